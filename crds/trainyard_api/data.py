@@ -1,0 +1,93 @@
+"""The data part of a training specification: where the table lies, how to read it, and what its columns mean."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainyard_api.base import ApiModel, Column, Rule, Uri, is_set
+from trainyard_api.pod import SecretRef
+
+DATA_SCHEMES = ("s3", "https", "pvc")
+"""Where a cluster can read from. ``file://`` exists in local runs alone, so only the API server refuses it."""
+
+_SCHEME_MESSAGE = "uri must start with s3://, https:// or pvc://"
+_SCHEME_CEL = "!has(self.uri) || self.uri.matches('^(s3|https|pvc)://.+')"
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Columns = Annotated[list[Column], Field(max_length=2000)]
+
+
+class CsvOptions(ApiModel):
+    """How to read text tables. ``Auto`` looks at the head of the file."""
+
+    separator: Annotated[str, Field(max_length=4)] = "Auto"
+    decimal: Literal["Auto", ".", ","] = "Auto"
+    encoding: Annotated[str, Field(min_length=1, max_length=32)] = "utf-8"
+
+
+class SqlSource(ApiModel):
+    """A query on a database; the connection URL lies in the Secret under the key ``url``."""
+
+    secret_ref: SecretRef
+    query: Annotated[str, Field(min_length=1, max_length=16384)]
+
+
+class Covariate(ApiModel):
+    """A second table, joined by time: weather, traffic, prices."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    uri: Uri
+    time: Column
+    columns: Annotated[list[Column], Field(min_length=1, max_length=100)]
+    required: bool = False
+    timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    known_in_future: bool = False
+
+    rules = (Rule(_SCHEME_CEL, _SCHEME_MESSAGE),)
+
+
+class DataValidation(ApiModel):
+    """What a table must offer before anything is trained on it."""
+
+    min_points: Annotated[int, Field(ge=1, le=1_000_000)] = 30
+    recommended_points: Annotated[int, Field(ge=1, le=1_000_000)] = 90
+    max_zero_ratio: Ratio = 0.9
+    min_series: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    max_failed_ratio: Ratio = 0.2
+
+
+class Data(ApiModel):
+    """One table: its source and the roles of its columns."""
+
+    uri: Uri | None = None
+    sql: SqlSource | None = None
+    format: Literal["Auto", "Csv", "Parquet", "JsonLines"] = "Auto"
+    csv: CsvOptions | None = None
+    secret_ref: SecretRef | None = None
+    time: Column | None = None
+    series: Column | None = None
+    group: Column | None = None
+    target: Column
+    features: Columns | None = None
+    exclude: Columns | None = None
+    covariates: Annotated[list[Covariate], Field(max_length=16)] | None = None
+    validation: DataValidation | None = None
+
+    rules = (
+        Rule(
+            "has(self.uri) != has(self.sql)",
+            "data needs exactly one of uri and sql",
+            lambda m: is_set(m, "uri") != is_set(m, "sql"),
+        ),
+        Rule(_SCHEME_CEL, _SCHEME_MESSAGE),
+        Rule(
+            "!has(self.features) || !(self.target in self.features)",
+            "target must not be one of the features",
+            lambda m: m.target not in (m.features or ()),
+        ),
+        Rule(
+            "!has(self.time) || self.time != self.target",
+            "time and target must be different columns",
+            lambda m: m.time != m.target,
+        ),
+    )

@@ -1,0 +1,81 @@
+"""The kinds of the group: names, columns, and the models of their spec and status."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel
+
+from trainyard_api.base import Rule
+from trainyard_api.modelversion import ModelVersionSpec, ModelVersionStatus
+from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
+
+
+@dataclass(frozen=True)
+class Column:
+    """A printer column of ``kubectl get``; ``wide`` ones appear with ``-o wide`` only."""
+
+    name: str
+    path: str
+    type: str = "string"
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One custom resource definition, before it becomes YAML."""
+
+    kind: str
+    plural: str
+    short: str
+    spec: type[BaseModel]
+    status: type[BaseModel]
+    columns: tuple[Column, ...]
+    rules: tuple[Rule, ...] = ()
+    selectable: tuple[str, ...] = (".status.phase",)
+
+
+TRAINING_JOB = Kind(
+    kind="TrainingJob",
+    plural="trainingjobs",
+    short="tj",
+    spec=TrainingJobSpec,
+    status=TrainingJobStatus,
+    columns=(
+        Column("Model", ".status.modelName"),
+        Column("Framework", ".spec.framework"),
+        Column("Phase", ".status.phase"),
+        Column("Progress", ".status.trainerStatus.progressPercentage", "integer"),
+        Column("Objective", ".status.objectiveValue"),
+        Column("Version", ".status.modelVersion.version", "integer"),
+        Column("Attempt", ".status.attempts[-1:].number", "integer"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Queue", ".status.queuePosition", "integer", wide=True),
+        Column("ETA", ".status.trainerStatus.estimatedRemainingSeconds", "integer", wide=True),
+        Column("Device", ".status.result.device", wide=True),
+        Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
+    ),
+    rules=(
+        Rule(
+            "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must be at most 52 lower-case letters, digits and '-': its Jobs carry it in names and labels",
+        ),
+    ),
+)
+
+MODEL_VERSION = Kind(
+    kind="ModelVersion",
+    plural="modelversions",
+    short="mv",
+    spec=ModelVersionSpec,
+    status=ModelVersionStatus,
+    columns=(
+        Column("Model", ".spec.model"),
+        Column("Version", ".spec.version", "integer"),
+        Column("Phase", ".status.phase"),
+        Column("Job", ".spec.trainingJob.name"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Formats", ".spec.formats", wide=True),
+        Column("URI", ".spec.artifact.uri", wide=True),
+    ),
+)
+
+KINDS = (TRAINING_JOB, MODEL_VERSION)

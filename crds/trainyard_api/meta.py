@@ -1,0 +1,57 @@
+"""Names that trainyard writes on objects, and the paths and variables inside a trainer pod."""
+
+from typing import Final
+
+from trainyard_api import GROUP
+
+MANAGED_BY_LABEL: Final = "app.kubernetes.io/managed-by"
+MANAGED_BY: Final = "trainyard"
+
+JOB_LABEL: Final = f"{GROUP}/trainingjob"
+"""On a child: the name of its TrainingJob (at most 63 characters, so it fits a label)."""
+UID_LABEL: Final = f"{GROUP}/trainingjob-uid"
+ATTEMPT_LABEL: Final = f"{GROUP}/attempt"
+MODEL_LABEL: Final = f"{GROUP}/model"
+VERSION_LABEL: Final = f"{GROUP}/version"
+
+CONFIG_ANNOTATION: Final = f"{GROUP}/config"
+"""On the pod template: the TrainerConfig as JSON. The Job is its own snapshot."""
+CA_ANNOTATION: Final = f"{GROUP}/ca"
+"""On the pod template: the certificate authority (PEM) of the progress endpoint."""
+
+FIELD_MANAGER: Final = "trainyard-operator"
+
+CONTAINER: Final = "trainer"
+CONFIG_DIR: Final = "/var/run/trainyard"
+CONFIG_FILE: Final = "config.json"
+CA_FILE: Final = "ca.crt"
+TOKEN_FILE: Final = "token"
+DATA_SECRET_DIR: Final = "/var/run/secrets/trainyard/data"
+STORAGE_SECRET_DIR: Final = "/var/run/secrets/trainyard/storage"
+CLAIMS_DIR: Final = "/mnt/claims"
+"""Each claim named by a ``pvc://claim/path`` is mounted at ``/mnt/claims/<claim>``."""
+WORK_DIR: Final = "/tmp"  # noqa: S108 - an emptyDir of the pod, the only writable folder beside the claims
+TERMINATION_LOG: Final = "/dev/termination-log"
+
+# The trainer takes every path from its environment, so that it also runs where nothing can be mounted.
+CONFIG_DIR_ENV: Final = "TRAINYARD_CONFIG_DIR"
+DATA_SECRET_DIR_ENV: Final = "TRAINYARD_DATA_SECRET_DIR"
+STORAGE_SECRET_DIR_ENV: Final = "TRAINYARD_STORAGE_SECRET_DIR"
+CLAIMS_DIR_ENV: Final = "TRAINYARD_CLAIMS_DIR"
+WORK_DIR_ENV: Final = "TRAINYARD_WORK_DIR"
+TERMINATION_LOG_ENV: Final = "TRAINYARD_TERMINATION_LOG"
+
+# KEP-2779: a callback written for Kubeflow Trainer reports to us unchanged.
+KUBEFLOW_URL_ENV: Final = "KUBEFLOW_TRAINER_SERVER_URL"
+KUBEFLOW_CA_ENV: Final = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
+KUBEFLOW_TOKEN_ENV: Final = "KUBEFLOW_TRAINER_SERVER_TOKEN"
+
+
+def progress_path(namespace: str, name: str) -> str:
+    """Return the path of the progress endpoint of one TrainingJob."""
+    return f"/apis/{GROUP}/v1alpha1/namespaces/{namespace}/trainingjobs/{name}/status"
+
+
+def token_audience(namespace: str, name: str, uid: str) -> str:
+    """Return the audience of a trainer's token: this very job, so that it opens nothing else."""
+    return f"{GROUP}/v1alpha1/namespaces/{namespace}/trainingjobs/{name}/{uid}"

@@ -1,0 +1,70 @@
+"""ModelVersion: one registered model, made by the operator, never changed, not owned by the job that trained it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainyard_api.base import ApiModel, Column, Digest, DnsLabel, MetricName, MetricValue, ObjectName, Rule
+from trainyard_api.conditions import Conditions
+from trainyard_api.trainingjob import Artifact, Message, Metrics
+
+VersionPhase = Literal["Pending", "Validated", "Rejected", "Quarantined", "Archived"]
+
+
+class SignatureColumn(ApiModel):
+    """One column that the model reads or writes."""
+
+    name: Column
+    type: Annotated[str, Field(min_length=1, max_length=32)]
+
+
+class Signature(ApiModel):
+    """The columns a model expects and gives. Left out when too wide for an object: the manifest always holds it."""
+
+    inputs: Annotated[list[SignatureColumn], Field(max_length=256)]
+    outputs: Annotated[list[SignatureColumn], Field(max_length=64)]
+
+
+class JobRef(ApiModel):
+    """The TrainingJob a version came from: by name and uid, since the job may be gone."""
+
+    name: ObjectName
+    uid: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class ModelVersionSpec(ApiModel):
+    """What was trained, on what, by what. Immutable."""
+
+    model: DnsLabel
+    version: Annotated[int, Field(ge=1)]
+    label: Annotated[str, Field(min_length=1, max_length=63)]
+    artifact: Artifact
+    formats: Annotated[list[Annotated[str, Field(min_length=1, max_length=32)]], Field(min_length=1, max_length=8)]
+    signature: Signature | None = None
+    metrics: Metrics | None = None
+    holdout_digest: Digest | None = None
+    data_digest: Digest | None = None
+    training_job: JobRef
+    image: Annotated[str, Field(max_length=512)] | None = None
+
+    rules = (Rule("self == oldSelf", "a ModelVersion's spec never changes: train a new version"),)
+
+
+class GateResult(ApiModel):
+    """How one gate was judged, with the numbers it compared."""
+
+    metric: MetricName
+    passed: bool
+    value: MetricValue | None = None
+    threshold: MetricValue | None = None
+    message: Message = ""
+
+
+class ModelVersionStatus(ApiModel):
+    """What the operator knows of a version beyond its birth."""
+
+    observed_generation: int = -1
+    phase: VersionPhase | None = None
+    conditions: Conditions | None = None
+    gates: Annotated[list[GateResult], Field(max_length=16)] | None = None
+    used_by: Annotated[list[ObjectName], Field(max_length=32)] | None = None

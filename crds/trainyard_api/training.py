@@ -1,0 +1,179 @@
+"""The model-defining parts of a TrainingJob beside its data: task, split, search, gates, storage, retries."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from trainyard_api.base import ApiModel, MetricName, Rule, Uri, is_set
+from trainyard_api.pod import KeyRef, LabelMap, SecretRef
+
+Framework = Literal["Prophet", "LightGBM", "Torch", "Script", "Container"]
+Task = Literal["Forecast", "Regression", "Classification"]
+Priority = Literal["Urgent", "High", "Normal", "Low"]
+Operator = Literal["<", "<=", ">", ">=", "=="]
+
+FreeForm = Annotated[
+    dict[str, Any], Field(max_length=64, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+]
+"""A framework's own vocabulary: kept as it is, checked by the trainer."""
+
+_STORAGE_CEL = "self.uri.matches('^(s3|pvc)://.+')"
+
+
+class Forecast(ApiModel):
+    """What to predict ahead. ``horizon`` counts steps of ``frequency``."""
+
+    horizon: Annotated[int, Field(ge=1, le=10_000)]
+    frequency: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^(Auto|[0-9]*[A-Za-z][A-Za-z-]*)$")] = "Auto"
+    holidays_country: Annotated[str, Field(min_length=2, max_length=2, pattern=r"^[A-Z]{2}$")] | None = None
+    quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(max_length=20)] | None = None
+
+
+class Split(ApiModel):
+    """How rows are held out.
+
+    ``Auto``: Time for forecasts, Group where a group column is named, Stratified for classes, else Random.
+    """
+
+    strategy: Literal["Auto", "Time", "Group", "Stratified", "Random"] = "Auto"
+    test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    folds: Annotated[int, Field(ge=1, le=20)] = 2
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
+
+    rules = (
+        Rule(
+            "self.testFraction + self.validationFraction < 1.0",
+            "testFraction and validationFraction together must leave rows to train on",
+            lambda m: m.test_fraction + m.validation_fraction < 1,
+        ),
+    )
+
+
+class AdaptiveTrials(ApiModel):
+    """Trials by demand class, for jobs over many series."""
+
+    high: Annotated[int, Field(ge=0, le=1000, alias="High")] = 30
+    medium: Annotated[int, Field(ge=0, le=1000, alias="Medium")] = 25
+    low: Annotated[int, Field(ge=0, le=1000, alias="Low")] = 20
+    intermittent: Annotated[int, Field(ge=0, le=1000, alias="Intermittent")] = 15
+
+
+class Search(ApiModel):
+    """Hyper-parameter search within a budget."""
+
+    trials: Annotated[int, Field(ge=1, le=1000)] = 20
+    timeout_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = 600
+    space: FreeForm | None = None
+    adaptive_trials: AdaptiveTrials | None = None
+
+
+class Objective(ApiModel):
+    """The one number that says which model is better."""
+
+    metric: MetricName
+    goal: Literal["Minimize", "Maximize"] = "Minimize"
+
+
+class Gate(ApiModel):
+    """What a version must meet to be Validated: a fixed value, or what the serving version reaches."""
+
+    metric: MetricName
+    op: Operator | None = None
+    value: float | None = None
+    compare_to: Literal["Champion"] | None = None
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+
+    rules = (
+        Rule(
+            "has(self.compareTo) != (has(self.op) && has(self.value))",
+            "a gate needs either op and value, or compareTo",
+            lambda m: is_set(m, "compare_to") != (is_set(m, "op") and is_set(m, "value")),
+        ),
+        Rule(
+            "has(self.op) == has(self.value)",
+            "a gate's op and value belong together",
+            lambda m: is_set(m, "op") == is_set(m, "value"),
+        ),
+        Rule(
+            "!has(self.tolerance) || has(self.compareTo)",
+            "tolerance belongs to compareTo",
+            lambda m: not is_set(m, "tolerance") or is_set(m, "compare_to"),
+        ),
+    )
+
+
+class Script(ApiModel):
+    """The user's own training code for framework Script."""
+
+    config_map_ref: KeyRef | None = None
+    uri: Uri | None = None
+    inline: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
+
+    rules = (
+        Rule(
+            "[has(self.configMapRef), has(self.uri), has(self.inline)].filter(x, x).size() == 1",
+            "script needs exactly one of configMapRef, uri and inline",
+            lambda m: [is_set(m, f) for f in ("config_map_ref", "uri", "inline")].count(True) == 1,
+        ),
+    )
+
+
+class Export(ApiModel):
+    """Further formats beside the framework's own."""
+
+    onnx: bool = False
+
+
+class Storage(ApiModel):
+    """Where models are written. What is left out comes from the operator's defaults."""
+
+    uri: Uri
+    endpoint: Annotated[str, Field(max_length=2048)] | None = None
+    region: Annotated[str, Field(max_length=64)] | None = None
+    secret_ref: SecretRef | None = None
+    server_side_encryption: Annotated[str, Field(max_length=64)] | None = None
+    checksum_mode: Literal["WhenRequired", "WhenSupported"] = "WhenRequired"
+
+    rules = (Rule(_STORAGE_CEL, "storage.uri must start with s3:// or pvc://"),)
+
+
+class Accelerator(ApiModel):
+    """A device beside the CPU, and what to do when no node has one free."""
+
+    resource: Annotated[str, Field(min_length=1, max_length=317)] = "nvidia.com/gpu"
+    count: Annotated[int, Field(ge=1, le=64)] = 1
+    node_selector: LabelMap | None = None
+    fallback: Literal["None", "CPU"] = "None"
+    fallback_after_seconds: Annotated[int, Field(ge=0, le=86400)] = 600
+
+
+class Queue(ApiModel):
+    """A Kueue LocalQueue that decides about admission instead of trainyard."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    priority_class: Annotated[str, Field(max_length=253)] | None = None
+
+
+class Retry(ApiModel):
+    """Attempts and the wait between them: ``initialSeconds * factor ** n``, at most ``maxSeconds``."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    initial_seconds: Annotated[int, Field(ge=0, le=86400)] = 10
+    factor: Annotated[float, Field(ge=1, le=10)] = 2
+    max_seconds: Annotated[int, Field(ge=0, le=86400)] = 300
+    memory_growth: Annotated[float, Field(ge=1, le=4)] = 1.5
+
+
+class Mlflow(ApiModel):
+    """An MLflow server that gets one run per job."""
+
+    uri: Annotated[str, Field(min_length=1, max_length=2048)]
+    experiment: Annotated[str, Field(min_length=1, max_length=256)]
+    secret_ref: SecretRef | None = None
+
+
+class Tracking(ApiModel):
+    """Experiment trackers; their failures never fail a training."""
+
+    mlflow: Mlflow | None = None

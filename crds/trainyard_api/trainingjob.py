@@ -1,0 +1,224 @@
+"""TrainingJob: one training run, from data to a model version."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from trainyard_api.base import ApiModel, DnsLabel, MetricName, MetricValue, ObjectName, Rule, Uri, is_set
+from trainyard_api.conditions import Conditions
+from trainyard_api.data import Data
+from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, SecretRef, Toleration
+from trainyard_api.training import (
+    Accelerator,
+    Export,
+    Forecast,
+    Framework,
+    FreeForm,
+    Gate,
+    Objective,
+    Priority,
+    Queue,
+    Retry,
+    Script,
+    Search,
+    Split,
+    Storage,
+    Task,
+    Tracking,
+)
+
+Phase = Literal["Pending", "Queued", "Starting", "Running", "Retrying", "Suspended", "Succeeded", "Failed", "Cancelled"]
+TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled"})
+
+Count = Annotated[int, Field(ge=0)]
+Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+"""RFC 3339, UTC."""
+
+
+class TrainingJobSpec(ApiModel):
+    """What to train. Everything that defines the model is immutable; see ``MUTABLE`` for the rest."""
+
+    MUTABLE: ClassVar[frozenset[str]] = frozenset(
+        {
+            "priority",
+            "retry",
+            "active_deadline_seconds",
+            "pending_deadline_seconds",
+            "ttl_seconds_after_finished",
+            "suspend",
+            "cancel",
+        }
+    )
+
+    model_name: DnsLabel | None = None
+    framework: Framework
+    task: Task
+    data: Data
+    forecast: Forecast | None = None
+    split: Split | None = None
+    parameters: FreeForm | None = None
+    search: Search | None = None
+    objective: Objective | None = None
+    gates: Annotated[list[Gate], Field(max_length=16)] | None = None
+    mode: Literal["Train", "Prepare"] = "Train"
+    script: Script | None = None
+    command: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1, max_length=64)] | None = None
+    export: Export | None = None
+    storage: Storage | None = None
+    image: Annotated[str, Field(max_length=512)] | None = None
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    shards: Annotated[int, Field(ge=1, le=1000)] = 1
+    resources: Resources | None = None
+    node_selector: LabelMap | None = None
+    tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
+    service_account_name: ObjectName | None = None
+    image_pull_secrets: Annotated[list[SecretRef], Field(max_length=8)] | None = None
+    env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
+    pod_labels: LabelMap | None = None
+    pod_annotations: AnnotationMap | None = None
+    accelerator: Accelerator | None = None
+    priority: Priority = "Normal"
+    queue: Queue | None = None
+    priority_class_name: ObjectName | None = None
+    retry: Retry | None = None
+    active_deadline_seconds: Annotated[int, Field(ge=1)] | None = None
+    pending_deadline_seconds: Annotated[int, Field(ge=1)] | None = None
+    ttl_seconds_after_finished: Count | None = None
+    suspend: bool = False
+    cancel: bool = False
+    tracking: Tracking | None = None
+
+    rules = (
+        Rule(
+            "self.task != 'Forecast' || has(self.data.time)",
+            "task Forecast needs data.time",
+            lambda m: m.task != "Forecast" or is_set(m.data, "time"),
+        ),
+        Rule(
+            "self.framework != 'Prophet' || self.task == 'Forecast'",
+            "framework Prophet needs task Forecast",
+            lambda m: m.framework != "Prophet" or m.task == "Forecast",
+        ),
+        Rule(
+            "(self.task == 'Forecast') == has(self.forecast)",
+            "task Forecast needs the section forecast (at least forecast.horizon), and only task Forecast has it",
+            lambda m: (m.task == "Forecast") == is_set(m, "forecast"),
+        ),
+        Rule(
+            "(self.framework == 'Script') == has(self.script)",
+            "framework Script needs the section script, and only framework Script has it",
+            lambda m: (m.framework == "Script") == is_set(m, "script"),
+        ),
+        Rule(
+            "self.framework == 'Container' ? has(self.command) && has(self.image) : !has(self.command)",
+            "framework Container needs image and command, and only framework Container has command",
+            lambda m: (
+                is_set(m, "command") and is_set(m, "image") if m.framework == "Container" else not is_set(m, "command")
+            ),
+        ),
+        Rule(
+            "!has(self.split) || self.split.strategy != 'Group' || has(self.data.group)",
+            "split.strategy Group needs data.group",
+            lambda m: m.split is None or m.split.strategy != "Group" or is_set(m.data, "group"),
+        ),
+        Rule(
+            "!has(self.split) || self.split.strategy != 'Time' || has(self.data.time)",
+            "split.strategy Time needs data.time",
+            lambda m: m.split is None or m.split.strategy != "Time" or is_set(m.data, "time"),
+        ),
+        Rule(
+            "!has(self.split) || self.split.strategy != 'Stratified' || self.task == 'Classification'",
+            "split.strategy Stratified needs task Classification",
+            lambda m: m.split is None or m.split.strategy != "Stratified" or m.task == "Classification",
+        ),
+        Rule("!oldSelf.cancel || self.cancel", "cancel cannot be taken back: create a new TrainingJob"),
+    )
+
+
+class Metric(ApiModel):
+    """A named finite number; text, because a custom resource has no portable floats."""
+
+    name: MetricName
+    value: MetricValue
+
+
+Metrics = Annotated[list[Metric], Field(max_length=64)]
+Message = Annotated[str, Field(max_length=1024)]
+
+
+class TrainerStatus(ApiModel):
+    """The last progress the trainer reported, with the operator's clock and count (KEP-2779)."""
+
+    progress_percentage: Annotated[int, Field(ge=0, le=100)] | None = None
+    estimated_remaining_seconds: Count | None = None
+    stage: Annotated[str, Field(max_length=64)] | None = None
+    message: Message | None = None
+    metrics: Metrics | None = None
+    last_updated_time: Timestamp | None = None
+    sequence: Count | None = None
+
+
+class Attempt(ApiModel):
+    """One try: a child Job and how it ended."""
+
+    number: Annotated[int, Field(ge=1)]
+    job_name: ObjectName
+    reason: Annotated[str, Field(max_length=128)] | None = None
+    exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
+    device: Annotated[str, Field(max_length=64)] | None = None
+    start: Timestamp | None = None
+    end: Timestamp | None = None
+
+
+class Artifact(ApiModel):
+    """Where a run's files lie and the digest of the manifest that lists them all."""
+
+    uri: Uri
+    manifest_sha256: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
+    size_bytes: Count
+
+
+class SeriesCount(ApiModel):
+    """What became of the series of a job that trains many models."""
+
+    total: Count
+    trained: Count
+    fallback: Count = 0
+    failed: Count = 0
+
+
+class Result(ApiModel):
+    """What a finished training left behind."""
+
+    metrics: Metrics | None = None
+    artifact: Artifact | None = None
+    report: Uri | None = None
+    series: SeriesCount | None = None
+    device: Annotated[str, Field(max_length=64)] | None = None
+    warnings: Annotated[list[Message], Field(max_length=16)] | None = None
+
+
+class VersionRef(ApiModel):
+    """The ModelVersion that a job made."""
+
+    name: ObjectName
+    version: Annotated[int, Field(ge=1)]
+
+
+class TrainingJobStatus(ApiModel):
+    """What the operator observed. Written by the operator alone."""
+
+    observed_generation: int = -1
+    phase: Phase | None = None
+    model_name: DnsLabel | None = None
+    conditions: Conditions | None = None
+    queue_position: Count | None = None
+    estimated_duration_seconds: Count | None = None
+    attempts: Annotated[list[Attempt], Field(max_length=10)] | None = None
+    evictions: Count | None = None
+    trainer_status: TrainerStatus | None = None
+    objective_value: MetricValue | None = None
+    result: Result | None = None
+    model_version: VersionRef | None = None
+    start_time: Timestamp | None = None
+    completion_time: Timestamp | None = None
