@@ -1,0 +1,81 @@
+"""The operator's configuration: what the chart writes and every decision may read."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from trainyard_api.pod import Resources
+from trainyard_api.training import Framework
+
+
+class ConfigModel(BaseModel):
+    """A part of the configuration file. Unknown keys are errors: a typo must not be silent."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
+
+
+class StorageDefaults(ConfigModel):
+    """Where models go when a TrainingJob does not say."""
+
+    uri: str = ""
+    endpoint: str = ""
+    region: str = ""
+    secret_name: str = ""
+    """A Secret that must exist in the namespace of each job."""
+
+
+class Images(ConfigModel):
+    """The trainer's image, by framework where one needs its own."""
+
+    trainer: str = "trainyard-trainer:latest"
+    by_framework: dict[Framework, str] = {}
+    pull_policy: str = "IfNotPresent"
+
+    def for_framework(self, framework: Framework) -> str:
+        """Return the image that trains this framework unless the job names one."""
+        return self.by_framework.get(framework, self.trainer)
+
+
+class ProgressServer(ConfigModel):
+    """The endpoint that trainers report to."""
+
+    url: str = ""
+    """What trainers are told, e.g. ``https://trainyard.trainyard.svc:8443``; its host goes into the certificate."""
+    bind: str = "0.0.0.0"  # noqa: S104 - a pod listens on its own address
+    port: Annotated[int, Field(ge=0, le=65535)] = 8443
+    tls_secret: str = "trainyard-tls"  # noqa: S105 - the name of the Secret
+    reports_per_minute: Annotated[int, Field(ge=1)] = 60
+    """More than this from one job is answered with 429."""
+
+
+class HealthServer(ConfigModel):
+    """Probes and metrics, plain HTTP."""
+
+    bind: str = "0.0.0.0"  # noqa: S104 - a pod listens on its own address
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+
+class ClientLimits(ConfigModel):
+    """What the operator allows itself towards the API server."""
+
+    qps: Annotated[float, Field(gt=0)] = 500
+    burst: Annotated[int, Field(ge=1)] = 1000
+    connections: Annotated[int, Field(ge=1)] = 16
+
+
+class OperatorConfig(ConfigModel):
+    """The whole file. Every field has a default, so that an empty file runs."""
+
+    namespaces: tuple[str, ...] = ()
+    """Which namespaces are watched; empty for all."""
+    namespace: str = "trainyard"
+    """The operator's own, for its TLS secret."""
+    storage: StorageDefaults = StorageDefaults()
+    images: Images = Images()
+    resources: Resources = Resources(requests={"cpu": "1", "memory": "1Gi"}, limits={"memory": "2Gi"})
+    progress: ProgressServer = ProgressServer()
+    health: HealthServer = HealthServer()
+    client: ClientLimits = ClientLimits()
+    workers: Annotated[int, Field(ge=1, le=256)] = 16
+    resync_seconds: Annotated[int, Field(ge=10)] = 300

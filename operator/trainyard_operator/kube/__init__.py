@@ -1,0 +1,1 @@
+"""The API server behind a Protocol: one way to ask, one set of errors."""

@@ -1,0 +1,54 @@
+"""What can go wrong between us and the API server, as types a caller can match."""
+
+
+class ApiError(Exception):
+    """The API server refused or did not answer.
+
+    Attributes
+    ----------
+    status
+        HTTP status; 0 where no answer came.
+    reason
+        The ``reason`` of the returned ``metav1.Status`` (``AlreadyExists``, ``Conflict``, ...).
+    retry_after
+        Seconds the server asked to wait, where it did.
+    """
+
+    def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
+        super().__init__(f"{status} {reason}: {message}" if status else f"{reason}: {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.retry_after = retry_after
+
+
+class NotFoundError(ApiError):
+    """404: the object, or its namespace, is not there."""
+
+
+class AlreadyExistsError(ApiError):
+    """409 on create: the name is taken."""
+
+
+class ConflictError(ApiError):
+    """409 on a write with a precondition: somebody wrote since we read."""
+
+
+class InvalidError(ApiError):
+    """400 or 422: the body is wrong, and sending it again would not help."""
+
+
+class ForbiddenError(ApiError):
+    """403: RBAC, quota or an admission rule says no."""
+
+
+class UnauthorizedError(ApiError):
+    """401: our credentials are not accepted (any more)."""
+
+
+class ThrottledError(ApiError):
+    """429 that outlasted the client's own retries."""
+
+
+class UnavailableError(ApiError):
+    """5xx, a time-out or a broken connection: nothing is known about whether the write happened."""

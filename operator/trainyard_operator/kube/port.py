@@ -1,0 +1,72 @@
+"""The port to the API server: what the operator asks of a cluster, and nothing more.
+
+Bodies are plain JSON dicts in both directions: a pod template must reach the server exactly as it was rendered, and typed
+clients drop or refuse fields they do not know (docs/decisions/).
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A REST resource, e.g. ``Resource("batch", "v1", "jobs")``; the core group is ``""``."""
+
+    group: str
+    version: str
+    plural: str
+
+    @property
+    def base(self) -> str:
+        """The path in front of ``/namespaces/...``."""
+        return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+
+
+TRAINING_JOBS = Resource("trainyard.dev", "v1alpha1", "trainingjobs")
+MODEL_VERSIONS = Resource("trainyard.dev", "v1alpha1", "modelversions")
+JOBS = Resource("batch", "v1", "jobs")
+PODS = Resource("", "v1", "pods")
+EVENTS = Resource("events.k8s.io", "v1", "events")
+SECRETS = Resource("", "v1", "secrets")
+
+
+@dataclass(frozen=True)
+class TokenIdentity:
+    """Who a token belongs to, as TokenReview says."""
+
+    username: str
+    audiences: tuple[str, ...]
+    extra: Mapping[str, tuple[str, ...]]
+
+
+class KubePort(Protocol):
+    """Every call raises a subclass of :class:`~trainyard_operator.kube.errors.ApiError`, and nothing else, on failure."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Body:
+        """Read one object."""
+        ...
+
+    def list(
+        self, resource: Resource, namespace: str | None = None, *, selector: str = "", limit: int = 500
+    ) -> AsyncIterator[Body]:
+        """Iterate over objects, page by page. ``namespace=None`` means all; ``selector`` is a label selector."""
+        ...
+
+    async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
+        """Create an object and return it as stored."""
+        ...
+
+    async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
+        """Merge ``patch`` into the object through ``/status``; with ``metadata.resourceVersion`` in it, only if unchanged."""
+        ...
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+        """Delete exactly the object with this uid, its dependents in the foreground. Absent already is success."""
+        ...
+
+    async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
+        """Ask whether ``token`` is valid for ``audience``; ``None`` when it is not."""
+        ...

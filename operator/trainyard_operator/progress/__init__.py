@@ -1,0 +1,1 @@
+"""The HTTPS endpoint that trainers report to: authenticate, order, coalesce."""

@@ -1,0 +1,1 @@
+"""Start, stop, watch and probe. The only room that knows kopf."""
