@@ -1,0 +1,1 @@
+"""From an address in the specification to typed, checked and split data."""

@@ -1,0 +1,52 @@
+"""The ways to train. Each library is imported only when a job asks for it."""
+
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.errors import Unsupported
+from trainyard_trainer.frameworks.base import Framework
+
+_LATER = "comes with a later release"
+
+
+def framework_for(config: TrainerConfig) -> Framework:
+    """Return the framework that a job asks for, its specification already checked.
+
+    Raises
+    ------
+    Unsupported
+        For what the contract knows and this release does not do; the sentence names the field.
+    ConfigError
+        For what the framework itself refuses.
+    """
+    _refuse_later_features(config)
+    framework = _make(config)
+    framework.check(config)
+    return framework
+
+
+def _make(config: TrainerConfig) -> Framework:
+    match config.spec.framework:
+        case "LightGBM":
+            from trainyard_trainer.frameworks.lightgbm import LightGBMFramework
+
+            return LightGBMFramework()
+        case "Prophet":
+            from trainyard_trainer.frameworks.prophet import ProphetFramework
+
+            return ProphetFramework()
+        case "Torch" | "Script" | "Container" as other:
+            raise Unsupported(f"spec.framework {other} {_LATER}; use LightGBM or Prophet")
+
+
+def _refuse_later_features(config: TrainerConfig) -> None:
+    spec = config.spec
+    wishes = {
+        "spec.search": spec.search is not None,
+        "spec.data.sql": spec.data.sql is not None,
+        "spec.data.covariates": bool(spec.data.covariates),
+        "spec.shards above 1": spec.shards > 1,
+        "spec.mode Prepare": spec.mode == "Prepare",
+        "spec.export.onnx": spec.export is not None and spec.export.onnx,
+    }
+    for wish, wanted in wishes.items():
+        if wanted:
+            raise Unsupported(f"{wish} {_LATER}; leave it out for now")

@@ -1,0 +1,207 @@
+"""What flows between the stages of a training, and what a framework must offer. Light to import: no pandas here.
+
+Row numbers in ``Parts`` and ``Series`` are positions in ``Dataset.frame`` (0-based); a framework takes the slice it
+needs, so that the frame exists once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from trainyard_api.training import Task
+from trainyard_api.trainingjob import SeriesCount
+from trainyard_api.wire import TrainerConfig
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    IntArray = np.ndarray[tuple[int], np.dtype[np.intp]]
+
+GOLDEN_ROWS = 20
+"""At most so many rows are kept to prove that a saved model still answers as the trained one did."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """The user's table as it was read, before any meaning is given to its columns.
+
+    Attributes
+    ----------
+    frame
+        Only the columns that the specification needs, where the format allows a projection.
+    digest
+        ``sha256:`` and the hex digest of the bytes of the source, as they were stored (compressed ones stay so).
+    notes
+        What was found out about the format: separator, decimal sign, compression.
+    """
+
+    frame: pd.DataFrame
+    digest: str
+    uri: str
+    size_bytes: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the validation report. ``count`` is the number of rows or values concerned."""
+
+    code: str
+    severity: Literal["error", "warning", "info"]
+    message: str
+    series: str | None = None
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Positions of the rows to fit on, to stop early on, and to judge by. They never overlap."""
+
+    train: IntArray
+    validation: IntArray
+    test: IntArray
+
+
+@dataclass(frozen=True)
+class Series:
+    """One time series: rows ``[start, stop)`` of the frame in order of time; the last ``holdout`` rows judge."""
+
+    name: str
+    start: int
+    stop: int
+    holdout: int
+
+    @property
+    def split(self) -> int:
+        """The first row of the holdout."""
+        return self.stop - self.holdout
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Typed columns, their roles, and who is held out.
+
+    Attributes
+    ----------
+    frame
+        Tables: the features (float, int or ordered-by-``categories`` pandas categories), then the target (float; for
+        classes the position in ``classes``). Forecasts: columns ``ds`` (datetime64, UTC, no zone) and ``y`` (float),
+        sorted by series and time.
+    categories
+        For each text feature its values in the order of their codes.
+    classes
+        The target's values in the order of their numbers; empty unless the task is Classification.
+    parts
+        The split of a table; ``None`` for forecasts, whose split stands in ``series``.
+    frequency
+        The pandas offset alias of the time steps; ``None`` for tables.
+    series_total
+        How many series the source holds, with those that failed validation and are not in ``series``.
+    """
+
+    task: Task
+    frame: pd.DataFrame
+    target: str
+    features: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    data_digest: str
+    holdout_digest: str
+    rows: int
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
+    parts: Parts | None = None
+    series: tuple[Series, ...] = ()
+    series_total: int = 0
+    frequency: str | None = None
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What the saved model must reproduce: at most ``GOLDEN_ROWS`` inputs, and the outputs the trained model gave."""
+
+    inputs: pd.DataFrame
+    outputs: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The final model, its files already written below ``Context.output`` (paths relative to it)."""
+
+    formats: tuple[str, ...]
+    files: tuple[str, ...]
+    model: Any
+    parameters: dict[str, Any]
+    series: SeriesCount | None = None
+    warnings: tuple[str, ...] = ()
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good the model is on rows it has not seen.
+
+    Attributes
+    ----------
+    metrics
+        Finite numbers by lower-case name.
+    table
+        Long form: ``series``, ``metric``, ``value``, ``baseline`` (the same metric of the naive model).
+    importance
+        ``feature`` and ``gain``, best first, where the framework knows it.
+    """
+
+    metrics: dict[str, float]
+    table: pd.DataFrame
+    golden: Golden
+    importance: pd.DataFrame | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Progress(Protocol):
+    """Told how far the current stage is, 0 to 1. Never fails and never blocks for long."""
+
+    def __call__(self, fraction: float, message: str, metrics: Mapping[str, float] | None = None) -> None:
+        """Note the fraction, and what is being done in a few words."""
+        ...
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a framework may use. ``stop()`` turns true when the pod is asked to end."""
+
+    config: TrainerConfig
+    workers: int
+    work_dir: Path
+    output: Path
+    progress: Progress
+    stop: Callable[[], bool]
+
+
+class Framework(Protocol):
+    """One way to train. Instances hold no state; they are made per job."""
+
+    name: str
+
+    def check(self, config: TrainerConfig) -> None:
+        """Judge the specification before any data is read. Raises ConfigError or Unsupported."""
+        ...
+
+    def train(self, dataset: Dataset, context: Context) -> Trained:
+        """Fit, and write the model's files. Raises DataError, Interrupted."""
+        ...
+
+    def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
+        """Judge the model on the holdout, beside a naive one."""
+        ...
+
+    def load(self, folder: Path) -> Any:
+        """Read back what ``train`` wrote into ``Context.output``."""
+        ...
+
+    def predict(self, model: Any, inputs: pd.DataFrame) -> pd.DataFrame:
+        """Answer for raw input rows, as a server would."""
+        ...
