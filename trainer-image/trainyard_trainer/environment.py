@@ -1,0 +1,127 @@
+"""Where the trainer finds things, and how many processors it may use: all of it said by the environment."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Self
+
+from trainyard_api import meta
+from trainyard_trainer.errors import ConfigError
+
+_CGROUP_V1_CONTROLLERS = ("cpu,cpuacct", "cpu")
+"""The folder name of the CPU controller differs between distributions."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The folders of a trainer pod. Each can be moved by a variable, for nodes that cannot mount."""
+
+    config_dir: Path
+    data_secret_dir: Path
+    storage_secret_dir: Path
+    claims_dir: Path
+    work_dir: Path
+    termination_log: Path
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the variables of :mod:`trainyard_api.meta`; each has the path of a real pod as its default."""
+
+        def path(variable: str, default: str) -> Path:
+            return Path(environ.get(variable) or default)
+
+        return cls(
+            config_dir=path(meta.CONFIG_DIR_ENV, meta.CONFIG_DIR),
+            data_secret_dir=path(meta.DATA_SECRET_DIR_ENV, meta.DATA_SECRET_DIR),
+            storage_secret_dir=path(meta.STORAGE_SECRET_DIR_ENV, meta.STORAGE_SECRET_DIR),
+            claims_dir=path(meta.CLAIMS_DIR_ENV, meta.CLAIMS_DIR),
+            work_dir=path(meta.WORK_DIR_ENV, meta.WORK_DIR),
+            termination_log=path(meta.TERMINATION_LOG_ENV, meta.TERMINATION_LOG),
+        )
+
+    @property
+    def config_file(self) -> Path:
+        """The TrainerConfig as JSON."""
+        return self.config_dir / meta.CONFIG_FILE
+
+    @property
+    def token_file(self) -> Path:
+        """The token for the progress endpoint; the kubelet renews it, so it is read anew each time."""
+        return self.config_dir / meta.TOKEN_FILE
+
+    @property
+    def ca_file(self) -> Path:
+        """The certificate authority of the progress endpoint (PEM)."""
+        return self.config_dir / meta.CA_FILE
+
+    def claim_path(self, uri: str) -> Path:
+        """Return the local path of ``pvc://claim/path``.
+
+        Raises
+        ------
+        ConfigError
+            If the address names no claim or leaves it with ``..``.
+        """
+        claim, _, inner = uri.removeprefix("pvc://").partition("/")
+        if not claim or ".." in (claim, *PurePosixPath(inner).parts):
+            raise ConfigError(f"{uri} is not of the form pvc://<claim>/<path>, without '..' in the path")
+        return self.claims_dir / claim / inner.lstrip("/")
+
+
+def worker_count(requested: int) -> int:
+    """Return how many processes to use: ``requested``, or with 0 the CPU quota rounded down, at least one."""
+    return requested if requested > 0 else max(1, math.floor(cpu_quota()))
+
+
+def cpu_quota(root: Path = Path("/")) -> float:
+    """Return how many processors this process may use: the least of its cgroups' quotas and its affinity mask.
+
+    A container sees all processors of its node in ``os.cpu_count()``; a pool of that size on a small quota only
+    throttles itself. ``root`` is the file system's root, for tests.
+    """
+    quotas = [float(len(os.sched_getaffinity(0)))]
+    for folder in _cgroup_folders(root):
+        quota = _quota_v2(folder) or _quota_v1(folder)
+        if quota is not None:
+            quotas.append(quota)
+    return min(quotas)
+
+
+def _cgroup_folders(root: Path) -> list[Path]:
+    """Return the cgroup folders of this process, leaf first, with all their parents: each may hold a quota.
+
+    Inside a container the path in ``/proc/self/cgroup`` may be the node's, which is not mounted there: the parents then
+    end at the mount itself, which is the container's own cgroup.
+    """
+    cgroups = root / "sys/fs/cgroup"
+    own = root / "proc/self/cgroup"
+    folders: list[Path] = []
+    for line in own.read_text().splitlines() if own.exists() else []:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            mounts = [cgroups]
+        elif "cpu" in controllers.split(","):
+            mounts = [cgroups / name for name in (controllers, *_CGROUP_V1_CONTROLLERS)]
+        else:
+            continue
+        inner = PurePosixPath(path.lstrip("/"))
+        folders += [mount / part for mount in mounts for part in (inner, *inner.parents)]
+    return list(dict.fromkeys(folder for folder in folders if folder.is_dir()))
+
+
+def _quota_v2(folder: Path) -> float | None:
+    file = folder / "cpu.max"
+    if not file.exists():
+        return None
+    quota, _, period = file.read_text().strip().partition(" ")
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _quota_v1(folder: Path) -> float | None:
+    quota_file, period_file = folder / "cpu.cfs_quota_us", folder / "cpu.cfs_period_us"
+    if not (quota_file.exists() and period_file.exists()):
+        return None
+    quota = int(quota_file.read_text())
+    return None if quota <= 0 else quota / int(period_file.read_text())
