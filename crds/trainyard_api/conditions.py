@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainyard_api.base import ApiModel
+from trainyard_api.base import ApiModel, Generation, Timestamp
 
 
 class Condition(ApiModel):
@@ -14,8 +14,8 @@ class Condition(ApiModel):
     status: Literal["True", "False", "Unknown"]
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
     message: Annotated[str, Field(max_length=32768)] = ""
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
-    last_transition_time: Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
+    observed_generation: Generation | None = None
+    last_transition_time: Timestamp
 
 
 Conditions = Annotated[

@@ -4,14 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainyard_api.base import ApiModel, Column, Rule, Uri, is_set
+from trainyard_api.base import ApiModel, Column, Rule, Uri, has_scheme, is_set
 from trainyard_api.pod import SecretRef
 
 DATA_SCHEMES = ("s3", "https", "pvc")
 """Where a cluster can read from. ``file://`` exists in local runs alone, so only the API server refuses it."""
 
-_SCHEME_MESSAGE = "uri must start with s3://, https:// or pvc://"
-_SCHEME_CEL = "!has(self.uri) || self.uri.matches('^(s3|https|pvc)://.+')"
+_SCHEME_RULE = Rule(
+    "!has(self.uri) || self.uri.matches('^(s3|https|pvc)://.+')",
+    "uri must start with s3://, https:// or pvc://",
+    lambda m: m.uri is None or has_scheme(m.uri, *DATA_SCHEMES),
+    field="uri",
+)
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Columns = Annotated[list[Column], Field(max_length=2000)]
@@ -20,7 +24,7 @@ Columns = Annotated[list[Column], Field(max_length=2000)]
 class CsvOptions(ApiModel):
     """How to read text tables. ``Auto`` looks at the head of the file."""
 
-    separator: Annotated[str, Field(max_length=4)] = "Auto"
+    separator: Annotated[str, Field(min_length=1, max_length=4)] = "Auto"
     decimal: Literal["Auto", ".", ","] = "Auto"
     encoding: Annotated[str, Field(min_length=1, max_length=32)] = "utf-8"
 
@@ -43,7 +47,7 @@ class Covariate(ApiModel):
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
     known_in_future: bool = False
 
-    rules = (Rule(_SCHEME_CEL, _SCHEME_MESSAGE),)
+    rules = (_SCHEME_RULE,)
 
 
 class DataValidation(ApiModel):
@@ -79,15 +83,17 @@ class Data(ApiModel):
             "data needs exactly one of uri and sql",
             lambda m: is_set(m, "uri") != is_set(m, "sql"),
         ),
-        Rule(_SCHEME_CEL, _SCHEME_MESSAGE),
+        _SCHEME_RULE,
         Rule(
             "!has(self.features) || !(self.target in self.features)",
             "target must not be one of the features",
             lambda m: m.target not in (m.features or ()),
+            field="features",
         ),
         Rule(
             "!has(self.time) || self.time != self.target",
             "time and target must be different columns",
             lambda m: m.time != m.target,
+            field="time",
         ),
     )

@@ -56,7 +56,7 @@ TRAINING_JOB = Kind(
     rules=(
         Rule(
             "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "metadata.name must be at most 52 lower-case letters, digits and '-': its Jobs carry it in names and labels",
+            "metadata.name must be at most 52 lower-case letters, digits and '-': its Jobs carry the name",
         ),
     ),
 )

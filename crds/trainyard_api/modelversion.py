@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainyard_api.base import ApiModel, Column, Digest, DnsLabel, MetricName, MetricValue, ObjectName, Rule
+from trainyard_api.base import (
+    MAX_INTEGER,
+    ApiModel,
+    Column,
+    Digest,
+    DnsLabel,
+    Generation,
+    MetricName,
+    MetricValue,
+    ObjectName,
+    Rule,
+)
 from trainyard_api.conditions import Conditions
 from trainyard_api.trainingjob import Artifact, Message, Metrics
 
@@ -36,7 +47,7 @@ class ModelVersionSpec(ApiModel):
     """What was trained, on what, by what. Immutable."""
 
     model: DnsLabel
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
     label: Annotated[str, Field(min_length=1, max_length=63)]
     artifact: Artifact
     formats: Annotated[list[Annotated[str, Field(min_length=1, max_length=32)]], Field(min_length=1, max_length=8)]
@@ -63,7 +74,7 @@ class GateResult(ApiModel):
 class ModelVersionStatus(ApiModel):
     """What the operator knows of a version beyond its birth."""
 
-    observed_generation: int = -1
+    observed_generation: Generation = -1
     phase: VersionPhase | None = None
     conditions: Conditions | None = None
     gates: Annotated[list[GateResult], Field(max_length=16)] | None = None

@@ -4,21 +4,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainyard_api.base import ApiModel, ObjectName, Rule, is_set
+from trainyard_api.base import MAX_INTEGER, ApiModel, Count, ObjectName, Rule, is_set
 
 Quantity = Annotated[
-    int | str,
-    Field(
-        json_schema_extra={
-            "x-kubernetes-int-or-string": True,
-            "pattern": r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|e[0-9]+)?$",
-        }
-    ),
+    Annotated[int, Field(ge=0, le=MAX_INTEGER)]
+    | Annotated[
+        str,
+        Field(max_length=32, pattern=r"^[0-9]+(\.[0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti|P|Pi|E|Ei|e[0-9]+)?$"),
+    ],
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
 ]
 """A Kubernetes quantity: ``2``, ``500m``, ``1.5Gi``."""
 
 LabelKey = Annotated[str, Field(min_length=1, max_length=317)]
-LabelValue = Annotated[str, Field(max_length=63)]
+LabelValue = Annotated[str, Field(max_length=63, pattern=r"^([A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?)?$")]
 LabelMap = Annotated[dict[LabelKey, LabelValue], Field(max_length=32)]
 AnnotationMap = Annotated[dict[LabelKey, Annotated[str, Field(max_length=4096)]], Field(max_length=32)]
 ResourceMap = Annotated[dict[LabelKey, Quantity], Field(max_length=16)]
@@ -42,9 +41,9 @@ class Toleration(ApiModel):
 
     key: Annotated[str, Field(max_length=317)] | None = None
     operator: Literal["Exists", "Equal"] | None = None
-    value: Annotated[str, Field(max_length=63)] | None = None
+    value: LabelValue | None = None
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    toleration_seconds: Annotated[int, Field(ge=0)] | None = None
+    toleration_seconds: Count | None = None
 
 
 class KeyRef(ApiModel):

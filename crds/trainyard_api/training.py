@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trainyard_api.base import ApiModel, MetricName, Rule, Uri, is_set
+from trainyard_api.base import ApiModel, MetricName, Rule, Uri, has_scheme, is_set
 from trainyard_api.pod import KeyRef, LabelMap, SecretRef
 
 Framework = Literal["Prophet", "LightGBM", "Torch", "Script", "Container"]
@@ -16,8 +16,6 @@ FreeForm = Annotated[
     dict[str, Any], Field(max_length=64, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
 ]
 """A framework's own vocabulary: kept as it is, checked by the trainer."""
-
-_STORAGE_CEL = "self.uri.matches('^(s3|pvc)://.+')"
 
 
 class Forecast(ApiModel):
@@ -46,6 +44,7 @@ class Split(ApiModel):
             "self.testFraction + self.validationFraction < 1.0",
             "testFraction and validationFraction together must leave rows to train on",
             lambda m: m.test_fraction + m.validation_fraction < 1,
+            field="testFraction",
         ),
     )
 
@@ -99,6 +98,7 @@ class Gate(ApiModel):
             "!has(self.tolerance) || has(self.compareTo)",
             "tolerance belongs to compareTo",
             lambda m: not is_set(m, "tolerance") or is_set(m, "compare_to"),
+            field="tolerance",
         ),
     )
 
@@ -135,7 +135,14 @@ class Storage(ApiModel):
     server_side_encryption: Annotated[str, Field(max_length=64)] | None = None
     checksum_mode: Literal["WhenRequired", "WhenSupported"] = "WhenRequired"
 
-    rules = (Rule(_STORAGE_CEL, "storage.uri must start with s3:// or pvc://"),)
+    rules = (
+        Rule(
+            "self.uri.matches('^(s3|pvc)://.+')",
+            "storage.uri must start with s3:// or pvc://",
+            lambda m: has_scheme(m.uri, "s3", "pvc"),
+            field="uri",
+        ),
+    )
 
 
 class Accelerator(ApiModel):

@@ -4,7 +4,22 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from trainyard_api.base import ApiModel, DnsLabel, MetricName, MetricValue, ObjectName, Rule, Uri, is_set
+from trainyard_api.base import (
+    MAX_INTEGER,
+    MAX_SECONDS,
+    ApiModel,
+    Count,
+    DnsLabel,
+    Generation,
+    MetricName,
+    MetricValue,
+    ObjectName,
+    OptionalName,
+    Rule,
+    Timestamp,
+    Uri,
+    is_set,
+)
 from trainyard_api.conditions import Conditions
 from trainyard_api.data import Data
 from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, SecretRef, Toleration
@@ -29,10 +44,6 @@ from trainyard_api.training import (
 
 Phase = Literal["Pending", "Queued", "Starting", "Running", "Retrying", "Suspended", "Succeeded", "Failed", "Cancelled"]
 TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled"})
-
-Count = Annotated[int, Field(ge=0)]
-Timestamp = Annotated[str, Field(max_length=64, json_schema_extra={"format": "date-time"})]
-"""RFC 3339, UTC."""
 
 
 class TrainingJobSpec(ApiModel):
@@ -71,7 +82,7 @@ class TrainingJobSpec(ApiModel):
     resources: Resources | None = None
     node_selector: LabelMap | None = None
     tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
-    service_account_name: ObjectName | None = None
+    service_account_name: OptionalName | None = None
     image_pull_secrets: Annotated[list[SecretRef], Field(max_length=8)] | None = None
     env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
     pod_labels: LabelMap | None = None
@@ -79,11 +90,11 @@ class TrainingJobSpec(ApiModel):
     accelerator: Accelerator | None = None
     priority: Priority = "Normal"
     queue: Queue | None = None
-    priority_class_name: ObjectName | None = None
+    priority_class_name: OptionalName | None = None
     retry: Retry | None = None
-    active_deadline_seconds: Annotated[int, Field(ge=1)] | None = None
-    pending_deadline_seconds: Annotated[int, Field(ge=1)] | None = None
-    ttl_seconds_after_finished: Count | None = None
+    active_deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
+    pending_deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
     suspend: bool = False
     cancel: bool = False
     tracking: Tracking | None = None
@@ -93,45 +104,57 @@ class TrainingJobSpec(ApiModel):
             "self.task != 'Forecast' || has(self.data.time)",
             "task Forecast needs data.time",
             lambda m: m.task != "Forecast" or is_set(m.data, "time"),
+            field="data.time",
         ),
         Rule(
             "self.framework != 'Prophet' || self.task == 'Forecast'",
             "framework Prophet needs task Forecast",
             lambda m: m.framework != "Prophet" or m.task == "Forecast",
+            field="task",
         ),
         Rule(
             "(self.task == 'Forecast') == has(self.forecast)",
             "task Forecast needs the section forecast (at least forecast.horizon), and only task Forecast has it",
             lambda m: (m.task == "Forecast") == is_set(m, "forecast"),
+            field="forecast",
         ),
         Rule(
             "(self.framework == 'Script') == has(self.script)",
             "framework Script needs the section script, and only framework Script has it",
             lambda m: (m.framework == "Script") == is_set(m, "script"),
+            field="script",
         ),
         Rule(
-            "self.framework == 'Container' ? has(self.command) && has(self.image) : !has(self.command)",
-            "framework Container needs image and command, and only framework Container has command",
-            lambda m: (
-                is_set(m, "command") and is_set(m, "image") if m.framework == "Container" else not is_set(m, "command")
-            ),
+            "(self.framework == 'Container') == has(self.command)",
+            "framework Container needs command, and only framework Container has it",
+            lambda m: (m.framework == "Container") == is_set(m, "command"),
+            field="command",
+        ),
+        Rule(
+            "self.framework != 'Container' || (has(self.image) && self.image != '')",
+            "framework Container needs image",
+            lambda m: m.framework != "Container" or bool(m.image),
+            field="image",
         ),
         Rule(
             "!has(self.split) || self.split.strategy != 'Group' || has(self.data.group)",
             "split.strategy Group needs data.group",
             lambda m: m.split is None or m.split.strategy != "Group" or is_set(m.data, "group"),
+            field="split.strategy",
         ),
         Rule(
             "!has(self.split) || self.split.strategy != 'Time' || has(self.data.time)",
             "split.strategy Time needs data.time",
             lambda m: m.split is None or m.split.strategy != "Time" or is_set(m.data, "time"),
+            field="split.strategy",
         ),
         Rule(
             "!has(self.split) || self.split.strategy != 'Stratified' || self.task == 'Classification'",
             "split.strategy Stratified needs task Classification",
             lambda m: m.split is None or m.split.strategy != "Stratified" or m.task == "Classification",
+            field="split.strategy",
         ),
-        Rule("!oldSelf.cancel || self.cancel", "cancel cannot be taken back: create a new TrainingJob"),
+        Rule("!oldSelf.cancel || self.cancel", "cancel cannot be taken back: create a new TrainingJob", field="cancel"),
     )
 
 
@@ -161,7 +184,7 @@ class TrainerStatus(ApiModel):
 class Attempt(ApiModel):
     """One try: a child Job and how it ended."""
 
-    number: Annotated[int, Field(ge=1)]
+    number: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
     job_name: ObjectName
     reason: Annotated[str, Field(max_length=128)] | None = None
     exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
@@ -202,13 +225,13 @@ class VersionRef(ApiModel):
     """The ModelVersion that a job made."""
 
     name: ObjectName
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
 class TrainingJobStatus(ApiModel):
     """What the operator observed. Written by the operator alone."""
 
-    observed_generation: int = -1
+    observed_generation: Generation = -1
     phase: Phase | None = None
     model_name: DnsLabel | None = None
     conditions: Conditions | None = None

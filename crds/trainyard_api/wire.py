@@ -5,9 +5,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from trainyard_api.base import Digest, Uri
+from trainyard_api.base import Count, Digest, Uri
 from trainyard_api.modelversion import Signature
-from trainyard_api.trainingjob import Artifact, Count, Message, Metrics, SeriesCount, TrainingJobSpec
+from trainyard_api.trainingjob import Artifact, Message, Metrics, SeriesCount, TrainingJobSpec
 
 RESULT_MAX_BYTES = 4096
 """The kubelet keeps this much of a termination message."""
