@@ -21,15 +21,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Kind:
-    """One custom resource definition, before it becomes YAML."""
+    """One custom resource definition, before it becomes YAML.
+
+    ``mutable`` names the spec fields (as Python spells them) that may change after creation; each other one gets a rule
+    that refuses the change. ``None`` makes no such rules: the spec's own rules speak for it.
+    """
 
     kind: str
     plural: str
     short: str
+    description: str
     spec: type[BaseModel]
     status: type[BaseModel]
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = ()
+    mutable: frozenset[str] | None = None
     selectable: tuple[str, ...] = (".status.phase",)
 
 
@@ -37,6 +43,7 @@ TRAINING_JOB = Kind(
     kind="TrainingJob",
     plural="trainingjobs",
     short="tj",
+    description="One training run: from data to a trained, versioned model.",
     spec=TrainingJobSpec,
     status=TrainingJobStatus,
     columns=(
@@ -53,6 +60,7 @@ TRAINING_JOB = Kind(
         Column("Device", ".status.result.device", wide=True),
         Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
     ),
+    mutable=TrainingJobSpec.MUTABLE,
     rules=(
         Rule(
             "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
@@ -65,6 +73,7 @@ MODEL_VERSION = Kind(
     kind="ModelVersion",
     plural="modelversions",
     short="mv",
+    description="One trained model: what was trained, on what, by which job. Made by the operator, never changed.",
     spec=ModelVersionSpec,
     status=ModelVersionStatus,
     columns=(

@@ -1,0 +1,179 @@
+"""From a pydantic model to the structural schema that a CustomResourceDefinition takes.
+
+Pydantic speaks JSON Schema 2020-12; the API server takes a strict subset of OpenAPI v3.0 with extensions of its own.
+The converter knows only what the models use; :func:`lint` refuses everything else, so that a new construct in a model
+is a decision, not an accident.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+Schema = dict[str, Any]
+
+INT_OR_STRING = "x-kubernetes-int-or-string"
+PRESERVE = "x-kubernetes-preserve-unknown-fields"
+VALIDATIONS = "x-kubernetes-validations"
+
+_COPIED = (
+    *("type", "format", "enum", "default"),
+    *(
+        "minLength",
+        "maxLength",
+        "pattern",
+        "minimum",
+        "maximum",
+        "minItems",
+        "maxItems",
+        "minProperties",
+        "maxProperties",
+    ),
+    *("required", INT_OR_STRING, PRESERVE, "x-kubernetes-list-type", "x-kubernetes-list-map-keys", VALIDATIONS),
+)
+_KEYWORDS = {
+    *_COPIED,
+    "description",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "properties",
+    "items",
+    "additionalProperties",
+}
+
+
+class SchemaError(ValueError):
+    """A model holds something that a custom resource cannot say."""
+
+
+def structural(model: type[BaseModel]) -> Schema:
+    """Return the structural schema of ``model``: no references, no unions, every node typed.
+
+    Raises
+    ------
+    SchemaError
+        For a construct the API server has no word for (recursion, a free union, a default that is not a scalar).
+    """
+    raw = model.model_json_schema(by_alias=True)
+    return _Converter(raw.get("$defs", {})).convert(raw, ())
+
+
+class _Converter:
+    """Walks one JSON schema; ``trail`` holds the names of the definitions it is inside of."""
+
+    def __init__(self, definitions: Mapping[str, Schema]) -> None:
+        self._definitions = definitions
+
+    def convert(self, raw: Schema, trail: tuple[str, ...]) -> Schema:
+        raw, trail = self._resolve(raw, trail)
+        node: Schema = {}
+        if "description" in raw:
+            node["description"] = _short(raw["description"])
+        node.update({keyword: raw[keyword] for keyword in _COPIED if keyword in raw})
+        if "const" in raw:
+            node["enum"] = [raw["const"]]
+        if isinstance(node.get("default"), dict | list):
+            raise SchemaError(
+                f"{'.'.join(trail)}: the default {node['default']!r} is not a scalar; leave the field out"
+            )
+        for keyword, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+            if keyword in raw:
+                node[bound] = raw[keyword]
+                node[keyword] = True
+        if "properties" in raw:
+            node["properties"] = {name: self.convert(child, trail) for name, child in raw["properties"].items()}
+        if "items" in raw:
+            node["items"] = self.convert(raw["items"], trail)
+        if isinstance(raw.get("additionalProperties"), dict):
+            node["additionalProperties"] = self.convert(raw["additionalProperties"], trail)
+        if "propertyNames" in raw:
+            node.setdefault(VALIDATIONS, []).append(_key_rule(raw["propertyNames"]))
+        return node
+
+    def _resolve(self, raw: Schema, trail: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
+        """Follow references and drop the null of optional fields; what stands beside them wins."""
+        while True:
+            if "$ref" in raw:
+                name = raw["$ref"].removeprefix("#/$defs/")
+                if name in trail:
+                    raise SchemaError(f"{name} contains itself: a structural schema has no recursion")
+                trail = (*trail, name)
+                raw = {**self._definitions[name], **_without(raw, "$ref")}
+            elif "anyOf" in raw:
+                raw = _without_null(raw)
+            else:
+                return raw, trail
+
+
+def _without(raw: Schema, *keywords: str) -> Schema:
+    return {keyword: value for keyword, value in raw.items() if keyword not in keywords}
+
+
+def _without_null(raw: Schema) -> Schema:
+    """Return the only way beside null (an optional field is absent, never null), or integer and string in one."""
+    siblings = _without(raw, "anyOf")
+    if siblings.get("default", ...) is None:
+        siblings = _without(siblings, "default")
+    ways = [way for way in raw["anyOf"] if way != {"type": "null"}]
+    if len(ways) == 1:
+        return {**ways[0], **siblings}
+    if siblings.get(INT_OR_STRING) and [way.get("type") for way in ways] == ["integer", "string"]:
+        return {**_without(ways[0], "type"), **_without(ways[1], "type"), **siblings}
+    raise SchemaError(f"a union of {len(ways)} types: say it with optional fields and a rule")
+
+
+def _key_rule(names: Schema) -> dict[str, str]:
+    """Return the rule for the keys of a map: a structural schema bounds values only."""
+    low, high = names.get("minLength", 0), names["maxLength"]
+    return {
+        "rule": f"self.all(key, key.size() >= {low} && key.size() <= {high})",
+        "message": f"every key must have {low} to {high} characters",
+    }
+
+
+def _short(description: str) -> str:
+    """Return the first paragraph on one line, without the marks of reStructuredText."""
+    return " ".join(description.split("\n\n", maxsplit=1)[0].replace("``", "").split())
+
+
+def nodes(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
+    """Yield every node below (and with) ``schema`` beside its path: ``spec.data.covariates[].uri``, ``spec.env{}``."""
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}".removeprefix("."))
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+    if "additionalProperties" in schema:
+        yield from nodes(schema["additionalProperties"], f"{path}{{}}")
+
+
+def lint(schema: Schema) -> list[str]:
+    """Return what is wrong with a structural schema, one sentence for each finding.
+
+    Beyond what the API server itself refuses, everything must be bounded: an object of a user has an end, and the cost
+    of a CEL rule is estimated from the bounds.
+    """
+    return [f"{path}: {problem}" for path, node in nodes(schema) for problem in _problems(node)]
+
+
+def _problems(node: Schema) -> Iterator[str]:
+    unknown = set(node) - _KEYWORDS
+    if unknown:
+        yield f"keywords no structural schema has: {', '.join(sorted(unknown))}"
+    bounded = "enum" in node
+    match node.get("type"):
+        case None if not node.get(INT_OR_STRING):
+            yield "no type"
+        case None:
+            if not {"maxLength", "maximum"} <= set(node):
+                yield "an integer or string without maximum and maxLength"
+        case "string" if not bounded and "maxLength" not in node:
+            yield "a string without maxLength"
+        case "integer" if not bounded and not {"minimum", "maximum"} <= set(node):
+            yield "an integer without minimum and maximum"
+        case "array" if "maxItems" not in node or "items" not in node:
+            yield "a list without items or maxItems"
+        case "object" if "properties" not in node and "maxProperties" not in node:
+            yield "a map without maxProperties"
+        case _:
+            pass
