@@ -1,0 +1,122 @@
+"""Artifacts in a folder: a mounted claim (``pvc://``), or ``file://`` in local runs."""
+
+import errno
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from trainyard_trainer.errors import InputMissing, NotPermitted, TrainerError, Unsupported, UpstreamUnavailable
+
+_REFUSED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NO_LINKS: Final = {errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+_TEMPORARY: Final = ".writing-"
+
+
+class FolderStore:
+    """Keys as files below a folder. A file appears under its name by a hard link: whole, and for one writer only.
+
+    Parameters
+    ----------
+    root
+        The local folder of the storage's address; created on the first write.
+    mount
+        The folder of the claim, which must exist: without it files would go into the container and be lost.
+    """
+
+    def __init__(self, root: Path, uri: str, mount: Path | None = None) -> None:
+        if mount is not None and not mount.is_dir():
+            raise InputMissing(f"storage.uri {uri}: the claim is not mounted at {mount}; check that the claim exists")
+        self._root = root
+        self._uri = uri.rstrip("/")
+
+    def address(self, key: str) -> str:
+        """Return ``<storage uri>/key``."""
+        return f"{self._uri}/{key}"
+
+    def put_file(self, key: str, source: Path) -> None:
+        """Copy; raises FileExistsError if the key is taken, since nobody else writes into a run's folder."""
+        with self._errors("writing", key), self._staged(key) as temporary:
+            shutil.copyfile(source, temporary)
+            if not self._publish(temporary, key):
+                raise FileExistsError(self.address(key))
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """Write aside, then link to the name: the link fails if another writer was first."""
+        with self._errors("writing", key), self._staged(key) as temporary:
+            temporary.write_bytes(body)
+            return self._publish(temporary, key)
+
+    def get(self, key: str) -> bytes | None:
+        """Read a whole file."""
+        with self._errors("reading", key):
+            try:
+                return (self._root / key).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def download(self, key: str, target: Path) -> None:
+        """Copy a file out."""
+        with self._errors("reading", key):
+            shutil.copyfile(self._root / key, target)
+
+    def size(self, key: str) -> int | None:
+        """Ask the file system."""
+        with self._errors("reading", key):
+            try:
+                return (self._root / key).stat().st_size
+            except FileNotFoundError:
+                return None
+
+    def children(self, prefix: str) -> list[str]:
+        """List a folder; files that are still being written are left out."""
+        with self._errors("listing", prefix):
+            try:
+                names = [path.name for path in (self._root / prefix).iterdir()]
+            except FileNotFoundError:
+                return []
+        return sorted(name for name in names if not name.startswith(_TEMPORARY))
+
+    @contextmanager
+    def _staged(self, key: str) -> Iterator[Path]:
+        folder = (self._root / key).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        try:
+            yield temporary
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _publish(self, temporary: Path, key: str) -> bool:
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        try:
+            (self._root / key).hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        return True
+
+    @contextmanager
+    def _errors(self, act: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise _translate(error, act, self.address(key)) from error
+
+
+def _translate(error: OSError, act: str, address: str) -> TrainerError:
+    what = f"{act} the model storage {address}"
+    if error.errno in _REFUSED:
+        return NotPermitted(f"{what}: refused ({error.strerror}); make the volume writable for the trainer's user")
+    if error.errno in _NO_LINKS:
+        return Unsupported(f"{what}: this file system has no hard links ({error.strerror}); use another volume or S3")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return UpstreamUnavailable(f"{what}: the volume is full ({error.strerror}); make room")
+    if error.errno == errno.ENOENT:
+        return InputMissing(f"{what}: no such file; it may have been deleted")
+    return UpstreamUnavailable(f"{what}: {error.strerror or error}")

@@ -1,0 +1,43 @@
+"""The keys of one model in a store, as DESIGN section 6 draws them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+MANIFEST: Final = "manifest.json"
+STARTED: Final = "started.json"
+VERSION_DIGITS: Final = 8
+
+
+@dataclass(frozen=True)
+class ModelKeys:
+    """Where the runs and versions of one model of one namespace lie."""
+
+    namespace: str
+    model: str
+
+    @property
+    def base(self) -> str:
+        """``<namespace>/<model>``."""
+        return f"{self.namespace}/{self.model}"
+
+    @property
+    def versions(self) -> str:
+        """The folder of all version numbers."""
+        return f"{self.base}/versions"
+
+    def version(self, number: int) -> str:
+        """Return the key whose creation claims a number."""
+        return f"{self.versions}/{number:0{VERSION_DIGITS}d}/version.json"
+
+    def runs(self, uid: str) -> str:
+        """Return the folder of all runs of one TrainingJob."""
+        return f"{self.base}/runs/{uid}"
+
+    def run(self, uid: str, folder: str) -> str:
+        """Return the folder of one run."""
+        return f"{self.runs(uid)}/{folder}"
+
+    def intent(self, uid: str, ordinal: int) -> str:
+        """Return the key of a job's n-th choice of a number: ``by-run/<uid>.json``, then ``by-run/<uid>.2.json``."""
+        suffix = "" if ordinal == 1 else f".{ordinal}"
+        return f"{self.base}/by-run/{uid}{suffix}.json"

@@ -1,0 +1,161 @@
+"""The manifest of a run: every file with its digest, and everything that says what the model is. Written last.
+
+Its bytes are canonical JSON (sorted keys, no blanks), so that its own SHA-256 stands for all files it lists.
+"""
+
+import hashlib
+import json
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, Field, ValidationError
+
+from trainyard_api.base import Digest
+from trainyard_api.modelversion import Signature
+from trainyard_api.trainingjob import SeriesCount
+from trainyard_api.wire import WireModel
+from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.errors import DataError
+
+_CHUNK: Final = 1024 * 1024
+
+
+def _inside(path: str) -> str:
+    if path.startswith("/") or ".." in PurePosixPath(path).parts:
+        raise ValueError("a file of a run must lie inside the run's folder")
+    return path
+
+
+class FileEntry(WireModel):
+    """One file of a run; ``path`` is relative to the run's folder."""
+
+    path: Annotated[str, Field(min_length=1), AfterValidator(_inside)]
+    size: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class JobInfo(WireModel):
+    """The TrainingJob and the attempt that trained."""
+
+    name: str
+    uid: str
+    attempt: int
+
+
+class DataInfo(WireModel):
+    """What it was trained on. ``uri`` carries no credentials."""
+
+    uri: str
+    rows: int
+    size_bytes: int
+    digest: Digest
+    holdout_digest: Digest
+
+
+class Frame(WireModel):
+    """A small table as JSON: times in ISO 8601, missing values null."""
+
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+class GoldenRows(WireModel):
+    """Inputs and the outputs that the saved model gave for them, within ``tolerance``."""
+
+    inputs: Frame
+    outputs: Frame
+    tolerance: float
+    max_difference: float
+
+
+class ObjectiveValue(WireModel):
+    """The one metric that ranks this model."""
+
+    metric: str
+    value: float
+
+
+class Manifest(WireModel):
+    """All that is known of one finished run."""
+
+    schema_version: Literal[1] = 1
+    namespace: str
+    model: str
+    job: JobInfo
+    created_at: str
+    image: str = ""
+    framework: str
+    task: str
+    formats: list[str]
+    files: list[FileEntry]
+    report: str
+    libraries: dict[str, str]
+    parameters: dict[str, Any]
+    signature: Signature | None = None
+    metrics: dict[str, float]
+    objective: ObjectiveValue
+    golden: GoldenRows
+    data: DataInfo
+    series: SeriesCount | None = None
+    device: str
+    warnings: list[str] = Field(default_factory=list)
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all files together."""
+        return sum(entry.size for entry in self.files)
+
+    def encode(self) -> bytes:
+        """Return the canonical bytes."""
+        return canonical_json(self.model_dump(mode="json", by_alias=True, exclude_none=True))
+
+
+def parse_manifest(body: bytes, address: str) -> Manifest:
+    """Read a manifest back. Raises DataError if it is not one."""
+    try:
+        return Manifest.model_validate_json(body)
+    except ValidationError as error:
+        raise DataError(f"{address} is not a manifest of this release: {error.errors()[0]['msg']}") from error
+
+
+def canonical_json(value: Any) -> bytes:
+    """Return the one spelling of a JSON value that digests are taken of."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def sha256_of(body: bytes) -> str:
+    """Return the hex digest of a small object."""
+    return hashlib.sha256(body).hexdigest()
+
+
+def file_entry(folder: Path, path: str) -> FileEntry:
+    """Measure a file below ``folder``, reading it once in pieces."""
+    digest = hashlib.sha256()
+    size = 0
+    with (folder / path).open("rb") as stream:
+        while chunk := stream.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return FileEntry(path=path, size=size, sha256=digest.hexdigest())
+
+
+def fetch_file(store: ArtifactStore, run: str, entry: FileEntry, folder: Path) -> Path:
+    """Download one file of a run and verify it, before anything parses it.
+
+    Raises
+    ------
+    DataError
+        If size or digest differ from the manifest: the object was changed after it was registered.
+    """
+    target = folder / entry.path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    key = f"{run}/{entry.path}"
+    store.download(key, target)
+    found = file_entry(folder, entry.path)
+    if found != entry:
+        target.unlink()
+        raise DataError(
+            f"{store.address(key)} is not the file of the manifest: expected {entry.size} bytes with sha256 "
+            f"{entry.sha256}, found {found.size} with {found.sha256}; it was changed after registration, do not use it"
+        )
+    return target

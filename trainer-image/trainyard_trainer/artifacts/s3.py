@@ -1,0 +1,138 @@
+"""Artifacts in an S3 bucket. Conditional writes (``If-None-Match: *``) decide between writers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from boto3.s3.transfer import TransferConfig
+from botocore.exceptions import BotoCoreError, ClientError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from trainyard_trainer.credentials import translate_s3_error
+from trainyard_trainer.errors import ConfigError
+
+_PART_BYTES: Final = 64 * 1024 * 1024
+_TRANSFER = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, max_concurrency=2)
+_TEXT = {"ContentType": "application/json"}
+_TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json", ".txt": "text/plain; charset=utf-8"}
+
+_LOST = {"PreconditionFailed", "412"}
+_CONFLICT = {"ConditionalRequestConflict", "409"}
+_ABSENT = {"NoSuchKey", "404", "NotFound"}
+
+
+class _WriteConflictError(Exception):
+    """Two writers met in the server (409): nothing is decided yet, ask again."""
+
+
+class S3Store:
+    """Keys below ``s3://bucket/prefix``.
+
+    Parameters
+    ----------
+    encryption
+        The value of ``ServerSideEncryption`` (``AES256``, ``aws:kms``); empty leaves it to the bucket.
+    """
+
+    def __init__(self, client: Any, uri: str, encryption: str = "") -> None:
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        if not bucket:
+            raise ConfigError(f"storage.uri {uri} names no bucket: write s3://<bucket>/<prefix>")
+        self._client = client
+        self._bucket = bucket
+        self._prefix = prefix.strip("/")
+        self._encryption = {"ServerSideEncryption": encryption} if encryption else {}
+
+    def address(self, key: str) -> str:
+        """Return ``s3://bucket/prefix/key``."""
+        return f"s3://{self._bucket}/{self._key(key)}"
+
+    def put_file(self, key: str, source: Path) -> None:
+        """Upload, above 64 MiB in parts."""
+        content_type = _TYPES.get(source.suffix, "application/octet-stream")
+        with self._errors("writing", key), source.open("rb") as stream:
+            self._client.upload_fileobj(
+                stream,
+                self._bucket,
+                self._key(key),
+                ExtraArgs={"ContentType": content_type, **self._encryption},
+                Config=_TRANSFER,
+            )
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """Put with ``If-None-Match: *``: 412 is lost, 409 is tried again."""
+        retrying = Retrying(
+            retry=retry_if_exception_type(_WriteConflictError),
+            wait=wait_random_exponential(multiplier=0.05, max=2),
+            stop=stop_after_attempt(10),
+            reraise=True,
+        )
+        with self._errors("writing", key):
+            try:
+                return retrying(self._conditional_put, key, body)
+            except _WriteConflictError as conflict:
+                raise conflict.__cause__ or conflict from None
+
+    def _conditional_put(self, key: str, body: bytes) -> bool:
+        try:
+            self._client.put_object(
+                Bucket=self._bucket, Key=self._key(key), Body=body, IfNoneMatch="*", **_TEXT, **self._encryption
+            )
+        except ClientError as error:
+            code = error.response["Error"]["Code"]
+            if code in _LOST:
+                return False
+            if code in _CONFLICT:
+                raise _WriteConflictError from error
+            raise
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        """Read a whole object."""
+        with self._errors("reading", key):
+            try:
+                body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _ABSENT:
+                    return None
+                raise
+        return body
+
+    def download(self, key: str, target: Path) -> None:
+        """Download, large objects in parts."""
+        with self._errors("reading", key), target.open("wb") as stream:
+            self._client.download_fileobj(self._bucket, self._key(key), stream, Config=_TRANSFER)
+
+    def size(self, key: str) -> int | None:
+        """Ask with HEAD."""
+        with self._errors("reading", key):
+            try:
+                return int(self._client.head_object(Bucket=self._bucket, Key=self._key(key))["ContentLength"])
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _ABSENT:
+                    return None
+                raise
+
+    def children(self, prefix: str) -> list[str]:
+        """List with a delimiter, page by page."""
+        start = self._key(prefix) + "/"
+        names: set[str] = set()
+        with self._errors("listing", prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=start, Delimiter="/"
+            )
+            for page in pages:
+                names.update(item["Key"].removeprefix(start) for item in page.get("Contents", ()))
+                names.update(item["Prefix"].removeprefix(start).rstrip("/") for item in page.get("CommonPrefixes", ()))
+        return sorted(names - {""})
+
+    def _key(self, key: str) -> str:
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+    @contextmanager
+    def _errors(self, act: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except (ClientError, BotoCoreError) as error:
+            raise translate_s3_error(error, f"{act} the model storage", self.address(key)) from error

@@ -1,0 +1,63 @@
+"""The port to storage. Keys are relative to the storage's address, use ``/``, and are never overwritten."""
+
+from pathlib import Path
+from typing import Protocol
+
+from trainyard_api.training import Storage
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import ConfigError
+
+
+class ArtifactStore(Protocol):
+    """A bucket or a folder. Every method raises TrainerError when the storage is missing, refuses, or is down."""
+
+    def address(self, key: str) -> str:
+        """Return the full URI of a key."""
+        ...
+
+    def put_file(self, key: str, source: Path) -> None:
+        """Copy a local file to a key that nobody else writes; large ones in parts."""
+        ...
+
+    def put_if_absent(self, key: str, body: bytes) -> bool:
+        """Create a small object, whole or not at all; of several writers exactly one gets True."""
+        ...
+
+    def get(self, key: str) -> bytes | None:
+        """Return a small object, or None if there is none."""
+        ...
+
+    def download(self, key: str, target: Path) -> None:
+        """Copy an object into a local file. Raises InputMissing if there is none."""
+        ...
+
+    def size(self, key: str) -> int | None:
+        """Return an object's size in bytes, or None if there is none."""
+        ...
+
+    def children(self, prefix: str) -> list[str]:
+        """Return the names directly below ``prefix/``, sorted, folders and objects alike."""
+        ...
+
+
+def open_store(storage: Storage, env: Environment) -> ArtifactStore:
+    """Return the store that an address names: ``s3://``, ``pvc://`` (a mounted claim), or ``file://`` in local runs."""
+    scheme = storage.uri.partition("://")[0]
+    match scheme:
+        case "s3":
+            from trainyard_trainer.artifacts.s3 import S3Store
+            from trainyard_trainer.credentials import storage_client
+
+            return S3Store(storage_client(storage, env), storage.uri, storage.server_side_encryption or "")
+        case "pvc":
+            from trainyard_trainer.artifacts.folder import FolderStore
+
+            root = env.claim_path(storage.uri)
+            claim = storage.uri.removeprefix("pvc://").split("/", 1)[0]
+            return FolderStore(root, storage.uri, mount=env.claims_dir / claim)
+        case "file":
+            from trainyard_trainer.artifacts.folder import FolderStore
+
+            return FolderStore(Path(storage.uri.removeprefix("file://")), storage.uri)
+        case _:
+            raise ConfigError(f"storage.uri {storage.uri} must start with s3:// or pvc://")
