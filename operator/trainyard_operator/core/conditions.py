@@ -1,0 +1,45 @@
+"""Conditions of a TrainingJob: which are there in which phase, for kstatus, ``kubectl wait`` and people.
+
+``Reconciling`` and ``Stalled`` exist only while they are true (kstatus reads their absence), ``Ready`` always exists,
+and exactly one of ``Complete`` and ``Failed`` exists at the end.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from trainyard_api.conditions import Condition
+from trainyard_api.trainingjob import Phase
+from trainyard_operator.core.times import to_rfc3339
+
+
+def conditions_for(
+    phase: Phase, reason: str, message: str, *, generation: int, now: datetime, before: Iterable[Condition]
+) -> list[Condition]:
+    """Return the conditions of a phase; ``lastTransitionTime`` moves only where a status changes."""
+    match phase:
+        case "Succeeded":
+            statuses = {"Ready": "True", "Complete": "True"}
+        case "Failed":
+            statuses = {"Ready": "False", "Failed": "True", "Stalled": "True"}
+        case "Cancelled":
+            statuses = {"Ready": "False", "Failed": "True"}
+        case "Suspended":
+            statuses = {"Ready": "False"}
+        case "Pending" | "Queued" | "Starting" | "Running" | "Retrying":
+            statuses = {"Ready": "False", "Reconciling": "True"}
+    old = {condition.type: condition for condition in before}
+    return [
+        Condition.model_validate(
+            {
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "observedGeneration": generation,
+                "lastTransitionTime": (
+                    old[kind].last_transition_time if kind in old and old[kind].status == status else to_rfc3339(now)
+                ),
+            }
+        )
+        for kind, status in statuses.items()
+    ]

@@ -1,0 +1,116 @@
+"""What the planner looks at: the world as typed, frozen facts. Nothing in here was decided."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum, auto
+from typing import Any
+
+from trainyard_api.trainingjob import TERMINAL_PHASES, TrainerStatus, TrainingJobStatus
+from trainyard_operator.core.config import OperatorConfig
+
+
+@dataclass(frozen=True)
+class TrainingJobView:
+    """The custom resource: identity, the spec as it was written, the status as it was last stored."""
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleting: bool
+    spec: dict[str, Any]
+    status: TrainingJobStatus
+
+    @property
+    def finished(self) -> bool:
+        """A terminal phase is stored; nothing but a new object changes it."""
+        return self.status.phase in TERMINAL_PHASES
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A child Job: one attempt."""
+
+    name: str
+    uid: str
+    attempt: int
+    created: datetime
+    deleting: bool = False
+    image: str = ""
+    ready: int = 0
+    active: int = 0
+    terminating: int = 0
+    start: datetime | None = None
+    end: datetime | None = None
+    complete: bool = False
+    failed: bool = False
+    failure_reason: str = ""
+    failure_message: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """The Job controller has ended it, pods included."""
+        return self.complete or self.failed
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A pod of an attempt, as far as its trainer container goes."""
+
+    name: str
+    phase: str
+    created: datetime
+    disrupted: bool = False
+    exit_code: int | None = None
+    exit_reason: str = ""
+    termination_message: str = ""
+    finished_at: datetime | None = None
+    waiting: str = ""
+    """Why it does not run yet, in the kubelet's or the scheduler's words."""
+
+
+@dataclass(frozen=True)
+class VersionView:
+    """A ModelVersion that already has the name a job wants."""
+
+    name: str
+    job_name: str
+    job_uid: str
+    model: str
+    version: int
+
+
+class Fact(Enum):
+    """Something that is read only when a decision hangs on it: it would cost too much to watch."""
+
+    PODS = auto()
+    VERSION = auto()
+
+
+@dataclass(frozen=True)
+class Need:
+    """A fact to read before planning again."""
+
+    fact: Fact
+    name: str
+    """For ``PODS`` the Job whose pods are meant, for ``VERSION`` the ModelVersion."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything one decision may depend on."""
+
+    job: TrainingJobView
+    children: tuple[JobView, ...]
+    now: datetime
+    config: OperatorConfig
+    ca: str
+    """Certificate authority (PEM) of the progress endpoint, handed to each attempt."""
+    reported: TrainerStatus | None = None
+    """The newest progress report of the current attempt."""
+    pods: dict[str, tuple[PodView, ...]] = field(default_factory=dict)
+    """Pods by Job name, for the Jobs that were asked about."""
+    versions: dict[str, VersionView | None] = field(default_factory=dict)
+    """ModelVersions by name, ``None`` for one that was looked for and is not there."""

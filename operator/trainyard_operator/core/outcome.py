@@ -1,0 +1,76 @@
+"""How an attempt ended, and whether another one could end better."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from trainyard_api.exit_codes import NON_RETRYABLE, ExitCode, reason_of
+from trainyard_api.wire import TrainingResult, parse_result
+from trainyard_operator.core.observed import JobView, PodView
+
+OOM_KILLED = "OOMKilled"
+CHILD_DELETED = "ChildDeleted"
+RESULT_MISSING = "ResultMissing"
+DEADLINE_EXCEEDED = "DeadlineExceeded"
+POD_LOST = "PodLost"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A failed attempt in words.
+
+    Attributes
+    ----------
+    reason
+        CamelCase, for conditions and columns.
+    message
+        One sentence: what, where, what to do.
+    retryable
+        Whether another attempt could end differently.
+    """
+
+    reason: str
+    message: str
+    retryable: bool
+    exit_code: int | None = None
+    end: datetime | None = None
+
+
+def success_of(pods: tuple[PodView, ...]) -> TrainingResult | str:
+    """Return the result of a complete Job from its succeeded pod, or why there is none."""
+    done = _newest(tuple(pod for pod in pods if pod.phase == "Succeeded"))
+    if done is None:
+        return "the Job is complete, but its pod is gone and with it the result"
+    result = parse_result(done.termination_message)
+    if isinstance(result, TrainingResult) and result.outcome != "Succeeded":
+        return f"the pod ended with exit code 0 but says that it failed: {result.message}"
+    return result
+
+
+def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:
+    """Explain a failed Job from its own condition and its last pod."""
+    end = job.end
+    if job.failure_reason == DEADLINE_EXCEEDED:
+        return Failure(
+            DEADLINE_EXCEEDED, "activeDeadlineSeconds passed before the training ended", retryable=False, end=end
+        )
+    pod = _newest(tuple(pod for pod in pods if pod.exit_code not in (None, 0)))
+    if pod is None or pod.exit_code is None:
+        message = (
+            f"no pod of Job {job.name} tells why it failed: {job.failure_message or job.failure_reason or 'unknown'}"
+        )
+        return Failure(POD_LOST, message, retryable=True, end=end)
+    code = pod.exit_code
+    if code == ExitCode.KILLED and pod.exit_reason == OOM_KILLED:
+        message = f"pod {pod.name} ran out of memory; raise resources.limits.memory if the next attempt does too"
+        return Failure(OOM_KILLED, message, retryable=True, exit_code=code, end=pod.finished_at or end)
+    reason = reason_of(code)
+    told = parse_result(pod.termination_message)
+    if isinstance(told, TrainingResult) and told.message:
+        reason, message = told.reason or reason, told.message
+    else:
+        message = f"pod {pod.name} ended with exit code {code} and no message; see kubectl logs {pod.name}"
+    return Failure(reason, message, retryable=code not in NON_RETRYABLE, exit_code=code, end=pod.finished_at or end)
+
+
+def _newest(pods: tuple[PodView, ...]) -> PodView | None:
+    return max(pods, key=lambda pod: (not pod.disrupted, pod.created, pod.name), default=None)

@@ -1,0 +1,32 @@
+"""Kubernetes quantities of memory, as far as growing one needs."""
+
+from decimal import Decimal
+from typing import Final
+
+_UNITS: Final = {
+    "": Decimal(1), "m": Decimal("0.001"),
+    "k": Decimal(10**3), "M": Decimal(10**6), "G": Decimal(10**9),
+    "T": Decimal(10**12), "P": Decimal(10**15), "E": Decimal(10**18),
+    "Ki": Decimal(2**10), "Mi": Decimal(2**20), "Gi": Decimal(2**30),
+    "Ti": Decimal(2**40), "Pi": Decimal(2**50), "Ei": Decimal(2**60),
+}  # fmt: skip
+
+
+def to_bytes(quantity: int | str) -> int:
+    """Return a quantity in bytes, rounded up. Raises :class:`ValueError` for what is not a quantity."""
+    text = str(quantity)
+    number = text.rstrip("kKmMGTPEi")
+    unit = text[len(number) :]
+    if unit not in _UNITS:
+        raise ValueError(f"{text!r} is not a quantity")
+    try:
+        exact = Decimal(number) * _UNITS[unit]
+    except ArithmeticError as error:
+        raise ValueError(f"{text!r} is not a quantity") from error
+    return int(exact.to_integral_value(rounding="ROUND_CEILING"))
+
+
+def grown(quantity: int | str, factor: float) -> str:
+    """Return a memory quantity multiplied, in whole mebibytes."""
+    mebibytes = -(-int(to_bytes(quantity) * factor) // 2**20)
+    return f"{mebibytes}Mi"

@@ -1,0 +1,105 @@
+"""From what the user wrote to what runs: the operator's defaults filled in, or a sentence why that cannot be."""
+
+from pydantic import ValidationError
+
+from trainyard_api.meta import progress_path
+from trainyard_api.pod import Resources, SecretRef
+from trainyard_api.training import Storage
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_api.wire import TrainerConfig
+from trainyard_operator.core.config import OperatorConfig, StorageDefaults
+from trainyard_operator.core.naming import model_name
+from trainyard_operator.core.observed import TrainingJobView
+
+
+class InvalidSpecError(ValueError):
+    """The spec cannot run; the text is one sentence for the user."""
+
+
+def parse_spec(job: TrainingJobView) -> TrainingJobSpec:
+    """Read the spec, ignoring fields of a newer release.
+
+    Raises
+    ------
+    InvalidSpecError
+        For what the schema let through (an older CRD, a disabled validation) or what no release can run here.
+    """
+    try:
+        spec = TrainingJobSpec.model_validate(job.spec, extra="ignore")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(["spec", *(str(part) for part in first["loc"])])
+        raise InvalidSpecError(f"{where}: {first['msg']}") from error
+    for field, unsupported in (
+        ("suspend", spec.suspend),
+        ("queue", spec.queue is not None),
+        ("shards", spec.shards > 1),
+        ("accelerator.fallback", spec.accelerator is not None and spec.accelerator.fallback == "CPU"),
+    ):
+        if unsupported:
+            raise InvalidSpecError(f"spec.{field} is not supported by this release; leave it out")
+    return spec
+
+
+def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage:
+    """Return where the model goes: the job's own storage, completed by the operator's defaults.
+
+    Defaults for endpoint, region and secret belong to the default storage's server, so they complete a job's storage
+    only where it names none of them and uses the same scheme.
+    """
+    own = spec.storage
+    if own is None:
+        if not defaults.uri:
+            raise InvalidSpecError(
+                "no storage is set and the operator has no default: set spec.storage.uri, or storage.uri in the chart"
+            )
+        own = Storage(uri=defaults.uri)
+    if (
+        not own.uri.startswith("s3://")
+        or own.endpoint is not None
+        or own.region is not None
+        or own.secret_ref is not None
+    ):
+        return own
+    return own.model_copy(
+        update={
+            "endpoint": defaults.endpoint or None,
+            "region": defaults.region or None,
+            "secret_ref": SecretRef(name=defaults.secret_name) if defaults.secret_name else None,
+        }
+    )
+
+
+def resolve_image(spec: TrainingJobSpec, config: OperatorConfig) -> str:
+    """Return the image of the trainer container."""
+    return spec.image or config.images.for_framework(spec.framework)
+
+
+def resolve_resources(spec: TrainingJobSpec, config: OperatorConfig) -> Resources:
+    """Merge the job's requests and limits over the operator's, key by key.
+
+    A limit below the default request takes the request with it: a user who asks for a small limit means a small pod.
+    """
+    own = spec.resources or Resources()
+    limits = {**(config.resources.limits or {}), **(own.limits or {})}
+    requests = {**(config.resources.requests or {}), **(own.limits or {}), **(own.requests or {})}
+    for key in (own.requests or {}).keys() - (own.limits or {}).keys():
+        limits.pop(key, None)  # a default limit may lie below what the job requests
+    if spec.accelerator is not None:
+        limits[spec.accelerator.resource] = spec.accelerator.count
+    return Resources(requests=requests or None, limits=limits or None)
+
+
+def trainer_config(job: TrainingJobView, spec: TrainingJobSpec, attempt: int, config: OperatorConfig) -> TrainerConfig:
+    """Return the configuration of one attempt."""
+    url = config.progress.url.rstrip("/")
+    return TrainerConfig(
+        namespace=job.namespace,
+        name=job.name,
+        uid=job.uid,
+        attempt=attempt,
+        model_name=model_name(job),
+        spec=spec.model_copy(update={"storage": resolve_storage(spec, config.storage)}),
+        progress_url=f"{url}{progress_path(job.namespace, job.name)}" if url else None,
+        image=resolve_image(spec, config),
+    )
