@@ -1,0 +1,76 @@
+{{- define "trainyard.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "trainyard.fullname" -}}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" }}
+{{- else if contains (include "trainyard.name" .) .Release.Name }}
+{{- .Release.Name | trunc 50 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name (include "trainyard.name" .) | trunc 50 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "trainyard.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "trainyard.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end }}
+
+{{- define "trainyard.labels" -}}
+{{ include "trainyard.selectorLabels" . }}
+app.kubernetes.io/part-of: trainyard
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end }}
+
+{{- define "trainyard.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create }}
+{{- default (include "trainyard.fullname" .) .Values.serviceAccount.name }}
+{{- else }}
+{{- default "default" .Values.serviceAccount.name }}
+{{- end }}
+{{- end }}
+
+{{- define "trainyard.tlsSecret" -}}
+{{- default (printf "%s-tls" (include "trainyard.fullname" .)) .Values.progress.tlsSecret }}
+{{- end }}
+
+{{- define "trainyard.progressUrl" -}}
+{{- default (printf "https://%s.%s.svc:%d" (include "trainyard.fullname" .) .Release.Namespace (int .Values.progress.port)) .Values.progress.url }}
+{{- end }}
+
+{{- define "trainyard.operatorImage" -}}
+{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{- end }}
+
+{{- define "trainyard.trainerImage" -}}
+{{ .Values.trainer.image.repository }}:{{ default .Chart.AppVersion .Values.trainer.image.tag }}
+{{- end }}
+
+{{/* What the operator may do in a namespace that it watches. It reads no Secrets and never writes a user's spec. */}}
+{{- define "trainyard.rules" -}}
+- apiGroups: [trainyard.dev]
+  resources: [trainingjobs]
+  verbs: [get, list, watch]
+- apiGroups: [trainyard.dev]
+  resources: [trainingjobs/status]
+  verbs: [get, patch]
+- apiGroups: [trainyard.dev]
+  resources: [modelversions]
+  verbs: [get, list, watch, create]
+- apiGroups: [trainyard.dev]
+  resources: [modelversions/status]
+  verbs: [patch]
+- apiGroups: [batch]
+  resources: [jobs]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end }}
