@@ -58,6 +58,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [trainyard.dev]
   resources: [trainingjobs/status]
   verbs: [get, patch]
+# Asked for where the API server guards blockOwnerDeletion (OpenShift does): the Jobs name their TrainingJob as owner.
+- apiGroups: [trainyard.dev]
+  resources: [trainingjobs/finalizers]
+  verbs: [update]
 - apiGroups: [trainyard.dev]
   resources: [modelversions]
   verbs: [get, list, watch, create]
