@@ -8,14 +8,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := constraints/dev.txt constraints/uv.txt
 
+# Which cluster: kind where Docker answers, host (a node on this machine, as root), process (pods as local processes).
+CLUSTER ?= trainyard
+CLUSTER_KIND ?= auto
+PYTEST_ARGS ?=
+
 .PHONY: help
 help: ## This list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
 
 # uv links packages from its cache, so a second checkout gets its environment in seconds.
 $(VENV)/.ready: $(LOCKS) pyproject.toml
 	@echo "environment: $(VENV) from constraints/dev.txt"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "$(PYTHON) is older than Python 3.11: install a newer one and name it, e.g. make PYTHON=python3.12" >&2; exit 1; }
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV) \
+	|| { echo "$(PYTHON) has no venv module: install it (Debian and Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints/uv.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip sync --quiet --require-hashes constraints/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
@@ -42,3 +50,39 @@ check: venv ## Format, lint, types, layers, generated files: seconds
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m trainyard_api.generate --check
+
+.PHONY: demo
+demo: venv ## From nothing to trained models on a real cluster, followed live
+	@$(BIN)/python hack/demo up --name $(CLUSTER) --kind $(CLUSTER_KIND)
+
+.PHONY: demo-down
+demo-down: venv ## Remove the demo with its cluster
+	@$(BIN)/python hack/demo down --name $(CLUSTER)
+
+.PHONY: cluster-up
+cluster-up: venv ## A local Kubernetes (CLUSTER=name, CLUSTER_KIND=auto|kind|host|process|control-plane)
+	@$(BIN)/python hack/cluster up --name $(CLUSTER) --kind $(CLUSTER_KIND)
+
+.PHONY: cluster-down
+cluster-down: venv ## Take it away, with everything it left on this machine
+	@$(BIN)/python hack/cluster down --name $(CLUSTER)
+
+.PHONY: test
+test: venv ## Every test: unit, integration (real API server), e2e (real node, images, chart)
+	@$(BIN)/pytest $(PYTEST_ARGS)
+
+.PHONY: test-unit
+test-unit: venv ## Tests without a cluster: seconds
+	@$(BIN)/pytest tests/unit $(PYTEST_ARGS)
+
+.PHONY: test-integration
+test-integration: venv ## Tests on a real etcd, API server and controllers
+	@$(BIN)/pytest tests/integration $(PYTEST_ARGS)
+
+.PHONY: test-e2e
+test-e2e: venv ## Tests on a real node with the images and the chart
+	@$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
+
+.PHONY: bench
+bench: venv ## Benchmarks, each beside its baseline in the same run
+	@$(BIN)/pytest -s tests/benchmarks $(PYTEST_ARGS)
