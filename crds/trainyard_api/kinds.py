@@ -2,9 +2,7 @@
 
 from dataclasses import dataclass
 
-from pydantic import BaseModel
-
-from trainyard_api.base import Rule
+from trainyard_api.base import ApiModel, Rule
 from trainyard_api.modelversion import ModelVersionSpec, ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
 
@@ -31,8 +29,8 @@ class Kind:
     plural: str
     short: str
     description: str
-    spec: type[BaseModel]
-    status: type[BaseModel]
+    spec: type[ApiModel]
+    status: type[ApiModel]
     columns: tuple[Column, ...]
     rules: tuple[Rule, ...] = ()
     mutable: frozenset[str] | None = None

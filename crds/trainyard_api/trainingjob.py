@@ -47,7 +47,7 @@ TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled
 
 
 class TrainingJobSpec(ApiModel):
-    """What to train. Everything that defines the model is immutable; see ``MUTABLE`` for the rest."""
+    """What to train. Only priority, retry, the deadlines, suspend and cancel may change after creation."""
 
     MUTABLE: ClassVar[frozenset[str]] = frozenset(
         {

@@ -1,0 +1,98 @@
+"""The corpus: objects beside the judgement they must get, from pydantic and from the API server alike."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ValidationError
+
+from trainyard_api.kinds import KINDS, Kind
+
+CORPUS = Path(__file__).parent / "corpus"
+
+Object = dict[str, Any]
+Part = Literal["spec", "status", "metadata"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One object and what must be said of it.
+
+    ``refusal`` is a text the answer must hold; ``None`` means the object is accepted. ``unsettled`` cases say only that
+    both judges agree. ``server`` cases are for the API server alone: pydantic cannot tell, and accepts.
+    """
+
+    name: str
+    object: Object
+    refusal: str | None = None
+    part: Part = "spec"
+    judge: Literal["both", "server"] = "both"
+    unsettled: bool = False
+
+
+@cache
+def _document(name: str) -> Any:
+    return yaml.safe_load((CORPUS / name).read_text(encoding="utf-8"))
+
+
+def bases() -> dict[str, Object]:
+    """Return the valid objects by name; each call gives fresh copies."""
+    return copy.deepcopy(_document("bases.yaml"))
+
+
+def transitions() -> dict[str, dict[str, Any]]:
+    """Return ``immutable`` and ``mutable``: another value for each spec field of a TrainingJob."""
+    return copy.deepcopy(_document("transitions.yaml"))
+
+
+def kind_of(thing: Object) -> Kind:
+    """Return the kind of a custom resource."""
+    return next(kind for kind in KINDS if kind.kind == thing["kind"])
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """Return ``target`` changed by a JSON merge patch (RFC 7386)."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), value)
+    return result
+
+
+def rule_cases() -> Iterator[Case]:
+    """Yield the written cases of ``corpus/rules.yaml``."""
+    for number, entry in enumerate(_document("rules.yaml")):
+        refusal = entry.get("rule") or entry["field"]
+        part = entry.get("part", "spec")
+        for verdict in ("valid", "invalid"):
+            for index, patch in enumerate(entry.get(verdict, [])):
+                thing = bases()[entry["base"]]
+                thing[part] = merge(thing[part], patch)
+                yield Case(
+                    name=f"{number}-{verdict}-{index}: {refusal}",
+                    object=thing,
+                    refusal=refusal if verdict == "invalid" else None,
+                    part=part,
+                    judge=entry.get("judge", "both"),
+                )
+
+
+def pydantic_verdict(thing: Object, part: Part = "spec") -> str | None:
+    """Return what pydantic says against one part of an object, or ``None``."""
+    kind = kind_of(thing)
+    if part == "metadata":
+        return None
+    model = kind.spec if part == "spec" else kind.status
+    try:
+        model.model_validate(thing.get(part, {}))
+    except ValidationError as error:
+        return "\n".join(f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors())
+    return None
