@@ -1,0 +1,154 @@
+"""Progress reports to the operator, from one background thread. Best effort: whatever happens, the training goes on."""
+
+import http.client
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from trainyard_api.wire import ProgressReport, ReportedStatus
+from trainyard_trainer.progress.log import LOGGER
+
+INTERVAL_SECONDS: Final = 5.0
+_TIMEOUT_SECONDS: Final = 5.0
+_MAX_PAUSE_SECONDS: Final = 60.0
+_GIVE_UP: Final = {403: "this token is not the attempt's", 404: "the job is gone", 409: "the attempt is over"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the endpoint said."""
+
+    status: int
+    retry_after: float | None = None
+
+
+Send = Callable[[ReportedStatus], Answer]
+"""Delivers one report. Raises OSError (also for TLS) or http.client.HTTPException when there was no answer."""
+
+
+class HttpsSender:
+    """POST with the attempt's token, which is read anew each time because the kubelet renews it."""
+
+    def __init__(self, url: str, token_file: Path, ca_file: Path) -> None:
+        parts = urlsplit(url)
+        self._host = parts.hostname or ""
+        self._port = parts.port or 443
+        self._path = parts.path
+        self._token_file = token_file
+        self._ca_file = ca_file
+
+    def __call__(self, status: ReportedStatus) -> Answer:
+        """Send one report on a fresh connection: reports are rare and the operator may move."""
+        context = ssl.create_default_context(cafile=str(self._ca_file))
+        connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS, context=context)
+        try:
+            connection.request(
+                "POST",
+                self._path,
+                body=ProgressReport(trainer_status=status).to_json().encode(),
+                headers={
+                    "Authorization": f"Bearer {self._token_file.read_text().strip()}",
+                    "Content-Type": "application/json",
+                },
+            )
+            response = connection.getresponse()
+            response.read()
+            return Answer(response.status, _seconds(response.getheader("Retry-After")))
+        finally:
+            connection.close()
+
+
+class Reporter:
+    """Keeps the newest status and sends it when it is due.
+
+    At most one report per interval, and only if the percentage or the stage has moved; ``close`` sends the last one.
+    A failure is logged once and lengthens the pause; a refusal that cannot change (403, 404, 409) ends the reporting.
+    """
+
+    def __init__(self, send: Send, interval: float = INTERVAL_SECONDS) -> None:
+        self._send = send
+        self._interval = interval
+        self._pause = interval
+        self._changed = threading.Condition()
+        self._newest: ReportedStatus | None = None
+        self._sent: ReportedStatus | None = None
+        self._closing = False
+        self._given_up = False
+        self._has_logged = False
+        self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
+        self._thread.start()
+
+    def submit(self, status: ReportedStatus) -> None:
+        """Take note of the newest status. Returns at once."""
+        with self._changed:
+            self._newest = status
+            self._changed.notify()
+
+    def close(self, timeout: float = 3.0) -> None:
+        """Send what is not sent yet, and wait for it at most ``timeout`` seconds."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        not_before = 0.0
+        while (status := self._next(not_before)) is not None:
+            self._deliver(status)
+            if self._given_up:
+                return
+            not_before = time.monotonic() + self._pause
+
+    def _next(self, not_before: float) -> ReportedStatus | None:
+        """Wait for a report that is due; None ends the thread."""
+        with self._changed:
+            while True:
+                if self._closing:
+                    return self._newest if self._newest != self._sent else None
+                wait = not_before - time.monotonic()
+                if wait <= 0 and self._has_moved():
+                    return self._newest
+                self._changed.wait(wait if wait > 0 else None)
+
+    def _has_moved(self) -> bool:
+        if self._newest is None or self._sent is None:
+            return self._newest is not None
+        return (self._newest.progress_percentage, self._newest.stage) != (
+            self._sent.progress_percentage,
+            self._sent.stage,
+        )
+
+    def _deliver(self, status: ReportedStatus) -> None:
+        try:
+            answer = self._send(status)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._failed(f"{type(error).__name__}: {error}", None, status)
+            return
+        if answer.status in _GIVE_UP:
+            self._given_up = True
+            LOGGER.warning("progress is no longer reported: %s (%d)", _GIVE_UP[answer.status], answer.status)
+        elif answer.status >= 300:
+            self._failed(f"the endpoint answered {answer.status}", answer.retry_after, status)
+        else:
+            self._sent = status
+            self._pause = self._interval
+
+    def _failed(self, why: str, retry_after: float | None, status: ReportedStatus) -> None:
+        self._pause = retry_after or min(_MAX_PAUSE_SECONDS, self._pause * 2)
+        if self._closing:
+            self._sent = status  # one try is all the last report gets: the result tells everything anyway
+        if not self._has_logged:
+            self._has_logged = True
+            LOGGER.warning("progress could not be reported, the training goes on: %s", why)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    try:
+        return None if retry_after is None else max(0.0, float(retry_after))
+    except ValueError:
+        return None  # the HTTP-date form, which the operator does not use

@@ -1,0 +1,39 @@
+"""A progress bar for people who run a training in a terminal."""
+
+import logging
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from trainyard_api.wire import ReportedStatus
+from trainyard_trainer.progress.log import LOGGER
+
+
+class TerminalBar:
+    """One bar for the whole training, log lines above it."""
+
+    def __init__(self, title: str) -> None:
+        self.stage = "start"
+        console = Console()
+        self._bar = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}% {task.fields[stage]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._bar.add_task(title, total=100, stage="")
+        handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
+        logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
+        LOGGER.setLevel(logging.INFO)
+        self._bar.start()
+
+    def submit(self, status: ReportedStatus) -> None:
+        """Move the bar."""
+        self._bar.update(self._task, completed=status.progress_percentage or 0, stage=status.stage or "")
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.stop()

@@ -1,0 +1,108 @@
+"""Turns a stage's fractions into the whole's percentage, and tells log, terminal and operator about it."""
+
+import time
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from trainyard_api.trainingjob import Metric
+from trainyard_api.wire import ReportedStatus
+from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.redact import redact
+from trainyard_trainer.progress.stages import Stage
+
+_LOG_SECONDS: Final = 1.0
+"""A framework may speak a hundred times per second; the log gets its newest word once per second."""
+
+_ETA_FROM_PERCENT: Final = 5
+_MESSAGE_LENGTH: Final = 1024
+_METRICS: Final = 64
+
+
+class Listener(Protocol):
+    """Someone who wants to know: the reporter, a bar in a terminal."""
+
+    def submit(self, status: ReportedStatus) -> None:
+        """Take the newest status; returns at once."""
+        ...
+
+    def close(self) -> None:
+        """Show or send the last one."""
+        ...
+
+
+class StageNamer(Protocol):
+    """What writes the current stage into each log line."""
+
+    stage: str
+
+
+class Tracker:
+    """The :class:`~trainyard_trainer.frameworks.base.Progress` of all stages.
+
+    Call ``begin`` per stage; the tracker itself is what frameworks call. The percentage never goes back.
+    """
+
+    def __init__(self, namer: StageNamer, listeners: tuple[Listener, ...]) -> None:
+        self._namer = namer
+        self._listeners = listeners
+        self._stage = Stage.LOAD
+        self._percentage = 0
+        self._metrics: list[Metric] = []
+        self._logged: tuple[str, float] = ("", 0.0)
+        self._started = time.monotonic()
+
+    @property
+    def stage(self) -> Stage:
+        """The stage that runs now."""
+        return self._stage
+
+    def begin(self, stage: Stage, message: str) -> None:
+        """Enter a stage."""
+        self._stage = stage
+        self._namer.stage = stage.label
+        self._logged = ("", 0.0)
+        self(0.0, message)
+
+    def __call__(self, fraction: float, message: str, metrics: Mapping[str, float] | None = None) -> None:
+        """Note how far the stage is."""
+        self._percentage = max(self._percentage, self._stage.percentage(fraction))
+        if metrics is not None:
+            self._metrics = metric_list(metrics)[:_METRICS]
+        self._log(message)
+        status = ReportedStatus(
+            progress_percentage=self._percentage,
+            estimated_remaining_seconds=self._remaining_seconds(),
+            stage=self._stage.label,
+            message=redact(message)[:_MESSAGE_LENGTH],
+            metrics=self._metrics or None,
+        )
+        for listener in self._listeners:
+            listener.submit(status)
+
+    def close(self) -> None:
+        """Flush all listeners."""
+        for listener in self._listeners:
+            listener.close()
+
+    def _log(self, message: str) -> None:
+        last, moment = self._logged
+        now = time.monotonic()
+        if message != last and now - moment >= _LOG_SECONDS:
+            self._logged = (message, now)
+            LOGGER.info("%s", message)
+
+    def _remaining_seconds(self) -> int | None:
+        if self._percentage < _ETA_FROM_PERCENT:
+            return None
+        elapsed = time.monotonic() - self._started
+        return round(elapsed / self._percentage * (100 - self._percentage))
+
+
+def metric_value(value: float) -> str:
+    """Return a finite number in the few digits that a status needs."""
+    return format(value, ".6g")
+
+
+def metric_list(metrics: Mapping[str, float]) -> list[Metric]:
+    """Return metrics as the wire has them: text, in the given order."""
+    return [Metric(name=name, value=metric_value(value)) for name, value in metrics.items()]
