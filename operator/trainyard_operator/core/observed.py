@@ -82,6 +82,15 @@ class VersionView:
     version: int
 
 
+@dataclass(frozen=True)
+class Refusal:
+    """The API server's no to the action planned last, in this very turn."""
+
+    message: str
+    permanent: bool
+    """The body itself is wrong: sending it again cannot help."""
+
+
 class Fact(Enum):
     """Something that is read only when a decision hangs on it: it would cost too much to watch."""
 
@@ -114,3 +123,4 @@ class Observed:
     """Pods by Job name, for the Jobs that were asked about."""
     versions: dict[str, VersionView | None] = field(default_factory=dict)
     """ModelVersions by name, ``None`` for one that was looked for and is not there."""
+    refused: Refusal | None = None

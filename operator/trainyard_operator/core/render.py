@@ -37,7 +37,7 @@ def attempt_job(
     """Return the Job of one attempt.
 
     ``out_of_memory`` counts the attempts before that were killed for memory; each multiplies it by
-    ``retry.memoryGrowth``. The Job carries its configuration in pod-template annotations, so one write makes an attempt.
+    ``retry.memoryGrowth``. The Job carries its configuration in pod-template annotations, so one write is an attempt.
     """
     settings = trainer_config(job, spec, attempt, config)
     labels = child_labels(job, attempt, settings.model_name)

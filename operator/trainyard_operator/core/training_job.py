@@ -21,7 +21,7 @@ from trainyard_api.wire import TrainingResult
 from trainyard_operator.core import attempts, outcome, progress, render
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.naming import model_name, version_name
-from trainyard_operator.core.observed import Fact, JobView, Need, Observed, VersionView
+from trainyard_operator.core.observed import Fact, JobView, Need, Observed, Refusal, VersionView
 from trainyard_operator.core.plan import NOTHING, CreateJob, CreateModelVersion, DeleteJob, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, parse_spec, trainer_config
 from trainyard_operator.core.times import to_rfc3339
@@ -29,6 +29,7 @@ from trainyard_operator.core.times import to_rfc3339
 FIRST_LOOK_SECONDS = 30.0
 """A pod that has not started after this long is looked at, then at doubling intervals."""
 LAST_LOOK_SECONDS = 300.0
+REFUSED_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,19 @@ def _start(observed: Observed, spec: TrainingJobSpec, attempt: int) -> Plan:
 
     This is the one door to a running attempt: whoever may hold a job back is asked here.
     """
+    if observed.refused is not None:
+        return _refused(observed, observed.refused)
     killed = sum(entry.reason == outcome.OOM_KILLED for entry in observed.job.status.attempts or ())
     body = render.attempt_job(observed.job, spec, attempt, config=observed.config, ca=observed.ca, out_of_memory=killed)
     return Plan(actions=(CreateJob(body),))
+
+
+def _refused(observed: Observed, refusal: Refusal) -> Plan:
+    """The API server does not take the Job: wrong for good, or not now (a quota, a policy, a name in use)."""
+    if refusal.permanent:
+        return _finish(observed, Transition("Failed", "InvalidSpec", refusal.message, {}))
+    phase: Phase = "Retrying" if observed.job.status.attempts else "Pending"
+    return _report(observed, Transition(phase, "JobRefused", refusal.message, {}), requeue_after=REFUSED_SECONDS)
 
 
 def _cancel(observed: Observed, current: JobView | None) -> Plan:
@@ -153,19 +164,34 @@ def _complete(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan
     if isinstance(result, str):
         failure = outcome.Failure(outcome.RESULT_MISSING, result, retryable=False, exit_code=0, end=child.end)
         return _failed(observed, child.attempt, child, failure)
-    registered = result.model_version
-    if registered is None:
+    return _register(observed, spec, child, result)
+
+
+def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result: TrainingResult) -> Plan:
+    """The result is read: make its ModelVersion, then end."""
+    if result.model_version is None:
         raise AssertionError("a Succeeded result always names its version: TrainingResult checks it")
-    model = model_name(observed.job)
-    name = version_name(model, registered.version)
+    model, number = model_name(observed.job), result.model_version.version
+    name = version_name(model, number)
     if name not in observed.versions:
         return Plan(needs=(Need(Fact.VERSION, name),))
     version = observed.versions[name]
+    if version is None and observed.refused is not None:
+        return _version_refused(observed, child, observed.refused)
     if version is None:
         return Plan(actions=(CreateModelVersion(render.model_version(observed.job, child, model, result)),))
     if version.job_uid != observed.job.uid:
         return _failed(observed, child.attempt, child, _version_taken(observed, version))
-    return _succeeded(observed, spec, child, result, VersionRef(name=name, version=registered.version))
+    return _succeeded(observed, spec, child, result, VersionRef(name=name, version=number))
+
+
+def _version_refused(observed: Observed, child: JobView, refusal: Refusal) -> Plan:
+    """The model is trained and stored, but its ModelVersion cannot be made; the artifact stays where it is."""
+    if refusal.permanent:
+        failure = outcome.Failure("VersionRefused", refusal.message, retryable=False, exit_code=0, end=child.end)
+        return _failed(observed, child.attempt, child, failure)
+    transition = Transition("Running", "VersionRefused", refusal.message, {})
+    return _report(observed, transition, requeue_after=REFUSED_SECONDS)
 
 
 def _attempt_failed(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan:
@@ -309,7 +335,7 @@ def _objective(spec: TrainingJobSpec, metrics: list[Metric]) -> str | None:
 
 def _version_taken(observed: Observed, version: VersionView) -> outcome.Failure:
     message = (
-        f"ModelVersion {version.name} already exists and comes from TrainingJob {version.job_name}: this storage numbers "
-        f"its versions anew. Use one storage.uri for all jobs of model {version.model}, or another modelName"
+        f"ModelVersion {version.name} already exists and comes from TrainingJob {version.job_name}: this storage "
+        f"numbers its versions anew. Use one storage.uri for all jobs of model {version.model}, or another modelName"
     )
     return outcome.Failure("VersionConflict", message, retryable=False, exit_code=0, end=observed.now)

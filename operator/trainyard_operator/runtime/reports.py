@@ -1,7 +1,8 @@
 """The latest progress report of each running job, in memory.
 
-Progress is a hint, not a record: it may be lost with the process. What matters arrives in the termination message. So a report
-only replaces the one before it and wakes the job's reconcile; how often that becomes a write is the planner's decision.
+Progress is a hint, not a record: it may be lost with the process. What matters arrives in the termination message. So a
+report only replaces the one before it and wakes the job's reconcile; how often that becomes a write is the planner's
+decision.
 """
 
 from collections.abc import Callable

@@ -1,0 +1,98 @@
+"""From the API server's JSON to the core's typed facts: the one place that knows where things lie in an object."""
+
+from datetime import datetime
+from typing import Any
+
+from trainyard_api import meta
+from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_operator.core.observed import JobView, PodView, TrainingJobView, VersionView
+from trainyard_operator.core.times import from_rfc3339
+from trainyard_operator.kube.port import Body
+
+_WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
+
+
+def training_job(body: Body) -> TrainingJobView:
+    """Read a TrainingJob. Its status is ours and was written by this model, so an unreadable one raises."""
+    metadata = body["metadata"]
+    return TrainingJobView(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=metadata.get("generation", 0),
+        created=from_rfc3339(metadata["creationTimestamp"]),
+        deleting="deletionTimestamp" in metadata,
+        spec=body.get("spec") or {},
+        status=TrainingJobStatus.model_validate(body.get("status") or {}, extra="ignore"),
+    )
+
+
+def job(body: Body) -> JobView:
+    """Read a child Job."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    ended = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
+    failed, complete = ended.get("Failed"), ended.get("Complete")
+    containers = body["spec"]["template"]["spec"]["containers"]
+    return JobView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        attempt=int((metadata.get("labels") or {}).get(meta.ATTEMPT_LABEL, "1")),
+        created=from_rfc3339(metadata["creationTimestamp"]),
+        deleting="deletionTimestamp" in metadata,
+        image=containers[0].get("image", ""),
+        ready=status.get("ready") or 0,
+        active=status.get("active") or 0,
+        terminating=status.get("terminating") or 0,
+        start=_time(status.get("startTime")),
+        end=_time(status.get("completionTime") or (failed or complete or {}).get("lastTransitionTime")),
+        complete=complete is not None,
+        failed=failed is not None,
+        failure_reason=(failed or {}).get("reason", ""),
+        failure_message=(failed or {}).get("message", ""),
+    )
+
+
+def pod(body: Body) -> PodView:
+    """Read a pod of an attempt, as far as its trainer container goes."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    statuses = status.get("containerStatuses") or ()
+    state: dict[str, Any] = next((s.get("state") or {} for s in statuses if s["name"] == meta.CONTAINER), {})
+    ended = state.get("terminated") or {}
+    return PodView(
+        name=metadata["name"],
+        phase=status.get("phase", ""),
+        created=from_rfc3339(metadata["creationTimestamp"]),
+        disrupted=conditions.get("DisruptionTarget", {}).get("status") == "True",
+        exit_code=ended.get("exitCode"),
+        exit_reason=ended.get("reason", ""),
+        termination_message=ended.get("message", ""),
+        finished_at=_time(ended.get("finishedAt")),
+        waiting=_waiting(state.get("waiting") or {}, conditions.get("PodScheduled") or {}),
+    )
+
+
+def model_version(body: Body) -> VersionView:
+    """Read a ModelVersion."""
+    spec = body["spec"]
+    return VersionView(
+        name=body["metadata"]["name"],
+        job_name=spec["trainingJob"]["name"],
+        job_uid=spec["trainingJob"]["uid"],
+        model=spec["model"],
+        version=spec["version"],
+    )
+
+
+def _waiting(container: dict[str, str], scheduled: dict[str, str]) -> str:
+    reason, message = container.get("reason", ""), container.get("message", "")
+    if scheduled.get("status") == "False":
+        reason, message = scheduled.get("reason", ""), scheduled.get("message", "")
+    if reason in _WAITING_IS_NORMAL:
+        return ""
+    return f"{reason}: {message}" if message else reason
+
+
+def _time(text: str | None) -> datetime | None:
+    return from_rfc3339(text) if text else None

@@ -1,0 +1,52 @@
+"""What the progress endpoint may know of a TrainingJob."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.store import Store
+
+
+@dataclass(frozen=True)
+class JobFacts:
+    """Enough to judge a report: who may send one, and whether it comes too late.
+
+    Attributes
+    ----------
+    attempt_job_uids
+        The attempt of each child Job, by the Job's uid.
+    last_sequence
+        The sequence number in the stored status, which the next report exceeds.
+    """
+
+    uid: str
+    terminal: bool
+    current_attempt: int
+    attempt_job_uids: Mapping[str, int]
+    last_sequence: int
+
+
+class Directory:
+    """Look TrainingJobs up in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def find(self, namespace: str, name: str) -> JobFacts | None:
+        """Return what is known of a TrainingJob, or ``None`` if there is none."""
+        job = self._store.training_job(Key(namespace, name))
+        if job is None:
+            return None
+        children = self._store.children(job.uid)
+        attempts = {child.uid: child.attempt for child in children}
+        ended = {attempt.number for attempt in job.status.attempts or () if attempt.end is not None}
+        ended |= {child.attempt for child in children if child.finished}
+        current = max(attempts.values(), default=0)
+        progress = job.status.trainer_status
+        return JobFacts(
+            uid=job.uid,
+            terminal=job.finished,
+            current_attempt=0 if current in ended else current,
+            attempt_job_uids=attempts,
+            last_sequence=(progress.sequence or 0) if progress is not None else 0,
+        )

@@ -1,0 +1,140 @@
+"""The running operator without its shell: store, queue, workers and resync behind four calls."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.kube.errors import ApiError
+from trainyard_operator.kube.port import KubePort
+from trainyard_operator.runtime.directory import Directory
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.queue import WorkQueue
+from trainyard_operator.runtime.reconciler import Clock, Outcome, Reconciler, utc_now
+from trainyard_operator.runtime.reports import Reports
+from trainyard_operator.runtime.resync import resync
+from trainyard_operator.runtime.store import Kind, Store
+
+STUCK_SECONDS = 180.0
+"""A turn takes some API calls with time-outs of 30 s each; longer than this it hangs."""
+
+TURNS = Counter("trainyard_reconcile_total", "Turns by result", ["result"])
+TURN_SECONDS = Histogram(
+    "trainyard_reconcile_seconds", "Duration of a turn", buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60)
+)
+QUEUE_LENGTH = Gauge("trainyard_queue_length", "Keys that wait for a worker")
+OBJECTS = Gauge("trainyard_trainingjobs", "TrainingJobs in the store")
+
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    """Own the store and the workers. Lives in one event loop."""
+
+    def __init__(
+        self,
+        port: KubePort,
+        config: OperatorConfig,
+        *,
+        ca: str,
+        instance: str = "trainyard-operator",
+        clock: Clock = utc_now,
+    ) -> None:
+        self._port = port
+        self._config = config
+        self._store = Store()
+        self._queue = WorkQueue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._synced: float | None = None
+        self.reports = Reports(wake=self._queue.add)
+        self.directory = Directory(self._store)
+        self._reconciler = Reconciler(port, self._store, self.reports, config, ca=ca, instance=instance, clock=clock)
+
+    @property
+    def ready(self) -> bool:
+        """The store was filled once: decisions rest on the whole state."""
+        return self._synced is not None
+
+    def observe(self, kind: Kind, event: str | None, body: Mapping[str, Any]) -> None:
+        """Take in a watch event; ``event`` is ``None`` for an object from a list. Never raises, never waits."""
+        key = self._store.apply(kind, body, deleted=event == "DELETED")
+        if key is not None and self.ready:
+            self._queue.add(key, new=kind == "TrainingJob" and self._store.is_new(key))
+
+    async def start(self) -> None:
+        """Fill the store, then start the workers. Raises :class:`ApiError` if the first list fails."""
+        await resync(self._port, self._store, self._config.namespaces)
+        self._synced = asyncio.get_running_loop().time()
+        for key in self._store.names("TrainingJob"):
+            self._queue.add(key, new=self._store.is_new(key))
+        self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._config.workers)]
+        self._tasks.append(asyncio.create_task(self._resync_forever(), name="resync"))
+
+    async def stop(self) -> None:
+        """Stop the workers between two API calls. Whatever was half done is finished by the next start."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        self._queue.close()
+
+    def health(self) -> str | None:
+        """Return a sentence when work is stuck, ``None`` when all is well."""
+        now = asyncio.get_running_loop().time()
+        for task in self._tasks:
+            if task.done():
+                return f"task {task.get_name()} has ended"
+        oldest = self._queue.oldest_active
+        if oldest is not None and now - oldest > STUCK_SECONDS:
+            return f"a turn has been running for {now - oldest:.0f} s"
+        limit = 3 * self._config.resync_seconds + STUCK_SECONDS
+        if self._synced is not None and now - self._synced > limit:
+            return f"the last complete list was {now - self._synced:.0f} s ago"
+        return None
+
+    async def _work(self) -> None:
+        while True:
+            key = await self._queue.get()
+            QUEUE_LENGTH.set(len(self._queue))
+            try:
+                with TURN_SECONDS.time():
+                    await self._turn(key)
+            finally:
+                self._queue.done(key)
+
+    async def _turn(self, key: Key) -> None:
+        try:
+            outcome: Outcome = await self._reconciler.turn(key)
+        except ApiError as error:
+            TURNS.labels("api_error").inc()
+            pause = self._queue.failed(key, at_least=error.retry_after or 0.0)
+            log.warning("TrainingJob %s: %s; again in %.1f s", key, error, pause)
+        except Exception:  # one object's bug must not stop the others; it is logged, counted and tried again
+            TURNS.labels("bug").inc()
+            pause = self._queue.failed(key, at_least=5.0)
+            log.exception("TrainingJob %s: turn failed; again in %.1f s", key, pause)
+        else:
+            TURNS.labels("ok").inc()
+            self._queue.succeeded(key)
+            if outcome.again:
+                self._queue.add(key)
+            elif outcome.after is not None:
+                self._queue.add_after(key, outcome.after)
+            elif self._store.training_job(key) is None:
+                self._queue.forget(key)
+
+    async def _resync_forever(self) -> None:
+        while True:
+            await asyncio.sleep(self._config.resync_seconds)
+            try:
+                concerned = await resync(self._port, self._store, self._config.namespaces)
+            except ApiError as error:
+                log.warning("resync failed, the watches go on: %s", error)
+                continue
+            self._synced = asyncio.get_running_loop().time()
+            OBJECTS.set(len(self._store))
+            for key in concerned:
+                self._queue.add(key, new=self._store.is_new(key))
