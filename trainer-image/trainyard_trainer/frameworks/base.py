@@ -17,9 +17,8 @@ from trainyard_api.wire import TrainerConfig
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
     import pandas as pd
-
-    IntArray = np.ndarray[tuple[int], np.dtype[np.intp]]
 
 GOLDEN_ROWS = 20
 """At most so many rows are kept to prove that a saved model still answers as the trained one did."""
@@ -61,9 +60,9 @@ class Finding:
 class Parts:
     """Positions of the rows to fit on, to stop early on, and to judge by. They never overlap."""
 
-    train: IntArray
-    validation: IntArray
-    test: IntArray
+    train: npt.NDArray[np.intp]
+    validation: npt.NDArray[np.intp]
+    test: npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ class Dataset:
     Attributes
     ----------
     frame
-        Tables: the features (float, int or ordered-by-``categories`` pandas categories), then the target (float; for
+        Tables: the features (numbers, or pandas categories in the order of ``categories``), then the target (float; for
         classes the position in ``classes``). Forecasts: columns ``ds`` (datetime64, UTC, no zone) and ``y`` (float),
         sorted by series and time.
     categories

@@ -1,0 +1,71 @@
+"""Single columns: numbers out of text, and what to say when there are none."""
+
+import re
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.errors import DataError
+
+_BLANK: Final = {"", "na", "n/a", "nan", "null", "none", "-", "?"}
+_DECIMAL_COMMA: Final = re.compile(r"\s*[+-]?\d+,\d+\s*")
+
+
+def is_text(column: pd.Series) -> bool:
+    """Whether a column holds text (plain, or as categories of text)."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        dtype = dtype.categories.dtype
+    return pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
+
+
+def text_to_numbers(column: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Read text as numbers.
+
+    Returns
+    -------
+    The numbers (NaN where there is none), and which values are neither numbers nor blank; both of shape (rows,).
+    """
+    codes, distinct = pd.factorize(column, use_na_sentinel=True)
+    texts = [str(value).strip() for value in distinct]
+    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64, copy=True)
+    blank = np.array([text.lower() in _BLANK for text in texts], dtype=bool)
+    bad = np.isnan(numbers) & ~blank
+    if len(texts) == 0:
+        return np.full(len(column), np.nan), np.zeros(len(column), dtype=bool)
+    known = codes >= 0
+    return np.where(known, numbers[codes], np.nan), known & bad[codes]
+
+
+def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
+    """Return the target as numbers, infinite ones as missing.
+
+    Raises
+    ------
+    DataError
+        If a value is text: the sentence names the first one and its row (rows count from 1 below the header).
+    """
+    if is_text(column):
+        numbers, bad = text_to_numbers(column)
+        if bad.any():
+            row = int(bad.argmax())
+            value = str(column.iloc[row])
+            raise DataError(
+                f"column {name!r} (data.target), row {row + 1}: {value!r} is not a number; {_advice(value)}"
+            )
+    elif pd.api.types.is_numeric_dtype(column.dtype):
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+    else:
+        raise DataError(
+            f"column {name!r} (data.target) holds {column.dtype}, not numbers; name a column of numbers in data.target"
+        )
+    numbers[~np.isfinite(numbers)] = np.nan
+    return numbers
+
+
+def _advice(value: str) -> str:
+    if _DECIMAL_COMMA.fullmatch(value):
+        return "set data.csv.decimal to ','"
+    return "correct the data, or use task Classification for labels"

@@ -1,0 +1,141 @@
+"""The step between the times of a series: found or given, counted, and how many make a season."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.tseries.frequencies import to_offset
+
+from trainyard_trainer.errors import ConfigError, DataError
+
+_DAY: Final = 86_400_000_000_000
+"""Nanoseconds."""
+
+_MONTHS: Final = {"MS": 1, "ME": 1, "BMS": 1, "BME": 1, "QS": 3, "QE": 3, "BQS": 3, "BQE": 3, "YS": 12, "YE": 12}
+_CALENDAR_STEPS: Final = ((28, 31, "ME", "MS"), (90, 92, "QE", "QS"), (181, 184, "6ME", "6MS"), (365, 366, "YE", "YS"))
+"""Days from the shortest to the longest step, and the alias for times at the end and at the start of a month."""
+
+_WEEKDAYS: Final = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_ROWS_TO_TELL_WEEKENDS: Final = 10
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """The step between two times, as a pandas offset alias and as a count.
+
+    Exactly one of ``months`` and ``nanoseconds`` is positive; business days have one day and ``business``.
+    """
+
+    alias: str
+    season: int
+    months: int = 0
+    nanoseconds: int = 0
+    business: bool = False
+
+    @property
+    def per_year(self) -> float:
+        """How many steps a year has."""
+        if self.business:
+            return 261.0
+        return 12 / self.months if self.months else 365.25 * _DAY / self.nanoseconds
+
+    @property
+    def is_subdaily(self) -> bool:
+        """Whether a day has several steps."""
+        return 0 < self.nanoseconds < _DAY
+
+    @property
+    def is_daily_or_finer(self) -> bool:
+        """Whether the day of the week can matter."""
+        return 0 < self.nanoseconds <= _DAY
+
+    def ordinals(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
+        """Number the steps: neighbours differ by 1, a gap of one row by 2. ``times`` are ``datetime64[ns]``."""
+        if self.months:
+            return times.astype("datetime64[M]").astype(np.int64) // self.months
+        if self.business:
+            return np.busday_count(np.datetime64("1970-01-01"), times.astype("datetime64[D]")).astype(np.int64)
+        since = times.astype("datetime64[ns]").astype(np.int64)
+        phase = since[0] % self.nanoseconds if len(since) else 0
+        return (since - phase + self.nanoseconds // 2) // self.nanoseconds
+
+
+def frequency_of(alias: str) -> Frequency:
+    """Read an offset alias such as ``D``, ``W-MON``, ``MS`` or ``15min``. Raises ConfigError."""
+    try:
+        offset = to_offset(_modern(alias))
+    except ValueError as error:
+        raise ConfigError(
+            f"forecast.frequency {alias!r} is not known; use Auto, D, B, W, MS, QS, YS, h or 15min"
+        ) from error
+    base, count = offset.name.split("-")[0], offset.n
+    months = _MONTHS.get(base)
+    if months is not None:
+        step = months * count
+        return Frequency(offset.freqstr, season=max(1, 12 // step), months=step)
+    if base == "B":
+        return Frequency(offset.freqstr, season=5, nanoseconds=_DAY, business=True)
+    if base == "W":
+        return Frequency(offset.freqstr, season=52, nanoseconds=7 * _DAY * count)
+    try:
+        step = int(offset.nanos)
+    except ValueError as error:
+        raise ConfigError(
+            f"forecast.frequency {alias!r} has no regular step; use D, B, W, MS, QS, YS, h or min"
+        ) from error
+    season = 7 if step == _DAY else max(1, round(_DAY / step)) if step < _DAY else 1
+    return Frequency(offset.freqstr, season=season, nanoseconds=step)
+
+
+def _modern(alias: str) -> str:
+    """Accept the spellings that pandas 2.2 deprecated: H, T, S, M, Q, Y."""
+    match = re.fullmatch(r"(\d*)(H|T|S|M|Q|Y|A)", alias)
+    names = {"H": "h", "T": "min", "S": "s", "M": "ME", "Q": "QE", "Y": "YE", "A": "YE"}
+    return f"{match[1]}{names[match[2]]}" if match else alias
+
+
+def detect_frequency(times: npt.NDArray[np.datetime64], same_series: npt.NDArray[np.bool_]) -> Frequency:
+    """Find the most common step.
+
+    Parameters
+    ----------
+    times
+        ``datetime64[ns]``, sorted by series and time; shape (rows,).
+    same_series
+        Whether row ``i + 1`` belongs to the series of row ``i``; shape (rows - 1,).
+
+    Raises
+    ------
+    DataError
+        If no series has two different times.
+    """
+    steps = np.diff(times.astype("datetime64[ns]").astype(np.int64))[same_series]
+    steps = steps[steps > 0]
+    if len(steps) == 0:
+        raise DataError("no series has two different times; check data.time and data.series, or set forecast.frequency")
+    values, counts = np.unique(steps, return_counts=True)
+    step = int(values[counts.argmax()])
+    return frequency_of(_alias(step, times))
+
+
+def _alias(step: int, times: npt.NDArray[np.datetime64]) -> str:
+    index = pd.DatetimeIndex(times)
+    days = step / _DAY
+    for shortest, longest, end, start in _CALENDAR_STEPS:
+        if shortest <= days <= longest:
+            return end if bool(index.is_month_end.all()) else start
+    if days == 7:
+        return f"W-{_WEEKDAYS[index[0].weekday()]}"
+    if days == 1 and len(index) >= _ROWS_TO_TELL_WEEKENDS and not (index.dayofweek >= 5).any():
+        return "B"
+    return _fixed_alias(step)
+
+
+def _fixed_alias(step: int) -> str:
+    for alias, size in (("D", _DAY), ("h", 3_600_000_000_000), ("min", 60_000_000_000), ("s", 1_000_000_000)):
+        if step % size == 0:
+            return alias if step == size else f"{step // size}{alias}"
+    return f"{max(1, step // 1_000_000)}ms"

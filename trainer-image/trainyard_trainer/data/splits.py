@@ -1,0 +1,101 @@
+"""Who is held out: positions of rows for training, validation and test, the same for the same seed and data."""
+
+import hashlib
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.training import Split
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.frameworks.base import Parts
+
+Strategy = Literal["Time", "Group", "Stratified", "Random"]
+
+
+def split_rows(strategy: Strategy, split: Split, *, rows: int, by: pd.Series | None = None) -> Parts:
+    """Divide ``rows`` rows.
+
+    Parameters
+    ----------
+    by
+        The times, the groups or the classes of the rows, for the strategies that need them; length ``rows``.
+
+    Raises
+    ------
+    DataError
+        If a part would be empty: too few rows, groups, or distinct times.
+    """
+    random = np.random.default_rng(split.seed)
+    match strategy, by:
+        case "Time", pd.Series() as times:
+            parts = _by_time(times, split)
+        case "Group", pd.Series() as groups:
+            parts = _by_group(groups, split, random)
+        case "Stratified", pd.Series() as classes:
+            parts = _stratified(classes, split, random)
+        case _:
+            parts = _cut(random.permutation(rows), split)
+    sizes = {"train": len(parts.train), "validation": len(parts.validation), "test": len(parts.test)}
+    empty = [name for name, size in sizes.items() if size == 0]
+    if empty:
+        raise DataError(
+            f"the split {strategy} of {rows} rows leaves no rows for {' and '.join(empty)}; "
+            "give more data or change split.testFraction and split.validationFraction"
+        )
+    return Parts(np.sort(parts.train), np.sort(parts.validation), np.sort(parts.test))
+
+
+def _cut(order: npt.NDArray[np.intp], split: Split) -> Parts:
+    """Take the test part from the end of an order, the validation part before it."""
+    test = max(1, round(len(order) * split.test_fraction))
+    validation = max(1, round(len(order) * split.validation_fraction))
+    train = max(0, len(order) - test - validation)
+    return Parts(order[:train], order[train : train + validation], order[train + validation :])
+
+
+def _by_time(times: pd.Series, split: Split) -> Parts:
+    """Cut between instants: rows of one instant stay together, and no part sees what comes after the next begins."""
+    distinct = np.sort(times.unique())
+    order = np.argsort(times.to_numpy(), kind="stable")
+    ordered = times.to_numpy()[order]
+    starts = []
+    for fraction in (1 - split.test_fraction - split.validation_fraction, 1 - split.test_fraction):
+        boundary = ordered[min(len(ordered) - 1, round(len(ordered) * fraction))]
+        starts.append(int(np.searchsorted(ordered, boundary, side="left")))
+    if len(distinct) < 3:
+        raise DataError(f"a split by time needs at least 3 distinct times, the data has {len(distinct)}")
+    return Parts(order[: starts[0]], order[starts[0] : starts[1]], order[starts[1] :])
+
+
+def _by_group(groups: pd.Series, split: Split, random: np.random.Generator) -> Parts:
+    codes, names = pd.factorize(groups, sort=True)
+    if len(names) < 3:
+        raise DataError(f"a split by group needs at least 3 groups, the data has {len(names)}")
+    chosen = _cut(random.permutation(len(names)), split)
+    return Parts(*(np.flatnonzero(np.isin(codes, part)) for part in (chosen.train, chosen.validation, chosen.test)))
+
+
+def _stratified(classes: pd.Series, split: Split, random: np.random.Generator) -> Parts:
+    codes, names = pd.factorize(classes, sort=True)
+    cuts = []
+    for code in range(len(names)):
+        members = random.permutation(np.flatnonzero(codes == code))
+        # A class of one or two rows can only be learned, not judged.
+        cuts.append(_cut(members, split) if len(members) >= 3 else Parts(members, members[:0], members[:0]))
+    return Parts(
+        np.concatenate([cut.train for cut in cuts]),
+        np.concatenate([cut.validation for cut in cuts]),
+        np.concatenate([cut.test for cut in cuts]),
+    )
+
+
+def digest_of(frame: pd.DataFrame) -> str:
+    """Return ``sha256:`` over the content of a frame: names, order of rows, values; not its index or memory layout.
+
+    Two versions of a model may be compared when they were judged by holdouts of the same digest.
+    """
+    content = hashlib.sha256("\x00".join(map(str, frame.columns)).encode())
+    content.update(pd.util.hash_pandas_object(frame, index=False, categorize=True).to_numpy().tobytes())
+    return f"sha256:{content.hexdigest()}"

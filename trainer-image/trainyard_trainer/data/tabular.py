@@ -1,0 +1,246 @@
+"""Rows that stand for themselves: regression and classification."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.data import Data, DataValidation
+from trainyard_api.training import Split
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.data.columns import is_text, target_numbers, text_to_numbers
+from trainyard_trainer.data.splits import Strategy, digest_of, split_rows
+from trainyard_trainer.data.times import parse_times
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.frameworks.base import Dataset, Finding, Table
+
+_NUMERIC_SHARE: Final = 0.95
+"""A text column of so many numbers is a column of numbers with some slips."""
+
+_MAX_CATEGORIES: Final = 1000
+_IDENTIFIER_SHARE: Final = 0.5
+"""A text column with so many distinct values per row names rows; nothing can be learned from a name seen once."""
+
+
+def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
+    """Give the columns of a table their types and roles, and hold rows out.
+
+    Raises
+    ------
+    DataError
+        For text in the target, too few rows, a target without variety, or no usable feature.
+    """
+    data = spec.data
+    findings: list[Finding] = []
+    frame = table.frame
+    target, classes, present = _target(frame[data.target], spec, findings)
+    if not present.all():
+        frame, target = frame[present], target[present]
+    _require_rows(len(frame), data.validation or DataValidation(), table.uri)
+    columns, categories = _features(frame, data, findings)
+    split = spec.split or Split()
+    strategy = _strategy(spec, split)
+    parts = split_rows(strategy, split, rows=len(frame), by=_split_key(strategy, frame, data, target, findings))
+    prepared = pd.DataFrame({**columns, data.target: target}, copy=False)
+    findings.append(Finding("Split", "info", _describe_split(strategy, parts.train, parts.validation, parts.test)))
+    return Dataset(
+        task=spec.task,
+        frame=prepared,
+        target=data.target,
+        features=tuple(columns),
+        categories=categories,
+        classes=classes,
+        findings=tuple(findings),
+        data_digest=table.digest,
+        holdout_digest=_holdout_digest(prepared.iloc[parts.test], data.target, classes),
+        rows=len(prepared),
+        parts=parts,
+    )
+
+
+def _require_rows(rows: int, validation: DataValidation, uri: str) -> None:
+    if rows < validation.min_points:
+        raise DataError(
+            f"{uri} has {rows} usable rows, training needs at least {validation.min_points} "
+            "(data.validation.minPoints); give more data"
+        )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    classes: tuple[str, ...]
+    codes: npt.NDArray[np.intp]
+
+
+def _target(
+    column: pd.Series, spec: TrainingJobSpec, findings: list[Finding]
+) -> tuple[npt.NDArray[np.float64], tuple[str, ...], npt.NDArray[np.bool_]]:
+    name = spec.data.target
+    if spec.task == "Classification":
+        labels = _labels(column)
+        present = labels.codes >= 0
+        values, classes = labels.codes.astype(np.float64), labels.classes
+        if len(classes) < 2:
+            raise DataError(f"column {name!r} (data.target) has {len(classes)} class; classification needs two or more")
+        _note_rare_classes(labels, name, findings)
+    else:
+        values, classes = target_numbers(column, name), ()
+        present = ~np.isnan(values)
+        _require_variety(values[present], name)
+    missing = int((~present).sum())
+    if missing:
+        text = f"{missing} rows without a value in {name!r} were left out"
+        findings.append(Finding("MissingTarget", "warning", text, count=missing))
+    return values, classes, present
+
+
+def _require_variety(values: npt.NDArray[np.float64], name: str) -> None:
+    if len(values) == 0:
+        raise DataError(f"column {name!r} (data.target) holds no number at all; check the column's name and the data")
+    if values.min() == values.max():
+        raise DataError(f"every value of column {name!r} (data.target) is {values[0]:g}: there is nothing to learn")
+
+
+def _labels(column: pd.Series) -> _Labels:
+    """Number the classes: by size where all are numbers, else by name."""
+    if not is_text(column) and pd.api.types.is_numeric_dtype(column.dtype):
+        whole = column.dropna()
+        if (whole == whole.round()).all():
+            column = column.astype("Int64")
+    codes, distinct = pd.factorize(column.astype("string"), use_na_sentinel=True)
+    names = [str(value) for value in distinct]
+    numbers = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce")
+    order = np.argsort(numbers.to_numpy()) if names and numbers.notna().all() else np.argsort(np.array(names))
+    rank = np.empty(len(names), dtype=np.intp)
+    rank[order] = np.arange(len(names))
+    renumbered = np.where(codes >= 0, rank[codes], -1) if names else codes
+    return _Labels(tuple(names[i] for i in order), renumbered)
+
+
+def _note_rare_classes(labels: _Labels, name: str, findings: list[Finding]) -> None:
+    counts = np.bincount(labels.codes[labels.codes >= 0], minlength=len(labels.classes))
+    for label, count in zip(labels.classes, counts, strict=True):
+        if count < 10:
+            text = f"class {label!r} of {name!r} has {count} rows: too few to learn it or to judge it"
+            findings.append(Finding("RareClass", "warning", text, count=int(count)))
+
+
+def _features(
+    frame: pd.DataFrame, data: Data, findings: list[Finding]
+) -> tuple[dict[str, pd.Series], dict[str, tuple[str, ...]]]:
+    roles = {data.target, data.time, data.series, data.group}
+    names = data.features or [name for name in frame.columns if name not in roles]
+    left_out = set(data.exclude or ())
+    columns: dict[str, pd.Series] = {}
+    categories: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        if name in left_out:
+            continue
+        column = _feature(frame[name], name, findings)
+        if column is None:
+            continue
+        columns[name] = column
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            categories[name] = tuple(str(value) for value in column.cat.categories)
+    if not columns:
+        raise DataError("no usable feature is left beside the target; see the findings, or list some in data.features")
+    return columns, categories
+
+
+def _feature(column: pd.Series, name: str, findings: list[Finding]) -> pd.Series | None:
+    """Return the column as numbers or as categories; ``None`` if nothing can be learned from it."""
+    column = column.reset_index(drop=True)
+    if column.isna().all() or (column == column.iloc[0]).all():
+        findings.append(Finding("ConstantColumn", "info", f"column {name!r} has one value throughout: left out"))
+        return None
+    if is_text(column):
+        return _from_text(column, name, findings)
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return column.astype("float64")
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return _without_infinity(column, name, findings)
+    text = f"column {name!r} of type {column.dtype} is no number and no text: left out"
+    findings.append(Finding("UnusedColumn", "warning", text))
+    return None
+
+
+def _without_infinity(column: pd.Series, name: str, findings: list[Finding]) -> pd.Series:
+    if not pd.api.types.is_float_dtype(column.dtype):
+        return column.astype("float64") if column.dtype == object or column.isna().any() else column
+    infinite = np.isinf(column.to_numpy())
+    if not infinite.any():
+        return column
+    count = int(infinite.sum())
+    findings.append(
+        Finding("InfiniteValues", "warning", f"{count} infinite values in {name!r} count as missing", count=count)
+    )
+    return column.mask(infinite)
+
+
+def _from_text(column: pd.Series, name: str, findings: list[Finding]) -> pd.Series | None:
+    numbers, bad = text_to_numbers(column)
+    found = int((~np.isnan(numbers)).sum())
+    if found and found >= _NUMERIC_SHARE * (found + int(bad.sum())):
+        if bad.any():
+            first = int(bad.argmax())
+            text = f"{int(bad.sum())} values of {name!r} are no numbers (first: {str(column.iloc[first])!r}): missing"
+            findings.append(Finding("TextInNumbers", "warning", text, count=int(bad.sum())))
+        return pd.Series(numbers)
+    texts = column.astype("category").cat.remove_unused_categories()
+    texts = texts.cat.rename_categories([str(value) for value in texts.cat.categories])
+    values = sorted(texts.cat.categories)
+    if len(values) > min(_MAX_CATEGORIES, max(2, _IDENTIFIER_SHARE * len(column))):
+        text = f"text column {name!r} has {len(values)} distinct values in {len(column)} rows: an identifier, left out"
+        findings.append(Finding("IdentifierColumn", "warning", text, count=len(values)))
+        return None
+    return texts.cat.set_categories(values)
+
+
+def _strategy(spec: TrainingJobSpec, split: Split) -> Strategy:
+    match split.strategy:
+        case "Auto":
+            if spec.data.group:
+                return "Group"
+            return "Stratified" if spec.task == "Classification" else "Random"
+        case chosen:
+            return chosen
+
+
+def _split_key(
+    strategy: Strategy, frame: pd.DataFrame, data: Data, target: npt.NDArray[np.float64], findings: list[Finding]
+) -> pd.Series | None:
+    match strategy:
+        case "Stratified":
+            return pd.Series(target)
+        case "Group" if data.group:
+            return _complete(frame[data.group], data.group, "group")
+        case "Time" if data.time:
+            times, notes = parse_times(_complete(frame[data.time], data.time, "time"), data.time)
+            findings.extend(notes)
+            return times
+        case _:
+            return None
+
+
+def _complete(column: pd.Series, name: str, role: str) -> pd.Series:
+    missing = column.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"column {name!r} (data.{role}), row {column.index[int(missing.argmax())] + 1}: no value, "
+            f"and {int(missing.sum())} in all; the split needs one in every row"
+        )
+    return column
+
+
+def _describe_split(strategy: Strategy, *parts: npt.NDArray[np.intp]) -> str:
+    train, validation, test = (len(part) for part in parts)
+    return f"split {strategy}: {train} rows to train, {validation} to validate, {test} held out"
+
+
+def _holdout_digest(holdout: pd.DataFrame, target: str, classes: tuple[str, ...]) -> str:
+    if classes:
+        # By name: the numbers of the classes change when a new class appears.
+        holdout = holdout.assign(**{target: np.array(classes, dtype=object)[holdout[target].astype(int)]})
+    return digest_of(holdout)

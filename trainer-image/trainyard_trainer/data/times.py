@@ -1,0 +1,108 @@
+"""Times: reading them from any sane notation.
+
+All times become UTC without a zone: two daily rows are one day apart on every clock, and Prophet takes no zones.
+"""
+
+from typing import Final, Literal
+
+import numpy as np
+import pandas as pd
+
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.frameworks.base import Finding
+
+_CALENDAR_NUMBERS: Final = ((19000101, 99991231, "%Y%m%d"), (1000, 2999, "%Y"))
+_EPOCH_UNITS: Final[tuple[tuple[float, Literal["ns", "us", "ms", "s"]], ...]] = (
+    (1e17, "ns"),
+    (1e14, "us"),
+    (1e11, "ms"),
+    (1e8, "s"),
+)
+"""From which size on a number is an instant since 1970, counted in this unit."""
+
+
+def parse_times(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]:
+    """Return the times of a column as ``datetime64[ns]`` in UTC; missing stay missing.
+
+    Raises
+    ------
+    DataError
+        If a value is no time: the sentence names the first one and its row (rows count from 1 below the header).
+    """
+    findings: list[Finding] = []
+    if pd.api.types.is_datetime64_any_dtype(column.dtype):
+        times = column
+    elif pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        times = _from_numbers(column, name)
+    else:
+        times, findings = _from_text(column, name)
+    if isinstance(times.dtype, pd.DatetimeTZDtype):
+        times = times.dt.tz_convert("UTC").dt.tz_localize(None)
+    return times.astype("datetime64[ns]"), findings
+
+
+def _from_numbers(column: pd.Series, name: str) -> pd.Series:
+    numbers = column.dropna()
+    low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 0.0)
+    for floor, ceiling, form in _CALENDAR_NUMBERS:
+        if low >= floor and high <= ceiling:
+            texts = column.astype("Int64").astype("string")
+            return _checked(pd.to_datetime(texts, format=form, errors="coerce"), column, name)
+    for size, unit in _EPOCH_UNITS:
+        if low >= size:
+            return pd.Series(pd.to_datetime(column.to_numpy(), unit=unit), index=column.index)
+    raise DataError(
+        f"column {name!r} (data.time) holds numbers such as {low:g} that are no times; "
+        "use a date, a year, or seconds since 1970"
+    )
+
+
+def _from_text(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]:
+    # A panel repeats each time once per series: parse the distinct ones only.
+    codes, distinct = pd.factorize(column)
+    texts = pd.Series([str(value) for value in distinct], dtype="string")
+    if len(texts) == 0:
+        return pd.Series(pd.NaT, index=column.index), []
+    findings: list[Finding] = []
+    parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
+    if parsed.isna().any():
+        month_first, day_first = (_by_position(texts, order) for order in ("month", "day"))
+        readings = {"month": month_first, "day": day_first}
+        best = max(readings, key=lambda order: int(readings[order].notna().sum()))
+        if readings[best].notna().sum() >= parsed.notna().sum():
+            parsed = readings[best]
+        if month_first.notna().all() and day_first.notna().all() and not month_first.equals(day_first):
+            findings.append(
+                Finding(
+                    "AmbiguousDates",
+                    "warning",
+                    f"column {name!r} can be read with the month or the day first; month first was taken. "
+                    "Write dates as 2026-01-31",
+                )
+            )
+    lookup = parsed.dt.tz_localize(None).to_numpy()
+    values = np.where(codes >= 0, lookup[np.maximum(codes, 0)], np.datetime64("NaT", "ns"))
+    return _checked(pd.Series(values, index=column.index), column, name), findings
+
+
+def _by_position(texts: pd.Series, first: Literal["month", "day"]) -> pd.Series:
+    """Read dates such as 3/4/2026 or 31.12.26, with an optional time of day, with the month or the day in front."""
+    tidy = texts.str.strip().str.replace(r"[.\-]", "/", regex=True, n=2)
+    head = "%m/%d/" if first == "month" else "%d/%m/"
+    result = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
+    for year in ("%Y", "%y"):
+        for clock in ("", " %H:%M", " %H:%M:%S"):
+            parsed = pd.to_datetime(tidy, format=head + year + clock, errors="coerce", utc=True)
+            result = result.fillna(parsed)
+    return result
+
+
+def _checked(times: pd.Series, column: pd.Series, name: str) -> pd.Series:
+    bad = times.isna() & column.notna()
+    if bad.any():
+        position = int(bad.to_numpy().argmax())
+        raise DataError(
+            f"column {name!r} (data.time), row {column.index[position] + 1}: {str(column.iloc[position])!r} is no time; "
+            "write times as 2026-01-31 or 2026-01-31T08:00:00Z"
+        )
+    return times

@@ -1,0 +1,55 @@
+"""The naive models: what a trained model must beat to be worth its keep."""
+
+import numpy as np
+import numpy.typing as npt
+
+from trainyard_trainer.evaluate.metrics import Floats
+
+Ordinals = npt.NDArray[np.int64]
+
+
+def seasonal_naive(known: Ordinals, values: Floats, wanted: Ordinals, season: int) -> Floats:
+    """Repeat the last season.
+
+    The forecast for step ``t`` is the value ``k`` whole seasons earlier, with the smallest ``k`` that lies within what is
+    known. Where the data has a gap there, one season further back is tried, and so on; where nothing is found, the last
+    known value is taken.
+
+    Parameters
+    ----------
+    known
+        Step numbers of the known rows (see ``Frequency.ordinals``), ascending, not empty; shape (n,).
+    values
+        Their values; shape (n,).
+    wanted
+        Step numbers to forecast, all behind the last known one; shape (m,).
+    season
+        Steps per season, at least 1. If less than one season is known, the last value is repeated.
+
+    Returns
+    -------
+    Forecasts of shape (m,).
+    """
+    last = known[-1]
+    seasons_back = np.maximum(1, -((last - wanted) // season))
+    source = wanted - seasons_back * season
+    forecast = np.full(len(wanted), values[-1], dtype=np.float64)
+    open_ = np.ones(len(wanted), dtype=bool)
+    while (open_ := open_ & (source >= known[0])).any():
+        at = np.minimum(np.searchsorted(known, source, side="right") - 1, len(known) - 1)
+        found = open_ & (known[at] == source)
+        forecast[found] = values[at[found]]
+        open_ &= ~found
+        source = np.where(open_, source - season, source)
+    return forecast
+
+
+def constant_regressors(train: Floats, rows: int) -> dict[str, Floats]:
+    """Return the forecasts of a model that always says the mean, and of one that always says the median."""
+    return {"mean": np.full(rows, train.mean()), "median": np.full(rows, np.median(train))}
+
+
+def class_prior(train: npt.NDArray[np.intp], classes: int) -> Floats:
+    """Return the share of each class; one row is added per class so that no share is 0; shape (classes,)."""
+    counts = np.bincount(train, minlength=classes) + 1.0
+    return np.asarray(counts / counts.sum(), dtype=np.float64)

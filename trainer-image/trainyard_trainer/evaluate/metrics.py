@@ -1,0 +1,146 @@
+"""Metrics as plain numbers, finite or absent: what cannot be told is left out and said in a note, never NaN."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics by name, and notes on those that are missing or rest on a part of the rows."""
+
+    metrics: dict[str, float]
+    notes: tuple[str, ...] = ()
+
+
+def point_scores(actual: Floats, predicted: Floats) -> Scores:
+    """Judge predicted numbers.
+
+    ``mae`` and ``rmse`` are in the target's unit; ``mape`` and ``wape`` are fractions (0.2 is 20 %); ``r2`` is 1 for a
+    perfect model and 0 for the mean of the rows judged. ``mape`` leaves out rows whose actual value is 0 (the share of
+    the rest is told in a note); ``wape``, the sum of errors over the sum of values, needs no such exception.
+
+    Parameters
+    ----------
+    actual, predicted
+        Shape (rows,), at least one row, without NaN.
+    """
+    errors = np.abs(actual - predicted)
+    metrics = {"mae": float(errors.mean()), "rmse": float(np.sqrt(np.mean(errors**2)))}
+    notes: list[str] = []
+    nonzero = actual != 0
+    if nonzero.any():
+        metrics["mape"] = float(np.mean(errors[nonzero] / np.abs(actual[nonzero])))
+        metrics["wape"] = float(errors.sum() / np.abs(actual).sum())
+        if not nonzero.all():
+            notes.append(f"mape rests on the {nonzero.mean():.1%} of the rows whose value is not 0")
+    else:
+        notes.append("mape and wape are undefined: every value of the holdout is 0")
+    spread = float(np.sum((actual - actual.mean()) ** 2))
+    if spread > 0:
+        metrics["r2"] = 1 - float(np.sum(errors**2)) / spread
+    else:
+        notes.append("r2 is undefined: every value of the holdout is the same")
+    return Scores(only_finite(metrics), tuple(notes))
+
+
+def binary_scores(actual: npt.NDArray[np.intp], probability: Floats, threshold: float) -> Scores:
+    """Judge the probability of class 1.
+
+    ``accuracy``, ``precision``, ``recall`` and ``f1`` are those at ``threshold``; the same names with ``@0.5`` are those
+    at one half. ``auc``, ``average_precision`` and ``log_loss`` need no threshold.
+    """
+    from sklearn import metrics as sk
+
+    scores = {"threshold": threshold, "log_loss": float(sk.log_loss(actual, probability, labels=[0, 1]))}
+    for suffix, cut in (("", threshold), ("@0.5", 0.5)):
+        called = (probability >= cut).astype(np.intp)
+        precision, recall, f1, _ = sk.precision_recall_fscore_support(actual, called, average="binary", zero_division=0)
+        scores |= {
+            f"accuracy{suffix}": float(np.mean(called == actual)),
+            f"precision{suffix}": float(precision),
+            f"recall{suffix}": float(recall),
+            f"f1{suffix}": float(f1),
+        }
+    if len(np.unique(actual)) < 2:
+        return Scores(only_finite(scores), ("auc is undefined: the holdout holds one class only",))
+    scores["auc"] = float(sk.roc_auc_score(actual, probability))
+    scores["average_precision"] = float(sk.average_precision_score(actual, probability))
+    return Scores(only_finite(scores))
+
+
+def multiclass_scores(actual: npt.NDArray[np.intp], probabilities: Floats) -> Scores:
+    """Judge probabilities of shape (rows, classes).
+
+    ``precision``, ``recall``, ``f1`` are means over the classes that occur; ``auc`` is the mean of each class against
+    the rest.
+    """
+    from sklearn import metrics as sk
+
+    classes = np.arange(probabilities.shape[1])
+    called = probabilities.argmax(axis=1)
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(
+        actual, called, labels=np.unique(actual), average="macro", zero_division=0
+    )
+    scores = {
+        "accuracy": float(np.mean(called == actual)),
+        "precision": float(precision),
+        "recall": float(recall),
+        "f1": float(f1),
+        "log_loss": float(sk.log_loss(actual, probabilities, labels=classes)),
+    }
+    aucs = [
+        float(sk.roc_auc_score(actual == k, probabilities[:, k]))
+        for k in classes
+        if 0 < (actual == k).sum() < len(actual)
+    ]
+    absent = len(classes) - len(aucs)
+    notes = (f"auc leaves out {absent} classes that the holdout does not hold",) if absent else ()
+    if aucs:
+        scores["auc"] = float(np.mean(aucs))
+    return Scores(only_finite(scores), notes)
+
+
+def best_threshold(actual: npt.NDArray[np.intp], probability: Floats) -> float:
+    """Return the threshold with the best F1; one half where no row is of class 1."""
+    from sklearn.metrics import precision_recall_curve
+
+    if not (actual == 1).any():
+        return 0.5
+    precision, recall, thresholds = precision_recall_curve(actual, probability)
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)[:-1]
+    return float(thresholds[int(f1.argmax())])
+
+
+def skill(loss: float, baseline_loss: float) -> float | None:
+    """Return ``1 - loss / baseline_loss``: 1 is perfect, 0 as good as the baseline, below 0 worse.
+
+    ``None`` if the baseline is perfect and the model is not: no number says how much worse that is.
+    """
+    if baseline_loss > 0:
+        return 1 - loss / baseline_loss
+    return 0.0 if loss == 0 else None
+
+
+def only_finite(metrics: dict[str, float]) -> dict[str, float]:
+    """Leave out what is not a number."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def rows_of(series: str, metrics: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
+    """Return the lines of the long table of metrics for one series."""
+    return [
+        {"series": series, "metric": name, "value": value, "baseline": baseline.get(name, math.nan)}
+        for name, value in metrics.items()
+    ]
+
+
+def pooled(parts: Sequence[Floats]) -> Floats:
+    """Join the rows of all series, so that each row counts the same."""
+    return np.concatenate(parts) if parts else np.empty(0)
