@@ -1,0 +1,176 @@
+"""The chart as helm renders it: valid for the operator, least in its rights, strict with its values."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster import toolchain
+from trainyard_operator.core.config import OperatorConfig
+
+ROOT = Path(__file__).resolve().parents[3]
+CHART = ROOT / "charts/trainyard"
+KUBE_VERSION = "1.36.3"
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def helm() -> Path:
+    return toolchain.binary("helm")
+
+
+def helm_run(helm: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(helm), *arguments], capture_output=True, text=True, check=False)
+
+
+def render(helm: Path, *values: str) -> list[Json]:
+    settings = [part for value in values for part in ("--set-json", value)]
+    arguments = ("template", "trainyard", str(CHART), "--namespace", "ops", "--kube-version", KUBE_VERSION)
+    done = helm_run(helm, *arguments, *settings)
+    assert done.returncode == 0, done.stderr
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def of_kind(objects: list[Json], kind: str) -> list[Json]:
+    return [each for each in objects if each["kind"] == kind]
+
+
+def config_of(objects: list[Json]) -> OperatorConfig:
+    text = of_kind(objects, "ConfigMap")[0]["data"]["config.yaml"]
+    return OperatorConfig.model_validate(yaml.safe_load(text))
+
+
+def pod_of(objects: list[Json]) -> Json:
+    pod: Json = of_kind(objects, "Deployment")[0]["spec"]["template"]["spec"]
+    return pod
+
+
+def test_lint_finds_nothing(helm: Path) -> None:
+    done = helm_run(helm, "lint", "--strict", str(CHART), "--kube-version", KUBE_VERSION)
+    assert done.returncode == 0, done.stdout
+
+
+def test_defaults_are_the_operators_own(helm: Path) -> None:
+    """The chart's defaults and the operator's must not drift apart."""
+    config, default = config_of(render(helm)), OperatorConfig()
+    assert config.model_dump(exclude={"namespace", "images", "progress"}) == default.model_dump(
+        exclude={"namespace", "images", "progress"}
+    )
+    assert config.namespace == "ops"
+    assert config.images.trainer == "trainyard-trainer:0.1.0"
+    assert config.progress.url == "https://trainyard.ops.svc:8443"
+    assert config.progress == default.progress.model_copy(update={"url": config.progress.url})
+
+
+def test_every_value_reaches_the_operator(helm: Path) -> None:
+    config = config_of(
+        render(
+            helm,
+            'storage={"uri": "s3://models/", "endpoint": "http://s3:7070", "region": "eu", "secretName": "keys"}',
+            'trainer={"image": {"repository": "r.example/t", "tag": "7"}, "imageByFramework": {"Torch": "t:1"}}',
+            'trainer.resources={"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}}',
+            'progress={"url": "https://p.example:1", "bind": "$(POD_IP)", "port": 9443, "tlsSecret": "own"}',
+            "progress.reportsPerMinute=1000000",
+            "health.port=9090",
+            'client={"qps": 5000000, "burst": 9000000, "connections": 4}',
+            "workers=3",
+            "resyncSeconds=2000000",
+            'watchNamespaces=["a", "b"]',
+        )
+    )
+    assert config.storage.model_dump() == {
+        "uri": "s3://models/",
+        "endpoint": "http://s3:7070",
+        "region": "eu",
+        "secret_name": "keys",
+    }
+    assert config.images.trainer == "r.example/t:7"
+    assert config.images.by_framework == {"Torch": "t:1"}
+    assert config.resources.wire()["limits"] == {"memory": "3Gi"}
+    assert config.progress.model_dump() == {
+        "url": "https://p.example:1",
+        "bind": "$(POD_IP)",
+        "port": 9443,
+        "tls_secret": "own",
+        "reports_per_minute": 1_000_000,
+    }
+    assert (config.client.qps, config.client.burst, config.client.connections) == (5_000_000, 9_000_000, 4)
+    assert (config.workers, config.resync_seconds, config.health.port) == (3, 2_000_000, 9090)
+    assert config.namespaces == ("a", "b")
+
+
+@pytest.mark.parametrize("values", [(), ('watchNamespaces=["a", "b"]',)], ids=["cluster", "namespaces"])
+def test_rights_are_the_least(helm: Path, values: tuple[str, ...]) -> None:
+    objects = render(helm, *values)
+    roles = of_kind(objects, "Role") + of_kind(objects, "ClusterRole")
+    for role in roles:
+        for rule in role["rules"]:
+            words = {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
+            assert "*" not in words, role["metadata"]["name"]
+    secrets = [(role, rule) for role in roles for rule in role["rules"] if "secrets" in rule["resources"]]
+    for role, rule in secrets:
+        assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "ops")
+        assert rule["verbs"] == ["create"] or rule["resourceNames"] == ["trainyard-tls"]
+    writes = {"create", "update", "patch", "delete"}
+    own = [role for role in roles if role["metadata"]["name"] == "trainyard"]
+    for rule in [rule for role in own for rule in role["rules"]]:
+        if "trainingjobs" in rule["resources"]:
+            assert not writes & set(rule["verbs"]), "the operator never writes a user's spec"
+
+
+def test_rights_stay_in_the_watched_namespaces(helm: Path) -> None:
+    objects = render(helm, 'watchNamespaces=["a", "b"]')
+    [cluster_wide] = [role for role in of_kind(objects, "ClusterRole") if role["metadata"]["name"] == "trainyard"]
+    assert [rule["resources"] for rule in cluster_wide["rules"]] == [["tokenreviews"]]
+    namespaces = [role["metadata"]["namespace"] for role in of_kind(objects, "Role")]
+    assert sorted(namespaces) == ["a", "b", "ops"]
+
+
+def test_pod_meets_the_restricted_profile(helm: Path) -> None:
+    pod = pod_of(render(helm))
+    [container] = pod["containers"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+
+
+def test_changed_configuration_replaces_the_pod(helm: Path) -> None:
+    def checksum(*values: str) -> str:
+        [deployment] = of_kind(render(helm, *values), "Deployment")
+        return str(deployment["spec"]["template"]["metadata"]["annotations"]["checksum/config"])
+
+    assert checksum() == checksum()
+    assert checksum() != checksum("workers=2")
+
+
+def test_definitions_outlive_the_release(helm: Path) -> None:
+    definitions = of_kind(render(helm), "CustomResourceDefinition")
+    assert sorted(each["spec"]["names"]["kind"] for each in definitions) == ["ModelVersion", "TrainingJob"]
+    for each in definitions:
+        assert each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    assert not of_kind(render(helm, "crds.install=false"), "CustomResourceDefinition")
+
+
+@pytest.mark.parametrize(
+    ("value", "named"),
+    [
+        ("imagePullPolicy=true", "imagePullPolicy"),
+        ('storage.uri="ftp://x"', "/storage/uri"),
+        ("workers=0", "/workers"),
+        ('progress.url="http://plain"', "/progress/url"),
+        ('trainer.imageByFramework={"Pytorch": "x"}', "Pytorch"),
+        ('trainer.resources.limits={"memory": "2 GB"}', "/trainer/resources/limits/memory"),
+        ('watchNamespaces=["Upper"]', "/watchNamespaces/0"),
+    ],
+)
+def test_wrong_value_is_refused_by_name(helm: Path, value: str, named: str) -> None:
+    done = helm_run(helm, "template", str(CHART), "--kube-version", KUBE_VERSION, "--set-json", value)
+    assert done.returncode != 0
+    assert named in done.stderr
