@@ -60,12 +60,12 @@ def checkout() -> Path:
     return root
 
 
-def main(arguments: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None, root: Path | None = None) -> int:
     """Write the files, or with ``--check`` name those that differ and return 1."""
     parser = argparse.ArgumentParser(prog="python -m trainyard_api.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
     check: bool = parser.parse_args(arguments).check
-    root = checkout()
+    root = checkout() if root is None else root
     stale = {
         path: text
         for path, text in outputs(root).items()

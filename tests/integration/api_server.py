@@ -1,0 +1,38 @@
+"""Plain HTTP to the API server of a cluster, for tests that ask it more often than kubectl could."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+
+class ApiServer:
+    """One connection with the administrator's certificate of a kubeconfig. Close it after use."""
+
+    def __init__(self, kubeconfig: Path, folder: Path) -> None:
+        config = yaml.safe_load(kubeconfig.read_text(encoding="utf-8"))
+        cluster, user = config["clusters"][0]["cluster"], config["users"][0]["user"]
+        self._url = cluster["server"]
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = _file(cluster, "certificate-authority", folder)
+        self._session.cert = (_file(user, "client-certificate", folder), _file(user, "client-key", folder))
+
+    def request(self, method: str, path: str, body: Any = None, **query: str) -> tuple[int, dict[str, Any]]:
+        """Return the status code and the object (or Status) of the answer."""
+        answer = self._session.request(method, self._url + path, params=query, json=body, timeout=30)
+        return answer.status_code, answer.json()
+
+    def close(self) -> None:
+        self._session.close()
+
+
+def _file(entry: dict[str, str], name: str, folder: Path) -> str:
+    """Return the path of a file that a kubeconfig names or holds."""
+    if name in entry:
+        return entry[name]
+    path = folder / name
+    path.write_bytes(base64.b64decode(entry[f"{name}-data"]))
+    return str(path)

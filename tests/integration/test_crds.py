@@ -1,0 +1,294 @@
+"""The real API server judges the corpus, and must agree with pydantic on every object."""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.api_server import ApiServer
+from tests.unit.api.bounds import bound_cases
+from tests.unit.api.cases import Case, Object, bases, kind_of, pydantic_verdict, rule_cases, transitions
+from trainyard_api import API_VERSION
+from trainyard_api.crd import immutability_rules
+from trainyard_api.generate import checkout
+from trainyard_api.kinds import KINDS, TRAINING_JOB
+from trainyard_api.meta import JOB_LABEL
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = "default"
+Kubectl = Callable[..., str]
+
+
+def collection(thing: Object) -> str:
+    return f"/apis/{API_VERSION}/namespaces/{NAMESPACE}/{kind_of(thing).plural}"
+
+
+def url(thing: Object) -> str:
+    return f"{collection(thing)}/{thing['metadata']['name']}"
+
+
+class Judge:
+    """Asks the API server about objects without keeping them; ``stored`` ones stay for the tests that change them."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self.server = server
+        self._stored: dict[str, Object] = {}
+
+    def verdict(self, case: Case) -> str | None:
+        if case.part == "status":
+            thing = self._with_version(case.object, self.stored(case.object))
+            return self._ask("PUT", f"{url(thing)}/status", thing)
+        return self._ask("POST", collection(case.object), case.object)
+
+    def change(self, before: Object, after: Object) -> str | None:
+        """Return what is said against changing a stored object, without changing it."""
+        return self._ask("PUT", url(before), self._with_version(after, self.stored(before)))
+
+    def stored(self, thing: Object) -> Object:
+        key = url(thing)
+        if key not in self._stored:
+            spec_only = {key: value for key, value in thing.items() if key != "status"}
+            code, answer = self.server.request("POST", collection(thing), spec_only, fieldValidation="Strict")
+            assert code == 201, answer
+            self._stored[key] = answer
+        return self._stored[key]
+
+    def close(self) -> None:
+        for key in self._stored:
+            self.server.request("DELETE", key)
+        self.server.close()
+
+    def _ask(self, method: str, path: str, thing: Object) -> str | None:
+        code, answer = self.server.request(method, path, thing, dryRun="All", fieldValidation="Strict")
+        if code in {200, 201}:
+            return None
+        assert code in {400, 422}, answer
+        return str(answer["message"])
+
+    @staticmethod
+    def _with_version(thing: Object, stored: Object) -> Object:
+        version = stored["metadata"]["resourceVersion"]
+        return {**thing, "metadata": {**thing["metadata"], "resourceVersion": version}}
+
+
+@pytest.fixture(scope="module")
+def judge(crds: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
+    judge = Judge(ApiServer(crds, tmp_path_factory.mktemp("credentials")))
+    yield judge
+    judge.close()
+
+
+def agreed(case: Case, said: str | None) -> None:
+    """Fail unless the API server judged as the corpus wants, and as pydantic did."""
+    if case.unsettled:
+        other = pydantic_verdict(case.object, case.part)
+        assert (said is None) == (other is None), f"API server: {said}; pydantic: {other}"
+    elif case.refusal is None:
+        assert said is None
+    else:
+        assert said is not None, f"accepted: {case.object[case.part]}"
+        assert case.refusal in said
+
+
+@pytest.mark.parametrize("case", list(rule_cases()), ids=lambda case: case.name)
+def test_written_cases(judge: Judge, case: Case) -> None:
+    agreed(case, judge.verdict(case))
+
+
+def test_bounds(judge: Judge) -> None:
+    wrong = []
+    for case in bound_cases():
+        try:
+            agreed(case, judge.verdict(case))
+        except AssertionError as error:
+            wrong.append(f"{case.name}: {error}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_bases_are_stored_as_written(judge: Judge) -> None:
+    """Nothing is pruned, and only scalar defaults are added."""
+    for thing in bases().values():
+        stored = judge.stored(thing)
+        kind = kind_of(thing)
+        assert kind.spec.model_validate(stored["spec"]) == kind.spec.model_validate(thing["spec"])
+        assert stored["status"] == {"observedGeneration": -1}
+
+
+def test_left_out_sections_stay_out(judge: Judge) -> None:
+    spec = judge.stored(bases()["small"])["spec"]
+    expected = {"mode": "Train", "workers": 0, "shards": 1, "priority": "Normal", "suspend": False, "cancel": False}
+    data = {"uri": "s3://datasets/diabetes.csv", "target": "target", "format": "Auto"}
+    assert spec == {"framework": "LightGBM", "task": "Regression", "data": data, **expected}
+
+
+def immutable_changes() -> Iterator[tuple[str, Object, Object]]:
+    """Yield ``field, before, after`` for each immutable field: changed, taken away, added."""
+    owner = {"script": "script-inline", "command": "container"}
+    required = {field.alias for field in TRAINING_JOB.spec.model_fields.values() if field.is_required()}
+    for field, value in transitions()["immutable"].items():
+        full, small = bases()[owner.get(field, "forecast")], bases()["small"]
+        yield field, full, with_field(full, field, value)
+        if field not in required:
+            yield field, full, with_field(full, field, None)
+            yield field, small, with_field(small, field, value)
+
+
+def with_field(thing: Object, field: str, value: Any) -> Object:
+    after = copy.deepcopy(thing)
+    if value is None:
+        del after["spec"][field]
+    else:
+        after["spec"][field] = value
+    return after
+
+
+def test_what_defines_the_model_is_immutable(judge: Judge) -> None:
+    messages = {rule.field: rule.message for rule in immutability_rules(TRAINING_JOB)}
+    wrong = []
+    for field, before, after in immutable_changes():
+        said = judge.change(before, after)
+        removed_default = field not in after["spec"] and before["spec"][field] == default_of(field)
+        if removed_default:
+            continue
+        if said is None or messages[field] not in said or f"spec.{field}" not in said:
+            wrong.append(f"{field}: {said}")
+    assert not wrong, "\n".join(wrong)
+
+
+def default_of(field: str) -> Any:
+    """Return the default of a spec field: taking away a field that holds it changes nothing."""
+    return next(known.default for known in TRAINING_JOB.spec.model_fields.values() if known.alias == field)
+
+
+def test_a_deep_change_is_seen_in_free_form(judge: Judge) -> None:
+    before = bases()["forecast"]
+    after = copy.deepcopy(before)
+    after["spec"]["parameters"]["nested"]["list"][2] = False
+    assert "spec.parameters is immutable" in (judge.change(before, after) or "")
+
+
+def test_the_same_object_again_is_no_change(judge: Judge) -> None:
+    for thing in bases().values():
+        assert judge.change(thing, thing) is None
+
+
+def test_the_rest_may_change(judge: Judge) -> None:
+    for field, value in transitions()["mutable"].items():
+        for name in ("small", "forecast"):
+            before = bases()[name]
+            assert judge.change(before, with_field(before, field, value)) is None, field
+
+
+def test_cancel_is_one_way(judge: Judge) -> None:
+    before = bases()["small"]
+    before["metadata"]["name"] = "cancelled"
+    before["spec"]["cancel"] = True
+    for value in (False, None):
+        said = judge.change(before, with_field(before, "cancel", value))
+        assert said is not None
+        assert "cancel cannot be taken back: create a new TrainingJob" in said
+
+
+def test_a_version_never_changes(judge: Judge) -> None:
+    before = bases()["version"]
+    for field, value in (("version", 8), ("image", None), ("metrics", [])):
+        assert "a ModelVersion's spec never changes" in (judge.change(before, with_field(before, field, value)) or "")
+
+
+@pytest.mark.parametrize(
+    ("patch", "answer"),
+    [
+        ({"sepc": 1}, 'unknown field "spec.sepc"'),
+        ({"data": {"uri": "s3://a/b", "target": "y", "traget": "z"}}, 'unknown field "spec.data.traget"'),
+        ({"framework": "XGBoost"}, 'spec.framework: Unsupported value: "XGBoost"'),
+        (
+            {"data": {"uri": "s3://a/b", "sql": {"secretRef": {"name": "a"}, "query": "q"}, "target": "y"}},
+            "data needs exactly one of uri and sql",
+        ),
+        ({"data": {"uri": "s3://a/b", "target": ""}}, "spec.data.target: Invalid value"),
+        (
+            {"task": "Forecast", "forecast": {"horizon": -1}, "data": {"uri": "s3://a/b", "target": "y", "time": "t"}},
+            "spec.forecast.horizon: Invalid value: -1",
+        ),
+    ],
+)
+def test_kubectl_apply_names_the_field(kubectl_fails: Kubectl, crds: Path, patch: Object, answer: str) -> None:
+    thing = bases()["small"]
+    thing["spec"].update(patch)
+    assert answer in kubectl_fails("apply", "-f", "-", stdin=json.dumps(thing))
+
+
+def test_examples_are_accepted(kubectl: Kubectl, crds: Path) -> None:
+    out = kubectl("apply", "--dry-run=server", "-f", str(checkout() / "examples"))
+    assert len(out.splitlines()) == len(list((checkout() / "examples").glob("*.yaml")))
+
+
+def test_definitions_are_applied_from_the_client(kubectl: Kubectl, crds: Path) -> None:
+    """Client-side apply keeps the whole definition in an annotation; a too large one is refused."""
+    for kind in KINDS:
+        kubectl("apply", "--dry-run=server", "-f", str(checkout() / "crds" / f"{kind.plural}.yaml"))
+
+
+@pytest.fixture
+def finished(kubectl: Kubectl, judge: Judge) -> Iterator[Object]:
+    """Yield a TrainingJob with a whole status, and delete it after the test."""
+    thing = bases()["forecast"]
+    thing["metadata"] = {"name": "finished", "labels": {JOB_LABEL: "finished"}}
+    judge.stored(thing)
+    patch = json.dumps({"status": thing["status"]})
+    kubectl("patch", "tj", "finished", "--subresource=status", "--type=merge", "-p", patch)
+    yield thing
+    kubectl("delete", "tj", "finished")
+
+
+def table(text: str) -> dict[str, str]:
+    """Return one row of ``kubectl get`` by its header."""
+    header, row = text.splitlines()
+    return dict(zip(header.split(), row.split(), strict=True))
+
+
+def test_kubectl_get_shows_the_columns(kubectl: Kubectl, finished: Object) -> None:
+    row = table(kubectl("get", "tj", "finished", "-o", "wide"))
+    age = row.pop("AGE")
+    assert age.endswith("s")
+    assert row == {
+        "NAME": "finished",
+        "MODEL": "bakery-demand",
+        "FRAMEWORK": "Prophet",
+        "PHASE": "Succeeded",
+        "PROGRESS": "100",
+        "OBJECTIVE": "1.25",
+        "VERSION": "7",
+        "ATTEMPT": "1",
+        "QUEUE": "1",
+        "ETA": "0",
+        "DEVICE": "cpu",
+        "REASON": "Succeeded",
+    }
+
+
+def test_columns_of_versions(kubectl: Kubectl, judge: Judge) -> None:
+    judge.stored(bases()["version"])
+    row = table(kubectl("get", "mv", "bakery-demand-v7", "-o", "wide"))
+    assert (row["MODEL"], row["VERSION"], row["JOB"], row["FORMATS"]) == (
+        "bakery-demand",
+        "7",
+        "forecast",
+        '["prophet-json"]',
+    )
+
+
+def test_kubectl_selects_by_phase_and_category(kubectl: Kubectl, finished: Object) -> None:
+    assert kubectl("get", "tj", "--field-selector=status.phase=Succeeded", "-o", "name").split() == [
+        "trainingjob.trainyard.dev/finished"
+    ]
+    assert "trainingjob.trainyard.dev/finished" in kubectl("get", "trainyard", "-o", "name").split()
+
+
+def test_kubectl_explains(kubectl: Kubectl, crds: Path) -> None:
+    assert "`Auto` looks at the head" not in kubectl("explain", "tj.spec.data.csv")
+    assert "Auto looks at the head of the file" in kubectl("explain", "tj.spec.data.csv")

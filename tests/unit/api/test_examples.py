@@ -1,0 +1,24 @@
+"""Every example is a valid object of ours; the API server says the same in tests/integration/test_crds.py."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.unit.api.cases import pydantic_verdict
+from trainyard_api.generate import checkout
+from trainyard_api.training import Framework
+
+EXAMPLES = sorted((checkout() / "examples").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_examples_are_valid(path: Path) -> None:
+    for thing in yaml.safe_load_all(path.read_text(encoding="utf-8")):
+        assert thing["metadata"]["name"] == path.stem
+        assert pydantic_verdict(thing) is None
+
+
+def test_the_main_frameworks_have_an_example() -> None:
+    used: set[Framework] = {yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]["framework"] for path in EXAMPLES}
+    assert used >= {"LightGBM", "Prophet"}

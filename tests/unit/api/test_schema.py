@@ -1,0 +1,149 @@
+"""The converter: each construct of pydantic that the models use, and a refusal for those they must not."""
+
+from typing import Annotated, Any, Literal
+
+import pytest
+from pydantic import BaseModel, Field
+
+from trainyard_api.base import ApiModel, Rule
+from trainyard_api.crd import custom_resource_definition, immutability_rules
+from trainyard_api.generate import to_yaml
+from trainyard_api.kinds import KINDS, MODEL_VERSION, TRAINING_JOB, Kind
+from trainyard_api.pod import LabelMap, Quantity
+from trainyard_api.schema import VALIDATIONS, Schema, SchemaError, lint, nodes, structural
+
+
+class Inner(ApiModel):
+    """What stands inside.
+
+    A second paragraph is for readers of the code.
+    """
+
+    size: Annotated[int, Field(ge=0, le=9)] = 3
+
+
+class Outer(ApiModel):
+    ratio: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    inner: Inner | None = None
+    needed: Inner
+    """This very ``inner``."""
+    word: Literal["Only"] | None = None
+    names: Annotated[list[Annotated[str, Field(max_length=5)]], Field(max_length=2)] | None = None
+    labels: LabelMap | None = None
+    amount: Quantity | None = None
+    free: Annotated[
+        dict[str, Any], Field(max_length=4, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+    ]
+
+    rules = (Rule("has(self.inner)", "inner is missing", lambda _: True, field="inner"),)
+
+
+def outer(name: str) -> Schema:
+    node: Schema = structural(Outer)["properties"][name]
+    return node
+
+
+def test_open_bounds_are_booleans() -> None:
+    expected = {"minimum": 0, "exclusiveMinimum": True, "maximum": 1, "exclusiveMaximum": True}
+    assert outer("ratio") == {"type": "number", "default": 0.5, **expected}
+
+
+def test_references_are_written_out_and_null_is_dropped() -> None:
+    inner = {"type": "object", "properties": {"size": {"type": "integer", "minimum": 0, "maximum": 9, "default": 3}}}
+    assert outer("inner") == {"description": "What stands inside.", **inner}
+    assert outer("needed") == {"description": "This very inner.", **inner}
+
+
+def test_one_word_is_an_enum() -> None:
+    assert outer("word") == {"type": "string", "enum": ["Only"]}
+
+
+def test_maps_bound_their_keys_by_a_rule() -> None:
+    labels = outer("labels")
+    assert labels["maxProperties"] == 32
+    assert labels[VALIDATIONS][0]["rule"] == "self.all(key, key.size() >= 1 && key.size() <= 317)"
+
+
+def test_integer_or_string_has_the_bounds_of_both() -> None:
+    amount = outer("amount")
+    assert "type" not in amount
+    assert {"x-kubernetes-int-or-string", "minimum", "maximum", "maxLength", "pattern"} == set(amount)
+
+
+def test_free_form_keeps_unknown_fields() -> None:
+    assert outer("free") == {"type": "object", "maxProperties": 4, "x-kubernetes-preserve-unknown-fields": True}
+
+
+def test_rules_travel_with_their_model() -> None:
+    expected = {"rule": "has(self.inner)", "message": "inner is missing", "fieldPath": ".inner"}
+    assert structural(Outer)[VALIDATIONS] == [expected]
+
+
+class Tree(BaseModel):
+    child: "Tree | None" = None
+
+
+class Union(BaseModel):
+    either: int | float | str
+
+
+class Defaulted(BaseModel):
+    names: list[str] = Field(default=[], max_length=3)
+
+
+@pytest.mark.parametrize(
+    ("model", "problem"), [(Tree, "contains itself"), (Union, "a union of 3 types"), (Defaulted, "not a scalar")]
+)
+def test_what_a_custom_resource_cannot_say_is_refused(model: type[BaseModel], problem: str) -> None:
+    with pytest.raises(SchemaError, match=problem):
+        structural(model)
+
+
+@pytest.mark.parametrize(
+    ("node", "problem"),
+    [
+        ({"type": "string"}, "a string without maxLength"),
+        ({"type": "integer", "minimum": 0}, "an integer without minimum and maximum"),
+        ({"type": "array", "items": {"type": "boolean"}}, "a list without items or maxItems"),
+        ({"type": "object", "additionalProperties": {"type": "boolean"}}, "a map without maxProperties"),
+        ({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, "a map without maxProperties"),
+        ({}, "no type"),
+        ({"x-kubernetes-int-or-string": True, "maximum": 3}, "an integer or string without maximum and maxLength"),
+        ({"type": "boolean", "title": "On"}, "keywords no structural schema has: title"),
+    ],
+)
+def test_lint(node: Schema, problem: str) -> None:
+    assert lint({"type": "object", "properties": {"field": node}}) == [f"field: {problem}"]
+
+
+def test_a_kind_that_is_not_bounded_is_refused() -> None:
+    class Loose(ApiModel):
+        text: str
+
+    kind = Kind(kind="Loose", plural="looses", short="lo", description="", spec=Loose, status=Inner, columns=())
+    with pytest.raises(SchemaError, match=r"spec\.text: a string without maxLength"):
+        custom_resource_definition(kind)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_definitions_are_small(kind: Kind) -> None:
+    """Client-side apply copies a definition into an annotation of at most 256 KiB."""
+    assert len(to_yaml(custom_resource_definition(kind))) < 100_000
+
+
+def test_sections_have_no_defaults() -> None:
+    """A section that the user left out stays out: what it would hold is the reader's business."""
+    definition = custom_resource_definition(TRAINING_JOB)
+    spec = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    assert [path for path, node in nodes(spec) if "properties" in node and "default" in node] == []
+
+
+def test_each_field_is_immutable_unless_named() -> None:
+    rules = {rule.field: rule.cel for rule in immutability_rules(TRAINING_JOB)}
+    assert rules["data"] == "self.data == oldSelf.data"
+    assert rules["workers"] == "self.workers == oldSelf.workers"
+    assert (
+        rules["image"] == "has(self.image) == has(oldSelf.image) && (!has(self.image) || self.image == oldSelf.image)"
+    )
+    assert not {"priority", "retry", "suspend", "cancel"} & set(rules)
+    assert immutability_rules(MODEL_VERSION) == ()
