@@ -18,12 +18,18 @@ def tables() -> Iterator[tuple[str, str, str]]:
     diabetes = datasets.load_diabetes(as_frame=True).frame
     yield "diabetes.csv", _csv(diabetes), f"scikit-learn: {len(diabetes)} patients, 10 measurements"
     cancer = datasets.load_breast_cancer(as_frame=True).frame
+    # scikit-learn codes a malignant tumour as 0; here the column says what its name says.
+    cancer = cancer.assign(malignant=1 - cancer["target"]).drop(columns="target")
     yield "breast-cancer.csv", _csv(cancer), f"scikit-learn: {len(cancer)} tumours, 30 measurements"
-    retail = retail_sales()
-    yield "retail.csv", _csv(retail), f"made up: daily sales of {len(PRODUCTS)} products over {DAYS} days, seed {SEED}"
+    products = product_sales()
+    yield (
+        "products.csv",
+        _csv(products),
+        f"made up: daily sales of {len(PRODUCTS)} products over {DAYS} days, seed {SEED}",
+    )
 
 
-def retail_sales() -> pd.DataFrame:
+def product_sales() -> pd.DataFrame:
     """Return made-up daily sales in long format: ``date``, ``product``, ``quantity``.
 
     No daily sales ship inside the libraries the project uses, so these are drawn: a level for each product, a weekly
@@ -36,7 +42,7 @@ def retail_sales() -> pd.DataFrame:
         week = 1 + random.uniform(0.1, 0.4) * np.sin(2 * np.pi * (days.dayofweek + random.uniform(0, 7)) / 7)
         year = 1 + random.uniform(0.1, 0.5) * np.sin(2 * np.pi * (days.dayofyear + random.uniform(0, 365)) / 365.25)
         trend = np.linspace(1, random.uniform(0.8, 1.5), DAYS)
-        quantity = random.poisson(level * week.to_numpy() * year.to_numpy() * trend)
+        quantity = random.poisson(level * np.asarray(week) * np.asarray(year) * trend)
         frames.append(pd.DataFrame({"date": days.strftime("%Y-%m-%d"), "product": product, "quantity": quantity}))
     return pd.concat(frames, ignore_index=True)
 

@@ -1,0 +1,64 @@
+"""What the demo shows and feeds: its tables fit the examples, its view reads real objects."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+from rich.console import Console
+
+from demo.commands import DemoError
+from demo.data import tables
+from demo.view import follow, job_line
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLES = sorted((ROOT / "examples").glob("*.yaml"))
+
+Json = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def frames() -> dict[str, pd.DataFrame]:
+    return {f"s3://datasets/{key}": pd.read_csv(io.StringIO(text)) for key, text, _ in tables()}
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_examples_find_their_columns(path: Path, frames: dict[str, pd.DataFrame]) -> None:
+    for job in yaml.safe_load_all(path.read_text()):
+        data = job["spec"]["data"]
+        roles = {data[role] for role in ("target", "time", "series") if role in data}
+        assert roles <= set(frames[data["uri"]].columns)
+
+
+def test_tables_are_the_same_every_time() -> None:
+    assert list(tables()) == list(tables())
+
+
+def job(phase: str, **status: object) -> Json:
+    return {"metadata": {"name": "a"}, "spec": {"framework": "LightGBM"}, "status": {"phase": phase, **status}}
+
+
+def test_a_job_without_status_is_pending() -> None:
+    line = job_line({"metadata": {"name": "a"}, "spec": {"framework": "Prophet"}})
+    assert (line.phase, line.progress, line.ended) == ("Pending", 0, False)
+
+
+def test_follow_prints_each_change_once_and_ends_with_the_jobs() -> None:
+    running = job("Running", trainerStatus={"progressPercentage": 40, "stage": "train", "message": "round 10"})
+    metrics = [{"name": "mae", "value": "43.21987"}]
+    done = job("Succeeded", result={"metrics": metrics}, modelVersion={"name": "a-v1", "version": 1})
+    seen = iter([[job("Pending")], [running], [running], [done]])
+    out = io.StringIO()
+    [last] = follow(lambda: next(seen), Console(file=out), timeout_seconds=60)
+    assert last.ended
+    printed = out.getvalue().splitlines()
+    assert [line.split()[1] for line in printed] == ["Pending", "Running", "Succeeded"]
+    assert "40%  train: round 10" in printed[1]
+    assert "a-v1, mae 43.2" in printed[2]
+
+
+def test_follow_names_what_has_not_ended() -> None:
+    with pytest.raises(DemoError, match=r"a \(Running\)"):
+        follow(lambda: [job("Running")], Console(file=io.StringIO()), timeout_seconds=0)
