@@ -28,10 +28,10 @@ class TerminalBar:
         handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
         logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
         LOGGER.setLevel(logging.INFO)
-        self._bar.start()
 
     def submit(self, status: ReportedStatus) -> None:
-        """Move the bar."""
+        """Move the bar; the first status shows it."""
+        self._bar.start()
         self._bar.update(self._task, completed=status.progress_percentage or 0, stage=status.stage or "")
 
     def close(self) -> None:

@@ -1,0 +1,7 @@
+"""``python -m trainyard_trainer``."""
+
+import sys
+
+from trainyard_trainer.cli import main
+
+sys.exit(main())

@@ -1,0 +1,89 @@
+"""From start to exit code: whatever happens ends in a result that says so."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from pydantic import ValidationError
+
+from trainyard_api.exit_codes import ExitCode
+from trainyard_api.wire import TrainerConfig, TrainingResult
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import ConfigError, TrainerError
+from trainyard_trainer.pipeline import Job, Steps, run_pipeline
+from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.reporter import HttpsSender, Reporter
+from trainyard_trainer.progress.tracker import Listener, StageNamer, Tracker
+from trainyard_trainer.result import failed, write_result
+from trainyard_trainer.sentences import sentences_of
+
+CRASHED: Final = 1
+
+
+def read_config(env: Environment) -> TrainerConfig:
+    """Read the configuration that the operator mounted. Raises ConfigError."""
+    try:
+        return TrainerConfig.parse(env.config_file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"the configuration {env.config_file} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise ConfigError(f"{env.config_file}: {'; '.join(sentences_of(error))}") from error
+
+
+def run_job(
+    config: Callable[[], TrainerConfig],
+    env: Environment,
+    stop: Callable[[], bool],
+    *,
+    display: StageNamer,
+    listeners: tuple[Listener, ...] = (),
+    steps: Steps | None = None,
+) -> int:
+    """Run one training and leave its result; return the exit code.
+
+    Parameters
+    ----------
+    config
+        Gives the configuration, or raises ConfigError: an unreadable one is a result too.
+    display
+        Gets the name of each stage as it begins.
+    steps
+        The rooms to join; the trainer's own when left out.
+    """
+    tracker: Tracker | None = None
+    try:
+        job_config = config()
+        tracker = Tracker(display, (*listeners, *_reporter(job_config, env)))
+        result = run_pipeline(Job(job_config, env, tracker, stop, steps or Steps.real()))
+        code: int = ExitCode.OK
+    except TrainerError as error:
+        code, result = error.code, failed(error.code, str(error))
+    except MemoryError:
+        code, result = CRASHED, failed(CRASHED, "out of memory; raise spec.resources.limits.memory or use less data")
+        LOGGER.exception("out of memory")
+    except Exception as error:  # noqa: BLE001 - becomes the visible result of a crash
+        code, result = CRASHED, failed(CRASHED, f"{type(error).__name__}: {error}")
+        LOGGER.exception("the trainer crashed")
+    code = _leave(result, env.termination_log, code)
+    if tracker is not None:
+        tracker.close()
+    return code
+
+
+def _reporter(config: TrainerConfig, env: Environment) -> tuple[Listener, ...]:
+    if config.progress_url is None:
+        return ()
+    return (Reporter(HttpsSender(config.progress_url, env.token_file, env.ca_file)),)
+
+
+def _leave(result: TrainingResult, termination_log: Path, code: int) -> int:
+    """Write the result before the last report is sent: it is the truth, the report a courtesy."""
+    try:
+        write_result(result, termination_log)
+    except OSError:
+        LOGGER.exception("the result could not be written to %s", termination_log)
+        return code or CRASHED  # the next attempt finds the version and tells of it
+    level = LOGGER.info if code == ExitCode.OK else LOGGER.error
+    level("%s", json.dumps({"outcome": result.outcome, "exitCode": int(code), "message": result.message}))
+    return code

@@ -1,0 +1,91 @@
+"""A training without a cluster: the same YAML, the same code path, models in a folder."""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainyard_api import API_VERSION
+from trainyard_api.base import DnsLabel
+from trainyard_api.kinds import TRAINING_JOB
+from trainyard_api.training import Storage
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import ConfigError
+from trainyard_trainer.sentences import sentences_of
+
+RESULT_FILE: Final = "result.json"
+_NAMESPACE: Final = "local"
+
+
+class _Metadata(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    name: DnsLabel = Field(max_length=52)
+    namespace: DnsLabel = _NAMESPACE
+
+
+class _Document(BaseModel):
+    """A TrainingJob as a file holds it; the status, if any, is of no interest."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: _Metadata
+    spec: TrainingJobSpec
+
+
+def local_environment(environ: Mapping[str, str], output: Path) -> Environment:
+    """Return the environment of a pod, with the result in the output folder."""
+    return replace(Environment.from_environ(environ), termination_log=output / RESULT_FILE)
+
+
+def read_job_file(path: Path, output: Path) -> TrainerConfig:
+    """Read one TrainingJob from YAML, with the output folder as its storage.
+
+    Each run is a job of its own, as if it were created anew, and so gets a version of its own.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or the API server would refuse it: a sentence per field.
+    """
+    document = _the_training_job(path)
+    try:
+        parsed = _Document.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {'; '.join(sentences_of(error))}") from error
+    storage = Storage(uri=f"file://{output.resolve()}")
+    return TrainerConfig(
+        namespace=parsed.metadata.namespace,
+        name=parsed.metadata.name,
+        uid=str(uuid.uuid4()),
+        model_name=parsed.spec.model_name or parsed.metadata.name,
+        spec=parsed.spec.model_copy(update={"storage": storage}),
+    )
+
+
+def _the_training_job(path: Path) -> dict[str, Any]:
+    try:
+        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    jobs = [
+        document for document in documents if isinstance(document, dict) and document.get("kind") == TRAINING_JOB.kind
+    ]
+    if len(jobs) != 1:
+        raise ConfigError(
+            f"{path} holds {len(jobs)} objects of kind {TRAINING_JOB.kind}; a local run takes exactly one"
+        )
+    version = jobs[0].get("apiVersion")
+    if version != API_VERSION:
+        raise ConfigError(f"{path}: apiVersion is {version!r}, expected {API_VERSION!r}")
+    return jobs[0]

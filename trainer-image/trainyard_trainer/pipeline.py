@@ -1,0 +1,140 @@
+"""One code path for every framework: load, preprocess, train, evaluate, register."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from trainyard_api.training import Task
+from trainyard_api.wire import TrainerConfig, TrainingResult
+from trainyard_trainer.artifacts.layout import ModelKeys
+from trainyard_trainer.artifacts.manifest import ObjectiveValue
+from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
+from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.artifacts.versions import claim_version, find_version, run_of
+from trainyard_trainer.environment import Environment, worker_count
+from trainyard_trainer.errors import ConfigError, Interrupted
+from trainyard_trainer.frameworks.base import Context, Dataset, Framework, Progress, Table
+from trainyard_trainer.progress.stages import Stage
+from trainyard_trainer.progress.tracker import Tracker, metric_value
+from trainyard_trainer.register import TrainedRun, register_run
+from trainyard_trainer.result import succeeded
+
+_DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
+    "Forecast": ("mae",),
+    "Regression": ("mae",),
+    "Classification": ("auc", "f1"),
+}
+"""Which metric ranks a model when the specification does not say: the first of these that there is."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The rooms that the pipeline joins; tests put their own in."""
+
+    load: Callable[[TrainerConfig, Environment, Progress], Table]
+    preprocess: Callable[[Table, TrainerConfig], Dataset]
+    framework_for: Callable[[TrainerConfig], Framework]
+
+    @classmethod
+    def real(cls) -> Self:
+        """Return the trainer's own."""
+        from trainyard_trainer import data
+        from trainyard_trainer.frameworks import framework_for
+
+        return cls(data.load, data.preprocess, framework_for)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training in one process."""
+
+    config: TrainerConfig
+    env: Environment
+    tracker: Tracker
+    stop: Callable[[], bool]
+    steps: Steps
+
+
+def run_pipeline(job: Job) -> TrainingResult:
+    """Train and register, or find what an earlier process of the same job registered.
+
+    What is cheap to judge comes first: the specification, then the storage, then the data. An attempt that died after
+    its manifest was written is only given its version; nothing is trained twice.
+
+    Raises
+    ------
+    TrainerError
+        With one sentence for the user and the exit code.
+    """
+    config = job.config
+    if config.spec.storage is None:
+        raise ConfigError("spec.storage is not set, and the operator has no default storage: set spec.storage.uri")
+    job.tracker.begin(Stage.LOAD, f"checking the specification of {config.namespace}/{config.name}")
+    framework = job.steps.framework_for(config)
+    store = open_store(config.spec.storage, job.env)
+    keys = ModelKeys(config.namespace, config.model_name)
+    known = find_version(store, keys, config.uid)
+    if known is not None:
+        record, run = known
+        job.tracker.begin(Stage.REGISTER, f"version {record.version} was registered by an earlier attempt")
+        return succeeded(store, record, run)
+    finished = find_finished(store, keys, config.uid) or _train(job, framework, store, keys)
+    job.tracker.begin(Stage.REGISTER, "claiming a version")
+    record = claim_version(store, keys, config.uid, finished)
+    job.tracker(1.0, f"registered version {record.version} as {record.label}")
+    return succeeded(store, record, run_of(store, record, finished))
+
+
+def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:
+    folder = begin_run(store, keys, job.config.uid, job.config.attempt)
+    with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
+        run = _stages(job, framework, Path(work))
+        _begin(job, Stage.REGISTER, f"writing {store.address(folder)}")
+        return register_run(run, framework, store, folder)
+
+
+def _stages(job: Job, framework: Framework, work_dir: Path) -> TrainedRun:
+    config = job.config
+    table = job.steps.load(config, job.env, job.tracker)
+    _begin(job, Stage.PREPROCESS, "checking the data")
+    dataset = job.steps.preprocess(table, config)
+    output = work_dir / "output"
+    output.mkdir()
+    context = Context(
+        config=config,
+        workers=worker_count(config.spec.workers),
+        work_dir=work_dir,
+        output=output,
+        progress=job.tracker,
+        stop=job.stop,
+    )
+    _begin(job, Stage.TRAIN, f"training with {framework.name} on {dataset.rows} rows")
+    trained = framework.train(dataset, context)
+    _begin(job, Stage.EVALUATE, "judging the model on rows it has not seen")
+    evaluation = framework.evaluate(dataset, trained, context)
+    objective = _objective(config, evaluation.metrics)
+    job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
+    return TrainedRun(config, table, dataset, trained, evaluation, objective, output)
+
+
+def _begin(job: Job, stage: Stage, message: str) -> None:
+    """Enter a stage, unless the pod was asked to end. The register stage, once begun, runs to its end: it is short."""
+    if job.stop():
+        raise Interrupted(
+            f"stopped by a signal in stage {job.tracker.stage.label}; nothing was registered, the next attempt starts "
+            "again"
+        )
+    job.tracker.begin(stage, message)
+
+
+def _objective(config: TrainerConfig, metrics: dict[str, float]) -> ObjectiveValue:
+    wished = config.spec.objective
+    names = (wished.metric,) if wished is not None else _DEFAULT_OBJECTIVES[config.spec.task]
+    for name in names:
+        if name in metrics:
+            return ObjectiveValue(metric=name, value=metrics[name])
+    raise ConfigError(
+        f"spec.objective.metric {' or '.join(names)} is not among the metrics of this model: {', '.join(metrics)}"
+    )

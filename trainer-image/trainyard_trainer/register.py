@@ -1,0 +1,152 @@
+"""The register stage: report and tables beside the model, all files into the store, and the manifest last."""
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import sys
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.manifest import DataInfo, FileEntry, GoldenRows, JobInfo, Manifest, ObjectiveValue
+from trainyard_trainer.artifacts.runs import FinishedRun, finish_run, upload_files
+from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.frameworks.base import Dataset, Evaluation, Framework, Table, Trained
+from trainyard_trainer.golden import signature_of, verify_saved_model
+from trainyard_trainer.progress.redact import redact
+from trainyard_trainer.report.page import ReportInput, render_report
+
+REPORT: Final = "report.html"
+VALIDATION: Final = "validation.json"
+METRICS: Final = "metrics.parquet"
+
+_DISTRIBUTIONS: Final = {
+    "lightgbm": "lightgbm",
+    "numpy": "numpy",
+    "pandas": "pandas",
+    "prophet": "prophet",
+    "pyarrow": "pyarrow",
+    "sklearn": "scikit-learn",
+    "trainyard_trainer": "trainyard",
+}
+"""Modules whose version matters to whoever loads the model, and the distributions they come from."""
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """What the stages before have made; ``output`` holds the model's files."""
+
+    config: TrainerConfig
+    table: Table
+    dataset: Dataset
+    trained: Trained
+    evaluation: Evaluation
+    objective: ObjectiveValue
+    output: Path
+
+
+def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, folder: str) -> FinishedRun:
+    """Check the saved model, describe it, and write all of it into the run's folder.
+
+    Raises
+    ------
+    RuntimeError
+        If the saved files do not answer as the trained model did.
+    TrainerError
+        If the storage refuses: then there is no manifest and so no model.
+    """
+    golden = verify_saved_model(framework, run.output, run.evaluation.golden)
+    created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    libraries = library_versions()
+    _write_documents(run, created_at, libraries)
+    entries = upload_files(store, folder, run.output, [*run.trained.files, REPORT, VALIDATION, METRICS])
+    return finish_run(store, folder, _manifest(run, golden, entries, created_at, libraries))
+
+
+def warnings_of(run: TrainedRun) -> list[str]:
+    """Return what a person should know: the framework's warnings and those about the data, each once."""
+    findings = [
+        finding.message if finding.series is None else f"{finding.series}: {finding.message}"
+        for finding in run.dataset.findings
+        if finding.severity != "info"
+    ]
+    return [redact(text) for text in dict.fromkeys([*run.trained.warnings, *findings])]
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries that this training has imported."""
+    found = {"python": platform.python_version()}
+    for module, distribution in _DISTRIBUTIONS.items():
+        if module in sys.modules:
+            found[distribution] = importlib.metadata.version(distribution)
+    return found
+
+
+def _write_documents(run: TrainedRun, created_at: str, libraries: dict[str, str]) -> None:
+    page = render_report(
+        ReportInput(
+            config=run.config,
+            table=run.table,
+            dataset=run.dataset,
+            trained=run.trained,
+            evaluation=run.evaluation,
+            objective=run.objective.metric,
+            created_at=created_at,
+            libraries=libraries,
+            warnings=[redact(text) for text in run.trained.warnings],
+        )
+    )
+    (run.output / REPORT).write_text(page, encoding="utf-8")
+    validation = {
+        "rows": run.dataset.rows,
+        "seriesTotal": run.dataset.series_total,
+        "format": list(run.table.notes),
+        "findings": [dataclasses.asdict(finding) for finding in run.dataset.findings],
+    }
+    (run.output / VALIDATION).write_text(json.dumps(validation, indent=1, ensure_ascii=False), encoding="utf-8")
+    run.evaluation.table.to_parquet(run.output / METRICS, index=False)
+
+
+def _manifest(
+    run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], created_at: str, libraries: dict[str, str]
+) -> Manifest:
+    config, dataset, trained = run.config, run.dataset, run.trained
+    return Manifest(
+        namespace=config.namespace,
+        model=config.model_name,
+        job=JobInfo(name=config.name, uid=config.uid, attempt=config.attempt),
+        created_at=created_at,
+        image=config.image,
+        framework=config.spec.framework,
+        task=config.spec.task,
+        formats=list(trained.formats),
+        files=entries,
+        report=REPORT,
+        libraries=libraries,
+        parameters={name: _plain(value) for name, value in trained.parameters.items()},
+        signature=signature_of(run.evaluation.golden),
+        metrics=run.evaluation.metrics,
+        objective=run.objective,
+        golden=golden,
+        data=DataInfo(
+            uri=redact(run.table.uri),
+            rows=dataset.rows,
+            size_bytes=run.table.size_bytes,
+            digest=dataset.data_digest,
+            holdout_digest=dataset.holdout_digest,
+        ),
+        series=trained.series,
+        device=trained.device,
+        warnings=[text[:_WARNING_LENGTH] for text in warnings_of(run)],
+    )
+
+
+_WARNING_LENGTH: Final = 1024
+
+
+def _plain(value: Any) -> Any:
+    """Return a parameter as JSON knows it; the libraries hand out numpy's numbers."""
+    return json.loads(json.dumps(value, default=lambda other: other.item() if hasattr(other, "item") else str(other)))

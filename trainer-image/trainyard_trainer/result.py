@@ -1,0 +1,96 @@
+"""The result in the termination message: built from the manifest, and made to fit what the kubelet keeps."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from trainyard_api.exit_codes import reason_of
+from trainyard_api.trainingjob import Artifact
+from trainyard_api.wire import RESULT_MAX_BYTES, TrainingResult
+from trainyard_trainer.artifacts.runs import FinishedRun
+from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.artifacts.versions import VersionRecord
+from trainyard_trainer.progress.redact import redact
+from trainyard_trainer.progress.tracker import metric_list, metric_value
+
+_METRICS: Final = 64
+_FEW_METRICS: Final = 20
+_WARNINGS: Final = 16
+_FEW_WARNINGS: Final = 3
+_SHORT_WARNING: Final = 160
+_MESSAGE: Final = 1024
+_SHORT_MESSAGE: Final = 256
+
+
+def succeeded(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> TrainingResult:
+    """Tell what was registered. The same run always gives the same result, also when it is only found again."""
+    manifest = run.manifest
+    objective = manifest.objective
+    value = metric_value(objective.value)
+    first = {objective.metric: objective.value}  # what ranks the model survives every cut
+    return TrainingResult(
+        outcome="Succeeded",
+        message=f"version {record.version} of {manifest.model}: {objective.metric} {value}",
+        model_version=record.registered,
+        artifact=Artifact(
+            uri=store.address(run.folder), manifest_sha256=run.manifest_sha256, size_bytes=manifest.size_bytes
+        ),
+        formats=manifest.formats,
+        metrics=metric_list(first | manifest.metrics)[:_METRICS],
+        objective_value=value,
+        signature=manifest.signature,
+        holdout_digest=manifest.data.holdout_digest,
+        data_digest=manifest.data.digest,
+        report=store.address(f"{run.folder}/{manifest.report}"),
+        series=manifest.series,
+        device=manifest.device,
+        warnings=manifest.warnings[:_WARNINGS] or None,
+    )
+
+
+def failed(code: int, message: str) -> TrainingResult:
+    """Tell why there is no model, in one sentence without secrets."""
+    return TrainingResult(outcome="Failed", reason=reason_of(code), message=_cut(redact(message), _MESSAGE))
+
+
+def fit(result: TrainingResult) -> str:
+    """Return the result as JSON of at most ``RESULT_MAX_BYTES`` bytes.
+
+    What does not fit goes in this order, and stays in the manifest and the report: the signature, warnings beyond three
+    and their ends, metrics beyond twenty, all warnings, the report's address, all metrics, the end of the message.
+    """
+    text = result.to_json()
+    for shrink in _shrinks():
+        if len(text.encode()) <= RESULT_MAX_BYTES:
+            break
+        result = shrink(result)
+        text = result.to_json()
+    return text
+
+
+def write_result(result: TrainingResult, termination_log: Path) -> None:
+    """Leave the result where the kubelet reads it. Raises OSError."""
+    termination_log.parent.mkdir(parents=True, exist_ok=True)
+    termination_log.write_text(fit(result), encoding="utf-8")
+
+
+def _shrinks() -> Iterator[Callable[[TrainingResult], TrainingResult]]:
+    yield lambda r: r.model_copy(update={"signature": None})
+    yield _fewer_warnings
+    yield lambda r: r.model_copy(update={"metrics": (r.metrics or [])[:_FEW_METRICS] or None})
+    yield lambda r: r.model_copy(update={"warnings": None})
+    yield lambda r: r.model_copy(update={"report": None})
+    yield lambda r: r.model_copy(update={"metrics": None})
+    yield lambda r: r.model_copy(update={"message": _cut(r.message or "", _SHORT_MESSAGE)})
+
+
+def _fewer_warnings(result: TrainingResult) -> TrainingResult:
+    warnings = result.warnings or []
+    kept = [_cut(warning, _SHORT_WARNING) for warning in warnings[:_FEW_WARNINGS]]
+    if len(warnings) > len(kept):
+        kept.append(f"and {len(warnings) - len(kept)} more: see the report")
+    return result.model_copy(update={"warnings": kept or None})
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
