@@ -101,8 +101,9 @@ def _checked(times: pd.Series, column: pd.Series, name: str) -> pd.Series:
     bad = times.isna() & column.notna()
     if bad.any():
         position = int(bad.to_numpy().argmax())
+        value = str(column.iloc[position])
         raise DataError(
-            f"column {name!r} (data.time), row {column.index[position] + 1}: {str(column.iloc[position])!r} is no time; "
+            f"column {name!r} (data.time), row {column.index[position] + 1}: {value!r} is not a time; "
             "write times as 2026-01-31 or 2026-01-31T08:00:00Z"
         )
     return times

@@ -11,9 +11,9 @@ Ordinals = npt.NDArray[np.int64]
 def seasonal_naive(known: Ordinals, values: Floats, wanted: Ordinals, season: int) -> Floats:
     """Repeat the last season.
 
-    The forecast for step ``t`` is the value ``k`` whole seasons earlier, with the smallest ``k`` that lies within what is
-    known. Where the data has a gap there, one season further back is tried, and so on; where nothing is found, the last
-    known value is taken.
+    The forecast for step ``t`` is the value ``k`` whole seasons earlier, with the smallest ``k`` that lies within what
+    is known. Where the data has a gap there, one season further back is tried, and so on; where nothing is found, the
+    last known value is taken.
 
     Parameters
     ----------

@@ -52,8 +52,8 @@ def point_scores(actual: Floats, predicted: Floats) -> Scores:
 def binary_scores(actual: npt.NDArray[np.intp], probability: Floats, threshold: float) -> Scores:
     """Judge the probability of class 1.
 
-    ``accuracy``, ``precision``, ``recall`` and ``f1`` are those at ``threshold``; the same names with ``@0.5`` are those
-    at one half. ``auc``, ``average_precision`` and ``log_loss`` need no threshold.
+    ``accuracy``, ``precision``, ``recall`` and ``f1`` are those at ``threshold``; the same names with ``@0.5`` are
+    those at one half. ``auc``, ``average_precision`` and ``log_loss`` need no threshold.
     """
     from sklearn import metrics as sk
 
