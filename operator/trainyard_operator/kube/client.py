@@ -1,0 +1,275 @@
+"""The port to the API server over aiohttp: dicts in, dicts out, one session.
+
+Own code and not a client library, for reasons that were measured: docs/decisions/own-api-client.md.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import aiohttp
+from prometheus_client import Counter
+from yarl import URL
+
+from trainyard_api import meta
+from trainyard_operator.core.config import ClientLimits
+from trainyard_operator.kube.credentials import Credentials, CredentialsError
+from trainyard_operator.kube.errors import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    ThrottledError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from trainyard_operator.kube.port import Body, Resource, TokenIdentity
+from trainyard_operator.kube.ratelimit import TokenBucket
+
+REQUESTS = Counter(
+    "trainyard_api_requests_total", "Requests to the API server; code 0: no answer", ["verb", "resource", "code"]
+)
+
+TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+TIMEOUT_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
+THROTTLE_ATTEMPTS = 5
+"""How often a request that is answered with 429 is sent in all."""
+THROTTLE_MAX_SECONDS = 10.0
+THROTTLE_DEFAULT_SECONDS = 1.0
+LIST_RESTARTS = 3
+"""How often a list may start again because its snapshot expired between two pages."""
+MESSAGE_CHARS = 2000
+
+ERRORS: dict[int, type[ApiError]] = {
+    400: InvalidError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
+    404: NotFoundError,
+    413: InvalidError,
+    415: InvalidError,
+    422: InvalidError,
+    429: ThrottledError,
+}
+
+
+class KubeClient:
+    """The API server as :class:`~trainyard_operator.kube.port.KubePort`.
+
+    Construct it inside a running event loop and close it at the end. Every request waits for the client-side rate
+    limit first; 429 is retried as the server's ``Retry-After`` asks. Nothing else is retried: after a time-out nobody
+    knows whether a write happened, and the caller's next look at the world decides better than a blind repetition.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        limits: ClientLimits,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> None:
+        self._server = credentials.server
+        self._token = credentials.token
+        self._bucket = TokenBucket(limits.qps, limits.burst)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0, limit_per_host=limits.connections, ssl=credentials.tls if credentials.tls is not None else True
+            ),
+            timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS),
+            headers={"Accept": JSON, "User-Agent": meta.FIELD_MANAGER},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._session.close()
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Body:
+        """Read one object."""
+        return await self._call("get", resource, "GET", _path(resource, namespace, name))
+
+    async def list(
+        self, resource: Resource, namespace: str | None = None, *, selector: str = "", limit: int = 500
+    ) -> AsyncIterator[Body]:
+        """Iterate over objects, page by page.
+
+        A snapshot that expires between two pages (410) starts the list again: objects may come twice, none is missed.
+        """
+        query = {"limit": str(limit), "labelSelector": selector} if selector else {"limit": str(limit)}
+        path = _path(resource, namespace)
+        token, restarts = "", 0
+        while True:
+            page = f"{path}?{urlencode({**query, 'continue': token} if token else query)}"
+            try:
+                answer = await self._call("list", resource, "GET", page)
+            except ApiError as error:
+                if error.status != HTTPStatus.GONE or not token or restarts == LIST_RESTARTS:
+                    raise
+                token, restarts = "", restarts + 1
+                continue
+            for item in answer.get("items") or ():
+                yield item
+            token = answer.get("metadata", {}).get("continue") or ""
+            if not token:
+                return
+
+    async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
+        """Create an object and return it as stored. A field the server does not know is an error, not a silence."""
+        path = f"{_path(resource, namespace)}?fieldManager={meta.FIELD_MANAGER}&fieldValidation=Strict"
+        return await self._call("create", resource, "POST", path, body)
+
+    async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
+        """Merge ``patch`` through ``/status``."""
+        path = f"{_path(resource, namespace, name)}/status?fieldManager={meta.FIELD_MANAGER}"
+        return await self._call("patch", resource, "PATCH", path, patch, content_type=MERGE_PATCH)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+        """Delete exactly the object with this uid. Gone already, or another one under its name, is success."""
+        options = {
+            "kind": "DeleteOptions",
+            "apiVersion": "v1",
+            "preconditions": {"uid": uid},
+            "propagationPolicy": "Foreground",
+        }
+        try:
+            await self._call("delete", resource, "DELETE", _path(resource, namespace, name), options)
+        except NotFoundError:
+            return
+        except ConflictError:
+            if await self._uid(resource, namespace, name) == uid:
+                raise
+
+    async def _uid(self, resource: Resource, namespace: str, name: str) -> str | None:
+        try:
+            found = await self.get(resource, namespace, name)
+        except NotFoundError:
+            return None
+        return str(found["metadata"]["uid"])
+
+    async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
+        """Ask whether ``token`` is valid for ``audience``; ``None`` when it is not."""
+        review = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token, "audiences": [audience]},
+        }
+        answer = await self._call("create", TOKEN_REVIEWS, "POST", _path(TOKEN_REVIEWS, None), review)
+        status = answer.get("status", {})
+        audiences = tuple(status.get("audiences") or ())
+        if not status.get("authenticated") or audience not in audiences:
+            return None
+        user = status.get("user", {})
+        extra = {key: tuple(values) for key, values in (user.get("extra") or {}).items()}
+        return TokenIdentity(user.get("username", ""), audiences, extra)
+
+    async def _call(
+        self,
+        verb: str,
+        resource: Resource,
+        method: str,
+        path: str,
+        body: Body | None = None,
+        *,
+        content_type: str = JSON,
+    ) -> Body:
+        url = URL(self._server + path, encoded=True)
+        data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
+        for attempt in range(1, THROTTLE_ATTEMPTS + 1):
+            await self._bucket.take()
+            status, retry_after, raw = 0, None, b""
+            try:
+                status, retry_after, raw = await self._send(method, url, data, self._headers(data, content_type))
+            finally:
+                REQUESTS.labels(verb, resource.plural, status).inc()
+            if status < HTTPStatus.BAD_REQUEST:
+                return _parsed(status, raw)
+            error = error_of(status, raw, retry_after)
+            if status != HTTPStatus.TOO_MANY_REQUESTS or attempt == THROTTLE_ATTEMPTS:
+                break
+            wait = THROTTLE_DEFAULT_SECONDS if retry_after is None else retry_after
+            await asyncio.sleep(min(wait, THROTTLE_MAX_SECONDS))
+        raise error
+
+    def _headers(self, data: bytes | None, content_type: str) -> dict[str, str]:
+        try:
+            token = self._token.current()
+        except CredentialsError as error:
+            raise UnauthorizedError(0, "NoToken", str(error)) from error
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        if data is not None:
+            headers["Content-Type"] = content_type
+        return headers
+
+    async def _send(
+        self, method: str, url: URL, data: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, float | None, bytes]:
+        try:
+            async with self._session.request(method, url, data=data, headers=headers) as response:
+                raw = await response.read()
+                return response.status, _seconds(response.headers.get("Retry-After")), raw
+        except TimeoutError as error:
+            raise UnavailableError(0, "Timeout", f"{method} {url.path}: no answer in time") from error
+        except aiohttp.ClientError as error:
+            raise UnavailableError(
+                0, "NoConnection", f"{method} {url.path}: {error or type(error).__name__}"
+            ) from error
+
+
+def _path(resource: Resource, namespace: str | None, name: str = "") -> str:
+    within = f"/namespaces/{namespace}" if namespace is not None else ""
+    return f"{resource.base}{within}/{resource.plural}" + (f"/{name}" if name else "")
+
+
+def _seconds(text: str | None) -> float | None:
+    """Read ``Retry-After``; the API server sends seconds, the date form of HTTP counts as not said."""
+    try:
+        return max(0.0, float(text)) if text is not None else None
+    except ValueError:
+        return None
+
+
+def _parsed(status: int, raw: bytes) -> Body:
+    try:
+        body: Any = json.loads(raw)
+    except ValueError as error:
+        raise UnavailableError(status, "NotJson", f"an answer of {len(raw)} bytes is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise UnavailableError(status, "NotJson", "an answer is no JSON object")
+    return body
+
+
+def error_of(status: int, raw: bytes, retry_after: float | None = None) -> ApiError:
+    """Turn an answer that is no success into the error a caller can match.
+
+    The body is a ``metav1.Status``, unless a proxy in between answered.
+    """
+    reason, message = "", ""
+    try:
+        body = json.loads(raw)
+        reason, message = str(body.get("reason") or ""), str(body.get("message") or "")
+    except (ValueError, AttributeError):
+        message = raw[:MESSAGE_CHARS].decode("utf-8", "replace").strip()
+    reason = reason or f"Http{status}"
+    return _type_of(status, reason)(status, reason, message[:MESSAGE_CHARS], retry_after)
+
+
+def _type_of(status: int, reason: str) -> type[ApiError]:
+    if status == HTTPStatus.CONFLICT:
+        return AlreadyExistsError if reason == "AlreadyExists" else ConflictError
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return UnavailableError
+    return ERRORS.get(status, ApiError)

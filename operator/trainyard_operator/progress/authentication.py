@@ -1,0 +1,133 @@
+"""Who sends a report: from a token to the attempt whose pod it is bound to."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from trainyard_api import meta
+from trainyard_operator.kube.errors import ApiError, NotFoundError
+from trainyard_operator.kube.port import PODS, Body, KubePort, TokenIdentity
+from trainyard_operator.kube.ratelimit import TokenBucket
+from trainyard_operator.progress.cache import TimedCache
+from trainyard_operator.progress.jobs import JobDirectory
+from trainyard_operator.progress.refused import RefusedError
+from trainyard_operator.progress.token import ClaimedToken
+from trainyard_operator.runtime.directory import JobFacts
+
+POD_NAME = "authentication.kubernetes.io/pod-name"
+POD_UID = "authentication.kubernetes.io/pod-uid"
+
+REVIEW_SECONDS = 60.0
+"""How long a verdict on a token is believed, good or bad; a deleted pod can report no longer than this."""
+OWNER_SECONDS = 3600.0
+"""The controller of a pod never changes; the bound is for memory only."""
+CACHE_SIZE = 4096
+UNAVAILABLE_SECONDS = 5.0
+
+STRANGER_RATE = 1.0
+STRANGER_BURST = 50.0
+"""Tokens that turn out to be bad, per source address: more are refused unseen. Good ones are given back, so pods that
+share an address do not disturb each other."""
+
+
+class Buckets:
+    """A token bucket per key, for the most recent keys."""
+
+    def __init__(self, make: Callable[[], TokenBucket], size: int = CACHE_SIZE) -> None:
+        self._make = make
+        self._size = size
+        self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
+
+    def of(self, key: Hashable) -> TokenBucket:
+        """Return the bucket of ``key``, a full one for a key not seen lately."""
+        bucket = self._buckets.pop(key, None) or self._make()
+        self._buckets[key] = bucket
+        if len(self._buckets) > self._size:
+            self._buckets.popitem(last=False)
+        return bucket
+
+
+@dataclass(frozen=True)
+class Sender:
+    """An authenticated pod: the job as it was known then, and which attempt the pod belongs to."""
+
+    facts: JobFacts
+    attempt: int
+
+
+class Authenticator:
+    """Decide who a token speaks for. What the token says of itself is checked first, because that costs no API call."""
+
+    def __init__(self, port: KubePort, directory: JobDirectory) -> None:
+        self._port = port
+        self._directory = directory
+        self._verdicts: TimedCache[tuple[bytes, str], TokenIdentity | None] = TimedCache(REVIEW_SECONDS, CACHE_SIZE)
+        self._owners: TimedCache[tuple[str, str, str], str | None] = TimedCache(OWNER_SECONDS, CACHE_SIZE)
+        self._strangers = Buckets(lambda: TokenBucket(STRANGER_RATE, STRANGER_BURST))
+
+    async def sender(self, token: ClaimedToken, namespace: str, name: str, source: str) -> Sender:
+        """Return who sends, if it may report for this TrainingJob.
+
+        Raises
+        ------
+        RefusedError
+            401 for a token that is not valid, 403 for one of somebody else, 404 for a job that is not there, 429 for a
+            source of too many bad tokens, 503 while the API server cannot be asked.
+        """
+        if token.namespace != namespace or not _names(token, namespace, name):
+            raise RefusedError(403, "the token was made for another TrainingJob")
+        facts = self._directory.find(namespace, name)
+        if facts is None:
+            raise RefusedError(404, f"TrainingJob {namespace}/{name} is not known")
+        audience = meta.token_audience(namespace, name, facts.uid)
+        if audience not in token.audiences:
+            raise RefusedError(403, "the token was made for an earlier TrainingJob of this name")
+        try:
+            identity = await self._verdicts.get((token.digest, audience), lambda: self._review(token, audience, source))
+            if identity is None:
+                raise RefusedError(401, "the token is not valid (any more)")
+            owner = await self._owner(namespace, identity)
+        except ApiError as error:
+            raise RefusedError(
+                503, "the API server cannot be asked who the token belongs to", retry_after=UNAVAILABLE_SECONDS
+            ) from error
+        attempt = facts.attempt_job_uids.get(owner) if owner is not None else None
+        if attempt is None:
+            raise RefusedError(403, "the token belongs to a pod that is not of this TrainingJob")
+        return Sender(facts, attempt)
+
+    async def _review(self, token: ClaimedToken, audience: str, source: str) -> TokenIdentity | None:
+        stranger = self._strangers.of(source)
+        if wait := stranger.refuse():
+            raise RefusedError(429, "too many tokens from this address were not valid", retry_after=wait)
+        identity = await self._port.review_token(token.value, audience)
+        if identity is not None:
+            stranger.give_back()
+        return identity
+
+    async def _owner(self, namespace: str, identity: TokenIdentity) -> str | None:
+        """Return the uid of the Job that controls the token's pod."""
+        names, uids = identity.extra.get(POD_NAME, ()), identity.extra.get(POD_UID, ())
+        if len(names) != 1 or len(uids) != 1:
+            raise RefusedError(403, "the token is not bound to a pod; use the projected token of the trainer's pod")
+        pod, uid = names[0], uids[0]
+        return await self._owners.get((namespace, pod, uid), lambda: self._read_owner(namespace, pod, uid))
+
+    async def _read_owner(self, namespace: str, name: str, uid: str) -> str | None:
+        try:
+            pod = await self._port.get(PODS, namespace, name)
+        except NotFoundError:
+            return None
+        return _controlling_job(pod) if pod["metadata"].get("uid") == uid else None
+
+
+def _names(token: ClaimedToken, namespace: str, name: str) -> bool:
+    prefix = meta.token_audience(namespace, name, "")
+    return any(audience.startswith(prefix) for audience in token.audiences)
+
+
+def _controlling_job(pod: Body) -> str | None:
+    for owner in pod["metadata"].get("ownerReferences") or ():
+        if owner.get("controller") and owner.get("kind") == "Job":
+            return str(owner["uid"])
+    return None

@@ -1,0 +1,175 @@
+"""The HTTPS endpoint that trainers report to; a callback written for Kubeflow Trainer (KEP-2779) works unchanged.
+
+Checks go from cheap to dear: path, size, what the token says of itself, TokenReview, the pod's owner, then the state of
+the job, the rate and the body. A report changes nothing but memory; when it is written is decided elsewhere.
+"""
+
+import asyncio
+import logging
+import math
+import re
+import ssl
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+
+from aiohttp import web
+from prometheus_client import Counter
+from pydantic import ValidationError
+
+from trainyard_api import meta
+from trainyard_api.wire import REPORT_MAX_BYTES, ProgressReport
+from trainyard_operator.core.config import ProgressServer
+from trainyard_operator.kube.port import KubePort
+from trainyard_operator.kube.ratelimit import TokenBucket
+from trainyard_operator.progress.authentication import Authenticator, Buckets
+from trainyard_operator.progress.jobs import JobDirectory, ReportSink
+from trainyard_operator.progress.refused import RefusedError
+from trainyard_operator.progress.token import ClaimedToken
+from trainyard_operator.runtime.keys import Key
+
+REPORTS = Counter("trainyard_progress_reports_total", "Progress reports by HTTP status", ["code"])
+
+BODY_SECONDS = 10.0
+"""A body that trickles in longer than this is refused with 408."""
+SHUTDOWN_SECONDS = 3.0
+LINGER_SECONDS = 2.0
+"""How long the rest of a refused body is read and thrown away before the connection is cut."""
+NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+BURST_SHARE = 6
+"""A job may send a sixth of its reports per minute at once."""
+
+log = logging.getLogger(__name__)
+
+
+class ProgressEndpoint:
+    """Judge reports and keep the good ones."""
+
+    def __init__(
+        self,
+        port: KubePort,
+        directory: JobDirectory,
+        reports: ReportSink,
+        *,
+        reports_per_minute: int,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._authenticator = Authenticator(port, directory)
+        self._reports = reports
+        burst = max(1.0, reports_per_minute / BURST_SHARE)
+        self._rates = Buckets(lambda: TokenBucket(reports_per_minute / 60, burst))
+        self._clock = clock
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application(middlewares=[_as_status], client_max_size=REPORT_MAX_BYTES)
+        app.router.add_post(meta.progress_path("{namespace}", "{name}"), self._post)
+        return app
+
+    async def _post(self, request: web.Request) -> web.Response:
+        namespace, name = request.match_info["namespace"], request.match_info["name"]
+        if not NAME.fullmatch(namespace) or not NAME.fullmatch(name):
+            raise RefusedError(404, "the path names no TrainingJob")
+        body = await _body(request)
+        token = ClaimedToken.from_header(request.headers.get("Authorization"))
+        sender = await self._authenticator.sender(token, namespace, name, request.remote or "")
+        facts = sender.facts
+        if facts.terminal:
+            raise RefusedError(409, f"TrainingJob {namespace}/{name} has ended")
+        if sender.attempt != facts.current_attempt:
+            raise RefusedError(409, f"attempt {sender.attempt} is not the current one")
+        if wait := self._rates.of(facts.uid).refuse():
+            raise RefusedError(429, "this job reports too often", retry_after=wait)
+        report = _parse(body)
+        if report is None:
+            return web.json_response({})
+        kept = self._reports.offer(
+            Key(namespace, name),
+            facts.uid,
+            sender.attempt,
+            report.trainer_status,
+            after=facts.last_sequence,
+            now=self._clock(),
+        )
+        return web.json_response({"trainerStatus": kept.status.wire()})
+
+
+async def _body(request: web.Request) -> bytes:
+    too_large = RefusedError(413, f"a report has at most {REPORT_MAX_BYTES} bytes")
+    if (request.content_length or 0) > REPORT_MAX_BYTES:
+        raise too_large
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        raise too_large from error
+    except TimeoutError as error:
+        raise RefusedError(408, f"the body did not arrive within {BODY_SECONDS:.0f} s") from error
+
+
+def _parse(body: bytes) -> ProgressReport | None:
+    """Read a report; ``None`` for one that says nothing, which KEP-2779 answers with 200 and no write."""
+    try:
+        report = ProgressReport.model_validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if first["type"] == "json_invalid":
+            raise RefusedError(422, 'the body is not JSON; send {"trainerStatus": {...}}') from error
+        if first["type"] == "missing" and first["loc"] == ("trainerStatus",):
+            return None
+        field = ".".join(str(part) for part in first["loc"]) or "body"
+        raise RefusedError(422, f"{field}: {first['msg']}") from error
+    return report if report.trainer_status.model_fields_set else None
+
+
+@web.middleware
+async def _as_status(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
+    try:
+        response = await handler(request)
+    except RefusedError as refusal:
+        response = _answer(refusal)
+    except web.HTTPException as error:
+        response = _answer(RefusedError(error.status, f"{request.method} is not served here: {error.reason}"))
+    except Exception:  # a bug must not close the endpoint; the sender sees 500, we see the trace (it holds no token)
+        log.exception("a progress report could not be judged")
+        response = _answer(RefusedError(500, "the report could not be judged; the operator's log says why"))
+    REPORTS.labels(response.status).inc()
+    return response
+
+
+def _answer(refusal: RefusedError) -> web.Response:
+    headers = {"WWW-Authenticate": "Bearer"} if refusal.code == web.HTTPUnauthorized.status_code else {}
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))
+    return web.json_response(refusal.status(), status=refusal.code, headers=headers)
+
+
+class ProgressListener:
+    """The endpoint on a socket."""
+
+    def __init__(self, endpoint: ProgressEndpoint, config: ProgressServer, tls: ssl.SSLContext) -> None:
+        self._config = config
+        self._tls = tls
+        self._runner = web.AppRunner(
+            endpoint.application(),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_SECONDS,
+            lingering_time=LINGER_SECONDS,
+        )
+
+    @property
+    def port(self) -> int | None:
+        """The port it listens on; ``None`` while it does not."""
+        addresses = self._runner.addresses
+        return int(addresses[0][1]) if addresses else None
+
+    async def start(self) -> None:
+        """Listen. Raises :class:`OSError` when the port is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._config.bind, self._config.port, ssl_context=self._tls).start()
+
+    async def stop(self) -> None:
+        """Close the socket and let running requests end."""
+        await self._runner.cleanup()

@@ -1,0 +1,60 @@
+"""What a service account token says of itself. Unverified: good to refuse by, never to trust."""
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from trainyard_operator.progress.refused import RefusedError
+
+SCHEME = "bearer"
+CLAIM = "kubernetes.io"
+"""Where a bound service account token carries namespace, pod and service account."""
+
+
+@dataclass(frozen=True)
+class ClaimedToken:
+    """A bearer token with its own claims, read but not believed."""
+
+    value: str
+    audiences: tuple[str, ...]
+    namespace: str
+
+    def __repr__(self) -> str:
+        return "ClaimedToken(...)"
+
+    @property
+    def digest(self) -> bytes:
+        """A key for caches, so that no token lies in memory longer than its request."""
+        return hashlib.sha256(self.value.encode()).digest()
+
+    @classmethod
+    def from_header(cls, header: str | None) -> Self:
+        """Read the Authorization header. Raises :class:`RefusedError` (401) for anything but a pod's token."""
+        scheme, _, value = (header or "").partition(" ")
+        value = value.strip()
+        if scheme.lower() != SCHEME or not value:
+            raise RefusedError(401, "no bearer token; send the projected token of the trainer's pod")
+        claims = _claims(value)
+        audiences = claims.get("aud")
+        listed = [audiences] if isinstance(audiences, str) else audiences
+        bound = claims.get(CLAIM)
+        if not isinstance(listed, list) or not isinstance(bound, Mapping):
+            raise RefusedError(401, "the bearer token is no service account token of a pod")
+        return cls(value, tuple(str(audience) for audience in listed), str(bound.get("namespace", "")))
+
+
+def _claims(token: str) -> Mapping[str, Any]:
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise RefusedError(401, "the bearer token is no JSON web token")
+    try:
+        claims = json.loads(base64.b64decode(parts[1] + "=" * (-len(parts[1]) % 4), altchars=b"-_"))
+    except (binascii.Error, ValueError, RecursionError) as error:
+        raise RefusedError(401, "the bearer token is no JSON web token") from error
+    if not isinstance(claims, dict):
+        raise RefusedError(401, "the bearer token is no JSON web token")
+    return claims
