@@ -1,6 +1,5 @@
 """From start to exit code: whatever happens ends in a result that says so."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -85,5 +84,5 @@ def _leave(result: TrainingResult, termination_log: Path, code: int) -> int:
         LOGGER.exception("the result could not be written to %s", termination_log)
         return code or CRASHED  # the next attempt finds the version and tells of it
     level = LOGGER.info if code == ExitCode.OK else LOGGER.error
-    level("%s", json.dumps({"outcome": result.outcome, "exitCode": int(code), "message": result.message}))
+    level("%s, exit code %d: %s", result.outcome.lower(), code, result.message)
     return code

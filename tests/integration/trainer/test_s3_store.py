@@ -1,0 +1,148 @@
+"""The S3 store against a real server: conditional writes, large files, versions, and every way to be refused."""
+
+import itertools
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.integration.trainer.object_store import BUCKET, GUEST, ObjectStore, free_port, secret
+from tests.unit.trainer.artifacts.runs import KEYS, DyingStore, Killed, train_and_register, write_output
+from trainyard_api.training import Storage
+from trainyard_trainer.artifacts.manifest import fetch_file, file_entry
+from trainyard_trainer.artifacts.runs import begin_run
+from trainyard_trainer.artifacts.s3 import S3Store
+from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.credentials import s3_client
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import (
+    ConfigError,
+    DataError,
+    InputMissing,
+    NotPermitted,
+    TrainerError,
+    UpstreamUnavailable,
+)
+
+_prefixes = (f"test-{number}" for number in itertools.count())
+
+
+@pytest.fixture
+def store(object_store: ObjectStore) -> S3Store:
+    return S3Store(object_store.client(), f"s3://{BUCKET}/{next(_prefixes)}/")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return write_output(tmp_path / "output")
+
+
+def environment(folder: Path, secret_dir: Path) -> Environment:
+    return Environment(folder, folder, secret_dir, folder, folder, folder / "log")
+
+
+def test_exactly_one_of_many_writers_wins(store: S3Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda n: store.put_if_absent("claim", str(n).encode()), range(16)))
+    assert won.count(True) == 1
+    assert store.get("claim") == str(won.index(True)).encode()
+
+
+def test_what_is_not_there(store: S3Store, tmp_path: Path) -> None:
+    assert store.get("nothing") is None
+    assert store.size("nothing") is None
+    assert store.children("nothing") == []
+    with pytest.raises(InputMissing, match="nothing does not exist"):
+        store.download("nothing", tmp_path / "file")
+
+
+def test_children_are_folders_and_objects(store: S3Store) -> None:
+    for key in ("a/b/c", "a/d", "ab"):
+        assert store.put_if_absent(key, b"1")
+    assert store.children("a") == ["b", "d"]
+
+
+def test_a_large_file_goes_in_parts_and_comes_back_whole(store: S3Store, tmp_path: Path) -> None:
+    source = tmp_path / "big"
+    with source.open("wb") as stream:
+        for number in range(70):
+            stream.write(bytes([number]) * 1024 * 1024)
+    entry = file_entry(tmp_path, "big")
+    store.put_file("run/big", source)
+    assert store.size("run/big") == 70 * 1024 * 1024
+    fetch_file(store, "run", entry, tmp_path / "back")
+
+
+def test_a_changed_object_is_refused(store: S3Store, output: Path, object_store: ObjectStore, tmp_path: Path) -> None:
+    record = train_and_register(store, "uid", 1, output)
+    entry = file_entry(output, "model.txt")
+    key = store.address(f"{record.run}/model.txt").removeprefix(f"s3://{BUCKET}/")
+    object_store.client().put_object(Bucket=BUCKET, Key=key, Body=b"evil")
+    with pytest.raises(DataError, match="changed after registration"):
+        fetch_file(store, record.run, entry, tmp_path / "back")
+
+
+def test_parallel_jobs_of_one_model_get_different_numbers(store: S3Store, output: Path) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        records = list(pool.map(lambda n: train_and_register(store, f"uid-{n}", 1, output), range(6)))
+    assert sorted(record.version for record in records) == list(range(1, 7))
+
+
+def test_two_pods_of_one_job_end_at_one_version(store: S3Store, output: Path) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        records = list(pool.map(lambda _: train_and_register(store, "uid", 1, output), range(6)))
+    assert len(set(records)) == 1
+    assert store.children(KEYS.versions) == ["00000001"]
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", range(7))
+def test_one_version_wherever_it_dies(store: S3Store, output: Path, at: int, *, after: bool) -> None:
+    with pytest.raises(Killed):
+        train_and_register(DyingStore(store, at, after=after), "uid", 1, output)
+    record = train_and_register(store, "uid", 2, output)
+    assert record.version == 1
+    assert train_and_register(store, "uid", 3, output) == record
+    assert store.children(KEYS.versions) == ["00000001"]
+
+
+def test_a_bucket_that_does_not_exist(object_store: ObjectStore) -> None:
+    store = S3Store(object_store.client(), "s3://nowhere/models")
+    with pytest.raises(InputMissing, match="the bucket 'nowhere' of s3://nowhere/models/.* does not exist; create it"):
+        begin_run(store, KEYS, "uid", 1)
+
+
+def test_writing_is_forbidden(object_store: ObjectStore) -> None:
+    store = S3Store(s3_client(object_store.endpoint, None, object_store.guest_secret), f"s3://{BUCKET}/guest")
+    assert store.get("nothing") is None
+    with pytest.raises(NotPermitted, match="writing the model storage: access to s3://models/guest/.* was refused"):
+        begin_run(store, KEYS, "uid", 1)
+
+
+@pytest.mark.parametrize("keys", [("nobody", "x" * 20), (GUEST[0], "not-the-secret")])
+def test_wrong_credentials(object_store: ObjectStore, tmp_path: Path, keys: tuple[str, str]) -> None:
+    storage = Storage(uri=f"s3://{BUCKET}/x", endpoint=object_store.endpoint)
+    store: ArtifactStore = open_store(storage, environment(tmp_path, secret(tmp_path / "secret", *keys)))
+    with pytest.raises(NotPermitted, match="check the keys in its Secret"):
+        begin_run(store, KEYS, "uid", 1)
+
+
+def test_no_server_at_the_endpoint(object_store: ObjectStore) -> None:
+    endpoint = f"http://127.0.0.1:{free_port()}"
+    store = S3Store(s3_client(endpoint, None, object_store.admin_secret), f"s3://{BUCKET}/x")
+    with pytest.raises(UpstreamUnavailable, match="does not answer"):
+        store.get("key")
+
+
+@pytest.mark.parametrize(("uri", "endpoint"), [("s3://", "http://127.0.0.1:1"), ("s3://models", "not a url")])
+def test_addresses_that_cannot_be(object_store: ObjectStore, tmp_path: Path, uri: str, endpoint: str) -> None:
+    storage = Storage.model_construct(uri=uri, endpoint=endpoint)
+    with pytest.raises(ConfigError):
+        open_store(storage, environment(tmp_path, object_store.admin_secret))
+
+
+def test_errors_hold_no_secret(object_store: ObjectStore, tmp_path: Path) -> None:
+    store = S3Store(s3_client(object_store.endpoint, None, secret(tmp_path, "nobody", "hush-hush-hush")), "s3://models")
+    with pytest.raises(TrainerError) as caught:
+        store.get("key")
+    assert "hush" not in str(caught.value)
