@@ -25,8 +25,11 @@ class CsvOptions(ApiModel):
     """How to read text tables. ``Auto`` looks at the head of the file."""
 
     separator: Annotated[str, Field(min_length=1, max_length=4)] = "Auto"
+    """Between the fields: one character, or Auto."""
     decimal: Literal["Auto", ".", ","] = "Auto"
+    """Between a number and its fraction."""
     encoding: Annotated[str, Field(min_length=1, max_length=32)] = "utf-8"
+    """Of the text, by Python's name."""
 
 
 class SqlSource(ApiModel):
@@ -42,10 +45,15 @@ class Covariate(ApiModel):
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
     uri: Uri
     time: Column
+    """The column of this table that is joined with the time of the data."""
     columns: Annotated[list[Column], Field(min_length=1, max_length=100)]
+    """The columns to take over."""
     required: bool = False
+    """Whether the job fails when this table cannot be read; else it warns and goes on without."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
+    """How long to wait for the table."""
     known_in_future: bool = False
+    """Whether the table also holds the time of the forecast."""
 
     rules = (_SCHEME_RULE,)
 
@@ -54,27 +62,42 @@ class DataValidation(ApiModel):
     """What a table must offer before anything is trained on it."""
 
     min_points: Annotated[int, Field(ge=1, le=1_000_000)] = 30
+    """Rows a series must have to be trained."""
     recommended_points: Annotated[int, Field(ge=1, le=1_000_000)] = 90
+    """Rows below which the report warns."""
     max_zero_ratio: Ratio = 0.9
+    """Share of zeros in the target above which a series is not trained."""
     min_series: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Series that must be trained."""
     max_failed_ratio: Ratio = 0.2
+    """Share of series that may fail before the whole job does."""
 
 
 class Data(ApiModel):
     """One table: its source and the roles of its columns."""
 
     uri: Uri | None = None
+    """s3://bucket/key, https://host/path, or pvc://claim/path, mounted read-only."""
     sql: SqlSource | None = None
     format: Literal["Auto", "Csv", "Parquet", "JsonLines"] = "Auto"
+    """Auto goes by the suffix; .gz and .zst are unpacked."""
     csv: CsvOptions | None = None
     secret_ref: SecretRef | None = None
+    """Credentials for uri; default: those of the storage."""
     time: Column | None = None
+    """The column with the time of a row."""
     series: Column | None = None
+    """The column that tells series apart: one model for each of its values."""
     group: Column | None = None
+    """The column whose rows of one value stay on one side of a split."""
     target: Column
+    """The column to learn."""
     features: Columns | None = None
+    """The columns to learn from; none: every usable one."""
     exclude: Columns | None = None
+    """Columns to leave out."""
     covariates: Annotated[list[Covariate], Field(max_length=16)] | None = None
+    """Further tables, joined by time."""
     validation: DataValidation | None = None
 
     rules = (

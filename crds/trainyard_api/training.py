@@ -22,9 +22,13 @@ class Forecast(ApiModel):
     """What to predict ahead. ``horizon`` counts steps of ``frequency``."""
 
     horizon: Annotated[int, Field(ge=1, le=10_000)]
+    """Steps to predict ahead."""
     frequency: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^(Auto|[0-9]*[A-Za-z][A-Za-z-]*)$")] = "Auto"
+    """Time between two steps, by pandas' names: 1D, W-MON, 15min."""
     holidays_country: Annotated[str, Field(min_length=2, max_length=2, pattern=r"^[A-Z]{2}$")] | None = None
+    """Country whose holidays count, by its two letters."""
     quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(max_length=20)] | None = None
+    """Quantiles to predict beside the mean."""
 
 
 class Split(ApiModel):
@@ -35,9 +39,13 @@ class Split(ApiModel):
 
     strategy: Literal["Auto", "Time", "Group", "Stratified", "Random"] = "Auto"
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of rows that judge the model."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """Share of rows that stop its training."""
     folds: Annotated[int, Field(ge=1, le=20)] = 2
+    """Rounds of cross-validation in a search."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
+    """The same seed gives the same split."""
 
     rules = (
         Rule(
@@ -62,8 +70,11 @@ class Search(ApiModel):
     """Hyper-parameter search within a budget."""
 
     trials: Annotated[int, Field(ge=1, le=1000)] = 20
+    """Parameter sets to try."""
     timeout_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = 600
+    """When to stop trying."""
     space: FreeForm | None = None
+    """Where to look, by the names of the parameters."""
     adaptive_trials: AdaptiveTrials | None = None
 
 
@@ -71,6 +82,7 @@ class Objective(ApiModel):
     """The one number that says which model is better."""
 
     metric: MetricName
+    """Name of a metric that the trainer reports: mae, rmse, auc, ..."""
     goal: Literal["Minimize", "Maximize"] = "Minimize"
 
 
@@ -81,7 +93,9 @@ class Gate(ApiModel):
     op: Operator | None = None
     value: float | None = None
     compare_to: Literal["Champion"] | None = None
+    """Compare with the version that serves now."""
     tolerance: Annotated[float, Field(ge=0)] | None = None
+    """How much worse than that version is still good, as a fraction of its value."""
 
     rules = (
         Rule(
@@ -109,6 +123,7 @@ class Script(ApiModel):
     config_map_ref: KeyRef | None = None
     uri: Uri | None = None
     inline: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
+    """The code itself."""
 
     rules = (
         Rule(
@@ -123,15 +138,19 @@ class Export(ApiModel):
     """Further formats beside the framework's own."""
 
     onnx: bool = False
+    """Also as ONNX, checked against the model before it is kept."""
 
 
 class Storage(ApiModel):
     """Where models are written. What is left out comes from the operator's defaults."""
 
     uri: Uri
+    """s3://bucket/prefix or pvc://claim/path."""
     endpoint: Annotated[str, Field(max_length=2048)] | None = None
+    """Of an S3 server that is not AWS."""
     region: Annotated[str, Field(max_length=64)] | None = None
     secret_ref: SecretRef | None = None
+    """Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and more."""
     server_side_encryption: Annotated[str, Field(max_length=64)] | None = None
     checksum_mode: Literal["WhenRequired", "WhenSupported"] = "WhenRequired"
 
@@ -149,9 +168,12 @@ class Accelerator(ApiModel):
     """A device beside the CPU, and what to do when no node has one free."""
 
     resource: Annotated[str, Field(min_length=1, max_length=317)] = "nvidia.com/gpu"
+    """The extended resource a node offers."""
     count: Annotated[int, Field(ge=1, le=64)] = 1
     node_selector: LabelMap | None = None
+    """Labels of the nodes that have it."""
     fallback: Literal["None", "CPU"] = "None"
+    """CPU: train without it when no node has one free in time."""
     fallback_after_seconds: Annotated[int, Field(ge=0, le=86400)] = 600
 
 
@@ -170,6 +192,7 @@ class Retry(ApiModel):
     factor: Annotated[float, Field(ge=1, le=10)] = 2
     max_seconds: Annotated[int, Field(ge=0, le=86400)] = 300
     memory_growth: Annotated[float, Field(ge=1, le=4)] = 1.5
+    """By how much the memory grows after the pod ran out of it."""
 
 
 class Mlflow(ApiModel):

@@ -62,41 +62,65 @@ class TrainingJobSpec(ApiModel):
     )
 
     model_name: DnsLabel | None = None
+    """The model whose next version this is, in this namespace; default: the name of this object."""
     framework: Framework
+    """What trains: a built-in framework, a script of yours, or a container of yours."""
     task: Task
+    """What the model answers: values ahead in time, a number, or a class."""
     data: Data
     forecast: Forecast | None = None
     split: Split | None = None
     parameters: FreeForm | None = None
+    """The framework's own parameters by their own names, checked by the trainer."""
     search: Search | None = None
     objective: Objective | None = None
     gates: Annotated[list[Gate], Field(max_length=16)] | None = None
+    """What a version must meet to be Validated; all of them."""
     mode: Literal["Train", "Prepare"] = "Train"
+    """Train, or Prepare: the dataset and a report of it, no model."""
     script: Script | None = None
     command: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1, max_length=64)] | None = None
+    """Framework Container: the command of your image, with the same contract of files and exit codes."""
     export: Export | None = None
     storage: Storage | None = None
     image: Annotated[str, Field(max_length=512)] | None = None
+    """The image of the trainer; default: by framework, from the chart."""
     workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """Processes of the trainer; 0: as many as its CPU quota allows."""
     shards: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Pods that share the series of one job."""
     resources: Resources | None = None
     node_selector: LabelMap | None = None
+    """Labels of the nodes a pod may run on."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
+    """Taints of nodes that a pod accepts."""
     service_account_name: OptionalName | None = None
+    """The pod's ServiceAccount; it needs no rights."""
     image_pull_secrets: Annotated[list[SecretRef], Field(max_length=8)] | None = None
+    """Secrets for the registry of the image."""
     env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
+    """Further environment variables of the trainer."""
     pod_labels: LabelMap | None = None
+    """Further labels of the pods."""
     pod_annotations: AnnotationMap | None = None
+    """Further annotations of the pods."""
     accelerator: Accelerator | None = None
     priority: Priority = "Normal"
+    """Which waiting job starts first; then the older one."""
     queue: Queue | None = None
     priority_class_name: OptionalName | None = None
+    """The pods' PriorityClass."""
     retry: Retry | None = None
     active_deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
+    """Running time of all attempts together, without waiting and suspension."""
     pending_deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
+    """Time to wait for a start."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
+    """When to delete the Jobs and pods of a finished job; the TrainingJob itself stays."""
     suspend: bool = False
+    """Stop the pods and wait until this is false again."""
     cancel: bool = False
+    """Stop for good; it cannot be taken back."""
     tracking: Tracking | None = None
 
     rules = (

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,6 @@ from trainyard_api import API_VERSION
 from trainyard_api.crd import immutability_rules
 from trainyard_api.generate import checkout
 from trainyard_api.kinds import KINDS, TRAINING_JOB
-from trainyard_api.meta import JOB_LABEL
 
 pytestmark = pytest.mark.cluster
 
@@ -233,12 +233,11 @@ def test_definitions_are_applied_from_the_client(kubectl: Kubectl, crds: Path) -
         kubectl("apply", "--dry-run=server", "-f", str(checkout() / "crds" / f"{kind.plural}.yaml"))
 
 
-@pytest.fixture
-def finished(kubectl: Kubectl, judge: Judge) -> Iterator[Object]:
-    """Yield a TrainingJob with a whole status, and delete it after the test."""
-    thing = bases()["forecast"]
-    thing["metadata"] = {"name": "finished", "labels": {JOB_LABEL: "finished"}}
-    judge.stored(thing)
+@pytest.fixture(scope="module")
+def finished(kubectl: Kubectl, crds: Path) -> Iterator[Object]:
+    """Yield a TrainingJob with a whole status, and delete it after the tests."""
+    thing = {**bases()["forecast"], "metadata": {"name": "finished"}}
+    kubectl("create", "-f", "-", stdin=json.dumps(thing))
     patch = json.dumps({"status": thing["status"]})
     kubectl("patch", "tj", "finished", "--subresource=status", "--type=merge", "-p", patch)
     yield thing
@@ -248,7 +247,9 @@ def finished(kubectl: Kubectl, judge: Judge) -> Iterator[Object]:
 def table(text: str) -> dict[str, str]:
     """Return one row of ``kubectl get`` by its header."""
     header, row = text.splitlines()
-    return dict(zip(header.split(), row.split(), strict=True))
+    starts = [match.start() for match in re.finditer(r"\S+", header)]
+    ends = [*starts[1:], None]
+    return {header[start:end].strip(): row[start:end].strip() for start, end in zip(starts, ends, strict=True)}
 
 
 def test_kubectl_get_shows_the_columns(kubectl: Kubectl, finished: Object) -> None:
