@@ -1,0 +1,155 @@
+"""The cluster's programs, built from pinned Go modules once and kept in a cache outside the checkout.
+
+Each folder below ``tools/`` is one Go module, since their dependencies conflict. The cache's key is the hash of what
+decides about the result: go.mod, go.sum and the linker flags.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.model import ClusterError, Progress
+from cluster.state import cache_folder
+
+TOOLS = Path(__file__).parent / "tools"
+KUBERNETES_VERSION = "v1.36.3"
+HELM_VERSION = "v3.22.0"
+_BUILD_SECONDS = 1800
+
+
+@dataclass(frozen=True)
+class ToolSet:
+    """One Go module and the programs that are built from it."""
+
+    name: str
+    programs: dict[str, str]
+    """Program name to Go package."""
+    variables: dict[str, str]
+    """Linker variables: versions that the programs tell about themselves."""
+
+    @property
+    def folder(self) -> Path:
+        """Where its go.mod lies."""
+        return TOOLS / self.name
+
+    @property
+    def flags(self) -> str:
+        """The linker's flags."""
+        return " ".join(["-s -w", *(f"-X {name}={value}" for name, value in self.variables.items())])
+
+    @property
+    def key(self) -> str:
+        """The cache key."""
+        digest = hashlib.sha256(self.flags.encode())
+        for file in ("go.mod", "go.sum"):
+            digest.update((self.folder / file).read_bytes())
+        return f"{self.name}-{digest.hexdigest()[:16]}"
+
+
+def _kubernetes(*names: str) -> dict[str, str]:
+    return {name: f"k8s.io/kubernetes/cmd/{name}" for name in names}
+
+
+_MAJOR, _MINOR = KUBERNETES_VERSION.removeprefix("v").split(".")[:2]
+_KUBERNETES_VARIABLES = {
+    f"k8s.io/{package}/version.{name}": value
+    for package in ("component-base", "client-go/pkg")
+    for name, value in (("gitVersion", KUBERNETES_VERSION), ("gitMajor", _MAJOR), ("gitMinor", _MINOR))
+}
+_HELM_VARIABLES = {
+    "helm.sh/helm/v3/internal/version.version": HELM_VERSION,
+    # Without these, helm believes in the oldest Kubernetes it knows and refuses charts that need a newer one.
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMajor": _MAJOR,
+    "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor": _MINOR,
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMajor": _MAJOR,
+    "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor": _MINOR,
+}
+
+TOOL_SETS = (
+    ToolSet(
+        "kubernetes",
+        _kubernetes("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"),
+        _KUBERNETES_VARIABLES,
+    ),
+    ToolSet("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, {}),
+    ToolSet("coredns", {"coredns": "github.com/coredns/coredns"}, {}),
+    ToolSet("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}, _HELM_VARIABLES),
+    ToolSet("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}, {}),
+    ToolSet("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}, {}),
+    ToolSet("kind", {"kind": "sigs.k8s.io/kind"}, {}),
+)
+_SET_OF = {program: tools for tools in TOOL_SETS for program in tools.programs}
+
+
+def ensure(program: str, progress: Progress = print) -> Path:
+    """Return the path of a program, building it first if the cache does not have it.
+
+    ``KUBEBUILDER_ASSETS`` (the habit of envtest) names a folder that goes first.
+
+    Raises
+    ------
+    ClusterError
+        When it has to be built and that is not possible; the text says what to install.
+    """
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    if assets and (given := Path(assets) / program).is_file():
+        return given
+    tools = _SET_OF[program]
+    built = cache_folder() / "tools" / tools.key / program
+    if not built.exists():
+        with _only_one(built.parent):
+            if not built.exists():
+                _build(tools, program, built, progress)
+    return built
+
+
+def ensure_all(programs: tuple[str, ...], progress: Progress = print) -> dict[str, Path]:
+    """Return the paths of several programs by name."""
+    return {program: ensure(program, progress) for program in programs}
+
+
+def obstacle() -> str | None:
+    """Return why programs cannot be built here, or ``None``."""
+    if shutil.which("go") is None:
+        return "there is no Go compiler: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a folder of programs"
+    return None
+
+
+def _build(tools: ToolSet, program: str, target: Path, progress: Progress) -> None:
+    if why := obstacle():
+        raise ClusterError(f"{program} has to be built and {why}")
+    progress(f"building {program} from its pinned Go modules (once; kept in the cache)")
+    started = time.monotonic()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_suffix(".partial")
+    command = ["go", "build", "-mod=readonly", "-trimpath", f"-ldflags={tools.flags}", "-o", str(partial)]
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "", "GOWORK": "off"}
+    done = subprocess.run(
+        [*command, tools.programs[program]],
+        cwd=tools.folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_BUILD_SECONDS,
+    )
+    if done.returncode != 0:
+        raise ClusterError(f"building {program} failed:\n{done.stderr.strip()[-2000:]}")
+    partial.rename(target)
+    progress(f"built {program} in {time.monotonic() - started:.0f} s")
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Let a second caller wait for the first instead of building the same thing beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
