@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from cluster import toolchain
 
+from cluster import toolchain
 from tests.integration.trainer.object_store import ObjectStore, ObjectStoreServer
 
 

@@ -108,14 +108,14 @@ def test_one_version_wherever_it_dies(store: S3Store, output: Path, at: int, *, 
 
 def test_a_bucket_that_does_not_exist(object_store: ObjectStore) -> None:
     store = S3Store(object_store.client(), "s3://nowhere/models")
-    with pytest.raises(InputMissing, match="the bucket 'nowhere' of s3://nowhere/models/.* does not exist; create it"):
+    with pytest.raises(InputMissing, match=r"the bucket 'nowhere' of s3://nowhere/models/.* does not exist; create it"):
         begin_run(store, KEYS, "uid", 1)
 
 
 def test_writing_is_forbidden(object_store: ObjectStore) -> None:
     store = S3Store(s3_client(object_store.endpoint, None, object_store.guest_secret), f"s3://{BUCKET}/guest")
     assert store.get("nothing") is None
-    with pytest.raises(NotPermitted, match="writing the model storage: access to s3://models/guest/.* was refused"):
+    with pytest.raises(NotPermitted, match=r"writing the model storage: access to s3://models/guest/.* was refused"):
         begin_run(store, KEYS, "uid", 1)
 
 

@@ -4,7 +4,7 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -39,16 +39,12 @@ class FolderStore:
 
     def put_file(self, key: str, source: Path) -> None:
         """Copy; raises FileExistsError if the key is taken, since nobody else writes into a run's folder."""
-        with self._errors("writing", key), self._staged(key) as temporary:
-            shutil.copyfile(source, temporary)
-            if not self._publish(temporary, key):
-                raise FileExistsError(self.address(key))
+        if not self._create(key, lambda temporary: shutil.copyfile(source, temporary)):
+            raise FileExistsError(self.address(key))
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """Write aside, then link to the name: the link fails if another writer was first."""
-        with self._errors("writing", key), self._staged(key) as temporary:
-            temporary.write_bytes(body)
-            return self._publish(temporary, key)
+        return self._create(key, lambda temporary: temporary.write_bytes(body))
 
     def get(self, key: str) -> bytes | None:
         """Read a whole file."""
@@ -80,33 +76,33 @@ class FolderStore:
                 return []
         return sorted(name for name in names if not name.startswith(_TEMPORARY))
 
-    @contextmanager
-    def _staged(self, key: str) -> Iterator[Path]:
-        folder = (self._root / key).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f"{_TEMPORARY}{uuid.uuid4().hex}"
-        try:
-            yield temporary
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def _publish(self, temporary: Path, key: str) -> bool:
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
-        try:
-            (self._root / key).hardlink_to(temporary)
-        except FileExistsError:
-            return False
-        return True
+    def _create(self, key: str, write: Callable[[Path], object]) -> bool:
+        path = self._root / key
+        temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        with self._errors("writing", key):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                write(temporary)
+                with temporary.open("rb") as stream:
+                    os.fsync(stream.fileno())
+                return _link(path, temporary)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     @contextmanager
     def _errors(self, act: str, key: str) -> Iterator[None]:
         try:
             yield
-        except FileExistsError:
-            raise
         except OSError as error:
             raise _translate(error, act, self.address(key)) from error
+
+
+def _link(path: Path, temporary: Path) -> bool:
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        return False
+    return True
 
 
 def _translate(error: OSError, act: str, address: str) -> TrainerError:

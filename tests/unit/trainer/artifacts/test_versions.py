@@ -5,7 +5,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.unit.trainer.artifacts.runs import KEYS, DyingStore, Killed, manifest, train_and_register, write_output
 from trainyard_trainer.artifacts.folder import FolderStore
