@@ -197,7 +197,7 @@ def test_two_nodes_never_share_a_network() -> None:
 
 
 def test_only_waiting_claims_of_our_class_get_a_volume(tmp_path: Path) -> None:
-    claim = {
+    claim: dict[str, Any] = {
         "metadata": {
             "namespace": "ns",
             "name": "data",
