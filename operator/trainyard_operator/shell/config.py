@@ -1,0 +1,41 @@
+"""Read the configuration file; what is wrong with it becomes one sentence."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from trainyard_operator.core.config import OperatorConfig
+
+CONFIG_FILE_ENV = "TRAINYARD_CONFIG_FILE"
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used; the message is one sentence with file, field and what to do."""
+
+
+def load_config(env: Mapping[str, str]) -> OperatorConfig:
+    """Read the file that ``TRAINYARD_CONFIG_FILE`` names; without it, every field has its default.
+
+    Raises
+    ------
+    ConfigError
+        When the file cannot be read or says something that is not understood.
+    """
+    name = env.get(CONFIG_FILE_ENV)
+    if not name:
+        return OperatorConfig()
+    try:
+        content = yaml.safe_load(Path(name).read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{name} cannot be read ({error.strerror}); set {CONFIG_FILE_ENV} to the file") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{name} is no YAML: {' '.join(str(error).split())}") from error
+    try:
+        return OperatorConfig.model_validate(content or {})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise ConfigError(f"{name}: {field}: {first['msg']}; correct it in the chart's values{more}") from error

@@ -1,0 +1,73 @@
+"""Give kopf our credentials in a session of ours: one reading of service account and kubeconfig, one TLS context."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import aiohttp
+import kopf
+
+from trainyard_operator.kube.credentials import Credentials, CredentialsError
+from trainyard_operator.shell.freshness import Freshness
+
+MAX_LOGINS = 3
+LOGIN_SECONDS = 60.0
+"""More logins than this in that time mean that the API server does not accept what we have."""
+
+log = logging.getLogger(__name__)
+
+
+class Login:
+    """kopf's login handler. kopf asks again after every 401; a rotated token was read by then."""
+
+    def __init__(
+        self, credentials: Credentials, freshness: Freshness, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._credentials = credentials
+        self._freshness = freshness
+        self._clock = clock
+        self._recent: list[float] = []
+        self.refused = asyncio.Event()
+        """Set when the API server keeps refusing us. kopf would wait for better credentials for ever."""
+
+    def session(self) -> kopf.AiohttpSession:
+        """Return a new session. Call it inside the event loop.
+
+        Raises
+        ------
+        kopf.PermanentError
+            When the API server keeps refusing our credentials.
+        """
+        now = self._clock()
+        self._recent = [at for at in self._recent if now - at < LOGIN_SECONDS]
+        if len(self._recent) >= MAX_LOGINS:
+            self.refused.set()
+            raise kopf.PermanentError("the API server refuses our credentials")
+        self._recent.append(now)
+        tls = self._credentials.tls
+        session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ssl=tls if tls is not None else True),
+            trace_configs=[self._signing(), self._freshness.trace()],
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return kopf.AiohttpSession(server=self._credentials.server, aiohttp_session=session)
+
+    def _signing(self) -> aiohttp.TraceConfig:
+        """Sign each request with the token as it is then: a session outlives a rotated token."""
+
+        async def started(
+            _: aiohttp.ClientSession, __: SimpleNamespace, start: aiohttp.TraceRequestStartParams
+        ) -> None:
+            try:
+                token = self._credentials.token.current()
+            except CredentialsError as error:
+                log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+                return
+            if token:
+                start.headers["Authorization"] = f"Bearer {token}"
+
+        config = aiohttp.TraceConfig()
+        config.on_request_start.append(started)
+        return config

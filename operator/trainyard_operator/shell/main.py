@@ -1,0 +1,51 @@
+"""The console script ``trainyard-operator``."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Mapping
+
+from trainyard_api.exit_codes import ExitCode
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.kube.credentials import Credentials, CredentialsError, load_credentials
+from trainyard_operator.shell.app import Operator, StartError
+from trainyard_operator.shell.config import ConfigError, load_config
+from trainyard_operator.shell.logs import configure_logging
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def main() -> None:
+    """Run the operator until a signal ends it."""
+    configure_logging()
+    sys.exit(run(os.environ))
+
+
+def run(env: Mapping[str, str]) -> int:
+    """Run the operator as the environment says and return the exit code of the process."""
+    try:
+        config, credentials = load_config(env), load_credentials(env)
+        asyncio.run(_serve(config, credentials))
+    except (ConfigError, CredentialsError) as error:
+        return _say(error, ExitCode.BAD_CONFIG)
+    except StartError as error:
+        return _say(error, error.code)
+    return ExitCode.OK
+
+
+async def _serve(config: OperatorConfig, credentials: Credentials) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def take_signals() -> None:
+        for number in SIGNALS:
+            loop.add_signal_handler(number, stop.set)
+
+    take_signals()
+    await Operator(config, credentials, stop=stop, kopf_ready=take_signals).run()
+
+
+def _say(error: Exception, code: ExitCode) -> int:
+    print(f"trainyard-operator: {error}", file=sys.stderr)
+    return code

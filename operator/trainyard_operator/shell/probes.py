@@ -1,0 +1,44 @@
+"""Liveness, readiness and metrics over plain HTTP."""
+
+from collections.abc import Callable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from trainyard_operator.core.config import HealthServer
+
+Check = Callable[[], str | None]
+"""Returns a sentence when something is wrong, ``None`` when all is well."""
+
+
+class Probes:
+    """``/healthz`` asks whether a restart would help, ``/readyz`` whether reports may be sent here."""
+
+    def __init__(self, config: HealthServer, *, health: Check, readiness: Check) -> None:
+        self._config = config
+        app = web.Application()
+        app.router.add_get("/healthz", lambda request: self._answer(request, health))
+        app.router.add_get("/readyz", lambda request: self._answer(request, readiness))
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on, once started."""
+        return int(self._runner.addresses[0][1])
+
+    async def start(self) -> None:
+        """Listen. Raises :class:`OSError` when the port is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._config.bind, self._config.port).start()
+
+    async def stop(self) -> None:
+        """Close the socket."""
+        await self._runner.cleanup()
+
+    async def _answer(self, _: web.Request, check: Check) -> web.Response:
+        problem = check()
+        return web.Response(text=problem or "ok", status=200 if problem is None else 503)
+
+    async def _metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

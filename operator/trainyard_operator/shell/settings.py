@@ -1,0 +1,47 @@
+"""kopf's settings: a shell that lists and watches, and writes nothing."""
+
+from typing import Any
+
+import kopf
+
+from trainyard_api import GROUP, meta
+
+SERVER_TIMEOUT_SECONDS = 240
+"""The server ends each watch after this, so a watch that was not renewed for longer is broken (see freshness)."""
+INACTIVITY_SECONDS = 70.0
+"""Bookmarks come every 60 s; a stream without any is dead."""
+EXIT_SECONDS = 20.0
+"""kopf kills the process when its own stop hangs longer; the pod's grace period is 30 s."""
+
+
+class NoDiffBase(kopf.AnnotationsDiffBaseStorage):
+    """Compare nothing: no handler asks what changed, and copying each object for it costs half the CPU."""
+
+    def build(self, **_: Any) -> Any:
+        """Return no essence."""
+        return {}
+
+    def fetch(self, **_: Any) -> Any:
+        """Return the same, so that nothing ever differs."""
+        return {}
+
+
+def configure(settings: kopf.OperatorSettings) -> None:
+    """Keep kopf from writing anything, bound its waits, and let the server pick out our Jobs."""
+    watching = settings.watching
+    watching.label_selectors["batch", "v1", "jobs"] = f"{meta.MANAGED_BY_LABEL}={meta.MANAGED_BY}"
+    watching.chunk_size = 500
+    watching.server_timeout = SERVER_TIMEOUT_SECONDS
+    watching.client_timeout = SERVER_TIMEOUT_SECONDS + 60
+    watching.inactivity_timeout = INACTIVITY_SECONDS
+    watching.connect_timeout = 10
+    watching.reconnect_backoff = 1.0
+    settings.networking.request_timeout = 30
+    settings.networking.connect_timeout = 10
+    settings.networking.error_backoffs = (1, 2, 5, 10)
+    settings.scanning.disabled = True
+    settings.posting.enabled = False
+    settings.persistence.finalizer = f"{GROUP}/finalizer"
+    settings.persistence.diffbase_storage = NoDiffBase(prefix=GROUP)
+    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
+    settings.process.ultimate_exiting_timeout = EXIT_SECONDS

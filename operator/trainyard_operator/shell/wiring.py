@@ -1,0 +1,37 @@
+"""kopf's handlers: hand each event to the runtime, nothing else. They wait for nothing and decide nothing."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, Protocol
+
+import kopf
+
+from trainyard_operator.kube.port import JOBS, TRAINING_JOBS
+from trainyard_operator.shell.login import Login
+
+
+class Observer(Protocol):
+    """Whoever wants to know what the watches say."""
+
+    def observe(self, kind: Literal["TrainingJob", "Job"], event: str | None, body: Mapping[str, Any]) -> None:
+        """Take in an event: ADDED, MODIFIED, DELETED, or ``None`` for an object from a list. Never raises or waits."""
+        ...
+
+
+def register(registry: kopf.OperatorRegistry, observer: Observer, login: Login) -> None:
+    """Register the watches and the login with a registry of our own; the global one is not used.
+
+    ``on.event`` handlers are called once per event and never again, so retries are the runtime's. Pods are not watched:
+    what a pod says is read when its Job ends.
+    """
+
+    @kopf.on.login(registry=registry)
+    async def log_in(**_: Any) -> kopf.AiohttpSession:
+        return login.session()
+
+    @kopf.on.event(TRAINING_JOBS.group, TRAINING_JOBS.version, TRAINING_JOBS.plural, registry=registry)
+    async def on_training_job(event: kopf.RawEvent, **_: Any) -> None:
+        observer.observe("TrainingJob", event["type"], event["object"])
+
+    @kopf.on.event(JOBS.group, JOBS.version, JOBS.plural, registry=registry)
+    async def on_job(event: kopf.RawEvent, **_: Any) -> None:
+        observer.observe("Job", event["type"], event["object"])
