@@ -1,0 +1,275 @@
+"""Prophet: forecasts, one model per series, each judged beside the seasonal naive model on the same holdout."""
+
+import difflib
+import inspect
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from trainyard_api.training import Split
+from trainyard_api.trainingjob import SeriesCount
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.errors import ConfigError, DataError, Unsupported
+from trainyard_trainer.evaluate import metrics
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Trained
+from trainyard_trainer.frameworks.prophet_bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter, Columns
+from trainyard_trainer.frameworks.prophet_pool import fit_all
+from trainyard_trainer.frameworks.prophet_series import (
+    Outcome,
+    Recipe,
+    Task,
+    build,
+    fit_series,
+    forecast_at,
+    naive_at,
+    quiet_prophet,
+)
+
+FORMAT: Final = "prophet-json"
+PREDICTION: Final = "prediction"
+
+_GOLDEN_SERIES: Final = 3
+_OVERALL: Final = "all"
+_NOT_SETTABLE: Final = {
+    "holidays": "use spec.forecast.holidaysCountry",
+    "stan_backend": "it is fixed",
+    "mcmc_samples": "only the most probable fit is made",
+    "uncertainty_samples": "forecasts have no interval yet",
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """The saved models, and what they were judged by: the outcomes without their records."""
+
+    bundle: Bundle
+    outcomes: tuple[Outcome, ...]
+
+
+class ProphetFramework:
+    """One Prophet per series."""
+
+    name = "Prophet"
+
+    def check(self, config: TrainerConfig) -> None:
+        """Judge options and parameters; Prophet itself tries the values on a few made-up rows."""
+        spec = config.spec
+        if spec.data.features:
+            raise Unsupported(
+                "spec.data.features with framework Prophet comes with a later release; leave it out for now"
+            )
+        if spec.split is not None and spec.split.strategy not in {"Auto", "Time"}:
+            raise ConfigError(
+                f"spec.split.strategy {spec.split.strategy} would let a forecast see the future; use Time"
+            )
+        if spec.forecast is None:
+            raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
+        if spec.forecast.quantiles:
+            raise Unsupported("spec.forecast.quantiles comes with a later release; leave it out for now")
+        if spec.forecast.frequency != "Auto":
+            frequency_of(spec.forecast.frequency)
+        _check_names(spec.parameters or {})
+        _check_country(spec.forecast.holidays_country)
+        _try_out(spec.parameters or {})
+
+    def train(self, dataset: Dataset, context: Context) -> Trained:
+        """Fit every series twice, without its holdout and with it; write the models as they are finished.
+
+        Raises
+        ------
+        DataError
+            If not one series could be fitted.
+        Interrupted
+            When the pod must stop.
+        """
+        data = context.config.spec.data
+        writer = BundleWriter(context.output, Columns(data.time or "ds", data.series))
+        outcomes: list[Outcome] = []
+        total = len(dataset.series)
+        try:
+            workers = max(1, min(context.workers, total))
+            for outcome in fit_all(_tasks(dataset, context), workers, context.stop):
+                writer.add(outcome)
+                outcomes.append(_without_record(outcome))
+                context.progress(len(outcomes) / total, f"{len(outcomes)} of {total} series")
+        finally:
+            bundle = writer.close()
+        failures = [outcome for outcome in outcomes if outcome.failure is not None]
+        if len(failures) == total:
+            raise DataError(
+                f"Prophet could fit none of {total} series; first: {failures[0].name!r}: {failures[0].failure}"
+            )
+        return Trained(
+            formats=(FORMAT,),
+            files=(MODELS_FILE, INDEX_FILE),
+            model=Model(bundle, tuple(outcomes)),
+            parameters={"frequency": dataset.frequency, **(context.config.spec.parameters or {})},
+            series=SeriesCount(
+                total=dataset.series_total,
+                trained=total - len(failures),
+                fallback=len(failures),
+                failed=dataset.series_total - total,
+            ),
+            warnings=_describe_failures(failures),
+        )
+
+    def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
+        """Judge the forecasts of the holdouts, per series and over all rows together."""
+        model: Model = trained.model
+        values = dataset.frame["y"].to_numpy()
+        rows: list[dict[str, object]] = []
+        actuals = [values[series.split : series.stop] for series in dataset.series]
+        for actual, outcome in zip(actuals, model.outcomes, strict=True):
+            rows += _lines(outcome.name, _scores(actual, outcome.forecast), _scores(actual, outcome.baseline))
+        actual = np.concatenate(actuals)
+        scores = metrics.point_scores(actual, np.concatenate([one.forecast for one in model.outcomes]))
+        baseline = metrics.point_scores(actual, np.concatenate([one.baseline for one in model.outcomes])).metrics
+        overall = _lines(_OVERALL, scores.metrics, baseline)
+        skilled = [row["value"] for row in rows if row["metric"] == "skill"]
+        published = {str(row["metric"]): float(str(row["value"])) for row in overall}
+        published |= {f"baseline_{name}": value for name, value in baseline.items()}
+        if skilled:
+            published["series_below_baseline"] = float(sum(float(str(value)) < 0 for value in skilled))
+        context.progress(1.0, f"judged {len(actual)} rows of {len(actuals)} series", {"mae": scores.metrics["mae"]})
+        return Evaluation(
+            metrics=metrics.only_finite(published),
+            table=pd.DataFrame(rows if len(actuals) == 1 else [*overall, *rows]),
+            golden=_golden(dataset, model),
+            notes=scores.notes,
+        )
+
+    def load(self, folder: Path) -> Bundle:
+        """Read the index of the models; each is read when it is asked."""
+        return Bundle.load(folder)
+
+    def predict(self, model: Bundle, inputs: pd.DataFrame) -> pd.DataFrame:
+        """Answer times of series.
+
+        Parameters
+        ----------
+        inputs
+            The user's time column and, where the model has one, the series column.
+
+        Returns
+        -------
+        ``prediction``, one number per row in the order of the rows.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or a series is not known.
+        """
+        columns = [name for name in (model.columns.time, model.columns.series) if name is not None]
+        missing = [name for name in columns if name not in inputs.columns]
+        if missing:
+            raise DataError(f"the input lacks the column {missing[0]!r}; the model needs {', '.join(columns)}")
+        times = pd.to_datetime(inputs[model.columns.time], utc=True).dt.tz_localize(None).to_numpy("datetime64[ns]")
+        if model.columns.series is None:
+            return pd.DataFrame({PREDICTION: _answer(model, next(iter(model.index)), times)})
+        forecast = np.empty(len(inputs))
+        codes, series = pd.factorize(inputs[model.columns.series].astype(str))
+        for code, name in enumerate(series):
+            if name not in model.index:
+                raise DataError(f"the model knows no series {name!r}; it was trained on {len(model.index)} series")
+            forecast[codes == code] = _answer(model, name, times[codes == code])
+        return pd.DataFrame({PREDICTION: forecast})
+
+
+def _answer(bundle: Bundle, series: str, times: Any) -> metrics.Floats:
+    record = bundle.read(series)
+    if record["kind"] == "seasonal-naive":
+        return naive_at(record, times)
+    return forecast_at(quiet_prophet().serialize.model_from_json(record["model"]), times, floor=record["floor"])
+
+
+def _tasks(dataset: Dataset, context: Context) -> Iterator[Task]:
+    spec = context.config.spec
+    recipe = Recipe(
+        frequency=dataset.frequency or "D",
+        parameters=dict(spec.parameters or {}),
+        holidays_country=spec.forecast.holidays_country if spec.forecast else None,
+        seed=(spec.split or Split()).seed,
+        work_dir=str(context.work_dir),
+    )
+    times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
+    for number, series in enumerate(dataset.series):
+        rows = slice(series.start, series.stop)
+        golden = GOLDEN_ROWS // _GOLDEN_SERIES if number < _GOLDEN_SERIES else 0
+        yield Task(series.name, times[rows], values[rows], series.holdout, golden, recipe)
+
+
+def _without_record(outcome: Outcome) -> Outcome:
+    kept = {name: getattr(outcome, name) for name in Outcome.__dataclass_fields__}
+    return Outcome(**{**kept, "record": b""})
+
+
+def _describe_failures(failures: list[Outcome]) -> tuple[str, ...]:
+    reasons = Counter(outcome.failure for outcome in failures)
+    return tuple(
+        f"{count} series fell back to the seasonal naive model: {reason}" for reason, count in reasons.most_common(3)
+    )
+
+
+def _scores(actual: metrics.Floats, forecast: metrics.Floats) -> dict[str, float]:
+    return metrics.point_scores(actual, forecast).metrics
+
+
+def _lines(series: str, scores: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
+    skill = metrics.skill(scores["mae"], baseline["mae"])
+    return metrics.rows_of(series, scores if skill is None else {**scores, "skill": skill}, {**baseline, "skill": 0.0})
+
+
+def _golden(dataset: Dataset, model: Model) -> Golden:
+    columns = model.bundle.columns
+    inputs: list[pd.DataFrame] = []
+    answers: list[metrics.Floats] = []
+    for series, outcome in zip(dataset.series[:_GOLDEN_SERIES], model.outcomes, strict=False):
+        times = dataset.frame["ds"].iloc[series.split : series.split + len(outcome.golden)]
+        table = pd.DataFrame({columns.time: times.to_numpy()})
+        inputs.append(table if columns.series is None else table.assign(**{columns.series: series.name}))
+        answers.append(outcome.golden)
+    return Golden(pd.concat(inputs, ignore_index=True), pd.DataFrame({PREDICTION: np.concatenate(answers)}))
+
+
+def _check_names(parameters: Mapping[str, Any]) -> None:
+    known = set(inspect.signature(quiet_prophet().Prophet).parameters) - set(_NOT_SETTABLE)
+    for name in parameters:
+        if name in _NOT_SETTABLE:
+            raise ConfigError(f"spec.parameters.{name} cannot be set for Prophet: {_NOT_SETTABLE[name]}; leave it out")
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=2)
+            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
+            raise ConfigError(f"spec.parameters.{name} is not a parameter of Prophet; {hint}")
+    if parameters.get("growth") == "logistic":
+        raise ConfigError(
+            "spec.parameters.growth logistic needs a cap per row, which data has no place for; use linear"
+        )
+
+
+def _check_country(country: str | None) -> None:
+    if country is None:
+        return
+    try:
+        build({}, country)
+    except (AttributeError, NotImplementedError, ValueError) as error:
+        raise ConfigError(f"spec.forecast.holidaysCountry {country} has no known holidays; leave it out") from error
+
+
+def _try_out(parameters: Mapping[str, Any]) -> None:
+    """Fit thirty made-up rows: a value that Prophet refuses would else fail every single series."""
+    import tempfile
+
+    if not parameters:
+        return
+    times = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]").astype("datetime64[ns]")
+    values = np.linspace(10.0, 20.0, len(times))
+    with tempfile.TemporaryDirectory() as folder:
+        outcome = fit_series(Task("trial", times, values, 7, 0, Recipe("D", dict(parameters), None, 0, folder)))
+    if outcome.failure is not None:
+        raise ConfigError(f"spec.parameters: Prophet refused a value: {outcome.failure}")

@@ -1,0 +1,67 @@
+"""Thousands of Prophet models in two files: ``models.jsonl.zst`` and ``models.index.json``.
+
+Each model is a compressed frame of its own, so that the whole file is plain Zstandard (``zstdcat`` prints one JSON
+object per line), is written without ever being in memory, and a single model is read by its offset.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from trainyard_trainer.frameworks.prophet_series import Outcome, read_record
+
+MODELS_FILE: Final = "models.jsonl.zst"
+INDEX_FILE: Final = "models.index.json"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The user's names for time and series (``None`` without a series column)."""
+
+    time: str
+    series: str | None
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The models of a job on disk. ``index`` maps a series to the offset and the length of its record."""
+
+    folder: Path
+    columns: Columns
+    index: dict[str, tuple[int, int]]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the index; the models stay on disk."""
+        fields = json.loads((folder / INDEX_FILE).read_text())
+        index = {name: (int(offset), int(length)) for name, (offset, length) in fields["series"].items()}
+        return cls(folder, Columns(**fields["columns"]), index)
+
+    def read(self, series: str) -> dict[str, Any]:
+        """Return the record of one series. Raises KeyError."""
+        offset, length = self.index[series]
+        with (self.folder / MODELS_FILE).open("rb") as file:
+            file.seek(offset)
+            return read_record(file.read(length))
+
+
+class BundleWriter:
+    """Appends models as they are finished; ``close`` writes the index."""
+
+    def __init__(self, folder: Path, columns: Columns) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._bundle = Bundle(folder, columns, {})
+        self._file = (folder / MODELS_FILE).open("wb")
+
+    def add(self, outcome: Outcome) -> None:
+        """Write one model."""
+        self._bundle.index[outcome.name] = (self._file.tell(), len(outcome.record))
+        self._file.write(outcome.record)
+
+    def close(self) -> Bundle:
+        """Finish both files."""
+        self._file.close()
+        text = json.dumps({"columns": asdict(self._bundle.columns), "series": self._bundle.index}, ensure_ascii=False)
+        (self._bundle.folder / INDEX_FILE).write_text(text + "\n")
+        return self._bundle
