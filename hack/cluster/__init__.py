@@ -1,1 +1,1 @@
-"""A real Kubernetes on this machine, whichever kind it can run: kind, a host node, a process node, or a control plane alone."""
+"""A real Kubernetes on this machine, of a kind it can run: kind, a host node, a process node, a control plane alone."""
