@@ -12,14 +12,14 @@ from trainyard_operator.core.config import OperatorConfig
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts/trainyard"
-KUBE_VERSION = "1.36.3"
+KUBE_VERSION = toolchain.KUBERNETES_VERSION.removeprefix("v")
 
 Json = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def helm() -> Path:
-    return toolchain.binary("helm")
+    return toolchain.ensure("helm")
 
 
 def helm_run(helm: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,153 @@
+"""The rendered chart before a real API server: accepted, restricted, and no more rights than it needs."""
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cluster import toolchain
+from tests.integration.openapi_schemas import LOCATION, write_schemas
+from trainyard_api.generate import checkout
+
+pytestmark = pytest.mark.cluster
+
+NAMESPACE = "chart-test"
+OPERATOR = f"system:serviceaccount:{NAMESPACE}:trainyard"
+CHART = checkout() / "charts/trainyard"
+KUBE_VERSION = toolchain.KUBERNETES_VERSION.removeprefix("v")
+
+Kubectl = Callable[..., str]
+Helm = Callable[..., str]
+Conform = Callable[[str], subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="module")
+def namespace(kubectl: Kubectl) -> Iterator[str]:
+    """A namespace that takes nothing but restricted pods, and warns of templates that would make others."""
+    labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
+    kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    yield NAMESPACE
+    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def helm(control_plane: Path, namespace: str) -> Helm:
+    program = toolchain.ensure("helm")
+
+    def run(*arguments: str) -> str:
+        command = [str(program), "--kubeconfig", str(control_plane), "--namespace", namespace, *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def rendered(helm: Helm) -> str:
+    return helm("template", "trainyard", str(CHART), "--kube-version", KUBE_VERSION)
+
+
+@pytest.fixture(scope="module")
+def installed(helm: Helm, crds: Path) -> Iterator[None]:
+    # The definitions are there already, from the tests of the definitions themselves.
+    helm("upgrade", "--install", "trainyard", str(CHART), "--take-ownership")
+    yield
+    helm("uninstall", "trainyard", "--ignore-not-found", "--wait")
+
+
+@pytest.fixture(scope="module")
+def manifests(rendered: str) -> str:
+    examples = [path.read_text() for path in sorted((checkout() / "examples").glob("*.yaml"))]
+    return "\n---\n".join([rendered, *examples])
+
+
+@pytest.fixture(scope="module")
+def kubeconform(manifests: str, crds: Path, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Conform:
+    folder = tmp_path_factory.mktemp("schemas")
+    kinds = {(each["apiVersion"], each["kind"]) for each in yaml.safe_load_all(manifests) if each}
+    write_schemas(lambda path: json.loads(kubectl("get", "--raw", path)), kinds, folder)
+    program = str(toolchain.ensure("kubeconform"))
+    command = [program, "-strict", "-summary", "-output", "json", "-schema-location", f"{folder}/{LOCATION}"]
+    return lambda text: subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_kubeconform_finds_nothing(manifests: str, kubeconform: Conform) -> None:
+    done = kubeconform(manifests)
+    found = json.loads(done.stdout)
+    assert done.returncode == 0, found["resources"]
+    assert found["summary"]["valid"] == len([each for each in yaml.safe_load_all(manifests) if each])
+
+
+def test_kubeconform_would_find_a_misspelt_field(manifests: str, kubeconform: Conform) -> None:
+    done = kubeconform(manifests.replace("readOnlyRootFilesystem:", "readOnlyRootFileSystem:"))
+    assert done.returncode == 1
+    assert "readOnlyRootFileSystem" in done.stdout
+
+
+def test_api_server_accepts_every_object(rendered: str, kubectl: Kubectl, namespace: str) -> None:
+    kubectl("apply", "--dry-run=server", "--server-side", "--force-conflicts", "-f", "-", stdin=rendered)
+
+
+def test_restricted_namespace_takes_the_pod(rendered: str, kubectl: Kubectl, namespace: str) -> None:
+    [deployment] = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] == "Deployment"]
+    template: dict[str, Any] = deployment["spec"]["template"]
+    template["spec"]["serviceAccountName"] = "default"
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "operator", "namespace": namespace}}
+    kubectl("apply", "--dry-run=server", "-f", "-", stdin=json.dumps({**pod, "spec": template["spec"]}))
+
+
+@pytest.mark.usefixtures("installed")
+@pytest.mark.parametrize(
+    ("verb", "resource", "within", "allowed"),
+    [
+        ("list", "trainyard.dev/trainingjobs", "default", True),
+        ("patch", "trainyard.dev/trainingjobs/status", "default", True),
+        ("patch", "trainyard.dev/trainingjobs", "default", False),
+        ("delete", "trainyard.dev/trainingjobs", "default", False),
+        ("create", "trainyard.dev/modelversions", "default", True),
+        ("delete", "trainyard.dev/modelversions", "default", False),
+        ("create", "batch/jobs", "default", True),
+        ("patch", "batch/jobs", "default", False),
+        ("create", "/pods", "default", False),
+        ("get", "/pods/log", "default", False),
+        ("create", "authentication.k8s.io/tokenreviews", "", True),
+        ("get", "/secrets:any", "default", False),
+        ("list", "/secrets", NAMESPACE, False),
+        ("get", "/secrets:trainyard-tls", NAMESPACE, True),
+        ("get", "/secrets:another", NAMESPACE, False),
+        ("create", "/secrets", NAMESPACE, True),
+        ("create", "/secrets", "default", False),
+    ],
+)
+def test_rights_of_the_operator(kubectl: Kubectl, verb: str, resource: str, within: str, allowed: bool) -> None:
+    """``resource`` is group/resource[/subresource][:name]."""
+    path, _, name = resource.partition(":")
+    group, kind, *subresource = path.split("/")
+    attributes = {"verb": verb, "group": group, "resource": kind, "namespace": within, "name": name}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": OPERATOR, "resourceAttributes": {**attributes, "subresource": "".join(subresource)}},
+    }
+    answer = json.loads(kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review)))
+    assert answer["status"]["allowed"] is allowed
+
+
+@pytest.mark.usefixtures("installed")
+def test_uninstall_and_reinstall_keep_the_users_objects(helm: Helm, kubectl: Kubectl, namespace: str) -> None:
+    def uid() -> str:
+        return kubectl("get", "-n", namespace, "tj", "diabetes-regression", "-o", "jsonpath={.metadata.uid}")
+
+    kubectl("apply", "-n", namespace, "-f", str(checkout() / "examples/diabetes-regression.yaml"))
+    before = uid()
+    helm("uninstall", "trainyard", "--wait")
+    assert not kubectl("get", "deployments", "-n", namespace, "-o", "name")
+    assert uid() == before
+    helm("install", "trainyard", str(CHART))
+    assert uid() == before
