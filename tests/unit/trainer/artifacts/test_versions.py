@@ -60,7 +60,7 @@ deaths = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(deaths)
 def test_one_version_whatever_dies(deaths: list[tuple[int, bool, bool, bool]]) -> None:
     with TemporaryDirectory() as scratch:

@@ -1,0 +1,174 @@
+"""Reports: rare, newest first, the last one always, and no trouble of the endpoint ever reaches the training."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.trainer.progress.endpoint import Endpoint
+from trainyard_api.wire import ReportedStatus
+from trainyard_trainer.progress.reporter import Answer, HttpsSender, Reporter
+
+LONG = 3600.0
+SOON = 5.0
+
+
+def status(percent: int, message: str = "") -> ReportedStatus:
+    return ReportedStatus(progress_percentage=percent, stage="train", message=message)
+
+
+class Recorder:
+    """A sender that remembers, and answers in turn; the last answer stays."""
+
+    def __init__(self, *answers: Answer | Exception) -> None:
+        self._answers = list(answers) or [Answer(200)]
+        self._arrived = threading.Condition()
+        self.sent: list[ReportedStatus] = []
+
+    def __call__(self, report: ReportedStatus) -> Answer:
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        with self._arrived:
+            self.sent.append(report)
+            self._arrived.notify_all()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def wait_for(self, count: int) -> None:
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: len(self.sent) >= count, SOON), f"{count} reports within {SOON} s"
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + SOON
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} within {SOON} s"
+        time.sleep(0.005)  # between two looks at the condition
+
+
+def test_the_first_goes_at_once_and_the_last_on_close() -> None:
+    recorder = Recorder()
+    reporter = Reporter(recorder, interval=LONG)
+    reporter.submit(status(0))
+    recorder.wait_for(1)
+    for percent in range(1, 60):
+        reporter.submit(status(percent))
+    reporter.close()
+    assert [report.progress_percentage for report in recorder.sent] == [0, 59]
+
+
+def test_after_the_interval_only_the_newest_goes() -> None:
+    recorder = Recorder()
+    reporter = Reporter(recorder, interval=0.5)
+    reporter.submit(status(0))
+    recorder.wait_for(1)
+    reporter.submit(status(10))
+    reporter.submit(status(11))
+    recorder.wait_for(2)
+    reporter.close()
+    assert [report.progress_percentage for report in recorder.sent] == [0, 11]
+
+
+def test_words_alone_are_no_news_until_the_end() -> None:
+    recorder = Recorder()
+    reporter = Reporter(recorder, interval=0.01)
+    reporter.submit(status(5, "one"))
+    recorder.wait_for(1)
+    reporter.submit(status(5, "two"))
+    reporter.submit(status(6, "three"))
+    recorder.wait_for(2)
+    reporter.submit(status(6, "four"))
+    reporter.close()
+    assert [report.message for report in recorder.sent] in (
+        ["one", "three", "four"],
+        ["one", "two", "three", "four"],  # both were submitted while the thread was not looking
+    )
+
+
+def test_nothing_is_sent_twice() -> None:
+    recorder = Recorder()
+    reporter = Reporter(recorder, interval=LONG)
+    reporter.submit(status(3))
+    recorder.wait_for(1)
+    eventually(lambda: reporter._sent == status(3), "the report is noted as sent")
+    reporter.close()
+    assert len(recorder.sent) == 1
+
+
+@pytest.mark.parametrize("refusal", [403, 404, 409])
+def test_a_refusal_that_cannot_change_ends_the_reporting(refusal: int, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder(Answer(refusal))
+    reporter = Reporter(recorder, interval=0.01)
+    reporter.submit(status(1))
+    recorder.wait_for(1)
+    reporter.submit(status(50))
+    reporter.close()
+    assert len(recorder.sent) == 1
+    assert "progress is no longer reported" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "trouble", [OSError("down"), TimeoutError("slow"), Answer(401), Answer(500), Answer(429, 0.01)]
+)
+def test_trouble_is_logged_once_and_tried_again(trouble: Answer | Exception, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder(trouble, trouble, Answer(200))
+    reporter = Reporter(recorder, interval=0.01)
+    with caplog.at_level(logging.WARNING):
+        for percent in (1, 2, 3):
+            reporter.submit(status(percent))
+            recorder.wait_for(percent)
+    reporter.close()
+    assert caplog.text.count("could not be reported") == 1
+
+
+def test_retry_after_is_honoured_except_by_the_last() -> None:
+    recorder = Recorder(Answer(429, retry_after=LONG))
+    reporter = Reporter(recorder, interval=0.01)
+    reporter.submit(status(1))
+    recorder.wait_for(1)
+    reporter.submit(status(2))
+    reporter.submit(status(3))
+    reporter.close()
+    assert [report.progress_percentage for report in recorder.sent] == [1, 3]
+
+
+def test_close_is_bounded_when_the_endpoint_hangs() -> None:
+    release = threading.Event()
+
+    def hang(_: ReportedStatus) -> Answer:
+        release.wait(SOON)
+        return Answer(200)
+
+    reporter = Reporter(hang, interval=0.01)
+    reporter.submit(status(1))
+    started = time.monotonic()
+    reporter.close(timeout=0.1)
+    assert time.monotonic() - started < 1
+    release.set()
+
+
+def test_the_sender_speaks_https_with_the_newest_token(tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    with Endpoint(tmp_path) as endpoint:
+        send = HttpsSender(endpoint.url, token, endpoint.ca_file)
+        for word in ("first", "second"):
+            token.write_text(f"{word}\n")
+            assert send(status(7, "halfway")) == Answer(200)
+        endpoint.status, endpoint.headers = 429, {"Retry-After": "11"}
+        assert send(status(8)) == Answer(429, 11.0)
+    assert [request.token for request in endpoint.requests] == ["first", "second", "second"]
+    assert endpoint.requests[0].path == "/apis/x/status"
+    assert endpoint.requests[0].body == {
+        "trainerStatus": {"progressPercentage": 7, "stage": "train", "message": "halfway"}
+    }
+
+
+def test_an_endpoint_of_another_authority_gets_no_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    with Endpoint(tmp_path / "real") as endpoint, Endpoint(tmp_path / "other") as other:
+        with pytest.raises(OSError, match="certificate verify failed"):
+            HttpsSender(endpoint.url, tmp_path / "token", other.ca_file)(status(1))
+        assert endpoint.requests == []
