@@ -1,0 +1,11 @@
+"""Lets ``python hack/cluster`` run the package from a checkout."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from cluster.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,270 @@
+"""etcd, API server, controller manager and scheduler: the same programs in every kind of cluster but kind's own."""
+
+import base64
+import json
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster import toolchain
+from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
+from cluster.pki import Authority, Identity
+from cluster.processes import ProcessTable, eventually
+from cluster.state import folder_of, forget, free_ports, save
+
+SERVICE_RANGE = "10.96.0.0/16"
+API_SERVICE_IP = "10.96.0.1"
+PORTS = ("etcd", "etcd-peer", "api", "controllers", "scheduler")
+_ISSUER = "https://kubernetes.default.svc.cluster.local"
+_START_SECONDS = 60
+_STOP_SECONDS = 90
+"""An API server whose etcd is gone takes up to a minute to end, so etcd is stopped last."""
+
+
+@dataclass(frozen=True)
+class ControlPlaneOptions:
+    """What differs between the kinds.
+
+    Attributes
+    ----------
+    address
+        Where the API server listens: loopback, or the node's own address where pods have to reach it.
+    prefix
+        What goes in front of every command: how to enter the node's namespaces.
+    scheduler
+        Whether pods get a node at all.
+    flags
+        Further flags by program, e.g. an audit log for a benchmark.
+    """
+
+    address: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+    scheduler: bool = False
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ControlPlane:
+    """A control plane that runs, with what a node needs to join it."""
+
+    authority: Authority
+    ports: Mapping[str, int]
+    server: str
+    kubeconfig: Path
+
+
+def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -> ControlPlane:
+    """Start a control plane in an empty folder and wait until it takes orders. Raises :class:`ClusterError`."""
+    programs = toolchain.ensure_all(("etcd", "kube-apiserver", "kube-controller-manager", "kubectl"), progress)
+    if options.scheduler:
+        programs["kube-scheduler"] = toolchain.ensure("kube-scheduler", progress)
+    folder = folder_of(spec.name)
+    folder.mkdir(parents=True)
+    ports = free_ports(*PORTS)
+    authority = Authority(folder / "pki")
+    server = f"https://{options.address}:{ports['api']}"
+    admin = authority.issue("admin", "trainyard-admin", organization="system:masters")
+    kubeconfig = write_kubeconfig(folder / "kubeconfig", server, authority.files.certificate, admin)
+    save(Cluster(spec.name, spec.kind, folder, kubeconfig, server, ports))  # before anything runs that must be stopped
+    plane = ControlPlane(authority, ports, server, kubeconfig)
+    table = ProcessTable(folder, options.prefix)
+    keys = authority.service_account_keys()
+    table.start("etcd", _etcd(programs, folder, ports))
+    table.start("kube-apiserver", _apiserver(programs, folder, plane, options, admin, keys))
+    table.start("kube-controller-manager", _controllers(programs, folder, plane, options, keys))
+    if options.scheduler:
+        table.start("kube-scheduler", _scheduler(programs, folder, plane, options))
+    _wait_ready(table, plane, admin, folder)
+    return plane
+
+
+def stop(folder: Path) -> None:
+    """Stop what :func:`start` started, in the order that lets each end by itself."""
+    table = ProcessTable(folder)
+    for name in ("kube-scheduler", "kube-controller-manager"):
+        table.stop(name)
+    table.stop("kube-apiserver", _STOP_SECONDS)
+    table.stop("etcd")
+
+
+def write_kubeconfig(path: Path, server: str, ca: Path, identity: Identity) -> Path:
+    """Write a kubeconfig that needs no other file. JSON is YAML."""
+
+    def inline(file: Path) -> str:
+        return base64.b64encode(file.read_bytes()).decode()
+
+    user = {"client-certificate-data": inline(identity.certificate), "client-key-data": inline(identity.key)}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "it", "cluster": {"server": server, "certificate-authority-data": inline(ca)}}],
+        "users": [{"name": "me", "user": user}],
+        "contexts": [{"name": "it", "context": {"cluster": "it", "user": "me"}}],
+        "current-context": "it",
+    }
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(config, indent=1))
+    return path
+
+
+class ControlPlaneBackend:
+    """The control plane alone: pods stay Pending. Starts in seconds, for integration tests."""
+
+    kind: Kind = "control-plane"
+
+    def __init__(self, options: ControlPlaneOptions | None = None) -> None:
+        self._options = options or ControlPlaneOptions()
+
+    def obstacle(self) -> str | None:
+        """Return why it cannot run here."""
+        return toolchain.obstacle()
+
+    def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
+        """Start it."""
+        plane = start(spec, self._options, progress)
+        cluster = Cluster(spec.name, spec.kind, folder_of(spec.name), plane.kubeconfig, plane.server, plane.ports)
+        save(cluster)
+        return cluster
+
+    def down(self, cluster: Cluster, progress: Progress) -> None:
+        """Stop it and delete its folder."""
+        progress(f"stopping cluster {cluster.name}")
+        stop(cluster.folder)
+        forget(cluster.name)
+
+    def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
+        """There is no node that could take an image."""
+        raise ClusterError(
+            f"cluster {cluster.name} is a control plane without a node: {archive.name} has no place to go"
+        )
+
+    def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
+        """There is no pod that could answer."""
+        raise ClusterError(f"cluster {cluster.name} runs no pods: {namespace}/{service}:{port} has no address")
+
+    def status(self, cluster: Cluster) -> dict[str, str]:
+        """Return which programs run."""
+        return {
+            process.name: f"running (process {process.pid})" if process.alive() else "stopped"
+            for process in ProcessTable(cluster.folder).all()
+        }
+
+
+def _etcd(programs: Mapping[str, Path], folder: Path, ports: Mapping[str, int]) -> list[str]:
+    client, peer = f"http://127.0.0.1:{ports['etcd']}", f"http://127.0.0.1:{ports['etcd-peer']}"
+    return [
+        str(programs["etcd"]),
+        f"--data-dir={folder / 'etcd'}",
+        f"--listen-client-urls={client}",
+        f"--advertise-client-urls={client}",
+        f"--listen-peer-urls={peer}",
+        f"--initial-advertise-peer-urls={peer}",
+        f"--initial-cluster=default={peer}",
+        "--unsafe-no-fsync",  # a cluster for development: a power cut may take it
+        "--log-level=warn",
+    ]
+
+
+def _apiserver(
+    programs: Mapping[str, Path],
+    folder: Path,
+    plane: ControlPlane,
+    options: ControlPlaneOptions,
+    admin: Identity,
+    keys: Identity,
+) -> list[str]:
+    service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
+    names = ("localhost", *service, "127.0.0.1", API_SERVICE_IP, options.address)
+    own = plane.authority.issue("apiserver", "kube-apiserver", names=names, server=True)
+    return [
+        str(programs["kube-apiserver"]),
+        f"--etcd-servers=http://127.0.0.1:{plane.ports['etcd']}",
+        f"--bind-address={options.address}",
+        f"--advertise-address={options.address}",
+        f"--secure-port={plane.ports['api']}",
+        f"--cert-dir={folder / 'pki'}",
+        f"--tls-cert-file={own.certificate}",
+        f"--tls-private-key-file={own.key}",
+        f"--client-ca-file={plane.authority.files.certificate}",
+        f"--kubelet-client-certificate={admin.certificate}",
+        f"--kubelet-client-key={admin.key}",
+        f"--kubelet-certificate-authority={plane.authority.files.certificate}",
+        "--kubelet-preferred-address-types=InternalIP",  # else `kubectl logs` looks the node's name up in DNS
+        "--authorization-mode=Node,RBAC",
+        "--enable-admission-plugins=NodeRestriction",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--service-account-issuer={_ISSUER}",
+        f"--service-account-key-file={keys.certificate}",
+        f"--service-account-signing-key-file={keys.key}",
+        "--allow-privileged=true",
+        "--endpoint-reconciler-type=" + ("none" if options.address.startswith("127.") else "lease"),
+        *options.flags.get("kube-apiserver", ()),
+    ]
+
+
+def _controllers(
+    programs: Mapping[str, Path], folder: Path, plane: ControlPlane, options: ControlPlaneOptions, keys: Identity
+) -> list[str]:
+    config = _component_kubeconfig(folder, plane, "kube-controller-manager")
+    ca = plane.authority.files
+    return [
+        str(programs["kube-controller-manager"]),
+        f"--kubeconfig={config}",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={plane.ports['controllers']}",
+        f"--cert-dir={folder / 'pki'}",
+        "--use-service-account-credentials",
+        f"--root-ca-file={ca.certificate}",
+        f"--service-account-private-key-file={keys.key}",
+        f"--cluster-signing-cert-file={ca.certificate}",
+        f"--cluster-signing-key-file={ca.key}",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        "--leader-elect=false",
+        "--kube-api-qps=200",  # the defaults of 20 and 30 create about 8 pods in a second
+        "--kube-api-burst=400",
+        *options.flags.get("kube-controller-manager", ()),
+    ]
+
+
+def _scheduler(
+    programs: Mapping[str, Path], folder: Path, plane: ControlPlane, options: ControlPlaneOptions
+) -> list[str]:
+    return [
+        str(programs["kube-scheduler"]),
+        f"--kubeconfig={_component_kubeconfig(folder, plane, 'kube-scheduler')}",
+        "--bind-address=127.0.0.1",
+        f"--secure-port={plane.ports['scheduler']}",
+        f"--cert-dir={folder / 'pki'}",
+        "--leader-elect=false",
+        *options.flags.get("kube-scheduler", ()),
+    ]
+
+
+def _component_kubeconfig(folder: Path, plane: ControlPlane, component: str) -> Path:
+    identity = plane.authority.issue(component, f"system:{component}")
+    ca = plane.authority.files.certificate
+    return write_kubeconfig(folder / "pki" / f"{component}.kubeconfig", plane.server, ca, identity)
+
+
+def _wait_ready(table: ProcessTable, plane: ControlPlane, admin: Identity, folder: Path) -> None:
+    trust = ssl.create_default_context(cafile=str(plane.authority.files.certificate))
+    trust.load_cert_chain(admin.certificate, admin.key)
+    service_account = f"{plane.server}/api/v1/namespaces/default/serviceaccounts/default"
+
+    def answers(url: str) -> bool:
+        dead = [process.name for process in table.all() if not process.alive()]
+        if dead:
+            raise ClusterError(f"{dead[0]} ended while the cluster started; its last words:\n{table.tail(dead[0])}")
+        try:
+            with urllib.request.urlopen(url, context=trust, timeout=5) as response:
+                return bool(response.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+    for what, url in (("the API server", f"{plane.server}/readyz"), ("the controllers", service_account)):
+        if not eventually(lambda url=url: answers(url), _START_SECONDS):  # type: ignore[misc]
+            logs = folder / "logs"
+            raise ClusterError(f"{what} did not become ready in {_START_SECONDS} s; the logs lie in {logs}")

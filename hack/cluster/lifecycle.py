@@ -1,0 +1,115 @@
+"""`up`, `down` and the choice between the kinds: what the command line and the tests call."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cluster import state
+from cluster.control_plane import ControlPlaneBackend, ControlPlaneOptions
+from cluster.model import KINDS, Backend, Cluster, ClusterError, ClusterSpec, Kind, Progress
+from cluster.processes import ProcessTable
+
+
+def backend(kind: Kind) -> Backend:
+    """Return the backend of a kind. Imported late: a control plane needs nothing of a node."""
+    match kind:
+        case "kind":
+            from cluster.kind_backend import KindBackend
+
+            return KindBackend()
+        case "host":
+            from cluster.host_node import HostBackend
+
+            return HostBackend()
+        case "process":
+            from cluster.process_backend import ProcessBackend
+
+            return ProcessBackend()
+        case "control-plane":
+            return ControlPlaneBackend()
+
+
+def choose(wanted: Kind | None, progress: Progress) -> Kind:
+    """Return the wanted kind, or the best that runs here. Raises :class:`ClusterError` that names the ways out."""
+    if wanted is not None:
+        if why := backend(wanted).obstacle():
+            raise ClusterError(f"a cluster of kind {wanted} cannot run here: {why}")
+        return wanted
+    obstacles = []
+    for kind in KINDS[:-1]:
+        why = backend(kind).obstacle()
+        if why is None:
+            progress(f"chose kind {kind}" + "".join(f"; {text}" for text in obstacles))
+            return kind
+        obstacles.append(f"not {kind}: {why}")
+    ways = "start Docker, or run as root on Debian or Ubuntu, or install Go 1.26 for the process node"
+    raise ClusterError("no kind of cluster can run here; " + "; ".join(obstacles) + f". Ways out: {ways}")
+
+
+def up(name: str, wanted: Kind | None, progress: Progress) -> Cluster:
+    """Return a running cluster of this name, starting it if need be. Raises :class:`ClusterError`."""
+    with state.locked(name):
+        known = state.load(name)
+        if known is not None:
+            if is_running(known) and wanted in (None, known.kind):
+                progress(f"cluster {name} (kind {known.kind}) runs already")
+                return known
+            progress(f"removing what an earlier cluster {name} (kind {known.kind}) left behind")
+            backend(known.kind).down(known, progress)
+        state.forget(name)
+        spec = ClusterSpec(name, choose(wanted, progress))
+        return _start(backend(spec.kind), spec, progress)
+
+
+def down(name: str, progress: Progress) -> None:
+    """Remove a cluster. One that does not exist is fine."""
+    with state.locked(name):
+        known = state.load(name)
+        if known is None:
+            progress(f"there is no cluster {name}")
+            return
+        backend(known.kind).down(known, progress)
+        progress(f"cluster {name} is gone")
+
+
+def find(name: str) -> Cluster:
+    """Return a recorded cluster. Raises :class:`ClusterError`."""
+    known = state.load(name)
+    if known is None:
+        others = ", ".join(state.names()) or "none"
+        raise ClusterError(f"there is no cluster {name} (there is: {others}); start it with `up --name {name}`")
+    return known
+
+
+def is_running(cluster: Cluster) -> bool:
+    """Tell whether every recorded process of a cluster is alive."""
+    processes = ProcessTable(cluster.folder).all()
+    return bool(processes) and all(process.alive() for process in processes)
+
+
+@contextmanager
+def temporary_control_plane(
+    name: str, options: ControlPlaneOptions | None = None, progress: Progress = print
+) -> Iterator[Cluster]:
+    """Run a control plane for the length of a ``with`` block."""
+    chosen = ControlPlaneBackend(options)
+    with state.locked(name):
+        if (known := state.load(name)) is not None:
+            backend(known.kind).down(known, progress)
+        state.forget(name)
+        cluster = _start(chosen, ClusterSpec(name, "control-plane"), progress)
+    try:
+        yield cluster
+    finally:
+        chosen.down(cluster, progress)
+
+
+def _start(chosen: Backend, spec: ClusterSpec, progress: Progress) -> Cluster:
+    """Start a cluster; a start that fails leaves nothing behind but its logs' last words in the error."""
+    try:
+        return chosen.up(spec, progress)
+    except BaseException:
+        partial = state.load(spec.name)
+        if partial is not None:
+            chosen.down(partial, progress)
+        state.forget(spec.name)
+        raise
