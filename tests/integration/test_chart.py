@@ -120,6 +120,7 @@ def test_restricted_namespace_takes_the_pod(rendered: str, kubectl: Kubectl, nam
         ("get", "/secrets:any", "default", False),
         ("list", "/secrets", NAMESPACE, False),
         ("get", "/secrets:trainyard-tls", NAMESPACE, True),
+        ("update", "/secrets:trainyard-tls", NAMESPACE, False),
         ("get", "/secrets:another", NAMESPACE, False),
         ("create", "/secrets", NAMESPACE, True),
         ("create", "/secrets", "default", False),
