@@ -1,78 +1,79 @@
-"""What a cluster is, and the one interface behind which all kinds of it stand."""
+"""What the kinds of cluster have in common: a spec, a handle, and what every backend can do."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+Kind = Literal["kind", "host", "process", "control-plane"]
+KINDS: tuple[Kind, ...] = ("kind", "host", "process", "control-plane")
 
 Progress = Callable[[str], None]
-"""Takes one plain sentence about what is being done and why."""
+"""Takes one plain sentence about what is being done."""
 
 
 class ClusterError(Exception):
-    """Something the user has to know or do; the text is one complete answer."""
-
-
-class Kind(StrEnum):
-    """The kinds of cluster, best first."""
-
-    KIND = "kind"
-    HOST = "host"
-    PROCESS = "process"
-    CONTROL_PLANE = "control-plane"
+    """Something that a person has to know or mend; the text is one or a few plain sentences."""
 
 
 @dataclass(frozen=True)
 class ClusterSpec:
-    """What is asked for."""
+    """What is wanted."""
 
     name: str
-    scheduler: bool = True
-    """Only a control plane without a node can do without one."""
+    kind: Kind
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster that runs."""
+    """A cluster that runs: how to reach it, and what must be known to take it away again.
+
+    Attributes
+    ----------
+    folder
+        Everything the cluster keeps on this machine.
+    kubeconfig
+        Of an administrator, with an address that is reachable from this machine.
+    ports
+        Loopback ports by the name of what listens there.
+    facts
+        What a backend has to remember for itself (interface names, subnets, ...).
+    """
 
     name: str
     kind: Kind
     folder: Path
-    """Everything it keeps on this machine: keys, logs, data."""
     kubeconfig: Path
-    """Access as cluster administrator."""
-    apiserver_url: str
-
-
-@dataclass(frozen=True)
-class ComponentStatus:
-    """One line of ``status``."""
-
-    name: str
-    running: bool
-    detail: str = ""
+    server: str
+    ports: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Backend(Protocol):
-    """One way to run a cluster."""
+    """One kind of cluster."""
 
     kind: Kind
 
-    def available(self) -> str | None:
-        """Return ``None`` where it can run on this machine, else the sentence that says why not and what would help."""
+    def obstacle(self) -> str | None:
+        """Return why this kind cannot run here, in a sentence, or ``None``."""
+        ...
 
     def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
-        """Start the cluster and return when it is ready for use. Leftovers of an earlier one are removed first."""
+        """Start it. What an earlier one of this name left behind is removed first. Raises :class:`ClusterError`."""
+        ...
 
-    def down(self, name: str, progress: Progress) -> None:
-        """Stop the cluster and remove everything of it; one that is half there, or not there, is no error."""
+    def down(self, cluster: Cluster, progress: Progress) -> None:
+        """Stop it and leave nothing behind: no process, mount, interface, rule or folder."""
+        ...
 
-    def load_image(self, cluster: Cluster, archive: Path, ref: str) -> None:
-        """Make the image of an OCI archive known to the nodes as ``ref``."""
+    def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
+        """Make the image of an OCI archive known to the node."""
+        ...
 
-    def service_url(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
-        """Return ``host:port`` at which this machine reaches the service."""
+    def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
+        """Return ``host:port`` at which this machine reaches a Service."""
+        ...
 
-    def status(self, cluster: Cluster) -> list[ComponentStatus]:
-        """Look at every part."""
+    def status(self, cluster: Cluster) -> dict[str, str]:
+        """Return what runs, by component."""
+        ...

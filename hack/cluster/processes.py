@@ -1,118 +1,123 @@
-"""Processes that outlive the command which starts them, and can be found, and ended, by a later one."""
+"""Processes that outlive the command that starts them, and are stopped by id, never by name.
 
+A pid alone can be somebody else's by the time it is used, so the start time of the process is recorded with it.
+"""
+
+import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.model import ClusterError
-from cluster.state import ProcessRecord
 
 _POLL_SECONDS = 0.05
-_LOG_TAIL_LINES = 15
+_TAIL = 2000
 
 
-def start(name: str, command: Sequence[str | Path], log: Path, env: Mapping[str, str] | None = None) -> ProcessRecord:
-    """Start a process in a session of its own, with its output appended to ``log``; ``env`` comes on top of ours."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
-        process = subprocess.Popen(
-            [str(part) for part in command],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            env={**os.environ, **(env or {})},
-        )
-    started = _start_time(process.pid)
-    if started is None:
-        raise ClusterError(f"{name} ended at once:\n{tail(log)}")
-    # It is ours to end, not to wait for: whoever is its parent then, a zombie counts as ended below.
-    process.returncode = 0
-    return ProcessRecord(name, process.pid, started)
+@dataclass(frozen=True)
+class Recorded:
+    """A process as it was started: its id, and the clock tick at which the kernel started it."""
+
+    name: str
+    pid: int
+    started: str
+
+    def alive(self) -> bool:
+        """Tell whether this very process still runs."""
+        return _start_tick(self.pid) == self.started
 
 
-def is_running(record: ProcessRecord) -> bool:
-    """Tell whether this very process still runs; one that ended, a zombie, or another of the same id does not."""
-    return _start_time(record.pid) == record.started
+class ProcessTable:
+    """The processes of one cluster, recorded as files in its folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._records = folder / "processes"
+        self._logs = folder / "logs"
+
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None) -> Recorded:
+        """Start a program in a session of its own, with its output in ``logs/<name>.log``."""
+        self._records.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with self.log(name).open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env={**os.environ, **(environment or {})},
+            )
+        recorded = Recorded(name, process.pid, _start_tick(process.pid) or "")
+        (self._records / f"{name}.json").write_text(json.dumps({"pid": recorded.pid, "started": recorded.started}))
+        return recorded
+
+    def log(self, name: str) -> Path:
+        """Return where a program's output goes."""
+        return self._logs / f"{name}.log"
+
+    def tail(self, name: str) -> str:
+        """Return the end of a program's output, for an error message."""
+        file = self.log(name)
+        return file.read_text(errors="replace")[-_TAIL:].strip() if file.exists() else ""
+
+    def find(self, name: str) -> Recorded | None:
+        """Return a recorded process, alive or not."""
+        file = self._records / f"{name}.json"
+        if not file.exists():
+            return None
+        return Recorded(name=name, **json.loads(file.read_text()))
+
+    def all(self) -> list[Recorded]:
+        """Return every recorded process, alive or not."""
+        found = [self.find(file.stem) for file in sorted(self._records.glob("*.json"))]
+        return [process for process in found if process is not None]
+
+    def stop(self, name: str, grace: float = 10.0) -> None:
+        """End a process: SIGTERM, a bounded wait, SIGKILL to its whole session. Not running is fine."""
+        process = self.find(name)
+        if process is not None and process.alive():
+            _signal_group(process.pid, signal.SIGTERM)
+            if not eventually(lambda: not process.alive(), grace):
+                _signal_group(process.pid, signal.SIGKILL)
+                wait_for(f"{name} (process {process.pid}) to end after SIGKILL", lambda: not process.alive(), 10)
+        (self._records / f"{name}.json").unlink(missing_ok=True)
 
 
-def stop(records: Sequence[ProcessRecord], grace: float = 10) -> None:
-    """End processes together: SIGTERM, up to ``grace`` seconds, then SIGKILL. Those that are gone are no error.
-
-    Raises
-    ------
-    ClusterError
-        When one survives SIGKILL.
-    """
-    _signal(records, signal.SIGTERM)
-    if not _all_gone(records, grace):
-        _signal(records, signal.SIGKILL)
-        if not _all_gone(records, 10):
-            left = ", ".join(f"{record.name} ({record.pid})" for record in records if is_running(record))
-            raise ClusterError(f"these processes do not end, even by SIGKILL: {left}")
-
-
-def wait_for(
-    what: str,
-    condition: Callable[[], bool],
-    timeout: float,
-    *,
-    needs: Sequence[ProcessRecord] = (),
-    log: Path | None = None,
-) -> None:
-    """Return as soon as the condition holds.
-
-    ``needs`` are processes without which it never will; ``log`` is quoted when it does not.
-
-    Raises
-    ------
-    ClusterError
-        After ``timeout`` seconds, or as soon as a needed process has ended.
-    """
+def eventually(condition: Callable[[], bool], timeout: float) -> bool:
+    """Wait until a condition holds, at most ``timeout`` seconds; return whether it does."""
     deadline = time.monotonic() + timeout
     while not condition():
-        dead = [record.name for record in needs if not is_running(record)]
-        late = time.monotonic() > deadline
-        if dead or late:
-            why = f"{' and '.join(dead)} ended" if dead else f"it took more than {timeout:.0f} s"
-            raise ClusterError(f"waited for {what}, but {why}" + (f":\n{tail(log)}" if log else ""))
-        time.sleep(_POLL_SECONDS)
-
-
-def tail(log: Path) -> str:
-    """Return the last lines of a log and where to read the rest."""
-    if not log.exists():
-        return f"({log} was not written)"
-    lines = log.read_text(errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-    return "\n".join([*(line[:300] for line in lines), f"(all of it: {log})"])
-
-
-def _start_time(pid: int) -> int | None:
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    # The second field is the program's name in brackets, and may itself hold blanks and brackets.
-    fields = stat.rpartition(")")[2].split()
-    return None if fields[0] in "ZX" else int(fields[19])
-
-
-def _all_gone(records: Sequence[ProcessRecord], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while any(is_running(record) for record in records):
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_SECONDS)
     return True
 
 
-def _signal(records: Sequence[ProcessRecord], number: signal.Signals) -> None:
-    for record in records:
-        if is_running(record):
-            try:
-                os.kill(record.pid, number)
-            except ProcessLookupError:
-                continue
+def wait_for(what: str, condition: Callable[[], bool], timeout: float, hint: Callable[[], str] = str) -> None:
+    """Wait until a condition holds. Raises :class:`ClusterError` that says what was waited for, and ``hint()``."""
+    if not eventually(condition, timeout):
+        raise ClusterError(f"waited {timeout:.0f} s for {what}, in vain\n{hint()}".strip())
+
+
+def _start_tick(pid: int) -> str | None:
+    """Return field 22 of /proc/PID/stat; ``None`` for a process that is gone or a zombie (and reap our own)."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass  # started by an earlier command: not ours to reap
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else fields[19]
+
+
+def _signal_group(pid: int, number: signal.Signals) -> None:
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        return  # it ended by itself in this moment
