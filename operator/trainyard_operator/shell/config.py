@@ -9,6 +9,9 @@ from pydantic import ValidationError
 from trainyard_operator.core.config import OperatorConfig
 
 CONFIG_FILE_ENV = "TRAINYARD_CONFIG_FILE"
+POD_IP_ENV = "POD_IP"
+POD_IP_REFERENCE = "$(POD_IP)"
+"""In the file, e.g. as an address to listen on: only the kubelet knows the pod's own."""
 
 
 class ConfigError(Exception):
@@ -27,7 +30,8 @@ def load_config(env: Mapping[str, str]) -> OperatorConfig:
     if not name:
         return OperatorConfig()
     try:
-        content = yaml.safe_load(Path(name).read_text("utf-8"))
+        text = Path(name).read_text("utf-8")
+        content = yaml.safe_load(text.replace(POD_IP_REFERENCE, env.get(POD_IP_ENV) or POD_IP_REFERENCE))
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror}); set {CONFIG_FILE_ENV} to the file") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:

@@ -9,6 +9,7 @@ import yaml
 
 from cluster import toolchain
 from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.shell.config import load_config
 
 ROOT = Path(__file__).resolve().parents[3]
 CHART = ROOT / "charts/trainyard"
@@ -174,3 +175,11 @@ def test_wrong_value_is_refused_by_name(helm: Path, value: str, named: str) -> N
     done = helm_run(helm, "template", str(CHART), "--kube-version", KUBE_VERSION, "--set-json", value)
     assert done.returncode != 0
     assert named in done.stderr
+
+
+def test_the_pods_own_address_can_be_listened_on(helm: Path, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    objects = render(helm, 'progress.bind="$(POD_IP)"', 'health.bind="$(POD_IP)"')
+    file.write_text(of_kind(objects, "ConfigMap")[0]["data"]["config.yaml"])
+    config = load_config({"TRAINYARD_CONFIG_FILE": str(file), "POD_IP": "fd00::7"})
+    assert (config.progress.bind, config.health.bind) == ("fd00::7", "fd00::7")
