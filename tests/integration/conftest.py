@@ -1,0 +1,74 @@
+"""A real control plane for the session: etcd, API server, controller manager. No nodes, so no pod ever runs.
+
+``TRAINYARD_TEST_KUBECONFIG`` names a control plane that runs already, for quick turns at the keyboard.
+"""
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster import lifecycle, state, toolchain
+from trainyard_api.generate import checkout
+from trainyard_api.kinds import KINDS
+
+KUBECONFIG_ENV = "TRAINYARD_TEST_KUBECONFIG"
+_PREFIX = "tests-"
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[Path]:
+    """Yield the administrator's kubeconfig. A control plane that cannot start is an error, never a skip."""
+    if given := os.environ.get(KUBECONFIG_ENV):
+        yield Path(given)
+        return
+    for name in state.names():
+        if name.startswith(_PREFIX) and not Path("/proc", name.removeprefix(_PREFIX)).exists():
+            lifecycle.down(name, print)  # of a session that was killed
+    with lifecycle.temporary_control_plane(f"{_PREFIX}{os.getpid()}") as cluster:
+        yield cluster.kubeconfig
+
+
+Kubectl = Callable[..., str]
+
+
+@pytest.fixture(scope="session")
+def kubectl(control_plane: Path) -> Kubectl:
+    """Return ``kubectl(*arguments, stdin=None) -> stdout``; a failure raises with what kubectl said."""
+
+    def run(*arguments: str, stdin: str | None = None) -> str:
+        done = _kubectl(control_plane, arguments, stdin)
+        if done.returncode != 0:
+            raise AssertionError(f"kubectl {' '.join(arguments)}: {done.stderr}")
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def kubectl_fails(control_plane: Path) -> Kubectl:
+    """Return ``kubectl_fails(*arguments, stdin=None) -> stderr``, for commands that the API server must refuse."""
+
+    def run(*arguments: str, stdin: str | None = None) -> str:
+        done = _kubectl(control_plane, arguments, stdin)
+        assert done.returncode != 0, f"kubectl {' '.join(arguments)} was accepted: {done.stdout}"
+        return done.stderr
+
+    return run
+
+
+def _kubectl(kubeconfig: Path, arguments: tuple[str, ...], stdin: str | None) -> subprocess.CompletedProcess[str]:
+    command = [str(toolchain.ensure("kubectl")), f"--kubeconfig={kubeconfig}", *arguments]
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="session")
+def crds(control_plane: Path, kubectl: Kubectl) -> Path:
+    """Return the kubeconfig of a control plane that serves our kinds."""
+    for kind in KINDS:
+        kubectl("apply", "-f", str(checkout() / "crds" / f"{kind.plural}.yaml"))
+    for kind in KINDS:
+        kubectl("wait", "--for=condition=Established", f"crd/{kind.plural}.trainyard.dev", "--timeout=30s")
+    return control_plane
