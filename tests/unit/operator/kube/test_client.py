@@ -1,0 +1,265 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.unit.operator.kube.scripted_api import BROKEN, Answer, Asked, ScriptedApi, failure, scripted_api
+from trainyard_operator.core.config import ClientLimits
+from trainyard_operator.kube.client import THROTTLE_ATTEMPTS, KubeClient
+from trainyard_operator.kube.credentials import Credentials, TokenFile
+from trainyard_operator.kube.errors import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    ThrottledError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, KubePort, TokenIdentity
+
+LIMITS = ClientLimits(qps=10_000, burst=10_000, connections=4)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ScriptedApi]:
+    async with scripted_api() as api:
+        yield api
+
+
+@pytest.fixture
+async def client(api: ScriptedApi) -> AsyncIterator[KubePort]:
+    async with KubeClient(api.credentials, LIMITS, timeout_seconds=2.0) as client:
+        yield client
+
+
+async def test_get_asks_for_one_object_with_our_token(api: ScriptedApi, client: KubePort) -> None:
+    api.answers = [Answer({"metadata": {"name": "p"}, "anything": {"else": 1}})]
+    assert await client.get(PODS, "ns", "p") == {"metadata": {"name": "p"}, "anything": {"else": 1}}
+    (asked,) = api.asked
+    assert (asked.method, asked.path) == ("GET", "/api/v1/namespaces/ns/pods/p")
+    assert asked.headers["Authorization"] == "Bearer secret-token"
+
+
+async def test_create_is_strict_and_signed_by_our_field_manager(api: ScriptedApi, client: KubePort) -> None:
+    await client.create(JOBS, "ns", {"metadata": {"name": "j"}})
+    (asked,) = api.asked
+    assert (asked.method, asked.path) == ("POST", "/apis/batch/v1/namespaces/ns/jobs")
+    assert asked.query == {"fieldManager": "trainyard-operator", "fieldValidation": "Strict"}
+    assert asked.body == {"metadata": {"name": "j"}}
+
+
+async def test_status_is_a_merge_patch_of_the_subresource(api: ScriptedApi, client: KubePort) -> None:
+    patch = {"metadata": {"resourceVersion": "7"}, "status": {"phase": "Running", "queuePosition": None}}
+    await client.patch_status(TRAINING_JOBS, "ns", "tj", patch)
+    (asked,) = api.asked
+    assert asked.method == "PATCH"
+    assert asked.path == "/apis/trainyard.dev/v1alpha1/namespaces/ns/trainingjobs/tj/status"
+    assert asked.headers["Content-Type"] == "application/merge-patch+json"
+    assert asked.body == patch
+
+
+async def test_delete_names_the_uid_and_goes_foreground(api: ScriptedApi, client: KubePort) -> None:
+    await client.delete(JOBS, "ns", "j", uid="u1")
+    (asked,) = api.asked
+    assert asked.method == "DELETE"
+    assert asked.body["preconditions"] == {"uid": "u1"}
+    assert asked.body["propagationPolicy"] == "Foreground"
+
+
+async def test_deleting_what_is_gone_is_success(api: ScriptedApi, client: KubePort) -> None:
+    api.answers = [failure(404, "NotFound")]
+    await client.delete(JOBS, "ns", "j", uid="u1")
+
+
+async def test_deleting_leaves_another_object_of_that_name_alone(api: ScriptedApi, client: KubePort) -> None:
+    api.answers = [failure(409, "Conflict"), Answer({"metadata": {"uid": "u2"}})]
+    await client.delete(JOBS, "ns", "j", uid="u1")
+    api.answers = [failure(409, "Conflict"), failure(404, "NotFound")]
+    await client.delete(JOBS, "ns", "j", uid="u1")
+
+
+async def test_a_real_conflict_on_delete_is_told(api: ScriptedApi, client: KubePort) -> None:
+    api.answers = [failure(409, "Conflict"), Answer({"metadata": {"uid": "u1"}})]
+    with pytest.raises(ConflictError):
+        await client.delete(JOBS, "ns", "j", uid="u1")
+
+
+async def test_lists_go_page_by_page_with_a_selector(api: ScriptedApi, client: KubePort) -> None:
+    api.answers = [
+        Answer({"metadata": {"continue": "a/b=="}, "items": [{"n": 1}, {"n": 2}]}),
+        Answer({"metadata": {}, "items": [{"n": 3}]}),
+    ]
+    found = [item["n"] async for item in client.list(JOBS, selector="a=b,c", limit=2)]
+    assert found == [1, 2, 3]
+    assert [asked.path for asked in api.asked] == ["/apis/batch/v1/jobs"] * 2
+    assert api.asked[0].query == {"limit": "2", "labelSelector": "a=b,c"}
+    assert api.asked[1].query == {"limit": "2", "labelSelector": "a=b,c", "continue": "a/b=="}
+
+
+async def test_an_expired_page_starts_the_list_again(api: ScriptedApi, client: KubePort) -> None:
+    first = Answer({"metadata": {"continue": "old"}, "items": [{"n": 1}]})
+    api.answers = [first, failure(410, "Expired"), first, Answer({"metadata": {}, "items": None})]
+    assert [item["n"] async for item in client.list(MODEL_VERSIONS, "ns")] == [1, 1]
+    assert [asked.query.get("continue") for asked in api.asked] == [None, "old", None, "old"]
+
+
+async def test_a_list_that_always_expires_gives_up(api: ScriptedApi, client: KubePort) -> None:
+    def rule(asked: Asked) -> Answer:
+        return failure(410, "Expired") if "continue" in asked.query else Answer({"metadata": {"continue": "x"}})
+
+    api.rule = rule
+    with pytest.raises(ApiError) as raised:
+        _ = [item async for item in client.list(JOBS)]
+    assert raised.value.status == 410
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "expected"),
+    [
+        (400, "BadRequest", InvalidError),
+        (401, "Unauthorized", UnauthorizedError),
+        (403, "Forbidden", ForbiddenError),
+        (404, "NotFound", NotFoundError),
+        (405, "MethodNotAllowed", ApiError),
+        (409, "AlreadyExists", AlreadyExistsError),
+        (409, "Conflict", ConflictError),
+        (413, "RequestEntityTooLarge", InvalidError),
+        (422, "Invalid", InvalidError),
+        (500, "InternalError", UnavailableError),
+        (503, "ServiceUnavailable", UnavailableError),
+    ],
+)
+async def test_every_status_has_its_error(
+    api: ScriptedApi, client: KubePort, status: int, reason: str, expected: type[ApiError]
+) -> None:
+    api.answers = [failure(status, reason, "because")]
+    with pytest.raises(ApiError) as raised:
+        await client.create(JOBS, "ns", {})
+    assert type(raised.value) is expected
+    assert (raised.value.status, raised.value.reason, raised.value.message) == (status, reason, "because")
+    assert len(api.asked) == 1
+
+
+async def test_an_answer_of_a_proxy_is_understood(api: ScriptedApi, client: KubePort) -> None:
+    api.answers = [Answer(status=502, raw=b"<html>bad gateway</html>")]
+    with pytest.raises(UnavailableError, match="502 Http502: <html>bad gateway</html>"):
+        await client.get(JOBS, "ns", "j")
+
+
+async def test_a_success_that_is_no_json_is_no_success(api: ScriptedApi, client: KubePort) -> None:
+    api.answers = [Answer(raw=b"hello")]
+    with pytest.raises(UnavailableError, match="is no JSON"):
+        await client.get(JOBS, "ns", "j")
+
+
+async def test_throttling_is_waited_out_as_the_server_asks(api: ScriptedApi, client: KubePort) -> None:
+    busy = Answer({"reason": "TooManyRequests"}, 429, {"Retry-After": "0.2"})
+    api.answers = [busy, busy, Answer({"ok": True})]
+    start = time.monotonic()
+    assert await client.get(JOBS, "ns", "j") == {"ok": True}
+    assert time.monotonic() - start >= 0.4
+    assert len(api.asked) == 3
+
+
+async def test_throttling_that_does_not_end_is_an_error(api: ScriptedApi, client: KubePort) -> None:
+    api.rule = lambda _: Answer({"reason": "TooManyRequests", "message": "busy"}, 429, {"Retry-After": "0"})
+    with pytest.raises(ThrottledError) as raised:
+        await client.get(JOBS, "ns", "j")
+    assert raised.value.retry_after == 0.0
+    assert len(api.asked) == THROTTLE_ATTEMPTS
+
+
+async def test_a_broken_connection_is_unknown_and_a_write_is_not_repeated(api: ScriptedApi, client: KubePort) -> None:
+    api.answers = [BROKEN]
+    with pytest.raises(UnavailableError) as raised:
+        await client.create(JOBS, "ns", {})
+    assert raised.value.status == 0
+    assert len(api.asked) == 1
+
+
+async def test_no_server_at_all(api: ScriptedApi) -> None:
+    nowhere = Credentials("http://127.0.0.1:1", None, api.credentials.token)
+    async with KubeClient(nowhere, LIMITS) as client:
+        with pytest.raises(UnavailableError, match="NoConnection: GET /apis/batch/v1/namespaces/ns/jobs/j"):
+            await client.get(JOBS, "ns", "j")
+
+
+async def test_a_silent_server_times_out(api: ScriptedApi) -> None:
+    api.hold = asyncio.Event()
+    async with KubeClient(api.credentials, LIMITS, timeout_seconds=0.1) as client:
+        with pytest.raises(UnavailableError, match="Timeout"):
+            await client.get(JOBS, "ns", "j")
+
+
+async def test_no_more_connections_than_allowed(api: ScriptedApi, client: KubePort) -> None:
+    api.hold = asyncio.Event()
+    calls = [asyncio.ensure_future(client.get(JOBS, "ns", str(n))) for n in range(20)]
+    async with asyncio.timeout(5):  # until all allowed connections are in use
+        for _ in range(LIMITS.connections):
+            await api.arrived.acquire()
+    api.hold.set()
+    await asyncio.gather(*calls)
+    assert api.most_open == LIMITS.connections
+
+
+async def test_the_rate_limit_holds_back(api: ScriptedApi) -> None:
+    async with KubeClient(api.credentials, ClientLimits(qps=50, burst=5)) as client:
+        start = time.monotonic()
+        await asyncio.gather(*(client.get(JOBS, "ns", str(n)) for n in range(15)))
+        assert time.monotonic() - start >= 0.19
+
+
+async def test_a_rotated_token_is_used_at_once(api: ScriptedApi, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("one\n")
+    async with KubeClient(Credentials(api.url, None, TokenFile(file)), LIMITS) as client:
+        await client.get(JOBS, "ns", "j")
+        fresh = tmp_path / "fresh"
+        fresh.write_text("two\n")
+        fresh.replace(file)
+        await client.get(JOBS, "ns", "j")
+        file.unlink()
+        with pytest.raises(UnauthorizedError, match="cannot be read"):
+            await client.get(JOBS, "ns", "j")
+    assert [asked.headers["Authorization"] for asked in api.asked] == ["Bearer one", "Bearer two"]
+
+
+async def test_requests_are_counted(api: ScriptedApi, client: KubePort) -> None:
+    def count() -> float:
+        labels = {"verb": "get", "resource": "jobs", "code": "404"}
+        return REGISTRY.get_sample_value("trainyard_api_requests_total", labels) or 0.0
+
+    before = count()
+    api.answers = [failure(404, "NotFound")]
+    with pytest.raises(NotFoundError):
+        await client.get(JOBS, "ns", "j")
+    assert count() == before + 1
+
+
+async def test_a_good_token_has_an_identity(api: ScriptedApi, client: KubePort) -> None:
+    user = {"username": "system:serviceaccount:ns:sa", "extra": {"k/pod-name": ["p"]}}
+    api.answers = [Answer({"status": {"authenticated": True, "audiences": ["a"], "user": user}}, 201)]
+    assert await client.review_token("t", "a") == TokenIdentity(user["username"], ("a",), {"k/pod-name": ("p",)})
+    (asked,) = api.asked
+    assert asked.path == "/apis/authentication.k8s.io/v1/tokenreviews"
+    assert asked.body["spec"] == {"token": "t", "audiences": ["a"]}
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {"authenticated": False, "error": "expired"},
+        {},
+        {"authenticated": True, "user": {"username": "x"}},
+        {"authenticated": True, "audiences": ["other"], "user": {"username": "x"}},
+    ],
+)
+async def test_a_bad_token_has_none(api: ScriptedApi, client: KubePort, status: dict[str, object]) -> None:
+    api.answers = [Answer({"status": status}, 201)]
+    assert await client.review_token("t", "a") is None
