@@ -21,6 +21,16 @@ def is_text(column: pd.Series) -> bool:
     return pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
 
 
+def codes_by_name(column: pd.Series) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]:
+    """Number the distinct values in the order of their text, missing ones -1, however the column is stored."""
+    codes, distinct = pd.factorize(column)
+    names = np.array([str(value) for value in distinct], dtype=object)
+    order = np.argsort(names)
+    rank = np.full(len(names) + 1, -1, dtype=np.intp)  # the last place is that of code -1
+    rank[order] = np.arange(len(names))
+    return rank[codes], tuple(names[order])
+
+
 def text_to_numbers(column: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
     """Read text as numbers.
 

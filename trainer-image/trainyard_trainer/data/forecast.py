@@ -11,7 +11,7 @@ import pandas as pd
 from trainyard_api.data import DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_trainer.data.columns import target_numbers
+from trainyard_trainer.data.columns import codes_by_name, target_numbers
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
 from trainyard_trainer.data.splits import digest_of
 from trainyard_trainer.data.times import parse_times
@@ -109,8 +109,7 @@ def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -
 def _series_codes(frame: pd.DataFrame, column: str | None) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]:
     if column is None:
         return np.zeros(len(frame), dtype=np.intp), (ONLY_SERIES,)
-    codes, names = pd.factorize(frame[column], sort=True)
-    return codes, tuple(str(name) for name in names)
+    return codes_by_name(frame[column])
 
 
 def _frequency(wanted: str, rows: _Sorted, findings: list[Finding]) -> Frequency:

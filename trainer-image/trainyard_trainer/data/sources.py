@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Protocol
 from urllib.parse import unquote, urlsplit
@@ -37,6 +37,14 @@ class Source:
     uri: str
     digest: str
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class Http:
+    """How pages are asked for: where a session comes from, and how long to wait between attempts."""
+
+    session: Callable[[], requests.Session] = requests.Session
+    wait: tenacity.wait.wait_base = field(default_factory=lambda: tenacity.wait_random_exponential(0.5, max=10))
 
 
 class ObjectStore(Protocol):
@@ -77,10 +85,7 @@ class S3Store:
 
 @contextlib.contextmanager
 def fetch(
-    config: TrainerConfig,
-    env: Environment,
-    store: ObjectStore | None = None,
-    session: Callable[[], requests.Session] = requests.Session,
+    config: TrainerConfig, env: Environment, store: ObjectStore | None = None, http: Http | None = None
 ) -> Iterator[Source]:
     """Make the data of a job readable; copies vanish with the context.
 
@@ -115,7 +120,7 @@ def fetch(
                     (store or _own_store(config, env)).download(bucket, key, target)
                     name = PurePosixPath(key).name
                 else:
-                    _download_page(uri, target, session)
+                    _download_page(uri, target, http or Http())
                 yield _describe(target, name, uri)
         case _:
             raise ConfigError(f"data.uri {uri} must start with s3://, https://, pvc:// or, in local runs, file://")
@@ -152,19 +157,24 @@ class _TryAgainError(Exception):
     """An answer that may be better next time; its text says what came."""
 
 
-def _download_page(uri: str, target: Path, session: Callable[[], requests.Session]) -> None:
+def _download_page(uri: str, target: Path, http: Http) -> None:
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((_TryAgainError, requests.ConnectionError, requests.Timeout)),
-        wait=tenacity.wait_exponential_jitter(initial=0.5, max=10),
+        wait=http.wait,
         stop=tenacity.stop_after_attempt(HTTP_ATTEMPTS),
         reraise=True,
     )
     try:
-        with session() as opened:
-            retrying(_download_once, opened, uri, target)
+        with http.session() as session:
+            session.adapters.pop("http://", None)  # no redirect may leave TLS
+            retrying(_download_once, session, uri, target)
     except (_TryAgainError, requests.ConnectionError, requests.Timeout) as error:
         raise UpstreamUnavailable(
             f"data.uri {uri} could not be read in {HTTP_ATTEMPTS} attempts: {error}; it may work later"
+        ) from error
+    except requests.exceptions.InvalidSchema as error:
+        raise NotPermitted(
+            f"data.uri {uri} redirects to an address without TLS; give the final https:// address"
         ) from error
     except requests.RequestException as error:
         raise ConfigError(f"data.uri {uri} cannot be requested: {error}") from error
@@ -187,8 +197,6 @@ def _download_once(session: requests.Session, uri: str, target: Path) -> None:
 
 
 def _judge_answer(answer: requests.Response, uri: str) -> None:
-    if not answer.url.startswith("https://"):
-        raise NotPermitted(f"data.uri {uri} redirects to an address without TLS; give the final https:// address")
     status = answer.status_code
     if status == 200:
         return

@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_api.training import Split
+from trainyard_trainer.data.columns import codes_by_name
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks.base import Parts
 
@@ -56,24 +57,21 @@ def _cut(order: npt.NDArray[np.intp], split: Split) -> Parts:
 
 
 def _by_time(times: pd.Series, split: Split) -> Parts:
-    """Cut between instants: rows of one instant stay together, and no part sees what comes after the next begins."""
-    distinct = np.sort(times.unique())
-    order = np.argsort(times.to_numpy(), kind="stable")
-    ordered = times.to_numpy()[order]
-    starts = []
-    for fraction in (1 - split.test_fraction - split.validation_fraction, 1 - split.test_fraction):
-        boundary = ordered[min(len(ordered) - 1, round(len(ordered) * fraction))]
-        starts.append(int(np.searchsorted(ordered, boundary, side="left")))
+    """Cut between instants, by their number: rows of one instant stay together, and no part sees what comes later."""
+    distinct, codes = np.unique(times.to_numpy(), return_inverse=True)
     if len(distinct) < 3:
         raise DataError(f"a split by time needs at least 3 distinct times, the data has {len(distinct)}")
-    return Parts(order[: starts[0]], order[starts[0] : starts[1]], order[starts[1] :])
+    return _members(codes, _cut(np.arange(len(distinct)), split))
 
 
 def _by_group(groups: pd.Series, split: Split, random: np.random.Generator) -> Parts:
-    codes, names = pd.factorize(groups, sort=True)
+    codes, names = codes_by_name(groups)
     if len(names) < 3:
         raise DataError(f"a split by group needs at least 3 groups, the data has {len(names)}")
-    chosen = _cut(random.permutation(len(names)), split)
+    return _members(codes, _cut(random.permutation(len(names)), split))
+
+
+def _members(codes: npt.NDArray[np.intp], chosen: Parts) -> Parts:
     return Parts(*(np.flatnonzero(np.isin(codes, part)) for part in (chosen.train, chosen.validation, chosen.test)))
 
 

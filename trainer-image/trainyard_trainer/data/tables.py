@@ -149,8 +149,7 @@ def _read_csv(source: Source, options: CsvOptions, wanted: Wanted) -> tuple[pa.T
         with _open(source) as file:
             reason = dialects.diagnose(file, dialect)
         raise DataError(reason or str(error)) from error
-    broken = any(pa.types.is_binary(kind) for kind in table.schema.types)
-    if broken or _quotes_are_odd(source):
+    if any(_is_binary(kind) for kind in table.schema.types) or _quotes_are_odd(source):
         with _open(source) as file:
             reason = dialects.diagnose(file, dialect)
         if reason is not None:
@@ -186,6 +185,11 @@ def _separator(given: str) -> str:
     if len(separator) != 1:
         raise ConfigError(f"data.csv.separator {given!r} must be one character, or Auto")
     return separator
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    """Tell the type that Arrow gives to text which is not UTF-8."""
+    return bool(pa.types.is_binary(kind.value_type if pa.types.is_dictionary(kind) else kind))
 
 
 def _quotes_are_odd(source: Source) -> bool:

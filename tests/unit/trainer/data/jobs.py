@@ -1,0 +1,52 @@
+"""Jobs and environments for the tests of the trainer's stages."""
+
+from pathlib import Path
+from typing import Any
+
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data import preprocess, sources, tables
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.frameworks.base import Context, Dataset, Table
+
+REAL_DATA = Path(__file__).resolve().parents[4].parent / "shared" / "data"
+
+
+def job(uri: str | Path, *, target: str = "y", task: str = "Regression", **spec: Any) -> TrainerConfig:
+    """A job on one table. ``data`` in ``spec`` is merged over uri and target."""
+    framework = "Prophet" if task == "Forecast" else "LightGBM"
+    data = {"uri": f"file://{uri}" if isinstance(uri, Path) else uri, "target": target, **spec.pop("data", {})}
+    if task == "Forecast":
+        data.setdefault("time", "ds")
+        spec.setdefault("forecast", {"horizon": 7})
+    fields = {"framework": framework, "task": task, "data": data, "storage": {"uri": "s3://models/"}, **spec}
+    return TrainerConfig.model_validate(
+        {"namespace": "demo", "name": "job", "uid": "0", "modelName": "model", "spec": fields}
+    )
+
+
+def environment(folder: Path) -> Environment:
+    return Environment.from_environ(
+        {"TRAINYARD_WORK_DIR": str(folder / "work"), "TRAINYARD_CLAIMS_DIR": str(folder / "claims")}
+    )
+
+
+def table_of(config: TrainerConfig, folder: Path) -> Table:
+    with sources.fetch(config, environment(folder)) as source:
+        frame, notes = tables.read(source, config.spec.data, config.spec.task)
+        return Table(frame, source.digest, source.uri, source.size_bytes, notes)
+
+
+def dataset_of(config: TrainerConfig, folder: Path) -> Dataset:
+    return preprocess(table_of(config, folder), config)
+
+
+def context_of(config: TrainerConfig, folder: Path, *, workers: int = 1, stop: Any = lambda: False) -> Context:
+    work = folder / "work"
+    work.mkdir(exist_ok=True)
+    return Context(config, workers, work, folder / "output", lambda *_: None, stop)
+
+
+def write(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path

@@ -1,0 +1,113 @@
+"""CSV, Parquet and JSON lines become frames; every broken file is told in one sentence."""
+
+import gzip
+
+import pandas as pd
+import pytest
+import zstandard
+
+from tests.unit.trainer.data.jobs import job, table_of, write
+from trainyard_trainer.errors import ConfigError, DataError
+
+SOUND = "id,when,y\n007,2026-01-01,1.5\n008,2026-01-02,2.5\n"
+
+
+def read(folder, text, name="table.csv", **data):
+    task = data.pop("task", "Regression")
+    return table_of(job(write(folder, text, name), task=task, data=data), folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [
+        ("t.csv", bytes),
+        ("t.csv.gz", gzip.compress),
+        ("t.CSV.GZ", gzip.compress),
+        ("t.csv.zst", zstandard.compress),
+        ("t.txt", bytes),
+    ],
+)
+def test_csv_plain_and_compressed(tmp_path, name, pack):
+    table = read(tmp_path, pack(SOUND.encode()), name)
+    assert table.frame["y"].tolist() == [1.5, 2.5]
+    assert table.digest.startswith("sha256:")
+
+
+def test_names_of_series_stay_text(tmp_path):
+    frame = read(tmp_path, SOUND, task="Forecast", series="id", time="when").frame
+    assert frame["id"].astype(str).tolist() == ["007", "008"]
+    assert list(frame.columns) == ["id", "when", "y"]
+
+
+def test_a_forecast_reads_its_roles_alone(tmp_path):
+    text = "ds,other,y\n2026-01-01,x,1\n"
+    assert list(read(tmp_path, text, task="Forecast").frame.columns) == ["ds", "y"]
+
+
+def test_excluded_columns_are_not_read(tmp_path):
+    assert list(read(tmp_path, SOUND, exclude=["id"]).frame.columns) == ["when", "y"]
+
+
+def test_european_numbers_and_quoted_line_feeds(tmp_path):
+    frame = read(tmp_path, 'a;y\n"one\ntwo";1,5\nthree;-2,25\n').frame
+    assert frame["y"].tolist() == [1.5, -2.25]
+    assert frame["a"].tolist() == ["one\ntwo", "three"]
+
+
+def test_another_encoding(tmp_path):
+    frame = read(tmp_path, "a,y\ncafé,1\n".encode("latin-1"), csv={"encoding": "latin-1"}).frame
+    assert frame["a"].tolist() == ["café"]
+
+
+def test_parquet_reads_only_what_is_needed(tmp_path):
+    path = tmp_path / "t.parquet"
+    pd.DataFrame({"ds": pd.date_range("2026", periods=3), "y": [1, 2, 3], "wide": ["x"] * 3}).to_parquet(path)
+    frame = table_of(job(path, task="Forecast"), tmp_path).frame
+    assert list(frame.columns) == ["ds", "y"]
+    assert frame["y"].tolist() == [1, 2, 3]
+
+
+def test_json_lines(tmp_path):
+    frame = read(tmp_path, '{"a": 1, "y": 2.5}\n{"a": null, "y": 3}\n', "t.jsonl").frame
+    assert frame["y"].tolist() == [2.5, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "words"),
+    [
+        ("", "t.csv", "the file is empty"),
+        ("a,y\n", "t.csv", "a header and no rows"),
+        ("a,Y\n1,2\n", "t.csv", "no column 'y' (nearest: 'Y')"),
+        ('a,y\n1,2\n"x,3\n4,5\n', "t.csv", "opens in line 3"),
+        ('a,y\n1,2\n3,"4\n5,6\n', "t.csv", "opens in line 3"),
+        ("a,y\n1,2\n3,4,5\n", "t.csv", "line 3 has 3 fields"),
+        ("a,y\n1,2\n3\n", "t.csv", "line 3 has 1 fields"),
+        (b"a,y\n" + b"ok,1\n" * 100_000 + b"caf\xe9,2\n", "t.csv", "byte 0xe9 at offset 500007 (line 100002)"),
+        (gzip.compress(SOUND.encode())[:40], "t.csv.gz", "compression is broken"),
+        (b"no gzip", "t.csv.gz", "compression is broken"),
+        (b"no zstd", "t.csv.zst", "compression is broken"),
+        ("not parquet", "t.parquet", "not a readable Parquet file"),
+        ("not json", "t.jsonl", "not one JSON object per line"),
+    ],
+)
+def test_broken_files_are_explained(tmp_path, text, name, words):
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, text, name)
+    assert words in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_a_stray_quotation_mark_inside_a_field_is_no_error(tmp_path):
+    assert read(tmp_path, 'a,y\n5" pipe,1\nplain,2\n').frame["y"].tolist() == [1, 2]
+
+
+def test_the_format_must_be_known(tmp_path):
+    with pytest.raises(ConfigError, match=r"set data\.format"):
+        read(tmp_path, SOUND, "t.dat")
+    assert len(read(tmp_path, SOUND, "t.dat", format="Csv").frame) == 2
+
+
+def test_a_separator_is_one_character(tmp_path):
+    with pytest.raises(ConfigError, match="one character"):
+        read(tmp_path, SOUND, csv={"separator": ";;"})
+    assert len(read(tmp_path, "a\ty\n1\t2\n", csv={"separator": "\\t"}).frame.columns) == 2
