@@ -21,6 +21,11 @@ class NoNetworkError(Exception):
     """Every loopback network is taken."""
 
 
+def node_addresses() -> tuple[str, ...]:
+    """Every address that a node can get, for its certificate: which one it will be is known only when it starts."""
+    return tuple(f"127.{number}.0.1" for number in range(_FIRST_NETWORK, _LAST_NETWORK + 1))
+
+
 def claim_network() -> tuple[socket.socket, int]:
     """Claim the first free loopback network; returns the bound socket and N.
 

@@ -1,0 +1,145 @@
+"""kind: Kubernetes inside a Docker container, where a Docker daemon answers."""
+
+import shutil
+import socket
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+from cluster import toolchain
+from cluster.kubectl import program as kubectl_program
+from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
+from cluster.processes import ProcessTable, wait_for
+from cluster.state import folder_of, forget, free_ports, save
+
+_PREFIX = "trainyard-"
+"""Before every name that kind sees: clusters of other people on the same daemon are never touched."""
+
+_ASK_SECONDS = 20
+_CREATE_SECONDS = 600
+_READY = "240s"
+_FORWARD_SECONDS = 20
+
+
+class KindBackend:
+    """Clusters by kind."""
+
+    kind: Kind = "kind"
+
+    def obstacle(self) -> str | None:
+        """Return why it cannot run here, or ``None``."""
+        if shutil.which("docker") is None:
+            return "there is no docker command"
+        try:
+            done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False, timeout=_ASK_SECONDS)
+        except subprocess.TimeoutExpired:
+            return f"the Docker daemon did not answer in {_ASK_SECONDS} s"
+        if done.returncode != 0:
+            return f"the Docker daemon does not answer: {_last_line(done.stderr)}"
+        return None if shutil.which("kind") else toolchain.obstacle()
+
+    def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
+        """Create the cluster and wait until its node is ready. Raises :class:`ClusterError`."""
+        folder = folder_of(spec.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        kubeconfig = folder / "kubeconfig"
+        save(Cluster(spec.name, spec.kind, folder, kubeconfig, ""))  # before anything exists that must be removed
+        kind = _program(progress)
+        _run(delete_command(kind, spec.name, kubeconfig))
+        progress("creating a kind cluster: the first time its node image is fetched")
+        _run(create_command(kind, spec.name, kubeconfig))
+        server = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
+        cluster = Cluster(spec.name, spec.kind, folder, kubeconfig, server)
+        save(cluster)
+        return cluster
+
+    def down(self, cluster: Cluster, progress: Progress) -> None:
+        """Delete the cluster's containers and its folder."""
+        progress(f"deleting kind cluster {_PREFIX}{cluster.name}")
+        table = _forwards(cluster)
+        for process in table.all():
+            table.stop(process.name)
+        _run(delete_command(_program(progress), cluster.name, cluster.kubeconfig))
+        forget(cluster.name)
+
+    def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
+        """Load an image archive into the node. Raises :class:`ClusterError`."""
+        progress(f"loading {archive.name} into kind cluster {_PREFIX}{cluster.name}")
+        _run(load_command(_program(progress), cluster.name, archive))
+
+    def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
+        """Return the address of a port-forward to the Service, started if need be and ended by `down`."""
+        table = _forwards(cluster)
+        prefix = f"{namespace}.{service}.{port}."
+        running = next((each for each in table.all() if each.name.startswith(prefix) and each.alive()), None)
+        if running is None:
+            local = free_ports(prefix)[prefix]
+            command = forward_command(kubectl_program(), cluster.kubeconfig, f"{namespace}/{service}", local, port)
+            running = table.start(f"{prefix}{local}", command)
+            what = f"the way to {namespace}/{service}"
+            wait_for(what, lambda: _listens(local), _FORWARD_SECONDS, lambda: table.tail(f"{prefix}{local}"))
+        return f"127.0.0.1:{running.name.removeprefix(prefix)}"
+
+    def status(self, cluster: Cluster) -> dict[str, str]:
+        """Return the state of the node's container."""
+        command = ["docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}"]
+        lines = _run([*command, "--filter", f"label=io.x-k8s.kind.cluster={_PREFIX}{cluster.name}"]).splitlines()
+        return dict(line.split(" ", 1) for line in lines)
+
+
+def create_command(kind: Path, name: str, kubeconfig: Path) -> list[str]:
+    """Build the command that creates a cluster."""
+    wait = ["--wait", _READY]
+    return [str(kind), "create", "cluster", "--name", _PREFIX + name, "--kubeconfig", str(kubeconfig), *wait]
+
+
+def delete_command(kind: Path, name: str, kubeconfig: Path) -> list[str]:
+    """Build the command that deletes a cluster; one that does not exist is fine for kind."""
+    return [str(kind), "delete", "cluster", "--name", _PREFIX + name, "--kubeconfig", str(kubeconfig)]
+
+
+def load_command(kind: Path, name: str, archive: Path) -> list[str]:
+    """Build the command that loads an image archive into the node."""
+    return [str(kind), "load", "image-archive", str(archive), "--name", _PREFIX + name]
+
+
+def forward_command(kubectl: Path, kubeconfig: Path, service: str, local: int, port: int) -> list[str]:
+    """Build the command that carries a loopback port to a Service, given as `namespace/name`."""
+    namespace, _, name = service.partition("/")
+    target = ["port-forward", "--address=127.0.0.1", f"service/{name}", f"{local}:{port}"]
+    return [str(kubectl), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", *target]
+
+
+def _program(progress: Progress) -> Path:
+    installed = shutil.which("kind")
+    return Path(installed) if installed else toolchain.ensure("kind", progress)
+
+
+def _forwards(cluster: Cluster) -> ProcessTable:
+    return ProcessTable(cluster.folder / "forwards")
+
+
+def _listens(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def _run(command: Sequence[str]) -> str:
+    what = " ".join(Path(word).name if index == 0 else word for index, word in enumerate(command[:3]))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_CREATE_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"{what} did not end within {_CREATE_SECONDS} s") from error
+    if done.returncode != 0:
+        raise ClusterError(f"{what} failed: {_last_line(done.stderr)}")
+    return done.stdout
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    return lines[-1].strip() if lines else "no reason given"

@@ -1,0 +1,44 @@
+"""`kubectl` for a cluster of ours: errors as :class:`ClusterError`, answers as objects."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from cluster import toolchain
+from cluster.model import Cluster, ClusterError
+
+_SECONDS = 300
+
+
+def program() -> Path:
+    """Return kubectl: an installed one where there is one, else ours."""
+    installed = shutil.which("kubectl")
+    return Path(installed) if installed else toolchain.ensure("kubectl")
+
+
+def kubectl(cluster: Cluster, *arguments: str, stdin: str | None = None) -> str:
+    """Run kubectl as the cluster's administrator; returns its output. Raises :class:`ClusterError` with its words."""
+    command = [str(program()), f"--kubeconfig={cluster.kubeconfig}", *arguments]
+    try:
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=_SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ClusterError(f"kubectl {' '.join(arguments)} had no answer in {_SECONDS} s") from error
+    if done.returncode != 0:
+        raise ClusterError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def apply(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:
+    """Create or update objects, by server-side apply. Raises :class:`ClusterError`."""
+    content = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+    kubectl(cluster, "apply", "--server-side", "--force-conflicts", "-f", "-", stdin=content)
+
+
+def read(cluster: Cluster, kind: str, name: str = "", *, namespace: str = "", selector: str = "") -> dict[str, Any]:
+    """Return one object (empty when it does not exist) or, without a name, a list. Raises :class:`ClusterError`."""
+    options = [*([f"--namespace={namespace}"] if namespace else []), *([f"--selector={selector}"] if selector else [])]
+    answer = kubectl(cluster, "get", kind, *([name, "--ignore-not-found"] if name else []), *options, "-o", "json")
+    return dict(json.loads(answer)) if answer.strip() else {}

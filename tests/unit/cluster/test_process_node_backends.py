@@ -1,0 +1,61 @@
+"""Kinds of cluster beside the host node: what they ask of the machine, and the commands they build."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from cluster.kind_backend import KindBackend, create_command, delete_command, forward_command, load_command
+from cluster.process_backend import ProcessBackend, checkout_programs
+from cluster.process_node.addresses import claim_network, node_addresses
+
+KIND, CONFIG = Path("/bin/kind"), Path("/c/kubeconfig")
+
+
+def docker_that(folder: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = folder / "docker"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+def test_kind_without_docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert KindBackend().obstacle() == "there is no docker command"
+
+
+def test_kind_without_a_daemon_says_what_docker_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    docker_that(tmp_path, "echo 'Cannot connect to the Docker daemon.' >&2; exit 1", monkeypatch)
+    assert KindBackend().obstacle() == "the Docker daemon does not answer: Cannot connect to the Docker daemon."
+
+
+def test_kind_with_a_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "kind").touch(mode=0o755)
+    docker_that(tmp_path, "exit 0", monkeypatch)
+    assert KindBackend().obstacle() is None
+
+
+def test_commands_touch_only_clusters_of_ours() -> None:
+    assert create_command(KIND, "x", CONFIG)[:5] == ["/bin/kind", "create", "cluster", "--name", "trainyard-x"]
+    assert delete_command(KIND, "x", CONFIG)[3:] == ["--name", "trainyard-x", "--kubeconfig", "/c/kubeconfig"]
+    assert load_command(KIND, "x", Path("/i.tar"))[1:] == ["load", "image-archive", "/i.tar", "--name", "trainyard-x"]
+    forward = forward_command(Path("/bin/kubectl"), CONFIG, "ns/svc", 5000, 80)
+    assert forward[2:] == ["--namespace=ns", "port-forward", "--address=127.0.0.1", "service/svc", "5000:80"]
+
+
+def test_process_node_needs_programs_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "Go" in str(ProcessBackend().obstacle())
+
+
+def test_programs_are_those_of_this_environment() -> None:
+    programs = checkout_programs()
+    assert {"trainyard-operator", "trainyard-trainer"} <= set(programs)
+    assert all(Path(each.entrypoint[0]).exists() for each in programs.values())
+
+
+def test_the_certificate_covers_every_network_that_can_be_claimed() -> None:
+    claim, network = claim_network()
+    with claim:
+        assert f"127.{network}.0.1" in node_addresses()
