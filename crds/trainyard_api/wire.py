@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from trainyard_api.base import Count, Digest, Uri
+from trainyard_api.base import MAX_INTEGER, Count, Digest, MetricValue, Uri
 from trainyard_api.modelversion import Signature
 from trainyard_api.trainingjob import Artifact, Message, Metrics, SeriesCount, TrainingJobSpec
 
@@ -65,7 +65,7 @@ class ProgressReport(WireModel):
 class RegisteredVersion(WireModel):
     """The version number a run claimed in the artifact store."""
 
-    version: Annotated[int, Field(ge=1)]
+    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
     label: Annotated[str, Field(min_length=1, max_length=63)]
 
 
@@ -82,7 +82,7 @@ class TrainingResult(WireModel):
     artifact: Artifact | None = None
     formats: Annotated[list[str], Field(max_length=8)] | None = None
     metrics: Metrics | None = None
-    objective_value: str | None = None
+    objective_value: MetricValue | None = None
     signature: Signature | None = None
     holdout_digest: Digest | None = None
     data_digest: Digest | None = None
@@ -106,7 +106,7 @@ def parse_result(text: str) -> TrainingResult | str:
     if not text.strip():
         return "the pod ended without a result in its termination message"
     try:
-        return TrainingResult.model_validate_json(text)
+        return TrainingResult.model_validate_json(text, extra="ignore")
     except ValidationError as error:
         first: dict[str, Any] = dict(error.errors(include_url=False, include_input=False)[0])
         where = ".".join(str(part) for part in first["loc"]) or "text"

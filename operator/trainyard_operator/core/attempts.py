@@ -10,13 +10,18 @@ from trainyard_operator.core.observed import JobView, Observed
 from trainyard_operator.core.outcome import Failure
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
+EXIT_CODES = range(256)
+"""What a process can end with; a runtime that lost it says something else."""
+
 KEPT = 10
 """Older attempts are dropped from the list, not from the count."""
 
 
 def current_child(observed: Observed) -> JobView | None:
-    """Return the Job of the newest attempt that still has one."""
-    return max(observed.children, key=lambda child: child.attempt, default=None)
+    """Return the Job of the newest attempt, unless it is gone; an earlier attempt's Job says nothing any more."""
+    newest = max(observed.children, key=lambda child: child.attempt, default=None)
+    last = last_attempt(observed)
+    return None if newest is None or (last is not None and newest.attempt < last.number) else newest
 
 
 def last_attempt(observed: Observed) -> Attempt | None:
@@ -46,7 +51,7 @@ def with_end(observed: Observed, number: int, child: JobView | None, failure: Fa
         number=number,
         job_name=child.name if child is not None else attempt_job_name(observed.job, number),
         reason=failure.reason,
-        exit_code=failure.exit_code,
+        exit_code=failure.exit_code if failure.exit_code in EXIT_CODES else None,
         start=start,
         end=to_rfc3339(failure.end or observed.now),
     )
@@ -69,7 +74,10 @@ def replaced(observed: Observed, attempt: Attempt) -> list[Attempt]:
 
 
 def backoff_left(retry: Retry, last: Attempt, observed: Observed) -> float:
-    """Return the seconds left of the pause ``initialSeconds * factor ** (failures - 1)``, at most ``maxSeconds``."""
+    """Return the seconds left of the pause ``initialSeconds * factor ** (failures - 1)``, at most ``maxSeconds``.
+
+    The end comes from a node's clock, which may run ahead of ours: never longer than the pause.
+    """
     ended = from_rfc3339(last.end) if last.end is not None else observed.now
     pause = min(retry.initial_seconds * retry.factor ** (last.number - 1), retry.max_seconds)
-    return (ended + timedelta(seconds=pause) - observed.now).total_seconds()
+    return min(pause, (ended + timedelta(seconds=pause) - observed.now).total_seconds())

@@ -95,6 +95,7 @@ class Fact(Enum):
     """Something that is read only when a decision hangs on it: it would cost too much to watch."""
 
     PODS = auto()
+    JOB = auto()
     VERSION = auto()
 
 
@@ -104,7 +105,7 @@ class Need:
 
     fact: Fact
     name: str
-    """For ``PODS`` the Job whose pods are meant, for ``VERSION`` the ModelVersion."""
+    """For ``PODS`` the Job whose pods are meant, for ``JOB`` the Job itself, for ``VERSION`` the ModelVersion."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,8 @@ class Observed:
     """The newest progress report of the current attempt."""
     pods: dict[str, tuple[PodView, ...]] = field(default_factory=dict)
     """Pods by Job name, for the Jobs that were asked about."""
+    missing: frozenset[str] = frozenset()
+    """Jobs by name that were looked for and are not there."""
     versions: dict[str, VersionView | None] = field(default_factory=dict)
     """ModelVersions by name, ``None`` for one that was looked for and is not there."""
     refused: Refusal | None = None

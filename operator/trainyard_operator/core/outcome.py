@@ -1,5 +1,6 @@
 """How an attempt ended, and whether another one could end better."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -66,10 +67,15 @@ def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:
     reason = reason_of(code)
     told = parse_result(pod.termination_message)
     if isinstance(told, TrainingResult) and told.message:
-        reason, message = told.reason or reason, told.message
+        reason, message = _as_reason(told.reason) or reason, told.message
     else:
         message = f"pod {pod.name} ended with exit code {code} and no message; see kubectl logs {pod.name}"
     return Failure(reason, message, retryable=code not in NON_RETRYABLE, exit_code=code, end=pod.finished_at or end)
+
+
+def _as_reason(text: str | None) -> str:
+    """Return a reason that conditions and Events take, or nothing: a Container job may tell us anything."""
+    return text if text and re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,127}", text) else ""
 
 
 def _newest(pods: tuple[PodView, ...]) -> PodView | None:

@@ -1,7 +1,12 @@
 """Kubernetes quantities of memory, as far as growing one needs."""
 
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Final
+
+MAX_DIGITS: Final = 30
+"""An exponent is cheap to write and its number is not to hold."""
 
 _UNITS: Final = {
     "": Decimal(1), "m": Decimal("0.001"),
@@ -23,10 +28,12 @@ def to_bytes(quantity: int | str) -> int:
         exact = Decimal(number) * _UNITS[unit]
     except ArithmeticError as error:
         raise ValueError(f"{text!r} is not a quantity") from error
+    if exact.adjusted() > MAX_DIGITS:
+        raise ValueError(f"{text!r} is more memory than there is")
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
 
 
 def grown(quantity: int | str, factor: float) -> str:
     """Return a memory quantity multiplied, in whole mebibytes."""
-    mebibytes = -(-int(to_bytes(quantity) * factor) // 2**20)
-    return f"{mebibytes}Mi"
+    exact = Fraction(to_bytes(quantity)) * Fraction(factor) / 2**20
+    return f"{ceil(exact)}Mi"

@@ -12,7 +12,7 @@ from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import attempt_job_name, version_name
 from trainyard_operator.core.observed import JobView, TrainingJobView
 from trainyard_operator.core.quantity import grown
-from trainyard_operator.core.resolve import resolve_resources, trainer_config
+from trainyard_operator.core.resolve import InvalidSpecError, resolve_resources, trainer_config
 
 Body = dict[str, Any]
 
@@ -189,7 +189,10 @@ def _grown(resources: Resources, factor: float) -> Body:
     if factor > 1:
         for part in body.values():
             if "memory" in part:
-                part["memory"] = grown(part["memory"], factor)
+                try:
+                    part["memory"] = grown(part["memory"], factor)
+                except ValueError as error:
+                    raise InvalidSpecError(f"spec.resources: memory {error}") from error
     return body
 
 

@@ -22,14 +22,18 @@ def parse_spec(job: TrainingJobView) -> TrainingJobSpec:
     Raises
     ------
     InvalidSpecError
-        For what the schema let through (an older CRD, a disabled validation) or what no release can run here.
+        For what the schema let through (an older CRD, a disabled validation).
     """
     try:
-        spec = TrainingJobSpec.model_validate(job.spec, extra="ignore")
+        return TrainingJobSpec.model_validate(job.spec, extra="ignore")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(["spec", *(str(part) for part in first["loc"])])
         raise InvalidSpecError(f"{where}: {first['msg']}") from error
+
+
+def refuse_unsupported(spec: TrainingJobSpec) -> None:
+    """Raise :class:`InvalidSpecError` for a field that means something this release does not do."""
     for field, unsupported in (
         ("suspend", spec.suspend),
         ("queue", spec.queue is not None),
@@ -38,7 +42,6 @@ def parse_spec(job: TrainingJobView) -> TrainingJobSpec:
     ):
         if unsupported:
             raise InvalidSpecError(f"spec.{field} is not supported by this release; leave it out")
-    return spec
 
 
 def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage:
@@ -53,7 +56,13 @@ def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage
             raise InvalidSpecError(
                 "no storage is set and the operator has no default: set spec.storage.uri, or storage.uri in the chart"
             )
-        own = Storage(uri=defaults.uri)
+        try:
+            own = Storage(uri=defaults.uri)
+        except ValidationError as error:
+            message = (
+                f"the operator's default storage.uri {defaults.uri!r} cannot be used: it starts with s3:// or pvc://"
+            )
+            raise InvalidSpecError(message) from error
     if (
         not own.uri.startswith("s3://")
         or own.endpoint is not None
@@ -87,7 +96,8 @@ def resolve_resources(spec: TrainingJobSpec, config: OperatorConfig) -> Resource
         limits.pop(key, None)  # a default limit may lie below what the job requests
     if spec.accelerator is not None:
         limits[spec.accelerator.resource] = spec.accelerator.count
-    return Resources(requests=requests or None, limits=limits or None)
+    # Not validated again: with the defaults there may be more keys than a user may write.
+    return Resources.model_construct(requests=requests or None, limits=limits or None)
 
 
 def trainer_config(job: TrainingJobView, spec: TrainingJobSpec, attempt: int, config: OperatorConfig) -> TrainerConfig:

@@ -23,7 +23,7 @@ from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.naming import model_name, version_name
 from trainyard_operator.core.observed import Fact, JobView, Need, Observed, Refusal, VersionView
 from trainyard_operator.core.plan import NOTHING, CreateJob, CreateModelVersion, DeleteJob, EventNote, Plan
-from trainyard_operator.core.resolve import InvalidSpecError, parse_spec, trainer_config
+from trainyard_operator.core.resolve import InvalidSpecError, parse_spec, refuse_unsupported
 from trainyard_operator.core.times import to_rfc3339
 
 FIRST_LOOK_SECONDS = 30.0
@@ -49,20 +49,19 @@ def plan(observed: Observed) -> Plan:  # noqa: C901, PLR0911 - a list of questio
         return NOTHING
     if job.finished:
         return _keep_finished(observed)
-    try:
-        spec = parse_spec(job)
-        trainer_config(job, spec, 1, observed.config)
-    except InvalidSpecError as error:
-        return _finish(observed, Transition("Failed", "InvalidSpec", str(error), {}))
     current = attempts.current_child(observed)
     last = attempts.last_attempt(observed)
+    try:
+        spec = parse_spec(job)
+    except InvalidSpecError as error:
+        return _stop(observed, Transition("Failed", "InvalidSpec", str(error), {}))
     if spec.cancel and not (current is not None and current.complete):
-        return _cancel(observed, current)
+        return _stop(observed, Transition("Cancelled", "Cancelled", "cancelled by spec.cancel", {}))
     if current is None:
         if last is None:
             return _start(observed, spec, 1)
         if last.end is None:
-            return _child_deleted(observed, spec, last)
+            return _child_missing(observed, spec, last)
         return _retry(observed, spec, last)
     if last is not None and last.number == current.attempt and last.end is not None:
         return _retry(observed, spec, last)
@@ -77,8 +76,14 @@ def plan(observed: Observed) -> Plan:  # noqa: C901, PLR0911 - a list of questio
 
 
 def _keep_finished(observed: Observed) -> Plan:
-    """Terminal is sticky: a later edit of the spec is acknowledged and changes nothing."""
+    """Terminal is sticky: a later edit of the spec is acknowledged and changes nothing.
+
+    A Job that still lives was created by a write whose answer was lost, or by another replica: nobody waits for it.
+    """
     job = observed.job
+    doomed = _unfinished_jobs(observed)
+    if doomed:
+        return Plan(actions=doomed)
     if job.status.observed_generation == job.generation:
         return NOTHING
     return Plan(status=job.status.model_copy(update={"observed_generation": job.generation}))
@@ -87,12 +92,19 @@ def _keep_finished(observed: Observed) -> Plan:
 def _start(observed: Observed, spec: TrainingJobSpec, attempt: int) -> Plan:
     """Admit and create the attempt's Job.
 
-    This is the one door to a running attempt: whoever may hold a job back is asked here.
+    This is the one door to a running attempt: whoever may hold a job back is asked here, and what this release or the
+    operator's configuration cannot run is refused here, so that neither touches an attempt that already runs.
     """
     if observed.refused is not None:
         return _refused(observed, observed.refused)
     killed = sum(entry.reason == outcome.OOM_KILLED for entry in observed.job.status.attempts or ())
-    body = render.attempt_job(observed.job, spec, attempt, config=observed.config, ca=observed.ca, out_of_memory=killed)
+    try:
+        refuse_unsupported(spec)
+        body = render.attempt_job(
+            observed.job, spec, attempt, config=observed.config, ca=observed.ca, out_of_memory=killed
+        )
+    except InvalidSpecError as error:
+        return _finish(observed, Transition("Failed", "InvalidSpec", str(error), {}))
     return Plan(actions=(CreateJob(body),))
 
 
@@ -104,38 +116,51 @@ def _refused(observed: Observed, refusal: Refusal) -> Plan:
     return _report(observed, Transition(phase, "JobRefused", refusal.message, {}), requeue_after=REFUSED_SECONDS)
 
 
-def _cancel(observed: Observed, current: JobView | None) -> Plan:
-    """Stop what runs; Cancelled only once no pod is left."""
-    message = "cancelled by spec.cancel"
-    if current is None or current.failed:
-        closed = attempts.with_last_closed(observed, "Cancelled")
-        return _finish(observed, Transition("Cancelled", "Cancelled", message, closed))
-    if not current.deleting:
-        return Plan(actions=(DeleteJob(current.name, current.uid),))
-    return NOTHING
+def _stop(observed: Observed, transition: Transition) -> Plan:
+    """Stop what runs; the end is told only once no pod is left."""
+    doomed = _unfinished_jobs(observed)
+    if doomed:
+        return Plan(actions=doomed)
+    if any(not child.finished for child in observed.children):
+        return NOTHING
+    closed = attempts.with_last_closed(observed, transition.reason)
+    return _finish(observed, replace(transition, changes=closed))
+
+
+def _unfinished_jobs(observed: Observed) -> tuple[DeleteJob, ...]:
+    """Return the deletion of every Job that runs and is not being deleted yet."""
+    return tuple(
+        DeleteJob(child.name, child.uid) for child in observed.children if not (child.finished or child.deleting)
+    )
 
 
 def _underway(observed: Observed, child: JobView) -> Plan:
     """The Job exists and has not ended: Starting until a pod is ready or a report arrived, then Running."""
     job, reported = observed.job, observed.reported
-    was_running = job.status.phase == "Running" and attempts.is_known(job.status, child)
+    fresh = not attempts.is_known(job.status, child)
+    was_running = job.status.phase == "Running" and not fresh
     running = was_running or child.ready > 0 or reported is not None
-    entries = attempts.with_child(observed, child, running=running)
+    changes: dict[str, Any] = {"attempts": attempts.with_child(observed, child, running=running)}
+    events: tuple[EventNote, ...] = ()
+    if fresh:
+        changes["trainer_status"] = None  # the last attempt's progress is not this one's
+        events = (EventNote("Normal", "AttemptStarted", f"Created Job {child.name}", f"start-{child.attempt}"),)
     if not running:
-        return _starting(observed, child, entries)
-    changes: dict[str, Any] = {"attempts": entries}
+        return _starting(observed, child, changes, events)
+    stored = None if fresh else job.status.trainer_status
     requeue: float | None = None
-    if reported is not None and progress.newer(job.status.trainer_status, reported):
-        requeue = progress.seconds_until_due(job.status.trainer_status, reported, observed.now)
+    if reported is not None and progress.newer(stored, reported):
+        requeue = progress.seconds_until_due(stored, reported, observed.now)
         if requeue == 0 or job.status.phase != "Running":
-            changes["trainer_status"], requeue = reported, None
+            changes["trainer_status"] = reported.model_copy(update={"last_updated_time": to_rfc3339(observed.now)})
+            requeue = None
     if job.status.start_time is None:
         changes["start_time"] = to_rfc3339(child.start or child.created)
     message = f"attempt {child.attempt} is running in Job {child.name}"
-    return _report(observed, Transition("Running", "Running", message, changes), requeue_after=requeue)
+    return _report(observed, Transition("Running", "Running", message, changes), events=events, requeue_after=requeue)
 
 
-def _starting(observed: Observed, child: JobView, entries: list[Attempt]) -> Plan:
+def _starting(observed: Observed, child: JobView, changes: dict[str, Any], events: tuple[EventNote, ...]) -> Plan:
     """No pod is ready yet; after a while say why."""
     waited = (observed.now - child.created).total_seconds()
     message = f"waiting for a pod of Job {child.name}"
@@ -146,13 +171,8 @@ def _starting(observed: Observed, child: JobView, entries: list[Attempt]) -> Pla
         reasons = [f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting]
         message = "; ".join([message, *reasons[:1]])
     look_again = min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
-    fresh = not attempts.is_known(observed.job.status, child)
-    event = EventNote("Normal", "AttemptStarted", f"Created Job {child.name}", f"start-{child.attempt}")
-    changes: dict[str, Any] = {"attempts": entries}
-    if fresh:
-        changes["trainer_status"] = None
     transition = Transition("Starting", "Starting", message, changes)
-    return _report(observed, transition, events=(event,) if fresh else (), requeue_after=look_again)
+    return _report(observed, transition, events=events, requeue_after=look_again)
 
 
 def _complete(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan:
@@ -202,8 +222,13 @@ def _attempt_failed(observed: Observed, spec: TrainingJobSpec, child: JobView) -
     return _after_failure(observed, spec, child.attempt, child, outcome.failure_of(child, pods))
 
 
-def _child_deleted(observed: Observed, spec: TrainingJobSpec, last: Attempt) -> Plan:
-    """Somebody deleted the Job of a running attempt: that counts, or it would be made again for ever."""
+def _child_missing(observed: Observed, spec: TrainingJobSpec, last: Attempt) -> Plan:
+    """The Job of a running attempt is not known: really deleted (that counts, or it would be made again for ever)?
+
+    Two watches keep no order between them, so the status of another replica may be seen before the Job it speaks of.
+    """
+    if last.job_name not in observed.missing:
+        return Plan(needs=(Need(Fact.JOB, last.job_name),))
     message = f"Job {last.job_name} was deleted while attempt {last.number} ran"
     failure = outcome.Failure(outcome.CHILD_DELETED, message, retryable=True, end=observed.now)
     return _after_failure(observed, spec, last.number, None, failure)
@@ -232,16 +257,22 @@ def _after_failure(
         last = f"attempt {number} of {limit} failed: {failure.message}"
         return _failed(observed, number, child, replace(failure, message=last))
     message = f"attempt {number} of {limit} failed ({failure.reason}) and is tried again: {failure.message}"
-    changes = {"attempts": attempts.with_end(observed, number, child, failure)}
+    changes = _ended(observed, number, child, failure)
     event = EventNote("Warning", "AttemptFailed", message, f"attempt-{number}")
     return _report(observed, Transition("Retrying", failure.reason, message, changes), events=(event,))
 
 
 def _failed(observed: Observed, number: int, child: JobView | None, failure: outcome.Failure) -> Plan:
+    changes = _ended(observed, number, child, failure)
+    return _finish(observed, Transition("Failed", failure.reason, failure.message, changes))
+
+
+def _ended(observed: Observed, number: int, child: JobView | None, failure: outcome.Failure) -> dict[str, Any]:
+    """Return what changes with a failed attempt: its entry, and the last progress it told."""
     changes: dict[str, Any] = {"attempts": attempts.with_end(observed, number, child, failure)}
     if observed.reported is not None:
         changes["trainer_status"] = observed.reported
-    return _finish(observed, Transition("Failed", failure.reason, failure.message, changes))
+    return changes
 
 
 def _succeeded(
@@ -289,8 +320,9 @@ def _succeeded(
 def _finish(observed: Observed, transition: Transition) -> Plan:
     """Store a terminal phase and tell it once."""
     changes = {"completion_time": to_rfc3339(observed.now), "queue_position": None, **transition.changes}
-    kind = "Normal" if transition.phase == "Succeeded" else "Warning"
-    event = EventNote(kind, transition.reason, transition.message, "end")  # type: ignore[arg-type]
+    event = EventNote(
+        "Warning" if transition.phase == "Failed" else "Normal", transition.reason, transition.message, "end"
+    )
     return _report(observed, replace(transition, changes=changes), events=(event,))
 
 

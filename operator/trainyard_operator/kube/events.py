@@ -8,7 +8,8 @@ from trainyard_operator.core.observed import TrainingJobView
 from trainyard_operator.core.plan import EventNote
 from trainyard_operator.kube.port import Body
 
-NOTE_LIMIT = 1024
+NOTE_BYTES = 1024
+"""The API server counts bytes, not characters."""
 
 
 def event_body(job: TrainingJobView, note: EventNote, *, instance: str, now: datetime) -> Body:
@@ -24,7 +25,7 @@ def event_body(job: TrainingJobView, note: EventNote, *, instance: str, now: dat
         "action": "Reconcile",
         "type": note.type,
         "reason": note.reason,
-        "note": note.message[:NOTE_LIMIT],
+        "note": note.message.encode()[:NOTE_BYTES].decode(errors="ignore"),
         "regarding": {
             "apiVersion": API_VERSION,
             "kind": "TrainingJob",

@@ -1,5 +1,6 @@
 """From the API server's JSON to the core's typed facts: the one place that knows where things lie in an object."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -28,6 +29,12 @@ def training_job(body: Body) -> TrainingJobView:
     )
 
 
+def attempt_of(job_name: str) -> int:
+    """Return the attempt that a child Job's name says: unlike a label, nobody can edit it. 0 for another Job's name."""
+    found = re.search(r"-([1-9][0-9]{0,8})$", job_name)
+    return int(found[1]) if found else 0
+
+
 def job(body: Body) -> JobView:
     """Read a child Job."""
     metadata, status = body["metadata"], body.get("status") or {}
@@ -37,7 +44,7 @@ def job(body: Body) -> JobView:
     return JobView(
         name=metadata["name"],
         uid=metadata["uid"],
-        attempt=int((metadata.get("labels") or {}).get(meta.ATTEMPT_LABEL, "1")),
+        attempt=attempt_of(metadata["name"]),
         created=from_rfc3339(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
         image=containers[0].get("image", ""),

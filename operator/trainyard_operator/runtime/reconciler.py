@@ -8,17 +8,20 @@ from typing import Protocol
 from trainyard_api import meta
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.observed import Fact, Need, Observed, PodView, Refusal, TrainingJobView, VersionView
-from trainyard_operator.core.plan import Plan
+from trainyard_operator.core.plan import Action, DeleteJob, Plan
 from trainyard_operator.core.training_job import plan
 from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply
 from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.patch import merge_patch
-from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, PODS, TRAINING_JOBS, KubePort
+from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, KubePort
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
+
+DELETED_SECONDS = 5.0
+"""How long the watch may take to tell of a deletion before it is asked for again."""
 
 MAX_STEPS = 10
 """A plan that is not at its fixed point after so many steps would never be."""
@@ -48,6 +51,7 @@ class Turn:
     """Facts read during one turn, on demand."""
 
     pods: dict[str, tuple[PodView, ...]] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
     versions: dict[str, VersionView | None] = field(default_factory=dict)
     refused: Refusal | None = None
 
@@ -93,15 +97,17 @@ class Reconciler:
         facts = Turn()
         for _ in range(MAX_STEPS):
             job = self._store.training_job(key)
-            if job is None:
+            if job is None or job.finished:
                 self._reports.forget(key)
+            if job is None:
                 return Outcome()
             step = plan(self._observe(key, job, facts))
             if step.needs:
-                await self._read(job.namespace, step.needs, facts)
+                await self._read(job, step.needs, facts)
             elif step.actions:
-                if await self._act(job, step, facts):
-                    return Outcome(again=True)
+                await self._act(job, step, facts)
+                if facts.refused is None:
+                    return _after(step.actions)
             elif step.status is not None:
                 await self._tell(job, step)
                 await self._write_status(key, job, step)
@@ -120,17 +126,28 @@ class Reconciler:
             ca=self._ca,
             reported=self._reports.latest(key, job.uid, attempt),
             pods=facts.pods,
+            missing=frozenset(facts.missing),
             versions=facts.versions,
             refused=facts.refused,
         )
 
-    async def _read(self, namespace: str, needs: tuple[Need, ...], facts: Turn) -> None:
+    async def _read(self, job: TrainingJobView, needs: tuple[Need, ...], facts: Turn) -> None:
+        namespace = job.namespace
         for need in needs:
             match need.fact:
                 case Fact.PODS:
                     selector = f"batch.kubernetes.io/job-name={need.name},{meta.MANAGED_BY_LABEL}={meta.MANAGED_BY}"
                     found = self._port.list(PODS, namespace, selector=selector)
                     facts.pods[need.name] = tuple([views.pod(body) async for body in found])
+                case Fact.JOB:
+                    try:
+                        body = await self._port.get(JOBS, namespace, need.name)
+                    except NotFoundError:
+                        facts.missing.add(need.name)
+                    else:
+                        self._store.apply("Job", body)
+                        if all(child.name != need.name for child in self._store.children(job.uid)):
+                            facts.missing.add(need.name)  # the name is there, but not our Job
                 case Fact.VERSION:
                     try:
                         body = await self._port.get(MODEL_VERSIONS, namespace, need.name)
@@ -138,13 +155,12 @@ class Reconciler:
                     except NotFoundError:
                         facts.versions[need.name] = None
 
-    async def _act(self, job: TrainingJobView, step: Plan, facts: Turn) -> bool:
-        """Carry actions out; return whether all were taken."""
+    async def _act(self, job: TrainingJobView, step: Plan, facts: Turn) -> None:
+        """Carry actions out, up to the first that is refused."""
         applied = await apply(self._port, job.namespace, step.actions)
         for body in applied.jobs:
             self._store.apply("Job", body)
         facts.refused = applied.refused
-        return applied.refused is None
 
     async def _tell(self, job: TrainingJobView, step: Plan) -> None:
         """Write Events. They inform; a job must not fail because one could not be written."""
@@ -172,3 +188,10 @@ class Reconciler:
             self._store.forget(key)
             return
         self._store.apply("TrainingJob", body)
+
+
+def _after(actions: tuple[Action, ...]) -> Outcome:
+    """Go on at once after a creation, whose answer is in the store; a deletion is seen only when the watch tells."""
+    if any(isinstance(action, DeleteJob) for action in actions):
+        return Outcome(after=DELETED_SECONDS)
+    return Outcome(again=True)

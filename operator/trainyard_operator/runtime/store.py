@@ -17,12 +17,16 @@ Kind = Literal["TrainingJob", "Job"]
 
 
 class Store:
-    """The objects, by key. Holds JSON and reads it into views when a decision needs it."""
+    """The objects, by key. Holds JSON and reads it into views when a decision needs it.
+
+    The deleted are remembered until the next list: the answer to a write can arrive after the news of the deletion.
+    """
 
     def __init__(self) -> None:
         self._bodies: dict[Kind, dict[Key, Body]] = {"TrainingJob": {}, "Job": {}}
         self._views: dict[Key, TrainingJobView] = {}
         self._children: dict[str, dict[str, JobView]] = {}
+        self._buried: dict[Kind, dict[Key, int]] = {"TrainingJob": {}, "Job": {}}
 
     def __len__(self) -> int:
         return len(self._bodies["TrainingJob"])
@@ -32,17 +36,18 @@ class Store:
         metadata = body["metadata"]
         key = Key(metadata["namespace"], metadata["name"])
         known = self._bodies[kind].get(key)
-        if known is not None and not _is_newer(metadata, known["metadata"], deleted=deleted):
+        version = int(metadata["resourceVersion"])
+        if version <= self._buried[kind].get(key, 0) or (known is not None and not _is_news(version, known, deleted)):
             return None
-        if kind == "Job" and not _owner_uid(body):
-            return None
-        if deleted:
-            if known is None or known["metadata"]["uid"] != metadata["uid"]:
+        if kind == "Job" and not _is_child(body):
+            if known is None:
                 return None
+            body, deleted = known, True  # its labels were taken away: no child any more
+        if deleted:
+            self._buried[kind][key] = version
+        if known is not None and (deleted or known["metadata"]["uid"] != metadata["uid"]):
             self._remove(kind, key)
-        else:
-            if known is not None and known["metadata"]["uid"] != metadata["uid"]:
-                self._remove(kind, key)
+        if not deleted:
             self._insert(kind, key, _slim(body))
         return key if kind == "TrainingJob" else _owner_key(body)
 
@@ -77,6 +82,7 @@ class Store:
         A watch that breaks can lose a deletion. ``before`` is :meth:`names` from before the list began: an object that
         was known then, has not changed since and is not listed is gone.
         """
+        self._buried[kind].clear()  # an answer that was under way at a deletion has long arrived
         concerned: set[Key] = set()
         for key in before.keys() - set(listed):
             body = self._bodies[kind].get(key)
@@ -109,12 +115,19 @@ class Store:
             self._children.pop(uid, None)
 
 
-def _is_newer(metadata: Mapping[str, Any], known: Mapping[str, Any], *, deleted: bool) -> bool:
-    """Compare resourceVersions as numbers, which Kubernetes allows since 1.35 and etcd has always made them."""
-    if metadata["uid"] != known["uid"]:
-        return bool(metadata["creationTimestamp"] >= known["creationTimestamp"])
-    new, old = int(metadata["resourceVersion"]), int(known["resourceVersion"])
-    return new > old or (deleted and new == old)
+def _is_news(version: int, known: Body, deleted: bool) -> bool:  # noqa: FBT001
+    """Compare resourceVersions as numbers, which Kubernetes allows since 1.35 and etcd has always made them.
+
+    They count every write of a resource, so they also tell an object from an earlier one of the same name.
+    """
+    old = int(known["metadata"]["resourceVersion"])
+    return version > old or (deleted and version == old)
+
+
+def _is_child(body: Mapping[str, Any]) -> bool:
+    labels = body["metadata"].get("labels") or {}
+    named = meta.UID_LABEL in labels and meta.JOB_LABEL in labels
+    return named and views.attempt_of(body["metadata"]["name"]) > 0
 
 
 def _slim(body: Mapping[str, Any]) -> Body:

@@ -1,0 +1,271 @@
+"""A faithful little API server in memory, with the Job controller, garbage collection and pods that tests move by hand.
+
+It keeps what the operator relies on: one counter of resourceVersions, conflicts, AlreadyExists, the status subresource,
+uid preconditions, foreground deletion, and a watch log that a test delivers when it likes. It checks each status and
+ModelVersion against the models, as the real one does with its schema.
+"""
+
+import copy
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainyard_api import API_VERSION, meta
+from trainyard_api.modelversion import ModelVersionSpec
+from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.kube.errors import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
+from trainyard_operator.kube.port import (
+    EVENTS,
+    JOBS,
+    MODEL_VERSIONS,
+    PODS,
+    TRAINING_JOBS,
+    Body,
+    Resource,
+    TokenIdentity,
+)
+from trainyard_operator.runtime.store import Kind
+
+NAMESPACE = "team"
+START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+WATCHED: dict[Resource, Kind] = {TRAINING_JOBS: "TrainingJob", JOBS: "Job"}
+
+Hook = Callable[[str, Resource, bool], None]
+"""Called before (``False``) and after (``True``) each write; raises to make it fail."""
+
+WatchEvent = tuple[Kind, str, Body]
+
+
+def no_fault(verb: str, resource: Resource, after: bool) -> None:
+    """Let every write through."""
+
+
+@dataclass
+class Cluster:
+    """The API server as a ``KubePort``, and beside it what users, kubelets and controllers do."""
+
+    now: datetime = START
+    hook: Hook = no_fault
+    quota: int | None = None
+    objects: dict[tuple[Resource, str, str], Body] = field(default_factory=dict)
+    log: list[WatchEvent] = field(default_factory=list)
+    writes: list[tuple[str, str]] = field(default_factory=list)
+    created: list[tuple[str, str]] = field(default_factory=list)
+    counter: int = 0
+
+    # ---- the port ----------------------------------------------------------------------------------------------------
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Body:
+        return copy.deepcopy(self._find(resource, namespace, name))
+
+    async def list(
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        limit: int = 500,  # noqa: ARG002
+    ) -> AsyncIterator[Body]:
+        wanted = dict(part.split("=") for part in selector.split(",")) if selector else {}
+        for (kind, place, _), body in sorted(self.objects.items(), key=lambda item: item[0][1:]):
+            labels = body["metadata"].get("labels") or {}
+            if kind == resource and namespace in (None, place) and wanted.items() <= labels.items():
+                yield copy.deepcopy(body)
+
+    async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
+        self.hook("create", resource, False)
+        stored = self.add(resource, namespace, body)
+        self.writes.append(("create", resource.plural))
+        self.hook("create", resource, True)
+        return copy.deepcopy(stored)
+
+    async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
+        self.hook("patch", resource, False)
+        body = self._find(resource, namespace, name)
+        expected = patch.get("metadata", {}).get("resourceVersion")
+        if expected not in (None, body["metadata"]["resourceVersion"]):
+            raise ConflictError(409, "Conflict", f"{name} was modified")
+        status = _merged(body.get("status") or {}, patch["status"])
+        try:
+            TrainingJobStatus.model_validate(status)
+        except ValidationError as error:
+            raise InvalidError(422, "Invalid", str(error)) from error
+        self.writes.append(("patch", resource.plural))
+        if status != body.get("status"):
+            self.change(resource, namespace, name, status=status)
+        self.hook("patch", resource, True)
+        return copy.deepcopy(self._find(resource, namespace, name))
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+        self.hook("delete", resource, False)
+        body = self.objects.get((resource, namespace, name))
+        if body is not None and body["metadata"]["uid"] == uid and "deletionTimestamp" not in body["metadata"]:
+            self.writes.append(("delete", resource.plural))
+            self.mark_deleted(resource, namespace, name)
+        self.hook("delete", resource, True)
+
+    async def review_token(self, token: str, audience: str) -> TokenIdentity | None:  # noqa: ARG002
+        raise AssertionError("nothing here reviews tokens")
+
+    # ---- storage -----------------------------------------------------------------------------------------------------
+
+    def add(self, resource: Resource, namespace: str, body: Body) -> Body:
+        """Store a new object as the API server does. Raises what it would answer."""
+        name = body["metadata"]["name"]
+        if (resource, namespace, name) in self.objects:
+            raise AlreadyExistsError(409, "AlreadyExists", f"{resource.plural} {name} already exists")
+        if resource == JOBS and self.quota is not None and len(self.of(JOBS)) >= self.quota:
+            raise ForbiddenError(403, "Forbidden", "exceeded quota: jobs")
+        if resource == MODEL_VERSIONS:
+            try:
+                ModelVersionSpec.model_validate(body["spec"])
+            except ValidationError as error:
+                raise InvalidError(422, "Invalid", str(error)) from error
+        stored = copy.deepcopy(body)
+        stored["metadata"] |= {
+            "namespace": namespace,
+            "uid": f"uid-{self.counter}",
+            "generation": 1,
+            "creationTimestamp": to_rfc3339(self.now),
+        }
+        if resource == TRAINING_JOBS:
+            stored["status"] = {"observedGeneration": -1}
+        self._store(resource, stored, "ADDED")
+        self.created.append((resource.plural, name))
+        return stored
+
+    def change(self, resource: Resource, namespace: str, name: str, **parts: Any) -> None:
+        """Replace parts (``spec``, ``status``) of an object."""
+        body = {**self._find(resource, namespace, name), **copy.deepcopy(parts)}
+        if "spec" in parts:
+            body["metadata"] = {**body["metadata"], "generation": body["metadata"]["generation"] + 1}
+        self._store(resource, body, "MODIFIED")
+
+    def mark_deleted(self, resource: Resource, namespace: str, name: str) -> None:
+        """Begin a foreground deletion; :meth:`collect` ends it."""
+        body = self._find(resource, namespace, name)
+        body["metadata"] = {**body["metadata"], "deletionTimestamp": to_rfc3339(self.now)}
+        self._store(resource, body, "MODIFIED")
+
+    def remove(self, resource: Resource, namespace: str, name: str) -> None:
+        """Remove an object at once."""
+        body = copy.deepcopy(self.objects.pop((resource, namespace, name)))
+        body["metadata"]["resourceVersion"] = self._next()
+        if resource in WATCHED:
+            self.log.append((WATCHED[resource], "DELETED", body))
+
+    def of(self, resource: Resource) -> dict[str, Body]:
+        """Return all objects of a resource, by name."""
+        return {name: body for (kind, _, name), body in self.objects.items() if kind == resource}
+
+    def _find(self, resource: Resource, namespace: str, name: str) -> Body:
+        body = self.objects.get((resource, namespace, name))
+        if body is None:
+            raise NotFoundError(404, "NotFound", f"{resource.plural} {name} not found")
+        return body
+
+    def _store(self, resource: Resource, body: Body, event: str) -> None:
+        body["metadata"] = {**body["metadata"], "resourceVersion": self._next()}
+        self.objects[resource, body["metadata"]["namespace"], body["metadata"]["name"]] = body
+        if resource in WATCHED:
+            self.log.append((WATCHED[resource], event, copy.deepcopy(body)))
+
+    def _next(self) -> str:
+        self.counter += 1
+        return str(self.counter)
+
+    # ---- users -------------------------------------------------------------------------------------------------------
+
+    def apply(self, name: str, spec: dict[str, Any], **metadata: Any) -> Body:
+        """Create a TrainingJob."""
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "TrainingJob",
+            "metadata": {"name": name, **metadata},
+            "spec": spec,
+        }
+        return self.add(TRAINING_JOBS, NAMESPACE, body)
+
+    def edit(self, name: str, **fields: Any) -> None:
+        """Change fields of a TrainingJob's spec."""
+        spec = self.of(TRAINING_JOBS)[name]["spec"]
+        self.change(TRAINING_JOBS, NAMESPACE, name, spec={**spec, **fields})
+
+    def status(self, name: str) -> dict[str, Any]:
+        """Return the stored status of a TrainingJob."""
+        status: dict[str, Any] = self.of(TRAINING_JOBS)[name]["status"]
+        return status
+
+    # ---- kubelet and controllers -------------------------------------------------------------------------------------
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+    def start_pod(self, job: str) -> None:
+        """Let the Job's pod run and be ready."""
+        labels = {meta.MANAGED_BY_LABEL: meta.MANAGED_BY, "batch.kubernetes.io/job-name": job}
+        if (PODS, NAMESPACE, f"{job}-pod") not in self.objects:
+            self.add(PODS, NAMESPACE, {"metadata": {"name": f"{job}-pod", "labels": labels}, "status": {}})
+        self.change(PODS, NAMESPACE, f"{job}-pod", status={"phase": "Running"})
+        status = {"active": 1, "ready": 1, "startTime": to_rfc3339(self.now)}
+        self.change(JOBS, NAMESPACE, job, status=status)
+
+    def finish_pod(self, job: str, exit_code: int, message: str = "", reason: str = "") -> None:
+        """Let the Job's pod end, and the Job controller with it."""
+        self.start_pod(job)
+        ended = {
+            "exitCode": exit_code,
+            "message": message,
+            "reason": reason or ("Completed" if exit_code == 0 else "Error"),
+            "finishedAt": to_rfc3339(self.now),
+        }
+        phase = "Succeeded" if exit_code == 0 else "Failed"
+        states = [{"name": meta.CONTAINER, "state": {"terminated": ended}}]
+        self.change(PODS, NAMESPACE, f"{job}-pod", status={"phase": phase, "containerStatuses": states})
+        kind = "Complete" if exit_code == 0 else "Failed"
+        condition = {"type": kind, "status": "True", "lastTransitionTime": to_rfc3339(self.now), "reason": "Told"}
+        started = self.of(JOBS)[job]["status"]["startTime"]
+        self.change(JOBS, NAMESPACE, job, status={"startTime": started, "conditions": [condition]})
+
+    def collect(self) -> None:
+        """End deletions, dependents first, and remove what has lost its owner."""
+        uids = {body["metadata"]["uid"] for body in self.objects.values()}
+        for (resource, namespace, name), body in list(self.objects.items()):
+            owners = body["metadata"].get("ownerReferences") or ()
+            orphan = owners and all(owner["uid"] not in uids for owner in owners)
+            if orphan or "deletionTimestamp" in body["metadata"]:
+                self.remove(resource, namespace, name)
+                if resource == JOBS:
+                    self.objects.pop((PODS, namespace, f"{name}-pod"), None)
+
+
+def _merged(before: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    merged = dict(before) if isinstance(before, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = _merged(merged.get(key), value)
+    return merged
+
+
+def events_of(cluster: Cluster) -> list[str]:
+    """Return the reasons of all Events."""
+    return [str(body["reason"]) for body in cluster.of(EVENTS).values()]
+
+
+__all__ = ["NAMESPACE", "START", "ApiError", "Cluster", "events_of"]

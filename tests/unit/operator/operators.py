@@ -1,0 +1,103 @@
+"""An operator without an event loop: the reconciler on the in-memory cluster, moved step by step by a test."""
+
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
+from tests.unit.operator.samples import CA, CONFIG
+from trainyard_operator.kube.errors import ApiError
+from trainyard_operator.kube.port import TRAINING_JOBS, Resource
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.reconciler import Outcome, Reconciler
+from trainyard_operator.runtime.reports import Reports
+from trainyard_operator.runtime.resync import resync
+from trainyard_operator.runtime.store import Kind, Store
+
+
+T = TypeVar("T")
+
+
+class Killed(BaseException):
+    """The process dies here."""
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never has to wait."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    coroutine.close()
+    raise AssertionError("the in-memory cluster never waits")
+
+
+class FaultyWrite:
+    """A hook that fails the ``at``-th write from now on, before or after it happened."""
+
+    def __init__(self, at: int, *, after: bool, error: BaseException) -> None:
+        self._left = at
+        self._after = after
+        self._error = error
+
+    def __call__(self, verb: str, resource: Resource, after: bool) -> None:
+        if not after:
+            self._left -= 1
+        if self._left == 0 and after == self._after:
+            self._left = -1
+            raise self._error
+
+
+class StepOperator:
+    """Store, reports and reconciler of one process; watch events arrive when the test delivers them."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin with an empty memory and a full list, as a new process does."""
+        self.store = Store()
+        self.reports = Reports(wake=lambda _: None)
+        self.reconciler = Reconciler(
+            self.cluster, self.store, self.reports, CONFIG, ca=CA, instance="test", clock=lambda: self.cluster.now
+        )
+        self.resync()
+        self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
+
+    def resync(self) -> None:
+        run(resync(self.cluster, self.store, ()))
+
+    def deliver(self, kind: Kind, count: int | None = None) -> None:
+        """Take in the next watch events of one kind; the two watches keep no order between them."""
+        while self.read[kind] < len(self.cluster.log) and count != 0:
+            event_kind, event, body = self.cluster.log[self.read[kind]]
+            self.read[kind] += 1
+            if event_kind == kind:
+                self.store.apply(kind, body, deleted=event == "DELETED")
+                count = None if count is None else count - 1
+
+    def deliver_all(self) -> None:
+        for kind in WATCHED.values():
+            self.deliver(kind)
+
+    def turn(self, name: str) -> Outcome | ApiError:
+        """Take one turn; an error of the API server is returned, a kill restarts the process."""
+        try:
+            return run(self.reconciler.turn(Key(NAMESPACE, name)))
+        except ApiError as error:
+            return error
+        except Killed:
+            self.restart()
+            return Outcome(again=True)
+
+    def settle(self) -> None:
+        """Take turns on every TrainingJob until none is due at once."""
+        for _ in range(50):
+            self.deliver_all()
+            names = {*self.cluster.of(TRAINING_JOBS), *(key.name for key in self.store.names("TrainingJob"))}
+            outcomes = [self.turn(name) for name in sorted(names)]
+            if not any(isinstance(outcome, ApiError) or outcome.again for outcome in outcomes):
+                if all(self.read[kind] == len(self.cluster.log) for kind in WATCHED.values()):
+                    return
+        raise AssertionError("the operator did not come to rest in 50 rounds")

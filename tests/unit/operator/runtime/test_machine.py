@@ -1,0 +1,273 @@
+"""Whatever happens in whatever order: each TrainingJob ends once, with one Job per attempt and at most one version.
+
+A hypothesis state machine moves users, the Job controller, pods, the clock and the operator, which is killed between
+any two writes, loses answers, reads its two watches late and in any order, and hears late and wrong reports.
+"""
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.unit.operator.cluster import NAMESPACE, Cluster, no_fault
+from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
+from tests.unit.operator.samples import SPEC, failure_text, result_text
+from trainyard_api.trainingjob import TERMINAL_PHASES
+from trainyard_api.wire import ReportedStatus
+from trainyard_operator.kube.errors import ApiError, ConflictError, ForbiddenError, ThrottledError, UnavailableError
+from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, TRAINING_JOBS, Body
+from trainyard_operator.runtime.keys import Key
+
+NAMES = ("a", "b")
+MAX_ATTEMPTS = 3
+
+FAULTS: tuple[BaseException, ...] = (
+    Killed(),
+    UnavailableError(0, "Timeout", "no answer"),
+    UnavailableError(500, "InternalError", "etcd"),
+    ThrottledError(429, "TooManyRequests", "slow down", 1.0),
+    ConflictError(409, "Conflict", "changed"),
+    ForbiddenError(403, "Forbidden", "exceeded quota"),
+)
+ENDINGS = (
+    (0, result_text(), ""),
+    (0, "", ""),
+    (0, "{", ""),
+    (0, failure_text("BadData", "says that it failed"), ""),
+    (1, "", ""),
+    (65, failure_text("BadData", "column 'x' is missing"), ""),
+    (69, failure_text("UpstreamUnavailable", "no S3"), ""),
+    (75, "", ""),
+    (137, "", "OOMKilled"),
+    (137, "", ""),
+    (255, result_text(), ""),
+)
+
+names = st.sampled_from(NAMES)
+
+
+def is_finished(job: Body) -> bool:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return any(c["type"] in ("Complete", "Failed") for c in conditions)
+
+
+class Life(RuleBasedStateMachine):
+    """One operator, two TrainingJobs."""
+
+    replicas = 1
+
+    @initialize()
+    def begin(self) -> None:
+        self.cluster = Cluster()
+        self.operators = [StepOperator(self.cluster) for _ in range(self.replicas)]
+        self.ends: dict[str, dict[str, Any]] = {}
+        self.user_deleted: Counter[str] = Counter()
+        for name in NAMES:
+            self.apply(name)
+            self.operators[0].settle()
+
+    # ---- users ---------------------------------------------------------------------------------------------------
+
+    @rule(name=names)
+    def apply(self, name: str) -> None:
+        if name not in self.cluster.of(TRAINING_JOBS):
+            self.cluster.apply(name, {**SPEC, "modelName": name})
+
+    @rule(name=names)
+    def cancel(self, name: str) -> None:
+        if name in self.cluster.of(TRAINING_JOBS):
+            self.cluster.edit(name, cancel=True)
+
+    @rule(name=names, attempts=st.integers(1, MAX_ATTEMPTS), suspend=st.booleans())
+    def edit(self, name: str, attempts: int, suspend: bool) -> None:
+        if name in self.cluster.of(TRAINING_JOBS):
+            self.cluster.edit(name, retry={**SPEC["retry"], "maxAttempts": attempts}, suspend=suspend)
+
+    @precondition(lambda self: self.replicas == 1)
+    @rule(number=st.integers(0, 5))
+    def delete_child(self, number: int) -> None:
+        jobs = sorted(self.cluster.of(JOBS))
+        if jobs:
+            name = jobs[number % len(jobs)]
+            self.user_deleted[name] += 1
+            self.cluster.remove(JOBS, NAMESPACE, name)
+
+    @precondition(lambda self: self.replicas == 1)
+    @rule(name=names)
+    def delete(self, name: str) -> None:
+        if name in self.cluster.of(TRAINING_JOBS):
+            for job, body in self.cluster.of(JOBS).items():
+                if body["metadata"]["ownerReferences"][0]["name"] == name:
+                    self.user_deleted[job] += 1
+            self.cluster.remove(TRAINING_JOBS, NAMESPACE, name)
+            self.cluster.collect()
+
+    # ---- the rest of the cluster -----------------------------------------------------------------------------------
+
+    @rule(number=st.integers(0, 5))
+    def start_pod(self, number: int) -> None:
+        if live := self.live():
+            self.cluster.start_pod(live[number % len(live)])
+
+    @rule(number=st.integers(0, 5), ending=st.sampled_from(ENDINGS))
+    def finish_pod(self, number: int, ending: tuple[int, str, str]) -> None:
+        if live := self.live():
+            code, message, reason = ending
+            self.cluster.finish_pod(live[number % len(live)], code, message, reason)
+
+    @rule()
+    def collect(self) -> None:
+        self.cluster.collect()
+
+    @rule(seconds=st.sampled_from((0.5, 4.0, 31.0, 400.0)))
+    def tick(self, seconds: float) -> None:
+        self.cluster.tick(seconds)
+
+    # ---- the operator ----------------------------------------------------------------------------------------------
+
+    @rule(which=st.integers(0, 1), kind=st.sampled_from(("TrainingJob", "Job")), count=st.integers(1, 6))
+    def deliver(self, which: int, kind: Any, count: int) -> None:
+        self.operators[which % self.replicas].deliver(kind, count)
+
+    @rule(which=st.integers(0, 1))
+    def keep_up(self, which: int) -> None:
+        self.operators[which % self.replicas].settle()
+
+    @rule(seconds=st.sampled_from((31.0, 400.0)), number=st.integers(0, 5), ending=st.sampled_from(ENDINGS))
+    def attempt_ends(self, seconds: float, number: int, ending: tuple[int, str, str]) -> None:
+        """The usual course, so that later attempts are reached."""
+        self.finish_pod(number, ending)
+        self.operators[0].settle()
+        self.cluster.tick(seconds)
+        self.operators[0].settle()
+
+    @rule(which=st.integers(0, 1), name=names)
+    def turn(self, which: int, name: str) -> None:
+        self.operators[which % self.replicas].turn(name)
+
+    @rule(
+        which=st.integers(0, 1),
+        name=names,
+        at=st.integers(1, 4),
+        after=st.booleans(),
+        error=st.sampled_from(FAULTS),
+    )
+    def bad_turn(self, which: int, name: str, at: int, after: bool, error: BaseException) -> None:
+        lost_answer = isinstance(error, (Killed, UnavailableError))
+        self.cluster.hook = FaultyWrite(at, after=after and lost_answer, error=error)
+        self.operators[which % self.replicas].turn(name)
+        self.cluster.hook = no_fault
+
+    @rule(which=st.integers(0, 1))
+    def restart(self, which: int) -> None:
+        self.operators[which % self.replicas].restart()
+
+    @rule(which=st.integers(0, 1))
+    def resync(self, which: int) -> None:
+        self.operators[which % self.replicas].resync()
+
+    @rule(name=names, attempt=st.integers(1, 4), percent=st.integers(0, 100))
+    def report(self, name: str, attempt: int, percent: int) -> None:
+        body = self.cluster.of(TRAINING_JOBS).get(name)
+        if body is not None:
+            self.operators[0].reports.offer(
+                Key(NAMESPACE, name),
+                body["metadata"]["uid"],
+                attempt,
+                ReportedStatus(progress_percentage=percent),
+                after=0,
+                now=self.cluster.now,
+            )
+
+    # ---- what always holds -----------------------------------------------------------------------------------------
+
+    def live(self) -> list[str]:
+        return sorted(
+            name
+            for name, body in self.cluster.of(JOBS).items()
+            if not is_finished(body) and "deletionTimestamp" not in body["metadata"]
+        )
+
+    @invariant()
+    def one_live_job_each(self) -> None:
+        owners = Counter(name.rsplit("-", 1)[0] for name in self.live())
+        assert all(count == 1 for count in owners.values()), self.live()
+
+    @invariant()
+    def one_job_per_attempt(self) -> None:
+        made = Counter(name for plural, name in self.cluster.created if plural == "jobs")
+        again = {name: count for name, count in made.items() if count > 1 + self.user_deleted[name]}
+        if self.replicas == 1:
+            assert not again
+        assert all(int(name.rsplit("-", 1)[1]) <= MAX_ATTEMPTS for name in made)
+
+    @invariant()
+    def one_version_each(self) -> None:
+        versions = Counter(body["spec"]["trainingJob"]["uid"] for body in self.cluster.of(MODEL_VERSIONS).values())
+        assert all(count == 1 for count in versions.values())
+
+    @invariant()
+    def terminal_absorbs(self) -> None:
+        for body in self.cluster.of(TRAINING_JOBS).values():
+            uid, status = body["metadata"]["uid"], {**body["status"]}
+            status.pop("observedGeneration")
+            if uid in self.ends:
+                assert status == self.ends[uid]
+            elif status.get("phase") in TERMINAL_PHASES:
+                self.ends[uid] = status
+                if status["phase"] == "Succeeded":
+                    assert status["modelVersion"]["name"] in self.cluster.of(MODEL_VERSIONS)
+
+    def teardown(self) -> None:
+        if hasattr(self, "cluster"):
+            self.converge()
+
+    def converge(self) -> None:
+        """From here on nothing goes wrong: everything must end, and then be silent."""
+        for _ in range(4 * MAX_ATTEMPTS):
+            self.cluster.collect()
+            for operator in self.operators:
+                operator.resync()
+                operator.settle()
+            for name in self.live():
+                owner = name.rsplit("-", 1)[0]
+                if owner in self.cluster.of(TRAINING_JOBS):
+                    self.cluster.finish_pod(name, 0, result_text(version=1))
+            self.cluster.tick(400)
+        phases = {name: body["status"].get("phase") for name, body in self.cluster.of(TRAINING_JOBS).items()}
+        assert all(phase in TERMINAL_PHASES for phase in phases.values()), phases
+        assert not self.live()
+        before = len(self.cluster.writes)
+        for operator in self.operators:
+            operator.restart()
+            operator.settle()
+        assert self.cluster.writes[before:] == []
+        self.terminal_absorbs()
+
+
+class TwoReplicas(Life):
+    """Two operators at once, as during a rollout that went wrong: wasteful, and harmless."""
+
+    replicas = 2
+
+
+def test_a_turn_that_fails_says_so() -> None:
+    cluster = Cluster()
+    operator = StepOperator(cluster)
+    cluster.apply("a", SPEC)
+    operator.deliver_all()
+    cluster.hook = FaultyWrite(1, after=False, error=FAULTS[1])
+    assert isinstance(operator.turn("a"), ApiError)
+
+
+_settings = settings(
+    max_examples=120,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
+TestLife = Life.TestCase
+TestLife.settings = _settings
+TestTwoReplicas = TwoReplicas.TestCase
+TestTwoReplicas.settings = _settings

@@ -1,0 +1,73 @@
+"""Specs, results and views that tests start from."""
+
+import json
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.unit.operator.cluster import NAMESPACE, START
+from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.observed import JobView, Observed, PodView, TrainingJobView
+
+SPEC: dict[str, Any] = {
+    "framework": "LightGBM",
+    "task": "Regression",
+    "data": {"uri": "s3://datasets/diabetes.csv", "target": "target"},
+    "storage": {"uri": "s3://models"},
+    "retry": {"maxAttempts": 3, "initialSeconds": 10, "factor": 2, "maxSeconds": 300, "memoryGrowth": 1.5},
+}
+CONFIG = OperatorConfig()
+CA = "-----BEGIN CERTIFICATE-----"
+
+
+def result_text(version: int = 1, **more: Any) -> str:
+    """Return a termination message of success."""
+    return json.dumps(
+        {
+            "outcome": "Succeeded",
+            "modelVersion": {"version": version, "label": "v2026-11-21T08-00-00-000Z_a1b2c3d4"},
+            "artifact": {"uri": "s3://models/team/job/runs/u/1", "manifestSha256": "a" * 64, "sizeBytes": 1234},
+            "formats": ["LightGBM"],
+            "metrics": [{"name": "mae", "value": "1.5"}, {"name": "r2", "value": "0.4"}],
+            **more,
+        }
+    )
+
+
+def failure_text(reason: str, message: str) -> str:
+    """Return a termination message of failure."""
+    return json.dumps({"outcome": "Failed", "reason": reason, "message": message})
+
+
+def job_view(
+    status: dict[str, Any] | None = None, *, spec: dict[str, Any] | None = None, **more: Any
+) -> TrainingJobView:
+    view = TrainingJobView(
+        namespace=NAMESPACE,
+        name="diabetes",
+        uid="uid-tj",
+        resource_version="7",
+        generation=1,
+        created=START,
+        deleting=False,
+        spec=SPEC if spec is None else spec,
+        status=TrainingJobStatus.model_validate(status or {}),
+    )
+    return replace(view, **more)
+
+
+def child(attempt: int = 1, **more: Any) -> JobView:
+    return JobView(name=f"diabetes-{attempt}", uid=f"uid-{attempt}", attempt=attempt, created=START, **more)
+
+
+def pod(exit_code: int | None = None, **more: Any) -> PodView:
+    phase = {None: "Running", 0: "Succeeded"}.get(exit_code, "Failed")
+    return PodView(**{"name": "diabetes-pod", "phase": phase, "created": START, "exit_code": exit_code, **more})
+
+
+def observed(job: TrainingJobView | None = None, *children: JobView, after: float = 0.0, **more: Any) -> Observed:
+    """Return what the planner sees ``after`` seconds."""
+    now: datetime = START + timedelta(seconds=after)
+    base = {"job": job or job_view(), "children": children, "now": now, "config": CONFIG, "ca": CA}
+    return Observed(**{**base, **more})
