@@ -32,9 +32,13 @@ class Recorded:
 
 
 class ProcessTable:
-    """The processes of one cluster, recorded as files in its folder."""
+    """The processes of one cluster, recorded as files in its folder.
 
-    def __init__(self, folder: Path) -> None:
+    ``prefix`` goes before every command, for programs that are to run in namespaces of their own.
+    """
+
+    def __init__(self, folder: Path, prefix: Sequence[str] = ()) -> None:
+        self._prefix = tuple(prefix)
         self._records = folder / "processes"
         self._logs = folder / "logs"
 
@@ -44,13 +48,14 @@ class ProcessTable:
         self._logs.mkdir(parents=True, exist_ok=True)
         with self.log(name).open("ab") as output:
             process = subprocess.Popen(
-                command,
+                [*self._prefix, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 env={**os.environ, **(environment or {})},
             )
+        process.returncode = 0  # `alive` reaps it by its id; without this, Popen warns of a child that still runs
         recorded = Recorded(name, process.pid, _start_tick(process.pid) or "")
         (self._records / f"{name}.json").write_text(json.dumps({"pid": recorded.pid, "started": recorded.started}))
         return recorded
