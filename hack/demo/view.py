@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
@@ -10,8 +11,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from demo.commands import DemoError, Json
+from cluster.model import ClusterError
 from trainyard_api.trainingjob import TERMINAL_PHASES
+
+Json = dict[str, Any]
 
 PERIOD_SECONDS = 0.5
 COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "red", "Running": "cyan", "Retrying": "yellow"}
@@ -64,7 +67,7 @@ def follow(fetch: Callable[[], Sequence[Json]], console: Console, *, timeout_sec
 
     Raises
     ------
-    DemoError
+    ClusterError
         Some have not ended in time; the sentence names them.
     """
     end = time.monotonic() + timeout_seconds
@@ -80,7 +83,7 @@ def follow(fetch: Callable[[], Sequence[Json]], console: Console, *, timeout_sec
                 break
             if time.monotonic() > end:
                 late = ", ".join(f"{line.name} ({line.phase})" for line in lines if not line.ended) or "no job is there"
-                raise DemoError(f"not ended after {timeout_seconds:.0f} s: {late}")
+                raise ClusterError(f"not ended after {timeout_seconds:.0f} s: {late}")
             before = lines
             time.sleep(PERIOD_SECONDS)
     if console.is_terminal:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from demo.commands import DemoError
+from cluster.model import ClusterError
 from demo.data import tables
 from demo.view import follow, job_line
 
@@ -60,5 +60,5 @@ def test_follow_prints_each_change_once_and_ends_with_the_jobs() -> None:
 
 
 def test_follow_names_what_has_not_ended() -> None:
-    with pytest.raises(DemoError, match=r"a \(Running\)"):
+    with pytest.raises(ClusterError, match=r"a \(Running\)"):
         follow(lambda: [job("Running")], Console(file=io.StringIO()), timeout_seconds=0)

@@ -1,0 +1,39 @@
+"""``python hack/demo up | down``, which `make demo` and `make demo-down` call."""
+
+import argparse
+import sys
+
+from botocore.exceptions import BotoCoreError, ClientError
+from rich.console import Console
+
+from cluster import lifecycle
+from cluster.model import KINDS, ClusterError
+from demo.run import run
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command. What fails becomes a sentence and exit status 1."""
+    options = _parser().parse_args(arguments)
+    console = Console(highlight=False)
+    try:
+        if options.command == "down":
+            lifecycle.down(options.name, console.print)
+        else:
+            run(console, name=options.name, kind=None if options.kind == "auto" else options.kind)
+    except (ClusterError, BotoCoreError, ClientError, OSError) as error:
+        console.file.flush()
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="demo", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    up = commands.add_parser("up", help="from nothing to trained models")
+    down = commands.add_parser("down", help="remove the demo with its cluster")
+    for command in (up, down):
+        command.add_argument("--name", default="trainyard", help="of the cluster (default: trainyard)")
+    kinds = [kind for kind in KINDS if kind != "control-plane"]
+    up.add_argument("--kind", default="auto", choices=("auto", *kinds), help="default: the best that runs here")
+    return parser

@@ -1,0 +1,111 @@
+"""The chart, installed as the demo's cluster needs it."""
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from cluster import toolchain
+from cluster.kubectl import apply, read
+from cluster.model import Cluster, ClusterError
+from cluster.process_backend import node_name
+
+ROOT = Path(__file__).resolve().parents[2]
+CHART = ROOT / "charts/trainyard"
+OPERATOR_NAMESPACE = "trainyard"
+JOBS_NAMESPACE = "demo"
+RELEASE = "trainyard"
+STORE_SECRET = "object-store"
+BUCKET = "models"
+PROGRESS_PORT = 8443
+SOURCES = ("crds/trainyard_api", "operator", "trainer-image", "constraints", "pyproject.toml")
+TIMEOUT = "180s"
+
+Json = dict[str, Any]
+
+
+def source_tag() -> str:
+    """Return a tag that changes with everything the images are made of."""
+    digest = hashlib.sha256()
+    for source in SOURCES:
+        path = ROOT / source
+        files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.suffix in {".py", ".txt"})
+        for file in files:
+            digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:12]
+
+
+def make_namespaces(cluster: Cluster) -> None:
+    """Make the operator's namespace and the jobs' own; both take nothing but pods of the restricted profile."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    apply(
+        cluster,
+        [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+            for name in (OPERATOR_NAMESPACE, JOBS_NAMESPACE)
+        ],
+    )
+
+
+def give_store_access(cluster: Cluster, keys: dict[str, str]) -> None:
+    """Put the object store's keys where the jobs' pods mount them from."""
+    metadata = {"name": STORE_SECRET, "namespace": JOBS_NAMESPACE}
+    apply(cluster, [{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys}])
+
+
+def install_chart(cluster: Cluster, *, endpoint: str, images: dict[str, tuple[str, str]]) -> None:
+    """Install or upgrade the release and wait until the operator is ready.
+
+    Parameters
+    ----------
+    endpoint
+        The object store as pods reach it.
+    images
+        Repository and tag of ``operator`` and ``trainer``.
+
+    Raises
+    ------
+    ClusterError
+        With helm's words.
+    """
+    values = chart_values(endpoint, images) | _addresses(cluster)
+    command = ["upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR_NAMESPACE]
+    program = [str(toolchain.ensure("helm")), "--kubeconfig", str(cluster.kubeconfig)]
+    done = subprocess.run(
+        [*program, *command, "--wait", "--timeout", TIMEOUT, "--values", "-"],
+        input=json.dumps(values),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        look = f"kubectl --kubeconfig {cluster.kubeconfig} -n {OPERATOR_NAMESPACE} describe pods"
+        raise ClusterError(f"helm could not install the chart: {done.stderr.strip()} (look with `{look}`)")
+
+
+def chart_values(endpoint: str, images: dict[str, tuple[str, str]]) -> Json:
+    """Return the values of the demo: small requests, so that all jobs train at once on a laptop."""
+    operator, trainer = ({"repository": images[part][0], "tag": images[part][1]} for part in ("operator", "trainer"))
+    return {
+        "image": operator,
+        "trainer": {"image": trainer, "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}}},
+        "storage": {
+            "uri": f"s3://{BUCKET}/",
+            "endpoint": endpoint,
+            "region": "us-east-1",
+            "secretName": STORE_SECRET,
+        },
+    }
+
+
+def _addresses(cluster: Cluster) -> Json:
+    """Return where the operator listens, for a node whose pods share this machine's network and have no Services."""
+    if cluster.kind != "process":
+        return {}
+    node = read(cluster, "node", node_name(cluster.name))
+    address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+    return {
+        "progress": {"url": f"https://{address}:{PROGRESS_PORT}", "bind": address, "port": PROGRESS_PORT},
+        "health": {"bind": "$(POD_IP)"},
+    }
