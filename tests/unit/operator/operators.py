@@ -13,7 +13,6 @@ from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.store import Kind, Store
 
-
 T = TypeVar("T")
 
 
@@ -40,7 +39,7 @@ class FaultyWrite:
         self._after = after
         self._error = error
 
-    def __call__(self, verb: str, resource: Resource, after: bool) -> None:
+    def __call__(self, verb: str, resource: Resource, after: bool) -> None:  # noqa: ARG002
         if not after:
             self._left -= 1
         if self._left == 0 and after == self._after:
@@ -97,7 +96,7 @@ class StepOperator:
             self.deliver_all()
             names = {*self.cluster.of(TRAINING_JOBS), *(key.name for key in self.store.names("TrainingJob"))}
             outcomes = [self.turn(name) for name in sorted(names)]
-            if not any(isinstance(outcome, ApiError) or outcome.again for outcome in outcomes):
-                if all(self.read[kind] == len(self.cluster.log) for kind in WATCHED.values()):
-                    return
+            busy = any(isinstance(outcome, ApiError) or outcome.again for outcome in outcomes)
+            if not busy and all(self.read[kind] == len(self.cluster.log) for kind in WATCHED.values()):
+                return
         raise AssertionError("the operator did not come to rest in 50 rounds")

@@ -7,7 +7,8 @@ any two writes, loses answers, reads its two watches late and in any order, and 
 from collections import Counter
 from typing import Any
 
-from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.operator.cluster import NAMESPACE, Cluster, no_fault
