@@ -1,0 +1,229 @@
+"""The progress endpoint with the real thing behind it: tokens of the API server, TokenReview, pods and their owners."""
+
+import asyncio
+import base64
+import json
+import ssl
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.integration.api_server import ApiServer
+from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.config import ClientLimits, ProgressServer
+from trainyard_operator.kube.client import KubeClient
+from trainyard_operator.kube.credentials import load_credentials
+from trainyard_operator.progress.server import ProgressEndpoint, ProgressListener
+from trainyard_operator.progress.tls import ServerCertificate, ensure_authority
+from trainyard_operator.runtime.directory import Directory
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.reconciler import utc_now
+from trainyard_operator.runtime.reports import Reports
+from trainyard_operator.runtime.store import Store
+
+pytestmark = pytest.mark.cluster
+
+NAME = "demand"
+REPORT = {"trainerStatus": {"progressPercentage": 42, "lastUpdatedTime": "2020-06-12T03:00:00Z"}}
+
+
+@dataclass
+class Namespace:
+    """A namespace with one TrainingJob, its children in the store, and a maker of pods and their tokens."""
+
+    api: ApiServer
+    name: str
+    store: Store = field(default_factory=Store)
+    uid: str = ""
+
+    def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        code, created = self.api.request("POST", path, body)
+        assert code == 201, created
+        return created
+
+    def core(self, plural: str) -> str:
+        return f"/api/v1/namespaces/{self.name}/{plural}"
+
+    def fill(self) -> None:
+        self.create("/api/v1/namespaces", {"metadata": {"name": self.name}})
+        self.create(self.core("serviceaccounts"), {"metadata": {"name": "trainer"}})
+        job = self.create(
+            f"/apis/{API_VERSION}/namespaces/{self.name}/trainingjobs",
+            {
+                "apiVersion": API_VERSION,
+                "kind": "TrainingJob",
+                "metadata": {"name": NAME},
+                "spec": {
+                    "framework": "LightGBM",
+                    "task": "Regression",
+                    "data": {"uri": "s3://datasets/diabetes.csv", "target": "target"},
+                },
+            },
+        )
+        self.uid = job["metadata"]["uid"]
+        self.store.apply("TrainingJob", job)
+
+    def job(self, name: str, attempt: int | None) -> str:
+        """Create a Job that no controller runs; with an attempt it is one of the TrainingJob. Return its uid."""
+        labels = {meta.JOB_LABEL: NAME, meta.UID_LABEL: self.uid, meta.ATTEMPT_LABEL: str(attempt)} if attempt else {}
+        created = self.create(
+            f"/apis/batch/v1/namespaces/{self.name}/jobs",
+            {
+                "metadata": {"name": name, "labels": labels},
+                "spec": {"managedBy": "trainyard.dev/nobody", "template": {"spec": _pod_spec()}},
+            },
+        )
+        if attempt:
+            self.store.apply("Job", {**created, "kind": "Job"})
+        return str(created["metadata"]["uid"])
+
+    def pod(self, name: str, job: str, job_uid: str) -> None:
+        owner = {"apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": job_uid, "controller": True}
+        self.create(self.core("pods"), {"metadata": {"name": name, "ownerReferences": [owner]}, "spec": _pod_spec()})
+
+    def token(self, pod: str | None, audience: str | None = None) -> str:
+        """Ask for the token that a kubelet would project into the pod."""
+        spec: dict[str, Any] = {"audiences": [audience or meta.token_audience(self.name, NAME, self.uid)]}
+        if pod is not None:
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod}
+        return str(self.create(self.core("serviceaccounts/trainer/token"), {"spec": spec})["status"]["token"])
+
+
+def _pod_spec() -> dict[str, Any]:
+    return {
+        "serviceAccountName": "trainer",
+        "automountServiceAccountToken": False,
+        "restartPolicy": "Never",
+        "containers": [{"name": meta.CONTAINER, "image": "trainer"}],
+    }
+
+
+@pytest.fixture
+def namespace(crds: Path, tmp_path: Path) -> Iterator[Namespace]:
+    api = ApiServer(crds, tmp_path)
+    namespace = Namespace(api, f"progress-{uuid.uuid4().hex[:8]}")
+    namespace.fill()
+    yield namespace
+    api.request("DELETE", f"/api/v1/namespaces/{namespace.name}")
+    api.close()
+
+
+@dataclass
+class Sender:
+    """A trainer that reports, and what the operator keeps of it."""
+
+    namespace: Namespace
+    url: str
+    trust: ssl.SSLContext
+    reports: Reports
+
+    async def post(self, token: str, name: str = NAME) -> tuple[int, dict[str, Any]]:
+        path = meta.progress_path(self.namespace.name, name)
+        headers = {"Authorization": f"Bearer {token}"}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.url + path, json=REPORT, headers=headers, ssl=self.trust) as answer,
+        ):
+            return answer.status, await answer.json()
+
+    def kept(self, attempt: int) -> Any:
+        return self.reports.latest(Key(self.namespace.name, NAME), self.namespace.uid, attempt)
+
+
+@asynccontextmanager
+async def endpoint(namespace: Namespace, kubeconfig: Path) -> AsyncIterator[Sender]:
+    credentials = load_credentials({"KUBECONFIG": str(kubeconfig)})
+    async with KubeClient(credentials, ClientLimits()) as port:
+        authority = await ensure_authority(port, namespace.name, "trainyard-tls", now=utc_now())
+        certificate = ServerCertificate(authority, ["127.0.0.1"])
+        reports = Reports(wake=lambda _: None)
+        app = ProgressEndpoint(port, Directory(namespace.store), reports, reports_per_minute=600, clock=utc_now)
+        listener = ProgressListener(app, ProgressServer(bind="127.0.0.1", port=0), certificate.context)
+        await listener.start()
+        trust = ssl.create_default_context(cadata=authority.pem)
+        yield Sender(namespace, f"https://127.0.0.1:{listener.port}", trust, reports)
+        await listener.stop()
+
+
+@pytest.fixture
+async def sender(namespace: Namespace, crds: Path) -> AsyncIterator[Sender]:
+    async with endpoint(namespace, crds) as sender:
+        yield sender
+
+
+async def test_the_pod_of_the_current_attempt_may_report(namespace: Namespace, sender: Sender) -> None:
+    namespace.pod("p", f"{NAME}-1", namespace.job(f"{NAME}-1", attempt=1))
+    token = namespace.token("p")
+    code, body = await sender.post(token)
+    assert (code, body["trainerStatus"]["progressPercentage"], body["trainerStatus"]["sequence"]) == (200, 42, 1)
+    assert (await sender.post(token))[1]["trainerStatus"]["sequence"] == 2
+    assert sender.kept(1).progress_percentage == 42
+
+
+async def test_another_jobs_pod_may_not_even_with_the_right_audience(namespace: Namespace, sender: Sender) -> None:
+    namespace.job(f"{NAME}-1", attempt=1)
+    namespace.pod("stranger", "other", namespace.job("other", attempt=None))
+    code, status = await sender.post(namespace.token("stranger"))
+    assert (code, status["reason"]) == (403, "Forbidden")
+    assert "not of this TrainingJob" in status["message"]
+
+
+async def test_a_token_for_another_job_opens_nothing_here(namespace: Namespace, sender: Sender) -> None:
+    namespace.pod("p", f"{NAME}-1", namespace.job(f"{NAME}-1", attempt=1))
+    other = namespace.token("p", meta.token_audience(namespace.name, "other", namespace.uid))
+    assert (await sender.post(other))[0] == 403
+    assert (await sender.post(namespace.token("p", "https://kubernetes.default.svc")))[0] == 403
+    assert sender.kept(1) is None
+
+
+async def test_a_service_account_without_a_pod_is_refused(namespace: Namespace, sender: Sender) -> None:
+    namespace.job(f"{NAME}-1", attempt=1)
+    code, status = await sender.post(namespace.token(None))
+    assert (code, status["reason"]) == (403, "Forbidden")
+    assert "not bound to a pod" in status["message"]
+
+
+async def test_a_forged_token_is_refused(namespace: Namespace, sender: Sender) -> None:
+    namespace.pod("p", f"{NAME}-1", namespace.job(f"{NAME}-1", attempt=1))
+    header, payload, signature = namespace.token("p").split(".")
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=="))
+    claims["exp"] += 3600
+    forged = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
+    assert (await sender.post(f"{header}.{forged}.{signature}"))[0] == 401
+    assert sender.kept(1) is None
+
+
+async def test_an_attempt_that_is_over_may_not(namespace: Namespace, sender: Sender) -> None:
+    namespace.pod("late", f"{NAME}-1", namespace.job(f"{NAME}-1", attempt=1))
+    namespace.job(f"{NAME}-2", attempt=2)
+    code, status = await sender.post(namespace.token("late"))
+    assert (code, status["reason"]) == (409, "Conflict")
+
+
+async def test_an_unknown_job_is_not_found(namespace: Namespace, sender: Sender) -> None:
+    namespace.pod("p", f"{NAME}-1", namespace.job(f"{NAME}-1", attempt=1))
+    token = namespace.token("p", meta.token_audience(namespace.name, "gone", "some-uid"))
+    assert (await sender.post(token, "gone"))[0] == 404
+
+
+async def test_the_token_of_a_deleted_pod_is_worth_nothing(namespace: Namespace, sender: Sender) -> None:
+    namespace.pod("p", f"{NAME}-1", namespace.job(f"{NAME}-1", attempt=1))
+    token = namespace.token("p")
+    code, answer = namespace.api.request("DELETE", namespace.core("pods/p"), gracePeriodSeconds="0")
+    assert code == 200, answer
+    assert (await sender.post(token))[0] == 401
+
+
+async def test_two_operators_share_one_authority(namespace: Namespace, crds: Path) -> None:
+    credentials = load_credentials({"KUBECONFIG": str(crds)})
+    async with KubeClient(credentials, ClientLimits()) as one, KubeClient(credentials, ClientLimits()) as two:
+        made = await asyncio.gather(
+            *(ensure_authority(port, namespace.name, "trainyard-tls", now=utc_now()) for port in (one, two, one, two))
+        )
+    assert len({authority.pem for authority in made}) == 1
