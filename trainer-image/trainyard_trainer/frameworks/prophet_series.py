@@ -143,6 +143,8 @@ def _fit(times: Times, values: Floats, recipe: Recipe, frequency: Frequency) -> 
     with tempfile.TemporaryDirectory(prefix="stan-", dir=recipe.work_dir) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.fit(pd.DataFrame({"ds": times, "y": values}), seed=recipe.seed, output_dir=folder)
+    # Prophet saves its arguments too; the folder is gone, and its name would make every file differ.
+    model.fit_kwargs = {"seed": recipe.seed}
     return model
 
 

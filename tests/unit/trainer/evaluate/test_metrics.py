@@ -1,6 +1,7 @@
 """Our metrics against scikit-learn and utilsforecast, and what is left out because it is not finite."""
 
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 from sklearn import metrics as sk
-from utilsforecast import losses
 
 from trainyard_trainer.evaluate.baselines import class_prior, constant_regressors, seasonal_naive
 from trainyard_trainer.evaluate.metrics import (
@@ -38,6 +38,9 @@ def test_point_metrics_agree_with_scikit_learn(data):
 
 
 def test_point_metrics_agree_with_utilsforecast():
+    with warnings.catch_warnings():  # its source holds an invalid escape, which Python tells once per compilation
+        warnings.simplefilter("ignore")
+        from utilsforecast import losses
     random = np.random.default_rng(0)
     frame = pd.DataFrame({"unique_id": "a", "y": random.random(50) + 1, "m": random.random(50) + 1})
     found = point_scores(frame["y"].to_numpy(), frame["m"].to_numpy()).metrics

@@ -1,0 +1,89 @@
+"""How good the models are on real data sets, in absolute figures. The data lies beside the checkout."""
+
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.trainer.data.jobs import REAL_DATA, context_of, dataset_of, job
+from trainyard_trainer.frameworks import framework_for
+
+pytestmark = pytest.mark.data
+
+
+@pytest.fixture(autouse=True)
+def _data_is_there():
+    if REAL_DATA.is_dir():
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"the real data sets are missing: {REAL_DATA}")
+    pytest.skip(f"no real data sets in {REAL_DATA}")
+
+
+def evaluate(folder, path, **spec):
+    config = job(path, **spec)
+    framework = framework_for(config)
+    dataset, context = dataset_of(config, folder), context_of(config, folder, workers=1)
+    trained = framework.train(dataset, context)
+    return framework.evaluate(dataset, trained, context), dataset
+
+
+def test_machine_failures_of_ai4i(tmp_path):
+    found, dataset = evaluate(
+        tmp_path,
+        REAL_DATA / "ai4i2020.csv",
+        task="Classification",
+        target="Machine failure",
+        data={"exclude": ["UDI", "TWF", "HDF", "PWF", "OSF", "RNF"]},
+    )
+    assert dataset.rows == 10_000
+    assert found.metrics["auc"] >= 0.97
+    assert found.metrics["average_precision"] >= 0.75
+    assert found.metrics["skill"] > 0.6
+
+
+def test_engines_of_cmapss_by_group(tmp_path):
+    names = ["unit", "cycle", *(f"setting{i}" for i in range(3)), *(f"sensor{i}" for i in range(21))]
+    frame = pd.read_csv(REAL_DATA / "cmapss_train_FD001.txt.gz", sep=r"\s+", header=None, names=names)
+    left = frame.groupby("unit")["cycle"].transform("max") - frame["cycle"]
+    path = tmp_path / "engines.parquet"
+    frame.assign(soon=np.where(left <= 30, "yes", "no")).to_parquet(path)
+    found, dataset = evaluate(
+        tmp_path, path, task="Classification", target="soon", data={"group": "unit", "exclude": ["cycle"]}
+    )
+    assert dataset.parts is not None
+    assert found.metrics["auc"] >= 0.985
+
+
+def test_bikes_per_hour_by_time(tmp_path):
+    found, _ = evaluate(
+        tmp_path,
+        REAL_DATA / "bike_sharing_hourly.csv",
+        target="users",
+        data={"time": "date_time"},
+        split={"strategy": "Time"},
+    )
+    assert found.metrics["skill"] > 0.6
+    assert found.metrics["r2"] > 0.8
+
+
+@pytest.mark.parametrize(("name", "horizon", "skill"), [("wp_log_peyton_manning", 28, 0.1), ("retail_sales", 12, 0.0)])
+def test_prophets_own_examples(tmp_path, name, horizon, skill):
+    found, _ = evaluate(
+        tmp_path, REAL_DATA / f"prophet_example_{name}.csv", task="Forecast", forecast={"horizon": horizon}
+    )
+    assert found.metrics["skill"] > skill
+
+
+def test_gaps_in_temperatures_of_yosemite(tmp_path):
+    found, dataset = evaluate(
+        tmp_path,
+        REAL_DATA / "prophet_example_yosemite_temps.csv",
+        task="Forecast",
+        forecast={"horizon": 288},
+        parameters={"n_changepoints": 5},
+    )
+    assert dataset.frequency == "5min"
+    assert {finding.code: finding.count for finding in dataset.findings}["MissingTarget"] == 12
+    assert found.metrics["mae"] < 15
