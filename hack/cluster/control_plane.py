@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import ip_network
 from pathlib import Path
 
 from cluster import toolchain
@@ -15,8 +16,7 @@ from cluster.pki import Authority, Identity
 from cluster.processes import ProcessTable, eventually
 from cluster.state import folder_of, forget, free_ports, save
 
-SERVICE_RANGE = "10.96.0.0/16"
-API_SERVICE_IP = "10.96.0.1"
+_SERVICE_RANGE = "10.96.0.0/16"
 PORTS = ("etcd", "etcd-peer", "api", "controllers", "scheduler")
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
 _START_SECONDS = 60
@@ -32,18 +32,24 @@ class ControlPlaneOptions:
     ----------
     address
         Where the API server listens: loopback, or the node's own address where pods have to reach it.
+    services
+        Where Services get their addresses; their first is the API server's own.
     prefix
         What goes in front of every command: how to enter the node's namespaces.
     scheduler
         Whether pods get a node at all.
     flags
         Further flags by program, e.g. an audit log for a benchmark.
+    facts
+        What the backend remembers for itself, recorded with the cluster.
     """
 
     address: str = "127.0.0.1"
+    services: str = _SERVICE_RANGE
     prefix: tuple[str, ...] = ()
     scheduler: bool = False
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -62,13 +68,14 @@ def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -
     if options.scheduler:
         programs["kube-scheduler"] = toolchain.ensure("kube-scheduler", progress)
     folder = folder_of(spec.name)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     ports = free_ports(*PORTS)
     authority = Authority(folder / "pki")
     server = f"https://{options.address}:{ports['api']}"
     admin = authority.issue("admin", "trainyard-admin", organization="system:masters")
     kubeconfig = write_kubeconfig(folder / "kubeconfig", server, authority.files.certificate, admin)
-    save(Cluster(spec.name, spec.kind, folder, kubeconfig, server, ports))  # before anything runs that must be stopped
+    # Recorded before anything runs that must be stopped.
+    save(Cluster(spec.name, spec.kind, folder, kubeconfig, server, ports, options.facts))
     plane = ControlPlane(authority, ports, server, kubeconfig)
     table = ProcessTable(folder, options.prefix)
     keys = authority.service_account_keys()
@@ -176,8 +183,9 @@ def _apiserver(
     admin: Identity,
     keys: Identity,
 ) -> list[str]:
+    first = str(ip_network(options.services)[1])
     service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
-    names = ("localhost", *service, "127.0.0.1", API_SERVICE_IP, options.address)
+    names = ("localhost", *service, "127.0.0.1", first, options.address)
     own = plane.authority.issue("apiserver", "kube-apiserver", names=names, server=True)
     return [
         str(programs["kube-apiserver"]),
@@ -195,7 +203,7 @@ def _apiserver(
         "--kubelet-preferred-address-types=InternalIP",  # else `kubectl logs` looks the node's name up in DNS
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
-        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--service-cluster-ip-range={options.services}",
         f"--service-account-issuer={_ISSUER}",
         f"--service-account-key-file={keys.certificate}",
         f"--service-account-signing-key-file={keys.key}",
@@ -221,7 +229,7 @@ def _controllers(
         f"--service-account-private-key-file={keys.key}",
         f"--cluster-signing-cert-file={ca.certificate}",
         f"--cluster-signing-key-file={ca.key}",
-        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        f"--service-cluster-ip-range={options.services}",
         "--leader-elect=false",
         "--kube-api-qps=200",  # the defaults of 20 and 30 create about 8 pods in a second
         "--kube-api-burst=400",

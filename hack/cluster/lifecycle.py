@@ -34,7 +34,7 @@ def choose(wanted: Kind | None, progress: Progress) -> Kind:
         if why := backend(wanted).obstacle():
             raise ClusterError(f"a cluster of kind {wanted} cannot run here: {why}")
         return wanted
-    obstacles = []
+    obstacles: list[str] = []
     for kind in KINDS[:-1]:
         why = backend(kind).obstacle()
         if why is None:

@@ -1,7 +1,7 @@
 """The cluster's programs, built from pinned Go modules once and kept in a cache outside the checkout.
 
 Each folder below ``tools/`` is one Go module, since their dependencies conflict. The cache's key is the hash of what
-decides about the result: go.mod, go.sum and the linker flags.
+decides about the result: go.mod, go.sum, the linker flags, and our own code where there is any.
 """
 
 import fcntl
@@ -48,8 +48,8 @@ class ToolSet:
     def key(self) -> str:
         """The cache key."""
         digest = hashlib.sha256(self.flags.encode())
-        for file in ("go.mod", "go.sum"):
-            digest.update((self.folder / file).read_bytes())
+        for file in sorted(self.folder.iterdir()):
+            digest.update(file.read_bytes())
         return f"{self.name}-{digest.hexdigest()[:16]}"
 
 
@@ -84,6 +84,7 @@ TOOL_SETS = (
     ToolSet("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}, {}),
     ToolSet("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}, {}),
     ToolSet("kind", {"kind": "sigs.k8s.io/kind"}, {}),
+    ToolSet("pause", {"pause": "."}, {}),
 )
 _SET_OF = {program: tools for tools in TOOL_SETS for program in tools.programs}
 

@@ -1,0 +1,130 @@
+"""What runs in a cluster on a host node before anybody's own pods: CoreDNS, and the image that holds a pod open."""
+
+from pathlib import Path
+from typing import Any
+
+from cluster import toolchain
+from cluster.archives import write_archive
+from cluster.containers import PAUSE_IMAGE
+from cluster.model import Progress
+from cluster.state import cache_folder
+
+_DNS_IMAGE = "localhost/coredns:1"
+_DNS_PORT = 1053
+_READY_PORT = 8181
+_LABELS = {"k8s-app": "kube-dns"}
+_COREFILE = """\
+.:{port} {{
+    errors
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {{
+        ttl 5
+        fallthrough in-addr.arpa ip6.arpa
+    }}
+    {forward}
+    cache 5
+    reload
+}}
+"""
+
+
+def images(progress: Progress) -> list[Path]:
+    """Return the archives of the images, made from our own programs: no registry is needed."""
+    found = []
+    for program, ref in (("pause", PAUSE_IMAGE), ("coredns", _DNS_IMAGE)):
+        binary = toolchain.ensure(program, progress)
+        archive = cache_folder() / "images" / f"{binary.parent.name}.tar"
+        if not archive.exists():
+            write_archive(archive, ref, {f"/{program}": binary}, (f"/{program}",))
+        found.append(archive)
+    return found
+
+
+def proxy_rights() -> dict[str, Any]:
+    """Let kube-proxy read what it serves."""
+    return _binding("trainyard:kube-proxy", "system:node-proxier", {"kind": "User", "name": "system:kube-proxy"})
+
+
+def core_dns(address: str, *, forward: bool) -> list[dict[str, Any]]:
+    """Return CoreDNS behind a Service address; it asks the node's name servers about the rest."""
+    account = {"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}
+    metadata = {"name": "coredns", "namespace": "kube-system"}
+    corefile = _COREFILE.format(port=_DNS_PORT, forward="forward . /etc/resolv.conf" if forward else "")
+    return [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "ClusterRole",
+            "metadata": {"name": "system:coredns"},
+            "rules": [
+                {
+                    "apiGroups": [""],
+                    "resources": ["endpoints", "services", "pods", "namespaces"],
+                    "verbs": ["list", "watch"],
+                },
+                {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["list", "watch"]},
+            ],
+        },
+        _binding("system:coredns", "system:coredns", account),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"Corefile": corefile}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {"name": "kube-dns", "namespace": "kube-system", "labels": _LABELS},
+            "spec": {
+                "clusterIP": address,
+                "selector": _LABELS,
+                "ports": [
+                    {"name": f"dns-{protocol.lower()}", "port": 53, "targetPort": _DNS_PORT, "protocol": protocol}
+                    for protocol in ("UDP", "TCP")
+                ],
+            },
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": metadata,
+            "spec": {
+                "selector": {"matchLabels": _LABELS},
+                "template": {"metadata": {"labels": _LABELS}, "spec": _dns_pod()},
+            },
+        },
+    ]
+
+
+def _dns_pod() -> dict[str, Any]:
+    return {
+        "serviceAccountName": "coredns",
+        "priorityClassName": "system-cluster-critical",
+        "dnsPolicy": "Default",
+        "terminationGracePeriodSeconds": 1,
+        "containers": [
+            {
+                "name": "coredns",
+                "image": _DNS_IMAGE,
+                "imagePullPolicy": "Never",
+                "args": ["-conf", "/etc/coredns/Corefile"],
+                "readinessProbe": {"httpGet": {"path": "/ready", "port": _READY_PORT}, "periodSeconds": 1},
+                "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns", "readOnly": True}],
+                "securityContext": {
+                    "allowPrivilegeEscalation": False,
+                    "capabilities": {"drop": ["ALL"]},
+                    "readOnlyRootFilesystem": True,
+                    "runAsNonRoot": True,
+                },
+            }
+        ],
+        "volumes": [{"name": "config", "configMap": {"name": "coredns"}}],
+    }
+
+
+def _binding(name: str, role: str, subject: dict[str, str]) -> dict[str, Any]:
+    group = "rbac.authorization.k8s.io"
+    whom = subject if subject["kind"] == "ServiceAccount" else {**subject, "apiGroup": group}
+    return {
+        "apiVersion": f"{group}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": name},
+        "roleRef": {"apiGroup": group, "kind": "ClusterRole", "name": role},
+        "subjects": [whom],
+    }

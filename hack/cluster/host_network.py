@@ -1,0 +1,130 @@
+"""How a node's network namespace is joined to this machine: one veth pair and one route per cluster.
+
+A cluster has a /16 of its own, so pods and Services are reached from this machine at their own addresses, and several
+clusters do not meet.
+"""
+
+import ipaddress
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from cluster.commands import run, succeeds
+from cluster.host_namespace import Namespace
+from cluster.model import ClusterError
+
+_NUMBERS = range(130, 250)
+_FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+
+
+@dataclass(frozen=True)
+class Network:
+    """The addresses of one cluster, all from its number."""
+
+    number: int
+
+    @property
+    def interface(self) -> str:
+        """Our end of the veth pair."""
+        return f"trainyard{self.number}"
+
+    @property
+    def range(self) -> str:
+        """All of it."""
+        return f"10.{self.number}.0.0/16"
+
+    @property
+    def host_ip(self) -> str:
+        """Our end of the pair."""
+        return f"10.{self.number}.0.1"
+
+    @property
+    def node_ip(self) -> str:
+        """The node's end of the pair."""
+        return f"10.{self.number}.0.2"
+
+    @property
+    def services(self) -> str:
+        """Where Services get their addresses."""
+        return f"10.{self.number}.64.0/18"
+
+    @property
+    def dns_ip(self) -> str:
+        """The Service of CoreDNS."""
+        return f"10.{self.number}.64.10"
+
+    @property
+    def pods(self) -> str:
+        """Where pods get their addresses."""
+        return f"10.{self.number}.128.0/17"
+
+
+def choose(taken: Iterable[int]) -> Network:
+    """Return a network that no other cluster has and that this machine has no route into.
+
+    Raises
+    ------
+    ClusterError
+        When there is none.
+    """
+    destinations = [route.get("dst", "") for route in json.loads(run(("ip", "-json", "route", "show", "table", "all")))]
+    routed = [ipaddress.ip_network(to, strict=False) for to in destinations if "." in to]
+    taken = set(taken)
+    for number in _NUMBERS:
+        network = Network(number)
+        if number not in taken and not any(ipaddress.ip_network(network.range).overlaps(to) for to in routed):
+            return network
+    raise ClusterError("10.130.0.0/16 to 10.249.0.0/16 are all in use here: take down a cluster that is not needed")
+
+
+def connect(network: Network, namespace: Namespace) -> None:
+    """Join the namespace to this machine, and let its packets out by this machine's address."""
+    peer = f"{network.interface}n"
+    run(("ip", "link", "add", network.interface, "type", "veth", "peer", "name", peer, "netns", str(namespace.pid())))
+    run(("ip", "address", "add", f"{network.host_ip}/30", "dev", network.interface))
+    run(("ip", "link", "set", network.interface, "up"))
+    run(("ip", "route", "add", network.range, "via", network.node_ip))
+    for command in (
+        ("ip", "link", "set", peer, "name", "eth0"),
+        ("ip", "address", "add", f"{network.node_ip}/30", "dev", "eth0"),
+        ("ip", "link", "set", "eth0", "up"),
+        ("ip", "route", "add", "default", "via", network.host_ip),
+        ("sh", "-c", f"echo 1 > {_FORWARD}"),
+    ):
+        namespace.run(command)
+    for rule in _rules(network):
+        run(("iptables", "--wait", "--table", rule[0], "--insert", *rule[1:]))
+
+
+def disconnect(network: Network) -> None:
+    """Undo :func:`connect`; what is not there is no error."""
+    for rule in _rules(network):
+        while succeeds(("iptables", "--wait", "--table", rule[0], "--delete", *rule[1:])):
+            pass
+    if Path(f"/sys/class/net/{network.interface}").exists():
+        run(("ip", "link", "delete", network.interface))
+
+
+def allow_forwarding(memory: Path) -> None:
+    """Let this machine pass packets on between interfaces, and note in a file how that was set before."""
+    before = _FORWARD.read_text().strip()
+    if before != "1":
+        memory.write_text(before)
+        _FORWARD.write_text("1")
+
+
+def restore_forwarding(memory: Path) -> None:
+    """Set forwarding as it was before the first cluster came."""
+    if memory.exists():
+        _FORWARD.write_text(memory.read_text())
+        memory.unlink()
+
+
+def _rules(network: Network) -> tuple[tuple[str, ...], ...]:
+    """Table, chain and rule. A Docker daemon sets the policy of FORWARD to DROP, so passing has to be allowed."""
+    return (
+        ("nat", "POSTROUTING", "-s", network.range, "!", "-o", network.interface, "-j", "MASQUERADE"),
+        ("filter", "FORWARD", "-i", network.interface, "-j", "ACCEPT"),
+        ("filter", "FORWARD", "-o", network.interface, "-j", "ACCEPT"),
+    )

@@ -1,0 +1,267 @@
+"""A node on this machine itself: kubelet, containerd and kube-proxy beside the control plane, in their own namespaces.
+
+It needs root on Debian or Ubuntu, and no Docker.
+"""
+
+import json
+import os
+import shutil
+from functools import partial
+from pathlib import Path
+
+from cluster import addons, cgroups, containers, control_plane, host_network, packages, state, toolchain
+from cluster.commands import succeeds
+from cluster.control_plane import ControlPlane, ControlPlaneOptions
+from cluster.host_namespace import HOLDER, Namespace, remove_stubborn_folders
+from cluster.host_network import Network
+from cluster.kubectl import apply, read
+from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
+from cluster.pki import Identity
+from cluster.processes import ProcessTable, wait_for
+
+_READY_SECONDS = 60
+_PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+
+
+class HostBackend:
+    """Clusters whose node is this machine."""
+
+    kind: Kind = "host"
+
+    def obstacle(self) -> str | None:
+        """Return why it cannot run here, after trying what it will need."""
+        if os.geteuid() != 0:
+            return "the host node needs root (try `sudo -E env PATH=$PATH make ...`)"
+        if shutil.which("apt-get") is None:
+            return "the host node needs Debian or Ubuntu (there is no apt-get)"
+        if not succeeds(
+            (
+                "unshare",
+                "--mount",
+                "--net",
+                "--pid",
+                "--fork",
+                "--propagation=private",
+                "mount",
+                "-t",
+                "tmpfs",
+                "tmpfs",
+                "/run",
+            )
+        ):
+            return "this root may not make namespaces and mounts (an unprivileged container?)"
+        if shutil.which("iptables") and not succeeds(("iptables", "--wait", "-t", "nat", "-S", "POSTROUTING")):
+            return "iptables does not work here (no right to, or no support in the kernel)"
+        return toolchain.obstacle()
+
+    def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
+        """Start it and wait until pods can run. Raises :class:`ClusterError`."""
+        packages.ensure(packages.NODE_PACKAGES, progress)
+        toolchain.ensure_all(_PROGRAMS, progress)
+        images = addons.images(progress)
+        cluster, network = _claim(spec)
+        table = ProcessTable(cluster.folder)
+        namespace = Namespace(table)
+        namespace.open()
+        host_network.allow_forwarding(_forwarding_memory())
+        host_network.connect(network, namespace)
+        progress(f"network {network.range}: pods and Services are reached from this machine at their own addresses")
+        progress("starting containerd, etcd, API server, controllers and scheduler")
+        inside = ProcessTable(cluster.folder, namespace.prefix())
+        containers.start(inside, cluster.folder, namespace, network.pods)
+        options = ControlPlaneOptions(
+            address=network.node_ip,
+            services=network.services,
+            prefix=namespace.prefix(),
+            scheduler=True,
+            facts=cluster.facts,
+        )
+        plane = control_plane.start(spec, options, progress)
+        progress("starting kubelet, kube-proxy and CoreDNS")
+        for archive in images:
+            containers.load(namespace, archive)
+        _start_node(inside, cluster.folder, spec.name, plane, network)
+        cluster = state.load(spec.name) or cluster
+        apply(cluster, [*addons.core_dns(network.dns_ip, forward=bool(_nameservers())), addons.proxy_rights()])
+        _wait_ready(cluster, inside)
+        return cluster
+
+    def down(self, cluster: Cluster, progress: Progress) -> None:
+        """Kill the namespaces with all that runs in them, and remove the rest."""
+        progress(f"stopping cluster {cluster.name}: processes, containers, network, folder")
+        ProcessTable(cluster.folder).kill_all(first=HOLDER)
+        if number := cluster.facts.get("network"):
+            host_network.disconnect(Network(int(number)))
+        cgroups.remove(_cgroup(cluster.name))
+        state.forget(cluster.name)
+        if not _host_clusters():
+            host_network.restore_forwarding(_forwarding_memory())
+            remove_stubborn_folders()
+
+    def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
+        """Give an image to containerd."""
+        progress(f"loading {archive.name} into the node of {cluster.name}")
+        containers.load(Namespace(ProcessTable(cluster.folder)), archive)
+
+    def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
+        """Return the Service's own address: this machine has a route to it. Raises :class:`ClusterError`."""
+        found = read(cluster, "service", service, namespace=namespace)
+        if not any(each["port"] == port for each in found.get("spec", {}).get("ports", [])):
+            raise ClusterError(f"there is no Service {namespace}/{service} with port {port} in cluster {cluster.name}")
+        return f"{found['spec']['clusterIP']}:{port}"
+
+    def status(self, cluster: Cluster) -> dict[str, str]:
+        """Return which programs run, and the node."""
+        table = ProcessTable(cluster.folder)
+        components = {
+            process.name: f"running (process {process.pid})" if process.alive() else "stopped"
+            for process in table.all()
+        }
+        if any(text == "stopped" for text in components.values()):
+            return components
+        node = read(cluster, "node", cluster.name)
+        info = node["status"]["nodeInfo"]
+        ready = "ready" if _is_ready(node) else "not ready"
+        return components | {
+            f"node {cluster.name}": f"{ready}, Kubernetes {info['kubeletVersion']}, {info['containerRuntimeVersion']}"
+        }
+
+
+def _claim(spec: ClusterSpec) -> tuple[Cluster, Network]:
+    """Choose a network that no other cluster has, and record it before anything is made that has to be removed."""
+    with state.locked("networks"):
+        taken = [int(cluster.facts["network"]) for cluster in _host_clusters()]
+        network = host_network.choose(taken)
+        folder = state.folder_of(spec.name)
+        folder.mkdir(parents=True)
+        server = f"https://{network.node_ip}"
+        cluster = Cluster(
+            spec.name, spec.kind, folder, folder / "kubeconfig", server, facts={"network": str(network.number)}
+        )
+        state.save(cluster)
+    return cluster, network
+
+
+def _host_clusters() -> list[Cluster]:
+    clusters = [state.load(name) for name in state.names()]
+    return [cluster for cluster in clusters if cluster is not None and "network" in cluster.facts]
+
+
+def _start_node(table: ProcessTable, folder: Path, name: str, plane: ControlPlane, network: Network) -> None:
+    ca = plane.authority.files.certificate
+    kubelet = plane.authority.issue(
+        "kubelet", f"system:node:{name}", organization="system:nodes", names=(name, network.node_ip), server=True
+    )
+    proxy = plane.authority.issue("kube-proxy", "system:kube-proxy")
+    settings = folder / "kubelet"
+    settings.mkdir()
+    cgroups.create(_cgroup(name))
+    (settings / "resolv.conf").write_text("".join(f"nameserver {server}\n" for server in _nameservers()))
+    (settings / "config.json").write_text(json.dumps(_kubelet_config(settings, name, network, ca, kubelet)))
+    access = control_plane.write_kubeconfig(folder / "pki" / "kubelet.kubeconfig", plane.server, ca, kubelet)
+    table.start(
+        "kubelet",
+        (
+            str(toolchain.ensure("kubelet")),
+            f"--config={settings / 'config.json'}",
+            f"--kubeconfig={access}",
+            f"--root-dir={settings / 'root'}",
+            f"--hostname-override={name}",
+            f"--node-ip={network.node_ip}",
+        ),
+    )
+    access = control_plane.write_kubeconfig(folder / "pki" / "kube-proxy.kubeconfig", plane.server, ca, proxy)
+    (settings / "proxy.json").write_text(json.dumps(_proxy_config(access, network)))
+    command = (
+        str(toolchain.ensure("kube-proxy")),
+        f"--config={settings / 'proxy.json'}",
+        f"--hostname-override={name}",
+    )
+    table.start("kube-proxy", command)
+
+
+def _kubelet_config(settings: Path, name: str, network: Network, ca: Path, own: Identity) -> dict[str, object]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "address": network.node_ip,
+        "authentication": {
+            "anonymous": {"enabled": False},
+            "webhook": {"enabled": True},
+            "x509": {"clientCAFile": str(ca)},
+        },
+        "authorization": {"mode": "Webhook"},
+        "tlsCertFile": str(own.certificate),
+        "tlsPrivateKeyFile": str(own.key),
+        "containerRuntimeEndpoint": f"unix://{containers.SOCKET}",
+        "cgroupDriver": "cgroupfs",
+        "cgroupRoot": f"/{_cgroup(name)}",
+        "failCgroupV1": False,
+        "failSwapOn": False,
+        "clusterDomain": "cluster.local",
+        "clusterDNS": [network.dns_ip],
+        "resolvConf": str(settings / "resolv.conf"),
+        "podLogsDir": str(settings / "pod-logs"),
+        "volumePluginDir": str(settings / "volume-plugins"),
+        "staticPodPath": "",
+        # A full disk of a workstation is no reason to delete the images of a demo.
+        "evictionHard": {"memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+        "imageGCHighThresholdPercent": 100,
+        "shutdownGracePeriod": "0s",
+        # The pace of a machine with one node, not of a data centre.
+        "syncFrequency": "10s",
+        "nodeStatusUpdateFrequency": "5s",
+    }
+
+
+def _proxy_config(access: Path, network: Network) -> dict[str, object]:
+    return {
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "iptables",
+        "bindAddress": network.node_ip,
+        "clientConnection": {"kubeconfig": str(access)},
+        "clusterCIDR": network.pods,
+        # The limit belongs to the whole machine; leave it as it is.
+        "conntrack": {"maxPerCore": 0, "min": 0},
+        "iptables": {"minSyncPeriod": "0s"},
+    }
+
+
+def _wait_ready(cluster: Cluster, table: ProcessTable) -> None:
+    wait_for("the node to be ready", partial(_node_ready, cluster), _READY_SECONDS, lambda: table.tail("kubelet"))
+    wait_for("CoreDNS to answer", partial(_dns_ready, cluster), _READY_SECONDS, lambda: table.tail("kubelet"))
+
+
+def _node_ready(cluster: Cluster) -> bool:
+    node = read(cluster, "node", cluster.name)
+    return bool(node) and _is_ready(node) and not node["spec"].get("taints")
+
+
+def _dns_ready(cluster: Cluster) -> bool:
+    deployment = read(cluster, "deployment", "coredns", namespace="kube-system")
+    return bool(deployment.get("status", {}).get("readyReplicas"))
+
+
+def _is_ready(node: dict[str, object]) -> bool:
+    conditions = node.get("status", {}).get("conditions", [])  # type: ignore[attr-defined]
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+
+
+def _nameservers() -> list[str]:
+    """Return the name servers that pods can reach; a resolver on loopback serves this machine alone."""
+    for file in (Path("/run/systemd/resolve/resolv.conf"), Path("/etc/resolv.conf")):
+        if file.exists():
+            lines = [line.split() for line in file.read_text().splitlines()]
+            found = [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+            if reachable := [server for server in found if not server.startswith(("127.", "::1"))]:
+                return reachable
+    return []
+
+
+def _cgroup(name: str) -> str:
+    return f"trainyard-{name}"
+
+
+def _forwarding_memory() -> Path:
+    return state.clusters_folder() / ".ip-forward-before"

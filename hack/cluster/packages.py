@@ -1,0 +1,50 @@
+"""Programs that come from the distribution."""
+
+import os
+import shutil
+from pathlib import Path
+
+from cluster.commands import run, succeeds
+from cluster.model import ClusterError, Progress
+
+_INSTALL_SECONDS = 600
+CNI_FOLDER = Path("/usr/lib/cni")
+NODE_PACKAGES = {
+    "containerd": "containerd",
+    "runc": "runc",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ipset": "ipset",
+    "socat": "socat",
+    "nsenter": "util-linux",
+    str(CNI_FOLDER / "ptp"): "containernetworking-plugins",
+}
+"""Program to Debian package."""
+IMAGE_PACKAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
+
+
+def missing(packages: dict[str, str]) -> list[str]:
+    """Return the packages whose programs are not there."""
+    return [package for program, package in packages.items() if shutil.which(program, path=_path()) is None]
+
+
+def ensure(packages: dict[str, str], progress: Progress) -> None:
+    """Install what is missing, and say so. Raises :class:`ClusterError`."""
+    wanted = missing(packages)
+    if not wanted:
+        return
+    progress(f"installing from the distribution: {' '.join(wanted)}")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install = ("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", *wanted)
+    try:
+        if not succeeds((*install, "--simulate")):
+            run(("apt-get", "update", "--quiet"), timeout=_INSTALL_SECONDS, env=environment)
+        run(install, timeout=_INSTALL_SECONDS, env=environment)
+    except ClusterError as error:
+        raise ClusterError(f"{' '.join(wanted)} cannot be installed; install them yourself. {error}") from error
+
+
+def _path() -> str:
+    """Programs for root, even where PATH leaves them out."""
+    return os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
