@@ -32,7 +32,7 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
     kubectl("apply", "-f", "-", stdin=json.dumps(body))
     yield NAMESPACE
-    kubectl("delete", "namespace", NAMESPACE, "--wait=false")
+    kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
 
 
 @pytest.fixture(scope="module")
