@@ -27,7 +27,7 @@ def succeeded(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> 
     manifest = run.manifest
     objective = manifest.objective
     value = metric_value(objective.value)
-    first = {objective.metric: objective.value}  # what ranks the model survives every cut
+    metrics = {name: manifest.metrics[name] for name in sorted(manifest.metrics, key=_importance(objective.metric))}
     return TrainingResult(
         outcome="Succeeded",
         message=f"version {record.version} of {manifest.model}: {objective.metric} {value}",
@@ -36,7 +36,7 @@ def succeeded(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> 
             uri=store.address(run.folder), manifest_sha256=run.manifest_sha256, size_bytes=manifest.size_bytes
         ),
         formats=manifest.formats,
-        metrics=metric_list(first | manifest.metrics)[:_METRICS],
+        metrics=metric_list(metrics)[:_METRICS],
         objective_value=value,
         signature=manifest.signature,
         holdout_digest=manifest.data.holdout_digest,
@@ -46,6 +46,11 @@ def succeeded(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> 
         device=manifest.device,
         warnings=manifest.warnings[:_WARNINGS] or None,
     )
+
+
+def _importance(objective: str) -> Callable[[str], tuple[bool, bool, str]]:
+    """Order metrics for the cuts: what ranks the model first, the naive model's last."""
+    return lambda name: (name != objective, name.startswith("baseline_"), name)
 
 
 def failed(code: int, message: str) -> TrainingResult:

@@ -14,6 +14,7 @@ from trainyard_trainer.credentials import ACCESS_KEY, SECRET_KEY, s3_client
 ADMIN = ("administrator", "administrators-secret")
 GUEST = ("guest", "secret-of-the-guest")
 BUCKET = "models"
+DATA_BUCKET = "data-sets"
 START_SECONDS = 15
 STOP_SECONDS = 10
 

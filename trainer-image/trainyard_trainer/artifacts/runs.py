@@ -82,10 +82,10 @@ def upload_files(store: ArtifactStore, folder: str, output: Path, paths: list[st
 
 
 def finish_run(store: ArtifactStore, folder: str, manifest: Manifest) -> FinishedRun:
-    """Write the manifest: from here on the run exists."""
+    """Write the manifest: from here on the run exists. It is returned as every later reader will find it."""
     body = manifest.encode()
     key = f"{folder}/{MANIFEST}"
     # Lost is fine if it is our own: the answer to the first put may have been lost and the client asked again.
     if not store.put_if_absent(key, body) and store.get(key) != body:
         raise FileExistsError(f"{store.address(key)} was written by someone else")
-    return FinishedRun(folder, manifest, sha256_of(body))
+    return read_run(store, folder, body)
