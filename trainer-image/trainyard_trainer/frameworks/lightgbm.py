@@ -1,14 +1,15 @@
-"""LightGBM: regression and classification on one table, with early stopping on the validation part.
+"""LightGBM: regression and classification on one table; the validation part tells when to stop and where to cut.
 
 The model is two files: ``model.txt``, LightGBM's own text, and ``model.json``, what a caller must know beside it: the
 features in order, the values of text features, the names of the classes, and the threshold.
 """
 
+import dataclasses
 import json
 import logging
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -68,7 +69,10 @@ class LightGBMFramework:
         lightgbm_parameters.try_out(config.spec.parameters or {}, config.spec.task)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Fit on the training part, stop early on the validation part, and choose the threshold there."""
+        """Find the number of rounds and the threshold on the validation part, then fit on both parts together.
+
+        The second fit gives the model a third more rows (with the default split) for the time of one more fit.
+        """
         lightgbm.register_logger(logging.getLogger("lightgbm"))
         spec = context.config.spec
         parameters = lightgbm_parameters.resolved(
@@ -78,11 +82,14 @@ class LightGBMFramework:
             seed=(spec.split or Split()).seed,
             threads=_threads(dataset, context.workers),
         )
-        booster = _fit(dataset, _parts(dataset), parameters, context)
+        parts = _parts(dataset)
         description = Description(dataset.target, dataset.features, dataset.categories, dataset.classes)
-        model = _with_threshold(Model(booster, description), dataset)
+        trial = Model(_fit(dataset, parts.train, parts.validation, parameters, context), description)
+        rounds = trial.booster.best_iteration or trial.booster.current_iteration()
+        known = np.sort(np.concatenate([parts.train, parts.validation]))
+        final = {**parameters, "num_iterations": rounds, "early_stopping_round": 0}
+        model = Model(_fit(dataset, known, None, final, context), _with_threshold(trial, dataset))
         _save(model, context.output)
-        rounds = parameters["num_iterations"]
         unfinished = (
             f"training used all {rounds} rounds without stopping early; "
             "a higher spec.parameters.num_iterations or learning_rate may do better"
@@ -91,8 +98,8 @@ class LightGBMFramework:
             formats=(FORMAT,),
             files=(MODEL_FILE, DESCRIPTION_FILE),
             model=model,
-            parameters={**parameters, "best_iteration": booster.best_iteration},
-            warnings=(unfinished,) if booster.best_iteration >= rounds else (),
+            parameters={**parameters, "best_iteration": rounds},
+            warnings=(unfinished,) if rounds >= parameters["num_iterations"] else (),
         )
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
@@ -173,20 +180,26 @@ def _parts(dataset: Dataset) -> Parts:
     return dataset.parts
 
 
-def _fit(dataset: Dataset, parts: Parts, parameters: dict[str, Any], context: Context) -> lightgbm.Booster:
-    names = _feature_names(dataset.features)
-    features, target = list(dataset.features), dataset.frame[dataset.target].to_numpy()
+def _fit(
+    dataset: Dataset,
+    rows: npt.NDArray[np.intp],
+    judged_by: npt.NDArray[np.intp] | None,
+    parameters: dict[str, Any],
+    context: Context,
+) -> lightgbm.Booster:
+    """Fit on ``rows``; with ``judged_by``, stop when these rows no longer get better."""
+    features, names = list(dataset.features), _feature_names(dataset.features)
+    target = dataset.frame[dataset.target].to_numpy()
 
-    def part(rows: npt.NDArray[np.intp], reference: lightgbm.Dataset | None) -> lightgbm.Dataset:
-        return lightgbm.Dataset(
-            dataset.frame[features].iloc[rows], target[rows], reference=reference, feature_name=names, params=parameters
-        )
+    def part(of: npt.NDArray[np.intp], reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
+        frame = dataset.frame[features].iloc[of]
+        return lightgbm.Dataset(frame, target[of], reference=reference, feature_name=names, params=parameters)
 
-    training = part(parts.train, None)
+    training = part(rows)
+    valid = None if judged_by is None else [part(judged_by, training)]
+    stage = (0.0, 0.6) if judged_by is not None else (0.6, 1.0)
     try:
-        return lightgbm.train(
-            parameters, training, valid_sets=[part(parts.validation, training)], callbacks=[_Reporter(context)]
-        )
+        return lightgbm.train(parameters, training, valid_sets=valid, callbacks=[_Reporter(context, *stage)])
     except lightgbm.basic.LightGBMError as error:
         raise ConfigError(f"LightGBM cannot train with these parameters on this data: {error}") from error
 
@@ -197,8 +210,8 @@ class _Reporter:
     before_iteration = False
     order = 0
 
-    def __init__(self, context: Context) -> None:
-        self._context = context
+    def __init__(self, context: Context, begin: float, end: float) -> None:
+        self._context, self._begin, self._end = context, begin, end
 
     def __call__(self, state: Any) -> None:
         if self._context.stop():
@@ -206,7 +219,7 @@ class _Reporter:
         if state.iteration % _ROUNDS_PER_REPORT == 0:
             loss = {name: float(value) for _, name, value, _ in state.evaluation_result_list}
             done = (state.iteration - state.begin_iteration) / (state.end_iteration - state.begin_iteration)
-            self._context.progress(done, f"round {state.iteration}", loss)
+            self._context.progress(self._begin + done * (self._end - self._begin), f"round {state.iteration}", loss)
 
 
 def _feature_names(features: tuple[str, ...]) -> list[str]:
@@ -237,23 +250,21 @@ def _called(model: Model, probabilities: npt.NDArray[np.float64]) -> npt.NDArray
     return np.asarray(probabilities.argmax(axis=1), dtype=np.intp)
 
 
-def _with_threshold(model: Model, dataset: Dataset) -> Model:
+def _with_threshold(trial: Model, dataset: Dataset) -> Description:
+    """Describe the model with the threshold that suits the validation part, which the trial has not learned from."""
     if len(dataset.classes) != 2:
-        return model
+        return trial.description
     rows = dataset.frame.iloc[_parts(dataset).validation]
-    chosen = metrics.best_threshold(rows[dataset.target].to_numpy(dtype=np.intp), _raw_predictions(model, rows))
-    described = Description(**{**_fields(model.description), "threshold": chosen})
-    return Model(model.booster, described)
-
-
-def _fields(description: Description) -> dict[str, Any]:
-    return {name: getattr(description, name) for name in Description.__dataclass_fields__}
+    chosen = metrics.best_threshold(rows[dataset.target].to_numpy(dtype=np.intp), _raw_predictions(trial, rows))
+    return dataclasses.replace(trial.description, threshold=chosen)
 
 
 def _save(model: Model, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     model.booster.save_model(output / MODEL_FILE)
-    (output / DESCRIPTION_FILE).write_text(json.dumps(asdict(model.description), indent=1, ensure_ascii=False) + "\n")
+    (output / DESCRIPTION_FILE).write_text(
+        json.dumps(dataclasses.asdict(model.description), indent=1, ensure_ascii=False) + "\n"
+    )
 
 
 def _judge_numbers(

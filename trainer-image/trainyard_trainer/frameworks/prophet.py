@@ -1,5 +1,6 @@
 """Prophet: forecasts, one model per series, each judged beside the seasonal naive model on the same holdout."""
 
+import dataclasses
 import difflib
 import inspect
 from collections import Counter
@@ -96,7 +97,7 @@ class ProphetFramework:
             workers = max(1, min(context.workers, total))
             for outcome in fit_all(_tasks(dataset, context), workers, context.stop):
                 writer.add(outcome)
-                outcomes.append(_without_record(outcome))
+                outcomes.append(dataclasses.replace(outcome, record=b""))
                 context.progress(len(outcomes) / total, f"{len(outcomes)} of {total} series")
         finally:
             bundle = writer.close()
@@ -202,11 +203,6 @@ def _tasks(dataset: Dataset, context: Context) -> Iterator[Task]:
         rows = slice(series.start, series.stop)
         golden = GOLDEN_ROWS // _GOLDEN_SERIES if number < _GOLDEN_SERIES else 0
         yield Task(series.name, times[rows], values[rows], series.holdout, golden, recipe)
-
-
-def _without_record(outcome: Outcome) -> Outcome:
-    kept = {name: getattr(outcome, name) for name in Outcome.__dataclass_fields__}
-    return Outcome(**{**kept, "record": b""})
 
 
 def _describe_failures(failures: list[Outcome]) -> tuple[str, ...]:

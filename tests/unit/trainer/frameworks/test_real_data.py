@@ -39,7 +39,7 @@ def test_machine_failures_of_ai4i(tmp_path):
     )
     assert dataset.rows == 10_000
     assert found.metrics["auc"] >= 0.97
-    assert found.metrics["average_precision"] >= 0.75
+    assert found.metrics["average_precision"] >= 0.80
     assert found.metrics["skill"] > 0.6
 
 
@@ -64,8 +64,8 @@ def test_bikes_per_hour_by_time(tmp_path):
         data={"time": "date_time"},
         split={"strategy": "Time"},
     )
-    assert found.metrics["skill"] > 0.6
-    assert found.metrics["r2"] > 0.8
+    assert found.metrics["skill"] > 0.45  # the second year is busier than the first
+    assert found.metrics["r2"] > 0.6
 
 
 @pytest.mark.parametrize(("name", "horizon", "skill"), [("wp_log_peyton_manning", 28, 0.1), ("retail_sales", 12, 0.0)])
