@@ -1,0 +1,48 @@
+"""The stages: the best cluster this machine can run with images and chart, and a process node."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cluster import lifecycle, state
+from cluster.model import Kind
+from tests.e2e.stage import Stage
+
+_PREFIX = "e2e-"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of this folder and give it the time a cold start of a cluster takes."""
+    for item in items:
+        if "tests/e2e" in str(item.path):
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(1800))
+
+
+@pytest.fixture(scope="session")
+def stage() -> Iterator[Stage]:
+    """Yield trainyard on a node that runs images. One that cannot start is an error, never a skip."""
+    with _stage("node", None) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def process_stage() -> Iterator[Stage]:
+    """Yield trainyard on a process node."""
+    with _stage("process", "process") as running:
+        yield running
+
+
+@contextmanager
+def _stage(part: str, kind: Kind | None) -> Iterator[Stage]:
+    for name in state.names():
+        if name.startswith(_PREFIX) and not Path("/proc", name.rpartition("-")[2]).exists():
+            lifecycle.down(name, print)  # of a run that was killed
+    name = f"{_PREFIX}{part}-{os.getpid()}"
+    try:
+        yield Stage.set_up(name, kind)
+    finally:
+        lifecycle.down(name, print)

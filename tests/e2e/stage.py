@@ -1,0 +1,125 @@
+"""A cluster with trainyard on it, and what a test does there: apply, wait, look, always with kubectl."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from cluster import lifecycle, object_store
+from cluster.kubectl import kubectl, program
+from cluster.model import Cluster, Kind
+from cluster.object_store import ObjectStore
+from demo.images import provide_images
+from demo.install import (
+    BUCKET,
+    JOBS_NAMESPACE,
+    OPERATOR_NAMESPACE,
+    give_store_access,
+    install_chart,
+    make_namespaces,
+)
+from demo.run import DATA_BUCKET
+
+Json = dict[str, Any]
+
+JOB_SECONDS = 240
+POLL_SECONDS = 0.2
+DEPLOYMENT = "deployment/trainyard"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A running cluster with operator, object store and both buckets."""
+
+    cluster: Cluster
+    store: ObjectStore
+
+    @classmethod
+    def set_up(cls, name: str, kind: Kind | None) -> "Stage":
+        """Start everything, as the demo does."""
+        cluster = lifecycle.up(name, kind, print)
+        images = provide_images(cluster, print)
+        store = object_store.deploy(cluster, lifecycle.backend(cluster.kind), print)
+        for bucket in (BUCKET, DATA_BUCKET):
+            store.make_bucket(bucket)
+        make_namespaces(cluster)
+        give_store_access(cluster, store.credentials())
+        install_chart(cluster, endpoint=store.endpoint_in_cluster, images=images)
+        return cls(cluster, store)
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl as administrator in the jobs' namespace."""
+        return kubectl(self.cluster, f"--namespace={JOBS_NAMESPACE}", *arguments, stdin=stdin)
+
+    def refused(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run kubectl and return what it said when it failed; succeeding is an error."""
+        command = [str(program()), f"--kubeconfig={self.cluster.kubeconfig}", f"--namespace={JOBS_NAMESPACE}"]
+        done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, text=True, check=False)
+        assert done.returncode != 0, f"kubectl {' '.join(arguments)} was accepted: {done.stdout}"
+        return done.stderr
+
+    def put(self, key: str, content: str | bytes) -> str:
+        """Upload a table and return its address."""
+        data = content if isinstance(content, bytes) else content.encode()
+        return self.store.upload(data, DATA_BUCKET, key)
+
+    def apply(self, name: str, **spec: Any) -> None:
+        """Apply a TrainingJob."""
+        body = {
+            "apiVersion": "trainyard.dev/v1alpha1",
+            "kind": "TrainingJob",
+            "metadata": {"name": name},
+            "spec": spec,
+        }
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+    def get(self, kind: str, name: str) -> Json:
+        """Return one object."""
+        found: Json = json.loads(self.kubectl("get", kind, name, "-o", "json"))
+        return found
+
+    def items(self, kind: str, selector: str = "") -> list[Json]:
+        """Return objects by label."""
+        found: list[Json] = json.loads(self.kubectl("get", kind, f"--selector={selector}", "-o", "json"))["items"]
+        return found
+
+    def wait_for_phase(self, name: str, *phases: str, seconds: float = JOB_SECONDS) -> Json:
+        """Wait until a TrainingJob is in one of the phases, and return it."""
+
+        def reached() -> Json | None:
+            job = self.get("tj", name)
+            return job if job["status"].get("status", {}).get("phase") in phases else None
+
+        ended: Json = self.wait_until(f"TrainingJob {name} to be {' or '.join(phases)}", reached, seconds, about=name)
+        return ended
+
+    def wait_until(self, what: str, look: Callable[[], Any], seconds: float = JOB_SECONDS, *, about: str = "") -> Any:
+        """Wait until ``look()`` returns something, and return it; in vain fails with what is known ``about`` a job."""
+        deadline = time.monotonic() + seconds
+        while not (found := look()):
+            if time.monotonic() > deadline:
+                known = self.kubectl("describe", "tj", about) if about else ""
+                raise AssertionError(f"waited {seconds:.0f} s for {what}, in vain\n{known}")
+            time.sleep(POLL_SECONDS)
+        return found
+
+    def versions_of(self, job: Json) -> list[Json]:
+        """Return the ModelVersions that a TrainingJob made."""
+        return self.items("modelversions", f"trainyard.dev/trainingjob-uid={job['metadata']['uid']}")
+
+    def operator(self, *arguments: str) -> str:
+        """Run kubectl in the operator's namespace."""
+        return kubectl(self.cluster, f"--namespace={OPERATOR_NAMESPACE}", *arguments)
+
+    def service_address(self, port: int) -> str:
+        """Return ``host:port`` of the operator's Service, as this machine reaches it."""
+        backend = lifecycle.backend(self.cluster.kind)
+        return backend.service_address(self.cluster, OPERATOR_NAMESPACE, "trainyard", port)
+
+
+def condition(job: Json, kind: str) -> Json:
+    """Return a condition of an object; it must exist."""
+    found: Json = next(each for each in job["status"]["conditions"] if each["type"] == kind)
+    return found

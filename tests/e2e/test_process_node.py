@@ -1,0 +1,41 @@
+"""A short pass on the process node: operator and trainer straight from the checkout, no image."""
+
+import json
+
+from demo.data import tables
+from tests.e2e.stage import Stage, condition
+
+
+def test_a_model_from_the_checkout(process_stage: Stage) -> None:
+    for key, text, _ in tables():
+        process_stage.put(key, text)
+    process_stage.apply(
+        "local", framework="LightGBM", task="Regression", data={"uri": "s3://datasets/diabetes.csv", "target": "target"}
+    )
+    job = process_stage.wait_for_phase("local", "Succeeded", "Failed")
+    assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
+    assert len(process_stage.versions_of(job)) == 1
+    assert '"stage"' in process_stage.kubectl("logs", "job/local-1"), "structured log lines"
+
+
+def test_a_model_in_a_persistent_volume(process_stage: Stage) -> None:
+    access = {"AWS_ENDPOINT_URL": process_stage.store.endpoint_in_cluster, **process_stage.store.credentials()}
+    metadata = {"name": "models"}
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
+    for body in (
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim},
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "data-access"}, "stringData": access},
+    ):
+        process_stage.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+    cancer = {key: text for key, text, _ in tables()}["breast-cancer.csv"]
+    uri = process_stage.put("cancer.csv", cancer)
+    process_stage.apply(
+        "to-volume",
+        framework="LightGBM",
+        task="Classification",
+        data={"uri": uri, "target": "malignant", "secretRef": {"name": "data-access"}},
+        storage={"uri": "pvc://models/"},
+    )
+    job = process_stage.wait_for_phase("to-volume", "Succeeded", "Failed")
+    assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
+    assert job["status"]["result"]["artifact"]["uri"].startswith("pvc://models/")
