@@ -2,13 +2,12 @@
 
 import shutil
 import socket
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 
 from cluster import toolchain
+from cluster.commands import run
 from cluster.kubectl import program as kubectl_program
 from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
 from cluster.processes import ProcessTable, wait_for
@@ -33,11 +32,9 @@ class KindBackend:
         if shutil.which("docker") is None:
             return "there is no docker command"
         try:
-            done = subprocess.run(["docker", "info"], capture_output=True, text=True, check=False, timeout=_ASK_SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"the Docker daemon did not answer in {_ASK_SECONDS} s"
-        if done.returncode != 0:
-            return f"the Docker daemon does not answer: {_last_line(done.stderr)}"
+            run(["docker", "info"], timeout=_ASK_SECONDS)
+        except ClusterError as error:
+            return f"the Docker daemon does not answer: {error}"
         return None if shutil.which("kind") else toolchain.obstacle()
 
     def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
@@ -47,9 +44,9 @@ class KindBackend:
         kubeconfig = folder / "kubeconfig"
         save(Cluster(spec.name, spec.kind, folder, kubeconfig, ""))  # before anything exists that must be removed
         kind = _program(progress)
-        _run(delete_command(kind, spec.name, kubeconfig))
+        run(delete_command(kind, spec.name, kubeconfig), timeout=_CREATE_SECONDS)
         progress("creating a kind cluster: the first time its node image is fetched")
-        _run(create_command(kind, spec.name, kubeconfig))
+        run(create_command(kind, spec.name, kubeconfig), timeout=_CREATE_SECONDS)
         server = yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]
         cluster = Cluster(spec.name, spec.kind, folder, kubeconfig, server)
         save(cluster)
@@ -61,13 +58,13 @@ class KindBackend:
         table = _forwards(cluster)
         for process in table.all():
             table.stop(process.name)
-        _run(delete_command(_program(progress), cluster.name, cluster.kubeconfig))
+        run(delete_command(_program(progress), cluster.name, cluster.kubeconfig), timeout=_CREATE_SECONDS)
         forget(cluster.name)
 
     def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
         """Load an image archive into the node. Raises :class:`ClusterError`."""
         progress(f"loading {archive.name} into kind cluster {_PREFIX}{cluster.name}")
-        _run(load_command(_program(progress), cluster.name, archive))
+        run(load_command(_program(progress), cluster.name, archive), timeout=_CREATE_SECONDS)
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """Return the address of a port-forward to the Service, started if need be and ended by `down`."""
@@ -85,7 +82,7 @@ class KindBackend:
     def status(self, cluster: Cluster) -> dict[str, str]:
         """Return the state of the node's container."""
         command = ["docker", "ps", "--all", "--format", "{{.Names}} {{.Status}}"]
-        lines = _run([*command, "--filter", f"label=io.x-k8s.kind.cluster={_PREFIX}{cluster.name}"]).splitlines()
+        lines = run([*command, "--filter", f"label=io.x-k8s.kind.cluster={_PREFIX}{cluster.name}"]).splitlines()
         return dict(line.split(" ", 1) for line in lines)
 
 
@@ -127,19 +124,3 @@ def _listens(port: int) -> bool:
             return True
     except OSError:
         return False
-
-
-def _run(command: Sequence[str]) -> str:
-    what = " ".join(Path(word).name if index == 0 else word for index, word in enumerate(command[:3]))
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_CREATE_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise ClusterError(f"{what} did not end within {_CREATE_SECONDS} s") from error
-    if done.returncode != 0:
-        raise ClusterError(f"{what} failed: {_last_line(done.stderr)}")
-    return done.stdout
-
-
-def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
-    return lines[-1].strip() if lines else "no reason given"

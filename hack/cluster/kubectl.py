@@ -2,13 +2,13 @@
 
 import json
 import shutil
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from cluster import toolchain
-from cluster.model import Cluster, ClusterError
+from cluster.commands import run
+from cluster.model import Cluster
 
 _SECONDS = 300
 
@@ -21,14 +21,7 @@ def program() -> Path:
 
 def kubectl(cluster: Cluster, *arguments: str, stdin: str | None = None) -> str:
     """Run kubectl as the cluster's administrator; returns its output. Raises :class:`ClusterError` with its words."""
-    command = [str(program()), f"--kubeconfig={cluster.kubeconfig}", *arguments]
-    try:
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False, timeout=_SECONDS)
-    except subprocess.TimeoutExpired as error:
-        raise ClusterError(f"kubectl {' '.join(arguments)} had no answer in {_SECONDS} s") from error
-    if done.returncode != 0:
-        raise ClusterError(f"kubectl {' '.join(arguments)} failed: {done.stderr.strip()}")
-    return done.stdout
+    return run([program(), f"--kubeconfig={cluster.kubeconfig}", *arguments], timeout=_SECONDS, stdin=stdin)
 
 
 def apply(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:

@@ -7,7 +7,9 @@ and takes it back when the node dies, so that several clusters on one machine ne
 import errno
 import hashlib
 import socket
+from collections.abc import Container
 from ipaddress import IPv4Address
+from typing import NamedTuple
 
 from cluster.process_node.podspec import Json
 
@@ -50,19 +52,29 @@ def claim_network() -> tuple[socket.socket, int]:
     raise NoNetworkError(f"port {NODE_PORT} is taken on all of {span}: take down a cluster that is not used")
 
 
+class Given(NamedTuple):
+    """An address, and the leaving pod whose processes have to end before it can be used."""
+
+    address: str
+    after: str | None
+
+
 class PodAddresses:
     """Gives each pod an address of its own.
 
     There is no Service network, so an address should outlast a pod that is replaced: the choice depends only on the
-    workload that the pod belongs to, and its next pod gets the same one again if it is free.
+    workload that the pod belongs to, and its next pod gets the same one again, from a pod that is leaving too.
     """
 
     def __init__(self, network: int) -> None:
         self._base = int(IPv4Address(f"127.{network}.1.0"))
         self._owners: dict[int, str] = {}
 
-    def give(self, raw: Json) -> str:
-        """Give a pod its address: one of this network that it already has, else the workload's next free."""
+    def give(self, raw: Json, leaving: Container[str] = ()) -> Given:
+        """Give a pod its address: the one of this network that it already has, else the workload's next free.
+
+        ``leaving`` holds the uids of pods that are being deleted, whose addresses can be had.
+        """
         metadata = raw["metadata"]
         uid = metadata["uid"]
         held = raw.get("status", {}).get("podIP")
@@ -70,10 +82,11 @@ class PodAddresses:
         if not 0 <= wanted < _POD_SPACE or self._owners.get(wanted, uid) != uid:
             workload = f"{metadata['namespace']}/{metadata.get('generateName') or metadata['name']}"
             wanted = int.from_bytes(hashlib.sha256(workload.encode()).digest()[:4]) % _POD_SPACE
-            while self._owners.get(wanted, uid) != uid:
+            while (owner := self._owners.get(wanted, uid)) != uid and owner not in leaving:
                 wanted = (wanted + 1) % _POD_SPACE
+        before = self._owners.get(wanted)
         self._owners[wanted] = uid
-        return str(IPv4Address(self._base + wanted))
+        return Given(str(IPv4Address(self._base + wanted)), None if before == uid else before)
 
     def take_back(self, uid: str) -> None:
         """Free the address of a pod that is gone."""

@@ -15,7 +15,7 @@ from cluster.process_node.events import EventRecorder
 from cluster.process_node.layout import NodeFolder
 from cluster.process_node.leftovers import end_leftovers
 from cluster.process_node.logs import ContainerLogs, log_application, serve, server_context
-from cluster.process_node.pod import NodeFacts, PodRunner
+from cluster.process_node.pod import NodeFacts, Place, PodRunner
 from cluster.process_node.programs import read_programs
 from cluster.process_node.provisioner import provision, reclaim
 from cluster.process_node.registration import Registration, machine_capacity
@@ -79,7 +79,10 @@ class ProcessNode:
         elif runner:
             runner.update(change.item)
         else:
-            runner = PodRunner(self._facts, self._client, self._events, change.item, self._addresses.give(change.item))
+            leaving = {each for each, other in self._runners.items() if other.pod.deleting}
+            given = self._addresses.give(change.item, leaving)
+            after = self._runners[given.after].ended if given.after else None
+            runner = PodRunner(self._facts, self._client, self._events, change.item, Place(given.address, after))
             self._runners[uid] = runner
             self._lives[uid] = asyncio.create_task(self._live(runner))
 
@@ -91,6 +94,7 @@ class ProcessNode:
             except Exception as error:  # noqa: BLE001 - it becomes the pod's visible end
                 _log.exception("%s: a defect of the process node", runner.pod.key)
                 await runner.fail(f"a defect of the process node: {type(error).__name__}: {error}")
+        runner.ended.set()
         await runner.leave()
         shutil.rmtree(self._facts.folder.pod(uid).root, ignore_errors=True)
         self._addresses.take_back(uid)

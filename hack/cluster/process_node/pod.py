@@ -59,16 +59,26 @@ class NodeFacts:
     timing: Timing
 
 
+@dataclass(frozen=True)
+class Place:
+    """A pod's address, and where another pod had it, the event of that one's end."""
+
+    address: str
+    after: asyncio.Event | None = None
+
+
 class PodRunner:
     """Runs one pod: `run` to its end, then `leave` until the object is gone; `update` tells it of changes."""
 
-    def __init__(self, facts: NodeFacts, client: ApiClient, events: EventRecorder, raw: Json, ip: str) -> None:
-        self.ip = ip
+    def __init__(self, facts: NodeFacts, client: ApiClient, events: EventRecorder, raw: Json, place: Place) -> None:
+        self.ended = asyncio.Event()
+        self._ip = place.address
+        self._after = place.after
         self._facts = facts
         self._client = client
         self._events = events
         self._pod = read_pod(raw)
-        self._place = PodPlace(facts.address, ip, _started_at(self._pod))
+        self._place = PodPlace(facts.address, place.address, _started_at(self._pod))
         self._folder = facts.folder.pod(self._pod.uid)
         self._volumes = PodVolumes(client, self._folder, facts.allocatable)
         self._volume_folders: Mapping[str, Path] = {}
@@ -180,6 +190,8 @@ class PodRunner:
                 runner.record = replace(runner.record, state=lost, done=True)
 
     async def _work(self) -> None:
+        if self._after:
+            await self._first(self._after)
         if not await self._mount():
             return
         refresher = asyncio.create_task(self._refresh())
@@ -193,6 +205,13 @@ class PodRunner:
         finally:
             refresher.cancel()
             await asyncio.gather(refresher, return_exceptions=True)
+
+    async def _first(self, event: asyncio.Event) -> None:
+        """Wait for an event, or for the order to stop."""
+        waits = [asyncio.create_task(each.wait()) for each in (event, self._stop)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     async def _mount(self) -> bool:
         """Prepare the volumes, as often as it takes; False when the pod was stopped meanwhile."""
@@ -252,12 +271,12 @@ class PodRunner:
         working = paths.local(container.working_dir)
         working.mkdir(parents=True, exist_ok=True)
         argv = tuple(paths.rewrite(expand(word, variables)) for word in command_line(program, container))
-        target = ProbeTarget(self.ip, container.ports, env, working, folder.root / "probe.log", paths.rewrite)
+        target = ProbeTarget(self._ip, container.ports, env, working, folder.root / "probe.log", paths.rewrite)
         return Launch(argv, env, working, paths.local(container.termination_path), target)
 
     def _placed_pod(self) -> Pod:
         """The pod with its address, which the API server may not have been told yet."""
-        status = {**self._pod.raw.get("status", {}), "podIP": self.ip, "hostIP": self._facts.address}
+        status = {**self._pod.raw.get("status", {}), "podIP": self._ip, "hostIP": self._facts.address}
         return replace(self._pod, raw={**self._pod.raw, "status": status})
 
     def _base_environment(self, folder: ContainerFolder) -> dict[str, str]:

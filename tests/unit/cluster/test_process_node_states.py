@@ -180,13 +180,23 @@ def bound(name: str, uid: str, **extra: Any) -> dict[str, Any]:
 def test_a_replaced_pod_gets_the_address_of_its_predecessor() -> None:
     addresses = PodAddresses(64)
     first = addresses.give(bound("web-1", "1"))
+    assert first.after is None
     assert addresses.give(bound("web-1", "1")) == first
     second = addresses.give(bound("web-2", "2"))
-    assert second != first
+    assert second.address != first.address
+    third = addresses.give(bound("web-3", "3"), leaving={"1"})
+    assert (third.address, third.after) == (first.address, "1")
     addresses.take_back("1")
-    assert addresses.give(bound("web-3", "3")) == first
-    assert PodAddresses(64).give(bound("web-9", "9", status={"podIP": second})) == second
-    assert PodAddresses(65).give(bound("web-9", "9", status={"podIP": second})).startswith("127.65.")
+    assert addresses.give(bound("web-4", "4")).address not in {first.address, second.address}
+    addresses.take_back("3")
+    assert addresses.give(bound("web-5", "5")) == first
+
+
+def test_an_address_outlasts_the_node() -> None:
+    held = PodAddresses(64).give(bound("web-1", "1")).address
+    raw = bound("other", "9", status={"podIP": held})
+    assert PodAddresses(64).give(raw).address == held
+    assert PodAddresses(65).give(raw).address.startswith("127.65.")
 
 
 def test_two_nodes_never_share_a_network() -> None:

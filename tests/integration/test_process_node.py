@@ -1,0 +1,370 @@
+"""The process node under a real control plane: what jobs, small services and `kubectl` need of a node."""
+
+import json
+import os
+import signal
+import textwrap
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster import lifecycle, object_store, state
+from cluster.kubectl import apply, kubectl, read
+from cluster.model import Cluster, ClusterError
+from cluster.process_backend import NODE_PROCESS, node_name
+from cluster.process_node.layout import NodeFolder
+from cluster.process_node.leftovers import MARK
+from cluster.processes import ProcessTable, wait_for
+
+pytestmark = pytest.mark.cluster
+
+PREFIX = "node-tests-"
+WAIT_SECONDS = 30
+GRACE_SECONDS = 20
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """One cluster with a process node; `down` must leave nothing behind."""
+    for name in state.names():
+        if name.startswith(PREFIX) and not Path("/proc", name.removeprefix(PREFIX)).exists():
+            lifecycle.down(name, print)  # of a session that was killed
+    started = lifecycle.up(f"{PREFIX}{os.getpid()}", "process", print)
+    try:
+        yield started
+    finally:
+        lifecycle.down(started.name, print)
+    assert not started.folder.exists()
+    assert not processes_of_pods(started)
+
+
+def processes_of_pods(cluster: Cluster) -> list[Path]:
+    mark = f"{MARK}={cluster.folder}".encode()
+    return [each for each in Path("/proc").glob("[0-9]*") if mark in environment_of(each)]
+
+
+def environment_of(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:
+        return b""
+
+
+@pytest.fixture
+def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> str:
+    name = request.node.name.replace("_", "-").removeprefix("test-")[:50].rstrip("-")
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    apply(cluster, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}])
+    what = f"the service account of namespace {name}"
+    wait_for(what, lambda: bool(read(cluster, "serviceaccount", "default", namespace=name)), WAIT_SECONDS)
+    return name
+
+
+def container(script: str = "", **fields: Any) -> dict[str, Any]:
+    """A container that runs Python code, under the restricted profile."""
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
+    command = ["python", "-u", "-c", textwrap.dedent(script)]
+    image = {"name": "main", "image": "localhost/python:any", "command": command}
+    return {**image, "securityContext": {**security, "seccompProfile": {"type": "RuntimeDefault"}}, **fields}
+
+
+def pod(name: str, namespace: str, main: dict[str, Any], **spec: Any) -> dict[str, Any]:
+    body = {"restartPolicy": "Never", "terminationGracePeriodSeconds": GRACE_SECONDS, "containers": [main], **spec}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": body}
+
+
+def status(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
+    return dict(read(cluster, "pod", name, namespace=namespace).get("status", {}))
+
+
+def main_state(cluster: Cluster, namespace: str, name: str) -> dict[str, Any]:
+    return dict(status(cluster, namespace, name).get("containerStatuses", [{}])[0].get("state", {}))
+
+
+def wait_for_phase(cluster: Cluster, namespace: str, name: str, phase: str) -> None:
+    def reached() -> bool:
+        return bool(status(cluster, namespace, name).get("phase") == phase)
+
+    wait_for(f"pod {name} to be {phase}", reached, WAIT_SECONDS, lambda: str(status(cluster, namespace, name)))
+
+
+def test_a_job_as_the_operator_makes_them(cluster: Cluster, namespace: str) -> None:
+    """Projected token, downward API, ConfigMap and Secret as files; the exit code decides; last words are kept."""
+    script = """
+        import json, os, pathlib, sys
+        run = pathlib.Path(os.environ["RUN"])
+        seen = {each.name: each.read_text() for each in run.iterdir()}
+        print(json.dumps(seen | {name: os.environ[name] for name in ("POD_IP", "MIB", "STORE_USER")}))
+        pathlib.Path(os.environ["LAST_WORDS"]).write_text("the table has no column y")
+        sys.exit(65)
+        """
+    config = {"path": "config.json", "fieldRef": {"fieldPath": "metadata.annotations['trainyard.dev/config']"}}
+    sources = [
+        {"serviceAccountToken": {"path": "token", "audience": "job-1", "expirationSeconds": 900}},
+        {"downwardAPI": {"items": [config]}},
+        {"configMap": {"name": "extra"}},
+        {"secret": {"name": "store", "items": [{"key": "user", "path": "user"}]}},
+    ]
+    env = [
+        {"name": "RUN", "value": "/var/run/trainyard"},
+        {"name": "LAST_WORDS", "value": "/dev/termination-log"},
+        {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+        {"name": "MIB", "valueFrom": {"resourceFieldRef": {"resource": "limits.memory", "divisor": "1Mi"}}},
+        {"name": "STORE_USER", "valueFrom": {"secretKeyRef": {"name": "store", "key": "user"}}},
+    ]
+    mounts = [{"name": "run", "mountPath": "/var/run/trainyard"}]
+    main = container(script, env=env, volumeMounts=mounts, resources={"limits": {"memory": "256Mi"}})
+    volumes = [{"name": "run", "projected": {"sources": sources}}]
+    never_again = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [65]}}
+    template = {
+        "metadata": {"annotations": {"trainyard.dev/config": '{"rows": 5}'}},
+        "spec": {"restartPolicy": "Never", "containers": [main], "volumes": volumes},
+    }
+    place = {"namespace": namespace}
+    apply(
+        cluster,
+        [
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra", **place}, "data": {"extra": "e"}},
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": "store", **place},
+                "stringData": {"user": "me"},
+            },
+            {
+                "apiVersion": "batch/v1",
+                "kind": "Job",
+                "metadata": {"name": "train-1", **place},
+                "spec": {"backoffLimit": 3, "podFailurePolicy": {"rules": [never_again]}, "template": template},
+            },
+        ],
+    )
+    kubectl(cluster, "wait", "--for=condition=Failed", "job/train-1", "-n", namespace, f"--timeout={WAIT_SECONDS}s")
+    conditions = read(cluster, "job", "train-1", namespace=namespace)["status"]["conditions"]
+    assert {each["reason"] for each in conditions if each["type"] == "Failed"} == {"PodFailurePolicy"}
+    [made] = read(cluster, "pods", namespace=namespace)["items"]
+    ended = made["status"]["containerStatuses"][0]["state"]["terminated"]
+    assert (ended["exitCode"], ended["reason"], ended["message"]) == (65, "Error", "the table has no column y")
+    assert made["status"]["phase"] == "Failed"
+    seen = json.loads(kubectl(cluster, "logs", "job/train-1", "-n", namespace))
+    assert (seen["config.json"], seen["extra"], seen["user"], seen["STORE_USER"]) == ('{"rows": 5}', "e", "me", "me")
+    assert (seen["POD_IP"], seen["MIB"]) == (made["status"]["podIP"], "256")
+    assert who(cluster, seen["token"], "job-1") == made["metadata"]["name"]
+    assert who(cluster, seen["token"], "job-2") is None
+
+
+def who(cluster: Cluster, token: str, audience: str) -> str | None:
+    """Ask the API server whose token this is; None for one that is not for this audience."""
+    review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+    review["spec"] = {"token": token, "audiences": [audience]}
+    answer = json.loads(kubectl(cluster, "create", "-f", "-", "-o", "json", stdin=json.dumps(review)))["status"]
+    if not answer.get("authenticated"):
+        return None
+    return str(answer["user"]["extra"]["authentication.kubernetes.io/pod-name"][0])
+
+
+def test_a_deleted_pod_hears_sigterm_and_gets_its_grace(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+    script = f"""
+        import pathlib, signal, sys, time
+        def end(*_):
+            pathlib.Path({str(tmp_path / "saved")!r}).write_text("saved")
+            sys.exit(75)
+        signal.signal(signal.SIGTERM, end)
+        print("ready")
+        while True:
+            time.sleep(60)
+        """
+    apply(cluster, [pod("p", namespace, container(script))])
+    wait_for("the handler", lambda: "ready" in logs(cluster, namespace, "p"), WAIT_SECONDS)
+    kubectl(cluster, "delete", "pod", "p", "-n", namespace, f"--timeout={WAIT_SECONDS}s")
+    assert (tmp_path / "saved").read_text() == "saved"
+
+
+def logs(cluster: Cluster, namespace: str, name: str, *options: str) -> str:
+    try:
+        return kubectl(cluster, "logs", name, "-n", namespace, *options)
+    except ClusterError as error:
+        return str(error)
+
+
+def test_what_ignores_sigterm_is_killed_after_its_grace(cluster: Cluster, namespace: str) -> None:
+    script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(3600)"
+    apply(cluster, [pod("p", namespace, container(script))])
+    wait_for("the handler", lambda: "ready" in logs(cluster, namespace, "p"), WAIT_SECONDS)
+    kubectl(cluster, "delete", "pod", "p", "-n", namespace, "--grace-period=1", f"--timeout={WAIT_SECONDS}s")
+    uid_free = [each for each in processes_of_pods(cluster) if b"ready" in (each / "cmdline").read_bytes()]
+    assert not uid_free
+
+
+def test_following_logs_until_the_end(cluster: Cluster, namespace: str) -> None:
+    script = "import time\nfor number in range(5): print(number); time.sleep(0.2)"
+    apply(cluster, [pod("p", namespace, container(script))])
+    wait_for("the first line", lambda: logs(cluster, namespace, "p").startswith("0\n"), WAIT_SECONDS)
+    assert logs(cluster, namespace, "p", "--follow") == "0\n1\n2\n3\n4\n"
+    assert logs(cluster, namespace, "p", "--tail=1") == "4\n"
+
+
+def test_exec_is_refused_with_a_reason(cluster: Cluster, namespace: str) -> None:
+    apply(cluster, [pod("p", namespace, container("import time; time.sleep(3600)"))])
+    wait_for_phase(cluster, namespace, "p", "Running")
+    with pytest.raises(ClusterError, match="not offered by a process node"):
+        kubectl(cluster, "exec", "p", "-n", namespace, "--", "true")
+
+
+def test_an_image_without_a_program_is_named(cluster: Cluster, namespace: str) -> None:
+    apply(cluster, [pod("p", namespace, container(image="docker.io/nginx:1"))])
+
+    def reason() -> str:
+        return str(main_state(cluster, namespace, "p").get("waiting", {}).get("reason"))
+
+    wait_for("the failed pull", lambda: reason() in {"ErrImagePull", "ImagePullBackOff"}, WAIT_SECONDS)
+    message = main_state(cluster, namespace, "p")["waiting"]["message"]
+    assert "'docker.io/nginx:1'" in message
+    assert "trainyard-trainer" in message
+
+
+def test_a_missing_secret_is_waited_for(cluster: Cluster, namespace: str) -> None:
+    value = {"secretKeyRef": {"name": "late", "key": "k"}}
+    apply(cluster, [pod("p", namespace, container("print('ran')", env=[{"name": "X", "valueFrom": value}]))])
+
+    def waits() -> bool:
+        return bool(
+            main_state(cluster, namespace, "p").get("waiting", {}).get("reason") == "CreateContainerConfigError"
+        )
+
+    wait_for("the missing secret to be told", waits, WAIT_SECONDS)
+    assert "secret 'late' not found" in main_state(cluster, namespace, "p")["waiting"]["message"]
+    late = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late", "namespace": namespace}}
+    apply(cluster, [late | {"stringData": {"k": "v"}}])
+    wait_for_phase(cluster, namespace, "p", "Succeeded")
+
+
+def test_restarts_and_deadline(cluster: Cluster, namespace: str) -> None:
+    crash = pod("crash", namespace, container("raise SystemExit(3)"), restartPolicy="Always")
+    late = pod("late", namespace, container("import time; time.sleep(3600)"), activeDeadlineSeconds=1)
+    apply(cluster, [crash, late])
+
+    def backs_off() -> bool:
+        return bool(main_state(cluster, namespace, "crash").get("waiting", {}).get("reason") == "CrashLoopBackOff")
+
+    wait_for("the back-off", backs_off, WAIT_SECONDS)
+    [held] = status(cluster, namespace, "crash")["containerStatuses"]
+    assert held["restartCount"] == 1
+    assert held["lastState"]["terminated"]["exitCode"] == 3
+    wait_for_phase(cluster, namespace, "late", "Failed")
+    assert status(cluster, namespace, "late")["reason"] == "DeadlineExceeded"
+
+
+def test_a_claim_outlives_its_pod_and_goes_with_its_data(cluster: Cluster, namespace: str) -> None:
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    place = {"name": "data", "namespace": namespace}
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    mounts = {"volumeMounts": [{"name": "data", "mountPath": "/data"}], "env": [{"name": "D", "value": "/data/kept"}]}
+    write = container("import os; open(os.environ['D'], 'w').write('kept')", **mounts)
+    show = container("import os; print(open(os.environ['D']).read())", **mounts)
+    apply(cluster, [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": place, "spec": claim}])
+    apply(cluster, [pod("writer", namespace, write, volumes=volumes)])
+    wait_for_phase(cluster, namespace, "writer", "Succeeded")
+    kubectl(cluster, "delete", "pod", "writer", "-n", namespace)
+    apply(cluster, [pod("reader", namespace, show, volumes=volumes)])
+    wait_for_phase(cluster, namespace, "reader", "Succeeded")
+    assert logs(cluster, namespace, "reader") == "kept\n"
+    volume = read(cluster, "pvc", "data", namespace=namespace)["spec"]["volumeName"]
+    folder = NodeFolder(cluster.folder / "node").claim(volume)
+    assert (folder / "kept").exists()
+    kubectl(cluster, "delete", "pod,pvc", "--all", "-n", namespace)
+    wait_for("the volume's folder to go", lambda: not folder.exists(), WAIT_SECONDS)
+    wait_for("the volume to go", lambda: not read(cluster, "pv", volume), WAIT_SECONDS)
+
+
+def service(namespace: str) -> list[dict[str, Any]]:
+    labels = {"app": "web"}
+    serve = container(
+        command=["python", "-m", "http.server", "--bind", "$(POD_IP)", "8080"],
+        env=[{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}],
+        ports=[{"name": "http", "containerPort": 8080}],
+        readinessProbe={"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 1},
+    )
+    template = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 1, "containers": [serve]}}
+    deployment = {"selector": {"matchLabels": labels}, "strategy": {"type": "Recreate"}, "template": template}
+    place = {"name": "web", "namespace": namespace}
+    ports = [{"port": 80, "targetPort": "http"}]
+    return [
+        {"apiVersion": "v1", "kind": "Service", "metadata": place, "spec": {"selector": labels, "ports": ports}},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": place, "spec": deployment},
+    ]
+
+
+def test_a_service_is_reached_and_keeps_its_address(cluster: Cluster, namespace: str) -> None:
+    backend = lifecycle.backend("process")
+    apply(cluster, service(namespace))
+    rollout = ("rollout", "status", "deployment/web", "-n", namespace, f"--timeout={WAIT_SECONDS}s")
+    kubectl(cluster, *rollout)
+    address = backend.service_address(cluster, namespace, "web", 80)
+    with urllib.request.urlopen(f"http://{address}/", timeout=5) as response:
+        assert response.status == 200
+    kubectl(cluster, "delete", "pod", "-l", "app=web", "-n", namespace)
+    kubectl(cluster, *rollout)
+    assert backend.service_address(cluster, namespace, "web", 80) == address
+    with pytest.raises(ClusterError, match=r"no Service .*/web with port 81"):
+        backend.service_address(cluster, namespace, "web", 81)
+
+
+def test_a_pod_reaches_the_api_server_by_its_own_token(cluster: Cluster, namespace: str) -> None:
+    script = """
+        from kubernetes import client, config
+        config.load_config()
+        try:
+            client.CoreV1Api().list_node()
+        except client.ApiException as error:
+            print(error.body)
+        """
+    apply(cluster, [pod("p", namespace, container(script))])
+    wait_for_phase(cluster, namespace, "p", "Succeeded")
+    assert f"system:serviceaccount:{namespace}:default" in logs(cluster, namespace, "p")
+
+
+def test_resources_can_be_pretended(cluster: Cluster) -> None:
+    node = node_name(cluster.name)
+    path = [{"op": "add", "path": "/status/capacity/example.com~1gpu", "value": "2"}]
+    kubectl(cluster, "patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(path))
+
+    def offered() -> bool:
+        return bool(read(cluster, "node", node)["status"]["allocatable"].get("example.com/gpu") == "2")
+
+    wait_for("the node to offer what was added to its capacity", offered, WAIT_SECONDS)
+
+
+def test_the_object_store_keeps_its_data_and_credentials(cluster: Cluster) -> None:
+    backend = lifecycle.backend("process")
+    store = object_store.deploy(cluster, backend)
+    store.make_bucket("datasets")
+    store.make_bucket("datasets")
+    assert store.upload(b"a,b\n1,2\n", "datasets", "t/x.csv") == "s3://datasets/t/x.csv"
+    kubectl(cluster, "delete", "pod", "--all", "-n", object_store.NAMESPACE)
+    again = object_store.deploy(cluster, backend)
+    assert again == store
+    assert again.client().get_object(Bucket="datasets", Key="t/x.csv")["Body"].read() == b"a,b\n1,2\n"
+    with pytest.raises(ClusterError, match="s3://nowhere/x cannot be written"):
+        store.upload(b"", "nowhere", "x")
+
+
+def test_the_cluster_comes_up_again_after_a_hard_kill_of_its_node(cluster: Cluster, namespace: str) -> None:
+    """Last in the module: it replaces the cluster under the same name."""
+    apply(cluster, [pod("p", namespace, container("import time; time.sleep(3600)"))])
+    wait_for_phase(cluster, namespace, "p", "Running")
+    node = ProcessTable(cluster.folder).find(NODE_PROCESS)
+    assert node
+    os.kill(node.pid, signal.SIGKILL)
+    wait_for("the node to be gone", lambda: not node.alive(), WAIT_SECONDS)
+    assert processes_of_pods(cluster)
+    again = lifecycle.up(cluster.name, "process", print)
+    assert not processes_of_pods(cluster)
+    apply(again, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}])
+    what = "the service account"
+    wait_for(what, lambda: bool(read(again, "serviceaccount", "default", namespace=namespace)), WAIT_SECONDS)
+    apply(again, [pod("p", namespace, container("print('again')"))])
+    wait_for_phase(again, namespace, "p", "Succeeded")
