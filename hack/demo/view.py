@@ -19,6 +19,8 @@ Json = dict[str, Any]
 PERIOD_SECONDS = 0.5
 COLOURS = {"Succeeded": "green", "Failed": "red", "Cancelled": "red", "Running": "cyan", "Retrying": "yellow"}
 SHOWN_METRICS = 3
+PHASE_WIDTH = 9
+BAR_WIDTH = 16
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,6 @@ class JobLine:
     """What one row shows of a TrainingJob."""
 
     name: str
-    framework: str
     phase: str
     progress: int
     doing: str
@@ -44,7 +45,6 @@ def job_line(job: Json) -> JobLine:
     phase = status.get("phase", "Pending")
     return JobLine(
         name=job["metadata"]["name"],
-        framework=job["spec"]["framework"],
         phase=phase,
         progress=100 if phase == "Succeeded" else int(trainer.get("progressPercentage", 0)),
         doing=_doing(phase, status, trainer),
@@ -92,15 +92,17 @@ def follow(fetch: Callable[[], Sequence[Json]], console: Console, *, timeout_sec
 
 
 def _table(lines: Sequence[JobLine]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("TRAININGJOB", "FRAMEWORK", "PHASE", "", "", ""):
-        table.add_column(heading, no_wrap=True)
+    """Return one row per job; in a narrow terminal only the last column is cut."""
+    names = max((len(line.name) for line in lines), default=0)
+    table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
+    for heading, width in (("TRAININGJOB", names), ("PHASE", PHASE_WIDTH), ("", BAR_WIDTH), ("", 4)):
+        table.add_column(heading, width=max(width, len(heading)), no_wrap=True)
+    table.add_column("", ratio=1, no_wrap=True)
     for line in lines:
         table.add_row(
             line.name,
-            line.framework,
             Text(line.phase, style=COLOURS.get(line.phase, "default")),
-            ProgressBar(completed=line.progress, width=24),
+            ProgressBar(completed=line.progress, width=BAR_WIDTH),
             f"{line.progress:3d}%",
             line.doing,
         )
