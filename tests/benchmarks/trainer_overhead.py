@@ -1,0 +1,152 @@
+"""The trainer's time, load to evaluate, beside the bare libraries doing the same fits on the same data in the same run.
+
+    .venv/bin/python tests/benchmarks/trainer_overhead.py
+
+Both sides read the file, fit with the same parameters on the same rows with one worker, and compute the same metrics; the
+trainer also hashes, validates, finds seasons and frequencies, saves the model and checks parameters. Imports are warm.
+Sides alternate, and the ratio of each pair is taken, so that other load on the machine meets both. CPU time is that of
+this process and its children.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import pandas as pd
+from sklearn import metrics as sk
+
+from tests.unit.trainer.data.jobs import REAL_DATA, context_of, environment, job
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer import data
+from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.lightgbm_parameters import resolved
+from trainyard_trainer.frameworks.prophet_series import quiet_prophet, seasonalities
+
+LEAKS = ["UDI", "TWF", "HDF", "PWF", "OSF", "RNF"]
+HORIZON = 8
+SERIES = 30
+
+
+def trainer(config: TrainerConfig, folder: Path, workers: int = 1) -> float:
+    """Run the stages as the pipeline does and return one metric, to compare."""
+    framework = framework_for(config)
+    table = data.load(config, environment(folder), lambda *_: None)
+    dataset = data.preprocess(table, config)
+    context = context_of(config, folder, workers=workers)
+    trained = framework.train(dataset, context)
+    found = framework.evaluate(dataset, trained, context).metrics
+    return found["auc" if config.spec.task == "Classification" else "mae"]
+
+
+def bare_lightgbm(path: Path) -> float:
+    """Train on AI4I as a notebook would, with the trainer's parameters and number of rows."""
+    frame = pd.read_csv(path)
+    target = frame.pop("Machine failure").to_numpy()
+    frame = frame.drop(columns=[*LEAKS, "Product ID"]).astype({"Type": "category"})
+    frame.columns = [name.replace(" ", "_").replace("[", "").replace("]", "") for name in frame.columns]
+    order = np.random.default_rng(42).permutation(len(frame))
+    train, valid, test = np.split(order, [6000, 8000])
+    parameters = resolved({}, "Classification", classes=2, seed=42, threads=1)
+    training = lightgbm.Dataset(frame.iloc[train], target[train], params=parameters)
+    watched = lightgbm.Dataset(frame.iloc[valid], target[valid], reference=training, params=parameters)
+    trial = lightgbm.train(parameters, training, valid_sets=[watched])
+    precision, recall, cuts = sk.precision_recall_curve(target[valid], trial.predict(frame.iloc[valid]))
+    threshold = cuts[np.argmax((precision * recall / np.maximum(precision + recall, 1e-12))[:-1])]
+    known = np.concatenate([train, valid])
+    final = {**parameters, "num_iterations": trial.best_iteration, "early_stopping_round": 0}
+    model = lightgbm.train(final, lightgbm.Dataset(frame.iloc[known], target[known], params=final))
+    probability, actual = model.predict(frame.iloc[test]), target[test]
+    for cut in (threshold, 0.5):
+        sk.precision_recall_fscore_support(actual, probability >= cut, average="binary")
+        sk.accuracy_score(actual, probability >= cut)
+    sk.log_loss(actual, probability)
+    sk.average_precision_score(actual, probability)
+    return float(sk.roc_auc_score(actual, probability))
+
+
+def bare_prophet(path: Path) -> float:
+    """Fit each series without and with its last steps, as the trainer does."""
+    prophet = quiet_prophet()
+    frame = pd.read_csv(path, parse_dates=["ds"])
+    errors = []
+    for _, rows in frame.groupby("key", observed=True):
+        series = rows[["ds", "y"]].sort_values("ds")
+        known, held = series.iloc[:-HORIZON], series.iloc[-HORIZON:]
+        for part in (known, series):
+            span = (part["ds"].iloc[-1] - part["ds"].iloc[0]) / pd.Timedelta(days=1)
+            model = prophet.Prophet(uncertainty_samples=0, **seasonalities(span, frequency_of("QS")))
+            with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model.fit(part, seed=42, output_dir=folder)
+                if part is known:
+                    forecast = model.predict(held[["ds"]])["yhat"].clip(lower=0)
+                    errors.append(np.abs(forecast.to_numpy() - held["y"].to_numpy()))
+            prophet.serialize.model_to_json(model)
+    return float(np.concatenate(errors).mean())
+
+
+def tourism(folder: Path) -> Path:
+    """Write the first series of the tourism data with a column that names them."""
+    frame = pd.read_csv(REAL_DATA / "australia_tourism.csv").rename(columns={"date_time": "ds", "Trips": "y"})
+    frame["key"] = frame["Region"] + "/" + frame["Purpose"]
+    kept = frame["key"].unique()[:SERIES]
+    path = folder / "tourism.csv"
+    frame.loc[frame["key"].isin(kept), ["ds", "key", "y"]].to_csv(path, index=False)
+    return path
+
+
+def timed(work: Callable[[], float]) -> tuple[float, float, float]:
+    """Return wall seconds, CPU seconds and the result."""
+    wall, before = time.perf_counter(), os.times()
+    result = work()
+    after = os.times()
+    return time.perf_counter() - wall, sum(after[:4]) - sum(before[:4]), result
+
+
+def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], repeats: int) -> None:
+    """Print one line: medians, and the median and range of the ratios of the pairs."""
+    ours(), bare()
+    pairs = []
+    for turn in range(repeats):
+        sides = [ours, bare] if turn % 2 == 0 else [bare, ours]
+        measured = {side: timed(side) for side in sides}
+        pairs.append((measured[ours], measured[bare]))
+    for at, unit in ((0, "wall"), (1, "CPU")):
+        mine, theirs = ([pair[side][at] for pair in pairs] for side in (0, 1))
+        ratios = sorted(a / b for a, b in zip(mine, theirs, strict=True))
+        print(
+            f"{name:34} {unit:4}  trainer {statistics.median(mine):6.3f} s  bare {statistics.median(theirs):6.3f} s  "
+            f"ratio {statistics.median(ratios):5.3f} ({ratios[0]:.3f} to {ratios[-1]:.3f})"
+        )
+    print(f"{'':34} result: trainer {pairs[0][0][2]:.4f}, bare {pairs[0][1][2]:.4f}")
+
+
+def main() -> None:
+    """Run both comparisons."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--repeats", type=int, default=7)
+    repeats = parser.parse_args().repeats
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        machines = REAL_DATA / "ai4i2020.csv"
+        failure = job(machines, task="Classification", target="Machine failure", data={"exclude": LEAKS})
+        compare(
+            "LightGBM, AI4I, 10,000 rows", lambda: trainer(failure, folder), lambda: bare_lightgbm(machines), repeats
+        )
+        trips = tourism(folder)
+        config = job(trips, task="Forecast", data={"series": "key"}, forecast={"horizon": HORIZON})
+        compare(
+            f"Prophet, {SERIES} quarterly series", lambda: trainer(config, folder), lambda: bare_prophet(trips), repeats
+        )
+
+
+if __name__ == "__main__":
+    main()
