@@ -1,7 +1,7 @@
 """The port to the API server: what the operator asks of a cluster, and nothing more.
 
-Bodies are plain JSON dicts in both directions: a pod template must reach the server exactly as it was rendered, and typed
-clients drop or refuse fields they do not know (docs/decisions/).
+Bodies are plain JSON dicts in both directions: a pod template must reach the server exactly as it was rendered, and
+typed clients drop or refuse fields they do not know (docs/decisions/).
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -43,7 +43,7 @@ class TokenIdentity:
 
 
 class KubePort(Protocol):
-    """Every call raises a subclass of :class:`~trainyard_operator.kube.errors.ApiError`, and nothing else, on failure."""
+    """Every call that fails raises a subclass of :class:`~trainyard_operator.kube.errors.ApiError`."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Body:
         """Read one object."""
@@ -60,7 +60,7 @@ class KubePort(Protocol):
         ...
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
-        """Merge ``patch`` into the object through ``/status``; with ``metadata.resourceVersion`` in it, only if unchanged."""
+        """Merge ``patch`` through ``/status``; with a ``metadata.resourceVersion`` in it, only if unchanged since."""
         ...
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
