@@ -184,11 +184,8 @@ class Operator:
 
     async def _stop_kopf(self) -> None:
         self._kopf_stop.set()
-        if self._kopf is not None and not self._login.refused.is_set():
+        if self._kopf is not None:
             await self._kopf
-        elif self._kopf is not None:
-            self._kopf.cancel()
-            await asyncio.gather(self._kopf, return_exceptions=True)
 
     async def _stop_runtime(self, runtime: Runtime) -> None:
         async with asyncio.timeout(STOP_SECONDS):

@@ -30,21 +30,15 @@ class Login:
         self._clock = clock
         self._recent: list[float] = []
         self.refused = asyncio.Event()
-        """Set when the API server keeps refusing us. kopf would wait for better credentials for ever."""
+        """Set when the API server keeps refusing us; the process has to end then."""
 
-    def session(self) -> kopf.AiohttpSession:
-        """Return a new session. Call it inside the event loop.
-
-        Raises
-        ------
-        kopf.PermanentError
-            When the API server keeps refusing our credentials.
-        """
+    def session(self) -> kopf.AiohttpSession | None:
+        """Return a new session, or ``None`` once we were refused. Call it inside the event loop."""
         now = self._clock()
         self._recent = [at for at in self._recent if now - at < LOGIN_SECONDS]
         if len(self._recent) >= MAX_LOGINS:
             self.refused.set()
-            raise kopf.PermanentError("the API server refuses our credentials")
+            return None
         self._recent.append(now)
         tls = self._credentials.tls
         session = aiohttp.ClientSession(

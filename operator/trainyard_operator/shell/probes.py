@@ -1,6 +1,6 @@
 """Liveness, readiness and metrics over plain HTTP."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -17,9 +17,9 @@ class Probes:
     def __init__(self, config: HealthServer, *, health: Check, readiness: Check) -> None:
         self._config = config
         app = web.Application()
-        app.router.add_get("/healthz", lambda request: self._answer(request, health))
-        app.router.add_get("/readyz", lambda request: self._answer(request, readiness))
-        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", _handler(health))
+        app.router.add_get("/readyz", _handler(readiness))
+        app.router.add_get("/metrics", _metrics)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     @property
@@ -36,9 +36,14 @@ class Probes:
         """Close the socket."""
         await self._runner.cleanup()
 
-    async def _answer(self, _: web.Request, check: Check) -> web.Response:
+
+def _handler(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(_: web.Request) -> web.Response:
         problem = check()
         return web.Response(text=problem or "ok", status=200 if problem is None else 503)
 
-    async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return answer
+
+
+async def _metrics(_: web.Request) -> web.Response:
+    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})

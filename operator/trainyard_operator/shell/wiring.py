@@ -1,5 +1,6 @@
 """kopf's handlers: hand each event to the runtime, nothing else. They wait for nothing and decide nothing."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Literal, Protocol
 
@@ -25,8 +26,11 @@ def register(registry: kopf.OperatorRegistry, observer: Observer, login: Login) 
     """
 
     @kopf.on.login(registry=registry)
-    async def log_in(**_: Any) -> kopf.AiohttpSession:
-        return login.session()
+    async def log_in(**_: Any) -> kopf.AiohttpSession | None:
+        session = login.session()
+        if session is None:  # without credentials kopf would fail in many places at once; it waits here to be stopped
+            await asyncio.get_running_loop().create_future()
+        return session
 
     @kopf.on.event(TRAINING_JOBS.group, TRAINING_JOBS.version, TRAINING_JOBS.plural, registry=registry)
     async def on_training_job(event: kopf.RawEvent, **_: Any) -> None:

@@ -1,0 +1,157 @@
+"""An API server that knows just enough for kopf: discovery, lists, watches that stay open. And it can refuse."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiohttp import web
+
+from trainyard_operator.kube.credentials import Credentials, FixedToken
+
+CORE = [("namespaces", "Namespace", False), ("events", "Event", True), ("secrets", "Secret", True)]
+GROUPS = {
+    ("batch", "v1"): [("jobs", "Job", True)],
+    ("trainyard.dev", "v1alpha1"): [("trainingjobs", "TrainingJob", True), ("modelversions", "ModelVersion", True)],
+    ("events.k8s.io", "v1"): [("events", "Event", True)],
+}
+TRAINING_JOBS = "/apis/trainyard.dev/v1alpha1/trainingjobs"
+JOBS = "/apis/batch/v1/jobs"
+
+CREATED = "2026-11-21T07:30:00Z"
+
+
+def training_job(name: str, version: int) -> dict[str, Any]:
+    return {
+        "apiVersion": "trainyard.dev/v1alpha1",
+        "kind": "TrainingJob",
+        "metadata": {
+            "namespace": "team",
+            "name": name,
+            "uid": f"uid-{name}",
+            "resourceVersion": str(version),
+            "creationTimestamp": CREATED,
+            "generation": 1,
+        },
+        "spec": {
+            "framework": "LightGBM",
+            "task": "Regression",
+            "data": {"uri": "s3://datasets/diabetes.csv", "target": "target"},
+        },
+        "status": {"observedGeneration": -1},
+    }
+
+
+class FakeApi:
+    def __init__(self) -> None:
+        self.objects: dict[str, list[dict[str, Any]]] = {}
+        self.secrets: dict[str, dict[str, Any]] = {}
+        self.versions = itertools.count(1000)
+        self.statuses: dict[str, dict[str, Any]] = {}
+        self.writes: list[tuple[str, str, Any]] = []
+        self.created_job = asyncio.Event()
+        self.watches: dict[str, web.StreamResponse] = {}
+        self.queries: dict[str, dict[str, str]] = {}
+        self.watching = asyncio.Condition()
+        self.refuse: int | None = None
+        self.refuse_watches = False
+        self.url = ""
+
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials(self.url, None, FixedToken("secret-token"))
+
+    @property
+    def jobs(self) -> list[str]:
+        return [body["metadata"]["name"] for _, path, body in self.writes if path.endswith("/jobs")]
+
+    async def until_watched(self, *paths: str) -> None:
+        async with asyncio.timeout(10), self.watching:  # until kopf watches these paths
+            await self.watching.wait_for(lambda: set(paths) <= self.watches.keys())
+
+    async def send(self, path: str, event: str, body: dict[str, Any]) -> None:
+        await self.watches[path].write(json.dumps({"type": event, "object": body}).encode() + b"\n")
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        assert request.headers["Authorization"] == "Bearer secret-token"
+        watch = "watch" in request.query
+        if self.refuse is not None or (watch and self.refuse_watches):
+            code = self.refuse or 401
+            return web.json_response({"kind": "Status", "reason": "No", "message": "go away"}, status=code)
+        if request.method != "GET":
+            return await self._write(request)
+        if watch:
+            return await self._watch(request)
+        found = self._discover(request.path) or self._read(request.path)
+        return web.json_response(found or {"kind": "Status", "reason": "NotFound"}, status=200 if found else 404)
+
+    def _discover(self, path: str) -> dict[str, Any] | None:
+        if path == "/api":
+            return {"versions": ["v1"]}
+        if path == "/apis":
+            groups = [{"name": group, "versions": [{"version": version}]} for group, version in GROUPS]
+            return {"groups": [{**group, "preferredVersion": group["versions"][0]} for group in groups]}
+        known = {f"/apis/{group}/{version}": kinds for (group, version), kinds in GROUPS.items()} | {"/api/v1": CORE}
+        if path not in known:
+            return None
+        verbs = ["get", "list", "watch", "patch"]
+        return {
+            "resources": [
+                {"name": plural, "kind": kind, "singularName": "", "namespaced": namespaced, "verbs": verbs}
+                for plural, kind, namespaced in known[path]
+            ]
+        }
+
+    def _read(self, path: str) -> dict[str, Any] | None:
+        if "/secrets/" in path:
+            return self.secrets.get(path)
+        return {"metadata": {"resourceVersion": "100"}, "items": self.objects.get(path, [])}
+
+    async def _write(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if request.path.endswith("/secrets"):
+            self.secrets[f"{request.path}/{body['metadata']['name']}"] = body
+            return web.json_response(body, status=201)
+        self.writes.append((request.method, request.path, body))
+        if request.path.endswith("/status"):
+            return web.json_response(self._patched(request.path.split("/")[-2], body))
+        if request.path.endswith("/jobs"):
+            self.created_job.set()
+        body["metadata"] |= {"uid": "u", "resourceVersion": str(next(self.versions)), "creationTimestamp": CREATED}
+        return web.json_response(body, status=201)
+
+    def _patched(self, name: str, patch: dict[str, Any]) -> dict[str, Any]:
+        """Merge a status, one level deep, which is as deep as the operator's first writes need."""
+        status = self.statuses.setdefault(name, {"observedGeneration": -1})
+        status |= patch.get("status", {})
+        return training_job(name, next(self.versions)) | {
+            "status": {key: value for key, value in status.items() if value is not None}
+        }
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        async with self.watching:
+            self.watches[request.path] = response
+            self.queries[request.path] = dict(request.query)
+            self.watching.notify_all()
+        while not (request.transport is None or request.transport.is_closing()):  # noqa: ASYNC110 - a held connection
+            await asyncio.sleep(0.05)
+        return response
+
+
+@asynccontextmanager
+async def fake_api() -> AsyncIterator[FakeApi]:
+    api = FakeApi()
+    app = web.Application()
+    app.router.add_route("*", "/{tail:.*}", api.handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    api.url = "http://{}:{}".format(*runner.addresses[0])
+    try:
+        yield api
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,151 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from tests.unit.operator.shell.fake_api import JOBS, TRAINING_JOBS, FakeApi, fake_api, training_job
+from trainyard_api.exit_codes import ExitCode
+from trainyard_operator.core.config import HealthServer, OperatorConfig, ProgressServer, StorageDefaults
+from trainyard_operator.shell.app import Operator, StartError
+from trainyard_operator.shell.main import SIGNALS
+
+LOCAL = OperatorConfig(
+    storage=StorageDefaults(uri="s3://models/"),
+    progress=ProgressServer(url="https://127.0.0.1:1", bind="127.0.0.1", port=0),
+    health=HealthServer(bind="127.0.0.1", port=0),
+    workers=2,
+)
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    async with fake_api() as api:
+        yield api
+
+
+@pytest.fixture(autouse=True)
+async def _signals_of_kopf_are_taken_back() -> AsyncIterator[None]:
+    yield
+    for number in SIGNALS:
+        asyncio.get_running_loop().remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def running(api: FakeApi, config: OperatorConfig = LOCAL) -> AsyncIterator[tuple[Operator, asyncio.Event]]:
+    stop, ready = asyncio.Event(), asyncio.Event()
+    operator = Operator(config, api.credentials, stop=stop, kopf_ready=ready.set)
+    task = asyncio.create_task(operator.run())
+    try:
+        async with asyncio.timeout(10):  # until kopf runs
+            await asyncio.wait([task, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            await task
+        yield operator, stop
+    finally:
+        stop.set()
+        async with asyncio.timeout(20):
+            await task
+
+
+async def _probe(operator: Operator, path: str) -> tuple[int, str]:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{operator.probes.port}{path}") as answer,
+    ):
+        return answer.status, await answer.text()
+
+
+async def test_it_becomes_ready_and_stops_quickly(api: FakeApi) -> None:
+    async with running(api) as (operator, stop):
+        await api.until_watched(TRAINING_JOBS, JOBS)
+        async with asyncio.timeout(5):  # until the answers to the watches arrived
+            while (await _probe(operator, "/readyz"))[0] != 200:  # noqa: ASYNC110 - asked as the kubelet asks
+                await asyncio.sleep(0.02)
+        assert await _probe(operator, "/healthz") == (200, "ok")
+        assert operator.progress_port
+        assert "trainyard_api_requests_total" in (await _probe(operator, "/metrics"))[1]
+        start = time.monotonic()
+        stop.set()
+    assert time.monotonic() - start < 10
+
+
+async def test_only_our_jobs_are_watched_and_nothing_else(api: FakeApi) -> None:
+    async with running(api):
+        await api.until_watched(TRAINING_JOBS, JOBS)
+    assert api.watches.keys() == {TRAINING_JOBS, JOBS}
+    assert api.queries[JOBS]["labelSelector"] == "app.kubernetes.io/managed-by=trainyard"
+    assert "labelSelector" not in api.queries[TRAINING_JOBS]
+
+
+async def test_a_watch_event_becomes_a_job(api: FakeApi) -> None:
+    async with running(api):
+        await api.until_watched(TRAINING_JOBS, JOBS)
+        await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
+        async with asyncio.timeout(10):  # until the operator created a Job
+            await api.created_job.wait()
+    assert api.jobs == ["demand-1"]
+
+
+async def test_kopf_writes_nothing_on_objects(api: FakeApi) -> None:
+    async with running(api):
+        await api.until_watched(TRAINING_JOBS, JOBS)
+        await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
+        async with asyncio.timeout(10):
+            await api.created_job.wait()
+    assert not [path for method, path, _ in api.writes if method == "PATCH" and not path.endswith("/status")]
+
+
+async def test_what_is_there_at_the_start_is_worked_on(api: FakeApi) -> None:
+    api.objects[TRAINING_JOBS] = [training_job("early", 50)]
+    async with running(api), asyncio.timeout(10):
+        await api.created_job.wait()
+    assert api.jobs == ["early-1"]
+
+
+async def test_it_watches_the_named_namespaces_only(api: FakeApi) -> None:
+    paths = [
+        f"/apis/trainyard.dev/v1alpha1/namespaces/{namespace}/trainingjobs" for namespace in ("team-a", "team-b")
+    ] + [f"/apis/batch/v1/namespaces/{namespace}/jobs" for namespace in ("team-a", "team-b")]
+    async with running(api, LOCAL.model_copy(update={"namespaces": ("team-a", "team-b")})):
+        await api.until_watched(*paths)
+    assert api.watches.keys() == set(paths)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "says"),
+    [
+        (401, ExitCode.NOT_PERMITTED, "refuses our credentials"),
+        (403, ExitCode.NOT_PERMITTED, "RBAC forbids the TLS secret: go away"),
+        (500, ExitCode.UPSTREAM_UNAVAILABLE, "does not answer at the TLS secret"),
+    ],
+)
+async def test_an_api_server_that_says_no_ends_it(api: FakeApi, status: int, code: ExitCode, says: str) -> None:
+    api.refuse = status
+    operator = Operator(LOCAL, api.credentials, stop=asyncio.Event(), start_seconds=0)
+    with pytest.raises(StartError, match=says) as raised:
+        await operator.run()
+    assert raised.value.code is code
+
+
+async def test_credentials_that_are_refused_later_end_it_too(api: FakeApi) -> None:
+    api.refuse_watches = True
+    operator = Operator(LOCAL, api.credentials, stop=asyncio.Event())
+    async with asyncio.timeout(30):
+        with pytest.raises(StartError, match="refuses our credentials") as raised:
+            await operator.run()
+    assert raised.value.code is ExitCode.NOT_PERMITTED
+
+
+async def test_an_api_server_that_comes_up_late_is_waited_for(api: FakeApi) -> None:
+    api.refuse = 503
+    stop, ready = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(Operator(LOCAL, api.credentials, stop=stop, kopf_ready=ready.set).run())
+    await asyncio.sleep(0)
+    api.refuse = None
+    async with asyncio.timeout(15):
+        await ready.wait()
+        stop.set()
+        await task

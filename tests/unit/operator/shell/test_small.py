@@ -1,0 +1,127 @@
+import json
+import logging
+from pathlib import Path
+
+import kopf
+import pytest
+
+from trainyard_operator.kube.credentials import Credentials, FixedToken
+from trainyard_operator.shell.config import ConfigError, load_config
+from trainyard_operator.shell.freshness import SILENT_SECONDS, Freshness
+from trainyard_operator.shell.login import MAX_LOGINS, Login
+from trainyard_operator.shell.logs import JsonFormatter
+from trainyard_operator.shell.main import run
+from trainyard_operator.shell.settings import SERVER_TIMEOUT_SECONDS, configure
+
+TJ = "/apis/trainyard.dev/v1alpha1/trainingjobs"
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_no_file_means_defaults() -> None:
+    assert load_config({}).namespace == "trainyard"
+
+
+def test_a_file_is_read(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("namespaces: [a]\nclient: {qps: 5}\nprogress: {tlsSecret: mine}\n")
+    config = load_config({"TRAINYARD_CONFIG_FILE": str(file)})
+    assert (config.namespaces, config.client.qps, config.progress.tls_secret) == (("a",), 5, "mine")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("client: {qps: 0}", "client.qps: Input should be greater than 0; correct it in the chart's values"),
+        ("clients: {}\nworkers: many", r"\(and 1 more\)"),
+        ("a: [", "is no YAML"),
+        ("- a", "the file: "),
+    ],
+)
+def test_a_wrong_file_is_one_sentence_and_exit_code_64(
+    tmp_path: Path, text: str, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=says) as raised:
+        load_config({"TRAINYARD_CONFIG_FILE": str(file)})
+    assert run({"TRAINYARD_CONFIG_FILE": str(file)}) == 64
+    said = capsys.readouterr().err
+    assert said == f"trainyard-operator: {raised.value}\n"
+    assert str(file) in said
+
+
+def test_no_file_where_one_was_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run({"TRAINYARD_CONFIG_FILE": "/no/such/file"}) == 64
+    assert "/no/such/file cannot be read (No such file or directory)" in capsys.readouterr().err
+
+
+def test_no_credentials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run({"HOME": str(tmp_path)}) == 64
+    assert "set KUBECONFIG" in capsys.readouterr().err
+
+
+def test_a_watch_that_is_not_renewed_is_unhealthy() -> None:
+    clock = Clock()
+    freshness = Freshness((), clock=clock)
+    assert not freshness.complete
+    for path in (TJ, "/apis/batch/v1/jobs", "/something/else"):
+        freshness.opened(path)
+    assert freshness.complete
+    clock.now = SILENT_SECONDS
+    freshness.opened(TJ)
+    assert freshness.health() is None
+    clock.now += 1
+    assert freshness.health() == "the watch on /apis/batch/v1/jobs was last opened 301 s ago"
+
+
+def test_a_watch_that_never_opens_is_unhealthy() -> None:
+    clock = Clock()
+    freshness = Freshness(("a",), clock=clock)
+    assert freshness.health() is None
+    clock.now = SILENT_SECONDS + 1
+    assert freshness.health() is not None
+
+
+def test_the_server_ends_watches_before_they_count_as_silent() -> None:
+    assert SERVER_TIMEOUT_SECONDS < SILENT_SECONDS
+
+
+def test_kopf_is_told_to_write_nothing() -> None:
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    assert settings.scanning.disabled
+    assert not settings.posting.enabled
+    assert settings.persistence.diffbase_storage.fetch(body=kopf.Body({})) == {}
+    assert (settings.process.ultimate_exiting_timeout or 99) < 25
+
+
+async def test_a_login_that_is_refused_again_and_again_gives_up() -> None:
+    clock = Clock()
+    login = Login(Credentials("http://h", None, FixedToken("t")), Freshness(()), clock=clock)
+    sessions = [login.session() for _ in range(MAX_LOGINS)]
+    assert login.session() is None
+    assert login.refused.is_set()
+    clock.now = 61
+    sessions.append(login.session())
+    for session in sessions:
+        assert session is not None
+        await session.aiohttp_session.close()
+
+
+def test_logs_are_json_lines() -> None:
+    try:
+        raise ValueError("no")
+    except ValueError as error:
+        info = (type(error), error, error.__traceback__)
+    record = logging.LogRecord("a.b", logging.WARNING, __file__, 1, "line one\n%s", ("two",), info)
+    text = JsonFormatter().format(record)
+    entry = json.loads(text)
+    assert "\n" not in text
+    assert (entry["level"], entry["logger"], entry["message"]) == ("warning", "a.b", "line one\ntwo")
+    assert "ValueError: no" in entry["error"]
