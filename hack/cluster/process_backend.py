@@ -59,6 +59,7 @@ class ProcessBackend:
         progress(f"stopping cluster {cluster.name}")
         ProcessTable(cluster.folder).stop(NODE_PROCESS)
         end_leftovers(_node_folder(cluster).pods)
+        _node_folder(cluster).unshorten()
         control_plane.stop(cluster.folder)
         forget(cluster.name)
 

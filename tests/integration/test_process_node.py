@@ -60,7 +60,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> str:
     apply(cluster, [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}])
     what = f"the service account of namespace {name}"
     wait_for(what, lambda: bool(read(cluster, "serviceaccount", "default", namespace=name)), WAIT_SECONDS)
-    return name
+    return str(name)
 
 
 def container(script: str = "", **fields: Any) -> dict[str, Any]:
@@ -205,6 +205,23 @@ def test_following_logs_until_the_end(cluster: Cluster, namespace: str) -> None:
     wait_for("the first line", lambda: logs(cluster, namespace, "p").startswith("0\n"), WAIT_SECONDS)
     assert logs(cluster, namespace, "p", "--follow") == "0\n1\n2\n3\n4\n"
     assert logs(cluster, namespace, "p", "--tail=1") == "4\n"
+
+
+def test_sockets_fit_below_the_folders_for_temporary_files(cluster: Cluster, namespace: str) -> None:
+    script = """
+        import multiprocessing, os, tempfile
+        for folder in (None, os.environ["MOUNTED"]):
+            tempfile.tempdir = folder
+            with multiprocessing.get_context("spawn").Manager() as manager:
+                print(list(manager.list([1])))
+        """
+    volumes = [{"name": "tmp", "emptyDir": {}}]
+    main = container(script, env=[{"name": "MOUNTED", "value": "/tmp"}])
+    main["volumeMounts"] = [{"name": "tmp", "mountPath": "/tmp"}]
+    main["name"] = "a-container-of-a-long-name"
+    apply(cluster, [pod("p", namespace, main, volumes=volumes)])
+    wait_for_phase(cluster, namespace, "p", "Succeeded")
+    assert logs(cluster, namespace, "p") == "[1]\n[1]\n"
 
 
 def test_exec_is_refused_with_a_reason(cluster: Cluster, namespace: str) -> None:

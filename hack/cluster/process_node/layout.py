@@ -1,7 +1,10 @@
 """Where the node keeps what on disk: one folder per pod, one below it per volume and container."""
 
-from dataclasses import dataclass
+import shutil
+import tempfile
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class ContainerFolder:
 
     @property
     def temporary(self) -> Path:
-        """Its TMPDIR, in a short path: sockets below it must fit into 107 bytes."""
+        """Its TMPDIR."""
         return self.root / "tmp"
 
     @property
@@ -57,19 +60,48 @@ class PodFolder:
 
 @dataclass(frozen=True)
 class NodeFolder:
-    """Folders of the node."""
+    """Folders of the node; `short` is a short path to its pods' folder, made by `shorten`."""
 
     root: Path
+    short: Path | None = None
 
     @property
     def pods(self) -> Path:
-        """Parent of all pod folders, each named by the pod's uid."""
+        """Parent of all pod folders."""
         return self.root / "pods"
 
     def pod(self, uid: str) -> PodFolder:
-        """Folders of one pod."""
-        return PodFolder(self.pods / uid)
+        """Folders of one pod, by the short path where there is one."""
+        return PodFolder((self.short or self.pods) / folder_name(uid))
 
     def claim(self, name: str) -> Path:
         """Data of one persistent volume; it outlives pods."""
         return self.root / "claims" / name
+
+    @property
+    def _record(self) -> Path:
+        return self.root / "short-path"
+
+    def shorten(self) -> Self:
+        """Make a short path to the pods' folder, private to this user.
+
+        A socket's path has 107 bytes at most, and programs put sockets below the TMPDIR that a pod gives them.
+        """
+        self.unshorten()
+        self.pods.mkdir(parents=True, exist_ok=True)
+        parent = Path(tempfile.mkdtemp(prefix="ty-"))
+        self._record.write_text(str(parent))
+        short = parent / "p"
+        short.symlink_to(self.pods)
+        return replace(self, short=short)
+
+    def unshorten(self) -> None:
+        """Remove the short path of this or an earlier run."""
+        if self._record.exists():
+            shutil.rmtree(self._record.read_text(), ignore_errors=True)
+            self._record.unlink()
+
+
+def folder_name(uid: str) -> str:
+    """Return the name of a pod's folder: the last, random, twelve digits of its uid."""
+    return uid.rpartition("-")[2]

@@ -12,7 +12,7 @@ from cluster.process_node.addresses import PodAddresses, claim_network
 from cluster.process_node.client import Access, ApiClient, Change, insist
 from cluster.process_node.container import Timing
 from cluster.process_node.events import EventRecorder
-from cluster.process_node.layout import NodeFolder
+from cluster.process_node.layout import NodeFolder, folder_name
 from cluster.process_node.leftovers import end_leftovers
 from cluster.process_node.logs import ContainerLogs, log_application, serve, server_context
 from cluster.process_node.pod import NodeFacts, Place, PodRunner
@@ -103,7 +103,9 @@ class ProcessNode:
 
     async def _clean_folders(self, query: str) -> None:
         """Remove the folders of pods that went while no node was running."""
-        present = {item["metadata"]["uid"] for item in (await self._client.get(f"/api/v1/pods?{query}"))["items"]}
+        present = {
+            folder_name(item["metadata"]["uid"]) for item in (await self._client.get(f"/api/v1/pods?{query}"))["items"]
+        }
         self._facts.folder.pods.mkdir(parents=True, exist_ok=True)
         for folder in self._facts.folder.pods.iterdir():
             if folder.name not in present:
@@ -122,6 +124,7 @@ async def run_node(settings: NodeSettings) -> None:
     folder = NodeFolder(settings.folder.resolve())
     if ended := end_leftovers(folder.pods):
         _log.info("ended %d processes of an earlier run", len(ended))
+    folder = folder.shorten()
     claim, network = claim_network()
     address, capacity = f"127.{network}.0.1", machine_capacity()
     facts = NodeFacts(
@@ -136,6 +139,7 @@ async def run_node(settings: NodeSettings) -> None:
         _log.info("node %s is registered with address %s", settings.name, address)
         await _until_signal(node, registration, client, folder)
         await server.cleanup()
+    folder.unshorten()
 
 
 async def _until_signal(node: ProcessNode, registration: Registration, client: ApiClient, folder: NodeFolder) -> None:

@@ -16,7 +16,7 @@ from cluster.process_node.client import ApiClient, ApiError, insist
 from cluster.process_node.container import ContainerRunner, Launch, Timing
 from cluster.process_node.environment import build_environment, expand, sources_of
 from cluster.process_node.events import EventRecorder
-from cluster.process_node.layout import ContainerFolder, NodeFolder
+from cluster.process_node.layout import ContainerFolder, NodeFolder, folder_name
 from cluster.process_node.leftovers import MARK
 from cluster.process_node.mounts import PathMap, link_mounts
 from cluster.process_node.payloads import VolumeError
@@ -290,7 +290,7 @@ class PodRunner:
             "KUBERNETES_SERVICE_HOST": server.hostname or "",
             "KUBERNETES_SERVICE_PORT": str(server.port),
             "KUBERNETES_SERVICE_PORT_HTTPS": str(server.port),
-            MARK: str(self._folder.root),
+            MARK: str(self._facts.folder.pods / folder_name(self._pod.uid)),
         }
 
     def _write_kubeconfig(self, container: Container, folder: ContainerFolder) -> bool:

@@ -234,3 +234,19 @@ def test_what_is_not_offered_is_named() -> None:
     raw["spec"]["containers"][0] |= {"lifecycle": {"preStop": {}}, "readinessProbe": {"grpc": {"port": 1}}}
     raw["spec"]["initContainers"] = [{"name": "s", "image": "i", "restartPolicy": "Always"}]
     assert not_offered(read_pod(raw)) == ["grpc probes", "lifecycle hooks", "sidecar init containers"]
+
+
+def test_the_short_path_is_made_anew_and_removed(tmp_path: Path) -> None:
+    node = NodeFolder(tmp_path / ("long" * 20))
+    first = node.shorten()
+    second = node.shorten()
+    assert first.short
+    assert second.short
+    assert not first.short.parent.exists()
+    pod_folder = second.pod("0863e110-9796-42f8-87b2-93a4e690280a").root
+    assert len(str(pod_folder)) < 40
+    pod_folder.mkdir()
+    assert (node.pods / "93a4e690280a").is_dir()
+    node.unshorten()
+    assert not second.short.parent.exists()
+    assert (node.pods / "93a4e690280a").is_dir()
