@@ -1,6 +1,7 @@
 """The kinds of the group: names, columns, and the models of their spec and status."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from trainyard_api.base import ApiModel, Rule
 from trainyard_api.modelversion import ModelVersionSpec, ModelVersionStatus
@@ -35,6 +36,8 @@ class Kind:
     rules: tuple[Rule, ...] = ()
     mutable: frozenset[str] | None = None
     selectable: tuple[str, ...] = (".status.phase",)
+    first_status: Mapping[str, str] = field(default_factory=dict)
+    """What the status of a new object says beside ``observedGeneration: -1``, before anybody wrote it."""
 
 
 TRAINING_JOB = Kind(
@@ -74,6 +77,7 @@ MODEL_VERSION = Kind(
     description="One trained model: what was trained, on what, by which job. Made by the operator, never changed.",
     spec=ModelVersionSpec,
     status=ModelVersionStatus,
+    first_status={"phase": "Pending"},
     columns=(
         Column("Model", ".spec.model"),
         Column("Version", ".spec.version", "integer"),

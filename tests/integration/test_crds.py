@@ -115,7 +115,7 @@ def test_bases_are_stored_as_written(judge: Judge) -> None:
         stored = judge.stored(thing)
         kind = kind_of(thing)
         assert kind.spec.model_validate(stored["spec"]) == kind.spec.model_validate(thing["spec"])
-        assert stored["status"] == {"observedGeneration": -1}
+        assert stored["status"] == {"observedGeneration": -1, **kind.first_status}
 
 
 def test_left_out_sections_stay_out(judge: Judge) -> None:
