@@ -6,38 +6,48 @@ That format carries the image's name, and containerd, kind, docker and buildah a
 import hashlib
 import io
 import json
+import platform
 import tarfile
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
 
 def write_archive(archive: Path, ref: str, files: Mapping[str, Path], entrypoint: Sequence[str]) -> Path:
-    """Write an image of some executable files (path in the image to file); equal input gives equal bytes."""
-    layer = io.BytesIO()
-    with tarfile.open(fileobj=layer, mode="w") as tar:
-        for name, file in files.items():
-            _add(tar, name.lstrip("/"), file.read_bytes(), 0o755)
-    return write_layer_archive(archive, ref, layer.getvalue(), {"Entrypoint": list(entrypoint), "User": "65532:65532"})
+    """Write an image of some executables (path in the image to file) and nothing else; equal input, equal bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        layer = Path(folder) / "layer.tar"
+        with tarfile.open(layer, mode="w") as tar:
+            for name, file in files.items():
+                _add(tar, name.lstrip("/"), file.read_bytes(), 0o755)
+        return write_layer_archive(archive, ref, layer, {"Entrypoint": list(entrypoint), "User": "65532:65532"})
 
 
-def write_layer_archive(archive: Path, ref: str, layer: bytes, settings: Mapping[str, object]) -> Path:
-    """Write an image of one layer, an uncompressed tar."""
-    digest = hashlib.sha256(layer).hexdigest()
+def write_layer_archive(archive: Path, ref: str, layer: Path, settings: Mapping[str, str | Sequence[str]]) -> Path:
+    """Write an image of one layer, an uncompressed tar, with the settings of an image's ``config``."""
+    with layer.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    machine = platform.machine()
     config = json.dumps(
         {
-            "architecture": "amd64",
+            "architecture": _ARCHITECTURES.get(machine, machine),
             "os": "linux",
             "config": dict(settings),
+            "history": [{"created_by": "trainyard hack/cluster"}],  # buildah wants one entry per layer
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         }
     ).encode()
     config_name = f"{hashlib.sha256(config).hexdigest()}.json"
-    manifest = json.dumps([{"Config": config_name, "RepoTags": [ref], "Layers": [f"{digest}/layer.tar"]}]).encode()
+    layer_name = f"{digest}/layer.tar"
+    manifest = json.dumps([{"Config": config_name, "RepoTags": [ref], "Layers": [layer_name]}]).encode()
     archive.parent.mkdir(parents=True, exist_ok=True)
     partial = archive.with_suffix(".partial")
     with tarfile.open(partial, mode="w") as tar:
-        for name, content in ((config_name, config), (f"{digest}/layer.tar", layer), ("manifest.json", manifest)):
-            _add(tar, name, content, 0o644)
+        _add(tar, config_name, config, 0o644)
+        tar.add(layer, layer_name)
+        _add(tar, "manifest.json", manifest, 0o644)
     partial.rename(archive)
     return archive
 

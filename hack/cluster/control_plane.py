@@ -56,7 +56,11 @@ class ControlPlaneOptions:
 class ControlPlane:
     """A control plane that runs, with what a node needs to join it."""
 
+    folder: Path
     authority: Authority
+    admin: Identity
+    service_accounts: Identity
+    """The pair of keys behind their tokens."""
     ports: Mapping[str, int]
     server: str
     kubeconfig: Path
@@ -76,15 +80,14 @@ def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -
     kubeconfig = write_kubeconfig(folder / "kubeconfig", server, authority.files.certificate, admin)
     # Recorded before anything runs that must be stopped.
     save(Cluster(spec.name, spec.kind, folder, kubeconfig, server, ports, options.facts))
-    plane = ControlPlane(authority, ports, server, kubeconfig)
+    plane = ControlPlane(folder, authority, admin, authority.service_account_keys(), ports, server, kubeconfig)
     table = ProcessTable(folder, options.prefix)
-    keys = authority.service_account_keys()
-    table.start("etcd", _etcd(programs, folder, ports))
-    table.start("kube-apiserver", _apiserver(programs, folder, plane, options, admin, keys))
-    table.start("kube-controller-manager", _controllers(programs, folder, plane, options, keys))
+    table.start("etcd", _etcd(programs, plane))
+    table.start("kube-apiserver", _apiserver(programs, plane, options))
+    table.start("kube-controller-manager", _controllers(programs, plane, options))
     if options.scheduler:
-        table.start("kube-scheduler", _scheduler(programs, folder, plane, options))
-    _wait_ready(table, plane, admin, folder)
+        table.start("kube-scheduler", _scheduler(programs, plane, options))
+    _wait_ready(table, plane)
     return plane
 
 
@@ -160,11 +163,11 @@ class ControlPlaneBackend:
         }
 
 
-def _etcd(programs: Mapping[str, Path], folder: Path, ports: Mapping[str, int]) -> list[str]:
-    client, peer = f"http://127.0.0.1:{ports['etcd']}", f"http://127.0.0.1:{ports['etcd-peer']}"
+def _etcd(programs: Mapping[str, Path], plane: ControlPlane) -> list[str]:
+    client, peer = f"http://127.0.0.1:{plane.ports['etcd']}", f"http://127.0.0.1:{plane.ports['etcd-peer']}"
     return [
         str(programs["etcd"]),
-        f"--data-dir={folder / 'etcd'}",
+        f"--data-dir={plane.folder / 'etcd'}",
         f"--listen-client-urls={client}",
         f"--advertise-client-urls={client}",
         f"--listen-peer-urls={peer}",
@@ -175,14 +178,7 @@ def _etcd(programs: Mapping[str, Path], folder: Path, ports: Mapping[str, int]) 
     ]
 
 
-def _apiserver(
-    programs: Mapping[str, Path],
-    folder: Path,
-    plane: ControlPlane,
-    options: ControlPlaneOptions,
-    admin: Identity,
-    keys: Identity,
-) -> list[str]:
+def _apiserver(programs: Mapping[str, Path], plane: ControlPlane, options: ControlPlaneOptions) -> list[str]:
     first = str(ip_network(options.services)[1])
     service = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
     names = ("localhost", *service, "127.0.0.1", first, options.address)
@@ -193,40 +189,38 @@ def _apiserver(
         f"--bind-address={options.address}",
         f"--advertise-address={options.address}",
         f"--secure-port={plane.ports['api']}",
-        f"--cert-dir={folder / 'pki'}",
+        f"--cert-dir={plane.folder / 'pki'}",
         f"--tls-cert-file={own.certificate}",
         f"--tls-private-key-file={own.key}",
         f"--client-ca-file={plane.authority.files.certificate}",
-        f"--kubelet-client-certificate={admin.certificate}",
-        f"--kubelet-client-key={admin.key}",
+        f"--kubelet-client-certificate={plane.admin.certificate}",
+        f"--kubelet-client-key={plane.admin.key}",
         f"--kubelet-certificate-authority={plane.authority.files.certificate}",
         "--kubelet-preferred-address-types=InternalIP",  # else `kubectl logs` looks the node's name up in DNS
         "--authorization-mode=Node,RBAC",
         "--enable-admission-plugins=NodeRestriction",
         f"--service-cluster-ip-range={options.services}",
         f"--service-account-issuer={_ISSUER}",
-        f"--service-account-key-file={keys.certificate}",
-        f"--service-account-signing-key-file={keys.key}",
+        f"--service-account-key-file={plane.service_accounts.certificate}",
+        f"--service-account-signing-key-file={plane.service_accounts.key}",
         "--allow-privileged=true",
         "--endpoint-reconciler-type=" + ("none" if options.address.startswith("127.") else "lease"),
         *options.flags.get("kube-apiserver", ()),
     ]
 
 
-def _controllers(
-    programs: Mapping[str, Path], folder: Path, plane: ControlPlane, options: ControlPlaneOptions, keys: Identity
-) -> list[str]:
-    config = _component_kubeconfig(folder, plane, "kube-controller-manager")
+def _controllers(programs: Mapping[str, Path], plane: ControlPlane, options: ControlPlaneOptions) -> list[str]:
+    config = _component_kubeconfig(plane, "kube-controller-manager")
     ca = plane.authority.files
     return [
         str(programs["kube-controller-manager"]),
         f"--kubeconfig={config}",
         "--bind-address=127.0.0.1",
         f"--secure-port={plane.ports['controllers']}",
-        f"--cert-dir={folder / 'pki'}",
+        f"--cert-dir={plane.folder / 'pki'}",
         "--use-service-account-credentials",
         f"--root-ca-file={ca.certificate}",
-        f"--service-account-private-key-file={keys.key}",
+        f"--service-account-private-key-file={plane.service_accounts.key}",
         f"--cluster-signing-cert-file={ca.certificate}",
         f"--cluster-signing-key-file={ca.key}",
         f"--service-cluster-ip-range={options.services}",
@@ -237,29 +231,27 @@ def _controllers(
     ]
 
 
-def _scheduler(
-    programs: Mapping[str, Path], folder: Path, plane: ControlPlane, options: ControlPlaneOptions
-) -> list[str]:
+def _scheduler(programs: Mapping[str, Path], plane: ControlPlane, options: ControlPlaneOptions) -> list[str]:
     return [
         str(programs["kube-scheduler"]),
-        f"--kubeconfig={_component_kubeconfig(folder, plane, 'kube-scheduler')}",
+        f"--kubeconfig={_component_kubeconfig(plane, 'kube-scheduler')}",
         "--bind-address=127.0.0.1",
         f"--secure-port={plane.ports['scheduler']}",
-        f"--cert-dir={folder / 'pki'}",
+        f"--cert-dir={plane.folder / 'pki'}",
         "--leader-elect=false",
         *options.flags.get("kube-scheduler", ()),
     ]
 
 
-def _component_kubeconfig(folder: Path, plane: ControlPlane, component: str) -> Path:
+def _component_kubeconfig(plane: ControlPlane, component: str) -> Path:
     identity = plane.authority.issue(component, f"system:{component}")
     ca = plane.authority.files.certificate
-    return write_kubeconfig(folder / "pki" / f"{component}.kubeconfig", plane.server, ca, identity)
+    return write_kubeconfig(plane.folder / "pki" / f"{component}.kubeconfig", plane.server, ca, identity)
 
 
-def _wait_ready(table: ProcessTable, plane: ControlPlane, admin: Identity, folder: Path) -> None:
+def _wait_ready(table: ProcessTable, plane: ControlPlane) -> None:
     trust = ssl.create_default_context(cafile=str(plane.authority.files.certificate))
-    trust.load_cert_chain(admin.certificate, admin.key)
+    trust.load_cert_chain(plane.admin.certificate, plane.admin.key)
     service_account = f"{plane.server}/api/v1/namespaces/default/serviceaccounts/default"
 
     def answers(url: str) -> bool:
@@ -274,5 +266,5 @@ def _wait_ready(table: ProcessTable, plane: ControlPlane, admin: Identity, folde
 
     for what, url in (("the API server", f"{plane.server}/readyz"), ("the controllers", service_account)):
         if not eventually(lambda url=url: answers(url), _START_SECONDS):  # type: ignore[misc]
-            logs = folder / "logs"
+            logs = plane.folder / "logs"
             raise ClusterError(f"{what} did not become ready in {_START_SECONDS} s; the logs lie in {logs}")

@@ -15,7 +15,9 @@ from cluster.host_namespace import Namespace
 from cluster.model import ClusterError
 
 _NUMBERS = range(130, 250)
+_INTERFACE = "trainyard"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
+_FORWARD_BEFORE = Path("/run/trainyard-ip-forward-before")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Network:
     @property
     def interface(self) -> str:
         """Our end of the veth pair."""
-        return f"trainyard{self.number}"
+        return f"{_INTERFACE}{self.number}"
 
     @property
     def range(self) -> str:
@@ -106,19 +108,24 @@ def disconnect(network: Network) -> None:
         run(("ip", "link", "delete", network.interface))
 
 
-def allow_forwarding(memory: Path) -> None:
-    """Let this machine pass packets on between interfaces, and note in a file how that was set before."""
+def in_use() -> bool:
+    """Tell whether any cluster is joined to this machine, of whatever user or checkout."""
+    return any(Path("/sys/class/net").glob(f"{_INTERFACE}*"))
+
+
+def allow_forwarding() -> None:
+    """Let this machine pass packets on between interfaces, and note how that was set before."""
     before = _FORWARD.read_text().strip()
     if before != "1":
-        memory.write_text(before)
+        _FORWARD_BEFORE.write_text(before)
         _FORWARD.write_text("1")
 
 
-def restore_forwarding(memory: Path) -> None:
+def restore_forwarding() -> None:
     """Set forwarding as it was before the first cluster came."""
-    if memory.exists():
-        _FORWARD.write_text(memory.read_text())
-        memory.unlink()
+    if _FORWARD_BEFORE.exists():
+        _FORWARD.write_text(_FORWARD_BEFORE.read_text())
+        _FORWARD_BEFORE.unlink()
 
 
 def _rules(network: Network) -> tuple[tuple[str, ...], ...]:

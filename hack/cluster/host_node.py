@@ -63,7 +63,7 @@ class HostBackend:
         table = ProcessTable(cluster.folder)
         namespace = Namespace(table)
         namespace.open()
-        host_network.allow_forwarding(_forwarding_memory())
+        host_network.allow_forwarding()
         host_network.connect(network, namespace)
         progress(f"network {network.range}: pods and Services are reached from this machine at their own addresses")
         progress("starting containerd, etcd, API server, controllers and scheduler")
@@ -94,8 +94,8 @@ class HostBackend:
             host_network.disconnect(Network(int(number)))
         cgroups.remove(_cgroup(cluster.name))
         state.forget(cluster.name)
-        if not _host_clusters():
-            host_network.restore_forwarding(_forwarding_memory())
+        if not host_network.in_use():
+            host_network.restore_forwarding()
             remove_stubborn_folders()
 
     def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
@@ -261,7 +261,3 @@ def _nameservers() -> list[str]:
 
 def _cgroup(name: str) -> str:
     return f"trainyard-{name}"
-
-
-def _forwarding_memory() -> Path:
-    return state.clusters_folder() / ".ip-forward-before"

@@ -20,13 +20,17 @@ NODE_PACKAGES = {
     "nsenter": "util-linux",
     str(CNI_FOLDER / "ptp"): "containernetworking-plugins",
 }
-"""Program to Debian package."""
-IMAGE_PACKAGES = {"buildah": "buildah", "debootstrap": "debootstrap"}
+"""Program, or path of a file, to Debian package."""
+IMAGE_PACKAGES = {"buildah": "buildah"}
+BASE_PACKAGES = {
+    "debootstrap": "debootstrap",
+    "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",
+}
 
 
 def missing(packages: dict[str, str]) -> list[str]:
-    """Return the packages whose programs are not there."""
-    return [package for program, package in packages.items() if shutil.which(program, path=_path()) is None]
+    """Return the packages whose files are not there."""
+    return [package for program, package in packages.items() if not (Path(program).is_file() or _installed(program))]
 
 
 def ensure(packages: dict[str, str], progress: Progress) -> None:
@@ -45,6 +49,6 @@ def ensure(packages: dict[str, str], progress: Progress) -> None:
         raise ClusterError(f"{' '.join(wanted)} cannot be installed; install them yourself. {error}") from error
 
 
-def _path() -> str:
-    """Programs for root, even where PATH leaves them out."""
-    return os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+def _installed(program: str) -> bool:
+    """Look also where root's programs lie, even if PATH leaves that out."""
+    return shutil.which(program, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin") is not None

@@ -63,8 +63,15 @@ def forget(name: str) -> None:
 @contextmanager
 def locked(name: str) -> Iterator[None]:
     """Keep a second `up` or `down` of the same cluster waiting."""
-    clusters_folder().mkdir(parents=True, exist_ok=True)
-    with (clusters_folder() / f".{name}.lock").open("w") as lock:
+    with only_one(clusters_folder() / f".{name}.lock"):
+        yield
+
+
+@contextmanager
+def only_one(file: Path) -> Iterator[None]:
+    """Let a second caller wait for the first. The kernel frees the lock of one that dies."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

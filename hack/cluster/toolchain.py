@@ -4,19 +4,16 @@ Each folder below ``tools/`` is one Go module, since their dependencies conflict
 decides about the result: go.mod, go.sum, the linker flags, and our own code where there is any.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from cluster.model import ClusterError, Progress
-from cluster.state import cache_folder
+from cluster.state import cache_folder, only_one
 
 TOOLS = Path(__file__).parent / "tools"
 KUBERNETES_VERSION = "v1.36.3"
@@ -105,7 +102,7 @@ def ensure(program: str, progress: Progress = print) -> Path:
     tools = _SET_OF[program]
     built = cache_folder() / "tools" / tools.key / program
     if not built.exists():
-        with _only_one(built.parent):
+        with only_one(built.parent / ".lock"):
             if not built.exists():
                 _build(tools, program, built, progress)
     return built
@@ -145,12 +142,3 @@ def _build(tools: ToolSet, program: str, target: Path, progress: Progress) -> No
         raise ClusterError(f"building {program} failed:\n{done.stderr.strip()[-2000:]}")
     partial.rename(target)
     progress(f"built {program} in {time.monotonic() - started:.0f} s")
-
-
-@contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Let a second caller wait for the first instead of building the same thing beside it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -1,0 +1,183 @@
+"""Images from this project's Dockerfiles: with docker where it answers, else with buildah on a Debian base."""
+
+import configparser
+import hashlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster import packages
+from cluster.archives import write_layer_archive
+from cluster.commands import run, succeeds
+from cluster.model import ClusterError, Progress
+from cluster.state import cache_folder, only_one
+
+BASE_IMAGE_VARIABLE = "TRAINYARD_BASE_IMAGE"
+"""Names the base image to use instead of python:3.13-slim (docker) or of the one made here (buildah)."""
+_SUITE = "trixie"
+_BASE_PACKAGES = "python3,python3-venv,ca-certificates,libgomp1"
+_BASE_RECIPE = 1
+"""Goes up when the steps below change."""
+_NOT_IN_BASE = ("./var/cache/apt/*", "./var/lib/apt/lists/*", "./var/log/*", "./usr/share/doc/*", "./usr/share/man/*")
+_BUILD_SECONDS = 1800
+_CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+_COPY = re.compile(r"^COPY\s+(?!--from)(?P<words>.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class ImageBuild:
+    """What an image is built from."""
+
+    dockerfile: Path
+    context: Path
+    tag: str
+    """The image's full name in the cluster, for example localhost/trainyard-operator:dev."""
+    target: str = ""
+    build_args: Mapping[str, str] = field(default_factory=dict)
+
+    def digest(self, base: str) -> str:
+        """Return a hash of all that decides about the image: the same again need not be built again."""
+        content = hashlib.sha256(repr((self.tag, self.target, sorted(self.build_args.items()), base)).encode())
+        for file in (self.dockerfile, *self._sources()):
+            content.update(f"{file.relative_to(self.context)} {file.stat().st_mode:o}\n".encode())
+            content.update(file.read_bytes())
+        return content.hexdigest()[:16]
+
+    def _sources(self) -> Iterator[Path]:
+        for match in _COPY.finditer(self.dockerfile.read_text()):
+            for word in match["words"].split()[:-1]:
+                source = self.context / word
+                files = sorted(source.rglob("*")) if source.is_dir() else [source]
+                yield from (file for file in files if file.is_file() and "__pycache__" not in file.parts)
+
+
+def build_image(build: ImageBuild, progress: Progress) -> Path:
+    """Return the archive (format of ``docker save``) of an image, built only if something it is made of has changed.
+
+    Raises
+    ------
+    ClusterError
+        When no builder can run here, or with the end of what the builder said.
+    """
+    docker = has_docker()
+    base = os.environ.get(BASE_IMAGE_VARIABLE, "")
+    if not docker and not base:
+        base = _base_key()
+    stem = re.sub(r"[^a-z0-9.]+", "-", build.tag.lower())
+    folder = cache_folder() / "images"
+    archive = folder / f"{stem}-{build.digest(base)}.tar"
+    with only_one(folder / ".lock"):
+        if archive.exists():
+            progress(f"image {build.tag}: unchanged")
+            return archive
+        progress(f"image {build.tag}: building with {'docker' if docker else 'buildah'}")
+        partial = archive.with_suffix(".partial")
+        partial.unlink(missing_ok=True)
+        if docker:
+            _build_with_docker(build, base, partial)
+        else:
+            _build_with_buildah(build, base, partial, progress)
+        for older in folder.glob(f"{stem}-{'?' * 16}.tar"):
+            older.unlink()
+        partial.rename(archive)
+    return archive
+
+
+def has_docker() -> bool:
+    """Tell whether a Docker daemon answers."""
+    return shutil.which("docker") is not None and succeeds(("docker", "info"))
+
+
+def _build_with_docker(build: ImageBuild, base: str, archive: Path) -> None:
+    _run(("docker", "build", "--tag", build.tag, *_build_options(build, base), str(build.context)))
+    _run(("docker", "save", "--output", str(archive), build.tag))
+
+
+def _build_with_buildah(build: ImageBuild, base: str, archive: Path, progress: Progress) -> None:
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise ClusterError(
+            f"image {build.tag} cannot be built: start a Docker daemon, or be root on Debian or Ubuntu (for buildah)"
+        )
+    packages.ensure(packages.IMAGE_PACKAGES, progress)
+    buildah = _buildah()
+    if base == _base_key():
+        name = f"localhost/trainyard-base:{base}"
+        if not succeeds((*buildah, "inspect", "--type", "image", name)):
+            _run((*buildah, "pull", f"docker-archive:{_base_archive(name, progress)}"))
+        base = name
+    with tempfile.TemporaryDirectory() as folder:
+        mounts = (f"--volume={host}:{inside}:ro" for host, inside in _pip_files(Path(folder)))
+        how = ("--isolation=chroot", "--network=host", "--layers", "--format=docker", *mounts)
+        _run((*buildah, "build", *how, "--tag", build.tag, *_build_options(build, base), str(build.context)))
+    _run((*buildah, "push", build.tag, f"docker-archive:{archive}:{build.tag}"))
+
+
+def _build_options(build: ImageBuild, base: str) -> list[str]:
+    arguments = {**build.build_args, **({"BASE_IMAGE": base} if base else {})}
+    return [
+        *("--file", str(build.dockerfile)),
+        *(("--target", build.target) if build.target else ()),
+        *(f"--build-arg={name}={value}" for name, value in arguments.items()),
+    ]
+
+
+def _buildah() -> tuple[str, ...]:
+    """Return buildah with a storage of its own: nobody's images are touched. The driver depends on the file system."""
+    storage = cache_folder() / "buildah"
+    for driver in ("overlay", "vfs"):
+        root = storage / driver
+        command = ("buildah", f"--root={root}", f"--runroot={root}-run", f"--storage-driver={driver}")
+        if succeeds((*command, "info")):
+            return command
+    raise ClusterError(f"buildah can keep no images in {storage}: see `{' '.join(command)} info`")
+
+
+def _pip_files(folder: Path) -> list[tuple[Path, str]]:
+    """Return files that make pip in a build find what pip finds here: its configuration and the trusted authorities."""
+    listed = run((sys.executable, "-m", "pip", "config", "list")).splitlines()
+    settings = configparser.RawConfigParser()
+    settings["global"] = {}
+    for line in listed:
+        name, _, value = line.partition("=")
+        section, _, key = name.rpartition(".")
+        if section in {"global", ":env:"} and key not in {"cert", "find-links", "cache-dir"}:
+            settings["global"][key] = value.strip("'\"")
+    files = []
+    if _CA_BUNDLE.exists():
+        settings["global"]["cert"] = str(_CA_BUNDLE)
+        files.append((_CA_BUNDLE, str(_CA_BUNDLE)))
+    config = folder / "pip.conf"
+    with config.open("w") as target:
+        settings.write(target)
+    return [*files, (config, "/etc/pip.conf")]
+
+
+def _base_key() -> str:
+    recipe = repr((_BASE_RECIPE, _SUITE, _BASE_PACKAGES, _NOT_IN_BASE))
+    return f"{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+
+
+def _base_archive(name: str, progress: Progress) -> Path:
+    """Return Debian with Python as an image's archive: made once, where no image registry needs to be reached."""
+    archive = cache_folder() / "base" / f"{_base_key()}.tar"
+    if archive.exists():
+        return archive
+    packages.ensure(packages.BASE_PACKAGES, progress)
+    progress(f"making the base image: Debian {_SUITE} with Python (once; kept in the cache)")
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        root, layer = Path(folder) / "root", Path(folder) / "layer.tar"
+        _run(("debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", _SUITE, str(root)))
+        without = [f"--exclude={pattern}" for pattern in _NOT_IN_BASE]
+        _run(("tar", f"--directory={root}", "--numeric-owner", *without, "--create", f"--file={layer}", "."))
+        write_layer_archive(archive, name, layer, {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]})
+    return archive
+
+
+def _run(command: tuple[str, ...]) -> None:
+    run(command, timeout=_BUILD_SECONDS)
