@@ -4,17 +4,21 @@ A cluster has a /16 of its own, so pods and Services are reached from this machi
 clusters do not meet.
 """
 
-import ipaddress
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 from cluster.commands import run, succeeds
 from cluster.host_namespace import Namespace
 from cluster.model import ClusterError
+from cluster.state import only_one
 
 _NUMBERS = range(130, 250)
+_ALIAS_LIMIT = 250
+_LOCK = Path("/run/trainyard-networks.lock")
 _INTERFACE = "trainyard"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 _FORWARD_BEFORE = Path("/run/trainyard-ip-forward-before")
@@ -30,6 +34,11 @@ class Network:
     def interface(self) -> str:
         """Our end of the veth pair."""
         return f"{_INTERFACE}{self.number}"
+
+    @property
+    def peer(self) -> str:
+        """The node's end, until it is there and gets a shorter name."""
+        return f"{self.interface}n"
 
     @property
     def range(self) -> str:
@@ -62,33 +71,50 @@ class Network:
         return f"10.{self.number}.128.0/17"
 
 
-def choose(taken: Iterable[int]) -> Network:
-    """Return a network that no other cluster has and that this machine has no route into.
+def routed() -> list[str]:
+    """Return where this machine has routes to, besides the default route."""
+    routes = json.loads(run(("ip", "-json", "-4", "route", "show", "table", "all")))
+    return [route["dst"] for route in routes if route["dst"] != "default"]
+
+
+def first_free(taken: Iterable[int], destinations: Iterable[str]) -> Network:
+    """Return a network that no recorded cluster has, running or not, and that no route leads into.
 
     Raises
     ------
     ClusterError
         When there is none.
     """
-    destinations = [route.get("dst", "") for route in json.loads(run(("ip", "-json", "route", "show", "table", "all")))]
-    routed = [ipaddress.ip_network(to, strict=False) for to in destinations if "." in to]
-    taken = set(taken)
+    known = set(taken)
+    used = [ip_network(to) for to in destinations]
     for number in _NUMBERS:
         network = Network(number)
-        if number not in taken and not any(ipaddress.ip_network(network.range).overlaps(to) for to in routed):
+        if number not in known and not any(ip_network(network.range).overlaps(to) for to in used):
             return network
     raise ClusterError("10.130.0.0/16 to 10.249.0.0/16 are all in use here: take down a cluster that is not needed")
 
 
-def connect(network: Network, namespace: Namespace) -> None:
-    """Join the namespace to this machine, and let its packets out by this machine's address."""
-    peer = f"{network.interface}n"
-    run(("ip", "link", "add", network.interface, "type", "veth", "peer", "name", peer, "netns", str(namespace.pid())))
+@contextmanager
+def choosing() -> Iterator[None]:
+    """Let only one cluster of this machine choose and :func:`claim` at a time, of whatever user or checkout."""
+    with only_one(_LOCK):
+        yield
+
+
+def claim(network: Network, owner: Path) -> None:
+    """Make our end of the pair; that it is there tells others to keep off. ``owner`` is the cluster's folder."""
+    run(("ip", "link", "add", network.interface, "type", "veth", "peer", "name", network.peer))
+    run(("ip", "link", "set", network.interface, "alias", str(owner)[-_ALIAS_LIMIT:]))
     run(("ip", "address", "add", f"{network.host_ip}/30", "dev", network.interface))
     run(("ip", "link", "set", network.interface, "up"))
     run(("ip", "route", "add", network.range, "via", network.node_ip))
+
+
+def connect(network: Network, namespace: Namespace) -> None:
+    """Join the namespace to this machine, and let its packets out by this machine's address."""
+    run(("ip", "link", "set", network.peer, "netns", str(namespace.pid())))
     for command in (
-        ("ip", "link", "set", peer, "name", "eth0"),
+        ("ip", "link", "set", network.peer, "name", "eth0"),
         ("ip", "address", "add", f"{network.node_ip}/30", "dev", "eth0"),
         ("ip", "link", "set", "eth0", "up"),
         ("ip", "route", "add", "default", "via", network.host_ip),
@@ -99,12 +125,15 @@ def connect(network: Network, namespace: Namespace) -> None:
         run(("iptables", "--wait", "--table", rule[0], "--insert", *rule[1:]))
 
 
-def disconnect(network: Network) -> None:
-    """Undo :func:`connect`; what is not there is no error."""
+def disconnect(network: Network, owner: Path) -> None:
+    """Undo :func:`claim` and :func:`connect`; what is not there, or has become another cluster's, is left alone."""
+    device = Path(f"/sys/class/net/{network.interface}")
+    if device.exists() and (device / "ifalias").read_text().strip() != str(owner)[-_ALIAS_LIMIT:]:
+        return
     for rule in _rules(network):
         while succeeds(("iptables", "--wait", "--table", rule[0], "--delete", *rule[1:])):
             pass
-    if Path(f"/sys/class/net/{network.interface}").exists():
+    if device.exists():
         run(("ip", "link", "delete", network.interface))
 
 

@@ -91,7 +91,7 @@ class HostBackend:
         progress(f"stopping cluster {cluster.name}: processes, containers, network, folder")
         ProcessTable(cluster.folder).kill_all(first=HOLDER)
         if number := cluster.facts.get("network"):
-            host_network.disconnect(Network(int(number)))
+            host_network.disconnect(Network(int(number)), cluster.folder)
         cgroups.remove(_cgroup(cluster.name))
         state.forget(cluster.name)
         if not host_network.in_use():
@@ -128,10 +128,10 @@ class HostBackend:
 
 
 def _claim(spec: ClusterSpec) -> tuple[Cluster, Network]:
-    """Choose a network that no other cluster has, and record it before anything is made that has to be removed."""
-    with state.locked("networks"):
+    """Take a network that no other cluster has; recorded before anything is made that has to be removed."""
+    with host_network.choosing():
         taken = [int(cluster.facts["network"]) for cluster in _host_clusters()]
-        network = host_network.choose(taken)
+        network = host_network.first_free(taken, host_network.routed())
         folder = state.folder_of(spec.name)
         folder.mkdir(parents=True)
         server = f"https://{network.node_ip}"
@@ -139,6 +139,7 @@ def _claim(spec: ClusterSpec) -> tuple[Cluster, Network]:
             spec.name, spec.kind, folder, folder / "kubeconfig", server, facts={"network": str(network.number)}
         )
         state.save(cluster)
+        host_network.claim(network, folder)
     return cluster, network
 
 
