@@ -1,0 +1,241 @@
+"""One namespace on a real API server: a user, a kubelet of a few lines, and operators that can be killed.
+
+The control plane has no node. The Job controller makes pods; the kubelet here says that they run and how they end.
+"""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeVar
+
+import aiohttp
+
+from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.kube.client import KubeClient
+from trainyard_operator.kube.credentials import Credentials
+from trainyard_operator.kube.port import JOBS, TRAINING_JOBS, Body, KubePort, Resource, TokenIdentity
+from trainyard_operator.runtime.runtime import Runtime
+from trainyard_operator.runtime.store import Kind
+
+T = TypeVar("T")
+
+WAIT_SECONDS = 60.0
+WATCHED: dict[Kind, Resource] = {"TrainingJob": TRAINING_JOBS, "Job": JOBS}
+
+SPEC: dict[str, Any] = {
+    "framework": "LightGBM",
+    "task": "Regression",
+    "data": {"uri": "s3://datasets/diabetes.csv", "target": "target"},
+    "storage": {"uri": "s3://models"},
+    "retry": {"maxAttempts": 3, "initialSeconds": 0},
+}
+
+
+class Fault:
+    """What goes wrong at the ``at``-th write of an operator.
+
+    With an ``error`` the write is answered with it; without one the process dies. ``after`` lets the write happen
+    first: the answer is lost, or the process does not live to see it.
+    """
+
+    def __init__(self, at: int, *, after: bool, error: Exception | None = None) -> None:
+        self.after = after
+        self.error = error
+        self.left = at
+        self.died = asyncio.Event()
+
+    def counts(self) -> bool:
+        """Count one write; tell whether it is the one."""
+        self.left -= 1
+        return self.left == 0
+
+    async def strike(self) -> None:
+        """Fail, or stop for ever, as a dead process does."""
+        if self.error is not None:
+            raise self.error
+        self.died.set()
+        await asyncio.Event().wait()
+
+
+class FaultyPort:
+    """A port whose writes a :class:`Fault` may hit; counts them all."""
+
+    def __init__(self, port: KubePort, fault: Fault | None) -> None:
+        self._port = port
+        self._fault = fault
+        self.writes: Counter[str] = Counter()
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Body:
+        return await self._port.get(resource, namespace, name)
+
+    def list(
+        self, resource: Resource, namespace: str | None = None, *, selector: str = "", limit: int = 500
+    ) -> AsyncIterator[Body]:
+        return self._port.list(resource, namespace, selector=selector, limit=limit)
+
+    async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
+        return await self._write("create", resource, lambda: self._port.create(resource, namespace, body))
+
+    async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
+        return await self._write("patch", resource, lambda: self._port.patch_status(resource, namespace, name, patch))
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+        await self._write("delete", resource, lambda: self._port.delete(resource, namespace, name, uid=uid))
+
+    async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
+        return await self._port.review_token(token, audience)
+
+    async def _write(self, verb: str, resource: Resource, write: Callable[[], Awaitable[T]]) -> T:
+        self.writes[f"{verb} {resource.plural}"] += 1
+        fault = self._fault if self._fault is not None and self._fault.counts() else None
+        if fault is not None and not fault.after:
+            await fault.strike()
+        answer = await write()
+        if fault is not None:
+            await fault.strike()
+        return answer
+
+
+class Namespace:
+    """A namespace for one test, and the means to act in it."""
+
+    def __init__(self, credentials: Credentials, client: KubeClient, session: aiohttp.ClientSession, name: str) -> None:
+        self.client = client
+        self.name = name
+        self._credentials = credentials
+        self._session = session
+
+    # ---- plain requests ----------------------------------------------------------------------------------------------
+
+    async def request(
+        self, method: str, path: str, body: Body | None = None, *, content_type: str = "application/json"
+    ) -> Body:
+        """Send a request as the administrator."""
+        data = json.dumps(body) if body is not None else None
+        url, headers = self._credentials.server + path, {"Content-Type": content_type}
+        async with self._session.request(method, url, data=data, headers=headers) as answer:
+            content: Body = await answer.json()
+            if answer.status >= 400:
+                raise AssertionError(f"{method} {path}: {content}")
+            return content
+
+    def path(self, resource: Resource, name: str = "") -> str:
+        return "/".join(filter(None, (f"{resource.base}/namespaces/{self.name}/{resource.plural}", name)))
+
+    async def all(self, resource: Resource) -> dict[str, Body]:
+        return {body["metadata"]["name"]: body async for body in self.client.list(resource, self.name)}
+
+    async def until(self, what: str, ask: Callable[[], Awaitable[T | None]], seconds: float = WAIT_SECONDS) -> T:
+        """Ask until there is an answer."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not (found := await ask()):  # noqa: ASYNC110 - the API server cannot wake us
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            state = await self.all(TRAINING_JOBS)
+            statuses = {name: body.get("status") for name, body in state.items()}
+            raise AssertionError(f"waited {seconds:.0f} s for {what}; TrainingJobs: {statuses}") from None
+        return found
+
+    # ---- a user ------------------------------------------------------------------------------------------------------
+
+    async def apply(self, name: str = "a", **spec: Any) -> Body:
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "TrainingJob",
+            "metadata": {"name": name},
+            "spec": {**SPEC, **spec},
+        }
+        return await self.request("POST", self.path(TRAINING_JOBS), body)
+
+    async def status(self, name: str = "a") -> dict[str, Any]:
+        status: dict[str, Any] = (await self.client.get(TRAINING_JOBS, self.name, name)).get("status") or {}
+        return status
+
+    async def phase(self, wanted: str, name: str = "a") -> dict[str, Any]:
+        """Wait for a phase and return the status."""
+
+        async def ask() -> dict[str, Any] | None:
+            status = await self.status(name)
+            return status if status.get("phase") == wanted else None
+
+        return await self.until(f"phase {wanted} of {name}", ask)
+
+    # ---- a kubelet ---------------------------------------------------------------------------------------------------
+
+    async def pod_of(self, job: str) -> str:
+        """Wait for the pod that the Job controller makes."""
+        pods = Resource("", "v1", "pods")
+
+        async def ask() -> str | None:
+            selector = f"batch.kubernetes.io/job-name={job}"
+            found = [body async for body in self.client.list(pods, self.name, selector=selector)]
+            return str(found[0]["metadata"]["name"]) if found else None
+
+        return await self.until(f"a pod of Job {job}", ask)
+
+    async def run_pod(self, job: str) -> None:
+        """Let the pod run and be ready."""
+        state = {"running": {"startedAt": "2026-11-21T08:00:00Z"}}
+        await self._pod_status(job, "Running", state, ready=True)
+
+    async def end_pod(self, job: str, exit_code: int, message: str = "") -> None:
+        """Let the pod end as its trainer says."""
+        reason = "Completed" if exit_code == 0 else "Error"
+        ended = {"exitCode": exit_code, "reason": reason, "message": message, "finishedAt": "2026-11-21T08:00:09Z"}
+        phase = "Succeeded" if exit_code == 0 else "Failed"
+        await self._pod_status(job, phase, {"terminated": ended}, ready=False)
+
+    async def _pod_status(self, job: str, phase: str, state: Body, *, ready: bool) -> None:
+        image = {"image": "i", "imageID": "i"}
+        container = {
+            "name": meta.CONTAINER,
+            **image,
+            "restartCount": 0,
+            "ready": ready,
+            "started": ready,
+            "state": state,
+        }
+        condition = {"type": "Ready", "status": str(ready)}
+        patch = {"status": {"phase": phase, "conditions": [condition], "containerStatuses": [container]}}
+        path = self.path(Resource("", "v1", "pods"), f"{await self.pod_of(job)}/status")
+        await self.request("PATCH", path, patch, content_type="application/merge-patch+json")
+
+    # ---- operators ---------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def operator(self, fault: Fault | None = None) -> AsyncIterator[FaultyPort]:
+        """Run an operator; leaving the block kills it, whatever it does just then."""
+        port = FaultyPort(self.client, fault)
+        config = OperatorConfig(namespaces=(self.name,), workers=2)
+        runtime = Runtime(port, config, ca="-----BEGIN CERTIFICATE-----")
+        await runtime.start()
+        watches = [asyncio.create_task(self._watch(kind, runtime)) for kind in WATCHED]
+        try:
+            yield port
+            problems = [repr(watch.exception()) for watch in watches if watch.done()]
+            assert not problems, problems
+            assert runtime.health() is None
+        finally:
+            for watch in watches:
+                watch.cancel()
+            for watch in watches:
+                with suppress(asyncio.CancelledError):
+                    await watch
+            await runtime.stop()
+
+    async def _watch(self, kind: Kind, runtime: Runtime) -> None:
+        """Do what kopf does: list, then watch from there."""
+        path = self.path(WATCHED[kind])
+        listed = await self.request("GET", path)
+        for body in listed["items"]:
+            runtime.observe(kind, None, body)
+        url = f"{self._credentials.server}{path}?watch=1&resourceVersion={listed['metadata']['resourceVersion']}"
+        async with self._session.get(url, timeout=aiohttp.ClientTimeout(total=None)) as stream:
+            async for line in stream.content:
+                event = json.loads(line)
+                runtime.observe(kind, event["type"], event["object"])
+        raise AssertionError(f"the watch on {kind} ended")
