@@ -1,13 +1,56 @@
-"""The two images, as far as the cluster needs them."""
+"""The two images: built from the checkout and loaded into the node, each only where something has changed."""
 
+import json
+from pathlib import Path
+
+from cluster import lifecycle
+from cluster.images import ImageBuild, build_image
 from cluster.model import Cluster, Progress
-from demo.install import source_tag
 
-REPOSITORIES = {"operator": "trainyard-operator", "trainer": "trainyard-trainer"}
+ROOT = Path(__file__).resolve().parents[2]
+PARTS = ("operator", "trainer")
+TAG = "demo"
 
 
-def provide_images(cluster: Cluster, progress: Progress) -> dict[str, tuple[str, str]]:
-    """Return repository and tag of both images, built and loaded where the cluster runs images."""
-    tag = source_tag()
-    progress("none needed: pods run the programs of this checkout")
-    return {part: (repository, tag) for part, repository in REPOSITORIES.items()}
+def repository(part: str) -> str:
+    """Return the name of an image without its tag. A registry of this machine: nobody tries to pull it."""
+    return f"localhost/trainyard-{part}"
+
+
+def provide_images(cluster: Cluster, progress: Progress) -> str:
+    """Build and load what the cluster needs; return what changes whenever the operator's pod must be replaced.
+
+    Raises
+    ------
+    ClusterError
+        An image cannot be built or loaded.
+    """
+    if cluster.kind == "process":
+        progress("none needed: pods run the programs of this checkout")
+    else:
+        archives = {part: _build(part, progress) for part in PARTS}
+        _load(cluster, archives, progress)
+        return archives["operator"].name
+    return _newest_source()
+
+
+def _build(part: str, progress: Progress) -> Path:
+    tag = f"{repository(part)}:{TAG}"
+    return build_image(ImageBuild(ROOT / f"Dockerfile.{part}", ROOT, tag, target=part), progress)
+
+
+def _load(cluster: Cluster, archives: dict[str, Path], progress: Progress) -> None:
+    """Load the archives that this cluster does not have yet; it forgets with its folder."""
+    record = cluster.folder / "demo-images.json"
+    loaded: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+    for part, archive in archives.items():
+        if loaded.get(part) != archive.name:
+            lifecycle.backend(cluster.kind).load_image(cluster, archive, progress)
+            loaded[part] = archive.name
+            record.write_text(json.dumps(loaded))
+
+
+def _newest_source() -> str:
+    """Return when the operator's code was last changed."""
+    folders = (ROOT / "crds", ROOT / "operator")
+    return str(max(file.stat().st_mtime_ns for folder in folders for file in folder.rglob("*.py")))

@@ -1,17 +1,15 @@
 """The chart, installed as the demo's cluster needs it."""
 
-import hashlib
 import json
 import subprocess
-from pathlib import Path
 from typing import Any
 
 from cluster import toolchain
 from cluster.kubectl import apply, read
 from cluster.model import Cluster, ClusterError
 from cluster.process_backend import node_name
+from demo.images import ROOT, TAG, repository
 
-ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts/trainyard"
 OPERATOR_NAMESPACE = "trainyard"
 JOBS_NAMESPACE = "demo"
@@ -19,21 +17,9 @@ RELEASE = "trainyard"
 STORE_SECRET = "object-store"
 BUCKET = "models"
 PROGRESS_PORT = 8443
-SOURCES = ("crds/trainyard_api", "operator", "trainer-image", "constraints", "pyproject.toml")
 TIMEOUT = "180s"
 
 Json = dict[str, Any]
-
-
-def source_tag() -> str:
-    """Return a tag that changes with everything the images are made of."""
-    digest = hashlib.sha256()
-    for source in SOURCES:
-        path = ROOT / source
-        files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.suffix in {".py", ".txt"})
-        for file in files:
-            digest.update(str(file.relative_to(ROOT)).encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()[:12]
 
 
 def make_namespaces(cluster: Cluster) -> None:
@@ -54,22 +40,22 @@ def give_store_access(cluster: Cluster, keys: dict[str, str]) -> None:
     apply(cluster, [{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys}])
 
 
-def install_chart(cluster: Cluster, *, endpoint: str, images: dict[str, tuple[str, str]]) -> None:
+def install_chart(cluster: Cluster, *, endpoint: str, source: str) -> None:
     """Install or upgrade the release and wait until the operator is ready.
 
     Parameters
     ----------
     endpoint
         The object store as pods reach it.
-    images
-        Repository and tag of ``operator`` and ``trainer``.
+    source
+        What the operator was made from: its pod is replaced when this changes, as tags stay the same.
 
     Raises
     ------
     ClusterError
         With helm's words.
     """
-    values = chart_values(endpoint, images) | _addresses(cluster)
+    values = chart_values(endpoint, source) | _addresses(cluster)
     command = ["upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR_NAMESPACE]
     program = [str(toolchain.ensure("helm")), "--kubeconfig", str(cluster.kubeconfig)]
     done = subprocess.run(
@@ -84,12 +70,15 @@ def install_chart(cluster: Cluster, *, endpoint: str, images: dict[str, tuple[st
         raise ClusterError(f"helm could not install the chart: {done.stderr.strip()} (look with `{look}`)")
 
 
-def chart_values(endpoint: str, images: dict[str, tuple[str, str]]) -> Json:
+def chart_values(endpoint: str, source: str) -> Json:
     """Return the values of the demo: small requests, so that all jobs train at once on a laptop."""
-    operator, trainer = ({"repository": images[part][0], "tag": images[part][1]} for part in ("operator", "trainer"))
     return {
-        "image": operator,
-        "trainer": {"image": trainer, "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}}},
+        "image": {"repository": repository("operator"), "tag": TAG},
+        "podAnnotations": {"demo/source": source},
+        "trainer": {
+            "image": {"repository": repository("trainer"), "tag": TAG},
+            "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}},
+        },
         "storage": {
             "uri": f"s3://{BUCKET}/",
             "endpoint": endpoint,

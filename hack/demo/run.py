@@ -11,13 +11,12 @@ from cluster.kubectl import kubectl, read
 from cluster.model import Cluster, ClusterError, Kind
 from cluster.object_store import ObjectStore
 from demo.data import tables
-from demo.images import provide_images
+from demo.images import ROOT, provide_images
 from demo.install import (
     BUCKET,
     JOBS_NAMESPACE,
     OPERATOR_NAMESPACE,
     RELEASE,
-    ROOT,
     STORE_SECRET,
     give_store_access,
     install_chart,
@@ -57,14 +56,14 @@ def run(console: Console, *, name: str, kind: Kind | None) -> None:
     steps.begin("a Kubernetes cluster")
     cluster = lifecycle.up(name, kind, steps.say)
     steps.begin("the images")
-    images = provide_images(cluster, steps.say)
+    source = provide_images(cluster, steps.say)
     steps.begin("an object store with the data")
     store = object_store.deploy(cluster, lifecycle.backend(cluster.kind), steps.say)
     fill(store, steps)
     steps.begin("the operator, by its Helm chart")
     make_namespaces(cluster)
     give_store_access(cluster, store.credentials())
-    install_chart(cluster, endpoint=store.endpoint_in_cluster, images=images)
+    install_chart(cluster, endpoint=store.endpoint_in_cluster, source=source)
     steps.say(f"ready in namespace {OPERATOR_NAMESPACE}; jobs go to namespace {JOBS_NAMESPACE}")
     steps.begin("the trainings of examples/")
     # The jobs of an earlier run are taken away, so that this one trains again; their models stay.
