@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,7 @@ async def namespace(credentials: Credentials) -> AsyncIterator[Namespace]:
         yield namespace
 
 
-Life = Callable[[Namespace], Awaitable[None]]
+Life = Callable[[Namespace], Coroutine[Any, Any, None]]
 """What users and pods do, whoever watches over it."""
 
 
