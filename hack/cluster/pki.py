@@ -47,6 +47,7 @@ class Authority:
             _builder(name, name, self._key)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )
         self.files = self._write("ca", self._certificate, self._key)
@@ -57,10 +58,14 @@ class Authority:
         """Return a certificate for a client, or with ``names`` (DNS or IP) for a server."""
         key = ec.generate_private_key(ec.SECP256R1())
         usages = [ExtendedKeyUsageOID.CLIENT_AUTH, *([ExtendedKeyUsageOID.SERVER_AUTH] if server else [])]
+        # Python 3.13 refuses a chain whose certificates do not name the keys of subject and issuer.
+        issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = (
             _builder(_name(common_name, organization), self._certificate.subject, key)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+            .add_extension(issuer, critical=False)
         )
         if names:
             builder = builder.add_extension(
