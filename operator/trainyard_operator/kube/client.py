@@ -1,6 +1,6 @@
 """The port to the API server over aiohttp: dicts in, dicts out, one session.
 
-Own code and not a client library, for reasons that were measured: docs/decisions/own-api-client.md.
+Own code and not a client library, for reasons that were measured: docs/decisions/0001-own-api-client.md.
 """
 
 import asyncio
