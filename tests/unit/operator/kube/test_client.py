@@ -34,7 +34,7 @@ async def api() -> AsyncIterator[ScriptedApi]:
 
 @pytest.fixture
 async def client(api: ScriptedApi) -> AsyncIterator[KubePort]:
-    async with KubeClient(api.credentials, LIMITS, timeout_seconds=2.0) as client:
+    async with KubeClient(api.credentials, LIMITS, timeout_seconds=30.0) as client:
         yield client
 
 
@@ -200,7 +200,7 @@ async def test_a_silent_server_times_out(api: ScriptedApi) -> None:
 async def test_no_more_connections_than_allowed(api: ScriptedApi, client: KubePort) -> None:
     api.hold = asyncio.Event()
     calls = [asyncio.ensure_future(client.get(JOBS, "ns", str(n))) for n in range(20)]
-    async with asyncio.timeout(5):  # until all allowed connections are in use
+    async with asyncio.timeout(20):  # until all allowed connections are in use
         for _ in range(LIMITS.connections):
             await api.arrived.acquire()
     api.hold.set()
@@ -243,9 +243,10 @@ async def test_requests_are_counted(api: ScriptedApi, client: KubePort) -> None:
 
 
 async def test_a_good_token_has_an_identity(api: ScriptedApi, client: KubePort) -> None:
-    user = {"username": "system:serviceaccount:ns:sa", "extra": {"k/pod-name": ["p"]}}
+    name = "system:serviceaccount:ns:sa"
+    user = {"username": name, "extra": {"k/pod-name": ["p"]}}
     api.answers = [Answer({"status": {"authenticated": True, "audiences": ["a"], "user": user}}, 201)]
-    assert await client.review_token("t", "a") == TokenIdentity(user["username"], ("a",), {"k/pod-name": ("p",)})
+    assert await client.review_token("t", "a") == TokenIdentity(name, ("a",), {"k/pod-name": ("p",)})
     (asked,) = api.asked
     assert asked.path == "/apis/authentication.k8s.io/v1/tokenreviews"
     assert asked.body["spec"] == {"token": "t", "audiences": ["a"]}

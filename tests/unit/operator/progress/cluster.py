@@ -31,12 +31,18 @@ def facts(**changes: Any) -> JobFacts:
 
 
 def token(
-    *, name: str = NAME, namespace: str = NAMESPACE, uid: str = UID, signature: str = "good", **claims: Any
+    *,
+    name: str = NAME,
+    namespace: str = NAMESPACE,
+    uid: str = UID,
+    signature: str = "good",
+    bound_to: str = "",
+    **claims: Any,
 ) -> str:
     """Return a token that says of itself what a kubelet's projected one says; ``signature`` tells it from others."""
     own = {
         "aud": [meta.token_audience(namespace, name, uid)],
-        "kubernetes.io": {"namespace": namespace, "pod": {"name": POD, "uid": POD_UID}},
+        "kubernetes.io": {"namespace": bound_to or namespace, "pod": {"name": POD, "uid": POD_UID}},
         **claims,
     }
     return ".".join(_segment(part) for part in (b'{"alg":"RS256"}', json.dumps(own).encode(), signature.encode()))

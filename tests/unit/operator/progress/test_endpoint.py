@@ -160,7 +160,7 @@ async def test_what_is_no_token_is_refused_without_an_api_call(endpoint: Endpoin
     [
         (token(name="other"), "for another TrainingJob"),
         (token(aud=["https://kubernetes.default.svc"]), "for another TrainingJob"),
-        (token(**{"kubernetes.io": {"namespace": "elsewhere"}}), "for another TrainingJob"),
+        (token(bound_to="elsewhere"), "for another TrainingJob"),
         (token(uid="earlier"), "an earlier TrainingJob of this name"),
     ],
 )

@@ -68,7 +68,7 @@ class FakeApi:
         return [body["metadata"]["name"] for _, path, body in self.writes if path.endswith("/jobs")]
 
     async def until_watched(self, *paths: str) -> None:
-        async with asyncio.timeout(10), self.watching:  # until kopf watches these paths
+        async with asyncio.timeout(30), self.watching:  # until kopf watches these paths
             await self.watching.wait_for(lambda: set(paths) <= self.watches.keys())
 
     async def send(self, path: str, event: str, body: dict[str, Any]) -> None:
