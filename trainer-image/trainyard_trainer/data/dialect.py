@@ -14,7 +14,7 @@ from typing import IO, Final, Literal
 
 from trainyard_trainer.errors import ConfigError, DataError
 
-HEAD_BYTES: Final = 256 * 1024
+HEAD_BYTES: Final = 64 * 1024
 SEPARATORS: Final = (",", ";", "\t", "|")
 _FIELD_LIMIT: Final = 16 * 1024 * 1024
 _DECIMAL_COMMA: Final = re.compile(r"\s*[+-]?\d+,\d+\s*")

@@ -19,7 +19,7 @@ from trainyard_trainer.frameworks.base import Dataset, Finding, Table
 _NUMERIC_SHARE: Final = 0.95
 """A text column of so many numbers is a column of numbers with some slips."""
 
-_MAX_CATEGORIES: Final = 1000
+_MAX_CATEGORIES: Final = 10_000
 _IDENTIFIER_SHARE: Final = 0.5
 """A text column with so many distinct values per row names rows; nothing can be learned from a name seen once."""
 

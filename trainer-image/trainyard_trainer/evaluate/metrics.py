@@ -1,7 +1,6 @@
 """Metrics as plain numbers, finite or absent: what cannot be told is left out and said in a note, never NaN."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,20 +57,24 @@ def binary_scores(actual: npt.NDArray[np.intp], probability: Floats, threshold: 
     from sklearn import metrics as sk
 
     scores = {"threshold": threshold, "log_loss": float(sk.log_loss(actual, probability, labels=[0, 1]))}
-    for suffix, cut in (("", threshold), ("@0.5", 0.5)):
-        called = (probability >= cut).astype(np.intp)
-        precision, recall, f1, _ = sk.precision_recall_fscore_support(actual, called, average="binary", zero_division=0)
-        scores |= {
-            f"accuracy{suffix}": float(np.mean(called == actual)),
-            f"precision{suffix}": float(precision),
-            f"recall{suffix}": float(recall),
-            f"f1{suffix}": float(f1),
-        }
+    scores |= _called_scores(actual, probability >= threshold)
+    scores |= {f"{name}@0.5": value for name, value in _called_scores(actual, probability >= 0.5).items()}
     if len(np.unique(actual)) < 2:
         return Scores(only_finite(scores), ("auc is undefined: the holdout holds one class only",))
     scores["auc"] = float(sk.roc_auc_score(actual, probability))
     scores["average_precision"] = float(sk.average_precision_score(actual, probability))
     return Scores(only_finite(scores))
+
+
+def _called_scores(actual: npt.NDArray[np.intp], called: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Precision, recall and F1 are 0 where nothing was called or nothing was there to call."""
+    hits, calls, positives = (int(rows.sum()) for rows in ((actual == 1) & called, called, actual == 1))
+    return {
+        "accuracy": float(np.mean(called == (actual == 1))),
+        "precision": hits / calls if calls else 0.0,
+        "recall": hits / positives if positives else 0.0,
+        "f1": 2 * hits / (calls + positives) if calls + positives else 0.0,
+    }
 
 
 def multiclass_scores(actual: npt.NDArray[np.intp], probabilities: Floats) -> Scores:
@@ -139,8 +142,3 @@ def rows_of(series: str, metrics: dict[str, float], baseline: dict[str, float]) 
         {"series": series, "metric": name, "value": value, "baseline": baseline.get(name, math.nan)}
         for name, value in metrics.items()
     ]
-
-
-def pooled(parts: Sequence[Floats]) -> Floats:
-    """Join the rows of all series, so that each row counts the same."""
-    return np.concatenate(parts) if parts else np.empty(0)

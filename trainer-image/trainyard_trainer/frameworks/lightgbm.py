@@ -288,12 +288,12 @@ def _judge_classes(
     prior = baselines.class_prior(
         target[np.concatenate([parts.train, parts.validation])], len(model.description.classes)
     )
-    naive = metrics.multiclass_scores(actual, np.tile(prior, (len(actual), 1))).metrics
     threshold = model.description.threshold
     scores = (
         metrics.multiclass_scores(actual, raw) if threshold is None else metrics.binary_scores(actual, raw, threshold)
     )
-    return scores, {name: naive[name] for name in ("accuracy", "log_loss")}
+    naive = {"accuracy": float(np.mean(actual == prior.argmax())), "log_loss": float(-np.log(prior[actual]).mean())}
+    return scores, naive
 
 
 def _importance(model: Model) -> pd.DataFrame:
@@ -304,7 +304,7 @@ def _importance(model: Model) -> pd.DataFrame:
 
 def _as_raw(dataset: Dataset, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
     """Return rows as a user would send them: text as text."""
-    raw = dataset.frame[list(dataset.features)].iloc[rows].reset_index(drop=True)
+    raw = dataset.frame.iloc[rows][list(dataset.features)].reset_index(drop=True)
     return raw.astype(dict.fromkeys(dataset.categories, object))
 
 

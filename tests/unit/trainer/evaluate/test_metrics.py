@@ -69,6 +69,8 @@ def test_binary_metrics_agree_with_scikit_learn():
     called = probability >= threshold
     assert found["auc"] == pytest.approx(sk.roc_auc_score(actual, probability))
     assert found["f1"] == pytest.approx(sk.f1_score(actual, called))
+    assert found["precision"] == pytest.approx(sk.precision_score(actual, called))
+    assert found["recall"] == pytest.approx(sk.recall_score(actual, called))
     assert found["accuracy"] == pytest.approx(sk.accuracy_score(actual, called))
     assert found["f1@0.5"] == pytest.approx(sk.f1_score(actual, probability >= 0.5))
     assert found["f1"] == pytest.approx(max(sk.f1_score(actual, probability >= cut) for cut in probability))
