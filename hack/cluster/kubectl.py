@@ -21,7 +21,9 @@ def program() -> Path:
 
 def kubectl(cluster: Cluster, *arguments: str, stdin: str | None = None) -> str:
     """Run kubectl as the cluster's administrator; returns its output. Raises :class:`ClusterError` with its words."""
-    return run([program(), f"--kubeconfig={cluster.kubeconfig}", *arguments], timeout=_SECONDS, stdin=stdin)
+    # The cache of what the API server offers goes with the cluster, not into the home folder.
+    common = (f"--kubeconfig={cluster.kubeconfig}", f"--cache-dir={cluster.folder / 'kubectl-cache'}")
+    return run([program(), *common, *arguments], timeout=_SECONDS, stdin=stdin)
 
 
 def apply(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:

@@ -48,7 +48,9 @@ class ProcessBackend:
         apply(cluster, [storage_class(), *_provisioner_rights(node_name(spec.name))])
         write_programs(_programs_file(cluster), checkout_programs())
         table = ProcessTable(folder)
-        table.start(NODE_PROCESS, _node_command(cluster, plane), {"PYTHONPATH": str(Path(__file__).parents[1])})
+        folders = (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH"))
+        python_path = os.pathsep.join(filter(None, folders))
+        table.start(NODE_PROCESS, _node_command(cluster, plane), {"PYTHONPATH": python_path})
         wait_for(
             "the node to take pods", lambda: _takes_pods(cluster), _READY_SECONDS, lambda: table.tail(NODE_PROCESS)
         )

@@ -85,6 +85,7 @@ class ProcessNode:
             runner = PodRunner(self._facts, self._client, self._events, change.item, Place(given.address, after))
             self._runners[uid] = runner
             self._lives[uid] = asyncio.create_task(self._live(runner))
+            self._lives[uid].add_done_callback(_log_defect)
 
     async def _live(self, runner: PodRunner) -> None:
         uid = runner.pod.uid
@@ -110,6 +111,11 @@ class ProcessNode:
         for folder in self._facts.folder.pods.iterdir():
             if folder.name not in present:
                 shutil.rmtree(folder)
+
+
+def _log_defect(life: asyncio.Task[None]) -> None:
+    if not life.cancelled() and (error := life.exception()):
+        _log.error("a pod was given up by a defect of the process node", exc_info=error)
 
 
 async def run_node(settings: NodeSettings) -> None:

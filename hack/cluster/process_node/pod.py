@@ -120,7 +120,10 @@ class PodRunner:
         work = asyncio.create_task(self._work())
         stop = asyncio.create_task(self._stop.wait())
         try:
-            await asyncio.wait({work, stop}, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
+            waits = {work, stop, publisher}
+            await asyncio.wait(waits, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
+            if publisher.done():
+                await publisher  # it ends only by a defect, which must not stay unseen
             if not work.done():
                 await self._end(work)
             await work
@@ -182,12 +185,11 @@ class PodRunner:
 
     def _mark_lost(self) -> None:
         """Give containers that never had a process, or have none any more, an end: a pod ends only with all of them."""
+        now = datetime.now(UTC)
+        lost = Terminated(LOST_EXIT_CODE, LOST_REASON, "the container had no process when the pod was ended", now, now)
         for runner in self._main:
-            if isinstance(runner.record.state, Waiting):
-                now = datetime.now(UTC)
-                message = "the container had no process when the pod was ended"
-                lost = Terminated(LOST_EXIT_CODE, LOST_REASON, message, now, now)
-                runner.record = replace(runner.record, state=lost, done=True)
+            state = runner.record.state
+            runner.record = replace(runner.record, state=state if isinstance(state, Terminated) else lost, done=True)
 
     async def _work(self) -> None:
         if self._after:

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
@@ -35,8 +35,15 @@ class _Token(NamedTuple):
 class PodVolumes:
     """The volumes of one pod. `prepare` again to refresh them: files change only where their content has."""
 
-    def __init__(self, client: ApiClient, folder: PodFolder, allocatable: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        folder: PodFolder,
+        allocatable: Mapping[str, str],
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._client = client
+        self._clock = clock
         self._folder = folder
         self._allocatable = allocatable
         self._tokens: dict[TokenWish, _Token] = {}
@@ -70,7 +77,7 @@ class PodVolumes:
 
     async def _token(self, pod: Pod, wish: TokenWish) -> str:
         held = self._tokens.get(wish)
-        if held is None or monotonic() >= held.renew_at:
+        if held is None or self._clock() >= held.renew_at:
             owner = {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
             spec: Json = {"expirationSeconds": wish.seconds, "boundObjectRef": owner}
             if wish.audience:
@@ -78,7 +85,7 @@ class PodVolumes:
             request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
             path = f"/api/v1/namespaces/{pod.namespace}/serviceaccounts/{pod.service_account}/token"
             answer = await self._client.create(path, request)
-            held = _Token(answer["status"]["token"], monotonic() + _RENEW_AFTER * wish.seconds)
+            held = _Token(answer["status"]["token"], self._clock() + _RENEW_AFTER * wish.seconds)
             self._tokens[wish] = held
         return held.text
 

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +19,8 @@ from cluster.process_node.podspec import Container, Probe, read_pod
 from cluster.process_node.probes import ProbeTarget, check_once
 from cluster.process_node.programs import ImageUnknownError
 from cluster.process_node.states import ContainerRecord, Running, State, Terminated, Waiting
+from tests.unit.cluster.waiting import BOUND_SECONDS, until
 
-BOUND_SECONDS = 10
 PATH = {"PATH": os.environ["PATH"]}
 QUICK = Timing(retry_first=0.01, retry_limit=0.02, restart_first=0.01, restart_limit=0.04)
 
@@ -68,15 +67,6 @@ class FakePod:
 
     def ends(self) -> list[int]:
         return [state.exit_code for state in self.states if isinstance(state, Terminated)]
-
-
-async def until(what: str, condition: Callable[[], bool]) -> None:
-    try:
-        async with asyncio.timeout(BOUND_SECONDS):
-            while not condition():  # noqa: ASYNC110 - conditions on files and processes have no event
-                await asyncio.sleep(0.01)
-    except TimeoutError:
-        pytest.fail(f"waited {BOUND_SECONDS} s for: {what}")
 
 
 @pytest.mark.parametrize(
