@@ -87,6 +87,7 @@ class PodRunner:
         self._leaving = asyncio.Event()
         self._gone = asyncio.Event()
         self._dirty = asyncio.Event()
+        self._settled = False
         self._written: Json | None = None
         self._init = [self._runner(each, init=True) for each in self._pod.init_containers]
         self._main = [self._runner(each, init=False) for each in self._pod.containers]
@@ -123,15 +124,15 @@ class PodRunner:
             waits = {work, stop, publisher}
             await asyncio.wait(waits, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
             if publisher.done():
-                await publisher  # it ends only by a defect, which must not stay unseen
+                await publisher  # a defect, which must not stay unseen
             if not work.done():
                 await self._end(work)
             await work
         finally:
-            for task in (publisher, stop):
-                task.cancel()
-            await asyncio.gather(publisher, stop, return_exceptions=True)
-        await self._publish()
+            stop.cancel()
+            self._settled = True
+            self.changed()
+            await publisher  # not cancelled: a write on its way could overtake the last one
 
     async def leave(self) -> None:
         """Wait until someone deletes the pod, let it go, and wait until it is gone."""
@@ -297,8 +298,9 @@ class PodRunner:
 
     def _write_kubeconfig(self, container: Container, folder: ContainerFolder) -> bool:
         mount = next((each for each in container.mounts if each.path == SERVICE_ACCOUNT_PATH), None)
-        if mount is None or not (account := self._volume_folders[mount.volume]) or not folder.root.exists():
+        if mount is None or not folder.root.exists():
             return False
+        account = self._volume_folders[mount.volume]
         write_kubeconfig(folder.kubeconfig, self._client.access.server, account, self._pod.namespace)
         return True
 
@@ -317,7 +319,7 @@ class PodRunner:
         self._events.record(self._pod, reason, message, warning=warning)
 
     async def _publish_changes(self) -> None:
-        while True:
+        while not self._settled:
             await self._dirty.wait()
             self._dirty.clear()
             await self._publish()
