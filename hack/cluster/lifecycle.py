@@ -81,7 +81,10 @@ def find(name: str) -> Cluster:
 
 
 def is_running(cluster: Cluster) -> bool:
-    """Tell whether every recorded process of a cluster is alive."""
+    """Tell whether every recorded process of a cluster is alive; for kind, which records none, every container."""
+    if cluster.kind == "kind":
+        containers = backend("kind").status(cluster).values()
+        return bool(containers) and all(text.startswith("Up") for text in containers)
     processes = ProcessTable(cluster.folder).all()
     return bool(processes) and all(process.alive() for process in processes)
 

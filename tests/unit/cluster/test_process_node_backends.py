@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from cluster import lifecycle
 from cluster.kind_backend import KindBackend, create_command, delete_command, forward_command, load_command
+from cluster.model import Cluster
 from cluster.process_backend import ProcessBackend, checkout_programs
 from cluster.process_node.addresses import claim_network, node_addresses
 
@@ -36,6 +38,17 @@ def test_kind_with_a_daemon(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     (tmp_path / "kind").touch(mode=0o755)
     docker_that(tmp_path, "exit 0", monkeypatch)
     assert KindBackend().obstacle() is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "runs"),
+    [("echo 'x-control-plane Up 3 minutes'", True), ("echo 'x-control-plane Exited (137)'", False), ("true", False)],
+)
+def test_kind_runs_while_its_containers_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listed: str, runs: bool
+) -> None:
+    docker_that(tmp_path, listed, monkeypatch)
+    assert lifecycle.is_running(Cluster("x", "kind", tmp_path, CONFIG, "https://127.0.0.1:1")) is runs
 
 
 def test_commands_touch_only_clusters_of_ours() -> None:
