@@ -105,7 +105,8 @@ def _require_variety(values: npt.NDArray[np.float64], name: str) -> None:
 
 def _labels(column: pd.Series) -> _Labels:
     """Number the classes: by size where all are numbers, else by name."""
-    if not is_text(column) and pd.api.types.is_numeric_dtype(column.dtype):
+    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+    if numeric:
         whole = column.dropna()
         if (whole == whole.round()).all():
             column = column.astype("Int64")

@@ -17,6 +17,7 @@ class Scores:
     notes: tuple[str, ...] = ()
 
 
+@np.errstate(over="ignore")  # beside a value of almost 0; what is not finite is left out
 def point_scores(actual: Floats, predicted: Floats) -> Scores:
     """Judge predicted numbers.
 

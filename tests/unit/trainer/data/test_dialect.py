@@ -4,7 +4,7 @@ import csv
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainyard_trainer.data.dialect import Dialect, check_encoding, detect, diagnose
@@ -14,6 +14,7 @@ _WORDS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "Zs"]),
 _NUMBERS = st.floats(-1e6, 1e6, allow_nan=False).map(lambda x: round(x, 3) + 0.0001)
 
 
+@settings(deadline=None, max_examples=60)
 @given(
     separator=st.sampled_from(",;\t|"),
     decimal=st.sampled_from(".,"),
@@ -88,6 +89,7 @@ def test_diagnosis_names_the_line(text, words):
     assert words in said
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\x00\r")), min_size=2, max_size=2)))
 def test_a_sound_table_has_no_diagnosis(rows):
     text = io.StringIO()

@@ -73,10 +73,20 @@ def test_a_number_column_with_a_slip_stays_a_number(tmp_path):
     assert "TextInNumbers" in codes(dataset)
 
 
-def test_classes_are_ordered_by_number(tmp_path):
-    frame = rows()
-    frame["y"] = [("10", "9", "0")[i % 3] for i in range(60)]
-    assert prepare(tmp_path, frame, task="Classification").classes == ("0", "9", "10")
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        (["10", "9", "0"], ("0", "9", "10")),
+        ([1.0, 0.0, np.nan], ("0", "1")),
+        ([True, False, True], ("False", "True")),
+        (["b", "a", None], ("a", "b")),
+    ],
+)
+def test_classes_are_ordered_by_number_or_name(tmp_path, values, classes):
+    frame = rows().assign(y=pd.Series(values * 20))
+    path = tmp_path / "table.parquet"
+    frame.to_parquet(path)
+    assert dataset_of(job(path, task="Classification"), tmp_path).classes == classes
 
 
 @pytest.mark.parametrize(

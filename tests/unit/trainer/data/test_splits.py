@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainyard_api.training import Split
@@ -13,6 +13,7 @@ from trainyard_trainer.errors import DataError
 ROWS = st.integers(20, 300)
 
 
+@settings(deadline=None, max_examples=60)
 @given(rows=ROWS, seed=st.integers(0, 100), strategy=st.sampled_from(["Random", "Time", "Group", "Stratified"]))
 def test_every_row_is_in_exactly_one_part(rows, seed, strategy):
     split = Split(seed=seed)
@@ -24,6 +25,7 @@ def test_every_row_is_in_exactly_one_part(rows, seed, strategy):
     assert np.array_equal(parts.test, again.test)
 
 
+@settings(deadline=None, max_examples=60)
 @given(rows=ROWS)
 def test_groups_stay_together(rows):
     groups = pd.Series([f"engine {i % 9}" for i in range(rows)])
@@ -32,6 +34,7 @@ def test_groups_stay_together(rows):
     assert sum(len(side) for side in sides) == len(set().union(*sides))
 
 
+@settings(deadline=None, max_examples=60)
 @given(rows=ROWS)
 def test_time_never_runs_backwards(rows):
     times = pd.Series(pd.date_range("2026", periods=rows, freq="D")).sample(frac=1, random_state=1, ignore_index=True)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainyard_trainer.data.frequency import detect_frequency, frequency_of
@@ -58,6 +58,7 @@ def test_what_is_no_time_is_named(values, words):
     ("alias", "season"),
     [("D", 7), ("h", 24), ("15min", 96), ("MS", 12), ("ME", 12), ("QS-JAN", 4), ("W-SUN", 52), ("B", 5), ("YS-JAN", 1)],
 )
+@settings(deadline=None, max_examples=60)
 @given(start=st.datetimes(pd.Timestamp("2001-01-01"), pd.Timestamp("2030-01-01")))
 def test_a_regular_range_is_recognised_and_counted(alias, season, start):
     times = pd.date_range(start.replace(minute=0, second=0, microsecond=0), periods=60, freq=alias).to_numpy()

@@ -6,7 +6,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hn
 from sklearn import metrics as sk
@@ -23,6 +23,7 @@ from trainyard_trainer.evaluate.metrics import (
 NUMBERS = hn.arrays(np.float64, st.integers(2, 40), elements=st.floats(-1e6, 1e6, allow_subnormal=False))
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_point_metrics_agree_with_scikit_learn(data):
     actual = data.draw(NUMBERS)
@@ -107,6 +108,7 @@ def test_skill():
     assert skill(1, 0) is None
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(1, 12), st.integers(1, 40), st.integers(1, 30))
 def test_seasonal_naive_repeats_the_last_season(season, known, wanted):
     values = np.random.default_rng(known).random(known)
