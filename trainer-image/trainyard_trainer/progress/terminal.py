@@ -3,6 +3,7 @@
 import logging
 
 from rich.console import Console
+from rich.highlighter import NullHighlighter
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -25,7 +26,7 @@ class TerminalBar:
             console=console,
         )
         self._task = self._bar.add_task(title, total=100, stage="")
-        handler = RichHandler(console=console, show_path=False, show_level=False, markup=False)
+        handler = RichHandler(console=console, show_path=False, show_level=False, highlighter=NullHighlighter())
         logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler], force=True)
         LOGGER.setLevel(logging.INFO)
 
