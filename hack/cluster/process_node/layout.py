@@ -89,6 +89,7 @@ class NodeFolder:
         """
         self.unshorten()
         self.pods.mkdir(parents=True, exist_ok=True)
+        self.pods.chmod(0o700)  # Secrets and tokens lie there
         parent = Path(tempfile.mkdtemp(prefix="ty-"))
         self._record.write_text(str(parent))
         short = parent / "p"
