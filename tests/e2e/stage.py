@@ -40,13 +40,13 @@ class Stage:
     def set_up(cls, name: str, kind: Kind | None) -> "Stage":
         """Start everything, as the demo does."""
         cluster = lifecycle.up(name, kind, print)
-        images = provide_images(cluster, print)
+        source = provide_images(cluster, print)
         store = object_store.deploy(cluster, lifecycle.backend(cluster.kind), print)
         for bucket in (BUCKET, DATA_BUCKET):
             store.make_bucket(bucket)
         make_namespaces(cluster)
         give_store_access(cluster, store.credentials())
-        install_chart(cluster, endpoint=store.endpoint_in_cluster, images=images)
+        install_chart(cluster, endpoint=store.endpoint_in_cluster, source=source)
         return cls(cluster, store)
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
@@ -90,7 +90,7 @@ class Stage:
 
         def reached() -> Json | None:
             job = self.get("tj", name)
-            return job if job["status"].get("status", {}).get("phase") in phases else None
+            return job if job.get("status", {}).get("phase") in phases else None
 
         ended: Json = self.wait_until(f"TrainingJob {name} to be {' or '.join(phases)}", reached, seconds, about=name)
         return ended

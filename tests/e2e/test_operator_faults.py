@@ -94,9 +94,9 @@ def test_uninstall_and_reinstall_keep_the_objects(stage: Stage, sales: Json) -> 
     ]
     run([*helm, "uninstall", RELEASE, "--wait"], timeout=180)
     assert {kind: sorted(each["metadata"]["uid"] for each in stage.items(kind)) for kind in ("tj", "mv")} == before
-    images = provide_images(stage.cluster, print)
+    source = provide_images(stage.cluster, print)
     store = object_store.deploy(stage.cluster, lifecycle.backend(stage.cluster.kind), print)
-    install_chart(stage.cluster, endpoint=store.endpoint_in_cluster, images=images)
+    install_chart(stage.cluster, endpoint=store.endpoint_in_cluster, source=source)
     assert {kind: sorted(each["metadata"]["uid"] for each in stage.items(kind)) for kind in ("tj", "mv")} == before
     stage.apply("after-reinstall", **FORECAST, data=sales)
     ended_well(stage, "after-reinstall")

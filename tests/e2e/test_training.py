@@ -6,7 +6,8 @@ import json
 import pytest
 
 from demo.data import tables
-from demo.install import BUCKET, JOBS_NAMESPACE, ROOT
+from demo.images import ROOT
+from demo.install import BUCKET, JOBS_NAMESPACE
 from tests.e2e.stage import Stage, condition
 
 EXAMPLES = ("diabetes-regression", "breast-cancer-classification", "retail-forecast")
