@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+_CREATED = "1970-01-01T00:00:00Z"
+"""Fixed, so that equal input gives equal bytes. buildah wants one dated entry per layer, or it finds nothing cached."""
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -35,7 +37,8 @@ def write_layer_archive(archive: Path, ref: str, layer: Path, settings: Mapping[
             "architecture": _ARCHITECTURES.get(machine, machine),
             "os": "linux",
             "config": dict(settings),
-            "history": [{"created_by": "trainyard hack/cluster"}],  # buildah wants one entry per layer
+            "created": _CREATED,
+            "history": [{"created": _CREATED, "created_by": "trainyard hack/cluster"}],
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
         }
     ).encode()

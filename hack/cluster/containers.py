@@ -50,7 +50,7 @@ def start(table: ProcessTable, folder: Path, namespace: Namespace, pods: str) ->
 def load(namespace: Namespace, archive: Path) -> None:
     """Take over the images of an archive, under the names it holds."""
     ctr = ("ctr", f"--address={SOCKET}", "--namespace=k8s.io")
-    namespace.run((*ctr, "images", "import", "--no-unpack", str(archive)), timeout=_IMPORT_SECONDS)
+    namespace.run((*ctr, "images", "import", str(archive)), timeout=_IMPORT_SECONDS)
 
 
 def version(namespace: Namespace) -> str:

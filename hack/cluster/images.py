@@ -21,7 +21,7 @@ BASE_IMAGE_VARIABLE = "TRAINYARD_BASE_IMAGE"
 """Names the base image to use instead of python:3.13-slim (docker) or of the one made here (buildah)."""
 _SUITE = "trixie"
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates,libgomp1"
-_BASE_RECIPE = 1
+_BASE_RECIPE = 2
 """Goes up when the steps below change."""
 _NOT_IN_BASE = ("./var/cache/apt/*", "./var/lib/apt/lists/*", "./var/log/*", "./usr/share/doc/*", "./usr/share/man/*")
 _BUILD_SECONDS = 1800
