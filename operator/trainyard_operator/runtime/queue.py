@@ -12,7 +12,7 @@ from trainyard_operator.runtime.keys import Key
 
 BACKOFF_START = 0.2
 BACKOFF_LIMIT = 60.0
-FAIR_SHARE = 8
+FAIR_SHARE = 32
 """Of so many turns one goes to the ordinary lane although new objects wait."""
 
 

@@ -1,0 +1,99 @@
+"""How attempts end: every exit code, lost pods, and termination messages that anybody may have written."""
+
+from datetime import timedelta
+
+import pytest
+
+from tests.unit.operator.cluster import START
+from tests.unit.operator.samples import child, failure_text, pod, result_text
+from trainyard_api.wire import TrainingResult
+from trainyard_operator.core.outcome import failure_of, success_of
+from trainyard_operator.core.quantity import grown, to_bytes
+
+NEVER_AGAIN = {64: "BadConfig", 65: "BadData", 66: "InputMissing", 77: "NotPermitted", 78: "Unsupported"}
+AGAIN = {69: "UpstreamUnavailable", 75: "Interrupted", 137: "Killed"}
+
+
+@pytest.mark.parametrize("code", range(1, 256))
+def test_every_exit_code(code: int) -> None:
+    failure = failure_of(child(failed=True), (pod(code),))
+    assert failure.exit_code == code
+    assert failure.retryable == (code not in NEVER_AGAIN)
+    assert failure.reason == {**NEVER_AGAIN, **AGAIN}.get(code, "Crashed")
+    assert f"exit code {code}" in failure.message
+
+
+def test_the_trainers_own_words_win() -> None:
+    text = failure_text("DataTooSmall", "5 rows are too few")
+    failure = failure_of(child(failed=True), (pod(65, termination_message=text),))
+    assert (failure.reason, failure.message) == ("DataTooSmall", "5 rows are too few")
+
+
+@pytest.mark.parametrize("reason", ["", "two words", "ümlaut", "9lives", "x" * 200])
+def test_a_reason_that_no_condition_could_carry_is_replaced(reason: str) -> None:
+    text = failure_text(reason[:128], "why")
+    assert failure_of(child(failed=True), (pod(65, termination_message=text),)).reason in ("BadData", "x" * 128)
+
+
+def test_memory() -> None:
+    failure = failure_of(child(failed=True), (pod(137, exit_reason="OOMKilled"),))
+    assert (failure.reason, failure.retryable) == ("OOMKilled", True)
+
+
+def test_deadline_is_final_whatever_the_pod_says() -> None:
+    failure = failure_of(child(failed=True, failure_reason="DeadlineExceeded"), (pod(75),))
+    assert (failure.reason, failure.retryable) == ("DeadlineExceeded", False)
+
+
+@pytest.mark.parametrize("pods", [(), (pod(),), (pod(0),)])
+def test_no_pod_that_tells_why(pods: tuple[object, ...]) -> None:
+    failure = failure_of(child(failed=True, failure_message="BackoffLimitExceeded"), pods)  # type: ignore[arg-type]
+    assert (failure.reason, failure.retryable) == ("PodLost", True)
+    assert "BackoffLimitExceeded" in failure.message
+
+
+def test_the_newest_pod_that_was_not_disrupted_speaks() -> None:
+    later = START + timedelta(seconds=9)
+    pods = (pod(65), pod(143, created=later, disrupted=True), pod(69, created=later, name="z"))
+    assert failure_of(child(failed=True), pods).exit_code == 69
+
+
+def test_success_needs_a_result_of_success() -> None:
+    assert isinstance(success_of((pod(0, termination_message=result_text()),)), TrainingResult)
+    for pods in (
+        (),
+        (pod(1),),
+        (pod(0),),
+        (pod(0, termination_message="{"),),
+        (pod(0, termination_message='{"outcome": "Succeeded"}'),),
+        (pod(0, termination_message=failure_text("BadData", "no")),),
+        (pod(0, termination_message=result_text(version=2**60)),),
+        (pod(0, termination_message=result_text(objectiveValue="good")),),
+    ):
+        assert isinstance(success_of(pods), str)
+
+
+def test_a_newer_trainers_fields_are_ignored() -> None:
+    artifact = {"uri": "s3://m/x", "manifestSha256": "a" * 64, "sizeBytes": 1, "compression": "zstd"}
+    text = result_text(artifact=artifact, surprise={"a": 1})
+    assert isinstance(success_of((pod(0, termination_message=text),)), TrainingResult)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "size"),
+    [("1Gi", 2**30), ("1.5Gi", 3 * 2**29), ("500M", 5 * 10**8), (7, 7), ("1e3", 1000), ("1E", 10**18), ("500m", 1)],
+)
+def test_quantities(quantity: int | str, size: int) -> None:
+    assert to_bytes(quantity) == size
+
+
+@pytest.mark.parametrize("quantity", ["", "Gi", "1Xi", "1e99999"])
+def test_what_is_no_quantity(quantity: str) -> None:
+    with pytest.raises(ValueError, match=repr(quantity)):
+        to_bytes(quantity)
+
+
+def test_growth_rounds_up_to_mebibytes() -> None:
+    assert grown("1Gi", 1.5) == "1536Mi"
+    assert grown("100M", 1.5) == "144Mi"
+    assert grown(10**29, 4) == f"{-(-4 * 10**29 // 2**20)}Mi"

@@ -1,0 +1,368 @@
+"""The planner, question by question, and what holds for any state: it answers, always the same, and comes to rest."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.operator.cluster import START
+from tests.unit.operator.samples import CONFIG, SPEC, child, failure_text, job_view, observed, pod, result_text
+from trainyard_api.trainingjob import TERMINAL_PHASES, TrainerStatus, TrainingJobStatus
+from trainyard_operator.core.conditions import conditions_for
+from trainyard_operator.core.config import StorageDefaults
+from trainyard_operator.core.observed import Fact, Need, Observed, Refusal, VersionView
+from trainyard_operator.core.plan import NOTHING, CreateJob, CreateModelVersion, DeleteJob, Plan
+from trainyard_operator.core.progress import seconds_until_due
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.training_job import plan
+
+T0 = to_rfc3339(START)
+OPEN = {"number": 1, "jobName": "diabetes-1"}
+ENDED = {**OPEN, "reason": "Crashed", "exitCode": 1, "start": T0, "end": T0}
+RUNNING = {"phase": "Running", "attempts": [{**OPEN, "start": T0}], "startTime": T0}
+RETRYING = {"phase": "Retrying", "attempts": [ENDED]}
+VERSION = VersionView("diabetes-v1", "diabetes", "uid-tj", "diabetes", 1)
+
+
+def phase_of(answer: Plan) -> str | None:
+    return answer.status.phase if answer.status is not None else None
+
+
+def reason_of(answer: Plan) -> str:
+    assert answer.status is not None
+    return next(c.reason for c in answer.status.conditions or () if c.type == "Ready")
+
+
+# ---- one question at a time ------------------------------------------------------------------------------------------
+
+
+def test_a_new_job_gets_its_attempt_at_once() -> None:
+    (action,) = plan(observed()).actions
+    assert isinstance(action, CreateJob)
+    assert action.body["metadata"]["name"] == "diabetes-1"
+
+
+def test_a_job_that_goes_is_left_to_the_garbage_collector() -> None:
+    assert plan(observed(job_view(deleting=True), child())) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("facts", "phase"),
+    [
+        ({}, "Starting"),
+        ({"ready": 1}, "Running"),
+    ],
+)
+def test_an_attempt_under_way(facts: dict[str, Any], phase: str) -> None:
+    answer = plan(observed(job_view(), child(**facts)))
+    assert phase_of(answer) == phase
+    assert [event.reason for event in answer.events] == ["AttemptStarted"]
+
+
+def test_a_report_means_running() -> None:
+    reported = TrainerStatus(sequence=1, progress_percentage=3)
+    answer = plan(observed(job_view({"phase": "Starting", "attempts": [OPEN]}), child(), reported=reported))
+    assert phase_of(answer) == "Running"
+    assert answer.status is not None
+    assert answer.status.trainer_status is not None
+    assert answer.status.trainer_status.progress_percentage == 3
+
+
+def test_running_stays_running_while_a_pod_is_replaced() -> None:
+    assert plan(observed(job_view(RUNNING), child(ready=0, active=1))).status is not None
+    stored = plan(observed(job_view(RUNNING), child(ready=1))).status
+    assert stored is not None
+    assert plan(observed(replace(job_view(), status=stored), child(ready=0), after=9)) == NOTHING
+
+
+def test_a_pod_that_does_not_start_is_looked_at_after_a_while() -> None:
+    job = job_view({"phase": "Starting", "attempts": [OPEN]})
+    assert plan(observed(job, child(), after=29)).needs == ()
+    assert plan(observed(job, child(), after=30)).needs == (Need(Fact.PODS, "diabetes-1"),)
+    pods = {"diabetes-1": (pod(phase="Pending", waiting="ImagePullBackOff: no such image"),)}
+    answer = plan(observed(job, child(), after=30, pods=pods))
+    assert answer.status is not None
+    assert "ImagePullBackOff: no such image" in (answer.status.conditions or [])[0].message
+    assert answer.requeue_after == 30
+
+
+def test_the_end_is_read_from_the_pods_first() -> None:
+    for end in ({"complete": True}, {"failed": True}):
+        assert plan(observed(job_view(RUNNING), child(**end))).needs == (Need(Fact.PODS, "diabetes-1"),)
+
+
+def test_success_step_by_step() -> None:
+    done = child(complete=True, end=START + timedelta(seconds=60), image="t:1")
+    seen = observed(
+        job_view(RUNNING), done, after=61, pods={"diabetes-1": (pod(0, termination_message=result_text()),)}
+    )
+    assert plan(seen).needs == (Need(Fact.VERSION, "diabetes-v1"),)
+    (action,) = plan(replace(seen, versions={"diabetes-v1": None})).actions
+    assert isinstance(action, CreateModelVersion)
+    answer = plan(replace(seen, versions={"diabetes-v1": VERSION}))
+    assert phase_of(answer) == "Succeeded"
+    assert answer.status is not None
+    assert answer.status.completion_time == "2026-11-21T08:01:00Z"
+    assert [(c.type, c.status) for c in answer.status.conditions or ()] == [("Ready", "True"), ("Complete", "True")]
+
+
+def test_objective_is_picked_from_the_metrics() -> None:
+    spec = {**SPEC, "objective": {"metric": "mae"}}
+    pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
+    seen = observed(job_view(RUNNING, spec=spec), child(complete=True), pods=pods, versions={"diabetes-v1": VERSION})
+    answer = plan(seen)
+    assert answer.status is not None
+    assert answer.status.objective_value == "1.5"
+
+
+def test_a_version_that_the_server_refuses() -> None:
+    pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
+    seen = observed(job_view(RUNNING), child(complete=True), pods=pods, versions={"diabetes-v1": None})
+    later = plan(replace(seen, refused=Refusal("quota", permanent=False)))
+    assert (phase_of(later), reason_of(later), later.requeue_after) == ("Running", "VersionRefused", 30)
+    never = plan(replace(seen, refused=Refusal("spec.label", permanent=True)))
+    assert (phase_of(never), reason_of(never)) == ("Failed", "VersionRefused")
+
+
+@pytest.mark.parametrize(("wait", "creates"), [(9.9, False), (10.0, True), (-100.0, False)])
+def test_back_off(wait: float, creates: bool) -> None:
+    """A node's clock may run ahead: still never longer than the pause."""
+    answer = plan(observed(job_view(RETRYING), child(failed=True), after=wait))
+    assert bool(answer.actions) == creates
+    assert answer.requeue_after is None if creates else 0 < (answer.requeue_after or 0) <= 10
+
+
+@pytest.mark.parametrize(("number", "pause"), [(1, 10), (2, 20), (3, 40), (6, 300)])
+def test_back_off_doubles_up_to_its_limit(number: int, pause: float) -> None:
+    attempt = {**ENDED, "number": number, "jobName": f"diabetes-{number}"}
+    spec = {**SPEC, "retry": {**SPEC["retry"], "maxAttempts": 10}}
+    answer = plan(observed(job_view({"phase": "Retrying", "attempts": [attempt]}, spec=spec)))
+    assert answer.requeue_after == pause
+
+
+def test_the_next_attempt_waits_until_the_old_pods_are_gone() -> None:
+    for facts in ({"active": 1}, {"terminating": 1}):
+        assert plan(observed(job_view(RETRYING), child(failed=True, **facts), after=99)) == NOTHING
+
+
+def test_memory_grows_with_the_kills_so_far() -> None:
+    (action,) = plan(
+        observed(job_view({"attempts": [{**ENDED, "reason": "OOMKilled", "exitCode": 137}]}), after=99)
+    ).actions
+    assert isinstance(action, CreateJob)
+    container = action.body["spec"]["template"]["spec"]["containers"][0]
+    assert container["resources"]["limits"] == {"memory": "3072Mi"}
+
+
+def test_a_missing_job_is_looked_for_before_it_counts() -> None:
+    seen = observed(job_view(RUNNING))
+    assert plan(seen).needs == (Need(Fact.JOB, "diabetes-1"),)
+    answer = plan(replace(seen, missing=frozenset({"diabetes-1"})))
+    assert (phase_of(answer), reason_of(answer)) == ("Retrying", "ChildDeleted")
+
+
+def test_no_storage_is_one_clear_sentence() -> None:
+    spec = {key: value for key, value in SPEC.items() if key != "storage"}
+    answer = plan(observed(job_view(spec=spec)))
+    assert (phase_of(answer), reason_of(answer)) == ("Failed", "InvalidSpec")
+    assert "spec.storage.uri" in answer.events[0].message
+
+
+def test_a_default_storage_that_cannot_be_used() -> None:
+    spec = {key: value for key, value in SPEC.items() if key != "storage"}
+    config = CONFIG.model_copy(update={"storage": StorageDefaults(uri="gs://models")})
+    answer = plan(observed(job_view(spec=spec), config=config))
+    assert "'gs://models' cannot be used" in answer.events[0].message
+
+
+def test_a_change_of_the_operators_storage_does_not_touch_what_runs() -> None:
+    spec = {key: value for key, value in SPEC.items() if key != "storage"}
+    assert phase_of(plan(observed(job_view(spec=spec), child(ready=1)))) == "Running"
+
+
+def test_cancel_deletes_first() -> None:
+    spec = {**SPEC, "cancel": True}
+    assert plan(observed(job_view(RUNNING, spec=spec), child())).actions == (DeleteJob("diabetes-1", "uid-1"),)
+    assert plan(observed(job_view(RUNNING, spec=spec), child(deleting=True))) == NOTHING
+    assert phase_of(plan(observed(job_view(RUNNING, spec=spec)))) == "Cancelled"
+
+
+@pytest.mark.parametrize("phase", sorted(TERMINAL_PHASES))
+def test_terminal_phases_stay_and_stop_stray_jobs(phase: str) -> None:
+    job = job_view({"phase": phase, "observedGeneration": 1})
+    assert plan(observed(job, child(failed=True), reported=TrainerStatus(sequence=9))) == NOTHING
+    assert plan(observed(job, child(ready=1))).actions == (DeleteJob("diabetes-1", "uid-1"),)
+    edited = plan(observed(replace(job, generation=2)))
+    assert edited.status == job.status.model_copy(update={"observed_generation": 2})
+    assert edited.events == ()
+
+
+# ---- conditions and progress -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        ("Pending", {"Ready": "False", "Reconciling": "True"}),
+        ("Queued", {"Ready": "False", "Reconciling": "True"}),
+        ("Starting", {"Ready": "False", "Reconciling": "True"}),
+        ("Running", {"Ready": "False", "Reconciling": "True"}),
+        ("Retrying", {"Ready": "False", "Reconciling": "True"}),
+        ("Suspended", {"Ready": "False"}),
+        ("Succeeded", {"Ready": "True", "Complete": "True"}),
+        ("Failed", {"Ready": "False", "Failed": "True", "Stalled": "True"}),
+        ("Cancelled", {"Ready": "False", "Failed": "True"}),
+    ],
+)
+def test_conditions_of_each_phase(phase: Any, expected: dict[str, str]) -> None:
+    found = conditions_for(phase, "R", "m", generation=3, now=START, before=())
+    assert {c.type: c.status for c in found} == expected
+    assert {c.observed_generation for c in found} == {3}
+
+
+def test_transition_time_moves_with_the_status_alone() -> None:
+    first = conditions_for("Starting", "A", "m", generation=1, now=START, before=())
+    later = START + timedelta(minutes=1)
+    second = conditions_for("Running", "B", "n", generation=1, now=later, before=first)
+    assert {c.last_transition_time for c in second} == {T0}
+    third = conditions_for("Succeeded", "C", "o", generation=1, now=later, before=second)
+    assert {c.type: c.last_transition_time for c in third} == dict.fromkeys(("Ready", "Complete"), to_rfc3339(later))
+
+
+@pytest.mark.parametrize(
+    ("stored", "reported", "after", "due"),
+    [
+        (None, {"progress_percentage": 1}, 0, 0),
+        ({"progress_percentage": 1}, {"progress_percentage": 1, "message": "new"}, 99, None),
+        ({"progress_percentage": 1}, {"progress_percentage": 2}, 0, 6),
+        ({"progress_percentage": 1}, {"progress_percentage": 2}, 4, 2),
+        ({"progress_percentage": 1}, {"progress_percentage": 2}, 6, 0),
+        ({"progress_percentage": 1}, {"progress_percentage": 1, "stage": "train"}, 6, 0),
+        ({"progress_percentage": 1}, {"progress_percentage": 2}, -1000, 6),
+    ],
+)
+def test_progress_is_written_every_five_seconds_and_per_cent(
+    stored: dict[str, Any] | None, reported: dict[str, Any], after: float, due: float | None
+) -> None:
+    before = TrainerStatus(last_updated_time=T0, sequence=1, **stored) if stored is not None else None
+    now = START + timedelta(seconds=after)
+    assert seconds_until_due(before, TrainerStatus(sequence=2, **reported), now) == due
+
+
+def test_held_back_progress_is_told_with_the_end() -> None:
+    status = {**RUNNING, "trainerStatus": {"progressPercentage": 10, "lastUpdatedTime": T0, "sequence": 1}}
+    last = TrainerStatus(progress_percentage=40, sequence=2, last_updated_time=T0)
+    for code in (1, 65):
+        pods = {"diabetes-1": (pod(code),)}
+        answer = plan(observed(job_view(status), child(failed=True), reported=last, pods=pods, after=1))
+        assert answer.status is not None
+        assert answer.status.trainer_status == last
+
+
+# ---- for any state ---------------------------------------------------------------------------------------------------
+
+_moments = st.integers(-100, 10_000).map(lambda s: START + timedelta(seconds=s))
+_stamps = _moments.map(to_rfc3339)
+_texts = st.sampled_from(
+    ["", "{", result_text(), result_text(version=3), failure_text("BadData", "é" * 1024), '{"outcome": 1}', "x" * 5000]
+)
+_pods = st.builds(
+    pod,
+    exit_code=st.none() | st.integers(-1, 400),
+    created=_moments,
+    disrupted=st.booleans(),
+    exit_reason=st.sampled_from(["", "OOMKilled", "Error"]),
+    termination_message=_texts,
+    finished_at=st.none() | _moments,
+    waiting=st.sampled_from(["", "ErrImagePull: no"]),
+)
+_children = st.lists(
+    st.builds(
+        child,
+        attempt=st.integers(1, 4),
+        deleting=st.booleans(),
+        ready=st.integers(0, 1),
+        active=st.integers(0, 1),
+        terminating=st.integers(0, 1),
+        start=st.none() | _moments,
+        end=st.none() | _moments,
+        complete=st.booleans(),
+        failed=st.booleans(),
+        failure_reason=st.sampled_from(["", "DeadlineExceeded", "BackoffLimitExceeded"]),
+    ),
+    max_size=3,
+    unique_by=lambda view: view.attempt,
+)
+_attempts = st.lists(
+    st.fixed_dictionaries(
+        {"number": st.integers(1, 5)},
+        optional={
+            "reason": st.sampled_from(["OOMKilled", "Crashed"]),
+            "exitCode": st.integers(0, 255),
+            "start": _stamps,
+            "end": _stamps,
+        },
+    ).map(lambda entry: {**entry, "jobName": f"diabetes-{entry['number']}"}),
+    max_size=4,
+    unique_by=lambda entry: entry["number"],
+)
+_progress = st.builds(
+    TrainerStatus, sequence=st.integers(0, 9), progress_percentage=st.integers(0, 100), last_updated_time=_stamps
+)
+_phases = st.sampled_from(["Pending", "Starting", "Running", "Retrying", "Succeeded", "Failed", "Cancelled", None])
+_specs = st.fixed_dictionaries(
+    {},
+    optional={
+        "cancel": st.booleans(),
+        "suspend": st.booleans(),
+        "framework": st.sampled_from(["LightGBM", "Nonsense"]),
+        "storage": st.sampled_from([None, {"uri": "pvc://c/p"}, {"uri": "gs://x"}]),
+        "resources": st.sampled_from([{"limits": {"memory": m}} for m in ("1Gi", "1e3", "1e99999")]),
+        "retry": st.builds(dict, maxAttempts=st.integers(1, 10), memoryGrowth=st.floats(1, 4)),
+    },
+).map(lambda changes: {**SPEC, **changes})
+
+
+@st.composite
+def states(draw: st.DrawFn) -> Observed:
+    status: dict[str, Any] = {"observedGeneration": draw(st.integers(-1, 3))}
+    if phase := draw(_phases):
+        status["phase"] = phase
+    if attempts := draw(_attempts):
+        status["attempts"] = attempts
+    children = draw(_children)
+    names = {f"diabetes-{n}" for n in range(1, 6)}
+    versions = st.dictionaries(
+        st.sampled_from(["diabetes-v1", "diabetes-v3"]),
+        st.none() | st.just(VERSION) | st.just(replace(VERSION, job_uid="other")),
+    )
+    return observed(
+        job_view(status, spec=draw(_specs), deleting=draw(st.booleans()), generation=draw(st.integers(1, 3))),
+        *children,
+        after=draw(st.floats(-100, 10_000)),
+        reported=draw(st.none() | _progress),
+        pods={name: tuple(draw(st.lists(_pods, max_size=2))) for name in draw(st.sets(st.sampled_from(sorted(names))))},
+        missing=frozenset(draw(st.sets(st.sampled_from(sorted(names))))),
+        versions=draw(versions),
+        refused=draw(st.none() | st.builds(Refusal, st.just("no"), permanent=st.booleans())),
+    )
+
+
+@settings(max_examples=600, deadline=None)
+@given(states())
+def test_total_deterministic_and_at_rest_after_its_own_status(seen: Observed) -> None:
+    answer = plan(seen)
+    assert plan(seen) == answer
+    assert sum((bool(answer.needs), bool(answer.actions), answer.status is not None)) <= 1
+    if answer.requeue_after is not None:
+        assert 0 < answer.requeue_after <= 300
+    if seen.job.finished:
+        assert phase_of(answer) in (None, seen.job.status.phase)
+    if answer.status is not None:
+        assert TrainingJobStatus.model_validate(answer.status.wire()) == answer.status, "the API server would refuse it"
+        after = replace(seen, job=replace(seen.job, status=answer.status))
+        again = plan(after)
+        assert again.status is None or phase_of(again) != phase_of(answer), "a status must be stable once stored"
