@@ -1,0 +1,156 @@
+"""The queue's promises: each key once, one worker on it, nothing lost, new objects first but never alone."""
+
+import asyncio
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.queue import BACKOFF_LIMIT, FAIR_SHARE, WorkQueue
+
+A, B, C = (Key("ns", name) for name in "abc")
+
+
+async def drained(queue: WorkQueue) -> list[str]:
+    """Take and give back all that waits, in order."""
+    order = []
+    while len(queue):
+        key = await queue.get()
+        order.append(key.name)
+        queue.done(key)
+    return order
+
+
+async def test_a_key_waits_once() -> None:
+    queue = WorkQueue()
+    for key in (A, B, A, A):
+        queue.add(key)
+    assert await drained(queue) == ["a", "b"]
+
+
+async def test_added_while_worked_on_runs_once_more() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    key = await queue.get()
+    queue.add(A)
+    queue.add(A, new=True)
+    assert len(queue) == 0, "never two workers on one key"
+    queue.done(key)
+    assert await drained(queue) == ["a"]
+
+
+async def test_new_objects_overtake_and_are_moved() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    queue.add(B)
+    queue.add(C, new=True)
+    queue.add(B, new=True)
+    assert await drained(queue) == ["c", "b", "a"]
+
+
+async def test_the_ordinary_lane_is_not_starved() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    for number in range(2 * FAIR_SHARE):
+        queue.add(Key("ns", f"new-{number}"), new=True)
+    assert "a" in (await drained(queue))[:FAIR_SHARE]
+
+
+async def test_a_waiting_worker_is_woken() -> None:
+    queue = WorkQueue()
+    workers = [asyncio.create_task(queue.get()) for _ in range(3)]
+    await asyncio.sleep(0)
+    for key in (A, B, C):
+        queue.add(key)
+    async with asyncio.timeout(1):
+        assert set(await asyncio.gather(*workers)) == {A, B, C}
+
+
+async def test_the_earliest_delay_stays() -> None:
+    queue = WorkQueue()
+    queue.add_after(A, 60)
+    queue.add_after(A, 0.01)
+    queue.add_after(A, 60)
+    async with asyncio.timeout(1):
+        assert await queue.get() == A
+    queue.close()
+
+
+async def test_a_delay_that_ends_during_the_turn_is_not_lost() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    key = await queue.get()
+    queue.add_after(A, 0)
+    await asyncio.sleep(0.01)
+    queue.done(key)
+    assert await drained(queue) == ["a"]
+
+
+async def test_failures_are_spaced_out_and_forgotten() -> None:
+    queue = WorkQueue()
+    pauses = [queue.failed(A) for _ in range(12)]
+    assert pauses[:4] == [0.2, 0.4, 0.8, 1.6]
+    assert pauses[-1] == BACKOFF_LIMIT
+    assert queue.failed(B, at_least=7) == 7, "as the server asked"
+    queue.succeeded(A)
+    assert queue.failed(A) == 0.2
+    queue.close()
+
+
+async def test_forgotten_and_closed_keys_do_not_come_back() -> None:
+    queue = WorkQueue()
+    queue.add_after(A, 0.01)
+    queue.add_after(B, 0.01)
+    queue.forget(A)
+    queue.close()
+    await asyncio.sleep(0.03)
+    assert len(queue) == 0
+
+
+async def test_the_longest_turn_is_known() -> None:
+    queue = WorkQueue()
+    queue.add(A)
+    key = await queue.get()
+    began = queue.oldest_active
+    queue.done(key)
+    assert (began is not None, queue.oldest_active) == (True, None)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from([A, B, C]), st.booleans(), st.integers(0, 2)), max_size=40))
+def test_no_wake_up_is_lost(adds: list[tuple[Key, bool, int]]) -> None:
+    """Whatever is added, at some point after the last add of a key a turn on it begins."""
+
+    async def scenario() -> None:
+        queue, turns, active = WorkQueue(), Counter[Key](), Counter[Key]()
+        seen_after: dict[Key, int] = {}
+
+        async def work() -> None:
+            while True:
+                key = await queue.get()
+                active[key] += 1
+                assert active[key] == 1
+                turns[key] += 1
+                seen_after[key] = clock
+                await asyncio.sleep(0)
+                active[key] -= 1
+                queue.done(key)
+
+        clock = 0
+        workers = [asyncio.create_task(work()) for _ in range(3)]
+        last: dict[Key, int] = {}
+        for clock, (key, new, pause) in enumerate(adds, start=1):
+            queue.add(key, new=new)
+            last[key] = clock
+            for _ in range(pause):
+                await asyncio.sleep(0)
+        for _ in range(20):
+            await asyncio.sleep(0)
+        for worker in workers:
+            assert not worker.done()
+            worker.cancel()
+        assert len(queue) == 0
+        assert all(seen_after[key] >= moment for key, moment in last.items())
+
+    asyncio.run(scenario())

@@ -1,0 +1,145 @@
+"""The running whole: start, workers, errors, resync, stop, health."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.cluster import NAMESPACE, Cluster
+from tests.unit.operator.operators import FaultyWrite
+from tests.unit.operator.samples import CA, SPEC, result_text
+from trainyard_api.wire import ReportedStatus
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.kube.errors import ApiError, UnavailableError
+from trainyard_operator.kube.port import JOBS, TRAINING_JOBS, Body
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.runtime import Runtime
+
+KEY = Key(NAMESPACE, "a")
+
+
+async def until(what: str, holds: Callable[[], Any]) -> None:
+    try:
+        async with asyncio.timeout(5):
+            while not holds():  # noqa: ASYNC110 - nothing would wake us
+                await asyncio.sleep(0.005)
+    except TimeoutError:
+        raise AssertionError(f"waited 5 s for {what}") from None
+
+
+@asynccontextmanager
+async def running(cluster: Cluster) -> AsyncIterator[Runtime]:
+    """Run the operator with watches that tell at once."""
+    runtime = Runtime(cluster, OperatorConfig(workers=3, resync_seconds=10), ca=CA, clock=lambda: cluster.now)
+    read = len(cluster.log)
+    await runtime.start()
+
+    async def watch() -> None:
+        nonlocal read
+        while True:
+            for kind, event, body in cluster.log[read:]:
+                runtime.observe(kind, event, body)
+            read = len(cluster.log)
+            await asyncio.sleep(0.001)
+
+    task = asyncio.create_task(watch())
+    try:
+        yield runtime
+    finally:
+        task.cancel()
+        await runtime.stop()
+
+
+def phase(cluster: Cluster, name: str = "a") -> str | None:
+    found: str | None = cluster.status(name).get("phase")
+    return found
+
+
+async def test_a_whole_life() -> None:
+    cluster = Cluster()
+    async with running(cluster) as runtime:
+        cluster.apply("a", SPEC)
+        await until("Starting", lambda: phase(cluster) == "Starting")
+        cluster.start_pod("a-1")
+        await until("Running", lambda: phase(cluster) == "Running")
+        facts = runtime.directory.find(NAMESPACE, "a")
+        assert facts is not None
+        assert (facts.terminal, facts.current_attempt, list(facts.attempt_job_uids.values())) == (False, 1, [1])
+        report = ReportedStatus(progress_percentage=42)
+        runtime.reports.offer(KEY, facts.uid, 1, report, after=facts.last_sequence, now=cluster.now)
+        await until("progress", lambda: cluster.status("a").get("trainerStatus", {}).get("progressPercentage") == 42)
+        cluster.finish_pod("a-1", 0, result_text())
+        await until("Succeeded", lambda: phase(cluster) == "Succeeded")
+        facts = runtime.directory.find(NAMESPACE, "a")
+        assert facts is not None
+        assert (facts.terminal, facts.current_attempt) == (True, 0)
+        assert runtime.health() is None
+
+
+async def test_many_at_once() -> None:
+    cluster = Cluster()
+    names = [f"job-{number}" for number in range(50)]
+    for name in names[:25]:
+        cluster.apply(name, SPEC)
+    async with running(cluster):
+        for name in names[25:]:
+            cluster.apply(name, SPEC)
+        await until("50 Jobs", lambda: len(cluster.of(JOBS)) == 50)
+        await until("50 statuses", lambda: all(phase(cluster, name) == "Starting" for name in names))
+    assert len(cluster.writes) == 150
+
+
+async def test_an_api_error_is_tried_again() -> None:
+    cluster = Cluster()
+    cluster.apply("a", SPEC)
+    cluster.hook = FaultyWrite(1, after=False, error=UnavailableError(500, "InternalError", "etcd"))
+    async with running(cluster):
+        await until("Starting", lambda: phase(cluster) == "Starting")
+
+
+async def test_one_objects_bug_does_not_stop_the_others() -> None:
+    cluster = Cluster()
+    cluster.apply("bad", SPEC)
+    cluster.of(TRAINING_JOBS)["bad"]["status"] = {"phase": "OfAnotherRelease"}
+    async with running(cluster) as runtime:
+        cluster.apply("a", SPEC)
+        await until("Starting", lambda: phase(cluster) == "Starting")
+        assert runtime.health() is None
+
+
+async def test_reports_of_a_job_that_is_gone_are_forgotten() -> None:
+    cluster = Cluster()
+    uid = cluster.apply("a", SPEC)["metadata"]["uid"]
+    async with running(cluster) as runtime:
+        await until("Starting", lambda: phase(cluster) == "Starting")
+        runtime.reports.offer(KEY, uid, 1, ReportedStatus(progress_percentage=1), after=0, now=cluster.now)
+        assert runtime.reports.latest(KEY, uid, 1) is not None
+        cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
+        await until("the report to be forgotten", lambda: runtime.reports.latest(KEY, uid, 1) is None)
+        assert runtime.directory.find(NAMESPACE, "a") is None
+
+
+async def test_a_first_list_that_fails_is_the_callers_to_know() -> None:
+    class Silent(Cluster):
+        def list(self, *_: Any, **__: Any) -> AsyncIterator[Body]:
+            raise UnavailableError(0, "Timeout", "no answer")
+
+    runtime = Runtime(Silent(), OperatorConfig(), ca=CA)
+    with pytest.raises(ApiError):
+        await runtime.start()
+    assert not runtime.ready
+    runtime.observe("TrainingJob", "ADDED", Cluster().apply("a", SPEC))
+    await runtime.stop()
+
+
+async def test_health_tells_of_a_worker_that_ended() -> None:
+    runtime = Runtime(Cluster(), OperatorConfig(workers=1), ca=CA)
+    await runtime.start()
+    assert runtime.health() is None
+    tasks = [task for task in asyncio.all_tasks() if task.get_name() == "worker-0"]
+    tasks[0].cancel()
+    await asyncio.wait(tasks)
+    assert runtime.health() == "task worker-0 has ended"
+    await runtime.stop()

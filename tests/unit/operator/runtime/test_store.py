@@ -1,0 +1,146 @@
+"""The store never goes back in time, whatever order watches, lists and answers come in."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit.operator.cluster import NAMESPACE, Cluster
+from tests.unit.operator.operators import run
+from tests.unit.operator.samples import CA, CONFIG, SPEC, job_view
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_operator.core.render import attempt_job
+from trainyard_operator.kube.port import TRAINING_JOBS
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.resync import resync
+from trainyard_operator.runtime.store import Store
+
+KEY = Key(NAMESPACE, "diabetes")
+
+
+def body(version: int, uid: str = "u1", **status: Any) -> dict[str, Any]:
+    metadata = {
+        "name": "diabetes",
+        "namespace": NAMESPACE,
+        "uid": uid,
+        "resourceVersion": str(version),
+        "generation": 1,
+        "creationTimestamp": "2026-11-21T08:00:00Z",
+    }
+    return {"metadata": metadata, "spec": SPEC, "status": status}
+
+
+def job(attempt: int = 1, version: int = 1, **metadata: Any) -> dict[str, Any]:
+    rendered = attempt_job(job_view(), TrainingJobSpec.model_validate(SPEC), attempt, config=CONFIG, ca=CA)
+    rendered["metadata"] |= {
+        "uid": f"job-{attempt}",
+        "resourceVersion": str(version),
+        "creationTimestamp": "2026-11-21T08:00:00Z",
+        **metadata,
+    }
+    return rendered
+
+
+def test_old_news_is_ignored() -> None:
+    store = Store()
+    assert store.apply("TrainingJob", body(10, phase="Running")) == KEY
+    assert store.apply("TrainingJob", body(9, phase="Starting")) is None
+    assert store.apply("TrainingJob", body(10, phase="Running")) is None
+    found = store.training_job(KEY)
+    assert found is not None
+    assert found.status.phase == "Running"
+    assert store.stored_status(KEY) == {"phase": "Running"}
+
+
+def test_versions_are_numbers() -> None:
+    store = Store()
+    store.apply("TrainingJob", body(9))
+    assert store.apply("TrainingJob", body(10)) == KEY
+
+
+def test_another_object_of_the_same_name_in_the_same_second() -> None:
+    store = Store()
+    store.apply("TrainingJob", body(5, uid="new"))
+    assert store.apply("TrainingJob", body(4, uid="old", phase="Running")) is None, "the answer to a late write"
+    assert store.apply("TrainingJob", body(4, uid="old"), deleted=True) is None
+    found = store.training_job(KEY)
+    assert found is not None
+    assert found.uid == "new"
+    assert store.apply("TrainingJob", body(7, uid="newer")) == KEY
+
+
+def test_the_deleted_stay_deleted_until_they_are_made_again() -> None:
+    store = Store()
+    store.apply("TrainingJob", body(5))
+    assert store.apply("TrainingJob", body(6), deleted=True) == KEY
+    assert store.apply("TrainingJob", body(5)) is None
+    assert store.training_job(KEY) is None
+    assert store.apply("TrainingJob", body(8, uid="u2")) == KEY
+
+
+def test_children_are_found_by_the_uid_of_their_owner() -> None:
+    store = Store()
+    assert store.apply("Job", job(1)) == KEY
+    assert store.apply("Job", job(2, version=2)) == KEY
+    assert [child.attempt for child in store.children("uid-tj")] == [1, 2]
+    store.apply("Job", job(1, version=3), deleted=True)
+    assert [child.attempt for child in store.children("uid-tj")] == [2]
+    assert store.children("other") == ()
+
+
+@pytest.mark.parametrize("metadata", [{"labels": {}}, {"labels": None}, {"name": "diabetes"}, {"name": "diabetes-01"}])
+def test_a_job_that_is_no_child_is_ignored(metadata: dict[str, Any]) -> None:
+    assert Store().apply("Job", job(**metadata)) is None
+
+
+def test_a_child_whose_label_was_edited_keeps_its_attempt() -> None:
+    store = Store()
+    labels = {**job()["metadata"]["labels"], "trainyard.dev/attempt": "seven"}
+    store.apply("Job", job(labels=labels))
+    assert [child.attempt for child in store.children("uid-tj")] == [1]
+
+
+def test_a_child_that_lost_its_labels_is_gone() -> None:
+    store = Store()
+    store.apply("Job", job())
+    assert store.apply("Job", job(version=2, labels={})) == KEY
+    assert store.children("uid-tj") == ()
+
+
+def test_what_changes_while_a_list_is_read_is_not_pruned() -> None:
+    store = Store()
+    store.apply("TrainingJob", body(1))
+    before = store.names("TrainingJob")
+    store.apply("TrainingJob", body(2))
+    assert store.prune("TrainingJob", before, []) == set()
+    assert store.prune("TrainingJob", store.names("TrainingJob"), []) == {KEY}
+    assert store.training_job(KEY) is None
+
+
+def test_new_until_the_operator_has_written() -> None:
+    store = Store()
+    store.apply("TrainingJob", body(1, observedGeneration=-1))
+    assert store.is_new(KEY)
+    store.apply("TrainingJob", body(2, phase="Starting"))
+    assert not store.is_new(KEY)
+
+
+def test_resync_fills_and_prunes() -> None:
+    cluster, store = Cluster(), Store()
+    cluster.apply("a", SPEC)
+    cluster.apply("b", SPEC)
+    assert run(resync(cluster, store, ())) == {Key(NAMESPACE, "a"), Key(NAMESPACE, "b")}
+    assert run(resync(cluster, store, (NAMESPACE,))) == set()
+    cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
+    assert run(resync(cluster, store, ())) == {Key(NAMESPACE, "a")}
+    assert len(store) == 1
+    assert run(resync(cluster, store, ("elsewhere",))) == {Key(NAMESPACE, "b")}
+
+
+@given(st.permutations(range(1, 7)), st.integers(1, 6))
+def test_any_order_ends_in_the_newest_state(order: list[int], deleted: int) -> None:
+    store = Store()
+    for version in order:
+        store.apply("TrainingJob", body(version, phase="Running"), deleted=version == deleted)
+    assert (store.training_job(KEY) is None) == (deleted == 6)
