@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tarfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; what had been started is removed", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -48,7 +52,16 @@ def _status(options: argparse.Namespace) -> None:
 
 def _load_image(options: argparse.Namespace) -> None:
     cluster = lifecycle.find(options.name)
+    if not tarfile.is_tarfile(options.archive):
+        raise ClusterError(f"{options.archive} is no image archive: write one with `docker save` or `buildah push`")
     lifecycle.backend(cluster.kind).load_image(cluster, options.archive, say)
+
+
+def _existing_file(text: str) -> Path:
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"there is no file {path}")
+    return path.resolve()
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,5 +79,5 @@ def _parser() -> argparse.ArgumentParser:
     command("down", "stop a cluster and leave nothing behind", _down)
     command("status", "what runs", _status)
     load = command("load-image", "make an OCI image archive known to the node", _load_image)
-    load.add_argument("archive", type=Path)
+    load.add_argument("archive", type=_existing_file)
     return parser

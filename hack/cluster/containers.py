@@ -36,15 +36,15 @@ def start(table: ProcessTable, folder: Path, namespace: Namespace, pods: str) ->
     config.write_text(
         _CONFIG.format(root=settings / "root", pause=PAUSE_IMAGE, cni_programs=CNI_FOLDER, cni_config=cni_config)
     )
-    process = table.start("containerd", ("containerd", f"--config={config}"))
+    table.start("containerd", ("containerd", f"--config={config}"))
     outside = Path(f"/proc/{namespace.pid()}/root{SOCKET}")
+
+    def answers() -> bool:
+        table.insist()
+        return outside.exists()
+
     # The kubelet ends at once if the socket is not there.
-    wait_for(
-        "containerd's socket",
-        lambda: outside.exists() or not process.alive(),
-        20,
-        lambda: table.tail("containerd"),
-    )
+    wait_for("containerd's socket", answers, 20, lambda: table.tail("containerd"))
 
 
 def load(namespace: Namespace, archive: Path) -> None:

@@ -36,15 +36,8 @@ class Namespace:
             folder.mkdir(parents=True, exist_ok=True)
         unshare = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
         script = ("sh", "-c", _HOLDER_SCRIPT, "holder", *map(str, _STUBBORN_FOLDERS))
-        holder = self._table.start(HOLDER, (*unshare, "--propagation", "private", "--", *script))
-        wait_for(
-            "the node's namespaces",
-            lambda: not holder.alive() or self._is_ready(),
-            10,
-            lambda: self._table.tail(HOLDER),
-        )
-        if not holder.alive():
-            raise ClusterError(f"the node's namespaces cannot be made: {self._table.tail(HOLDER)}")
+        self._table.start(HOLDER, (*unshare, "--propagation", "private", "--", *script))
+        wait_for("the node's namespaces", self._is_ready, 10, lambda: self._table.tail(HOLDER))
 
     def pid(self) -> int:
         """Return the id, seen from outside, of the namespace's process 1. Raises :class:`ClusterError`."""
@@ -71,6 +64,7 @@ class Namespace:
         return int(children[0]) if children else None
 
     def _is_ready(self) -> bool:
+        self._table.insist()
         pid = self._find()
         return pid is not None and Path(f"/proc/{pid}/root{_MARK}").exists()
 

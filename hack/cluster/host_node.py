@@ -6,7 +6,7 @@ It needs root on Debian or Ubuntu, and no Docker.
 import json
 import os
 import shutil
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from cluster import addons, cgroups, containers, control_plane, host_network, packages, state, toolchain
@@ -230,8 +230,15 @@ def _proxy_config(access: Path, network: Network) -> dict[str, object]:
 
 
 def _wait_ready(cluster: Cluster, table: ProcessTable) -> None:
-    wait_for("the node to be ready", partial(_node_ready, cluster), _READY_SECONDS, lambda: table.tail("kubelet"))
-    wait_for("CoreDNS to answer", partial(_dns_ready, cluster), _READY_SECONDS, lambda: table.tail("kubelet"))
+    def holds(condition: Callable[[Cluster], bool]) -> Callable[[], bool]:
+        def look() -> bool:
+            table.insist()
+            return condition(cluster)
+
+        return look
+
+    wait_for("the node to be ready", holds(_node_ready), _READY_SECONDS, lambda: table.tail("kubelet"))
+    wait_for("CoreDNS to answer", holds(_dns_ready), _READY_SECONDS, lambda: table.tail("kubelet"))
 
 
 def _node_ready(cluster: Cluster) -> bool:

@@ -50,7 +50,11 @@ def up(name: str, wanted: Kind | None, progress: Progress) -> Cluster:
     with state.locked(name):
         known = state.load(name)
         if known is not None:
-            if is_running(known) and wanted in (None, known.kind):
+            if is_running(known):
+                if wanted not in (None, known.kind):
+                    raise ClusterError(
+                        f"cluster {name} runs already, as kind {known.kind}: take it down first, or use another name"
+                    )
                 progress(f"cluster {name} (kind {known.kind}) runs already")
                 return known
             progress(f"removing what an earlier cluster {name} (kind {known.kind}) left behind")
@@ -81,7 +85,9 @@ def find(name: str) -> Cluster:
 
 
 def is_running(cluster: Cluster) -> bool:
-    """Tell whether every recorded process of a cluster is alive; for kind, which records none, every container."""
+    """Tell whether a cluster was started to the end and all of it is alive: processes, or with kind its containers."""
+    if not state.is_ready(cluster.name):
+        return False
     if cluster.kind == "kind":
         containers = backend("kind").status(cluster).values()
         return bool(containers) and all(text.startswith("Up") for text in containers)
@@ -109,10 +115,12 @@ def temporary_control_plane(
 def _start(chosen: Backend, spec: ClusterSpec, progress: Progress) -> Cluster:
     """Start a cluster; a start that fails leaves nothing behind but its logs' last words in the error."""
     try:
-        return chosen.up(spec, progress)
+        cluster = chosen.up(spec, progress)
+        state.mark_ready(spec.name)
     except BaseException:
         partial = state.load(spec.name)
         if partial is not None:
             chosen.down(partial, progress)
         state.forget(spec.name)
         raise
+    return cluster

@@ -77,6 +77,14 @@ class ProcessTable:
             return None
         return Recorded(name=name, **json.loads(file.read_text()))
 
+    def insist(self) -> None:
+        """Raise :class:`ClusterError` with the last words of a recorded process that has ended."""
+        for process in self.all():
+            if not process.alive():
+                raise ClusterError(
+                    f"{process.name} ended while it was needed; its last words:\n{self.tail(process.name)}"
+                )
+
     def all(self) -> list[Recorded]:
         """Return every recorded process, alive or not."""
         found = [self.find(file.stem) for file in sorted(self._records.glob("*.json"))]

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from cluster.model import Cluster
+from cluster.model import Cluster, ClusterError
 
 _RECORD = "cluster.json"
+_READY = "ready"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 
 
 def cache_folder() -> Path:
@@ -27,7 +30,17 @@ def clusters_folder() -> Path:
 
 
 def folder_of(name: str) -> Path:
-    """Return the folder of one cluster, whether it exists or not."""
+    """Return the folder of one cluster, whether it exists or not.
+
+    Raises
+    ------
+    ClusterError
+        When this cannot be a name: it also names a node, so the rules of Kubernetes hold.
+    """
+    if not _NAME.fullmatch(name):
+        raise ClusterError(
+            f"cluster name {name!r}: use at most 40 lower-case letters, digits and hyphens, at the ends no hyphen"
+        )
     return clusters_folder() / name
 
 
@@ -47,6 +60,16 @@ def load(name: str) -> Cluster | None:
     values = json.loads(file.read_text())
     cluster = Cluster(**values)
     return replace(cluster, folder=Path(values["folder"]), kubeconfig=Path(values["kubeconfig"]))
+
+
+def mark_ready(name: str) -> None:
+    """Record that the start of a cluster has come to its end."""
+    (folder_of(name) / _READY).touch()
+
+
+def is_ready(name: str) -> bool:
+    """Tell whether a cluster was started to the end: one whose start was killed may look alive."""
+    return (folder_of(name) / _READY).exists()
 
 
 def names() -> list[str]:
@@ -69,11 +92,18 @@ def locked(name: str) -> Iterator[None]:
 
 @contextmanager
 def only_one(file: Path) -> Iterator[None]:
-    """Let a second caller wait for the first. The kernel frees the lock of one that dies."""
+    """Let a second caller wait for the first, and leave no file. The kernel frees the lock of one that dies."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    while True:
+        with file.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not file.exists() or not os.path.samestat(os.fstat(lock.fileno()), file.stat()):
+                continue  # the first has finished and removed the file that we waited for
+            try:
+                yield
+            finally:
+                file.unlink()
+            return
 
 
 def claimed_ports() -> set[int]:
