@@ -48,14 +48,17 @@ def write_layer_archive(archive: Path, ref: str, layer: Path, settings: Mapping[
     archive.parent.mkdir(parents=True, exist_ok=True)
     partial = archive.with_suffix(".partial")
     with tarfile.open(partial, mode="w") as tar:
-        _add(tar, config_name, config, 0o644)
-        tar.add(layer, layer_name)
-        _add(tar, "manifest.json", manifest, 0o644)
+        _add(tar, config_name, config)
+        entry = tarfile.TarInfo(layer_name)
+        entry.size = layer.stat().st_size
+        with layer.open("rb") as content:
+            tar.addfile(entry, content)
+        _add(tar, "manifest.json", manifest)
     partial.rename(archive)
     return archive
 
 
-def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int = 0o644) -> None:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode = len(content), mode
     tar.addfile(entry, io.BytesIO(content))
