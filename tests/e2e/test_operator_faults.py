@@ -107,7 +107,7 @@ class _Poster:
 
     def __init__(self, stage: Stage, name: str) -> None:
         secret = json.loads(stage.operator("get", "secret", "trainyard-tls", "-o", "json"))
-        self._trust = ssl.create_default_context(cadata=base64.b64decode(secret["data"]["ca.crt"]).decode())
+        self._trust = ssl.create_default_context(cadata=base64.b64decode(secret["data"]["tls.crt"]).decode())
         self._trust.check_hostname = False  # reached by an address that only this test uses
         namespace = stage.get("tj", name)["metadata"]["namespace"]
         self._url = f"https://{stage.service_address(8443)}{meta.progress_path(namespace, name)}"
