@@ -124,7 +124,7 @@ class ControlPlaneBackend:
 
     def obstacle(self) -> str | None:
         """Return why it cannot run here."""
-        return toolchain.obstacle()
+        return toolchain.obstacle("etcd", "kube-apiserver", "kube-controller-manager", "kubectl")
 
     def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
         """Start it."""

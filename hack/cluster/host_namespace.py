@@ -20,6 +20,9 @@ mount --make-rshared / && mount -t tmpfs -o mode=755 tmpfs /run && ip link set l
 for folder in "$@"; do mount -t tmpfs -o mode=755 tmpfs "$folder" || exit 1; done
 sleep infinity & touch {_MARK} && wait
 """
+_UNSHARE = ("unshare", "--mount", "--net", "--pid", "--fork", "--propagation=private")
+PROBE = (*_UNSHARE, "mount", "-t", "tmpfs", "tmpfs", "/run")
+"""A command that succeeds where such namespaces can be made."""
 # Where programs of the node insist on keeping things, whatever they are told.
 _STUBBORN_FOLDERS = (Path("/var/lib/cni"), Path("/var/lib/kubelet"))
 
@@ -34,9 +37,8 @@ class Namespace:
         """Start the holder. Raises :class:`ClusterError`."""
         for folder in _STUBBORN_FOLDERS:
             folder.mkdir(parents=True, exist_ok=True)
-        unshare = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
         script = ("sh", "-c", _HOLDER_SCRIPT, "holder", *map(str, _STUBBORN_FOLDERS))
-        self._table.start(HOLDER, (*unshare, "--propagation", "private", "--", *script))
+        self._table.start(HOLDER, (*_UNSHARE, "--kill-child", "--mount-proc", "--", *script))
         wait_for("the node's namespaces", self._is_ready, 10, lambda: self._table.tail(HOLDER))
 
     def pid(self) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from cluster import addons, cgroups, containers, control_plane, host_network, packages, state, toolchain
 from cluster.commands import succeeds
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
-from cluster.host_namespace import HOLDER, Namespace, remove_stubborn_folders
+from cluster.host_namespace import HOLDER, PROBE, Namespace, remove_stubborn_folders
 from cluster.host_network import Network
 from cluster.kubectl import apply, read
 from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
@@ -34,25 +34,11 @@ class HostBackend:
             return "the host node needs root (try `sudo -E env PATH=$PATH make ...`)"
         if shutil.which("apt-get") is None:
             return "the host node needs Debian or Ubuntu (there is no apt-get)"
-        if not succeeds(
-            (
-                "unshare",
-                "--mount",
-                "--net",
-                "--pid",
-                "--fork",
-                "--propagation=private",
-                "mount",
-                "-t",
-                "tmpfs",
-                "tmpfs",
-                "/run",
-            )
-        ):
+        if not succeeds(PROBE):
             return "this root may not make namespaces and mounts (an unprivileged container?)"
         if shutil.which("iptables") and not succeeds(("iptables", "--wait", "-t", "nat", "-S", "POSTROUTING")):
             return "iptables does not work here (no right to, or no support in the kernel)"
-        return toolchain.obstacle()
+        return toolchain.obstacle(*_PROGRAMS)
 
     def up(self, spec: ClusterSpec, progress: Progress) -> Cluster:
         """Start it and wait until pods can run. Raises :class:`ClusterError`."""
@@ -91,12 +77,14 @@ class HostBackend:
         progress(f"stopping cluster {cluster.name}: processes, containers, network, folder")
         ProcessTable(cluster.folder).kill_all(first=HOLDER)
         if number := cluster.facts.get("network"):
-            host_network.disconnect(Network(int(number)), cluster.folder)
-        cgroups.remove(_cgroup(cluster.name))
+            network = Network(int(number))
+            host_network.disconnect(network, cluster.folder)
+            cgroups.remove(network.interface)
         state.forget(cluster.name)
-        if not host_network.in_use():
-            host_network.restore_forwarding()
-            remove_stubborn_folders()
+        with host_network.choosing():  # so that nobody starts meanwhile
+            if not host_network.in_use():
+                host_network.restore_forwarding()
+                remove_stubborn_folders()
 
     def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
         """Give an image to containerd."""
@@ -156,9 +144,9 @@ def _start_node(table: ProcessTable, folder: Path, name: str, plane: ControlPlan
     proxy = plane.authority.issue("kube-proxy", "system:kube-proxy")
     settings = folder / "kubelet"
     settings.mkdir()
-    cgroups.create(_cgroup(name))
+    cgroups.create(network.interface)
     (settings / "resolv.conf").write_text("".join(f"nameserver {server}\n" for server in _nameservers()))
-    (settings / "config.json").write_text(json.dumps(_kubelet_config(settings, name, network, ca, kubelet)))
+    (settings / "config.json").write_text(json.dumps(_kubelet_config(settings, network, ca, kubelet)))
     access = control_plane.write_kubeconfig(folder / "pki" / "kubelet.kubeconfig", plane.server, ca, kubelet)
     table.start(
         "kubelet",
@@ -181,7 +169,7 @@ def _start_node(table: ProcessTable, folder: Path, name: str, plane: ControlPlan
     table.start("kube-proxy", command)
 
 
-def _kubelet_config(settings: Path, name: str, network: Network, ca: Path, own: Identity) -> dict[str, object]:
+def _kubelet_config(settings: Path, network: Network, ca: Path, own: Identity) -> dict[str, object]:
     return {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -196,7 +184,7 @@ def _kubelet_config(settings: Path, name: str, network: Network, ca: Path, own: 
         "tlsPrivateKeyFile": str(own.key),
         "containerRuntimeEndpoint": f"unix://{containers.SOCKET}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{_cgroup(name)}",
+        "cgroupRoot": f"/{network.interface}",
         "failCgroupV1": False,
         "failSwapOn": False,
         "clusterDomain": "cluster.local",
@@ -265,7 +253,3 @@ def _nameservers() -> list[str]:
             if reachable := [server for server in found if not server.startswith(("127.", "::1"))]:
                 return reachable
     return []
-
-
-def _cgroup(name: str) -> str:
-    return f"trainyard-{name}"

@@ -96,15 +96,12 @@ def ensure(program: str, progress: Progress = print) -> Path:
     ClusterError
         When it has to be built and that is not possible; the text says what to install.
     """
-    assets = os.environ.get("KUBEBUILDER_ASSETS")
-    if assets and (given := Path(assets) / program).is_file():
-        return given
-    tools = _SET_OF[program]
-    built = cache_folder() / "tools" / tools.key / program
-    if not built.exists():
-        with only_one(built.parent / ".lock"):
-            if not built.exists():
-                _build(tools, program, built, progress)
+    if at_hand := _find(program):
+        return at_hand
+    built = _target(program)
+    with only_one(built.parent / ".lock"):
+        if not built.exists():
+            _build(_SET_OF[program], program, built, progress)
     return built
 
 
@@ -113,17 +110,29 @@ def ensure_all(programs: tuple[str, ...], progress: Progress = print) -> dict[st
     return {program: ensure(program, progress) for program in programs}
 
 
-def obstacle() -> str | None:
-    """Return why programs cannot be built here, or ``None``."""
-    if shutil.which("go") is None:
+def obstacle(*programs: str) -> str | None:
+    """Return why programs cannot be had here, or ``None``; with none given, why nothing could be built."""
+    at_hand = bool(programs) and all(_find(program) for program in programs)
+    if not at_hand and shutil.which("go") is None:
         return "there is no Go compiler: install Go 1.26 or newer, or set KUBEBUILDER_ASSETS to a folder of programs"
     return None
+
+
+def _find(program: str) -> Path | None:
+    """Return a program that need not be built."""
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    given = [Path(assets) / program] if assets else []
+    return next((file for file in (*given, _target(program)) if file.is_file()), None)
+
+
+def _target(program: str) -> Path:
+    return cache_folder() / "tools" / _SET_OF[program].key / program
 
 
 def _build(tools: ToolSet, program: str, target: Path, progress: Progress) -> None:
     if why := obstacle():
         raise ClusterError(f"{program} has to be built and {why}")
-    progress(f"building {program} from its pinned Go modules (once; kept in the cache)")
+    progress(f"building {program} from its pinned Go modules (once, this takes minutes; kept in the cache)")
     started = time.monotonic()
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_suffix(".partial")
