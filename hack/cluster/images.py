@@ -50,7 +50,7 @@ class ImageBuild:
 
     def _sources(self) -> Iterator[Path]:
         for match in _COPY.finditer(self.dockerfile.read_text()):
-            for word in match["words"].split()[:-1]:
+            for word in (word for word in match["words"].split()[:-1] if not word.startswith("--")):
                 source = self.context / word
                 files = sorted(source.rglob("*")) if source.is_dir() else [source]
                 yield from (file for file in files if file.is_file() and "__pycache__" not in file.parts)
