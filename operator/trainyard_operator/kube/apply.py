@@ -28,7 +28,7 @@ async def apply(port: KubePort, namespace: str, actions: tuple[Action, ...]) -> 
     Raises
     ------
     ApiError
-        When the server does not answer or asks to wait: the turn is repeated later.
+        When the server does not answer, asks to wait, or forbids a deletion: the turn is repeated later.
     """
     done = Applied()
     for action in actions:
@@ -42,11 +42,17 @@ async def apply(port: KubePort, namespace: str, actions: tuple[Action, ...]) -> 
                     await port.delete(JOBS, namespace, name, uid=uid)
                 case _:
                     assert_never(action)
-        except InvalidError as error:
-            return Applied(done.jobs, done.versions, Refusal(error.message, permanent=True))
-        except (ForbiddenError, NotFoundError, _NameTakenError) as error:
-            return Applied(done.jobs, done.versions, Refusal(str(error), permanent=False))
+        except (InvalidError, ForbiddenError, NotFoundError, _NameTakenError) as error:
+            if isinstance(action, DeleteJob):
+                raise  # no plan could do without it
+            return Applied(done.jobs, done.versions, _refusal(error))
     return done
+
+
+def _refusal(error: Exception) -> Refusal:
+    if isinstance(error, InvalidError):
+        return Refusal(error.message, permanent=True)
+    return Refusal(str(error), permanent=False)
 
 
 class _NameTakenError(Exception):

@@ -8,7 +8,7 @@ from tests.unit.operator.cluster import NAMESPACE, Cluster, events_of
 from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
 from tests.unit.operator.samples import SPEC, failure_text, result_text
 from trainyard_api.wire import ReportedStatus
-from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
+from trainyard_operator.kube.errors import ConflictError, ForbiddenError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, TRAINING_JOBS
 from trainyard_operator.runtime.keys import Key
 
@@ -209,6 +209,14 @@ def test_a_deletion_is_asked_for_once(world: World) -> None:
     world.operator.deliver("TrainingJob")
     outcome = world.operator.turn("a")
     assert (outcome.again, outcome.after) == (False, 5.0)  # type: ignore[union-attr]
+
+
+def test_a_deletion_that_is_forbidden_is_an_error_of_the_turn(world: World) -> None:
+    world.settle()
+    world.cluster.edit("a", cancel=True)
+    world.operator.deliver("TrainingJob")
+    world.cluster.hook = FaultyWrite(1, after=False, error=ForbiddenError(403, "Forbidden", "RBAC"))
+    assert isinstance(world.operator.turn("a"), ForbiddenError)
 
 
 def test_cancel_after_completion_comes_too_late(world: World) -> None:
