@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster import lifecycle
+from cluster import lifecycle, state
 from cluster.kind_backend import KindBackend, create_command, delete_command, forward_command, load_command
 from cluster.model import Cluster
 from cluster.process_backend import ProcessBackend, checkout_programs
@@ -48,7 +48,12 @@ def test_kind_runs_while_its_containers_do(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, listed: str, runs: bool
 ) -> None:
     docker_that(tmp_path, listed, monkeypatch)
-    assert lifecycle.is_running(Cluster("x", "kind", tmp_path, CONFIG, "https://127.0.0.1:1")) is runs
+    monkeypatch.setenv("TRAINYARD_CLUSTERS", str(tmp_path))
+    cluster = Cluster("x", "kind", tmp_path / "x", CONFIG, "https://127.0.0.1:1")
+    cluster.folder.mkdir()
+    assert not lifecycle.is_running(cluster), "its start has not come to its end"
+    state.mark_ready(cluster.name)
+    assert lifecycle.is_running(cluster) is runs
 
 
 def test_commands_touch_only_clusters_of_ours() -> None:
