@@ -14,8 +14,9 @@ from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finish
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.artifacts.versions import claim_version, find_version, run_of
 from trainyard_trainer.environment import Environment, worker_count
-from trainyard_trainer.errors import ConfigError, Interrupted
-from trainyard_trainer.frameworks.base import Context, Dataset, Framework, Progress, Table
+from trainyard_trainer.errors import ConfigError, DataError, Interrupted
+from trainyard_trainer.evaluate.names import METRICS
+from trainyard_trainer.frameworks.base import Context, Dataset, Evaluation, Framework, Progress, Table
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import Tracker, metric_value
 from trainyard_trainer.register import TrainedRun, register_run
@@ -114,7 +115,7 @@ def _stages(job: Job, framework: Framework, work_dir: Path) -> TrainedRun:
     trained = framework.train(dataset, context)
     _begin(job, Stage.EVALUATE, "judging the model on rows it has not seen")
     evaluation = framework.evaluate(dataset, trained, context)
-    objective = _objective(config, evaluation.metrics)
+    objective = _objective(config, evaluation)
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
     return TrainedRun(config, table, dataset, trained, evaluation, objective, output)
 
@@ -129,12 +130,16 @@ def _begin(job: Job, stage: Stage, message: str) -> None:
     job.tracker.begin(stage, message)
 
 
-def _objective(config: TrainerConfig, metrics: dict[str, float]) -> ObjectiveValue:
+def _objective(config: TrainerConfig, evaluation: Evaluation) -> ObjectiveValue:
+    """Return the number that ranks the model. Its name is known by now, but not every holdout allows every metric."""
     wished = config.spec.objective
     names = (wished.metric,) if wished is not None else _DEFAULT_OBJECTIVES[config.spec.task]
     for name in names:
-        if name in metrics:
-            return ObjectiveValue(metric=name, value=metrics[name])
-    raise ConfigError(
-        f"spec.objective.metric {' or '.join(names)} is not among the metrics of this model: {', '.join(metrics)}"
+        if name in evaluation.metrics:
+            return ObjectiveValue(metric=name, value=evaluation.metrics[name])
+    reasons = "; ".join(evaluation.notes) or "its value is not finite"
+    others = [name for name in METRICS[config.spec.task] if name in evaluation.metrics]
+    raise DataError(
+        f"spec.objective.metric {' or '.join(names)} has no value on the rows held out of {config.spec.data.uri} "
+        f"({reasons}); choose one of {', '.join(others)}"
     )

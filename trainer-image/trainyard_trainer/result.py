@@ -10,6 +10,7 @@ from trainyard_api.wire import RESULT_MAX_BYTES, TrainingResult
 from trainyard_trainer.artifacts.runs import FinishedRun
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.artifacts.versions import VersionRecord
+from trainyard_trainer.evaluate.names import BASELINE
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.progress.tracker import metric_list, metric_value
 
@@ -50,7 +51,7 @@ def succeeded(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> 
 
 def _importance(objective: str) -> Callable[[str], tuple[bool, bool, str]]:
     """Order metrics for the cuts: what ranks the model first, the naive model's last."""
-    return lambda name: (name != objective, name.startswith("baseline_"), name)
+    return lambda name: (name != objective, name.startswith(BASELINE), name)
 
 
 def failed(code: int, message: str) -> TrainingResult:

@@ -21,7 +21,7 @@ import pandas as pd
 from trainyard_api.training import Split
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
-from trainyard_trainer.evaluate import baselines, metrics
+from trainyard_trainer.evaluate import baselines, metrics, names
 from trainyard_trainer.frameworks import lightgbm_parameters
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Parts, Trained
 
@@ -63,9 +63,10 @@ class LightGBMFramework:
     name = "LightGBM"
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge task and parameters; LightGBM itself tries the values on a few made-up rows."""
+        """Judge task, objective and parameters; LightGBM itself tries the values on a few made-up rows."""
         if config.spec.task == "Forecast":
             raise Unsupported("framework LightGBM with task Forecast comes with a later release; use Prophet")
+        names.check_objective(config.spec)
         lightgbm_parameters.try_out(config.spec.parameters or {}, config.spec.task)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
@@ -75,6 +76,8 @@ class LightGBMFramework:
         """
         lightgbm.register_logger(logging.getLogger("lightgbm"))
         spec = context.config.spec
+        if dataset.classes:
+            names.check_objective(spec, len(dataset.classes))
         parameters = lightgbm_parameters.resolved(
             spec.parameters or {},
             spec.task,
@@ -113,15 +116,15 @@ class LightGBMFramework:
             scores, baseline = _judge_classes(model, target.astype(np.intp), parts, raw)
         else:
             scores, baseline = _judge_numbers(target, parts, raw)
-        published = scores.metrics | {f"baseline_{name}": value for name, value in baseline.items()}
+        published = scores.metrics | {names.BASELINE + name: value for name, value in baseline.items()}
         skill = metrics.skill(*(of["log_loss" if dataset.classes else "mae"] for of in (scores.metrics, baseline)))
         notes = scores.notes
         if skill is None:
             notes = (*notes, "skill is undefined: the baseline makes no error")
         else:
-            published["skill"] = skill
+            published[names.SKILL] = skill
         inputs = _as_raw(dataset, parts.test[:GOLDEN_ROWS])
-        context.progress(1.0, "judged", {name: published[name] for name in ("skill",) if name in published})
+        context.progress(1.0, "judged", {name: published[name] for name in (names.SKILL,) if name in published})
         return Evaluation(
             metrics=published,
             table=pd.DataFrame(metrics.rows_of("all", scores.metrics, baseline)),
@@ -188,12 +191,12 @@ def _fit(
     context: Context,
 ) -> lightgbm.Booster:
     """Fit on ``rows``; with ``judged_by``, stop when these rows no longer get better."""
-    features, names = list(dataset.features), _feature_names(dataset.features)
+    features, plain_names = list(dataset.features), _feature_names(dataset.features)
     target = dataset.frame[dataset.target].to_numpy()
 
     def part(of: npt.NDArray[np.intp], reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
         frame = dataset.frame[features].iloc[of]
-        return lightgbm.Dataset(frame, target[of], reference=reference, feature_name=names, params=parameters)
+        return lightgbm.Dataset(frame, target[of], reference=reference, feature_name=plain_names, params=parameters)
 
     training = part(rows)
     valid = None if judged_by is None else [part(judged_by, training)]
@@ -224,14 +227,11 @@ class _Reporter:
 
 def _feature_names(features: tuple[str, ...]) -> list[str]:
     """Return names that LightGBM takes as they are, all different. The real ones stand in ``model.json``."""
-    names: list[str] = []
-    taken: set[str] = set()
+    taken: dict[str, None] = {}
     for position, feature in enumerate(features):
         name = _NOT_IN_NAMES.sub("_", feature)
-        name = f"{name}_{position}" if name in taken else name
-        taken.add(name)
-        names.append(name)
-    return names
+        taken[f"{name}_{position}" if name in taken else name] = None
+    return list(taken)
 
 
 def _raw_predictions(model: Model, frame: pd.DataFrame) -> npt.NDArray[np.float64]:

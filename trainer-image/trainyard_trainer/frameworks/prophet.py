@@ -17,7 +17,7 @@ from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
-from trainyard_trainer.evaluate import metrics
+from trainyard_trainer.evaluate import metrics, names
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Trained
 from trainyard_trainer.frameworks.prophet_bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter, Columns
 from trainyard_trainer.frameworks.prophet_pool import fit_all
@@ -73,6 +73,7 @@ class ProphetFramework:
             raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
         if spec.forecast.quantiles:
             raise Unsupported("spec.forecast.quantiles comes with a later release; leave it out for now")
+        names.check_objective(spec)
         if spec.forecast.frequency != "Auto":
             frequency_of(spec.forecast.frequency)
         _check_names(spec.parameters or {})
@@ -132,11 +133,11 @@ class ProphetFramework:
         scores = metrics.point_scores(actual, np.concatenate([one.forecast for one in model.outcomes]))
         baseline = metrics.point_scores(actual, np.concatenate([one.baseline for one in model.outcomes])).metrics
         overall = _lines(_OVERALL, scores.metrics, baseline)
-        skilled = [row["value"] for row in rows if row["metric"] == "skill"]
+        skilled = [row["value"] for row in rows if row["metric"] == names.SKILL]
         published = {str(row["metric"]): float(str(row["value"])) for row in overall}
-        published |= {f"baseline_{name}": value for name, value in baseline.items()}
+        published |= {names.BASELINE + name: value for name, value in baseline.items()}
         if skilled:
-            published["series_below_baseline"] = float(sum(float(str(value)) < 0 for value in skilled))
+            published[names.SERIES_BELOW_BASELINE] = float(sum(float(str(value)) < 0 for value in skilled))
         context.progress(1.0, f"judged {len(actual)} rows of {len(actuals)} series", {"mae": scores.metrics["mae"]})
         return Evaluation(
             metrics=metrics.only_finite(published),
@@ -218,7 +219,9 @@ def _scores(actual: metrics.Floats, forecast: metrics.Floats) -> dict[str, float
 
 def _lines(series: str, scores: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
     skill = metrics.skill(scores["mae"], baseline["mae"])
-    return metrics.rows_of(series, scores if skill is None else {**scores, "skill": skill}, {**baseline, "skill": 0.0})
+    return metrics.rows_of(
+        series, scores if skill is None else {**scores, names.SKILL: skill}, {**baseline, names.SKILL: 0.0}
+    )
 
 
 def _golden(dataset: Dataset, model: Model) -> Golden:

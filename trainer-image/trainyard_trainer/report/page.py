@@ -8,6 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.evaluate.names import BASELINE
 from trainyard_trainer.frameworks.base import Dataset, Evaluation, Table, Trained
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.progress.tracker import metric_value
@@ -15,7 +16,6 @@ from trainyard_trainer.progress.tracker import metric_value
 _SERIES: Final = 10
 _FEATURES: Final = 20
 _FINDINGS: Final = 100
-_BASELINE: Final = "baseline_"
 
 
 SeriesRow = tuple[str, str, str]
@@ -65,9 +65,9 @@ def render_report(source: ReportInput) -> str:
 def metric_rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
     """Return name, value and the naive model's value (empty where none was taken)."""
     return [
-        (name, metric_value(value), metric_value(metrics[_BASELINE + name]) if _BASELINE + name in metrics else "")
+        (name, metric_value(value), metric_value(metrics[BASELINE + name]) if BASELINE + name in metrics else "")
         for name, value in metrics.items()
-        if not name.startswith(_BASELINE)
+        if not name.startswith(BASELINE)
     ]
 
 

@@ -138,10 +138,13 @@ def test_a_model_that_does_not_survive_saving_is_not_registered(tmp_path: Path) 
     assert not list((tmp_path / "claims").rglob("manifest.json"))
 
 
-def test_an_unknown_objective_names_what_there_is(tmp_path: Path) -> None:
-    code, result = run(tmp_path, objective={"metric": "maee"})
-    assert code == 64
-    assert result.message == ("spec.objective.metric maee is not among the metrics of this model: mae, baseline_mae")
+def test_an_objective_without_a_value_says_why_and_names_what_there_is(tmp_path: Path) -> None:
+    code, result = run(tmp_path, objective={"metric": "r2"})
+    assert code == 65
+    assert result.message == (
+        "spec.objective.metric r2 has no value on the rows held out of s3://data/x.csv (r2 was not asked for); "
+        "choose one of mae"
+    )
 
 
 def test_no_storage_at_all(tmp_path: Path) -> None:
