@@ -108,6 +108,10 @@ class HostBackend:
         if any(text == "stopped" for text in components.values()):
             return components
         node = read(cluster, "node", cluster.name)
+        if not node:
+            return components | {
+                f"node {cluster.name}": "not there: the start did not come to its end; `up` starts it anew"
+            }
         info = node["status"]["nodeInfo"]
         ready = "ready" if _is_ready(node) else "not ready"
         return components | {
