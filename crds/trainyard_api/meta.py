@@ -41,6 +41,23 @@ CLAIMS_DIR_ENV: Final = "TRAINYARD_CLAIMS_DIR"
 WORK_DIR_ENV: Final = "TRAINYARD_WORK_DIR"
 TERMINATION_LOG_ENV: Final = "TRAINYARD_TERMINATION_LOG"
 
+# What one inference server serves: a version of a model, and the bytes that it is. All by the environment of its pod.
+SERVER_CONTAINER: Final = "server"
+MODEL_NAME_ENV: Final = "TRAINYARD_MODEL_NAME"
+MODEL_VERSION_ENV: Final = "TRAINYARD_MODEL_VERSION"
+ARTIFACT_URI_ENV: Final = "TRAINYARD_ARTIFACT_URI"
+"""``ModelVersion.spec.artifact.uri``: the folder of the run."""
+MANIFEST_SHA256_ENV: Final = "TRAINYARD_MANIFEST_SHA256"
+STORAGE_ENDPOINT_ENV: Final = "TRAINYARD_STORAGE_ENDPOINT"
+STORAGE_REGION_ENV: Final = "TRAINYARD_STORAGE_REGION"
+STORAGE_CHECKSUM_MODE_ENV: Final = "TRAINYARD_STORAGE_CHECKSUM_MODE"
+SERVER_PORT_ENV: Final = "TRAINYARD_SERVER_PORT"
+SERVER_PORT: Final = 8080
+SERVER_THREADS_ENV: Final = "TRAINYARD_SERVER_THREADS"
+SERVER_MAX_ROWS_ENV: Final = "TRAINYARD_SERVER_MAX_ROWS"
+SERVER_DRAIN_SECONDS_ENV: Final = "TRAINYARD_SERVER_DRAIN_SECONDS"
+SERVER_GRACE_SECONDS_ENV: Final = "TRAINYARD_SERVER_GRACE_SECONDS"
+
 # KEP-2779: a callback written for Kubeflow Trainer reports to us unchanged.
 KUBEFLOW_URL_ENV: Final = "KUBEFLOW_TRAINER_SERVER_URL"
 KUBEFLOW_CA_ENV: Final = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
@@ -50,6 +67,11 @@ KUBEFLOW_TOKEN_ENV: Final = "KUBEFLOW_TRAINER_SERVER_TOKEN"
 def progress_path(namespace: str, name: str) -> str:
     """Return the path of the progress endpoint of one TrainingJob."""
     return f"/apis/{GROUP}/v1alpha1/namespaces/{namespace}/trainingjobs/{name}/status"
+
+
+def model_ready_path(model: str) -> str:
+    """Return the path of an inference server's readiness: 200 only when the wanted version and digest are loaded."""
+    return f"/v2/models/{model}/ready"
 
 
 def token_audience(namespace: str, name: str, uid: str) -> str:

@@ -178,7 +178,10 @@ class ProphetFramework:
         codes, series = pd.factorize(inputs[model.columns.series].astype(str))
         for code, name in enumerate(series):
             if name not in model.index:
-                raise DataError(f"the model knows no series {name!r}; it was trained on {len(model.index)} series")
+                raise DataError(
+                    f"column {model.columns.series!r}: the model knows no series {name!r}; "
+                    f"it was trained on {len(model.index)} series"
+                )
             forecast[codes == code] = _answer(model, name, times[codes == code])
         return pd.DataFrame({PREDICTION: forecast})
 

@@ -1,0 +1,62 @@
+"""The command line. It takes no options: all is said by the environment, and the kserve SDK reads the arguments too."""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from trainyard_api.exit_codes import ExitCode
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import TrainerError
+from trainyard_trainer.progress.log import LOGGER, log_as_json
+from trainyard_trainer.progress.redact import redact
+
+_CRASHED: Final = 1
+_MESSAGE_BYTES: Final = 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve, and return the exit code (see :mod:`trainyard_api.exit_codes`)."""
+    _parser().parse_args(arguments)
+    # A process 1 without a handler ignores SIGTERM, and the imports below take seconds.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.OK))
+    # Threads answer requests side by side; OpenMP's own would only fight with them for the processors of the quota.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    log_as_json().stage = "serve"
+    try:
+        from trainyard_server.settings import Settings
+
+        settings = Settings.from_environ(os.environ)
+        from trainyard_server.serving import run
+
+        return run(settings)
+    except TrainerError as error:
+        return _leave(error.code, str(error))
+    except Exception as error:  # noqa: BLE001 - becomes the visible end of a crash
+        LOGGER.exception("the server crashed")
+        return _leave(_CRASHED, f"{type(error).__name__}: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trainyard-server",
+        description="Serve one version of one model, named by the environment (docs/server.md), over HTTP.",
+    )
+    parser.add_argument("--version", action="version", version=f"trainyard-server {version('trainyard')}")
+    return parser
+
+
+def _leave(code: int, message: str) -> int:
+    """Say why in the log and in the termination message, where ``kubectl describe pod`` and the operator read it."""
+    text = redact(message)
+    LOGGER.error("failed, exit code %d: %s", code, text)
+    termination_log: Path = Environment.from_environ(os.environ).termination_log
+    try:
+        termination_log.write_bytes(text.encode()[:_MESSAGE_BYTES])
+    except OSError as error:
+        LOGGER.warning("%s cannot be written: %s", termination_log, error.strerror)
+    return code

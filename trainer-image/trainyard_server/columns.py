@@ -1,0 +1,129 @@
+"""The columns of a model, and lists of JSON values as columns of exactly these types.
+
+The same code reads requests and golden rows, so that the warm-up proves the path that requests take.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast, get_args
+
+import numpy as np
+import pandas as pd
+
+from trainyard_trainer.artifacts.manifest import Frame, Manifest
+
+ColumnType = Literal["double", "long", "boolean", "string", "datetime"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column; ``type`` is a word of :class:`trainyard_api.modelversion.Signature`."""
+
+    name: str
+    type: ColumnType
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What a model reads and gives."""
+
+    inputs: tuple[Column, ...]
+    outputs: tuple[Column, ...]
+
+
+class ColumnError(ValueError):
+    """A value that its column cannot hold. ``str(error)`` names column and row (rows count from 1)."""
+
+
+def columns_of(manifest: Manifest, model: Any) -> Columns:
+    """Return the signature of a loaded model.
+
+    A very wide model has none in its manifest: its golden rows have the names, and the model knows which are text.
+    """
+    if manifest.signature is not None:
+        return Columns(
+            tuple(Column(column.name, _known(column.type)) for column in manifest.signature.inputs),
+            tuple(Column(column.name, _known(column.type)) for column in manifest.signature.outputs),
+        )
+    golden = manifest.golden
+    texts = getattr(getattr(model, "description", None), "categories", {})
+    inputs = tuple(Column(name, "string" if name in texts else "double") for name in golden.inputs.columns)
+    return Columns(inputs, _guessed(golden.outputs))
+
+
+def _known(word: str) -> ColumnType:
+    return cast("ColumnType", word) if word in get_args(ColumnType) else "string"
+
+
+def _guessed(outputs: Frame) -> tuple[Column, ...]:
+    texts = {
+        name for row in outputs.rows for name, value in zip(outputs.columns, row, strict=True) if isinstance(value, str)
+    }
+    return tuple(Column(name, "string" if name in texts else "double") for name in outputs.columns)
+
+
+def frame_of(values: Mapping[str, Sequence[Any]], columns: Sequence[Column]) -> pd.DataFrame:
+    """Return a table of ``columns``, in their order; ``values`` has all of them, equally long.
+
+    Numbers and truth values become float64 with NaN for missing ones, texts objects, times datetime64[ns] in UTC.
+
+    Raises
+    ------
+    ColumnError
+        If a value is not of its column's type, or a time is missing.
+    """
+    return pd.DataFrame({column.name: _typed(column, values[column.name]) for column in columns})
+
+
+def _typed(column: Column, values: Sequence[Any]) -> Any:
+    match column.type:
+        case "double" | "long" | "boolean":
+            return _numbers(column.name, values)
+        case "string":
+            _check(column.name, values, _TEXTS, "text")
+            return pd.Series(values, dtype=object)
+        case "datetime":
+            return _times(column.name, values)
+
+
+_NUMBERS: Final[frozenset[type]] = frozenset({int, float, bool, type(None)})
+_TEXTS: Final[frozenset[type]] = frozenset({str, type(None)})
+
+
+def _check(name: str, values: Sequence[Any], allowed: frozenset[type], wanted: str) -> None:
+    if not {type(value) for value in values} <= allowed:
+        row = next(row for row, value in enumerate(values) if type(value) not in allowed)
+        raise ColumnError(f"column {name!r}, row {row + 1}: {_short(values[row])} is not {wanted}")
+
+
+def _numbers(name: str, values: Sequence[Any]) -> Any:
+    _check(name, values, _NUMBERS, "a number")
+    try:
+        numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    except OverflowError:
+        raise ColumnError(f"column {name!r} holds a number that is too large") from None
+    if np.isinf(numbers).any():
+        raise ColumnError(
+            f"column {name!r}, row {int(np.isinf(numbers).argmax()) + 1}: infinite values are not allowed"
+        )
+    return numbers
+
+
+def _times(name: str, values: Sequence[Any]) -> Any:
+    _check(name, values, _TEXTS, "a time; write it as text such as 2026-01-31 or 2026-01-31T08:00:00Z")
+    times = pd.to_datetime(pd.Series(values, dtype=object), format="ISO8601", errors="coerce", utc=True)
+    if times.isna().any():
+        row = int(times.isna().to_numpy().argmax())
+        raise ColumnError(
+            f"column {name!r}, row {row + 1}: {_short(values[row])} is not a time; "
+            "write it as 2026-01-31 or 2026-01-31T08:00:00Z"
+        )
+    return times.dt.tz_localize(None).astype("datetime64[ns]")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+
+_SHOWN: Final = 60

@@ -1,0 +1,150 @@
+"""From an address and a digest to a model that answers: verified before it is parsed, tried before it is served."""
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from trainyard_server.columns import Columns, columns_of, frame_of
+from trainyard_server.settings import Target
+from trainyard_trainer.artifacts.layout import MANIFEST
+from trainyard_trainer.artifacts.manifest import (
+    Frame,
+    Manifest,
+    fetch_file,
+    file_entry,
+    parse_manifest,
+    sha256_of,
+)
+from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.errors import ConfigError, DataError, InputMissing, Unsupported
+from trainyard_trainer.frameworks.base import Framework
+from trainyard_trainer.golden import max_difference
+
+_NUMERIC_OUTPUTS: Final = {"double", "long"}
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory that has answered its golden rows, and what it was loaded from."""
+
+    target: Target
+    manifest: Manifest
+    columns: Columns
+    framework: Framework
+    model: Any
+
+    def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Answer rows whose columns have the types of ``columns.inputs``. Raises DataError for values it cannot use."""
+        return self.framework.predict(self.model, frame)
+
+
+def load_model(target: Target, store: ArtifactStore, work_dir: Path) -> LoadedModel:
+    """Fetch, verify, read and try one version.
+
+    Raises
+    ------
+    ConfigError
+        If the artifact belongs to another model.
+    InputMissing
+        If the manifest or a file is gone.
+    DataError
+        If the manifest or a file is not what was registered, or the model does not reproduce its golden rows.
+    Unsupported
+        If this image cannot read the model's format.
+    TrainerError
+        Whatever else the storage refuses with.
+    """
+    manifest = _manifest(target, store)
+    framework = _framework(manifest)
+    folder = _fetch(target, manifest, store, work_dir)
+    model = framework.load(folder)
+    loaded = LoadedModel(target, manifest, columns_of(manifest, model), framework, model)
+    _try_out(loaded)
+    return loaded
+
+
+def _manifest(target: Target, store: ArtifactStore) -> Manifest:
+    key = f"{target.run}/{MANIFEST}"
+    body = store.get(key)
+    if body is None:
+        raise InputMissing(f"{store.address(key)} does not exist; version {target.version} may have been deleted")
+    found = sha256_of(body)
+    if found != target.manifest_sha256:
+        raise DataError(
+            f"{store.address(key)} is not the manifest that version {target.version} was registered with: expected "
+            f"sha256 {target.manifest_sha256}, found {found}; it was changed after registration, do not use it"
+        )
+    manifest = parse_manifest(body, store.address(key))
+    if manifest.model != target.model:
+        raise ConfigError(f"{target.uri} holds the model {manifest.model!r}, not {target.model!r}; correct the address")
+    return manifest
+
+
+def _framework(manifest: Manifest) -> Framework:
+    """Return the code that saved the model; the library is imported only here, and only the one that is needed."""
+    match manifest.framework:
+        case "LightGBM":
+            from trainyard_trainer.frameworks import lightgbm
+
+            framework: Framework = lightgbm.LightGBMFramework()
+            known = lightgbm.FORMAT
+        case "Prophet":
+            from trainyard_trainer.frameworks import prophet
+
+            framework = prophet.ProphetFramework()
+            known = prophet.FORMAT
+        case other:
+            raise Unsupported(f"this server cannot serve models of framework {other}; use an image that can")
+    if known not in manifest.formats:
+        raise Unsupported(
+            f"the model's formats are {', '.join(manifest.formats) or 'none'}, this server reads {known}; "
+            "use the server of the release that trained it"
+        )
+    return framework
+
+
+def _fetch(target: Target, manifest: Manifest, store: ArtifactStore, work_dir: Path) -> Path:
+    """Return a folder with all files of the run, each verified.
+
+    The folder outlives a restart of the container inside its pod: what it holds is verified again and not fetched
+    again, so that a crash while the storage is down does not become an outage.
+    """
+    final = work_dir / "models" / target.manifest_sha256
+    if final.is_dir():
+        if all((final / entry.path).is_file() and file_entry(final, entry.path) == entry for entry in manifest.files):
+            return final
+        shutil.rmtree(final)
+    final.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="fetching-", dir=final.parent) as temporary:
+        whole = Path(temporary) / "files"
+        whole.mkdir()
+        for entry in manifest.files:
+            fetch_file(store, target.run, entry, whole)
+        whole.rename(final)
+    return final
+
+
+def _try_out(loaded: LoadedModel) -> None:
+    """Answer the golden rows: the first prediction is slow, and one that differs shows another library at work."""
+    golden = loaded.manifest.golden
+    inputs, expected = golden.inputs, _outputs(golden.outputs, loaded.columns)
+    values = dict(zip(inputs.columns, zip(*inputs.rows, strict=True), strict=True))
+    found = loaded.predict(frame_of({name: list(column) for name, column in values.items()}, loaded.columns.inputs))
+    difference = max_difference(expected, found)
+    if not difference <= golden.tolerance:
+        libraries = ", ".join(f"{name} {version}" for name, version in sorted(loaded.manifest.libraries.items()))
+        raise DataError(
+            f"version {loaded.target.version} of {loaded.target.model} does not reproduce its golden rows here: they "
+            f"differ by {difference:.3g}, allowed {golden.tolerance:g}; use an image with the libraries it was trained "
+            f"with ({libraries})"
+        )
+
+
+def _outputs(frame: Frame, columns: Columns) -> pd.DataFrame:
+    table = pd.DataFrame(frame.rows, columns=frame.columns)
+    numeric = [column.name for column in columns.outputs if column.type in _NUMERIC_OUTPUTS]
+    return table.astype(dict.fromkeys(numeric, "float64"))

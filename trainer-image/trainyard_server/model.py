@@ -1,0 +1,72 @@
+"""A loaded version behind the kserve SDK: requests in, responses out, all work off the event loop."""
+
+import asyncio
+from concurrent.futures import Executor
+from typing import Any, Final
+
+from kserve.errors import InvalidInput
+from kserve.model import InferenceModel, InferenceVerb
+
+from trainyard_server import tensors
+from trainyard_server.loading import LoadedModel
+from trainyard_trainer.errors import DataError
+
+MAX_PENDING: Final = 256
+"""Requests that run or wait for a thread. More would only wait until their clients have given up."""
+
+
+class Overloaded(Exception):  # noqa: N818 - the answer's word, like the SDK's own
+    """Too many requests wait already."""
+
+
+class ServedModel(InferenceModel):  # type: ignore[misc]  # the SDK is not typed
+    """One version of one model.
+
+    Parameters
+    ----------
+    executor
+        Where predictions run; its size bounds how many run at once.
+    """
+
+    def __init__(self, loaded: LoadedModel, executor: Executor, max_rows: int) -> None:
+        super().__init__(loaded.target.model)
+        self.loaded = loaded
+        self.ready = True
+        self._executor = executor
+        self._max_rows = max_rows
+        self._pending = 0
+
+    async def __call__(self, body: bytes, headers: Any = None, verb: Any = InferenceVerb.PREDICT) -> bytes:  # noqa: ARG002 - the SDK's signature
+        """Answer the JSON of a request with the JSON of a response.
+
+        Raises
+        ------
+        InvalidInput
+            If the request does not fit the model; the sentence names the column.
+        Overloaded
+            If ``MAX_PENDING`` requests are at work or wait.
+        """
+        if self._pending >= MAX_PENDING:
+            raise Overloaded(f"{MAX_PENDING} requests are waiting already; try again later, or add replicas")
+        self._pending += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._answer, body)
+        finally:
+            self._pending -= 1
+
+    def get_input_types(self) -> list[dict[str, Any]]:
+        """Return the columns the model reads, as tensors."""
+        return tensors.metadata_of(self.loaded.columns.inputs)
+
+    def get_output_types(self) -> list[dict[str, Any]]:
+        """Return the columns the model gives, as tensors."""
+        return tensors.metadata_of(self.loaded.columns.outputs)
+
+    def _answer(self, body: bytes) -> bytes:
+        columns, target = self.loaded.columns, self.loaded.target
+        request = tensors.parse_request(body, self.name)
+        try:
+            answer = self.loaded.predict(tensors.table_of(request, columns.inputs, self._max_rows))
+        except DataError as error:
+            raise InvalidInput(str(error)) from error
+        return tensors.encode_response(request, answer, columns.outputs, self.name, target.version)

@@ -1,0 +1,115 @@
+"""The life of the process: listen, load, serve, drain."""
+
+import asyncio
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from prometheus_client import REGISTRY
+
+from trainyard_api.exit_codes import ExitCode
+from trainyard_server.app import create_app
+from trainyard_server.loading import load_model
+from trainyard_server.metrics import Metrics
+from trainyard_server.model import ServedModel
+from trainyard_server.repository import OneModelRepository
+from trainyard_server.settings import Settings, Target
+from trainyard_trainer.artifacts.store import open_store
+from trainyard_trainer.progress.log import LOGGER
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code. Raises what :func:`load_model` raises."""
+    return asyncio.run(_run(settings))
+
+
+class _Server(uvicorn.Server):
+    """Drains before it stops: for a while it is not ready and still answers, since requests still arrive.
+
+    kube-proxy and gateways learn of a pod's end at the same time as the pod; a server that closes its port at once
+    refuses what they send in the meantime.
+    """
+
+    def __init__(self, config: uvicorn.Config, repository: OneModelRepository, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._repository = repository
+        self._drain_seconds = drain_seconds
+        self._ends_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
+        """Begin to drain; the second signal ends at once. Not captured, so that uvicorn does not raise it again."""
+        if self._ends_at is not None:
+            self.should_exit = self.force_exit = True
+            return
+        self._ends_at = time.monotonic() + (self._drain_seconds if self._repository.ready else 0)
+        self._repository.draining = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Stop listening once the time to drain is over; uvicorn asks every 0.1 s."""
+        if self._ends_at is not None and time.monotonic() >= self._ends_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+
+async def _run(settings: Settings) -> int:
+    target, metrics = settings.target, Metrics(REGISTRY, settings.target)
+    executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="predict")
+
+    def load(wanted: Target) -> ServedModel:
+        store = open_store(settings.storage, settings.env)
+        return ServedModel(load_model(wanted, store, settings.env.work_dir), executor, settings.max_rows)
+
+    repository = OneModelRepository(target, load)
+    server = _Server(_config(settings, create_app(repository, metrics)), repository, settings.drain_seconds)
+    LOGGER.info("loading version %d of %s from %s", target.version, target.model, target.uri)
+    loading = _in_a_thread_of_its_own(repository)
+    loading.add_done_callback(lambda done: _loaded(done, server, repository, metrics))
+    await server.serve()
+    if not loading.done():
+        # Asked to end while loading: nothing is being served, and a download may not be waited for.
+        os._exit(ExitCode.OK)
+    loading.result()
+    LOGGER.info("drained and stopped")
+    return ExitCode.OK
+
+
+def _config(settings: Settings, app: Any) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host="0.0.0.0",  # noqa: S104 - a pod is reached by its address
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        lifespan="off",
+        timeout_graceful_shutdown=settings.grace_seconds,
+    )
+
+
+def _in_a_thread_of_its_own(repository: OneModelRepository) -> "asyncio.Future[None]":
+    """Load beside the event loop, so that the process is seen alive; a daemon, so that its end need not wait."""
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[None] = loop.create_future()
+
+    def load() -> None:
+        try:
+            repository.load(repository.wanted.model)
+        except BaseException as error:  # noqa: BLE001 - raised again in the main thread
+            loop.call_soon_threadsafe(future.set_exception, error)
+        else:
+            loop.call_soon_threadsafe(future.set_result, None)
+
+    threading.Thread(target=load, name="load", daemon=True).start()
+    return future
+
+
+def _loaded(done: "asyncio.Future[None]", server: _Server, repository: OneModelRepository, metrics: Metrics) -> None:
+    if done.exception() is not None or repository.served is None:
+        server.should_exit = True
+        return
+    metrics.loaded(repository.served.loaded.manifest.framework)
+    LOGGER.info("ready: version %d of %s", repository.wanted.version, repository.wanted.model)
