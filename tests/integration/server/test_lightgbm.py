@@ -1,4 +1,4 @@
-"""A LightGBM classifier behind the protocol: the library's own numbers, and one clear sentence for every bad request."""
+"""A LightGBM classifier behind the protocol: the library's own numbers, and one sentence for every bad request."""
 
 import json
 from pathlib import Path
@@ -107,9 +107,9 @@ def tensor(request: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
-def changed(name: str, **fields: Any) -> dict[str, Any]:
+def changed(column: str, **fields: Any) -> dict[str, Any]:
     request = good()
-    tensor(request, name).update(fields)
+    tensor(request, column).update(fields)
     return request
 
 

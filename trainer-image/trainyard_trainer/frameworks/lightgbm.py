@@ -195,8 +195,9 @@ def _fit(
     target = dataset.frame[dataset.target].to_numpy()
 
     def part(of: npt.NDArray[np.intp], reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-        frame = dataset.frame[features].iloc[of]
-        return lightgbm.Dataset(frame, target[of], reference=reference, feature_name=plain_names, params=parameters)
+        # The frame carries the plain names too: LightGBM looks its text columns up by the names of the frame.
+        frame = dataset.frame[features].iloc[of].set_axis(plain_names, axis="columns")
+        return lightgbm.Dataset(frame, target[of], reference=reference, params=parameters)
 
     training = part(rows)
     valid = None if judged_by is None else [part(judged_by, training)]

@@ -18,7 +18,7 @@ def table(rows=400):
     x, shop = random.random(rows), random.choice(["north", "south", "east"], rows)
     y = 3 * x + (shop == "north") + 0.1 * random.standard_normal(rows)
     third = pd.cut(y, 3, labels=["low", "middle", "high"])
-    return pd.DataFrame({"x [m]": x, "shop": shop, "y": y, "third": third, "big": np.where(y > 2, "yes", "no")})
+    return pd.DataFrame({"x [m]": x, "shop [name]": shop, "y": y, "third": third, "big": np.where(y > 2, "yes", "no")})
 
 
 def train(folder, *, task="Regression", target="y", stop=lambda: False, **spec):
@@ -66,19 +66,19 @@ def test_the_same_seed_gives_the_same_model(tmp_path):
 def test_unseen_categories_count_as_missing_and_wrong_input_is_named(tmp_path):
     framework, _, context, _ = train(tmp_path)
     model = framework.load(context.output)
-    answers = framework.predict(model, pd.DataFrame({"shop": ["moon", None], "x [m]": ["0.5", 0.5]}))
+    answers = framework.predict(model, pd.DataFrame({"shop [name]": ["moon", None], "x [m]": ["0.5", 0.5]}))
     assert answers["prediction"].nunique() == 1
     with pytest.raises(DataError, match="shop"):
         framework.predict(model, pd.DataFrame({"x [m]": [1]}))
     with pytest.raises(DataError, match="must hold numbers"):
-        framework.predict(model, pd.DataFrame({"shop": ["north"], "x [m]": ["wide"]}))
+        framework.predict(model, pd.DataFrame({"shop [name]": ["north"], "x [m]": ["wide"]}))
 
 
 def test_the_description_is_plain_json(tmp_path):
     _, _, context, _ = train(tmp_path, task="Classification", target="big")
     fields = json.loads((context.output / "model.json").read_text())
     assert fields["classes"] == ["no", "yes"]
-    assert fields["categories"] == {"shop": ["east", "north", "south"]}
+    assert fields["categories"] == {"shop [name]": ["east", "north", "south"]}
     assert 0 < fields["threshold"] < 1
 
 
