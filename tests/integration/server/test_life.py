@@ -1,0 +1,228 @@
+"""The process under load, at its end, and when it cannot begin."""
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.integration.server.conftest import Train
+from tests.integration.server.process import ANSWER_SECONDS, ServerProcess, Stored
+from tests.integration.server.tables import answer_of, request_of, shops
+from tests.integration.trainer.conftest import Upload
+from tests.integration.trainer.object_store import free_port, secret
+from tests.integration.trainer.tables import regression, regression_csv
+from trainyard_api import meta
+from trainyard_api.trainingjob import Artifact
+from trainyard_server.loading import load_model
+from trainyard_server.settings import Settings
+from trainyard_trainer.artifacts.manifest import sha256_of
+from trainyard_trainer.artifacts.store import open_store
+from trainyard_trainer.errors import TrainerError
+
+CLIENTS = 8
+FEATURES = ["x", "open", "shop [name]"]
+
+
+def test_many_clients_at_once_get_their_own_answers_and_readiness_stays(
+    classifier_server: ServerProcess, forecaster_server: ServerProcess
+) -> None:
+    rows = shops()[FEATURES]
+    expected = answer_of(classifier_server.infer(request_of(rows)).json())
+    done = threading.Event()
+
+    def client(number: int) -> int:
+        with requests.Session() as session:
+            for turn in range(25):
+                first = (number * 25 + turn) % 250
+                body = request_of(rows.iloc[first : first + 50], id=f"{number}-{turn}")
+                response = session.post(f"{classifier_server.path}/infer", json=body, timeout=ANSWER_SECONDS)
+                assert response.status_code == 200, response.text
+                answer = response.json()
+                assert answer["id"] == f"{number}-{turn}"
+                assert answer_of(answer).equals(expected.iloc[first : first + 50].reset_index(drop=True))
+        return turn + 1
+
+    def probe() -> list[bool]:
+        seen = [classifier_server.ready()]
+        while not done.wait(0.02):
+            seen.append(classifier_server.ready())
+        return seen
+
+    with ThreadPoolExecutor(CLIENTS + 1) as pool:
+        probing = pool.submit(probe)
+        answered = list(pool.map(client, range(CLIENTS)))
+        done.set()
+        assert answered == [25] * CLIENTS
+        assert all(probing.result())
+
+
+def test_a_long_prediction_does_not_hold_up_the_probes(forecaster_server: ServerProcess) -> None:
+    days = [f"{year}-01-{day:02d}" for year in range(1990, 2250) for day in range(1, 29)]
+    inputs = [("date", days), ("product", ["bread"] * len(days))]
+    body = {"inputs": [{"name": n, "shape": [len(days)], "datatype": "BYTES", "data": d} for n, d in inputs]}
+    with ThreadPoolExecutor(4) as pool:
+        answers = [pool.submit(forecaster_server.infer, body) for _ in range(4)]
+        asked = 0
+        while not all(answer.done() for answer in answers):
+            assert forecaster_server.ready()
+            asked += 1
+        assert asked > 1
+        assert [answer.result().status_code for answer in answers] == [200] * 4
+
+
+def test_sigterm_loses_no_request(classifier: Stored, tmp_path: Path) -> None:
+    """Clients send until the endpoint is taken out of their Service: some time after it is no longer ready."""
+    body = request_of(shops()[FEATURES])
+    with ServerProcess(classifier, tmp_path, **{meta.SERVER_DRAIN_SECONDS_ENV: "3"}) as server:
+        server.await_ready()
+        removed, codes = threading.Event(), list[int]()
+
+        def client(*, keep_alive: bool) -> None:
+            session = requests.Session()
+            while not removed.is_set():
+                if not keep_alive:
+                    session.close()
+                    session = requests.Session()
+                response = session.post(f"{server.path}/infer", json=body, timeout=ANSWER_SECONDS)
+                codes.append(response.status_code)
+
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            clients = [pool.submit(client, keep_alive=number % 2 == 0) for number in range(CLIENTS)]
+            await_that(lambda: len(codes) > 50, "50 answers")
+            before = len(codes)
+            server.terminate()
+            await_that(lambda: not server.ready(), "the server is no longer ready")
+            assert server.infer(body).headers["connection"] == "close"
+            await_that(lambda: len(codes) > before + 50, "50 more answers, by a server that is not ready")
+            removed.set()
+            for one in clients:
+                one.result()
+        assert set(codes) == {200}
+        assert server.await_end() == 0
+        assert json.loads(server.log.splitlines()[-1])["message"] == "drained and stopped"
+        assert server.termination_log.read_text() == ""
+
+
+def test_requests_under_way_are_answered_after_the_port_is_closed(forecaster: Stored, tmp_path: Path) -> None:
+    days = [f"2026-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 29)] * 25
+    inputs = [("date", days), ("product", ["bread", "rolls"] * (len(days) // 2))]
+    body = {"inputs": [{"name": n, "shape": [len(days)], "datatype": "BYTES", "data": d} for n, d in inputs]}
+    variables = {meta.SERVER_DRAIN_SECONDS_ENV: "0", meta.SERVER_THREADS_ENV: "1"}
+    with ServerProcess(forecaster, tmp_path, **variables) as server, ThreadPoolExecutor(6) as pool:
+        server.await_ready()
+        answers = [pool.submit(server.infer, body) for _ in range(6)]
+        await_that(lambda: any(answer.done() for answer in answers), "the first answer")
+        server.terminate()
+        assert [answer.result().status_code for answer in answers] == [200] * 6
+        assert server.await_end() == 0
+
+
+def test_sigterm_while_it_loads_ends_at_once(classifier: Stored, tmp_path: Path) -> None:
+    with ServerProcess(classifier, tmp_path) as server:
+        await_that(lambda: "loading version" in server.log or "stage" in server.log, "the server loads")
+        server.terminate()
+        assert server.await_end() == 0
+
+
+def await_that(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.01)  # between two looks at the condition
+
+
+@pytest.fixture(scope="module")
+def line(train: Train, upload: Upload) -> Stored:
+    """A model of its own, which the tests below damage and repair."""
+    return train(regression(upload("line.csv", regression_csv())))
+
+
+def ended(stored: Stored, folder: Path, **variables: str) -> tuple[int, str]:
+    with ServerProcess(stored, folder, **variables) as server:
+        code = server.await_end()
+        message = server.termination_log.read_text()
+        assert json.loads(server.log.splitlines()[-1])["message"] == f"failed, exit code {code}: {message}"
+        return code, message
+
+
+def test_one_changed_byte_is_refused_before_it_is_parsed(line: Stored, tmp_path: Path) -> None:
+    bucket, key = line.bucket_and_key
+    client = line.store.client()
+    body = client.get_object(Bucket=bucket, Key=f"{key}/model.txt")["Body"].read()
+    place = body.index(b"leaf_value=") + len("leaf_value=")
+    changed = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+    client.put_object(Bucket=bucket, Key=f"{key}/model.txt", Body=changed)
+    code, message = ended(line, tmp_path)
+    client.put_object(Bucket=bucket, Key=f"{key}/model.txt", Body=body)
+    assert code == 65
+    assert message.startswith(f"{line.artifact.uri}/model.txt is not the file of the manifest: expected {len(body)}")
+    assert message.endswith("it was changed after registration, do not use it")
+
+
+def test_a_variable_that_is_not_set(line: Stored, tmp_path: Path) -> None:
+    code, message = ended(line, tmp_path, **{meta.MODEL_NAME_ENV: ""})
+    assert code == 64
+    assert message.startswith(f"the variable {meta.MODEL_NAME_ENV} is not set")
+
+
+def refused(stored: Stored, folder: Path, **variables: str) -> tuple[int, str]:
+    """Load in this process, without the seconds that the imports of a new one take."""
+    settings = Settings.from_environ({**stored.variables(), meta.WORK_DIR_ENV: str(folder), **variables})
+    with pytest.raises(TrainerError) as caught:
+        load_model(settings.target, open_store(settings.storage, settings.env), settings.env.work_dir)
+    return caught.value.code, str(caught.value)
+
+
+def test_another_digest_is_refused(line: Stored, tmp_path: Path) -> None:
+    code, message = refused(line, tmp_path, **{meta.MANIFEST_SHA256_ENV: "0" * 64})
+    assert code == 65
+    assert "is not the manifest that version 1 was registered with" in message
+
+
+def test_keys_that_are_refused(line: Stored, tmp_path: Path) -> None:
+    wrong = secret(tmp_path / "secret", "administrator", "not-the-secret")
+    code, message = refused(line, tmp_path, **{meta.STORAGE_SECRET_DIR_ENV: str(wrong)})
+    assert code == 77
+    assert "was refused (SignatureDoesNotMatch); check the keys in its Secret" in message
+
+
+def test_a_missing_artifact(line: Stored, tmp_path: Path) -> None:
+    code, message = refused(line, tmp_path, **{meta.ARTIFACT_URI_ENV: f"{line.artifact.uri}7"})
+    assert (code, message) == (
+        66,
+        f"{line.artifact.uri}7/manifest.json does not exist; version 1 may have been deleted",
+    )
+
+
+def test_a_missing_file(line: Stored, tmp_path: Path) -> None:
+    bucket, key = line.bucket_and_key
+    client = line.store.client()
+    manifest = client.get_object(Bucket=bucket, Key=f"{key}/manifest.json")["Body"].read()
+    client.put_object(Bucket=bucket, Key=f"{key}-empty/manifest.json", Body=manifest)
+    code, message = refused(line, tmp_path, **{meta.ARTIFACT_URI_ENV: f"{line.artifact.uri}-empty"})
+    assert code == 66
+    assert "does not exist; check the bucket and the key" in message
+
+
+def test_a_format_of_another_release(line: Stored, tmp_path: Path) -> None:
+    bucket, key = line.bucket_and_key
+    client = line.store.client()
+    manifest = json.loads(client.get_object(Bucket=bucket, Key=f"{key}/manifest.json")["Body"].read())
+    body = json.dumps({**manifest, "formats": ["lightgbm-2"]}).encode()
+    client.put_object(Bucket=bucket, Key=f"{key}-other/manifest.json", Body=body)
+    artifact = Artifact(uri=f"{line.artifact.uri}-other", manifest_sha256=sha256_of(body), size_bytes=1)
+    code, message = refused(Stored(line.model, 1, artifact, line.store), tmp_path)
+    assert code == 78
+    assert message.startswith("the model's formats are lightgbm-2, this server reads lightgbm-text")
+
+
+def test_a_storage_that_does_not_answer(line: Stored, tmp_path: Path) -> None:
+    nobody = f"http://127.0.0.1:{free_port()}"
+    code, message = refused(line, tmp_path, **{meta.STORAGE_ENDPOINT_ENV: nobody})
+    assert code == 69
+    assert "does not answer" in message
