@@ -1,0 +1,92 @@
+"""Loading: what is verified, in which order, and what survives a restart."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.unit.server.models import read_manifest, stored_model, write_manifest
+from trainyard_server.columns import frame_of
+from trainyard_server.loading import load_model
+from trainyard_trainer.artifacts.folder import FolderStore
+from trainyard_trainer.errors import ConfigError, DataError, InputMissing, Unsupported
+
+
+def test_a_stored_model_answers(tmp_path: Path) -> None:
+    store, target = stored_model(tmp_path)
+    loaded = load_model(target, store, tmp_path / "server")
+    assert [(column.name, column.type) for column in loaded.columns.inputs] == [("x", "long"), ("town", "string")]
+    frame = frame_of({"x": [1, None], "town": ["a", None]}, loaded.columns.inputs)
+    assert loaded.predict(frame)["prediction"].notna().all()
+
+
+def test_a_restart_needs_no_storage_and_verifies_again(tmp_path: Path) -> None:
+    store, target = stored_model(tmp_path)
+    load_model(target, store, tmp_path / "server")
+    manifest_only = tmp_path / "left"
+    (manifest_only / target.run).mkdir(parents=True)
+    shutil.copy(tmp_path / "output/manifest.json", manifest_only / target.run)
+    left = FolderStore(manifest_only, "file:///left")
+    load_model(target, left, tmp_path / "server")
+
+    kept = tmp_path / "server/models" / target.manifest_sha256 / "model.txt"
+    kept.write_bytes(kept.read_bytes() + b"\n")
+    with pytest.raises(InputMissing):
+        load_model(target, left, tmp_path / "server")
+    load_model(target, store, tmp_path / "server")
+
+
+def test_a_changed_file_is_not_kept(tmp_path: Path) -> None:
+    store, target = stored_model(tmp_path)
+    (tmp_path / "output/model.json").write_text("{}")
+    with pytest.raises(DataError, match=r"model\.json is not the file of the manifest"):
+        load_model(target, store, tmp_path / "server")
+    assert list((tmp_path / "server/models").iterdir()) == []
+
+
+def test_the_manifest_comes_first(tmp_path: Path) -> None:
+    store, target = stored_model(tmp_path)
+    (tmp_path / "output/manifest.json").write_text("{}")
+    with pytest.raises(DataError, match="is not the manifest that version 3 was registered with"):
+        load_model(target, store, tmp_path / "server")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"model": "weather"}, ConfigError, "holds the model 'weather', not 'demand'"),
+        ({"framework": "Torch"}, Unsupported, "cannot serve models of framework Torch"),
+        ({"formats": ["lightgbm-onnx"]}, Unsupported, "lightgbm-onnx, this server reads lightgbm-text"),
+        ({"schemaVersion": 2}, DataError, "is not a manifest of this release"),
+    ],
+)
+def test_what_this_server_cannot_serve(tmp_path: Path, change: dict, error: type[Exception], said: str) -> None:
+    store, _ = stored_model(tmp_path)
+    target = write_manifest(tmp_path / "output", read_manifest(tmp_path / "output") | change)
+    with pytest.raises(error, match=said):
+        load_model(target, store, tmp_path / "server")
+
+
+def test_a_model_that_answers_otherwise_is_not_served(tmp_path: Path) -> None:
+    store, _ = stored_model(tmp_path)
+    manifest = read_manifest(tmp_path / "output")
+    manifest["golden"]["outputs"]["rows"][0] = [1e6]
+    target = write_manifest(tmp_path / "output", manifest)
+    with pytest.raises(DataError, match=r"version 3 of demand does not reproduce its golden rows .* \(lightgbm 4\)"):
+        load_model(target, store, tmp_path / "server")
+
+
+def test_a_model_too_wide_for_a_signature_is_known_by_its_golden_rows(tmp_path: Path) -> None:
+    store, _ = stored_model(tmp_path)
+    target = write_manifest(tmp_path / "output", read_manifest(tmp_path / "output") | {"signature": None})
+    columns = load_model(target, store, tmp_path / "server").columns
+    assert [(column.name, column.type) for column in columns.inputs] == [("x", "double"), ("town", "string")]
+    assert [(column.name, column.type) for column in columns.outputs] == [("prediction", "double")]
+
+
+def test_times_of_golden_rows_are_read_back() -> None:
+    from trainyard_server.columns import Column
+
+    frame = frame_of({"day": ["2026-01-01T00:00:00", "2026-01-01T02:00:00+02:00"]}, [Column("day", "datetime")])
+    assert frame["day"].tolist() == [pd.Timestamp("2026-01-01")] * 2
