@@ -23,7 +23,7 @@ from cluster.state import folder_of, forget, save
 
 NODE_PROCESS = "process-node"
 _READY_SECONDS = 30
-_OUR_PROGRAMS = ("trainyard-operator", "trainyard-trainer", "python")
+_OUR_PROGRAMS = ("trainyard-operator", "trainyard-trainer", "trainyard-server", "python")
 
 
 class ProcessBackend:

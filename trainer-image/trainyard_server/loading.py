@@ -132,8 +132,8 @@ def _try_out(loaded: LoadedModel) -> None:
     """Answer the golden rows: the first prediction is slow, and one that differs shows another library at work."""
     golden = loaded.manifest.golden
     inputs, expected = golden.inputs, _outputs(golden.outputs, loaded.columns)
-    values = dict(zip(inputs.columns, zip(*inputs.rows, strict=True), strict=True))
-    found = loaded.predict(frame_of({name: list(column) for name, column in values.items()}, loaded.columns.inputs))
+    values = {name: [row[place] for row in inputs.rows] for place, name in enumerate(inputs.columns)}
+    found = loaded.predict(frame_of(values, loaded.columns.inputs))
     difference = max_difference(expected, found)
     if not difference <= golden.tolerance:
         libraries = ", ".join(f"{name} {version}" for name, version in sorted(loaded.manifest.libraries.items()))

@@ -19,6 +19,7 @@ from trainyard_server.model import ServedModel
 from trainyard_server.repository import OneModelRepository
 from trainyard_server.settings import Settings, Target
 from trainyard_trainer.artifacts.store import open_store
+from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.progress.log import LOGGER
 
 
@@ -68,7 +69,12 @@ async def _run(settings: Settings) -> int:
     LOGGER.info("loading version %d of %s from %s", target.version, target.model, target.uri)
     loading = _in_a_thread_of_its_own(repository)
     loading.add_done_callback(lambda done: _loaded(done, server, repository, metrics))
-    await server.serve()
+    try:
+        await server.serve()
+    except SystemExit as error:
+        if server.started:
+            raise
+        raise ConfigError(f"cannot listen on {settings.host}, port {settings.port}: the log has the reason") from error
     if not loading.done():
         # Asked to end while loading: nothing is being served, and a download may not be waited for.
         os._exit(ExitCode.OK)
@@ -80,7 +86,7 @@ async def _run(settings: Settings) -> int:
 def _config(settings: Settings, app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        host="0.0.0.0",  # noqa: S104 - a pod is reached by its address
+        host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,

@@ -170,6 +170,12 @@ def test_a_variable_that_is_not_set(line: Stored, tmp_path: Path) -> None:
     assert message.startswith(f"the variable {meta.MODEL_NAME_ENV} is not set")
 
 
+def test_a_port_that_is_taken(line: Stored, classifier_server: ServerProcess, tmp_path: Path) -> None:
+    code, message = ended(line, tmp_path, **{meta.SERVER_PORT_ENV: str(classifier_server.port)})
+    assert code == 64
+    assert message.startswith(f"cannot listen on 0.0.0.0, port {classifier_server.port}")
+
+
 def refused(stored: Stored, folder: Path, **variables: str) -> tuple[int, str]:
     """Load in this process, without the seconds that the imports of a new one take."""
     settings = Settings.from_environ({**stored.variables(), meta.WORK_DIR_ENV: str(folder), **variables})
