@@ -7,7 +7,6 @@ fast reader has given up, and its one task is a sentence with a line number.
 import codecs
 import csv
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Final, Literal
@@ -75,19 +74,14 @@ def detect(
     Raises
     ------
     DataError
-        For an empty file, bad bytes in the head, or a name that stands twice in the header.
+        For an empty file, or bad bytes in the head.
     """
     lines = _lines(head, encoding=encoding, complete=complete)
     if not lines:
         raise DataError("the file is empty: it needs a line with the names of the columns and rows below it")
     chosen = separator or max(SEPARATORS, key=lambda candidate: _plausibility(lines, candidate, expected))
     rows = _rows(lines, chosen)
-    header = tuple(rows[0])
-    repeated = [name for name, count in Counter(header).items() if count > 1]
-    if repeated:
-        names = ", ".join(repr(name) for name in repeated[:5])
-        raise DataError(f"the header names a column twice: {names}; rename one of them")
-    return Dialect(chosen, decimal or _decimal(rows[1:], chosen), encoding, header)
+    return Dialect(chosen, decimal or _decimal(rows[1:], chosen), encoding, tuple(rows[0]))
 
 
 def _lines(head: bytes, *, encoding: str, complete: bool) -> list[str]:

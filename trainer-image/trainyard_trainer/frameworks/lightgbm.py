@@ -204,7 +204,9 @@ def _fit(
     try:
         return lightgbm.train(parameters, training, valid_sets=valid, callbacks=[_Reporter(context, *stage)])
     except lightgbm.basic.LightGBMError as error:
-        raise ConfigError(f"LightGBM cannot train with these parameters on this data: {error}") from error
+        raise ConfigError(
+            f"spec.parameters: LightGBM cannot train with them on {context.config.spec.data.uri}: {error}"
+        ) from error
 
 
 class _Reporter:

@@ -105,7 +105,8 @@ class ProphetFramework:
         failures = [outcome for outcome in outcomes if outcome.failure is not None]
         if len(failures) == total:
             raise DataError(
-                f"Prophet could fit none of {total} series; first: {failures[0].name!r}: {failures[0].failure}"
+                f"{data.uri}: Prophet could fit none of {total} series; first: series {failures[0].name!r}: "
+                f"{failures[0].failure}; correct the data or spec.parameters"
             )
         return Trained(
             formats=(FORMAT,),

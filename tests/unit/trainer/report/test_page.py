@@ -23,11 +23,10 @@ def long_table(count: int) -> pd.DataFrame:
 
 @pytest.fixture
 def source() -> ReportInput:
-    table = load(config(), Environment.from_environ({}), lambda *_: None)
+    table = load(config(), Environment.from_environ({}), lambda *_: None, lambda: False)
     empty = pd.DataFrame()
     return ReportInput(
         config=config(),
-        table=table,
         dataset=preprocess(table, config()),
         trained=Trained(
             ("mean-json",), ("m",), None, {"<depth>": 3}, SeriesCount(total=30, trained=28, fallback=1, failed=1)
