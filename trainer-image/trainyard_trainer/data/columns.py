@@ -13,6 +13,7 @@ LARGEST: Final = 1e30
 """LightGBM keeps targets in single precision, and squares of errors must stay finite."""
 
 _BLANK: Final = {"", "na", "n/a", "nan", "null", "none", "-", "?"}
+_NUMBER_BEGINS: Final = frozenset("+-.0123456789iInN")
 _DECIMAL_COMMA: Final = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
@@ -43,13 +44,12 @@ def text_to_numbers(column: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDA
     """
     codes, distinct = pd.factorize(column, use_na_sentinel=True)
     texts = [str(value).strip() for value in distinct]
-    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64, copy=True)
-    blank = np.array([text.lower() in _BLANK for text in texts], dtype=bool)
-    bad = np.isnan(numbers) & ~blank
-    if len(texts) == 0:
-        return np.full(len(column), np.nan), np.zeros(len(column), dtype=bool)
-    known = codes >= 0
-    return np.where(known, numbers[codes], np.nan), known & bad[codes]
+    numbers = np.full(len(texts) + 1, np.nan)  # the last place is that of code -1, a missing value
+    # To be refused costs a text more than to be read; most show at their first sign that they are no number.
+    maybe = [place for place, text in enumerate(texts) if text[:1] in _NUMBER_BEGINS]
+    numbers[maybe] = pd.to_numeric(pd.Series([texts[place] for place in maybe], dtype=object), errors="coerce")
+    blank = np.array([*(text.lower() in _BLANK for text in texts), True])
+    return numbers[codes], (np.isnan(numbers) & ~blank)[codes]
 
 
 def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:

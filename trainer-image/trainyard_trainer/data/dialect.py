@@ -15,6 +15,7 @@ from trainyard_trainer.errors import ConfigError, DataError
 
 HEAD_BYTES: Final = 64 * 1024
 SEPARATORS: Final = (",", ";", "\t", "|")
+_LINES_TO_COMPARE: Final = 200
 _FIELD_LIMIT: Final = 16 * 1024 * 1024
 _DECIMAL_COMMA: Final = re.compile(r"\s*[+-]?\d+,\d+\s*")
 _DECIMAL_POINT: Final = re.compile(r"\s*[+-]?\d+\.\d+([eE][+-]?\d+)?\s*")
@@ -79,7 +80,9 @@ def detect(
     lines = _lines(head, encoding=encoding, complete=complete)
     if not lines:
         raise DataError("the file is empty: it needs a line with the names of the columns and rows below it")
-    chosen = separator or max(SEPARATORS, key=lambda candidate: _plausibility(lines, candidate, expected))
+    chosen = separator or max(
+        SEPARATORS, key=lambda candidate: _plausibility(lines[:_LINES_TO_COMPARE], candidate, expected)
+    )
     rows = _rows(lines, chosen)
     return Dialect(chosen, decimal or _decimal(rows[1:], chosen), encoding, tuple(rows[0]))
 
@@ -114,7 +117,9 @@ def _plausibility(lines: list[str], separator: str, expected: Sequence[str]) -> 
 
 def _decimal(rows: list[list[str]], separator: str) -> Decimal:
     fields = [field for row in rows for field in row]
-    commas = [field for field in fields if _DECIMAL_COMMA.fullmatch(field)]
+    commas = [field for field in fields if "," in field and _DECIMAL_COMMA.fullmatch(field)]
+    if not commas:
+        return "."
     points = sum(1 for field in fields if _DECIMAL_POINT.fullmatch(field))
     if separator == "," and all(_GROUPED.fullmatch(field) for field in commas):
         return "."

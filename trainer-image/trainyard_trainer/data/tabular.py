@@ -10,7 +10,7 @@ import pandas as pd
 from trainyard_api.data import Data, DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_trainer.data.columns import is_text, target_numbers, text_to_numbers
+from trainyard_trainer.data.columns import codes_by_name, is_text, target_numbers, text_to_numbers
 from trainyard_trainer.data.splits import Strategy, digest_of, split_rows
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import DataError
@@ -211,14 +211,14 @@ def _from_text(column: pd.Series, name: str, findings: list[Finding]) -> pd.Seri
             text = f"{int(bad.sum())} values of {name!r} are no numbers (first: {str(column.iloc[first])!r}): missing"
             findings.append(Finding("TextInNumbers", "warning", text, count=int(bad.sum())))
         return pd.Series(numbers)
-    texts = column.astype("category").cat.remove_unused_categories()
-    texts = texts.cat.rename_categories([str(value) for value in texts.cat.categories])
-    values = sorted(texts.cat.categories)
-    if len(values) > min(_MAX_CATEGORIES, max(2, _IDENTIFIER_SHARE * len(column))):
-        text = f"text column {name!r} has {len(values)} distinct values in {len(column)} rows: an identifier, left out"
-        findings.append(Finding("IdentifierColumn", "warning", text, count=len(values)))
+    distinct = column.nunique()
+    if distinct > min(_MAX_CATEGORIES, max(2, _IDENTIFIER_SHARE * len(column))):
+        text = f"text column {name!r} has {distinct} distinct values in {len(column)} rows: an identifier, left out"
+        findings.append(Finding("IdentifierColumn", "warning", text, count=distinct))
         return None
-    return texts.cat.set_categories(values)
+    codes, values = codes_by_name(column)
+    dtype = pd.CategoricalDtype(list(values))
+    return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype))  # type: ignore[arg-type] # the stubs know no arrays
 
 
 def _strategy(spec: TrainingJobSpec, split: Split) -> Strategy:
