@@ -105,7 +105,7 @@ def _write_documents(run: TrainedRun, created_at: str, libraries: dict[str, str]
         "findings": [dataclasses.asdict(finding) for finding in run.dataset.findings],
     }
     (run.output / VALIDATION).write_text(json.dumps(validation, indent=1, ensure_ascii=False), encoding="utf-8")
-    run.evaluation.table.to_parquet(run.output / METRICS, index=False)
+    run.evaluation.table.astype({"series": "string"}).to_parquet(run.output / METRICS, index=False)
 
 
 def _manifest(

@@ -157,7 +157,8 @@ class Evaluation:
     metrics
         Finite numbers by lower-case name.
     table
-        Long form: ``series``, ``metric``, ``value``, ``baseline`` (the same metric of the naive model).
+        Long form: ``series`` (``None`` for all rows together), ``metric``, ``value``, ``baseline`` (the same metric of
+        the naive model).
     importance
         ``feature`` and ``gain``, best first, where the framework knows it.
     """

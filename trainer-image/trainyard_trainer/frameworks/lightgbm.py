@@ -124,7 +124,7 @@ class LightGBMFramework:
         context.progress(1.0, "judged", {name: published[name] for name in (names.SKILL,) if name in published})
         return Evaluation(
             metrics=published,
-            table=pd.DataFrame(metrics.rows_of("all", scores.metrics, baseline)),
+            table=pd.DataFrame(metrics.rows_of(None, scores.metrics, baseline)),
             golden=Golden(_as_raw(dataset, parts.test[:GOLDEN_ROWS]), _answers(model, raw[:GOLDEN_ROWS])),
             importance=_importance(model),
             notes=notes,

@@ -73,7 +73,8 @@ def metric_rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
 def series_ranking(table: pd.DataFrame, metric: str) -> tuple[list[SeriesRow], list[SeriesRow]]:
     """Return the ten worst and the ten best series by a metric, worst by its value; nothing for a single series.
 
-    ``table`` is the long form of :class:`~trainyard_trainer.frameworks.base.Evaluation`.
+    Lines without a series, for all rows together, do not take part. ``table`` is the long form of
+    :class:`~trainyard_trainer.frameworks.base.Evaluation`.
     """
     rows = table[(table["metric"] == metric) & table["series"].notna()].dropna(subset=["value"])
     if rows["series"].nunique() < 2:

@@ -84,6 +84,11 @@ def test_the_ten_worst_and_the_ten_best() -> None:
     assert [row[0] for row in best] == [f"s{number:02d}" for number in range(10)]
 
 
+def test_all_series_together_are_no_series_of_the_ranking() -> None:
+    together = pd.DataFrame({"series": [None], "metric": ["mae"], "value": [99.0], "baseline": [1.0]})
+    assert series_ranking(pd.concat([together, long_table(30)]), "mae") == series_ranking(long_table(30), "mae")
+
+
 def test_one_series_has_no_ranking() -> None:
     assert series_ranking(long_table(1), "mae") == ([], [])
 
