@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from trainyard_trainer.credentials import ACCESS_KEY, SECRET_KEY, s3_client
 
 ADMIN = ("administrator", "administrators-secret")
@@ -16,6 +18,13 @@ GUEST = ("guest", "secret-of-the-guest")
 BUCKET = "models"
 DATA_BUCKET = "data-sets"
 START_SECONDS = 15
+
+
+cuts_a_download = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+"""For tests that end a download in its middle: s3transfer leaves its socket to the collector; a pod ends right then.
+
+Such a test collects before it ends, so that the warning does not meet another one.
+"""
 
 
 def free_port() -> int:

@@ -1,12 +1,13 @@
 """The S3 store against a real server: conditional writes, large files, versions, and every way to be refused."""
 
+import gc
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.integration.trainer.object_store import BUCKET, GUEST, ObjectStore, free_port, secret
+from tests.integration.trainer.object_store import BUCKET, GUEST, ObjectStore, cuts_a_download, free_port, secret
 from tests.unit.trainer.artifacts.runs import KEYS, DyingStore, Killed, train_and_register, write_output
 from trainyard_api.training import Storage
 from trainyard_trainer.artifacts.manifest import fetch_file, file_entry
@@ -75,6 +76,7 @@ def test_a_large_file_goes_in_parts_and_comes_back_whole(store: S3Store, tmp_pat
     fetch_file(store, "run", entry, tmp_path / "back")
 
 
+@cuts_a_download
 def test_reading_data_stops_in_the_middle(object_store: ObjectStore, tmp_path: Path) -> None:
     object_store.client().put_object(Bucket=BUCKET, Key="large", Body=b"x" * 40_000_000)
     looks: list[int] = []
@@ -87,6 +89,7 @@ def test_reading_data_stops_in_the_middle(object_store: ObjectStore, tmp_path: P
     with pytest.raises(Interrupted, match="asked to end"):
         sources.S3Store(object_store.client).download(BUCKET, "large", tmp_path / "large", look)
     assert sum(looks) < 40_000_000
+    gc.collect()
 
 
 def test_a_changed_object_is_refused(store: S3Store, output: Path, object_store: ObjectStore, tmp_path: Path) -> None:
