@@ -84,5 +84,9 @@ test-e2e: venv ## Tests on a real node with the images and the chart
 	@$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: venv ## Benchmarks, each beside its baseline in the same run
-	@$(BIN)/pytest -s tests/benchmarks $(PYTEST_ARGS)
+bench: bench-burst venv ## Benchmarks, each beside its baseline in the same run
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/trainer_overhead.py
+
+.PHONY: bench-burst
+bench-burst: venv ## From apply to the Job: bursts of TrainingJobs beside plain Jobs (BENCH_ARGS="--sizes 100")
+	@PYTHONPATH=hack $(BIN)/python -m tests.benchmarks.burst $(BENCH_ARGS)

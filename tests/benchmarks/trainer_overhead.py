@@ -42,7 +42,7 @@ SERIES = 12
 def trainer(config: TrainerConfig, folder: Path, workers: int = 1) -> float:
     """Run the stages as the pipeline does and return one metric, to compare."""
     framework = framework_for(config)
-    table = data.load(config, environment(folder), lambda *_: None)
+    table = data.load(config, environment(folder), lambda *_: None, lambda: False)
     dataset = data.preprocess(table, config)
     context = context_of(config, folder, workers=workers)
     trained = framework.train(dataset, context)

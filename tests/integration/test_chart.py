@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from cluster import toolchain
+from cluster.processes import wait_for
 from tests.integration.openapi_schemas import LOCATION, write_schemas
 from trainyard_api.generate import checkout
 
@@ -69,9 +70,15 @@ def manifests(rendered: str) -> str:
 
 @pytest.fixture(scope="module")
 def kubeconform(manifests: str, crds: Path, kubectl: Kubectl, tmp_path_factory: pytest.TempPathFactory) -> Conform:
+    def get(path: str) -> Any:
+        return json.loads(kubectl("get", "--raw", path))
+
     folder = tmp_path_factory.mktemp("schemas")
     kinds = {(each["apiVersion"], each["kind"]) for each in yaml.safe_load_all(manifests) if each}
-    write_schemas(lambda path: json.loads(kubectl("get", "--raw", path)), kinds, folder)
+    # The API server publishes the schemas of a definition some time after it serves the kind.
+    paths = {f"apis/{version}" if "/" in version else f"api/{version}" for version, _ in kinds}
+    wait_for("the schemas of all kinds in /openapi/v3", lambda: paths <= get("/openapi/v3")["paths"].keys(), 30)
+    write_schemas(get, kinds, folder)
     program = str(toolchain.ensure("kubeconform"))
     command = [program, "-strict", "-summary", "-output", "json", "-schema-location", f"{folder}/{LOCATION}"]
     return lambda text: subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)

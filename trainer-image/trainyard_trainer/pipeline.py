@@ -34,7 +34,7 @@ _DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
 class Steps:
     """The rooms that the pipeline joins; tests put their own in."""
 
-    load: Callable[[TrainerConfig, Environment, Progress], Table]
+    load: Callable[[TrainerConfig, Environment, Progress, Callable[[], bool]], Table]
     preprocess: Callable[[Table, TrainerConfig], Dataset]
     framework_for: Callable[[TrainerConfig], Framework]
 
@@ -98,9 +98,7 @@ def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys
 
 def _stages(job: Job, framework: Framework, work_dir: Path) -> TrainedRun:
     config = job.config
-    table = job.steps.load(config, job.env, job.tracker)
-    _begin(job, Stage.PREPROCESS, "checking the data")
-    dataset = job.steps.preprocess(table, config)
+    dataset = _prepare(job)
     output = work_dir / "output"
     output.mkdir()
     context = Context(
@@ -117,7 +115,14 @@ def _stages(job: Job, framework: Framework, work_dir: Path) -> TrainedRun:
     evaluation = framework.evaluate(dataset, trained, context)
     objective = _objective(config, evaluation)
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
-    return TrainedRun(config, table, dataset, trained, evaluation, objective, output)
+    return TrainedRun(config, dataset, trained, evaluation, objective, output)
+
+
+def _prepare(job: Job) -> Dataset:
+    """Load and preprocess. The raw table ends with this function: training has the rows in memory once."""
+    table = job.steps.load(job.config, job.env, job.tracker, job.stop)
+    _begin(job, Stage.PREPROCESS, "checking the data")
+    return job.steps.preprocess(table, job.config)
 
 
 def _begin(job: Job, stage: Stage, message: str) -> None:

@@ -14,7 +14,7 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.manifest import DataInfo, FileEntry, GoldenRows, JobInfo, Manifest, ObjectiveValue
 from trainyard_trainer.artifacts.runs import FinishedRun, finish_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
-from trainyard_trainer.frameworks.base import Dataset, Evaluation, Framework, Table, Trained
+from trainyard_trainer.frameworks.base import Dataset, Evaluation, Framework, Trained
 from trainyard_trainer.golden import signature_of, verify_saved_model
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report.page import ReportInput, render_report
@@ -40,7 +40,6 @@ class TrainedRun:
     """What the stages before have made; ``output`` holds the model's files."""
 
     config: TrainerConfig
-    table: Table
     dataset: Dataset
     trained: Trained
     evaluation: Evaluation
@@ -89,7 +88,6 @@ def _write_documents(run: TrainedRun, created_at: str, libraries: dict[str, str]
     page = render_report(
         ReportInput(
             config=run.config,
-            table=run.table,
             dataset=run.dataset,
             trained=run.trained,
             evaluation=run.evaluation,
@@ -103,11 +101,11 @@ def _write_documents(run: TrainedRun, created_at: str, libraries: dict[str, str]
     validation = {
         "rows": run.dataset.rows,
         "seriesTotal": run.dataset.series_total,
-        "format": list(run.table.notes),
+        "format": list(run.dataset.origin.notes),
         "findings": [dataclasses.asdict(finding) for finding in run.dataset.findings],
     }
     (run.output / VALIDATION).write_text(json.dumps(validation, indent=1, ensure_ascii=False), encoding="utf-8")
-    run.evaluation.table.to_parquet(run.output / METRICS, index=False)
+    run.evaluation.table.astype({"series": "string"}).to_parquet(run.output / METRICS, index=False)
 
 
 def _manifest(
@@ -132,10 +130,10 @@ def _manifest(
         objective=run.objective,
         golden=golden,
         data=DataInfo(
-            uri=redact(run.table.uri),
+            uri=redact(dataset.origin.uri),
             rows=dataset.rows,
-            size_bytes=run.table.size_bytes,
-            digest=dataset.data_digest,
+            size_bytes=dataset.origin.size_bytes,
+            digest=dataset.origin.digest,
             holdout_digest=dataset.holdout_digest,
         ),
         series=trained.series,

@@ -264,16 +264,19 @@ class PodRunner:
         program = find_program(_read(self._facts.programs), container.image)
         sources = await fetch_sources(self._client, self._pod.namespace, sources_of(container))
         base = self._base_environment(folder) | dict(program.env)
+        if self._write_kubeconfig(container, folder):
+            base["KUBECONFIG"] = str(folder.kubeconfig)
         variables = build_environment(self._placed_pod(), container, sources, base, self._facts.allocatable)
         sub_paths = {m.path: expand(m.sub_path_expression, variables) or m.sub_path for m in container.mounts}
         link_mounts(folder.rootfs, container.mounts, self._volume_folders, sub_paths)
         paths = PathMap(folder.rootfs, tuple(mount.path for mount in container.mounts), container.termination_path)
-        if self._write_kubeconfig(container, folder):
-            variables.setdefault("KUBECONFIG", str(folder.kubeconfig))
-        env = {name: paths.rewrite(value) for name, value in variables.items()}
+        # What the node itself says names real folders already, which may lie below a mount path such as /tmp.
+        env = {name: value if base.get(name) == value else paths.rewrite(value) for name, value in variables.items()}
         working = paths.local(container.working_dir)
         working.mkdir(parents=True, exist_ok=True)
-        argv = tuple(paths.rewrite(expand(word, variables)) for word in command_line(program, container))
+        local = {*program.entrypoint, *program.arguments}
+        words = (expand(word, variables) for word in command_line(program, container))
+        argv = tuple(word if word in local else paths.rewrite(word) for word in words)
         target = ProbeTarget(self._ip, container.ports, env, working, folder.root / "probe.log", paths.rewrite)
         return Launch(argv, env, working, paths.local(container.termination_path), target)
 

@@ -60,11 +60,11 @@ class Pod:
                     signal_when = None
         return self._ended(process.returncode, variables, lines)
 
-    def run_here(self, spec: dict[str, Any], attempt: int = 1) -> Ended:
+    def run_here(self, spec: dict[str, Any], attempt: int = 1, stop: Callable[[], bool] = lambda: False) -> Ended:
         """Run without the seconds that the imports of a new process take."""
         variables = self._prepare(spec, attempt)
         env = Environment.from_environ(variables)
-        code = run_job(lambda: read_config(env), env, lambda: False, display=JsonLines())
+        code = run_job(lambda: read_config(env), env, stop, display=JsonLines())
         return self._ended(code, variables, [])
 
     def _prepare(self, spec: dict[str, Any], attempt: int) -> dict[str, str]:

@@ -33,15 +33,15 @@ TABLES = {
 def test_tables(pod: Pod, upload: Upload, name: str, words: list[str]) -> None:
     ended = pod.run_here(regression(upload(f"bad/{name}", TABLES[name])))
     assert (ended.code, ended.result.reason) == (65, "BadData"), ended.result.message
-    for word in words:
+    for word in (f"s3://{DATA_BUCKET}/bad/{name}", *words):
         assert word in (ended.result.message or "").lower()
 
 
 def test_an_all_zero_series(pod: Pod, upload: Upload) -> None:
     ended = pod.run_here(forecast(upload("bad/zero.csv", sales_csv(bread=100, nothing=0))))
     assert (ended.code, ended.result.reason) == (65, "BadData"), ended.result.message
-    assert "series 'nothing'" in (ended.result.message or "")
-    assert "zero" in (ended.result.message or "")
+    for words in (f"s3://{DATA_BUCKET}/bad/zero.csv", "series 'nothing'", "column 'sold'", "zero"):
+        assert words in (ended.result.message or "")
 
 
 @pytest.mark.parametrize(
@@ -59,6 +59,11 @@ def test_specifications(pod: Pod, upload: Upload, changes: dict[str, Any], code:
     ended = pod.run_here(regression(upload("regression.csv", regression_csv()), **changes))
     assert ended.code == code, ended.result.message
     assert said in (ended.result.message or "")
+
+
+def test_an_objective_is_judged_before_data_is_read(pod: Pod) -> None:
+    ended = pod.run_here(regression("s3://no-such-bucket/x.csv", objective={"metric": "maee"}))
+    assert (ended.code, ended.result.reason) == (64, "BadConfig"), ended.result.message
 
 
 def test_storage_in_a_bucket_that_does_not_exist(pod: Pod, upload: Upload) -> None:

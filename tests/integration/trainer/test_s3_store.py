@@ -1,12 +1,13 @@
 """The S3 store against a real server: conditional writes, large files, versions, and every way to be refused."""
 
+import gc
 import itertools
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from tests.integration.trainer.object_store import BUCKET, GUEST, ObjectStore, free_port, secret
+from tests.integration.trainer.object_store import BUCKET, GUEST, ObjectStore, cuts_a_download, free_port, secret
 from tests.unit.trainer.artifacts.runs import KEYS, DyingStore, Killed, train_and_register, write_output
 from trainyard_api.training import Storage
 from trainyard_trainer.artifacts.manifest import fetch_file, file_entry
@@ -14,11 +15,13 @@ from trainyard_trainer.artifacts.runs import begin_run
 from trainyard_trainer.artifacts.s3 import S3Store
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.credentials import s3_client
+from trainyard_trainer.data import sources
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import (
     ConfigError,
     DataError,
     InputMissing,
+    Interrupted,
     NotPermitted,
     TrainerError,
     UpstreamUnavailable,
@@ -71,6 +74,22 @@ def test_a_large_file_goes_in_parts_and_comes_back_whole(store: S3Store, tmp_pat
     store.put_file("run/big", source)
     assert store.size("run/big") == 70 * 1024 * 1024
     fetch_file(store, "run", entry, tmp_path / "back")
+
+
+@cuts_a_download
+def test_reading_data_stops_in_the_middle(object_store: ObjectStore, tmp_path: Path) -> None:
+    object_store.client().put_object(Bucket=BUCKET, Key="large", Body=b"x" * 40_000_000)
+    looks: list[int] = []
+
+    def look(size: int) -> None:
+        looks.append(size)
+        if len(looks) == 3:
+            raise Interrupted("asked to end")
+
+    with pytest.raises(Interrupted, match="asked to end"):
+        sources.S3Store(object_store.client).download(BUCKET, "large", tmp_path / "large", look)
+    assert sum(looks) < 40_000_000
+    gc.collect()
 
 
 def test_a_changed_object_is_refused(store: S3Store, output: Path, object_store: ObjectStore, tmp_path: Path) -> None:

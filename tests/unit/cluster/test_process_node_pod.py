@@ -149,6 +149,23 @@ async def test_a_missing_volume_source_is_told_and_waited_for(facts: NodeFacts) 
     assert facts.folder.pod("a-b-c").container("c").log(0).read_text() == "late"
 
 
+async def test_a_mount_over_the_nodes_own_folders_moves_none_of_them(facts: NodeFacts, tmp_path: Path) -> None:
+    """A checkout and the pods' folders may lie below /tmp, where pods like to mount an emptyDir."""
+    program = tmp_path / "program"
+    program.write_text(f'#!/bin/sh\ntest -d "$TMPDIR" && test -d "$HOME" && echo "$GIVEN" > {tmp_path}/given\n')
+    program.chmod(0o755)
+    write_programs(facts.programs, {"sh": Program((str(program),))})
+    above = f"/{tmp_path.parts[1]}"
+    container = {
+        "volumeMounts": [{"name": "v", "mountPath": above}],
+        "env": [{"name": "GIVEN", "value": f"{above}/file"}],
+    }
+    api = FakeApi()
+    await runner_of(facts, api, raw_pod("", volumes=[{"name": "v", "emptyDir": {}}], container=container)).run()
+    assert api.statuses[-1]["phase"] == "Succeeded", api.statuses[-1]
+    assert (tmp_path / "given").read_text().endswith(f"/rootfs{above}/file\n")
+
+
 async def test_a_defect_of_the_node_becomes_the_pods_end(facts: NodeFacts) -> None:
     api = FakeApi()
     runner = runner_of(facts, api, raw_pod("sleep 3600"))

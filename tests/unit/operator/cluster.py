@@ -61,7 +61,8 @@ class Cluster:
     objects: dict[tuple[Resource, str, str], Body] = field(default_factory=dict)
     log: list[WatchEvent] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)
-    created: list[tuple[str, str]] = field(default_factory=list)
+    created: list[tuple[str, str, str]] = field(default_factory=list)
+    """Plural, name and uid of the owner of whatever was created."""
     counter: int = 0
 
     # ---- the port ----------------------------------------------------------------------------------------------------
@@ -142,7 +143,8 @@ class Cluster:
         if resource == TRAINING_JOBS:
             stored["status"] = {"observedGeneration": -1}
         self._store(resource, stored, "ADDED")
-        self.created.append((resource.plural, name))
+        owner = next((reference["uid"] for reference in stored["metadata"].get("ownerReferences") or ()), "")
+        self.created.append((resource.plural, name, owner))
         return stored
 
     def change(self, resource: Resource, namespace: str, name: str, **parts: Any) -> None:

@@ -48,7 +48,7 @@ def stored_model(folder: Path) -> tuple[FolderStore, Target]:
             "uri": "file://",
             "rows": 40,
             "sizeBytes": 1,
-            "digest": dataset.data_digest,
+            "digest": dataset.origin.digest,
             "holdoutDigest": dataset.holdout_digest,
         },
         "device": "cpu",

@@ -115,7 +115,9 @@ def parse_manifest(body: bytes, address: str) -> Manifest:
     try:
         return Manifest.model_validate_json(body)
     except ValidationError as error:
-        raise DataError(f"{address} is not a manifest of this release: {error.errors()[0]['msg']}") from error
+        raise DataError(
+            f"{address} is not a manifest of this release: {error.errors()[0]['msg']}; create a new TrainingJob"
+        ) from error
 
 
 def canonical_json(value: Any) -> bytes:

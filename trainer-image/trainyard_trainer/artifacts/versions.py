@@ -89,10 +89,16 @@ def _run_of(store: ArtifactStore, record: VersionRecord) -> FinishedRun:
     address = store.address(f"{record.run}/{MANIFEST}")
     body = store.get(f"{record.run}/{MANIFEST}")
     if body is None:
-        raise InputMissing(f"version {record.version} of this job was registered before, but {address} is gone")
+        raise InputMissing(
+            f"version {record.version} of this job was registered before, but {address} is gone; "
+            "restore it, or create a new TrainingJob"
+        )
     run = read_run(store, record.run, body)
     if run.manifest_sha256 != record.manifest_sha256:
-        raise DataError(f"{address} is not what version {record.version} was registered with; it was changed since")
+        raise DataError(
+            f"{address} is not what version {record.version} was registered with, it was changed since; "
+            "restore it, or create a new TrainingJob"
+        )
     return run
 
 
@@ -113,7 +119,10 @@ def _write_intent(store: ArtifactStore, keys: ModelKeys, uid: str, ordinal: int)
         return number
     written = _read_intent(store, keys, uid, ordinal)
     if written is None:
-        raise InputMissing(f"{store.address(keys.intent(uid, ordinal))} was deleted while a version was claimed")
+        raise InputMissing(
+            f"{store.address(keys.intent(uid, ordinal))} was deleted while a version was claimed; "
+            "create a new TrainingJob"
+        )
     return written
 
 
@@ -136,7 +145,9 @@ def _write_record(store: ArtifactStore, keys: ModelKeys, uid: str, number: int, 
         return record
     other = _read_record(store, keys, number)
     if other is None:
-        raise InputMissing(f"{store.address(keys.version(number))} was deleted while a version was claimed")
+        raise InputMissing(
+            f"{store.address(keys.version(number))} was deleted while a version was claimed; create a new TrainingJob"
+        )
     return other
 
 
@@ -144,4 +155,6 @@ def _parse(model: type[_Model], body: bytes, address: str) -> _Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise DataError(f"{address} cannot be read: {error.errors()[0]['msg']}") from error
+        raise DataError(
+            f"{address} cannot be read: {error.errors()[0]['msg']}; restore it, or choose another storage.uri"
+        ) from error

@@ -9,7 +9,11 @@ import pandas as pd
 
 from trainyard_trainer.errors import DataError
 
+LARGEST: Final = 1e30
+"""LightGBM keeps targets in single precision, and squares of errors must stay finite."""
+
 _BLANK: Final = {"", "na", "n/a", "nan", "null", "none", "-", "?"}
+_NUMBER_BEGINS: Final = frozenset("+-.0123456789iInN")
 _DECIMAL_COMMA: Final = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
@@ -40,13 +44,12 @@ def text_to_numbers(column: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDA
     """
     codes, distinct = pd.factorize(column, use_na_sentinel=True)
     texts = [str(value).strip() for value in distinct]
-    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64, copy=True)
-    blank = np.array([text.lower() in _BLANK for text in texts], dtype=bool)
-    bad = np.isnan(numbers) & ~blank
-    if len(texts) == 0:
-        return np.full(len(column), np.nan), np.zeros(len(column), dtype=bool)
-    known = codes >= 0
-    return np.where(known, numbers[codes], np.nan), known & bad[codes]
+    numbers = np.full(len(texts) + 1, np.nan)  # the last place is that of code -1, a missing value
+    # To be refused costs a text more than to be read; most show at their first sign that they are no number.
+    maybe = [place for place, text in enumerate(texts) if text[:1] in _NUMBER_BEGINS]
+    numbers[maybe] = pd.to_numeric(pd.Series([texts[place] for place in maybe], dtype=object), errors="coerce")
+    blank = np.array([*(text.lower() in _BLANK for text in texts), True])
+    return numbers[codes], (np.isnan(numbers) & ~blank)[codes]
 
 
 def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
@@ -55,7 +58,8 @@ def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
     Raises
     ------
     DataError
-        If a value is text: the sentence names the first one and its row (rows count from 1 below the header).
+        If a value is text or too large: the sentence names the first one and its data row (1 is the first below the
+        header).
     """
     if is_text(column):
         numbers, bad = text_to_numbers(column)
@@ -63,7 +67,7 @@ def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
             row = int(bad.argmax())
             value = str(column.iloc[row])
             raise DataError(
-                f"column {name!r} (data.target), row {row + 1}: {value!r} is not a number; {_advice(value)}"
+                f"column {name!r} (data.target), data row {row + 1}: {value!r} is not a number; {_advice(value)}"
             )
     elif pd.api.types.is_numeric_dtype(column.dtype):
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
@@ -72,6 +76,13 @@ def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
             f"column {name!r} (data.target) holds {column.dtype}, not numbers; name a column of numbers in data.target"
         )
     numbers[~np.isfinite(numbers)] = np.nan
+    too_large = np.abs(numbers) > LARGEST
+    if too_large.any():
+        row = int(too_large.argmax())
+        raise DataError(
+            f"column {name!r} (data.target), data row {row + 1}: {numbers[row]:g} is beyond {LARGEST:g}; "
+            "give the target in a larger unit"
+        )
     return numbers
 
 

@@ -7,7 +7,6 @@ fast reader has given up, and its one task is a sentence with a line number.
 import codecs
 import csv
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Final, Literal
@@ -16,6 +15,7 @@ from trainyard_trainer.errors import ConfigError, DataError
 
 HEAD_BYTES: Final = 64 * 1024
 SEPARATORS: Final = (",", ";", "\t", "|")
+_LINES_TO_COMPARE: Final = 200
 _FIELD_LIMIT: Final = 16 * 1024 * 1024
 _DECIMAL_COMMA: Final = re.compile(r"\s*[+-]?\d+,\d+\s*")
 _DECIMAL_POINT: Final = re.compile(r"\s*[+-]?\d+\.\d+([eE][+-]?\d+)?\s*")
@@ -75,19 +75,16 @@ def detect(
     Raises
     ------
     DataError
-        For an empty file, bad bytes in the head, or a name that stands twice in the header.
+        For an empty file, or bad bytes in the head.
     """
     lines = _lines(head, encoding=encoding, complete=complete)
     if not lines:
         raise DataError("the file is empty: it needs a line with the names of the columns and rows below it")
-    chosen = separator or max(SEPARATORS, key=lambda candidate: _plausibility(lines, candidate, expected))
+    chosen = separator or max(
+        SEPARATORS, key=lambda candidate: _plausibility(lines[:_LINES_TO_COMPARE], candidate, expected)
+    )
     rows = _rows(lines, chosen)
-    header = tuple(rows[0])
-    repeated = [name for name, count in Counter(header).items() if count > 1]
-    if repeated:
-        names = ", ".join(repr(name) for name in repeated[:5])
-        raise DataError(f"the header names a column twice: {names}; rename one of them")
-    return Dialect(chosen, decimal or _decimal(rows[1:], chosen), encoding, header)
+    return Dialect(chosen, decimal or _decimal(rows[1:], chosen), encoding, tuple(rows[0]))
 
 
 def _lines(head: bytes, *, encoding: str, complete: bool) -> list[str]:
@@ -120,7 +117,9 @@ def _plausibility(lines: list[str], separator: str, expected: Sequence[str]) -> 
 
 def _decimal(rows: list[list[str]], separator: str) -> Decimal:
     fields = [field for row in rows for field in row]
-    commas = [field for field in fields if _DECIMAL_COMMA.fullmatch(field)]
+    commas = [field for field in fields if "," in field and _DECIMAL_COMMA.fullmatch(field)]
+    if not commas:
+        return "."
     points = sum(1 for field in fields if _DECIMAL_POINT.fullmatch(field))
     if separator == "," and all(_GROUPED.fullmatch(field) for field in commas):
         return "."

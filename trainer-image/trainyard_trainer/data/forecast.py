@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainyard_api.data import DataValidation
+from trainyard_api.data import Data, DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.columns import codes_by_name, target_numbers
@@ -20,6 +20,14 @@ from trainyard_trainer.frameworks.base import Dataset, Finding, Series, Table
 
 ONLY_SERIES: Final = "all"
 """The name of the one series of a table without a series column."""
+
+_ADVICE: Final = {
+    "AllZero": "there is nothing to learn, name another column or give other data",
+    "TooManyZeros": "raise the limit if so many are right",
+    "TooFewPoints": "give more data",
+    "DuplicateTimes": "name the column that tells the rows apart in data.series, or add the rows up",
+}
+"""What to do when the only series fails, by the code of its finding."""
 
 _MAX_FINDINGS_PER_CODE: Final = 50
 """A report of ten thousand equal lines helps nobody: the rest is counted."""
@@ -59,10 +67,10 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
     findings: list[Finding] = []
     rows = _sorted_rows(table, spec, findings)
-    frequency = _frequency(spec.forecast.frequency, rows, findings)
+    frequency = _frequency(spec, spec.forecast.frequency, rows, findings)
     validation = spec.data.validation or DataValidation()
     kept, failures = _judge(rows, validation, frequency, findings)
-    _require_enough(len(rows.names), kept, failures, validation)
+    _require_enough(len(rows.names), kept, failures, spec.data)
     frame, series = _slices(rows, kept, frequency, spec.forecast.horizon, spec.split or Split())
     _note_short_holdouts(series, spec.forecast.horizon, findings)
     return Dataset(
@@ -71,7 +79,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         target="y",
         features=(),
         findings=_limited(findings),
-        data_digest=table.digest,
+        origin=table.origin,
         holdout_digest=_holdout_digest(frame, series),
         rows=len(frame),
         series=series,
@@ -100,7 +108,10 @@ def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -
             findings.append(Finding(code, "warning", text, count=int(gone.sum())))
     rows = np.flatnonzero(~(missing_time | missing_value | nameless))
     if len(rows) == 0:
-        raise DataError(f"{table.uri}: no row has a time and a number in {data.target!r}; check the columns' names")
+        raise DataError(
+            f"no row has both a time in column {data.time!r} (data.time) and a number in column {data.target!r} "
+            "(data.target); check the columns' names"
+        )
     rows = rows[np.lexsort((instants[rows], codes[rows]))]
     sizes = np.bincount(codes[rows], minlength=len(names))
     return _Sorted(names, np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp), instants[rows], values[rows])
@@ -112,8 +123,16 @@ def _series_codes(frame: pd.DataFrame, column: str | None) -> tuple[npt.NDArray[
     return codes_by_name(frame[column])
 
 
-def _frequency(wanted: str, rows: _Sorted, findings: list[Finding]) -> Frequency:
-    frequency = detect_frequency(rows.times, rows.same_series) if wanted == "Auto" else frequency_of(wanted)
+def _frequency(spec: TrainingJobSpec, wanted: str, rows: _Sorted, findings: list[Finding]) -> Frequency:
+    if wanted != "Auto":
+        frequency = frequency_of(wanted)
+    elif (found := detect_frequency(rows.times, rows.same_series)) is not None:
+        frequency = found
+    else:
+        raise DataError(
+            f"no series has two different times in column {spec.data.time!r} (data.time); check data.time and "
+            "data.series, or set forecast.frequency"
+        )
     findings.append(Finding("Frequency", "info", f"frequency {frequency.alias}, season of {frequency.season} steps"))
     return frequency
 
@@ -152,10 +171,7 @@ def _without_duplicates(
     count = int(repeated.sum())
     if contradicting.any():
         instant = pd.Timestamp(times[int(contradicting.argmax())]).isoformat()
-        text = (
-            f"{count} times occur more than once with different values (first: {instant}); "
-            "name the column that tells the rows apart in data.series, or add the rows up"
-        )
+        text = f"{count} times occur more than once with different values (first: {instant})"
         return positions, Finding("DuplicateTimes", "error", text, series=name, count=count)
     findings.append(
         Finding("RepeatedRows", "warning", f"{count} repeated rows were left out", series=name, count=count)
@@ -206,27 +222,35 @@ def _weaknesses(series: _OneSeries, validation: DataValidation, frequency: Frequ
     return found
 
 
-def _require_enough(
-    total: int, kept: dict[int, npt.NDArray[np.intp]], failures: list[Finding], validation: DataValidation
-) -> None:
+def _require_enough(total: int, kept: dict[int, npt.NDArray[np.intp]], failures: list[Finding], data: Data) -> None:
+    validation = data.validation or DataValidation()
     if not failures and len(kept) >= validation.min_series:
         return
     if total == 1 and failures:
-        raise DataError(f"the data cannot be trained on: {failures[0].message}")
+        raise DataError(f"{_place(failures[0], data)}: {failures[0].message}; {_ADVICE[failures[0].code]}")
     reasons = ", ".join(
         f"{code} {count}" for code, count in Counter(failure.code for failure in failures).most_common()
     )
-    example = f"; first: series {failures[0].series!r}: {failures[0].message}" if failures else ""
+    example = f"; first: {_place(failures[0], data)}: {failures[0].message}" if failures else ""
     if len(failures) > validation.max_failed_ratio * total:
         raise DataError(
             f"{len(failures)} of {total} series cannot be trained on ({reasons}), at most "
-            f"{validation.max_failed_ratio:.0%} may fail (data.validation.maxFailedRatio){example}"
+            f"{validation.max_failed_ratio:.0%} may fail (data.validation.maxFailedRatio){example}; "
+            "correct or leave out these series"
         )
     if len(kept) < max(1, validation.min_series):
         raise DataError(
             f"{len(kept)} of {total} series can be trained on, at least {validation.min_series} are needed "
-            f"(data.validation.minSeries){example}"
+            f"(data.validation.minSeries){example}; give more series"
         )
+
+
+def _place(failure: Finding, data: Data) -> str:
+    """Say where a failure lies: the series, if a column tells them apart, and the column that is at fault."""
+    of = data.time if failure.code == "DuplicateTimes" else data.target
+    role = "data.time" if failure.code == "DuplicateTimes" else "data.target"
+    series = f"series {failure.series!r} of column {data.series!r} (data.series), " if data.series else ""
+    return f"{series}column {of!r} ({role})"
 
 
 def _slices(

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
-from trainyard_trainer.errors import ConfigError, DataError
+from trainyard_trainer.errors import ConfigError
 
 _DAY: Final = 86_400_000_000_000
 """Nanoseconds."""
@@ -97,8 +97,8 @@ def _modern(alias: str) -> str:
     return f"{match[1]}{names[match[2]]}" if match else alias
 
 
-def detect_frequency(times: npt.NDArray[np.datetime64], same_series: npt.NDArray[np.bool_]) -> Frequency:
-    """Find the most common step.
+def detect_frequency(times: npt.NDArray[np.datetime64], same_series: npt.NDArray[np.bool_]) -> Frequency | None:
+    """Find the most common step; ``None`` if no series has two different times.
 
     Parameters
     ----------
@@ -106,16 +106,11 @@ def detect_frequency(times: npt.NDArray[np.datetime64], same_series: npt.NDArray
         ``datetime64[ns]``, sorted by series and time; shape (rows,).
     same_series
         Whether row ``i + 1`` belongs to the series of row ``i``; shape (rows - 1,).
-
-    Raises
-    ------
-    DataError
-        If no series has two different times.
     """
     steps = np.diff(times.astype("datetime64[ns]").astype(np.int64))[same_series]
     steps = steps[steps > 0]
     if len(steps) == 0:
-        raise DataError("no series has two different times; check data.time and data.series, or set forecast.frequency")
+        return None
     values, counts = np.unique(steps, return_counts=True)
     step = int(values[counts.argmax()])
     return frequency_of(_alias(step, times))

@@ -18,13 +18,15 @@ import tenacity
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.errors import ConfigError, InputMissing, NotPermitted, UpstreamUnavailable
+from trainyard_trainer.errors import ConfigError, InputMissing, Interrupted, NotPermitted, UpstreamUnavailable
 
 HTTP_TIMEOUT: Final = (10.0, 60.0)
 """Seconds to connect, and between two pieces of the answer."""
 
 HTTP_ATTEMPTS: Final = 4
-_CHUNK: Final = 1 << 20
+_CHUNK: Final = 64 * 1024
+"""Between two of them a stop takes effect: on a line of 10 kB/s that is seven seconds."""
+_PIECE: Final = 1 << 20
 _BUSY: Final = frozenset({408, 425, 429})
 
 
@@ -50,8 +52,8 @@ class Http:
 class ObjectStore(Protocol):
     """Reads one object into a file, or raises a TrainerError that names the bucket and the key."""
 
-    def download(self, bucket: str, key: str, target: Path) -> None:
-        """Write the object to ``target``."""
+    def download(self, bucket: str, key: str, target: Path, received: Callable[[int], None]) -> None:
+        """Write the object to ``target``; tell of each piece by its size. What ``received`` raises ends it."""
         ...
 
 
@@ -61,7 +63,7 @@ class S3Store:
     def __init__(self, make_client: Callable[[], Any]) -> None:
         self._make_client = make_client
 
-    def download(self, bucket: str, key: str, target: Path) -> None:
+    def download(self, bucket: str, key: str, target: Path, received: Callable[[int], None]) -> None:
         """Fetch by ranges in parallel, with boto3's own retries."""
         import boto3.exceptions
         import botocore.exceptions
@@ -71,7 +73,7 @@ class S3Store:
         client = self._make_client()
         try:
             try:
-                client.download_file(bucket, key, str(target))
+                client.download_file(bucket, key, str(target), Callback=received)
             except botocore.exceptions.ClientError as error:
                 # download_file begins with HEAD, whose 404 has no body: GET tells whether bucket or key is missing.
                 if error.response["ResponseMetadata"].get("HTTPStatusCode") == 404:
@@ -85,9 +87,18 @@ class S3Store:
 
 @contextlib.contextmanager
 def fetch(
-    config: TrainerConfig, env: Environment, store: ObjectStore | None = None, http: Http | None = None
+    config: TrainerConfig,
+    env: Environment,
+    stop: Callable[[], bool],
+    store: ObjectStore | None = None,
+    http: Http | None = None,
 ) -> Iterator[Source]:
     """Make the data of a job readable; copies vanish with the context.
+
+    Parameters
+    ----------
+    stop
+        Asked between two pieces of the data, whether to go on.
 
     Raises
     ------
@@ -99,15 +110,22 @@ def fetch(
         The server did not answer properly after several attempts.
     ConfigError
         The address itself is malformed.
+    Interrupted
+        ``stop`` turned true.
     """
     uri = config.spec.data.uri or ""
+
+    def go_on(_: int = 0) -> None:
+        if stop():
+            raise Interrupted(f"stopped by a signal while reading data.uri {uri}; the next attempt starts again")
+
     parts = urlsplit(uri)
     name = PurePosixPath(unquote(parts.path)).name
     match parts.scheme:
         case "pvc":
-            yield _describe(_inside_claim(uri, env), name, uri)
+            yield _describe(_inside_claim(uri, env), name, uri, go_on)
         case "file":
-            yield _describe(Path(unquote(parts.path)), name, uri)
+            yield _describe(Path(unquote(parts.path)), name, uri, go_on)
         case "s3" | "https":
             if not name:
                 raise ConfigError(f"data.uri {uri} names no object: write it as s3://bucket/key or https://host/path")
@@ -117,11 +135,11 @@ def fetch(
                 if parts.scheme == "s3":
                     # Not urlsplit: a key may hold "#" and "?".
                     bucket, _, key = uri.removeprefix("s3://").partition("/")
-                    (store or _own_store(config, env)).download(bucket, key, target)
+                    (store or _own_store(config, env)).download(bucket, key, target, go_on)
                     name = PurePosixPath(key).name
                 else:
-                    _download_page(uri, target, http or Http())
-                yield _describe(target, name, uri)
+                    _download_page(uri, target, http or Http(), go_on)
+                yield _describe(target, name, uri, go_on)
         case _:
             raise ConfigError(f"data.uri {uri} must start with s3://, https://, pvc:// or, in local runs, file://")
 
@@ -140,11 +158,14 @@ def _inside_claim(uri: str, env: Environment) -> Path:
     return path
 
 
-def _describe(path: Path, name: str, uri: str) -> Source:
+def _describe(path: Path, name: str, uri: str, go_on: Callable[[], None]) -> Source:
+    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return Source(path, name, uri, f"sha256:{digest}", file.tell())
+            while piece := file.read(_PIECE):
+                go_on()
+                digest.update(piece)
+            return Source(path, name, uri, f"sha256:{digest.hexdigest()}", file.tell())
     except FileNotFoundError as error:
         raise InputMissing(f"data.uri {uri} does not exist; check the path") from error
     except IsADirectoryError as error:
@@ -157,7 +178,7 @@ class _TryAgainError(Exception):
     """An answer that may be better next time; its text says what came."""
 
 
-def _download_page(uri: str, target: Path, http: Http) -> None:
+def _download_page(uri: str, target: Path, http: Http, go_on: Callable[[], None]) -> None:
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((_TryAgainError, requests.ConnectionError, requests.Timeout)),
         wait=http.wait,
@@ -167,7 +188,7 @@ def _download_page(uri: str, target: Path, http: Http) -> None:
     try:
         with http.session() as session:
             session.adapters.pop("http://", None)  # no redirect may leave TLS
-            retrying(_download_once, session, uri, target)
+            retrying(_download_once, session, uri, target, go_on)
     except (_TryAgainError, requests.ConnectionError, requests.Timeout) as error:
         raise UpstreamUnavailable(
             f"data.uri {uri} could not be read in {HTTP_ATTEMPTS} attempts: {error}; it may work later"
@@ -180,7 +201,8 @@ def _download_page(uri: str, target: Path, http: Http) -> None:
         raise ConfigError(f"data.uri {uri} cannot be requested: {error}") from error
 
 
-def _download_once(session: requests.Session, uri: str, target: Path) -> None:
+def _download_once(session: requests.Session, uri: str, target: Path, go_on: Callable[[], None]) -> None:
+    go_on()
     # Identity: a proxy's compression would break both the size check and the digest of the stored bytes.
     with session.get(uri, stream=True, timeout=HTTP_TIMEOUT, headers={"Accept-Encoding": "identity"}) as answer:
         _judge_answer(answer, uri)
@@ -188,6 +210,7 @@ def _download_once(session: requests.Session, uri: str, target: Path) -> None:
         try:
             with target.open("wb") as file:
                 for chunk in answer.iter_content(_CHUNK):
+                    go_on()
                     received += file.write(chunk)
         except requests.exceptions.ChunkedEncodingError as error:
             raise _TryAgainError(f"the answer broke off after {received} bytes") from error

@@ -21,7 +21,8 @@ def split_rows(strategy: Strategy, split: Split, *, rows: int, by: pd.Series | N
     Parameters
     ----------
     by
-        The times, the groups or the classes of the rows, for the strategies that need them; length ``rows``.
+        The times, the groups or the classes of the rows, for the strategies that need them; length ``rows``. Its
+        name is that of the column.
 
     Raises
     ------
@@ -60,14 +61,20 @@ def _by_time(times: pd.Series, split: Split) -> Parts:
     """Cut between instants, by their number: rows of one instant stay together, and no part sees what comes later."""
     distinct, codes = np.unique(times.to_numpy(), return_inverse=True)
     if len(distinct) < 3:
-        raise DataError(f"a split by time needs at least 3 distinct times, the data has {len(distinct)}")
+        raise DataError(
+            f"a split by time needs at least 3 distinct times, column {times.name!r} (data.time) has {len(distinct)}; "
+            "give more data or choose another split.strategy"
+        )
     return _members(codes, _cut(np.arange(len(distinct)), split))
 
 
 def _by_group(groups: pd.Series, split: Split, random: np.random.Generator) -> Parts:
     codes, names = codes_by_name(groups)
     if len(names) < 3:
-        raise DataError(f"a split by group needs at least 3 groups, the data has {len(names)}")
+        raise DataError(
+            f"a split by group needs at least 3 groups, column {groups.name!r} (data.group) has {len(names)}; "
+            "give more data or choose another split.strategy"
+        )
     return _members(codes, _cut(random.permutation(len(names)), split))
 
 

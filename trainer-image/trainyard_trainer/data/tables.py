@@ -6,6 +6,7 @@ followed by :func:`trainyard_trainer.data.dialect.diagnose`.
 
 import difflib
 import gzip
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,16 @@ class Wanted:
         )
 
     def select(self, present: Sequence[str]) -> list[str]:
-        """Return the columns to read of those present. Raises DataError that names the missing and the nearest."""
+        """Return the columns to read of those present.
+
+        Raises
+        ------
+        DataError
+            That names the missing columns and the nearest, or a name that stands twice.
+        """
+        repeated = [name for name, count in Counter(present).items() if count > 1]
+        if repeated:
+            raise DataError(f"the table names a column twice: {', '.join(map(repr, repeated[:5]))}; rename one of them")
         missing = [column for column in self.required if column not in present]
         if missing:
             raise DataError(_missing_sentence(missing, present))
@@ -106,7 +116,9 @@ def read(source: Source, data: Data, task: Task) -> tuple[pd.DataFrame, tuple[st
     except (gzip.BadGzipFile, zstandard.ZstdError, EOFError) as error:
         raise DataError(f"{source.uri}: its compression is broken ({error}); upload the file again") from error
     if table.num_rows == 0:
-        raise DataError(f"{source.uri}: the table has a header and no rows; training needs rows")
+        raise DataError(f"{source.uri}: the table has columns and no rows; training needs rows")
+    if layout != "Csv":
+        _require_text(table, source.uri)
     # self_destruct frees each column as soon as it is converted, so that the table is in memory once.
     frame = table.to_pandas(split_blocks=True, self_destruct=True, date_as_object=False)
     return frame, (note,)
@@ -205,9 +217,18 @@ def _read_parquet(source: Source, wanted: Wanted) -> pa.Table:
     try:
         with _open(source) as file:
             parquet = pyarrow.parquet.ParquetFile(pa.PythonFile(file) if _is_compressed(source) else source.path)
-            return parquet.read(columns=wanted.select(parquet.schema_arrow.names))
+            return parquet.read(columns=_plain_columns(parquet.schema_arrow, wanted))
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"it is not a readable Parquet file ({error})") from error
+        raise DataError(f"it is not a readable Parquet file ({error}); upload it again") from error
+
+
+def _require_text(table: pa.Table, uri: str) -> None:
+    """Refuse text that is not UTF-8: these formats promise it, and Arrow reads it unseen."""
+    for name in table.column_names:
+        try:
+            table[name].validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise DataError(f"{uri}: column {name!r}: {error}; write the file again, with text in UTF-8") from error
 
 
 def _is_compressed(source: Source) -> bool:
@@ -219,9 +240,17 @@ def _read_json(source: Source, wanted: Wanted) -> pa.Table:
         with _open(source) as file:
             table = pyarrow.json.read_json(file)
     except pa.ArrowInvalid as error:
-        raise DataError(f"it is not one JSON object per line ({error})") from error
-    nested = [field.name for field in table.schema if pa.types.is_nested(field.type)]
-    return table.select([name for name in wanted.select(table.column_names) if name not in nested])
+        raise DataError(f"it is not one JSON object per line ({error}); write it as JSON lines") from error
+    return table.select(_plain_columns(table.schema, wanted))
+
+
+def _plain_columns(schema: pa.Schema, wanted: Wanted) -> list[str]:
+    """Return the columns to read; lists and objects are no features, and have no other role."""
+    nested = {field.name: field.type for field in schema if pa.types.is_nested(field.type)}
+    for name in wanted.required:
+        if name in nested:
+            raise DataError(f"column {name!r} holds {nested[name]}; name a column of plain values")
+    return [name for name in wanted.select(schema.names) if name not in nested]
 
 
 def _missing_sentence(missing: Sequence[str], present: Sequence[Any]) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from trainyard_api.data import Data, DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_trainer.data.columns import is_text, target_numbers, text_to_numbers
+from trainyard_trainer.data.columns import codes_by_name, is_text, target_numbers, text_to_numbers
 from trainyard_trainer.data.splits import Strategy, digest_of, split_rows
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import DataError
@@ -19,6 +19,8 @@ from trainyard_trainer.frameworks.base import Dataset, Finding, Table
 _NUMERIC_SHARE: Final = 0.95
 """A text column of so many numbers is a column of numbers with some slips."""
 
+_LEFT_OUT: Final = frozenset({"ConstantColumn", "IdentifierColumn", "UnusedColumn"})
+_CAUSES_SHOWN: Final = 3
 _MAX_CATEGORIES: Final = 10_000
 _IDENTIFIER_SHARE: Final = 0.5
 """A text column with so many distinct values per row names rows; nothing can be learned from a name seen once."""
@@ -38,7 +40,7 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
     target, classes, present = _target(frame[data.target], spec, findings)
     if not present.all():
         frame, target = frame[present], target[present]
-    _require_rows(len(frame), data.validation or DataValidation(), table.uri)
+    _require_rows(len(frame), len(table.frame), data)
     columns, categories = _features(frame, data, findings)
     split = spec.split or Split()
     strategy = _strategy(spec, split)
@@ -53,17 +55,19 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
         categories=categories,
         classes=classes,
         findings=tuple(findings),
-        data_digest=table.digest,
+        origin=table.origin,
         holdout_digest=_holdout_digest(prepared.iloc[parts.test], data.target, classes),
         rows=len(prepared),
         parts=parts,
     )
 
 
-def _require_rows(rows: int, validation: DataValidation, uri: str) -> None:
-    if rows < validation.min_points:
+def _require_rows(usable: int, rows: int, data: Data) -> None:
+    needed = (data.validation or DataValidation()).min_points
+    if usable < needed:
+        without = f" ({rows - usable} of {rows} have no value in {data.target!r})" if usable < rows else ""
         raise DataError(
-            f"{uri} has {rows} usable rows, training needs at least {validation.min_points} "
+            f"the table has {usable} usable rows{without}, training needs at least {needed} "
             "(data.validation.minPoints); give more data"
         )
 
@@ -83,7 +87,10 @@ def _target(
         present = labels.codes >= 0
         values, classes = labels.codes.astype(np.float64), labels.classes
         if len(classes) < 2:
-            raise DataError(f"column {name!r} (data.target) has {len(classes)} class; classification needs two or more")
+            raise DataError(
+                f"column {name!r} (data.target) has {_one_class(classes)}; classification needs two or more, "
+                "name another column"
+            )
         _note_rare_classes(labels, name, findings)
     else:
         values, classes = target_numbers(column, name), ()
@@ -96,11 +103,18 @@ def _target(
     return values, classes, present
 
 
+def _one_class(classes: tuple[str, ...]) -> str:
+    return f"the one class {classes[0]!r}" if classes else "no value at all"
+
+
 def _require_variety(values: npt.NDArray[np.float64], name: str) -> None:
     if len(values) == 0:
         raise DataError(f"column {name!r} (data.target) holds no number at all; check the column's name and the data")
     if values.min() == values.max():
-        raise DataError(f"every value of column {name!r} (data.target) is {values[0]:g}: there is nothing to learn")
+        raise DataError(
+            f"every value of column {name!r} (data.target) is {values[0]:g}: there is nothing to learn, "
+            "name another column"
+        )
 
 
 def _labels(column: pd.Series) -> _Labels:
@@ -146,8 +160,16 @@ def _features(
         if isinstance(column.dtype, pd.CategoricalDtype):
             categories[name] = tuple(str(value) for value in column.cat.categories)
     if not columns:
-        raise DataError("no usable feature is left beside the target; see the findings, or list some in data.features")
+        raise DataError(_no_feature(data, findings))
     return columns, categories
+
+
+def _no_feature(data: Data, findings: list[Finding]) -> str:
+    """Say what became of the columns: of a failed job nobody sees the findings."""
+    causes = [finding.message for finding in findings if finding.code in _LEFT_OUT]
+    more = f"; and {len(causes) - _CAUSES_SHOWN} more" if len(causes) > _CAUSES_SHOWN else ""
+    why = "; ".join(causes[:_CAUSES_SHOWN]) + more or "the table has no other column, or data.exclude names them all"
+    return f"no usable feature is left beside the target {data.target!r}: {why}; add columns that tell rows apart"
 
 
 def _feature(column: pd.Series, name: str, findings: list[Finding]) -> pd.Series | None:
@@ -189,14 +211,14 @@ def _from_text(column: pd.Series, name: str, findings: list[Finding]) -> pd.Seri
             text = f"{int(bad.sum())} values of {name!r} are no numbers (first: {str(column.iloc[first])!r}): missing"
             findings.append(Finding("TextInNumbers", "warning", text, count=int(bad.sum())))
         return pd.Series(numbers)
-    texts = column.astype("category").cat.remove_unused_categories()
-    texts = texts.cat.rename_categories([str(value) for value in texts.cat.categories])
-    values = sorted(texts.cat.categories)
-    if len(values) > min(_MAX_CATEGORIES, max(2, _IDENTIFIER_SHARE * len(column))):
-        text = f"text column {name!r} has {len(values)} distinct values in {len(column)} rows: an identifier, left out"
-        findings.append(Finding("IdentifierColumn", "warning", text, count=len(values)))
+    distinct = column.nunique()
+    if distinct > min(_MAX_CATEGORIES, max(2, _IDENTIFIER_SHARE * len(column))):
+        text = f"text column {name!r} has {distinct} distinct values in {len(column)} rows: an identifier, left out"
+        findings.append(Finding("IdentifierColumn", "warning", text, count=distinct))
         return None
-    return texts.cat.set_categories(values)
+    codes, values = codes_by_name(column)
+    dtype = pd.CategoricalDtype(list(values))
+    return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype))  # type: ignore[arg-type] # the stubs know no arrays
 
 
 def _strategy(spec: TrainingJobSpec, split: Split) -> Strategy:
@@ -216,11 +238,11 @@ def _split_key(
         case "Stratified":
             return pd.Series(target)
         case "Group" if data.group:
-            return _complete(frame[data.group], data.group, "group")
+            return _complete(frame[data.group], data.group, "group").rename(data.group)
         case "Time" if data.time:
             times, notes = parse_times(_complete(frame[data.time], data.time, "time"), data.time)
             findings.extend(notes)
-            return times
+            return times.rename(data.time)
         case _:
             return None
 
@@ -229,8 +251,8 @@ def _complete(column: pd.Series, name: str, role: str) -> pd.Series:
     missing = column.isna().to_numpy()
     if missing.any():
         raise DataError(
-            f"column {name!r} (data.{role}), row {column.index[int(missing.argmax())] + 1}: no value, "
-            f"and {int(missing.sum())} in all; the split needs one in every row"
+            f"column {name!r} (data.{role}), data row {column.index[int(missing.argmax())] + 1}: no value, "
+            f"{int(missing.sum())} such rows in all; the split needs one in every row, fill them in or drop the rows"
         )
     return column
 

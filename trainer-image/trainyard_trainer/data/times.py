@@ -11,14 +11,18 @@ import pandas as pd
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks.base import Finding
 
+_FIRST_DAY: Final = np.datetime64("1678-01-01")
+_LAST_DAY: Final = np.datetime64("2261-12-31")
 _CALENDAR_NUMBERS: Final = ((19000101, 99991231, "%Y%m%d"), (1000, 2999, "%Y"))
-_EPOCH_UNITS: Final[tuple[tuple[float, Literal["ns", "us", "ms", "s"]], ...]] = (
-    (1e17, "ns"),
-    (1e14, "us"),
-    (1e11, "ms"),
-    (1e8, "s"),
+_EPOCH_UNITS: Final[tuple[tuple[float, Literal["ns", "us", "ms", "s"], float], ...]] = (
+    (1e17, "ns", 1),
+    (1e14, "us", 1e3),
+    (1e11, "ms", 1e6),
+    (1e8, "s", 1e9),
 )
-"""From which size on a number is an instant since 1970, counted in this unit."""
+"""From which size on a number is an instant since 1970, counted in this unit, and the unit in nanoseconds."""
+
+_LAST_NANOSECOND: Final = 9.2e18
 
 
 def parse_times(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]:
@@ -27,7 +31,7 @@ def parse_times(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]
     Raises
     ------
     DataError
-        If a value is no time: the sentence names the first one and its row (rows count from 1 below the header).
+        If a value is no time: the sentence names the first one and its data row (the first row below the header is 1).
     """
     findings: list[Finding] = []
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
@@ -38,18 +42,22 @@ def parse_times(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]
         times, findings = _from_text(column, name)
     if isinstance(times.dtype, pd.DatetimeTZDtype):
         times = times.dt.tz_convert("UTC").dt.tz_localize(None)
-    return times.astype("datetime64[ns]"), findings
+    return _within_range(times, name).astype("datetime64[ns]"), findings
 
 
 def _from_numbers(column: pd.Series, name: str) -> pd.Series:
     numbers = column.dropna()
     low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 0.0)
+    whole = bool((numbers == numbers.round()).all())
     for floor, ceiling, form in _CALENDAR_NUMBERS:
-        if low >= floor and high <= ceiling:
+        if whole and low >= floor and high <= ceiling:
             texts = column.astype("Int64").astype("string")
             return _checked(pd.to_datetime(texts, format=form, errors="coerce"), column, name)
-    for size, unit in _EPOCH_UNITS:
+    for size, unit, nanoseconds in _EPOCH_UNITS:
         if low >= size:
+            beyond = (column > _LAST_NANOSECOND / nanoseconds).to_numpy(dtype=bool, na_value=False)
+            if beyond.any():
+                raise _out_of_range(column, int(beyond.argmax()), f"{high:g}", name)
             return pd.Series(pd.to_datetime(column.to_numpy(), unit=unit), index=column.index)
     raise DataError(
         f"column {name!r} (data.time) holds numbers such as {low:g} that are no times; "
@@ -97,13 +105,30 @@ def _by_position(texts: pd.Series, first: Literal["month", "day"]) -> pd.Series:
     return result
 
 
+def _within_range(times: pd.Series, name: str) -> pd.Series:
+    """Refuse what 64 bits of nanoseconds cannot hold."""
+    days = times.to_numpy("datetime64[D]")
+    bad = (days < _FIRST_DAY) | (days > _LAST_DAY)
+    if bad.any():
+        row = int(bad.argmax())
+        raise _out_of_range(times, row, str(days[row]), name)
+    return times
+
+
+def _out_of_range(column: pd.Series, row: int, value: str, name: str) -> DataError:
+    return DataError(
+        f"column {name!r} (data.time), data row {column.index[row] + 1}: {value} is out of range; "
+        f"times lie between {_FIRST_DAY} and {_LAST_DAY}"
+    )
+
+
 def _checked(times: pd.Series, column: pd.Series, name: str) -> pd.Series:
     bad = times.isna() & column.notna()
     if bad.any():
         position = int(bad.to_numpy().argmax())
         value = str(column.iloc[position])
         raise DataError(
-            f"column {name!r} (data.time), row {column.index[position] + 1}: {value!r} is not a time; "
+            f"column {name!r} (data.time), data row {column.index[position] + 1}: {value!r} is not a time; "
             "write times as 2026-01-31 or 2026-01-31T08:00:00Z"
         )
     return times

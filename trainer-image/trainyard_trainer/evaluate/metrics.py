@@ -137,8 +137,8 @@ def only_finite(metrics: dict[str, float]) -> dict[str, float]:
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
-def rows_of(series: str, metrics: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
-    """Return the lines of the long table of metrics for one series."""
+def rows_of(series: str | None, metrics: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
+    """Return the lines of the long table of metrics for one series, or with ``None`` for all rows together."""
     return [
         {"series": series, "metric": name, "value": value, "baseline": baseline.get(name, math.nan)}
         for name, value in metrics.items()

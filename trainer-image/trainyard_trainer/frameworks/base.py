@@ -25,24 +25,33 @@ GOLDEN_ROWS = 20
 
 
 @dataclass(frozen=True)
-class Table:
-    """The user's table as it was read, before any meaning is given to its columns.
+class Origin:
+    """Where the data came from.
 
     Attributes
     ----------
-    frame
-        Only the columns that the specification needs, where the format allows a projection.
     digest
         ``sha256:`` and the hex digest of the bytes of the source, as they were stored (compressed ones stay so).
     notes
         What was found out about the format: separator, decimal sign, compression.
     """
 
-    frame: pd.DataFrame
-    digest: str
     uri: str
+    digest: str
     size_bytes: int
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """The user's table as it was read, before any meaning is given to its columns.
+
+    It lives until preprocessing is done; ``origin`` outlives it, so that the rows are in memory once while training.
+    ``frame`` holds only the columns that the specification needs, where the format allows a projection.
+    """
+
+    frame: pd.DataFrame
+    origin: Origin
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,7 @@ class Dataset:
     target: str
     features: tuple[str, ...]
     findings: tuple[Finding, ...]
-    data_digest: str
+    origin: Origin
     holdout_digest: str
     rows: int
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -148,7 +157,8 @@ class Evaluation:
     metrics
         Finite numbers by lower-case name.
     table
-        Long form: ``series``, ``metric``, ``value``, ``baseline`` (the same metric of the naive model).
+        Long form: ``series`` (``None`` for all rows together), ``metric``, ``value``, ``baseline`` (the same metric of
+        the naive model).
     importance
         ``feature`` and ``gain``, best first, where the framework knows it.
     """

@@ -86,12 +86,10 @@ class LightGBMFramework:
             threads=_threads(dataset, context.workers),
         )
         parts = _parts(dataset)
-        description = Description(dataset.target, dataset.features, dataset.categories, dataset.classes)
-        trial = Model(_fit(dataset, parts.train, parts.validation, parameters, context), description)
-        rounds = trial.booster.best_iteration or trial.booster.current_iteration()
+        rounds, description = _try(dataset, parameters, context)
         known = np.sort(np.concatenate([parts.train, parts.validation]))
         final = {**parameters, "num_iterations": rounds, "early_stopping_round": 0}
-        model = Model(_fit(dataset, known, None, final, context), _with_threshold(trial, dataset))
+        model = Model(_fit(dataset, known, None, final, context), description)
         _save(model, context.output)
         unfinished = (
             f"training used all {rounds} rounds without stopping early; "
@@ -123,12 +121,11 @@ class LightGBMFramework:
             notes = (*notes, "skill is undefined: the baseline makes no error")
         else:
             published[names.SKILL] = skill
-        inputs = _as_raw(dataset, parts.test[:GOLDEN_ROWS])
         context.progress(1.0, "judged", {name: published[name] for name in (names.SKILL,) if name in published})
         return Evaluation(
             metrics=published,
-            table=pd.DataFrame(metrics.rows_of("all", scores.metrics, baseline)),
-            golden=Golden(inputs, self.predict(model, inputs)),
+            table=pd.DataFrame(metrics.rows_of(None, scores.metrics, baseline)),
+            golden=Golden(_as_raw(dataset, parts.test[:GOLDEN_ROWS]), _answers(model, raw[:GOLDEN_ROWS])),
             importance=_importance(model),
             notes=notes,
         )
@@ -162,14 +159,7 @@ class LightGBMFramework:
         DataError
             If a feature is missing, or holds text where the model needs numbers.
         """
-        raw = _raw_predictions(model, _typed(model.description, inputs))
-        classes = model.description.classes
-        if not classes:
-            return pd.DataFrame({PREDICTION: raw})
-        probabilities = _probabilities(raw)
-        names = np.array(classes, dtype=object)[_called(model, probabilities)]
-        columns = {f"probability:{name}": probabilities[:, i] for i, name in enumerate(classes)}
-        return pd.DataFrame({PREDICTION: names, **columns})
+        return _answers(model, _raw_predictions(model, _typed(model.description, inputs)))
 
 
 def _threads(dataset: Dataset, workers: int) -> int:
@@ -183,6 +173,15 @@ def _parts(dataset: Dataset) -> Parts:
     return dataset.parts
 
 
+def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tuple[int, Description]:
+    """Return the number of rounds, and the threshold in a description, that suit the validation part."""
+    parts = _parts(dataset)
+    description = Description(dataset.target, dataset.features, dataset.categories, dataset.classes)
+    trial = Model(_fit(dataset, parts.train, parts.validation, parameters, context), description)
+    rounds = trial.booster.best_iteration or trial.booster.current_iteration()
+    return rounds, _with_threshold(trial, dataset)
+
+
 def _fit(
     dataset: Dataset,
     rows: npt.NDArray[np.intp],
@@ -191,21 +190,30 @@ def _fit(
     context: Context,
 ) -> lightgbm.Booster:
     """Fit on ``rows``; with ``judged_by``, stop when these rows no longer get better."""
-    features, plain_names = list(dataset.features), _feature_names(dataset.features)
+    plain_names = _feature_names(dataset.features)
     target = dataset.frame[dataset.target].to_numpy()
 
     def part(of: npt.NDArray[np.intp], reference: lightgbm.Dataset | None = None) -> lightgbm.Dataset:
-        # The frame carries the plain names too: LightGBM looks its text columns up by the names of the frame.
-        frame = dataset.frame[features].iloc[of].set_axis(plain_names, axis="columns")
+        frame = dataset.frame.iloc[of, : len(dataset.features)]  # the features stand first; one copy, not two
+        # Plain names here too: LightGBM looks its text columns up by the names of the frame.
+        frame.columns = pd.Index(plain_names)
         return lightgbm.Dataset(frame, target[of], reference=reference, params=parameters)
 
     training = part(rows)
     valid = None if judged_by is None else [part(judged_by, training)]
     stage = (0.0, 0.6) if judged_by is not None else (0.6, 1.0)
     try:
-        return lightgbm.train(parameters, training, valid_sets=valid, callbacks=[_Reporter(context, *stage)])
+        return lightgbm.train(
+            parameters,
+            training,
+            valid_sets=valid,
+            callbacks=[_Reporter(context, *stage)],
+            keep_training_booster=True,  # else it is written as text and read back
+        )
     except lightgbm.basic.LightGBMError as error:
-        raise ConfigError(f"LightGBM cannot train with these parameters on this data: {error}") from error
+        raise ConfigError(
+            f"spec.parameters: LightGBM cannot train with them on {context.config.spec.data.uri}: {error}"
+        ) from error
 
 
 class _Reporter:
@@ -239,6 +247,17 @@ def _raw_predictions(model: Model, frame: pd.DataFrame) -> npt.NDArray[np.float6
     """Return numbers of shape (rows,), or for three classes and more probabilities of shape (rows, classes)."""
     raw = model.booster.predict(frame[list(model.description.features)])
     return np.asarray(raw, dtype=np.float64)
+
+
+def _answers(model: Model, raw: npt.NDArray[np.float64]) -> pd.DataFrame:
+    """Return what a caller gets for raw predictions: see ``LightGBMFramework.predict``."""
+    classes = model.description.classes
+    if not classes:
+        return pd.DataFrame({PREDICTION: raw})
+    probabilities = _probabilities(raw)
+    called = np.array(classes, dtype=object)[_called(model, probabilities)]
+    columns = {f"probability:{name}": probabilities[:, i] for i, name in enumerate(classes)}
+    return pd.DataFrame({PREDICTION: called, **columns})
 
 
 def _probabilities(raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -305,7 +324,7 @@ def _importance(model: Model) -> pd.DataFrame:
 
 def _as_raw(dataset: Dataset, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
     """Return rows as a user would send them: text as text."""
-    raw = dataset.frame.iloc[rows][list(dataset.features)].reset_index(drop=True)
+    raw = dataset.frame.iloc[rows, : len(dataset.features)].reset_index(drop=True)
     return raw.astype(dict.fromkeys(dataset.categories, object))
 
 

@@ -36,7 +36,6 @@ FORMAT: Final = "prophet-json"
 PREDICTION: Final = "prediction"
 
 _GOLDEN_SERIES: Final = 3
-_OVERALL: Final = "all"
 _NOT_SETTABLE: Final = {
     "holidays": "use spec.forecast.holidaysCountry",
     "stan_backend": "it is fixed",
@@ -105,7 +104,8 @@ class ProphetFramework:
         failures = [outcome for outcome in outcomes if outcome.failure is not None]
         if len(failures) == total:
             raise DataError(
-                f"Prophet could fit none of {total} series; first: {failures[0].name!r}: {failures[0].failure}"
+                f"{data.uri}: Prophet could fit none of {total} series; first: series {failures[0].name!r}: "
+                f"{failures[0].failure}; correct the data or spec.parameters"
             )
         return Trained(
             formats=(FORMAT,),
@@ -132,7 +132,7 @@ class ProphetFramework:
         actual = np.concatenate(actuals)
         scores = metrics.point_scores(actual, np.concatenate([one.forecast for one in model.outcomes]))
         baseline = metrics.point_scores(actual, np.concatenate([one.baseline for one in model.outcomes])).metrics
-        overall = _lines(_OVERALL, scores.metrics, baseline)
+        overall = _lines(None, scores.metrics, baseline)
         skilled = [row["value"] for row in rows if row["metric"] == names.SKILL]
         published = {str(row["metric"]): float(str(row["value"])) for row in overall}
         published |= {names.BASELINE + name: value for name, value in baseline.items()}
@@ -220,7 +220,7 @@ def _scores(actual: metrics.Floats, forecast: metrics.Floats) -> dict[str, float
     return metrics.point_scores(actual, forecast).metrics
 
 
-def _lines(series: str, scores: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
+def _lines(series: str | None, scores: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
     skill = metrics.skill(scores["mae"], baseline["mae"])
     return metrics.rows_of(
         series, scores if skill is None else {**scores, names.SKILL: skill}, {**baseline, names.SKILL: 0.0}

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.evaluate.names import BASELINE
-from trainyard_trainer.frameworks.base import Dataset, Evaluation, Table, Trained
+from trainyard_trainer.frameworks.base import Dataset, Evaluation, Trained
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.progress.tracker import metric_value
 
@@ -27,7 +27,6 @@ class ReportInput:
     """Everything the page shows."""
 
     config: TrainerConfig
-    table: Table
     dataset: Dataset
     trained: Trained
     evaluation: Evaluation
@@ -51,7 +50,7 @@ def render_report(source: ReportInput) -> str:
     return environment.get_template("report.html.j2").render(
         source=source,
         spec=spec,
-        data_uri=redact(source.table.uri),
+        data_uri=redact(source.dataset.origin.uri),
         metrics=metric_rows(source.evaluation.metrics),
         findings=source.dataset.findings[:_FINDINGS],
         findings_left_out=max(0, len(source.dataset.findings) - _FINDINGS),
@@ -74,7 +73,8 @@ def metric_rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
 def series_ranking(table: pd.DataFrame, metric: str) -> tuple[list[SeriesRow], list[SeriesRow]]:
     """Return the ten worst and the ten best series by a metric, worst by its value; nothing for a single series.
 
-    ``table`` is the long form of :class:`~trainyard_trainer.frameworks.base.Evaluation`.
+    Lines without a series, for all rows together, do not take part. ``table`` is the long form of
+    :class:`~trainyard_trainer.frameworks.base.Evaluation`.
     """
     rows = table[(table["metric"] == metric) & table["series"].notna()].dropna(subset=["value"])
     if rows["series"].nunique() < 2:

@@ -70,20 +70,16 @@ class Life(RuleBasedStateMachine):
 
     # ---- users ---------------------------------------------------------------------------------------------------
 
-    @rule(name=names)
     def apply(self, name: str) -> None:
-        if name not in self.cluster.of(TRAINING_JOBS):
-            self.cluster.apply(name, {**SPEC, "modelName": name})
+        self.cluster.apply(name, {**SPEC, "modelName": name})
 
     @rule(name=names)
     def cancel(self, name: str) -> None:
-        if name in self.cluster.of(TRAINING_JOBS):
-            self.cluster.edit(name, cancel=True)
+        self.cluster.edit(name, cancel=True)
 
     @rule(name=names, attempts=st.integers(1, MAX_ATTEMPTS), suspend=st.booleans())
     def edit(self, name: str, attempts: int, suspend: bool) -> None:
-        if name in self.cluster.of(TRAINING_JOBS):
-            self.cluster.edit(name, retry={**SPEC["retry"], "maxAttempts": attempts}, suspend=suspend)
+        self.cluster.edit(name, retry={**SPEC["retry"], "maxAttempts": attempts}, suspend=suspend)
 
     @precondition(lambda self: self.replicas == 1)
     @rule(number=st.integers(0, 5))
@@ -96,13 +92,21 @@ class Life(RuleBasedStateMachine):
 
     @precondition(lambda self: self.replicas == 1)
     @rule(name=names)
-    def delete(self, name: str) -> None:
-        if name in self.cluster.of(TRAINING_JOBS):
-            for job, body in self.cluster.of(JOBS).items():
-                if body["metadata"]["ownerReferences"][0]["name"] == name:
-                    self.user_deleted[job] += 1
-            self.cluster.remove(TRAINING_JOBS, NAMESPACE, name)
+    def delete_newest_child(self, name: str) -> None:
+        own = [job for job in self.live() if job.startswith(f"{name}-")]
+        if own:
+            self.user_deleted[own[-1]] += 1
+            self.cluster.remove(JOBS, NAMESPACE, own[-1])
+            self.operators[0].settle()
+
+    @precondition(lambda self: self.replicas == 1)
+    @rule(name=names, collected=st.booleans())
+    def recreate(self, name: str, *, collected: bool) -> None:
+        """Delete a TrainingJob and make it again, before or after the garbage collector came."""
+        self.cluster.remove(TRAINING_JOBS, NAMESPACE, name)
+        if collected:
             self.cluster.collect()
+        self.apply(name)
 
     # ---- the rest of the cluster -----------------------------------------------------------------------------------
 
@@ -170,16 +174,14 @@ class Life(RuleBasedStateMachine):
 
     @rule(name=names, attempt=st.integers(1, 4), percent=st.integers(0, 100))
     def report(self, name: str, attempt: int, percent: int) -> None:
-        body = self.cluster.of(TRAINING_JOBS).get(name)
-        if body is not None:
-            self.operators[0].reports.offer(
-                Key(NAMESPACE, name),
-                body["metadata"]["uid"],
-                attempt,
-                ReportedStatus(progress_percentage=percent),
-                after=0,
-                now=self.cluster.now,
-            )
+        self.operators[0].reports.offer(
+            Key(NAMESPACE, name),
+            self.cluster.of(TRAINING_JOBS)[name]["metadata"]["uid"],
+            attempt,
+            ReportedStatus(progress_percentage=percent),
+            after=0,
+            now=self.cluster.now,
+        )
 
     # ---- what always holds -----------------------------------------------------------------------------------------
 
@@ -192,16 +194,17 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def one_live_job_each(self) -> None:
-        owners = Counter(name.rsplit("-", 1)[0] for name in self.live())
+        jobs = self.cluster.of(JOBS)
+        owners = Counter(jobs[name]["metadata"]["ownerReferences"][0]["uid"] for name in self.live())
         assert all(count == 1 for count in owners.values()), self.live()
 
     @invariant()
     def one_job_per_attempt(self) -> None:
-        made = Counter(name for plural, name in self.cluster.created if plural == "jobs")
-        again = {name: count for name, count in made.items() if count > 1 + self.user_deleted[name]}
+        made = Counter((name, owner) for plural, name, owner in self.cluster.created if plural == "jobs")
+        again = {name: count for (name, _), count in made.items() if count > 1 + self.user_deleted[name]}
         if self.replicas == 1:
             assert not again
-        assert all(int(name.rsplit("-", 1)[1]) <= MAX_ATTEMPTS for name in made)
+        assert all(int(name.rsplit("-", 1)[1]) <= MAX_ATTEMPTS for name, _ in made)
 
     @invariant()
     def one_version_each(self) -> None:
@@ -262,13 +265,16 @@ def test_a_turn_that_fails_says_so() -> None:
     assert isinstance(operator.turn("a"), ApiError)
 
 
-_settings = settings(
-    max_examples=120,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+def _settings(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
 TestLife = Life.TestCase
-TestLife.settings = _settings
+TestLife.settings = _settings(250)
 TestTwoReplicas = TwoReplicas.TestCase
-TestTwoReplicas.settings = _settings
+TestTwoReplicas.settings = _settings(80)

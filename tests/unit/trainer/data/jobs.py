@@ -6,7 +6,7 @@ from typing import Any
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data import preprocess, sources, tables
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.frameworks.base import Context, Dataset, Table
+from trainyard_trainer.frameworks.base import Context, Dataset, Origin, Table
 
 REAL_DATA = Path(__file__).resolve().parents[4].parent / "shared" / "data"
 
@@ -31,9 +31,9 @@ def environment(folder: Path) -> Environment:
 
 
 def table_of(config: TrainerConfig, folder: Path) -> Table:
-    with sources.fetch(config, environment(folder)) as source:
+    with sources.fetch(config, environment(folder), lambda: False) as source:
         frame, notes = tables.read(source, config.spec.data, config.spec.task)
-        return Table(frame, source.digest, source.uri, source.size_bytes, notes)
+        return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes))
 
 
 def dataset_of(config: TrainerConfig, folder: Path) -> Dataset:

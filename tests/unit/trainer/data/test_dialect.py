@@ -63,7 +63,6 @@ def test_a_cut_off_last_line_is_ignored():
     [
         (b"", "is empty"),
         (b"\n \n", "is empty"),
-        (b"a,b,a\n1,2,3\n", "'a'"),
         (b"a,b\n1,caf\xe9\n", "byte 0xe9 at offset 9 (line 2)"),
     ],
 )

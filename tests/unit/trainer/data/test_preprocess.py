@@ -96,13 +96,35 @@ def test_classes_are_ordered_by_number_or_name(tmp_path, values, classes):
         (lambda f: f.assign(y=[*f["y"][:-1], "many"]), "Regression", "row 60: 'many' is not a number"),
         (lambda f: f.assign(y=0), "Regression", "every value of column 'y' (data.target) is 0"),
         (lambda f: f.assign(y=np.nan), "Regression", "holds no number at all"),
-        (lambda f: f.assign(y="yes"), "Classification", "has 1 class"),
-        (lambda f: f[["same", "y"]], "Regression", "no usable feature"),
+        (lambda f: f.assign(y=f["y"] * 1e200), "Regression", "column 'y' (data.target), data row 1: "),
+        (lambda f: f.assign(y="yes"), "Classification", "column 'y' (data.target) has the one class 'yes'"),
+        (lambda f: f.assign(y=None), "Classification", "column 'y' (data.target) has no value at all"),
+        (lambda f: f[["same", "y"]], "Regression", "beside the target 'y': column 'same' has one value throughout"),
+        (lambda f: f[["id", "y"]], "Regression", "text column 'id' has 60 distinct values"),
+        (lambda f: f[["y"]], "Regression", "the table has no other column"),
     ],
 )
 def test_bad_tables_are_explained(tmp_path, change, task, words):
     with pytest.raises(DataError) as caught:
         prepare(tmp_path, change(rows()), task=task)
+    assert str(caught.value).startswith(f"file://{tmp_path / 'table.csv'}: ")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "strategy", "words"),
+    [
+        (["a", "b", "a"], "Group", "column 'key' (data.group) has 2"),
+        (["a", "b", None], "Group", "column 'key' (data.group), data row 3: no value, 20 such rows"),
+        (["2026-01-01", "2026-01-02", "2026-01-02"], "Time", "column 'key' (data.time) has 2"),
+        (["2026-01-01", "soon", "2026-01-02"], "Time", "column 'key' (data.time), data row 2: 'soon' is not a time"),
+    ],
+)
+def test_a_split_that_cannot_be_names_its_column(tmp_path, values, strategy, words):
+    frame = rows().assign(key=values * 20)
+    with pytest.raises(DataError) as caught:
+        prepare(tmp_path, frame, data={"group" if strategy == "Group" else "time": "key"}, split={"strategy": strategy})
+    assert str(caught.value).startswith(f"file://{tmp_path / 'table.csv'}: ")
     assert words in str(caught.value)
 
 
@@ -156,19 +178,27 @@ def test_weaknesses_are_findings(tmp_path):
     ("change", "data", "words"),
     [
         (lambda f: f.assign(y=0), {}, "2 of 2 series cannot be trained on (AllZero 2)"),
-        (lambda f: f[f["item"] == "a"].assign(y=0), {"series": None}, "all 120 values are zero"),
+        (
+            lambda f: f.assign(y=0),
+            {},
+            "first: series 'a' of column 'item' (data.series), column 'y' (data.target): all",
+        ),
+        (lambda f: f[f["item"] == "a"].assign(y=0), {}, "series 'a' of column 'item' (data.series), column 'y'"),
+        (lambda f: f[f["item"] == "a"].assign(y=0), {"series": None}, "column 'y' (data.target): all 120 values are"),
+        (lambda f: f.assign(ds="2026-01-01"), {}, "two different times in column 'ds' (data.time)"),
         (lambda f: f[f["item"] == "a"].head(5), {"series": None}, "5 points, at least 30 are needed"),
         (lambda f: f, {"series": None}, "more than once with different values (first: 2026-01-01T00:00:00)"),
         (lambda f: f.assign(y=np.where(np.arange(240) % 20 == 0, 3, 0)), {}, "TooManyZeros 2"),
         (lambda f: f, {"validation": {"minSeries": 3}}, "2 of 2 series can be trained on, at least 3"),
         (lambda f: f.assign(ds=["x", *f["ds"].astype(str)[1:]]), {}, "row 1: 'x' is not a time"),
         (lambda f: f.assign(y=["x", *f["y"][1:]]), {}, "row 1: 'x' is not a number"),
-        (lambda f: f.assign(y=np.nan), {}, "no row has a time and a number"),
+        (lambda f: f.assign(y=np.nan), {}, "no row has both a time in column 'ds' (data.time) and a number"),
     ],
 )
 def test_bad_series_are_explained(tmp_path, change, data, words):
     with pytest.raises(DataError) as caught:
         forecast(tmp_path, change(daily()), **data)
+    assert str(caught.value).startswith(f"file://{tmp_path / 'table.csv'}: ")
     assert words in str(caught.value)
 
 

@@ -11,9 +11,27 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from tests.unit.trainer.data.jobs import environment, job, write
 from trainyard_api.exit_codes import ExitCode
 from trainyard_trainer.data.sources import Http, S3Store, fetch
-from trainyard_trainer.errors import ConfigError, InputMissing, NotPermitted, TrainerError, UpstreamUnavailable
+from trainyard_trainer.errors import (
+    ConfigError,
+    InputMissing,
+    Interrupted,
+    NotPermitted,
+    TrainerError,
+    UpstreamUnavailable,
+)
 
 BODY = b"a,y\n1,2\n"
+LARGE = b"x" * 10_000_000
+
+
+def never():
+    return False
+
+
+def after(calls):
+    """A pod that is asked to end after so many looks."""
+    left = iter([False] * calls)
+    return lambda: next(left, True)
 
 
 class Pages(requests.adapters.BaseAdapter):
@@ -50,13 +68,14 @@ class Bucket:
     def __init__(self, error=None, bucket_exists=True):
         self.error, self.bucket_exists = error, bucket_exists
 
-    def download_file(self, bucket, key, target):
+    def download_file(self, bucket, key, target, Callback):  # noqa: N803 - boto3's name
         if self.error:
             raise self.error
         if (bucket, key) != ("sales", "a/b#1.csv"):
             raise ClientError({"Error": {"Code": "404"}, "ResponseMetadata": {"HTTPStatusCode": 404}}, "HeadObject")
         with open(target, "wb") as file:  # noqa: PTH123 - as boto3 does
             file.write(BODY)
+        Callback(len(BODY))
 
     def get_object(self, Bucket, Key):  # noqa: N803, ARG002 - boto3's names
         code = "NoSuchKey" if self.bucket_exists else "NoSuchBucket"
@@ -69,7 +88,7 @@ def refused(code, status):
 
 def test_s3_is_copied_hashed_and_cleaned_up(tmp_path):
     env = environment(tmp_path)
-    with fetch(job("s3://sales/a/b#1.csv"), env, S3Store(Bucket)) as source:
+    with fetch(job("s3://sales/a/b#1.csv"), env, never, S3Store(Bucket)) as source:
         assert source.path.read_bytes() == BODY
         assert (source.name, source.size_bytes) == ("b#1.csv", len(BODY))
         assert source.digest == "sha256:" + hashlib.sha256(BODY).hexdigest()
@@ -89,7 +108,7 @@ def test_s3_is_copied_hashed_and_cleaned_up(tmp_path):
 def test_s3_errors_name_what_is_wrong(tmp_path, client, error, words):
     with (
         pytest.raises(error) as caught,
-        fetch(job("s3://sales/gone.csv"), environment(tmp_path), S3Store(lambda: client)),
+        fetch(job("s3://sales/gone.csv"), environment(tmp_path), never, S3Store(lambda: client)),
     ):
         pass
     assert words in str(caught.value)
@@ -102,7 +121,7 @@ def test_https_retries_until_the_answer_is_whole(tmp_path):
         (200, {"Content-Length": str(len(BODY))}, BODY[:3]),
         (200, {"Content-Length": str(len(BODY))}, BODY),
     )
-    with fetch(job("https://data.example/t.csv"), environment(tmp_path), http=pages.http()) as source:
+    with fetch(job("https://data.example/t.csv"), environment(tmp_path), never, http=pages.http()) as source:
         assert source.path.read_bytes() == BODY
     assert pages.asked == 4
 
@@ -120,18 +139,32 @@ def test_https_retries_until_the_answer_is_whole(tmp_path):
 def test_https_errors_are_told_apart(tmp_path, answer, error, asked):
     pages = Pages(answer)
     config = job("https://data.example/t.csv")
-    with pytest.raises(TrainerError) as caught, fetch(config, environment(tmp_path), http=pages.http()):
+    with pytest.raises(TrainerError) as caught, fetch(config, environment(tmp_path), never, http=pages.http()):
         pass
     assert pages.asked == asked
     assert type(caught.value) is error
     assert "https://data.example/t.csv" in str(caught.value)
 
 
+def test_a_stop_takes_effect_between_two_pieces(tmp_path):
+    env = environment(tmp_path)
+    (env.claims_dir / "lake").mkdir(parents=True)
+    write(env.claims_dir / "lake", LARGE)
+    pages = Pages((200, {"Content-Length": str(len(LARGE))}, LARGE))
+    for uri, calls in (("s3://sales/a/b#1.csv", 0), ("https://data.example/t.csv", 5), ("pvc://lake/table.csv", 5)):
+        with (
+            pytest.raises(Interrupted, match=f"while reading data.uri {uri}"),
+            fetch(job(uri), env, after(calls), S3Store(Bucket), pages.http()),
+        ):
+            pass
+    assert list(env.work_dir.iterdir()) == []
+
+
 def test_claims_are_read_in_place(tmp_path):
     env = environment(tmp_path)
     (env.claims_dir / "lake" / "in").mkdir(parents=True)
     path = write(env.claims_dir / "lake" / "in", BODY)
-    with fetch(job("pvc://lake/in/table.csv"), env) as source:
+    with fetch(job("pvc://lake/in/table.csv"), env, never) as source:
         assert source.path == path
 
 
@@ -151,7 +184,7 @@ def test_addresses_that_lead_nowhere(tmp_path, uri, error):
     (env.claims_dir / "lake" / "folder").mkdir(parents=True)
     outside = write(tmp_path, BODY, "outside.csv")
     (env.claims_dir / "lake" / "link.csv").symlink_to(outside)
-    with pytest.raises(error) as caught, fetch(job(uri), env, S3Store(Bucket)):
+    with pytest.raises(error) as caught, fetch(job(uri), env, never, S3Store(Bucket)):
         pass
     assert uri in str(caught.value)
 

@@ -1,8 +1,11 @@
 """CSV, Parquet and JSON lines become frames; every broken file is told in one sentence."""
 
 import gzip
+import io
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
@@ -15,6 +18,13 @@ SOUND = "id,when,y\n007,2026-01-01,1.5\n008,2026-01-02,2.5\n"
 def read(folder, text, name="table.csv", **data):
     task = data.pop("task", "Regression")
     return table_of(job(write(folder, text, name), task=task, data=data), folder)
+
+
+def parquet(columns, names=None):
+    table = pa.table(columns) if names is None else pa.table([pa.array([value]) for value in columns], names=names)
+    out = io.BytesIO()
+    pq.write_table(table, out)
+    return out.getvalue()
 
 
 @pytest.mark.parametrize(
@@ -30,7 +40,7 @@ def read(folder, text, name="table.csv", **data):
 def test_csv_plain_and_compressed(tmp_path, name, pack):
     table = read(tmp_path, pack(SOUND.encode()), name)
     assert table.frame["y"].tolist() == [1.5, 2.5]
-    assert table.digest.startswith("sha256:")
+    assert table.origin.digest.startswith("sha256:")
 
 
 def test_names_of_series_stay_text(tmp_path):
@@ -76,7 +86,8 @@ def test_json_lines(tmp_path):
     ("text", "name", "words"),
     [
         ("", "t.csv", "the file is empty"),
-        ("a,y\n", "t.csv", "a header and no rows"),
+        ("a,y\n", "t.csv", "columns and no rows"),
+        ("a,y,a\n1,2,3\n", "t.csv", "names a column twice: 'a'"),
         ("a,Y\n1,2\n", "t.csv", "no column 'y' (nearest: 'Y')"),
         ('a,y\n1,2\n"x,3\n4,5\n', "t.csv", "opens in line 3"),
         ('a,y\n1,2\n3,"4\n5,6\n', "t.csv", "opens in line 3"),
@@ -87,7 +98,12 @@ def test_json_lines(tmp_path):
         (b"no gzip", "t.csv.gz", "compression is broken"),
         (b"no zstd", "t.csv.zst", "compression is broken"),
         ("not parquet", "t.parquet", "not a readable Parquet file"),
+        (parquet({"y": [[1, 2]], "a": [1]}), "t.parquet", "column 'y' holds list<"),
+        (parquet({"y": [{"b": 2}], "a": [1]}), "t.parquet", "column 'y' holds struct<"),
+        (parquet([1.0, 2.0], ["y", "y"]), "t.parquet", "names a column twice: 'y'"),
         ("not json", "t.jsonl", "not one JSON object per line"),
+        (b'{"y": "caf\xe9"}\n', "t.jsonl", "column 'y': "),
+        ('{"y": {"a": 1}}\n', "t.jsonl", "column 'y' holds struct<"),
     ],
 )
 def test_broken_files_are_explained(tmp_path, text, name, words):
@@ -95,6 +111,11 @@ def test_broken_files_are_explained(tmp_path, text, name, words):
         read(tmp_path, text, name)
     assert words in str(caught.value)
     assert name in str(caught.value)
+
+
+def test_lists_and_objects_are_no_features(tmp_path):
+    table = parquet({"y": [1.0], "list": [[1, 2]], "object": [{"b": 1}]})
+    assert list(read(tmp_path, table, "t.parquet").frame.columns) == ["y"]
 
 
 def test_a_stray_quotation_mark_inside_a_field_is_no_error(tmp_path):

@@ -39,7 +39,7 @@ def test_a_saved_model_answers_as_the_trained_one(tmp_path, workers):
     assert trained.series is not None
     assert (trained.series.total, trained.series.trained, trained.series.fallback) == (2, 2, 0)
     assert {"mae", "rmse", "mape", "r2", "skill", "baseline_mae", "series_below_baseline"} <= set(found.metrics)
-    assert set(found.table["series"]) == {"all", "apple", "pear"}
+    assert set(found.table["series"]) == {None, "apple", "pear"}
     assert found.table.query("series == 'pear' and metric == 'skill'")["value"].notna().all()
     assert list(found.golden.inputs.columns) == ["day", "item"]
     answers = framework.predict(framework.load(context.output), found.golden.inputs)

@@ -19,6 +19,7 @@ from trainyard_trainer.frameworks.base import (
     Evaluation,
     Finding,
     Golden,
+    Origin,
     Parts,
     Progress,
     Table,
@@ -81,10 +82,10 @@ class MeanFramework:
         return pd.DataFrame({"prediction": [model] * len(inputs)})
 
 
-def load(config: TrainerConfig, env: Environment, progress: Progress) -> Table:
+def load(config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool]) -> Table:
     progress(1.0, "made up")
     frame = pd.DataFrame({"a": np.arange(10.0), "y": np.arange(10.0) * 2})
-    return Table(frame, DIGEST, "https://user:hush@host/x.csv?sig=hush", 160)
+    return Table(frame, Origin("https://user:hush@host/x.csv?sig=hush", DIGEST, 160))
 
 
 def preprocess(table: Table, config: TrainerConfig) -> Dataset:
@@ -95,7 +96,7 @@ def preprocess(table: Table, config: TrainerConfig) -> Dataset:
         target="y",
         features=("a",),
         findings=(Finding("Few", "warning", "only <10> rows"), Finding("Fine", "info", "numbers everywhere")),
-        data_digest=table.digest,
+        origin=table.origin,
         holdout_digest=DIGEST,
         rows=len(rows),
         parts=Parts(rows[:6], rows[6:7], rows[7:]),

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from tests.unit.trainer.pipeline.mean import MeanFramework, config, pod, steps
 from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.manifest import parse_manifest, sha256_of
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Context
+from trainyard_trainer.frameworks.base import Context, Dataset, Table
 from trainyard_trainer.job import read_config, run_job
 from trainyard_trainer.progress.log import JsonLines
 
@@ -145,6 +147,20 @@ def test_an_objective_without_a_value_says_why_and_names_what_there_is(tmp_path:
         "spec.objective.metric r2 has no value on the rows held out of s3://data/x.csv (r2 was not asked for); "
         "choose one of mae"
     )
+
+
+def test_the_raw_table_is_gone_when_training_begins(tmp_path: Path) -> None:
+    tables: list[weakref.ref[pd.DataFrame]] = []
+    alive: list[bool] = []
+    framework = MeanFramework(during_training=lambda _: alive.append(tables[0]() is not None))
+    plain = steps(framework)
+
+    def remember(table: Table, job: TrainerConfig) -> Dataset:
+        tables.append(weakref.ref(table.frame))
+        return plain.preprocess(replace(table, frame=table.frame.copy()), job)
+
+    code = run_job(config, pod(tmp_path), never, display=JsonLines(), steps=replace(plain, preprocess=remember))
+    assert (code, alive) == (0, [False])
 
 
 def test_no_storage_at_all(tmp_path: Path) -> None:

@@ -23,11 +23,10 @@ def long_table(count: int) -> pd.DataFrame:
 
 @pytest.fixture
 def source() -> ReportInput:
-    table = load(config(), Environment.from_environ({}), lambda *_: None)
+    table = load(config(), Environment.from_environ({}), lambda *_: None, lambda: False)
     empty = pd.DataFrame()
     return ReportInput(
         config=config(),
-        table=table,
         dataset=preprocess(table, config()),
         trained=Trained(
             ("mean-json",), ("m",), None, {"<depth>": 3}, SeriesCount(total=30, trained=28, fallback=1, failed=1)
@@ -83,6 +82,11 @@ def test_the_ten_worst_and_the_ten_best() -> None:
     worst, best = series_ranking(long_table(30), "mae")
     assert [row[0] for row in worst] == [f"s{number}" for number in range(29, 19, -1)]
     assert [row[0] for row in best] == [f"s{number:02d}" for number in range(10)]
+
+
+def test_all_series_together_are_no_series_of_the_ranking() -> None:
+    together = pd.DataFrame({"series": [None], "metric": ["mae"], "value": [99.0], "baseline": [1.0]})
+    assert series_ranking(pd.concat([together, long_table(30)]), "mae") == series_ranking(long_table(30), "mae")
 
 
 def test_one_series_has_no_ranking() -> None:
