@@ -25,6 +25,8 @@ _BASE_RECIPE = 2
 """Goes up when the steps below change."""
 _NOT_IN_BASE = ("./var/cache/apt/*", "./var/lib/apt/lists/*", "./var/log/*", "./usr/share/doc/*", "./usr/share/man/*")
 _BUILD_SECONDS = 1800
+_KEPT_LAYERS = 80
+"""A build of both images makes about 25, a rebuild after a change of the code about 6."""
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _COPY = re.compile(r"^COPY\s+(?!--from)(?P<words>.+)$", re.MULTILINE)
 
@@ -105,6 +107,7 @@ def _build_with_buildah(build: ImageBuild, base: str, archive: Path, progress: P
         )
     packages.ensure(packages.IMAGE_PACKAGES, progress)
     buildah = _buildah()
+    _bound_storage(buildah, progress)
     if base == _base_key():
         name = f"localhost/trainyard-base:{base}"
         if not succeeds((*buildah, "inspect", "--type", "image", name)):
@@ -135,6 +138,14 @@ def _buildah() -> tuple[str, ...]:
         if succeeds((*command, "info")):
             return command
     raise ClusterError(f"buildah can keep no images in {storage}: see `{' '.join(command)} info`")
+
+
+def _bound_storage(buildah: tuple[str, ...], progress: Progress) -> None:
+    """Start anew when layers of past builds have piled up: nothing else ever removes them."""
+    kept = run((*buildah, "images", "--all", "--quiet")).splitlines()
+    if len(kept) > _KEPT_LAYERS:
+        progress(f"removing {len(kept)} layers of past image builds")
+        _run((*buildah, "rmi", "--all", "--force"))
 
 
 def _pip_files(folder: Path) -> list[tuple[Path, str]]:
