@@ -72,7 +72,7 @@ async def _run(settings: Settings) -> int:
     try:
         await server.serve()
     except SystemExit as error:
-        if server.started:
+        if server.started or error.code == ExitCode.OK:  # 0 is our own SIGTERM handler, before uvicorn has set its own
             raise
         raise ConfigError(f"cannot listen on {settings.host}, port {settings.port}: the log has the reason") from error
     if not loading.done():
