@@ -123,8 +123,8 @@ def _stop(observed: Observed, transition: Transition) -> Plan:
         return Plan(actions=doomed)
     if any(not child.finished for child in observed.children):
         return NOTHING
-    closed = attempts.with_last_closed(observed, transition.reason)
-    return _finish(observed, replace(transition, changes=closed))
+    changes = {**attempts.with_last_closed(observed, transition.reason), **_last_progress(observed)}
+    return _finish(observed, replace(transition, changes=changes))
 
 
 def _unfinished_jobs(observed: Observed) -> tuple[DeleteJob, ...]:
@@ -269,10 +269,13 @@ def _failed(observed: Observed, number: int, child: JobView | None, failure: out
 
 def _ended(observed: Observed, number: int, child: JobView | None, failure: outcome.Failure) -> dict[str, Any]:
     """Return what changes with a failed attempt: its entry, and the last progress it told."""
-    changes: dict[str, Any] = {"attempts": attempts.with_end(observed, number, child, failure)}
-    if observed.reported is not None:
-        changes["trainer_status"] = observed.reported
-    return changes
+    return {"attempts": attempts.with_end(observed, number, child, failure), **_last_progress(observed)}
+
+
+def _last_progress(observed: Observed) -> dict[str, Any]:
+    """Return the last progress of an attempt that is over: nothing of it remains, so nothing is estimated."""
+    told = observed.reported or observed.job.status.trainer_status
+    return {} if told is None else {"trainer_status": told.model_copy(update={"estimated_remaining_seconds": None})}
 
 
 def _succeeded(

@@ -106,6 +106,25 @@ def test_retry_waits_for_the_back_off_and_begins_afresh(world: World) -> None:
     assert world.end(2, 0, result_text())["phase"] == "Succeeded"
 
 
+@pytest.mark.parametrize("end", ["failed", "retried", "cancelled"])
+def test_nothing_is_estimated_of_an_attempt_that_is_over(world: World, end: str) -> None:
+    world.settle()
+    uid = world.cluster.of(TRAINING_JOBS)["a"]["metadata"]["uid"]
+    told = ReportedStatus(progress_percentage=60, estimated_remaining_seconds=11)
+    world.operator.reports.offer(Key(NAMESPACE, "a"), uid, 1, told, after=0, now=world.cluster.now)
+    assert world.settle()["trainerStatus"]["estimatedRemainingSeconds"] == 11
+    if end == "cancelled":
+        world.cluster.edit("a", cancel=True)
+        world.settle()
+        world.cluster.collect()
+        status = world.later()
+    else:
+        status = world.end(1, 65 if end == "failed" else 1)
+    assert status["phase"] == {"failed": "Failed", "retried": "Retrying", "cancelled": "Cancelled"}[end]
+    assert status["trainerStatus"]["progressPercentage"] == 60
+    assert "estimatedRemainingSeconds" not in status["trainerStatus"]
+
+
 def test_an_attempt_that_runs_at_once_still_tells_its_start_and_drops_old_progress(world: World) -> None:
     world.settle()
     world.operator.reports.offer(
