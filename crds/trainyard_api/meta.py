@@ -42,7 +42,6 @@ WORK_DIR_ENV: Final = "TRAINYARD_WORK_DIR"
 TERMINATION_LOG_ENV: Final = "TRAINYARD_TERMINATION_LOG"
 
 # What one inference server serves: a version of a model, and the bytes that it is. All by the environment of its pod.
-SERVER_CONTAINER: Final = "server"
 MODEL_NAME_ENV: Final = "TRAINYARD_MODEL_NAME"
 MODEL_VERSION_ENV: Final = "TRAINYARD_MODEL_VERSION"
 ARTIFACT_URI_ENV: Final = "TRAINYARD_ARTIFACT_URI"

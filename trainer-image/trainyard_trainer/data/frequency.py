@@ -42,16 +42,6 @@ class Frequency:
             return 261.0
         return 12 / self.months if self.months else 365.25 * _DAY / self.nanoseconds
 
-    @property
-    def is_subdaily(self) -> bool:
-        """Whether a day has several steps."""
-        return 0 < self.nanoseconds < _DAY
-
-    @property
-    def is_daily_or_finer(self) -> bool:
-        """Whether the day of the week can matter."""
-        return 0 < self.nanoseconds <= _DAY
-
     def ordinals(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
         """Number the steps: neighbours differ by 1, a gap of one row by 2. ``times`` are ``datetime64[ns]``."""
         if self.months:
