@@ -1,0 +1,136 @@
+"""The pod of an attempt as a dict: containers, volumes, mounts. Pure, so tests compare dicts."""
+
+from typing import Any
+
+from trainyard_api import meta
+from trainyard_api.pod import Resources
+from trainyard_api.training import Retry
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_api.wire import TrainerConfig
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.observed import TrainingJobView
+from trainyard_operator.core.quantity import grown
+from trainyard_operator.core.resolve import InvalidSpecError, resolve_resources
+
+Body = dict[str, Any]
+
+TOKEN_SECONDS = 3600
+"""How long a projected token lives; the kubelet renews it long before."""
+
+GRACE_SECONDS = 60
+"""After SIGTERM the trainer saves what it has."""
+
+
+def attempt_pod(
+    job: TrainingJobView, spec: TrainingJobSpec, settings: TrainerConfig, config: OperatorConfig, out_of_memory: int
+) -> Body:
+    """Return the PodSpec of one attempt: the trainer under the restricted profile, with what it needs mounted."""
+    volumes, mounts = _volumes(job, settings)
+    growth = (spec.retry or Retry()).memory_growth
+    container: Body = {
+        "name": meta.CONTAINER,
+        "image": settings.image,
+        "imagePullPolicy": config.images.pull_policy,
+        "env": [*_environment(settings), *(variable.wire() for variable in spec.env or ())],
+        "resources": _grown(resolve_resources(spec, config), growth**out_of_memory),
+        "volumeMounts": mounts,
+        "terminationMessagePath": meta.TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    if spec.command is not None:
+        container["command"] = spec.command
+    accelerated = spec.accelerator.node_selector if spec.accelerator is not None else None
+    pod: Body = {
+        "restartPolicy": "Never",
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [container],
+        "volumes": volumes,
+        "nodeSelector": {**(spec.node_selector or {}), **(accelerated or {})} or None,
+        "tolerations": [toleration.wire() for toleration in spec.tolerations or ()] or None,
+        "serviceAccountName": spec.service_account_name,
+        "imagePullSecrets": [reference.wire() for reference in spec.image_pull_secrets or ()] or None,
+        "priorityClassName": spec.priority_class_name,
+    }
+    return {key: value for key, value in pod.items() if value is not None}
+
+
+def _grown(resources: Resources, factor: float) -> Body:
+    body: Body = resources.wire()
+    if factor > 1:
+        for part in body.values():
+            if "memory" in part:
+                try:
+                    part["memory"] = grown(part["memory"], factor)
+                except ValueError as error:
+                    raise InvalidSpecError(f"spec.resources: memory {error}") from error
+    return body
+
+
+def _environment(settings: TrainerConfig) -> list[Body]:
+    paths = {
+        meta.CONFIG_DIR_ENV: meta.CONFIG_DIR,
+        meta.DATA_SECRET_DIR_ENV: meta.DATA_SECRET_DIR,
+        meta.STORAGE_SECRET_DIR_ENV: meta.STORAGE_SECRET_DIR,
+        meta.CLAIMS_DIR_ENV: meta.CLAIMS_DIR,
+        meta.WORK_DIR_ENV: meta.WORK_DIR,
+        meta.TERMINATION_LOG_ENV: meta.TERMINATION_LOG,
+        meta.KUBEFLOW_URL_ENV: settings.progress_url or "",
+        meta.KUBEFLOW_CA_ENV: f"{meta.CONFIG_DIR}/{meta.CA_FILE}",
+        meta.KUBEFLOW_TOKEN_ENV: f"{meta.CONFIG_DIR}/{meta.TOKEN_FILE}",
+    }
+    return [{"name": name, "value": value} for name, value in paths.items()]
+
+
+def _volumes(job: TrainingJobView, settings: TrainerConfig) -> tuple[list[Body], list[Body]]:
+    """Return volumes and mounts: the projected configuration, scratch space, credentials, and claims named by URIs."""
+    audience = meta.token_audience(job.namespace, job.name, job.uid)
+    annotations = ((meta.CONFIG_FILE, meta.CONFIG_ANNOTATION), (meta.CA_FILE, meta.CA_ANNOTATION))
+    items = [{"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{key}']"}} for path, key in annotations]
+    token = {"path": meta.TOKEN_FILE, "audience": audience, "expirationSeconds": TOKEN_SECONDS}
+    projected = {"sources": [{"downwardAPI": {"items": items}}, {"serviceAccountToken": token}]}
+    volumes: list[Body] = [{"name": "trainyard", "projected": projected}, {"name": "work", "emptyDir": {}}]
+    mounts: list[Body] = [
+        {"name": "trainyard", "mountPath": meta.CONFIG_DIR, "readOnly": True},
+        {"name": "work", "mountPath": meta.WORK_DIR},
+    ]
+    data, storage = settings.spec.data, settings.spec.storage
+    for name, reference, path in (
+        ("data-secret", data.secret_ref or (data.sql.secret_ref if data.sql else None), meta.DATA_SECRET_DIR),
+        ("storage-secret", storage.secret_ref if storage else None, meta.STORAGE_SECRET_DIR),
+    ):
+        if reference is not None:
+            volumes.append({"name": name, "secret": {"secretName": reference.name, "defaultMode": 0o440}})
+            mounts.append({"name": name, "mountPath": path, "readOnly": True})
+    for number, (claim, writable) in enumerate(sorted(_claims(settings).items())):
+        name = f"claim-{number}"
+        volumes.append({"name": name, "persistentVolumeClaim": {"claimName": claim}})
+        mounts.append({"name": name, "mountPath": f"{meta.CLAIMS_DIR}/{claim}", "readOnly": not writable})
+    return volumes, mounts
+
+
+def _claims(settings: TrainerConfig) -> dict[str, bool]:
+    """Return the claims that URIs name, and whether each is written to."""
+    data, storage = settings.spec.data, settings.spec.storage
+    read = [data.uri, *(covariate.uri for covariate in data.covariates or ())]
+    claims = {claim: False for uri in read if (claim := _claim(uri))}
+    if storage is not None and (claim := _claim(storage.uri)):
+        claims[claim] = True
+    return claims
+
+
+def _claim(uri: str | None) -> str:
+    return uri.removeprefix("pvc://").split("/", 1)[0] if uri and uri.startswith("pvc://") else ""
