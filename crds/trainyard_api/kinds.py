@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from trainyard_api.base import ApiModel, Rule
+from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionSpec, ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
+from trainyard_api.trainingschedule import TrainingScheduleSpec, TrainingScheduleStatus
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ TRAINING_JOB = Kind(
             "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
             "metadata.name must be at most 52 lower-case letters, digits and '-': its Jobs carry the name",
         ),
+        Rule(
+            "!oldSelf.spec.cancel || self.spec.cancel",
+            "cancel cannot be taken back: create a new TrainingJob",
+            field="spec.cancel",
+        ),
     ),
 )
 
@@ -82,11 +89,71 @@ MODEL_VERSION = Kind(
         Column("Model", ".spec.model"),
         Column("Version", ".spec.version", "integer"),
         Column("Phase", ".status.phase"),
+        Column("Objective", ".spec.objectiveValue"),
         Column("Job", ".spec.trainingJob.name"),
         Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
+        Column("Used-By", ".status.usedBy", wide=True),
         Column("Formats", ".spec.formats", wide=True),
         Column("URI", ".spec.artifact.uri", wide=True),
     ),
 )
 
-KINDS = (TRAINING_JOB, MODEL_VERSION)
+TRAINING_SCHEDULE = Kind(
+    kind="TrainingSchedule",
+    plural="trainingschedules",
+    short="tsched",
+    description="TrainingJobs by the clock, or whenever their template changes.",
+    spec=TrainingScheduleSpec,
+    status=TrainingScheduleStatus,
+    columns=(
+        Column("Schedule", ".spec.schedule"),
+        Column("TimeZone", ".spec.timeZone"),
+        Column("Suspend", ".spec.suspend", "boolean"),
+        Column("Active", ".status.activeCount", "integer"),
+        Column("Last Schedule", ".status.lastScheduleTime", "date"),
+        Column("Next", ".status.nextScheduleTime"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Last Success", ".status.lastSuccessfulTime", "date", wide=True),
+        Column("Missed", ".status.missed", "integer", wide=True),
+        Column("Last Run", ".status.lastRun", wide=True),
+        Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
+    ),
+    rules=(
+        Rule(
+            "self.metadata.name.size() <= 41 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must be at most 41 lower-case letters, digits and '-': its TrainingJobs carry the name",
+        ),
+    ),
+)
+
+MODEL_DEPLOYMENT = Kind(
+    kind="ModelDeployment",
+    plural="modeldeployments",
+    short="md",
+    description="Which version of a model serves: the policy in the spec, the version in the status.",
+    spec=ModelDeploymentSpec,
+    status=ModelDeploymentStatus,
+    columns=(
+        Column("Model", ".spec.modelName"),
+        Column("Phase", ".status.phase"),
+        Column("Version", ".status.activeVersion", "integer"),
+        Column("Candidate", ".status.candidateVersion", "integer"),
+        Column("Previous", ".status.previousVersion", "integer"),
+        Column("Ready", ".status.readyReplicas", "integer"),
+        Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Policy", ".spec.version.policy", wide=True),
+        Column("Hold", ".status.hold.reason", wide=True),
+        Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
+        Column("URL", ".status.url", wide=True),
+    ),
+    rules=(
+        Rule(
+            "self.metadata.name.size() <= 45 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+            "metadata.name must be at most 45 lower-case letters, digits and '-', and start with a letter: "
+            "its Service and Deployments carry the name",
+        ),
+    ),
+)
+
+KINDS = (TRAINING_JOB, TRAINING_SCHEDULE, MODEL_VERSION, MODEL_DEPLOYMENT)

@@ -15,8 +15,10 @@ from trainyard_api.base import (
     MetricValue,
     ObjectName,
     Rule,
+    Timestamp,
 )
 from trainyard_api.conditions import Conditions
+from trainyard_api.training import Gate, Objective, Operator, Storage
 from trainyard_api.trainingjob import Artifact, Message, Metrics
 
 VersionPhase = Literal["Pending", "Validated", "Rejected", "Quarantined", "Archived"]
@@ -55,10 +57,19 @@ class ModelVersionSpec(ApiModel):
     metrics: Metrics | None = None
     holdout_digest: Digest | None = None
     data_digest: Digest | None = None
+    objective: Objective | None = None
+    objective_value: MetricValue | None = None
+    gates: Annotated[list[Gate], Field(max_length=16)] | None = None
+    """What the job asked of the version; here, because the job may be gone when it is judged."""
+    storage: Storage | None = None
+    """How to reach the artifact: server, region and Secret, as they were when it was written."""
     training_job: JobRef
     image: Annotated[str, Field(max_length=512)] | None = None
 
     rules = (Rule("self == oldSelf", "a ModelVersion's spec never changes: train a new version"),)
+
+
+GateReason = Literal["Met", "NotMet", "MetricMissing", "NoChampion", "HoldoutDiffers", "GoalUnknown"]
 
 
 class GateResult(ApiModel):
@@ -66,8 +77,14 @@ class GateResult(ApiModel):
 
     metric: MetricName
     passed: bool
+    reason: GateReason
     value: MetricValue | None = None
+    op: Operator | None = None
     threshold: MetricValue | None = None
+    """What the value was compared with; for a champion, its value with the tolerance."""
+    champion: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
+    """The version compared with."""
+    champion_value: MetricValue | None = None
     message: Message = ""
 
 
@@ -78,4 +95,7 @@ class ModelVersionStatus(ApiModel):
     phase: VersionPhase | None = None
     conditions: Conditions | None = None
     gates: Annotated[list[GateResult], Field(max_length=16)] | None = None
+    judged_time: Timestamp | None = None
+    quarantined_by: ObjectName | None = None
+    """The ModelDeployment that rolled this version back."""
     used_by: Annotated[list[ObjectName], Field(max_length=32)] | None = None

@@ -178,7 +178,6 @@ class TrainingJobSpec(ApiModel):
             lambda m: m.split is None or m.split.strategy != "Stratified" or m.task == "Classification",
             field="split.strategy",
         ),
-        Rule("!oldSelf.cancel || self.cancel", "cancel cannot be taken back: create a new TrainingJob", field="cancel"),
     )
 
 

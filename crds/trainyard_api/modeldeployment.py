@@ -1,0 +1,166 @@
+"""ModelDeployment: which version of a model serves, how it changes, and how it goes back."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainyard_api.base import (
+    MAX_INTEGER,
+    MAX_SECONDS,
+    ApiModel,
+    Count,
+    Digest,
+    DnsLabel,
+    Generation,
+    OptionalName,
+    Rule,
+    Timestamp,
+)
+from trainyard_api.conditions import Conditions
+from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, SecretRef, Toleration
+from trainyard_api.trainingjob import Message
+
+DeploymentPhase = Literal["Pending", "Progressing", "AwaitingPromotion", "Serving", "RollingBack", "Held", "Failed"]
+VersionNumber = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+
+
+class VersionPolicy(ApiModel):
+    """Which version is wanted."""
+
+    policy: Literal["LatestValidated", "Pinned"] = "LatestValidated"
+    pin: Annotated[str, Field(max_length=80, pattern=r"^([1-9][0-9]{0,14}|sha256:[0-9a-f]{64})?$")] = ""
+    """With Pinned: the number of a version in quotes, or the digest of its manifest."""
+
+    rules = (
+        Rule(
+            "(self.policy == 'Pinned') == (self.pin != '')",
+            "policy Pinned needs pin, and only policy Pinned has it",
+            lambda m: (m.policy == "Pinned") == (m.pin != ""),
+            field="pin",
+        ),
+    )
+
+
+class Rollout(ApiModel):
+    """How a new version takes over."""
+
+    strategy: Literal["BlueGreen"] = "BlueGreen"
+    """BlueGreen: new pods become ready with the right digest, then all requests go to them."""
+    progress_deadline_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
+    """Time for the new pods to become ready."""
+    auto_promote: bool = True
+    """Take over as soon as the new pods are ready; false: wait for the verb promote."""
+    keep_warm_seconds: Annotated[int, Field(ge=0, le=MAX_SECONDS)] = 900
+    """How long the pods of the version before stay, so that going back takes no start."""
+
+
+class Rollback(ApiModel):
+    """When and how to go back."""
+
+    automatic: bool = True
+    """Go back without being asked when the version that took over last fails while the one before is still warm."""
+    after_manual: Literal["HoldUntilNewer", "HoldUntilReleased"] = "HoldUntilNewer"
+    """After a rollback by hand: wait for a version newer than the one left, or for the verb release."""
+
+
+class History(ApiModel):
+    """What is remembered."""
+
+    limit: Annotated[int, Field(ge=1, le=50)] = 10
+    """Entries of status.history."""
+
+
+class Serving(ApiModel):
+    """The pods that serve."""
+
+    replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    image: Annotated[str, Field(max_length=512)] | None = None
+    """The image of the inference server; default: from the chart."""
+    resources: Resources | None = None
+    node_selector: LabelMap | None = None
+    tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
+    service_account_name: OptionalName | None = None
+    image_pull_secrets: Annotated[list[SecretRef], Field(max_length=8)] | None = None
+    env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
+    pod_labels: LabelMap | None = None
+    pod_annotations: AnnotationMap | None = None
+    priority_class_name: OptionalName | None = None
+
+
+class ModelDeploymentSpec(ApiModel):
+    """The policy. Which version serves at the moment is in the status."""
+
+    model_name: DnsLabel
+    """The logical model, as TrainingJobs name it; one ModelDeployment per model and namespace."""
+    version: VersionPolicy | None = None
+    rollout: Rollout | None = None
+    rollback: Rollback | None = None
+    history: History | None = None
+    serving: Serving | None = None
+
+    rules = (
+        Rule(
+            "self.modelName == oldSelf.modelName",
+            "spec.modelName is immutable: create a new ModelDeployment",
+            field="modelName",
+        ),
+    )
+
+
+class RejectedVersion(ApiModel):
+    """A version that was rolled back or never became ready: the policy does not take it again."""
+
+    version: VersionNumber
+    reason: Annotated[str, Field(min_length=1, max_length=128)]
+    message: Message = ""
+    time: Timestamp
+
+
+class Hold(ApiModel):
+    """Why the policy takes no newer version at the moment."""
+
+    reason: Literal["ManualRollback", "Held"]
+    above: VersionNumber | None = None
+    """A version newer than this one ends the hold by itself; none: only the verb release does."""
+    since: Timestamp
+    by: Annotated[str, Field(max_length=256)] = ""
+
+
+class HistoryEntry(ApiModel):
+    """One version that served, or was to serve, and what became of it."""
+
+    version: VersionNumber
+    digest: Digest | None = None
+    from_: Annotated[Timestamp, Field(alias="from")]
+    to: Timestamp | None = None
+    outcome: Literal["Active", "Replaced", "RolledBack", "Rejected"]
+    by: Annotated[str, Field(max_length=256)] = ""
+    """Who asked for it: policy, pin, operator, or the manager of the annotation that held the verb."""
+    reason: Message = ""
+
+
+class ModelDeploymentStatus(ApiModel):
+    """What the operator observed and decided. Written by the operator alone."""
+
+    observed_generation: Generation = -1
+    phase: DeploymentPhase | None = None
+    conditions: Conditions | None = None
+    active_version: VersionNumber | None = None
+    active_digest: Digest | None = None
+    previous_version: VersionNumber | None = None
+    """Where the verb rollback/previous goes."""
+    candidate_version: VersionNumber | None = None
+    candidate_since: Timestamp | None = None
+    promoted_time: Timestamp | None = None
+    """When the active version took over."""
+    rejected_versions: Annotated[list[RejectedVersion], Field(max_length=32)] | None = None
+    hold: Hold | None = None
+    last_handled_action: Annotated[str, Field(max_length=256)] | None = None
+    last_action_message: Message | None = None
+    """What came of that action."""
+    history: Annotated[list[HistoryEntry], Field(max_length=50)] | None = None
+    """Newest first."""
+    replicas: Count | None = None
+    ready_replicas: Count | None = None
+    url: Annotated[str, Field(max_length=512)] | None = None
+    """Where requests go, inside the cluster."""

@@ -1,0 +1,100 @@
+"""TrainingSchedule: TrainingJobs by the clock or when their template changes; CronJob's fields and semantics."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from trainyard_api.base import (
+    MAX_SECONDS,
+    ApiModel,
+    Count,
+    Generation,
+    ObjectName,
+    Rule,
+    Timestamp,
+    is_set,
+)
+from trainyard_api.conditions import Conditions
+from trainyard_api.pod import AnnotationMap, LabelMap
+from trainyard_api.trainingjob import TrainingJobSpec
+
+SchedulePhase = Literal["Active", "Suspended", "Stalled"]
+
+_FIVE_FIELDS = r"^\s*(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[^\s@=]+(\s+[^\s@=]+){4})\s*$"
+
+
+class TemplateMetadata(ApiModel):
+    """Labels and annotations of the TrainingJobs; names are the schedule's."""
+
+    labels: LabelMap | None = None
+    annotations: AnnotationMap | None = None
+
+
+class JobTemplate(ApiModel):
+    """The TrainingJobs that a schedule creates."""
+
+    metadata: TemplateMetadata | None = None
+    spec: TrainingJobSpec
+    """A job's spec; modelName defaults to the name of the schedule, so that all runs train one model."""
+
+
+class TrainingScheduleSpec(ApiModel):
+    """When to train what. The first seven fields mean what they mean in a CronJob."""
+
+    schedule: Annotated[str, Field(min_length=1, max_length=128, pattern=_FIVE_FIELDS)] | None = None
+    """Five fields of cron (minute hour day-of-month month day-of-week) or a macro such as @daily."""
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """The zone of the schedule by its IANA name, e.g. Europe/Paris; default: UTC."""
+    starting_deadline_seconds: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
+    """How late a missed run may still start; default: at any time."""
+    concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Allow"
+    """What to do when a run is due and the last one has not ended."""
+    suspend: bool = False
+    """No further runs until this is false again; runs that began go on."""
+    successful_jobs_history_limit: Annotated[int, Field(ge=0, le=1000)] = 3
+    failed_jobs_history_limit: Annotated[int, Field(ge=0, le=1000)] = 1
+    stop_after_failures: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """After so many failed runs in a row, no more until the template changes or a run by hand succeeds."""
+    run_on_change: bool = False
+    """Also run once whenever the template changes, and at creation."""
+    template: JobTemplate
+
+    rules = (
+        Rule(
+            "has(self.schedule) || self.runOnChange",
+            "a TrainingSchedule needs schedule, or runOnChange: true, or both",
+            lambda m: is_set(m, "schedule") or m.run_on_change,
+            field="schedule",
+        ),
+    )
+
+
+class ActiveRun(ApiModel):
+    """A TrainingJob of the schedule that has not ended."""
+
+    name: ObjectName
+    uid: Annotated[str, Field(min_length=1, max_length=64)]
+
+
+class TrainingScheduleStatus(ApiModel):
+    """What the operator observed. Written by the operator alone."""
+
+    observed_generation: Generation = -1
+    phase: SchedulePhase | None = None
+    conditions: Conditions | None = None
+    active: Annotated[list[ActiveRun], Field(max_length=32)] | None = None
+    """The newest of the runs that have not ended."""
+    active_count: Count | None = None
+    last_schedule_time: Timestamp | None = None
+    """The nominal time of the last run by the clock."""
+    next_schedule_time: Timestamp | None = None
+    last_successful_time: Timestamp | None = None
+    """When the last run that succeeded ended."""
+    missed: Count | None = None
+    """Runs that were due and did not start: too late, or forbidden by one that still ran."""
+    consecutive_failures: Count | None = None
+    last_template_hash: Annotated[str, Field(max_length=64)] | None = None
+    last_handled_run_now: Annotated[str, Field(max_length=256)] | None = None
+    """The annotation trainyard.dev/run-now that was acted upon last."""
+    last_run: ObjectName | None = None
+    """The TrainingJob created last."""
