@@ -26,6 +26,8 @@ RUN_NOW_ANNOTATION: Final = f"{GROUP}/run-now"
 """On a TrainingSchedule: any text; a text that was not there before runs once."""
 ACTION_ANNOTATION: Final = f"{GROUP}/requested-action"
 """On a ModelDeployment: a verb with a token, such as ``rollback/previous/2026-11-21T10:00Z``."""
+APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
+"""On a child that is applied: a hash of what it was rendered from, so that a change is seen without comparing defaults."""
 RETRY_OF_ANNOTATION: Final = f"{GROUP}/retry-of"
 """On a TrainingJob: the finished one that it repeats."""
 
@@ -37,6 +39,10 @@ CA_ANNOTATION: Final = f"{GROUP}/ca"
 FIELD_MANAGER: Final = "trainyard-operator"
 
 CONTAINER: Final = "trainer"
+"""What trains: the trainer, or with framework Container the user's own image between the two that follow."""
+FETCH_CONTAINER: Final = "fetch"
+REGISTER_CONTAINER: Final = "register"
+CONTAINERS: Final = (FETCH_CONTAINER, CONTAINER, REGISTER_CONTAINER)
 CONFIG_DIR: Final = "/var/run/trainyard"
 CONFIG_FILE: Final = "config.json"
 CA_FILE: Final = "ca.crt"
@@ -47,6 +53,10 @@ CLAIMS_DIR: Final = "/mnt/claims"
 """Each claim named by a ``pvc://claim/path`` is mounted at ``/mnt/claims/<claim>``."""
 WORK_DIR: Final = "/tmp"  # noqa: S108 - an emptyDir of the pod, the only writable folder beside the claims
 TERMINATION_LOG: Final = "/dev/termination-log"
+INPUT_DIR: Final = "/trainyard/input"
+"""Framework Container: the data and the ``config.json`` of the user's container, which may only read them."""
+OUTPUT_DIR: Final = "/trainyard/output"
+"""Framework Container: where the user's container leaves its model and ``metrics.json``."""
 
 # The trainer takes every path from its environment, so that it also runs where nothing can be mounted.
 CONFIG_DIR_ENV: Final = "TRAINYARD_CONFIG_DIR"
@@ -55,6 +65,10 @@ STORAGE_SECRET_DIR_ENV: Final = "TRAINYARD_STORAGE_SECRET_DIR"
 CLAIMS_DIR_ENV: Final = "TRAINYARD_CLAIMS_DIR"
 WORK_DIR_ENV: Final = "TRAINYARD_WORK_DIR"
 TERMINATION_LOG_ENV: Final = "TRAINYARD_TERMINATION_LOG"
+INPUT_DIR_ENV: Final = "TRAINYARD_INPUT_DIR"
+OUTPUT_DIR_ENV: Final = "TRAINYARD_OUTPUT_DIR"
+CONTAINER_CONFIG_ENV: Final = "TRAINYARD_CONFIG"
+"""In the user's container of framework Container: the path of its ``config.json``."""
 
 # What one inference server serves: a version of a model, and the bytes that it is. All by the environment of its pod.
 MODEL_NAME_ENV: Final = "TRAINYARD_MODEL_NAME"

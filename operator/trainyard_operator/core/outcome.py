@@ -14,6 +14,9 @@ RESULT_MISSING = "ResultMissing"
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 POD_LOST = "PodLost"
 
+LAST_WORDS = 512
+"""So much of a container's own plain text goes into a message."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -62,15 +65,27 @@ def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:
         return Failure(POD_LOST, message, retryable=True, end=end)
     code = pod.exit_code
     if code == ExitCode.KILLED and pod.exit_reason == OOM_KILLED:
-        message = f"pod {pod.name} ran out of memory; raise resources.limits.memory if the next attempt does too"
+        message = (
+            f"container {pod.container} of pod {pod.name} ran out of memory; "
+            "raise resources.limits.memory if the next attempt does too"
+        )
         return Failure(OOM_KILLED, message, retryable=True, exit_code=code, end=pod.finished_at or end)
     reason = reason_of(code)
     told = parse_result(pod.termination_message)
     if isinstance(told, TrainingResult) and told.message:
         reason, message = _as_reason(told.reason) or reason, told.message
     else:
-        message = f"pod {pod.name} ended with exit code {code} and no message; see kubectl logs {pod.name}"
+        last = _last_line(pod.termination_message)
+        said = f": {last}" if last else " and no message"
+        logs = f"kubectl logs {pod.name} -c {pod.container}"
+        message = f"container {pod.container} of pod {pod.name} ended with exit code {code}{said}; see {logs}"
     return Failure(reason, message, retryable=code not in NON_RETRYABLE, exit_code=code, end=pod.finished_at or end)
+
+
+def _last_line(text: str) -> str:
+    """Return the end of what a container of the user's own said in plain text: of a traceback, its very error."""
+    lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
+    return lines[-1][:LAST_WORDS] if lines else ""
 
 
 def _as_reason(text: str | None) -> str:

@@ -29,6 +29,22 @@ def test_the_trainers_own_words_win() -> None:
     assert (failure.reason, failure.message) == ("DataTooSmall", "5 rows are too few")
 
 
+def test_plain_text_of_a_users_own_container() -> None:
+    text = "Traceback (most recent call last):\n  ...\nValueError:  no  rows\n\n"
+    failure = failure_of(child(failed=True), (pod(1, termination_message=text, container="trainer"),))
+    assert failure.message == (
+        "container trainer of pod diabetes-pod ended with exit code 1: ValueError: no rows; "
+        "see kubectl logs diabetes-pod -c trainer"
+    )
+    assert (failure.reason, failure.retryable) == ("Crashed", True)
+
+
+def test_a_flood_of_text_is_cut() -> None:
+    failure = failure_of(child(failed=True), (pod(64, termination_message="x" * 4000),))
+    assert len(failure.message) < 1024
+    assert (failure.reason, failure.retryable) == ("BadConfig", False)
+
+
 @pytest.mark.parametrize("reason", ["", "two words", "ümlaut", "9lives", "x" * 200])
 def test_a_reason_that_no_condition_could_carry_is_replaced(reason: str) -> None:
     text = failure_text(reason[:128], "why")

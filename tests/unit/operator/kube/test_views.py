@@ -1,0 +1,100 @@
+"""What is read out of the API server's pods and Jobs: above all, which of several containers explains the pod."""
+
+from typing import Any
+
+import pytest
+
+from trainyard_operator.core.observed import PodView
+from trainyard_operator.kube import views
+
+
+def running() -> dict[str, Any]:
+    return {"running": {"startedAt": "2026-11-21T08:00:01Z"}}
+
+
+def waiting(reason: str = "PodInitializing", message: str = "") -> dict[str, Any]:
+    return {"waiting": {"reason": reason, **({"message": message} if message else {})}}
+
+
+def ended(code: int, message: str = "", reason: str = "") -> dict[str, Any]:
+    more = {"message": message, "reason": reason or ("Error" if code else "Completed")}
+    return {"terminated": {"exitCode": code, "finishedAt": "2026-11-21T08:00:09Z", **more}}
+
+
+def pod_of(
+    main: dict[str, Any] | None = None, init: dict[str, Any] | None = None, phase: str = "Running", **status: Any
+) -> PodView:
+    for field, states in (("containerStatuses", main), ("initContainerStatuses", init)):
+        if states is not None:
+            status[field] = [{"name": name, "state": state} for name, state in states.items()]
+    metadata = {"name": "p", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    return views.pod({"metadata": metadata, "status": {"phase": phase, **status}})
+
+
+def test_a_new_pod_has_nothing_to_tell() -> None:
+    pod = pod_of(phase="Pending")
+    assert (pod.started, pod.exit_code, pod.waiting, pod.container) == (False, None, "", "trainer")
+
+
+def test_the_trainer_alone() -> None:
+    pod = pod_of({"trainer": ended(65, "why"), "istio-proxy": ended(137)}, phase="Failed")
+    assert (pod.container, pod.exit_code, pod.termination_message, pod.started) == ("trainer", 65, "why", True)
+
+
+@pytest.mark.parametrize("failing", ["fetch", "trainer"])
+def test_the_init_container_that_failed_explains_the_pod(failing: str) -> None:
+    states = {"fetch": ended(0), "trainer": waiting(), "istio-init": ended(1)} | {failing: ended(66, "gone")}
+    pod = pod_of({"register": waiting()}, states, phase="Failed")
+    assert (pod.container, pod.exit_code, pod.termination_message) == (failing, 66, "gone")
+    assert pod.finished_at is not None
+
+
+def test_a_container_that_was_swept_away_with_the_pod_does_not_hide_the_first() -> None:
+    lost = ended(137, reason="ContainerStatusUnknown")
+    pod = pod_of({"register": lost}, {"fetch": ended(0), "trainer": ended(137, reason="OOMKilled")}, phase="Failed")
+    assert (pod.container, pod.exit_code, pod.exit_reason) == ("trainer", 137, "OOMKilled")
+
+
+def test_the_result_is_the_main_containers() -> None:
+    pod = pod_of(
+        {"register": ended(0, "result")}, {"fetch": ended(0), "trainer": ended(0, "not this")}, phase="Succeeded"
+    )
+    assert (pod.container, pod.exit_code, pod.termination_message) == ("register", 0, "result")
+
+
+@pytest.mark.parametrize(
+    ("init", "started"),
+    [
+        ({"fetch": waiting()}, False),
+        ({"fetch": running()}, True),
+        ({"fetch": ended(0), "trainer": waiting()}, True),
+        ({"fetch": ended(0), "trainer": running()}, True),
+    ],
+)
+def test_a_pod_has_started_with_its_first_init_container(init: dict[str, Any], *, started: bool) -> None:
+    assert pod_of({"register": waiting()}, init, phase="Pending").started is started
+
+
+def test_why_it_waits() -> None:
+    image = waiting("ImagePullBackOff", "no such image")
+    init = {"fetch": ended(0), "trainer": image}
+    assert pod_of({"register": waiting()}, init, phase="Pending").waiting == "ImagePullBackOff: no such image"
+    assert pod_of({"register": waiting()}, {"fetch": waiting()}, phase="Pending").waiting == ""
+    unschedulable = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no node"}
+    assert pod_of(phase="Pending", conditions=[unschedulable]).waiting == "Unschedulable: no node"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"containers": [{"name": "trainer", "image": "mine:1"}]},
+        {
+            "initContainers": [{"name": "fetch", "image": "ours"}, {"name": "trainer", "image": "mine:1"}],
+            "containers": [{"name": "register", "image": "ours"}],
+        },
+    ],
+)
+def test_the_image_of_a_job_is_the_one_that_trains(spec: dict[str, Any]) -> None:
+    metadata = {"name": "diabetes-2", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    job = views.job({"metadata": metadata, "spec": {"template": {"spec": spec}}})
+    assert (job.image, job.attempt) == ("mine:1", 2)
