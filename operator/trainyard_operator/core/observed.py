@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
+from trainyard_api import meta
 from trainyard_api.trainingjob import TERMINAL_PHASES, TrainerStatus, TrainingJobStatus
 from trainyard_operator.core.config import OperatorConfig
 
@@ -57,12 +58,15 @@ class JobView:
 
 @dataclass(frozen=True)
 class PodView:
-    """A pod of an attempt, as far as its trainer container goes."""
+    """A pod of an attempt, as far as our containers go: ``container`` is the one that the fields speak of."""
 
     name: str
     phase: str
     created: datetime
     disrupted: bool = False
+    started: bool = False
+    """Some container has run or runs, an init container too: the pod has its node, volumes and an image."""
+    container: str = meta.CONTAINER
     exit_code: int | None = None
     exit_reason: str = ""
     termination_message: str = ""

@@ -40,14 +40,15 @@ def job(body: Body) -> JobView:
     metadata, status = body["metadata"], body.get("status") or {}
     ended = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
     failed, complete = ended.get("Failed"), ended.get("Complete")
-    containers = body["spec"]["template"]["spec"]["containers"]
+    pod_spec = body["spec"]["template"]["spec"]
+    containers = [*pod_spec.get("initContainers", ()), *pod_spec["containers"]]
     return JobView(
         name=metadata["name"],
         uid=metadata["uid"],
         attempt=attempt_of(metadata["name"]),
         created=from_rfc3339(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
-        image=containers[0].get("image", ""),
+        image=next((c.get("image", "") for c in containers if c["name"] == meta.CONTAINER), ""),
         ready=status.get("ready") or 0,
         active=status.get("active") or 0,
         terminating=status.get("terminating") or 0,
@@ -61,22 +62,27 @@ def job(body: Body) -> JobView:
 
 
 def pod(body: Body) -> PodView:
-    """Read a pod of an attempt, as far as its trainer container goes."""
+    """Read a pod of an attempt, as far as our containers go.
+
+    The first that ended with an error tells why the pod failed; without one the last speaks, which holds the result.
+    """
     metadata, status = body["metadata"], body.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
-    statuses = status.get("containerStatuses") or ()
-    state: dict[str, Any] = next((s.get("state") or {} for s in statuses if s["name"] == meta.CONTAINER), {})
-    ended = state.get("terminated") or {}
+    statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
+    states = {s["name"]: s.get("state") or {} for s in statuses if s["name"] in meta.CONTAINERS}
+    name, ended = _speaker(states)
     return PodView(
         name=metadata["name"],
         phase=status.get("phase", ""),
         created=from_rfc3339(metadata["creationTimestamp"]),
         disrupted=conditions.get("DisruptionTarget", {}).get("status") == "True",
+        started=any("running" in state or "terminated" in state for state in states.values()),
+        container=name,
         exit_code=ended.get("exitCode"),
         exit_reason=ended.get("reason", ""),
         termination_message=ended.get("message", ""),
         finished_at=_time(ended.get("finishedAt")),
-        waiting=_waiting(state.get("waiting") or {}, conditions.get("PodScheduled") or {}),
+        waiting=_waiting([s.get("waiting") or {} for s in states.values()], conditions.get("PodScheduled") or {}),
     )
 
 
@@ -92,10 +98,19 @@ def model_version(body: Body) -> VersionView:
     )
 
 
-def _waiting(container: dict[str, str], scheduled: dict[str, str]) -> str:
-    reason, message = container.get("reason", ""), container.get("message", "")
+def _speaker(states: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    """Return the container that explains the pod, and how it ended; ``states`` are in the order of running."""
+    ends = {name: state.get("terminated") or {} for name, state in states.items()}
+    last = next(reversed(ends), meta.CONTAINER)
+    name = next((name for name, ended in ends.items() if ended.get("exitCode")), last)
+    return name, ends.get(name, {})
+
+
+def _waiting(containers: list[dict[str, str]], scheduled: dict[str, str]) -> str:
+    wait = next((each for each in containers if each.get("reason", "") not in _WAITING_IS_NORMAL), {})
     if scheduled.get("status") == "False":
-        reason, message = scheduled.get("reason", ""), scheduled.get("message", "")
+        wait = scheduled
+    reason, message = wait.get("reason", ""), wait.get("message", "")
     if reason in _WAITING_IS_NORMAL:
         return ""
     return f"{reason}: {message}" if message else reason
