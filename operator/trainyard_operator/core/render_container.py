@@ -1,0 +1,102 @@
+"""Framework Container: the user's image between two steps of the trainer's, so that it sees no secret and no token.
+
+``fetch`` reads the data and lays it out, the user's container trains, ``register`` uploads what it left. They run one
+after the other and meet in two volumes: ``input``, which the user's container may only read, and ``output``.
+"""
+
+from typing import Any
+
+from trainyard_api import meta
+from trainyard_api.pod import Resources
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.quantity import to_bytes
+from trainyard_operator.core.resolve import InvalidSpecError
+
+Body = dict[str, Any]
+
+_INPUT, _OUTPUT, _SCRATCH = "input", "output", "scratch"
+_ORDINARY = ("cpu", "memory", "ephemeral-storage")
+"""What every process needs; all other resources are devices, and the user's container has them alone."""
+
+
+def three_steps(trainer: Body, spec: TrainingJobSpec, config: OperatorConfig) -> tuple[list[Body], Body, list[Body]]:
+    """Return the init containers, the main container, and the volumes they need beside the trainer's own.
+
+    Parameters
+    ----------
+    trainer
+        The container of a built-in framework: the user's image and resources, the trainer's mounts and environment.
+
+    Raises
+    ------
+    InvalidSpecError
+        If the memory in ``spec.resources`` is no quantity.
+    """
+    step: Body = {
+        **trainer,
+        "image": config.images.for_framework("Container"),
+        "resources": _step_resources(trainer["resources"], config.resources),
+        "env": [
+            *trainer["env"],
+            {"name": meta.INPUT_DIR_ENV, "value": meta.INPUT_DIR},
+            {"name": meta.OUTPUT_DIR_ENV, "value": meta.OUTPUT_DIR},
+        ],
+    }
+    fetch = {
+        **step,
+        "name": meta.FETCH_CONTAINER,
+        "args": ["fetch"],
+        # It writes nothing to the output, but names it in the user's config.json.
+        "volumeMounts": [*trainer["volumeMounts"], _mount(_INPUT), _mount(_OUTPUT, read_only=True)],
+    }
+    register = {
+        **step,
+        "name": meta.REGISTER_CONTAINER,
+        "args": ["register"],
+        "volumeMounts": [*trainer["volumeMounts"], _mount(_OUTPUT, read_only=True)],
+    }
+    volumes = [{"name": name, "emptyDir": {}} for name in (_INPUT, _OUTPUT, _SCRATCH)]
+    return [fetch, _users(trainer, spec)], register, volumes
+
+
+def _users(trainer: Body, spec: TrainingJobSpec) -> Body:
+    """Return the user's container: its own folders and variables, nothing that was mounted for the trainer."""
+    paths = {meta.CONTAINER_CONFIG_ENV: f"{meta.INPUT_DIR}/{meta.CONFIG_FILE}", "HOME": meta.WORK_DIR}
+    own = [variable.wire() for variable in spec.env or ()]
+    return {
+        **trainer,
+        "command": spec.command,
+        "env": [*({"name": k, "value": v} for k, v in paths.items() if k not in {each["name"] for each in own}), *own],
+        "volumeMounts": [
+            {"name": _SCRATCH, "mountPath": meta.WORK_DIR},
+            _mount(_INPUT, read_only=True),
+            _mount(_OUTPUT),
+        ],
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+    }
+
+
+def _mount(volume: str, *, read_only: bool = False) -> Body:
+    paths = {_INPUT: meta.INPUT_DIR, _OUTPUT: meta.OUTPUT_DIR}
+    return {"name": volume, "mountPath": paths[volume], **({"readOnly": True} if read_only else {})}
+
+
+def _step_resources(own: Body, defaults: Resources) -> Body:
+    """Return the resources of ``fetch`` and ``register``: the user's without devices, and no less memory than default.
+
+    A pod asks for the largest of its steps, so this reserves nothing more, and ``fetch`` counts the processors that the
+    user's container will have.
+    """
+    steps: Body = {
+        kind: {name: amount for name, amount in amounts.items() if name in _ORDINARY} for kind, amounts in own.items()
+    }
+    least, at_least = defaults.wire(), 0
+    try:
+        for kind in ("requests", "limits"):
+            at_least = max(at_least, least.get(kind, {}).get("memory", 0), key=to_bytes)
+            if "memory" in steps.get(kind, {}):
+                at_least = steps[kind]["memory"] = max(steps[kind]["memory"], at_least, key=to_bytes)
+    except ValueError as error:
+        raise InvalidSpecError(f"spec.resources: memory {error}") from error
+    return steps
