@@ -44,10 +44,7 @@ def attempt_job(
             "podFailurePolicy": {
                 "rules": [
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {"containerName": meta.CONTAINER, "operator": "In", "values": STOPPED_CODES},
-                    },
+                    *_final_exit_codes(spec),
                 ]
             },
             "template": {
@@ -113,6 +110,15 @@ def child_labels(job: TrainingJobView, attempt: int, model: str) -> dict[str, st
         meta.ATTEMPT_LABEL: str(attempt),
         meta.MODEL_LABEL: model,
     }
+
+
+def _final_exit_codes(spec: TrainingJobSpec) -> list[Body]:
+    """Return a rule for each of our containers: none is made for what an injected sidecar ends with."""
+    names = meta.CONTAINERS if spec.framework == "Container" else (meta.CONTAINER,)
+    return [
+        {"action": "FailJob", "onExitCodes": {"containerName": name, "operator": "In", "values": STOPPED_CODES}}
+        for name in names
+    ]
 
 
 def _owner(job: TrainingJobView) -> Body:

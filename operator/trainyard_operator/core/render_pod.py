@@ -10,6 +10,7 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.observed import TrainingJobView
 from trainyard_operator.core.quantity import grown
+from trainyard_operator.core.render_container import three_steps
 from trainyard_operator.core.resolve import InvalidSpecError, resolve_resources
 
 Body = dict[str, Any]
@@ -24,14 +25,17 @@ GRACE_SECONDS = 60
 def attempt_pod(
     job: TrainingJobView, spec: TrainingJobSpec, settings: TrainerConfig, config: OperatorConfig, out_of_memory: int
 ) -> Body:
-    """Return the PodSpec of one attempt: the trainer under the restricted profile, with what it needs mounted."""
+    """Return the PodSpec of one attempt: the trainer under the restricted profile, with what it needs mounted.
+
+    With framework Container the trainer is the user's own image, between two containers that know the secrets.
+    """
     volumes, mounts = _volumes(job, settings)
     growth = (spec.retry or Retry()).memory_growth
     container: Body = {
         "name": meta.CONTAINER,
         "image": settings.image,
         "imagePullPolicy": config.images.pull_policy,
-        "env": [*_environment(settings), *(variable.wire() for variable in spec.env or ())],
+        "env": _environment(settings),
         "resources": _grown(resolve_resources(spec, config), growth**out_of_memory),
         "volumeMounts": mounts,
         "terminationMessagePath": meta.TERMINATION_LOG,
@@ -42,8 +46,12 @@ def attempt_pod(
             "capabilities": {"drop": ["ALL"]},
         },
     }
-    if spec.command is not None:
-        container["command"] = spec.command
+    before: list[Body] = []
+    if spec.framework == "Container":
+        before, container, more = three_steps(container, spec, config)
+        volumes += more
+    else:
+        container["env"] += [variable.wire() for variable in spec.env or ()]
     accelerated = spec.accelerator.node_selector if spec.accelerator is not None else None
     pod: Body = {
         "restartPolicy": "Never",
@@ -57,6 +65,7 @@ def attempt_pod(
             "fsGroup": 65532,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
+        "initContainers": before or None,
         "containers": [container],
         "volumes": volumes,
         "nodeSelector": {**(spec.node_selector or {}), **(accelerated or {})} or None,
