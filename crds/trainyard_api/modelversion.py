@@ -83,7 +83,7 @@ class GateResult(ApiModel):
     threshold: MetricValue | None = None
     """What the value was compared with; for a champion, its value with the tolerance."""
     champion: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
-    """The version compared with."""
+    """The version compared with, as it was chosen when this one was judged."""
     champion_value: MetricValue | None = None
     message: Message = ""
 

@@ -11,6 +11,7 @@ Framework = Literal["Prophet", "LightGBM", "Torch", "Script", "Container"]
 Task = Literal["Forecast", "Regression", "Classification"]
 Priority = Literal["Urgent", "High", "Normal", "Low"]
 Operator = Literal["<", "<=", ">", ">=", "=="]
+Goal = Literal["Minimize", "Maximize"]
 
 FreeForm = Annotated[
     dict[str, Any], Field(max_length=64, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
@@ -83,7 +84,8 @@ class Objective(ApiModel):
 
     metric: MetricName
     """Name of a metric that the trainer reports: mae, rmse, auc, ..."""
-    goal: Literal["Minimize", "Maximize"] = "Minimize"
+    goal: Goal | None = None
+    """Which way is better; default: what the metric's name says. A container's own metrics have to say it."""
 
 
 class Gate(ApiModel):
@@ -93,9 +95,9 @@ class Gate(ApiModel):
     op: Operator | None = None
     value: float | None = None
     compare_to: Literal["Champion"] | None = None
-    """Compare with the version that serves now."""
+    """Compare with the version that serves now, else with the newest Validated one; without either the gate is met."""
     tolerance: Annotated[float, Field(ge=0)] | None = None
-    """How much worse than that version is still good, as a fraction of its value."""
+    """How much worse than that version is still good, as a fraction of its value; default: as good or better."""
 
     rules = (
         Rule(

@@ -1,0 +1,31 @@
+"""Which way each metric of the trainer is better: one list for the trainer, the gates and the search.
+
+A unit test of the trainer holds the list complete: every metric it can publish stands here, save those of the naive
+model (``baseline_*``) and the threshold, which judge nothing.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from trainyard_api.training import Goal, Objective
+
+_LOWER: Final = ("mae", "rmse", "mape", "wape", "log_loss", "series_below_baseline")
+_HIGHER: Final = (
+    *("r2", "skill", "auc", "average_precision", "accuracy", "precision", "recall", "f1"),
+    *("accuracy@0.5", "precision@0.5", "recall@0.5", "f1@0.5"),
+)
+
+GOALS: Final[Mapping[str, Goal]] = MappingProxyType(
+    {name: "Minimize" for name in _LOWER} | {name: "Maximize" for name in _HIGHER}
+)
+
+
+def goal_of(metric: str, objective: Objective | None = None) -> Goal | None:
+    """Return which way a metric is better; ``None`` when nobody has said it.
+
+    What the user says of the objective's metric comes first: a container of theirs may call anything by any name.
+    """
+    if objective is not None and objective.metric == metric and objective.goal is not None:
+        return objective.goal
+    return GOALS.get(metric)
