@@ -68,6 +68,7 @@ TRAINING_JOB = Kind(
         Rule(
             "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
             "metadata.name must be at most 52 lower-case letters, digits and '-': its Jobs carry the name",
+            field="metadata.name",
         ),
         Rule(
             "!oldSelf.spec.cancel || self.spec.cancel",
@@ -123,6 +124,7 @@ TRAINING_SCHEDULE = Kind(
         Rule(
             "self.metadata.name.size() <= 41 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
             "metadata.name must be at most 41 lower-case letters, digits and '-': its TrainingJobs carry the name",
+            field="metadata.name",
         ),
     ),
 )
@@ -152,6 +154,7 @@ MODEL_DEPLOYMENT = Kind(
             "self.metadata.name.size() <= 45 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
             "metadata.name must be at most 45 lower-case letters, digits and '-', and start with a letter: "
             "its Service and Deployments carry the name",
+            field="metadata.name",
         ),
     ),
 )

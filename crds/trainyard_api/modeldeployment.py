@@ -1,5 +1,6 @@
 """ModelDeployment: which version of a model serves, how it changes, and how it goes back."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -23,12 +24,14 @@ from trainyard_api.trainingjob import Message
 DeploymentPhase = Literal["Pending", "Progressing", "AwaitingPromotion", "Serving", "RollingBack", "Held", "Failed"]
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
+_PIN = "^([1-9][0-9]{0,14}|sha256:[0-9a-f]{64})$"
+
 
 class VersionPolicy(ApiModel):
     """Which version is wanted."""
 
     policy: Literal["LatestValidated", "Pinned"] = "LatestValidated"
-    pin: Annotated[str, Field(max_length=80, pattern=r"^([1-9][0-9]{0,14}|sha256:[0-9a-f]{64})?$")] = ""
+    pin: Annotated[str, Field(max_length=71)] = ""
     """With Pinned: the number of a version in quotes, or the digest of its manifest."""
 
     rules = (
@@ -36,6 +39,12 @@ class VersionPolicy(ApiModel):
             "(self.policy == 'Pinned') == (self.pin != '')",
             "policy Pinned needs pin, and only policy Pinned has it",
             lambda m: (m.policy == "Pinned") == (m.pin != ""),
+            field="pin",
+        ),
+        Rule(
+            f"self.pin == '' || self.pin.matches('{_PIN}')",
+            "pin must be the number of a version in quotes, such as '7', or its digest: sha256: and 64 hex digits",
+            lambda m: m.pin == "" or re.fullmatch(_PIN, m.pin) is not None,
             field="pin",
         ),
     )

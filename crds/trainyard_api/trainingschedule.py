@@ -1,5 +1,6 @@
 """TrainingSchedule: TrainingJobs by the clock or when their template changes; CronJob's fields and semantics."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -20,7 +21,10 @@ from trainyard_api.trainingjob import TrainingJobSpec
 
 SchedulePhase = Literal["Active", "Suspended", "Stalled"]
 
-_FIVE_FIELDS = r"^\s*(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[^\s@=]+(\s+[^\s@=]+){4})\s*$"
+_MACRO = "@(yearly|annually|monthly|weekly|daily|midnight|hourly)"
+_FIELD = "[0-9A-Za-z*?/,-]+"
+_LINE = rf"^[ \t]*({_MACRO}|{_FIELD}([ \t]+{_FIELD}){{4}})[ \t]*$"
+"""The shape of a cron line. Whether its numbers make sense is the operator's to say: in the status, with a reason."""
 
 
 class TemplateMetadata(ApiModel):
@@ -37,11 +41,20 @@ class JobTemplate(ApiModel):
     spec: TrainingJobSpec
     """A job's spec; modelName defaults to the name of the schedule, so that all runs train one model."""
 
+    rules = (
+        Rule(
+            "!self.spec.cancel",
+            "a template must not cancel: to stop the schedule, set spec.suspend",
+            lambda m: not m.spec.cancel,
+            field="spec.cancel",
+        ),
+    )
+
 
 class TrainingScheduleSpec(ApiModel):
     """When to train what. The first seven fields mean what they mean in a CronJob."""
 
-    schedule: Annotated[str, Field(min_length=1, max_length=128, pattern=_FIVE_FIELDS)] | None = None
+    schedule: Annotated[str, Field(max_length=128)] | None = None
     """Five fields of cron (minute hour day-of-month month day-of-week) or a macro such as @daily."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """The zone of the schedule by its IANA name, e.g. Europe/Paris; default: UTC."""
@@ -64,6 +77,19 @@ class TrainingScheduleSpec(ApiModel):
             "has(self.schedule) || self.runOnChange",
             "a TrainingSchedule needs schedule, or runOnChange: true, or both",
             lambda m: is_set(m, "schedule") or m.run_on_change,
+            field="schedule",
+        ),
+        Rule(
+            "!has(self.schedule) || !self.schedule.contains('TZ=')",
+            "schedule must not set a time zone: leave TZ= out and name the zone in timeZone",
+            lambda m: m.schedule is None or "TZ=" not in m.schedule,
+            field="schedule",
+        ),
+        Rule(
+            f"!has(self.schedule) || self.schedule.contains('TZ=') || self.schedule.matches(r'{_LINE}')",
+            "schedule needs five fields (minute hour day-of-month month day-of-week), such as '30 2 * * 1-5', "
+            "or one of @hourly, @daily, @midnight, @weekly, @monthly, @yearly, @annually",
+            lambda m: m.schedule is None or "TZ=" in m.schedule or re.fullmatch(_LINE, m.schedule) is not None,
             field="schedule",
         ),
     )

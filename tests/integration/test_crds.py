@@ -11,7 +11,17 @@ import pytest
 
 from tests.integration.api_server import ApiServer
 from tests.unit.api.bounds import bound_cases
-from tests.unit.api.cases import Case, Object, bases, kind_of, pydantic_verdict, rule_cases, transitions
+from tests.unit.api.cases import (
+    Case,
+    Object,
+    bases,
+    free_transitions,
+    kind_of,
+    merge,
+    pydantic_verdict,
+    rule_cases,
+    transitions,
+)
 from trainyard_api import API_VERSION
 from trainyard_api.crd import immutability_rules
 from trainyard_api.generate import checkout
@@ -184,13 +194,75 @@ def test_cancel_is_one_way(judge: Judge) -> None:
     for value in (False, None):
         said = judge.change(before, with_field(before, "cancel", value))
         assert said is not None
+        assert "spec.cancel: Invalid value" in said
         assert "cancel cannot be taken back: create a new TrainingJob" in said
+    assert judge.change(before, with_field(before, "priority", "Low")) is None
+
+
+def test_a_templates_cancel_is_no_transition(judge: Judge) -> None:
+    """Templates may hold what one of their jobs could not change; only cancel itself they must not hold."""
+    before = bases()["scheduled-forecast"]
+    template = {"spec": bases()["small"]["spec"]}
+    assert judge.change(before, with_field(before, "template", template)) is None
+    template["spec"]["cancel"] = True
+    assert "a template must not cancel" in (judge.change(before, with_field(before, "template", template)) or "")
+
+
+def test_schedules_and_deployments_may_change(judge: Judge) -> None:
+    for base, field, value in free_transitions():
+        before = bases()[base]
+        assert judge.change(before, with_field(before, field, value)) is None, field
+        if field != "template":
+            assert judge.change(before, with_field(before, field, None)) is None, f"without {field}"
+
+
+def test_a_deployment_keeps_its_model(judge: Judge) -> None:
+    before = bases()["deployment"]
+    said = judge.change(before, with_field(before, "modelName", "other"))
+    assert said is not None
+    assert "spec.modelName: Invalid value" in said
+    assert "spec.modelName is immutable: create a new ModelDeployment" in said
 
 
 def test_a_version_never_changes(judge: Judge) -> None:
     before = bases()["version"]
     for field, value in (("version", 8), ("image", None), ("metrics", [])):
         assert "a ModelVersion's spec never changes" in (judge.change(before, with_field(before, field, value)) or "")
+
+
+LONG = "a-name-that-is-longer-than-what-its-children-can-carry"
+
+
+@pytest.mark.parametrize(
+    ("base", "patch", "answer"),
+    [
+        ("schedule", {"schedule": "0 0 3 * * *"}, "schedule needs five fields (minute hour day-of-month month"),
+        ("schedule", {"schedule": "TZ=UTC 0 3 * * *"}, "leave TZ= out and name the zone in timeZone"),
+        ("schedule", {"schedule": None, "runOnChange": False}, "needs schedule, or runOnChange: true, or both"),
+        ("schedule", {"template": {"spec": {"framework": "Prophet"}}}, "framework Prophet needs task Forecast"),
+        ("schedule", {"template": {"spec": {"data": {"target": None}}}}, "spec.template.spec.data.target: Required"),
+        ("schedule", {"metadata": {"name": LONG}}, "metadata.name must be at most 41 lower-case letters"),
+        ("small", {"priority": "Critical"}, 'supported values: "Urgent", "High", "Normal", "Low"'),
+        ("small", {"accelerator": {"count": 0}}, "accelerator.count in body should be greater than or equal to 1"),
+        ("small", {"accelerator": {"count": -1}}, "accelerator.count in body should be greater than or equal to 1"),
+        ("small", {"metadata": {"name": LONG}}, "metadata.name must be at most 52 lower-case letters"),
+        ("deployment", {"version": {"policy": "LatestValidated"}}, "policy Pinned needs pin, and only policy Pinned"),
+        ("deployment", {"version": {"pin": None}}, "policy Pinned needs pin, and only policy Pinned has it"),
+        ("deployment", {"version": {"pin": "v7"}}, "pin must be the number of a version in quotes, such as '7'"),
+        ("deployment", {"rollout": {"strategy": "HotSwap"}}, '"HotSwap": supported values: "BlueGreen"'),
+        ("deployment", {"rollout": {"strategy": "Canary"}}, '"Canary": supported values: "BlueGreen"'),
+        ("deployment", {"metadata": {"name": LONG}}, "metadata.name must be at most 45 lower-case letters"),
+    ],
+)
+def test_kubectl_apply_says_what_to_do(
+    kubectl_fails: Kubectl, crds: Path, base: str, patch: Object, answer: str
+) -> None:
+    """The bad inputs that no operator ever sees: one sentence each, at apply."""
+    thing = merge(bases()[base], patch if "metadata" in patch else {"metadata": {"name": "new"}, "spec": patch})
+    said = kubectl_fails("apply", "-f", "-", stdin=json.dumps(thing))
+    assert answer in said
+    complaints = [line for line in said.splitlines() if " value" in line and "<nil>" not in line]
+    assert len(complaints) == 1, said
 
 
 @pytest.mark.parametrize(
@@ -241,7 +313,7 @@ def finished(kubectl: Kubectl, crds: Path) -> Iterator[Object]:
 def table(text: str) -> dict[str, str]:
     """Return one row of ``kubectl get`` by its header."""
     header, row = text.splitlines()
-    starts = [match.start() for match in re.finditer(r"\S+", header)]
+    starts = [match.start() for match in re.finditer(r"\S+( \S+)*", header)]
     ends = [*starts[1:], None]
     return {header[start:end].strip(): row[start:end].strip() for start, end in zip(starts, ends, strict=True)}
 
@@ -275,6 +347,53 @@ def test_columns_of_versions(kubectl: Kubectl, judge: Judge) -> None:
         "forecast",
         '["prophet-json"]',
     )
+
+
+@pytest.mark.parametrize(
+    ("base", "columns"),
+    [
+        (
+            "schedule",
+            {
+                "NAME": "bakery-nightly",
+                "SCHEDULE": "30 2 * * MON-FRI",
+                "TIMEZONE": "Europe/Paris",
+                "SUSPEND": "true",
+                "ACTIVE": "1",
+                "NEXT": "2026-11-22T01:30:00Z",
+                "MISSED": "2",
+                "LAST RUN": "bakery-nightly-29876543",
+                "REASON": "Active",
+            },
+        ),
+        (
+            "deployment",
+            {
+                "NAME": "bakery",
+                "MODEL": "bakery-demand",
+                "PHASE": "Serving",
+                "VERSION": "6",
+                "CANDIDATE": "8",
+                "PREVIOUS": "5",
+                "READY": "2",
+                "POLICY": "Pinned",
+                "HOLD": "ManualRollback",
+                "REASON": "Serving",
+                "URL": "http://bakery.default.svc:8080",
+            },
+        ),
+    ],
+)
+def test_columns_of_schedules_and_deployments(
+    kubectl: Kubectl, judge: Judge, base: str, columns: dict[str, str]
+) -> None:
+    thing = bases()[base]
+    judge.stored(thing)
+    short, name = kind_of(thing).short, thing["metadata"]["name"]
+    patch = json.dumps({"status": thing["status"]})
+    kubectl("patch", short, name, "--subresource=status", "--type=merge", "-p", patch)
+    row = table(kubectl("get", short, name, "-o", "wide"))
+    assert {header: row[header] for header in columns} == columns
 
 
 def test_kubectl_selects_by_phase_and_category(kubectl: Kubectl, finished: Object) -> None:

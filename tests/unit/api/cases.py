@@ -40,13 +40,35 @@ def _document(name: str) -> Any:
 
 
 def bases() -> dict[str, Object]:
-    """Return the valid objects by name; each call gives fresh copies."""
-    return copy.deepcopy(_document("bases.yaml"))
+    """Return the valid objects by name, with a schedule for each TrainingJob; each call gives fresh copies."""
+    written: dict[str, Object] = copy.deepcopy(_document("bases.yaml"))
+    jobs = {name: thing for name, thing in written.items() if thing["kind"] == "TrainingJob"}
+    return written | {_scheduled(name): _schedule_of(thing) for name, thing in jobs.items()}
+
+
+def _scheduled(name: str) -> str:
+    return f"scheduled-{name}"
+
+
+def _schedule_of(job: Object) -> Object:
+    """Return a TrainingSchedule with ``job`` as its template: what a job takes, a template takes."""
+    return {
+        "apiVersion": job["apiVersion"],
+        "kind": "TrainingSchedule",
+        "metadata": {"name": _scheduled(job["metadata"]["name"])},
+        "spec": {"schedule": "@daily", "template": {"spec": copy.deepcopy(job["spec"])}},
+    }
 
 
 def transitions() -> dict[str, dict[str, Any]]:
     """Return ``immutable`` and ``mutable``: another value for each spec field of a TrainingJob."""
-    return copy.deepcopy(_document("transitions.yaml"))
+    return copy.deepcopy(_document("transitions.yaml")["TrainingJob"])
+
+
+def free_transitions() -> Iterator[tuple[str, str, Any]]:
+    """Yield ``base, field, value``: changes of the other kinds' specs, all of them allowed."""
+    for base, fields in _document("transitions.yaml")["free"].items():
+        yield from ((base, field, copy.deepcopy(value)) for field, value in fields.items())
 
 
 def kind_of(thing: Object) -> Kind:
@@ -68,8 +90,8 @@ def merge(target: Any, patch: Any) -> Any:
 
 
 def rule_cases() -> Iterator[Case]:
-    """Yield the written cases of ``corpus/rules.yaml``."""
-    for number, entry in enumerate(_document("rules.yaml")):
+    """Yield the written cases of ``corpus/rules.yaml``, those of a TrainingJob also as a schedule's template."""
+    for number, entry in enumerate(_with_templates(_document("rules.yaml"))):
         refusal = entry.get("rule") or entry["field"]
         part = entry.get("part", "spec")
         for verdict in ("valid", "invalid"):
@@ -83,6 +105,20 @@ def rule_cases() -> Iterator[Case]:
                     part=part,
                     judge=entry.get("judge", "both"),
                 )
+
+
+def _with_templates(entries: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield the entries, and each on a job's spec once more on a template with that spec."""
+    written = bases()
+    for entry in entries:
+        yield entry
+        if written[entry["base"]]["kind"] == "TrainingJob" and entry.get("part", "spec") == "spec":
+            patches = {
+                verdict: [{"template": {"spec": patch}} for patch in entry[verdict]]
+                for verdict in ("valid", "invalid")
+                if verdict in entry
+            }
+            yield entry | patches | {"base": _scheduled(entry["base"])}
 
 
 def pydantic_verdict(thing: Object, part: Part = "spec") -> str | None:

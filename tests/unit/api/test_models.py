@@ -6,9 +6,9 @@ import pytest
 from pydantic import ValidationError
 
 from tests.unit.api.bounds import bound_cases, places
-from tests.unit.api.cases import Case, bases, kind_of, pydantic_verdict, rule_cases, transitions
+from tests.unit.api.cases import Case, bases, free_transitions, kind_of, pydantic_verdict, rule_cases, transitions
 from trainyard_api.base import ApiModel, Rule
-from trainyard_api.kinds import KINDS, TRAINING_JOB
+from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, TRAINING_JOB, TRAINING_SCHEDULE
 from trainyard_api.schema import nodes, structural
 from trainyard_api.training import Gate
 from trainyard_api.trainingjob import Attempt, TrainingJobSpec, TrainingJobStatus
@@ -104,6 +104,13 @@ def test_transitions_name_every_field() -> None:
     alias = {name: field.alias for name, field in TrainingJobSpec.model_fields.items()}
     assert set(table["mutable"]) == {alias[name] for name in TRAINING_JOB.mutable}
     assert set(table["immutable"]) | set(table["mutable"]) == set(alias.values())
+
+
+def test_free_transitions_name_every_field() -> None:
+    changed = {f"{kind_of(bases()[base]).kind}.{field}" for base, field, _ in free_transitions()}
+    kinds = (TRAINING_SCHEDULE, MODEL_DEPLOYMENT)
+    fields = {f"{kind.kind}.{field.alias}" for kind in kinds for field in kind.spec.model_fields.values()}
+    assert changed == fields - {"ModelDeployment.modelName"}
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from trainyard_api.base import ApiModel, Rule
 from trainyard_api.crd import custom_resource_definition, immutability_rules
 from trainyard_api.generate import to_yaml
-from trainyard_api.kinds import KINDS, MODEL_VERSION, TRAINING_JOB, Kind
+from trainyard_api.kinds import KINDS, MODEL_VERSION, TRAINING_JOB, TRAINING_SCHEDULE, Kind
 from trainyard_api.pod import LabelMap, Quantity
 from trainyard_api.schema import VALIDATIONS, Schema, SchemaError, lint, nodes, structural
 
@@ -129,6 +129,11 @@ def test_a_kind_that_is_not_bounded_is_refused() -> None:
 def test_definitions_are_small(kind: Kind) -> None:
     """Client-side apply copies a definition into an annotation of at most 256 KiB."""
     assert len(to_yaml(custom_resource_definition(kind))) < 100_000
+
+
+def test_a_schedule_may_change_its_template() -> None:
+    """A transition rule of TrainingJob's spec would also forbid the next run what it forbids the last one."""
+    assert "oldSelf" not in to_yaml(custom_resource_definition(TRAINING_SCHEDULE))
 
 
 def test_sections_have_no_defaults() -> None:
