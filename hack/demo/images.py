@@ -1,4 +1,4 @@
-"""The two images: built from the checkout and loaded into the node, each only where something has changed."""
+"""The three images: built from the checkout and loaded into the node, each only where something has changed."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ from cluster.images import ImageBuild, build_image
 from cluster.model import Cluster, Progress
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("operator", "trainer")
+DOCKERFILES = {"operator": "Dockerfile.operator", "trainer": "Dockerfile.trainer", "server": "Dockerfile.trainer"}
+"""The file that each image is a target of."""
 TAG = "demo"
 
 
@@ -28,7 +29,7 @@ def provide_images(cluster: Cluster, progress: Progress) -> str:
     if cluster.kind == "process":
         progress("none needed: pods run the programs of this checkout")
     else:
-        archives = {part: _build(part, progress) for part in PARTS}
+        archives = {part: _build(part, progress) for part in DOCKERFILES}
         _load(cluster, archives, progress)
         return archives["operator"].name
     return _newest_source()
@@ -36,7 +37,7 @@ def provide_images(cluster: Cluster, progress: Progress) -> str:
 
 def _build(part: str, progress: Progress) -> Path:
     tag = f"{repository(part)}:{TAG}"
-    return build_image(ImageBuild(ROOT / f"Dockerfile.{part}", ROOT, tag, target=part), progress)
+    return build_image(ImageBuild(ROOT / DOCKERFILES[part], ROOT, tag, target=part), progress)
 
 
 def _load(cluster: Cluster, archives: dict[str, Path], progress: Progress) -> None:

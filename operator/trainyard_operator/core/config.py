@@ -26,15 +26,28 @@ class StorageDefaults(ConfigModel):
 
 
 class Images(ConfigModel):
-    """The trainer's image, by framework where one needs its own."""
+    """The trainer's image, by framework where one needs its own, and the server's."""
 
     trainer: str = "trainyard-trainer:latest"
     by_framework: dict[Framework, str] = {}
+    server: str = "trainyard-server:latest"
+    """What serves a ModelDeployment that names no image."""
     pull_policy: str = "IfNotPresent"
 
     def for_framework(self, framework: Framework) -> str:
         """Return the image that trains this framework unless the job names one."""
         return self.by_framework.get(framework, self.trainer)
+
+
+class ServingDefaults(ConfigModel):
+    """The pods of a ModelDeployment."""
+
+    resources: Resources = Resources(requests={"cpu": "100m", "memory": "512Mi"}, limits={"memory": "1Gi"})
+    pull_policy: str = "IfNotPresent"
+    drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 5
+    """How long a pod still answers after SIGTERM, until every node has taken it out of its Service."""
+    grace_seconds: Annotated[int, Field(ge=1, le=3600)] = 20
+    """How long the last requests may then take."""
 
 
 class ProgressServer(ConfigModel):
@@ -74,6 +87,7 @@ class OperatorConfig(ConfigModel):
     storage: StorageDefaults = StorageDefaults()
     images: Images = Images()
     resources: Resources = Resources(requests={"cpu": "1", "memory": "1Gi"}, limits={"memory": "2Gi"})
+    serving: ServingDefaults = ServingDefaults()
     progress: ProgressServer = ProgressServer()
     health: HealthServer = HealthServer()
     client: ClientLimits = ClientLimits()

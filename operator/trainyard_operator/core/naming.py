@@ -1,6 +1,6 @@
 """Deterministic names: whoever creates a child again gets the same one."""
 
-from trainyard_operator.core.observed import TrainingJobView
+from trainyard_operator.core.objects import ModelDeploymentView, TrainingJobView
 
 
 def attempt_job_name(job: TrainingJobView, attempt: int) -> str:
@@ -16,3 +16,8 @@ def model_name(job: TrainingJobView) -> str:
 def version_name(model: str, version: int) -> str:
     """Return the name of a ModelVersion."""
     return f"{model}-v{version}"
+
+
+def serving_name(md: ModelDeploymentView, version: int) -> str:
+    """Return the name of the Deployment that serves one version."""
+    return f"{md.name}-v{version}"

@@ -9,7 +9,7 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_operator.core.config import OperatorConfig, StorageDefaults
 from trainyard_operator.core.naming import model_name
-from trainyard_operator.core.observed import TrainingJobView
+from trainyard_operator.core.objects import TrainingJobView
 
 
 class InvalidSpecError(ValueError):
@@ -85,17 +85,23 @@ def resolve_image(spec: TrainingJobSpec, config: OperatorConfig) -> str:
 
 
 def resolve_resources(spec: TrainingJobSpec, config: OperatorConfig) -> Resources:
-    """Merge the job's requests and limits over the operator's, key by key.
+    """Return the job's requests and limits over the operator's, with the device that it asks for."""
+    merged = merge_resources(spec.resources or Resources(), config.resources)
+    if spec.accelerator is None:
+        return merged
+    limits = {**(merged.limits or {}), spec.accelerator.resource: spec.accelerator.count}
+    return Resources.model_construct(requests=merged.requests, limits=limits)
+
+
+def merge_resources(own: Resources, defaults: Resources) -> Resources:
+    """Merge what a user asks for over the defaults, key by key.
 
     A limit below the default request takes the request with it: a user who asks for a small limit means a small pod.
     """
-    own = spec.resources or Resources()
-    limits = {**(config.resources.limits or {}), **(own.limits or {})}
-    requests = {**(config.resources.requests or {}), **(own.limits or {}), **(own.requests or {})}
+    limits = {**(defaults.limits or {}), **(own.limits or {})}
+    requests = {**(defaults.requests or {}), **(own.limits or {}), **(own.requests or {})}
     for key in (own.requests or {}).keys() - (own.limits or {}).keys():
-        limits.pop(key, None)  # a default limit may lie below what the job requests
-    if spec.accelerator is not None:
-        limits[spec.accelerator.resource] = spec.accelerator.count
+        limits.pop(key, None)  # a default limit may lie below what is requested
     # Not validated again: with the defaults there may be more keys than a user may write.
     return Resources.model_construct(requests=requests or None, limits=limits or None)
 

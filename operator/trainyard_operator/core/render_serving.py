@@ -1,0 +1,252 @@
+"""What serves: a Deployment for each version, and one Service that chooses among them. Pure, so tests compare dicts."""
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainyard_api import API_VERSION, meta
+from trainyard_api.modeldeployment import ModelDeploymentSpec, Serving
+from trainyard_api.pod import Resources, SecretRef
+from trainyard_api.training import Storage
+from trainyard_operator.core.config import OperatorConfig, ServingDefaults, StorageDefaults
+from trainyard_operator.core.naming import serving_name
+from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
+from trainyard_operator.core.resolve import InvalidSpecError, merge_resources
+
+Body = dict[str, Any]
+
+SERVICE_PORT = 80
+_PORT_NAME = "http"
+
+STARTUP_SECONDS = 120
+"""Time until the port is open; reading the model may take as long as the roll-out's deadline allows."""
+
+_MARGIN_SECONDS = 5
+"""Left after draining and grace, before the kubelet kills."""
+
+
+def deployment(
+    md: ModelDeploymentView, spec: ModelDeploymentSpec, version: ModelVersionView, *, config: OperatorConfig
+) -> Body:
+    """Return the Deployment of one version: pods that are ready only with this very digest in memory.
+
+    Raises
+    ------
+    InvalidSpecError
+        If a variable in ``spec.serving.env`` is one that says what is served, or the version's storage cannot be read.
+    """
+    serving = spec.serving or Serving()
+    labels = _labels(md, version.version)
+    selector = _selector(md, version.version)
+    body: Body = {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": serving_name(md, version.version),
+            "namespace": md.namespace,
+            "labels": labels,
+            "ownerReferences": [_owner(md)],
+        },
+        "spec": {
+            "replicas": serving.replicas,
+            "revisionHistoryLimit": 1,
+            "selector": {"matchLabels": selector},
+            # A changed template never takes a pod away before the next one answers.
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "template": {
+                "metadata": {
+                    "labels": {**(serving.pod_labels or {}), **labels},
+                    **({"annotations": dict(serving.pod_annotations)} if serving.pod_annotations else {}),
+                },
+                "spec": _pod(serving, version, selector, config),
+            },
+        },
+    }
+    return _with_hash(body)
+
+
+def service(md: ModelDeploymentView, version: int) -> Body:
+    """Return the Service with one version behind it: to change the version is to change this selector."""
+    return _with_hash(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                "name": md.name,
+                "namespace": md.namespace,
+                "labels": _labels(md, version),
+                "ownerReferences": [_owner(md)],
+            },
+            "spec": {
+                "type": "ClusterIP",
+                "selector": _selector(md, version),
+                "ports": [{"name": _PORT_NAME, "port": SERVICE_PORT, "targetPort": _PORT_NAME, "protocol": "TCP"}],
+            },
+        }
+    )
+
+
+def _pod(serving: Serving, version: ModelVersionView, selector: dict[str, str], config: OperatorConfig) -> Body:
+    defaults = config.serving
+    storage = _storage(version, config.storage)
+    volumes, mounts = _volumes(version, storage)
+    container: Body = {
+        "name": meta.SERVER_CONTAINER,
+        "image": serving.image or config.images.server,
+        "imagePullPolicy": defaults.pull_policy,
+        "env": _environment(serving, version, storage, defaults),
+        "ports": [{"name": _PORT_NAME, "containerPort": meta.SERVER_PORT, "protocol": "TCP"}],
+        "startupProbe": _probe("/v2/health/live", period=1, timeout=2, failures=STARTUP_SECONDS),
+        "livenessProbe": _probe("/v2/health/live", period=10, timeout=5, failures=6),
+        "readinessProbe": _probe(meta.model_ready_path(version.model), period=1, timeout=2, failures=3),
+        "resources": merge_resources(serving.resources or Resources(), defaults.resources).wire(),
+        "volumeMounts": mounts,
+        "terminationMessagePath": meta.TERMINATION_LOG,
+        "terminationMessagePolicy": "File",
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": selector},
+    }
+    pod: Body = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": defaults.drain_seconds + defaults.grace_seconds + _MARGIN_SECONDS,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 65532,
+            "runAsGroup": 65532,
+            "fsGroup": 65532,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [spread],
+        "containers": [container],
+        "volumes": volumes,
+        "nodeSelector": serving.node_selector or None,
+        "tolerations": [toleration.wire() for toleration in serving.tolerations or ()] or None,
+        "serviceAccountName": serving.service_account_name or None,
+        "imagePullSecrets": [reference.wire() for reference in serving.image_pull_secrets or ()] or None,
+        "priorityClassName": serving.priority_class_name or None,
+    }
+    return {key: value for key, value in pod.items() if value is not None}
+
+
+def _environment(
+    serving: Serving, version: ModelVersionView, storage: Storage, defaults: ServingDefaults
+) -> list[Body]:
+    """Return the variables: what is served, where it lies, then the user's own, each name once."""
+    own = {
+        meta.MODEL_NAME_ENV: version.model,
+        meta.MODEL_VERSION_ENV: str(version.version),
+        meta.ARTIFACT_URI_ENV: _artifact_uri(version),
+        meta.MANIFEST_SHA256_ENV: version.digest.removeprefix("sha256:"),
+        meta.STORAGE_ENDPOINT_ENV: storage.endpoint or "",
+        meta.STORAGE_REGION_ENV: storage.region or "",
+        meta.STORAGE_CHECKSUM_MODE_ENV: storage.checksum_mode or "",
+        meta.STORAGE_SECRET_DIR_ENV: meta.STORAGE_SECRET_DIR,
+        meta.CLAIMS_DIR_ENV: meta.CLAIMS_DIR,
+        meta.WORK_DIR_ENV: meta.WORK_DIR,
+        meta.TERMINATION_LOG_ENV: meta.TERMINATION_LOG,
+        # Its own address and no other: there are nodes whose pods share one network.
+        meta.SERVER_HOST_ENV: "$(POD_IP)",
+        meta.SERVER_PORT_ENV: str(meta.SERVER_PORT),
+        meta.SERVER_DRAIN_SECONDS_ENV: str(defaults.drain_seconds),
+        meta.SERVER_GRACE_SECONDS_ENV: str(defaults.grace_seconds),
+    }
+    users = {variable.name: variable.wire() for variable in serving.env or ()}
+    if taken := sorted(users.keys() & {*own, _POD_IP["name"]}):
+        raise InvalidSpecError(
+            f"spec.serving.env: {taken[0]} is set by the operator, which says what is served; leave it out"
+        )
+    return [_POD_IP, *({"name": name, "value": value} for name, value in own.items()), *users.values()]
+
+
+_POD_IP: Body = {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}
+
+
+def _volumes(version: ModelVersionView, storage: Storage) -> tuple[list[Body], list[Body]]:
+    """Return volumes and mounts: scratch space, and the credentials or the claim of where the artifact lies."""
+    volumes: list[Body] = [{"name": "work", "emptyDir": {}}]
+    mounts: list[Body] = [{"name": "work", "mountPath": meta.WORK_DIR}]
+    uri = _artifact_uri(version)
+    if uri.startswith("pvc://"):
+        claim = uri.removeprefix("pvc://").split("/", 1)[0]
+        volumes.append({"name": "claim", "persistentVolumeClaim": {"claimName": claim}})
+        mounts.append({"name": "claim", "mountPath": f"{meta.CLAIMS_DIR}/{claim}", "readOnly": True})
+    elif storage.secret_ref is not None:
+        secret = {"secretName": storage.secret_ref.name, "defaultMode": 0o440}
+        volumes.append({"name": "storage-secret", "secret": secret})
+        mounts.append({"name": "storage-secret", "mountPath": meta.STORAGE_SECRET_DIR, "readOnly": True})
+    return volumes, mounts
+
+
+def _storage(version: ModelVersionView, defaults: StorageDefaults) -> Storage:
+    """Return how to reach the artifact: as the version tells, else, for one of an earlier release, by the defaults."""
+    stored = version.spec.get("storage")
+    if stored is None:
+        return Storage(
+            uri=_artifact_uri(version),
+            endpoint=defaults.endpoint or None,
+            region=defaults.region or None,
+            secret_ref=SecretRef(name=defaults.secret_name) if defaults.secret_name else None,
+        )
+    try:
+        return Storage.model_validate(stored, extra="ignore")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(["spec.storage", *(str(part) for part in first["loc"])])
+        raise InvalidSpecError(f"ModelVersion {version.name}: {where}: {first['msg']}") from error
+
+
+def _artifact_uri(version: ModelVersionView) -> str:
+    return str(version.spec["artifact"]["uri"])
+
+
+def _probe(path: str, *, period: int, timeout: int, failures: int) -> Body:
+    return {
+        "httpGet": {"path": path, "port": _PORT_NAME},
+        "periodSeconds": period,
+        "timeoutSeconds": timeout,
+        "failureThreshold": failures,
+    }
+
+
+def _labels(md: ModelDeploymentView, version: int) -> dict[str, str]:
+    return {
+        meta.MANAGED_BY_LABEL: meta.MANAGED_BY,
+        meta.DEPLOYMENT_LABEL: md.name,
+        meta.MODEL_LABEL: md.model,
+        **_selector(md, version),
+    }
+
+
+def _selector(md: ModelDeploymentView, version: int) -> dict[str, str]:
+    """By uid: the pods of an earlier ModelDeployment of this name, not gone yet, get no requests."""
+    return {meta.DEPLOYMENT_UID_LABEL: md.uid, meta.VERSION_LABEL: str(version)}
+
+
+def _owner(md: ModelDeploymentView) -> Body:
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "ModelDeployment",
+        "name": md.name,
+        "uid": md.uid,
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def _with_hash(body: Body) -> Body:
+    """Add the hash of everything that is asked for: comparing it needs no knowledge of the API server's defaults."""
+    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+    metadata = {**body["metadata"], "annotations": {meta.APPLIED_ANNOTATION: digest}}
+    return {**body, "metadata": metadata}
