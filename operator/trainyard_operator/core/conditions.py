@@ -1,10 +1,10 @@
-"""Conditions of a TrainingJob: which are there in which phase, for kstatus, ``kubectl wait`` and people.
+"""Conditions: which are there in which phase, for kstatus, ``kubectl wait`` and people.
 
 ``Reconciling`` and ``Stalled`` exist only while they are true (kstatus reads their absence), ``Ready`` always exists,
-and exactly one of ``Complete`` and ``Failed`` exists at the end.
+and exactly one of ``Complete`` and ``Failed`` exists at the end of a TrainingJob.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from trainyard_api.conditions import Condition
@@ -15,7 +15,7 @@ from trainyard_operator.core.times import to_rfc3339
 def conditions_for(
     phase: Phase, reason: str, message: str, *, generation: int, now: datetime, before: Iterable[Condition]
 ) -> list[Condition]:
-    """Return the conditions of a phase; ``lastTransitionTime`` moves only where a status changes."""
+    """Return the conditions of a TrainingJob's phase."""
     match phase:
         case "Succeeded":
             statuses = {"Ready": "True", "Complete": "True"}
@@ -27,6 +27,19 @@ def conditions_for(
             statuses = {"Ready": "False"}
         case "Pending" | "Queued" | "Starting" | "Running" | "Retrying":
             statuses = {"Ready": "False", "Reconciling": "True"}
+    return stamped(statuses, reason, message, generation=generation, now=now, before=before)
+
+
+def stamped(
+    statuses: Mapping[str, str],
+    reason: str,
+    message: str,
+    *,
+    generation: int,
+    now: datetime,
+    before: Iterable[Condition],
+) -> list[Condition]:
+    """Return conditions by type, all with one reason and sentence; a time moves only where a status changes."""
     old = {condition.type: condition for condition in before}
     return [
         Condition.model_validate(
