@@ -1,10 +1,11 @@
 """The result in the termination message: built from the manifest, and made to fit what the kubelet keeps."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from trainyard_api.exit_codes import reason_of
+from trainyard_api.training import Gate
 from trainyard_api.trainingjob import Artifact
 from trainyard_api.wire import RESULT_MAX_BYTES, TrainingResult
 from trainyard_trainer.artifacts.runs import FinishedRun
@@ -23,12 +24,19 @@ _MESSAGE: Final = 1024
 _SHORT_MESSAGE: Final = 256
 
 
-def succeeded(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> TrainingResult:
-    """Tell what was registered. The same run always gives the same result, also when it is only found again."""
+def succeeded(
+    store: ArtifactStore, record: VersionRecord, run: FinishedRun, gates: Iterable[Gate] | None = None
+) -> TrainingResult:
+    """Tell what was registered. The same run always gives the same result, also when it is only found again.
+
+    The metrics that ``gates`` judge are cut last: one that does not arrive is a gate not met.
+    """
     manifest = run.manifest
     objective = manifest.objective
     value = metric_value(objective.value)
-    metrics = {name: manifest.metrics[name] for name in sorted(manifest.metrics, key=_importance(objective.metric))}
+    judged = {gate.metric for gate in gates or ()}
+    order = sorted(manifest.metrics, key=_importance(objective.metric, judged))
+    metrics = {name: manifest.metrics[name] for name in order}
     return TrainingResult(
         outcome="Succeeded",
         message=f"version {record.version} of {manifest.model}: {objective.metric} {value}",
@@ -49,9 +57,9 @@ def succeeded(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> 
     )
 
 
-def _importance(objective: str) -> Callable[[str], tuple[bool, bool, str]]:
-    """Order metrics for the cuts: what ranks the model first, the naive model's last."""
-    return lambda name: (name != objective, name.startswith(BASELINE), name)
+def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple[bool, bool, bool, str]]:
+    """Order metrics for the cuts: what ranks the model first, then what gates judge, the naive model's last."""
+    return lambda name: (name != objective, name not in judged, name.startswith(BASELINE), name)
 
 
 def failed(code: int, message: str) -> TrainingResult:

@@ -1,4 +1,4 @@
-"""The metrics of each task by name: what an objective may ask for, known before any data is read.
+"""The metrics of each task by name: what an objective or a gate may ask for, known before any data is read.
 
 The evaluation may leave one of them out, where the holdout does not allow it, and never adds one: a test compares
 these lists with what the frameworks return.
@@ -7,7 +7,8 @@ these lists with what the frameworks return.
 import difflib
 from typing import Final
 
-from trainyard_api.training import Task
+from trainyard_api.metric_goals import goal_of
+from trainyard_api.training import Objective, Task
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError
 
@@ -32,8 +33,8 @@ THRESHOLD: Final = "threshold"
 """Published with two classes: the cut that was chosen, not a quality."""
 
 
-def check_objective(spec: TrainingJobSpec, classes: int | None = None) -> None:
-    """Refuse an objective that this task has no metric for.
+def check_metrics(spec: TrainingJobSpec, classes: int | None = None) -> None:
+    """Refuse an objective or a gate that has no metric to judge, before hours are spent on a lost cause.
 
     Parameters
     ----------
@@ -45,15 +46,48 @@ def check_objective(spec: TrainingJobSpec, classes: int | None = None) -> None:
     ConfigError
         With the nearest name and all names there are.
     """
-    if spec.objective is None:
-        return
-    metric = spec.objective.metric
-    names = METRICS[spec.task]
+    if spec.objective is not None:
+        _check_name("spec.objective.metric", spec.objective.metric, spec.task, classes)
+        _check_goal(spec.objective)
+    for index, gate in enumerate(spec.gates or ()):
+        _check_name(f"spec.gates[{index}].metric", gate.metric, spec.task, classes)
+
+
+def check_container_metrics(spec: TrainingJobSpec) -> None:
+    """Refuse a comparison of which nobody says what is better: the user's own code names its metrics itself.
+
+    Whether one comes is seen when the version is judged, and a gate without its metric is not met.
+
+    Raises
+    ------
+    ConfigError
+        With the field that says which way is better.
+    """
+    for index, gate in enumerate(spec.gates or ()):
+        if gate.compare_to is not None and goal_of(gate.metric, spec.objective) is None:
+            raise ConfigError(
+                f"spec.gates[{index}] compares {gate.metric} with the champion, and nothing says whether more of it is "
+                f"better: set spec.objective to {{metric: {gate.metric}, goal: Minimize}}, or to Maximize"
+            )
+
+
+def _check_name(field: str, metric: str, task: Task, classes: int | None) -> None:
+    names = METRICS[task]
     if classes is not None and classes > 2:
         names = tuple(name for name in names if name not in TWO_CLASSES)
     if metric in names:
         return
     near = difflib.get_close_matches(metric.lower(), names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""
-    of = f"task {spec.task}" if classes is None else f"a target of {classes} classes"
-    raise ConfigError(f"spec.objective.metric {metric} is no metric of {of}{hint}; there are {', '.join(names)}")
+    of = f"task {task}" if classes is None else f"a target of {classes} classes"
+    raise ConfigError(f"{field} {metric} is no metric of {of}{hint}; there are {', '.join(names)}")
+
+
+def _check_goal(objective: Objective) -> None:
+    """A goal against the metric's meaning would let every worse model pass for a better one."""
+    known = goal_of(objective.metric)
+    if objective.goal is not None and objective.goal != known:
+        raise ConfigError(
+            f"spec.objective.goal {objective.goal} is the wrong way round for {objective.metric}: leave it out, or "
+            f"write {known}"
+        )

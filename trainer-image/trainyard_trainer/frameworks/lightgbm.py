@@ -66,7 +66,7 @@ class LightGBMFramework:
         """Judge task, objective and parameters; LightGBM itself tries the values on a few made-up rows."""
         if config.spec.task == "Forecast":
             raise Unsupported("framework LightGBM with task Forecast comes with a later release; use Prophet")
-        names.check_objective(config.spec)
+        names.check_metrics(config.spec)
         lightgbm_parameters.try_out(config.spec.parameters or {}, config.spec.task)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
@@ -77,7 +77,7 @@ class LightGBMFramework:
         lightgbm.register_logger(logging.getLogger("lightgbm"))
         spec = context.config.spec
         if dataset.classes:
-            names.check_objective(spec, len(dataset.classes))
+            names.check_metrics(spec, len(dataset.classes))
         parameters = lightgbm_parameters.resolved(
             spec.parameters or {},
             spec.task,

@@ -72,7 +72,7 @@ class ProphetFramework:
             raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
         if spec.forecast.quantiles:
             raise Unsupported("spec.forecast.quantiles comes with a later release; leave it out for now")
-        names.check_objective(spec)
+        names.check_metrics(spec)
         if spec.forecast.frequency != "Auto":
             frequency_of(spec.forecast.frequency)
         _check_names(spec.parameters or {})

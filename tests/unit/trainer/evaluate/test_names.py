@@ -1,12 +1,13 @@
-"""What an objective may ask for is what the evaluations give."""
+"""What an objective or a gate may ask for is what the evaluations give."""
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
+from trainyard_api.metric_goals import GOALS
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.evaluate.names import BASELINE, METRICS, THRESHOLD, TWO_CLASSES
+from trainyard_trainer.evaluate.names import BASELINE, METRICS, THRESHOLD, TWO_CLASSES, check_container_metrics
 from trainyard_trainer.frameworks import framework_for
 
 
@@ -75,3 +76,49 @@ def test_a_metric_of_two_classes_is_refused_for_three_before_the_training(tmp_pa
     with pytest.raises(ConfigError, match="average_precision is no metric of a target of 3 classes"):
         framework.train(dataset, context)
     assert not context.output.exists()
+
+
+def test_every_metric_has_a_goal_and_no_other_name_has():
+    assert set(GOALS) == {name for names in METRICS.values() for name in names}
+
+
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [
+        ("mapee", r"spec.gates\[1\].metric mapee is no metric of task Regression; did you mean mape\?"),
+        ("auc", "there are mae, rmse, mape, wape, r2, skill"),
+        ("baseline_mae", "there are mae"),
+    ],
+)
+def test_a_gate_on_a_metric_that_never_comes_is_refused_before_data_is_read(metric, words):
+    gates = [{"metric": "mae", "op": "<", "value": 9}, {"metric": metric, "compareTo": "Champion"}]
+    with pytest.raises(ConfigError, match=words):
+        framework_for(job("s3://bucket/t.csv", gates=gates))
+
+
+def test_a_gate_on_a_metric_of_two_classes_is_refused_for_three_before_the_training(tmp_path):
+    gates = [{"metric": "f1@0.5", "op": ">", "value": 0.5}]
+    config = job_of(tmp_path, "Classification", "three", gates=gates)
+    framework, dataset, context = framework_for(config), dataset_of(config, tmp_path), context_of(config, tmp_path)
+    with pytest.raises(ConfigError, match=r"spec.gates\[0\].metric f1@0.5 is no metric of a target of 3 classes"):
+        framework.train(dataset, context)
+    assert not context.output.exists()
+
+
+def test_a_goal_against_the_meaning_of_the_metric_is_refused():
+    with pytest.raises(ConfigError, match="Minimize is the wrong way round for auc: leave it out, or write Maximize"):
+        framework_for(job("s3://bucket/t.csv", task="Classification", objective={"metric": "auc", "goal": "Minimize"}))
+
+
+def container(**spec):
+    return job("s3://bucket/t.csv", framework="Container", image="own", command=["train"], **spec).spec
+
+
+def test_a_container_names_its_metrics_and_says_which_way_is_better():
+    gates = [{"metric": "lift", "compareTo": "Champion"}, {"metric": "anything", "op": ">", "value": 0}]
+    with pytest.raises(ConfigError, match=r"spec.gates\[0\] compares lift .* nothing says"):
+        check_container_metrics(container(gates=gates))
+    with pytest.raises(ConfigError, match=r"set spec.objective to \{metric: lift, goal: Minimize\}"):
+        check_container_metrics(container(gates=gates, objective={"metric": "lift"}))
+    check_container_metrics(container(gates=gates, objective={"metric": "lift", "goal": "Maximize"}))
+    check_container_metrics(container(gates=[{"metric": "auc", "compareTo": "Champion"}], objective={"metric": "lift"}))

@@ -1,13 +1,20 @@
 """The termination message: it always fits, and what ranks the model is the last to go."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.unit.trainer.artifacts.runs import manifest
 from trainyard_api.modelversion import Signature, SignatureColumn
+from trainyard_api.training import Gate
 from trainyard_api.trainingjob import Artifact, Metric
 from trainyard_api.wire import RESULT_MAX_BYTES, RegisteredVersion, TrainingResult, parse_result
-from trainyard_trainer.result import failed, fit
+from trainyard_trainer.artifacts.folder import FolderStore
+from trainyard_trainer.artifacts.runs import FinishedRun
+from trainyard_trainer.artifacts.versions import VersionRecord
+from trainyard_trainer.result import failed, fit, succeeded
 
 ARTIFACT = Artifact(uri="s3://models/shop/demand/runs/uid/1", manifest_sha256="0" * 64, size_bytes=1)
 VERSION = RegisteredVersion(version=7, label="v2026-11-21T07-30-00-042Z_abcdef01")
@@ -53,6 +60,19 @@ def test_then_warnings_and_then_metrics() -> None:
     assert len(parsed.warnings) == 4
     assert parsed.warnings[-1] == "and 13 more: see the report"
     assert len(parsed.metrics or []) == 64
+
+
+def test_what_gates_judge_comes_right_after_the_objective(tmp_path: Path) -> None:
+    metrics = {"baseline_mae": 2.0, "a": 1.0, "mae": 1.5, "z": 3.0}
+    run = FinishedRun(
+        "shop/demand/runs/uid/1", manifest("uid", 1, []).model_copy(update={"metrics": metrics}), "0" * 64
+    )
+    record = VersionRecord(
+        version=7, label=VERSION.label, job_uid="u", run="r", manifest_sha256="0" * 64, claimed_at="now"
+    )
+    gates = [Gate(metric="z", op=">", value=0), Gate(metric="never", op=">", value=0)]
+    result = succeeded(FolderStore(tmp_path, "pvc://claim"), record, run, gates)
+    assert [metric.name for metric in result.metrics or []] == ["mae", "z", "a", "baseline_mae"]
 
 
 def test_a_failure_with_a_very_long_message_still_says_what_it_was() -> None:
