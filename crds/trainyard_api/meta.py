@@ -39,7 +39,6 @@ CA_ANNOTATION: Final = f"{GROUP}/ca"
 FIELD_MANAGER: Final = "trainyard-operator"
 
 CONTAINER: Final = "trainer"
-SERVER_CONTAINER: Final = "server"
 """What trains: the trainer, or with framework Container the user's own image between the two that follow."""
 FETCH_CONTAINER: Final = "fetch"
 REGISTER_CONTAINER: Final = "register"

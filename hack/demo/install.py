@@ -79,6 +79,10 @@ def chart_values(endpoint: str, source: str) -> Json:
             "image": {"repository": repository("trainer"), "tag": TAG},
             "resources": {"requests": {"cpu": "250m", "memory": "512Mi"}},
         },
+        "server": {
+            "image": {"repository": repository("server"), "tag": TAG},
+            "resources": {"requests": {"cpu": "50m", "memory": "256Mi"}},
+        },
         "storage": {
             "uri": f"s3://{BUCKET}/",
             "endpoint": endpoint,

@@ -50,27 +50,37 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.trainer.image.repository }}:{{ default .Chart.AppVersion .Values.trainer.image.tag }}
 {{- end }}
 
+{{- define "trainyard.serverImage" -}}
+{{ .Values.server.image.repository }}:{{ default .Chart.AppVersion .Values.server.image.tag }}
+{{- end }}
+
 {{/* What the operator may do in a namespace that it watches. It reads no Secrets and never writes a user's spec. */}}
 {{- define "trainyard.rules" -}}
 - apiGroups: [trainyard.dev]
   resources: [trainingjobs]
+  verbs: [get, list, watch, create, delete]
+- apiGroups: [trainyard.dev]
+  resources: [trainingschedules, modeldeployments]
   verbs: [get, list, watch]
-- apiGroups: [trainyard.dev]
-  resources: [trainingjobs/status]
-  verbs: [get, patch]
-# Asked for where the API server guards blockOwnerDeletion (OpenShift does): the Jobs name their TrainingJob as owner.
-- apiGroups: [trainyard.dev]
-  resources: [trainingjobs/finalizers]
-  verbs: [update]
 - apiGroups: [trainyard.dev]
   resources: [modelversions]
   verbs: [get, list, watch, create]
 - apiGroups: [trainyard.dev]
-  resources: [modelversions/status]
-  verbs: [patch]
+  resources: [trainingjobs/status, trainingschedules/status, modelversions/status, modeldeployments/status]
+  verbs: [get, patch]
+# Asked for where the API server guards blockOwnerDeletion (OpenShift does): children name their owner.
+- apiGroups: [trainyard.dev]
+  resources: [trainingjobs/finalizers, trainingschedules/finalizers, modeldeployments/finalizers]
+  verbs: [update]
 - apiGroups: [batch]
   resources: [jobs]
   verbs: [get, list, watch, create, delete]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list]

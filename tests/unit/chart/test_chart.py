@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from cluster import toolchain
+from trainyard_api.kinds import KINDS
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.shell.config import load_config
 
@@ -62,6 +63,7 @@ def test_defaults_are_the_operators_own(helm: Path) -> None:
     )
     assert config.namespace == "ops"
     assert config.images.trainer == "trainyard-trainer:0.1.0"
+    assert config.images.server == "trainyard-server:0.1.0"
     assert config.progress.url == "https://trainyard.ops.svc:8443"
     assert config.progress == default.progress.model_copy(update={"url": config.progress.url})
 
@@ -73,6 +75,9 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
             'storage={"uri": "s3://models/", "endpoint": "http://s3:7070", "region": "eu", "secretName": "keys"}',
             'trainer={"image": {"repository": "r.example/t", "tag": "7"}, "imageByFramework": {"Torch": "t:1"}}',
             'trainer.resources={"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}}',
+            'server={"image": {"repository": "r.example/s", "tag": "8", "pullPolicy": "Always"}, "drainSeconds": 9}',
+            "server.graceSeconds=30",
+            'server.resources.limits={"memory": "4Gi"}',
             'progress={"url": "https://p.example:1", "bind": "$(POD_IP)", "port": 9443, "tlsSecret": "own"}',
             "progress.reportsPerMinute=1000000",
             "health.port=9090",
@@ -91,6 +96,9 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
     assert config.images.trainer == "r.example/t:7"
     assert config.images.by_framework == {"Torch": "t:1"}
     assert config.resources.wire()["limits"] == {"memory": "3Gi"}
+    assert (config.images.server, config.serving.pull_policy) == ("r.example/s:8", "Always")
+    assert (config.serving.drain_seconds, config.serving.grace_seconds) == (9, 30)
+    assert config.serving.resources.wire()["limits"] == {"memory": "4Gi"}
     assert config.progress.model_dump() == {
         "url": "https://p.example:1",
         "bind": "$(POD_IP)",
@@ -115,11 +123,12 @@ def test_rights_are_the_least(helm: Path, values: tuple[str, ...]) -> None:
     for role, rule in secrets:
         assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "ops")
         assert rule["verbs"] == ["create"] or rule["resourceNames"] == ["trainyard-tls"]
-    writes = {"create", "update", "patch", "delete"}
-    own = [role for role in roles if role["metadata"]["name"] == "trainyard"]
-    for rule in [rule for role in own for rule in role["rules"]]:
-        if "trainingjobs" in rule["resources"]:
-            assert not writes & set(rule["verbs"]), "the operator never writes a user's spec"
+    own = [rule for role in roles if role["metadata"]["name"] == "trainyard" for rule in role["rules"]]
+    kinds = {kind.plural for kind in KINDS}
+    for rule in [rule for rule in own if kinds & set(rule["resources"])]:
+        assert not {"update", "patch"} & set(rule["verbs"]), "the operator never writes a user's spec"
+    creates = {name for rule in own if "create" in rule["verbs"] for name in rule["resources"]} & kinds
+    assert creates == {"trainingjobs", "modelversions"}, "those of a schedule, and those of a training"
 
 
 def test_rights_stay_in_the_watched_namespaces(helm: Path) -> None:
@@ -153,7 +162,7 @@ def test_changed_configuration_replaces_the_pod(helm: Path) -> None:
 
 def test_definitions_outlive_the_release(helm: Path) -> None:
     definitions = of_kind(render(helm), "CustomResourceDefinition")
-    assert sorted(each["spec"]["names"]["kind"] for each in definitions) == ["ModelVersion", "TrainingJob"]
+    assert {each["spec"]["names"]["kind"] for each in definitions} == {kind.kind for kind in KINDS}
     for each in definitions:
         assert each["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
     assert not of_kind(render(helm, "crds.install=false"), "CustomResourceDefinition")
@@ -169,6 +178,7 @@ def test_definitions_outlive_the_release(helm: Path) -> None:
         ('trainer.imageByFramework={"Pytorch": "x"}', "Pytorch"),
         ('trainer.resources.limits={"memory": "2 GB"}', "/trainer/resources/limits/memory"),
         ('watchNamespaces=["Upper"]', "/watchNamespaces/0"),
+        ("server.graceSeconds=0", "/server/graceSeconds"),
     ],
 )
 def test_wrong_value_is_refused_by_name(helm: Path, value: str, named: str) -> None:
