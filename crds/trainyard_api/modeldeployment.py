@@ -22,6 +22,7 @@ from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, Secret
 from trainyard_api.trainingjob import Message
 
 DeploymentPhase = Literal["Pending", "Progressing", "AwaitingPromotion", "Serving", "RollingBack", "Held", "Failed"]
+CandidateReason = Literal["Policy", "Pin", "Retry", "Promoted", "Rollback", "AutomaticRollback"]
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 _PIN = "^([1-9][0-9]{0,14}|sha256:[0-9a-f]{64})$"
@@ -144,7 +145,7 @@ class HistoryEntry(ApiModel):
     to: Timestamp | None = None
     outcome: Literal["Active", "Replaced", "RolledBack", "Rejected"]
     by: Annotated[str, Field(max_length=256)] = ""
-    """Who asked for it: policy, pin, operator, or the manager of the annotation that held the verb."""
+    """Who brought it to this outcome: policy, pin, operator, or the manager of the annotation that held the verb."""
     reason: Message = ""
 
 
@@ -160,6 +161,9 @@ class ModelDeploymentStatus(ApiModel):
     """Where the verb rollback/previous goes."""
     candidate_version: VersionNumber | None = None
     candidate_since: Timestamp | None = None
+    candidate_reason: CandidateReason | None = None
+    """What made it the candidate; Promoted once the verb promote was given."""
+    candidate_by: Annotated[str, Field(max_length=256)] | None = None
     promoted_time: Timestamp | None = None
     """When the active version took over."""
     rejected_versions: Annotated[list[RejectedVersion], Field(max_length=32)] | None = None
