@@ -1,0 +1,167 @@
+"""Gates: what is met, what is not, and that nothing unknown ever passes."""
+
+import math
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainyard_api.metric_goals import GOALS
+from trainyard_api.modelversion import GateResult
+from trainyard_api.training import Gate, Objective
+from trainyard_operator.core.gates import Candidate, Champion, judge
+
+ROWS = "sha256:" + "a" * 64
+OTHER_ROWS = "sha256:" + "b" * 64
+
+
+def gate(metric: str = "mae", **fields: Any) -> Gate:
+    return Gate.model_validate({"metric": metric, **fields})
+
+
+def one(
+    wanted: Gate, value: str | None, best: str | None = None, *, objective: Objective | None = None, rows: str = ROWS
+) -> GateResult:
+    """Judge one gate; ``best`` is what the champion, version 3, has."""
+    candidate = Candidate({} if value is None else {wanted.metric: value}, ROWS, objective)
+    champion = None if best is None else Champion(3, {wanted.metric: best}, rows)
+    (result,) = judge([wanted], candidate, champion)
+    return result
+
+
+@pytest.mark.parametrize(
+    ("op", "value", "met"),
+    [
+        ("<", "0.2", False),
+        ("<=", "0.2", True),
+        ("<=", "0.200001", False),
+        (">", "0.2", False),
+        (">", "2e-1", False),
+        (">", "0.3", True),
+        (">=", "0.20", True),
+        ("==", "2E-1", True),
+        ("==", "0.21", False),
+    ],
+)
+def test_a_fixed_value(op: str, value: str, met: bool) -> None:
+    result = one(gate("mape", op=op, value=0.2), value)
+    assert (result.passed, result.reason) == (met, "Met" if met else "NotMet")
+    assert (result.op, result.threshold) == (op, "0.2")
+    assert Decimal(result.value or "nan") == Decimal(value)
+
+
+def test_the_sentence_has_the_numbers() -> None:
+    assert one(gate("mape", op="<=", value=0.2), "0.31").message == "mape 0.31: asked for <= 0.2"
+    beaten = one(gate("mae", compareTo="Champion", tolerance=0.02), "31.5", "30")
+    assert beaten.message == "mae 31.5: version 3 has 30, asked for <= 30.6"
+    assert (beaten.champion, beaten.champion_value, beaten.threshold, beaten.value) == (3, "30", "30.6", "31.5")
+
+
+@pytest.mark.parametrize(
+    ("metric", "best", "tolerance", "threshold"),
+    [
+        ("mae", "30", 0.02, "30.6"),
+        ("mae", "30", None, "30"),
+        ("mae", "0.1", 0.02, "0.102"),  # as floats: 0.10200000000000001
+        ("mae", "0", 0.5, "0"),
+        ("log_loss", "-4", 0.25, "-3"),
+        ("auc", "0.9", 0.1, "0.81"),
+        ("r2", "-4", 0.25, "-5"),
+        ("skill", "0", 0.5, "0"),
+        ("mae", "1e-7", 1, "2E-7"),
+    ],
+)
+def test_the_threshold_of_a_champion(metric: str, best: str, tolerance: float | None, threshold: str) -> None:
+    wanted = gate(metric, compareTo="Champion", tolerance=tolerance)
+    result = one(wanted, threshold, best)
+    assert result.threshold == threshold
+    assert result.passed, "as good as the threshold is good enough"
+    step = Decimal("1e-9") if GOALS[metric] == "Minimize" else -Decimal("1e-9")
+    assert one(wanted, str(Decimal(threshold) + step), best).reason == "NotMet"
+
+
+def test_the_first_version_has_no_champion_and_passes() -> None:
+    result = one(gate("mae", compareTo="Champion"), "1.5")
+    assert (result.passed, result.reason, result.champion) == (True, "NoChampion", None)
+
+
+@pytest.mark.parametrize("champion", [None, "30"])
+@pytest.mark.parametrize("wanted", [gate(op="<", value=9), gate(compareTo="Champion")], ids=["fixed", "champion"])
+def test_a_missing_metric_is_not_met(wanted: Gate, champion: str | None) -> None:
+    result = one(wanted, None, champion)
+    assert (result.passed, result.reason) == (False, "MetricMissing")
+    assert "mae was not reported" in result.message
+
+
+def test_a_champion_without_the_metric_or_without_its_object_is_not_beaten() -> None:
+    candidate = Candidate({"mae": "1"}, ROWS)
+    for champion, words in (
+        (Champion(3, {"rmse": "1"}, ROWS), "of version 3, the champion, mae was not reported"),
+        (Champion(3, None), "version 3 is the champion, and its ModelVersion is gone"),
+    ):
+        (result,) = judge([gate(compareTo="Champion")], candidate, champion)
+        assert (result.passed, result.reason, result.champion) == (False, "MetricMissing", 3)
+        assert words in result.message
+
+
+@pytest.mark.parametrize(("own", "its"), [(ROWS, OTHER_ROWS), (ROWS, None), (None, ROWS), (None, None)])
+def test_other_rows_are_no_comparison(own: str | None, its: str | None) -> None:
+    (result,) = judge([gate(compareTo="Champion")], Candidate({"mae": "1"}, own), Champion(3, {"mae": "9"}, its))
+    assert (result.passed, result.reason) == (False, "HoldoutDiffers")
+
+
+def test_a_digest_is_the_same_with_and_without_its_prefix() -> None:
+    assert one(gate(compareTo="Champion"), "1", "2", rows=ROWS.removeprefix("sha256:")).passed
+
+
+def test_a_metric_that_nobody_knows_needs_a_goal() -> None:
+    wanted = gate("lift", compareTo="Champion")
+    assert one(wanted, "2", "1").reason == "GoalUnknown"
+    assert one(wanted, "2").reason == "GoalUnknown", "also without a champion: the next version would meet one"
+    assert one(wanted, "2", "1", objective=Objective(metric="lift")).reason == "GoalUnknown"
+    assert one(wanted, "2", "1", objective=Objective(metric="other", goal="Maximize")).reason == "GoalUnknown"
+    assert one(wanted, "2", "1", objective=Objective(metric="lift", goal="Maximize")).passed
+    assert not one(wanted, "2", "1", objective=Objective(metric="lift", goal="Minimize")).passed
+
+
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+METRICS = st.sampled_from(sorted(GOALS))
+GATES = st.one_of(
+    st.builds(lambda op, value: gate(op=op, value=value), st.sampled_from(["<", "<=", ">", ">=", "=="]), NUMBERS),
+    st.builds(lambda tolerance: gate(compareTo="Champion", tolerance=tolerance), st.floats(0, allow_infinity=False)),
+)
+
+
+@given(GATES, st.sampled_from(["nan", "NaN", "inf", "-inf", "1e999", "-1e999", "", "good", "1e9999999999999999999"]))
+def test_what_is_no_finite_number_never_passes(wanted: Gate, value: str) -> None:
+    assert not one(wanted, value).passed
+    assert not one(wanted, value, "1").passed
+    if wanted.compare_to:
+        assert not one(wanted, "1", value).passed
+
+
+@given(METRICS, NUMBERS, NUMBERS, NUMBERS, st.floats(0, allow_infinity=False))
+def test_better_never_hurts(metric: str, first: float, second: float, best: float, tolerance: float) -> None:
+    worse, better = sorted((first, second), reverse=GOALS[metric] == "Minimize")
+    wanted = gate(metric, compareTo="Champion", tolerance=tolerance)
+    if one(wanted, repr(worse), repr(best)).passed:
+        assert one(wanted, repr(better), repr(best)).passed
+
+
+@given(NUMBERS, NUMBERS, st.floats(0, allow_infinity=False))
+def test_both_goals_are_mirror_images(value: float, best: float, tolerance: float) -> None:
+    wanted = gate("x", compareTo="Champion", tolerance=tolerance)
+    low = one(wanted, repr(value), repr(best), objective=Objective(metric="x", goal="Minimize"))
+    high = one(wanted, repr(-value), repr(-best), objective=Objective(metric="x", goal="Maximize"))
+    assert low.passed == high.passed
+    assert Decimal(low.threshold or "nan") == -Decimal(high.threshold or "nan")
+
+
+@given(NUMBERS, NUMBERS, NUMBERS, st.floats(0, 1e6))
+def test_as_good_as_the_champion_always_passes(value: float, best: float, fixed: float, tolerance: float) -> None:
+    for metric in ("mae", "auc"):
+        assert one(gate(metric, compareTo="Champion", tolerance=tolerance), repr(best), repr(best)).passed
+    assert one(gate(op="<=", value=fixed), repr(value)).passed == (value <= fixed)
+    assert math.isfinite(float(one(gate(op="<=", value=fixed), repr(value)).threshold or "nan"))
