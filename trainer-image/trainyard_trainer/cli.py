@@ -3,12 +3,17 @@
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.stopping import stop_on_signals
+
+if TYPE_CHECKING:
+    from trainyard_api.wire import TrainingResult
+    from trainyard_trainer.pipeline import Job
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -16,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.command == "run":
         return _run_here(options.file, options.output)
-    return _run_in_pod()
+    return _run_in_pod(options.command)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -29,16 +34,34 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="train a TrainingJob from a YAML file on this machine, without a cluster")
     run.add_argument("-f", "--file", type=Path, required=True, metavar="JOB.yaml", help="one TrainingJob")
     run.add_argument("--output", type=Path, required=True, metavar="DIR", help="where models and result.json go")
+    commands.add_parser("fetch", help="in a pod of framework Container: lay the data out for the user's container")
+    commands.add_parser("register", help="in a pod of framework Container: register what the user's container left")
     return parser
 
 
-def _run_in_pod() -> int:
+def _run_in_pod(command: str | None) -> int:
     stop = stop_on_signals()  # before the imports: a process 1 without a handler ignores SIGTERM
     from trainyard_trainer.job import read_config, run_job
     from trainyard_trainer.progress.log import log_as_json
 
     env = Environment.from_environ(os.environ)
-    return run_job(lambda: read_config(env), env, stop, display=log_as_json())
+    return run_job(lambda: read_config(env), env, stop, display=log_as_json(), work=_work(command))
+
+
+def _work(command: str | None) -> "Callable[[Job], TrainingResult | None]":
+    match command:
+        case "fetch":
+            from trainyard_trainer.container.fetch import fetch
+
+            return fetch
+        case "register":
+            from trainyard_trainer.container.register import register
+
+            return register
+        case _:
+            from trainyard_trainer.pipeline import run_pipeline
+
+            return run_pipeline
 
 
 def _run_here(file: Path, output: Path) -> int:

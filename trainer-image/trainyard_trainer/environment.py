@@ -24,6 +24,8 @@ class Environment:
     claims_dir: Path
     work_dir: Path
     termination_log: Path
+    input_dir: Path = Path(meta.INPUT_DIR)
+    output_dir: Path = Path(meta.OUTPUT_DIR)
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -39,6 +41,8 @@ class Environment:
             claims_dir=path(meta.CLAIMS_DIR_ENV, meta.CLAIMS_DIR),
             work_dir=path(meta.WORK_DIR_ENV, meta.WORK_DIR),
             termination_log=path(meta.TERMINATION_LOG_ENV, meta.TERMINATION_LOG),
+            input_dir=path(meta.INPUT_DIR_ENV, meta.INPUT_DIR),
+            output_dir=path(meta.OUTPUT_DIR_ENV, meta.OUTPUT_DIR),
         )
 
     @property

@@ -38,8 +38,9 @@ def run_job(
     display: StageNamer,
     listeners: tuple[Listener, ...] = (),
     steps: Steps | None = None,
+    work: Callable[[Job], TrainingResult | None] = run_pipeline,
 ) -> int:
-    """Run one training and leave its result; return the exit code.
+    """Run one training, or a part of it, and leave its result; return the exit code.
 
     Parameters
     ----------
@@ -49,12 +50,14 @@ def run_job(
         Gets the name of each stage as it begins.
     steps
         The rooms to join; the trainer's own when left out.
+    work
+        What to do. ``None`` of it: this part is done and another one will tell the result.
     """
     tracker: Tracker | None = None
     try:
         job_config = config()
         tracker = Tracker(display, (*listeners, *_reporter(job_config, env)))
-        result = run_pipeline(Job(job_config, env, tracker, stop, steps or Steps.real()))
+        result = work(Job(job_config, env, tracker, stop, steps or Steps.real()))
         code: int = ExitCode.OK
     except TrainerError as error:
         code, result = error.code, failed(error.code, str(error))
@@ -64,7 +67,8 @@ def run_job(
     except Exception as error:  # noqa: BLE001 - becomes the visible result of a crash
         code, result = CRASHED, failed(CRASHED, f"{type(error).__name__}: {error}")
         LOGGER.exception("the trainer crashed")
-    code = _leave(result, env.termination_log, code)
+    if result is not None:
+        code = _leave(result, env.termination_log, code)
     if tracker is not None:
         tracker.close()
     return code

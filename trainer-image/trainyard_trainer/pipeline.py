@@ -22,7 +22,7 @@ from trainyard_trainer.progress.tracker import Tracker, metric_value
 from trainyard_trainer.register import TrainedRun, register_run
 from trainyard_trainer.result import succeeded
 
-_DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
+DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
     "Forecast": ("mae",),
     "Regression": ("mae",),
     "Classification": ("auc", "f1"),
@@ -70,29 +70,46 @@ def run_pipeline(job: Job) -> TrainingResult:
         With one sentence for the user and the exit code.
     """
     config = job.config
-    if config.spec.storage is None:
-        raise ConfigError("spec.storage is not set, and the operator has no default storage: set spec.storage.uri")
     job.tracker.begin(Stage.LOAD, f"checking the specification of {config.namespace}/{config.name}")
     framework = job.steps.framework_for(config)
-    store = open_store(config.spec.storage, job.env)
-    keys = ModelKeys(config.namespace, config.model_name)
-    known = find_version(store, keys, config.uid)
+    store, keys = open_model(job)
+    return register_once(job, store, keys, lambda: _train(job, framework, store, keys))
+
+
+def open_model(job: Job) -> tuple[ArtifactStore, ModelKeys]:
+    """Return the store of a job's model, and its keys there. Raises TrainerError."""
+    config = job.config
+    if config.spec.storage is None:
+        raise ConfigError("spec.storage is not set, and the operator has no default storage: set spec.storage.uri")
+    return open_store(config.spec.storage, job.env), ModelKeys(config.namespace, config.model_name)
+
+
+def register_once(job: Job, store: ArtifactStore, keys: ModelKeys, make: Callable[[], FinishedRun]) -> TrainingResult:
+    """Give the job's run its version: the one it has, else one for a run that was finished before, else for a new one.
+
+    Raises
+    ------
+    TrainerError
+        Whatever ``make`` or the storage end with.
+    """
+    uid = job.config.uid
+    known = find_version(store, keys, uid)
     if known is not None:
         record, run = known
         job.tracker.begin(Stage.REGISTER, f"version {record.version} was registered by an earlier attempt")
-        return succeeded(store, record, run)
-    finished = find_finished(store, keys, config.uid) or _train(job, framework, store, keys)
+        return succeeded(store, record, run, job.config.spec.gates)
+    finished = find_finished(store, keys, uid) or make()
     job.tracker.begin(Stage.REGISTER, "claiming a version")
-    record = claim_version(store, keys, config.uid, finished)
+    record = claim_version(store, keys, uid, finished)
     job.tracker(1.0, f"registered version {record.version} as {record.label}")
-    return succeeded(store, record, run_of(store, record, finished))
+    return succeeded(store, record, run_of(store, record, finished), job.config.spec.gates)
 
 
 def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:
     folder = begin_run(store, keys, job.config.uid, job.config.attempt)
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
         run = _stages(job, framework, Path(work))
-        _begin(job, Stage.REGISTER, f"writing {store.address(folder)}")
+        enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
         return register_run(run, framework, store, folder)
 
 
@@ -109,9 +126,9 @@ def _stages(job: Job, framework: Framework, work_dir: Path) -> TrainedRun:
         progress=job.tracker,
         stop=job.stop,
     )
-    _begin(job, Stage.TRAIN, f"training with {framework.name} on {dataset.rows} rows")
+    enter(job, Stage.TRAIN, f"training with {framework.name} on {dataset.rows} rows")
     trained = framework.train(dataset, context)
-    _begin(job, Stage.EVALUATE, "judging the model on rows it has not seen")
+    enter(job, Stage.EVALUATE, "judging the model on rows it has not seen")
     evaluation = framework.evaluate(dataset, trained, context)
     objective = _objective(config, evaluation)
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
@@ -121,11 +138,11 @@ def _stages(job: Job, framework: Framework, work_dir: Path) -> TrainedRun:
 def _prepare(job: Job) -> Dataset:
     """Load and preprocess. The raw table ends with this function: training has the rows in memory once."""
     table = job.steps.load(job.config, job.env, job.tracker, job.stop)
-    _begin(job, Stage.PREPROCESS, "checking the data")
+    enter(job, Stage.PREPROCESS, "checking the data")
     return job.steps.preprocess(table, job.config)
 
 
-def _begin(job: Job, stage: Stage, message: str) -> None:
+def enter(job: Job, stage: Stage, message: str) -> None:
     """Enter a stage, unless the pod was asked to end. The register stage, once begun, runs to its end: it is short."""
     if job.stop():
         raise Interrupted(
@@ -138,7 +155,7 @@ def _begin(job: Job, stage: Stage, message: str) -> None:
 def _objective(config: TrainerConfig, evaluation: Evaluation) -> ObjectiveValue:
     """Return the number that ranks the model. Its name is known by now, but not every holdout allows every metric."""
     wished = config.spec.objective
-    names = (wished.metric,) if wished is not None else _DEFAULT_OBJECTIVES[config.spec.task]
+    names = (wished.metric,) if wished is not None else DEFAULT_OBJECTIVES[config.spec.task]
     for name in names:
         if name in evaluation.metrics:
             return ObjectiveValue(metric=name, value=evaluation.metrics[name])

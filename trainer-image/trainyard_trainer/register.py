@@ -58,8 +58,14 @@ def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, fo
         If the storage refuses: then there is no manifest and so no model.
     """
     golden = verify_saved_model(framework, run.output, run.evaluation.golden)
+    return store_run(run, golden, library_versions(), store, folder)
+
+
+def store_run(
+    run: TrainedRun, golden: GoldenRows, libraries: dict[str, str], store: ArtifactStore, folder: str
+) -> FinishedRun:
+    """Write a judged model, the documents about it, and its manifest last. Raises TrainerError."""
     created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    libraries = library_versions()
     _write_documents(run, created_at, libraries)
     entries = upload_files(store, folder, run.output, [*run.trained.files, REPORT, VALIDATION, METRICS])
     return finish_run(store, folder, _manifest(run, golden, entries, created_at, libraries))

@@ -62,6 +62,11 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
     )
 
 
+def rows_with_target(frame: pd.DataFrame, spec: TrainingJobSpec) -> npt.NDArray[np.bool_]:
+    """Tell which rows of a table :func:`prepare_rows` keeps. Raises DataError as it does."""
+    return _target(frame[spec.data.target], spec, [])[2]
+
+
 def _require_rows(usable: int, rows: int, data: Data) -> None:
     needed = (data.validation or DataValidation()).min_points
     if usable < needed:

@@ -17,7 +17,7 @@ def framework_for(config: TrainerConfig) -> Framework:
     ConfigError
         For what the framework itself refuses.
     """
-    _refuse_later_features(config)
+    refuse_later_features(config)
     framework = _make(config)
     framework.check(config)
     return framework
@@ -33,11 +33,16 @@ def _make(config: TrainerConfig) -> Framework:
             from trainyard_trainer.frameworks.prophet import ProphetFramework
 
             return ProphetFramework()
-        case "Torch" | "Script" | "Container" as other:
-            raise Unsupported(f"spec.framework {other} {_LATER}; use LightGBM or Prophet")
+        case "Container":
+            raise Unsupported(
+                "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"
+            )
+        case "Torch" | "Script" as other:
+            raise Unsupported(f"spec.framework {other} {_LATER}; use LightGBM, Prophet or Container")
 
 
-def _refuse_later_features(config: TrainerConfig) -> None:
+def refuse_later_features(config: TrainerConfig) -> None:
+    """Raise Unsupported for a wish that no framework of this release fulfils."""
     spec = config.spec
     wishes = {
         "spec.search": spec.search is not None,

@@ -50,11 +50,16 @@ class Tracker:
         self._metrics: list[Metric] = []
         self._logged: tuple[str, float] = ("", 0.0)
         self._started = time.monotonic()
+        self._estimates = True
 
     @property
     def stage(self) -> Stage:
         """The stage that runs now."""
         return self._stage
+
+    def without_estimate(self) -> None:
+        """Tell no remaining time: another process does the long part, and this one's pace says nothing about it."""
+        self._estimates = False
 
     def begin(self, stage: Stage, message: str) -> None:
         """Enter a stage."""
@@ -92,7 +97,7 @@ class Tracker:
             LOGGER.info("%s", message)
 
     def _remaining_seconds(self) -> int | None:
-        if self._percentage < _ETA_FROM_PERCENT:
+        if not self._estimates or self._percentage < _ETA_FROM_PERCENT:
             return None
         elapsed = time.monotonic() - self._started
         return round(elapsed / self._percentage * (100 - self._percentage))

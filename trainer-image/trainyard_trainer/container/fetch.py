@@ -1,0 +1,48 @@
+"""The step before the user's container: judge the specification, try the storage, check the data, lay it out."""
+
+import pandas as pd
+
+from trainyard_trainer.artifacts.runs import begin_run
+from trainyard_trainer.container.handover import Handover, leave
+from trainyard_trainer.container.layout import lay_out, role_columns
+from trainyard_trainer.data.tabular import rows_with_target
+from trainyard_trainer.evaluate.names import check_container_metrics
+from trainyard_trainer.frameworks import refuse_later_features
+from trainyard_trainer.frameworks.base import Dataset, Table
+from trainyard_trainer.pipeline import Job, enter, open_model
+from trainyard_trainer.progress.stages import Stage
+
+
+def fetch(job: Job) -> None:
+    """Lay the data of a job out for its container.
+
+    The user's container always runs after this, also where an earlier attempt was registered: a pod cannot skip a step.
+    ``register`` then gives that version and not a second one.
+
+    Raises
+    ------
+    TrainerError
+        With one sentence for the user and the exit code.
+    """
+    config = job.config
+    job.tracker.without_estimate()
+    job.tracker.begin(Stage.LOAD, f"checking the specification of {config.namespace}/{config.name}")
+    refuse_later_features(config)
+    check_container_metrics(config.spec)
+    store, keys = open_model(job)
+    run = begin_run(store, keys, config.uid, config.attempt)
+    table = job.steps.load(config, job.env, job.tracker, job.stop)
+    enter(job, Stage.PREPROCESS, "checking the data")
+    dataset, roles = _prepare(job, table)
+    job.tracker(0.5, f"writing {dataset.rows} rows as CSV")
+    lay_out(config, dataset, roles, job.env)
+    leave(Handover.of(run, dataset), job.env.work_dir)
+    enter(job, Stage.TRAIN, f"starting the container of image {config.image}")
+
+
+def _prepare(job: Job, table: Table) -> tuple[Dataset, pd.DataFrame]:
+    spec = job.config.spec
+    if spec.task == "Forecast":
+        return job.steps.preprocess(table, job.config), pd.DataFrame()
+    dataset = job.steps.preprocess(table, job.config)  # first: it names the address in what it refuses
+    return dataset, role_columns(table.frame[rows_with_target(table.frame, spec)], spec)

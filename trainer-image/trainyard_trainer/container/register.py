@@ -1,0 +1,117 @@
+"""The step after the user's container: read what it left, and make a version of it."""
+
+import tempfile
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_api.wire import TrainingResult
+from trainyard_trainer.artifacts.manifest import Frame, GoldenRows, ObjectiveValue
+from trainyard_trainer.artifacts.runs import FinishedRun
+from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.container.handover import Handover, take
+from trainyard_trainer.container.layout import METRICS
+from trainyard_trainer.container.outputs import model_files, read_metrics
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.evaluate.names import BASELINE
+from trainyard_trainer.frameworks.base import Dataset, Evaluation, Golden, Trained
+from trainyard_trainer.pipeline import DEFAULT_OBJECTIVES, Job, open_model, register_once
+from trainyard_trainer.progress.stages import Stage
+from trainyard_trainer.progress.tracker import metric_value
+from trainyard_trainer.register import TrainedRun, store_run
+
+FORMAT: Final = "Container"
+"""Only the user's own code knows how to read the files."""
+
+FOLDER: Final = "model"
+"""Where the user's files lie in the run, apart from ours: whatever they are called, no name is taken."""
+
+
+def register(job: Job) -> TrainingResult:
+    """Make a version of what the user's container left.
+
+    Raises
+    ------
+    TrainerError
+        With one sentence for the user and the exit code.
+    """
+    job.tracker.without_estimate()
+    job.tracker.begin(Stage.EVALUATE, f"reading {METRICS} of the container")
+    handover = take(job.env.work_dir)
+    store, keys = open_model(job)
+    return register_once(job, store, keys, lambda: _new_run(job, handover, store))
+
+
+def _new_run(job: Job, handover: Handover, store: ArtifactStore) -> FinishedRun:
+    with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as folder:
+        run = _read(job, handover, Path(folder))
+        job.tracker(1.0, f"{run.objective.metric} {metric_value(run.objective.value)}", run.evaluation.metrics)
+        job.tracker.begin(Stage.REGISTER, f"writing {store.address(handover.run)}")
+        nothing = Frame(columns=[], rows=[])
+        golden = GoldenRows(inputs=nothing, outputs=nothing, tolerance=0, max_difference=0)
+        return store_run(run, golden, {}, store, handover.run)
+
+
+def _read(job: Job, handover: Handover, folder: Path) -> TrainedRun:
+    spec, output = job.config.spec, job.env.output_dir
+    files = model_files(output)
+    metrics, warnings = read_metrics(output)
+    (folder / FOLDER).symlink_to(output.absolute())
+    trained = Trained(
+        formats=(FORMAT,),
+        files=tuple(f"{FOLDER}/{name}" for name in files),
+        model=None,
+        parameters=spec.parameters or {},
+        warnings=tuple(warnings),
+        device="cpu" if spec.accelerator is None else spec.accelerator.resource,
+    )
+    nothing = Golden(pd.DataFrame(), pd.DataFrame())
+    evaluation = Evaluation(metrics, _table(metrics), nothing)
+    return TrainedRun(job.config, _dataset(handover, spec), trained, evaluation, objective_of(spec, metrics), folder)
+
+
+def objective_of(spec: TrainingJobSpec, metrics: dict[str, float]) -> ObjectiveValue:
+    """Return the number that ranks the model: the one asked for, else the task's usual one, else the file's first.
+
+    Raises
+    ------
+    DataError
+        If the one asked for is not there.
+    """
+    if spec.objective is not None and spec.objective.metric not in metrics:
+        raise DataError(
+            f"{METRICS} has no finite {spec.objective.metric}, which spec.objective.metric asks for; it has "
+            f"{', '.join(metrics)}: write it there, or name one of these"
+        )
+    usual = [name for name in DEFAULT_OBJECTIVES[spec.task] if name in metrics]
+    name = spec.objective.metric if spec.objective is not None else [*usual, *metrics][0]
+    return ObjectiveValue(metric=name, value=metrics[name])
+
+
+def _table(metrics: dict[str, float]) -> pd.DataFrame:
+    names = [name for name in metrics if not name.startswith(BASELINE)]
+    return pd.DataFrame(
+        {
+            "series": pd.Series([None] * len(names), dtype="string"),
+            "metric": names,
+            "value": [metrics[name] for name in names],
+            "baseline": [metrics.get(BASELINE + name, float("nan")) for name in names],
+        }
+    )
+
+
+def _dataset(handover: Handover, spec: TrainingJobSpec) -> Dataset:
+    """Return what is known of the data; its rows are gone with ``fetch``."""
+    return Dataset(
+        task=spec.task,
+        frame=pd.DataFrame(),
+        target=spec.data.target,
+        features=(),
+        findings=handover.findings,
+        origin=handover.origin,
+        holdout_digest=handover.holdout_digest,
+        rows=handover.rows,
+        series_total=handover.series_total,
+    )
