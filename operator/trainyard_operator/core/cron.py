@@ -1,0 +1,308 @@
+"""When a schedule is due: the lines of a Kubernetes CronJob, read and carried out in a time zone.
+
+A schedule is due at every minute whose time on the zone's wall clock matches the line, so a time that a clock change
+skips is not due that day, and one that it repeats is due twice: what CronJob does too. The grammar is CronJob's
+(robfig/cron), not that of the cron daemons: ``?`` is ``*``, Sunday is 0 and not 7, ``5/15`` is ``5-59/15``, and a day
+counts when either day field matches as soon as neither of them is a plain ``*``. docs/decisions/ says what differs.
+
+All times are aware and in UTC. Nothing walks from minute to minute: days are tried one by one, and only the clock
+changes in between split the search, so a year of downtime costs as much as a day.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from difflib import get_close_matches
+from functools import cache
+from typing import Final
+from zoneinfo import ZoneInfo, available_timezones
+
+MINUTE: Final = timedelta(minutes=1)
+DAY: Final = timedelta(days=1)
+TICK: Final = timedelta(microseconds=1)
+"""The resolution of a :class:`~datetime.datetime`."""
+
+FEBRUARY_29: Final = 29
+SEARCHED_DAYS: Final = 366 * 40
+"""29 February may be eight years away; nothing that is ever due is further away than this."""
+
+
+class ScheduleError(ValueError):
+    """The line or its time zone cannot be carried out; the message says what to write instead."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A line that was understood.
+
+    Attributes
+    ----------
+    times
+        Minutes of the day, sorted: 90 is half past one.
+    days, months, weekdays
+        As the line numbers them; Sunday is 0.
+    either_day
+        Both day fields restrict: one that matches is enough.
+    zone
+        Whose wall clock the line means.
+    """
+
+    times: tuple[int, ...]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    either_day: bool
+    zone: ZoneInfo
+
+
+def next_after(schedule: Schedule, moment: datetime) -> datetime | None:
+    """Return the first time after ``moment``, or ``None`` if there is none within forty years."""
+    position = moment + TICK
+    while True:
+        offset = _offset(schedule.zone, position)
+        found = _first_at_or_after(schedule, _wall(position, offset))
+        if found is None:
+            return None
+        due = (found - offset).replace(tzinfo=UTC)
+        change = _first_change(schedule.zone, position, due)
+        if change is None:
+            return due
+        position = change
+
+
+def last_at_or_before(schedule: Schedule, moment: datetime, after: datetime) -> datetime | None:
+    """Return the last time up to ``moment`` that is later than ``after``, or ``None``."""
+    position = moment
+    while position > after:
+        offset = _offset(schedule.zone, position)
+        found = _last_at_or_before(schedule, _wall(position, offset))
+        bound = after if found is None else max(after, (found - offset).replace(tzinfo=UTC))
+        change = _last_change(schedule.zone, bound, position)
+        if change is None:
+            return bound if bound > after else None
+        position = change - TICK
+    return None
+
+
+def count_between(schedule: Schedule, after: datetime, until: datetime, limit: int) -> int:
+    """Count the times later than ``after`` and up to ``until``, but stop at ``limit``."""
+    count, moment = 0, next_after(schedule, after)
+    while moment is not None and moment <= until and count < limit:
+        count, moment = count + 1, next_after(schedule, moment)
+    return count
+
+
+# ---- the wall clock --------------------------------------------------------------------------------------------------
+
+
+def _first_at_or_after(schedule: Schedule, wall: datetime) -> datetime | None:
+    """Return the first match on a wall clock that never changes."""
+    minute = wall.hour * 60 + wall.minute + bool(wall.second or wall.microsecond)
+    start = bisect_left(schedule.times, minute)
+    if start < len(schedule.times) and _day_matches(schedule, wall.date()):
+        return _at(wall.date(), schedule.times[start])
+    day = _matching_day(schedule, wall.date(), DAY)
+    return None if day is None else _at(day, schedule.times[0])
+
+
+def _last_at_or_before(schedule: Schedule, wall: datetime) -> datetime | None:
+    """Return the last match on a wall clock that never changed."""
+    end = bisect_right(schedule.times, wall.hour * 60 + wall.minute)
+    if end and _day_matches(schedule, wall.date()):
+        return _at(wall.date(), schedule.times[end - 1])
+    day = _matching_day(schedule, wall.date(), -DAY)
+    return None if day is None else _at(day, schedule.times[-1])
+
+
+def _matching_day(schedule: Schedule, day: date, step: timedelta) -> date | None:
+    for _ in range(SEARCHED_DAYS):
+        day += step
+        if _day_matches(schedule, day):
+            return day
+    return None
+
+
+def _day_matches(schedule: Schedule, day: date) -> bool:
+    if day.month not in schedule.months:
+        return False
+    of_month, of_week = day.day in schedule.days, day.isoweekday() % 7 in schedule.weekdays
+    return (of_month or of_week) if schedule.either_day else (of_month and of_week)
+
+
+def _at(day: date, minute: int) -> datetime:
+    return datetime(day.year, day.month, day.day, minute // 60, minute % 60)  # noqa: DTZ001 - a wall clock has no zone
+
+
+# ---- clock changes ---------------------------------------------------------------------------------------------------
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
+
+
+def _wall(moment: datetime, offset: timedelta) -> datetime:
+    return moment.replace(tzinfo=None) + offset
+
+
+def _first_change(zone: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
+    """Return the first clock change in ``(start, end]``. No zone changes its clocks and back within a day."""
+    low, offset = start, _offset(zone, start)
+    while low < end:
+        high = min(low + DAY, end)
+        if _offset(zone, high) != offset:
+            return _change_between(zone, low, high)
+        low = high
+    return None
+
+
+def _last_change(zone: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
+    """Return the last clock change in ``(start, end]``."""
+    high, offset = end, _offset(zone, end)
+    while high > start:
+        low = max(high - DAY, start)
+        if _offset(zone, low) != offset:
+            return _change_between(zone, low, high)
+        high = low
+    return None
+
+
+def _change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
+    """Return the second at which the offset of ``high`` begins, given that ``low`` has another one."""
+    offset = _offset(zone, high)
+    early, late = int(low.timestamp()), int(high.timestamp())
+    while late - early > 1:
+        middle = (early + late) // 2
+        if _offset(zone, datetime.fromtimestamp(middle, UTC)) == offset:
+            late = middle
+        else:
+            early = middle
+    return datetime.fromtimestamp(late, UTC)
+
+
+# ---- the line --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Field:
+    """What one field of a line may hold."""
+
+    title: str
+    first: int
+    last: int
+    names: Mapping[str, int]
+
+
+def _numbered(names: str, first: int) -> dict[str, int]:
+    return {name: number for number, name in enumerate(names.split(), first)}
+
+
+_FIELDS: Final = (
+    _Field("minute", 0, 59, {}),
+    _Field("hour", 0, 23, {}),
+    _Field("day of month", 1, 31, {}),
+    _Field("month", 1, 12, _numbered("jan feb mar apr may jun jul aug sep oct nov dec", 1)),
+    _Field("day of week", 0, 6, _numbered("sun mon tue wed thu fri sat", 0)),
+)
+
+_MACROS: Final = {
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+    "@monthly": "0 0 1 * *",
+    "@weekly": "0 0 * * 0",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@hourly": "0 * * * *",
+}
+
+_LONGEST_MONTHS: Final = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
+
+
+def parse(line: str, zone: str = "") -> Schedule:
+    """Read a cron line in a time zone of the tz database; no zone is UTC.
+
+    Raises
+    ------
+    ScheduleError
+        With one sentence, for a line or a zone that is wrong and for a line that is never due.
+    """
+    if "TZ=" in line:
+        raise ScheduleError(f'schedule "{line}" sets a time zone: leave it out and write it to timeZone')
+    words = line.split()
+    if len(words) == 1 and words[0].startswith("@"):
+        words = _macro(words[0]).split()
+    if len(words) != len(_FIELDS):
+        raise ScheduleError(
+            f'schedule "{line}" has {len(words)} fields: write five, minute, hour, day of month, month and day of week'
+        )
+    values = [_values(text, field) for text, field in zip(words, _FIELDS, strict=True)]
+    minutes, hours, days, months, weekdays = values
+    either_day = not (_has_star(words[2]) or _has_star(words[4]))
+    if not either_day and all(min(days) > _LONGEST_MONTHS[month] for month in months):
+        raise ScheduleError(
+            f'schedule "{line}" is never due: no month in its fourth field has a day {min(days)}; change one of them'
+        )
+    times = tuple(sorted(hour * 60 + minute for hour in hours for minute in minutes))
+    return Schedule(times, days, months, weekdays, either_day, _zone(zone))
+
+
+def _macro(word: str) -> str:
+    if word not in _MACROS:
+        raise ScheduleError(f'schedule "{word}" is not known: write five fields or one of {", ".join(_MACROS)}')
+    return _MACROS[word]
+
+
+def _has_star(text: str) -> bool:
+    """Tell whether a day field leaves the choice to the other one. ``*/2`` does not: it restricts."""
+    return any(item[0] in "*?" and item[1:] in ("", "/1") for item in text.split(","))
+
+
+def _values(text: str, field: _Field) -> frozenset[int]:
+    return frozenset(value for item in text.split(",") for value in _range(item, field))
+
+
+def _range(item: str, field: _Field) -> range:
+    """Read ``*``, ``a``, ``a-b``, ``*/step``, ``a/step`` (to the end of the field) or ``a-b/step``."""
+    span, slash, step_text = item.partition("/")
+    low_text, hyphen, high_text = span.partition("-")
+    step = _number(step_text, item, field, {}) if slash else 1
+    if span in ("*", "?"):
+        low, high = field.first, field.last
+    else:
+        low = _number(low_text, item, field, field.names)
+        high = _number(high_text, item, field, field.names) if hyphen else field.last if slash else low
+    if step < 1:
+        raise ScheduleError(f'"{item}" in the {field.title} of the schedule steps by 0: write 1 or more')
+    if low < field.first or high > field.last:
+        raise ScheduleError(
+            f'"{item}" in the {field.title} of the schedule is out of range: write {field.first} to {field.last}'
+        )
+    if low > high:
+        raise ScheduleError(f'"{item}" in the {field.title} of the schedule ends before it begins: swap the two')
+    return range(low, high + 1, step)
+
+
+def _number(text: str, item: str, field: _Field, names: Mapping[str, int]) -> int:
+    if text.lower() in names:
+        return names[text.lower()]
+    if text.isascii() and text.isdigit():
+        return int(text)
+    allowed = f"{field.first} to {field.last}" + (f" or a name like {next(iter(field.names))}" if field.names else "")
+    raise ScheduleError(
+        f'"{item}" in the {field.title} of the schedule is not understood: write {allowed}, a range, a list or a step'
+    )
+
+
+# ---- the zone --------------------------------------------------------------------------------------------------------
+
+
+@cache
+def _zones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _zone(name: str) -> ZoneInfo:
+    if name and name not in _zones():
+        like = get_close_matches(name, _zones(), n=1) or ["Europe/Paris"]
+        raise ScheduleError(f'timeZone "{name}" is not known: write a name of the tz database, for example {like[0]}')
+    return ZoneInfo(name or "UTC")
