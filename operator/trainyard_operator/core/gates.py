@@ -31,7 +31,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version to beat. ``metrics`` is ``None`` when it is known by number only: its ModelVersion is gone."""
+    """The version to beat. ``metrics`` is ``None`` when only its number is known: its ModelVersion is gone."""
 
     version: int
     metrics: Mapping[str, str] | None
@@ -66,7 +66,9 @@ def _beside_champion(gate: Gate, value: Decimal, candidate: Candidate, champion:
         return _result(gate, "NoChampion", f"{gate.metric} {_text(value)}: no version to compare with yet", **told)
     told["champion"] = champion.version
     if champion.metrics is None:
-        message = f"version {champion.version} is the champion, and its ModelVersion is gone: nothing to compare with"
+        message = (
+            f"version {champion.version} is the champion, and no ModelVersion has its metrics: nothing to compare with"
+        )
         return _result(gate, "MetricMissing", message, **told)
     if candidate.holdout_digest is None or _bare(candidate.holdout_digest) != _bare(champion.holdout_digest):
         message = (

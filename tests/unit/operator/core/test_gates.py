@@ -99,7 +99,7 @@ def test_a_champion_without_the_metric_or_without_its_object_is_not_beaten() -> 
     candidate = Candidate({"mae": "1"}, ROWS)
     for champion, words in (
         (Champion(3, {"rmse": "1"}, ROWS), "of version 3, the champion, mae was not reported"),
-        (Champion(3, None), "version 3 is the champion, and its ModelVersion is gone"),
+        (Champion(3, None), "version 3 is the champion, and no ModelVersion has its metrics"),
     ):
         (result,) = judge([gate(compareTo="Champion")], candidate, champion)
         assert (result.passed, result.reason, result.champion) == (False, "MetricMissing", 3)

@@ -1,0 +1,251 @@
+"""The life of a ModelVersion: judged once, taken out of service when a deployment had to go back from it.
+
+:func:`plan` is total and deterministic, like that of a TrainingJob, and writes nothing at the fixed point. The table in
+docs/modelversion.md is this module in words.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Literal, assert_never
+
+from pydantic import ValidationError
+
+from trainyard_api.modeldeployment import RejectedVersion
+from trainyard_api.modelversion import GateResult, ModelVersionSpec, VersionPhase
+from trainyard_operator.core import gates
+from trainyard_operator.core.conditions import stamped
+from trainyard_operator.core.naming import version_name
+from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
+from trainyard_operator.core.observed_version import ObservedVersion
+from trainyard_operator.core.plan import NOTHING, EventNote, Plan
+from trainyard_operator.core.times import to_rfc3339
+
+SENTENCE = 1024
+"""Characters of a condition's message, as in every other status of ours."""
+USERS = 32
+"""Names in ``usedBy``: as many as the schema takes."""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """Where a version goes: its phase with a reason and a sentence, and what else of the status changes with it."""
+
+    phase: VersionPhase
+    reason: str
+    message: str
+    changes: dict[str, Any] = field(default_factory=dict)
+
+
+def plan(observed: ObservedVersion) -> Plan:
+    """Return the next step for one ModelVersion."""
+    if observed.version.deleting:
+        return NOTHING
+    phase = observed.version.status.phase
+    match phase:
+        case None | "Pending":
+            return _pending(observed)
+        case "Validated":
+            return _validated(observed)
+        case "Quarantined":
+            return _quarantined(observed)
+        case "Rejected" | "Archived":
+            return _keep(observed)
+    assert_never(phase)
+
+
+# ---- the phases ------------------------------------------------------------------------------------------------------
+
+
+def _pending(observed: ObservedVersion) -> Plan:
+    """Judge it, once those before it have been: the champion must not hang on who was looked at first."""
+    view = observed.version
+    try:
+        spec = ModelVersionSpec.model_validate(view.spec, extra="ignore")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(["spec", *(str(part) for part in first["loc"])])
+        return _refused(observed, "InvalidSpec", f"{where}: {first['msg']}")
+    if not _is_named_by_its_number(view):
+        right = version_name(spec.model, spec.version)
+        message = f"version {spec.version} of model {spec.model} is ModelVersion {right} and no other"
+        return _refused(observed, "Misnamed", message)
+    earlier = [number for other in _peers(observed) if _waits(other) and (number := _number(other)) < spec.version]
+    if earlier:
+        message = f"version {min(earlier)} is judged first"
+        return _report(observed, Transition("Pending", "EarlierVersionPending", message))
+    return _judged(observed, spec)
+
+
+def _judged(observed: ObservedVersion, spec: ModelVersionSpec) -> Plan:
+    candidate = gates.Candidate(_metrics(spec), spec.holdout_digest, spec.objective)
+    results = gates.judge(spec.gates or (), candidate, _champion(observed))
+    missed = [result for result in results if not result.passed]
+    changes = {"gates": results or None, "judged_time": to_rfc3339(observed.now)}
+    if missed:
+        message = f"{len(missed)} of {len(results)} gates not met: {_sentences(missed)}"
+        return _told(observed, Transition("Rejected", "GatesNotMet", message, changes), "Warning", "Rejected", "judged")
+    message = f"{len(results)} of {len(results)} gates met: {_sentences(results)}" if results else "no gates to meet"
+    return _told(observed, Transition("Validated", "Validated", message, changes), "Normal", "Validated", "judged")
+
+
+def _refused(observed: ObservedVersion, reason: str, message: str) -> Plan:
+    """Not one of ours, and nothing that could be served."""
+    transition = Transition("Rejected", reason, message, {"judged_time": to_rfc3339(observed.now)})
+    return _told(observed, transition, "Warning", "Rejected", "judged")
+
+
+def _validated(observed: ObservedVersion) -> Plan:
+    """Take it out of service while a deployment that went back from it has it on its list, and none wants it."""
+    found = _rejection(observed)
+    if found is None or _taken_by(observed) is not None:
+        return _keep(observed)
+    deployment, entry = found
+    why = f"{entry.reason}: {entry.message}" if entry.message else entry.reason
+    message = f"ModelDeployment {deployment.name} does not serve it again by itself ({why})"
+    transition = Transition("Quarantined", "Quarantined", message, {"quarantined_by": deployment.name})
+    return _told(observed, transition, "Warning", "Quarantined", f"quarantined-{deployment.uid}-{entry.time}")
+
+
+def _quarantined(observed: ObservedVersion) -> Plan:
+    """Stay, also when the deployment or its list is gone, until somebody asks a deployment to take it again."""
+    deployment = _taken_by(observed)
+    if deployment is None:
+        return _keep(observed)
+    since = deployment.status.candidate_since or deployment.status.promoted_time or ""
+    message = f"ModelDeployment {deployment.name} was asked to take it again"
+    transition = Transition("Validated", "Reinstated", message, {"quarantined_by": None})
+    return _told(observed, transition, "Normal", "Reinstated", f"reinstated-{deployment.uid}-{since}")
+
+
+def _keep(observed: ObservedVersion) -> Plan:
+    """Nothing changes but who uses it."""
+    return _store(observed, {})
+
+
+# ---- what it hangs on ------------------------------------------------------------------------------------------------
+
+
+def _champion(observed: ObservedVersion) -> gates.Champion | None:
+    """Return the version that serves, else the newest Validated one before this one."""
+    own = _number(observed.version)
+    serving = [
+        deployment.status.active_version
+        for deployment in sorted(_live(observed), key=lambda each: (each.created, each.name))
+        if deployment.status.active_version not in (None, own)
+    ]
+    peers = {_number(other): other for other in _peers(observed)}
+    if serving and serving[0] is not None:
+        return _as_champion(serving[0], peers.get(serving[0]))
+    earlier = [number for number, other in peers.items() if number < own and other.status.phase == "Validated"]
+    return _as_champion(max(earlier), peers[max(earlier)]) if earlier else None
+
+
+def _as_champion(number: int, view: ModelVersionView | None) -> gates.Champion:
+    if view is None:
+        return gates.Champion(number, None)
+    try:
+        spec = ModelVersionSpec.model_validate(view.spec, extra="ignore")
+    except ValidationError:  # told by the gate: nothing to compare with
+        return gates.Champion(number, None)
+    return gates.Champion(number, _metrics(spec), spec.holdout_digest)
+
+
+def _metrics(spec: ModelVersionSpec) -> dict[str, str]:
+    return {metric.name: metric.value for metric in spec.metrics or ()}
+
+
+def _peers(observed: ObservedVersion) -> list[ModelVersionView]:
+    """Return the versions that count: those that stay, each under the one name that its number has."""
+    return [other for other in observed.others if not other.deleting and _is_named_by_its_number(other)]
+
+
+def _is_named_by_its_number(view: ModelVersionView) -> bool:
+    return view.name == version_name(str(view.spec.get("model")), _number(view))
+
+
+def _number(view: ModelVersionView) -> int:
+    """Return the version's number; 0, which no version has, where somebody else wrote something else."""
+    number = view.spec.get("version")
+    return number if isinstance(number, int) else 0
+
+
+def _waits(view: ModelVersionView) -> bool:
+    return view.status.phase in (None, "Pending")
+
+
+def _live(observed: ObservedVersion) -> list[ModelDeploymentView]:
+    return [deployment for deployment in observed.deployments if not deployment.deleting]
+
+
+def _rejection(observed: ObservedVersion) -> tuple[ModelDeploymentView, RejectedVersion] | None:
+    """Return the deployment that was the first to go back from this version, with its entry."""
+    own = _number(observed.version)
+    found = [
+        (deployment, entry)
+        for deployment in _live(observed)
+        for entry in deployment.status.rejected_versions or ()
+        if entry.version == own
+    ]
+    return min(found, key=lambda each: (each[1].time, each[0].name), default=None)
+
+
+def _taken_by(observed: ObservedVersion) -> ModelDeploymentView | None:
+    """Return a deployment that serves this version or is about to."""
+    own = _number(observed.version)
+    takes = [
+        deployment
+        for deployment in _live(observed)
+        if own in (deployment.status.active_version, deployment.status.candidate_version)
+    ]
+    return min(takes, key=lambda each: each.name, default=None)
+
+
+def _users(observed: ObservedVersion) -> list[str] | None:
+    own = _number(observed.version)
+    each = [(deployment.name, deployment.status) for deployment in observed.deployments]
+    users = [name for name, of in each if own in (of.active_version, of.previous_version, of.candidate_version)]
+    return sorted(users)[:USERS] or None
+
+
+def _sentences(results: Iterable[GateResult]) -> str:
+    return "; ".join(result.message for result in results)
+
+
+# ---- what is written -------------------------------------------------------------------------------------------------
+
+
+def _told(
+    observed: ObservedVersion, transition: Transition, kind: Literal["Normal", "Warning"], reason: str, about: str
+) -> Plan:
+    """Store a new phase and tell it once."""
+    return _report(observed, transition, (EventNote(kind, reason, transition.message, about),))
+
+
+def _report(observed: ObservedVersion, transition: Transition, events: tuple[EventNote, ...] = ()) -> Plan:
+    """Turn a phase into a status.
+
+    A refused version is Ready=False without ``Stalled``: it is what it should be, and nobody has to repair it.
+    """
+    view = observed.version
+    statuses = {"Ready": "True" if transition.phase == "Validated" else "False"}
+    if transition.phase == "Pending":
+        statuses["Reconciling"] = "True"
+    changes = {
+        "phase": transition.phase,
+        "conditions": stamped(
+            statuses,
+            transition.reason,
+            transition.message[:SENTENCE],
+            generation=view.generation,
+            now=observed.now,
+            before=view.status.conditions or (),
+        ),
+    }
+    return _store(observed, {**changes, **transition.changes}, events)
+
+
+def _store(observed: ObservedVersion, changes: dict[str, Any], events: tuple[EventNote, ...] = ()) -> Plan:
+    view = observed.version
+    always = {"observed_generation": view.generation, "used_by": _users(observed)}
+    status = view.status.model_copy(update={**always, **changes})
+    return NOTHING if status == view.status else Plan(status=status, events=events)

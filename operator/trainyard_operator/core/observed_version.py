@@ -1,0 +1,24 @@
+"""What the planner of ModelVersions looks at: one version, the others of its model, and who serves them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
+
+
+@dataclass(frozen=True)
+class ObservedVersion:
+    """Everything one decision about a version may depend on.
+
+    Attributes
+    ----------
+    others
+        The other ModelVersions of the model in this namespace, in any order.
+    deployments
+        The ModelDeployments of the model in this namespace, in any order.
+    """
+
+    version: ModelVersionView
+    others: tuple[ModelVersionView, ...]
+    deployments: tuple[ModelDeploymentView, ...]
+    now: datetime
