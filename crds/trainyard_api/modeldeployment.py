@@ -22,7 +22,7 @@ from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, Secret
 from trainyard_api.trainingjob import Message
 
 DeploymentPhase = Literal["Pending", "Progressing", "AwaitingPromotion", "Serving", "RollingBack", "Held", "Failed"]
-CandidateReason = Literal["Policy", "Pin", "Retry", "Promoted", "Rollback", "AutomaticRollback"]
+CandidateReason = Literal["Policy", "Pin", "Retry", "Promoted", "Rollback"]
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 _PIN = "^([1-9][0-9]{0,14}|sha256:[0-9a-f]{64})$"
