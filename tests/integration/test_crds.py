@@ -289,8 +289,8 @@ def test_kubectl_apply_names_the_field(kubectl_fails: Kubectl, crds: Path, patch
 
 
 def test_examples_are_accepted(kubectl: Kubectl, crds: Path) -> None:
-    out = kubectl("apply", "--dry-run=server", "-f", str(checkout() / "examples"))
-    assert len(out.splitlines()) == len(list((checkout() / "examples").glob("*.yaml")))
+    out = kubectl("apply", "--dry-run=server", "-R", "-f", str(checkout() / "examples"))
+    assert len(out.splitlines()) == len(list((checkout() / "examples").rglob("*.yaml")))
 
 
 def test_definitions_are_applied_from_the_client(kubectl: Kubectl, crds: Path) -> None:

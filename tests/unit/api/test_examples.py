@@ -9,7 +9,7 @@ from tests.unit.api.cases import pydantic_verdict
 from trainyard_api.generate import checkout
 from trainyard_api.training import Framework
 
-EXAMPLES = sorted((checkout() / "examples").glob("*.yaml"))
+EXAMPLES = sorted((checkout() / "examples").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)

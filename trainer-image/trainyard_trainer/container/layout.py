@@ -4,6 +4,7 @@ CSV because every language reads it with what it has: UTF-8, comma, one header l
 decimal sign, an empty field for a missing value, times in ISO 8601.
 """
 
+import csv
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,9 @@ from trainyard_trainer.frameworks.base import Dataset
 
 METRICS: Final = "metrics.json"
 """What the user's container writes beside its model: one JSON object of names and numbers."""
+
+_BATCH: Final = 65_536
+"""Rows that are in memory as text at a time."""
 
 
 def role_columns(frame: pd.DataFrame, spec: TrainingJobSpec) -> pd.DataFrame:
@@ -46,9 +50,7 @@ def lay_out(config: TrainerConfig, dataset: Dataset, roles: pd.DataFrame, env: E
     tables = _series_tables(dataset, config.spec) if dataset.task == "Forecast" else _row_tables(dataset, roles)
     for name, frame in tables:
         files[name] = env.input_dir / f"{name}.csv"
-        pyarrow.csv.write_csv(
-            _as_text(frame), files[name], pyarrow.csv.WriteOptions(quoting_style="needed", batch_size=65536)
-        )
+        _write_csv(_as_text(frame), files[name])
     settings = _settings(config, dataset, files, env.output_dir)
     text = json.dumps(settings, indent=1, ensure_ascii=False, allow_nan=False)
     (env.input_dir / meta.CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
@@ -108,6 +110,14 @@ def _series_tables(dataset: Dataset, spec: TrainingJobSpec) -> Iterator[tuple[st
         columns[str(data.time)] = part["ds"].to_numpy()
         columns[data.target] = part["y"].to_numpy()
         yield name, pd.DataFrame(columns)
+
+
+def _write_csv(table: pa.Table, file: Path) -> None:
+    with file.open("w", encoding="utf-8", newline="") as text:
+        csv.writer(text, lineterminator="\n").writerow(table.column_names)  # Arrow would quote every name
+    with file.open("ab") as rows:
+        options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed", batch_size=_BATCH)
+        pyarrow.csv.write_csv(table, rows, options)
 
 
 def _as_text(frame: pd.DataFrame) -> pa.Table:
