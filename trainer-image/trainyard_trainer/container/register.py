@@ -28,6 +28,9 @@ FORMAT: Final = "Container"
 FOLDER: Final = "model"
 """Where the user's files lie in the run, apart from ours: whatever they are called, no name is taken."""
 
+_DEVICE: Final = 64
+"""So long may a device's name be in a result; that of a resource may be longer."""
+
 
 def register(job: Job) -> TrainingResult:
     """Make a version of what the user's container left.
@@ -65,7 +68,7 @@ def _read(job: Job, handover: Handover, folder: Path) -> TrainedRun:
         model=None,
         parameters=spec.parameters or {},
         warnings=tuple(warnings),
-        device="cpu" if spec.accelerator is None else spec.accelerator.resource,
+        device="cpu" if spec.accelerator is None else spec.accelerator.resource[:_DEVICE],
     )
     nothing = Golden(pd.DataFrame(), pd.DataFrame())
     evaluation = Evaluation(metrics, _table(metrics), nothing)

@@ -164,6 +164,9 @@ def test_register_without_fetch_is_a_crash_that_says_so(pod: ContainerPod) -> No
 def test_a_device_is_named(pod: ContainerPod) -> None:
     _, result = pod.run(pod.config(table(), accelerator={"resource": "nvidia.com/gpu"}))
     assert result.device == "nvidia.com/gpu"
+    other = ContainerPod(pod.folder, "other")
+    _, result = other.run(other.config(table(), uid="uid-2", accelerator={"resource": "example.com/" + "x" * 90}))
+    assert result.outcome == "Succeeded", result.message
 
 
 def test_a_local_run_says_that_it_needs_a_cluster(tmp_path: Path) -> None:
