@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from trainyard_api.pod import Resources
+from trainyard_api.pod import LabelMap, Resources, Toleration
 from trainyard_api.training import Framework
 
 
@@ -50,6 +50,13 @@ class ServingDefaults(ConfigModel):
     """How long the last requests may then take."""
 
 
+class AcceleratorDefaults(ConfigModel):
+    """How pods get onto the nodes with one kind of device."""
+
+    node_selector: LabelMap = {}
+    tolerations: tuple[Toleration, ...] = ()
+
+
 class ProgressServer(ConfigModel):
     """The endpoint that trainers report to."""
 
@@ -77,6 +84,22 @@ class ClientLimits(ConfigModel):
     connections: Annotated[int, Field(ge=1)] = 16
 
 
+Limit = Annotated[int, Field(ge=0)]
+
+
+class Admission(ConfigModel):
+    """How many TrainingJobs may run at a time; 0 is no limit."""
+
+    max_concurrent_jobs: Limit = 0
+    max_concurrent_jobs_per_namespace: Limit = 0
+    namespaces: dict[str, Limit] = {}
+    """By name, for namespaces with a limit of their own."""
+
+    def for_namespace(self, namespace: str) -> int:
+        """Return the limit of one namespace."""
+        return self.namespaces.get(namespace, self.max_concurrent_jobs_per_namespace)
+
+
 class OperatorConfig(ConfigModel):
     """The whole file. Every field has a default, so that an empty file runs."""
 
@@ -88,8 +111,11 @@ class OperatorConfig(ConfigModel):
     images: Images = Images()
     resources: Resources = Resources(requests={"cpu": "1", "memory": "1Gi"}, limits={"memory": "2Gi"})
     serving: ServingDefaults = ServingDefaults()
+    accelerators: dict[str, AcceleratorDefaults] = {}
+    """By resource name; a pod with one that is not named here tolerates the taint of that name."""
     progress: ProgressServer = ProgressServer()
     health: HealthServer = HealthServer()
     client: ClientLimits = ClientLimits()
+    admission: Admission = Admission()
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     resync_seconds: Annotated[int, Field(ge=10)] = 300

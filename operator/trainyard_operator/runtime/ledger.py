@@ -1,0 +1,139 @@
+"""The admission ledger: who holds a place, by what is seen and by what this process has just decided.
+
+Everything in it follows from TrainingJobs and Jobs, so a restart knows it again. The one exception is the reservation:
+between the decision to create a Job and the Job's appearance nothing shows that the place is taken, and two workers
+must not give it away twice. It is made in the same synchronous step as the decision.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+
+from pydantic import ValidationError
+
+from trainyard_operator.core.admission import ADMITTED, Claim, Verdict, claim_of
+from trainyard_operator.core.admission_book import Book
+from trainyard_operator.core.config import Admission
+from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.store import Store
+
+
+class Ledger:
+    """Keep the book of claims up to date with the store, and wake whom a change concerns."""
+
+    def __init__(self, limits: Admission, wake: Callable[[Key], None]) -> None:
+        self._book = Book(limits)
+        self._wake = wake
+        self._changed: dict[Key, None] = {}
+        self._uids: dict[Key, str] = {}
+        self._deleted: defaultdict[Key, set[str]] = defaultdict(set)
+        self._reserved: set[str] = set()
+        self._aside: dict[str, Claim] = {}
+
+    @property
+    def holding(self) -> int:
+        """How many TrainingJobs hold a place."""
+        return self._book.holding
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for one."""
+        return self._book.waiting
+
+    def changed(self, kind: Kind, key: Key) -> None:
+        """Remember that an object of this kind changed, which concerns this one. The store calls it."""
+        if key.kind == "TrainingJob" and kind in ("TrainingJob", "Job"):
+            self._changed[key] = None
+
+    def catch_up(self, store: Store, turn: Key) -> None:
+        """Take in what has changed in the store. Whoever it concerns is woken, save the one whose turn it is."""
+        changed, self._changed = self._changed, {}
+        for key in changed:
+            self._look(store, key)
+        self._tell(turn)
+
+    def verdict(self, key: Key) -> Verdict:
+        """Return whether a TrainingJob may start. One that stood aside stands in line again."""
+        uid = self._uids.get(key)
+        if uid is None:
+            return ADMITTED
+        if uid in self._aside:
+            self._book.put(self._aside.pop(uid))
+            self._tell(key)
+        return self._book.verdict(uid)
+
+    def reserve(self, key: Key) -> None:
+        """Give a TrainingJob its place: the creation of its Job was just decided."""
+        claim = self._claim(key)
+        if claim is not None and not claim.holds:
+            self._reserved.add(claim.uid)
+            self._book.put(replace(claim, holds=True))
+            self._tell(key)
+
+    def step_aside(self, key: Key) -> None:
+        """Take a TrainingJob out of the line until it asks again: it may start, but it cannot.
+
+        The API server refuses its Job (a quota of its namespace, say), or planning it fails. In the line it would block
+        those behind it for as long as that lasts.
+        """
+        claim = self._claim(key)
+        if claim is None or (claim.holds and claim.uid not in self._reserved):
+            return
+        self._reserved.discard(claim.uid)
+        self._aside[claim.uid] = replace(claim, holds=False)
+        self._book.drop(claim.uid)
+        self._tell(key)
+
+    # ---- within ------------------------------------------------------------------------------------------------------
+
+    def _claim(self, key: Key) -> Claim | None:
+        uid = self._uids.get(key)
+        return self._book.get(uid) if uid is not None else None
+
+    def _look(self, store: Store, key: Key) -> None:
+        try:
+            job = store.training_job(key)
+        except ValidationError:
+            return  # its own turn fails with it; until then it keeps what it had
+        before = self._uids.get(key)
+        if before is not None and (job is None or job.uid != before):
+            del self._uids[key]
+            self._deleted[key].add(before)
+        for uid in self._deleted.pop(key, set()):
+            if self._outlived(store, uid):
+                self._deleted[key].add(uid)
+        if job is None:
+            return
+        children = store.children(job.uid)
+        resting = job.finished or (job.status.phase == "Suspended" and bool(job.spec.get("suspend")))
+        if resting or any(not child.finished for child in children):
+            self._reserved.discard(job.uid)
+        claim = claim_of(job, children, reserved=job.uid in self._reserved)
+        aside = self._aside.pop(job.uid, None) is not None
+        if claim is None:
+            self._uids.pop(key, None)
+            self._book.drop(job.uid)
+            return
+        self._uids[key] = job.uid
+        if aside and not claim.holds:
+            self._aside[job.uid] = claim
+        else:
+            self._book.put(claim)
+
+    def _outlived(self, store: Store, uid: str) -> bool:
+        """Tell whether a deleted TrainingJob still holds its place, because its Jobs have not gone yet."""
+        self._reserved.discard(uid)
+        self._aside.pop(uid, None)
+        claim = self._book.get(uid)
+        if claim is not None and any(not child.finished for child in store.children(uid)):
+            self._book.put(replace(claim, holds=True))
+            return True
+        self._book.drop(uid)
+        return False
+
+    def _tell(self, turn: Key) -> None:
+        for claim in self._book.take_news():
+            key = Key(claim.namespace, claim.name)
+            if key != turn:
+                self._wake(key)

@@ -1,0 +1,252 @@
+"""The book of claims, at every step of random histories beside the plain rule that it stands for."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.operator.cluster import START
+from tests.unit.operator.samples import SPEC, child, job_view
+from trainyard_operator.core.admission import (
+    ADMITTED,
+    Claim,
+    Verdict,
+    Waiting,
+    claim_of,
+    last_places,
+    shown_position,
+)
+from trainyard_operator.core.admission_book import Book
+from trainyard_operator.core.config import Admission
+
+NAMESPACES = ("x", "y", "z")
+MODELS = ("m", "n", "o")
+
+
+def claim(
+    name: str, *, rank: int = 2, age: int = 0, model: str = "", namespace: str = "x", holds: bool = False
+) -> Claim:
+    created = START - timedelta(seconds=age)
+    return Claim(f"uid-{namespace}-{name}", namespace, name, model or name, rank, created, holds)
+
+
+def plain_rule(claims: list[Claim], limits: Admission) -> set[str]:
+    """Walk the line and let in whoever finds room."""
+    running = [each for each in claims if each.holds]
+    admitted = {each.uid for each in running}
+    for each in sorted((each for each in claims if not each.holds), key=lambda each: each.place):
+        in_namespace = sum(other.namespace == each.namespace for other in running)
+        if any(other.in_model == each.in_model for other in running):
+            continue
+        if in_namespace >= (limits.for_namespace(each.namespace) or len(claims)):
+            continue
+        if len(running) >= (limits.max_concurrent_jobs or len(claims)):
+            continue
+        running.append(each)
+        admitted.add(each.uid)
+    return admitted
+
+
+# ---- examples --------------------------------------------------------------------------------------------------------
+
+
+def book_of(*claims: Claim, **limits: Any) -> Callable[[str], Verdict]:
+    book = Book(Admission(**limits))
+    for each in claims:
+        book.put(each)
+    return lambda name: book.verdict(f"uid-{name}")
+
+
+def test_priority_then_age_then_name() -> None:
+    verdict = book_of(
+        claim("running", holds=True),
+        claim("low", rank=3, age=99),
+        claim("old", age=50),
+        claim("b", age=20),
+        claim("a", age=20),
+        claim("urgent", rank=0),
+        max_concurrent_jobs=1,
+    )
+    waits = {name: verdict(f"x-{name}") for name in ("urgent", "old", "a", "b", "low")}
+    assert [each.position for each in waits.values() if isinstance(each, Waiting)] == [1, 2, 3, 4, 5]
+    assert waits["urgent"] == Waiting(
+        1,
+        "ConcurrencyLimit",
+        "waiting for a place: at most 1 TrainingJobs run at a time (admission.maxConcurrentJobs)",
+    )
+
+
+def test_a_lock_names_its_holder_and_blocks_no_one_else() -> None:
+    verdict = book_of(
+        claim("first", model="m", holds=True), claim("second", model="m", rank=0), claim("other"), max_concurrent_jobs=2
+    )
+    assert verdict("x-other") == ADMITTED
+    assert verdict("x-second") == Waiting(
+        1, "ModelLocked", "waiting for TrainingJob first: one TrainingJob of model m runs at a time"
+    )
+
+
+def test_the_same_model_in_another_namespace_is_another_model() -> None:
+    verdict = book_of(claim("first", model="m", holds=True), claim("second", model="m", namespace="y"))
+    assert verdict("y-second") == ADMITTED
+
+
+def test_a_full_namespace_blocks_no_other() -> None:
+    verdict = book_of(
+        claim("running", holds=True),
+        claim("urgent", rank=0),
+        claim("low", rank=3, namespace="y"),
+        max_concurrent_jobs=5,
+        namespaces={"x": 1},
+    )
+    assert verdict("y-low") == ADMITTED
+    assert verdict("x-urgent") == Waiting(
+        1, "NamespaceLimit", "waiting for a place: at most 1 TrainingJobs of namespace x run at a time (admission)"
+    )
+
+
+def test_a_namespace_may_have_no_limit_of_its_own() -> None:
+    limits = Admission(max_concurrent_jobs_per_namespace=1, namespaces={"x": 0})
+    assert (limits.for_namespace("x"), limits.for_namespace("y")) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("position", "shown"), [(1, 1), (10, 10), (11, 20), (20, 20), (100, 100), (101, 200), (999, 1000)]
+)
+def test_positions_are_rounded_up(position: int, shown: int) -> None:
+    assert shown_position(position) == shown
+
+
+def test_last_places_are_where_the_shown_position_changes() -> None:
+    assert list(last_places(1000)) == [p for p in range(1, 1001) if shown_position(p) != shown_position(p + 1)]
+    assert len(list(last_places(999))) == 27
+    assert list(last_places(0)) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "spec", "children", "expected"),
+    [
+        ({}, {}, (), "waits"),
+        ({"phase": "Queued"}, {}, (), "waits"),
+        ({"phase": "Pending", "attempts": [{"number": 1, "jobName": "a-1"}]}, {}, (), "waits"),
+        ({"phase": "Suspended"}, {}, (), "waits"),
+        ({"phase": "Suspended"}, {"suspend": True}, (), None),
+        ({}, {"cancel": True}, (), None),
+        ({"phase": "Running"}, {"cancel": True}, (), "holds"),
+        ({"phase": "Retrying"}, {}, (), "holds"),
+        ({"phase": "Queued"}, {}, (child(),), "holds"),
+        ({"phase": "Succeeded"}, {}, (), None),
+        ({"phase": "Succeeded"}, {}, (child(complete=True),), None),
+        ({"phase": "Cancelled"}, {}, (child(deleting=True),), "holds"),
+    ],
+)
+def test_what_a_job_claims(status: dict[str, Any], spec: dict[str, Any], children: Any, expected: str | None) -> None:
+    found = claim_of(job_view(status, spec={**SPEC, **spec}), children, reserved=False)
+    assert expected == (None if found is None else "holds" if found.holds else "waits")
+
+
+def test_a_reservation_holds_until_the_job_has_ended() -> None:
+    reserved = claim_of(job_view(), (), reserved=True)
+    assert reserved is not None
+    assert reserved.holds
+    assert claim_of(job_view({"phase": "Failed"}), (), reserved=True) is None
+
+
+# ---- any history -----------------------------------------------------------------------------------------------------
+
+claims = st.builds(
+    claim,
+    st.sampled_from("abcdefghijkl"),
+    rank=st.integers(0, 3),
+    age=st.integers(0, 2),
+    model=st.sampled_from(MODELS),
+    namespace=st.sampled_from(NAMESPACES),
+    holds=st.booleans(),
+)
+limits_of = st.builds(
+    Admission,
+    max_concurrent_jobs=st.integers(0, 4),
+    max_concurrent_jobs_per_namespace=st.integers(0, 3),
+    namespaces=st.dictionaries(st.sampled_from(NAMESPACES), st.integers(0, 3)),
+)
+history = st.lists(st.one_of(claims, st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from(NAMESPACES))))
+
+
+@settings(max_examples=400, deadline=None)
+@given(limits_of, history)
+def test_the_book_is_the_plain_rule_and_tells_whom_a_change_concerns(
+    limits: Admission, changes: list[Claim | tuple[str, str]]
+) -> None:
+    book, present = Book(limits), dict[str, Claim]()
+    for change in changes:
+        before = {uid: book.verdict(uid) for uid in present}
+        if isinstance(change, Claim):
+            uid = change.uid
+            book.put(replace(change, model=present[uid].model) if uid in present else change)
+            present[uid] = replace(change, model=present[uid].model) if uid in present else change
+        else:
+            uid = f"uid-{change[1]}-{change[0]}"
+            book.drop(uid)
+            present.pop(uid, None)
+        after = {uid: book.verdict(uid) for uid in present}
+        assert {uid for uid, verdict in after.items() if verdict == ADMITTED} == plain_rule([*present.values()], limits)
+        news = book.take_news()
+        concerned = {
+            other
+            for other in before.keys() & after.keys() - {uid}
+            if before[other] != after[other] and before[other] != ADMITTED
+        }
+        assert concerned <= {each.uid for each in news}
+        if uid not in present:
+            may = [after[each.uid] == ADMITTED for each in news]
+            assert may == sorted(may, reverse=True), "who may start comes first"
+        assert book.holding == sum(each.holds for each in present.values())
+        assert book.waiting == len(present) - book.holding
+
+
+@settings(max_examples=200, deadline=None)
+@given(limits_of, st.lists(claims, min_size=1))
+def test_positions_are_places_in_line(limits: Admission, several: list[Claim]) -> None:
+    present = {each.uid: each for each in several}
+    book = Book(limits)
+    for each in present.values():
+        book.put(each)
+    for each in present.values():
+        verdict = book.verdict(each.uid)
+        if isinstance(verdict, Waiting):
+            scope = {"ConcurrencyLimit": (), "NamespaceLimit": each.in_namespace, "ModelLocked": each.in_model}[
+                verdict.reason
+            ]
+            line = sorted(
+                other.place
+                for other in present.values()
+                if not other.holds and (other.namespace, other.model)[: len(scope)] == scope
+            )
+            assert verdict.position == shown_position(1 + line.index(each.place))
+
+
+@settings(max_examples=100, deadline=None)
+@given(limits_of, st.lists(claims, min_size=1))
+def test_everyone_gets_a_turn(limits: Admission, several: list[Claim]) -> None:
+    """Whoever is told of a change asks, takes its place if it may, and ends: in the end nobody waits."""
+    present = {each.uid: each for each in several}
+    book = Book(limits)
+    for each in present.values():
+        book.put(each)
+    asks = list(present)
+    for _ in range(20 * len(present)):
+        for uid in asks:
+            waiting = book.get(uid)
+            if waiting is not None and not waiting.holds and book.verdict(uid) == ADMITTED:
+                book.put(replace(waiting, holds=True))
+        asks = [each.uid for each in book.take_news()]
+        running = [uid for uid in present if (held := book.get(uid)) is not None and held.holds]
+        if not asks and running:
+            book.drop(running[0])
+            asks = [each.uid for each in book.take_news()]
+    assert book.waiting == 0
+    assert book.holding == 0
