@@ -80,6 +80,7 @@ TOOL_SETS = (
     ToolSet("helm", {"helm": "helm.sh/helm/v3/cmd/helm"}, _HELM_VARIABLES),
     ToolSet("versitygw", {"versitygw": "github.com/versity/versitygw/cmd/versitygw"}, {}),
     ToolSet("kubeconform", {"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"}, {}),
+    ToolSet("glua", {"glua": "github.com/yuin/gopher-lua/cmd/glua"}, {}),
     ToolSet("kind", {"kind": "sigs.k8s.io/kind"}, {}),
     ToolSet("pause", {"pause": "."}, {}),
 )

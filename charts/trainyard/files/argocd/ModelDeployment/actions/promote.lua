@@ -1,0 +1,8 @@
+-- The candidate is ready and waits for this word. The resourceVersion makes two clicks in one second two tokens.
+local os = require("os")
+local token = os.date("!%Y%m%dT%H%M%SZ") .. "-" .. obj.metadata.resourceVersion
+if obj.metadata.annotations == nil then
+  obj.metadata.annotations = {}
+end
+obj.metadata.annotations["trainyard.dev/requested-action"] = "promote/" .. token
+return obj

@@ -1,0 +1,26 @@
+-- A version that was refused gets another chance: the one whose number is given, else the newest of them.
+local os = require("os")
+local version = actionParams and actionParams["version"] or ""
+if version == "" then
+  version = 0
+  for _, each in ipairs(obj.status and obj.status.rejectedVersions or {}) do
+    if each.version > version then
+      version = each.version
+    end
+  end
+  if version == 0 then
+    error("no version was refused: there is nothing to try again", 0)
+  end
+end
+local number = tonumber(version)
+if number == nil or number < 1 or number > 999999999999999 or number % 1 ~= 0 then
+  error("version must be a whole number such as 7, not " .. version, 0)
+end
+
+-- The resourceVersion makes two clicks in one second two tokens.
+local token = os.date("!%Y%m%dT%H%M%SZ") .. "-" .. obj.metadata.resourceVersion
+if obj.metadata.annotations == nil then
+  obj.metadata.annotations = {}
+end
+obj.metadata.annotations["trainyard.dev/requested-action"] = "retry/" .. tostring(number) .. "/" .. token
+return obj

@@ -1,0 +1,14 @@
+-- Git owns the spec of a job that it holds: cancel that one with a commit. The jobs of a schedule are in no commit.
+local owned = false
+for _, owner in ipairs(obj.metadata.ownerReferences or {}) do
+  owned = owned or owner.kind == "TrainingSchedule"
+end
+local phase = obj.status and obj.status.phase
+local over = phase == "Succeeded" or phase == "Failed" or phase == "Cancelled"
+return {
+  cancel = {
+    disabled = not owned or over or obj.spec.cancel == true,
+    displayName = "Cancel for good",
+    iconClass = "fa fa-fw fa-stop"
+  }
+}

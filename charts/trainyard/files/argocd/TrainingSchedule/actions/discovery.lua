@@ -1,0 +1,3 @@
+return {
+  ["run-now"] = {displayName = "Run now", iconClass = "fa fa-fw fa-play"}
+}

@@ -1,0 +1,12 @@
+"""The interpreter for the scripts."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.argocd.lua import Lua, start
+
+
+@pytest.fixture
+def lua(tmp_path: Path) -> Lua:
+    return start(tmp_path)

@@ -1,0 +1,174 @@
+"""Actions: an annotation with a token and nothing else, so that Git and self-heal have nothing to undo."""
+
+import copy
+import re
+from typing import Any
+
+import pytest
+
+from tests.unit.argocd.lua import RESOURCE_VERSION, SCRIPTS, Json, Lua, LuaError, resource
+from tests.unit.argocd.test_health import DEPLOYMENT, HOLD, JOB, SCHEDULE, refused
+from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, TRAINING_JOB, TRAINING_SCHEDULE
+from trainyard_api.meta import ACTION_ANNOTATION, RUN_NOW_ANNOTATION
+
+TOKEN = rf"[0-9]{{8}}T[0-9]{{6}}Z-{RESOURCE_VERSION}"
+OWNER = [{"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingSchedule", "name": "nightly", "uid": "1"}]
+
+
+def discover(lua: Lua, thing: Json) -> dict[str, Json]:
+    found: dict[str, Json] = lua.run(SCRIPTS / thing["kind"] / "actions/discovery.lua", thing)
+    return found
+
+
+def enabled(lua: Lua, thing: Json) -> set[str]:
+    return {name for name, action in discover(lua, thing).items() if not action.get("disabled", False)}
+
+
+def act(lua: Lua, thing: Json, action: str, params: dict[str, str] | None = None) -> Json:
+    after: Json = lua.run(SCRIPTS / thing["kind"] / f"actions/{action}.lua", thing, params)
+    return after
+
+
+def as_lua_sees(value: Any) -> Any:
+    """Return a value with empty maps as lists; Argo CD puts the maps back before it compares."""
+    match value:
+        case {}:
+            return {key: as_lua_sees(each) for key, each in value.items()} or []
+        case list():
+            return [as_lua_sees(each) for each in value]
+        case _:
+            return value
+
+
+def deployment(status: Json | None = None, **metadata: Any) -> Json:
+    spec = {**DEPLOYMENT, "rollout": {}, "serving": {"podLabels": {}, "env": [{"name": "A", "value": "1"}]}}
+    return resource(MODEL_DEPLOYMENT, spec, status or {"phase": "Serving", "activeVersion": 6}, **metadata)
+
+
+def verb(before: Json, after: Json, annotation: str = ACTION_ANNOTATION) -> str:
+    """Return what an action wrote, after a look that it wrote nothing else."""
+    left = copy.deepcopy(after)
+    text: str = left["metadata"]["annotations"].pop(annotation)
+    expected = copy.deepcopy(before)
+    expected["metadata"].setdefault("annotations", {}).pop(annotation, None)
+    assert as_lua_sees(left) == as_lua_sees(expected)
+    return text
+
+
+@pytest.mark.parametrize("kind", [kind.kind for kind in KINDS])
+def test_what_is_offered_exists(lua: Lua, kind: str) -> None:
+    actions = {path.stem for path in (SCRIPTS / kind / "actions").glob("*.lua")}
+    things = {
+        "TrainingJob": resource(TRAINING_JOB, JOB),
+        "TrainingSchedule": resource(TRAINING_SCHEDULE, SCHEDULE),
+        "ModelDeployment": deployment(),
+    }
+    offered = {"discovery", *discover(lua, things[kind])} if kind in things else set()
+    assert actions == offered
+
+
+@pytest.mark.parametrize("annotations", [None, {}, {"note": "mine"}, {ACTION_ANNOTATION: "hold/old", "note": "mine"}])
+@pytest.mark.parametrize("action", ["promote", "abort", "hold", "release"])
+def test_plain_verbs(lua: Lua, action: str, annotations: dict[str, str] | None) -> None:
+    before = deployment() if annotations is None else deployment(annotations=annotations)
+    assert re.fullmatch(rf"{action}/{TOKEN}", verb(before, act(lua, before, action)))
+
+
+@pytest.mark.parametrize(
+    ("params", "target"),
+    [
+        (None, "previous"),
+        ({}, "previous"),
+        ({"version": ""}, "previous"),
+        ({"version": "previous"}, "previous"),
+        ({"version": "5"}, "5"),
+        ({"version": "999999999999999"}, "999999999999999"),
+    ],
+)
+def test_rollback(lua: Lua, params: dict[str, str] | None, target: str) -> None:
+    before = deployment()
+    assert re.fullmatch(rf"rollback/{target}/{TOKEN}", verb(before, act(lua, before, "rollback", params)))
+
+
+@pytest.mark.parametrize(("params", "target"), [(None, "9"), ({"version": ""}, "9"), ({"version": "7"}, "7")])
+def test_retry(lua: Lua, params: dict[str, str] | None, target: str) -> None:
+    before = deployment({"activeVersion": 6, "rejectedVersions": [refused(7), refused(9), refused(8)]})
+    assert re.fullmatch(rf"retry/{target}/{TOKEN}", verb(before, act(lua, before, "retry", params)))
+
+
+@pytest.mark.parametrize("action", ["rollback", "retry"])
+@pytest.mark.parametrize("version", ["0", "-1", "1.5", "v7", "7/x", "next", "1000000000000000", "nan", "inf"])
+def test_a_version_that_is_none_is_refused(lua: Lua, action: str, version: str) -> None:
+    with pytest.raises(LuaError, match=f"^version must be a whole number such as .*, not {version}$"):
+        act(lua, deployment(), action, {"version": version})
+
+
+def test_nothing_to_try_again_is_told(lua: Lua) -> None:
+    with pytest.raises(LuaError, match="there is nothing to try again"):
+        act(lua, deployment(), "retry")
+
+
+def test_run_now(lua: Lua) -> None:
+    before = resource(TRAINING_SCHEDULE, SCHEDULE, annotations={"note": "mine"})
+    assert re.fullmatch(TOKEN, verb(before, act(lua, before, "run-now"), RUN_NOW_ANNOTATION))
+
+
+@pytest.mark.parametrize("action", ["rollback", "promote", "abort", "hold", "release"])
+def test_two_clicks_in_one_second_are_two_tokens(lua: Lua, action: str) -> None:
+    first = act(lua, deployment(), action)
+    first["metadata"]["resourceVersion"] = "4712"  # what the API server makes of the first click
+    annotation = first["metadata"]["annotations"][ACTION_ANNOTATION]
+    assert act(lua, first, action)["metadata"]["annotations"][ACTION_ANNOTATION] != annotation
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"),
+    [
+        ({"phase": "Pending"}, {"hold"}),
+        ({"phase": "Serving", "activeVersion": 6}, {"hold"}),
+        ({"phase": "Serving", "activeVersion": 6, "previousVersion": 5}, {"hold", "rollback"}),
+        ({"phase": "Progressing", "activeVersion": 6, "candidateVersion": 7}, {"hold", "abort"}),
+        ({"phase": "AwaitingPromotion", "activeVersion": 6, "candidateVersion": 7}, {"hold", "abort", "promote"}),
+        ({"phase": "Held", "activeVersion": 5, "hold": HOLD, "rejectedVersions": [refused(6)]}, {"release", "retry"}),
+    ],
+)
+def test_deployments_offer_what_makes_sense(lua: Lua, status: Json, expected: set[str]) -> None:
+    assert enabled(lua, deployment(status)) == expected
+
+
+def test_a_version_of_the_history_is_somewhere_to_go(lua: Lua) -> None:
+    def entry(version: int, outcome: str) -> Json:
+        return {"version": version, "from": "2026-11-21T07:30:00Z", "outcome": outcome}
+
+    alone = deployment({"activeVersion": 6, "history": [entry(6, "Active")]})
+    assert "rollback" not in enabled(lua, alone)
+    both = deployment({"activeVersion": 6, "history": [entry(6, "Active"), entry(4, "Replaced")]})
+    assert "rollback" in enabled(lua, both)
+
+
+def test_parameters_are_offered_with_their_default(lua: Lua) -> None:
+    actions = discover(lua, deployment({"activeVersion": 6, "rejectedVersions": [refused(7), refused(8)]}))
+    assert actions["rollback"]["params"] == [{"name": "version", "default": "previous"}]
+    assert actions["retry"]["params"] == [{"name": "version", "default": "8"}]
+
+
+@pytest.mark.parametrize(
+    ("phase", "owners", "cancel", "offered"),
+    [
+        ("Running", OWNER, False, True),
+        ("Queued", OWNER, False, True),
+        ("Running", OWNER, True, False),
+        ("Succeeded", OWNER, False, False),
+        ("Failed", OWNER, False, False),
+        ("Cancelled", OWNER, True, False),
+        ("Running", [], False, False),
+    ],
+)
+def test_only_a_schedules_job_is_cancelled_by_hand(
+    lua: Lua, phase: str, owners: list[Json], *, cancel: bool, offered: bool
+) -> None:
+    """A job that Git holds is cancelled in Git: its spec is not ours to write."""
+    before = resource(TRAINING_JOB, {**JOB, "cancel": cancel}, {"phase": phase}, ownerReferences=owners)
+    assert (enabled(lua, before) == {"cancel"}) is offered
+    after = act(lua, before, "cancel")
+    assert after == as_lua_sees({**before, "spec": {**before["spec"], "cancel": True}})

@@ -1,0 +1,169 @@
+"""Health: what Argo CD shows for each state that an operator writes."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.argocd.lua import SCRIPTS, Json, Lua, conditions, resource
+from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, TRAINING_SCHEDULE, Kind
+
+JOB = {"framework": "LightGBM", "task": "Regression", "data": {"uri": "s3://a/b.csv", "target": "y"}}
+SCHEDULE = {"schedule": "@daily", "template": {"spec": JOB}}
+DEPLOYMENT = {"modelName": "bakery"}
+DIGEST = "0123456789abcdef" * 4
+VERSION = {
+    "model": "bakery",
+    "version": 7,
+    "label": "v7",
+    "artifact": {"uri": "s3://models/a", "manifestSha256": DIGEST, "sizeBytes": 1},
+    "formats": ["lightgbm-text"],
+    "trainingJob": {"name": "bakery", "uid": "1"},
+}
+SPECS: dict[str, Json] = {
+    "TrainingJob": JOB,
+    "TrainingSchedule": SCHEDULE,
+    "ModelVersion": VERSION,
+    "ModelDeployment": DEPLOYMENT,
+}
+
+
+def health(lua: Lua, kind: Kind, status: Json | None, spec: Json | None = None, **metadata: Any) -> tuple[str, str]:
+    thing = resource(kind, {**SPECS[kind.kind], **(spec or {})}, status, **metadata)
+    answer = lua.run(SCRIPTS / kind.kind / "health.lua", thing)
+    assert set(answer) <= {"status", "message"}
+    return answer["status"], answer.get("message", "")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_what_the_operator_has_not_seen_is_progressing(lua: Lua, kind: Kind) -> None:
+    seen = {"conditions": conditions("Complete", "Failed", "Stalled", ready=True)}
+    assert health(lua, kind, None) == ("Progressing", "waiting for the operator")
+    assert health(lua, kind, seen, generation=3) == ("Progressing", "waiting for the operator")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_an_object_without_status_is_progressing(lua: Lua, kind: Kind) -> None:
+    thing = resource(kind, SPECS[kind.kind])
+    del thing["status"]
+    assert lua.run(SCRIPTS / kind.kind / "health.lua", thing)["status"] == "Progressing"
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_stalled_is_degraded_and_says_why(lua: Lua, kind: Kind) -> None:
+    status = {"conditions": conditions("Stalled", reason="InvalidSpec", message="no zone Mars/Olympus")}
+    assert health(lua, kind, status) == ("Degraded", "InvalidSpec: no zone Mars/Olympus")
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_a_new_type_of_condition_changes_nothing(lua: Lua, kind: Kind) -> None:
+    status = {"phase": "Pending"} if kind is not TRAINING_SCHEDULE else {"phase": "Active"}
+    for ready in (True, False):
+        known = health(lua, kind, {**status, "conditions": conditions(ready=ready)})
+        assert health(lua, kind, {**status, "conditions": conditions("Bewitched", ready=ready)}) == known
+
+
+@pytest.mark.parametrize(
+    ("phase", "types", "expected"),
+    [
+        ("Pending", ["Reconciling"], ("Progressing", "Pending: so it is")),
+        ("Queued", ["Reconciling"], ("Progressing", "Queued: so it is")),
+        ("Running", ["Reconciling"], ("Progressing", "Running: so it is")),
+        ("Running", ["Reconciling", "DeviceFallback"], ("Progressing", "Running: so it is")),
+        ("Retrying", ["Reconciling"], ("Progressing", "Retrying: so it is")),
+        ("Suspended", [], ("Suspended", "suspended by spec.suspend")),
+        ("Succeeded", ["Complete"], ("Healthy", "so it is")),
+        ("Failed", ["Failed", "Stalled"], ("Degraded", "Because: so it is")),
+        ("Cancelled", ["Failed"], ("Degraded", "Because: so it is")),
+    ],
+)
+def test_jobs(lua: Lua, phase: str, types: list[str], expected: tuple[str, str]) -> None:
+    status = {"phase": phase, "conditions": conditions(*types, ready=phase == "Succeeded")}
+    assert health(lua, TRAINING_JOB, status) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "message"),
+    [
+        ({}, {"nextScheduleTime": "2026-11-22T00:00:00Z"}, "next run at 2026-11-22T00:00:00Z"),
+        (
+            {},
+            {"nextScheduleTime": "2026-11-22T00:00:00Z", "consecutiveFailures": 1},
+            "next run at 2026-11-22T00:00:00Z; the last run failed",
+        ),
+        (
+            {},
+            {"nextScheduleTime": "2026-11-22T00:00:00Z", "consecutiveFailures": 3, "activeCount": 1},
+            "next run at 2026-11-22T00:00:00Z; the last 3 runs failed",
+        ),
+        ({"suspend": True}, {"phase": "Suspended"}, "suspended by spec.suspend"),
+        ({"schedule": None, "runOnChange": True}, {"consecutiveFailures": 0}, "runs when the template changes"),
+    ],
+)
+def test_schedules_are_healthy_whatever_their_runs_do(lua: Lua, spec: Json, status: Json, message: str) -> None:
+    shown = {"phase": "Active", "conditions": conditions(ready=True), **status}
+    assert health(lua, TRAINING_SCHEDULE, shown, spec) == ("Healthy", message)
+
+
+@pytest.mark.parametrize(
+    ("phase", "expected"),
+    [
+        ("Pending", ("Progressing", "so it is")),
+        ("Validated", ("Healthy", "Validated: so it is")),
+        ("Rejected", ("Healthy", "Rejected: so it is")),
+        ("Quarantined", ("Healthy", "Quarantined: so it is")),
+        ("Archived", ("Healthy", "Archived: so it is")),
+    ],
+)
+def test_versions(lua: Lua, phase: str, expected: tuple[str, str]) -> None:
+    assert health(lua, MODEL_VERSION, {"phase": phase, "conditions": conditions()}) == expected
+
+
+def test_a_version_before_its_first_condition(lua: Lua) -> None:
+    assert health(lua, MODEL_VERSION, {"phase": "Pending"}) == ("Progressing", "waiting for its gates")
+    assert health(lua, MODEL_VERSION, {"phase": "Rejected"}) == ("Healthy", "Rejected")
+
+
+def refused(version: int, reason: str = "NotReady") -> Json:
+    return {"version": version, "reason": reason, "time": "2026-11-21T07:30:00Z"}
+
+
+HOLD = {"reason": "ManualRollback", "above": 7, "since": "2026-11-21T07:30:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("phase", "status", "types", "expected"),
+    [
+        ("Pending", {}, ["Reconciling"], ("Progressing", "so it is")),
+        ("Progressing", {"activeVersion": 6, "candidateVersion": 7}, ["Reconciling"], ("Progressing", "so it is")),
+        ("RollingBack", {"activeVersion": 7, "candidateVersion": 6}, ["Reconciling"], ("Progressing", "so it is")),
+        ("Serving", {"activeVersion": 7}, [], ("Healthy", "version 7 serves")),
+        (
+            "Held",
+            {"activeVersion": 6, "hold": HOLD, "rejectedVersions": [refused(7, "RolledBack"), refused(5)]},
+            [],
+            ("Healthy", "version 6 serves; held (ManualRollback); version 7 was refused: RolledBack"),
+        ),
+        ("Serving", {"activeVersion": 8, "rejectedVersions": [refused(7)]}, [], ("Healthy", "version 8 serves")),
+        ("Failed", {}, ["Stalled"], ("Degraded", "Because: so it is")),
+    ],
+)
+def test_deployments(lua: Lua, phase: str, status: Json, types: list[str], expected: tuple[str, str]) -> None:
+    shown = {"phase": phase, "conditions": conditions(*types, ready=not types), **status}
+    assert health(lua, MODEL_DEPLOYMENT, shown) == expected
+
+
+def test_a_candidate_that_waits_for_a_person_is_suspended(lua: Lua) -> None:
+    waiting = conditions("Reconciling", reason="AwaitingPromotion", message="version 7 is ready: promote it")
+    status = {"phase": "AwaitingPromotion", "activeVersion": 6, "candidateVersion": 7, "conditions": waiting}
+    assert health(lua, MODEL_DEPLOYMENT, status) == ("Suspended", "version 7 is ready: promote it")
+
+
+def test_a_pin_that_cannot_be_kept_is_degraded_though_a_version_serves(lua: Lua) -> None:
+    stalled = conditions("Stalled", reason="PinnedVersionFailed", message="version 9 does not exist", ready=True)
+    spec = {"version": {"policy": "Pinned", "pin": "9"}}
+    status = {"phase": "Serving", "activeVersion": 6, "conditions": stalled}
+    assert health(lua, MODEL_DEPLOYMENT, status, spec) == ("Degraded", "PinnedVersionFailed: version 9 does not exist")
+
+
+def test_nothing_serves_yet_and_nothing_is_under_way(lua: Lua) -> None:
+    assert health(lua, MODEL_DEPLOYMENT, {"phase": "Pending", "conditions": conditions()}) == ("Progressing", "Pending")
