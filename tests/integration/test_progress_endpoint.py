@@ -23,7 +23,7 @@ from trainyard_operator.progress.server import ProgressEndpoint, ProgressListene
 from trainyard_operator.progress.tls import ServerCertificate, ensure_authority
 from trainyard_operator.runtime.directory import Directory
 from trainyard_operator.runtime.keys import Key
-from trainyard_operator.runtime.reconciler import utc_now
+from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
 

@@ -3,31 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
-from typing import Any
 
 from trainyard_api import meta
-from trainyard_api.trainingjob import TERMINAL_PHASES, TrainerStatus, TrainingJobStatus
+from trainyard_api.trainingjob import TrainerStatus
 from trainyard_operator.core.config import OperatorConfig
-
-
-@dataclass(frozen=True)
-class TrainingJobView:
-    """The custom resource: identity, the spec as it was written, the status as it was last stored."""
-
-    namespace: str
-    name: str
-    uid: str
-    resource_version: str
-    generation: int
-    created: datetime
-    deleting: bool
-    spec: dict[str, Any]
-    status: TrainingJobStatus
-
-    @property
-    def finished(self) -> bool:
-        """A terminal phase is stored; nothing but a new object changes it."""
-        return self.status.phase in TERMINAL_PHASES
+from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
 
 
 @dataclass(frozen=True)
@@ -76,17 +56,6 @@ class PodView:
 
 
 @dataclass(frozen=True)
-class VersionView:
-    """A ModelVersion that already has the name a job wants."""
-
-    name: str
-    job_name: str
-    job_uid: str
-    model: str
-    version: int
-
-
-@dataclass(frozen=True)
 class Refusal:
     """The API server's no to the action planned last, in this very turn."""
 
@@ -99,6 +68,7 @@ class Fact(Enum):
     """Something that is read only when a decision hangs on it: it would cost too much to watch."""
 
     PODS = auto()
+    SERVING_PODS = auto()
     JOB = auto()
     VERSION = auto()
 
@@ -109,7 +79,7 @@ class Need:
 
     fact: Fact
     name: str
-    """For ``PODS`` the Job whose pods are meant, for ``JOB`` the Job itself, for ``VERSION`` the ModelVersion."""
+    """For ``PODS`` the Job whose pods are meant, for ``SERVING_PODS`` the Deployment, else the object itself."""
 
 
 @dataclass(frozen=True)
@@ -128,6 +98,6 @@ class Observed:
     """Pods by Job name, for the Jobs that were asked about."""
     missing: frozenset[str] = frozenset()
     """Jobs by name that were looked for and are not there."""
-    versions: dict[str, VersionView | None] = field(default_factory=dict)
+    versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
     """ModelVersions by name, ``None`` for one that was looked for and is not there."""
     refused: Refusal | None = None

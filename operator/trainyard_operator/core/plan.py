@@ -1,35 +1,41 @@
-"""What the planner answers: reads, actions, or a status with its events; never a mixture that could be half done."""
+"""What a planner answers: reads, actions, or a status with its events; never a mixture that could be half done."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_api.base import ApiModel
 from trainyard_operator.core.observed import Need
+
+ChildKind = Literal["Job", "TrainingJob", "ModelVersion", "Deployment", "Service"]
+"""What planners create: a child hangs on an owner, save a ModelVersion, which outlives its job."""
 
 
 @dataclass(frozen=True)
-class CreateJob:
-    """Create an attempt's Job. A Job of this name with our uid is success."""
+class Create:
+    """Create a child. One of this name from the same owner is success; any other one is a refusal."""
 
+    kind: ChildKind
     body: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class DeleteJob:
-    """Delete a Job and its pods, pods first."""
+class Apply:
+    """Bring a child that exists to this state (server-side apply): what the body does not name stays as it is."""
 
+    kind: ChildKind
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Delete exactly this object, its dependents first."""
+
+    kind: ChildKind
     name: str
     uid: str
 
 
-@dataclass(frozen=True)
-class CreateModelVersion:
-    """Create the ModelVersion of a finished job. One of this name from the same job is success."""
-
-    body: dict[str, Any]
-
-
-Action = CreateJob | DeleteJob | CreateModelVersion
+Action = Create | Apply | Delete
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ class Plan:
 
     needs: tuple[Need, ...] = ()
     actions: tuple[Action, ...] = ()
-    status: TrainingJobStatus | None = None
+    status: ApiModel | None = None
     events: tuple[EventNote, ...] = ()
     requeue_after: float | None = None
 

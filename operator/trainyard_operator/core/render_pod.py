@@ -8,7 +8,7 @@ from trainyard_api.training import Retry
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.observed import TrainingJobView
+from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.quantity import grown
 from trainyard_operator.core.render_container import three_steps
 from trainyard_operator.core.resolve import InvalidSpecError, resolve_resources

@@ -21,8 +21,9 @@ from trainyard_api.wire import TrainingResult
 from trainyard_operator.core import attempts, outcome, progress, render
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.naming import model_name, version_name
-from trainyard_operator.core.observed import Fact, JobView, Need, Observed, Refusal, VersionView
-from trainyard_operator.core.plan import NOTHING, CreateJob, CreateModelVersion, DeleteJob, EventNote, Plan
+from trainyard_operator.core.objects import ModelVersionView
+from trainyard_operator.core.observed import Fact, JobView, Need, Observed, Refusal
+from trainyard_operator.core.plan import NOTHING, Create, Delete, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, parse_spec, refuse_unsupported
 from trainyard_operator.core.times import to_rfc3339
 
@@ -105,7 +106,7 @@ def _start(observed: Observed, spec: TrainingJobSpec, attempt: int) -> Plan:
         )
     except InvalidSpecError as error:
         return _finish(observed, Transition("Failed", "InvalidSpec", str(error), {}))
-    return Plan(actions=(CreateJob(body),))
+    return Plan(actions=(Create("Job", body),))
 
 
 def _refused(observed: Observed, refusal: Refusal) -> Plan:
@@ -127,10 +128,10 @@ def _stop(observed: Observed, transition: Transition) -> Plan:
     return _finish(observed, replace(transition, changes=changes))
 
 
-def _unfinished_jobs(observed: Observed) -> tuple[DeleteJob, ...]:
+def _unfinished_jobs(observed: Observed) -> tuple[Delete, ...]:
     """Return the deletion of every Job that runs and is not being deleted yet."""
     return tuple(
-        DeleteJob(child.name, child.uid) for child in observed.children if not (child.finished or child.deleting)
+        Delete("Job", child.name, child.uid) for child in observed.children if not (child.finished or child.deleting)
     )
 
 
@@ -199,7 +200,7 @@ def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result:
     if version is None and observed.refused is not None:
         return _version_refused(observed, child, observed.refused)
     if version is None:
-        return Plan(actions=(CreateModelVersion(render.model_version(observed.job, child, model, result)),))
+        return Plan(actions=(Create("ModelVersion", render.model_version(observed.job, child, model, result)),))
     if version.job_uid != observed.job.uid:
         return _failed(observed, child.attempt, child, _version_taken(observed, version))
     return _succeeded(observed, spec, child, result, VersionRef(name=name, version=number))
@@ -368,7 +369,7 @@ def _objective(spec: TrainingJobSpec, metrics: list[Metric]) -> str | None:
     return next((metric.value for metric in metrics if metric.name == spec.objective.metric), None)
 
 
-def _version_taken(observed: Observed, version: VersionView) -> outcome.Failure:
+def _version_taken(observed: Observed, version: ModelVersionView) -> outcome.Failure:
     message = (
         f"ModelVersion {version.name} already exists and comes from TrainingJob {version.job_name}: this storage "
         f"numbers its versions anew. Use one storage.uri for all jobs of model {version.model}, or another modelName"

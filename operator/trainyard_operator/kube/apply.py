@@ -4,21 +4,27 @@ Each action is idempotent by name: done before, by us or by another replica, is 
 """
 
 from dataclasses import dataclass, field
-from typing import assert_never
+from typing import Final, assert_never
 
 from trainyard_api import meta
 from trainyard_operator.core.observed import Refusal
-from trainyard_operator.core.plan import Action, CreateJob, CreateModelVersion, DeleteJob
+from trainyard_operator.core.plan import Action, Apply, ChildKind, Create, Delete
 from trainyard_operator.kube.errors import AlreadyExistsError, ForbiddenError, InvalidError, NotFoundError
-from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, Body, KubePort
+from trainyard_operator.kube.port import Body, KubePort, Resource
+from trainyard_operator.kube.watched import WATCHED
+
+APPLIED: Final[frozenset[ChildKind]] = frozenset({"Deployment", "Service"})
+"""Kinds that change in place. They are created by an apply, too: a field that a later apply leaves out is taken away
+only from the manager that applied it."""
+
+OWNER_LABELS: Final = (meta.UID_LABEL, meta.SCHEDULE_UID_LABEL, meta.DEPLOYMENT_UID_LABEL)
 
 
 @dataclass(frozen=True)
 class Applied:
     """What came of some actions: objects as the server now has them, and a refusal if one was not taken."""
 
-    jobs: list[Body] = field(default_factory=list)
-    versions: list[Body] = field(default_factory=list)
+    bodies: list[tuple[ChildKind, Body]] = field(default_factory=list)
     refused: Refusal | None = None
 
 
@@ -34,18 +40,18 @@ async def apply(port: KubePort, namespace: str, actions: tuple[Action, ...]) -> 
     for action in actions:
         try:
             match action:
-                case CreateJob(body):
-                    done.jobs.append(await _create_job(port, namespace, body))
-                case CreateModelVersion(body):
-                    done.versions.append(await _create_version(port, namespace, body))
-                case DeleteJob(name, uid):
-                    await port.delete(JOBS, namespace, name, uid=uid)
+                case Create(kind, body):
+                    done.bodies.append((kind, await _create(port, namespace, kind, body)))
+                case Apply(kind, body):
+                    done.bodies.append((kind, await port.apply(WATCHED[kind].resource, namespace, body, force=True)))
+                case Delete(kind, name, uid):
+                    await port.delete(WATCHED[kind].resource, namespace, name, uid=uid)
                 case _:
                     assert_never(action)
         except (InvalidError, ForbiddenError, NotFoundError, _NameTakenError) as error:
-            if isinstance(action, DeleteJob):
+            if isinstance(action, Delete):
                 raise  # no plan could do without it
-            return Applied(done.jobs, done.versions, _refusal(error))
+            return Applied(done.bodies, _refusal(error))
     return done
 
 
@@ -59,19 +65,30 @@ class _NameTakenError(Exception):
     """An object that is not ours has the name we need."""
 
 
-async def _create_job(port: KubePort, namespace: str, body: Body) -> Body:
+async def _create(port: KubePort, namespace: str, kind: ChildKind, body: Body) -> Body:
+    resource, name = WATCHED[kind].resource, body["metadata"]["name"]
     try:
-        return await port.create(JOBS, namespace, body)
+        if kind not in APPLIED:
+            return await port.create(resource, namespace, body)
+        if not await _exists(port, resource, namespace, name):
+            return await port.apply(resource, namespace, body, force=False)
     except AlreadyExistsError:
-        name, uid = body["metadata"]["name"], body["metadata"]["labels"][meta.UID_LABEL]
-        existing = await port.get(JOBS, namespace, name)
-        if (existing["metadata"].get("labels") or {}).get(meta.UID_LABEL) == uid:
-            return existing
-        raise _NameTakenError(f"Job {name} exists and is not of this TrainingJob: delete it or rename one") from None
+        pass
+    existing = await port.get(resource, namespace, name)
+    if kind == "ModelVersion" or _owners(existing) == _owners(body):
+        return existing  # whose a version is, the planner asks: it has no owner
+    owner = body["metadata"]["ownerReferences"][0]["kind"]
+    raise _NameTakenError(f"{kind} {name} exists and is not of this {owner}: delete it or rename one")
 
 
-async def _create_version(port: KubePort, namespace: str, body: Body) -> Body:
+async def _exists(port: KubePort, resource: Resource, namespace: str, name: str) -> bool:
     try:
-        return await port.create(MODEL_VERSIONS, namespace, body)
-    except AlreadyExistsError:
-        return await port.get(MODEL_VERSIONS, namespace, body["metadata"]["name"])
+        await port.get(resource, namespace, name)
+    except NotFoundError:
+        return False
+    return True
+
+
+def _owners(body: Body) -> list[str]:
+    labels = body["metadata"].get("labels") or {}
+    return [labels.get(label, "") for label in OWNER_LABELS]

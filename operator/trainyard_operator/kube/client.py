@@ -39,6 +39,7 @@ TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
 THROTTLE_ATTEMPTS = 5
@@ -131,6 +132,12 @@ class KubeClient:
         """Create an object and return it as stored. A field the server does not know is an error, not a silence."""
         path = f"{_path(resource, namespace)}?fieldManager={meta.FIELD_MANAGER}&fieldValidation=Strict"
         return await self._call("create", resource, "POST", path, body)
+
+    async def apply(self, resource: Resource, namespace: str, body: Body, *, force: bool) -> Body:
+        """Apply a body on the server: create it, or bring the fields it names to this state."""
+        query = f"fieldManager={meta.FIELD_MANAGER}&fieldValidation=Strict&force={str(force).lower()}"
+        path = f"{_path(resource, namespace, body['metadata']['name'])}?{query}"
+        return await self._call("apply", resource, "PATCH", path, body, content_type=APPLY_PATCH)
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
         """Merge ``patch`` through ``/status``."""

@@ -26,8 +26,12 @@ class Resource:
 
 
 TRAINING_JOBS = Resource("trainyard.dev", "v1alpha1", "trainingjobs")
+TRAINING_SCHEDULES = Resource("trainyard.dev", "v1alpha1", "trainingschedules")
+MODEL_DEPLOYMENTS = Resource("trainyard.dev", "v1alpha1", "modeldeployments")
 MODEL_VERSIONS = Resource("trainyard.dev", "v1alpha1", "modelversions")
 JOBS = Resource("batch", "v1", "jobs")
+DEPLOYMENTS = Resource("apps", "v1", "deployments")
+SERVICES = Resource("", "v1", "services")
 PODS = Resource("", "v1", "pods")
 EVENTS = Resource("events.k8s.io", "v1", "events")
 SECRETS = Resource("", "v1", "secrets")
@@ -57,6 +61,14 @@ class KubePort(Protocol):
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         """Create an object and return it as stored."""
+        ...
+
+    async def apply(self, resource: Resource, namespace: str, body: Body, *, force: bool) -> Body:
+        """Apply a body on the server and return the object as stored.
+
+        ``force`` takes over fields that others set; without it a field of somebody else with another value is a
+        :class:`~trainyard_operator.kube.errors.ConflictError`.
+        """
         ...
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:

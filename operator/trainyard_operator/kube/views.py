@@ -5,27 +5,76 @@ from datetime import datetime
 from typing import Any
 
 from trainyard_api import meta
+from trainyard_api.modeldeployment import ModelDeploymentStatus
+from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobStatus
-from trainyard_operator.core.observed import JobView, PodView, TrainingJobView, VersionView
+from trainyard_api.trainingschedule import TrainingScheduleStatus
+from trainyard_operator.core.objects import (
+    DeploymentView,
+    ModelDeploymentView,
+    ModelVersionView,
+    ServiceView,
+    ServingPodView,
+    TrainingJobView,
+    TrainingScheduleView,
+)
+from trainyard_operator.core.observed import JobView, PodView
 from trainyard_operator.core.times import from_rfc3339
 from trainyard_operator.kube.port import Body
+from trainyard_operator.kube.slim import MANAGERS
 
 _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
 def training_job(body: Body) -> TrainingJobView:
     """Read a TrainingJob. Its status is ours and was written by this model, so an unreadable one raises."""
-    metadata = body["metadata"]
-    return TrainingJobView(
-        namespace=metadata["namespace"],
+    return TrainingJobView(**_object(body), status=TrainingJobStatus.model_validate(_status(body), extra="ignore"))
+
+
+def training_schedule(body: Body) -> TrainingScheduleView:
+    """Read a TrainingSchedule."""
+    status = TrainingScheduleStatus.model_validate(_status(body), extra="ignore")
+    return TrainingScheduleView(**_object(body), status=status)
+
+
+def model_version(body: Body) -> ModelVersionView:
+    """Read a ModelVersion."""
+    return ModelVersionView(**_object(body), status=ModelVersionStatus.model_validate(_status(body), extra="ignore"))
+
+
+def model_deployment(body: Body) -> ModelDeploymentView:
+    """Read a ModelDeployment."""
+    status = ModelDeploymentStatus.model_validate(_status(body), extra="ignore")
+    return ModelDeploymentView(**_object(body), status=status)
+
+
+def deployment(body: Body) -> DeploymentView:
+    """Read a child Deployment."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    return DeploymentView(
         name=metadata["name"],
         uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        generation=metadata.get("generation", 0),
+        version=int(metadata["labels"][meta.VERSION_LABEL]),
         created=from_rfc3339(metadata["creationTimestamp"]),
+        applied=(metadata.get("annotations") or {}).get(meta.APPLIED_ANNOTATION, ""),
         deleting="deletionTimestamp" in metadata,
-        spec=body.get("spec") or {},
-        status=TrainingJobStatus.model_validate(body.get("status") or {}, extra="ignore"),
+        settled=(status.get("observedGeneration") or 0) >= metadata.get("generation", 0),
+        replicas=body["spec"].get("replicas", 1),
+        updated=status.get("updatedReplicas") or 0,
+        ready=status.get("readyReplicas") or 0,
+        available=status.get("availableReplicas") or 0,
+    )
+
+
+def service(body: Body) -> ServiceView:
+    """Read a child Service."""
+    metadata = body["metadata"]
+    return ServiceView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        selector=body["spec"].get("selector") or {},
+        applied=(metadata.get("annotations") or {}).get(meta.APPLIED_ANNOTATION, ""),
+        deleting="deletionTimestamp" in metadata,
     )
 
 
@@ -86,16 +135,46 @@ def pod(body: Body) -> PodView:
     )
 
 
-def model_version(body: Body) -> VersionView:
-    """Read a ModelVersion."""
-    spec = body["spec"]
-    return VersionView(
-        name=body["metadata"]["name"],
-        job_name=spec["trainingJob"]["name"],
-        job_uid=spec["trainingJob"]["uid"],
-        model=spec["model"],
-        version=spec["version"],
+def serving_pod(body: Body) -> ServingPodView:
+    """Read a pod of an inference server."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
+    statuses = status.get("containerStatuses") or ()
+    container: dict[str, Any] = next((entry for entry in statuses if entry["name"] == meta.SERVER_CONTAINER), {})
+    state, before = container.get("state") or {}, container.get("lastState") or {}
+    ended = state.get("terminated") or before.get("terminated") or {}
+    return ServingPodView(
+        name=metadata["name"],
+        created=from_rfc3339(metadata["creationTimestamp"]),
+        ready=conditions.get("Ready", {}).get("status") == "True",
+        deleting="deletionTimestamp" in metadata,
+        restarts=container.get("restartCount") or 0,
+        exit_code=ended.get("exitCode"),
+        message=ended.get("message", ""),
+        waiting=_waiting([state.get("waiting") or {}], conditions.get("PodScheduled") or {}),
     )
+
+
+def _object(body: Body) -> dict[str, Any]:
+    """Return what every custom resource of ours has, by the names of :class:`ObjectView`."""
+    metadata = body["metadata"]
+    return {
+        "namespace": metadata["namespace"],
+        "name": metadata["name"],
+        "uid": metadata["uid"],
+        "resource_version": metadata["resourceVersion"],
+        "generation": metadata.get("generation", 0),
+        "created": from_rfc3339(metadata["creationTimestamp"]),
+        "deleting": "deletionTimestamp" in metadata,
+        "spec": body.get("spec") or {},
+        "labels": metadata.get("labels") or {},
+        "annotations": metadata.get("annotations") or {},
+        "managers": metadata.get(MANAGERS) or {},
+    }
+
+
+def _status(body: Body) -> Body:
+    return body.get("status") or {}
 
 
 def _speaker(states: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:

@@ -2,12 +2,15 @@
 
 from typing import NamedTuple
 
+from trainyard_operator.kube.watched import Kind
+
 
 class Key(NamedTuple):
-    """A TrainingJob by namespace and name."""
+    """An object by namespace, name and kind."""
 
     namespace: str
     name: str
+    kind: Kind = "TrainingJob"
 
     def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+        return f"{self.kind} {self.namespace}/{self.name}"

@@ -1,24 +1,24 @@
 """One turn: observe, plan, do, until the plan is empty or only time can help."""
 
 import logging
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
 
 from trainyard_api import meta
-from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.observed import Fact, Need, Observed, PodView, Refusal, TrainingJobView, VersionView
-from trainyard_operator.core.plan import Action, DeleteJob, Plan
-from trainyard_operator.core.training_job import plan
+from trainyard_operator.core.observed import Fact, Need
+from trainyard_operator.core.plan import Action, Delete
 from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply
 from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.patch import merge_patch
-from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, KubePort
+from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, Body, KubePort
+from trainyard_operator.kube.watched import OURS, WATCHED, Kind
+from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key
-from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
+from trainyard_operator.runtime.turn import Controller, Facts, Step
 
 DELETED_SECONDS = 5.0
 """How long the watch may take to tell of a deletion before it is asked for again."""
@@ -29,31 +29,8 @@ MAX_STEPS = 10
 log = logging.getLogger(__name__)
 
 
-class Clock(Protocol):
-    """Where the planner's ``now`` comes from."""
-
-    def __call__(self) -> datetime:
-        """Return the time, with a time zone."""
-        ...
-
-
-def utc_now() -> datetime:
-    """Return the machine's time."""
-    return datetime.now(UTC)
-
-
 class NotSettledError(Exception):
     """A plan went on asking for steps: a bug in the planner, never the cluster's state."""
-
-
-@dataclass
-class Turn:
-    """Facts read during one turn, on demand."""
-
-    pods: dict[str, tuple[PodView, ...]] = field(default_factory=dict)
-    missing: set[str] = field(default_factory=set)
-    versions: dict[str, VersionView | None] = field(default_factory=dict)
-    refused: Refusal | None = None
 
 
 @dataclass(frozen=True)
@@ -65,133 +42,124 @@ class Outcome:
 
 
 class Reconciler:
-    """Carry out turns. Everything that is written to the cluster about a TrainingJob is written here."""
+    """Carry out turns. Everything that is written to the cluster about our objects is written here."""
 
     def __init__(
         self,
         port: KubePort,
         store: Store,
-        reports: Reports,
-        config: OperatorConfig,
+        controllers: Mapping[Kind, Controller],
         *,
-        ca: str,
+        wake: Callable[[Key], None],
         instance: str,
         clock: Clock,
     ) -> None:
+        """``wake`` is called for other objects whose decisions an answer of the API server may change."""
         self._port = port
         self._store = store
-        self._reports = reports
-        self._config = config
-        self._ca = ca
+        self._controllers = controllers
+        self._wake = wake
         self._instance = instance
         self._clock = clock
 
     async def turn(self, key: Key) -> Outcome:
-        """Bring one TrainingJob as far as it can go now.
+        """Bring one object as far as it can go now.
 
         Raises
         ------
         ApiError
             When the API server does not answer; the turn is repeated later and starts from what is true then.
         """
-        facts = Turn()
+        facts, controller = Facts(), self._controllers[key.kind]
         for _ in range(MAX_STEPS):
-            job = self._store.training_job(key)
-            if job is None or job.finished:
-                self._reports.forget(key)
-            if job is None:
+            step = controller.step(key, facts)
+            if step is None:
                 return Outcome()
-            step = plan(self._observe(key, job, facts))
-            if step.needs:
-                await self._read(job, step.needs, facts)
-            elif step.actions:
-                await self._act(job, step, facts)
+            if step.plan.needs:
+                for need in step.plan.needs:
+                    await self._read(key, step, need, facts)
+            elif step.plan.actions:
+                await self._act(key, step.plan.actions, facts)
                 if facts.refused is None:
-                    return _after(step.actions)
-            elif step.status is not None:
-                await self._tell(job, step)
-                await self._write_status(key, job, step)
+                    return _after(step.plan.actions)
+            elif step.plan.status is not None:
+                await self._tell(key, step)
+                await self._write_status(key, step)
             else:
-                return Outcome(after=step.requeue_after)
-        raise NotSettledError(f"TrainingJob {key} was not settled after {MAX_STEPS} steps")
+                return Outcome(after=step.plan.requeue_after)
+        raise NotSettledError(f"{key} was not settled after {MAX_STEPS} steps")
 
-    def _observe(self, key: Key, job: TrainingJobView, facts: Turn) -> Observed:
-        children = self._store.children(job.uid)
-        attempt = max((child.attempt for child in children), default=0)
-        return Observed(
-            job=job,
-            children=children,
-            now=self._clock(),
-            config=self._config,
-            ca=self._ca,
-            reported=self._reports.latest(key, job.uid, attempt),
-            pods=facts.pods,
-            missing=frozenset(facts.missing),
-            versions=facts.versions,
-            refused=facts.refused,
-        )
+    async def _read(self, key: Key, step: Step, need: Need, facts: Facts) -> None:
+        match need.fact:
+            case Fact.PODS:
+                selector = f"batch.kubernetes.io/job-name={need.name},{OURS}"
+                found = self._port.list(PODS, key.namespace, selector=selector)
+                facts.pods[need.name] = tuple([views.pod(body) async for body in found])
+            case Fact.SERVING_PODS:
+                version = need.name.rpartition("-v")[2]
+                selector = f"{meta.DEPLOYMENT_UID_LABEL}={step.view.uid},{meta.VERSION_LABEL}={version}"
+                found = self._port.list(PODS, key.namespace, selector=selector)
+                facts.serving_pods[need.name] = tuple([views.serving_pod(body) async for body in found])
+            case Fact.JOB:
+                try:
+                    self._take(key, "Job", await self._port.get(JOBS, key.namespace, need.name))
+                except NotFoundError:
+                    facts.missing.add(need.name)
+                else:
+                    if all(child.name != need.name for child in self._store.children(step.view.uid)):
+                        facts.missing.add(need.name)  # the name is there, but not our Job
+            case Fact.VERSION:
+                try:
+                    body = await self._port.get(MODEL_VERSIONS, key.namespace, need.name)
+                    facts.versions[need.name] = views.model_version(body)
+                except NotFoundError:
+                    facts.versions[need.name] = None
+            case _:
+                assert_never(need.fact)
 
-    async def _read(self, job: TrainingJobView, needs: tuple[Need, ...], facts: Turn) -> None:
-        namespace = job.namespace
-        for need in needs:
-            match need.fact:
-                case Fact.PODS:
-                    selector = f"batch.kubernetes.io/job-name={need.name},{meta.MANAGED_BY_LABEL}={meta.MANAGED_BY}"
-                    found = self._port.list(PODS, namespace, selector=selector)
-                    facts.pods[need.name] = tuple([views.pod(body) async for body in found])
-                case Fact.JOB:
-                    try:
-                        body = await self._port.get(JOBS, namespace, need.name)
-                    except NotFoundError:
-                        facts.missing.add(need.name)
-                    else:
-                        self._store.apply("Job", body)
-                        if all(child.name != need.name for child in self._store.children(job.uid)):
-                            facts.missing.add(need.name)  # the name is there, but not our Job
-                case Fact.VERSION:
-                    try:
-                        body = await self._port.get(MODEL_VERSIONS, namespace, need.name)
-                        facts.versions[need.name] = views.model_version(body)
-                    except NotFoundError:
-                        facts.versions[need.name] = None
-
-    async def _act(self, job: TrainingJobView, step: Plan, facts: Turn) -> None:
+    async def _act(self, key: Key, actions: tuple[Action, ...], facts: Facts) -> None:
         """Carry actions out, up to the first that is refused."""
-        applied = await apply(self._port, job.namespace, step.actions)
-        for body in applied.jobs:
-            self._store.apply("Job", body)
+        applied = await apply(self._port, key.namespace, actions)
+        for kind, body in applied.bodies:
+            self._take(key, kind, body)
         facts.refused = applied.refused
 
-    async def _tell(self, job: TrainingJobView, step: Plan) -> None:
-        """Write Events. They inform; a job must not fail because one could not be written."""
-        for note in step.events:
-            body = event_body(job, note, instance=self._instance, now=self._clock())
+    async def _tell(self, key: Key, step: Step) -> None:
+        """Write Events. They inform; an object must not fail because one could not be written."""
+        for note in step.plan.events:
+            body = event_body(key.kind, step.view, note, instance=self._instance, now=self._clock())
             try:
-                await self._port.create(EVENTS, job.namespace, body)
+                await self._port.create(EVENTS, key.namespace, body)
             except AlreadyExistsError:
                 continue  # told before, by a turn that did not get to its end
             except ApiError as error:
-                log.warning(
-                    "event %s of TrainingJob %s/%s not written: %s", note.reason, job.namespace, job.name, error
-                )
+                log.warning("event %s of %s not written: %s", note.reason, key, error)
 
-    async def _write_status(self, key: Key, job: TrainingJobView, step: Plan) -> None:
-        if step.status is None:
+    async def _write_status(self, key: Key, step: Step) -> None:
+        if step.plan.status is None:
             return
-        changes = merge_patch(self._store.stored_status(key), step.status.wire())
-        patch = {"metadata": {"resourceVersion": job.resource_version}, "status": changes}
+        changes = merge_patch(self._store.stored_status(key), step.plan.status.wire())
+        patch = {"metadata": {"resourceVersion": step.view.resource_version}, "status": changes}
+        resource = WATCHED[key.kind].resource
         try:
-            body = await self._port.patch_status(TRAINING_JOBS, job.namespace, job.name, patch)
+            body = await self._port.patch_status(resource, key.namespace, key.name, patch)
         except ConflictError:
-            body = await self._port.get(TRAINING_JOBS, job.namespace, job.name)
+            body = await self._port.get(resource, key.namespace, key.name)
         except NotFoundError:
-            self._store.forget(key)
+            for other in self._store.forget(key) - {key}:
+                self._wake(other)
             return
-        self._store.apply("TrainingJob", body)
+        self._take(key, key.kind, body)
+
+    def _take(self, key: Key, kind: Kind, body: Body) -> None:
+        """Take an answer into the store. The watch will tell the same, too late to be news: whoever it concerns is
+        woken here."""
+        for other in self._store.apply(kind, body) - {key}:
+            self._wake(other)
 
 
 def _after(actions: tuple[Action, ...]) -> Outcome:
     """Go on at once after a creation, whose answer is in the store; a deletion is seen only when the watch tells."""
-    if any(isinstance(action, DeleteJob) for action in actions):
+    if any(isinstance(action, Delete) for action in actions):
         return Outcome(after=DELETED_SECONDS)
     return Outcome(again=True)

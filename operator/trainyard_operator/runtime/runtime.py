@@ -10,13 +10,17 @@ from prometheus_client import Counter, Gauge, Histogram
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import KubePort
+from trainyard_operator.kube.watched import WATCHED, Kind
+from trainyard_operator.runtime.clock import Clock, utc_now
+from trainyard_operator.runtime.controllers.training_job import TrainingJobController
 from trainyard_operator.runtime.directory import Directory
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.queue import WorkQueue
-from trainyard_operator.runtime.reconciler import Clock, Outcome, Reconciler, utc_now
+from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import resync
-from trainyard_operator.runtime.store import Kind, Store
+from trainyard_operator.runtime.store import Store
+from trainyard_operator.runtime.turn import Controller
 
 STUCK_SECONDS = 180.0
 """A turn takes some API calls with time-outs of 30 s each; longer than this it hangs."""
@@ -26,7 +30,7 @@ TURN_SECONDS = Histogram(
     "trainyard_reconcile_seconds", "Duration of a turn", buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 )
 QUEUE_LENGTH = Gauge("trainyard_queue_length", "Keys that wait for a worker")
-OBJECTS = Gauge("trainyard_trainingjobs", "TrainingJobs in the store")
+OBJECTS = Gauge("trainyard_objects", "Objects in the store by kind", ["kind"])
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +49,18 @@ class Runtime:
     ) -> None:
         self._port = port
         self._config = config
-        self._store = Store()
         self._queue = WorkQueue()
+        self._store = Store()
         self._tasks: list[asyncio.Task[None]] = []
         self._synced: float | None = None
         self.reports = Reports(wake=self._queue.add)
         self.directory = Directory(self._store)
-        self._reconciler = Reconciler(port, self._store, self.reports, config, ca=ca, instance=instance, clock=clock)
+        jobs = TrainingJobController(self._store, self.reports, config, ca=ca, clock=clock)
+        controllers: tuple[Controller, ...] = (jobs,)
+        self._controllers = {controller.kind: controller for controller in controllers}
+        self._reconciler = Reconciler(
+            port, self._store, self._controllers, wake=self._add, instance=instance, clock=clock
+        )
 
     @property
     def ready(self) -> bool:
@@ -60,16 +69,20 @@ class Runtime:
 
     def observe(self, kind: Kind, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in a watch event; ``event`` is ``None`` for an object from a list. Never raises, never waits."""
-        key = self._store.apply(kind, body, deleted=event == "DELETED")
-        if key is not None and self.ready:
-            self._queue.add(key, new=kind == "TrainingJob" and self._store.is_new(key))
+        for key in self._store.apply(kind, body, deleted=event == "DELETED"):
+            self._add(key)
+
+    def _add(self, key: Key) -> None:
+        if self.ready and key.kind in self._controllers:
+            self._queue.add(key, new=key.kind == "TrainingJob" and self._store.is_new(key))
 
     async def start(self) -> None:
         """Fill the store, then start the workers. Raises :class:`ApiError` if the first list fails."""
         await resync(self._port, self._store, self._config.namespaces)
         self._synced = asyncio.get_running_loop().time()
-        for key in self._store.names("TrainingJob"):
-            self._queue.add(key, new=self._store.is_new(key))
+        for kind in self._controllers:
+            for key in self._store.names(kind):
+                self._add(key)
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._config.workers)]
         self._tasks.append(asyncio.create_task(self._resync_forever(), name="resync"))
 
@@ -111,11 +124,11 @@ class Runtime:
         except ApiError as error:
             TURNS.labels("api_error").inc()
             pause = self._queue.failed(key, at_least=error.retry_after or 0.0)
-            log.warning("TrainingJob %s: %s; again in %.1f s", key, error, pause)
+            log.warning("%s: %s; again in %.1f s", key, error, pause)
         except Exception:  # one object's bug must not stop the others; it is logged, counted and tried again
             TURNS.labels("bug").inc()
             pause = self._queue.failed(key, at_least=5.0)
-            log.exception("TrainingJob %s: turn failed; again in %.1f s", key, pause)
+            log.exception("%s: turn failed; again in %.1f s", key, pause)
         else:
             TURNS.labels("ok").inc()
             self._queue.succeeded(key)
@@ -123,7 +136,7 @@ class Runtime:
                 self._queue.add(key)
             elif outcome.after is not None:
                 self._queue.add_after(key, outcome.after)
-            elif self._store.training_job(key) is None:
+            elif not self._store.knows(key):
                 self._queue.forget(key)
 
     async def _resync_forever(self) -> None:
@@ -135,6 +148,7 @@ class Runtime:
                 log.warning("resync failed, the watches go on: %s", error)
                 continue
             self._synced = asyncio.get_running_loop().time()
-            OBJECTS.set(len(self._store))
+            for kind in WATCHED:
+                OBJECTS.labels(kind).set(self._store.count(kind))
             for key in concerned:
-                self._queue.add(key, new=self._store.is_new(key))
+                self._add(key)

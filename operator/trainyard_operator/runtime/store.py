@@ -1,118 +1,221 @@
-"""What is known of the cluster: TrainingJobs and their Jobs, never older than what was seen before.
+"""What is known of the cluster: our objects and their children, never older than what was seen before.
 
 Watch events, lists and the answers to our own writes all come in through :meth:`Store.apply`, and the newest
 resourceVersion wins. So a decision never rests on a state from before our own last write.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
 
-from trainyard_api import meta
-from trainyard_operator.core.observed import JobView, TrainingJobView
+from trainyard_operator.core.objects import (
+    DeploymentView,
+    ModelDeploymentView,
+    ModelVersionView,
+    ServiceView,
+    TrainingJobView,
+    TrainingScheduleView,
+)
+from trainyard_operator.core.observed import JobView
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import Body
+from trainyard_operator.kube.slim import slim
+from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.relations import (
+    Term,
+    concerned,
+    is_child,
+    model_term,
+    owner_term,
+    schedule_term,
+    terms,
+)
 
-Kind = Literal["TrainingJob", "Job"]
+Listener = Callable[[Kind, Key], None]
+"""Told of each change: its kind, and the object of ours whose decisions it may change."""
+
+_READ: Final[dict[Kind, Callable[[Body], Any]]] = {
+    "TrainingJob": views.training_job,
+    "TrainingSchedule": views.training_schedule,
+    "ModelVersion": views.model_version,
+    "ModelDeployment": views.model_deployment,
+    "Job": views.job,
+    "Deployment": views.deployment,
+    "Service": views.service,
+}
 
 
 class Store:
     """The objects, by key. Holds JSON and reads it into views when a decision needs it.
 
     The deleted are remembered until the next list: the answer to a write can arrive after the news of the deletion.
+    Views are read on first use; one whose stored status cannot be read raises :class:`pydantic.ValidationError` there.
     """
 
-    def __init__(self) -> None:
-        self._bodies: dict[Kind, dict[Key, Body]] = {"TrainingJob": {}, "Job": {}}
-        self._views: dict[Key, TrainingJobView] = {}
-        self._children: dict[str, dict[str, JobView]] = {}
-        self._buried: dict[Kind, dict[Key, int]] = {"TrainingJob": {}, "Job": {}}
+    def __init__(self, listener: Listener | None = None) -> None:
+        self._listener = listener
+        self._bodies: dict[Kind, dict[Key, Body]] = {kind: {} for kind in WATCHED}
+        self._buried: dict[Kind, dict[Key, int]] = {kind: {} for kind in WATCHED}
+        self._found: dict[Kind, dict[Term, dict[Key, None]]] = {kind: {} for kind in WATCHED}
+        self._views: dict[Key, Any] = {}
 
-    def __len__(self) -> int:
-        return len(self._bodies["TrainingJob"])
+    # ---- what comes in -----------------------------------------------------------------------------------------------
 
-    def apply(self, kind: Kind, body: Mapping[str, Any], *, deleted: bool = False) -> Key | None:
-        """Take in a state of an object. Return the TrainingJob it concerns, or ``None`` if it was old news."""
+    def apply(self, kind: Kind, body: Mapping[str, Any], *, deleted: bool = False) -> set[Key]:
+        """Take in a state of an object. Return whose decisions it may change; nobody's if it was old news."""
         metadata = body["metadata"]
-        key = Key(metadata["namespace"], metadata["name"])
+        key = Key(metadata["namespace"], metadata["name"], kind)
         known = self._bodies[kind].get(key)
         version = int(metadata["resourceVersion"])
         if version <= self._buried[kind].get(key, 0) or (known is not None and not _is_news(version, known, deleted)):
-            return None
-        if kind == "Job" and not _is_child(body):
+            return set()
+        if not is_child(kind, body):
             if known is None:
-                return None
+                return set()
             body, deleted = known, True  # its labels were taken away: no child any more
         if deleted:
             self._buried[kind][key] = version
-        if known is not None and (deleted or known["metadata"]["uid"] != metadata["uid"]):
-            self._remove(kind, key)
+        keys = self._concerned(kind, body)
+        if known is not None:
+            keys |= self._concerned(kind, known)
+            self._remove(key)
         if not deleted:
-            self._insert(kind, key, _slim(body))
-        return key if kind == "TrainingJob" else _owner_key(body)
-
-    def training_job(self, key: Key) -> TrainingJobView | None:
-        """Return a TrainingJob. Raises :class:`pydantic.ValidationError` if its stored status cannot be read."""
-        view = self._views.get(key)
-        if view is None and (body := self._bodies["TrainingJob"].get(key)) is not None:
-            view = self._views[key] = views.training_job(body)
-        return view
-
-    def stored_status(self, key: Key) -> dict[str, Any]:
-        """Return the status as the API server has it, to patch against."""
-        body = self._bodies["TrainingJob"].get(key) or {}
-        return body.get("status") or {}
-
-    def is_new(self, key: Key) -> bool:
-        """Tell whether the operator has not yet written anything about a TrainingJob."""
-        body = self._bodies["TrainingJob"].get(key)
-        return body is not None and "phase" not in (body.get("status") or {})
-
-    def children(self, uid: str) -> tuple[JobView, ...]:
-        """Return the Jobs of a TrainingJob."""
-        return tuple(self._children.get(uid, {}).values())
-
-    def names(self, kind: Kind) -> dict[Key, str]:
-        """Return every object's resourceVersion, for a comparison with a list."""
-        return {key: body["metadata"]["resourceVersion"] for key, body in self._bodies[kind].items()}
+            self._insert(key, slim(kind, body))
+        return self._told(kind, keys)
 
     def prune(self, kind: Kind, before: Mapping[Key, str], listed: Iterable[Key]) -> set[Key]:
-        """Remove what a list no longer had and return the TrainingJobs concerned.
+        """Remove what a list no longer had and return whose decisions that may change.
 
         A watch that breaks can lose a deletion. ``before`` is :meth:`names` from before the list began: an object that
         was known then, has not changed since and is not listed is gone.
         """
         self._buried[kind].clear()  # an answer that was under way at a deletion has long arrived
-        concerned: set[Key] = set()
+        keys: set[Key] = set()
         for key in before.keys() - set(listed):
             body = self._bodies[kind].get(key)
             if body is not None and body["metadata"]["resourceVersion"] == before[key]:
-                self._remove(kind, key)
-                concerned.add(key if kind == "TrainingJob" else _owner_key(body))
-        return concerned
+                keys |= self._concerned(kind, body)
+                self._remove(key)
+        return self._told(kind, keys)
 
-    def forget(self, key: Key) -> None:
-        """Remove a TrainingJob that the API server says is gone."""
-        if key in self._bodies["TrainingJob"]:
-            self._remove("TrainingJob", key)
+    def forget(self, key: Key) -> set[Key]:
+        """Remove an object that the API server says is gone; return whose decisions that may change."""
+        body = self._bodies[key.kind].get(key)
+        if body is None:
+            return set()
+        self._remove(key)
+        return self._told(key.kind, self._concerned(key.kind, body))
 
-    def _insert(self, kind: Kind, key: Key, body: Body) -> None:
-        self._bodies[kind][key] = body
-        if kind == "TrainingJob":
-            self._views.pop(key, None)
-        else:
-            self._children.setdefault(_owner_uid(body), {})[key.name] = views.job(body)
+    # ---- one object --------------------------------------------------------------------------------------------------
 
-    def _remove(self, kind: Kind, key: Key) -> None:
-        body = self._bodies[kind].pop(key)
-        if kind == "TrainingJob":
-            self._views.pop(key, None)
-            return
-        uid = _owner_uid(body)
-        siblings = self._children.get(uid, {})
-        siblings.pop(key.name, None)
-        if not siblings:
-            self._children.pop(uid, None)
+    def training_job(self, key: Key) -> TrainingJobView | None:
+        """Return a TrainingJob."""
+        view: TrainingJobView | None = self._view(key)
+        return view
+
+    def training_schedule(self, key: Key) -> TrainingScheduleView | None:
+        """Return a TrainingSchedule."""
+        view: TrainingScheduleView | None = self._view(key)
+        return view
+
+    def model_version(self, key: Key) -> ModelVersionView | None:
+        """Return a ModelVersion."""
+        view: ModelVersionView | None = self._view(key)
+        return view
+
+    def model_deployment(self, key: Key) -> ModelDeploymentView | None:
+        """Return a ModelDeployment."""
+        view: ModelDeploymentView | None = self._view(key)
+        return view
+
+    def knows(self, key: Key) -> bool:
+        """Tell whether there is such an object."""
+        return key in self._bodies[key.kind]
+
+    def stored_status(self, key: Key) -> dict[str, Any]:
+        """Return the status as the API server has it, to patch against."""
+        body = self._bodies[key.kind].get(key) or {}
+        return body.get("status") or {}
+
+    def is_new(self, key: Key) -> bool:
+        """Tell whether the operator has not yet written anything about an object."""
+        body = self._bodies[key.kind].get(key)
+        return body is not None and "phase" not in (body.get("status") or {})
+
+    # ---- many --------------------------------------------------------------------------------------------------------
+
+    def children(self, uid: str) -> tuple[JobView, ...]:
+        """Return the Jobs of a TrainingJob."""
+        return self._find("Job", owner_term(uid))
+
+    def deployments(self, uid: str) -> tuple[DeploymentView, ...]:
+        """Return the Deployments of a ModelDeployment."""
+        return self._find("Deployment", owner_term(uid))
+
+    def services(self, uid: str) -> tuple[ServiceView, ...]:
+        """Return the Services of a ModelDeployment."""
+        return self._find("Service", owner_term(uid))
+
+    def jobs_of_schedule(self, uid: str) -> tuple[TrainingJobView, ...]:
+        """Return the TrainingJobs that a TrainingSchedule created."""
+        return self._find("TrainingJob", schedule_term(uid))
+
+    def jobs_of_model(self, namespace: str, model: str) -> tuple[TrainingJobView, ...]:
+        """Return the TrainingJobs that train a model."""
+        return self._find("TrainingJob", model_term(namespace, model))
+
+    def versions_of_model(self, namespace: str, model: str) -> tuple[ModelVersionView, ...]:
+        """Return the ModelVersions of a model."""
+        return self._find("ModelVersion", model_term(namespace, model))
+
+    def deployments_of_model(self, namespace: str, model: str) -> tuple[ModelDeploymentView, ...]:
+        """Return the ModelDeployments of a model."""
+        return self._find("ModelDeployment", model_term(namespace, model))
+
+    def names(self, kind: Kind) -> dict[Key, str]:
+        """Return every object's resourceVersion, for a comparison with a list."""
+        return {key: body["metadata"]["resourceVersion"] for key, body in self._bodies[kind].items()}
+
+    def count(self, kind: Kind) -> int:
+        """Return how many objects of a kind there are."""
+        return len(self._bodies[kind])
+
+    # ---- within ------------------------------------------------------------------------------------------------------
+
+    def _view(self, key: Key) -> Any:
+        view = self._views.get(key)
+        if view is None and (body := self._bodies[key.kind].get(key)) is not None:
+            view = self._views[key] = _READ[key.kind](body)
+        return view
+
+    def _find(self, kind: Kind, term: Term) -> tuple[Any, ...]:
+        return tuple(self._view(key) for key in self._found[kind].get(term, ()))
+
+    def _concerned(self, kind: Kind, body: Mapping[str, Any]) -> set[Key]:
+        keys, term = concerned(kind, body)
+        if term is not None:
+            keys.update(self._found["ModelVersion"].get(term, ()), self._found["ModelDeployment"].get(term, ()))
+        return keys
+
+    def _told(self, kind: Kind, keys: set[Key]) -> set[Key]:
+        if self._listener is not None:
+            for key in keys:
+                self._listener(kind, key)
+        return keys
+
+    def _insert(self, key: Key, body: Body) -> None:
+        self._bodies[key.kind][key] = body
+        for term in terms(key.kind, body):
+            self._found[key.kind].setdefault(term, {})[key] = None
+
+    def _remove(self, key: Key) -> None:
+        body = self._bodies[key.kind].pop(key)
+        self._views.pop(key, None)
+        for term in terms(key.kind, body):
+            found = self._found[key.kind][term]
+            del found[key]
+            if not found:
+                del self._found[key.kind][term]
 
 
 def _is_news(version: int, known: Body, deleted: bool) -> bool:  # noqa: FBT001
@@ -122,27 +225,3 @@ def _is_news(version: int, known: Body, deleted: bool) -> bool:  # noqa: FBT001
     """
     old = int(known["metadata"]["resourceVersion"])
     return version > old or (deleted and version == old)
-
-
-def _is_child(body: Mapping[str, Any]) -> bool:
-    labels = body["metadata"].get("labels") or {}
-    named = meta.UID_LABEL in labels and meta.JOB_LABEL in labels
-    return named and views.attempt_of(body["metadata"]["name"]) > 0
-
-
-def _slim(body: Mapping[str, Any]) -> Body:
-    """Drop what no decision reads and what fills memory."""
-    metadata = {key: value for key, value in body["metadata"].items() if key not in ("managedFields", "annotations")}
-    slim = {**body, "metadata": metadata}
-    if body.get("kind") == "Job" or "template" in (body.get("spec") or {}):
-        containers = [{"image": c.get("image", "")} for c in body["spec"]["template"]["spec"]["containers"]]
-        slim["spec"] = {"template": {"spec": {"containers": containers}}}
-    return slim
-
-
-def _owner_uid(body: Mapping[str, Any]) -> str:
-    return str((body["metadata"].get("labels") or {}).get(meta.UID_LABEL, ""))
-
-
-def _owner_key(body: Mapping[str, Any]) -> Key:
-    return Key(body["metadata"]["namespace"], body["metadata"]["labels"][meta.JOB_LABEL])

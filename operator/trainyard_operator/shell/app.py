@@ -19,7 +19,7 @@ from trainyard_operator.kube.credentials import Credentials
 from trainyard_operator.kube.errors import ApiError, ForbiddenError, NotFoundError, UnauthorizedError
 from trainyard_operator.progress.server import ProgressEndpoint, ProgressListener
 from trainyard_operator.progress.tls import ServerCertificate, TlsSecretError, ensure_authority, server_names
-from trainyard_operator.runtime.reconciler import utc_now
+from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.runtime import Runtime
 from trainyard_operator.shell.freshness import Freshness
 from trainyard_operator.shell.login import Login

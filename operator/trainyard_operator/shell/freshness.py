@@ -10,9 +10,8 @@ from types import SimpleNamespace
 
 import aiohttp
 
-from trainyard_operator.kube.port import JOBS, TRAINING_JOBS
+from trainyard_operator.kube.watched import WATCHED
 
-WATCHED = (TRAINING_JOBS, JOBS)
 SILENT_SECONDS = 300.0
 
 
@@ -23,7 +22,9 @@ class Freshness:
         self._clock = clock
         within = [f"/namespaces/{namespace}" for namespace in namespaces] or [""]
         self._opened = {
-            f"{resource.base}{where}/{resource.plural}": clock() for resource in WATCHED for where in within
+            f"{watched.resource.base}{where}/{watched.resource.plural}": clock()
+            for watched in WATCHED.values()
+            for where in within
         }
         self._waiting = set(self._opened)
 

@@ -4,7 +4,8 @@ from typing import Any
 
 import kopf
 
-from trainyard_api import GROUP, meta
+from trainyard_api import GROUP
+from trainyard_operator.kube.watched import WATCHED
 
 SERVER_TIMEOUT_SECONDS = 240
 """The server ends each watch after this, so a watch that was not renewed for longer is broken (see freshness)."""
@@ -29,7 +30,10 @@ class NoDiffBase(kopf.AnnotationsDiffBaseStorage):
 def configure(settings: kopf.OperatorSettings) -> None:
     """Keep kopf from writing anything, bound its waits, and let the server pick out our Jobs."""
     watching = settings.watching
-    watching.label_selectors["batch", "v1", "jobs"] = f"{meta.MANAGED_BY_LABEL}={meta.MANAGED_BY}"
+    for watched in WATCHED.values():
+        if watched.selector:
+            resource = watched.resource
+            watching.label_selectors[resource.group, resource.version, resource.plural] = watched.selector
     watching.chunk_size = 500
     watching.server_timeout = SERVER_TIMEOUT_SECONDS
     watching.client_timeout = SERVER_TIMEOUT_SECONDS + 60

@@ -1,19 +1,19 @@
 """kopf's handlers: hand each event to the runtime, nothing else. They wait for nothing and decide nothing."""
 
 import asyncio
-from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
 import kopf
 
-from trainyard_operator.kube.port import JOBS, TRAINING_JOBS
+from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.shell.login import Login
 
 
 class Observer(Protocol):
     """Whoever wants to know what the watches say."""
 
-    def observe(self, kind: Literal["TrainingJob", "Job"], event: str | None, body: Mapping[str, Any]) -> None:
+    def observe(self, kind: Kind, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in an event: ADDED, MODIFIED, DELETED, or ``None`` for an object from a list. Never raises or waits."""
         ...
 
@@ -32,10 +32,14 @@ def register(registry: kopf.OperatorRegistry, observer: Observer, login: Login) 
             await asyncio.get_running_loop().create_future()
         return session
 
-    @kopf.on.event(TRAINING_JOBS.group, TRAINING_JOBS.version, TRAINING_JOBS.plural, registry=registry)
-    async def on_training_job(event: kopf.RawEvent, **_: Any) -> None:
-        observer.observe("TrainingJob", event["type"], event["object"])
+    for kind, watched in WATCHED.items():
+        resource = watched.resource
+        watch = kopf.on.event(resource.group, resource.version, resource.plural, id=kind, registry=registry)
+        watch(_handler(observer, kind))
 
-    @kopf.on.event(JOBS.group, JOBS.version, JOBS.plural, registry=registry)
-    async def on_job(event: kopf.RawEvent, **_: Any) -> None:
-        observer.observe("Job", event["type"], event["object"])
+
+def _handler(observer: Observer, kind: Kind) -> Callable[..., Awaitable[None]]:
+    async def hand_over(event: kopf.RawEvent, **_: Any) -> None:
+        observer.observe(kind, event["type"], event["object"])
+
+    return hand_over

@@ -16,14 +16,13 @@ from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
-from trainyard_operator.kube.port import JOBS, TRAINING_JOBS, Body, KubePort, Resource, TokenIdentity
+from trainyard_operator.kube.port import TRAINING_JOBS, Body, KubePort, Resource, TokenIdentity
+from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.runtime import Runtime
-from trainyard_operator.runtime.store import Kind
 
 T = TypeVar("T")
 
 WAIT_SECONDS = 60.0
-WATCHED: dict[Kind, Resource] = {"TrainingJob": TRAINING_JOBS, "Job": JOBS}
 
 SPEC: dict[str, Any] = {
     "framework": "LightGBM",
@@ -78,6 +77,9 @@ class FaultyPort:
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         return await self._write("create", resource, lambda: self._port.create(resource, namespace, body))
+
+    async def apply(self, resource: Resource, namespace: str, body: Body, *, force: bool) -> Body:
+        return await self._write("apply", resource, lambda: self._port.apply(resource, namespace, body, force=force))
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
         return await self._write("patch", resource, lambda: self._port.patch_status(resource, namespace, name, patch))
@@ -229,7 +231,7 @@ class Namespace:
 
     async def _watch(self, kind: Kind, runtime: Runtime) -> None:
         """Do what kopf does: list, then watch from there."""
-        path = self.path(WATCHED[kind])
+        path = self.path(WATCHED[kind].resource)
         listed = await self.request("GET", path)
         for body in listed["items"]:
             runtime.observe(kind, None, body)

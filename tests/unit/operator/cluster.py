@@ -2,7 +2,7 @@
 
 It keeps what the operator relies on: one counter of resourceVersions, conflicts, AlreadyExists, the status subresource,
 uid preconditions, foreground deletion, and a watch log that a test delivers when it likes. It checks each status and
-ModelVersion against the models, as the real one does with its schema.
+object of ours against the models, as the real one does with its schema.
 """
 
 import copy
@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trainyard_api import API_VERSION, meta
-from trainyard_api.modelversion import ModelVersionSpec
-from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_api import API_VERSION, GROUP, VERSION, meta
+from trainyard_api.kinds import KINDS
+from trainyard_api.kinds import Kind as ApiKind
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.errors import (
     AlreadyExistsError,
@@ -28,18 +28,21 @@ from trainyard_operator.kube.errors import (
 from trainyard_operator.kube.port import (
     EVENTS,
     JOBS,
-    MODEL_VERSIONS,
     PODS,
     TRAINING_JOBS,
     Body,
     Resource,
     TokenIdentity,
 )
-from trainyard_operator.runtime.store import Kind
+from trainyard_operator.kube.watched import WATCHED as KINDS_WATCHED
+from trainyard_operator.kube.watched import Kind
 
 NAMESPACE = "team"
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
-WATCHED: dict[Resource, Kind] = {TRAINING_JOBS: "TrainingJob", JOBS: "Job"}
+WATCHED: dict[Resource, Kind] = {watched.resource: kind for kind, watched in KINDS_WATCHED.items()}
+OURS: dict[Resource, ApiKind] = {Resource(GROUP, VERSION, kind.plural): kind for kind in KINDS}
+
+MAPS = ("labels", "annotations")
 
 Hook = Callable[[str, Resource, bool], None]
 """Called before (``False``) and after (``True``) each write; raises to make it fail."""
@@ -91,6 +94,24 @@ class Cluster:
         self.hook("create", resource, True)
         return copy.deepcopy(stored)
 
+    async def apply(self, resource: Resource, namespace: str, body: Body, *, force: bool) -> Body:
+        self.hook("apply", resource, False)
+        name = body["metadata"]["name"]
+        known = self.objects.get((resource, namespace, name))
+        if known is None:
+            self.add(resource, namespace, body)
+        else:
+            if not force:
+                raise ConflictError(409, "Conflict", f"{name} has fields of another manager")
+            parts = {
+                part: {**(known["metadata"].get(part) or {}), **(body["metadata"].get(part) or {})} for part in MAPS
+            }
+            known["metadata"] = {**known["metadata"], **parts}
+            self.change(resource, namespace, name, spec=body["spec"])
+        self.writes.append(("apply", resource.plural))
+        self.hook("apply", resource, True)
+        return copy.deepcopy(self._find(resource, namespace, name))
+
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
         self.hook("patch", resource, False)
         body = self._find(resource, namespace, name)
@@ -99,7 +120,7 @@ class Cluster:
             raise ConflictError(409, "Conflict", f"{name} was modified")
         status = _merged(body.get("status") or {}, patch["status"])
         try:
-            TrainingJobStatus.model_validate(status)
+            OURS[resource].status.model_validate(status)
         except ValidationError as error:
             raise InvalidError(422, "Invalid", str(error)) from error
         self.writes.append(("patch", resource.plural))
@@ -128,9 +149,9 @@ class Cluster:
             raise AlreadyExistsError(409, "AlreadyExists", f"{resource.plural} {name} already exists")
         if resource == JOBS and self.quota is not None and len(self.of(JOBS)) >= self.quota:
             raise ForbiddenError(403, "Forbidden", "exceeded quota: jobs")
-        if resource == MODEL_VERSIONS:
+        if resource in OURS and resource != TRAINING_JOBS:  # users write those, and a test may write nonsense
             try:
-                ModelVersionSpec.model_validate(body["spec"])
+                OURS[resource].spec.model_validate(body["spec"])
             except ValidationError as error:
                 raise InvalidError(422, "Invalid", str(error)) from error
         stored = copy.deepcopy(body)
@@ -140,8 +161,8 @@ class Cluster:
             "generation": 1,
             "creationTimestamp": to_rfc3339(self.now),
         }
-        if resource == TRAINING_JOBS:
-            stored["status"] = {"observedGeneration": -1}
+        if resource in OURS:
+            stored["status"] = {"observedGeneration": -1, **OURS[resource].first_status}
         self._store(resource, stored, "ADDED")
         owner = next((reference["uid"] for reference in stored["metadata"].get("ownerReferences") or ()), "")
         self.created.append((resource.plural, name, owner))
@@ -189,7 +210,7 @@ class Cluster:
 
     # ---- users -------------------------------------------------------------------------------------------------------
 
-    def apply(self, name: str, spec: dict[str, Any], **metadata: Any) -> Body:
+    def submit(self, name: str, spec: dict[str, Any], **metadata: Any) -> Body:
         """Create a TrainingJob."""
         body = {
             "apiVersion": API_VERSION,

@@ -7,11 +7,13 @@ from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
 from tests.unit.operator.samples import CA, CONFIG
 from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import TRAINING_JOBS, Resource
+from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime.controllers.training_job import TrainingJobController
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import resync
-from trainyard_operator.runtime.store import Kind, Store
+from trainyard_operator.runtime.store import Store
 
 T = TypeVar("T")
 
@@ -58,8 +60,14 @@ class StepOperator:
         """Begin with an empty memory and a full list, as a new process does."""
         self.store = Store()
         self.reports = Reports(wake=lambda _: None)
+        jobs = TrainingJobController(self.store, self.reports, CONFIG, ca=CA, clock=lambda: self.cluster.now)
         self.reconciler = Reconciler(
-            self.cluster, self.store, self.reports, CONFIG, ca=CA, instance="test", clock=lambda: self.cluster.now
+            self.cluster,
+            self.store,
+            {jobs.kind: jobs},
+            wake=lambda _: None,
+            instance="test",
+            clock=lambda: self.cluster.now,
         )
         self.resync()
         self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))

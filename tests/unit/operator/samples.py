@@ -6,9 +6,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.unit.operator.cluster import NAMESPACE, START
+from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.observed import JobView, Observed, PodView, TrainingJobView
+from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
+from trainyard_operator.core.observed import JobView, Observed, PodView
 
 SPEC: dict[str, Any] = {
     "framework": "LightGBM",
@@ -53,6 +55,33 @@ def job_view(
         deleting=False,
         spec=SPEC if spec is None else spec,
         status=TrainingJobStatus.model_validate(status or {}),
+    )
+    return replace(view, **more)
+
+
+def version_view(number: int = 1, *, model: str = "diabetes", job_uid: str = "uid-tj", **more: Any) -> ModelVersionView:
+    """Return a version of a model; ``spec`` in ``more`` adds to its spec."""
+    spec = {
+        "model": model,
+        "version": number,
+        "artifact": {
+            "uri": f"s3://models/team/{model}/runs/u/{number}",
+            "manifestSha256": f"{number:064x}",
+            "sizeBytes": 9,
+        },
+        "trainingJob": {"name": "diabetes", "uid": job_uid},
+        **more.pop("spec", {}),
+    }
+    view = ModelVersionView(
+        namespace=NAMESPACE,
+        name=f"{model}-v{number}",
+        uid=f"uid-v{number}",
+        resource_version="7",
+        generation=1,
+        created=START + timedelta(minutes=number),
+        deleting=False,
+        spec=spec,
+        status=ModelVersionStatus.model_validate(more.pop("status", {"phase": "Pending"})),
     )
     return replace(view, **more)
 

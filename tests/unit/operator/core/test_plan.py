@@ -9,12 +9,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.operator.cluster import START
-from tests.unit.operator.samples import CONFIG, SPEC, child, failure_text, job_view, observed, pod, result_text
+from tests.unit.operator.samples import (
+    CONFIG,
+    SPEC,
+    child,
+    failure_text,
+    job_view,
+    observed,
+    pod,
+    result_text,
+    version_view,
+)
 from trainyard_api.trainingjob import TERMINAL_PHASES, TrainerStatus, TrainingJobStatus
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.config import StorageDefaults
-from trainyard_operator.core.observed import Fact, Need, Observed, Refusal, VersionView
-from trainyard_operator.core.plan import NOTHING, CreateJob, CreateModelVersion, DeleteJob, Plan
+from trainyard_operator.core.observed import Fact, Need, Observed, Refusal
+from trainyard_operator.core.plan import NOTHING, Create, Delete, Plan
 from trainyard_operator.core.progress import seconds_until_due
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training_job import plan
@@ -24,7 +34,7 @@ OPEN = {"number": 1, "jobName": "diabetes-1"}
 ENDED = {**OPEN, "reason": "Crashed", "exitCode": 1, "start": T0, "end": T0}
 RUNNING = {"phase": "Running", "attempts": [{**OPEN, "start": T0}], "startTime": T0}
 RETRYING = {"phase": "Retrying", "attempts": [ENDED]}
-VERSION = VersionView("diabetes-v1", "diabetes", "uid-tj", "diabetes", 1)
+VERSION = version_view()
 
 
 def phase_of(answer: Plan) -> str | None:
@@ -41,7 +51,7 @@ def reason_of(answer: Plan) -> str:
 
 def test_a_new_job_gets_its_attempt_at_once() -> None:
     (action,) = plan(observed()).actions
-    assert isinstance(action, CreateJob)
+    assert isinstance(action, Create)
     assert action.body["metadata"]["name"] == "diabetes-1"
 
 
@@ -101,7 +111,7 @@ def test_success_step_by_step() -> None:
     )
     assert plan(seen).needs == (Need(Fact.VERSION, "diabetes-v1"),)
     (action,) = plan(replace(seen, versions={"diabetes-v1": None})).actions
-    assert isinstance(action, CreateModelVersion)
+    assert isinstance(action, Create)
     answer = plan(replace(seen, versions={"diabetes-v1": VERSION}))
     assert phase_of(answer) == "Succeeded"
     assert answer.status is not None
@@ -152,7 +162,7 @@ def test_memory_grows_with_the_kills_so_far() -> None:
     (action,) = plan(
         observed(job_view({"attempts": [{**ENDED, "reason": "OOMKilled", "exitCode": 137}]}), after=99)
     ).actions
-    assert isinstance(action, CreateJob)
+    assert isinstance(action, Create)
     container = action.body["spec"]["template"]["spec"]["containers"][0]
     assert container["resources"]["limits"] == {"memory": "3072Mi"}
 
@@ -185,7 +195,7 @@ def test_a_change_of_the_operators_storage_does_not_touch_what_runs() -> None:
 
 def test_cancel_deletes_first() -> None:
     spec = {**SPEC, "cancel": True}
-    assert plan(observed(job_view(RUNNING, spec=spec), child())).actions == (DeleteJob("diabetes-1", "uid-1"),)
+    assert plan(observed(job_view(RUNNING, spec=spec), child())).actions == (Delete("Job", "diabetes-1", "uid-1"),)
     assert plan(observed(job_view(RUNNING, spec=spec), child(deleting=True))) == NOTHING
     assert phase_of(plan(observed(job_view(RUNNING, spec=spec)))) == "Cancelled"
 
@@ -194,7 +204,7 @@ def test_cancel_deletes_first() -> None:
 def test_terminal_phases_stay_and_stop_stray_jobs(phase: str) -> None:
     job = job_view({"phase": phase, "observedGeneration": 1})
     assert plan(observed(job, child(failed=True), reported=TrainerStatus(sequence=9))) == NOTHING
-    assert plan(observed(job, child(ready=1))).actions == (DeleteJob("diabetes-1", "uid-1"),)
+    assert plan(observed(job, child(ready=1))).actions == (Delete("Job", "diabetes-1", "uid-1"),)
     edited = plan(observed(replace(job, generation=2)))
     assert edited.status == job.status.model_copy(update={"observed_generation": 2})
     assert edited.events == ()
@@ -337,7 +347,7 @@ def states(draw: st.DrawFn) -> Observed:
     names = {f"diabetes-{n}" for n in range(1, 6)}
     versions = st.dictionaries(
         st.sampled_from(["diabetes-v1", "diabetes-v3"]),
-        st.none() | st.just(VERSION) | st.just(replace(VERSION, job_uid="other")),
+        st.none() | st.just(VERSION) | st.just(version_view(job_uid="other")),
     )
     return observed(
         job_view(status, spec=draw(_specs), deleting=draw(st.booleans()), generation=draw(st.integers(1, 3))),

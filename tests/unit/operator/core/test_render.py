@@ -11,7 +11,7 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig, TrainingResult, parse_result
 from trainyard_operator.core import render
 from trainyard_operator.core.config import Images, OperatorConfig, ProgressServer, StorageDefaults
-from trainyard_operator.core.observed import TrainingJobView
+from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.render_pod import Body
 
 OURS = {

@@ -8,7 +8,7 @@ import yaml
 
 from trainyard_operator.kube.credentials import CredentialsError, FixedToken, TokenFile, load_credentials
 from trainyard_operator.progress.tls import make_authority
-from trainyard_operator.runtime.reconciler import utc_now
+from trainyard_operator.runtime.clock import utc_now
 
 
 @pytest.fixture(scope="module")

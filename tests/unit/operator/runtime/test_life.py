@@ -19,7 +19,7 @@ class World:
     def __init__(self, **spec: Any) -> None:
         self.cluster = Cluster()
         self.operator = StepOperator(self.cluster)
-        self.cluster.apply("a", {**SPEC, **spec})
+        self.cluster.submit("a", {**SPEC, **spec})
 
     def settle(self) -> dict[str, Any]:
         self.operator.settle()
@@ -305,7 +305,7 @@ def test_result_missing(world: World) -> None:
 def test_a_version_of_another_job_is_not_taken_over(world: World) -> None:
     world.settle()
     world.end(1, 0, result_text())
-    world.cluster.apply("b", {**SPEC, "modelName": "a"})
+    world.cluster.submit("b", {**SPEC, "modelName": "a"})
     world.operator.settle()
     world.cluster.finish_pod("b-1", 0, result_text())
     world.operator.settle()
@@ -334,7 +334,7 @@ def test_a_foreign_job_in_our_place_is_left_alone(world: World) -> None:
 def test_recreated_under_the_same_name_is_another_job(world: World) -> None:
     world.settle()
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
-    world.cluster.apply("a", SPEC)
+    world.cluster.submit("a", SPEC)
     status = world.settle()
     assert reason_of(status) == "JobRefused"
     world.cluster.collect()
@@ -358,7 +358,7 @@ def test_a_late_answer_does_not_bring_the_deleted_back(world: World) -> None:
     old = world.cluster.of(TRAINING_JOBS)["a"]
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
     world.operator.deliver_all()
-    assert world.operator.store.apply("TrainingJob", old) is None
+    assert not world.operator.store.apply("TrainingJob", old)
     assert world.operator.store.training_job(Key(NAMESPACE, "a")) is None
 
 

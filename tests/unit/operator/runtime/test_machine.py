@@ -71,7 +71,7 @@ class Life(RuleBasedStateMachine):
     # ---- users ---------------------------------------------------------------------------------------------------
 
     def apply(self, name: str) -> None:
-        self.cluster.apply(name, {**SPEC, "modelName": name})
+        self.cluster.submit(name, {**SPEC, "modelName": name})
 
     @rule(name=names)
     def cancel(self, name: str) -> None:
@@ -265,7 +265,7 @@ class TwoReplicas(Life):
 def test_a_turn_that_fails_says_so() -> None:
     cluster = Cluster()
     operator = StepOperator(cluster)
-    cluster.apply("a", SPEC)
+    cluster.submit("a", SPEC)
     operator.deliver_all()
     cluster.hook = FaultyWrite(1, after=False, error=FAULTS[1])
     assert isinstance(operator.turn("a"), ApiError)

@@ -60,7 +60,7 @@ def phase(cluster: Cluster, name: str = "a") -> str | None:
 async def test_a_whole_life() -> None:
     cluster = Cluster()
     async with running(cluster) as runtime:
-        cluster.apply("a", SPEC)
+        cluster.submit("a", SPEC)
         await until("Starting", lambda: phase(cluster) == "Starting")
         cluster.start_pod("a-1")
         await until("Running", lambda: phase(cluster) == "Running")
@@ -82,10 +82,10 @@ async def test_many_at_once() -> None:
     cluster = Cluster()
     names = [f"job-{number}" for number in range(50)]
     for name in names[:25]:
-        cluster.apply(name, SPEC)
+        cluster.submit(name, SPEC)
     async with running(cluster):
         for name in names[25:]:
-            cluster.apply(name, SPEC)
+            cluster.submit(name, SPEC)
         await until("50 Jobs", lambda: len(cluster.of(JOBS)) == 50)
         await until("50 statuses", lambda: all(phase(cluster, name) == "Starting" for name in names))
     assert len(cluster.writes) == 150
@@ -93,7 +93,7 @@ async def test_many_at_once() -> None:
 
 async def test_an_api_error_is_tried_again() -> None:
     cluster = Cluster()
-    cluster.apply("a", SPEC)
+    cluster.submit("a", SPEC)
     cluster.hook = FaultyWrite(1, after=False, error=UnavailableError(500, "InternalError", "etcd"))
     async with running(cluster):
         await until("Starting", lambda: phase(cluster) == "Starting")
@@ -101,17 +101,17 @@ async def test_an_api_error_is_tried_again() -> None:
 
 async def test_one_objects_bug_does_not_stop_the_others() -> None:
     cluster = Cluster()
-    cluster.apply("bad", SPEC)
+    cluster.submit("bad", SPEC)
     cluster.of(TRAINING_JOBS)["bad"]["status"] = {"phase": "OfAnotherRelease"}
     async with running(cluster) as runtime:
-        cluster.apply("a", SPEC)
+        cluster.submit("a", SPEC)
         await until("Starting", lambda: phase(cluster) == "Starting")
         assert runtime.health() is None
 
 
 async def test_reports_of_a_job_that_is_gone_are_forgotten() -> None:
     cluster = Cluster()
-    uid = cluster.apply("a", SPEC)["metadata"]["uid"]
+    uid = cluster.submit("a", SPEC)["metadata"]["uid"]
     async with running(cluster) as runtime:
         await until("Starting", lambda: phase(cluster) == "Starting")
         runtime.reports.offer(KEY, uid, 1, ReportedStatus(progress_percentage=1), after=0, now=cluster.now)
@@ -130,7 +130,7 @@ async def test_a_first_list_that_fails_is_the_callers_to_know() -> None:
     with pytest.raises(ApiError):
         await runtime.start()
     assert not runtime.ready
-    runtime.observe("TrainingJob", "ADDED", Cluster().apply("a", SPEC))
+    runtime.observe("TrainingJob", "ADDED", Cluster().submit("a", SPEC))
     await runtime.stop()
 
 

@@ -44,9 +44,9 @@ def job(attempt: int = 1, version: int = 1, **metadata: Any) -> dict[str, Any]:
 
 def test_old_news_is_ignored() -> None:
     store = Store()
-    assert store.apply("TrainingJob", body(10, phase="Running")) == KEY
-    assert store.apply("TrainingJob", body(9, phase="Starting")) is None
-    assert store.apply("TrainingJob", body(10, phase="Running")) is None
+    assert store.apply("TrainingJob", body(10, phase="Running")) == {KEY}
+    assert not store.apply("TrainingJob", body(9, phase="Starting"))
+    assert not store.apply("TrainingJob", body(10, phase="Running"))
     found = store.training_job(KEY)
     assert found is not None
     assert found.status.phase == "Running"
@@ -56,33 +56,33 @@ def test_old_news_is_ignored() -> None:
 def test_versions_are_numbers() -> None:
     store = Store()
     store.apply("TrainingJob", body(9))
-    assert store.apply("TrainingJob", body(10)) == KEY
+    assert store.apply("TrainingJob", body(10)) == {KEY}
 
 
 def test_another_object_of_the_same_name_in_the_same_second() -> None:
     store = Store()
     store.apply("TrainingJob", body(5, uid="new"))
-    assert store.apply("TrainingJob", body(4, uid="old", phase="Running")) is None, "the answer to a late write"
-    assert store.apply("TrainingJob", body(4, uid="old"), deleted=True) is None
+    assert not store.apply("TrainingJob", body(4, uid="old", phase="Running")), "the answer to a late write"
+    assert not store.apply("TrainingJob", body(4, uid="old"), deleted=True)
     found = store.training_job(KEY)
     assert found is not None
     assert found.uid == "new"
-    assert store.apply("TrainingJob", body(7, uid="newer")) == KEY
+    assert store.apply("TrainingJob", body(7, uid="newer")) == {KEY}
 
 
 def test_the_deleted_stay_deleted_until_they_are_made_again() -> None:
     store = Store()
     store.apply("TrainingJob", body(5))
-    assert store.apply("TrainingJob", body(6), deleted=True) == KEY
-    assert store.apply("TrainingJob", body(5)) is None
+    assert store.apply("TrainingJob", body(6), deleted=True) == {KEY}
+    assert not store.apply("TrainingJob", body(5))
     assert store.training_job(KEY) is None
-    assert store.apply("TrainingJob", body(8, uid="u2")) == KEY
+    assert store.apply("TrainingJob", body(8, uid="u2")) == {KEY}
 
 
 def test_children_are_found_by_the_uid_of_their_owner() -> None:
     store = Store()
-    assert store.apply("Job", job(1)) == KEY
-    assert store.apply("Job", job(2, version=2)) == KEY
+    assert store.apply("Job", job(1)) == {KEY}
+    assert store.apply("Job", job(2, version=2)) == {KEY}
     assert [child.attempt for child in store.children("uid-tj")] == [1, 2]
     store.apply("Job", job(1, version=3), deleted=True)
     assert [child.attempt for child in store.children("uid-tj")] == [2]
@@ -91,7 +91,7 @@ def test_children_are_found_by_the_uid_of_their_owner() -> None:
 
 @pytest.mark.parametrize("metadata", [{"labels": {}}, {"labels": None}, {"name": "diabetes"}, {"name": "diabetes-01"}])
 def test_a_job_that_is_no_child_is_ignored(metadata: dict[str, Any]) -> None:
-    assert Store().apply("Job", job(**metadata)) is None
+    assert not Store().apply("Job", job(**metadata))
 
 
 def test_a_child_whose_label_was_edited_keeps_its_attempt() -> None:
@@ -104,7 +104,7 @@ def test_a_child_whose_label_was_edited_keeps_its_attempt() -> None:
 def test_a_child_that_lost_its_labels_is_gone() -> None:
     store = Store()
     store.apply("Job", job())
-    assert store.apply("Job", job(version=2, labels={})) == KEY
+    assert store.apply("Job", job(version=2, labels={})) == {KEY}
     assert store.children("uid-tj") == ()
 
 
@@ -128,13 +128,13 @@ def test_new_until_the_operator_has_written() -> None:
 
 def test_resync_fills_and_prunes() -> None:
     cluster, store = Cluster(), Store()
-    cluster.apply("a", SPEC)
-    cluster.apply("b", SPEC)
+    cluster.submit("a", SPEC)
+    cluster.submit("b", SPEC)
     assert run(resync(cluster, store, ())) == {Key(NAMESPACE, "a"), Key(NAMESPACE, "b")}
     assert run(resync(cluster, store, (NAMESPACE,))) == set()
     cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
     assert run(resync(cluster, store, ())) == {Key(NAMESPACE, "a")}
-    assert len(store) == 1
+    assert store.count("TrainingJob") == 1
     assert run(resync(cluster, store, ("elsewhere",))) == {Key(NAMESPACE, "b")}
 
 

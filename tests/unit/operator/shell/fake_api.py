@@ -9,12 +9,19 @@ from typing import Any
 
 from aiohttp import web
 
+from trainyard_api.kinds import KINDS
 from trainyard_operator.kube.credentials import Credentials, FixedToken
 
-CORE = [("namespaces", "Namespace", False), ("events", "Event", True), ("secrets", "Secret", True)]
+CORE = [
+    ("namespaces", "Namespace", False),
+    ("events", "Event", True),
+    ("services", "Service", True),
+    ("secrets", "Secret", True),
+]
 GROUPS = {
     ("batch", "v1"): [("jobs", "Job", True)],
-    ("trainyard.dev", "v1alpha1"): [("trainingjobs", "TrainingJob", True), ("modelversions", "ModelVersion", True)],
+    ("apps", "v1"): [("deployments", "Deployment", True)],
+    ("trainyard.dev", "v1alpha1"): [(kind.plural, kind.kind, True) for kind in KINDS],
     ("events.k8s.io", "v1"): [("events", "Event", True)],
 }
 TRAINING_JOBS = "/apis/trainyard.dev/v1alpha1/trainingjobs"

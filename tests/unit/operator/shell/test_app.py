@@ -9,6 +9,7 @@ import pytest
 from tests.unit.operator.shell.fake_api import JOBS, TRAINING_JOBS, FakeApi, fake_api, training_job
 from trainyard_api.exit_codes import ExitCode
 from trainyard_operator.core.config import HealthServer, OperatorConfig, ProgressServer, StorageDefaults
+from trainyard_operator.kube.watched import WATCHED
 from trainyard_operator.shell.app import Operator, StartError
 from trainyard_operator.shell.main import SIGNALS
 
@@ -19,6 +20,8 @@ LOCAL = OperatorConfig(
     health=HealthServer(bind="127.0.0.1", port=0),
     workers=2,
 )
+
+PATHS = {f"{watched.resource.base}/{watched.resource.plural}": watched for watched in WATCHED.values()}
 
 
 @pytest.fixture
@@ -61,7 +64,7 @@ async def _probe(operator: Operator, path: str) -> tuple[int, str]:
 
 async def test_it_becomes_ready_and_stops_quickly(api: FakeApi) -> None:
     async with running(api) as (operator, stop):
-        await api.until_watched(TRAINING_JOBS, JOBS)
+        await api.until_watched(*PATHS)
         async with asyncio.timeout(PATIENCE):  # until the answers to the watches arrived
             while (await _probe(operator, "/readyz"))[0] != 200:  # noqa: ASYNC110 - asked as the kubelet asks
                 await asyncio.sleep(0.02)
@@ -75,15 +78,16 @@ async def test_it_becomes_ready_and_stops_quickly(api: FakeApi) -> None:
 
 async def test_only_our_jobs_are_watched_and_nothing_else(api: FakeApi) -> None:
     async with running(api):
-        await api.until_watched(TRAINING_JOBS, JOBS)
-    assert api.watches.keys() == {TRAINING_JOBS, JOBS}
-    assert api.queries[JOBS]["labelSelector"] == "app.kubernetes.io/managed-by=trainyard"
-    assert "labelSelector" not in api.queries[TRAINING_JOBS]
+        await api.until_watched(*PATHS)
+    assert api.watches.keys() == PATHS.keys()
+    for path, watched in PATHS.items():
+        assert api.queries[path].get("labelSelector", "") == watched.selector
+    assert PATHS[JOBS].selector == "app.kubernetes.io/managed-by=trainyard"
 
 
 async def test_a_watch_event_becomes_a_job(api: FakeApi) -> None:
     async with running(api):
-        await api.until_watched(TRAINING_JOBS, JOBS)
+        await api.until_watched(*PATHS)
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
         async with asyncio.timeout(PATIENCE):  # until the operator created a Job
             await api.created_job.wait()
@@ -92,7 +96,7 @@ async def test_a_watch_event_becomes_a_job(api: FakeApi) -> None:
 
 async def test_kopf_writes_nothing_on_objects(api: FakeApi) -> None:
     async with running(api):
-        await api.until_watched(TRAINING_JOBS, JOBS)
+        await api.until_watched(*PATHS)
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
         async with asyncio.timeout(PATIENCE):
             await api.created_job.wait()
@@ -108,8 +112,10 @@ async def test_what_is_there_at_the_start_is_worked_on(api: FakeApi) -> None:
 
 async def test_it_watches_the_named_namespaces_only(api: FakeApi) -> None:
     paths = [
-        f"/apis/trainyard.dev/v1alpha1/namespaces/{namespace}/trainingjobs" for namespace in ("team-a", "team-b")
-    ] + [f"/apis/batch/v1/namespaces/{namespace}/jobs" for namespace in ("team-a", "team-b")]
+        f"{watched.resource.base}/namespaces/{namespace}/{watched.resource.plural}"
+        for namespace in ("team-a", "team-b")
+        for watched in WATCHED.values()
+    ]
     async with running(api, LOCAL.model_copy(update={"namespaces": ("team-a", "team-b")})):
         await api.until_watched(*paths)
     assert api.watches.keys() == set(paths)

@@ -6,6 +6,7 @@ import kopf
 import pytest
 
 from trainyard_operator.kube.credentials import Credentials, FixedToken
+from trainyard_operator.kube.watched import WATCHED
 from trainyard_operator.shell.config import ConfigError, load_config
 from trainyard_operator.shell.freshness import SILENT_SECONDS, Freshness
 from trainyard_operator.shell.login import MAX_LOGINS, Login
@@ -13,7 +14,8 @@ from trainyard_operator.shell.logs import JsonFormatter
 from trainyard_operator.shell.main import run
 from trainyard_operator.shell.settings import SERVER_TIMEOUT_SECONDS, configure
 
-TJ = "/apis/trainyard.dev/v1alpha1/trainingjobs"
+PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in WATCHED.values()]
+LAST = PATHS[-1]
 
 
 class Clock:
@@ -70,14 +72,15 @@ def test_a_watch_that_is_not_renewed_is_unhealthy() -> None:
     clock = Clock()
     freshness = Freshness((), clock=clock)
     before = freshness.complete
-    for path in (TJ, "/apis/batch/v1/jobs", "/something/else"):
+    for path in (*PATHS, "/something/else"):
         freshness.opened(path)
     assert (before, freshness.complete) == (False, True)
     clock.now = SILENT_SECONDS
-    freshness.opened(TJ)
+    for path in PATHS[:-1]:
+        freshness.opened(path)
     assert freshness.health() is None
     clock.now += 1
-    assert freshness.health() == "the watch on /apis/batch/v1/jobs was last opened 301 s ago"
+    assert freshness.health() == f"the watch on {LAST} was last opened 301 s ago"
 
 
 def test_a_watch_that_never_opens_is_unhealthy() -> None:

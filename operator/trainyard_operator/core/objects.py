@@ -1,0 +1,151 @@
+"""The custom resources as planners see them: identity, the spec as it was written, the status as it was last stored."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from trainyard_api.base import ApiModel
+from trainyard_api.modeldeployment import ModelDeploymentStatus
+from trainyard_api.modelversion import ModelVersionStatus
+from trainyard_api.trainingjob import TERMINAL_PHASES, TrainingJobStatus
+from trainyard_api.trainingschedule import TrainingScheduleStatus
+
+S_co = TypeVar("S_co", bound=ApiModel, covariant=True)
+
+
+@dataclass(frozen=True)
+class ObjectView(Generic[S_co]):
+    """What every custom resource of ours has.
+
+    Attributes
+    ----------
+    annotations
+        Those of our own group.
+    managers
+        Who wrote each of them (the field manager): the nearest to a name that the API server keeps.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    created: datetime
+    deleting: bool
+    spec: dict[str, Any]
+    status: S_co
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    managers: Mapping[str, str] = field(default_factory=dict)
+
+
+class TrainingJobView(ObjectView[TrainingJobStatus]):
+    """A TrainingJob."""
+
+    @property
+    def finished(self) -> bool:
+        """A terminal phase is stored; nothing but a new object changes it."""
+        return self.status.phase in TERMINAL_PHASES
+
+
+class TrainingScheduleView(ObjectView[TrainingScheduleStatus]):
+    """A TrainingSchedule."""
+
+
+class ModelVersionView(ObjectView[ModelVersionStatus]):
+    """A ModelVersion. Its spec never changes and was written by us, so its required fields are there."""
+
+    @property
+    def model(self) -> str:
+        """The logical model."""
+        return str(self.spec["model"])
+
+    @property
+    def version(self) -> int:
+        """The number, counted from 1 for each model."""
+        return int(self.spec["version"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, hexadecimal."""
+        return str(self.spec["artifact"]["manifestSha256"])
+
+    @property
+    def job_name(self) -> str:
+        """The TrainingJob it came from, which may be gone."""
+        return str(self.spec["trainingJob"]["name"])
+
+    @property
+    def job_uid(self) -> str:
+        """That job's uid."""
+        return str(self.spec["trainingJob"]["uid"])
+
+
+class ModelDeploymentView(ObjectView[ModelDeploymentStatus]):
+    """A ModelDeployment."""
+
+    @property
+    def model(self) -> str:
+        """The logical model that it serves."""
+        return str(self.spec["modelName"])
+
+
+@dataclass(frozen=True)
+class DeploymentView:
+    """A child Deployment: the pods of one version.
+
+    Attributes
+    ----------
+    settled
+        The Deployment controller has seen the last change of the spec, so that the counts below speak of it.
+    applied
+        What it was rendered from, as a hash (the annotation that we wrote).
+    """
+
+    name: str
+    uid: str
+    version: int
+    created: datetime
+    applied: str = ""
+    deleting: bool = False
+    settled: bool = False
+    replicas: int = 0
+    updated: int = 0
+    ready: int = 0
+    available: int = 0
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """A child Service: which version gets the requests."""
+
+    name: str
+    uid: str
+    selector: Mapping[str, str] = field(default_factory=dict)
+    applied: str = ""
+    deleting: bool = False
+
+
+@dataclass(frozen=True)
+class ServingPodView:
+    """A pod of a version, as far as its server container goes.
+
+    Attributes
+    ----------
+    exit_code
+        How the container ended last, now or before its newest restart.
+    message
+        What it said then: the server's sentence.
+    waiting
+        Why it does not run, in the kubelet's or the scheduler's words.
+    """
+
+    name: str
+    created: datetime
+    ready: bool = False
+    deleting: bool = False
+    restarts: int = 0
+    exit_code: int | None = None
+    message: str = ""
+    waiting: str = ""

@@ -1,0 +1,43 @@
+"""What the reconciler and the controllers of the kinds share: facts read during a turn, and a step of it."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from trainyard_api.base import ApiModel
+from trainyard_operator.core.objects import ModelVersionView, ObjectView, ServingPodView
+from trainyard_operator.core.observed import PodView, Refusal
+from trainyard_operator.core.plan import Plan
+from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime.keys import Key
+
+
+@dataclass
+class Facts:
+    """Facts read during one turn, on demand, by the name that the planner asked for."""
+
+    pods: dict[str, tuple[PodView, ...]] = field(default_factory=dict)
+    serving_pods: dict[str, tuple[ServingPodView, ...]] = field(default_factory=dict)
+    missing: set[str] = field(default_factory=set)
+    versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
+    refused: Refusal | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One object and what is to be done about it next."""
+
+    view: ObjectView[ApiModel]
+    plan: Plan
+
+
+class Controller(Protocol):
+    """One kind: from the store to its planner."""
+
+    @property
+    def kind(self) -> Kind:
+        """The kind whose objects it plans for."""
+        ...
+
+    def step(self, key: Key, facts: Facts) -> Step | None:
+        """Observe and plan in one go, without waiting in between; ``None`` when there is no such object."""
+        ...
