@@ -2,6 +2,7 @@
 
 import shutil
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -68,16 +69,22 @@ class KindBackend:
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """Return the address of a port-forward to the Service, started if need be and ended by `down`."""
-        table = _forwards(cluster)
-        prefix = f"{namespace}.{service}.{port}."
-        running = next((each for each in table.all() if each.name.startswith(prefix) and each.alive()), None)
-        if running is None:
-            local = free_ports(prefix)[prefix]
-            command = forward_command(kubectl_program(), cluster.kubeconfig, f"{namespace}/{service}", local, port)
-            running = table.start(f"{prefix}{local}", command)
-            what = f"the way to {namespace}/{service}"
-            wait_for(what, lambda: _listens(local), _FORWARD_SECONDS, lambda: table.tail(f"{prefix}{local}"))
-        return f"127.0.0.1:{running.name.removeprefix(prefix)}"
+
+        def command(local: int) -> list[str]:
+            return forward_command(kubectl_program(), cluster.kubeconfig, f"{namespace}/{service}", local, port)
+
+        return f"127.0.0.1:{_carried(cluster, f'{namespace}.{service}.{port}.', command)}"
+
+    def api_address(self, cluster: Cluster) -> str:
+        """Return where the API server answers without credentials, on this machine alone, until `down`.
+
+        A port-forward stays with one pod; the API server asks the Service anew for each request.
+        """
+
+        def command(local: int) -> list[str]:
+            return [str(kubectl_program()), f"--kubeconfig={cluster.kubeconfig}", "proxy", f"--port={local}"]
+
+        return f"127.0.0.1:{_carried(cluster, 'api.', command)}"
 
     def status(self, cluster: Cluster) -> dict[str, str]:
         """Return the state of the node's container."""
@@ -112,6 +119,18 @@ def forward_command(kubectl: Path, kubeconfig: Path, service: str, local: int, p
 def _program(progress: Progress) -> Path:
     installed = shutil.which("kind")
     return Path(installed) if installed else toolchain.ensure("kind", progress)
+
+
+def _carried(cluster: Cluster, prefix: str, command: Callable[[int], list[str]]) -> int:
+    """Return the loopback port of a process that carries it into the cluster, started if need be."""
+    table = _forwards(cluster)
+    running = next((each for each in table.all() if each.name.startswith(prefix) and each.alive()), None)
+    if running is None:
+        local = free_ports(prefix)[prefix]
+        name = f"{prefix}{local}"
+        running = table.start(name, command(local))
+        wait_for(f"the way to {prefix}", lambda: _listens(local), _FORWARD_SECONDS, lambda: table.tail(name))
+    return int(running.name.removeprefix(prefix))
 
 
 def _forwards(cluster: Cluster) -> ProcessTable:
