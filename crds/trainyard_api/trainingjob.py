@@ -261,6 +261,8 @@ class TrainingJobStatus(ApiModel):
     queue_position: Count | None = None
     estimated_duration_seconds: Count | None = None
     attempts: Annotated[list[Attempt], Field(max_length=10)] | None = None
+    active_seconds: Count | None = None
+    """Running time of the attempts that are over; activeDeadlineSeconds bounds it."""
     evictions: Count | None = None
     trainer_status: TrainerStatus | None = None
     objective_value: MetricValue | None = None

@@ -1,4 +1,8 @@
-"""The list ``status.attempts``: reading it, and what it becomes."""
+"""The list ``status.attempts``: reading it, and what it becomes.
+
+A suspended attempt is over like any other, but nobody failed: it uses up no retry, no pause follows it, and it is the
+first to leave the list. The failures of a live job, nine at most, are therefore always listed.
+"""
 
 from datetime import timedelta
 from typing import Any
@@ -7,7 +11,7 @@ from trainyard_api.training import Retry
 from trainyard_api.trainingjob import Attempt, TrainingJobStatus
 from trainyard_operator.core.naming import attempt_job_name
 from trainyard_operator.core.observed import JobView, Observed
-from trainyard_operator.core.outcome import Failure
+from trainyard_operator.core.outcome import OOM_KILLED, SUSPENDED, Failure
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 EXIT_CODES = range(256)
@@ -19,7 +23,7 @@ KEPT = 10
 
 def current_child(observed: Observed) -> JobView | None:
     """Return the Job of the newest attempt, unless it is gone; an earlier attempt's Job says nothing any more."""
-    newest = max(observed.children, key=lambda child: child.attempt, default=None)
+    newest = max(observed.children, key=lambda child: (child.attempt, child.created, child.name), default=None)
     last = last_attempt(observed)
     return None if newest is None or (last is not None and newest.attempt < last.number) else newest
 
@@ -29,33 +33,51 @@ def last_attempt(observed: Observed) -> Attempt | None:
     return max(observed.job.status.attempts or (), key=lambda attempt: attempt.number, default=None)
 
 
+def last_closed(status: TrainingJobStatus) -> Attempt | None:
+    """Return the newest attempt that is over."""
+    over = (attempt for attempt in status.attempts or () if attempt.end is not None)
+    return max(over, key=lambda attempt: attempt.number, default=None)
+
+
+def failures(status: TrainingJobStatus) -> list[Attempt]:
+    """Return the attempts that failed, in order: those that count against ``retry.maxAttempts``."""
+    return [entry for entry in status.attempts or () if entry.end is not None and entry.reason != SUSPENDED]
+
+
+def out_of_memory(status: TrainingJobStatus) -> int:
+    """Return how often memory was the reason."""
+    return sum(entry.reason == OOM_KILLED for entry in failures(status))
+
+
 def is_known(status: TrainingJobStatus, child: JobView) -> bool:
-    """Tell whether the status already lists this Job's attempt."""
-    return any(entry.number == child.attempt for entry in status.attempts or ())
+    """Tell whether the status already lists this Job."""
+    return any(entry.job_name == child.name for entry in status.attempts or ())
 
 
-def with_child(observed: Observed, child: JobView, *, running: bool) -> list[Attempt]:
+def with_child(observed: Observed, child: JobView, *, running: bool, device: str | None = None) -> list[Attempt]:
     """Return the list with this Job's attempt. The start waits for Running, so that it costs no write of its own."""
-    known = next((entry.start for entry in observed.job.status.attempts or () if entry.number == child.attempt), None)
+    known = next((entry.start for entry in observed.job.status.attempts or () if entry.job_name == child.name), None)
     start = known or (to_rfc3339(child.start or child.created) if running else None)
-    return replaced(observed, Attempt(number=child.attempt, job_name=child.name, start=start))
+    return replaced(observed, Attempt(number=child.attempt, job_name=child.name, start=start, device=device))
 
 
-def with_end(observed: Observed, number: int, child: JobView | None, failure: Failure) -> list[Attempt]:
-    """Return the list with an attempt that failed."""
+def with_failure(observed: Observed, number: int, child: JobView | None, failure: Failure) -> dict[str, Any]:
+    """Return what changes with an attempt that failed."""
     known = next((entry for entry in observed.job.status.attempts or () if entry.number == number), None)
     start = known.start if known is not None else None
     if start is None and child is not None:
         start = to_rfc3339(child.start or child.created)
+    name = known.job_name if known is not None else attempt_job_name(observed.job, number)
     ended = Attempt(
         number=number,
-        job_name=child.name if child is not None else attempt_job_name(observed.job, number),
+        job_name=child.name if child is not None else name,
         reason=failure.reason,
         exit_code=failure.exit_code if failure.exit_code in EXIT_CODES else None,
+        device=known.device if known is not None else None,
         start=start,
         end=to_rfc3339(failure.end or observed.now),
     )
-    return replaced(observed, ended)
+    return with_end(observed, ended)
 
 
 def with_last_closed(observed: Observed, reason: str) -> dict[str, Any]:
@@ -63,21 +85,39 @@ def with_last_closed(observed: Observed, reason: str) -> dict[str, Any]:
     last = last_attempt(observed)
     if last is None or last.end is not None:
         return {}
-    closed = last.model_copy(update={"reason": reason, "end": to_rfc3339(observed.now)})
-    return {"attempts": replaced(observed, closed)}
+    return with_end(observed, last.model_copy(update={"reason": reason, "end": to_rfc3339(observed.now)}))
+
+
+def with_end(observed: Observed, ended: Attempt) -> dict[str, Any]:
+    """Return what changes with the end of an attempt: its entry, and the running time of all."""
+    before = observed.job.status.active_seconds or 0
+    return {"attempts": replaced(observed, ended), "active_seconds": before + _seconds(ended)}
 
 
 def replaced(observed: Observed, attempt: Attempt) -> list[Attempt]:
-    """Return the list with one entry new or replaced, in order."""
+    """Return the list with one entry new or replaced, in order, and no longer than it may be."""
     others = [entry for entry in observed.job.status.attempts or () if entry.number != attempt.number]
-    return sorted([*others, attempt], key=lambda entry: entry.number)[-KEPT:]
+    entries = sorted([*others, attempt], key=lambda entry: entry.number)
+    while len(entries) > KEPT:
+        entries.remove(next((entry for entry in entries if entry.reason == SUSPENDED), entries[0]))
+    return entries
 
 
 def backoff_left(retry: Retry, last: Attempt, observed: Observed) -> float:
     """Return the seconds left of the pause ``initialSeconds * factor ** (failures - 1)``, at most ``maxSeconds``.
 
-    The end comes from a node's clock, which may run ahead of ours: never longer than the pause.
+    Negative: it is over for so long. The end comes from a node's clock, which may run ahead of ours: never longer
+    than the pause.
     """
     ended = from_rfc3339(last.end) if last.end is not None else observed.now
-    pause = min(retry.initial_seconds * retry.factor ** (last.number - 1), retry.max_seconds)
+    failed = len(failures(observed.job.status))
+    pause = 0.0
+    if last.reason != SUSPENDED:
+        pause = min(retry.initial_seconds * retry.factor ** max(failed - 1, 0), retry.max_seconds)
     return min(pause, (ended + timedelta(seconds=pause) - observed.now).total_seconds())
+
+
+def _seconds(attempt: Attempt) -> int:
+    if attempt.start is None or attempt.end is None:
+        return 0
+    return max(0, int((from_rfc3339(attempt.end) - from_rfc3339(attempt.start)).total_seconds()))

@@ -2,10 +2,18 @@
 
 from trainyard_operator.core.objects import ModelDeploymentView, TrainingJobView
 
+FALLBACK_SUFFIX = "-cpu"
+"""Jobs are created once, so an attempt that goes on without its accelerator needs another name."""
 
-def attempt_job_name(job: TrainingJobView, attempt: int) -> str:
+
+def attempt_job_name(job: TrainingJobView, attempt: int, *, fallback: bool = False) -> str:
     """Return the name of an attempt's Job."""
-    return f"{job.name}-{attempt}"
+    return f"{job.name}-{attempt}{FALLBACK_SUFFIX if fallback else ''}"
+
+
+def is_fallback(job_name: str) -> bool:
+    """Tell whether an attempt's Job does without the accelerator that its TrainingJob asks for."""
+    return job_name.endswith(FALLBACK_SUFFIX)
 
 
 def model_name(job: TrainingJobView) -> str:

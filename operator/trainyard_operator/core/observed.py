@@ -23,6 +23,8 @@ class JobView:
     ready: int = 0
     active: int = 0
     terminating: int = 0
+    deadline: int | None = None
+    """Its own ``activeDeadlineSeconds``, counted from ``start``."""
     start: datetime | None = None
     end: datetime | None = None
     complete: bool = False

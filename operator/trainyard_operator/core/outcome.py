@@ -13,6 +13,8 @@ CHILD_DELETED = "ChildDeleted"
 RESULT_MISSING = "ResultMissing"
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 POD_LOST = "PodLost"
+SUSPENDED = "Suspended"
+"""How an attempt ends that the user stopped for a while: nothing failed."""
 
 LAST_WORDS = 512
 """So much of a container's own plain text goes into a message."""
@@ -48,6 +50,11 @@ def success_of(pods: tuple[PodView, ...]) -> TrainingResult | str:
     if isinstance(result, TrainingResult) and result.outcome != "Succeeded":
         return f"the pod ended with exit code 0 but says that it failed: {result.message}"
     return result
+
+
+def result_is_gone(job: JobView, pods: tuple[PodView, ...]) -> bool:
+    """Tell whether somebody deleted a Job just as it completed, and its pod before the result was read."""
+    return job.deleting and all(pod.phase != "Succeeded" for pod in pods)
 
 
 def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:

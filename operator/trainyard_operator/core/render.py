@@ -22,11 +22,15 @@ def attempt_job(
     config: OperatorConfig,
     ca: str,
     out_of_memory: int = 0,
+    limit: int | None = None,
+    fallback: bool = False,
 ) -> Body:
     """Return the Job of one attempt.
 
     ``out_of_memory`` counts the attempts before that were killed for memory; each multiplies it by
-    ``retry.memoryGrowth``. The Job carries its configuration in pod-template annotations, so one write is an attempt.
+    ``retry.memoryGrowth``. ``limit`` is the running time in seconds that the attempts before left, ``fallback`` says
+    that ``spec`` is without the accelerator that the job asks for. The Job carries its configuration in pod-template
+    annotations, so one write is an attempt.
     """
     settings = trainer_config(job, spec, attempt, config)
     labels = child_labels(job, attempt, settings.model_name)
@@ -34,7 +38,7 @@ def attempt_job(
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
-            "name": attempt_job_name(job, attempt),
+            "name": attempt_job_name(job, attempt, fallback=fallback),
             "namespace": job.namespace,
             "labels": labels,
             "ownerReferences": [_owner(job)],
@@ -61,9 +65,19 @@ def attempt_job(
             },
         },
     }
-    if spec.active_deadline_seconds is not None:
-        body["spec"]["activeDeadlineSeconds"] = spec.active_deadline_seconds
+    if limit is not None:
+        body["spec"]["activeDeadlineSeconds"] = limit
     return body
+
+
+def deadline(job: TrainingJobView, child: JobView, limit: int) -> Body:
+    """Return what changes the running time of exactly this Job, and nothing else of it."""
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": child.name, "namespace": job.namespace, "uid": child.uid},
+        "spec": {"activeDeadlineSeconds": limit},
+    }
 
 
 def model_version(job: TrainingJobView, child: JobView, model: str, result: TrainingResult) -> Body:

@@ -11,7 +11,12 @@ from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.quantity import grown
 from trainyard_operator.core.render_container import three_steps
-from trainyard_operator.core.resolve import InvalidSpecError, resolve_resources
+from trainyard_operator.core.resolve import (
+    InvalidSpecError,
+    accelerated_selector,
+    accelerated_tolerations,
+    resolve_resources,
+)
 
 Body = dict[str, Any]
 
@@ -52,7 +57,7 @@ def attempt_pod(
         volumes += more
     else:
         container["env"] += [variable.wire() for variable in spec.env or ()]
-    accelerated = spec.accelerator.node_selector if spec.accelerator is not None else None
+    tolerations = [*(spec.tolerations or ()), *accelerated_tolerations(spec, config)]
     pod: Body = {
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
@@ -68,8 +73,8 @@ def attempt_pod(
         "initContainers": before or None,
         "containers": [container],
         "volumes": volumes,
-        "nodeSelector": {**(spec.node_selector or {}), **(accelerated or {})} or None,
-        "tolerations": [toleration.wire() for toleration in spec.tolerations or ()] or None,
+        "nodeSelector": {**(spec.node_selector or {}), **accelerated_selector(spec, config)} or None,
+        "tolerations": [toleration.wire() for toleration in tolerations] or None,
         "serviceAccountName": spec.service_account_name,
         "imagePullSecrets": [reference.wire() for reference in spec.image_pull_secrets or ()] or None,
         "priorityClassName": spec.priority_class_name,

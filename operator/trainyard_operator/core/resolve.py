@@ -3,7 +3,7 @@
 from pydantic import ValidationError
 
 from trainyard_api.meta import progress_path
-from trainyard_api.pod import Resources, SecretRef
+from trainyard_api.pod import Resources, SecretRef, Toleration
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
@@ -35,10 +35,8 @@ def parse_spec(job: TrainingJobView) -> TrainingJobSpec:
 def refuse_unsupported(spec: TrainingJobSpec) -> None:
     """Raise :class:`InvalidSpecError` for a field that means something this release does not do."""
     for field, unsupported in (
-        ("suspend", spec.suspend),
         ("queue", spec.queue is not None),
         ("shards", spec.shards > 1),
-        ("accelerator.fallback", spec.accelerator is not None and spec.accelerator.fallback == "CPU"),
     ):
         if unsupported:
             raise InvalidSpecError(f"spec.{field} is not supported by this release; leave it out")
@@ -104,6 +102,29 @@ def merge_resources(own: Resources, defaults: Resources) -> Resources:
         limits.pop(key, None)  # a default limit may lie below what is requested
     # Not validated again: with the defaults there may be more keys than a user may write.
     return Resources.model_construct(requests=requests or None, limits=limits or None)
+
+
+def accelerated_selector(spec: TrainingJobSpec, config: OperatorConfig) -> dict[str, str]:
+    """Return the labels of nodes that have the accelerator: the job's own, else the operator's for this resource."""
+    wanted = spec.accelerator
+    if wanted is None:
+        return {}
+    known = config.accelerators.get(wanted.resource)
+    default = known.node_selector if known is not None else {}
+    return default if wanted.node_selector is None else wanted.node_selector
+
+
+def accelerated_tolerations(spec: TrainingJobSpec, config: OperatorConfig) -> tuple[Toleration, ...]:
+    """Return what a pod with the accelerator tolerates beside the job's own.
+
+    Nodes with devices are usually tainted with the resource's name; whoever does otherwise says so in the chart.
+    """
+    if spec.accelerator is None:
+        return ()
+    known = config.accelerators.get(spec.accelerator.resource)
+    if known is None:
+        return (Toleration(key=spec.accelerator.resource, operator="Exists", effect="NoSchedule"),)
+    return known.tolerations
 
 
 def trainer_config(job: TrainingJobView, spec: TrainingJobSpec, attempt: int, config: OperatorConfig) -> TrainerConfig:

@@ -29,7 +29,8 @@ def _spec(kind: Kind, spec: Body) -> Body:
     match kind:
         case "Job":
             pod = spec["template"]["spec"]
-            return {"template": {"spec": {part: _images(pod.get(part) or ()) for part in CONTAINER_LISTS}}}
+            template = {"spec": {part: _images(pod.get(part) or ()) for part in CONTAINER_LISTS}}
+            return {"template": template, "activeDeadlineSeconds": spec.get("activeDeadlineSeconds")}
         case "Deployment":
             return {"replicas": spec.get("replicas", 1)}
         case "Service":

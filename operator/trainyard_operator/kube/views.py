@@ -9,6 +9,7 @@ from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
+from trainyard_operator.core.naming import FALLBACK_SUFFIX
 from trainyard_operator.core.objects import (
     DeploymentView,
     ModelDeploymentView,
@@ -80,7 +81,7 @@ def service(body: Body) -> ServiceView:
 
 def attempt_of(job_name: str) -> int:
     """Return the attempt that a child Job's name says: unlike a label, nobody can edit it. 0 for another Job's name."""
-    found = re.search(r"-([1-9][0-9]{0,8})$", job_name)
+    found = re.search(rf"-([1-9][0-9]{{0,8}})(?:{FALLBACK_SUFFIX})?$", job_name)
     return int(found[1]) if found else 0
 
 
@@ -101,6 +102,7 @@ def job(body: Body) -> JobView:
         ready=status.get("ready") or 0,
         active=status.get("active") or 0,
         terminating=status.get("terminating") or 0,
+        deadline=body["spec"].get("activeDeadlineSeconds"),
         start=_time(status.get("startTime")),
         end=_time(status.get("completionTime") or (failed or complete or {}).get("lastTransitionTime")),
         complete=complete is not None,

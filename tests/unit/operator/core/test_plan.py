@@ -147,9 +147,9 @@ def test_back_off(wait: float, creates: bool) -> None:
 
 @pytest.mark.parametrize(("number", "pause"), [(1, 10), (2, 20), (3, 40), (6, 300)])
 def test_back_off_doubles_up_to_its_limit(number: int, pause: float) -> None:
-    attempt = {**ENDED, "number": number, "jobName": f"diabetes-{number}"}
+    failed = [{**ENDED, "number": each, "jobName": f"diabetes-{each}"} for each in range(1, number + 1)]
     spec = {**SPEC, "retry": {**SPEC["retry"], "maxAttempts": 10}}
-    answer = plan(observed(job_view({"phase": "Retrying", "attempts": [attempt]}, spec=spec)))
+    answer = plan(observed(job_view({"phase": "Retrying", "attempts": failed}, spec=spec)))
     assert answer.requeue_after == pause
 
 

@@ -29,11 +29,12 @@ def job_of(
     attempt: int = 2,
     out_of_memory: int = 0,
     view: TrainingJobView | None = None,
+    limit: int | None = None,
     **spec: Any,
 ) -> Body:
     job = view or job_view(spec={**SPEC, **spec})
     parsed = TrainingJobSpec.model_validate(job.spec)
-    return render.attempt_job(job, parsed, attempt, config=config, ca=CA, out_of_memory=out_of_memory)
+    return render.attempt_job(job, parsed, attempt, config=config, ca=CA, out_of_memory=out_of_memory, limit=limit)
 
 
 def pod_of(**more: Any) -> Body:
@@ -243,7 +244,7 @@ def test_pod_fields_of_the_user() -> None:
         env=[{"name": "A", "value": "b"}],
     )
     assert pod["nodeSelector"] == {"disk": "ssd", "gpu": "a100"}
-    assert pod["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
+    assert pod["tolerations"][0] == {"key": "gpu", "operator": "Exists"}
     assert pod["serviceAccountName"] == "trainer"
     assert pod["imagePullSecrets"] == [{"name": "registry"}]
     assert pod["priorityClassName"] == "high"
@@ -289,8 +290,35 @@ def test_image_by_framework_unless_the_job_names_one() -> None:
     assert container_of(config=config)["imagePullPolicy"] == "Always"
 
 
-def test_deadline_is_the_jobs_own() -> None:
-    assert job_of(activeDeadlineSeconds=60)["spec"]["activeDeadlineSeconds"] == 60
+def test_an_attempt_gets_the_running_time_that_is_left() -> None:
+    assert job_of(activeDeadlineSeconds=60, limit=45)["spec"]["activeDeadlineSeconds"] == 45
+    assert "activeDeadlineSeconds" not in job_of()["spec"]
+
+
+GPU = {"resource": "nvidia.com/gpu", "count": 2}
+TAINT = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+
+
+def test_an_accelerator_brings_limit_and_toleration() -> None:
+    pod = pod_of(accelerator=GPU, tolerations=[{"key": "own", "operator": "Exists"}])
+    assert pod["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 2
+    assert pod["tolerations"] == [{"key": "own", "operator": "Exists"}, TAINT]
+    assert "nodeSelector" not in pod
+    plain = pod_of()
+    assert "tolerations" not in plain
+    assert "nvidia.com/gpu" not in plain["containers"][0]["resources"]["limits"]
+
+
+def test_the_operator_knows_how_to_get_onto_nodes_with_a_device() -> None:
+    known = {"nvidia.com/gpu": {"nodeSelector": {"gpu": "any"}, "tolerations": [{"key": "gpus", "operator": "Exists"}]}}
+    config = OperatorConfig.model_validate({"accelerators": known})
+    pod = pod_of(config=config, accelerator=GPU, nodeSelector={"disk": "ssd"})
+    assert pod["nodeSelector"] == {"disk": "ssd", "gpu": "any"}
+    assert pod["tolerations"] == [{"key": "gpus", "operator": "Exists"}]
+    own = pod_of(config=config, accelerator={**GPU, "nodeSelector": {}})
+    assert "nodeSelector" not in own, "what a job says itself comes first"
+    other = pod_of(config=config, accelerator={**GPU, "resource": "amd.com/gpu"})
+    assert other["tolerations"] == [{**TAINT, "key": "amd.com/gpu"}]
 
 
 def test_storage_defaults_complete_only_what_lies_on_the_same_server() -> None:

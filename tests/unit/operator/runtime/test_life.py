@@ -258,7 +258,7 @@ def test_cancel_before_the_lost_answer_of_a_creation_leaves_no_job(world: World)
     assert world.settle()["phase"] == "Cancelled"
 
 
-@pytest.mark.parametrize(("field", "value"), [("suspend", True), ("shards", 2), ("queue", {"name": "q"})])
+@pytest.mark.parametrize(("field", "value"), [("shards", 2), ("queue", {"name": "q"})])
 def test_what_this_release_cannot_do_is_refused_before_anything_runs(field: str, value: Any) -> None:
     world = World(**{field: value})
     status = world.settle()
@@ -269,7 +269,7 @@ def test_what_this_release_cannot_do_is_refused_before_anything_runs(field: str,
 
 def test_an_edit_does_not_kill_what_runs(world: World) -> None:
     world.settle()
-    world.cluster.edit("a", suspend=True)
+    world.cluster.edit("a", priority="Low")
     assert world.settle()["phase"] == "Starting"
     assert world.end(1, 0, result_text())["phase"] == "Succeeded"
 

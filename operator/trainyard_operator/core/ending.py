@@ -1,0 +1,176 @@
+"""How an attempt ends, and what follows: a version, another attempt, or the end of the job."""
+
+from dataclasses import replace
+from typing import Any
+
+from trainyard_api.training import Retry
+from trainyard_api.trainingjob import Attempt, Metric, Result, TrainerStatus, TrainingJobSpec, VersionRef
+from trainyard_api.wire import TrainingResult
+from trainyard_operator.core import attempts, deadlines, outcome, render, stop
+from trainyard_operator.core.naming import model_name, version_name
+from trainyard_operator.core.objects import ModelVersionView
+from trainyard_operator.core.observed import Fact, JobView, Need, Observed, PodView, Refusal
+from trainyard_operator.core.plan import Create, EventNote, Plan
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.transition import Transition, finish, report
+
+REFUSED_SECONDS = 30.0
+"""How long to wait before the API server is asked again for what it refused."""
+
+# ---- success ---------------------------------------------------------------------------------------------------------
+
+
+def complete(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tuple[PodView, ...]) -> Plan:
+    """The Job is complete: read the result, make its version, then call it Succeeded."""
+    result = outcome.success_of(pods)
+    if isinstance(result, str):
+        failure = outcome.Failure(outcome.RESULT_MISSING, result, retryable=False, exit_code=0, end=child.end)
+        return _failed(observed, child.attempt, child, failure)
+    return _register(observed, spec, child, result)
+
+
+def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result: TrainingResult) -> Plan:
+    """The result is read: make its ModelVersion, then end."""
+    if result.model_version is None:
+        raise AssertionError("a Succeeded result always names its version: TrainingResult checks it")
+    model, number = model_name(observed.job), result.model_version.version
+    name = version_name(model, number)
+    if name not in observed.versions:
+        return Plan(needs=(Need(Fact.VERSION, name),))
+    version = observed.versions[name]
+    if version is None and observed.refused is not None:
+        return _version_refused(observed, spec, child, observed.refused)
+    if version is None:
+        return Plan(actions=(Create("ModelVersion", render.model_version(observed.job, child, model, result)),))
+    if version.job_uid != observed.job.uid:
+        return _failed(observed, child.attempt, child, _version_taken(observed, version))
+    return _succeeded(observed, spec, child, result, VersionRef(name=name, version=number))
+
+
+def _version_refused(observed: Observed, spec: TrainingJobSpec, child: JobView, refusal: Refusal) -> Plan:
+    """The model is trained and stored, but its ModelVersion cannot be made; the artifact stays where it is."""
+    if refusal.permanent:
+        failure = outcome.Failure("VersionRefused", refusal.message, retryable=False, exit_code=0, end=child.end)
+        return _failed(observed, child.attempt, child, failure)
+    if spec.cancel:
+        return stop.cancel(observed)
+    transition = Transition("Running", "VersionRefused", refusal.message, {})
+    return report(observed, transition, requeue_after=REFUSED_SECONDS)
+
+
+def _succeeded(
+    observed: Observed, spec: TrainingJobSpec, child: JobView, result: TrainingResult, version: VersionRef
+) -> Plan:
+    end = to_rfc3339(child.end or observed.now)
+    done = Attempt(
+        number=child.attempt,
+        job_name=child.name,
+        reason="Completed",
+        exit_code=0,
+        device=result.device,
+        start=to_rfc3339(child.start or child.created),
+        end=end,
+    )
+    before = observed.reported or observed.job.status.trainer_status or TrainerStatus(sequence=0)
+    changes: dict[str, Any] = {
+        **attempts.with_end(observed, done),
+        "start_time": observed.job.status.start_time or done.start,
+        "completion_time": end,
+        "objective_value": result.objective_value or _objective(spec, result.metrics or []),
+        "model_version": version,
+        "trainer_status": before.model_copy(
+            update={
+                "progress_percentage": 100,
+                "estimated_remaining_seconds": 0,
+                "stage": "register",
+                "message": f"registered version {version.version}",
+                "metrics": result.metrics or before.metrics,
+                "last_updated_time": before.last_updated_time or end,
+            }
+        ),
+        "result": Result(
+            metrics=result.metrics,
+            artifact=result.artifact,
+            report=result.report,
+            series=result.series,
+            device=result.device,
+            warnings=result.warnings,
+        ),
+    }
+    return finish(observed, Transition("Succeeded", "Succeeded", f"made ModelVersion {version.name}", changes))
+
+
+# ---- failure ---------------------------------------------------------------------------------------------------------
+
+
+def attempt_failed(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan:
+    """The Job failed: explain it from its pods, then try again or give up."""
+    pods = observed.pods.get(child.name)
+    if pods is None:
+        return Plan(needs=(Need(Fact.PODS, child.name),))
+    return _after_failure(observed, spec, child.attempt, child, outcome.failure_of(child, pods))
+
+
+def child_deleted(observed: Observed, spec: TrainingJobSpec, last: Attempt) -> Plan:
+    """Somebody deleted the Job of an attempt: that counts, or it would be made again for ever."""
+    message = f"Job {last.job_name} was deleted while attempt {last.number} ran"
+    failure = outcome.Failure(outcome.CHILD_DELETED, message, retryable=True, end=observed.now)
+    return _after_failure(observed, spec, last.number, None, failure)
+
+
+def used_up(observed: Observed, spec: TrainingJobSpec) -> Plan | None:
+    """End a job that may not be tried again: its running time is spent, or ``retry.maxAttempts`` was lowered."""
+    status = observed.job.status
+    left = deadlines.active_left(status, spec)
+    if left is not None and left <= 0:
+        spent = f"the attempts so far ran for {status.active_seconds} s"
+        message = f"activeDeadlineSeconds ({spec.active_deadline_seconds} s) is used up: {spent}"
+        return finish(observed, Transition("Failed", outcome.DEADLINE_EXCEEDED, message, {}))
+    failed, limit = attempts.failures(status), (spec.retry or Retry()).max_attempts
+    if len(failed) < limit:
+        return None
+    reason = failed[-1].reason or outcome.POD_LOST
+    message = f"{len(failed)} of {limit} attempts failed (retry.maxAttempts), the last with {reason}"
+    return finish(observed, Transition("Failed", reason, message, {}))
+
+
+def _after_failure(
+    observed: Observed, spec: TrainingJobSpec, number: int, child: JobView | None, failure: outcome.Failure
+) -> Plan:
+    count, limit = len(attempts.failures(observed.job.status)) + 1, (spec.retry or Retry()).max_attempts
+    if not failure.retryable:
+        return _failed(observed, number, child, failure)
+    if count >= limit:
+        last = f"attempt {count} of {limit} failed: {failure.message}"
+        return _failed(observed, number, child, replace(failure, message=last))
+    message = f"attempt {count} of {limit} failed ({failure.reason}) and is tried again: {failure.message}"
+    changes = _with_failure(observed, number, child, failure)
+    event = EventNote("Warning", "AttemptFailed", message, f"attempt-{number}")
+    return report(observed, Transition("Retrying", failure.reason, message, changes), events=(event,))
+
+
+def _failed(observed: Observed, number: int, child: JobView | None, failure: outcome.Failure) -> Plan:
+    changes = _with_failure(observed, number, child, failure)
+    return finish(observed, Transition("Failed", failure.reason, failure.message, changes))
+
+
+def _with_failure(observed: Observed, number: int, child: JobView | None, failure: outcome.Failure) -> dict[str, Any]:
+    """Return what changes with a failed attempt: its entry, and the last progress it told."""
+    return {**attempts.with_failure(observed, number, child, failure), **stop.last_progress(observed)}
+
+
+# ---- small facts -----------------------------------------------------------------------------------------------------
+
+
+def _objective(spec: TrainingJobSpec, metrics: list[Metric]) -> str | None:
+    if spec.objective is None:
+        return None
+    return next((metric.value for metric in metrics if metric.name == spec.objective.metric), None)
+
+
+def _version_taken(observed: Observed, version: ModelVersionView) -> outcome.Failure:
+    message = (
+        f"ModelVersion {version.name} already exists and comes from TrainingJob {version.job_name}: this storage "
+        f"numbers its versions anew. Use one storage.uri for all jobs of model {version.model}, or another modelName"
+    )
+    return outcome.Failure("VersionConflict", message, retryable=False, exit_code=0, end=observed.now)

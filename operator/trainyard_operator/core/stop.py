@@ -1,0 +1,136 @@
+"""Stopping what runs: for good, for a while, and what is left of a job that is over.
+
+An end is told only once no pod is left. What was decided is written down before anything is deleted, unless the spec
+or the clock says it as firmly: a crash in between must not make a failure of it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from trainyard_api.trainingjob import Phase, TrainingJobSpec
+from trainyard_operator.core import attempts, deadlines
+from trainyard_operator.core.observed import Fact, JobView, Need, Observed
+from trainyard_operator.core.outcome import SUSPENDED
+from trainyard_operator.core.plan import NOTHING, Delete, EventNote, Plan
+from trainyard_operator.core.resolve import InvalidSpecError, parse_spec
+from trainyard_operator.core.transition import Transition, finish, report
+
+PENDING_DEADLINE_EXCEEDED = "PendingDeadlineExceeded"
+SUSPENDING = "Suspending"
+RESUMED = "Resumed"
+
+
+def stop(observed: Observed, transition: Transition) -> Plan:
+    """Stop what runs, then end."""
+    doomed = _unfinished_jobs(observed)
+    if doomed:
+        return Plan(actions=doomed)
+    if any(not child.finished for child in observed.children):
+        return NOTHING
+    changes = {**attempts.with_last_closed(observed, transition.reason), **last_progress(observed)}
+    return finish(observed, replace(transition, changes=changes))
+
+
+def cancel(observed: Observed) -> Plan:
+    """End a job that nobody wants any more."""
+    return stop(observed, Transition("Cancelled", "Cancelled", "cancelled by spec.cancel", {}))
+
+
+def pending_too_long(observed: Observed, spec: TrainingJobSpec) -> Plan:
+    """End a job that did not start in time, with the last that was known about why."""
+    ready = next((c.message for c in observed.job.status.conditions or () if c.type == "Ready"), "")
+    why = f": {ready}" if ready else ""
+    message = f"not started within pendingDeadlineSeconds ({spec.pending_deadline_seconds} s){why}"
+    return stop(observed, Transition("Failed", PENDING_DEADLINE_EXCEEDED, message, {}))
+
+
+# ---- for a while -----------------------------------------------------------------------------------------------------
+
+
+def is_suspending(observed: Observed, current: JobView | None) -> bool:
+    """Tell whether a suspension that the spec took back again has already deleted the Job: it is carried through."""
+    last = attempts.last_attempt(observed)
+    if last is None or last.end is not None or (current is not None and not current.deleting):
+        return False
+    return any(c.type == "Ready" and c.reason == SUSPENDING for c in observed.job.status.conditions or ())
+
+
+def suspend(observed: Observed, current: JobView | None) -> Plan:
+    """Write down that the pods go, delete their Job, and call it Suspended once they are gone."""
+    last = attempts.last_attempt(observed)
+    live = current is not None and not current.finished
+    if current is not None and live and not (current.deleting and attempts.is_known(observed.job.status, current)):
+        told = _suspending(observed, current)
+        if told.status is not None:
+            return told
+    doomed = _unfinished_jobs(observed)
+    if doomed:
+        return Plan(actions=doomed)
+    if any(child.deleting or not child.finished for child in observed.children):
+        return NOTHING
+    if last is not None and last.end is None and last.job_name not in observed.missing:
+        return Plan(needs=(Need(Fact.JOB, last.job_name),))
+    changes: dict[str, Any] = {"queue_position": None}
+    if last is not None and last.end is None:
+        changes |= {**attempts.with_last_closed(observed, SUSPENDED), **last_progress(observed)}
+    message = "suspended by spec.suspend; no pod is left, and it goes on when spec.suspend is false"
+    event = EventNote("Normal", SUSPENDED, message, f"suspend-{observed.job.generation}")
+    return report(observed, Transition("Suspended", SUSPENDED, message, changes), events=(event,))
+
+
+def resume(observed: Observed) -> Plan:
+    """The suspension is over: back to Pending, from where it starts like any other."""
+    message = "resumed by spec.suspend: waits for the next attempt"
+    event = EventNote("Normal", RESUMED, message, f"resume-{observed.job.generation}")
+    return report(observed, Transition("Pending", RESUMED, message, {}), events=(event,))
+
+
+def _suspending(observed: Observed, child: JobView) -> Plan:
+    status = observed.job.status
+    phase: Phase = status.phase if status.phase in ("Starting", "Running") else "Starting"
+    message = f"spec.suspend stops the pods of Job {child.name}"
+    changes: dict[str, Any] = {}
+    if not attempts.is_known(status, child):
+        changes = {"attempts": attempts.with_child(observed, child, running=phase == "Running")}
+    return report(observed, Transition(phase, SUSPENDING, message, changes))
+
+
+# ---- what is over ----------------------------------------------------------------------------------------------------
+
+
+def keep_finished(observed: Observed) -> Plan:
+    """Terminal is sticky: a later edit of the spec is acknowledged and changes nothing but how long the Jobs stay.
+
+    A Job that still lives was created by a write whose answer was lost, or by another replica: nobody waits for it.
+    """
+    job = observed.job
+    doomed = _unfinished_jobs(observed)
+    if doomed:
+        return Plan(actions=doomed)
+    if job.status.observed_generation != job.generation:
+        return Plan(status=job.status.model_copy(update={"observed_generation": job.generation}))
+    kept = tuple(Delete("Job", child.name, child.uid) for child in observed.children if not child.deleting)
+    left = deadlines.children_left(job.status.completion_time, _time_to_live(observed), observed.now)
+    if left is None or not kept:
+        return NOTHING
+    return Plan(requeue_after=left) if left > 0 else Plan(actions=kept)
+
+
+def last_progress(observed: Observed) -> dict[str, Any]:
+    """Return the last progress of an attempt that is over: nothing of it remains, so nothing is estimated."""
+    told = observed.reported or observed.job.status.trainer_status
+    return {} if told is None else {"trainer_status": told.model_copy(update={"estimated_remaining_seconds": None})}
+
+
+def _time_to_live(observed: Observed) -> int | None:
+    try:
+        return parse_spec(observed.job).ttl_seconds_after_finished
+    except InvalidSpecError:
+        return None  # it ended because of that, and never had a Job
+
+
+def _unfinished_jobs(observed: Observed) -> tuple[Delete, ...]:
+    """Return the deletion of every Job that runs and is not being deleted yet."""
+    return tuple(
+        Delete("Job", child.name, child.uid) for child in observed.children if not (child.finished or child.deleting)
+    )

@@ -1,0 +1,71 @@
+"""Where a TrainingJob goes: a transition becomes a status if it says anything new, and an end is told once."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from trainyard_api.conditions import Condition
+from trainyard_api.trainingjob import Phase
+from trainyard_operator.core import accelerator
+from trainyard_operator.core.conditions import conditions_for
+from trainyard_operator.core.naming import model_name
+from trainyard_operator.core.observed import Observed
+from trainyard_operator.core.plan import EventNote, Plan
+from trainyard_operator.core.times import to_rfc3339
+
+
+@dataclass(frozen=True)
+class Transition:
+    """Where a job goes: its phase with a reason and a sentence, and the fields of the status that change with it.
+
+    Attributes
+    ----------
+    facts
+        Conditions beside those of the phase. ``None`` keeps what is stored.
+    """
+
+    phase: Phase
+    reason: str
+    message: str
+    changes: dict[str, Any]
+    facts: tuple[Condition, ...] | None = None
+
+
+def report(
+    observed: Observed,
+    transition: Transition,
+    *,
+    events: tuple[EventNote, ...] = (),
+    requeue_after: float | None = None,
+) -> Plan:
+    """Turn a transition into a status, if it differs from the stored one."""
+    job = observed.job
+    facts = accelerator.fallback_of(job.status) if transition.facts is None else transition.facts
+    conditions = conditions_for(
+        transition.phase,
+        transition.reason,
+        transition.message[:1024],
+        generation=job.generation,
+        now=observed.now,
+        before=job.status.conditions or (),
+    )
+    status = job.status.model_copy(
+        update={
+            "observed_generation": job.generation,
+            "phase": transition.phase,
+            "model_name": model_name(job),
+            "conditions": [*conditions, *facts],
+            **transition.changes,
+        }
+    )
+    if status == job.status:
+        return Plan(requeue_after=requeue_after)
+    return Plan(status=status, events=events, requeue_after=requeue_after)
+
+
+def finish(observed: Observed, transition: Transition) -> Plan:
+    """Store a terminal phase and tell it once."""
+    changes = {"completion_time": to_rfc3339(observed.now), "queue_position": None, **transition.changes}
+    event = EventNote(
+        "Warning" if transition.phase == "Failed" else "Normal", transition.reason, transition.message, "end"
+    )
+    return report(observed, replace(transition, changes=changes), events=(event,))
