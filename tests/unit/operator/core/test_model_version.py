@@ -1,0 +1,255 @@
+"""The life of a ModelVersion, one transition at a time."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.core.versions import (
+    BELOW_2,
+    CHAMPION,
+    STAMP,
+    START,
+    deployment,
+    judged,
+    observed,
+    rejected,
+    spec,
+    version,
+)
+from trainyard_api.conditions import Condition
+from trainyard_api.modelversion import ModelVersionStatus
+from trainyard_operator.core.model_version import plan
+from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
+from trainyard_operator.core.plan import NOTHING, Plan
+
+
+def after(view: ModelVersionView, *around: ModelVersionView | ModelDeploymentView) -> tuple[ModelVersionStatus, Plan]:
+    """Return the status that is stored and the plan that stores it; the next plan must be empty."""
+    step = plan(observed(view, *around))
+    assert isinstance(step.status, ModelVersionStatus)
+    assert not step.actions
+    assert not step.needs
+    ModelVersionStatus.model_validate(step.status.wire())
+    assert plan(observed(replace(view, status=step.status), *around)) == NOTHING
+    return step.status, step
+
+
+def ready(status: ModelVersionStatus) -> Condition:
+    return next(each for each in status.conditions or () if each.type == "Ready")
+
+
+def types(status: ModelVersionStatus) -> dict[str, str]:
+    return {each.type: each.status for each in status.conditions or ()}
+
+
+def told(step: Plan) -> list[tuple[str, str]]:
+    return [(event.type, event.reason) for event in step.events]
+
+
+def test_without_gates_it_is_validated_at_once() -> None:
+    status, step = after(version(1))
+    assert (status.phase, status.gates, status.judged_time) == ("Validated", None, STAMP)
+    assert status.observed_generation == 1
+    assert types(status) == {"Ready": "True"}
+    assert ready(status).message == "no gates to meet"
+    assert told(step) == [("Normal", "Validated")]
+
+
+def test_a_fixed_gate_that_is_met() -> None:
+    status, step = after(version(1, fields=spec(1, "1.5", [BELOW_2])))
+    assert status.phase == "Validated"
+    assert ready(status).message == "1 of 1 gates met: mae 1.5: asked for <= 2"
+    assert told(step) == [("Normal", "Validated")]
+
+
+def test_one_gate_that_is_not_met_refuses_it() -> None:
+    status, step = after(version(1, fields=spec(1, "2.5", [BELOW_2, {"metric": "mae", "op": ">", "value": 0}])))
+    assert status.phase == "Rejected"
+    assert [gate.passed for gate in status.gates or ()] == [False, True]
+    assert types(status) == {"Ready": "False"}, "not Stalled: nothing is broken"
+    assert ready(status).reason == "GatesNotMet"
+    assert ready(status).message == "1 of 2 gates not met: mae 2.5: asked for <= 2"
+    assert told(step) == [("Warning", "Rejected")]
+
+
+def test_a_metric_that_never_came_refuses_it() -> None:
+    status, _ = after(version(1, fields=spec(1, None, [BELOW_2])))
+    assert status.phase == "Rejected"
+    assert "mae was not reported" in ready(status).message
+
+
+def champion_of(*around: ModelVersionView | ModelDeploymentView, mae: str = "1.4", own: int = 9) -> tuple[Any, ...]:
+    status, _ = after(version(own, fields=spec(own, mae, [CHAMPION])), *around)
+    (gate,) = status.gates or ()
+    return status.phase, gate.reason, gate.champion
+
+
+def test_the_champion_is_what_serves() -> None:
+    versions = [judged(n, fields=spec(n, mae)) for n, mae in ((1, "1.5"), (2, "1.3"))]
+    assert champion_of(*versions, deployment(activeVersion=1)) == ("Validated", "Met", 1)
+    assert champion_of(*versions, deployment(activeVersion=2)) == ("Rejected", "NotMet", 2)
+
+
+def test_else_the_newest_validated_version_before_it() -> None:
+    around = [judged(1), judged(2), judged(3, "Rejected"), judged(4, "Quarantined"), judged(12), deployment()]
+    assert champion_of(*around) == ("Validated", "Met", 2)
+    assert champion_of(*(around[:1] + around[2:])) == ("Validated", "Met", 1), "a deleted version is no champion"
+
+
+def test_else_none() -> None:
+    assert champion_of() == ("Validated", "NoChampion", None)
+    assert champion_of(judged(1, "Rejected")) == ("Validated", "NoChampion", None)
+
+
+def test_a_champion_whose_object_is_gone_lets_nothing_pass() -> None:
+    assert champion_of(judged(2), deployment(activeVersion=3)) == ("Rejected", "MetricMissing", 3)
+
+
+def test_a_champion_that_cannot_be_read_lets_nothing_pass() -> None:
+    broken = judged(2, fields={**spec(2), "formats": "text"})
+    assert champion_of(broken) == ("Rejected", "MetricMissing", 2)
+
+
+def test_a_champion_of_other_rows_lets_nothing_pass() -> None:
+    assert champion_of(judged(2, fields=spec(2, holdoutDigest="b" * 64))) == ("Rejected", "HoldoutDiffers", 2)
+
+
+def test_a_deployment_that_is_being_deleted_names_no_champion() -> None:
+    gone = replace(deployment(activeVersion=1), deleting=True)
+    assert champion_of(judged(1), judged(2), gone) == ("Validated", "Met", 2)
+
+
+def test_of_two_deployments_the_older_one_names_the_champion() -> None:
+    newer = replace(deployment("a", activeVersion=2), created=START + timedelta(hours=1))
+    assert champion_of(judged(1), judged(2), newer, deployment("b", activeVersion=1)) == ("Validated", "Met", 1)
+
+
+def test_the_versions_before_it_are_judged_first() -> None:
+    status, step = after(version(3), version(2), judged(1), version(4))
+    assert (status.phase, status.gates) == ("Pending", None)
+    assert types(status) == {"Ready": "False", "Reconciling": "True"}
+    assert ready(status).message == "version 2 is judged first"
+    assert told(step) == []
+    waiting = replace(version(3), status=status)
+    assert after(waiting, judged(2, "Rejected"))[0].phase == "Validated"
+    assert after(waiting, replace(version(2), deleting=True))[0].phase == "Validated"
+
+
+@pytest.mark.parametrize("phase", ["Validated", "Rejected", "Quarantined", "Archived"])
+def test_it_is_judged_once(phase: str) -> None:
+    view = judged(2, phase, fields=spec(2, "9", [BELOW_2, CHAMPION]))
+    assert plan(observed(view, version(1), judged(3), deployment(activeVersion=1))) == NOTHING
+
+
+def test_one_that_is_being_deleted_is_left_alone() -> None:
+    assert plan(observed(replace(version(1), deleting=True))) == NOTHING
+
+
+# ---- quarantine ------------------------------------------------------------------------------------------------------
+
+
+def test_a_version_that_was_rolled_back_is_quarantined() -> None:
+    status, step = after(judged(2), deployment(activeVersion=1, previousVersion=2, rejectedVersions=[rejected(2)]))
+    assert (status.phase, status.quarantined_by, status.used_by) == ("Quarantined", "shop", ["shop"])
+    assert status.judged_time == STAMP
+    assert types(status) == {"Ready": "False"}
+    expected = "ModelDeployment shop does not serve it again by itself (NotReady: its pods were not ready)"
+    assert ready(status).message == expected
+    assert told(step) == [("Warning", "Quarantined")]
+
+
+def test_quarantine_stays_when_the_list_forgets_it_or_the_deployment_is_gone() -> None:
+    status, _ = after(judged(2), deployment(rejectedVersions=[rejected(2)]))
+    view = replace(judged(2), status=status)
+    assert plan(observed(view, deployment())) == NOTHING
+    assert plan(observed(view)) == NOTHING
+
+
+@pytest.mark.parametrize("field", ["candidateVersion", "activeVersion"])
+def test_who_is_taken_again_is_validated_again(field: str) -> None:
+    status, _ = after(judged(2), deployment(rejectedVersions=[rejected(2)]))
+    takes = deployment(**{field: 2, "rejectedVersions": [rejected(2)]})
+    again, step = after(replace(judged(2), status=status), takes)
+    assert (again.phase, again.quarantined_by, again.used_by) == ("Validated", None, ["shop"])
+    assert types(again) == {"Ready": "True"}
+    assert told(step) == [("Normal", "Reinstated")]
+
+
+def test_what_one_deployment_serves_another_cannot_quarantine() -> None:
+    both = (deployment("a", rejectedVersions=[rejected(2)]), deployment("b", activeVersion=2))
+    status, step = after(judged(2), *both)
+    assert (status.phase, status.used_by, told(step)) == ("Validated", ["b"], [])
+
+
+def test_two_quarantines_are_two_events() -> None:
+    first = plan(observed(judged(2), deployment(rejectedVersions=[rejected(2)]))).events[0]
+    later = {**rejected(2), "time": "2026-11-21T08:40:00Z"}
+    second = plan(observed(judged(2), deployment(rejectedVersions=[later]))).events[0]
+    assert first.about != second.about
+
+
+@pytest.mark.parametrize("phase", ["Rejected", "Pending"])
+def test_only_what_was_validated_is_quarantined(phase: str) -> None:
+    status = plan(observed(judged(2, phase), deployment(rejectedVersions=[rejected(2)]))).status
+    assert status is None or (isinstance(status, ModelVersionStatus) and status.phase == "Validated")
+
+
+# ---- who uses it -----------------------------------------------------------------------------------------------------
+
+
+def test_it_names_the_deployments_that_use_it() -> None:
+    around = (
+        deployment("c", candidateVersion=2),
+        deployment("b", previousVersion=2),
+        deployment("a", activeVersion=2),
+        deployment("d", activeVersion=3),
+    )
+    status, step = after(judged(2), *around)
+    assert (status.used_by, step.events) == (["a", "b", "c"], ())
+    left, _ = after(replace(judged(2), status=status))
+    assert left.used_by is None
+
+
+def test_so_many_users_that_the_schema_has_no_room() -> None:
+    status, _ = after(judged(2), *(deployment(f"d{n:03d}", activeVersion=2) for n in range(40)))
+    assert len(status.used_by or ()) == 32
+
+
+# ---- what somebody else wrote ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"model": "m", "version": "two"},
+        {**spec(2), "artifact": None},
+        {**spec(2), "gates": [{"metric": "mae", "op": "~", "value": 1}]},
+        {**spec(2), "metrics": [{"name": "mae", "value": "NaN"}]},
+        {**spec(2), "version": True},
+    ],
+)
+def test_nonsense_is_refused_and_crashes_nothing(fields: dict[str, Any]) -> None:
+    nonsense = version(2, fields=fields)
+    status, step = after(nonsense, deployment(activeVersion=1, rejectedVersions=[rejected(2)]))
+    assert (status.phase, ready(status).reason) == ("Rejected", "InvalidSpec")
+    assert "spec." in ready(status).message
+    assert told(step) == [("Warning", "Rejected")]
+    assert after(version(3, fields=spec(3, "1.5", [CHAMPION])), replace(nonsense, status=status))[0].phase
+
+
+def test_a_version_under_another_name_is_refused_and_counts_for_nothing() -> None:
+    foreign = replace(version(2), name="mine")
+    status, _ = after(foreign)
+    assert (status.phase, ready(status).reason) == ("Rejected", "Misnamed")
+    assert ready(status).message == "version 2 of model m is ModelVersion m-v2 and no other"
+    assert after(version(3), foreign)[0].phase == "Validated", "nobody waits for it"
+    assert champion_of(replace(judged(2), name="mine")) == ("Validated", "NoChampion", None)
+
+
+def test_a_long_story_fits_into_the_status() -> None:
+    gates = [{"metric": "m" * 64, "op": "<", "value": n} for n in range(16)]
+    status, _ = after(version(1, fields=spec(1, "1", gates)))
+    assert len(ready(status).message) == 1024

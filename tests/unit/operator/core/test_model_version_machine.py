@@ -1,0 +1,234 @@
+"""Whatever versions, deployments, crashes and stale views there are: judged once, in order, and at rest in the end.
+
+A hypothesis state machine moves trainers that register, deployments that take and leave versions, users who delete,
+and an operator that sees the others of a model late, dies between its Events and its status, and loses the race for it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, deployment, rejected, spec, version
+from trainyard_api.modeldeployment import ModelDeploymentStatus
+from trainyard_api.modelversion import ModelVersionStatus
+from trainyard_operator.core.model_version import plan
+from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
+from trainyard_operator.core.observed_version import ObservedVersion
+from trainyard_operator.core.plan import NOTHING
+
+AFTER = {
+    "Pending": {"Pending", "Validated", "Rejected"},
+    "Validated": {"Validated", "Quarantined"},
+    "Quarantined": {"Quarantined", "Validated"},
+    "Rejected": {"Rejected"},
+}
+GATES = ([], [BELOW_2], [CHAMPION], [BELOW_2, CHAMPION], [{"metric": "never", "op": ">", "value": 0}])
+FOREIGN: tuple[dict[str, Any], ...] = (
+    {},
+    {"model": "m"},
+    spec(1),
+    {**spec(2), "gates": "all"},
+    spec(2, "9", [BELOW_2]),
+)
+
+numbers = st.integers(1, 3)
+deployments = st.sampled_from(("a", "b"))
+
+
+class Versions(RuleBasedStateMachine):
+    """One model, two deployments, one operator."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.versions: dict[str, ModelVersionView] = {}
+        self.deployments: dict[str, ModelDeploymentView] = {name: deployment(name) for name in ("a", "b")}
+        self.seen = (self.versions, self.deployments)
+        self.next = 1
+        self.clock = 0
+        self.told: set[tuple[str, str, str]] = set()
+        self.verdicts: dict[str, ModelVersionStatus] = {}
+        self.look()
+
+    # ---- everybody else --------------------------------------------------------------------------------------------
+
+    @rule(mae=st.sampled_from((None, "0", "1.5", "1.5", "2.5", "-1")), gates=st.sampled_from(GATES), rows=st.booleans())
+    def register(self, mae: str | None, gates: list[dict[str, Any]], rows: bool) -> None:
+        fields = spec(self.next, mae, gates, holdoutDigest="a" * 64 if rows else None)
+        self.put(version(self.next, fields=fields))
+        self.next += 1
+
+    @rule(name=st.sampled_from(("mine", "m-v2", "m-v1")), fields=st.sampled_from(FOREIGN))
+    def somebody_writes_one(self, name: str, fields: dict[str, Any]) -> None:
+        if name not in self.versions:
+            self.put(version(1, fields=fields, name=name, uid=f"uid-{name}-{self.clock}"))
+
+    @rule(number=numbers, waits=st.booleans())
+    def delete(self, number: int, waits: bool) -> None:
+        """At once, or when somebody's finalizer lets it go."""
+        view = self.versions.pop(f"m-v{number}", None)
+        if waits and view is not None:
+            self.put(replace(view, deleting=True))
+
+    @rule(name=deployments, number=numbers, field=st.sampled_from(("active", "candidate", "previous")))
+    def serve(self, name: str, number: int, field: str) -> None:
+        """Also a version that is not there, or not Validated: another planner's bug must not become this one's."""
+        self.set(name, **{f"{field}_version": number})
+
+    @rule(name=deployments, number=numbers)
+    def roll_back(self, name: str, number: int) -> None:
+        status = self.deployments[name].status
+        self.clock += 1
+        entry = {**rejected(number), "time": f"2026-11-21T08:{self.clock % 60:02d}:00Z"}
+        left = {field: None for field in ("active_version", "candidate_version") if getattr(status, field) == number}
+        known = [each.wire() for each in status.rejected_versions or () if each.version != number]
+        self.set(name, **left, rejected_versions=[*known, entry])
+
+    @rule(name=deployments, number=numbers)
+    def come_and_go(self, name: str, number: int) -> None:
+        """The usual course: registered, served, rolled back."""
+        self.register("1.5", [], True)
+        self.keep_up()
+        self.serve(name, number, "active")
+        self.roll_back(name, number)
+        self.keep_up()
+
+    @rule(name=deployments, number=numbers)
+    def retry(self, name: str, number: int) -> None:
+        known = self.deployments[name].status.rejected_versions or ()
+        left = [each.wire() for each in known if each.version != number]
+        self.set(name, candidate_version=number, rejected_versions=left)
+        self.keep_up()
+
+    @rule(name=deployments)
+    def forget(self, name: str) -> None:
+        self.set(name, rejected_versions=None, candidate_version=None)
+
+    # ---- the operator ----------------------------------------------------------------------------------------------
+
+    @rule()
+    def look(self) -> None:
+        """Catch up with the watches."""
+        self.seen = (dict(self.versions), dict(self.deployments))
+
+    @rule(number=numbers, dies=st.booleans())
+    def turn(self, number: int, dies: bool) -> None:
+        """One step on a version as it is, beside the others as they were; the write is guarded by its own state."""
+        name = f"m-v{number}"
+        if name in self.versions:
+            self.step(name, *self.seen, dies=dies)
+
+    @rule()
+    def keep_up(self) -> None:
+        """The usual course, so that later phases are reached."""
+        self.look()
+        for name in sorted(self.versions):
+            self.step(name, *self.seen)
+
+    def step(
+        self,
+        name: str,
+        versions: dict[str, ModelVersionView],
+        deployments: dict[str, ModelDeploymentView],
+        *,
+        dies: bool = False,
+    ) -> bool:
+        view = self.versions[name]
+        others = tuple(other for other in versions.values() if other.name != name)
+        made = plan(ObservedVersion(view, others, tuple(deployments.values()), NOW))
+        assert not made.actions
+        assert not made.needs
+        assert made.requeue_after is None
+        if made.status is None:
+            assert made == NOTHING
+            return False
+        assert isinstance(made.status, ModelVersionStatus)
+        assert made.status != view.status
+        ModelVersionStatus.model_validate(made.status.wire())
+        self.judged_in_order(view, made.status, others)
+        self.told.update((view.uid, event.about, event.reason) for event in made.events)
+        if not dies:
+            self.put(replace(view, status=made.status))
+        return True
+
+    def judged_in_order(
+        self, view: ModelVersionView, status: ModelVersionStatus, others: tuple[ModelVersionView, ...]
+    ) -> None:
+        if view.status.phase != "Pending" or status.phase != "Validated":
+            return
+        waiting = [
+            other.version
+            for other in others
+            if other.status.phase == "Pending"
+            and not other.deleting
+            and other.name == f"m-v{other.spec.get('version')}"
+        ]
+        assert all(number > view.version for number in waiting), "a lower version was not judged yet"
+        assert all(result.passed for result in status.gates or ())
+        assert {result.metric for result in status.gates or ()} == {
+            gate["metric"] for gate in view.spec.get("gates") or ()
+        }
+
+    # ---- what always holds -----------------------------------------------------------------------------------------
+
+    def put(self, view: ModelVersionView) -> None:
+        before = self.versions.get(view.name)
+        if before is not None and before.uid == view.uid:
+            assert view.status.phase in AFTER[before.status.phase or "Pending"]
+        self.versions[view.name] = view
+
+    def set(self, name: str, **changes: Any) -> None:
+        view = self.deployments[name]
+        status = ModelDeploymentStatus.model_validate({**view.status.model_dump(), **changes})
+        self.deployments[name] = replace(view, status=status)
+
+    @invariant()
+    def a_verdict_never_changes(self) -> None:
+        for view in self.versions.values():
+            status = view.status
+            if status.phase == "Pending":
+                assert status.gates is None
+                continue
+            first = self.verdicts.setdefault(view.uid, status)
+            assert (status.gates, status.judged_time) == (first.gates, first.judged_time)
+            assert (status.quarantined_by is not None) == (status.phase == "Quarantined")
+
+    @invariant()
+    def every_verdict_is_told(self) -> None:
+        for uid, status in self.verdicts.items():
+            reason = "Rejected" if status.phase == "Rejected" else "Validated"
+            assert (uid, "judged", reason) in self.told
+
+    def teardown(self) -> None:
+        if hasattr(self, "versions"):
+            self.converge()
+
+    def converge(self) -> None:
+        """Everybody stops: all are judged after one look at each for each that waits, and then nothing is written."""
+        for _ in range(len(self.versions) + 2):
+            moved = [self.step(name, dict(self.versions), dict(self.deployments)) for name in sorted(self.versions)]
+            self.a_verdict_never_changes()
+            if not any(moved):
+                break
+        else:
+            raise AssertionError("it never came to rest")
+        for view in self.versions.values():
+            if view.deleting:
+                continue
+            assert view.status.phase != "Pending"
+            number = view.spec.get("version")
+            takes = [s for s in self.statuses() if number in (s.active_version, s.candidate_version)]
+            lists = [s for s in self.statuses() if number in [each.version for each in s.rejected_versions or ()]]
+            if view.status.phase == "Quarantined":
+                assert not takes
+            if view.status.phase == "Validated":
+                assert takes or not lists
+
+    def statuses(self) -> list[ModelDeploymentStatus]:
+        return [view.status for view in self.deployments.values()]
+
+
+TestVersions = Versions.TestCase
+TestVersions.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
