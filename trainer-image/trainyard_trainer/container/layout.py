@@ -1,6 +1,6 @@
 """The files that a user's container reads: tables as CSV, and the ``config.json`` that says what and where they are.
 
-CSV because every language reads it with what it has: UTF-8, comma, one header line, quotes where needed, ``.`` as
+CSV because every language reads it with what it has: UTF-8, comma, one header line, text in quotes, ``.`` as
 decimal sign, an empty field for a missing value, times in ISO 8601.
 """
 
