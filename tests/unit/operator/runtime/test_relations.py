@@ -1,0 +1,84 @@
+"""Whose decisions a change may alter: nobody is woken in vain by the thousand, and nobody is forgotten."""
+
+from typing import Any
+
+import pytest
+
+from trainyard_api import meta
+from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.store import Store
+
+
+def body(name: str, version: int, spec: dict[str, Any] | None = None, **labels: str) -> dict[str, Any]:
+    metadata = {
+        "namespace": "team",
+        "name": name,
+        "uid": f"uid-{name}",
+        "resourceVersion": str(version),
+        "creationTimestamp": "2026-11-21T08:00:00Z",
+        "labels": labels,
+    }
+    return {"metadata": metadata, "spec": spec or {}, "status": {}}
+
+
+def version(number: int, at: int, model: str = "demand") -> dict[str, Any]:
+    spec = {"model": model, "version": number, "artifact": {}, "trainingJob": {}}
+    return body(f"{model}-v{number}", at, spec)
+
+
+def keys(kind: Kind, *names: str) -> set[Key]:
+    return {Key("team", name, kind) for name in names}
+
+
+@pytest.fixture
+def store() -> Store:
+    store = Store()
+    for number in (1, 2):
+        store.apply("ModelVersion", version(number, number))
+    store.apply("ModelVersion", version(1, 3, "other"))
+    store.apply("ModelDeployment", body("shop", 4, {"modelName": "demand"}))
+    return store
+
+
+def test_a_version_concerns_the_others_of_its_model_and_their_deployments(store: Store) -> None:
+    expected = keys("ModelVersion", "demand-v1", "demand-v2", "demand-v3") | keys("ModelDeployment", "shop")
+    assert store.apply("ModelVersion", version(3, 10)) == expected
+    assert store.apply("ModelVersion", version(3, 11), deleted=True) == expected
+
+
+def test_a_deployment_concerns_the_versions_and_other_deployments_of_its_model(store: Store) -> None:
+    changed = store.apply("ModelDeployment", body("second", 10, {"modelName": "demand"}))
+    assert changed == keys("ModelVersion", "demand-v1", "demand-v2") | keys("ModelDeployment", "shop", "second")
+
+
+def test_a_job_concerns_its_schedule() -> None:
+    labels = {meta.SCHEDULE_LABEL: "nightly", meta.SCHEDULE_UID_LABEL: "uid-nightly"}
+    changed = Store().apply("TrainingJob", body("nightly-1", 1, **labels))
+    assert changed == keys("TrainingJob", "nightly-1") | keys("TrainingSchedule", "nightly")
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service"])
+def test_a_child_concerns_its_owner_alone(store: Store, kind: Kind) -> None:
+    labels = {meta.DEPLOYMENT_LABEL: "shop", meta.DEPLOYMENT_UID_LABEL: "uid-shop", meta.VERSION_LABEL: "2"}
+    assert store.apply(kind, body("shop-v2", 10, **labels)) == keys("ModelDeployment", "shop")
+
+
+@pytest.mark.parametrize("number", ["", "two", "-1"])
+def test_a_deployment_without_a_version_is_no_child(store: Store, number: str) -> None:
+    labels = {meta.DEPLOYMENT_LABEL: "shop", meta.DEPLOYMENT_UID_LABEL: "uid-shop", meta.VERSION_LABEL: number}
+    assert store.apply("Deployment", body("shop-v2", 10, **labels)) == set()
+
+
+def test_an_object_that_changes_its_model_concerns_both(store: Store) -> None:
+    changed = store.apply("ModelVersion", {**version(1, 10), "spec": version(1, 10, "other")["spec"]})
+    assert keys("ModelVersion", "demand-v2", "other-v1") | keys("ModelDeployment", "shop") <= changed
+
+
+def test_the_listener_hears_of_every_change(store: Store) -> None:
+    heard: list[tuple[Kind, Key]] = []
+    listening = Store(lambda kind, key: heard.append((kind, key)))
+    listening.apply("TrainingJob", body("a", 1))
+    listening.apply("TrainingJob", body("a", 1))
+    listening.prune("TrainingJob", listening.names("TrainingJob"), [])
+    assert heard == [("TrainingJob", Key("team", "a"))] * 2
