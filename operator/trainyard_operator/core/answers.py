@@ -1,0 +1,159 @@
+"""What each verb does to the status, or the sentence why it does nothing."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import assert_never
+
+from trainyard_api import meta
+from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, VersionPolicy
+from trainyard_operator.core import rollout, verbs
+from trainyard_operator.core.choice import find_pin, lived
+from trainyard_operator.core.objects import ModelVersionView
+from trainyard_operator.core.observed_deployment import Observed
+from trainyard_operator.core.verbs import Plain, RefusedError, Retry, Rollback
+
+Answer = tuple[ModelDeploymentStatus, str]
+"""The status that the verb leads to, and what came of it in words."""
+
+UNKNOWN = "unknown"
+
+
+def pending(observed: Observed) -> str | None:
+    """Return the action that was asked for and not answered yet."""
+    text = observed.deployment.annotations.get(meta.ACTION_ANNOTATION, "")
+    handled = observed.deployment.status.last_handled_action
+    return text if text and verbs.echo(text) != handled else None
+
+
+def answer(observed: Observed, spec: ModelDeploymentSpec, text: str) -> Answer:
+    """Carry a verb out on the status. Raises :class:`RefusedError` with a sentence."""
+    verb = verbs.parse(text)
+    _refuse_used(observed.deployment.status, verb.token)
+    by = observed.deployment.managers.get(meta.ACTION_ANNOTATION) or UNKNOWN
+    match verb:
+        case Rollback(version=number):
+            return _rollback(observed, spec, number, by)
+        case Retry(version=number):
+            return _retry(observed, spec, number, by)
+        case Plain(verb=name):
+            return _PLAIN[name](observed.deployment.status, spec, by, observed.now)
+        case _:
+            assert_never(verb)
+
+
+def _refuse_used(status: ModelDeploymentStatus, token: str) -> None:
+    """A token marks one wish: the one handled last must not come back with another verb by an edit gone wrong."""
+    before = status.last_handled_action or ""
+    try:
+        used = verbs.parse(before).token == token
+    except RefusedError:
+        return
+    if used:
+        raise RefusedError(f"token {token!r} was used by {before}: take a new one, such as the time")
+
+
+def _rollback(observed: Observed, spec: ModelDeploymentSpec, asked: int | None, by: str) -> Answer:
+    status = observed.deployment.status
+    if is_pinned(spec):
+        raise RefusedError(
+            "spec.version.pin decides which version serves: pin another one, or revert the commit in Git"
+        )
+    if status.active_version is None:
+        raise RefusedError("no version serves, so there is nothing to go back from")
+    number = asked if asked is not None else status.previous_version
+    if number is None:
+        raise RefusedError("there is nothing to go back to: no other version has served that is not quarantined")
+    if number == status.active_version:
+        raise RefusedError(f"version {number} serves already; the action abort/<token> drops a candidate")
+    rejection = rollout.rejection_of(status, number)
+    if rejection is not None:
+        raise RefusedError(
+            f"version {number} is quarantined ({rejection.reason}): lift that with retry/{number}/<token> first"
+        )
+    version = _known(observed, number)
+    entry = rollout.was_live(status, number)
+    if entry is not None and not lived(status, version):
+        raise RefusedError(f"version {number} is not the model that served under this number: its digest is another")
+    if entry is None and version.status.phase != "Validated":
+        raise RefusedError(
+            f"version {number} has never served and is {version.status.phase or 'Pending'}: only a validated version "
+            "can take over"
+        )
+    return rollout.take(status, number, "Rollback", by, observed.now), f"going back to version {number}"
+
+
+def _retry(observed: Observed, spec: ModelDeploymentSpec, number: int, by: str) -> Answer:
+    status = observed.deployment.status
+    version = _known(observed, number)
+    if version.status.phase == "Rejected":
+        raise RefusedError(f"version {number} did not pass its gates: train a better one")
+    if not (rollout.is_rejected(status, number) or version.status.phase == "Quarantined"):
+        raise RefusedError(f"version {number} is not quarantined, so there is nothing to lift")
+    lifted = rollout.lift(status, number)
+    if is_pinned(spec):
+        wanted = find_pin(observed, (spec.version or VersionPolicy()).pin) == version
+    else:
+        wanted = status.active_version is None or number > status.active_version
+    if not wanted:
+        return lifted, f"version {number} is no longer quarantined; version {status.active_version} goes on serving"
+    return rollout.take(lifted, number, "Retry", by, observed.now), f"version {number} is tried again"
+
+
+def _promote(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Answer:  # noqa: ARG001
+    number = status.candidate_version
+    if number is None:
+        raise RefusedError("there is no candidate to promote")
+    if status.candidate_reason in EXPLICIT - {"Retry"}:
+        raise RefusedError(f"version {number} takes over as soon as it is ready: there is nothing left to promote")
+    promoted = {"candidate_reason": "Promoted", "candidate_by": by}
+    return status.model_copy(update=promoted), f"version {number} takes over as soon as it is ready"
+
+
+def _abort(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Answer:
+    number = status.candidate_version
+    if number is None:
+        raise RefusedError("there is no candidate to abort")
+    if status.candidate_reason == "Rollback":
+        return rollout.drop(status), f"version {status.active_version} stays; version {number} is not gone back to"
+    blame = rollout.Blame("Aborted", "aborted by hand", by)
+    told = f"version {number} is dropped and not tried again until retry/{number}/<token>"
+    return rollout.reject(status, None, blame, spec, now), told
+
+
+def _hold(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Answer:
+    if is_pinned(spec):
+        raise RefusedError("a pinned version is held by its pin: there is nothing more to hold")
+    if status.hold is not None and status.hold.reason == "Held":
+        raise RefusedError(f"held since {status.hold.since} already")
+    return rollout.hold(status, by, now), "no newer version is taken until release/<token>"
+
+
+def _release(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Answer:  # noqa: ARG001
+    if status.hold is None:
+        raise RefusedError("nothing is held, so there is nothing to release")
+    return rollout.release(status), "the policy decides again"
+
+
+_PLAIN: dict[verbs.PlainVerb, Callable[[ModelDeploymentStatus, ModelDeploymentSpec, str, datetime], Answer]] = {
+    "promote": _promote,
+    "abort": _abort,
+    "hold": _hold,
+    "release": _release,
+}
+
+EXPLICIT = frozenset({"Promoted", "Retry", "Rollback"})
+"""Reasons for a candidate that somebody asked for by name: the policy does not put another one in its place."""
+
+
+def is_pinned(spec: ModelDeploymentSpec) -> bool:
+    """Tell whether the spec names one version."""
+    return spec.version is not None and spec.version.policy == "Pinned"
+
+
+def _known(observed: Observed, number: int) -> ModelVersionView:
+    version = observed.version(number)
+    if version is None:
+        raise RefusedError(
+            f"model {observed.deployment.model} has no version {number}: kubectl get mv shows the versions there are"
+        )
+    return version

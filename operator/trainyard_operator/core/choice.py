@@ -1,0 +1,103 @@
+"""Which version a ModelDeployment's spec asks for, given the versions there are and what was rolled back."""
+
+from dataclasses import dataclass
+
+from trainyard_api.modeldeployment import CandidateReason, ModelDeploymentSpec, ModelDeploymentStatus, VersionPolicy
+from trainyard_operator.core.objects import ModelVersionView
+from trainyard_operator.core.observed_deployment import Observed
+from trainyard_operator.core.rollout import is_rejected, rejection_of, was_live
+from trainyard_operator.core.serving_health import Failure
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the spec asks for.
+
+    Attributes
+    ----------
+    version
+        To be rolled out, or served already; none when what serves shall stay.
+    problem
+        Why the spec cannot be honoured.
+    waiting
+        What has to happen first, without anybody's doing.
+    """
+
+    version: ModelVersionView | None
+    reason: CandidateReason
+    problem: Failure | None = None
+    waiting: str = ""
+
+
+def choose(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Choice:
+    """Return the version that the policy wants."""
+    policy = spec.version or VersionPolicy()
+    if policy.policy == "Pinned":
+        return _pinned(observed, status, policy.pin)
+    eligible = [v for v in observed.versions if _takes(status, v)]
+    return Choice(max(eligible, key=lambda v: v.version, default=None), "Policy")
+
+
+def find_pin(observed: Observed, pin: str) -> ModelVersionView | None:
+    """Return the version that a pin names, by number or by digest."""
+    if pin.startswith("sha256:"):
+        digest = pin.removeprefix("sha256:")
+        return next((v for v in observed.versions if plain_digest(v) == digest and not v.deleting), None)
+    return observed.version(int(pin)) if pin.isdecimal() else None
+
+
+def plain_digest(version: ModelVersionView) -> str:
+    """Return the hexadecimal digest of a version's manifest."""
+    return version.digest.removeprefix("sha256:")
+
+
+def lived(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
+    """Tell whether these very bytes have served before; a version's number can be given anew, its digest cannot."""
+    entry = was_live(status, version.version)
+    return entry is not None and entry.digest in (None, plain_digest(version))
+
+
+def _takes(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
+    """Tell whether LatestValidated may move on to a version; it never moves down."""
+    number, hold = version.version, status.hold
+    if version.deleting or version.status.phase != "Validated" or is_rejected(status, number):
+        return False
+    if status.active_version is not None and number <= status.active_version:
+        return False
+    return hold is None or (hold.above is not None and number > hold.above)
+
+
+def _pinned(observed: Observed, status: ModelDeploymentStatus, pin: str) -> Choice:  # noqa: PLR0911 - a list of questions
+    version = find_pin(observed, pin)
+    if version is None:
+        if status.active_version is not None and pin in (str(status.active_version), f"sha256:{status.active_digest}"):
+            return Choice(None, "Pin")  # it serves; that its ModelVersion is gone is told elsewhere
+        message = (
+            f"spec.version.pin {pin!r} names no ModelVersion of model {observed.deployment.model}: "
+            "kubectl get mv shows the versions there are"
+        )
+        return Choice(None, "Pin", Failure("PinnedVersionNotFound", message))
+    number = version.version
+    rejection = rejection_of(status, number)
+    if rejection is not None:
+        return Choice(None, "Pin", _quarantined(number, f"{rejection.reason}: {rejection.message}"))
+    if lived(status, version):
+        return Choice(version, "Pin")
+    match version.status.phase:
+        case "Validated":
+            return Choice(version, "Pin")
+        case "Quarantined":
+            return Choice(None, "Pin", _quarantined(number, "it was rolled back before"))
+        case None | "Pending":
+            return Choice(None, "Pin", waiting=f"version {number} is pinned and waits for its gates to be judged")
+        case phase:
+            message = f"version {number} is pinned but {phase}: pin a validated version, or train a better one"
+    return Choice(None, "Pin", Failure("PinnedVersionNotValidated", message))
+
+
+def _quarantined(number: int, why: str) -> Failure:
+    message = (
+        f"version {number} is pinned but quarantined ({why}): pin another one, or lift the quarantine with the "
+        f"action retry/{number}/<token>"
+    )
+    return Failure("PinnedVersionQuarantined", message)

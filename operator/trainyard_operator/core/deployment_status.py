@@ -1,0 +1,207 @@
+"""What a ModelDeployment says about itself: phase, conditions and counts, derived anew from the facts each time.
+
+``Ready`` speaks of the version that serves. ``Reconciling`` and ``Stalled`` exist only while they are true, and never
+together. ``RolledBack`` informs that the last thing that happened was a going back; a newer version ends it.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Final
+
+from trainyard_api.conditions import Condition
+from trainyard_api.modeldeployment import DeploymentPhase, ModelDeploymentSpec, ModelDeploymentStatus, Rollout
+from trainyard_operator.core.choice import choose
+from trainyard_operator.core.conditions import stamped
+from trainyard_operator.core.observed_deployment import Observed
+from trainyard_operator.core.rollout import last_setback
+from trainyard_operator.core.serving_children import equipment, is_ready, is_same_model, replicas, served
+from trainyard_operator.core.serving_health import Failure, waiting_for
+from trainyard_operator.core.times import from_rfc3339
+
+AWAITING_PROMOTION: Final = "AwaitingPromotion"
+_LONGEST: Final = 1024
+
+
+def describe(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+    """Complete a status by what follows from it and from the facts."""
+    active = status.active_version
+    stalled = _stalled(observed, spec, status)
+    reconciling = None if stalled is not None else _reconciling(observed, spec, status)
+    counted = status.model_copy(
+        update={"replicas": replicas(spec), "ready_replicas": observed.ready_pods(active) if active else 0}
+    )
+    phase = _phase(observed, spec, status, failed=stalled is not None)
+    return _told(observed, counted, phase, stalled, reconciling)
+
+
+def describe_blocked(observed: Observed, status: ModelDeploymentStatus, trouble: Failure) -> ModelDeploymentStatus:
+    """Complete the status of a ModelDeployment that may decide nothing; what serves goes on."""
+    phase: DeploymentPhase = "Failed" if status.active_version is None else (status.phase or "Failed")
+    return _told(observed, status, phase, trouble, None)
+
+
+def unready_since(status: ModelDeploymentStatus) -> datetime | None:
+    """Return since when the active version has had no ready pod, as far as it is known."""
+    ready = next((c for c in status.conditions or () if c.type == "Ready"), None)
+    if status.active_version is None or ready is None or ready.status == "True":
+        return None
+    return from_rfc3339(ready.last_transition_time)
+
+
+def deadline(spec: ModelDeploymentSpec) -> float:
+    """Return the seconds that pods have to become ready."""
+    return (spec.rollout or Rollout()).progress_deadline_seconds
+
+
+# ---- the parts -------------------------------------------------------------------------------------------------------
+
+
+def _told(
+    observed: Observed,
+    status: ModelDeploymentStatus,
+    phase: DeploymentPhase,
+    stalled: Failure | None,
+    reconciling: Failure | None,
+) -> ModelDeploymentStatus:
+    md, active = observed.deployment, status.active_version
+    serving = active is not None and observed.ready_pods(active) > 0 and served(observed) == active
+    ready = Failure("Serving", _serving(observed, status)) if serving else stalled or reconciling or _nothing(status)
+    setback = last_setback(status)
+    statements = {
+        "Ready": ("True" if serving else "False", ready),
+        "Reconciling": ("True", reconciling),
+        "Stalled": ("True", stalled),
+        "RolledBack": (
+            "True",
+            Failure(setback.reason, _setback(setback.version, setback.message)) if setback else None,
+        ),
+    }
+    conditions: list[Condition] = []
+    for kind, (value, told) in statements.items():
+        if told is not None:
+            conditions += _condition(observed, kind, value, told)
+    return status.model_copy(
+        update={
+            "observed_generation": md.generation,
+            "phase": phase,
+            "conditions": conditions,
+            "url": None if active is None else f"http://{md.name}.{md.namespace}.svc/v2/models/{md.model}",
+        }
+    )
+
+
+def _condition(observed: Observed, kind: str, value: str, told: Failure) -> Iterable[Condition]:
+    md = observed.deployment
+    return stamped(
+        {kind: value},
+        told.reason,
+        told.message[:_LONGEST],
+        generation=md.generation,
+        now=observed.now,
+        before=md.status.conditions or (),
+    )
+
+
+def _phase(
+    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, *, failed: bool
+) -> DeploymentPhase:
+    if status.candidate_version is not None:
+        if status.candidate_reason == "Rollback":
+            return "RollingBack"
+        awaits = not approved(spec, status) and is_ready(observed, spec, status)
+        return "AwaitingPromotion" if awaits else "Progressing"
+    if status.active_version is None:
+        return "Failed" if failed else "Pending"
+    if observed.ready_pods(status.active_version) == 0:
+        return "Failed" if failed else "Progressing"
+    return "Held" if status.hold is not None else "Serving"
+
+
+def approved(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> bool:
+    """Tell whether the candidate takes over as soon as it is ready; the first version has nobody to ask for."""
+    automatic = (spec.rollout or Rollout()).auto_promote
+    return automatic or status.active_version is None or status.candidate_reason in ("Promoted", "Rollback")
+
+
+def _stalled(  # noqa: PLR0911 - a list of questions
+    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
+) -> Failure | None:
+    """Return what nobody but the user can change."""
+    trouble = equipment(observed, spec, status).trouble or choose(observed, spec, status).problem
+    if trouble is not None:
+        return trouble
+    if observed.refused is not None and observed.refused.permanent:
+        return Failure("InvalidSpec", observed.refused.message)
+    if status.candidate_version is not None:
+        return None
+    setback = last_setback(status)
+    if status.active_version is None:
+        if setback is None:
+            return None
+        lift = f"train a new version, or try it again with the action retry/{setback.version}/<token>"
+        return Failure("NoVersionServes", f"{_setback(setback.version, setback.message)}; {lift}")
+    since = unready_since(observed.deployment.status)
+    down = observed.ready_pods(status.active_version) == 0 and since is not None
+    if down and since is not None and (observed.now - since).total_seconds() >= deadline(spec):
+        return Failure(
+            "Unavailable",
+            f"no pod serves, and no previous version is ready: {_pods(observed, spec, status.active_version)}",
+        )
+    return None
+
+
+def _reconciling(  # noqa: PLR0911 - a list of questions
+    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
+) -> Failure | None:
+    """Return what goes on by itself."""
+    candidate, active = status.candidate_version, status.active_version
+    if observed.refused is not None:
+        return Failure("ChildRefused", observed.refused.message)
+    if candidate is not None:
+        pods = _pods(observed, spec, candidate)
+        if status.candidate_reason == "Rollback":
+            return Failure("RollingBack", f"going back to version {candidate}: {pods}")
+        if not approved(spec, status) and is_ready(observed, spec, status):
+            return Failure(AWAITING_PROMOTION, f"version {candidate} is ready and waits for the action promote/<token>")
+        return Failure("Progressing", f"rolling out version {candidate}: {pods}")
+    if active is None:
+        waiting = choose(observed, spec, status).waiting
+        model = observed.deployment.model
+        return Failure(
+            "WaitingForVersion", waiting or f"no validated version of model {model} yet: it is served when one comes"
+        )
+    child = observed.child(active)
+    if child is None or not child.settled or child.ready < replicas(spec) or child.updated < replicas(spec):
+        return Failure("Progressing", _pods(observed, spec, active))
+    if served(observed) != active:
+        return Failure("Progressing", f"the Service {observed.deployment.name} does not point to version {active} yet")
+    return None
+
+
+def _pods(observed: Observed, spec: ModelDeploymentSpec, number: int) -> str:
+    count = f"{observed.ready_pods(number)} of {replicas(spec)} pods of version {number} are ready"
+    waits = waiting_for(observed.pods_of(number))
+    return f"{count}; {waits}" if waits else count
+
+
+def _serving(observed: Observed, status: ModelDeploymentStatus) -> str:
+    active, parts = status.active_version, [f"version {status.active_version} serves"]
+    version = observed.version(active)
+    if version is None:
+        parts.append("its ModelVersion is gone: it goes on as it is, but cannot be started anew with other settings")
+    elif not is_same_model(status, version):
+        parts.append("the ModelVersion of this number is another model by now: it goes on as it is")
+    if status.hold is not None:
+        above = (
+            f"a version above {status.hold.above}" if status.hold.above is not None else "the action release/<token>"
+        )
+        parts.append(f"held ({status.hold.reason}) until {above}")
+    return "; ".join(parts)
+
+
+def _setback(number: int, message: str) -> str:
+    return f"version {number} was taken back: {message}"
+
+
+def _nothing(status: ModelDeploymentStatus) -> Failure:
+    return Failure("Unready", f"version {status.active_version} does not serve")

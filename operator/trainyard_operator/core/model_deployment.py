@@ -1,0 +1,370 @@
+"""The life of a ModelDeployment: a straight list of questions, in the order of the table in docs/modeldeployment.md.
+
+:func:`plan` is total and deterministic. Status follows from facts: the Service is switched first, and only what it then
+points to is called active, so that a crash between the two is finished, or taken back, by whoever looks next.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from pydantic import ValidationError
+
+from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from trainyard_api.modeldeployment import Rollback as RollbackPolicy
+from trainyard_operator.core import answers, rollout, verbs
+from trainyard_operator.core import serving_children as children
+from trainyard_operator.core.choice import Choice, choose, plain_digest
+from trainyard_operator.core.deployment_status import (
+    AWAITING_PROMOTION,
+    approved,
+    deadline,
+    describe,
+    describe_blocked,
+    unready_since,
+)
+from trainyard_operator.core.naming import serving_name
+from trainyard_operator.core.objects import DeploymentView
+from trainyard_operator.core.observed import Fact, Need
+from trainyard_operator.core.observed_deployment import Observed
+from trainyard_operator.core.plan import NOTHING, EventNote, Plan
+from trainyard_operator.core.resolve import InvalidSpecError
+from trainyard_operator.core.rollout import Blame
+from trainyard_operator.core.serving_health import Failure, failure_of, waiting_for
+from trainyard_operator.core.times import from_rfc3339, to_rfc3339
+
+FIRST_LOOK_SECONDS: Final = 5.0
+"""Pods that are not ready after this long are looked at, then at growing intervals."""
+LAST_LOOK_SECONDS: Final = 15.0
+UNREADY_SECONDS: Final = 15.0
+"""The active version may be without a ready pod for so long; then the one before takes over again, if it is ready."""
+RESCHEDULED_SECONDS: Final = 60.0
+"""The same while pods start that were created since, as after a drained node: that is no fault of the version."""
+REFUSED_SECONDS: Final = 15.0
+
+Question = Callable[[Observed, ModelDeploymentSpec], Plan | None]
+
+
+def plan(observed: Observed) -> Plan:
+    """Return the next step for one ModelDeployment."""
+    if observed.deployment.deleting:
+        return NOTHING
+    try:
+        spec = parse_spec(observed)
+    except InvalidSpecError as error:
+        return _blocked(observed, Failure("InvalidSpec", str(error)))
+    older = _older_namesake(observed)
+    if older is not None:
+        message = (
+            f"ModelDeployment {older} serves model {observed.deployment.model} already: delete one of the two, or "
+            "serve another model"
+        )
+        return _blocked(observed, Failure("ModelTaken", message))
+    for question in _QUESTIONS:
+        step = question(observed, spec)
+        if step is not None:
+            return step
+    report = _report(observed, spec, observed.deployment.status)
+    return report if report.status is not None else _tidy(observed, spec) or report
+
+
+def parse_spec(observed: Observed) -> ModelDeploymentSpec:
+    """Read the spec, ignoring fields of a newer release. Raises :class:`InvalidSpecError`."""
+    try:
+        return ModelDeploymentSpec.model_validate(observed.deployment.spec, extra="ignore")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(["spec", *(str(part) for part in first["loc"])])
+        raise InvalidSpecError(f"{where}: {first['msg']}") from error
+
+
+# ---- the questions, in order -----------------------------------------------------------------------------------------
+
+
+def _look(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Read the pods of what has not been ready for a while: they tell why."""
+    status, names = observed.deployment.status, []
+    for number, waited in (
+        (status.candidate_version, _candidate_waits(observed, spec)),
+        (status.active_version, _active_waits(observed)),
+    ):
+        if number is not None and waited is not None and waited >= FIRST_LOOK_SECONDS:
+            name = serving_name(observed.deployment, number)
+            if name not in observed.serving_pods:
+                names.append(name)
+    return Plan(needs=tuple(Need(Fact.SERVING_PODS, name) for name in names)) if names else None
+
+
+def _answer(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
+    text = answers.pending(observed)
+    if text is None:
+        return None
+    try:
+        status, message = answers.answer(observed, spec, text)
+    except verbs.RefusedError as error:
+        refused, events = _refused(observed, text, str(error))
+        return _report(observed, spec, refused, events=events)
+    event = EventNote("Normal", "ActionTaken", f"{verbs.echo(text)}: {message}", f"action/{verbs.echo(text)}")
+    return _report(observed, spec, _echoed(status, text, message), events=(event,))
+
+
+def _choose(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Take the version that the spec asks for as candidate, and drop one that it no longer asks for."""
+    md = observed.deployment
+    status, current = md.status, md.status.candidate_version
+    if current is not None and status.observed_generation != md.generation:
+        status = status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})  # the edit may be the cure
+    choice = choose(observed, spec, status)
+    wanted = choice.version.version if choice.version is not None else None
+    if wanted == status.active_version:
+        wanted = None
+    if wanted == current or (current is not None and _stands(observed, spec, status, choice)):
+        return _report(observed, spec, status) if status is not md.status else None
+    if wanted is None:
+        event = _event(observed, "Normal", "CandidateDropped", f"version {current} is no longer asked for")
+        return _report(observed, spec, rollout.drop(status), events=(event,))
+    by = "pin" if choice.reason == "Pin" else "policy"
+    event = _event(observed, "Normal", "RolloutStarted", f"version {wanted} is the candidate, by {by}")
+    return _report(observed, spec, rollout.take(status, wanted, choice.reason, by, observed.now), events=(event,))
+
+
+def _judge(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Reject a candidate that cannot load, crashes again and again, or is not ready in time."""
+    status, waited = observed.deployment.status, _candidate_waits(observed, spec)
+    number = status.candidate_version
+    if waited is None or number is None:
+        return None
+    if status.phase == AWAITING_PROMOTION:  # it was ready before: it gets all of its time again
+        again = status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})
+        return _report(observed, spec, again)
+    pods = observed.pods_of(number)
+    failure = failure_of(pods)
+    if failure is None and waited >= deadline(spec):
+        waits = waiting_for(pods)
+        message = f"not ready in {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
+        failure = Failure("ProgressDeadlineExceeded", f"{message}; {waits}" if waits else message)
+    if failure is None:
+        return None
+    version = observed.version(number)
+    digest = plain_digest(version) if version is not None else None
+    rejected = rollout.reject(status, digest, Blame(failure.reason, failure.message), spec, observed.now)
+    message = f"version {number} is rejected ({failure.reason}): {failure.message}"
+    return _report(observed, spec, rejected, events=(_event(observed, "Warning", "CandidateRejected", message),))
+
+
+def _fall_back(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Go back to the version before when the active one has failed and the one before is ready now.
+
+    Only to pods that are ready: an outage that takes both must not flap.
+    """
+    status = observed.deployment.status
+    previous = status.previous_version
+    if previous is None or not (spec.rollback or RollbackPolicy()).automatic or observed.ready_pods(previous) == 0:
+        return None
+    failure = _active_failure(observed)
+    if failure is None:
+        return None
+    left = status.active_version
+    after = rollout.go_back(status, Blame(failure.reason, failure.message), spec, observed.now)
+    message = f"went back from version {left} to {previous} ({failure.reason}): {failure.message}"
+    return _switch(observed, spec, previous, after, _event(observed, "Warning", "RolledBack", message))
+
+
+def _take_over(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Give a candidate that is ready, and may, all requests."""
+    status = observed.deployment.status
+    number, left = status.candidate_version, status.active_version
+    if number is None or not approved(spec, status) or not children.is_ready(observed, spec, status):
+        return None
+    version = observed.version(number)
+    after = rollout.take_over(status, plain_digest(version) if version is not None else None, spec, observed.now)
+    before = f" instead of version {left}" if left is not None else ""
+    if status.candidate_reason == "Rollback":
+        message = f"went back to version {number}{before}, asked by {status.candidate_by}"
+        return _switch(observed, spec, number, after, _event(observed, "Normal", "RolledBack", message))
+    message = f"version {number} serves{before}, by {status.candidate_by}"
+    return _switch(observed, spec, number, after, _event(observed, "Normal", "Promoted", message))
+
+
+def _equip(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Bring the children to what they should be: first what serves, then what is to serve."""
+    if observed.refused is not None:
+        return None
+    status = observed.deployment.status
+    wanted = children.equipment(observed, spec, status)
+    actions = (*children.correct_service(observed, status), *children.missing_or_changed(observed, wanted))
+    return Plan(actions=actions) if actions else None
+
+
+def _tidy(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Delete what no decision needs any more, once every node has heard of the last switch."""
+    status = observed.deployment.status
+    doomed = children.superfluous(observed, spec, status)
+    if not doomed or children.drain_seconds_left(observed, status) > 0:
+        return None
+    return Plan(actions=children.deletions(doomed))
+
+
+_QUESTIONS: Final[tuple[Question, ...]] = (_look, _answer, _choose, _judge, _fall_back, _take_over, _equip)
+
+
+# ---- what the questions share ----------------------------------------------------------------------------------------
+
+
+def _switch(
+    observed: Observed, spec: ModelDeploymentSpec, number: int, after: ModelDeploymentStatus, event: EventNote
+) -> Plan | None:
+    """Point the Service to a version, and once it does, say so."""
+    actions = children.point_to(observed, number)
+    if not actions and children.served(observed) == number:
+        return _report(observed, spec, after, events=(event,))
+    if not actions or observed.refused is not None:
+        return None
+    return Plan(actions=actions)
+
+
+def _active_failure(observed: Observed) -> Failure | None:
+    """Return why the active version is given up: its server cannot go on, or it has been away for too long."""
+    number, waited = observed.deployment.status.active_version, _active_waits(observed)
+    since = unready_since(observed.deployment.status)
+    if waited is None or since is None or waited < FIRST_LOOK_SECONDS or observed.child(number) is None:
+        return None
+    pods = observed.pods_of(number)
+    failure = failure_of(pods)
+    if failure is not None:
+        return failure
+    fresh = any(pod.created >= since and pod.restarts == 0 and not pod.deleting for pod in pods)
+    limit = RESCHEDULED_SECONDS if fresh else UNREADY_SECONDS
+    if waited < limit:
+        return None
+    waits = waiting_for(pods)
+    message = f"no pod of version {number} was ready for {limit:.0f} s"
+    return Failure("Unready", f"{message}; {waits}" if waits else message)
+
+
+def _stands(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, choice: Choice) -> bool:
+    """Tell whether a candidate that somebody asked for by name stays, whatever the policy would take."""
+    if status.candidate_reason not in answers.EXPLICIT or observed.version(status.candidate_version) is None:
+        return False
+    return not answers.is_pinned(spec) or (
+        choice.version is not None and choice.version.version == status.candidate_version
+    )
+
+
+def _candidate_waits(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
+    """Return for how long the candidate has had the chance to be ready; none when it is, or has no Deployment."""
+    status = observed.deployment.status
+    child = observed.child(status.candidate_version)
+    if child is None or child.deleting or status.candidate_since is None:
+        return None
+    if children.is_ready(observed, spec, status):
+        return None
+    return _seconds_since(observed, max(from_rfc3339(status.candidate_since), child.created))
+
+
+def _active_waits(observed: Observed) -> float | None:
+    """Return for how long the active version has been without a ready pod, as far as the status tells."""
+    since = unready_since(observed.deployment.status)
+    if since is None or observed.ready_pods(observed.deployment.status.active_version) > 0:
+        return None
+    return _seconds_since(observed, since)
+
+
+def _seconds_since(observed: Observed, moment: datetime) -> float:
+    return max((observed.now - moment).total_seconds(), 0.0)
+
+
+def _older_namesake(observed: Observed) -> str | None:
+    """Return the ModelDeployment that serves the model, if it is another one: the older, then by name."""
+    md = observed.deployment
+    others = [(other.created, other.name) for other in observed.others if not other.deleting]
+    first = min(others, default=None)
+    return first[1] if first is not None and first < (md.created, md.name) else None
+
+
+# ---- what is told ----------------------------------------------------------------------------------------------------
+
+
+def _report(
+    observed: Observed,
+    spec: ModelDeploymentSpec,
+    status: ModelDeploymentStatus,
+    *,
+    events: tuple[EventNote, ...] = (),
+) -> Plan:
+    """Return the status that is to be stored, if it differs from the stored one, and when to look again."""
+    told = describe(observed, spec, status)
+    if told == observed.deployment.status:
+        return Plan(requeue_after=_next_look(observed, spec))
+    stalled = _newly_stalled(observed, told)
+    return Plan(status=told, events=(*events, *((stalled,) if stalled is not None else ())))
+
+
+def _blocked(observed: Observed, trouble: Failure) -> Plan:
+    """Say why nothing is decided. What serves goes on, and nothing of it is taken away."""
+    status = observed.deployment.status
+    events: tuple[EventNote, ...] = ()
+    text = answers.pending(observed)
+    if text is not None:
+        status, events = _refused(observed, text, trouble.message)
+    told = describe_blocked(observed, status, trouble)
+    if told == observed.deployment.status:
+        return NOTHING
+    stalled = _newly_stalled(observed, told)
+    return Plan(status=told, events=(*events, *((stalled,) if stalled is not None else ())))
+
+
+def _refused(observed: Observed, text: str, sentence: str) -> tuple[ModelDeploymentStatus, tuple[EventNote, ...]]:
+    echo = verbs.echo(text)
+    event = EventNote("Warning", "ActionRefused", f"{echo}: {sentence}", f"action/{echo}")
+    return _echoed(observed.deployment.status, text, f"refused: {sentence}"), (event,)
+
+
+def _echoed(status: ModelDeploymentStatus, text: str, message: str) -> ModelDeploymentStatus:
+    return status.model_copy(update={"last_handled_action": verbs.echo(text), "last_action_message": message[:1024]})
+
+
+def _newly_stalled(observed: Observed, told: ModelDeploymentStatus) -> EventNote | None:
+    """Return a warning when something has come to a stand, or for another reason than before."""
+    before = next((c.reason for c in observed.deployment.status.conditions or () if c.type == "Stalled"), None)
+    now = next((c for c in told.conditions or () if c.type == "Stalled"), None)
+    if now is None or now.reason == before:
+        return None
+    return _event(observed, "Warning", now.reason, now.message)
+
+
+def _event(observed: Observed, kind: str, reason: str, message: str) -> EventNote:
+    """Return an Event of this very state: told again after a crash it has the same name, later ones have others."""
+    about = f"{observed.deployment.resource_version}/{reason}"
+    return EventNote("Warning" if kind == "Warning" else "Normal", reason, message, about)
+
+
+def _next_look(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
+    """Return the seconds until time alone may change the answer."""
+    status = observed.deployment.status
+    due: list[float] = [REFUSED_SECONDS] if observed.refused is not None else []
+    candidate, active = _candidate_waits(observed, spec), _active_waits(observed)
+    if candidate is not None:
+        due += [_interval(candidate), deadline(spec) - candidate]
+    if active is not None:
+        due += [_interval(active), *(limit - active for limit in (UNREADY_SECONDS, deadline(spec)))]
+    if _leftovers(observed):
+        due += [
+            children.drain_seconds_left(observed, status),
+            children.warm_seconds_left(observed, spec, status),
+        ]
+    return min((max(seconds, 1.0) for seconds in due if seconds > 0), default=None)
+
+
+def _interval(waited: float) -> float:
+    if waited < FIRST_LOOK_SECONDS:
+        return FIRST_LOOK_SECONDS - waited
+    return min(max(waited / 2, FIRST_LOOK_SECONDS), LAST_LOOK_SECONDS)
+
+
+def _leftovers(observed: Observed) -> tuple[DeploymentView, ...]:
+    """Return the Deployments that only time keeps."""
+    status = observed.deployment.status
+    kept = {status.active_version, status.candidate_version}
+    return tuple(child for child in observed.children if child.version not in kept and not child.deleting)

@@ -1,0 +1,50 @@
+"""What the planner of ModelDeployments looks at: one of them, the versions of its model, and its children."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.objects import (
+    DeploymentView,
+    ModelDeploymentView,
+    ModelVersionView,
+    ServiceView,
+    ServingPodView,
+)
+from trainyard_operator.core.observed import Refusal
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything one decision may depend on."""
+
+    deployment: ModelDeploymentView
+    versions: tuple[ModelVersionView, ...]
+    """Of its model, in any order."""
+    children: tuple[DeploymentView, ...]
+    service: ServiceView | None
+    others: tuple[ModelDeploymentView, ...]
+    """The other ModelDeployments of its model in its namespace."""
+    now: datetime
+    config: OperatorConfig
+    serving_pods: dict[str, tuple[ServingPodView, ...]] = field(default_factory=dict)
+    """Pods by the name of their Deployment, for those that were asked about."""
+    refused: Refusal | None = None
+
+    def version(self, number: int | None) -> ModelVersionView | None:
+        """Return a version that is there to stay."""
+        return next((v for v in self.versions if v.version == number and not v.deleting), None)
+
+    def child(self, number: int | None) -> DeploymentView | None:
+        """Return the Deployment of a version, one that is being deleted too."""
+        return next((child for child in self.children if child.version == number), None)
+
+    def ready_pods(self, number: int | None) -> int:
+        """Return how many pods of a version would answer."""
+        child = self.child(number)
+        return child.ready if child is not None and not child.deleting else 0
+
+    def pods_of(self, number: int | None) -> tuple[ServingPodView, ...]:
+        """Return the pods of a version, as far as they were asked about."""
+        child = self.child(number)
+        return self.serving_pods.get(child.name, ()) if child is not None else ()

@@ -1,0 +1,57 @@
+"""Whether pods of a version will ever serve, told from how their containers ended."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from trainyard_api.exit_codes import NON_RETRYABLE, ExitCode, reason_of
+from trainyard_operator.core.objects import ServingPodView
+
+CRASH_LOOP_RESTARTS: Final = 3
+"""So many starts in vain are a property of the version, not bad luck."""
+
+LAST_WORDS: Final = 512
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a version does not serve: CamelCase for conditions, and the server's own sentence."""
+
+    reason: str
+    message: str
+
+
+def failure_of(pods: tuple[ServingPodView, ...]) -> Failure | None:
+    """Return why no waiting would help, or nothing while it may.
+
+    A server that cannot load its version says so with a final exit code. One that ends in any other way may only have
+    had bad luck until it has done so several times; a storage that does not answer (69) is never the version's fault.
+    """
+    for pod in pods:
+        if pod.ready or pod.deleting or pod.exit_code is None:
+            continue
+        if pod.exit_code in NON_RETRYABLE:
+            return Failure(reason_of(pod.exit_code), _told(pod))
+        if pod.restarts >= CRASH_LOOP_RESTARTS and pod.exit_code != ExitCode.UPSTREAM_UNAVAILABLE:
+            return Failure("CrashLoop", f"{_told(pod)} ({pod.restarts} restarts)")
+    return None
+
+
+def waiting_for(pods: tuple[ServingPodView, ...]) -> str:
+    """Return what a pod that is not ready waits for, or how it ended last; empty when nothing is known."""
+    for pod in pods:
+        if pod.ready or pod.deleting:
+            continue
+        if pod.exit_code is not None:
+            return _told(pod)
+        if pod.waiting:
+            return f"pod {pod.name}: {pod.waiting}"
+    return ""
+
+
+def _told(pod: ServingPodView) -> str:
+    said = " ".join(pod.message.split())[:LAST_WORDS]
+    ended = f"pod {pod.name} ended with exit code {pod.exit_code}"
+    if said:
+        return f"{ended}: {said}"
+    hint = "out of memory? raise spec.serving.resources.limits.memory" if pod.exit_code == ExitCode.KILLED else ""
+    return f"{ended} and no message{f'; {hint}' if hint else ''}; see kubectl logs {pod.name} --previous"
