@@ -3,14 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
-from trainyard_api.training import Retry
-from trainyard_api.trainingjob import Attempt, Metric, Result, TrainerStatus, TrainingJobSpec, VersionRef
+from trainyard_api.training import Retry, Storage
+from trainyard_api.trainingjob import Artifact, Attempt, Result, TrainerStatus, TrainingJobSpec, VersionRef
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core import attempts, deadlines, outcome, render, stop
 from trainyard_operator.core.naming import model_name, version_name
 from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.observed import Fact, JobView, Need, Observed, PodView, Refusal
 from trainyard_operator.core.plan import Create, EventNote, Plan
+from trainyard_operator.core.resolve import InvalidSpecError, resolve_storage
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.transition import Transition, finish, report
 
@@ -41,7 +42,8 @@ def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result:
     if version is None and observed.refused is not None:
         return _version_refused(observed, spec, child, observed.refused)
     if version is None:
-        return Plan(actions=(Create("ModelVersion", render.model_version(observed.job, child, model, result)),))
+        body = render.model_version(observed.job, spec, child, result, _storage(observed, spec, result.artifact))
+        return Plan(actions=(Create("ModelVersion", body),))
     if version.job_uid != observed.job.uid:
         return _failed(observed, child.attempt, child, _version_taken(observed, version))
     return _succeeded(observed, spec, child, result, VersionRef(name=name, version=number))
@@ -76,7 +78,7 @@ def _succeeded(
         **attempts.with_end(observed, done),
         "start_time": observed.job.status.start_time or done.start,
         "completion_time": end,
-        "objective_value": result.objective_value or _objective(spec, result.metrics or []),
+        "objective_value": render.objective_value(spec, result),
         "model_version": version,
         "trainer_status": before.model_copy(
             update={
@@ -162,10 +164,17 @@ def _with_failure(observed: Observed, number: int, child: JobView | None, failur
 # ---- small facts -----------------------------------------------------------------------------------------------------
 
 
-def _objective(spec: TrainingJobSpec, metrics: list[Metric]) -> str | None:
-    if spec.objective is None:
+def _storage(observed: Observed, spec: TrainingJobSpec, artifact: Artifact | None) -> Storage | None:
+    """Return how the artifact is reached; ``None`` where the operator's defaults changed since it was written.
+
+    A wrong server in a spec that never changes would be worse than none: who serves the version says what is missing.
+    """
+    try:
+        storage = resolve_storage(spec, observed.config.storage)
+    except InvalidSpecError:
         return None
-    return next((metric.value for metric in metrics if metric.name == spec.objective.metric), None)
+    below = storage.uri.rstrip("/") + "/"
+    return storage if artifact is not None and artifact.uri.startswith(below) else None
 
 
 def _version_taken(observed: Observed, version: ModelVersionView) -> outcome.Failure:

@@ -2,10 +2,11 @@
 
 from trainyard_api import API_VERSION, meta
 from trainyard_api.exit_codes import NON_RETRYABLE
+from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.naming import attempt_job_name, version_name
+from trainyard_operator.core.naming import attempt_job_name, model_name, version_name
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.observed import JobView
 from trainyard_operator.core.render_pod import Body, attempt_pod
@@ -80,11 +81,18 @@ def deadline(job: TrainingJobView, child: JobView, limit: int) -> Body:
     }
 
 
-def model_version(job: TrainingJobView, child: JobView, model: str, result: TrainingResult) -> Body:
-    """Return the ModelVersion of a successful result. It has no owner: it outlives the job that made it."""
+def model_version(
+    job: TrainingJobView, wish: TrainingJobSpec, child: JobView, result: TrainingResult, storage: Storage | None
+) -> Body:
+    """Return the ModelVersion of a successful result. It has no owner: it outlives the job that made it.
+
+    So it carries what it is judged by (gates, objective) and how its artifact is reached: ``storage`` as it was
+    resolved for the job.
+    """
     registered, artifact = result.model_version, result.artifact
     if registered is None or artifact is None:
         raise ValueError("only a successful result makes a version")
+    model = model_name(job)
     spec: Body = {
         "model": model,
         "version": registered.version,
@@ -95,6 +103,10 @@ def model_version(job: TrainingJobView, child: JobView, model: str, result: Trai
         "metrics": result.metrics and [metric.wire() for metric in result.metrics],
         "holdoutDigest": result.holdout_digest,
         "dataDigest": result.data_digest,
+        "objective": wish.objective and wish.objective.wire(),
+        "objectiveValue": objective_value(wish, result),
+        "gates": [gate.wire() for gate in wish.gates] if wish.gates else None,
+        "storage": storage and storage.wire(),
         "trainingJob": {"name": job.name, "uid": job.uid},
         "image": child.image or None,
     }
@@ -114,6 +126,13 @@ def model_version(job: TrainingJobView, child: JobView, model: str, result: Trai
         },
         "spec": {key: value for key, value in spec.items() if value is not None},
     }
+
+
+def objective_value(wish: TrainingJobSpec, result: TrainingResult) -> str | None:
+    """Return the number that ranks the model, by the result's own word or from its metrics."""
+    if result.objective_value is not None or wish.objective is None:
+        return result.objective_value
+    return next((metric.value for metric in result.metrics or () if metric.name == wish.objective.metric), None)
 
 
 def child_labels(job: TrainingJobView, attempt: int, model: str) -> dict[str, str]:

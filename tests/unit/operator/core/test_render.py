@@ -7,12 +7,14 @@ import pytest
 
 from tests.unit.operator.samples import CA, CONFIG, SPEC, child, job_view, result_text
 from trainyard_api import meta
+from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig, TrainingResult, parse_result
 from trainyard_operator.core import render
 from trainyard_operator.core.config import Images, OperatorConfig, ProgressServer, StorageDefaults
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.render_pod import Body
+from trainyard_operator.core.resolve import parse_spec
 
 OURS = {
     "app.kubernetes.io/managed-by": "trainyard",
@@ -343,7 +345,10 @@ def test_storage_defaults_complete_only_what_lies_on_the_same_server() -> None:
 def test_model_version() -> None:
     result = parse_result(result_text(version=7, dataDigest="b" * 64))
     assert isinstance(result, TrainingResult)
-    assert render.model_version(job_view(), child(2, image="trainer:1"), "demand", result) == {
+    gates = [{"metric": "mae", "op": "<", "value": 2}, {"metric": "r2", "compareTo": "Champion", "tolerance": 0.1}]
+    job = job_view(spec={**SPEC, "modelName": "demand", "gates": gates, "objective": {"metric": "r2"}})
+    storage = Storage(uri="s3://models", endpoint="http://s3:7070")
+    assert render.model_version(job, parse_spec(job), child(2, image="trainer:1"), result, storage) == {
         "apiVersion": "trainyard.dev/v1alpha1",
         "kind": "ModelVersion",
         "metadata": {
@@ -369,6 +374,10 @@ def test_model_version() -> None:
             "formats": ["LightGBM"],
             "metrics": [{"name": "mae", "value": "1.5"}, {"name": "r2", "value": "0.4"}],
             "dataDigest": "b" * 64,
+            "objective": {"metric": "r2"},
+            "objectiveValue": "0.4",
+            "gates": gates,
+            "storage": {"uri": "s3://models", "endpoint": "http://s3:7070", "checksumMode": "WhenRequired"},
             "trainingJob": {"name": "diabetes", "uid": "uid-tj"},
             "image": "trainer:1",
         },

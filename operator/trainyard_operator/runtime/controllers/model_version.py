@@ -1,0 +1,35 @@
+"""ModelVersions: the version, the others of its model, and the deployments of it."""
+
+from typing import Final
+
+from trainyard_operator.core.model_version import plan
+from trainyard_operator.core.observed_version import ObservedVersion
+from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime.clock import Clock
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.store import Store
+from trainyard_operator.runtime.turn import Facts, Step
+
+
+class ModelVersionController:
+    """Plan for ModelVersions."""
+
+    kind: Final[Kind] = "ModelVersion"
+
+    def __init__(self, store: Store, *, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    def step(self, key: Key, facts: Facts) -> Step | None:  # noqa: ARG002 - everything it needs is watched
+        """Observe and plan."""
+        view = self._store.model_version(key)
+        if view is None:
+            return None
+        versions = self._store.versions_of_model(view.namespace, view.model)
+        observed = ObservedVersion(
+            version=view,
+            others=tuple(other for other in versions if other.name != view.name),
+            deployments=self._store.deployments_of_model(view.namespace, view.model),
+            now=self._clock(),
+        )
+        return Step(view, plan(observed))
