@@ -50,6 +50,9 @@ class ServingDefaults(ConfigModel):
     """How long the last requests may then take."""
 
 
+NVIDIA_TAINT = Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")
+
+
 class AcceleratorDefaults(ConfigModel):
     """How pods get onto the nodes with one kind of device."""
 
@@ -111,7 +114,7 @@ class OperatorConfig(ConfigModel):
     images: Images = Images()
     resources: Resources = Resources(requests={"cpu": "1", "memory": "1Gi"}, limits={"memory": "2Gi"})
     serving: ServingDefaults = ServingDefaults()
-    accelerators: dict[str, AcceleratorDefaults] = {}
+    accelerators: dict[str, AcceleratorDefaults] = {"nvidia.com/gpu": AcceleratorDefaults(tolerations=(NVIDIA_TAINT,))}
     """By resource name; a pod with one that is not named here tolerates the taint of that name."""
     progress: ProgressServer = ProgressServer()
     health: HealthServer = HealthServer()

@@ -84,6 +84,7 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
             'client={"qps": 5000000, "burst": 9000000, "connections": 4}',
             "workers=3",
             "resyncSeconds=2000000",
+            'accelerators={"amd.com/gpu": {"nodeSelector": {"gpu": "mi300"}, "tolerations": []}}',
             'watchNamespaces=["a", "b"]',
         )
     )
@@ -99,6 +100,8 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
     assert (config.images.server, config.serving.pull_policy) == ("r.example/s:8", "Always")
     assert (config.serving.drain_seconds, config.serving.grace_seconds) == (9, 30)
     assert config.serving.resources.wire()["limits"] == {"memory": "4Gi"}
+    assert config.accelerators["amd.com/gpu"].model_dump() == {"node_selector": {"gpu": "mi300"}, "tolerations": ()}
+    assert "nvidia.com/gpu" in config.accelerators
     assert config.progress.model_dump() == {
         "url": "https://p.example:1",
         "bind": "$(POD_IP)",
@@ -179,6 +182,8 @@ def test_definitions_outlive_the_release(helm: Path) -> None:
         ('trainer.resources.limits={"memory": "2 GB"}', "/trainer/resources/limits/memory"),
         ('watchNamespaces=["Upper"]', "/watchNamespaces/0"),
         ("server.graceSeconds=0", "/server/graceSeconds"),
+        ('accelerators={"a.b/c": {"toleration": []}}', "/accelerators/a.b~1c"),
+        ('accelerators={"a.b/c": {"tolerations": [{"effect": "Never"}]}}', "/accelerators/a.b~1c/tolerations/0/effect"),
     ],
 )
 def test_wrong_value_is_refused_by_name(helm: Path, value: str, named: str) -> None:

@@ -1,0 +1,482 @@
+"""The planner beyond the straight path: stopping and going on, deadlines, Jobs of what is over, no accelerator."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.cluster import START
+from tests.unit.operator.core.test_plan import ENDED, OPEN, RETRYING, RUNNING, T0, phase_of, reason_of
+from tests.unit.operator.samples import SPEC, child, failure_text, job_view, observed, pod, result_text
+from trainyard_api import meta
+from trainyard_api.base import MAX_SECONDS
+from trainyard_api.trainingjob import Attempt, TrainerStatus
+from trainyard_operator.core.attempts import KEPT, replaced
+from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.observed import Fact, JobView, Need, Observed, Refusal
+from trainyard_operator.core.plan import NOTHING, Apply, Create, Delete, Plan
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.training_job import plan
+
+GONE = frozenset({"diabetes-1"})
+STARTING = {"phase": "Starting", "attempts": [OPEN]}
+SUSPENDED_ENTRY = {**OPEN, "reason": "Suspended", "start": T0, "end": T0}
+
+
+def at(seconds: float) -> str:
+    return to_rfc3339(START + timedelta(seconds=seconds))
+
+
+def conditions(phase: str, reason: str = "", message: str = "m") -> dict[str, Any]:
+    """Return the part of a status that says since when a job is live."""
+    ready = {"type": "Ready", "status": "False", "reason": reason or phase, "message": message}
+    live = {**ready, "type": "Reconciling", "status": "True"}
+    return {"phase": phase, "conditions": [{**each, "lastTransitionTime": T0} for each in (ready, live)]}
+
+
+def stored(job: TrainingJobView, answer: Plan) -> TrainingJobView:
+    """Return the job once the API server took the answer's status."""
+    assert answer.status is not None
+    return replace(job, status=answer.status)
+
+
+def message_of(answer: Plan) -> str:
+    assert answer.status is not None
+    return (answer.status.conditions or [])[0].message
+
+
+def created(answer: Plan) -> dict[str, Any]:
+    (action,) = answer.actions
+    assert isinstance(action, Create)
+    return action.body
+
+
+# ---- suspend ---------------------------------------------------------------------------------------------------------
+
+
+def suspended_spec(**more: Any) -> dict[str, Any]:
+    return {**SPEC, "suspend": True, **more}
+
+
+def test_suspension_is_written_down_before_the_job_is_deleted() -> None:
+    job = job_view(RUNNING, spec=suspended_spec())
+    told = plan(observed(job, child(ready=1)))
+    assert (phase_of(told), reason_of(told)) == ("Running", "Suspending")
+    marked = stored(job, told)
+    assert plan(observed(marked, child(ready=1))).actions == (Delete("Job", "diabetes-1", "uid-1"),)
+    assert plan(observed(marked, child(deleting=True))) == NOTHING, "its pods are still there"
+    assert plan(observed(marked)).needs == (Need(Fact.JOB, "diabetes-1"),)
+    answer = plan(observed(marked, missing=GONE, after=60))
+    assert (phase_of(answer), reason_of(answer)) == ("Suspended", "Suspended")
+    assert answer.status is not None
+    (entry,) = answer.status.attempts or []
+    assert (entry.reason, entry.end) == ("Suspended", at(60))
+    assert answer.status.active_seconds == 60
+    assert [event.reason for event in answer.events] == ["Suspended"]
+    assert plan(observed(stored(job, answer), after=10**6)) == NOTHING
+
+
+def test_suspended_before_the_first_start() -> None:
+    job = job_view(spec=suspended_spec())
+    answer = plan(observed(job))
+    assert phase_of(answer) == "Suspended"
+    assert plan(observed(stored(job, answer), after=10**6)) == NOTHING
+
+
+def test_suspended_in_a_pause_between_attempts() -> None:
+    job = job_view(RETRYING, spec=suspended_spec())
+    answer = plan(observed(job, child(failed=True)))
+    assert phase_of(answer) == "Suspended"
+    assert answer.status is not None
+    assert answer.status.attempts == job.status.attempts, "the failure stays a failure"
+
+
+def test_a_job_that_was_not_known_yet_is_suspended_too() -> None:
+    """The write of its attempt was lost, or another replica made it: the number is used up."""
+    job = job_view({"phase": "Suspended"}, spec=suspended_spec())
+    told = plan(observed(job, child()))
+    assert told.status is not None
+    assert [entry.job_name for entry in told.status.attempts or []] == ["diabetes-1"]
+
+
+def test_resumed_it_waits_like_any_other_and_then_starts_at_once() -> None:
+    job = job_view({"phase": "Suspended", "attempts": [SUSPENDED_ENTRY], "activeSeconds": 5})
+    answer = plan(observed(job))
+    assert (phase_of(answer), reason_of(answer)) == ("Pending", "Resumed")
+    assert created(plan(observed(stored(job, answer))))["metadata"]["name"] == "diabetes-2"
+
+
+def test_a_suspension_taken_back_in_the_middle_is_no_failure() -> None:
+    marked = job_view({**RUNNING, **conditions("Running", "Suspending")})
+    assert phase_of(plan(observed(marked, child(ready=1)))) == "Running"
+    assert reason_of(plan(observed(marked, child(ready=1)))) == "Running", "nothing was deleted yet"
+    assert plan(observed(marked, child(deleting=True))) == NOTHING
+    assert plan(observed(marked, child(deleting=True, failed=True))) == NOTHING, "SIGTERM is what ended it"
+    answer = plan(observed(marked, missing=GONE))
+    assert phase_of(answer) == "Suspended"
+    assert phase_of(plan(observed(stored(marked, answer)))) == "Pending"
+
+
+@pytest.mark.parametrize("stopped", [{"suspend": True}, {"cancel": True}], ids=["suspend", "cancel"])
+def test_success_in_the_same_second_wins(stopped: dict[str, Any]) -> None:
+    pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
+    job = job_view(RUNNING, spec={**SPEC, **stopped})
+    assert plan(observed(job, child(complete=True), pods=pods)).needs == (Need(Fact.VERSION, "diabetes-v1"),)
+    gone = observed(job, child(complete=True, deleting=True), pods={"diabetes-1": ()})
+    assert phase_of(plan(gone)) in (None, "Cancelled"), "deleted before its result was read: no result, no success"
+
+
+def test_a_failure_in_the_same_second_counts() -> None:
+    pods = {"diabetes-1": (pod(65, termination_message=failure_text("BadData", "no column x")),)}
+    answer = plan(observed(job_view(RUNNING, spec=suspended_spec()), child(failed=True), pods=pods))
+    assert (phase_of(answer), reason_of(answer)) == ("Failed", "BadData")
+
+
+def test_suspended_and_cancelled() -> None:
+    job = job_view({"phase": "Suspended", "attempts": [SUSPENDED_ENTRY]}, spec=suspended_spec(cancel=True))
+    answer = plan(observed(job))
+    assert phase_of(answer) == "Cancelled"
+    assert answer.status is not None
+    assert answer.status.attempts == job.status.attempts
+
+
+def test_suspensions_are_neither_failures_nor_pauses_nor_growth() -> None:
+    entries = [
+        {**ENDED, "reason": "OOMKilled", "exitCode": 137},
+        {**SUSPENDED_ENTRY, "number": 2, "jobName": "diabetes-2"},
+        {**SUSPENDED_ENTRY, "number": 3, "jobName": "diabetes-3"},
+    ]
+    spec = {**SPEC, "retry": {**SPEC["retry"], "maxAttempts": 2}}
+    job = job_view({"phase": "Pending", "attempts": entries}, spec=spec)
+    body = created(plan(observed(job)))
+    assert body["metadata"]["name"] == "diabetes-4"
+    limits = body["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"memory": "3072Mi"}, "grown once"
+    running = {"phase": "Running", "attempts": [*entries, {"number": 4, "jobName": "diabetes-4", "start": T0}]}
+    failed = observed(job_view(running, spec=spec), child(4, failed=True), pods={"diabetes-4": (pod(1),)})
+    answer = plan(failed)
+    assert phase_of(answer) == "Failed"
+    assert "attempt 2 of 2 failed" in message_of(answer)
+
+
+def test_the_list_forgets_suspensions_before_failures() -> None:
+    entries = [{**ENDED, "number": n, "jobName": f"diabetes-{n}"} for n in range(1, 10)]
+    entries.append({**SUSPENDED_ENTRY, "number": 10, "jobName": "diabetes-10"})
+    seen = observed(job_view({"attempts": entries}))
+    kept = replaced(seen, Attempt(number=11, job_name="diabetes-11"))
+    assert [entry.number for entry in kept] == [*range(1, 10), 11]
+    assert len(kept) == KEPT
+
+
+# ---- cancel ----------------------------------------------------------------------------------------------------------
+
+
+def test_cancelled_in_a_pause_between_attempts() -> None:
+    answer = plan(observed(job_view(RETRYING, spec={**SPEC, "cancel": True}), child(failed=True)))
+    assert phase_of(answer) == "Cancelled"
+    assert answer.status is not None
+    assert (answer.status.attempts or [])[0].reason == "Crashed"
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_cancelling_what_is_over_is_acknowledged_and_nothing_else(phase: str) -> None:
+    job = job_view({"phase": phase, "observedGeneration": 1}, spec={**SPEC, "cancel": True}, generation=2)
+    answer = plan(observed(job))
+    assert answer.status == job.status.model_copy(update={"observed_generation": 2})
+
+
+def test_a_version_that_nobody_may_make_can_be_cancelled() -> None:
+    pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
+    job = job_view(RUNNING, spec={**SPEC, "cancel": True})
+    refused = Refusal("quota", permanent=False)
+    seen = observed(job, child(complete=True), pods=pods, versions={"diabetes-v1": None}, refused=refused)
+    assert phase_of(plan(seen)) == "Cancelled"
+
+
+# ---- deadlines -------------------------------------------------------------------------------------------------------
+
+
+def limited(**more: Any) -> dict[str, Any]:
+    return {**SPEC, "activeDeadlineSeconds": 100, **more}
+
+
+def test_each_job_gets_the_running_time_that_is_left() -> None:
+    assert created(plan(observed(job_view(spec=limited()))))["spec"]["activeDeadlineSeconds"] == 100
+    status = {**RETRYING, "activeSeconds": 70}
+    body = created(plan(observed(job_view(status, spec=limited()), child(failed=True), after=10)))
+    assert body["spec"]["activeDeadlineSeconds"] == 30
+
+
+def test_running_time_is_counted_when_an_attempt_ends() -> None:
+    pods = {"diabetes-1": (pod(1, finished_at=START + timedelta(seconds=42)),)}
+    job = job_view({**RUNNING, "activeSeconds": 5}, spec=limited())
+    answer = plan(observed(job, child(failed=True, deadline=95), pods=pods, after=50))
+    assert answer.status is not None
+    assert answer.status.active_seconds == 47
+
+
+def test_no_running_time_left_is_the_end_without_a_pause() -> None:
+    answer = plan(observed(job_view({**RETRYING, "activeSeconds": 100}, spec=limited()), child(failed=True)))
+    assert (phase_of(answer), reason_of(answer)) == ("Failed", "DeadlineExceeded")
+    assert "100 s" in message_of(answer)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "due"),
+    [
+        (95, 100, None),
+        (95, 60, 55),
+        (95, 200, 195),
+        (95, 3, 1),
+        (None, 100, 95),
+        (95, None, MAX_SECONDS),
+        (None, None, None),
+    ],
+)
+def test_a_changed_deadline_reaches_the_job_that_runs(before: int | None, now: int | None, due: int | None) -> None:
+    """Shorter and longer; one that is taken away becomes one that never comes."""
+    spec = SPEC if now is None else limited(activeDeadlineSeconds=now)
+    seen = observed(job_view({**RUNNING, "activeSeconds": 5}, spec=spec), child(ready=1, deadline=before))
+    answer = plan(seen)
+    if due is None:
+        assert answer.actions == ()
+        return
+    (action,) = answer.actions
+    assert isinstance(action, Apply)
+    assert action.body["spec"] == {"activeDeadlineSeconds": due}
+    assert action.body["metadata"]["uid"] == "uid-1", "this very Job"
+    applied = plan(replace(seen, children=(child(ready=1, deadline=due),)))
+    assert applied.actions == ()
+    refused = plan(replace(seen, refused=Refusal("jobs.batch is forbidden", permanent=False)))
+    assert (phase_of(refused), reason_of(refused), refused.requeue_after) == ("Running", "DeadlineRefused", 30)
+
+
+def waiting(**more: Any) -> dict[str, Any]:
+    return {**SPEC, "pendingDeadlineSeconds": 60, **more}
+
+
+def test_a_start_that_is_refused_for_too_long() -> None:
+    job = job_view(conditions("Pending", "JobRefused", "exceeded quota: jobs"), spec=waiting())
+    refused = Refusal("exceeded quota: jobs", permanent=False)
+    assert plan(observed(job, refused=refused, after=50)).requeue_after == 10
+    answer = plan(observed(job, refused=refused, after=60))
+    assert (phase_of(answer), reason_of(answer)) == ("Failed", "PendingDeadlineExceeded")
+    assert message_of(answer) == "not started within pendingDeadlineSeconds (60 s): exceeded quota: jobs"
+
+
+def test_a_pod_that_does_not_start_in_time() -> None:
+    job = job_view({**STARTING, **conditions("Starting")}, spec=waiting())
+    assert plan(observed(job, child(), after=29, pods={"diabetes-1": ()})).requeue_after == 29
+    pods = {"diabetes-1": (pod(phase="Pending", waiting="Unschedulable: 0/1 nodes"),)}
+    assert plan(observed(job, child(), after=45, pods=pods)).requeue_after == 15
+    seen = observed(job, child(), pods=pods, after=61)
+    told = plan(seen)
+    assert phase_of(told) == "Starting", "first the reason is stored: it goes with the pod"
+    job = stored(job, told)
+    assert plan(replace(seen, job=job)).actions == (Delete("Job", "diabetes-1", "uid-1"),)
+    assert plan(observed(job, child(deleting=True), after=70)) == NOTHING
+    answer = plan(observed(job, missing=GONE, after=70))
+    assert (phase_of(answer), reason_of(answer)) == ("Failed", "PendingDeadlineExceeded")
+    assert "Unschedulable: 0/1 nodes" in message_of(answer)
+
+
+def test_a_pod_that_has_started_is_not_late() -> None:
+    job = job_view({**STARTING, **conditions("Starting")}, spec=waiting())
+    pods = {"diabetes-1": (pod(phase="Pending", started=True),)}
+    first = plan(observed(job, child(), pods=pods, after=61))
+    again = plan(observed(stored(job, first), child(), pods=pods, after=61)) if first.status else first
+    assert again.actions == ()
+    assert again.requeue_after == 61
+
+
+@pytest.mark.parametrize(
+    ("status", "since"),
+    [
+        ({}, 0),
+        (conditions("Queued"), -0.0),
+        ({**conditions("Retrying"), "attempts": [{**ENDED, "end": at(30)}]}, 40),
+        ({**conditions("Pending"), "attempts": [{**SUSPENDED_ENTRY, "end": at(-99)}]}, 0),
+    ],
+    ids=["first seen", "queued since it was seen", "after the pause", "resumed"],
+)
+def test_each_wait_for_a_start_has_the_whole_time(status: dict[str, Any], since: float) -> None:
+    refused = Refusal("no", permanent=False)
+    job = job_view(status, spec=waiting())
+    if status:
+        assert phase_of(plan(observed(job, refused=refused, after=since + 59))) != "Failed"
+        assert phase_of(plan(observed(job, refused=refused, after=since + 60))) == "Failed"
+    else:
+        assert phase_of(plan(observed(job, refused=refused, after=10**6))) == "Pending", "seen late is not waited long"
+
+
+def test_suspended_time_is_no_waiting_time() -> None:
+    job = job_view({"phase": "Suspended"}, spec=waiting(suspend=True))
+    assert phase_of(plan(observed(job, after=10**6))) in (None, "Suspended")
+
+
+# ---- retries ---------------------------------------------------------------------------------------------------------
+
+
+def test_fewer_attempts_allowed_while_one_is_due() -> None:
+    spec = {**SPEC, "retry": {**SPEC["retry"], "maxAttempts": 1}}
+    answer = plan(observed(job_view(RETRYING, spec=spec), child(failed=True)))
+    assert (phase_of(answer), reason_of(answer)) == ("Failed", "Crashed")
+    assert "retry.maxAttempts" in message_of(answer)
+
+
+def test_growth_beyond_any_node_is_still_a_quantity() -> None:
+    entries = [{**ENDED, "number": n, "jobName": f"diabetes-{n}", "reason": "OOMKilled"} for n in range(1, 10)]
+    spec = {**SPEC, "retry": {"maxAttempts": 10, "initialSeconds": 0, "memoryGrowth": 4}}
+    body = created(plan(observed(job_view({"phase": "Retrying", "attempts": entries}, spec=spec))))
+    limits = body["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
+    assert limits == {"memory": f"{2048 * 4**9}Mi"}
+
+
+# ---- what is over ----------------------------------------------------------------------------------------------------
+
+
+def over(ttl: int | None, *children: JobView, after: float) -> Observed:
+    status = {"phase": "Succeeded", "observedGeneration": 1, "completionTime": at(100)}
+    spec = SPEC if ttl is None else {**SPEC, "ttlSecondsAfterFinished": ttl}
+    return observed(job_view(status, spec=spec), *children, after=after)
+
+
+def test_children_go_when_their_time_is_over_and_the_job_stays() -> None:
+    done = child(complete=True)
+    assert plan(over(None, done, after=10**8)) == NOTHING
+    assert plan(over(500, done, after=150)) == Plan(requeue_after=450)
+    assert plan(over(500, done, after=50)) == Plan(requeue_after=500), "a node's clock may run ahead"
+    two = (replace(child(1), failed=True), replace(child(2), complete=True))
+    assert plan(over(500, *two, after=600)).actions == (
+        Delete("Job", "diabetes-1", "uid-1"),
+        Delete("Job", "diabetes-2", "uid-2"),
+    )
+    assert plan(over(500, replace(done, deleting=True), after=600)) == NOTHING
+    assert plan(over(500, after=600)) == NOTHING
+
+
+# ---- a rerun ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_rerun_names_its_origin_once() -> None:
+    job = job_view(annotations={meta.RETRY_OF_ANNOTATION: "diabetes-old"})
+    first = plan(observed(job, child()))
+    assert [event.reason for event in first.events] == ["Rerun", "AttemptStarted"]
+    assert "diabetes-old" in first.events[0].message
+    later = plan(observed(replace(job, status=job_view(RETRYING).status), child(2)))
+    assert [event.reason for event in later.events] == ["AttemptStarted"]
+
+
+# ---- accelerator -----------------------------------------------------------------------------------------------------
+
+LACKS = "Unschedulable: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+WANTED = {"resource": "nvidia.com/gpu", "count": 2, "fallback": "CPU", "fallbackAfterSeconds": 20}
+
+
+def gpu(**more: Any) -> dict[str, Any]:
+    return {**SPEC, "accelerator": {**WANTED, **more}}
+
+
+def pending(text: str, **more: Any) -> dict[str, Any]:
+    return {"diabetes-1": (pod(phase="Pending", waiting=text, **more),)}
+
+
+def fallen_back() -> TrainingJobView:
+    job = job_view(STARTING, spec=gpu())
+    return stored(job, plan(observed(job, child(), pods=pending(LACKS), after=20)))
+
+
+def test_no_node_has_the_accelerator_in_time() -> None:
+    job = job_view(STARTING, spec=gpu())
+    assert plan(observed(job, child(), after=5)).requeue_after == 15
+    assert plan(observed(job, child(), after=20)).needs == (Need(Fact.PODS, "diabetes-1"),)
+    answer = plan(observed(job, child(), pods=pending(LACKS), after=20))
+    assert (phase_of(answer), reason_of(answer)) == ("Starting", "DeviceFallback")
+    assert [event.reason for event in answer.events] == ["DeviceFallback"]
+    assert answer.status is not None
+    told = (answer.status.conditions or [])[-1]
+    assert (told.type, told.status, told.reason) == ("DeviceFallback", "True", "AcceleratorUnavailable")
+    for words in ("2 nvidia.com/gpu", "fallbackAfterSeconds: 20", "Insufficient nvidia.com/gpu", "CPU"):
+        assert words in told.message
+
+
+def test_the_same_attempt_goes_on_without_it() -> None:
+    job = fallen_back()
+    assert plan(observed(job, child(), after=21)).actions == (Delete("Job", "diabetes-1", "uid-1"),)
+    assert plan(observed(job, child(deleting=True), after=22)) == NOTHING
+    assert plan(observed(job, after=23)).needs == (Need(Fact.JOB, "diabetes-1"),)
+    body = created(plan(observed(job, missing=GONE, after=23)))
+    assert body["metadata"]["name"] == "diabetes-1-cpu"
+    spec = body["spec"]["template"]["spec"]
+    assert "nvidia.com/gpu" not in spec["containers"][0]["resources"]["limits"]
+    assert "tolerations" not in spec
+    assert '"accelerator"' not in body["spec"]["template"]["metadata"]["annotations"][meta.CONFIG_ANNOTATION]
+    cpu = JobView(name="diabetes-1-cpu", uid="uid-cpu", attempt=1, created=START + timedelta(seconds=23))
+    answer = plan(observed(job, cpu, after=24))
+    assert [event.reason for event in answer.events] == ["AttemptStarted"]
+    assert answer.status is not None
+    (entry,) = answer.status.attempts or []
+    assert (entry.number, entry.job_name, entry.device) == (1, "diabetes-1-cpu", "cpu")
+    assert (answer.status.conditions or [])[-1].type == "DeviceFallback", "it stays for ever"
+
+
+def test_later_attempts_do_without_it_too() -> None:
+    job = fallen_back()
+    entry = (job.status.attempts or [])[0].model_copy(
+        update={"reason": "Crashed", "end": T0, "job_name": "diabetes-1-cpu"}
+    )
+    job = replace(job, status=job.status.model_copy(update={"attempts": [entry]}))
+    assert created(plan(observed(job, after=60)))["metadata"]["name"] == "diabetes-2-cpu"
+
+
+@pytest.mark.parametrize(
+    ("waiting_for", "spec", "falls_back"),
+    [
+        (LACKS, gpu(), True),
+        (LACKS, gpu(fallback="None"), False),
+        ("Unschedulable: 0/1 nodes are available: 1 Insufficient memory.", gpu(), False),
+        ("Unschedulable: 0/1 nodes: 1 node(s) didn't match Pod's node affinity/selector.", gpu(), False),
+        (
+            "Unschedulable: 0/1 nodes: 1 node(s) didn't match Pod's node affinity/selector.",
+            gpu(nodeSelector={"gpu": "a100"}),
+            True,
+        ),
+        ("ImagePullBackOff: nvidia.com/gpu is in the name", gpu(), False),
+        ("", gpu(), False),
+    ],
+)
+def test_only_a_pod_that_finds_no_accelerator_gives_it_up(
+    waiting_for: str, spec: dict[str, Any], falls_back: bool
+) -> None:
+    answer = plan(observed(job_view(STARTING, spec=spec), child(), pods=pending(waiting_for), after=9999))
+    assert answer.status is not None
+    assert (reason_of(answer) == "DeviceFallback") == falls_back
+    if not falls_back and waiting_for:
+        assert waiting_for in message_of(answer), "it goes on waiting, and says for what"
+
+
+def test_a_pod_that_got_it_in_the_last_moment_keeps_it() -> None:
+    answer = plan(observed(fallen_back(), child(ready=1), after=21))
+    assert phase_of(answer) == "Running"
+    assert answer.status is not None
+    assert "DeviceFallback" not in {condition.type for condition in answer.status.conditions or ()}
+    assert (answer.status.attempts or [])[0].device == "nvidia.com/gpu"
+
+
+def test_a_pending_deadline_that_comes_first_ends_it() -> None:
+    spec = {**gpu(), "pendingDeadlineSeconds": 10}
+    job = job_view({**STARTING, **conditions("Starting")}, spec=spec)
+    first = plan(observed(job, child(), pods=pending(LACKS), after=20))
+    second = plan(observed(stored(job, first), child(), pods=pending(LACKS), after=20))
+    assert second.actions == (Delete("Job", "diabetes-1", "uid-1"),)
+    assert reason_of(plan(observed(stored(job, first), missing=GONE, after=21))) == "PendingDeadlineExceeded"
+
+
+def test_progress_of_the_job_before_is_not_this_ones() -> None:
+    job = fallen_back()
+    status = job.status.model_copy(update={"trainer_status": TrainerStatus(progress_percentage=50)})
+    cpu = JobView(name="diabetes-1-cpu", uid="uid-cpu", attempt=1, created=START)
+    answer = plan(observed(replace(job, status=status), cpu))
+    assert answer.status is not None
+    assert answer.status.trainer_status is None
