@@ -1,0 +1,64 @@
+"""From a complete Job to its ModelVersion: what it must carry to be judged and served when the job is gone."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
+from trainyard_api.modelversion import ModelVersionSpec
+from trainyard_operator.core.config import OperatorConfig, StorageDefaults
+from trainyard_operator.core.plan import Create
+from trainyard_operator.core.training_job import plan
+
+DEFAULTS = StorageDefaults(uri="s3://models/", endpoint="http://s3:9000", region="eu", secret_name="s3-access")
+
+
+def registered(spec: dict[str, Any], defaults: StorageDefaults = DEFAULTS, **result: Any) -> ModelVersionSpec:
+    """Return the spec of the version that a job's result leads to."""
+    job = job_view({"phase": "Running"}, spec=spec)
+    pods = {"diabetes-1": (pod(0, termination_message=result_text(**result)),)}
+    versions = {"diabetes-v1": None}
+    config = OperatorConfig(storage=defaults)
+    (create,) = plan(observed(job, child(complete=True), pods=pods, versions=versions, config=config)).actions
+    assert isinstance(create, Create)
+    return ModelVersionSpec.model_validate(create.body["spec"])
+
+
+def without_storage(**more: Any) -> dict[str, Any]:
+    return {key: value for key, value in SPEC.items() if key != "storage"} | more
+
+
+def test_the_gates_and_the_objective_of_the_job() -> None:
+    gates = [{"metric": "mae", "op": "<=", "value": 2}, {"metric": "mae", "compareTo": "Champion"}]
+    version = registered({**SPEC, "gates": gates, "objective": {"metric": "r2"}})
+    assert version.gates is not None
+    assert [gate.wire() for gate in version.gates] == gates
+    assert version.objective is not None
+    assert (version.objective.metric, version.objective.goal, version.objective_value) == ("r2", None, "0.4")
+
+
+def test_a_job_without_them() -> None:
+    version = registered({**SPEC, "gates": []})
+    assert (version.gates, version.objective, version.objective_value) == (None, None, None)
+    assert registered(SPEC, objectiveValue="1.5").objective_value == "1.5"
+
+
+def test_the_storage_as_the_job_had_it() -> None:
+    storage = registered(without_storage()).storage
+    assert storage is not None
+    assert storage.wire() == {
+        "uri": "s3://models/",
+        "endpoint": "http://s3:9000",
+        "region": "eu",
+        "secretRef": {"name": "s3-access"},
+        "checksumMode": "WhenRequired",
+    }
+    own = registered({**SPEC, "storage": {"uri": "s3://models", "endpoint": "http://own:9000"}}).storage
+    assert own is not None
+    assert own.endpoint == "http://own:9000"
+
+
+@pytest.mark.parametrize("uri", ["", "s3://elsewhere", "s3://model", "ftp://nowhere"])
+def test_no_storage_where_the_defaults_changed_meanwhile(uri: str) -> None:
+    changed = StorageDefaults(uri=uri, endpoint="http://other:9000")
+    assert registered(without_storage(), changed).storage is None
