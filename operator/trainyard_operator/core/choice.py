@@ -34,7 +34,7 @@ def choose(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymen
     policy = spec.version or VersionPolicy()
     if policy.policy == "Pinned":
         return _pinned(observed, status, policy.pin)
-    eligible = [v for v in observed.versions if _takes(status, v)]
+    eligible = [v for v in observed.known if _takes(status, v)]
     return Choice(max(eligible, key=lambda v: v.version, default=None), "Policy")
 
 
@@ -42,7 +42,7 @@ def find_pin(observed: Observed, pin: str) -> ModelVersionView | None:
     """Return the version that a pin names, by number or by digest."""
     if pin.startswith("sha256:"):
         digest = pin.removeprefix("sha256:")
-        return next((v for v in observed.versions if plain_digest(v) == digest and not v.deleting), None)
+        return next((v for v in observed.known if plain_digest(v) == digest), None)
     return observed.version(int(pin)) if pin.isdecimal() else None
 
 
@@ -60,7 +60,7 @@ def lived(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
 def _takes(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
     """Tell whether LatestValidated may move on to a version; it never moves down."""
     number, hold = version.version, status.hold
-    if version.deleting or version.status.phase != "Validated" or is_rejected(status, number):
+    if version.status.phase != "Validated" or is_rejected(status, number):
         return False
     if status.active_version is not None and number <= status.active_version:
         return False

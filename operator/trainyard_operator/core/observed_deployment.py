@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.naming import serving_name, version_name
 from trainyard_operator.core.objects import (
     DeploymentView,
     ModelDeploymentView,
@@ -31,13 +32,21 @@ class Observed:
     """Pods by the name of their Deployment, for those that were asked about."""
     refused: Refusal | None = None
 
+    @property
+    def known(self) -> tuple[ModelVersionView, ...]:
+        """The versions that are there to stay, each under the one name that its number has."""
+        return tuple(v for v in self.versions if not v.deleting and v.name == version_name(v.model, v.version))
+
     def version(self, number: int | None) -> ModelVersionView | None:
-        """Return a version that is there to stay."""
-        return next((v for v in self.versions if v.version == number and not v.deleting), None)
+        """Return a version by its number."""
+        return next((v for v in self.known if v.version == number), None)
 
     def child(self, number: int | None) -> DeploymentView | None:
         """Return the Deployment of a version, one that is being deleted too."""
-        return next((child for child in self.children if child.version == number), None)
+        if number is None:
+            return None
+        name = serving_name(self.deployment, number)
+        return next((child for child in self.children if child.name == name and child.version == number), None)
 
     def ready_pods(self, number: int | None) -> int:
         """Return how many pods of a version would answer."""

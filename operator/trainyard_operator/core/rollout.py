@@ -38,7 +38,7 @@ _WHY: Final[dict[CandidateReason, str]] = {
     "Pin": "pinned by spec.version.pin",
     "Retry": "tried again",
     "Promoted": "promoted",
-    "Rollback": "gone back to",
+    "Rollback": "gone back to by hand",
 }
 
 

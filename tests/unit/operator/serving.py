@@ -1,0 +1,244 @@
+"""What serves, in memory: the Deployment controller with its pods, beside the API server, and an operator for them."""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
+from tests.unit.operator.core import versions
+from tests.unit.operator.operators import Killed, StepOperator, run
+from tests.unit.operator.samples import CONFIG
+from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.kube.errors import ApiError
+from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS, SERVICES, Body, Resource
+from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
+from trainyard_operator.runtime.controllers.model_version import ModelVersionController
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.reconciler import Outcome, Reconciler
+from trainyard_operator.runtime.resync import resync
+from trainyard_operator.runtime.store import Store
+from trainyard_operator.runtime.turn import Controller
+
+MODEL = "m"
+NAME = "shop"
+TEMPLATE = "template"
+
+Health = Literal["loads", "hangs", "crashes", "corrupt", "upstream"]
+EXIT_CODES: dict[Health, int] = {"crashes": 1, "corrupt": 65, "upstream": 69}
+
+
+@dataclass
+class ServingCluster(Cluster):
+    """A cluster whose pods become ready, or do not, as the health of their version says."""
+
+    health: dict[int, Health] = field(default_factory=dict)
+    """By version; what is not named loads."""
+
+    # ---- users -------------------------------------------------------------------------------------------------------
+
+    def publish(self, number: int, *, good: bool = True) -> Body:
+        """Create a ModelVersion that passes its gate, or does not."""
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "ModelVersion",
+            "metadata": {"name": f"{MODEL}-v{number}"},
+            "spec": versions.spec(number, "1.5" if good else "2.5", gates=[versions.BELOW_2]),
+        }
+        return self.add(MODEL_VERSIONS, NAMESPACE, body)
+
+    def deploy(self, name: str = NAME, **spec: Any) -> Body:
+        """Create a ModelDeployment."""
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": "ModelDeployment",
+            "metadata": {"name": name},
+            "spec": {"modelName": MODEL, **spec},
+        }
+        return self.add(MODEL_DEPLOYMENTS, NAMESPACE, body)
+
+    def respec(self, name: str = NAME, **fields: Any) -> None:
+        """Change fields of a ModelDeployment's spec."""
+        spec = {**self.of(MODEL_DEPLOYMENTS)[name]["spec"], **fields}
+        self.change(MODEL_DEPLOYMENTS, NAMESPACE, name, spec=spec)
+
+    def act(self, text: str, name: str = NAME, by: str = "alice") -> None:
+        """Ask for an action, as ``kubectl annotate --overwrite`` does."""
+        body = self.of(MODEL_DEPLOYMENTS)[name]
+        owned = {"f:metadata": {"f:annotations": {f"f:{meta.ACTION_ANNOTATION}": {}}}}
+        body["metadata"] = {
+            **body["metadata"],
+            "annotations": {meta.ACTION_ANNOTATION: text},
+            "managedFields": [{"manager": by, "time": to_rfc3339(self.now), "fieldsV1": owned}],
+        }
+        self._store(MODEL_DEPLOYMENTS, body, "MODIFIED")
+
+    def deployed(self, name: str = NAME) -> dict[str, Any]:
+        """Return the status of a ModelDeployment."""
+        status: dict[str, Any] = self.of(MODEL_DEPLOYMENTS)[name]["status"]
+        return status
+
+    def condition(self, kind: str, name: str = NAME) -> Body | None:
+        """Return a condition of a ModelDeployment."""
+        conditions = self.deployed(name).get("conditions") or ()
+        return next((c for c in conditions if c["type"] == kind), None)
+
+    def version_phase(self, number: int) -> str:
+        """Return the phase of a ModelVersion."""
+        return str(self.of(MODEL_VERSIONS)[f"{MODEL}-v{number}"]["status"]["phase"])
+
+    def served(self, name: str = NAME) -> int | None:
+        """Return the version that the Service selects."""
+        service = self.of(SERVICES).get(name)
+        return int(service["spec"]["selector"][meta.VERSION_LABEL]) if service is not None else None
+
+    # ---- controllers and kubelet -------------------------------------------------------------------------------------
+
+    def roll(self, rounds: int = 8) -> None:
+        """Let controllers and kubelets work until nothing changes, or for so many rounds."""
+        for _ in range(rounds):
+            before = self.counter
+            self.collect()
+            for name, body in self.of(DEPLOYMENTS).items():
+                if "deletionTimestamp" not in body["metadata"]:
+                    self._scale(name, body)
+            if self.counter == before:
+                return
+
+    def crash(self) -> None:
+        """Let each container whose version crashes end once more."""
+        for name, body in self.of(PODS).items():
+            version = int(body["metadata"]["labels"][meta.VERSION_LABEL])
+            code = EXIT_CODES.get(self.health.get(version, "loads"))
+            if code is not None:
+                restarts = body["status"]["containerStatuses"][0]["restartCount"] + 1
+                self.change(PODS, NAMESPACE, name, status=_pod_status(ready=False, restarts=restarts, code=code))
+
+    def _scale(self, name: str, body: Body) -> None:
+        template = body["spec"]["template"]
+        made_from = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:8]
+        wanted, uid = body["spec"]["replicas"], body["metadata"]["uid"]
+        pods = {n: p for n, p in self.of(PODS).items() if p["metadata"]["ownerReferences"][0]["uid"] == uid}
+        old = sorted(n for n, p in pods.items() if p["metadata"]["annotations"][TEMPLATE] != made_from)
+        new = sorted(pods.keys() - set(old))
+        ready = {n for n, p in pods.items() if _is_ready(p)}
+        unready_old = [n for n in old if n not in ready]
+        if unready_old:
+            self.remove(PODS, NAMESPACE, unready_old[0])
+        elif old and len(ready) > wanted:
+            self.remove(PODS, NAMESPACE, old[0])
+        elif len(new) < wanted and len(pods) < wanted + 1:
+            pod = {
+                "metadata": {
+                    "name": f"{name}-{made_from}-{self.counter}",
+                    "labels": template["metadata"]["labels"],
+                    "annotations": {TEMPLATE: made_from},
+                    "ownerReferences": [{"uid": uid}],
+                },
+                "status": _pod_status(ready=False),
+            }
+            self.add(PODS, NAMESPACE, pod)
+        elif not old and len(new) > wanted:
+            self.remove(PODS, NAMESPACE, new[-1])
+        self._probe(uid, body, made_from)
+
+    def _probe(self, uid: str, body: Body, made_from: str) -> None:
+        """Let pods be ready that can be, and count them."""
+        pods = {n: p for n, p in self.of(PODS).items() if p["metadata"]["ownerReferences"][0]["uid"] == uid}
+        version = int(body["metadata"]["labels"][meta.VERSION_LABEL])
+        loads = self.health.get(version, "loads") == "loads"
+        for name, pod in pods.items():
+            if _is_ready(pod) != loads:
+                restarts = pod["status"]["containerStatuses"][0]["restartCount"]
+                self.change(PODS, NAMESPACE, name, status=_pod_status(ready=loads, restarts=restarts))
+        status = {
+            "observedGeneration": body["metadata"]["generation"],
+            "replicas": len(pods),
+            "updatedReplicas": sum(p["metadata"]["annotations"][TEMPLATE] == made_from for p in pods.values()),
+            "readyReplicas": len(pods) if loads else 0,
+            "availableReplicas": len(pods) if loads else 0,
+        }
+        if status != body.get("status"):
+            self.change(DEPLOYMENTS, NAMESPACE, body["metadata"]["name"], status=status)
+
+
+def _is_ready(pod: Body) -> bool:
+    return bool(pod["status"]["conditions"][0]["status"] == "True")
+
+
+def _pod_status(*, ready: bool, restarts: int = 0, code: int | None = None) -> Body:
+    ended = {"terminated": {"exitCode": code, "message": f"BadData: code {code}"}} if code is not None else {}
+    return {
+        "conditions": [{"type": "Ready", "status": str(ready)}],
+        "containerStatuses": [
+            {"name": meta.SERVER_CONTAINER, "restartCount": restarts, "state": {"running": {}}, "lastState": ended}
+        ],
+    }
+
+
+class ServingOperator(StepOperator):
+    """An operator of versions and deployments, moved step by step."""
+
+    cluster: ServingCluster
+
+    def restart(self) -> None:
+        self.store = Store()
+        clock = lambda: self.cluster.now  # noqa: E731
+        controllers: tuple[Controller, ...] = (
+            ModelVersionController(self.store, clock=clock),
+            ModelDeploymentController(self.store, CONFIG, clock=clock),
+        )
+        self.reconciler = Reconciler(
+            self.cluster,
+            self.store,
+            {controller.kind: controller for controller in controllers},
+            wake=lambda _: None,
+            instance="test",
+            clock=clock,
+        )
+        run(resync(self.cluster, self.store, ()))
+        self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
+
+    def turn_on(self, key: Key) -> Outcome | ApiError:
+        """Take one turn; an error of the API server is returned, a kill restarts the process."""
+        try:
+            return run(self.reconciler.turn(key))
+        except ApiError as error:
+            return error
+        except Killed:
+            self.restart()
+            return Outcome(again=True)
+
+    def turn(self, name: str = NAME) -> Outcome | ApiError:
+        return self.turn_on(Key(NAMESPACE, name, "ModelDeployment"))
+
+    def settle(self) -> None:
+        """Deliver and take turns until none is due at once."""
+        kinds: tuple[tuple[Kind, Resource], ...] = (
+            ("ModelVersion", MODEL_VERSIONS),
+            ("ModelDeployment", MODEL_DEPLOYMENTS),
+        )
+        for _ in range(50):
+            self.deliver_all()
+            before = self.cluster.counter
+            keys = [
+                Key(NAMESPACE, name, kind) for kind, resource in kinds for name in sorted(self.cluster.of(resource))
+            ]
+            outcomes = [self.turn_on(key) for key in keys]
+            busy = any(isinstance(outcome, ApiError) or outcome.again for outcome in outcomes)
+            if not busy and self.cluster.counter == before:
+                return
+        raise AssertionError("the operator did not come to rest in 50 rounds")
+
+    def go_on(self, seconds: float = 0.0, rounds: int = 12) -> None:
+        """Let operator and controllers answer each other until nothing changes, then let time pass and do it again."""
+        for pause in (0.0, seconds):
+            self.cluster.tick(pause)
+            for _ in range(rounds):
+                before = self.cluster.counter
+                self.settle()
+                self.cluster.roll()
+                if self.cluster.counter == before:
+                    break
