@@ -7,8 +7,9 @@ or the clock says it as firmly: a crash in between must not make a failure of it
 from dataclasses import replace
 from typing import Any
 
-from trainyard_api.trainingjob import Phase, TrainingJobSpec
-from trainyard_operator.core import attempts, deadlines
+from trainyard_api.trainingjob import Attempt, Phase, TrainingJobSpec
+from trainyard_operator.core import accelerator, attempts, deadlines
+from trainyard_operator.core.naming import attempt_job_name
 from trainyard_operator.core.observed import Fact, JobView, Need, Observed
 from trainyard_operator.core.outcome import SUSPENDED
 from trainyard_operator.core.plan import NOTHING, Delete, EventNote, Plan
@@ -68,11 +69,12 @@ def suspend(observed: Observed, current: JobView | None) -> Plan:
         return Plan(actions=doomed)
     if any(child.deleting or not child.finished for child in observed.children):
         return NOTHING
-    if last is not None and last.end is None and last.job_name not in observed.missing:
-        return Plan(needs=(Need(Fact.JOB, last.job_name),))
-    changes: dict[str, Any] = {"queue_position": None}
+    unseen = _unseen(observed, last)
+    if observed.job.status.phase != "Suspended" and unseen not in observed.missing:
+        return Plan(needs=(Need(Fact.JOB, unseen),))
+    changes: dict[str, Any] = {}
     if last is not None and last.end is None:
-        changes |= {**attempts.with_last_closed(observed, SUSPENDED), **last_progress(observed)}
+        changes = {**attempts.with_last_closed(observed, SUSPENDED), **last_progress(observed)}
     message = "suspended by spec.suspend; no pod is left, and it goes on when spec.suspend is false"
     event = EventNote("Normal", SUSPENDED, message, f"suspend-{observed.job.generation}")
     return report(observed, Transition("Suspended", SUSPENDED, message, changes), events=(event,))
@@ -83,6 +85,14 @@ def resume(observed: Observed) -> Plan:
     message = "resumed by spec.suspend: waits for the next attempt"
     event = EventNote("Normal", RESUMED, message, f"resume-{observed.job.generation}")
     return report(observed, Transition("Pending", RESUMED, message, {}), events=(event,))
+
+
+def _unseen(observed: Observed, last: Attempt | None) -> str:
+    """Return the one Job that may be there although no watch told of it: its creation's answer may have been lost."""
+    if last is not None and last.end is None:
+        return last.job_name
+    fell_back = bool(accelerator.fallback_of(observed.job.status))
+    return attempt_job_name(observed.job, last.number + 1 if last is not None else 1, fallback=fell_back)
 
 
 def _suspending(observed: Observed, child: JobView) -> Plan:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from trainyard_api import API_VERSION, GROUP, VERSION, meta
 from trainyard_api.kinds import KINDS
 from trainyard_api.kinds import Kind as ApiKind
-from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.kube.errors import (
     AlreadyExistsError,
     ApiError,
@@ -98,6 +98,8 @@ class Cluster:
         self.hook("apply", resource, False)
         name = body["metadata"]["name"]
         known = self.objects.get((resource, namespace, name))
+        if known is None and "uid" in body["metadata"]:
+            raise ConflictError(409, "Conflict", f"{name} is not there")
         if known is None:
             self.add(resource, namespace, body)
         else:
@@ -107,7 +109,9 @@ class Cluster:
                 part: {**(known["metadata"].get(part) or {}), **(body["metadata"].get(part) or {})} for part in MAPS
             }
             known["metadata"] = {**known["metadata"], **parts}
-            self.change(resource, namespace, name, spec=body["spec"])
+            if body["metadata"].get("uid") not in (None, known["metadata"]["uid"]):
+                raise ConflictError(409, "Conflict", f"{name} has another uid")
+            self.change(resource, namespace, name, spec=_merged(known["spec"], body["spec"]))
         self.writes.append(("apply", resource.plural))
         self.hook("apply", resource, True)
         return copy.deepcopy(self._find(resource, namespace, name))
@@ -236,11 +240,21 @@ class Cluster:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
 
-    def start_pod(self, job: str) -> None:
-        """Let the Job's pod run and be ready."""
+    def _ensure_pod(self, job: str) -> None:
         labels = {meta.MANAGED_BY_LABEL: meta.MANAGED_BY, "batch.kubernetes.io/job-name": job}
         if (PODS, NAMESPACE, f"{job}-pod") not in self.objects:
             self.add(PODS, NAMESPACE, {"metadata": {"name": f"{job}-pod", "labels": labels}, "status": {}})
+
+    def hold_pod(self, job: str, why: str) -> None:
+        """Let the Job's pod find no node."""
+        self._ensure_pod(job)
+        waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+        self.change(PODS, NAMESPACE, f"{job}-pod", status={"phase": "Pending", "conditions": [waits]})
+        self.change(JOBS, NAMESPACE, job, status={"active": 1, "startTime": to_rfc3339(self.now)})
+
+    def start_pod(self, job: str) -> None:
+        """Let the Job's pod run and be ready."""
+        self._ensure_pod(job)
         self.change(PODS, NAMESPACE, f"{job}-pod", status={"phase": "Running"})
         status = {"active": 1, "ready": 1, "startTime": to_rfc3339(self.now)}
         self.change(JOBS, NAMESPACE, job, status=status)
@@ -261,6 +275,17 @@ class Cluster:
         condition = {"type": kind, "status": "True", "lastTransitionTime": to_rfc3339(self.now), "reason": "Told"}
         started = self.of(JOBS)[job]["status"]["startTime"]
         self.change(JOBS, NAMESPACE, job, status={"startTime": started, "conditions": [condition]})
+
+    def enforce_deadlines(self) -> None:
+        """Fail the Jobs that ran longer than their ``activeDeadlineSeconds``, as the Job controller does."""
+        for name, body in self.of(JOBS).items():
+            status, limit = body.get("status") or {}, body["spec"].get("activeDeadlineSeconds")
+            if limit is None or "startTime" not in status or "conditions" in status:
+                continue
+            if self.now >= from_rfc3339(status["startTime"]) + timedelta(seconds=limit):
+                since = to_rfc3339(self.now)
+                failed = {"type": "Failed", "status": "True", "reason": "DeadlineExceeded", "lastTransitionTime": since}
+                self.change(JOBS, NAMESPACE, name, status={"startTime": status["startTime"], "conditions": [failed]})
 
     def collect(self) -> None:
         """End deletions, dependents first, and remove what has lost its owner."""

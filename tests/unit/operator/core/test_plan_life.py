@@ -79,14 +79,15 @@ def test_suspension_is_written_down_before_the_job_is_deleted() -> None:
 
 def test_suspended_before_the_first_start() -> None:
     job = job_view(spec=suspended_spec())
-    answer = plan(observed(job))
+    assert plan(observed(job)).needs == (Need(Fact.JOB, "diabetes-1"),), "the answer to its creation may be lost"
+    answer = plan(observed(job, missing=GONE))
     assert phase_of(answer) == "Suspended"
     assert plan(observed(stored(job, answer), after=10**6)) == NOTHING
 
 
 def test_suspended_in_a_pause_between_attempts() -> None:
     job = job_view(RETRYING, spec=suspended_spec())
-    answer = plan(observed(job, child(failed=True)))
+    answer = plan(observed(job, child(failed=True), missing=frozenset({"diabetes-2"})))
     assert phase_of(answer) == "Suspended"
     assert answer.status is not None
     assert answer.status.attempts == job.status.attempts, "the failure stays a failure"

@@ -1,7 +1,8 @@
 """Whatever happens in whatever order: each TrainingJob ends once, with one Job per attempt and at most one version.
 
-A hypothesis state machine moves users, the Job controller, pods, the clock and the operator, which is killed between
-any two writes, loses answers, reads its two watches late and in any order, and hears late and wrong reports.
+A hypothesis state machine moves users (who suspend, resume, cancel and change deadlines), the Job controller, pods that
+find no accelerator, the clock and the operator, which is killed between any two writes, loses answers, reads its two
+watches late and in any order, and hears late and wrong reports.
 """
 
 from collections import Counter
@@ -45,7 +46,12 @@ ENDINGS = (
     (255, result_text(), ""),
 )
 
+ACCELERATOR = {"resource": "nvidia.com/gpu", "count": 1, "fallback": "CPU", "fallbackAfterSeconds": 20}
+"""What ``b`` asks for and ``a`` does not."""
+NO_NODE = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+
 names = st.sampled_from(NAMES)
+limits = st.sampled_from((None, 1, 30, 500))
 
 
 def is_finished(job: Body) -> bool:
@@ -64,6 +70,7 @@ class Life(RuleBasedStateMachine):
         self.operators = [StepOperator(self.cluster) for _ in range(self.replicas)]
         self.ends: dict[str, dict[str, Any]] = {}
         self.user_deleted: Counter[str] = Counter()
+        self.suspended: Counter[str] = Counter()
         for name in NAMES:
             self.apply(name)
             self.operators[0].settle()
@@ -71,15 +78,35 @@ class Life(RuleBasedStateMachine):
     # ---- users ---------------------------------------------------------------------------------------------------
 
     def apply(self, name: str) -> None:
-        self.cluster.submit(name, {**SPEC, "modelName": name})
+        accelerator = {"accelerator": ACCELERATOR} if name == "b" else {}
+        self.cluster.submit(name, {**SPEC, "modelName": name, **accelerator})
 
     @rule(name=names)
     def cancel(self, name: str) -> None:
         self.cluster.edit(name, cancel=True)
 
-    @rule(name=names, attempts=st.integers(1, MAX_ATTEMPTS), suspend=st.booleans())
-    def edit(self, name: str, attempts: int, suspend: bool) -> None:
-        self.cluster.edit(name, retry={**SPEC["retry"], "maxAttempts": attempts}, suspend=suspend)
+    @rule(name=names, attempts=st.integers(1, MAX_ATTEMPTS))
+    def edit_retry(self, name: str, attempts: int) -> None:
+        self.cluster.edit(name, retry={**SPEC["retry"], "maxAttempts": attempts})
+
+    @rule(name=names, active=limits, pending=limits, ttl=limits)
+    def edit_deadlines(self, name: str, active: int | None, pending: int | None, ttl: int | None) -> None:
+        self.cluster.edit(
+            name, activeDeadlineSeconds=active, pendingDeadlineSeconds=pending, ttlSecondsAfterFinished=ttl
+        )
+
+    @rule(name=names, settles=st.booleans())
+    def suspend(self, name: str, settles: bool) -> None:
+        body = self.cluster.of(TRAINING_JOBS)[name]
+        if not body["spec"].get("suspend"):
+            self.suspended[body["metadata"]["uid"]] += 1
+        self.cluster.edit(name, suspend=True)
+        if settles:
+            self.operators[0].settle()
+
+    @rule(name=names)
+    def resume(self, name: str) -> None:
+        self.cluster.edit(name, suspend=False)
 
     @precondition(lambda self: self.replicas == 1)
     @rule(number=st.integers(0, 5))
@@ -121,6 +148,19 @@ class Life(RuleBasedStateMachine):
             code, message, reason = ending
             self.cluster.finish_pod(live[number % len(live)], code, message, reason)
 
+    @rule(number=st.integers(0, 5))
+    def find_no_node(self, number: int) -> None:
+        asking = [name for name in self.live() if name.startswith("b-") and not name.endswith("-cpu")]
+        if asking:
+            self.cluster.hold_pod(asking[number % len(asking)], NO_NODE)
+
+    @rule(number=st.integers(0, 5), completes=st.booleans())
+    def stopped_pod_ends(self, number: int, completes: bool) -> None:
+        """SIGTERM ended it, or it was just done; whoever deletes its Job takes the pod."""
+        if going := sorted(self.unfinished() - set(self.live())):
+            code, message = (0, result_text()) if completes else (75, "")
+            self.cluster.finish_pod(going[number % len(going)], code, message)
+
     @rule()
     def collect(self) -> None:
         self.cluster.collect()
@@ -128,6 +168,7 @@ class Life(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from((0.5, 4.0, 31.0, 400.0)))
     def tick(self, seconds: float) -> None:
         self.cluster.tick(seconds)
+        self.cluster.enforce_deadlines()
 
     # ---- the operator ----------------------------------------------------------------------------------------------
 
@@ -192,11 +233,32 @@ class Life(RuleBasedStateMachine):
             if not is_finished(body) and "deletionTimestamp" not in body["metadata"]
         )
 
+    def unfinished(self) -> set[str]:
+        """Jobs whose pods may still run: deleted ones, too, until they are gone."""
+        return {name for name, body in self.cluster.of(JOBS).items() if not is_finished(body)}
+
+    def owner(self, job: str) -> str:
+        uid: str = self.cluster.of(JOBS)[job]["metadata"]["ownerReferences"][0]["uid"]
+        return uid
+
     @invariant()
     def one_live_job_each(self) -> None:
-        jobs = self.cluster.of(JOBS)
-        owners = Counter(jobs[name]["metadata"]["ownerReferences"][0]["uid"] for name in self.live())
-        assert all(count == 1 for count in owners.values()), self.live()
+        owners = Counter(self.owner(name) for name in self.unfinished())
+        assert all(count == 1 for count in owners.values()), self.unfinished()
+
+    @invariant()
+    def suspended_has_no_pods(self) -> None:
+        if self.replicas == 1:
+            owners = {self.owner(name) for name in self.unfinished()}
+            for body in self.cluster.of(TRAINING_JOBS).values():
+                assert body["status"].get("phase") != "Suspended" or body["metadata"]["uid"] not in owners
+
+    @invariant()
+    def failures_stay_within_what_is_allowed(self) -> None:
+        for body in self.cluster.of(TRAINING_JOBS).values():
+            attempts = body["status"].get("attempts") or []
+            failed = [entry for entry in attempts if entry.get("reason") not in (None, "Suspended", "Completed")]
+            assert len(failed) <= MAX_ATTEMPTS
 
     @invariant()
     def one_job_per_attempt(self) -> None:
@@ -210,7 +272,9 @@ class Life(RuleBasedStateMachine):
         }
         if self.replicas == 1:
             assert not again
-        assert all(int(name.rsplit("-", 1)[1]) <= MAX_ATTEMPTS for name, _ in made)
+        for owner, count in Counter(owner for _, owner in made).items():
+            fallback = 1
+            assert count <= MAX_ATTEMPTS + self.suspended[owner] + fallback, made
 
     @invariant()
     def one_version_each(self) -> None:
@@ -234,14 +298,16 @@ class Life(RuleBasedStateMachine):
             self.converge()
 
     def converge(self) -> None:
-        """From here on nothing goes wrong: everything must end, and then be silent."""
+        """From here on nothing goes wrong and nobody waits: everything must end, and then be silent."""
+        for name in self.cluster.of(TRAINING_JOBS):
+            self.cluster.edit(name, suspend=False)
         for _ in range(4 * MAX_ATTEMPTS):
             self.cluster.collect()
             for operator in self.operators:
                 operator.resync()
                 operator.settle()
             for name in self.live():
-                owner = name.rsplit("-", 1)[0]
+                owner = name.split("-")[0]
                 if owner in self.cluster.of(TRAINING_JOBS):
                     self.cluster.finish_pod(name, 0, result_text(version=1))
             self.cluster.tick(400)
