@@ -32,6 +32,10 @@ class ScheduleError(ValueError):
     """The line or its time zone cannot be carried out; the message says what to write instead."""
 
 
+class UnknownZoneError(ScheduleError):
+    """There is no such time zone."""
+
+
 @dataclass(frozen=True)
 class Schedule:
     """A line that was understood.
@@ -304,5 +308,7 @@ def _zones() -> frozenset[str]:
 def _zone(name: str) -> ZoneInfo:
     if name and name not in _zones():
         like = get_close_matches(name, _zones(), n=1) or ["Europe/Paris"]
-        raise ScheduleError(f'timeZone "{name}" is not known: write a name of the tz database, for example {like[0]}')
+        raise UnknownZoneError(
+            f'timeZone "{name}" is not known: write a name of the tz database, for example {like[0]}'
+        )
     return ZoneInfo(name or "UTC")

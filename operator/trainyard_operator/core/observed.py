@@ -72,6 +72,7 @@ class Fact(Enum):
     PODS = auto()
     SERVING_PODS = auto()
     JOB = auto()
+    TRAINING_JOB = auto()
     VERSION = auto()
 
 

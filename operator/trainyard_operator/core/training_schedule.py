@@ -1,0 +1,271 @@
+"""The life of a TrainingSchedule: a CronJob for TrainingJobs, with runs on request and on a changed template beside.
+
+:func:`plan` is total and deterministic, and writes nothing at the fixed point. What happened is recorded before
+anything else is done, so that a run is never created twice and no finished one is removed before it was counted. The
+tables in docs/trainingschedule.md are this module in words.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from trainyard_api import meta
+from trainyard_api.conditions import Condition
+from trainyard_api.trainingschedule import TrainingScheduleSpec
+from trainyard_operator.core import training_schedule_clock as clocks
+from trainyard_operator.core import training_schedule_runs as runs
+from trainyard_operator.core.conditions import stamped
+from trainyard_operator.core.cron import Schedule, ScheduleError, UnknownZoneError, parse
+from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.observed import Fact, Need, Refusal
+from trainyard_operator.core.observed_schedule import ObservedSchedule
+from trainyard_operator.core.plan import NOTHING, Action, Create, Delete, EventNote, Plan
+from trainyard_operator.core.times import from_rfc3339, to_rfc3339
+from trainyard_operator.core.training_schedule_clock import Clock
+from trainyard_operator.core.training_schedule_record import Record, lost, record
+from trainyard_operator.core.training_schedule_runs import Run
+
+READY: Final = {"Ready": "True"}
+STALLED: Final = {"Ready": "False", "Stalled": "True"}
+RETRYING: Final = {"Ready": "False", "Reconciling": "True"}
+
+REFUSED: Final = {True: "TemplateRefused", False: "CreateRefused"}
+"""Reasons of a refusal, by whether it is for good."""
+REFUSED_SECONDS: Final = 30.0
+LAST_REFUSED_SECONDS: Final = 300.0
+"""A refused run is tried again after the first, then after as long as it has been refused, up to the last."""
+
+LONGEST_SLEEP_SECONDS: Final = 300.0
+"""Timers stand still while a machine sleeps and do not follow a corrected clock."""
+
+SENTENCE: Final = 1024
+"""Characters of a condition's message."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the conditions say, and the Event that tells of it where it is news."""
+
+    statuses: Mapping[str, str]
+    reason: str
+    message: str
+    event: EventNote | None = None
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What the spec asks for now.
+
+    Attributes
+    ----------
+    run
+        The run to create next, if any is due.
+    waits
+        The policy wants no other run beside it, and there is one.
+    fault
+        Why the schedule does not run by itself any more.
+    """
+
+    clock: Clock
+    run: Run | None
+    waits: bool
+    fault: Verdict | None
+
+
+def plan(observed: ObservedSchedule) -> Plan:  # noqa: PLR0911 - a list of questions
+    """Return the next step for one TrainingSchedule."""
+    view = observed.schedule
+    if view.deleting:
+        return NOTHING
+    if names := lost(observed):
+        return Plan(needs=tuple(Need(Fact.TRAINING_JOB, name) for name in names))
+    try:
+        spec = TrainingScheduleSpec.model_validate(view.spec, extra="ignore")
+    except ValidationError as error:
+        return _invalid(observed, error)
+    known = record(observed, spec)
+    outlook = _look(observed, spec, known)
+    told = _tell(observed, spec, known, outlook)
+    if told is not None:
+        return told
+    if observed.refused is not None and outlook.run is not None and not outlook.waits:
+        return Plan(requeue_after=_pause(observed))
+    if actions := _actions(observed, spec, known, outlook):
+        return Plan(actions=actions)
+    return Plan(requeue_after=_sleep(observed, spec, outlook.clock))
+
+
+def _actions(
+    observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record, outlook: Outlook
+) -> tuple[Action, ...]:
+    """Make room first, then create the run, or for Replace end what is in its way."""
+    if old := _beyond_history(observed, spec):
+        return old
+    if outlook.run is None:
+        return ()
+    if not outlook.waits:
+        return (Create("TrainingJob", runs.body(observed.schedule, outlook.run)),)
+    if spec.concurrency_policy == "Replace":
+        return tuple(Delete("TrainingJob", job.name, job.uid) for job in known.active if not job.deleting)
+    return ()
+
+
+# ---- what is due -----------------------------------------------------------------------------------------------------
+
+
+def _look(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record) -> Outlook:
+    view, status = observed.schedule, known.status
+    change = runs.change_run(view, runs.template_hash(spec), status.last_template_hash, status.last_run)
+    line, fault = _line(spec)
+    failures = status.consecutive_failures or 0
+    if spec.stop_after_failures is not None and failures >= spec.stop_after_failures and change is None:
+        line, fault = None, fault or _stopped(failures, status.last_run or "")
+    clock = Clock(None, None, status.missed or 0) if line is None else clocks.read(observed, spec, line, known.last)
+    run = runs.requested_run(view, status.last_handled_run_now)
+    if run is None and not spec.suspend:
+        run = change or (runs.due_run(view, clock.due) if clock.due is not None else None)
+    waits = run is not None and bool(known.active) and spec.concurrency_policy != "Allow"
+    return Outlook(clock, run, waits, fault)
+
+
+def _line(spec: TrainingScheduleSpec) -> tuple[Schedule | None, Verdict | None]:
+    if spec.schedule is None:
+        return None, None
+    try:
+        return parse(spec.schedule, spec.time_zone or ""), None
+    except ScheduleError as error:
+        reason = "UnknownTimeZone" if isinstance(error, UnknownZoneError) else "UnparseableSchedule"
+        where = f"{spec.schedule}-{spec.time_zone}"
+        return None, Verdict(STALLED, reason, str(error), EventNote("Warning", reason, str(error), where))
+
+
+def _stopped(failures: int, last: str) -> Verdict:
+    runs_failed = f"{failures} runs in a row failed" if failures > 1 else "a run failed"
+    message = (
+        f"{runs_failed}: no more by themselves until the template changes, "
+        f"or a run asked for by the annotation {meta.RUN_NOW_ANNOTATION} succeeds"
+    )
+    return Verdict(STALLED, "TooManyFailures", message, EventNote("Warning", "TooManyFailures", message, last))
+
+
+def _beyond_history(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> tuple[Delete, ...]:
+    """Return the deletion of the finished runs that are too many, oldest first. A cancelled one counts as failed."""
+    finished = [job for job in observed.jobs if job.finished and not job.deleting]
+    finished.sort(key=lambda job: (job.status.completion_time or "", job.name))
+    good = [job for job in finished if job.status.phase == "Succeeded"]
+    bad = [job for job in finished if job.status.phase != "Succeeded"]
+    old = [
+        *good[: max(len(good) - spec.successful_jobs_history_limit, 0)],
+        *bad[: max(len(bad) - spec.failed_jobs_history_limit, 0)],
+    ]
+    return tuple(Delete("TrainingJob", job.name, job.uid) for job in old)
+
+
+# ---- when to look again ----------------------------------------------------------------------------------------------
+
+
+def _sleep(observed: ObservedSchedule, spec: TrainingScheduleSpec, clock: Clock) -> float | None:
+    """Return the seconds until the clock may change the answer; the ends of runs are told by the watch."""
+    if spec.suspend or clock.first is None:
+        return None
+    late = clocks.latest_start(spec, clock.due)
+    moment = clock.first if clock.due is None else late + timedelta(seconds=1) if late is not None else None
+    if moment is None:
+        return None
+    return min(max((moment - observed.now).total_seconds(), 0.0), LONGEST_SLEEP_SECONDS)
+
+
+def _pause(observed: ObservedSchedule) -> float:
+    """Return how long to wait after a refusal: as long as it has lasted, within bounds."""
+    ready = _stored_ready(observed)
+    since = from_rfc3339(ready.last_transition_time) if ready is not None else observed.now
+    return min(max((observed.now - since).total_seconds(), REFUSED_SECONDS), LAST_REFUSED_SECONDS)
+
+
+# ---- what is told ----------------------------------------------------------------------------------------------------
+
+
+def _tell(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> Plan | None:
+    """Return the status to store, if it differs from the stored one."""
+    view, clock = observed.schedule, outlook.clock
+    changes: dict[str, Any] = {
+        "next_schedule_time": to_rfc3339(clock.first) if clock.first is not None else None,
+        "missed": clock.missed,
+    }
+    events = [*known.events, *clock.events]
+    verdict = _verdict(observed, spec, known, outlook)
+    if verdict is not None:
+        changes["conditions"] = _conditions(observed, verdict)
+        changes["phase"] = "Stalled" if "Stalled" in verdict.statuses else "Suspended" if spec.suspend else "Active"
+        if verdict.event is not None:
+            events.append(verdict.event)
+    status = known.status.model_copy(update=changes)
+    return None if status == view.status else Plan(status=status, events=tuple(events))
+
+
+def _verdict(  # noqa: PLR0911 - one line for each answer
+    observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record, outlook: Outlook
+) -> Verdict | None:
+    """Return what the conditions say; ``None`` leaves them while a run that was refused is tried again."""
+    run = outlook.run
+    if run is not None and not outlook.waits:
+        if observed.refused is not None:
+            return _refused(run, observed.refused)
+        ready = _stored_ready(observed)
+        if ready is not None and ready.reason in REFUSED.values():
+            return None
+    if outlook.fault is not None:
+        return outlook.fault
+    if run is not None and outlook.waits:
+        return _waiting(outlook, spec, run, known.active)
+    if spec.suspend:
+        return Verdict(READY, "Suspended", "suspended by spec.suspend; a run that has begun goes on")
+    if outlook.clock.first is not None:
+        return Verdict(READY, "Scheduled", "runs at nextScheduleTime")
+    return Verdict(READY, "WaitsForChange", "runs when the template changes")
+
+
+def _waiting(outlook: Outlook, spec: TrainingScheduleSpec, run: Run, active: tuple[TrainingJobView, ...]) -> Verdict:
+    first = outlook.clock.first
+    cause = f"due since {to_rfc3339(first)}" if run.scheduled_for is not None and first is not None else run.cause
+    others = active[0].name if len(active) == 1 else f"{active[0].name} and {len(active) - 1} more"
+    end = "is gone" if spec.concurrency_policy == "Replace" else "has ended"
+    message = f"a run {cause} waits until TrainingJob {others} {end} (concurrencyPolicy {spec.concurrency_policy})"
+    return Verdict(READY, "RunWaits", message, EventNote("Normal", "JobAlreadyActive", message, cause))
+
+
+def _refused(run: Run, refusal: Refusal) -> Verdict:
+    message = f"TrainingJob {run.name} was refused and is tried again: {refusal.message}"
+    event = EventNote("Warning", "FailedCreate", message, run.name)
+    return Verdict(STALLED if refusal.permanent else RETRYING, REFUSED[refusal.permanent], message, event)
+
+
+def _invalid(observed: ObservedSchedule, error: ValidationError) -> Plan:
+    """Say what the schema let through (an older CRD, a disabled validation) and leave everything as it is."""
+    view = observed.schedule
+    first = error.errors(include_url=False, include_input=False)[0]
+    message = f"{'.'.join(['spec', *(str(part) for part in first['loc'])])}: {first['msg']}"
+    event = EventNote("Warning", "InvalidSpec", message, str(view.generation))
+    verdict = Verdict(STALLED, "InvalidSpec", message, event)
+    conditions = _conditions(observed, verdict)
+    changes = {"observed_generation": view.generation, "phase": "Stalled", "conditions": conditions}
+    status = view.status.model_copy(update=changes)
+    return NOTHING if status == view.status else Plan(status=status, events=(event,))
+
+
+def _conditions(observed: ObservedSchedule, verdict: Verdict) -> list[Condition]:
+    return stamped(
+        verdict.statuses,
+        verdict.reason,
+        verdict.message[:SENTENCE],
+        generation=observed.schedule.generation,
+        now=observed.now,
+        before=observed.schedule.status.conditions or (),
+    )
+
+
+def _stored_ready(observed: ObservedSchedule) -> Condition | None:
+    return next((each for each in observed.schedule.status.conditions or () if each.type == "Ready"), None)

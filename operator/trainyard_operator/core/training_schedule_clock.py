@@ -1,0 +1,79 @@
+"""What the clock asks of a TrainingSchedule.
+
+``status.nextScheduleTime`` is the first nominal time that is not settled: started, or given up. It is a promise under
+the line as it was then, so a time is due only from there on, and only if it still is on the line: an edited line or
+zone begins anew from now and fires nothing at once.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from trainyard_api.trainingschedule import TrainingScheduleSpec
+from trainyard_operator.core.cron import TICK, Schedule, count_between, last_at_or_before, next_after
+from trainyard_operator.core.observed_schedule import ObservedSchedule
+from trainyard_operator.core.plan import EventNote
+from trainyard_operator.core.times import from_rfc3339, to_rfc3339
+
+MISSED_LIMIT: Final = 100
+"""Missed runs are counted up to this many at once; how many it were beyond that helps nobody."""
+
+
+@dataclass(frozen=True)
+class Clock:
+    """What is due now and what comes next.
+
+    Attributes
+    ----------
+    first
+        The first nominal time that is not settled; in the past while a run is due or held back.
+    due
+        The nominal time to start for: the latest one that has come, at most one whatever was missed.
+    missed
+        The number to store: every run that was due and never started.
+    """
+
+    first: datetime | None
+    due: datetime | None
+    missed: int
+    events: tuple[EventNote, ...] = ()
+
+
+def read(observed: ObservedSchedule, spec: TrainingScheduleSpec, line: Schedule, last: datetime | None) -> Clock:
+    """Return what the clock says; ``last`` is the nominal time of the newest run that was started."""
+    view, now = observed.schedule, observed.now
+    floor = max(now, view.created, last or view.created)
+    first = _time(view.status.next_schedule_time)
+    missed = view.status.missed or 0
+    if first is None and view.status.observed_generation < 0:
+        first = next_after(line, last or view.created)  # never seen before: nobody could have started it
+    elif first is None or first > now or next_after(line, first - TICK) != first:
+        first = next_after(line, floor)
+    elif last is not None and first <= last:
+        missed += count_between(line, first - TICK, last - TICK, MISSED_LIMIT)
+        first = next_after(line, last)
+    if spec.suspend or first is None or first > now:
+        return Clock(first, None, missed)
+    due = last_at_or_before(line, now, after=first - TICK)
+    late = latest_start(spec, due)
+    if due is None or (late is not None and late < now):
+        missed += count_between(line, first - TICK, now, MISSED_LIMIT)
+        return Clock(next_after(line, floor), None, missed, (_missed_event(due or first),))
+    return Clock(first, due, missed)
+
+
+def latest_start(spec: TrainingScheduleSpec, due: datetime | None) -> datetime | None:
+    """Return until when a run may start; ``None`` for at any time."""
+    if due is None or spec.starting_deadline_seconds is None:
+        return None
+    return due + timedelta(seconds=spec.starting_deadline_seconds)
+
+
+def _missed_event(due: datetime) -> EventNote:
+    moment = to_rfc3339(due)
+    message = f"missed the run of {moment}: startingDeadlineSeconds had passed before it could start"
+    return EventNote("Warning", "MissSchedule", message, f"missed-{moment}")
+
+
+def _time(text: str | None) -> datetime | None:
+    return from_rfc3339(text) if text else None

@@ -1,0 +1,124 @@
+"""What the status of a TrainingSchedule has to say about its runs: which go on, which ended, and how.
+
+Everything follows from the TrainingJobs that are there and from what is stored, so a turn that died between creating a
+run and telling of it is made up for here, before anything else is decided.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from trainyard_api.trainingschedule import ActiveRun, TrainingScheduleSpec, TrainingScheduleStatus
+from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.observed_schedule import ObservedSchedule
+from trainyard_operator.core.plan import EventNote
+from trainyard_operator.core.times import from_rfc3339, to_rfc3339
+from trainyard_operator.core.training_schedule_runs import (
+    change_run,
+    nominal_time,
+    requested_run,
+    template_hash,
+    token_of,
+)
+
+LISTED: Final = 32
+"""Entries in ``status.active``: as many as the schema takes. Failures of runs beyond them are not counted."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """The status with all that happened to the runs in it, and the Events that tell of it.
+
+    Attributes
+    ----------
+    last
+        The nominal time of the newest run that was started.
+    active
+        The runs that have not ended, oldest first; those that are being deleted still count.
+    """
+
+    status: TrainingScheduleStatus
+    last: datetime | None
+    active: tuple[TrainingJobView, ...]
+    events: tuple[EventNote, ...]
+
+
+def lost(observed: ObservedSchedule) -> tuple[str, ...]:
+    """Return the runs that the status lists and nobody has seen: gone, or not told of by the watch yet."""
+    names = {job.name for job in observed.jobs} | observed.missing
+    return tuple(run.name for run in observed.schedule.status.active or () if run.name not in names)
+
+
+def record(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> Record:
+    """Return the status after what is observed."""
+    view, status = observed.schedule, observed.schedule.status
+    jobs = {job.name: job for job in observed.jobs}
+    template = template_hash(spec)
+    request = requested_run(view, status.last_handled_run_now)
+    change = change_run(view, template, status.last_template_hash, status.last_run)
+    times = {job.name: nominal_time(view, job.name) for job in observed.jobs}
+    before = from_rfc3339(status.last_schedule_time) if status.last_schedule_time else None
+    clocked = {name: time for name, time in times.items() if time is not None and (before is None or time > before)}
+    new = {run.name: run.cause for run in (request, change) if run is not None and run.name in jobs}
+    new |= {name: f"due at {to_rfc3339(time)}" for name, time in clocked.items()}
+
+    active = tuple(sorted((job for job in observed.jobs if not job.finished), key=_age))
+    listed = {run.uid for run in status.active or ()}
+    ended = sorted((job for job in observed.jobs if job.finished and (job.uid in listed or job.name in new)), key=_end)
+    accepted = change is not None and (not spec.run_on_change or change.name in jobs)
+    failures = 0 if accepted else status.consecutive_failures or 0
+    for job in ended:
+        failures = _failures(job, failures)
+    last = max(clocked.values(), default=before)
+    changes = {
+        "observed_generation": view.generation,
+        "active": [ActiveRun(name=job.name, uid=job.uid) for job in active[-LISTED:]] or None,
+        "active_count": len(active),
+        "last_schedule_time": to_rfc3339(last) if last is not None else None,
+        "last_successful_time": _last_success(observed),
+        "consecutive_failures": failures,
+        "last_template_hash": template if accepted else status.last_template_hash,
+        "last_handled_run_now": token_of(view) if request and request.name in jobs else status.last_handled_run_now,
+        "last_run": max((jobs[name] for name in new), key=_age).name if new else status.last_run,
+    }
+    events = (
+        *(EventNote("Normal", "SuccessfulCreate", f"created TrainingJob {name}, {new[name]}", name) for name in new),
+        *(_end_event(job) for job in ended),
+        *(_gone_event(run) for run in status.active or () if run.uid not in {job.uid for job in observed.jobs}),
+    )
+    return Record(status.model_copy(update=changes), last, active, events)
+
+
+def _age(job: TrainingJobView) -> tuple[datetime, str]:
+    return (job.created, job.name)
+
+
+def _end(job: TrainingJobView) -> tuple[str, str]:
+    return (job.status.completion_time or "", job.name)
+
+
+def _failures(job: TrainingJobView, before: int) -> int:
+    """Return the failures in a row after one more end. Who cancels a run says nothing about the template."""
+    match job.status.phase:
+        case "Succeeded":
+            return 0
+        case "Failed":
+            return before + 1
+        case _:
+            return before
+
+
+def _last_success(observed: ObservedSchedule) -> str | None:
+    times = [job.status.completion_time for job in observed.jobs if job.status.phase == "Succeeded"]
+    known = [time for time in (*times, observed.schedule.status.last_successful_time) if time]
+    return max(known, key=from_rfc3339, default=None)
+
+
+def _end_event(job: TrainingJobView) -> EventNote:
+    failed = job.status.phase == "Failed"
+    message = f"TrainingJob {job.name} has ended: {job.status.phase}"
+    return EventNote("Warning" if failed else "Normal", "SawCompletedJob", message, job.uid)
+
+
+def _gone_event(run: ActiveRun) -> EventNote:
+    return EventNote("Normal", "MissingJob", f"TrainingJob {run.name} was deleted before it had ended", run.uid)

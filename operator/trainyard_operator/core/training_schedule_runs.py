@@ -1,0 +1,116 @@
+"""The runs that a TrainingSchedule owes, and the TrainingJobs that they become.
+
+A run's name says which one it is: it follows from the nominal time, from the token of a request, or from the change of
+the template. Whoever creates a run again therefore meets the first one, and the name of a TrainingJob tells what was
+done before a crash; unlike a label or an annotation, nobody can edit it.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from trainyard_api import API_VERSION, meta
+from trainyard_api.trainingschedule import TrainingScheduleSpec
+from trainyard_operator.core.objects import TrainingScheduleView
+from trainyard_operator.core.times import to_rfc3339
+
+TOKEN_LENGTH: Final = 256
+"""As much of a token as the status echoes; what lies behind makes no other token."""
+NAME_DIGITS: Final = 9
+HASH_DIGITS: Final = 16
+
+
+@dataclass(frozen=True)
+class Run:
+    """A TrainingJob to create.
+
+    Attributes
+    ----------
+    cause
+        A few words for a sentence: what makes it due.
+    scheduled_for
+        The nominal time; ``None`` for a run that the clock did not call for.
+    """
+
+    name: str
+    cause: str
+    scheduled_for: datetime | None = None
+
+
+def due_run(view: TrainingScheduleView, due: datetime) -> Run:
+    """Return the run of a nominal time."""
+    return Run(f"{view.name}-{int(due.timestamp()) // 60}", f"due at {to_rfc3339(due)}", due)
+
+
+def nominal_time(view: TrainingScheduleView, job_name: str) -> datetime | None:
+    """Return the nominal time of one of the schedule's TrainingJobs; ``None`` if the clock did not call for it."""
+    found = re.fullmatch(r"-([1-9][0-9]{0,8})", job_name.removeprefix(view.name))
+    return datetime.fromtimestamp(int(found[1]) * 60, UTC) if found else None
+
+
+def token_of(view: TrainingScheduleView) -> str:
+    """Return the token of the newest request to run at once; empty without one."""
+    return view.annotations.get(meta.RUN_NOW_ANNOTATION, "").strip()[:TOKEN_LENGTH]
+
+
+def requested_run(view: TrainingScheduleView, handled: str | None) -> Run | None:
+    """Return the run that somebody asked for, unless its token is the one handled last."""
+    token = token_of(view)
+    if not token or token == handled:
+        return None
+    return Run(f"{view.name}-r{_digest(view.uid, token)}", f"asked for by {meta.RUN_NOW_ANNOTATION}={token}")
+
+
+def change_run(view: TrainingScheduleView, template: str, known: str | None, last_run: str | None) -> Run | None:
+    """Return the run of a changed template. Each run's name goes into the next one's, so a change back has its own."""
+    if template == known:
+        return None
+    return Run(f"{view.name}-c{_digest(view.uid, template, last_run or '')}", "due as the template changed")
+
+
+def template_hash(spec: TrainingScheduleSpec) -> str:
+    """Return what tells one template from another.
+
+    Fields at their defaults do not count: a release that adds a field with a default changes no template.
+    """
+    text = json.dumps(spec.template.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
+
+
+def body(view: TrainingScheduleView, run: Run) -> dict[str, Any]:
+    """Return the TrainingJob: the template as the user wrote it, with the schedule's name as the default model."""
+    template = view.spec["template"]
+    metadata = template.get("metadata") or {}
+    ours = {} if run.scheduled_for is None else {meta.SCHEDULED_FOR_ANNOTATION: to_rfc3339(run.scheduled_for)}
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "TrainingJob",
+        "metadata": {
+            "name": run.name,
+            "labels": {
+                **(metadata.get("labels") or {}),
+                meta.MANAGED_BY_LABEL: meta.MANAGED_BY,
+                meta.SCHEDULE_LABEL: view.name,
+                meta.SCHEDULE_UID_LABEL: view.uid,
+            },
+            "annotations": {**(metadata.get("annotations") or {}), **ours},
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": "TrainingSchedule",
+                    "name": view.name,
+                    "uid": view.uid,
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            ],
+        },
+        "spec": {"modelName": view.name, **template["spec"]},
+    }
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:NAME_DIGITS]
