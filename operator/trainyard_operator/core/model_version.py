@@ -69,9 +69,8 @@ def _pending(observed: ObservedVersion) -> Plan:
         right = version_name(spec.model, spec.version)
         message = f"version {spec.version} of model {spec.model} is ModelVersion {right} and no other"
         return _refused(observed, "Misnamed", message)
-    earlier = [number for other in _peers(observed) if _waits(other) and (number := _number(other)) < spec.version]
-    if earlier:
-        message = f"version {min(earlier)} is judged first"
+    if any(_waits(other) and _number(other) < spec.version for other in _peers(observed)):
+        message = "the versions before it are judged first"  # which ones is not told: it would be written for each
         return _report(observed, Transition("Pending", "EarlierVersionPending", message))
     return _judged(observed, spec)
 

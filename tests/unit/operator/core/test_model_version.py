@@ -130,7 +130,7 @@ def test_the_versions_before_it_are_judged_first() -> None:
     status, step = after(version(3), version(2), judged(1), version(4))
     assert (status.phase, status.gates) == ("Pending", None)
     assert types(status) == {"Ready": "False", "Reconciling": "True"}
-    assert ready(status).message == "version 2 is judged first"
+    assert ready(status).message == "the versions before it are judged first"
     assert told(step) == []
     waiting = replace(version(3), status=status)
     assert after(waiting, judged(2, "Rejected"))[0].phase == "Validated"

@@ -1,0 +1,215 @@
+"""Gates on a real API server: the operator dies before and after each write about a version, and judges the same."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.operator.namespace import Fault, Namespace
+from tests.integration.operator.test_faults import new_namespace
+from tests.unit.operator.core.versions import BELOW_2, CHAMPION, spec
+from tests.unit.operator.samples import result_text
+from trainyard_api import API_VERSION
+from trainyard_operator.kube.credentials import Credentials, load_credentials
+from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
+from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, Body
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+AT_ONCE = 6
+"""Lives that run side by side."""
+
+WANTED = {
+    "m-v1": ("Validated", ["Met"], None),
+    "m-v2": ("Rejected", ["NotMet", "Met"], 1),
+    "m-v3": ("Validated", ["Met", "Met"], 1),
+    "m-v4": ("Rejected", ["MetricMissing"], None),
+    "m-v5": ("Validated", [], None),
+}
+"""Each version's phase, the reasons of its gates, and the version that its champion gate compared with."""
+
+TOLD = Counter(
+    {(name, "Validated" if phase == "Validated" else "Rejected"): 1 for name, (phase, _, _) in WANTED.items()}
+)
+
+
+@pytest.fixture
+def credentials(crds: Path) -> Credentials:
+    return load_credentials({"KUBECONFIG": str(crds)})
+
+
+@pytest.fixture
+async def namespace(credentials: Credentials) -> AsyncIterator[Namespace]:
+    async with new_namespace(credentials) as namespace:
+        yield namespace
+
+
+async def write_version(namespace: Namespace, number: int, fields: Body) -> None:
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": "ModelVersion",
+        "metadata": {"name": f"m-v{number}"},
+        "spec": fields,
+    }
+    await namespace.request("POST", namespace.path(MODEL_VERSIONS), body)
+
+
+async def write_versions(namespace: Namespace) -> None:
+    """Five versions in the wrong order, as after a time without an operator."""
+    await write_version(namespace, 5, spec(5))
+    await write_version(namespace, 4, spec(4, "1", [{"metric": "mapee", "op": "<", "value": 1}]))
+    await write_version(namespace, 3, spec(3, "1.25", [CHAMPION, BELOW_2]))
+    await write_version(namespace, 2, spec(2, "1.75", [CHAMPION, BELOW_2]))
+    await write_version(namespace, 1, spec(1, "1.5", [BELOW_2]))
+
+
+async def all_judged(namespace: Namespace) -> dict[str, Body]:
+    """Wait until no version is Pending, and return them all."""
+
+    async def ask() -> dict[str, Body] | None:
+        versions = await namespace.all(MODEL_VERSIONS)
+        return versions if all(body["status"]["phase"] != "Pending" for body in versions.values()) else None
+
+    return await namespace.until("every version to be judged", ask)
+
+
+def verdict(body: Body) -> tuple[str, list[str], int | None]:
+    status = body["status"]
+    gates = status.get("gates", [])
+    champion = next((gate["champion"] for gate in gates if "champion" in gate), None)
+    return status["phase"], [gate["reason"] for gate in gates], champion
+
+
+async def told(namespace: Namespace) -> Counter[tuple[str, str]]:
+    events = (await namespace.all(EVENTS)).values()
+    return Counter(
+        (body["regarding"]["name"], body["reason"]) for body in events if body["regarding"]["kind"] == "ModelVersion"
+    )
+
+
+@asynccontextmanager
+async def operators(namespace: Namespace, fault: Fault | None) -> AsyncIterator[Callable[[], int]]:
+    """Run an operator until all is judged, and a second one after it if it died; yield who counts its writes."""
+    async with namespace.operator(fault) as port:
+        end = asyncio.create_task(all_judged(namespace))
+        dies = asyncio.create_task(fault.died.wait()) if fault is not None else None
+        await asyncio.wait([end, *([dies] if dies else [])], return_when=asyncio.FIRST_COMPLETED)
+        died = not end.done()
+        for task in (end, *([dies] if dies else [])):
+            task.cancel()
+    if died:
+        async with namespace.operator():
+            await all_judged(namespace)
+    yield lambda: sum(port.writes.values())
+
+
+async def live(credentials: Credentials, fault: Fault | None) -> tuple[dict[str, Any], Counter[tuple[str, str]], int]:
+    async with new_namespace(credentials) as namespace:
+        await write_versions(namespace)
+        async with operators(namespace, fault) as writes:
+            versions = await namespace.all(MODEL_VERSIONS)
+            assert all(body["metadata"]["generation"] == 1 for body in versions.values()), "a spec was written"
+            return {name: verdict(body) for name, body in versions.items()}, await told(namespace), writes()
+
+
+async def live_with_every_fault(
+    credentials: Credentials, make: Callable[[int], Fault], *, events_are_lost: bool = False
+) -> None:
+    limit = asyncio.Semaphore(AT_ONCE)
+    verdicts, events, writes = await live(credentials, None)
+    assert (verdicts, events) == (WANTED, TOLD)
+    assert writes == waiting_notes(writes) + 2 * len(WANTED)
+
+    async def one(at: int) -> None:
+        async with limit:
+            fault = make(at)
+            verdicts, events, _ = await live(credentials, fault)
+            assert fault.left <= 0, f"write {at} of {2 * len(WANTED)} never came"
+            assert verdicts == WANTED, f"write {at}"
+            assert events <= TOLD if events_are_lost else events == TOLD, f"write {at}: {events}"
+
+    async with asyncio.TaskGroup() as group:
+        for at in range(1, 2 * len(WANTED) + 1):
+            group.create_task(one(at))
+
+
+def waiting_notes(writes: int) -> int:
+    """Each version may say once that it waits; whether it does depends on who is looked at first."""
+    extra = writes - 2 * len(WANTED)
+    assert 0 <= extra < len(WANTED), f"{writes} writes for {len(WANTED)} versions"
+    return extra
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> None:
+    await live_with_every_fault(credentials, lambda at: Fault(at, after=after))
+
+
+@pytest.mark.parametrize(
+    ("error", "after"),
+    [
+        (UnavailableError(0, "Timeout", "no answer in time"), True),
+        (UnavailableError(500, "InternalError", "etcd is slow"), False),
+        (ThrottledError(429, "TooManyRequests", "slow down", 0.5), False),
+        (ConflictError(409, "Conflict", "the object has been modified"), False),
+    ],
+    ids=["lost-answer", "500", "429", "409"],
+)
+async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
+    """An Event that cannot be written is given up, never told twice."""
+    make = lambda at: Fault(at, after=after, error=error)  # noqa: E731
+    await live_with_every_fault(credentials, make, events_are_lost=not after)
+
+
+async def finish_job(namespace: Namespace, name: str, number: int, mae: str, **job: Any) -> Body:
+    """Let a job of model m train and register a version, and return that version once it is judged."""
+    await namespace.apply(name, modelName="m", **job)
+    await namespace.run_pod(f"{name}-1")
+    metrics = [{"name": "mae", "value": mae}]
+    await namespace.end_pod(f"{name}-1", 0, result_text(number, metrics=metrics, holdoutDigest="a" * 64))
+    assert (await namespace.phase("Succeeded", name))["modelVersion"]["version"] == number
+    return (await all_judged(namespace))[f"m-v{number}"]
+
+
+async def test_from_job_to_verdict_and_at_rest(namespace: Namespace) -> None:
+    gates = [BELOW_2, {**CHAMPION, "tolerance": 0.1}]
+    async with namespace.operator() as port:
+        first = await finish_job(namespace, "a", 1, "1.5", gates=gates)
+        within = await finish_job(namespace, "b", 2, "1.65", gates=gates)
+        worse = await finish_job(namespace, "c", 3, "1.9", gates=gates)
+        never = await finish_job(namespace, "d", 4, "1.0", gates=[{"metric": "lift", "op": ">", "value": 1}])
+    assert verdict(first) == ("Validated", ["Met", "NoChampion"], None)
+    assert verdict(within) == ("Validated", ["Met", "Met"], 1)
+    assert verdict(worse) == ("Rejected", ["Met", "NotMet"], 2)
+    assert verdict(never) == ("Rejected", ["MetricMissing"], None)
+    assert worse["status"]["gates"][1]["threshold"] == "1.815"
+    assert worse["spec"]["storage"]["uri"] == "s3://models"
+    (ready,) = worse["status"]["conditions"]
+    assert ready["message"] == "1 of 2 gates not met: mae 1.9: version 2 has 1.65, asked for <= 1.815"
+    assert (await namespace.status("c"))["phase"] == "Succeeded", "a refused version is no failure of its job"
+    assert port.writes["patch modelversions"] == 4
+    async with namespace.operator() as port:
+        await namespace.apply("last", cancel=True)
+        await namespace.phase("Cancelled", "last")  # by now everything was looked at
+    assert port.writes["patch modelversions"] == 0
+
+
+async def test_a_version_that_a_user_made_crashes_nothing(namespace: Namespace) -> None:
+    foreign = {"apiVersion": API_VERSION, "kind": "ModelVersion", "metadata": {"name": "mine"}, "spec": spec(1)}
+    await namespace.request("POST", namespace.path(MODEL_VERSIONS), foreign)
+    await write_version(namespace, 7, spec(7, "1", [{"metric": "x", "compareTo": "Champion"}], model="other"))
+    await write_version(namespace, 2, spec(2, "1.5", [CHAMPION]))
+    async with namespace.operator():
+        versions = await all_judged(namespace)
+    phases = {
+        name: (body["status"]["phase"], body["status"]["conditions"][0]["reason"]) for name, body in versions.items()
+    }
+    assert phases == {
+        "mine": ("Rejected", "Misnamed"),
+        "m-v7": ("Rejected", "Misnamed"),
+        "m-v2": ("Validated", "Validated"),
+    }
