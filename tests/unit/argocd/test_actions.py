@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.unit.argocd.lua import RESOURCE_VERSION, SCRIPTS, Json, Lua, LuaError, resource
-from tests.unit.argocd.test_health import DEPLOYMENT, HOLD, JOB, SCHEDULE, refused
+from tests.unit.argocd.test_health import DEPLOYMENT, JOB, SCHEDULE, hold, refused
 from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, TRAINING_JOB, TRAINING_SCHEDULE
 from trainyard_api.meta import ACTION_ANNOTATION, RUN_NOW_ANNOTATION
+from trainyard_operator.core.verbs import parse
 
 TOKEN = rf"[0-9]{{8}}T[0-9]{{6}}Z-{RESOURCE_VERSION}"
 OWNER = [{"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingSchedule", "name": "nightly", "uid": "1"}]
@@ -46,9 +47,11 @@ def deployment(status: Json | None = None, **metadata: Any) -> Json:
 
 
 def verb(before: Json, after: Json, annotation: str = ACTION_ANNOTATION) -> str:
-    """Return what an action wrote, after a look that it wrote nothing else."""
+    """Return what an action wrote, after a look that it wrote nothing else and that the operator understands it."""
     left = copy.deepcopy(after)
     text: str = left["metadata"]["annotations"].pop(annotation)
+    if annotation == ACTION_ANNOTATION:
+        parse(text)
     expected = copy.deepcopy(before)
     expected["metadata"].setdefault("annotations", {}).pop(annotation, None)
     assert as_lua_sees(left) == as_lua_sees(expected)
@@ -121,29 +124,29 @@ def test_two_clicks_in_one_second_are_two_tokens(lua: Lua, action: str) -> None:
     assert act(lua, first, action)["metadata"]["annotations"][ACTION_ANNOTATION] != annotation
 
 
+PIN = {"version": {"policy": "Pinned", "pin": "6"}}
+BY_HAND = {"rollout": {"autoPromote": False}}
+ROLLING = {"activeVersion": 6, "candidateVersion": 7}
+
+
 @pytest.mark.parametrize(
-    ("status", "expected"),
+    ("spec", "status", "expected"),
     [
-        ({"phase": "Pending"}, {"hold"}),
-        ({"phase": "Serving", "activeVersion": 6}, {"hold"}),
-        ({"phase": "Serving", "activeVersion": 6, "previousVersion": 5}, {"hold", "rollback"}),
-        ({"phase": "Progressing", "activeVersion": 6, "candidateVersion": 7}, {"hold", "abort"}),
-        ({"phase": "AwaitingPromotion", "activeVersion": 6, "candidateVersion": 7}, {"hold", "abort", "promote"}),
-        ({"phase": "Held", "activeVersion": 5, "hold": HOLD, "rejectedVersions": [refused(6)]}, {"release", "retry"}),
+        ({}, {}, {"hold"}),
+        ({}, {"activeVersion": 6}, {"hold", "rollback"}),
+        ({}, {"activeVersion": 6, "rejectedVersions": [refused(7)]}, {"hold", "rollback", "retry"}),
+        ({}, {"activeVersion": 6, "hold": hold("ManualRollback")}, {"hold", "release", "rollback"}),
+        ({}, {"activeVersion": 6, "hold": hold("Held")}, {"release", "rollback"}),
+        ({}, ROLLING, {"hold", "rollback", "abort"}),
+        (BY_HAND, {**ROLLING, "candidateReason": "Policy"}, {"hold", "rollback", "abort", "promote"}),
+        (BY_HAND, {**ROLLING, "candidateReason": "Promoted"}, {"hold", "rollback", "abort"}),
+        (BY_HAND, {**ROLLING, "candidateReason": "Rollback"}, {"hold", "rollback", "abort"}),
+        (BY_HAND, {"activeVersion": 6}, {"hold", "rollback"}),
+        (PIN, {"activeVersion": 6}, set()),
     ],
 )
-def test_deployments_offer_what_makes_sense(lua: Lua, status: Json, expected: set[str]) -> None:
-    assert enabled(lua, deployment(status)) == expected
-
-
-def test_a_version_of_the_history_is_somewhere_to_go(lua: Lua) -> None:
-    def entry(version: int, outcome: str) -> Json:
-        return {"version": version, "from": "2026-11-21T07:30:00Z", "outcome": outcome}
-
-    alone = deployment({"activeVersion": 6, "history": [entry(6, "Active")]})
-    assert "rollback" not in enabled(lua, alone)
-    both = deployment({"activeVersion": 6, "history": [entry(6, "Active"), entry(4, "Replaced")]})
-    assert "rollback" in enabled(lua, both)
+def test_deployments_offer_what_makes_sense(lua: Lua, spec: Json, status: Json, expected: set[str]) -> None:
+    assert enabled(lua, resource(MODEL_DEPLOYMENT, {**DEPLOYMENT, **spec}, status)) == expected
 
 
 def test_parameters_are_offered_with_their_default(lua: Lua) -> None:

@@ -50,9 +50,17 @@ def pod_of(objects: list[Json]) -> Json:
     return pod
 
 
-def test_lint_finds_nothing(helm: Path) -> None:
-    done = helm_run(helm, "lint", "--strict", str(CHART), "--kube-version", KUBE_VERSION)
+@pytest.mark.parametrize("value", ["argocd.enabled=false", "argocd.enabled=true"])
+def test_lint_finds_nothing(helm: Path, value: str) -> None:
+    done = helm_run(helm, "lint", "--strict", str(CHART), "--kube-version", KUBE_VERSION, "--set-json", value)
     assert done.returncode == 0, done.stdout
+
+
+def test_scripts_for_argo_cd_are_there_when_asked_for(helm: Path) -> None:
+    """What they say is tested in tests/unit/argocd, how they get into Argo CD in tests/integration/argocd."""
+    assert [each["metadata"]["name"] for each in of_kind(render(helm), "ConfigMap")] == ["trainyard"]
+    names = [each["metadata"]["name"] for each in of_kind(render(helm, "argocd.enabled=true"), "ConfigMap")]
+    assert sorted(names) == ["trainyard", "trainyard-argocd"]
 
 
 def test_defaults_are_the_operators_own(helm: Path) -> None:
@@ -134,6 +142,17 @@ def test_rights_are_the_least(helm: Path, values: tuple[str, ...]) -> None:
     assert creates == {"trainingjobs", "modelversions"}, "those of a schedule, and those of a training"
 
 
+def test_users_may_read_all_and_write_what_is_theirs(helm: Path) -> None:
+    roles = {role["metadata"]["name"]: role["rules"] for role in of_kind(render(helm), "ClusterRole")}
+    plurals = {kind.plural for kind in KINDS}
+    [view] = roles["trainyard-view"]
+    assert (set(view["resources"]), view["verbs"]) == (plurals, ["get", "list", "watch"])
+    own, versions = roles["trainyard-edit"]
+    assert set(own["resources"]) == plurals - {"modelversions"}
+    assert set(own["verbs"]) == {"create", "update", "patch", "delete", "deletecollection"}
+    assert (versions["resources"], versions["verbs"]) == (["modelversions"], ["delete", "deletecollection"])
+
+
 def test_rights_stay_in_the_watched_namespaces(helm: Path) -> None:
     objects = render(helm, 'watchNamespaces=["a", "b"]')
     [cluster_wide] = [role for role in of_kind(objects, "ClusterRole") if role["metadata"]["name"] == "trainyard"]
@@ -177,6 +196,7 @@ def test_definitions_outlive_the_release(helm: Path) -> None:
         ("imagePullPolicy=true", "imagePullPolicy"),
         ('storage.uri="ftp://x"', "/storage/uri"),
         ("workers=0", "/workers"),
+        ('argocd.enabled="yes"', "/argocd/enabled"),
         ('progress.url="http://plain"', "/progress/url"),
         ('trainer.imageByFramework={"Pytorch": "x"}', "Pytorch"),
         ('trainer.resources.limits={"memory": "2 GB"}', "/trainer/resources/limits/memory"),

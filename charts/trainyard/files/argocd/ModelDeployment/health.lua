@@ -1,4 +1,4 @@
--- Healthy means: the version that the policy wants serves, or a good one serves and the policy's own choice was refused.
+-- Healthy means: the version that the policy wants serves, or a good one serves and the policy's own choice was taken back.
 -- The status is that of kstatus: Ready always there, Reconciling and Stalled only while they are true.
 local status = obj.status or {}
 if status.observedGeneration ~= obj.metadata.generation then
@@ -13,32 +13,23 @@ for _, each in ipairs(status.conditions or {}) do
   end
 end
 
-if condition.Stalled then
-  local stalled = condition.Stalled
+local stalled, rolling, ready = condition.Stalled, condition.Reconciling, condition.Ready
+if stalled then
   return {status = "Degraded", message = stalled.reason .. ": " .. (stalled.message or "")}
 end
-if condition.Reconciling then
+if rolling then
   local health = "Progressing"
-  if condition.Reconciling.reason == "AwaitingPromotion" then
+  if rolling.reason == "AwaitingPromotion" then
     health = "Suspended"
   end
-  return {status = health, message = condition.Reconciling.message or status.phase}
+  return {status = health, message = rolling.message}
 end
-if not condition.Ready then
+if not ready then
   return {status = "Progressing", message = status.phase or "Pending"}
 end
 
-local message = "version " .. tostring(status.activeVersion) .. " serves"
-if status.hold then
-  message = message .. "; held (" .. status.hold.reason .. ")"
-end
-local rejected
-for _, each in ipairs(status.rejectedVersions or {}) do
-  if rejected == nil or each.version > rejected.version then
-    rejected = each
-  end
-end
-if rejected and rejected.version > (status.activeVersion or 0) then
-  message = message .. "; version " .. rejected.version .. " was refused: " .. rejected.reason
+local message = ready.message or ("version " .. tostring(status.activeVersion) .. " serves")
+if condition.RolledBack then
+  message = message .. "; " .. (condition.RolledBack.message or condition.RolledBack.reason)
 end
 return {status = "Healthy", message = message}

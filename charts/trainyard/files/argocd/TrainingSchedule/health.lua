@@ -5,16 +5,22 @@ if status.observedGeneration ~= obj.metadata.generation then
   return {status = "Progressing", message = "waiting for the operator"}
 end
 
+-- Conditions that are not asked for below may come and go without changing the health.
+local condition = {}
 for _, each in ipairs(status.conditions or {}) do
-  if each.type == "Stalled" and each.status == "True" then
-    return {status = "Degraded", message = each.reason .. ": " .. (each.message or "")}
-  end
+  condition[each.type] = each
 end
 
-local message = "runs when the template changes"
-if obj.spec.suspend then
-  message = "suspended by spec.suspend"
-elseif status.nextScheduleTime then
+local stalled, retrying, ready = condition.Stalled, condition.Reconciling, condition.Ready
+if stalled and stalled.status == "True" then
+  return {status = "Degraded", message = stalled.reason .. ": " .. (stalled.message or "")}
+end
+if retrying and retrying.status == "True" then
+  return {status = "Progressing", message = retrying.message}
+end
+
+local message = ready and ready.message or status.phase or ""
+if ready and ready.reason == "Scheduled" and status.nextScheduleTime then
   message = "next run at " .. status.nextScheduleTime
 end
 local failures = status.consecutiveFailures or 0

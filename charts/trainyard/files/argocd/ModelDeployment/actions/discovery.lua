@@ -1,27 +1,26 @@
--- What is greyed out here would be refused by the operator with a sentence; the status is what both go by.
+-- What is greyed out here would be refused by the operator with a sentence, or change nothing.
 local status = obj.status or {}
+local pinned = obj.spec.version ~= nil and obj.spec.version.policy == "Pinned"
 
-local somewhere = status.previousVersion ~= nil
-for _, entry in ipairs(status.history or {}) do
-  somewhere = somewhere or entry.version ~= status.activeVersion
-end
+local automatic = obj.spec.rollout == nil or obj.spec.rollout.autoPromote ~= false
+local decided = status.candidateReason == "Promoted" or status.candidateReason == "Rollback"
 
-local rejected
+local refused
 for _, each in ipairs(status.rejectedVersions or {}) do
-  if rejected == nil or each.version > rejected then
-    rejected = each.version
+  if refused == nil or each.version > refused then
+    refused = each.version
   end
 end
 
 return {
   rollback = {
-    disabled = not somewhere,
+    disabled = pinned or status.activeVersion == nil,
     displayName = "Roll back",
     iconClass = "fa fa-fw fa-undo",
     params = {{name = "version", default = "previous"}}
   },
   promote = {
-    disabled = status.phase ~= "AwaitingPromotion",
+    disabled = status.candidateVersion == nil or automatic or decided,
     displayName = "Promote the candidate",
     iconClass = "fa fa-fw fa-check"
   },
@@ -31,13 +30,13 @@ return {
     iconClass = "fa fa-fw fa-stop"
   },
   retry = {
-    disabled = rejected == nil,
+    disabled = refused == nil,
     displayName = "Try a refused version again",
     iconClass = "fa fa-fw fa-redo",
-    params = {{name = "version", default = tostring(rejected or "")}}
+    params = {{name = "version", default = tostring(refused or "")}}
   },
   hold = {
-    disabled = status.hold ~= nil,
+    disabled = pinned or (status.hold ~= nil and status.hold.reason == "Held"),
     displayName = "Hold: take no newer version",
     iconClass = "fa fa-fw fa-pause"
   },
