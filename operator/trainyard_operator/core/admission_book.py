@@ -14,14 +14,13 @@ from typing import Final
 from trainyard_operator.core.admission import (
     ADMITTED,
     OPERATOR,
-    Claim,
-    Place,
     Scope,
     Verdict,
     last_places,
     limit_reached,
     model_locked,
 )
+from trainyard_operator.core.claim import Claim, Place
 from trainyard_operator.core.config import Admission
 
 UNLIMITED: Final = 2**31

@@ -6,6 +6,7 @@ from enum import Enum, auto
 
 from trainyard_api import meta
 from trainyard_api.trainingjob import TrainerStatus
+from trainyard_operator.core.admission import ADMITTED, Verdict
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
 
@@ -104,3 +105,7 @@ class Observed:
     versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
     """ModelVersions by name, ``None`` for one that was looked for and is not there."""
     refused: Refusal | None = None
+    admission: Verdict = ADMITTED
+    """Whether a first attempt may start now; an attempt that runs or is tried again has its place."""
+    estimate: int | None = None
+    """Seconds that the model's earlier runs took; for a job that has no status yet."""

@@ -11,6 +11,7 @@ from trainyard_api import meta
 from trainyard_api.training import Retry
 from trainyard_api.trainingjob import Attempt, Phase, TrainingJobSpec
 from trainyard_operator.core import accelerator, attempts, deadlines, ending, outcome, progress, render, stop
+from trainyard_operator.core.admission import Waiting
 from trainyard_operator.core.naming import is_fallback
 from trainyard_operator.core.observed import Fact, JobView, Need, Observed, PodView, Refusal
 from trainyard_operator.core.plan import NOTHING, Apply, Create, Delete, EventNote, Plan
@@ -97,7 +98,9 @@ def _admit(observed: Observed, spec: TrainingJobSpec, attempt: int) -> Plan:
     """
     if observed.refused is not None:
         return _refused(observed, observed.refused)
-    status = observed.job.status
+    status, waiting = observed.job.status, observed.admission
+    if isinstance(waiting, Waiting) and status.phase == "Queued":
+        return _queued(observed, waiting)
     try:
         refuse_unsupported(spec)
         body = render.attempt_job(
@@ -114,9 +117,16 @@ def _admit(observed: Observed, spec: TrainingJobSpec, attempt: int) -> Plan:
         return finish(observed, Transition("Failed", "InvalidSpec", str(error), {}))
     return Plan(actions=(Create("Job", body),))
 
+    if isinstance(waiting, Waiting):
+        return _queued(observed, waiting)
 
 def _refused(observed: Observed, refusal: Refusal) -> Plan:
     """The API server does not take the Job: wrong for good, or not now (a quota, a policy, a name in use)."""
+def _queued(observed: Observed, waiting: Waiting) -> Plan:
+    """Stand in line. What cannot run was told before, so that nobody waits for a refusal."""
+    return report(observed, Transition("Queued", waiting.reason, waiting.message, {"queue_position": waiting.position}))
+
+
     if refusal.permanent:
         return finish(observed, Transition("Failed", "InvalidSpec", refusal.message, {}))
     before = observed.job.status.phase

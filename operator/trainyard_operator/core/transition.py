@@ -54,6 +54,8 @@ def report(
             "phase": transition.phase,
             "model_name": model_name(job),
             "conditions": [*conditions, *facts],
+            "queue_position": None,
+            "estimated_duration_seconds": observed.estimate or job.status.estimated_duration_seconds,
             **transition.changes,
         }
     )
@@ -64,7 +66,7 @@ def report(
 
 def finish(observed: Observed, transition: Transition) -> Plan:
     """Store a terminal phase and tell it once."""
-    changes = {"completion_time": to_rfc3339(observed.now), "queue_position": None, **transition.changes}
+    changes = {"completion_time": to_rfc3339(observed.now), **transition.changes}
     event = EventNote(
         "Warning" if transition.phase == "Failed" else "Normal", transition.reason, transition.message, "end"
     )

@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from trainyard_operator.core.admission import ADMITTED, Claim, Verdict, claim_of
+from trainyard_operator.core.admission import ADMITTED, Verdict
 from trainyard_operator.core.admission_book import Book
+from trainyard_operator.core.claim import Claim, claim_of
 from trainyard_operator.core.config import Admission
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.keys import Key
@@ -71,19 +72,25 @@ class Ledger:
             self._book.put(replace(claim, holds=True))
             self._tell(key)
 
-    def step_aside(self, key: Key) -> None:
-        """Take a TrainingJob out of the line until it asks again: it may start, but it cannot.
+    def release(self, key: Key) -> None:
+        """Take a reservation back: the Job was refused."""
+        claim = self._claim(key)
+        if claim is not None and claim.uid in self._reserved:
+            self._reserved.discard(claim.uid)
+            self._book.put(replace(claim, holds=False))
+            self._tell(key)
 
-        The API server refuses its Job (a quota of its namespace, say), or planning it fails. In the line it would block
-        those behind it for as long as that lasts.
+    def step_aside(self, key: Key) -> None:
+        """Take a TrainingJob out of the line until it asks again: it may start, but does not.
+
+        The API server refuses its Job (a quota of its namespace, say), its pause is not over, or planning it fails. In
+        the line it would block those behind it for as long as that lasts.
         """
         claim = self._claim(key)
-        if claim is None or (claim.holds and claim.uid not in self._reserved):
-            return
-        self._reserved.discard(claim.uid)
-        self._aside[claim.uid] = replace(claim, holds=False)
-        self._book.drop(claim.uid)
-        self._tell(key)
+        if claim is not None and not claim.holds:
+            self._aside[claim.uid] = claim
+            self._book.drop(claim.uid)
+            self._tell(key)
 
     # ---- within ------------------------------------------------------------------------------------------------------
 
@@ -98,8 +105,7 @@ class Ledger:
             return  # its own turn fails with it; until then it keeps what it had
         before = self._uids.get(key)
         if before is not None and (job is None or job.uid != before):
-            del self._uids[key]
-            self._deleted[key].add(before)
+            self._delete(key, before)
         for uid in self._deleted.pop(key, set()):
             if self._outlived(store, uid):
                 self._deleted[key].add(uid)
@@ -121,13 +127,18 @@ class Ledger:
         else:
             self._book.put(claim)
 
-    def _outlived(self, store: Store, uid: str) -> bool:
-        """Tell whether a deleted TrainingJob still holds its place, because its Jobs have not gone yet."""
+    def _delete(self, key: Key, uid: str) -> None:
+        del self._uids[key]
+        self._deleted[key].add(uid)
         self._reserved.discard(uid)
         self._aside.pop(uid, None)
         claim = self._book.get(uid)
-        if claim is not None and any(not child.finished for child in store.children(uid)):
-            self._book.put(replace(claim, holds=True))
+        if claim is not None:
+            self._book.put(replace(claim, name=f"{claim.name} (deleted)", holds=True))
+
+    def _outlived(self, store: Store, uid: str) -> bool:
+        """Tell whether a deleted TrainingJob still holds its place, because its Jobs have not gone yet."""
+        if any(not child.finished for child in store.children(uid)):
             return True
         self._book.drop(uid)
         return False

@@ -12,9 +12,13 @@ from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import KubePort
 from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock, utc_now
+from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
+from trainyard_operator.runtime.controllers.model_version import ModelVersionController
 from trainyard_operator.runtime.controllers.training_job import TrainingJobController
+from trainyard_operator.runtime.controllers.training_schedule import TrainingScheduleController
 from trainyard_operator.runtime.directory import Directory
 from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.queue import WorkQueue
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.reports import Reports
@@ -50,13 +54,19 @@ class Runtime:
         self._port = port
         self._config = config
         self._queue = WorkQueue()
-        self._store = Store()
+        self._ledger = Ledger(config.admission, wake=self._add)
+        self._store = Store(self._ledger.changed)
         self._tasks: list[asyncio.Task[None]] = []
         self._synced: float | None = None
         self.reports = Reports(wake=self._queue.add)
         self.directory = Directory(self._store)
-        jobs = TrainingJobController(self._store, self.reports, config, ca=ca, clock=clock)
-        controllers: tuple[Controller, ...] = (jobs,)
+        jobs = TrainingJobController(self._store, self._ledger, self.reports, config, ca=ca, clock=clock)
+        controllers: tuple[Controller, ...] = (
+            jobs,
+            TrainingScheduleController(self._store, clock=clock),
+            ModelVersionController(self._store, clock=clock),
+            ModelDeploymentController(self._store, config, clock=clock),
+        )
         self._controllers = {controller.kind: controller for controller in controllers}
         self._reconciler = Reconciler(
             port, self._store, self._controllers, wake=self._add, instance=instance, clock=clock

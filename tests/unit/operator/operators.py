@@ -5,11 +5,13 @@ from typing import Any, TypeVar
 
 from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
 from tests.unit.operator.samples import CA, CONFIG
+from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import TRAINING_JOBS, Resource
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.controllers.training_job import TrainingJobController
 from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import resync
@@ -52,15 +54,19 @@ class FaultyWrite:
 class StepOperator:
     """Store, reports and reconciler of one process; watch events arrive when the test delivers them."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, config: OperatorConfig = CONFIG) -> None:
         self.cluster = cluster
+        self.config = config
         self.restart()
 
     def restart(self) -> None:
         """Begin with an empty memory and a full list, as a new process does."""
-        self.store = Store()
+        self.ledger = Ledger(self.config.admission, wake=lambda _: None)
+        self.store = Store(self.ledger.changed)
         self.reports = Reports(wake=lambda _: None)
-        jobs = TrainingJobController(self.store, self.reports, CONFIG, ca=CA, clock=lambda: self.cluster.now)
+        jobs = TrainingJobController(
+            self.store, self.ledger, self.reports, self.config, ca=CA, clock=lambda: self.cluster.now
+        )
         self.reconciler = Reconciler(
             self.cluster,
             self.store,

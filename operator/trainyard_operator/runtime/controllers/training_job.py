@@ -1,13 +1,19 @@
-"""TrainingJobs: the job, its Jobs and the newest progress report."""
+"""TrainingJobs: the job, its Jobs, the newest progress report, and whether it may start."""
 
 from typing import Final
 
+from trainyard_operator.core.admission import ADMITTED
 from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.estimate import estimated_seconds
+from trainyard_operator.core.naming import model_name
+from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.observed import Observed
+from trainyard_operator.core.plan import Create, Plan
 from trainyard_operator.core.training_job import plan
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Facts, Step
@@ -18,23 +24,45 @@ class TrainingJobController:
 
     kind: Final[Kind] = "TrainingJob"
 
-    def __init__(self, store: Store, reports: Reports, config: OperatorConfig, *, ca: str, clock: Clock) -> None:
+    def __init__(
+        self, store: Store, ledger: Ledger, reports: Reports, config: OperatorConfig, *, ca: str, clock: Clock
+    ) -> None:
         self._store = store
+        self._ledger = ledger
         self._reports = reports
         self._config = config
         self._ca = ca
         self._clock = clock
 
     def step(self, key: Key, facts: Facts) -> Step | None:
-        """Observe and plan."""
+        """Observe and plan. A job that is to start has its place before anyone else is asked."""
+        self._ledger.catch_up(self._store, key)
         job = self._store.training_job(key)
         if job is None or job.finished:
             self._reports.forget(key)
         if job is None:
             return None
+        if facts.refused is not None:
+            self._ledger.release(key)
+        observed = self._observe(key, job, facts)
+        try:
+            found = plan(observed)
+        except Exception:
+            self._ledger.step_aside(key)
+            raise
+        if any(isinstance(action, Create) and action.kind == "Job" for action in found.actions):
+            self._ledger.reserve(key)
+        elif observed.admission == ADMITTED and found == Plan(requeue_after=found.requeue_after):
+            self._ledger.step_aside(key)
+        return Step(job, found)
+
+    def _observe(self, key: Key, job: TrainingJobView, facts: Facts) -> Observed:
         children = self._store.children(job.uid)
         attempt = max((child.attempt for child in children), default=0)
-        observed = Observed(
+        estimate = None
+        if job.status.phase is None:
+            estimate = estimated_seconds(job, self._store.jobs_of_model(job.namespace, model_name(job)))
+        return Observed(
             job=job,
             children=children,
             now=self._clock(),
@@ -45,5 +73,6 @@ class TrainingJobController:
             missing=frozenset(facts.missing),
             versions=facts.versions,
             refused=facts.refused,
+            admission=self._ledger.verdict(key),
+            estimate=estimate,
         )
-        return Step(job, plan(observed))

@@ -11,16 +11,9 @@ from hypothesis import strategies as st
 
 from tests.unit.operator.cluster import START
 from tests.unit.operator.samples import SPEC, child, job_view
-from trainyard_operator.core.admission import (
-    ADMITTED,
-    Claim,
-    Verdict,
-    Waiting,
-    claim_of,
-    last_places,
-    shown_position,
-)
+from trainyard_operator.core.admission import ADMITTED, Verdict, Waiting, last_places, shown_position
 from trainyard_operator.core.admission_book import Book
+from trainyard_operator.core.claim import Claim, claim_of
 from trainyard_operator.core.config import Admission
 
 NAMESPACES = ("x", "y", "z")
@@ -115,15 +108,15 @@ def test_a_namespace_may_have_no_limit_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("position", "shown"), [(1, 1), (10, 10), (11, 20), (20, 20), (100, 100), (101, 200), (999, 1000)]
+    ("position", "shown"), [(1, 1), (10, 10), (11, 20), (20, 20), (100, 100), (101, 200), (999, 1000), (1001, 2000)]
 )
 def test_positions_are_rounded_up(position: int, shown: int) -> None:
     assert shown_position(position) == shown
 
 
 def test_last_places_are_where_the_shown_position_changes() -> None:
-    assert list(last_places(1000)) == [p for p in range(1, 1001) if shown_position(p) != shown_position(p + 1)]
-    assert len(list(last_places(999))) == 27
+    assert list(last_places(3000)) == [p for p in range(1, 3001) if shown_position(p) != shown_position(p + 1)]
+    assert len(list(last_places(1000))) == 28
     assert list(last_places(0)) == []
 
 

@@ -336,7 +336,9 @@ def test_recreated_under_the_same_name_is_another_job(world: World) -> None:
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
     world.cluster.submit("a", SPEC)
     status = world.settle()
-    assert reason_of(status) == "JobRefused"
+    assert (status["phase"], reason_of(status)) == ("Queued", "ModelLocked")
+    message = "waiting for TrainingJob a (deleted): one TrainingJob of model a runs at a time"
+    assert status["conditions"][0]["message"] == message
     world.cluster.collect()
     assert world.settle()["phase"] == "Starting"
 

@@ -1,0 +1,64 @@
+"""What a TrainingJob asks of admission, read from its status and its Jobs."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from trainyard_api.trainingjob import Phase
+from trainyard_operator.core.admission import Scope
+from trainyard_operator.core.naming import model_name
+from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.observed import JobView
+
+HOLDING_PHASES: Final[frozenset[Phase]] = frozenset({"Starting", "Running", "Retrying"})
+"""A job keeps its place from its first attempt until it ends or is suspended, between two attempts too: whoever was
+admitted is not put back into the line by a failure."""
+
+RANKS: Final = {"Urgent": 0, "High": 1, "Normal": 2, "Low": 3}
+
+Place = tuple[int, datetime, str, str, str]
+"""What jobs are ordered by: rank of the priority, creation, name, namespace, and the uid."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one TrainingJob asks for: the place that it holds, or waits for."""
+
+    uid: str
+    namespace: str
+    name: str
+    model: str
+    rank: int
+    created: datetime
+    holds: bool
+
+    @property
+    def place(self) -> Place:
+        """Where it stands in every line: smaller is earlier."""
+        return (self.rank, self.created, self.name, self.namespace, self.uid)
+
+    @property
+    def in_namespace(self) -> Scope:
+        """Where its namespace's limit holds."""
+        return (self.namespace,)
+
+    @property
+    def in_model(self) -> Scope:
+        """Where its model's lock holds."""
+        return (self.namespace, self.model)
+
+
+def claim_of(job: TrainingJobView, children: Iterable[JobView], *, reserved: bool) -> Claim | None:
+    """Return what a TrainingJob asks for, ``None`` for one that has ended or must not start.
+
+    ``reserved`` says that the creation of its Job is under way, or that its answer was lost. A Job that has not ended
+    holds its place whatever became of the TrainingJob, for its pods may still run.
+    """
+    over = job.finished or job.deleting
+    holds = any(not child.finished for child in children)
+    holds = holds or (not over and (reserved or job.status.phase in HOLDING_PHASES))
+    if not holds and (over or job.spec.get("suspend") or job.spec.get("cancel")):
+        return None
+    rank = RANKS.get(str(job.spec.get("priority")), RANKS["Normal"])
+    return Claim(job.uid, job.namespace, job.name, model_name(job), rank, job.created, holds)

@@ -1,0 +1,185 @@
+"""The ledger on a real store: what it sees, what it reserves, and whom it wakes."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
+from tests.unit.operator.samples import SPEC, result_text
+from trainyard_api import meta
+from trainyard_operator.core.admission import ADMITTED, Waiting
+from trainyard_operator.core.config import Admission
+from trainyard_operator.kube.port import JOBS, TRAINING_JOBS
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.ledger import Ledger
+from trainyard_operator.runtime.store import Store
+
+
+class World:
+    """A cluster whose every change reaches a store with a ledger beside it."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.cluster = Cluster()
+        self.limits = Admission(**limits)
+        self.start()
+
+    def start(self) -> None:
+        """Begin with an empty memory."""
+        self.woken: list[str] = []
+        self.ledger = Ledger(self.limits, lambda key: self.woken.append(key.name))
+        self.store = Store(self.ledger.changed)
+        self.read = 0
+
+    def look(self, turn: str = "") -> list[str]:
+        """Deliver every change and return who is woken."""
+        for kind, event, body in self.cluster.log[self.read :]:
+            self.store.apply(kind, body, deleted=event == "DELETED")
+        self.read = len(self.cluster.log)
+        self.woken.clear()
+        self.ledger.catch_up(self.store, Key(NAMESPACE, turn))
+        return list(dict.fromkeys(self.woken))
+
+    def apply(self, *names: str, **spec: Any) -> None:
+        for name in names:
+            self.cluster.submit(name, {**SPEC, **spec})
+        self.look()
+
+    def create_job(self, name: str) -> None:
+        uid = self.cluster.of(TRAINING_JOBS)[name]["metadata"]["uid"]
+        labels = {meta.MANAGED_BY_LABEL: meta.MANAGED_BY, meta.JOB_LABEL: name, meta.UID_LABEL: uid}
+        body = {"metadata": {"name": f"{name}-1", "labels": labels}, "spec": {"template": {"spec": {"containers": []}}}}
+        self.cluster.add(JOBS, NAMESPACE, body)
+
+    def status(self, name: str, **status: Any) -> None:
+        self.cluster.change(TRAINING_JOBS, NAMESPACE, name, status={"observedGeneration": 1, **status})
+
+    def reserve(self, name: str) -> None:
+        assert self.ledger.verdict(Key(NAMESPACE, name)) == ADMITTED
+        self.ledger.reserve(Key(NAMESPACE, name))
+
+    def place(self, name: str) -> int | None:
+        """Return the position of one that waits."""
+        verdict = self.ledger.verdict(Key(NAMESPACE, name))
+        return verdict.position if isinstance(verdict, Waiting) else None
+
+
+@pytest.fixture
+def world() -> World:
+    return World(max_concurrent_jobs=1)
+
+
+def test_a_reservation_is_a_place_taken_before_anything_shows_it(world: World) -> None:
+    world.apply("a", "b")
+    world.reserve("a")
+    assert world.place("b") == 1
+    world.create_job("a")
+    world.look()
+    world.cluster.remove(JOBS, NAMESPACE, "a-1")
+    world.look()
+    assert world.ledger.holding == 0, "its Job was seen and is gone"
+    assert world.place("b") == 2, "a stands in line again, before b"
+
+
+def test_the_end_of_one_wakes_the_next(world: World) -> None:
+    world.apply("a", "b", "c")
+    world.reserve("a")
+    world.create_job("a")
+    world.status("a", phase="Running")
+    world.cluster.finish_pod("a-1", 0, result_text())
+    assert world.look("a") == []
+    world.status("a", phase="Succeeded")
+    assert world.look("a")[0] == "b"
+    world.woken.clear()
+    world.reserve("b")
+    assert world.woken == ["c"]
+    assert world.place("c") == 1
+
+
+def test_a_changed_priority_reorders_at_once(world: World) -> None:
+    world.apply("a", "b", "c")
+    world.reserve("a")
+    world.cluster.edit("c", priority="Urgent")
+    assert world.look("c") == ["b"]
+    assert (world.place("c"), world.place("b")) == (1, 2)
+
+
+@pytest.mark.parametrize("field", ["suspend", "cancel"])
+def test_who_must_not_start_stands_in_nobodys_way(world: World, field: str) -> None:
+    world.apply("a", "b")
+    world.cluster.edit("a", **{field: True})
+    assert world.look("a") == ["b"]
+    world.reserve("b")
+
+
+def test_one_that_may_but_cannot_start_steps_aside_until_it_asks_again(world: World) -> None:
+    world.apply("a", "b")
+    world.reserve("a")
+    world.ledger.release(Key(NAMESPACE, "a"))
+    assert world.place("b") == 2, "a may still try"
+    world.woken.clear()
+    world.ledger.step_aside(Key(NAMESPACE, "a"))
+    assert world.woken == ["b"]
+    world.status("a", phase="Pending")
+    world.look()
+    world.reserve("b")
+    assert world.place("a") == 1
+
+
+def test_a_job_refused_in_a_retry_keeps_its_place(world: World) -> None:
+    world.apply("a", "b")
+    world.status("a", phase="Retrying", attempts=[{"number": 1, "jobName": "a-1"}])
+    world.look()
+    world.ledger.reserve(Key(NAMESPACE, "a"))
+    world.ledger.release(Key(NAMESPACE, "a"))
+    world.ledger.step_aside(Key(NAMESPACE, "a"))
+    assert world.place("b") == 1
+
+
+def test_a_deleted_job_keeps_its_model_until_its_job_is_gone() -> None:
+    world = World()
+    world.apply("a", "b", modelName="m")
+    world.reserve("a")
+    world.create_job("a")
+    world.look()
+    world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
+    world.cluster.tick(60)
+    world.apply("a", modelName="m")
+    assert (world.place("b"), world.place("a")) == (1, 2)
+    world.cluster.remove(JOBS, NAMESPACE, "a-1")
+    assert world.look()[0] == "b"
+
+
+def test_a_restart_knows_everything_but_reservations_again() -> None:
+    world = World(max_concurrent_jobs=2)
+    world.apply("a", "b", "c", "d")
+    world.reserve("a")
+    world.create_job("a")
+    world.reserve("b")
+    world.status("d", phase="Retrying", attempts=[{"number": 1, "jobName": "d-1"}])
+    world.look()
+    assert (world.ledger.holding, world.ledger.waiting) == (3, 1)
+    world.start()
+    world.look()
+    assert (world.ledger.holding, world.ledger.waiting) == (2, 2)
+    assert (world.place("b"), world.place("c")) == (1, 2)
+
+
+def test_a_status_that_cannot_be_read_stops_nobody_else(world: World) -> None:
+    world.apply("a", "b")
+    world.status("a", phase="Nonsense")
+    assert world.look() == []
+    assert world.place("b") == 2, "what was known of a still counts"
+    world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
+    assert world.look() == ["b"]
+
+
+def test_nothing_is_kept_of_what_has_ended(world: World) -> None:
+    world.apply("a")
+    world.reserve("a")
+    world.status("a", phase="Succeeded")
+    world.look()
+    world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
+    world.look()
+    kept = [name for name, value in vars(world.ledger).items() if isinstance(value, (dict, set)) and value]
+    assert kept == []
+    assert set(WATCHED.values()) >= {"TrainingJob", "Job"}
