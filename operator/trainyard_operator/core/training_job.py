@@ -22,6 +22,8 @@ from trainyard_operator.core.transition import Transition, finish, report
 FIRST_LOOK_SECONDS = 30.0
 """A pod that has not started after this long is looked at, then at doubling intervals."""
 LAST_LOOK_SECONDS = 300.0
+AFTER_PATIENCE_SECONDS = 2.0
+"""The scheduler may not have spoken yet when the time for the accelerator is over; then at doubling intervals, too."""
 
 
 def plan(observed: Observed) -> Plan:
@@ -115,18 +117,18 @@ def _admit(observed: Observed, spec: TrainingJobSpec, attempt: int) -> Plan:
         )
     except InvalidSpecError as error:
         return finish(observed, Transition("Failed", "InvalidSpec", str(error), {}))
-    return Plan(actions=(Create("Job", body),))
-
     if isinstance(waiting, Waiting):
         return _queued(observed, waiting)
+    return Plan(actions=(Create("Job", body),))
 
-def _refused(observed: Observed, refusal: Refusal) -> Plan:
-    """The API server does not take the Job: wrong for good, or not now (a quota, a policy, a name in use)."""
+
 def _queued(observed: Observed, waiting: Waiting) -> Plan:
     """Stand in line. What cannot run was told before, so that nobody waits for a refusal."""
     return report(observed, Transition("Queued", waiting.reason, waiting.message, {"queue_position": waiting.position}))
 
 
+def _refused(observed: Observed, refusal: Refusal) -> Plan:
+    """The API server does not take the Job: wrong for good, or not now (a quota, a policy, a name in use)."""
     if refusal.permanent:
         return finish(observed, Transition("Failed", "InvalidSpec", refusal.message, {}))
     before = observed.job.status.phase
@@ -210,16 +212,24 @@ def _starting(
         pods = observed.pods[child.name]
         reasons = [f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting]
         message = "; ".join([message, *reasons[:1]])
-    if patience is not None and patience <= 0 and not late and (gone_on := _fall_back(observed, spec, child, pods)):
-        return gone_on
+    if patience is not None and patience <= 0 and not late:
+        fallback = _fall_back(observed, spec, child, pods)
+        if fallback is not None:
+            transition, event = fallback
+            given_up = replace(transition, changes=changes)
+            return report(observed, given_up, events=(*events, event))
     look_again = min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
+    if patience is not None and patience <= 0:
+        look_again = min(look_again, max(-patience, AFTER_PATIENCE_SECONDS))
     told = report(observed, Transition("Starting", "Starting", message, changes), events=events)
     if late and told.status is None and not any(pod.started for pod in pods):
         return stop.pending_too_long(observed, spec)
     return deadlines.sooner(deadlines.sooner(replace(told, requeue_after=look_again), left), patience)
 
 
-def _fall_back(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tuple[PodView, ...]) -> Plan | None:
+def _fall_back(
+    observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tuple[PodView, ...]
+) -> tuple[Transition, EventNote] | None:
     """No node has the accelerator in time: decide to go on without it. The Job follows from the condition."""
     wanted = spec.accelerator
     if wanted is None:
@@ -232,12 +242,9 @@ def _fall_back(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: 
         f"no node had {wanted.count} {wanted.resource} in time (fallbackAfterSeconds: "
         f"{wanted.fallback_after_seconds}); attempt {child.attempt} goes on with the CPU alone: {lack}"
     )
-    event = EventNote("Warning", accelerator.DEVICE_FALLBACK, message, f"fallback-{child.name}")
-    changes = {"attempts": attempts.with_child(observed, child, running=False)}
     facts = (accelerator.decision(observed, message[:1024]),)
-    return report(
-        observed, Transition("Starting", accelerator.DEVICE_FALLBACK, message, changes, facts), events=(event,)
-    )
+    event = EventNote("Warning", accelerator.DEVICE_FALLBACK, message, f"fallback-{child.name}")
+    return Transition("Starting", accelerator.DEVICE_FALLBACK, message, {}, facts), event
 
 
 def _child_missing(observed: Observed, spec: TrainingJobSpec, last: Attempt) -> Plan:

@@ -16,7 +16,7 @@ from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
-from trainyard_operator.kube.port import TRAINING_JOBS, Body, KubePort, Resource, TokenIdentity
+from trainyard_operator.kube.port import MODEL_VERSIONS, TRAINING_JOBS, Body, KubePort, Resource, TokenIdentity
 from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.runtime import Runtime
 
@@ -153,6 +153,10 @@ class Namespace:
         }
         return await self.request("POST", self.path(TRAINING_JOBS), body)
 
+    async def edit(self, name: str = "a", **spec: Any) -> None:
+        path = self.path(TRAINING_JOBS, name)
+        await self.request("PATCH", path, {"spec": spec}, content_type="application/merge-patch+json")
+
     async def status(self, name: str = "a") -> dict[str, Any]:
         status: dict[str, Any] = (await self.client.get(TRAINING_JOBS, self.name, name)).get("status") or {}
         return status
@@ -165,6 +169,15 @@ class Namespace:
             return status if status.get("phase") == wanted else None
 
         return await self.until(f"phase {wanted} of {name}", ask)
+
+    async def judged(self) -> dict[str, Body]:
+        """Wait until no ModelVersion is Pending, and return them all."""
+
+        async def ask() -> dict[str, Body] | None:
+            versions = await self.all(MODEL_VERSIONS)
+            return versions if all(body["status"]["phase"] != "Pending" for body in versions.values()) else None
+
+        return await self.until("every ModelVersion to be judged", ask)
 
     # ---- a kubelet ---------------------------------------------------------------------------------------------------
 
@@ -184,6 +197,11 @@ class Namespace:
         state = {"running": {"startedAt": "2026-11-21T08:00:00Z"}}
         await self._pod_status(job, "Running", state, ready=True)
 
+    async def hold_pod(self, job: str, why: str) -> None:
+        """Let the scheduler find no node for the pod."""
+        waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+        await self._patch_pod(job, {"phase": "Pending", "conditions": [waits]})
+
     async def end_pod(self, job: str, exit_code: int, message: str = "") -> None:
         """Let the pod end as its trainer says."""
         reason = "Completed" if exit_code == 0 else "Error"
@@ -202,9 +220,11 @@ class Namespace:
             "state": state,
         }
         condition = {"type": "Ready", "status": str(ready)}
-        patch = {"status": {"phase": phase, "conditions": [condition], "containerStatuses": [container]}}
+        await self._patch_pod(job, {"phase": phase, "conditions": [condition], "containerStatuses": [container]})
+
+    async def _patch_pod(self, job: str, status: Body) -> None:
         path = self.path(Resource("", "v1", "pods"), f"{await self.pod_of(job)}/status")
-        await self.request("PATCH", path, patch, content_type="application/merge-patch+json")
+        await self.request("PATCH", path, {"status": status}, content_type="application/merge-patch+json")
 
     # ---- operators ---------------------------------------------------------------------------------------------------
 

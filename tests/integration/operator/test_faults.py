@@ -5,6 +5,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,24 @@ async def namespace(credentials: Credentials) -> AsyncIterator[Namespace]:
         yield namespace
 
 
-Life = Callable[[Namespace], Coroutine[Any, Any, None]]
-"""What users and pods do, whoever watches over it."""
+@dataclass(frozen=True)
+class Life:
+    """One way from applied to succeeded.
+
+    Attributes
+    ----------
+    world
+        What users and pods do, whoever watches over it.
+    attempts
+        The Jobs of the attempts, in order.
+    told
+        The Events, each once.
+    """
+
+    world: Callable[[Namespace], Coroutine[Any, Any, None]]
+    attempts: list[str]
+    told: Counter[str]
+    spec: dict[str, Any] = field(default_factory=dict)
 
 
 async def succeed(namespace: Namespace) -> None:
@@ -67,23 +84,55 @@ async def fail_then_succeed(namespace: Namespace) -> None:
     await namespace.end_pod("a-2", 0, result_text())
 
 
-LIVES: dict[str, tuple[Life, list[str], Counter[str]]] = {
-    "succeeds": (succeed, ["a-1"], Counter(AttemptStarted=1, Succeeded=1)),
-    "fails-then-succeeds": (
-        fail_then_succeed,
-        ["a-1", "a-2"],
-        Counter(AttemptStarted=2, AttemptFailed=1, Succeeded=1),
+async def suspend_then_succeed(namespace: Namespace) -> None:
+    await namespace.run_pod("a-1")
+    await namespace.phase("Running")
+    await namespace.edit(suspend=True)
+    await namespace.phase("Suspended")
+    assert not await namespace.all(PODS)
+    await namespace.edit(suspend=False)
+    await namespace.run_pod("a-2")
+    await namespace.end_pod("a-2", 0, result_text())
+
+
+async def find_no_accelerator(namespace: Namespace) -> None:
+    await namespace.hold_pod("a-1", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+    await namespace.run_pod("a-1-cpu")
+    await namespace.end_pod("a-1-cpu", 0, result_text())
+
+
+ACCELERATOR = {"resource": "nvidia.com/gpu", "fallback": "CPU", "fallbackAfterSeconds": 1}
+
+LIVES: dict[str, Life] = {
+    "succeeds": Life(succeed, ["a-1"], Counter(AttemptStarted=1, Succeeded=1)),
+    "fails-then-succeeds": Life(
+        fail_then_succeed, ["a-1", "a-2"], Counter(AttemptStarted=2, AttemptFailed=1, Succeeded=1)
+    ),
+    "suspended-then-succeeds": Life(
+        suspend_then_succeed, ["a-1", "a-2"], Counter(AttemptStarted=2, Suspended=1, Resumed=1, Succeeded=1)
+    ),
+    "finds-no-accelerator": Life(
+        find_no_accelerator,
+        ["a-1-cpu"],
+        Counter(AttemptStarted=2, DeviceFallback=1, Succeeded=1),
+        {"accelerator": ACCELERATOR},
     ),
 }
+
+
+async def ended(namespace: Namespace) -> None:
+    """Wait for the end of the job and for the verdict on its version: after that nothing is written."""
+    await namespace.phase("Succeeded")
+    await namespace.judged()
 
 
 async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tuple[dict[str, Any], Counter[str], int]:
     """Live one life; an operator that dies is followed by another. Return the status, the Events, and the writes."""
     async with new_namespace(credentials) as namespace:
-        await namespace.apply()
-        world = asyncio.create_task(life(namespace))
+        await namespace.apply(**life.spec)
+        world = asyncio.create_task(life.world(namespace))
         async with namespace.operator(fault) as port:
-            end = asyncio.create_task(namespace.phase("Succeeded"))
+            end = asyncio.create_task(ended(namespace))
             dies = asyncio.create_task(fault.died.wait()) if fault is not None else None
             await asyncio.wait([end, *([dies] if dies else [])], return_when=asyncio.FIRST_COMPLETED)
             died = not end.done()
@@ -92,11 +141,12 @@ async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tup
                 dies.cancel()
         if died:
             async with namespace.operator():
-                await namespace.phase("Succeeded")
+                await ended(namespace)
         await world
         status = await namespace.status()
         assert list(await namespace.all(MODEL_VERSIONS)) == ["a-v1"]
-        assert sorted(await namespace.all(JOBS)) == [attempt["jobName"] for attempt in status["attempts"]]
+        kept = [attempt["jobName"] for attempt in status["attempts"] if attempt["reason"] != "Suspended"]
+        assert sorted(await namespace.all(JOBS)) == kept
         events = [body for body in (await namespace.all(EVENTS)).values() if body["regarding"]["kind"] == "TrainingJob"]
         return status, Counter(body["reason"] for body in events), sum(port.writes.values())
 
@@ -105,7 +155,7 @@ async def live_with_every_fault(
     credentials: Credentials, name: str, make: Callable[[int], Fault], *, events_are_lost: bool = False
 ) -> None:
     """Live as often as there are writes, with the fault at each of them, and compare the ends."""
-    life, jobs, told = LIVES[name]
+    life = LIVES[name]
     limit = asyncio.Semaphore(AT_ONCE)
     _, _, writes = await live(credentials, life, None)
 
@@ -114,11 +164,11 @@ async def live_with_every_fault(
             fault = make(at)
             status, events, _ = await live(credentials, life, fault)
             assert fault.left <= 0, f"write {at} of {writes} never came"
-            assert [attempt["jobName"] for attempt in status["attempts"]] == jobs
+            assert [attempt["jobName"] for attempt in status["attempts"]] == life.attempts
             assert status["attempts"][-1]["reason"] == "Completed"
             assert status["result"]["metrics"] == [{"name": "mae", "value": "1.5"}, {"name": "r2", "value": "0.4"}]
             assert status["modelVersion"] == {"name": "a-v1", "version": 1}
-            assert events <= told if events_are_lost else events == told, f"write {at}: {events}"
+            assert events <= life.told if events_are_lost else events == life.told, f"write {at}: {events}"
 
     async with asyncio.TaskGroup() as group:
         for at in range(1, writes + 1):
@@ -182,12 +232,48 @@ async def test_cancelled_while_it_runs(namespace: Namespace) -> None:
     async with namespace.operator():
         await namespace.run_pod("a-1")
         await namespace.phase("Running")
-        path, patch = namespace.path(TRAINING_JOBS, "a"), {"spec": {"cancel": True}}
-        await namespace.request("PATCH", path, patch, content_type="application/merge-patch+json")
+        await namespace.edit(cancel=True)
         status = await namespace.phase("Cancelled")
     assert status["attempts"][0]["reason"] == "Cancelled"
     assert not await namespace.all(JOBS)
     assert not await namespace.all(PODS)
+
+
+@pytest.mark.parametrize("seconds", [2, 3600])
+async def test_a_deadline_that_changes_while_it_runs(namespace: Namespace, seconds: int) -> None:
+    """Shorter or longer, it is the Job's own: the Job controller keeps it, also while no operator runs."""
+    await namespace.apply(activeDeadlineSeconds=600)
+    async with namespace.operator():
+        await namespace.run_pod("a-1")
+        await namespace.phase("Running")
+        await namespace.edit(activeDeadlineSeconds=seconds)
+
+        async def reached() -> bool:
+            job = await namespace.client.get(JOBS, namespace.name, "a-1")
+            return bool(job["spec"]["activeDeadlineSeconds"] == seconds)
+
+        await namespace.until("the Job to have the new deadline", reached)
+        if seconds > 600:
+            await namespace.end_pod("a-1", 0, result_text())
+            await namespace.phase("Succeeded")
+            return
+        status = await namespace.phase("Failed")
+    assert status["attempts"][0]["reason"] == "DeadlineExceeded"
+    assert not await namespace.all(PODS)
+
+
+async def test_jobs_go_when_their_time_is_over(namespace: Namespace) -> None:
+    await namespace.apply(ttlSecondsAfterFinished=1)
+    async with namespace.operator():
+        await succeed(namespace)
+        status = await namespace.phase("Succeeded")
+
+        async def gone() -> bool:
+            return not await namespace.all(JOBS) and not await namespace.all(PODS)
+
+        await namespace.until("Job and pod to be gone", gone)
+        assert await namespace.status() == status
+    assert list(await namespace.all(MODEL_VERSIONS)) == ["a-v1"]
 
 
 async def test_quota_refuses_and_later_lets_go(namespace: Namespace) -> None:
