@@ -1,4 +1,4 @@
-"""From nothing to trained models, step by step, each said before it is done."""
+"""From nothing to trained and served models, step by step, each said before it is done."""
 
 import time
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from cluster import lifecycle, object_store
 from cluster.kubectl import kubectl, read
 from cluster.model import Cluster, ClusterError, Kind
 from cluster.object_store import ObjectStore
+from demo.client import Tally
 from demo.data import tables
 from demo.images import ROOT, provide_images
 from demo.install import (
@@ -22,6 +23,7 @@ from demo.install import (
     install_chart,
     make_namespaces,
 )
+from demo.serving import Story
 from demo.view import Json, follow
 
 EXAMPLES = ROOT / "examples"
@@ -66,16 +68,39 @@ def run(console: Console, *, name: str, kind: Kind | None) -> None:
     install_chart(cluster, endpoint=store.endpoint_in_cluster, source=source)
     steps.say(f"ready in namespace {OPERATOR_NAMESPACE}; jobs go to namespace {JOBS_NAMESPACE}")
     steps.begin("the trainings of examples/")
+    story = Story(cluster, store, steps.say)
+    story.clear()
     # The jobs of an earlier run are taken away, so that this one trains again; their models stay.
     kubectl(cluster, "delete", "-n", JOBS_NAMESPACE, "-f", str(EXAMPLES), "--ignore-not-found")
     for line in kubectl(cluster, "apply", "-n", JOBS_NAMESPACE, "-f", str(EXAMPLES)).splitlines():
         steps.say(line)
     console.print()
     lines = follow(lambda: _jobs(cluster), console, timeout_seconds=TRAINING_SECONDS)
-    show_result(cluster, store, steps)
     failed = [f"{line.name} is {line.phase}: {line.doing}" for line in lines if line.phase != "Succeeded"]
     if failed:
         raise ClusterError(f"{len(failed)} of {len(lines)} trainings did not succeed: {'; '.join(failed)}")
+    tally = tell(story, steps)
+    show_result(cluster, store, steps)
+    if tally.failed:
+        raise ClusterError(f"{tally}; the first: {tally.failures[0]}")
+
+
+def tell(story: Story, steps: Steps) -> Tally:
+    """Serve the model while things happen to it, and return what a client met meanwhile."""
+    steps.begin("a ModelDeployment follows the model, and a client predicts all the time")
+    with story.serve() as client:
+        story.start_schedule()
+        steps.begin("a training that learns next to nothing: the gates refuse its version")
+        story.refuse()
+        steps.begin("a schedule that fires each minute: its version takes over")
+        story.follow_schedule(client)
+        steps.begin("a stored model changes by one byte: its version is taken back by itself")
+        story.survive_a_bad_artifact()
+        steps.begin("a rollback by hand")
+        story.go_back(client)
+    steps.begin("what the client met")
+    steps.say(str(client.tally))
+    return client.tally
 
 
 def fill(store: ObjectStore, steps: Steps) -> None:
@@ -90,9 +115,9 @@ def fill(store: ObjectStore, steps: Steps) -> None:
 def show_result(cluster: Cluster, store: ObjectStore, steps: Steps) -> None:
     """Print what kubectl shows, where the models lie, and what can be done next."""
     steps.begin("what there is now")
-    for kinds in ("trainingjobs", "modelversions"):
-        print(f"$ kubectl get {kinds} -n {JOBS_NAMESPACE}", flush=True)
-        print(kubectl(cluster, "get", kinds, "-n", JOBS_NAMESPACE), flush=True)
+    kinds = "tj,tsched,mv,md"
+    print(f"$ kubectl get {kinds} -n {JOBS_NAMESPACE}", flush=True)
+    print(kubectl(cluster, "get", kinds, "-n", JOBS_NAMESPACE), flush=True)
     listing = store.client().list_objects_v2(Bucket=BUCKET)
     claims = [each["Key"] for each in listing.get("Contents", []) if each["Key"].endswith("/version.json")]
     print(f"s3://{BUCKET}: {listing['KeyCount']} objects; the versions:")
@@ -101,6 +126,7 @@ def show_result(cluster: Cluster, store: ObjectStore, steps: Steps) -> None:
     print(f"""
 Look further:
   export KUBECONFIG={cluster.kubeconfig}
+  kubectl describe md diabetes -n {JOBS_NAMESPACE}
   kubectl describe tj diabetes-regression -n {JOBS_NAMESPACE}
   kubectl logs -n {JOBS_NAMESPACE} -l trainyard.dev/trainingjob=retail-forecast --tail=-1
   kubectl logs -n {OPERATOR_NAMESPACE} deployment/{RELEASE}
