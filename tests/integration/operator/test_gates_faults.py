@@ -67,16 +67,6 @@ async def write_versions(namespace: Namespace) -> None:
     await write_version(namespace, 1, spec(1, "1.5", [BELOW_2]))
 
 
-async def all_judged(namespace: Namespace) -> dict[str, Body]:
-    """Wait until no version is Pending, and return them all."""
-
-    async def ask() -> dict[str, Body] | None:
-        versions = await namespace.all(MODEL_VERSIONS)
-        return versions if all(body["status"]["phase"] != "Pending" for body in versions.values()) else None
-
-    return await namespace.until("every version to be judged", ask)
-
-
 def verdict(body: Body) -> tuple[str, list[str], int | None]:
     status = body["status"]
     gates = status.get("gates", [])
@@ -95,7 +85,7 @@ async def told(namespace: Namespace) -> Counter[tuple[str, str]]:
 async def operators(namespace: Namespace, fault: Fault | None) -> AsyncIterator[Callable[[], int]]:
     """Run an operator until all is judged, and a second one after it if it died; yield who counts its writes."""
     async with namespace.operator(fault) as port:
-        end = asyncio.create_task(all_judged(namespace))
+        end = asyncio.create_task(namespace.judged())
         dies = asyncio.create_task(fault.died.wait()) if fault is not None else None
         await asyncio.wait([end, *([dies] if dies else [])], return_when=asyncio.FIRST_COMPLETED)
         died = not end.done()
@@ -103,7 +93,7 @@ async def operators(namespace: Namespace, fault: Fault | None) -> AsyncIterator[
             task.cancel()
     if died:
         async with namespace.operator():
-            await all_judged(namespace)
+            await namespace.judged()
     yield lambda: sum(port.writes.values())
 
 
@@ -172,7 +162,7 @@ async def finish_job(namespace: Namespace, name: str, number: int, mae: str, **j
     metrics = [{"name": "mae", "value": mae}]
     await namespace.end_pod(f"{name}-1", 0, result_text(number, metrics=metrics, holdoutDigest="a" * 64))
     assert (await namespace.phase("Succeeded", name))["modelVersion"]["version"] == number
-    return (await all_judged(namespace))[f"m-v{number}"]
+    return (await namespace.judged())[f"m-v{number}"]
 
 
 async def test_from_job_to_verdict_and_at_rest(namespace: Namespace) -> None:
@@ -204,7 +194,7 @@ async def test_a_version_that_a_user_made_crashes_nothing(namespace: Namespace) 
     await write_version(namespace, 7, spec(7, "1", [{"metric": "x", "compareTo": "Champion"}], model="other"))
     await write_version(namespace, 2, spec(2, "1.5", [CHAMPION]))
     async with namespace.operator():
-        versions = await all_judged(namespace)
+        versions = await namespace.judged()
     phases = {
         name: (body["status"]["phase"], body["status"]["conditions"][0]["reason"]) for name, body in versions.items()
     }
