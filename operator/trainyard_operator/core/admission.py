@@ -62,9 +62,10 @@ def limit_reached(scope: Scope, limit: int, position: int) -> Waiting:
     """Return what a job is told that the operator's or its namespace's limit holds back."""
     shown = shown_position(position)
     if scope == OPERATOR:
-        message = f"waiting for a place: at most {limit} TrainingJobs run at a time (admission.maxConcurrentJobs)"
+        message = f"waiting for a place: the operator has {limit} (admission.maxConcurrentJobs)"
         return Waiting(shown, "ConcurrencyLimit", message)
-    message = f"waiting for a place: at most {limit} TrainingJobs of namespace {scope[0]} run at a time (admission)"
+    setting = "admission.namespaces or admission.maxConcurrentJobsPerNamespace"
+    message = f"waiting for a place: namespace {scope[0]} has {limit} ({setting})"
     return Waiting(shown, "NamespaceLimit", message)
 
 

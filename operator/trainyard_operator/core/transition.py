@@ -55,7 +55,9 @@ def report(
             "model_name": model_name(job),
             "conditions": [*conditions, *facts],
             "queue_position": None,
-            "estimated_duration_seconds": observed.estimate or job.status.estimated_duration_seconds,
+            "estimated_duration_seconds": (
+                job.status.estimated_duration_seconds if observed.estimate is None else observed.estimate
+            ),
             **transition.changes,
         }
     )

@@ -34,6 +34,8 @@ TURN_SECONDS = Histogram(
     "trainyard_reconcile_seconds", "Duration of a turn", buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 )
 QUEUE_LENGTH = Gauge("trainyard_queue_length", "Keys that wait for a worker")
+ADMITTED = Gauge("trainyard_trainingjobs_admitted", "TrainingJobs that hold a place among those the limits allow")
+QUEUED = Gauge("trainyard_trainingjobs_queued", "TrainingJobs that wait for admission")
 OBJECTS = Gauge("trainyard_objects", "Objects in the store by kind", ["kind"])
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,8 @@ class Runtime:
         self._config = config
         self._queue = WorkQueue()
         self._ledger = Ledger(config.admission, wake=self._add)
+        ADMITTED.set_function(lambda: self._ledger.holding)
+        QUEUED.set_function(lambda: self._ledger.waiting)
         self._store = Store(self._ledger.changed)
         self._tasks: list[asyncio.Task[None]] = []
         self._synced: float | None = None

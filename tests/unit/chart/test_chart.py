@@ -89,6 +89,8 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
             'progress={"url": "https://p.example:1", "bind": "$(POD_IP)", "port": 9443, "tlsSecret": "own"}',
             "progress.reportsPerMinute=1000000",
             "health.port=9090",
+            'admission={"maxConcurrentJobs": 4000000, "maxConcurrentJobsPerNamespace": 2}',
+            'admission.namespaces={"a": 0, "b": 5}',
             'client={"qps": 5000000, "burst": 9000000, "connections": 4}',
             "workers=3",
             "resyncSeconds=2000000",
@@ -117,6 +119,8 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
         "tls_secret": "own",
         "reports_per_minute": 1_000_000,
     }
+    assert config.admission.max_concurrent_jobs == 4_000_000
+    assert [config.admission.for_namespace(name) for name in "abc"] == [0, 5, 2]
     assert (config.client.qps, config.client.burst, config.client.connections) == (5_000_000, 9_000_000, 4)
     assert (config.workers, config.resync_seconds, config.health.port) == (3, 2_000_000, 9090)
     assert config.namespaces == ("a", "b")
@@ -202,6 +206,8 @@ def test_definitions_outlive_the_release(helm: Path) -> None:
         ('trainer.resources.limits={"memory": "2 GB"}', "/trainer/resources/limits/memory"),
         ('watchNamespaces=["Upper"]', "/watchNamespaces/0"),
         ("server.graceSeconds=0", "/server/graceSeconds"),
+        ("admission.maxConcurrentJobs=-1", "/admission/maxConcurrentJobs"),
+        ('admission.namespaces={"a": "many"}', "/admission/namespaces/a"),
         ('accelerators={"a.b/c": {"toleration": []}}', "/accelerators/a.b~1c"),
         ('accelerators={"a.b/c": {"tolerations": [{"effect": "Never"}]}}', "/accelerators/a.b~1c/tolerations/0/effect"),
     ],

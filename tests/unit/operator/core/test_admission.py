@@ -69,7 +69,7 @@ def test_priority_then_age_then_name() -> None:
     assert waits["urgent"] == Waiting(
         1,
         "ConcurrencyLimit",
-        "waiting for a place: at most 1 TrainingJobs run at a time (admission.maxConcurrentJobs)",
+        "waiting for a place: the operator has 1 (admission.maxConcurrentJobs)",
     )
 
 
@@ -98,7 +98,9 @@ def test_a_full_namespace_blocks_no_other() -> None:
     )
     assert verdict("y-low") == ADMITTED
     assert verdict("x-urgent") == Waiting(
-        1, "NamespaceLimit", "waiting for a place: at most 1 TrainingJobs of namespace x run at a time (admission)"
+        1,
+        "NamespaceLimit",
+        "waiting for a place: namespace x has 1 (admission.namespaces or admission.maxConcurrentJobsPerNamespace)",
     )
 
 

@@ -18,6 +18,7 @@ from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.runtime import Runtime
 
 KEY = Key(NAMESPACE, "a")
+CONFIG = OperatorConfig(workers=3, resync_seconds=10)
 
 
 async def until(what: str, holds: Callable[[], Any]) -> None:
@@ -30,9 +31,9 @@ async def until(what: str, holds: Callable[[], Any]) -> None:
 
 
 @asynccontextmanager
-async def running(cluster: Cluster) -> AsyncIterator[Runtime]:
+async def running(cluster: Cluster, config: OperatorConfig = CONFIG) -> AsyncIterator[Runtime]:
     """Run the operator with watches that tell at once."""
-    runtime = Runtime(cluster, OperatorConfig(workers=3, resync_seconds=10), ca=CA, clock=lambda: cluster.now)
+    runtime = Runtime(cluster, config, ca=CA, clock=lambda: cluster.now)
     read = len(cluster.log)
     await runtime.start()
 
