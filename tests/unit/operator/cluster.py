@@ -29,6 +29,7 @@ from trainyard_operator.kube.port import (
     EVENTS,
     JOBS,
     PODS,
+    SERVICES,
     TRAINING_JOBS,
     Body,
     Resource,
@@ -43,6 +44,8 @@ WATCHED: dict[Resource, Kind] = {watched.resource: kind for kind, watched in KIN
 OURS: dict[Resource, ApiKind] = {Resource(GROUP, VERSION, kind.plural): kind for kind in KINDS}
 
 MAPS = ("labels", "annotations")
+ATOMIC: dict[Resource, tuple[str, ...]] = {SERVICES: ("selector",)}
+"""Parts of a spec that an apply replaces as a whole (``mapType=atomic``)."""
 
 Hook = Callable[[str, Resource, bool], None]
 """Called before (``False``) and after (``True``) each write; raises to make it fail."""
@@ -111,7 +114,8 @@ class Cluster:
             known["metadata"] = {**known["metadata"], **parts}
             if body["metadata"].get("uid") not in (None, known["metadata"]["uid"]):
                 raise ConflictError(409, "Conflict", f"{name} has another uid")
-            self.change(resource, namespace, name, spec=_merged(known["spec"], body["spec"]))
+            atomic = {part: body["spec"][part] for part in ATOMIC.get(resource, ()) if part in body["spec"]}
+            self.change(resource, namespace, name, spec={**_merged(known["spec"], body["spec"]), **atomic})
         self.writes.append(("apply", resource.plural))
         self.hook("apply", resource, True)
         return copy.deepcopy(self._find(resource, namespace, name))

@@ -67,7 +67,7 @@ class ServingCluster(Cluster):
     def act(self, text: str, name: str = NAME, by: str = "alice") -> None:
         """Ask for an action, as ``kubectl annotate --overwrite`` does."""
         body = self.of(MODEL_DEPLOYMENTS)[name]
-        owned = {"f:metadata": {"f:annotations": {f"f:{meta.ACTION_ANNOTATION}": {}}}}
+        owned: Body = {"f:metadata": {"f:annotations": {f"f:{meta.ACTION_ANNOTATION}": {}}}}
         body["metadata"] = {
             **body["metadata"],
             "annotations": {meta.ACTION_ANNOTATION: text},

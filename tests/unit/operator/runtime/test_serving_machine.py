@@ -1,0 +1,298 @@
+"""Whatever happens in whatever order: one version serves, never one that is unvalidated, quarantined or not ready.
+
+A hypothesis state machine publishes versions good and bad, lets their pods load, hang or crash, asks for actions, edits
+specs and children, and moves both planners, of versions and of deployments; the operator is killed between any two
+writes, is refused, and hears of everything late. Time passes.
+"""
+
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tests.unit.operator.cluster import NAMESPACE
+from tests.unit.operator.operators import FaultyWrite, Killed
+from tests.unit.operator.serving import MODEL, NAME, Health, ServingCluster, ServingOperator
+from trainyard_api import meta
+from trainyard_operator.core import verbs
+from trainyard_operator.kube.errors import ConflictError, ForbiddenError, ThrottledError, UnavailableError
+from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, SERVICES, Resource
+from trainyard_operator.runtime.keys import Key
+
+MOST_VERSIONS = 7
+KEY = Key(NAMESPACE, NAME, "ModelDeployment")
+
+FAULTS: tuple[BaseException, ...] = (
+    Killed(),
+    UnavailableError(0, "Timeout", "no answer"),
+    UnavailableError(500, "InternalError", "etcd"),
+    ThrottledError(429, "TooManyRequests", "slow down", 1.0),
+    ConflictError(409, "Conflict", "changed"),
+    ForbiddenError(403, "Forbidden", "exceeded quota"),
+)
+HEALTHS: tuple[Health, ...] = ("loads", "loads", "hangs", "crashes", "corrupt", "upstream")
+ACTIONS = (
+    "rollback/previous",
+    "rollback/1",
+    "rollback/2",
+    "rollback/9",
+    "promote",
+    "abort",
+    "hold",
+    "release",
+    "retry/1",
+    "retry/2",
+    "retry/3",
+    "retry/9",
+    "rolback/1",
+    "rollback/v1",
+    "promote/now/please",
+    "",
+)
+numbers = st.integers(1, MOST_VERSIONS)
+
+
+class Serving(RuleBasedStateMachine):
+    """One model, one ModelDeployment, one operator."""
+
+    @initialize(serving=st.integers(0, 3))
+    def begin(self, serving: int) -> None:
+        self.cluster = ServingCluster()
+        self.operator = ServingOperator(self.cluster)
+        self.published = 0
+        self.tokens = 0
+        self.rejected: set[int] = set()
+        self.lost = False
+        self.bad_switches: list[str] = []
+        self.cluster.hook = self.watch_switches
+        self.cluster.deploy(rollout={"keepWarmSeconds": 30, "progressDeadlineSeconds": 60})
+        for _ in range(serving):
+            self.release(True, "loads")
+
+    # ---- the usual course, so that the rarer states are reached ------------------------------------------------------
+
+    @precondition(lambda self: self.published < MOST_VERSIONS)
+    @rule(good=st.sampled_from((True, True, True, False)), health=st.sampled_from(HEALTHS))
+    def release(self, good: bool, health: Health) -> None:
+        """A version is published, and everybody does what is due."""
+        self.publish(good, health)
+        self.operator.go_on(6.0)
+
+    @rule(verb=st.sampled_from(ACTIONS))
+    def act_and_follow(self, verb: str) -> None:
+        self.act(verb, used=False)
+        self.operator.go_on(6.0)
+
+    @rule(health=st.sampled_from(HEALTHS), seconds=st.sampled_from((6.0, 16.0, 61.0)))
+    def active_turns(self, health: Health, seconds: float) -> None:
+        """The pods that serve change their health, and time passes."""
+        active = self.cluster.deployed().get("activeVersion")
+        if active is not None:
+            self.cluster.health[active] = health
+            self.cluster.crash()
+            self.operator.go_on(seconds)
+
+    # ---- training and users ------------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.published < MOST_VERSIONS)
+    @rule(good=st.sampled_from((True, True, True, False)), health=st.sampled_from(HEALTHS))
+    def publish(self, good: bool, health: Health) -> None:
+        self.published += 1
+        self.cluster.health[self.published] = health
+        self.cluster.publish(self.published, good=good)
+
+    @rule(verb=st.sampled_from(ACTIONS), used=st.booleans())
+    def act(self, verb: str, used: bool) -> None:
+        self.tokens += 0 if used else 1
+        self.cluster.act(f"{verb}/t{self.tokens}")
+
+    @rule(pin=st.sampled_from(("", "", "1", "2", "3", "9", "sha256:" + f"{2:064x}")))
+    def edit_policy(self, pin: str) -> None:
+        policy = {"policy": "Pinned", "pin": pin} if pin else {"policy": "LatestValidated", "pin": ""}
+        self.cluster.respec(version=policy)
+
+    @rule(replicas=st.integers(1, 2), promote=st.booleans(), automatic=st.booleans(), warm=st.sampled_from((0, 30)))
+    def edit(self, replicas: int, promote: bool, automatic: bool, warm: int) -> None:
+        self.cluster.respec(
+            serving={"replicas": replicas, "podLabels": {"team": str(warm)}},
+            rollout={"keepWarmSeconds": warm, "progressDeadlineSeconds": 60, "autoPromote": promote},
+            rollback={"automatic": automatic},
+            history={"limit": 1 + replicas},
+        )
+
+    @rule(number=numbers, kind=st.sampled_from((DEPLOYMENTS, SERVICES, MODEL_VERSIONS)))
+    def delete(self, number: int, kind: Resource) -> None:
+        names = sorted(self.cluster.of(kind))
+        if names and (kind != MODEL_VERSIONS or number <= 2):
+            self.cluster.remove(kind, NAMESPACE, names[number % len(names)])
+
+    @rule(number=numbers)
+    def point_elsewhere(self, number: int) -> None:
+        service = self.cluster.of(SERVICES).get(NAME)
+        if service is not None:
+            selector = {**service["spec"]["selector"], meta.VERSION_LABEL: str(number)}
+            self.cluster.change(SERVICES, NAMESPACE, NAME, spec={**service["spec"], "selector": selector})
+
+    # ---- the rest of the cluster -------------------------------------------------------------------------------------
+
+    @rule(number=numbers, health=st.sampled_from(HEALTHS))
+    def turn_health(self, number: int, health: Health) -> None:
+        self.cluster.health[number] = health
+
+    @rule(rounds=st.integers(1, 8))
+    def roll(self, rounds: int) -> None:
+        self.cluster.roll(rounds)
+
+    @rule()
+    def crash(self) -> None:
+        self.cluster.crash()
+
+    @rule(seconds=st.sampled_from((1.0, 6.0, 20.0, 70.0)))
+    def tick(self, seconds: float) -> None:
+        self.cluster.tick(seconds)
+
+    # ---- the operator ------------------------------------------------------------------------------------------------
+
+    @rule(kind=st.sampled_from(("ModelVersion", "ModelDeployment", "Deployment", "Service")), count=st.integers(1, 6))
+    def deliver(self, kind: Any, count: int) -> None:
+        self.operator.deliver(kind, count)
+
+    @rule(seconds=st.sampled_from((0.0, 6.0, 20.0)))
+    def keep_up(self, seconds: float) -> None:
+        self.operator.go_on(seconds, rounds=4)
+
+    @rule()
+    def turn(self) -> None:
+        self.operator.turn_on(KEY)
+
+    @rule(at=st.integers(1, 4), after=st.booleans(), error=st.sampled_from(FAULTS))
+    def bad_turn(self, at: int, after: bool, error: BaseException) -> None:
+        lost_answer = isinstance(error, (Killed, UnavailableError))
+        fault = FaultyWrite(at, after=after and lost_answer, error=error)
+
+        def hook(verb: str, resource: Resource, happened: bool) -> None:
+            self.watch_switches(verb, resource, happened)
+            fault(verb, resource, happened)
+
+        self.cluster.hook = hook
+        self.operator.turn_on(KEY)
+        self.cluster.hook = self.watch_switches
+
+    @rule()
+    def restart(self) -> None:
+        self.operator.restart()
+
+    @rule()
+    def lose_events(self) -> None:
+        """A watch breaks: what happened meanwhile is heard of at the next list."""
+        for kind in self.operator.read:
+            self.operator.read[kind] = len(self.cluster.log)
+
+    @rule()
+    def resync(self) -> None:
+        self.operator.resync()
+
+    # ---- what always holds -------------------------------------------------------------------------------------------
+
+    def watch_switches(self, verb: str, resource: Resource, after: bool) -> None:
+        """Remember the selector before and after each write on the Service, and what the operator knew then."""
+        if verb != "apply" or resource != SERVICES:
+            return
+        if not after:
+            self.before = self.cluster.served()
+            return
+        now, store = self.cluster.served(), self.operator.store
+        view = store.model_deployment(KEY)
+        if view is None or now is None or now == self.before:
+            return
+        ready = {child.version: child.ready for child in store.deployments(view.uid) if not child.deleting}
+        if not ready.get(now) and ready.get(self.before or 0) and self.before not in self.rejected:
+            self.bad_switches.append(f"from {self.before} to {now}, which is not ready: {ready}")
+        if now in {entry.version for entry in view.status.rejected_versions or ()}:
+            self.bad_switches.append(f"to {now}, which is quarantined")
+        version = store.model_version(Key(NAMESPACE, f"{MODEL}-v{now}", "ModelVersion"))
+        lived = {e.version for e in view.status.history or () if e.outcome != "Rejected"}
+        lifted = view.status.candidate_version == now and view.status.candidate_reason == "Retry"
+        if now not in lived and not lifted and (version is None or version.status.phase != "Validated"):
+            self.bad_switches.append(f"to {now}, which was never validated: {version and version.status.phase}")
+
+    @invariant()
+    def switches_well(self) -> None:
+        assert not self.bad_switches
+
+    @invariant()
+    def quarantine_ends_by_retry_alone(self) -> None:
+        status = self.cluster.deployed()
+        rejected = {entry["version"] for entry in status.get("rejectedVersions") or ()}
+        for number in self.rejected - rejected:
+            assert status["lastHandledAction"].startswith(f"retry/{number}/"), (number, status)
+        self.rejected = rejected
+        assert status.get("activeVersion") not in rejected
+        assert status.get("candidateVersion") not in rejected
+
+    @invariant()
+    def history_is_consistent(self) -> None:
+        status = self.cluster.deployed()
+        history = status.get("history") or []
+        active = [entry["version"] for entry in history if entry["outcome"] == "Active"]
+        assert active == ([status["activeVersion"]] if "activeVersion" in status else [])
+        assert all(("to" in entry) == (entry["outcome"] != "Active") for entry in history)
+        assert status.get("previousVersion") not in {*active, *self.rejected}
+        assert len(history) <= 10
+
+    def teardown(self) -> None:
+        if hasattr(self, "cluster"):
+            self.converge()
+
+    def converge(self) -> None:
+        """From here on nothing new happens: everything must come to rest, and then be silent."""
+        self.operator.restart()
+        for _ in range(8):
+            self.operator.resync()
+            self.cluster.crash()
+            self.operator.go_on(31.0)
+        self.switches_well()
+        before = len(self.cluster.writes)
+        self.operator.restart()
+        self.operator.go_on(400.0)
+        assert self.cluster.writes[before:] == []
+        self.at_rest()
+
+    def at_rest(self) -> None:
+        status = self.cluster.deployed()
+        spec = self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["spec"]
+        active, candidate = status.get("activeVersion"), status.get("candidateVersion")
+        assert status["observedGeneration"] == self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["metadata"]["generation"]
+        assert self.cluster.served() in (active, None)
+        if active is not None:
+            assert self.cluster.served() == active
+        if candidate is not None:
+            assert status["phase"] == "AwaitingPromotion"
+            assert self.cluster.health[candidate] == "loads"
+        children = {
+            int(body["metadata"]["labels"][meta.VERSION_LABEL]) for body in self.cluster.of(DEPLOYMENTS).values()
+        }
+        extra = children - {active, candidate}
+        if active is None or self.cluster.health[active] == "loads":
+            assert not extra, (children, status)
+        text = self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["metadata"].get("annotations", {}).get(meta.ACTION_ANNOTATION)
+        assert not text or status["lastHandledAction"] == verbs.echo(text)
+        if candidate is None and "hold" not in status and spec.get("version", {}).get("policy") != "Pinned":
+            waiting = [
+                number
+                for number in range((active or 0) + 1, self.published + 1)
+                if f"{MODEL}-v{number}" in self.cluster.of(MODEL_VERSIONS)
+                and self.cluster.version_phase(number) == "Validated"
+                and number not in self.rejected
+            ]
+            assert not waiting, (waiting, status)
+
+
+TestServing = Serving.TestCase
+TestServing.settings = settings(
+    max_examples=80,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
