@@ -77,12 +77,12 @@ def scripts(shell: Shell, kubectl: Kubectl, namespaces: None) -> dict[str, str]:
 
 
 def test_the_scripts_arrive_beside_what_was_there(scripts: dict[str, str]) -> None:
-    assert scripts.pop("url") == "https://argocd.example"
+    assert scripts["url"] == "https://argocd.example"
     health = {f"resource.customizations.health.trainyard.dev_{kind.kind}" for kind in KINDS}
     actions = {
         f"resource.customizations.actions.trainyard.dev_{path.parent.name}" for path in SCRIPTS.glob("*/actions")
     }
-    assert set(scripts) == health | actions
+    assert set(scripts) == {"url"} | health | actions
     assert len(actions) == 3
 
 
