@@ -73,7 +73,7 @@ class Fact(Enum):
     PODS = auto()
     SERVING_PODS = auto()
     JOB = auto()
-    TRAINING_JOB = auto()
+    RUNS = auto()
     VERSION = auto()
 
 
@@ -83,7 +83,8 @@ class Need:
 
     fact: Fact
     name: str
-    """For ``PODS`` the Job whose pods are meant, for ``SERVING_PODS`` the Deployment, else the object itself."""
+    """For ``PODS`` the Job whose pods are meant, for ``SERVING_PODS`` the Deployment, for ``RUNS`` the
+    TrainingSchedule, which is read again with its TrainingJobs, else the object itself."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ class ObservedSchedule:
     ----------
     jobs
         Its TrainingJobs, in any order.
-    missing
-        Names of TrainingJobs that were looked for and are not there.
+    listed
+        The schedule and its TrainingJobs were read from the API server in this very turn.
     refused
         The API server's no to the run that was to be created in this very turn.
     """
@@ -24,5 +24,5 @@ class ObservedSchedule:
     schedule: TrainingScheduleView
     jobs: tuple[TrainingJobView, ...]
     now: datetime
-    missing: frozenset[str] = frozenset()
+    listed: bool = False
     refused: Refusal | None = None

@@ -25,7 +25,7 @@ from trainyard_operator.core.observed_schedule import ObservedSchedule
 from trainyard_operator.core.plan import NOTHING, Action, Create, Delete, EventNote, Plan
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.core.training_schedule_clock import Clock
-from trainyard_operator.core.training_schedule_record import Record, lost, record
+from trainyard_operator.core.training_schedule_record import Record, has_lost, record
 from trainyard_operator.core.training_schedule_runs import Run
 
 READY: Final = {"Ready": "True"}
@@ -80,8 +80,9 @@ def plan(observed: ObservedSchedule) -> Plan:  # noqa: PLR0911 - a list of quest
     view = observed.schedule
     if view.deleting:
         return NOTHING
-    if names := lost(observed):
-        return Plan(needs=tuple(Need(Fact.TRAINING_JOB, name) for name in names))
+    look_again = Plan(needs=(Need(Fact.RUNS, view.name),))
+    if has_lost(observed) and not observed.listed:
+        return look_again
     try:
         spec = TrainingScheduleSpec.model_validate(view.spec, extra="ignore")
     except ValidationError as error:
@@ -94,7 +95,7 @@ def plan(observed: ObservedSchedule) -> Plan:  # noqa: PLR0911 - a list of quest
     if observed.refused is not None and outlook.run is not None and not outlook.waits:
         return Plan(requeue_after=_pause(observed))
     if actions := _actions(observed, spec, known, outlook):
-        return Plan(actions=actions)
+        return Plan(actions=actions) if observed.listed else look_again
     return Plan(requeue_after=_sleep(observed, spec, outlook.clock))
 
 

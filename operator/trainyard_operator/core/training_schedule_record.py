@@ -43,10 +43,10 @@ class Record:
     events: tuple[EventNote, ...]
 
 
-def lost(observed: ObservedSchedule) -> tuple[str, ...]:
-    """Return the runs that the status lists and nobody has seen: gone, or not told of by the watch yet."""
-    names = {job.name for job in observed.jobs} | observed.missing
-    return tuple(run.name for run in observed.schedule.status.active or () if run.name not in names)
+def has_lost(observed: ObservedSchedule) -> bool:
+    """Tell whether the status lists a run that is not there: deleted, or not told of by the watch yet."""
+    known = {job.uid for job in observed.jobs}
+    return any(run.uid not in known for run in observed.schedule.status.active or ())
 
 
 def record(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> Record:

@@ -13,7 +13,7 @@ from trainyard_operator.kube.apply import apply
 from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.patch import merge_patch
-from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, PODS, Body, KubePort
+from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, Body, KubePort
 from trainyard_operator.kube.watched import OURS, WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key
@@ -101,13 +101,16 @@ class Reconciler:
                 found = self._port.list(PODS, key.namespace, selector=selector)
                 facts.serving_pods[need.name] = tuple([views.serving_pod(body) async for body in found])
             case Fact.JOB:
-                await self._look_for(key, "Job", need.name, facts)
-                if all(child.name != need.name for child in self._store.children(step.view.uid)):
-                    facts.missing.add(need.name)  # or the name is there, but not our Job
-            case Fact.TRAINING_JOB:
-                await self._look_for(key, "TrainingJob", need.name, facts)
-                if all(job.name != need.name for job in self._store.jobs_of_schedule(step.view.uid)):
-                    facts.missing.add(need.name)  # or the name is there, but not a run of this schedule
+                try:
+                    self._take(key, "Job", await self._port.get(JOBS, key.namespace, need.name))
+                except NotFoundError:
+                    facts.missing.add(need.name)
+                else:
+                    if all(child.name != need.name for child in self._store.children(step.view.uid)):
+                        facts.missing.add(need.name)  # the name is there, but not our Job
+            case Fact.RUNS:
+                await self._read_runs(key, step.view.uid)
+                facts.listed = True
             case Fact.VERSION:
                 try:
                     body = await self._port.get(MODEL_VERSIONS, key.namespace, need.name)
@@ -117,12 +120,15 @@ class Reconciler:
             case _:
                 assert_never(need.fact)
 
-    async def _look_for(self, key: Key, kind: Kind, name: str, facts: Facts) -> None:
-        """Ask for a child that the store does not have: the watch may be late."""
+    async def _read_runs(self, key: Key, uid: str) -> None:
+        """Ask for a schedule and its TrainingJobs: the watch may be late, and the answer to a write may be lost."""
         try:
-            self._take(key, kind, await self._port.get(WATCHED[kind].resource, key.namespace, name))
+            self._take(key, key.kind, await self._port.get(WATCHED[key.kind].resource, key.namespace, key.name))
         except NotFoundError:
-            facts.missing.add(name)
+            self._forget(key)
+            return
+        async for body in self._port.list(TRAINING_JOBS, key.namespace, selector=f"{meta.SCHEDULE_UID_LABEL}={uid}"):
+            self._take(key, "TrainingJob", body)
 
     async def _act(self, key: Key, actions: tuple[Action, ...], facts: Facts) -> None:
         """Carry actions out, up to the first that is refused."""
@@ -153,10 +159,14 @@ class Reconciler:
         except ConflictError:
             body = await self._port.get(resource, key.namespace, key.name)
         except NotFoundError:
-            for other in self._store.forget(key) - {key}:
-                self._wake(other)
+            self._forget(key)
             return
         self._take(key, key.kind, body)
+
+    def _forget(self, key: Key) -> None:
+        """Drop an object that is gone; the watch may tell later."""
+        for other in self._store.forget(key) - {key}:
+            self._wake(other)
 
     def _take(self, key: Key, kind: Kind, body: Body) -> None:
         """Take an answer into the store. The watch will tell the same, too late to be news: whoever it concerns is

@@ -18,6 +18,7 @@ class Facts:
     pods: dict[str, tuple[PodView, ...]] = field(default_factory=dict)
     serving_pods: dict[str, tuple[ServingPodView, ...]] = field(default_factory=dict)
     missing: set[str] = field(default_factory=set)
+    listed: bool = False
     versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
     refused: Refusal | None = None
 

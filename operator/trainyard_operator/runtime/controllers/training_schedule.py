@@ -29,7 +29,7 @@ class TrainingScheduleController:
             schedule=schedule,
             jobs=self._store.jobs_of_schedule(schedule.uid),
             now=self._clock(),
-            missing=frozenset(facts.missing),
+            listed=facts.listed,
             refused=facts.refused,
         )
         return Step(schedule, plan(observed))

@@ -1,0 +1,231 @@
+"""Whatever happens in whatever order: a schedule runs each nominal time, each token and each change at most once.
+
+A hypothesis state machine moves the clock (backwards, too), users, the runs and the operator, which is killed between
+any two writes, loses answers, and reads its watches late and in any order.
+"""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from tests.unit.operator.cluster import NAMESPACE, no_fault
+from tests.unit.operator.operators import FaultyWrite, Killed
+from tests.unit.operator.schedules import NAME, TEMPLATE, World
+from trainyard_operator.core.cron import next_after, parse
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.kube.errors import ApiError, ConflictError, ForbiddenError, ThrottledError, UnavailableError
+from trainyard_operator.kube.port import TRAINING_JOBS, Resource
+
+LINES = ("* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *", "0 0 31 2 *")
+ZONES = ("UTC", "Europe/Paris", "Australia/Lord_Howe")
+PHASES = ("Succeeded", "Failed", "Cancelled")
+FAULTS: tuple[BaseException, ...] = (
+    Killed(),
+    UnavailableError(0, "Timeout", "no answer"),
+    UnavailableError(500, "InternalError", "etcd"),
+    ThrottledError(429, "TooManyRequests", "slow down", 1.0),
+    ConflictError(409, "Conflict", "changed"),
+    ForbiddenError(403, "Forbidden", "exceeded quota"),
+)
+
+numbers = st.integers(0, 5)
+
+
+class Life(RuleBasedStateMachine):
+    """One schedule under one concurrency policy."""
+
+    policy: ClassVar[str] = "Allow"
+
+    @initialize(run_on_change=st.booleans(), failures=st.sampled_from((None, 2)))
+    def begin(self, *, run_on_change: bool, failures: int | None) -> None:
+        spec: dict[str, Any] = {"concurrencyPolicy": self.policy, "runOnChange": run_on_change}
+        self.world = World(schedule="* * * * *", stopAfterFailures=failures, **spec)
+        self.cluster, self.operator = self.world.cluster, self.world.operator
+        self.cluster.hook = self.watch
+        self.fault: FaultyWrite | None = None
+        self.user_deleted: Counter[str] = Counter()
+        self.tokens: set[str] = set()
+        self.templates = 1
+        self.clock_runs: Counter[datetime] = Counter()
+
+    def watch(self, verb: str, resource: Resource, after: bool) -> None:
+        """Look at each creation at the moment it happens, before a fault may follow."""
+        if after and verb == "create" and resource == TRAINING_JOBS:
+            name = self.world.created()[-1]
+            if self.policy != "Allow":
+                assert len(self.world.unfinished()) == 1, self.world.unfinished()
+            if name.removeprefix(f"{NAME}-").isdecimal():
+                assert int(name.rpartition("-")[2]) * 60 <= self.cluster.now.timestamp()
+                self.clock_runs[self.cluster.now] += 1
+        if self.fault is not None:
+            self.fault(verb, resource, after)
+
+    # ---- users -----------------------------------------------------------------------------------------------------
+
+    @rule(line=st.sampled_from(LINES), zone=st.sampled_from(ZONES))
+    def edit_line(self, line: str, zone: str) -> None:
+        self.world.edit(schedule=line, timeZone=zone)
+
+    @rule(suspend=st.booleans(), deadline=st.sampled_from((None, 0, 30, 1000)))
+    def edit(self, *, suspend: bool, deadline: int | None) -> None:
+        self.world.edit(suspend=suspend, startingDeadlineSeconds=deadline)
+
+    @rule(good=st.integers(0, 2), bad=st.integers(0, 1), run_on_change=st.booleans())
+    def edit_history(self, good: int, bad: int, *, run_on_change: bool) -> None:
+        limits = {"successfulJobsHistoryLimit": good, "failedJobsHistoryLimit": bad}
+        self.world.edit(runOnChange=run_on_change, **limits)
+
+    @rule(leaves=st.integers(2, 4))
+    def edit_template(self, leaves: int) -> None:
+        self.templates += 1
+        self.world.edit(template={"spec": {**TEMPLATE["spec"], "parameters": {"num_leaves": leaves}}})
+
+    @rule()
+    def run_now(self) -> None:
+        self.tokens.add(token := f"token-{len(self.tokens)}")
+        self.world.annotate(token)
+
+    @rule(number=numbers)
+    def delete_run(self, number: int) -> None:
+        if jobs := sorted(self.world.jobs):
+            self.user_deleted[jobs[number % len(jobs)]] += 1
+            self.cluster.remove(TRAINING_JOBS, NAMESPACE, jobs[number % len(jobs)])
+
+    # ---- the rest of the cluster -----------------------------------------------------------------------------------
+
+    @rule(number=numbers, phase=st.sampled_from(PHASES))
+    def end_run(self, number: int, phase: str) -> None:
+        if runs := self.world.unfinished():
+            self.world.end(runs[number % len(runs)], phase)
+
+    @rule()
+    def collect(self) -> None:
+        self.cluster.collect()
+
+    @rule(seconds=st.sampled_from((1, 20, 60, 61, 400, 3600, 90_000, -50, -4000)))
+    def tick(self, seconds: int) -> None:
+        self.cluster.tick(seconds)
+
+    # ---- the operator ----------------------------------------------------------------------------------------------
+
+    @rule(kind=st.sampled_from(("TrainingJob", "TrainingSchedule")), count=st.integers(1, 4))
+    def deliver(self, kind: Any, count: int) -> None:
+        self.operator.deliver(kind, count)
+
+    @rule()
+    def turn(self) -> None:
+        self.operator.turn()
+
+    @rule()
+    def keep_up(self) -> None:
+        self.operator.settle()
+
+    @rule(seconds=st.sampled_from((60, 3600)), phase=st.sampled_from(PHASES))
+    def run_ends(self, seconds: int, phase: str) -> None:
+        """The usual course, so that later runs are reached."""
+        self.operator.settle()
+        self.world.end_all(phase)
+        self.cluster.collect()
+        self.cluster.tick(seconds)
+        self.operator.settle()
+
+    @rule(at=st.integers(1, 4), after=st.booleans(), error=st.sampled_from(FAULTS))
+    def bad_turn(self, at: int, error: BaseException, *, after: bool) -> None:
+        lost_answer = isinstance(error, (Killed, UnavailableError))
+        self.fault = FaultyWrite(at, after=after and lost_answer, error=error)
+        self.operator.turn()
+        self.fault = None
+
+    @rule()
+    def restart(self) -> None:
+        self.operator.restart()
+
+    # ---- what always holds -----------------------------------------------------------------------------------------
+
+    @invariant()
+    def every_run_once(self) -> None:
+        again = {
+            name: count for name, count in Counter(self.world.created()).items() if count > 1 + self.user_deleted[name]
+        }
+        assert not again
+
+    @invariant()
+    def one_catch_up(self) -> None:
+        assert all(count == 1 for count in self.clock_runs.values()), self.clock_runs
+
+    @invariant()
+    def no_more_runs_than_reasons(self) -> None:
+        names = {name.removeprefix(f"{NAME}-") for name in self.world.created()}
+        assert sum(name.startswith("r") for name in names) <= len(self.tokens)
+        assert sum(name.startswith("c") for name in names) <= self.templates
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.cluster.hook = no_fault
+            self.converge()
+
+    def converge(self) -> None:
+        """From here on nothing goes wrong: what is owed runs, the next time is kept, and then all is silent."""
+        self.world.edit(schedule="*/5 * * * *", timeZone="UTC", suspend=False, startingDeadlineSeconds=None)
+        self.world.annotate("last")
+        for _ in range(6):
+            self.operator.settle()
+            self.world.end_all("Succeeded")
+            self.cluster.collect()
+            self.operator.settle()
+        assert self.world.status["lastHandledRunNow"] == "last"
+        assert self.world.status["phase"] == "Active"
+        known = [self.world.status.get("lastScheduleTime"), self.world.body["metadata"]["creationTimestamp"]]
+        floor = max(self.cluster.now, *(datetime.fromisoformat(text) for text in known if text))
+        following = next_after(parse("*/5 * * * *"), floor)
+        assert following is not None
+        assert self.world.status["nextScheduleTime"] == to_rfc3339(following)
+        self.world.go_to(self.world.status["nextScheduleTime"].removesuffix("Z"))
+        assert self.world.status["lastScheduleTime"] == to_rfc3339(self.cluster.now)
+        self.world.end_all("Succeeded")
+        self.cluster.collect()
+        self.operator.settle()
+        writes = len(self.cluster.writes)
+        self.operator.restart()
+        self.operator.settle()
+        assert self.cluster.writes[writes:] == []
+
+
+class Forbid(Life):
+    """Never two at once: what is due waits."""
+
+    policy = "Forbid"
+
+
+class Replace(Life):
+    """Never two at once: what runs makes room."""
+
+    policy = "Replace"
+
+
+def test_a_turn_that_fails_says_so() -> None:
+    world = World()
+    world.cluster.hook = FaultyWrite(1, after=False, error=FAULTS[1])
+    world.cluster.tick(3600)
+    assert isinstance(world.operator.turn(), ApiError)
+
+
+def _settings(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=30,
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+    )
+
+
+TestLife = Life.TestCase
+TestLife.settings = _settings(60)
+TestForbid = Forbid.TestCase
+TestForbid.settings = _settings(60)
+TestReplace = Replace.TestCase
+TestReplace.settings = _settings(60)

@@ -1,0 +1,143 @@
+"""TrainingSchedules for tests: an operator that plans for them alone, on the in-memory cluster."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
+from tests.unit.operator.operators import Killed, StepOperator, run
+from tests.unit.operator.samples import SPEC
+from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.kube.errors import ApiError
+from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES, Body
+from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime.controllers.training_schedule import TrainingScheduleController
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.reconciler import Outcome, Reconciler
+from trainyard_operator.runtime.resync import resync
+from trainyard_operator.runtime.store import Store
+
+NAME = "nightly"
+TEMPLATE: dict[str, Any] = {"spec": {**SPEC, "parameters": {"num_leaves": 31}}}
+
+
+class ScheduleOperator(StepOperator):
+    """One process that plans for TrainingSchedules; what becomes of the TrainingJobs is the test's to say."""
+
+    def restart(self) -> None:
+        clock = lambda: self.cluster.now  # noqa: E731
+        self.store = Store()
+        schedules = TrainingScheduleController(self.store, clock=clock)
+        self.reconciler = Reconciler(
+            self.cluster, self.store, {schedules.kind: schedules}, wake=lambda _: None, instance="test", clock=clock
+        )
+        run(resync(self.cluster, self.store, ()))
+        self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
+
+    def turn(self, name: str = NAME) -> Outcome | ApiError:
+        try:
+            return run(self.reconciler.turn(Key(NAMESPACE, name, "TrainingSchedule")))
+        except ApiError as error:
+            return error
+        except Killed:
+            self.restart()
+            return Outcome(again=True)
+
+    def settle(self) -> None:
+        """Take turns until nothing is due at once, as the queue does."""
+        for _ in range(50):
+            self.deliver_all()
+            outcome = self.turn()
+            busy = isinstance(outcome, ApiError) or outcome.again
+            if not busy and all(self.read[kind] == len(self.cluster.log) for kind in WATCHED.values()):
+                return
+        raise AssertionError("the operator did not come to rest in 50 turns")
+
+
+class World:
+    """A cluster with one schedule and its operator; moves of a user and of the TrainingJobs' own life."""
+
+    def __init__(self, now: str = "2026-11-21T08:00:30", **spec: Any) -> None:
+        self.cluster = Cluster(now=at(now))
+        self.operator = ScheduleOperator(self.cluster)
+        body = {"schedule": "0 * * * *", "template": TEMPLATE, **spec}
+        self.submit({key: value for key, value in body.items() if value is not None})
+        self.operator.settle()
+
+    def submit(self, spec: dict[str, Any]) -> None:
+        metadata = {"name": NAME}
+        self.cluster.add(
+            TRAINING_SCHEDULES,
+            NAMESPACE,
+            {"apiVersion": API_VERSION, "kind": "TrainingSchedule", "metadata": metadata, "spec": defaulted(spec)},
+        )
+
+    # ---- what is there ---------------------------------------------------------------------------------------------
+
+    @property
+    def body(self) -> Body:
+        return self.cluster.of(TRAINING_SCHEDULES)[NAME]
+
+    @property
+    def status(self) -> dict[str, Any]:
+        status: dict[str, Any] = self.body["status"]
+        return status
+
+    def condition(self, kind: str = "Ready") -> dict[str, Any]:
+        found: dict[str, Any] = next(c for c in self.status["conditions"] if c["type"] == kind)
+        return found
+
+    @property
+    def jobs(self) -> dict[str, Body]:
+        return self.cluster.of(TRAINING_JOBS)
+
+    def times(self) -> list[str]:
+        """Return the nominal times, hour and minute, of the TrainingJobs that are there; "" where there is none."""
+        annotations = [body["metadata"].get("annotations") or {} for _, body in sorted(self.jobs.items())]
+        return [each.get(meta.SCHEDULED_FOR_ANNOTATION, "")[11:16] for each in annotations]
+
+    def created(self) -> list[str]:
+        """Return every TrainingJob that was ever created."""
+        return [name for plural, name, _ in self.cluster.created if plural == TRAINING_JOBS.plural]
+
+    def unfinished(self) -> list[str]:
+        return sorted(name for name, body in self.jobs.items() if "completionTime" not in body["status"])
+
+    # ---- moves -----------------------------------------------------------------------------------------------------
+
+    def edit(self, **fields: Any) -> None:
+        """Change fields of the spec; ``None`` removes one."""
+        spec = {key: value for key, value in {**self.body["spec"], **fields}.items() if value is not None}
+        self.cluster.change(TRAINING_SCHEDULES, NAMESPACE, NAME, spec=spec)
+
+    def annotate(self, token: str) -> None:
+        metadata = {**self.body["metadata"], "annotations": {meta.RUN_NOW_ANNOTATION: token}}
+        self.cluster.change(TRAINING_SCHEDULES, NAMESPACE, NAME, metadata=metadata)
+
+    def end(self, name: str, phase: str = "Succeeded") -> None:
+        """Let a TrainingJob end."""
+        status = {"observedGeneration": 1, "phase": phase, "completionTime": to_rfc3339(self.cluster.now)}
+        self.cluster.change(TRAINING_JOBS, NAMESPACE, name, status=status)
+
+    def end_all(self, phase: str = "Succeeded") -> None:
+        for name in self.unfinished():
+            self.end(name, phase)
+        self.operator.settle()
+
+    def go_to(self, moment: str) -> None:
+        """Let time pass to a moment of the day, and the operator work then."""
+        self.cluster.now = at(moment if "T" in moment else f"{self.cluster.now:%Y-%m-%d}T{moment}")
+        self.operator.settle()
+        self.cluster.collect()
+        self.operator.settle()
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def defaulted(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a spec as the API server's defaults complete it."""
+    defaults = {"concurrencyPolicy": "Allow", "suspend": False, "runOnChange": False}
+    limits = {"successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1}
+    return {**defaults, **limits, **spec}
