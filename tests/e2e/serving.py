@@ -1,0 +1,122 @@
+"""What the serving tests do on a stage: train a version, deploy a model, wait for its status, predict meanwhile."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from cluster.service_route import service_route
+from demo.client import Client
+from demo.install import JOBS_NAMESPACE
+from tests.e2e.stage import Json, Stage, condition
+from trainyard_api import meta
+
+SERVING_SECONDS = 120
+REGRESSION: Json = {
+    "framework": "LightGBM",
+    "task": "Regression",
+    "objective": {"metric": "mae"},
+    "parameters": {"num_leaves": 7},
+}
+
+
+@dataclass(frozen=True)
+class Served:
+    """One model with its ModelDeployment, which has the model's name unless it is given another."""
+
+    stage: Stage
+    model: str
+    data: Json
+    name: str = ""
+
+    @property
+    def deployment(self) -> str:
+        """The name of the ModelDeployment."""
+        return self.name or self.model
+
+    def train(self, name: str, **spec: Any) -> int:
+        """Train a version and return its number once the gates have judged it."""
+        self.stage.apply(name, modelName=self.model, **{**REGRESSION, "data": self.data, **spec})
+        job = self.stage.wait_for_phase(name, "Succeeded", "Failed")
+        assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
+        version: Json = job["status"]["modelVersion"]
+        what = f"ModelVersion {version['name']} to be judged"
+        self.stage.wait_until(what, lambda: self.version(version["version"])["status"].get("phase") != "Pending")
+        return int(version["version"])
+
+    def version(self, number: int) -> Json:
+        """Return a ModelVersion."""
+        return self.stage.get("mv", f"{self.model}-v{number}")
+
+    def deploy(self, **spec: Any) -> None:
+        """Apply the ModelDeployment."""
+        body = {
+            "apiVersion": "trainyard.dev/v1alpha1",
+            "kind": "ModelDeployment",
+            "metadata": {"name": self.deployment},
+            "spec": {"modelName": self.model, **spec},
+        }
+        self.stage.kubectl("apply", "-f", "-", stdin=json.dumps(body))
+
+    def act(self, verb: str) -> str:
+        """Ask for a verb, with a token of its own, and return the annotation."""
+        action = f"{verb}/{datetime.now(UTC).strftime('%H.%M.%S.%f')}"
+        self.stage.kubectl("annotate", "md", self.deployment, f"{meta.ACTION_ANNOTATION}={action}", "--overwrite")
+        return action
+
+    def status(self) -> Json:
+        """Return the status of the ModelDeployment."""
+        found: Json = self.stage.get("md", self.deployment).get("status", {})
+        return found
+
+    def wait(self, what: str, holds: Callable[[Json], Any]) -> Json:
+        """Wait until the status holds, and return it."""
+
+        def look() -> Json | None:
+            status = self.status()
+            return status if holds(status) else None
+
+        try:
+            found: Json = self.stage.wait_until(f"ModelDeployment {self.deployment} {what}", look, SERVING_SECONDS)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{json.dumps(self.status(), indent=1)}") from error
+        return found
+
+    def serves(self, version: int) -> Json:
+        """Wait until this version serves and nothing else is under way."""
+        return self.wait(
+            f"to serve version {version}",
+            lambda status: (
+                (status.get("activeVersion"), status.get("candidateVersion")) == (version, None)
+                and status["phase"] in ("Serving", "Held")
+            ),
+        )
+
+    def rejects(self, version: int) -> Json:
+        """Wait until this version is rejected and quarantined; return the entry."""
+        status = self.wait(f"to reject version {version}", lambda status: _rejection(status, version))
+        what = f"version {version} of {self.model} to be Quarantined"
+        self.stage.wait_until(what, lambda: self.version(version)["status"]["phase"] == "Quarantined", SERVING_SECONDS)
+        return _rejection(status, version) or {}
+
+    @contextmanager
+    def clients(self) -> Iterator[Client]:
+        """Predict all the time, anew and over kept connections; whatever fails, fails the test."""
+        route = service_route(self.stage.cluster, JOBS_NAMESPACE, self.deployment, 80)
+        with Client(route, self.model) as anew, Client(route, self.model, keep_alive=True) as kept:
+            yield anew
+        for client in (anew, kept):
+            assert client.tally.answered > 0
+            assert client.tally.failures == [], str(client.tally)
+
+    def pods(self, version: int) -> list[Json]:
+        """Return the pods of a version."""
+        uid = self.stage.get("md", self.deployment)["metadata"]["uid"]
+        return self.stage.items("pods", f"{meta.DEPLOYMENT_UID_LABEL}={uid},{meta.VERSION_LABEL}={version}")
+
+
+def _rejection(status: Json, version: int) -> Json | None:
+    found: list[Json] = status.get("rejectedVersions") or []
+    return next((each for each in found if each["version"] == version), None)

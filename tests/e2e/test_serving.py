@@ -1,0 +1,222 @@
+"""A model that serves on a real node, while clients predict all the time: none of them may ever notice anything."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from demo.images import TAG, repository
+from demo.serving import corrupt
+from tests.e2e.serving import Served
+from tests.e2e.stage import DEPLOYMENT, Json, Stage, condition
+from trainyard_api import meta
+
+ROWS = "x,y\n" + "".join(f"{n},{n * 2 + n % 3}\n" for n in range(200))
+MODEL = "served"
+
+
+@pytest.fixture(scope="module")
+def data(stage: Stage) -> Json:
+    return {"uri": stage.put("served.csv", ROWS), "target": "y"}
+
+
+@pytest.fixture(scope="module")
+def deployed(stage: Stage, data: Json) -> Iterator[Served]:
+    """Two versions, and the second one served: the first was served before it."""
+    served = Served(stage, MODEL, data)
+    served.deploy()
+    first = served.train("served-first")
+    served.serves(first)
+    served.serves(served.train("served-second"))
+    yield served
+    stage.kubectl("delete", "md", MODEL, "--cascade=foreground")
+
+
+@pytest.fixture
+def numbers(deployed: Served) -> Iterator[tuple[int, int]]:
+    """Return the versions that serve now and served before; each test begins and ends at rest."""
+    deployed.deploy()
+    status = deployed.status()
+    yield status["activeVersion"], status.get("previousVersion") or 0
+    deployed.deploy()
+
+
+def test_a_deployment_without_versions_waits(stage: Stage, data: Json) -> None:
+    served = Served(stage, "unborn", data)
+    served.deploy()
+    status = served.wait("to say what it waits for", lambda status: status.get("phase") == "Pending")
+    assert "unborn" in condition({"status": status}, "Ready")["message"]
+    assert not stage.items("services", f"{meta.DEPLOYMENT_LABEL}=unborn"), "nothing to choose among"
+    stage.kubectl("delete", "md", "unborn")
+
+
+def test_a_new_version_takes_over_and_no_request_fails(deployed: Served, numbers: tuple[int, int]) -> None:
+    before, _ = numbers
+    with deployed.clients() as client:
+        version = deployed.train("served-next")
+        client.wait_for_version(version, 120)
+        status = deployed.serves(version)
+    assert status["previousVersion"] == before
+    assert set(client.tally.by_version) == {before, version}
+    assert status["history"][0]["version"] == version
+    assert status["history"][0]["outcome"] == "Active"
+    service = deployed.stage.get("service", MODEL)
+    assert service["spec"]["selector"][meta.VERSION_LABEL] == str(version)
+    assert deployed.version(version)["status"]["usedBy"] == [MODEL]
+    assert len(deployed.pods(before)) == 1, "the pods before stay warm"
+    owners = [each["kind"] for each in service["metadata"]["ownerReferences"]]
+    assert owners == ["ModelDeployment"]
+
+
+def test_a_corrupt_artifact_is_rejected_and_the_old_version_goes_on(deployed: Served, numbers: tuple[int, int]) -> None:
+    active, _ = numbers
+    with deployed.clients() as client:
+        held = deployed.act("hold")
+        deployed.wait("to be held", lambda status: status.get("lastHandledAction") == held)
+        version = deployed.train("served-corrupt")
+        assert deployed.status()["activeVersion"] == active
+        corrupt(deployed.stage.store, deployed.version(version)["spec"]["artifact"]["uri"])
+        deployed.act("release")
+        rejection = deployed.rejects(version)
+        assert deployed.serves(active)["activeDigest"]
+    assert set(client.tally.by_version) == {active}
+    assert rejection["reason"] == "BadData"
+    assert "sha256" in rejection["message"]
+    assert deployed.version(version)["status"]["quarantinedBy"] == MODEL
+    gone = lambda: not deployed.pods(version)  # noqa: E731
+    deployed.stage.wait_until(f"the pods of version {version} to go", gone)
+
+
+def test_a_rollback_by_annotation_takes_no_start_and_holds(deployed: Served, numbers: tuple[int, int]) -> None:
+    active, previous = numbers
+    assert previous
+    with deployed.clients() as client:
+        action = deployed.act("rollback/previous")
+        client.wait_for_version(previous, 30)
+        status = deployed.serves(previous)
+    assert status["lastHandledAction"] == action
+    assert status["hold"]["reason"] == "ManualRollback"
+    left = next(entry for entry in status["history"] if entry["version"] == active)
+    assert left["outcome"] == "RolledBack"
+    assert deployed.rejects(active)["version"] == active, "the policy does not take it again by itself"
+    version = deployed.train("served-newer")
+    assert deployed.serves(version).get("hold") is None, "a newer version ends the hold"
+
+
+def test_a_pin_goes_back_by_git_and_forth(deployed: Served, numbers: tuple[int, int]) -> None:
+    active, previous = numbers
+    with deployed.clients() as client:
+        deployed.deploy(version={"policy": "Pinned", "pin": str(previous)})
+        client.wait_for_version(previous, 120)
+        assert deployed.serves(previous)["history"][0]["by"] == "pin"
+        deployed.deploy()
+        deployed.serves(active)
+    assert deployed.version(active)["status"]["phase"] == "Validated", "nothing was wrong with it"
+
+
+def test_a_spec_that_cannot_start_takes_nothing_away(deployed: Served, numbers: tuple[int, int]) -> None:
+    active, _ = numbers
+    with deployed.clients() as client:
+        deployed.deploy(serving={"image": f"{repository('trainer')}:{TAG}"})  # ends at once: it finds no job
+
+        def broken() -> Any:
+            statuses = [pod["status"].get("containerStatuses", []) for pod in deployed.pods(active)]
+            return any(each["restartCount"] for status in statuses for each in status)
+
+        deployed.stage.wait_until("the new pod to fail", broken)
+        assert deployed.status()["activeVersion"] == active
+        deployed.deploy()
+        deployed.serves(active)
+    assert set(client.tally.by_version) == {active}
+
+
+def test_a_candidate_that_crashes_is_rejected(deployed: Served, numbers: tuple[int, int]) -> None:
+    active, _ = numbers
+    with deployed.clients() as client:
+        deployed.deploy(serving={"resources": {"requests": {"memory": "24Mi"}, "limits": {"memory": "24Mi"}}})
+        version = deployed.train("served-crashing")
+        rejection = deployed.rejects(version)
+        deployed.deploy()
+        deployed.serves(active)
+    assert set(client.tally.by_version) == {active}
+    assert rejection["reason"] == "CrashLoop", rejection
+    action = deployed.act(f"retry/{version}")
+    assert deployed.serves(version)["lastHandledAction"] == action, "with memory enough it is as good as any"
+
+
+def test_scaling_up_and_down(deployed: Served, numbers: tuple[int, int]) -> None:
+    active, _ = numbers
+
+    def ready(count: int) -> None:
+        deployed.wait(f"to have {count} ready pods", lambda status: status.get("readyReplicas") == count)
+
+    with deployed.clients():
+        deployed.deploy(serving={"replicas": 2})
+        ready(2)
+        deployed.deploy(serving={"replicas": 1})
+        ready(1)
+        deployed.stage.wait_until("one pod to be left", lambda: len(deployed.pods(active)) == 1)
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["killed", "away"])
+def test_the_operator_may_end_in_the_middle(deployed: Served, numbers: tuple[int, int], *, away: bool) -> None:
+    stage = deployed.stage
+    with deployed.clients() as client:
+        held = deployed.act("hold")
+        deployed.wait("to be held", lambda status: status.get("lastHandledAction") == held)
+        version = deployed.train(f"served-meanwhile-{away}".lower())
+        deployed.act("release")
+        deployed.wait("to begin", lambda status: version in (status.get("candidateVersion"), status["activeVersion"]))
+        if away:
+            stage.operator("scale", DEPLOYMENT, "--replicas=0")
+            stage.kubectl("rollout", "status", f"deployment/{MODEL}-v{version}", "--timeout=120s")
+            stage.operator("scale", DEPLOYMENT, "--replicas=1")
+        else:
+            stage.operator(
+                "delete", "pod", "--selector=app.kubernetes.io/name=trainyard", "--grace-period=0", "--force"
+            )
+        stage.operator("rollout", "status", DEPLOYMENT, "--timeout=120s")
+        client.wait_for_version(version, 120)
+        deployed.serves(version)
+
+
+def test_what_cannot_be_done_is_said_in_one_sentence(deployed: Served, numbers: tuple[int, int]) -> None:
+    active, _ = numbers
+
+    def answered(verb: str) -> str:
+        action = deployed.act(verb)
+        status = deployed.wait(f"to answer {action}", lambda status: status.get("lastHandledAction") == action)
+        return str(status["lastActionMessage"])
+
+    assert "99999" in answered("rollback/99999")
+    assert "previous" in answered("go-back")
+    deployed.deploy(version={"policy": "Pinned", "pin": "99999"})
+    status = deployed.wait(
+        "to say that the pin names nothing",
+        lambda status: "99999" in condition({"status": status}, "Ready")["message"],
+    )
+    assert status["activeVersion"] == active
+
+
+def test_the_second_deployment_of_a_model_is_refused(deployed: Served, numbers: tuple[int, int]) -> None:
+    Served(deployed.stage, MODEL, deployed.data, name="twin").deploy()
+
+    def refused() -> Any:
+        status = deployed.stage.get("md", "twin").get("status", {})
+        return status.get("conditions") and condition({"status": status}, "Ready")["reason"] == "ModelTaken"
+
+    deployed.stage.wait_until("ModelDeployment twin to be refused", refused)
+    deployed.stage.kubectl("delete", "md", "twin")
+    deployed.serves(numbers[0])
+
+
+def test_deleting_it_takes_all_its_children(stage: Stage, data: Json) -> None:
+    served = Served(stage, "brief", data)
+    served.deploy()
+    served.serves(served.train("brief-only"))
+    uid = stage.get("md", "brief")["metadata"]["uid"]
+    stage.kubectl("delete", "md", "brief")
+    selector = f"{meta.DEPLOYMENT_UID_LABEL}={uid}"
+    gone = lambda: not any(stage.items(kind, selector) for kind in ("deployments", "services", "pods"))  # noqa: E731
+    stage.wait_until("the children of ModelDeployment brief to go", gone)
+    assert served.version(1)["status"]["phase"] == "Validated", "its versions stay"
