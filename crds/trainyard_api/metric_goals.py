@@ -16,9 +16,10 @@ _HIGHER: Final = (
     *("accuracy@0.5", "precision@0.5", "recall@0.5", "f1@0.5"),
 )
 
-GOALS: Final[Mapping[str, Goal]] = MappingProxyType(
-    {name: "Minimize" for name in _LOWER} | {name: "Maximize" for name in _HIGHER}
-)
+_DOWN: Final[Goal] = "Minimize"
+_UP: Final[Goal] = "Maximize"
+
+GOALS: Final[Mapping[str, Goal]] = MappingProxyType(dict.fromkeys(_LOWER, _DOWN) | dict.fromkeys(_HIGHER, _UP))
 
 
 def goal_of(metric: str, objective: Objective | None = None) -> Goal | None:
