@@ -1,0 +1,53 @@
+"""docs/modelversion.md tells what the planner does: its tables are compared with what comes out of it."""
+
+import re
+from typing import get_args
+
+from tests.unit.operator.core.versions import BELOW_2, deployment, judged, observed, rejected, spec, version
+from trainyard_api.generate import checkout
+from trainyard_api.modelversion import GateReason, GateResult, ModelVersionSpec, ModelVersionStatus
+from trainyard_operator.core.model_version import plan
+from trainyard_operator.core.observed_version import ObservedVersion
+
+PAGE = (checkout() / "docs/modelversion.md").read_text(encoding="utf-8")
+
+SITUATIONS: tuple[ObservedVersion, ...] = (
+    observed(version(2), version(1)),
+    observed(version(1)),
+    observed(version(1, fields=spec(1, "9", [BELOW_2]))),
+    observed(version(1, fields={"version": 1})),
+    observed(version(1, name="mine")),
+    observed(judged(1), deployment(rejectedVersions=[rejected(1)])),
+    observed(judged(1, "Quarantined"), deployment(candidateVersion=1)),
+)
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Return the cells of the table below a line that begins so."""
+    table = PAGE[PAGE.index(heading) :].split("\n\n", maxsplit=1)[0].splitlines()[2:]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]] for row in table]
+
+
+def test_the_phases() -> None:
+    happened = set()
+    for situation in SITUATIONS:
+        status = plan(situation).status
+        assert isinstance(status, ModelVersionStatus)
+        ready = next(each for each in status.conditions or () if each.type == "Ready")
+        happened.add((situation.version.status.phase, status.phase, ready.reason))
+    assert {(before, after, reason) for before, after, _, reason in rows("| From | To |")} == happened
+
+
+def test_the_reasons_of_gates() -> None:
+    told = {reason: passed == "yes" for reason, passed, _ in rows("| Reason | Passed |")}
+    assert told == {reason: reason in ("Met", "NoChampion") for reason in get_args(GateReason)}
+
+
+def test_the_fields() -> None:
+    cells = " ".join(row[0] for row in rows("| Field |"))
+    told = set(re.findall(r"`(?:spec|status)\.(\w+)", cells))
+    fields = {*ModelVersionSpec.model_fields.values(), *ModelVersionStatus.model_fields.values()}
+    assert told == {field.alias for field in fields} - {"observedGeneration", "conditions"}
+    assert set(re.findall(r"`(\w+)`", next(row[1] for row in rows("| Field |") if "gates[]" in row[0]))) <= {
+        field.alias for field in GateResult.model_fields.values()
+    }
