@@ -1,0 +1,138 @@
+"""Gates on a real node: what real trainings reach is compared with fixed values and with the champion."""
+
+import random
+from typing import Any
+
+import pytest
+
+from tests.e2e.stage import Json, Stage, condition
+
+MODEL = "gates-e2e"
+VERDICT_SECONDS = 30
+
+
+def table(rows: int = 600, seed: int = 3) -> str:
+    draw = random.Random(seed)
+    lines = []
+    for _ in range(rows):
+        x, z = draw.random(), draw.random()
+        lines.append(f"{x:.6f},{z:.6f},{4 * x + z * z + 0.1 * draw.random():.6f}")
+    return "x,z,y\n" + "\n".join(lines) + "\n"
+
+
+@pytest.fixture(scope="module")
+def data(stage: Stage) -> Json:
+    return {"uri": stage.put("gates.csv", table()), "target": "y"}
+
+
+def train(stage: Stage, name: str, data: Json, **spec: Any) -> Json:
+    """Train a version of the model and return it as it was judged."""
+    stage.apply(name, modelName=MODEL, framework="LightGBM", task="Regression", data=data, **spec)
+    job = stage.wait_for_phase(name, "Succeeded", "Failed")
+    assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
+    version = job["status"]["modelVersion"]["name"]
+
+    def judged() -> Json | None:
+        found = stage.get("mv", version)
+        return found if found["status"]["phase"] != "Pending" else None
+
+    body: Json = stage.wait_until(f"ModelVersion {version} to be judged", judged, VERDICT_SECONDS, about=name)
+    return body
+
+
+def reasons(version: Json) -> list[str]:
+    return [gate["reason"] for gate in version["status"]["gates"]]
+
+
+def metric(version: Json, name: str) -> float:
+    return next(float(each["value"]) for each in version["spec"]["metrics"] if each["name"] == name)
+
+
+NOT_WORSE = {"metric": "mae", "compareTo": "Champion", "tolerance": 0.05}
+BETTER_THAN_NAIVE = {"metric": "skill", "op": ">", "value": 0.2}
+
+
+@pytest.fixture(scope="module")
+def first(stage: Stage, data: Json) -> Json:
+    """The model's first version: good, and with nothing to be compared with."""
+    return train(stage, "gates-first", data, gates=[BETTER_THAN_NAIVE, NOT_WORSE], objective={"metric": "mae"})
+
+
+@pytest.fixture(scope="module")
+def again(stage: Stage, data: Json, first: Json) -> Json:
+    """The same data, seed and parameters once more."""
+    return train(stage, "gates-again", data, gates=[NOT_WORSE])
+
+
+@pytest.fixture(scope="module")
+def hasty(stage: Stage, data: Json, again: Json) -> Json:
+    """A training that learns next to nothing, on the same rows."""
+    parameters = {"num_leaves": 2, "learning_rate": 0.0001}
+    return train(stage, "gates-hasty", data, parameters=parameters, gates=[BETTER_THAN_NAIVE, NOT_WORSE])
+
+
+@pytest.fixture(scope="module")
+def other_rows(stage: Stage, data: Json, hasty: Json) -> Json:
+    """A good training that was judged on other rows than the champion."""
+    return train(stage, "gates-other-rows", data, split={"seed": 7}, gates=[NOT_WORSE])
+
+
+def test_the_first_version_is_validated(stage: Stage, first: Json) -> None:
+    assert first["status"]["phase"] == "Validated"
+    assert reasons(first) == ["Met", "NoChampion"]
+    assert condition(first, "Ready")["status"] == "True"
+    assert first["spec"]["storage"]["uri"].startswith("s3://")
+    assert first["spec"]["objectiveValue"]
+
+
+def test_the_same_training_is_as_good_as_its_champion(first: Json, again: Json) -> None:
+    assert again["status"]["phase"] == "Validated"
+    (gate,) = again["status"]["gates"]
+    assert (gate["champion"], gate["reason"]) == (first["spec"]["version"], "Met")
+    assert again["spec"]["holdoutDigest"] == first["spec"]["holdoutDigest"]
+    assert float(gate["threshold"]) == pytest.approx(1.05 * metric(first, "mae"))
+
+
+def test_a_worse_one_is_rejected_with_the_numbers_and_its_job_is_not(stage: Stage, again: Json, hasty: Json) -> None:
+    assert hasty["status"]["phase"] == "Rejected"
+    assert reasons(hasty) == ["NotMet", "NotMet"]
+    gate = hasty["status"]["gates"][1]
+    assert gate["champion"] == again["spec"]["version"]
+    assert float(gate["value"]) == metric(hasty, "mae") > float(gate["threshold"])
+    message = condition(hasty, "Ready")["message"]
+    assert "2 of 2 gates not met" in message
+    story = stage.kubectl("describe", "mv", hasty["metadata"]["name"])
+    assert "Rejected" in story
+    assert message in " ".join(story.split())
+
+
+def test_other_rows_are_no_comparison(hasty: Json, other_rows: Json) -> None:
+    assert other_rows["status"]["phase"] == "Rejected"
+    assert reasons(other_rows) == ["HoldoutDiffers"]
+    assert other_rows["status"]["gates"][0]["champion"] < hasty["spec"]["version"], "a rejected one is no champion"
+
+
+def test_a_gate_on_a_metric_that_never_comes_ends_the_training_at_its_start(stage: Stage, data: Json) -> None:
+    gates = [{"metric": "mapee", "op": "<", "value": 1}]
+    stage.apply("gates-typo", framework="LightGBM", task="Regression", data=data, gates=gates)
+    job = stage.wait_for_phase("gates-typo", "Failed", "Succeeded")
+    assert job["status"]["attempts"][0]["exitCode"] == 64
+    assert (
+        "spec.gates[0].metric mapee is no metric of task Regression; did you mean mape?"
+        in (condition(job, "Ready")["message"])
+    )
+    assert stage.versions_of(job) == []
+
+
+def test_kubectl_get_mv_shows_the_verdicts(stage: Stage, other_rows: Json) -> None:
+    heading, *rows = stage.kubectl("get", "mv", f"--selector=trainyard.dev/model={MODEL}").splitlines()
+    print(heading, *rows, sep="\n")  # docs/modelversion.md shows this
+    assert heading.split() == ["NAME", "MODEL", "VERSION", "PHASE", "OBJECTIVE", "JOB", "AGE"]
+    assert [row.split()[3] for row in rows] == ["Validated", "Validated", "Rejected", "Rejected"]
+
+
+def test_a_version_stays_when_its_job_is_deleted_and_is_not_judged_again(stage: Stage, first: Json) -> None:
+    stage.kubectl("delete", "tj", "gates-first", "--wait")
+    now = stage.get("mv", first["metadata"]["name"])
+    assert now["status"]["gates"] == first["status"]["gates"]
+    assert now["status"]["judgedTime"] == first["status"]["judgedTime"]
