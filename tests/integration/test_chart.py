@@ -135,8 +135,6 @@ def test_restricted_namespace_takes_the_pod(rendered: str, kubectl: Kubectl, nam
         ("delete", "trainyard.dev/modelversions", "default", False),
         ("create", "batch/jobs", "default", True),
         ("patch", "batch/jobs", "default", True),  # a deadline that was edited
-        ("patch", "apps/deployments", "default", True),
-        ("patch", "/services", "default", True),
         ("patch", "/pods", "default", False),
         ("create", "apps/deployments", "default", True),
         ("patch", "apps/deployments", "default", True),
