@@ -40,7 +40,7 @@ class Steps:
 
     def begin(self, title: str) -> None:
         """Open a step."""
-        self._console.print(f"\n[bold]== {title}[/bold] [dim]({self.seconds:.0f} s)[/dim]")
+        self._console.print(f"\n[bold]== {title}[/bold] [dim]({self.seconds:.0f} s)[/dim]", soft_wrap=True)
 
     def say(self, text: str) -> None:
         """Say one thing about it."""
@@ -118,11 +118,8 @@ def show_result(cluster: Cluster, store: ObjectStore, steps: Steps) -> None:
     kinds = "tj,tsched,mv,md"
     print(f"$ kubectl get {kinds} -n {JOBS_NAMESPACE}", flush=True)
     print(kubectl(cluster, "get", kinds, "-n", JOBS_NAMESPACE), flush=True)
-    listing = store.client().list_objects_v2(Bucket=BUCKET)
-    claims = [each["Key"] for each in listing.get("Contents", []) if each["Key"].endswith("/version.json")]
-    print(f"s3://{BUCKET}: {listing['KeyCount']} objects; the versions:")
-    for key in claims:
-        print(f"  s3://{BUCKET}/{key}")
+    count = store.client().list_objects_v2(Bucket=BUCKET)["KeyCount"]
+    print(f"s3://{BUCKET}: {count} objects")
     print(f"""
 Look further:
   export KUBECONFIG={cluster.kubeconfig}

@@ -1,4 +1,7 @@
-"""The stages: the best cluster this machine can run with images and chart, and a process node."""
+"""The stages: the best cluster this machine can run with images and chart, and a process node.
+
+``TRAINYARD_E2E_CLUSTER`` names a cluster to use for the first and to keep, for quick turns at the keyboard.
+"""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +14,7 @@ from cluster import lifecycle, state
 from cluster.model import Kind
 from tests.e2e.stage import Stage
 
+CLUSTER_ENV = "TRAINYARD_E2E_CLUSTER"
 _PREFIX = "e2e-"
 
 
@@ -25,6 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def stage() -> Iterator[Stage]:
     """Yield trainyard on a node that runs images. One that cannot start is an error, never a skip."""
+    if given := os.environ.get(CLUSTER_ENV):
+        yield Stage.set_up(given, None)
+        return
     with _stage("node", None) as running:
         yield running
 

@@ -75,6 +75,10 @@ class Stage:
         }
         self.kubectl("apply", "-f", "-", stdin=json.dumps(body))
 
+    def apply_objects(self, *objects: Json) -> None:
+        """Apply objects of any kind."""
+        self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+
     def get(self, kind: str, name: str) -> Json:
         """Return one object."""
         found: Json = json.loads(self.kubectl("get", kind, name, "-o", "json"))
