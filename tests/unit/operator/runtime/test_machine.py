@@ -337,7 +337,7 @@ def test_a_turn_that_fails_says_so() -> None:
     assert isinstance(operator.turn("a"), ApiError)
 
 
-def _settings(examples: int) -> settings:
+def machine_settings(examples: int) -> settings:
     return settings(
         max_examples=examples,
         stateful_step_count=30,
@@ -347,6 +347,6 @@ def _settings(examples: int) -> settings:
 
 
 TestLife = Life.TestCase
-TestLife.settings = _settings(250)
+TestLife.settings = machine_settings(250)
 TestTwoReplicas = TwoReplicas.TestCase
-TestTwoReplicas.settings = _settings(80)
+TestTwoReplicas.settings = machine_settings(80)
