@@ -26,6 +26,8 @@ from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller
 
+FIRST_RESYNC_SECONDS = 10
+"""What was deleted between the first list and the watches' own, nobody tells: a Job deleted just before a restart."""
 STUCK_SECONDS = 180.0
 """A turn takes some API calls with time-outs of 30 s each; longer than this it hangs."""
 
@@ -154,8 +156,10 @@ class Runtime:
                 self._queue.forget(key)
 
     async def _resync_forever(self) -> None:
+        pause = float(min(FIRST_RESYNC_SECONDS, self._config.resync_seconds))
         while True:
-            await asyncio.sleep(self._config.resync_seconds)
+            await asyncio.sleep(pause)
+            pause = self._config.resync_seconds
             try:
                 concerned = await resync(self._port, self._store, self._config.namespaces)
             except ApiError as error:

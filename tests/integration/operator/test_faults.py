@@ -92,12 +92,14 @@ async def suspend_then_succeed(namespace: Namespace) -> None:
     assert not await namespace.all(PODS)
     await namespace.edit(suspend=False)
     await namespace.run_pod("a-2")
+    await namespace.phase("Running")
     await namespace.end_pod("a-2", 0, result_text())
 
 
 async def find_no_accelerator(namespace: Namespace) -> None:
     await namespace.hold_pod("a-1", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
     await namespace.run_pod("a-1-cpu")
+    await namespace.phase("Running")
     await namespace.end_pod("a-1-cpu", 0, result_text())
 
 
