@@ -69,7 +69,7 @@ def _pending(observed: ObservedVersion) -> Plan:
         right = version_name(spec.model, spec.version)
         message = f"version {spec.version} of model {spec.model} is ModelVersion {right} and no other"
         return _refused(observed, "Misnamed", message)
-    if any(_waits(other) and _number(other) < spec.version for other in _peers(observed)):
+    if any(other.waits and _number(other) < spec.version for other in _peers(observed)):
         message = "the versions before it are judged first"  # which ones is not told: it would be written for each
         return _report(observed, Transition("Pending", "EarlierVersionPending", message))
     return _judged(observed, spec)
@@ -166,10 +166,6 @@ def _number(view: ModelVersionView) -> int:
     """Return the version's number; 0, which no version has, where somebody else wrote something else."""
     number = view.spec.get("version")
     return number if isinstance(number, int) else 0
-
-
-def _waits(view: ModelVersionView) -> bool:
-    return view.status.phase in (None, "Pending")
 
 
 def _live(observed: ObservedVersion) -> list[ModelDeploymentView]:

@@ -81,6 +81,11 @@ class ModelVersionView(ObjectView[ModelVersionStatus]):
         """That job's uid."""
         return str(self.spec["trainingJob"]["uid"])
 
+    @property
+    def waits(self) -> bool:
+        """Its gates have not been judged yet."""
+        return self.status.phase in (None, "Pending")
+
 
 class ModelDeploymentView(ObjectView[ModelDeploymentStatus]):
     """A ModelDeployment."""

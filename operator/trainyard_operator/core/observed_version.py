@@ -13,7 +13,7 @@ class ObservedVersion:
     Attributes
     ----------
     others
-        The other ModelVersions of the model in this namespace, in any order.
+        The other ModelVersions of the model in this namespace, in any order. Read only while the version is judged.
     deployments
         The ModelDeployments of the model in this namespace, in any order.
     """

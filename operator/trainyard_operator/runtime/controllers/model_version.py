@@ -3,6 +3,7 @@
 from typing import Final
 
 from trainyard_operator.core.model_version import plan
+from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.observed_version import ObservedVersion
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.clock import Clock
@@ -25,11 +26,15 @@ class ModelVersionController:
         view = self._store.model_version(key)
         if view is None:
             return None
-        versions = self._store.versions_of_model(view.namespace, view.model)
         observed = ObservedVersion(
             version=view,
-            others=tuple(other for other in versions if other.name != view.name),
+            others=self._others(view) if view.waits else (),
             deployments=self._store.deployments_of_model(view.namespace, view.model),
             now=self._clock(),
         )
         return Step(view, plan(observed))
+
+    def _others(self, view: ModelVersionView) -> tuple[ModelVersionView, ...]:
+        """Return the other versions. A change wakes all versions of a model, so the judged ones must not look at all."""
+        versions = self._store.versions_of_model(view.namespace, view.model)
+        return tuple(other for other in versions if other.name != view.name)
