@@ -18,6 +18,7 @@ from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
 from trainyard_operator.kube.port import MODEL_VERSIONS, TRAINING_JOBS, Body, KubePort, Resource, TokenIdentity
 from trainyard_operator.kube.watched import WATCHED, Kind
+from trainyard_operator.runtime.clock import Clock, utc_now
 from trainyard_operator.runtime.runtime import Runtime
 
 T = TypeVar("T")
@@ -37,17 +38,23 @@ class Fault:
     """What goes wrong at the ``at``-th write of an operator.
 
     With an ``error`` the write is answered with it; without one the process dies. ``after`` lets the write happen
-    first: the answer is lost, or the process does not live to see it.
+    first: the answer is lost, or the process does not live to see it. With ``only`` no other writes count; they are
+    named as in :attr:`FaultyPort.writes`.
     """
 
-    def __init__(self, at: int, *, after: bool, error: Exception | None = None) -> None:
+    def __init__(
+        self, at: int, *, after: bool, error: Exception | None = None, only: frozenset[str] | None = None
+    ) -> None:
         self.after = after
         self.error = error
+        self.only = only
         self.left = at
         self.died = asyncio.Event()
 
-    def counts(self) -> bool:
+    def counts(self, write: str) -> bool:
         """Count one write; tell whether it is the one."""
+        if self.only is not None and write not in self.only:
+            return False
         self.left -= 1
         return self.left == 0
 
@@ -91,8 +98,9 @@ class FaultyPort:
         return await self._port.review_token(token, audience)
 
     async def _write(self, verb: str, resource: Resource, write: Callable[[], Awaitable[T]]) -> T:
-        self.writes[f"{verb} {resource.plural}"] += 1
-        fault = self._fault if self._fault is not None and self._fault.counts() else None
+        what = f"{verb} {resource.plural}"
+        self.writes[what] += 1
+        fault = self._fault if self._fault is not None and self._fault.counts(what) else None
         if fault is not None and not fault.after:
             await fault.strike()
         answer = await write()
@@ -107,6 +115,8 @@ class Namespace:
     def __init__(self, credentials: Credentials, client: KubeClient, session: aiohttp.ClientSession, name: str) -> None:
         self.client = client
         self.name = name
+        self.clock: Clock = utc_now
+        """Of the operators that are started here."""
         self._credentials = credentials
         self._session = session
 
@@ -233,7 +243,7 @@ class Namespace:
         """Run an operator; leaving the block kills it, whatever it does just then."""
         port = FaultyPort(self.client, fault)
         config = OperatorConfig(namespaces=(self.name,), workers=2)
-        runtime = Runtime(port, config, ca="-----BEGIN CERTIFICATE-----")
+        runtime = Runtime(port, config, ca="-----BEGIN CERTIFICATE-----", clock=self.clock)
         await runtime.start()
         watches = [asyncio.create_task(self._watch(kind, runtime)) for kind in WATCHED]
         try:
