@@ -35,6 +35,6 @@ class ModelVersionController:
         return Step(view, plan(observed))
 
     def _others(self, view: ModelVersionView) -> tuple[ModelVersionView, ...]:
-        """Return the other versions. A change wakes all versions of a model, so the judged ones must not look at all."""
+        """Return the other versions. A change wakes all versions of a model: judged ones must not look at them all."""
         versions = self._store.versions_of_model(view.namespace, view.model)
         return tuple(other for other in versions if other.name != view.name)
