@@ -43,7 +43,8 @@ class Story:
 
     def clear(self) -> None:
         """Take away what an earlier run left behind; its models stay."""
-        self._objects.kubectl("delete", "-f", str(FOLDER), "--ignore-not-found", "--cascade=foreground")
+        files = [f"--filename={FOLDER / name}.yaml" for name in (DEPLOYMENT, SCHEDULE, HASTY)]
+        self._objects.kubectl("delete", *files, "--ignore-not-found", "--cascade=foreground")
         self._objects.kubectl("delete", "tj", AGAIN, "--ignore-not-found")
 
     def start_schedule(self) -> None:
