@@ -1,0 +1,198 @@
+"""Stopping, going on, deadlines, what stays of a job, a rerun, and accelerators, on a real node.
+
+The node has no device. An extended resource that its status advertises is as real to the scheduler and the kubelet.
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from demo.data import tables
+from tests.e2e.stage import Json, Stage, condition
+from tests.e2e.test_container import container
+from trainyard_api import meta
+
+SMALL = {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "512Mi"}}
+GPU = "nvidia.com/gpu"
+
+WAITS_ONCE = """
+if config["attempt"] == 1:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(75))
+    time.sleep(900)
+leave({}, mae=config["attempt"])
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def data(stage: Stage) -> None:
+    for key, text, _ in tables():
+        stage.put(key, text)
+
+
+def waits_once(**spec: Any) -> Json:
+    """Return a job whose first attempt waits for SIGTERM and whose second one ends well."""
+    return container(WAITS_ONCE, resources=SMALL, **spec)
+
+
+def regression(**spec: Any) -> Json:
+    data = {"uri": "s3://datasets/diabetes.csv", "target": "target"}
+    return {"framework": "LightGBM", "task": "Regression", "data": data, "resources": SMALL, **spec}
+
+
+def edit(stage: Stage, name: str, **spec: Any) -> None:
+    stage.kubectl("patch", "tj", name, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
+
+
+def children(stage: Stage, job: Json, kind: str) -> list[Json]:
+    return stage.items(kind, f"{meta.UID_LABEL}={job['metadata']['uid']}")
+
+
+def ended_well(stage: Stage, name: str) -> Json:
+    job = stage.wait_for_phase(name, "Succeeded", "Failed")
+    assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
+    return job
+
+
+# ---- suspend and cancel ----------------------------------------------------------------------------------------------
+
+
+def test_suspended_and_resumed_it_makes_the_same_model(stage: Stage) -> None:
+    stage.apply("pausing", **waits_once(modelName="paused", retry={"maxAttempts": 1}))
+    stage.wait_for_phase("pausing", "Running")
+    edit(stage, "pausing", suspend=True)
+    job = stage.wait_for_phase("pausing", "Suspended")
+    assert children(stage, job, "jobs") == []
+    assert children(stage, job, "pods") == []
+    assert [attempt["reason"] for attempt in job["status"]["attempts"]] == ["Suspended"]
+    edit(stage, "pausing", suspend=False)
+    job = ended_well(stage, "pausing")
+    assert [attempt["number"] for attempt in job["status"]["attempts"]] == [1, 2], "the one retry was not used up"
+    assert job["status"]["modelVersion"]["name"] == "paused-v1"
+    story = stage.kubectl("describe", "tj", "pausing")
+    assert "suspended by spec.suspend" in story
+    assert "resumed by spec.suspend" in story
+
+
+def test_suspended_before_it_starts_and_cancelled_there(stage: Stage) -> None:
+    stage.apply("never", **regression(suspend=True))
+    job = stage.wait_for_phase("never", "Suspended")
+    assert children(stage, job, "jobs") == []
+    edit(stage, "never", cancel=True)
+    job = stage.wait_for_phase("never", "Cancelled")
+    assert "attempts" not in job["status"]
+
+
+def test_cancelled_its_pods_go_and_it_stays_cancelled(stage: Stage) -> None:
+    stage.apply("unwanted", **waits_once())
+    stage.wait_for_phase("unwanted", "Running")
+    edit(stage, "unwanted", cancel=True)
+    job = stage.wait_for_phase("unwanted", "Cancelled")
+    assert children(stage, job, "jobs") == []
+    assert children(stage, job, "pods") == []
+    assert job["status"]["attempts"][0]["reason"] == "Cancelled"
+    back = json.dumps({"spec": {"cancel": False}})
+    assert "cancel" in stage.refused("patch", "tj", "unwanted", "--type=merge", f"--patch={back}")
+
+
+# ---- deadlines and what stays ----------------------------------------------------------------------------------------
+
+
+def test_a_deadline_set_while_it_runs(stage: Stage) -> None:
+    stage.apply("too-long", **waits_once())
+    stage.wait_for_phase("too-long", "Running")
+    edit(stage, "too-long", activeDeadlineSeconds=3)
+    job = stage.wait_for_phase("too-long", "Failed")
+    assert condition(job, "Failed")["reason"] == "DeadlineExceeded"
+    assert len(job["status"]["attempts"]) == 1
+    assert job["status"]["activeSeconds"] >= 3
+
+
+def test_finished_jobs_go_and_a_rerun_makes_the_next_version(stage: Stage) -> None:
+    """The command that docs/trainingjob.md shows."""
+    stage.apply("original", **regression(ttlSecondsAfterFinished=3))
+    job = ended_well(stage, "original")
+    stage.wait_until("its Job and pod to be gone", lambda: not children(stage, job, "pods"), about="original")
+    assert stage.get("tj", "original")["status"] == job["status"]
+    edit(stage, "original", cancel=True)
+    stage.wait_until(
+        "the edit to be acknowledged",
+        lambda: stage.get("tj", "original")["status"]["observedGeneration"] > job["status"]["observedGeneration"],
+    )
+    assert stage.get("tj", "original")["status"]["phase"] == "Succeeded"
+    old = stage.kubectl("get", "tj", "original", "-o", "json")
+    metadata = {"name": "again", "annotations": {meta.RETRY_OF_ANNOTATION: "original"}}
+    changes = [
+        {"op": "replace", "path": "/metadata", "value": metadata},
+        {"op": "add", "path": "/spec/modelName", "value": "original"},
+        {"op": "add", "path": "/spec/suspend", "value": False},
+        {"op": "add", "path": "/spec/cancel", "value": False},
+    ]
+    local = ("patch", "--local", "-f", "-", "-o", "json", "--type=json", f"--patch={json.dumps(changes)}")
+    stage.kubectl("create", "-f", "-", stdin=stage.kubectl(*local, stdin=old))
+    assert ended_well(stage, "again")["status"]["modelVersion"]["name"] == "original-v2"
+    assert "This job is a rerun of TrainingJob original" in stage.kubectl("describe", "tj", "again")
+
+
+# ---- accelerators ----------------------------------------------------------------------------------------------------
+
+
+def advertise(stage: Stage, count: int) -> None:
+    """Let the node have so many devices."""
+    (node,) = stage.items("nodes")
+    path = f"/status/capacity/{GPU.replace('/', '~1')}"
+    patch = json.dumps([{"op": "add", "path": path, "value": str(count)}])
+    stage.kubectl("patch", "node", node["metadata"]["name"], "--subresource=status", "--type=json", f"--patch={patch}")
+    stage.wait_until(
+        f"the node to have {count} {GPU}",
+        lambda: stage.items("nodes")[0]["status"]["allocatable"].get(GPU) == str(count),
+    )
+
+
+def test_no_node_has_the_accelerator_and_the_cpu_does_it(stage: Stage) -> None:
+    advertise(stage, 0)
+    accelerator = {"resource": GPU, "fallback": "CPU", "fallbackAfterSeconds": 3}
+    stage.apply("falls-back", **regression(accelerator=accelerator))
+    job = ended_well(stage, "falls-back")
+    told = condition(job, "DeviceFallback")
+    assert (told["status"], told["reason"]) == ("True", "AcceleratorUnavailable")
+    assert f"Insufficient {GPU}" in told["message"]
+    (attempt,) = job["status"]["attempts"]
+    assert (attempt["number"], attempt["jobName"], attempt["device"]) == (1, "falls-back-1-cpu", "cpu")
+    (pod,) = children(stage, job, "pods")
+    assert GPU not in pod["spec"]["containers"][0]["resources"]["limits"]
+    assert "DeviceFallback" in stage.kubectl("describe", "tj", "falls-back")
+
+
+def test_without_fallback_it_says_what_it_waits_for_until_it_is_there(stage: Stage) -> None:
+    advertise(stage, 0)
+    stage.apply("waits", **regression(accelerator={"resource": GPU, "count": 2}))
+    stage.wait_until(
+        "the scheduler's sentence",
+        lambda: f"Insufficient {GPU}" in condition(stage.wait_for_phase("waits", "Starting"), "Ready")["message"],
+        about="waits",
+    )
+    advertise(stage, 2)
+    job = ended_well(stage, "waits")
+    (pod,) = children(stage, job, "pods")
+    assert pod["spec"]["containers"][0]["resources"]["limits"][GPU] == "2"
+    assert {"key": GPU, "operator": "Exists", "effect": "NoSchedule"} in pod["spec"]["tolerations"]
+    assert "DeviceFallback" not in {each["type"] for each in job["status"]["conditions"]}
+
+
+def test_an_accelerator_that_no_node_has_and_no_fallback(stage: Stage) -> None:
+    accelerator = {"resource": "example.com/quantum"}
+    stage.apply("hopeless", **regression(accelerator=accelerator, pendingDeadlineSeconds=5))
+    job = stage.wait_for_phase("hopeless", "Failed")
+    ready = condition(job, "Ready")
+    assert ready["reason"] == "PendingDeadlineExceeded"
+    assert "pendingDeadlineSeconds (5 s)" in ready["message"]
+    assert "Insufficient example.com/quantum" in ready["message"]
+    assert children(stage, job, "pods") == []
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_a_count_that_is_none_is_refused_at_once(stage: Stage, count: int) -> None:
+    spec = regression(accelerator={"resource": GPU, "count": count})
+    body = {"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingJob", "metadata": {"name": "none"}, "spec": spec}
+    assert "spec.accelerator.count" in stage.refused("apply", "-f", "-", stdin=json.dumps(body))
