@@ -4,26 +4,19 @@
 point an empty one. Status follows from facts, never from what the plan is about to do.
 """
 
-from dataclasses import replace
 from typing import Any
 
 from trainyard_api import meta
 from trainyard_api.training import Retry
 from trainyard_api.trainingjob import Attempt, Phase, TrainingJobSpec
-from trainyard_operator.core import accelerator, attempts, deadlines, ending, outcome, progress, render, stop
+from trainyard_operator.core import accelerator, attempts, deadlines, ending, outcome, progress, render, starting, stop
 from trainyard_operator.core.admission import Waiting
 from trainyard_operator.core.naming import is_fallback
-from trainyard_operator.core.observed import Fact, JobView, Need, Observed, PodView, Refusal
+from trainyard_operator.core.observed import Fact, JobView, Need, Observed, Refusal
 from trainyard_operator.core.plan import NOTHING, Apply, Create, Delete, EventNote, Plan
-from trainyard_operator.core.resolve import InvalidSpecError, accelerated_selector, parse_spec, refuse_unsupported
+from trainyard_operator.core.resolve import InvalidSpecError, parse_spec, refuse_unsupported
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.transition import Transition, finish, report
-
-FIRST_LOOK_SECONDS = 30.0
-"""A pod that has not started after this long is looked at, then at doubling intervals."""
-LAST_LOOK_SECONDS = 300.0
-AFTER_PATIENCE_SECONDS = 2.0
-"""The scheduler may not have spoken yet when the time for the accelerator is over; then at doubling intervals, too."""
 
 
 def plan(observed: Observed) -> Plan:
@@ -157,7 +150,7 @@ def _underway(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan
         changes["trainer_status"] = None  # the last attempt's progress is not this one's
         events = _first_words(observed, child)
     if not running:
-        return _starting(observed, spec, child, changes, events)
+        return starting.still_starting(observed, spec, child, changes, events)
     stored = None if fresh else job.status.trainer_status
     requeue: float | None = None
     if reported is not None and progress.newer(stored, reported):
@@ -189,62 +182,6 @@ def _deadline_refused(observed: Observed, refusal: Refusal) -> Plan:
     return report(
         observed, Transition(phase, "DeadlineRefused", refusal.message, {}), requeue_after=ending.REFUSED_SECONDS
     )
-
-
-def _starting(
-    observed: Observed,
-    spec: TrainingJobSpec,
-    child: JobView,
-    changes: dict[str, Any],
-    events: tuple[EventNote, ...],
-) -> Plan:
-    """No pod is ready yet; after a while say why, and give up the accelerator or the start when their time is over."""
-    waited = (observed.now - child.created).total_seconds()
-    left, patience = deadlines.pending_left(observed, spec), accelerator.patience_left(spec, child, observed.now)
-    late = left is not None and left <= 0
-    if late and child.deleting:
-        return NOTHING
-    message = f"waiting for a pod of Job {child.name}"
-    pods: tuple[PodView, ...] = ()
-    if waited >= FIRST_LOOK_SECONDS or late or (patience is not None and patience <= 0):
-        if child.name not in observed.pods:
-            return Plan(needs=(Need(Fact.PODS, child.name),))
-        pods = observed.pods[child.name]
-        reasons = [f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting]
-        message = "; ".join([message, *reasons[:1]])
-    if patience is not None and patience <= 0 and not late:
-        fallback = _fall_back(observed, spec, child, pods)
-        if fallback is not None:
-            transition, event = fallback
-            given_up = replace(transition, changes=changes)
-            return report(observed, given_up, events=(*events, event))
-    look_again = min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
-    if patience is not None and patience <= 0:
-        look_again = min(look_again, max(-patience, AFTER_PATIENCE_SECONDS))
-    told = report(observed, Transition("Starting", "Starting", message, changes), events=events)
-    if late and told.status is None and not any(pod.started for pod in pods):
-        return stop.pending_too_long(observed, spec)
-    return deadlines.sooner(deadlines.sooner(replace(told, requeue_after=look_again), left), patience)
-
-
-def _fall_back(
-    observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tuple[PodView, ...]
-) -> tuple[Transition, EventNote] | None:
-    """No node has the accelerator in time: decide to go on without it. The Job follows from the condition."""
-    wanted = spec.accelerator
-    if wanted is None:
-        return None
-    selects = bool(accelerated_selector(spec, observed.config))
-    lack = accelerator.lacking(wanted, pods, selects_nodes=selects)
-    if not lack:
-        return None
-    message = (
-        f"no node had {wanted.count} {wanted.resource} in time (fallbackAfterSeconds: "
-        f"{wanted.fallback_after_seconds}); attempt {child.attempt} goes on with the CPU alone: {lack}"
-    )
-    facts = (accelerator.decision(observed, message[:1024]),)
-    event = EventNote("Warning", accelerator.DEVICE_FALLBACK, message, f"fallback-{child.name}")
-    return Transition("Starting", accelerator.DEVICE_FALLBACK, message, {}, facts), event
 
 
 def _child_missing(observed: Observed, spec: TrainingJobSpec, last: Attempt) -> Plan:

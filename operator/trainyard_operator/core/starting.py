@@ -1,0 +1,82 @@
+"""A Job whose pod is not ready yet: what it waits for, and what is given up when that takes too long."""
+
+from dataclasses import replace
+from typing import Any
+
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_operator.core import accelerator, deadlines, stop
+from trainyard_operator.core.observed import Fact, JobView, Need, Observed, PodView
+from trainyard_operator.core.plan import NOTHING, EventNote, Plan
+from trainyard_operator.core.resolve import accelerated_selector
+from trainyard_operator.core.transition import Transition, report
+
+FIRST_LOOK_SECONDS = 30.0
+"""A pod that has not started after this long is looked at, then at doubling intervals."""
+LAST_LOOK_SECONDS = 300.0
+AFTER_PATIENCE_SECONDS = 2.0
+"""The scheduler may not have spoken yet when the time for the accelerator is over; then at doubling intervals, too."""
+
+
+def still_starting(
+    observed: Observed,
+    spec: TrainingJobSpec,
+    child: JobView,
+    changes: dict[str, Any],
+    events: tuple[EventNote, ...],
+) -> Plan:
+    """Say after a while why, and give up the accelerator, or the start, when its time is over.
+
+    ``changes`` and ``events`` are what this attempt's being there means by itself.
+    """
+    waited = (observed.now - child.created).total_seconds()
+    left, patience = deadlines.pending_left(observed, spec), accelerator.patience_left(spec, child, observed.now)
+    late, impatient = left is not None and left <= 0, patience is not None and patience <= 0
+    if late and child.deleting:
+        return NOTHING  # because it was late; once the Job is gone, that is the end
+    if (waited >= FIRST_LOOK_SECONDS or late or impatient) and child.name not in observed.pods:
+        return Plan(needs=(Need(Fact.PODS, child.name),))
+    pods = observed.pods.get(child.name, ())
+    lack = _lacking(observed, spec, pods) if impatient and not late else ""
+    if lack:
+        return _fall_back(observed, spec, child, lack, changes, events)
+    told = report(observed, Transition("Starting", "Starting", _waits_for(child, pods), changes), events=events)
+    if late and told.status is None and not any(pod.started for pod in pods):
+        return stop.pending_too_long(observed, spec)
+    look_again = min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
+    if patience is not None and impatient:
+        look_again = min(look_again, max(-patience, AFTER_PATIENCE_SECONDS))
+    return deadlines.sooner(deadlines.sooner(replace(told, requeue_after=look_again), left), patience)
+
+
+def _waits_for(child: JobView, pods: tuple[PodView, ...]) -> str:
+    reasons = [f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting]
+    return "; ".join([f"waiting for a pod of Job {child.name}", *reasons[:1]])
+
+
+def _lacking(observed: Observed, spec: TrainingJobSpec, pods: tuple[PodView, ...]) -> str:
+    if spec.accelerator is None:
+        return ""
+    selects_nodes = bool(accelerated_selector(spec, observed.config))
+    return accelerator.lacking(spec.accelerator, pods, selects_nodes=selects_nodes)
+
+
+def _fall_back(
+    observed: Observed,
+    spec: TrainingJobSpec,
+    child: JobView,
+    lack: str,
+    changes: dict[str, Any],
+    events: tuple[EventNote, ...],
+) -> Plan:
+    """No node has the accelerator in time: decide to go on without it. The Jobs follow from the condition."""
+    wanted = spec.accelerator
+    if wanted is None:
+        raise AssertionError("only a job with an accelerator lacks one")
+    message = (
+        f"no node had {wanted.count} {wanted.resource} in time (fallbackAfterSeconds: "
+        f"{wanted.fallback_after_seconds}); attempt {child.attempt} goes on with the CPU alone: {lack}"
+    )
+    facts = (accelerator.decision(observed, message[:1024]),)
+    event = EventNote("Warning", accelerator.DEVICE_FALLBACK, message, f"fallback-{child.name}")
+    transition = Transition("Starting", accelerator.DEVICE_FALLBACK, message, changes, facts)
+    return report(observed, transition, events=(*events, event))
