@@ -3,6 +3,7 @@
 import json
 
 from demo.data import tables
+from tests.e2e.serving import Served
 from tests.e2e.stage import Stage, condition
 
 
@@ -39,3 +40,19 @@ def test_a_model_in_a_persistent_volume(process_stage: Stage) -> None:
     job = process_stage.wait_for_phase("to-volume", "Succeeded", "Failed")
     assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
     assert job["status"]["result"]["artifact"]["uri"].startswith("pvc://models/")
+
+
+def test_a_model_that_serves_follows_and_goes_back(process_stage: Stage) -> None:
+    rows = "x,y\n" + "".join(f"{n},{n * 2 + n % 3}\n" for n in range(200))
+    served = Served(process_stage, "served", {"uri": process_stage.put("served.csv", rows), "target": "y"})
+    served.deploy()
+    first = served.train("served-first")
+    served.serves(first)
+    with served.clients() as client:
+        second = served.train("served-second")
+        client.wait_for_version(second, 60)
+        served.serves(second)
+        served.act("rollback/previous")
+        served.serves(first)
+        client.wait_for_version(first, 60)
+    assert set(client.tally.by_version) == {first, second}
