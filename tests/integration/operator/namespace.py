@@ -239,10 +239,10 @@ class Namespace:
     # ---- operators ---------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def operator(self, fault: Fault | None = None) -> AsyncIterator[FaultyPort]:
+    async def operator(self, fault: Fault | None = None, **config_fields: Any) -> AsyncIterator[FaultyPort]:
         """Run an operator; leaving the block kills it, whatever it does just then."""
         port = FaultyPort(self.client, fault)
-        config = OperatorConfig(namespaces=(self.name,), workers=2)
+        config = OperatorConfig(namespaces=(self.name,), workers=2, **config_fields)
         runtime = Runtime(port, config, ca="-----BEGIN CERTIFICATE-----", clock=self.clock)
         await runtime.start()
         watches = [asyncio.create_task(self._watch(kind, runtime)) for kind in WATCHED]

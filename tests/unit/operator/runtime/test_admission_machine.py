@@ -9,12 +9,13 @@ from collections import Counter
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster
-from tests.unit.operator.operators import StepOperator
+from tests.unit.operator.cluster import NAMESPACE, Cluster, no_fault
+from tests.unit.operator.operators import FaultyWrite, StepOperator
 from tests.unit.operator.runtime.test_machine import Life, machine_settings
 from tests.unit.operator.samples import SPEC
 from trainyard_api import meta
 from trainyard_operator.core.config import Admission, OperatorConfig
+from trainyard_operator.kube.errors import UnavailableError
 from trainyard_operator.kube.port import JOBS, TRAINING_JOBS
 
 MODELS = {"a": "m", "b": "m", "c": "n", "d": "o"}
@@ -46,6 +47,15 @@ class Queue(Life):
     @rule(name=st.sampled_from(sorted(MODELS)))
     def turn_of_any(self, name: str) -> None:
         self.operators[0].turn(name)
+
+    @rule(name=st.sampled_from(sorted(MODELS)))
+    def answer_is_lost(self, name: str) -> None:
+        """What came of the first write is known to nobody when the others ask."""
+        self.cluster.hook = FaultyWrite(1, after=True, error=UnavailableError(0, "Timeout", "no answer"))
+        self.operators[0].turn(name)
+        self.cluster.hook = no_fault
+        for other in MODELS:
+            self.operators[0].turn(other)
 
     def holders(self) -> set[str]:
         """TrainingJobs with a Job that has not ended; one whose TrainingJob is gone is the garbage collector's."""
