@@ -1,0 +1,72 @@
+"""What a schedule's turn asks the API server for before it acts: late watches and lost answers start nothing twice."""
+
+from tests.unit.operator.cluster import NAMESPACE, no_fault
+from tests.unit.operator.operators import FaultyWrite
+from tests.unit.operator.schedules import NAME, World
+from trainyard_operator.kube.errors import ApiError, UnavailableError
+from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.reconciler import Outcome
+
+LOST_ANSWER = UnavailableError(0, "Timeout", "no answer")
+KEY = Key(NAMESPACE, NAME, "TrainingSchedule")
+
+
+def test_a_creation_whose_answer_was_lost_counts_as_active() -> None:
+    world = World(schedule="* * * * *", concurrencyPolicy="Forbid")
+    world.cluster.hook = FaultyWrite(1, after=True, error=LOST_ANSWER)
+    world.cluster.tick(60)
+    assert isinstance(world.operator.turn(), ApiError)
+    world.cluster.hook = no_fault
+    assert world.operator.store.jobs_of_schedule(world.body["metadata"]["uid"]) == ()
+    world.cluster.tick(180)
+    world.operator.turn()  # another minute is due, and no watch has told of the first run
+    world.operator.turn()
+    assert len(world.created()) == 1
+    assert world.status["activeCount"] == 1
+
+
+def test_a_recorded_run_that_is_gone_is_not_made_again() -> None:
+    world = World(schedule="* * * * *", concurrencyPolicy="Forbid")
+    world.cluster.tick(60)
+    world.cluster.hook = FaultyWrite(3, after=True, error=LOST_ANSWER)  # create, Event, status
+    world.operator.turn()
+    assert isinstance(world.operator.turn(), ApiError)
+    world.cluster.hook = no_fault
+    (name,) = world.jobs
+    world.end(name)
+    world.cluster.remove(TRAINING_JOBS, NAMESPACE, name)
+    world.operator.deliver("TrainingJob")
+    world.operator.turn()
+    world.operator.turn()
+    assert world.created() == [name]
+
+
+def test_a_run_that_the_watch_has_not_told_of_stays_active() -> None:
+    world = World(concurrencyPolicy="Forbid")
+    world.go_to("09:00:00")
+    (name,) = world.jobs
+    world.operator.store.forget(Key(NAMESPACE, name))
+    world.operator.turn()
+    assert [run["name"] for run in world.status["active"]] == [name]
+    world.cluster.remove(TRAINING_JOBS, NAMESPACE, name)
+    world.operator.settle()
+    assert "active" not in world.status
+
+
+def test_a_schedule_that_is_gone_starts_nothing() -> None:
+    world = World()
+    world.cluster.tick(3600)
+    world.cluster.remove(TRAINING_SCHEDULES, NAMESPACE, NAME)
+    assert world.operator.turn() == Outcome()
+    assert world.created() == []
+    assert not world.operator.store.knows(KEY)
+
+
+def test_an_edit_that_the_watch_has_not_told_of_is_obeyed() -> None:
+    world = World()
+    world.cluster.tick(3600)
+    world.edit(suspend=True)
+    world.operator.turn()
+    assert world.created() == []
+    assert world.status["phase"] == "Suspended"
