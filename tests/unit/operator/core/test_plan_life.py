@@ -474,6 +474,12 @@ def test_a_pending_deadline_that_comes_first_ends_it() -> None:
     assert reason_of(plan(observed(stored(job, first), missing=GONE, after=21))) == "PendingDeadlineExceeded"
 
 
+def test_memory_is_no_accelerator() -> None:
+    answer = plan(observed(job_view(spec=gpu(resource="memory"))))
+    assert (phase_of(answer), reason_of(answer)) == ("Failed", "InvalidSpec")
+    assert "such as nvidia.com/gpu" in message_of(answer)
+
+
 def test_progress_of_the_job_before_is_not_this_ones() -> None:
     job = fallen_back()
     status = job.status.model_copy(update={"trainer_status": TrainerStatus(progress_percentage=50)})
