@@ -7,15 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from cluster import lifecycle, object_store
+from cluster import lifecycle, object_store, toolchain
+from cluster.commands import run
 from cluster.kubectl import kubectl, program
 from cluster.model import Cluster, Kind
 from cluster.object_store import ObjectStore
 from demo.images import provide_images
 from demo.install import (
     BUCKET,
+    CHART,
     JOBS_NAMESPACE,
     OPERATOR_NAMESPACE,
+    RELEASE,
     give_store_access,
     install_chart,
     make_namespaces,
@@ -116,6 +119,12 @@ class Stage:
     def operator(self, *arguments: str) -> str:
         """Run kubectl in the operator's namespace."""
         return kubectl(self.cluster, f"--namespace={OPERATOR_NAMESPACE}", *arguments)
+
+    def set_values(self, *values: str) -> None:
+        """Upgrade the release with chart values (``name=JSON``) changed, and wait for the new operator."""
+        command = ["upgrade", RELEASE, str(CHART), f"--namespace={OPERATOR_NAMESPACE}", "--reuse-values", "--wait"]
+        helm, access = toolchain.ensure("helm"), f"--kubeconfig={self.cluster.kubeconfig}"
+        run([helm, access, *command, *(f"--set-json={value}" for value in values)], timeout=300)
 
     def service_address(self, port: int) -> str:
         """Return ``host:port`` of the operator's Service, as this machine reaches it."""
