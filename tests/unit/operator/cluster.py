@@ -69,6 +69,8 @@ class Cluster:
     writes: list[tuple[str, str]] = field(default_factory=list)
     created: list[tuple[str, str, str]] = field(default_factory=list)
     """Plural, name and uid of the owner of whatever was created."""
+    phases: set[tuple[Resource, str, str]] = field(default_factory=set)
+    """Every change of a status from one phase to another."""
     counter: int = 0
 
     # ---- the port ----------------------------------------------------------------------------------------------------
@@ -132,6 +134,9 @@ class Cluster:
         except ValidationError as error:
             raise InvalidError(422, "Invalid", str(error)) from error
         self.writes.append(("patch", resource.plural))
+        before, after = ((each or {}).get("phase") or "(none)" for each in (body.get("status"), status))
+        if before != after:
+            self.phases.add((resource, before, after))
         if status != body.get("status"):
             self.change(resource, namespace, name, status=status)
         self.hook("patch", resource, True)

@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.operator.cluster import NAMESPACE, Cluster, no_fault
 from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
+from tests.unit.operator.runtime import job_page
 from tests.unit.operator.samples import SPEC, failure_text, result_text
 from trainyard_api.trainingjob import TERMINAL_PHASES
 from trainyard_api.wire import ReportedStatus
@@ -49,6 +50,8 @@ ENDINGS = (
 ACCELERATOR = {"resource": "nvidia.com/gpu", "count": 1, "fallback": "CPU", "fallbackAfterSeconds": 20}
 """What ``b`` asks for and ``a`` does not."""
 NO_NODE = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
+
+DOCUMENTED = job_page.transitions()
 
 names = st.sampled_from(NAMES)
 limits = st.sampled_from((None, 1, 30, 500))
@@ -314,12 +317,14 @@ class Life(RuleBasedStateMachine):
         phases = {name: body["status"].get("phase") for name, body in self.cluster.of(TRAINING_JOBS).items()}
         assert all(phase in TERMINAL_PHASES for phase in phases.values()), phases
         assert not self.live()
-        before = len(self.cluster.writes)
+        written = len(self.cluster.writes)
         for operator in self.operators:
             operator.restart()
             operator.settle()
-        assert self.cluster.writes[before:] == []
+        assert self.cluster.writes[written:] == []
         self.terminal_absorbs()
+        told = {(before, after) for resource, before, after in self.cluster.phases if resource == TRAINING_JOBS}
+        assert told <= DOCUMENTED, "docs/trainingjob.md does not know this change of phase"
 
 
 class TwoReplicas(Life):

@@ -1,0 +1,68 @@
+"""Each row of the table in docs/trainingjob.md is what the planner does; that it does nothing else, machines watch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.core.test_plan import ENDED, OPEN, VERSION
+from tests.unit.operator.runtime.job_page import NONE, transitions
+from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
+from trainyard_operator.core.admission import Waiting
+from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.observed import Observed, Refusal
+from trainyard_operator.core.training_job import plan
+
+LATE = 10_000.0
+Scene = Callable[[TrainingJobView], Observed]
+
+
+def failing(job: TrainingJobView, code: int) -> Observed:
+    return observed(job, child(failed=True), pods={"diabetes-1": (pod(code),)})
+
+
+SCENES: dict[str, tuple[dict[str, Any], tuple[Scene, ...]]] = {
+    "Pending": (
+        {},
+        (
+            lambda job: observed(job, after=LATE, refused=Refusal("exceeded quota", permanent=False)),
+            lambda job: observed(job, after=LATE),
+        ),
+    ),
+    "Queued": ({}, (lambda job: observed(job, after=LATE, admission=Waiting(1, "ModelLocked", "m")),)),
+    "Starting": ({}, (lambda job: observed(job, child()), lambda job: observed(job, child(2)))),
+    "Running": ({}, (lambda job: observed(job, child(ready=1)), lambda job: observed(job, child(2, ready=1)))),
+    "Retrying": ({}, (lambda job: failing(job, 1),)),
+    "Succeeded": (
+        {},
+        tuple(
+            lambda job, number=number: observed(
+                job,
+                child(number, complete=True),
+                pods={f"diabetes-{number}": (pod(0, termination_message=result_text()),)},
+                versions={"diabetes-v1": VERSION},
+            )
+            for number in (1, 2)
+        ),
+    ),
+    "Failed": (
+        {"pendingDeadlineSeconds": 60, "retry": {"maxAttempts": 1}, "framework": "Nonsense"},
+        (lambda job: observed(job, after=LATE, missing=frozenset({"diabetes-1"})),),
+    ),
+    "Suspended": (
+        {"suspend": True},
+        (lambda job: observed(job, missing=frozenset({"diabetes-1", "diabetes-2"})),),
+    ),
+    "Cancelled": ({"cancel": True}, (lambda job: observed(job, missing=frozenset({"diabetes-1"})),)),
+}
+"""How each phase is reached: what the spec says beside the sample, and what is seen."""
+
+ATTEMPTS: dict[str, list[dict[str, Any]]] = {"Starting": [OPEN], "Running": [OPEN], "Retrying": [ENDED]}
+
+
+@pytest.mark.parametrize(("before", "after"), sorted(transitions()))
+def test_each_documented_change_of_phase_happens(before: str, after: str) -> None:
+    fields, scenes = SCENES[after]
+    status = {"phase": before, "attempts": ATTEMPTS.get(before, [])} if before != NONE else {}
+    answers = [plan(scene(job_view(status, spec={**SPEC, **fields}))) for scene in scenes]
+    assert after in {answer.status.phase for answer in answers if answer.status is not None}  # type: ignore[attr-defined]

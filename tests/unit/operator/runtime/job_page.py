@@ -1,0 +1,25 @@
+"""What docs/trainingjob.md promises: the changes of phase, read from its table."""
+
+from itertools import product
+from typing import Final
+
+from trainyard_api.generate import checkout
+from trainyard_api.trainingjob import TERMINAL_PHASES
+
+PAGE: Final = checkout() / "docs" / "trainingjob.md"
+NONE: Final = "(none)"
+LIVE: Final = (NONE, "Pending", "Queued", "Starting", "Running", "Retrying", "Suspended")
+WORDS: Final[dict[str, tuple[str, ...]]] = {"any live": LIVE, "terminal": tuple(TERMINAL_PHASES)}
+
+
+def transitions() -> set[tuple[str, str]]:
+    """Return every documented change from one phase to another."""
+    section = PAGE.read_text(encoding="utf-8").split("\n## Phases\n", 1)[1].split("\n## ", 1)[0]
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in section.splitlines() if line.startswith("| ")]
+    pairs = {pair for before, after in rows[1:] for pair in product(phases(before), phases(after))}
+    return {(before, after) for before, after in pairs if before != after and before not in TERMINAL_PHASES}
+
+
+def phases(cell: str) -> tuple[str, ...]:
+    """Return the phases that a cell of the table stands for."""
+    return tuple(phase for word in cell.split(", ") for phase in WORDS.get(word, (word,)))
