@@ -6,7 +6,7 @@ Two versions of one model on a real node, one pod each, and clients that predict
 connection for each request, and on kept ones. Each round goes forth and back:
 
 - warm: `rollback/previous` while the pods of the version before are kept;
-- cold: `rollback/<n>` to a version whose pods are gone, so that a pod starts first;
+- cold: `retry/<n>`, to the version just left, once its pods are gone: a pod starts first;
 - plain: the same pods in a Deployment without an operator, `kubectl rollout undo`.
 
 A time runs from before kubectl is started to the first answer of the version gone back to. Failed requests are those of
@@ -57,9 +57,9 @@ def _measure(stage: Stage, rounds: int) -> int:
     times: dict[str, list[float]] = {"warm": [], "cold": [], "plain": []}
     with _clients(stage, MODEL) as (client, *kept), _clients(stage, PLAIN) as (other, *others):
         for number in range(rounds):
-            times["warm"].append(_go_back(served, client, "previous", older))
+            times["warm"].append(_go_back(served, client, "rollback/previous", older))
             _pods_are_gone(served, newer)
-            times["cold"].append(_go_back(served, client, str(newer), newer))
+            times["cold"].append(_go_back(served, client, f"retry/{newer}", newer))
             times["plain"].append(_undo(stage, other, older))
             _set_version(stage, served, newer)
             other.wait_for_version(newer, SECONDS, since=time.monotonic())
@@ -68,9 +68,9 @@ def _measure(stage: Stage, rounds: int) -> int:
     return sum(each.tally.failed for each in (client, *kept))
 
 
-def _go_back(served: Served, client: Client, whither: str, version: int) -> float:
+def _go_back(served: Served, client: Client, verb: str, version: int) -> float:
     asked = time.monotonic()
-    served.act(f"rollback/{whither}")
+    served.act(verb)
     answered = client.wait_for_version(version, SECONDS, since=asked)
     served.serves(version)
     return answered - asked

@@ -117,6 +117,12 @@ class Served:
         return self.stage.items("pods", f"{meta.DEPLOYMENT_UID_LABEL}={uid},{meta.VERSION_LABEL}={version}")
 
 
+def says(status: Json, kind: str) -> str:
+    """Return the message of a condition; empty where it does not stand."""
+    conditions: list[Json] = status.get("conditions", [])
+    return next((each["message"] for each in conditions if each["type"] == kind and each["status"] == "True"), "")
+
+
 def _rejection(status: Json, version: int) -> Json | None:
     found: list[Json] = status.get("rejectedVersions") or []
     return next((each for each in found if each["version"] == version), None)
