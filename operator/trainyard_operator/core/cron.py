@@ -258,7 +258,8 @@ def _macro(word: str) -> str:
 
 def _has_star(text: str) -> bool:
     """Tell whether a day field leaves the choice to the other one. ``*/2`` does not: it restricts."""
-    return any(item[0] in "*?" and item[1:] in ("", "/1") for item in text.split(","))
+    items = (item.partition("/") for item in text.split(","))
+    return any(span in ("*", "?") and (not step or int(step) == 1) for span, _, step in items)
 
 
 def _values(text: str, field: _Field) -> frozenset[int]:
