@@ -90,3 +90,7 @@ bench: bench-burst venv ## Benchmarks, each beside its baseline in the same run
 .PHONY: bench-burst
 bench-burst: venv ## From apply to the Job: bursts of TrainingJobs beside plain Jobs (BENCH_ARGS="--sizes 100")
 	@PYTHONPATH=hack $(BIN)/python -m tests.benchmarks.burst $(BENCH_ARGS)
+
+.PHONY: bench-queue
+bench-queue: venv ## Many TrainingJobs through few places (BENCH_ARGS="--jobs 100 --places 10")
+	@PYTHONPATH=hack $(BIN)/python -m tests.benchmarks.admission $(BENCH_ARGS)

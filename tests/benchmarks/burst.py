@@ -245,13 +245,14 @@ def run(command: list[str]) -> None:
 
 
 @contextmanager
-def operator(cluster: Cluster, folder: Path, profile: Path | None) -> Iterator[int]:
-    """Run ``trainyard-operator`` as users do and yield its process id once it is ready."""
+def operator(cluster: Cluster, folder: Path, profile: Path | None, more: dict[str, Any] | None = None) -> Iterator[int]:
+    """Run ``trainyard-operator`` as users do, with ``more`` configuration; yield its process id once it is ready."""
     port = free_ports("health")["health"]
     config = {
         "storage": {"uri": "s3://models"},
         "progress": {"url": "https://127.0.0.1:8443", "bind": "127.0.0.1", "port": 0},
         "health": {"bind": "127.0.0.1", "port": port},
+        **(more or {}),
     }
     file, log = folder / "config.yaml", folder / "operator.log"
     file.write_text(yaml.safe_dump(config))
