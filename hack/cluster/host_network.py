@@ -133,8 +133,9 @@ def disconnect(network: Network, owner: Path) -> None:
     for rule in _rules(network):
         while succeeds(("iptables", "--wait", "--table", rule[0], "--delete", *rule[1:])):
             pass
-    if device.exists():
-        run(("ip", "link", "delete", network.interface))
+    # The kernel takes it by itself, at its leisure, once the node's network namespace has ended.
+    if device.exists() and not succeeds(("ip", "link", "delete", network.interface)) and device.exists():
+        raise ClusterError(f"the network interface {network.interface} of {owner} cannot be deleted")
 
 
 def in_use() -> bool:
