@@ -21,9 +21,9 @@ from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import load_credentials
 from trainyard_operator.progress.server import ProgressEndpoint, ProgressListener
 from trainyard_operator.progress.tls import ServerCertificate, ensure_authority
+from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.directory import Directory
 from trainyard_operator.runtime.keys import Key
-from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
 
