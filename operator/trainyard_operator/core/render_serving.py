@@ -151,7 +151,7 @@ def _environment(
         meta.MANIFEST_SHA256_ENV: version.digest.removeprefix("sha256:"),
         meta.STORAGE_ENDPOINT_ENV: storage.endpoint or "",
         meta.STORAGE_REGION_ENV: storage.region or "",
-        meta.STORAGE_CHECKSUM_MODE_ENV: storage.checksum_mode or "",
+        meta.STORAGE_CHECKSUM_MODE_ENV: storage.checksum_mode,
         meta.STORAGE_SECRET_DIR_ENV: meta.STORAGE_SECRET_DIR,
         meta.CLAIMS_DIR_ENV: meta.CLAIMS_DIR,
         meta.WORK_DIR_ENV: meta.WORK_DIR,
