@@ -50,11 +50,15 @@ class Queue(Life):
 
     @rule(name=st.sampled_from(sorted(MODELS)))
     def answer_is_lost(self, name: str) -> None:
-        """What came of the first write is known to nobody when the others ask."""
+        """What came of the first write is known to nobody when the others ask, and overtake."""
         self.cluster.hook = FaultyWrite(1, after=True, error=UnavailableError(0, "Timeout", "no answer"))
         self.operators[0].turn(name)
         self.cluster.hook = no_fault
-        for other in MODELS:
+        others = sorted(MODELS.keys() - {name})
+        for other in others:
+            self.cluster.edit(other, priority="Urgent")
+        self.operators[0].deliver("TrainingJob")
+        for other in others:
             self.operators[0].turn(other)
 
     def holders(self) -> set[str]:
