@@ -63,7 +63,7 @@ def rejection_of(status: ModelDeploymentStatus, number: int | None) -> RejectedV
 
 def last_setback(status: ModelDeploymentStatus) -> RejectedVersion | None:
     """Return the newest rejection, unless a version has taken over since."""
-    newest = max(status.rejected_versions or (), key=lambda entry: (entry.time, entry.version), default=None)
+    newest = status.rejected_versions[-1] if status.rejected_versions else None
     if newest is None or (status.promoted_time is not None and newest.time < status.promoted_time):
         return None
     return newest

@@ -5,6 +5,7 @@ specs and children, and moves both planners, of versions and of deployments; the
 writes, is refused, and hears of everything late. Time passes.
 """
 
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tests.unit.operator.cluster import NAMESPACE
 from tests.unit.operator.operators import FaultyWrite, Killed
+from tests.unit.operator.runtime import deployment_page
 from tests.unit.operator.serving import MODEL, NAME, Health, ServingCluster, ServingOperator
 from trainyard_api import meta
 from trainyard_operator.core import verbs
@@ -21,6 +23,8 @@ from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_V
 from trainyard_operator.runtime.keys import Key
 
 MOST_VERSIONS = 7
+MOST_WRITES = 2000
+DOCUMENTED = deployment_page.transitions()
 KEY = Key(NAMESPACE, NAME, "ModelDeployment")
 
 FAULTS: tuple[BaseException, ...] = (
@@ -63,8 +67,9 @@ class Serving(RuleBasedStateMachine):
         self.published = 0
         self.tokens = 0
         self.rejected: set[int] = set()
-        self.lost = False
+        self.lifted: set[int] = set()
         self.bad_switches: list[str] = []
+        self.phases = ["(none)"]
         self.cluster.hook = self.watch_switches
         self.cluster.deploy(rollout={"keepWarmSeconds": 30, "progressDeadlineSeconds": 60})
         for _ in range(serving):
@@ -197,6 +202,8 @@ class Serving(RuleBasedStateMachine):
 
     def watch_switches(self, verb: str, resource: Resource, after: bool) -> None:
         """Remember the selector before and after each write on the Service, and what the operator knew then."""
+        if verb == "patch" and resource == MODEL_DEPLOYMENTS and after:
+            self.phases.append(self.cluster.deployed()["phase"])
         if verb != "apply" or resource != SERVICES:
             return
         if not after:
@@ -222,12 +229,23 @@ class Serving(RuleBasedStateMachine):
         assert not self.bad_switches
 
     @invariant()
+    def phases_change_as_documented(self) -> None:
+        changes = {pair for pair in pairwise(self.phases) if pair[0] != pair[1]}
+        assert changes <= DOCUMENTED, changes - DOCUMENTED
+        self.phases = self.phases[-1:]
+
+    @invariant()
     def quarantine_ends_by_retry_alone(self) -> None:
         status = self.cluster.deployed()
         rejected = {entry["version"] for entry in status.get("rejectedVersions") or ()}
         for number in self.rejected - rejected:
             assert status["lastHandledAction"].startswith(f"retry/{number}/"), (number, status)
+        self.lifted = (self.lifted | (self.rejected - rejected)) - rejected
         self.rejected = rejected
+        left = {
+            entry["version"] for entry in status.get("history") or () if entry["outcome"] in ("RolledBack", "Rejected")
+        }
+        assert left <= rejected | self.lifted, (left, status)
         assert status.get("activeVersion") not in rejected
         assert status.get("candidateVersion") not in rejected
 
@@ -248,10 +266,14 @@ class Serving(RuleBasedStateMachine):
     def converge(self) -> None:
         """From here on nothing new happens: everything must come to rest, and then be silent."""
         self.operator.restart()
-        for _ in range(8):
+        quiet = 0
+        while quiet < 3:  # two deadlines long
+            before = len(self.cluster.writes)
             self.operator.resync()
             self.cluster.crash()
-            self.operator.go_on(31.0)
+            self.operator.go_on(41.0)
+            quiet = quiet + 1 if len(self.cluster.writes) == before else 0
+            assert len(self.cluster.writes) < MOST_WRITES, "it does not come to rest"
         self.switches_well()
         before = len(self.cluster.writes)
         self.operator.restart()
@@ -291,7 +313,7 @@ class Serving(RuleBasedStateMachine):
 
 TestServing = Serving.TestCase
 TestServing.settings = settings(
-    max_examples=80,
+    max_examples=120,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

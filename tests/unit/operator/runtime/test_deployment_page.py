@@ -1,0 +1,42 @@
+"""docs/modeldeployment.md says what the code does. That phases change as documented, the state machine sees to."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.unit.operator.runtime import deployment_page
+from trainyard_api.exit_codes import NON_RETRYABLE
+from trainyard_operator.core import choice, deployment_status, model_deployment, serving_health, verbs
+from trainyard_operator.core.serving_children import DRAIN_SECONDS
+
+SOURCES = "".join(Path(str(module.__file__)).read_text() for module in (choice, deployment_status, model_deployment))
+
+
+def test_every_phase_is_reached_and_left() -> None:
+    ways = deployment_page.transitions()
+    assert {after for _, after in ways} == set(deployment_page.PHASES)
+
+
+def test_every_verb_is_read() -> None:
+    assert deployment_page.verbs() == {"rollback", "promote", "abort", "hold", "release", "retry"}
+    for row in deployment_page.table("Verbs"):
+        verbs.parse(row[0].strip("`").replace("<version>", "7").replace("<token>", "t1"))
+    with pytest.raises(verbs.RefusedError):
+        verbs.parse("undo/7/t1")
+
+
+def test_every_reason_is_listed() -> None:
+    given = set(re.findall(r"Failure\(\s*\"([A-Za-z]+)\"", SOURCES)) | {deployment_status.AWAITING_PROMOTION}
+    blame = {"ProgressDeadlineExceeded", "Unready"}  # of versions, not of the object
+    listed = {reason for kind in ("Ready", "Reconciling", "Stalled") for reason in deployment_page.reasons(kind)}
+    assert given - blame == listed - {"Serving"} | {"Serving"}
+
+
+def test_numbers() -> None:
+    text = " ".join(deployment_page.PAGE.split())
+    assert ", ".join(str(int(code)) for code in NON_RETRYABLE[:-1]) + f" or {int(NON_RETRYABLE[-1])}" in text
+    assert f"never less than {DRAIN_SECONDS} s" in text
+    assert f"no ready pod for {model_deployment.UNREADY_SECONDS:.0f} s" in text
+    assert f"get {model_deployment.RESCHEDULED_SECONDS:.0f} s" in text
+    assert f"{serving_health.CRASH_LOOP_RESTARTS} restarts" in text
