@@ -95,6 +95,15 @@ def _look(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     return Plan(needs=tuple(Need(Fact.SERVING_PODS, name) for name in names)) if names else None
 
 
+def _notice_edit(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Give a candidate all of its time again when the spec changes: the edit may be the cure."""
+    md = observed.deployment
+    if md.status.candidate_version is None or md.status.observed_generation == md.generation:
+        return None
+    again = md.status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})
+    return _report(observed, spec, again)
+
+
 def _answer(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
     text = answers.pending(observed)
@@ -111,16 +120,13 @@ def _answer(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
 
 def _choose(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     """Take the version that the spec asks for as candidate, and drop one that it no longer asks for."""
-    md = observed.deployment
-    status, current = md.status, md.status.candidate_version
-    if current is not None and status.observed_generation != md.generation:
-        status = status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})  # the edit may be the cure
+    status, current = observed.deployment.status, observed.deployment.status.candidate_version
     choice = choose(observed, spec, status)
     wanted = choice.version.version if choice.version is not None else None
     if wanted == status.active_version:
         wanted = None
     if wanted == current or (current is not None and _stands(observed, spec, status, choice)):
-        return _report(observed, spec, status) if status is not md.status else None
+        return None
     if wanted is None:
         event = _event(observed, "Normal", "CandidateDropped", f"version {current} is no longer asked for")
         return _report(observed, spec, rollout.drop(status), events=(event,))
@@ -140,7 +146,7 @@ def _judge(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
         return _report(observed, spec, again)
     pods = observed.pods_of(number)
     failure = failure_of(pods)
-    if failure is None and waited >= deadline(spec):
+    if failure is None and waited >= deadline(spec) and children.equipment(observed, spec, status).trouble is None:
         waits = waiting_for(pods)
         message = f"not ready in {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
         failure = Failure("ProgressDeadlineExceeded", f"{message}; {waits}" if waits else message)
@@ -206,7 +212,16 @@ def _tidy(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     return Plan(actions=children.deletions(doomed))
 
 
-_QUESTIONS: Final[tuple[Question, ...]] = (_look, _answer, _choose, _judge, _fall_back, _take_over, _equip)
+_QUESTIONS: Final[tuple[Question, ...]] = (
+    _look,
+    _notice_edit,
+    _answer,
+    _choose,
+    _judge,
+    _fall_back,
+    _take_over,
+    _equip,
+)
 
 
 # ---- what the questions share ----------------------------------------------------------------------------------------
