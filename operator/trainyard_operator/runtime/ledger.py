@@ -102,7 +102,8 @@ class Ledger:
         try:
             job = store.training_job(key)
         except ValidationError:
-            return  # its own turn fails with it; until then it keeps what it had
+            self.step_aside(key)  # its own turn fails with it; a place that it holds it keeps
+            return
         before = self._uids.get(key)
         if before is not None and (job is None or job.uid != before):
             self._delete(key, before)
