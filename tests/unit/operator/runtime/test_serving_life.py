@@ -262,6 +262,41 @@ def test_pods_that_may_not_be_made_are_not_the_versions_fault(world: World) -> N
     assert world.status["activeVersion"] == 2
 
 
+def test_a_spec_that_cannot_be_rendered_is_not_the_versions_fault(world: World) -> None:
+    world.cluster.health[1] = "hangs"
+    world.cluster.publish(1)
+    world.operator.go_on()
+    world.edit(serving={"env": [{"name": "TRAINYARD_MODEL_NAME", "value": "x"}]})
+    world.operator.go_on(500.0)
+    assert world.status["candidateVersion"] == 1
+    assert world.told("Stalled")[1] == "InvalidSpec"
+
+
+def test_a_candidate_whose_version_is_deleted(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "hangs"
+    world.cluster.publish(2)
+    world.operator.go_on()
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
+    world.operator.go_on(DRAIN_SECONDS)
+    assert "candidateVersion" not in world.status
+    assert world.deployments == ["shop-v1"]
+    assert "CandidateDropped" in events_of(world.cluster)
+
+
+def test_an_image_that_cannot_be_pulled_is_told(world: World) -> None:
+    world.cluster.health[1] = "hangs"
+    world.cluster.publish(1)
+    world.operator.go_on()
+    name, pod = next(iter(world.cluster.of(PODS).items()))
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "not found"}}
+    containers = [{**pod["status"]["containerStatuses"][0], "state": waiting}]
+    world.cluster.change(PODS, NAMESPACE, name, status={**pod["status"], "containerStatuses": containers})
+    world.operator.go_on(6.0)
+    assert "0 of 1 pods of version 1 are ready; pod" in world.told("Reconciling")[2]
+    assert "ErrImagePull: not found" in world.told("Ready")[2]
+
+
 # ---- waiting for a person --------------------------------------------------------------------------------------------
 
 

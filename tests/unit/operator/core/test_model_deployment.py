@@ -1,0 +1,159 @@
+"""The planner of ModelDeployments for any state at all, also ones that no history leads to."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.operator.cluster import START
+from tests.unit.operator.core import versions
+from tests.unit.operator.samples import CONFIG
+from trainyard_api import meta
+from trainyard_operator.core import render_serving
+from trainyard_operator.core.model_deployment import plan
+from trainyard_operator.core.objects import DeploymentView, ModelDeploymentView, ServiceView, ServingPodView
+from trainyard_operator.core.observed import Refusal
+from trainyard_operator.core.observed_deployment import Observed
+from trainyard_operator.core.plan import Plan
+from trainyard_operator.core.times import to_rfc3339
+
+numbers = st.integers(1, 3)
+moments = st.integers(-100, 1000).map(lambda seconds: to_rfc3339(START + timedelta(seconds=seconds)))
+phases = st.sampled_from(("Pending", "Progressing", "AwaitingPromotion", "Serving", "RollingBack", "Held", "Failed"))
+readiness = st.builds(
+    lambda status, time: [{"type": "Ready", "status": status, "reason": "R", "lastTransitionTime": time}],
+    st.sampled_from(("True", "False")),
+    moments,
+)
+rejections = st.lists(st.builds(lambda n, t: {"version": n, "reason": "R", "time": t}, numbers, moments), max_size=2)
+entries = st.builds(
+    lambda number, since, outcome: {
+        "version": number,
+        "digest": f"{number:064x}",
+        "from": since,
+        "outcome": outcome,
+        **({} if outcome == "Active" else {"to": since}),
+    },
+    numbers,
+    moments,
+    st.sampled_from(("Active", "Replaced", "RolledBack", "Rejected")),
+)
+statuses = st.fixed_dictionaries(
+    {"observedGeneration": st.integers(-1, 2)},
+    optional={
+        "phase": phases,
+        "conditions": readiness,
+        "activeVersion": numbers,
+        "activeDigest": numbers.map(lambda n: f"{n:064x}"),
+        "previousVersion": numbers,
+        "candidateVersion": numbers,
+        "candidateSince": moments,
+        "candidateReason": st.sampled_from(("Policy", "Pin", "Retry", "Promoted", "Rollback")),
+        "promotedTime": moments,
+        "rejectedVersions": rejections,
+        "hold": st.builds(lambda t: {"reason": "Held", "since": t}, moments),
+        "lastHandledAction": st.sampled_from(("promote/t0", "nonsense", "rollback/1/t1")),
+        "history": st.lists(entries, max_size=4),
+    },
+)
+specs = st.fixed_dictionaries(
+    {"modelName": st.just("m")},
+    optional={
+        "version": st.sampled_from(
+            (
+                {"policy": "LatestValidated"},
+                {"policy": "Pinned", "pin": "2"},
+                {"policy": "Pinned", "pin": "9"},
+                {"x": 1},
+            )
+        ),
+        "rollout": st.sampled_from(({"autoPromote": False}, {"progressDeadlineSeconds": 60, "keepWarmSeconds": 0})),
+        "serving": st.sampled_from(
+            ({"replicas": 2}, {"replicas": "two"}, {"env": [{"name": "TRAINYARD_MODEL_NAME", "value": ""}]})
+        ),
+        "rollback": st.just({"automatic": False}),
+    },
+)
+actions = st.sampled_from(
+    ("", "rollback/previous/t1", "rollback/1/t2", "retry/2/t2", "promote/t2", "abort/t2", "hold/t2", "?")
+)
+children = st.builds(
+    lambda number, ready, updated, deleting, settled: DeploymentView(
+        name=f"shop-v{number}",
+        uid=f"uid-{number}",
+        version=number,
+        created=START,
+        applied="old",
+        deleting=deleting,
+        settled=settled,
+        replicas=1,
+        updated=updated,
+        ready=ready,
+    ),
+    numbers,
+    st.integers(0, 2),
+    st.integers(0, 2),
+    st.booleans(),
+    st.booleans(),
+)
+pods = st.builds(
+    lambda code, restarts, ready: (
+        ServingPodView(
+            "p", START, ready=ready, restarts=restarts, exit_code=code, waiting="" if code else "ErrImagePull"
+        ),
+    ),
+    st.sampled_from((None, 0, 1, 65, 69, 137)),
+    st.integers(0, 4),
+    st.booleans(),
+)
+refusals = st.none() | st.builds(Refusal, st.just("no"), st.booleans())
+
+
+def a_deployment(status: dict[str, Any], spec: dict[str, Any], action: str) -> ModelDeploymentView:
+    view = versions.deployment("shop", **status)
+    return replace(view, spec=spec, generation=2, annotations={meta.ACTION_ANNOTATION: action}, created=START)
+
+
+def a_service(md: ModelDeploymentView, number: int | None) -> ServiceView | None:
+    if number is None:
+        return None
+    body = render_serving.service(md, number)
+    applied = body["metadata"]["annotations"][meta.APPLIED_ANNOTATION]
+    return ServiceView("shop", "uid-s", selector=body["spec"]["selector"], applied=applied)
+
+
+@st.composite
+def states(draw: st.DrawFn) -> Observed:
+    md = a_deployment(draw(statuses), draw(specs), draw(actions))
+    known = draw(st.lists(st.sampled_from(("Pending", "Validated", "Rejected", "Quarantined")), max_size=3))
+    now: datetime = START + timedelta(seconds=draw(st.integers(0, 1000)))
+    found = draw(st.lists(children, max_size=3, unique_by=lambda child: child.version))
+    return Observed(
+        deployment=md,
+        versions=tuple(versions.judged(number, phase) for number, phase in enumerate(known, start=1)),
+        children=tuple(found),
+        service=a_service(md, draw(st.none() | numbers)),
+        others=(),
+        now=now,
+        config=CONFIG,
+        serving_pods=draw(st.dictionaries(numbers.map(lambda n: f"shop-v{n}"), pods, max_size=3)),
+        refused=draw(refusals),
+    )
+
+
+@settings(max_examples=500, deadline=None)
+@given(state=states())
+def test_any_state_has_one_next_step_and_always_the_same(state: Observed) -> None:
+    step = plan(state)
+    assert step == plan(state)
+    assert sum(bool(part) for part in (step.needs, step.actions, step.status)) <= 1
+    assert not step.actions or not step.events
+    if state.refused is not None:
+        assert all(type(action).__name__ == "Delete" for action in step.actions), "what was refused is not tried again"
+    if step.status is not None:
+        told = {**state.deployment.__dict__, "status": step.status}
+        stored = ModelDeploymentView(**told)
+        assert type(step.status).model_validate(step.status.wire()) == step.status, "the schema takes it"
+        assert plan(replace(state, deployment=stored)) != Plan(status=step.status), "it is not written twice"
