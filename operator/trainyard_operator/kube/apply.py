@@ -90,5 +90,7 @@ async def _exists(port: KubePort, resource: Resource, namespace: str, name: str)
 
 
 def _owners(body: Body) -> list[str]:
-    labels = body["metadata"].get("labels") or {}
-    return [labels.get(label, "") for label in OWNER_LABELS]
+    """Return what makes an object a child of ours: its labels and its controller. People copy labels."""
+    labels, owners = body["metadata"].get("labels") or {}, body["metadata"].get("ownerReferences") or ()
+    controllers = [owner["uid"] for owner in owners if owner.get("controller")]
+    return [*(labels.get(label, "") for label in OWNER_LABELS), *controllers]

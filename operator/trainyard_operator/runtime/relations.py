@@ -1,6 +1,6 @@
 """Who belongs to whom: by what an object is found, and whose decisions it may change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from trainyard_api import meta
@@ -40,8 +40,8 @@ def terms(kind: Kind, body: Mapping[str, Any]) -> tuple[Term, ...]:
     match kind:
         case "TrainingJob":
             model = model_term(metadata["namespace"], spec.get("modelName") or metadata["name"])
-            schedule = labels.get(meta.SCHEDULE_UID_LABEL)
-            return (model, schedule_term(schedule)) if schedule else (model,)
+            schedule = _schedule_of(metadata)
+            return (model, schedule_term(schedule["uid"])) if schedule else (model,)
         case "ModelVersion":
             return (model_term(metadata["namespace"], spec["model"]),)
         case "ModelDeployment":
@@ -78,9 +78,15 @@ def concerned(kind: Kind, body: Mapping[str, Any]) -> tuple[set[Key], Term | Non
         return {Key(namespace, labels[name], owner)}, None
     keys = {Key(namespace, metadata["name"], kind)}
     match kind:
-        case "TrainingJob" if meta.SCHEDULE_LABEL in labels:
-            return keys | {Key(namespace, labels[meta.SCHEDULE_LABEL], "TrainingSchedule")}, None
+        case "TrainingJob" if schedule := _schedule_of(metadata):
+            return keys | {Key(namespace, schedule["name"], "TrainingSchedule")}, None
         case "ModelVersion" | "ModelDeployment":
             return keys, terms(kind, body)[0]
         case _:
             return keys, None
+
+
+def _schedule_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the reference to the TrainingSchedule that a TrainingJob is of. Labels do not tell: people copy them."""
+    owners: Iterable[Mapping[str, Any]] = metadata.get("ownerReferences") or ()
+    return next((each for each in owners if each.get("controller") and each.get("kind") == "TrainingSchedule"), None)

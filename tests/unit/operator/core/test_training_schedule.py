@@ -487,6 +487,21 @@ def test_a_foreign_job_has_the_name() -> None:
     assert world.times() == ["09:00"]
 
 
+def test_a_copy_with_the_labels_of_a_run_is_nobodys_run() -> None:
+    world = World(successfulJobsHistoryLimit=0, failedJobsHistoryLimit=0, concurrencyPolicy="Replace")
+    world.go_to("09:00:00")
+    run_of_9 = next(iter(world.jobs.values()))["metadata"]
+    for name in ("my-copy", f"{NAME}-99999999"):  # the second one stands for a nominal time in the year 2160
+        world.cluster.submit(name, TEMPLATE["spec"], labels=run_of_9["labels"], annotations=run_of_9["annotations"])
+    world.go_to("10:00:00")
+    world.end("my-copy")
+    world.end_all()
+    world.go_to("10:30:00")
+    assert sorted(world.jobs) == ["my-copy", f"{NAME}-99999999"]
+    assert world.status["lastScheduleTime"] == "2026-11-21T10:00:00Z"
+    assert world.status["nextScheduleTime"] == "2026-11-21T11:00:00Z"
+
+
 def test_nothing_is_written_at_the_fixed_point() -> None:
     world = World(runOnChange=True, concurrencyPolicy="Forbid", startingDeadlineSeconds=100)
     world.go_to("09:00:00")

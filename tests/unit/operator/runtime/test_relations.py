@@ -53,8 +53,10 @@ def test_a_deployment_concerns_the_versions_and_other_deployments_of_its_model(s
 
 
 def test_a_job_concerns_its_schedule() -> None:
-    labels = {meta.SCHEDULE_LABEL: "nightly", meta.SCHEDULE_UID_LABEL: "uid-nightly"}
-    changed = Store().apply("TrainingJob", body("nightly-1", 1, **labels))
+    job = body("nightly-1", 1)
+    owner = {"kind": "TrainingSchedule", "name": "nightly", "uid": "uid-nightly", "controller": True}
+    job["metadata"]["ownerReferences"] = [owner]
+    changed = Store().apply("TrainingJob", job)
     assert changed == keys("TrainingJob", "nightly-1") | keys("TrainingSchedule", "nightly")
 
 
