@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from trainyard_api import meta
+from trainyard_operator.core.naming import FALLBACK_SUFFIX
 from trainyard_operator.kube import views
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.keys import Key
@@ -53,18 +54,24 @@ def terms(kind: Kind, body: Mapping[str, Any]) -> tuple[Term, ...]:
 
 
 def is_child(kind: Kind, body: Mapping[str, Any]) -> bool:
-    """Tell whether an object names its owner as a child of ours does. A user may have edited its labels."""
+    """Tell whether an object names its owner as a child of ours does, and is named after it.
+
+    A user may have edited its labels, or made a copy of it under another name, which is theirs.
+    """
     if kind not in OWNER:
         return True
     _, name, uid = OWNER[kind]
     labels = body["metadata"].get("labels") or {}
     if name not in labels or uid not in labels:
         return False
+    child = body["metadata"]["name"]
     match kind:
         case "Job":
-            return views.attempt_of(body["metadata"]["name"]) > 0
+            attempt = views.attempt_of(child)
+            return attempt > 0 and child.removesuffix(FALLBACK_SUFFIX) == f"{labels[name]}-{attempt}"
         case "Deployment":
-            return str(labels.get(meta.VERSION_LABEL, "")).isdecimal()
+            version = str(labels.get(meta.VERSION_LABEL, ""))
+            return version.isdecimal() and child == f"{labels[name]}-v{version}"
         case _:
             return True
 

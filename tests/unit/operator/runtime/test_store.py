@@ -89,7 +89,17 @@ def test_children_are_found_by_the_uid_of_their_owner() -> None:
     assert store.children("other") == ()
 
 
-@pytest.mark.parametrize("metadata", [{"labels": {}}, {"labels": None}, {"name": "diabetes"}, {"name": "diabetes-01"}])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"labels": {}},
+        {"labels": None},
+        {"name": "diabetes"},
+        {"name": "diabetes-01"},
+        {"name": "my-diabetes-2"},
+        {"name": "diabetes-copy-2"},
+    ],
+)
 def test_a_job_that_is_no_child_is_ignored(metadata: dict[str, Any]) -> None:
     assert not Store().apply("Job", job(**metadata))
 
