@@ -99,13 +99,13 @@ def is_same_model(status: ModelDeploymentStatus, version: ModelVersionView) -> b
 
 
 def missing_or_changed(observed: Observed, wanted: Equipment) -> tuple[Action, ...]:
-    """Return what brings the Deployments to what they should be."""
+    """Return what brings the Deployments to what they should be, in size too: who scales one to 0 blames no version."""
     actions: list[Action] = []
     for number, body in wanted.bodies.items():
         child = observed.child(number)
         if child is None:
             actions.append(Create("Deployment", body))
-        elif not child.deleting and child.applied != hash_of(body):
+        elif not child.deleting and (child.applied != hash_of(body) or child.replicas != body["spec"]["replicas"]):
             actions.append(Apply("Deployment", body))
     return tuple(actions)
 

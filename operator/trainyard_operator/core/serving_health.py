@@ -9,6 +9,12 @@ from trainyard_operator.core.objects import ServingPodView
 CRASH_LOOP_RESTARTS: Final = 3
 """So many starts in vain are a property of the version, not bad luck."""
 
+OF_THE_STORAGE: Final = frozenset({ExitCode.UPSTREAM_UNAVAILABLE, ExitCode.NOT_PERMITTED})
+"""It does not answer, or refuses the credentials (rotated, say): the same version loads once that is put right."""
+
+FINAL: Final = tuple(code for code in NON_RETRYABLE if code not in OF_THE_STORAGE)
+"""With these the server says that it will never load this version."""
+
 LAST_WORDS: Final = 512
 
 
@@ -24,14 +30,14 @@ def failure_of(pods: tuple[ServingPodView, ...]) -> Failure | None:
     """Return why no waiting would help, or nothing while it may.
 
     A server that cannot load its version says so with a final exit code. One that ends in any other way may only have
-    had bad luck until it has done so several times; a storage that does not answer (69) is never the version's fault.
+    had bad luck until it has done so several times; a storage that does not let it read is never the version's fault.
     """
     for pod in pods:
-        if pod.ready or pod.deleting or pod.exit_code is None:
+        if pod.ready or pod.deleting or pod.exit_code is None or pod.exit_code in OF_THE_STORAGE:
             continue
-        if pod.exit_code in NON_RETRYABLE:
+        if pod.exit_code in FINAL:
             return Failure(reason_of(pod.exit_code), _told(pod))
-        if pod.restarts >= CRASH_LOOP_RESTARTS and pod.exit_code != ExitCode.UPSTREAM_UNAVAILABLE:
+        if pod.restarts >= CRASH_LOOP_RESTARTS:
             return Failure("CrashLoop", f"{_told(pod)} ({pod.restarts} restarts)")
     return None
 

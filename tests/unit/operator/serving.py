@@ -26,8 +26,8 @@ MODEL = "m"
 NAME = "shop"
 TEMPLATE = "template"
 
-Health = Literal["loads", "hangs", "crashes", "corrupt", "upstream"]
-EXIT_CODES: dict[Health, int] = {"crashes": 1, "corrupt": 65, "upstream": 69}
+Health = Literal["loads", "hangs", "crashes", "corrupt", "upstream", "refused"]
+EXIT_CODES: dict[Health, int] = {"crashes": 1, "corrupt": 65, "upstream": 69, "refused": 77}
 
 
 @dataclass

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from tests.unit.operator.runtime import deployment_page
-from trainyard_api.exit_codes import NON_RETRYABLE
 from trainyard_operator.core import choice, deployment_status, model_deployment, serving_health, verbs
 from trainyard_operator.core.serving_children import DRAIN_SECONDS
 
@@ -35,7 +34,10 @@ def test_every_reason_is_listed() -> None:
 
 def test_numbers() -> None:
     text = " ".join(deployment_page.PAGE.split())
-    assert ", ".join(str(int(code)) for code in NON_RETRYABLE[:-1]) + f" or {int(NON_RETRYABLE[-1])}" in text
+    *codes, last = (str(int(code)) for code in serving_health.FINAL)
+    assert f"exit code {', '.join(codes)} or {last} " in text
+    *codes, last = (str(int(code)) for code in sorted(serving_health.OF_THE_STORAGE))
+    assert f"exit code {', '.join(codes)} or {last}: the storage" in text
     assert f"never less than {DRAIN_SECONDS} s" in text
     assert f"no ready pod for {model_deployment.UNREADY_SECONDS:.0f} s" in text
     assert f"get {model_deployment.RESCHEDULED_SECONDS:.0f} s" in text

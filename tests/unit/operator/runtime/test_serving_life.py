@@ -228,6 +228,21 @@ def test_a_storage_that_does_not_answer_is_not_the_versions_fault_until_the_dead
     assert world.status["rejectedVersions"][0]["reason"] == "ProgressDeadlineExceeded"
 
 
+def test_credentials_that_are_refused_are_not_the_versions_fault_until_the_deadline(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "refused"
+    world.cluster.publish(2)
+    world.operator.go_on(6.0)
+    for _ in range(5):
+        world.cluster.crash()
+        world.operator.go_on(2.0)
+    assert world.status["candidateVersion"] == 2
+    assert "ended with exit code 77" in world.told("Reconciling")[2]
+    world.cluster.health[2] = "loads"
+    world.operator.go_on(1.0)
+    assert world.status["activeVersion"] == 2
+
+
 def test_nothing_serves_and_the_only_version_fails(world: World) -> None:
     world.cluster.health[1] = "hangs"
     world.cluster.publish(1)
@@ -708,6 +723,26 @@ def test_children_that_were_deleted_or_edited_come_back(world: World) -> None:
     world.operator.go_on()
     assert world.cluster.served() == 1
     assert world.status["phase"] == "Serving"
+
+
+def test_a_deployment_that_somebody_scaled_comes_back_to_its_size(world: World) -> None:
+    world.serve(1, 2)
+    deployment = world.cluster.of(DEPLOYMENTS)["shop-v2"]
+    world.cluster.change(DEPLOYMENTS, NAMESPACE, "shop-v2", spec={**deployment["spec"], "replicas": 0})
+    world.cluster.roll()
+    world.operator.go_on(30.0)
+    assert world.status["activeVersion"] == 2
+    assert world.told("Ready")[0] == "True"
+    assert world.cluster.version_phase(2) == "Validated"
+
+
+def test_a_copy_of_a_deployment_is_not_ours_to_delete(world: World) -> None:
+    world.serve(1)
+    copy = world.cluster.of(DEPLOYMENTS)["shop-v1"]
+    labels = {**copy["metadata"]["labels"], meta.VERSION_LABEL: "7"}
+    world.cluster.add(DEPLOYMENTS, NAMESPACE, {"metadata": {"name": "debug", "labels": labels}, "spec": copy["spec"]})
+    world.operator.go_on(400.0)
+    assert world.deployments == ["debug", "shop-v1"]
 
 
 def test_the_model_version_is_gone_and_its_pods_serve_on(world: World) -> None:
