@@ -40,8 +40,8 @@ HEAD = (
 def main() -> None:
     """Parse the command line, run, print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--jobs", type=int, default=1000, help="TrainingJobs in all")
-    parser.add_argument("--places", type=int, nargs="*", default=[50, 0], help="maxConcurrentJobs; 0: no limit")
+    parser.add_argument("--jobs", type=int, default=500, help="TrainingJobs in all")
+    parser.add_argument("--places", type=int, nargs="*", default=[50], help="maxConcurrentJobs; 0: no limit")
     options = parser.parse_args()
     print(HEAD)
     for places in options.places:
