@@ -6,6 +6,7 @@ import pytest
 
 from trainyard_operator.core.observed import PodView
 from trainyard_operator.kube import views
+from trainyard_operator.kube.slim import slim
 
 
 def running() -> dict[str, Any]:
@@ -98,3 +99,19 @@ def test_the_image_of_a_job_is_the_one_that_trains(spec: dict[str, Any]) -> None
     metadata = {"name": "diabetes-2", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
     job = views.job({"metadata": metadata, "spec": {"template": {"spec": spec}}})
     assert (job.image, job.attempt) == ("mine:1", 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "attempt"),
+    [("a-1", 1), ("a-12-cpu", 12), ("gpu-cpu-2", 2), ("a-cpu", 0), ("a-1-cpu-x", 0), ("a-0", 0), ("a-1234567890", 0)],
+)
+def test_the_attempt_is_in_the_jobs_name(name: str, attempt: int) -> None:
+    assert views.attempt_of(name) == attempt
+
+
+def test_a_slim_job_keeps_its_deadline_and_image() -> None:
+    containers = [{"name": "trainer", "image": "t:1", "env": [{"name": "A"}]}]
+    spec = {"activeDeadlineSeconds": 60, "template": {"spec": {"containers": containers}}}
+    metadata = {"namespace": "team", "name": "a-1-cpu", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    job = views.job(slim("Job", {"metadata": metadata, "spec": spec}))
+    assert (job.attempt, job.deadline, job.image) == (1, 60, "t:1")
