@@ -74,7 +74,7 @@ def _rollback(observed: Observed, spec: ModelDeploymentSpec, asked: int | None, 
     entry = rollout.was_live(status, number)
     if entry is not None and not lived(status, version):
         raise RefusedError(f"version {number} is not the model that served under this number: its digest is another")
-    if entry is None and version.status.phase != "Validated":
+    if entry is None and version.status.phase != "Validated" and not _was_lifted(observed, version):
         raise RefusedError(
             f"version {number} has never served and is {version.status.phase or 'Pending'}: only a validated version "
             "can take over"
@@ -95,7 +95,9 @@ def _retry(observed: Observed, spec: ModelDeploymentSpec, number: int, by: str) 
     else:
         wanted = status.active_version is None or number > status.active_version
     if not wanted:
-        return lifted, f"version {number} is no longer quarantined; version {status.active_version} goes on serving"
+        told = f"version {number} may serve again: rollback/{number}/<token> or a pin leads to it"
+        serving = status.active_version
+        return lifted, told if serving is None else f"{told}; version {serving} goes on serving"
     return rollout.take(lifted, number, "Retry", by, observed.now), f"version {number} is tried again"
 
 
@@ -148,6 +150,11 @@ EXPLICIT = frozenset({"Promoted", "Retry", "Rollback"})
 def is_pinned(spec: ModelDeploymentSpec) -> bool:
     """Tell whether the spec names one version."""
     return spec.version is not None and spec.version.policy == "Pinned"
+
+
+def _was_lifted(observed: Observed, version: ModelVersionView) -> bool:
+    """Tell whether this deployment's own rejection was lifted; the version's phase follows once it is taken again."""
+    return version.status.phase == "Quarantined" and version.status.quarantined_by == observed.deployment.name
 
 
 def _known(observed: Observed, number: int) -> ModelVersionView:

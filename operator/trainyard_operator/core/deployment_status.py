@@ -166,16 +166,21 @@ def _reconciling(  # noqa: PLR0911 - a list of questions
         return Failure("Progressing", f"rolling out version {candidate}: {pods}")
     if active is None:
         waiting = choose(observed, spec, status).waiting
-        model = observed.deployment.model
-        return Failure(
-            "WaitingForVersion", waiting or f"no validated version of model {model} yet: it is served when one comes"
-        )
+        return Failure("WaitingForVersion", waiting or _no_version(observed))
     child = observed.child(active)
     if child is None or not child.settled or child.ready < replicas(spec) or child.updated < replicas(spec):
         return Failure("Progressing", _pods(observed, spec, active))
     if served(observed) != active:
         return Failure("Progressing", f"the Service {observed.deployment.name} does not point to version {active} yet")
     return None
+
+
+def _no_version(observed: Observed) -> str:
+    message = f"no validated version of model {observed.deployment.model} yet: it is served when one comes"
+    quarantined = max((v.version for v in observed.known if v.status.phase == "Quarantined"), default=None)
+    if quarantined is None:
+        return message
+    return f"{message}; version {quarantined} is quarantined: retry/{quarantined}/<token> tries it again"
 
 
 def _pods(observed: Observed, spec: ModelDeploymentSpec, number: int) -> str:

@@ -504,6 +504,22 @@ def test_retry_lifts_the_quarantine(world: World) -> None:
     assert world.history()[0] == (2, "Active", "alice")
 
 
+def test_a_lower_version_whose_rejection_is_lifted_can_be_gone_back_to(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "hangs"
+    world.cluster.publish(2)
+    world.operator.go_on(61.0)
+    world.cluster.health[2] = "loads"
+    world.serve(3)
+    assert world.cluster.version_phase(2) == "Quarantined"
+    assert "quarantined" in world.act("rollback/2/t0")
+    assert world.act("retry/2/t1").startswith("version 2 may serve again: rollback/2/<token>")
+    assert world.status["activeVersion"] == 3
+    assert world.act("rollback/2/t2") == "going back to version 2"
+    assert world.status["activeVersion"] == 2
+    assert world.cluster.version_phase(2) == "Validated"
+
+
 def test_abort(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "hangs"
@@ -734,6 +750,20 @@ def test_a_deployment_that_somebody_scaled_comes_back_to_its_size(world: World) 
     assert world.status["activeVersion"] == 2
     assert world.told("Ready")[0] == "True"
     assert world.cluster.version_phase(2) == "Validated"
+
+
+def test_a_new_deployment_says_what_keeps_the_versions_from_serving(world: World) -> None:
+    world.cluster.health[1] = "corrupt"
+    world.cluster.publish(1)
+    world.operator.go_on()
+    world.cluster.crash()
+    world.operator.go_on(6.0)
+    world.cluster.remove(MODEL_DEPLOYMENTS, NAMESPACE, NAME)
+    world.operator.go_on()
+    world.cluster.deploy()
+    world.operator.go_on()
+    assert world.told("Reconciling")[1] == "WaitingForVersion"
+    assert "version 1 is quarantined: retry/1/<token>" in world.told("Reconciling")[2]
 
 
 def test_a_copy_of_a_deployment_is_not_ours_to_delete(world: World) -> None:
