@@ -9,7 +9,6 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,22 +70,23 @@ class Load:
         ------
         TimeoutError
             When some were not seen ``seconds`` after the last POST; says how many.
+        ConnectionError
+            When the API server ends the watch before, as it does with watchers that fall behind.
         """
-        measured, complete = Measured(), asyncio.Event()
+        measured = Measured()
         stream = await asyncio.wait_for(self._open(watch), 30)
-        watcher = asyncio.create_task(self._follow(stream, name_of, measured, len(bodies), complete))
+        watcher = asyncio.create_task(self._follow(stream, name_of, measured, len(bodies)))
         try:
             measured.began = time.perf_counter()
             waiting = deque(enumerate(bodies))
             posters = (self._post(waiting, post_to, rate, measured) for _ in range(self._connections))
             await asyncio.gather(*posters)
-            await asyncio.wait_for(complete.wait(), seconds)
+            await asyncio.wait_for(watcher, seconds)
         except TimeoutError as error:
             raise TimeoutError(f"{len(measured.seen)} of {len(bodies)} objects were seen on {watch}") from error
         finally:
             watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
+            await asyncio.wait([watcher])
         return measured
 
     async def _post(
@@ -110,14 +110,7 @@ class Load:
         query = {"watch": "1", "resourceVersion": version}
         return await self._watches.get(url, headers={"Accept": METADATA}, params=query, raise_for_status=True)
 
-    async def _follow(
-        self,
-        stream: aiohttp.ClientResponse,
-        name_of: NameOf,
-        measured: Measured,
-        expected: int,
-        complete: asyncio.Event,
-    ) -> None:
+    async def _follow(self, stream: aiohttp.ClientResponse, name_of: NameOf, measured: Measured, expected: int) -> None:
         async with stream:
             async for line in stream.content:
                 now = time.perf_counter()
@@ -125,7 +118,8 @@ class Load:
                 if name is not None:
                     measured.seen.setdefault(name, now)
                 if len(measured.seen) == expected:
-                    complete.set()
+                    return
+        raise ConnectionError(f"the API server ended the watch after {len(measured.seen)} of {expected} objects")
 
 
 def percentile(values: list[float], percent: int) -> float:
