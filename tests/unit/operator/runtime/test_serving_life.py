@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.cluster import NAMESPACE, events_of
-from tests.unit.operator.serving import NAME, ServingCluster, ServingOperator
+from tests.unit.operator.serving import NAME, Health, ServingCluster, ServingOperator
 from trainyard_api import meta
 from trainyard_operator.core.model_deployment import RESCHEDULED_SECONDS, UNREADY_SECONDS
 from trainyard_operator.core.serving_children import DRAIN_SECONDS
@@ -373,6 +373,24 @@ def test_a_server_that_cannot_go_on_is_left_at_once(world: World) -> None:
     world.operator.go_on(5.0)
     assert world.status["activeVersion"] == 1
     assert world.status["rejectedVersions"][0]["reason"] == "BadData"
+
+
+@pytest.mark.parametrize("outage", ["node lost", "refused", "upstream"])
+def test_an_outage_beside_the_version_is_not_held_against_it(world: World, outage: Health) -> None:
+    world.serve(1, 2)
+    world.cluster.health[2] = outage
+    world.cluster.roll()
+    world.cluster.crash()
+    world.operator.go_on(UNREADY_SECONDS)
+    assert world.cluster.served() == world.status["activeVersion"] == 1
+    assert world.cluster.version_phase(2) == "Validated"
+    assert world.told("RolledBack")[0] == ""
+    assert "FailedOver" in events_of(world.cluster)
+    assert world.status["candidateVersion"] == 2, "the policy wants it, and it is given its time"
+    world.cluster.health[2] = "loads"
+    world.operator.go_on(1.0)
+    assert world.cluster.served() == world.status["activeVersion"] == 2
+    assert world.history()[:3] == [(2, "Active", "policy"), (1, "Replaced", "operator"), (2, "Replaced", "policy")]
 
 
 def test_pods_on_their_way_from_a_drained_node_get_more_time(world: World) -> None:
@@ -782,6 +800,29 @@ def test_the_model_version_is_gone_and_its_pods_serve_on(world: World) -> None:
     assert world.told("Ready")[0] == "True"
     assert "its ModelVersion is gone" in world.told("Ready")[2]
     assert world.cluster.served() == 1
+
+
+def test_the_policy_does_not_go_down_when_the_active_version_is_deleted(world: World) -> None:
+    world.serve(1, 2)
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
+    world.operator.go_on(400.0)
+    assert world.status["activeVersion"] == world.cluster.served() == 2
+
+
+def test_requests_are_not_taken_from_pods_that_answer(world: World) -> None:
+    """As after a crash between a switch and its status, or an edit by hand."""
+    world.edit(rollback={"automatic": False})
+    world.serve(1, 2)
+    world.cluster.health[2] = "hangs"
+    world.operator.go_on()
+    service = world.cluster.of(SERVICES)[NAME]
+    to_version_1 = {**service["spec"]["selector"], meta.VERSION_LABEL: "1"}
+    world.cluster.change(SERVICES, NAMESPACE, NAME, spec={**service["spec"], "selector": to_version_1})
+    world.operator.go_on(30.0)
+    assert world.cluster.served() == 1
+    world.cluster.health[2] = "loads"
+    world.operator.go_on()
+    assert world.cluster.served() == 2
 
 
 @pytest.mark.parametrize(("resource", "name"), [(DEPLOYMENTS, "shop-v1"), (SERVICES, NAME)])

@@ -35,7 +35,7 @@ FAULTS: tuple[BaseException, ...] = (
     ConflictError(409, "Conflict", "changed"),
     ForbiddenError(403, "Forbidden", "exceeded quota"),
 )
-HEALTHS: tuple[Health, ...] = ("loads", "loads", "hangs", "crashes", "corrupt", "upstream")
+HEALTHS: tuple[Health, ...] = ("loads", "loads", "hangs", "crashes", "corrupt", "upstream", "refused", "node lost")
 ACTIONS = (
     "rollback/previous",
     "rollback/1",
@@ -70,6 +70,7 @@ class Serving(RuleBasedStateMachine):
         self.lifted: set[int] = set()
         self.bad_switches: list[str] = []
         self.phases = ["(none)"]
+        self.active: int | None = None
         self.cluster.hook = self.watch_switches
         self.cluster.deploy(rollout={"keepWarmSeconds": 30, "progressDeadlineSeconds": 60})
         for _ in range(serving):
@@ -204,6 +205,7 @@ class Serving(RuleBasedStateMachine):
         """Remember the selector before and after each write on the Service, and what the operator knew then."""
         if verb == "patch" and resource == MODEL_DEPLOYMENTS and after:
             self.phases.append(self.cluster.deployed()["phase"])
+            self.watch_activation()
         if verb != "apply" or resource != SERVICES:
             return
         if not after:
@@ -223,6 +225,17 @@ class Serving(RuleBasedStateMachine):
         lifted = view.status.candidate_version == now and view.status.candidate_reason == "Retry"
         if now not in lived and not lifted and (version is None or version.status.phase != "Validated"):
             self.bad_switches.append(f"to {now}, which was never validated: {version and version.status.phase}")
+
+    def watch_activation(self) -> None:
+        """What is called active gets the requests already, as far as the operator knows."""
+        active, before = self.cluster.deployed().get("activeVersion"), self.active
+        self.active = active
+        view = self.operator.store.model_deployment(KEY)
+        if active in (None, before) or view is None:
+            return
+        selected = [service.selector.get(meta.VERSION_LABEL) for service in self.operator.store.services(view.uid)]
+        if selected != [str(active)]:
+            self.bad_switches.append(f"{active} is called active while {selected} gets the requests")
 
     @invariant()
     def switches_well(self) -> None:
