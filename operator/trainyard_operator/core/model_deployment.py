@@ -30,7 +30,7 @@ from trainyard_operator.core.observed_deployment import Observed
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.rollout import Blame
-from trainyard_operator.core.serving_health import Failure, failure_of, waiting_for
+from trainyard_operator.core.serving_health import Failure, are_at_fault, failure_of, waiting_for
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 FIRST_LOOK_SECONDS: Final = 5.0
@@ -162,7 +162,8 @@ def _judge(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
 def _fall_back(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     """Go back to the version before when the active one has failed and the one before is ready now.
 
-    Only to pods that are ready: an outage that takes both must not flap.
+    Only to pods that are ready: an outage that takes both must not flap. An outage of nodes or of the storage is not
+    held against the version, so the policy takes it again once its pods are ready.
     """
     status = observed.deployment.status
     previous = status.previous_version
@@ -172,9 +173,12 @@ def _fall_back(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     if failure is None:
         return None
     left = status.active_version
-    after = rollout.go_back(status, Blame(failure.reason, failure.message), spec, observed.now)
+    at_fault = are_at_fault(observed.pods_of(left))
+    blame = Blame(failure.reason, failure.message) if at_fault else None
+    after = rollout.go_back(status, blame, spec, observed.now)
     message = f"went back from version {left} to {previous} ({failure.reason}): {failure.message}"
-    return _switch(observed, spec, previous, after, _event(observed, "Warning", "RolledBack", message))
+    event = _event(observed, "Warning", "RolledBack" if at_fault else "FailedOver", message)
+    return _switch(observed, spec, previous, after, event)
 
 
 def _take_over(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:

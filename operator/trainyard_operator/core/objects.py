@@ -138,6 +138,10 @@ class ServingPodView:
 
     Attributes
     ----------
+    deleting
+        It is on its way out: deleted, evicted or pre-empted.
+    running
+        The server runs, as far as is known; nothing is known once its node does not answer any more.
     exit_code
         How the container ended last, now or before its newest restart.
     message
@@ -150,6 +154,7 @@ class ServingPodView:
     created: datetime
     ready: bool = False
     deleting: bool = False
+    running: bool = False
     restarts: int = 0
     exit_code: int | None = None
     message: str = ""

@@ -142,9 +142,12 @@ def take_over(
 
 
 def go_back(
-    status: ModelDeploymentStatus, blame: Blame, spec: ModelDeploymentSpec, now: datetime
+    status: ModelDeploymentStatus, blame: Blame | None, spec: ModelDeploymentSpec, now: datetime
 ) -> ModelDeploymentStatus:
-    """Make the previous version active again by the operator's own decision; a candidate stays what it is."""
+    """Make the previous version active again by the operator's own decision; a candidate stays what it is.
+
+    Without ``blame`` nothing is held against the version that is left: the policy may take it again.
+    """
     number = status.previous_version
     if number is None:
         raise ValueError("there is no previous version to go back to")

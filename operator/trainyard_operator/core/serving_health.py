@@ -42,6 +42,16 @@ def failure_of(pods: tuple[ServingPodView, ...]) -> Failure | None:
     return None
 
 
+def are_at_fault(pods: tuple[ServingPodView, ...]) -> bool:
+    """Tell whether pods that are not ready are so by themselves: their server runs or has ended.
+
+    It is not the version's doing that a node is gone, an image cannot be pulled, no node has room, or the storage does
+    not let it read.
+    """
+    present = (pod for pod in pods if not (pod.ready or pod.deleting))
+    return any(pod.exit_code not in OF_THE_STORAGE and (pod.running or pod.exit_code is not None) for pod in present)
+
+
 def waiting_for(pods: tuple[ServingPodView, ...]) -> str:
     """Return what a pod that is not ready waits for, or how it ended last; empty when nothing is known."""
     for pod in pods:

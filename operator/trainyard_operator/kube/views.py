@@ -145,11 +145,14 @@ def serving_pod(body: Body) -> ServingPodView:
     container: dict[str, Any] = next((entry for entry in statuses if entry["name"] == meta.SERVER_CONTAINER), {})
     state, before = container.get("state") or {}, container.get("lastState") or {}
     ended = state.get("terminated") or before.get("terminated") or {}
+    ready = conditions.get("Ready", {}).get("status") == "True"
+    lost = not ready and bool(container.get("ready"))  # that the pod is not ready says the control plane alone
     return ServingPodView(
         name=metadata["name"],
         created=from_rfc3339(metadata["creationTimestamp"]),
-        ready=conditions.get("Ready", {}).get("status") == "True",
-        deleting="deletionTimestamp" in metadata,
+        ready=ready,
+        deleting="deletionTimestamp" in metadata or conditions.get("DisruptionTarget", {}).get("status") == "True",
+        running="running" in state and not lost,
         restarts=container.get("restartCount") or 0,
         exit_code=ended.get("exitCode"),
         message=ended.get("message", ""),

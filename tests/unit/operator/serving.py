@@ -26,7 +26,7 @@ MODEL = "m"
 NAME = "shop"
 TEMPLATE = "template"
 
-Health = Literal["loads", "hangs", "crashes", "corrupt", "upstream", "refused"]
+Health = Literal["loads", "hangs", "crashes", "corrupt", "upstream", "refused", "node lost"]
 EXIT_CODES: dict[Health, int] = {"crashes": 1, "corrupt": 65, "upstream": 69, "refused": 77}
 
 
@@ -148,11 +148,11 @@ class ServingCluster(Cluster):
         """Let pods be ready that can be, and count them."""
         pods = {n: p for n, p in self.of(PODS).items() if p["metadata"]["ownerReferences"][0]["uid"] == uid}
         version = int(body["metadata"]["labels"][meta.VERSION_LABEL])
-        loads = self.health.get(version, "loads") == "loads"
+        loads, lost = (self.health.get(version, "loads") == health for health in ("loads", "node lost"))
         for name, pod in pods.items():
             if _is_ready(pod) != loads:
                 restarts = pod["status"]["containerStatuses"][0]["restartCount"]
-                self.change(PODS, NAMESPACE, name, status=_pod_status(ready=loads, restarts=restarts))
+                self.change(PODS, NAMESPACE, name, status=_pod_status(ready=loads, restarts=restarts, lost=lost))
         status = {
             "observedGeneration": body["metadata"]["generation"],
             "replicas": len(pods),
@@ -168,12 +168,18 @@ def _is_ready(pod: Body) -> bool:
     return bool(pod["status"]["conditions"][0]["status"] == "True")
 
 
-def _pod_status(*, ready: bool, restarts: int = 0, code: int | None = None) -> Body:
+def _pod_status(*, ready: bool, restarts: int = 0, code: int | None = None, lost: bool = False) -> Body:
     ended = {"terminated": {"exitCode": code, "message": f"BadData: code {code}"}} if code is not None else {}
     return {
         "conditions": [{"type": "Ready", "status": str(ready)}],
         "containerStatuses": [
-            {"name": meta.SERVER_CONTAINER, "restartCount": restarts, "state": {"running": {}}, "lastState": ended}
+            {
+                "name": meta.SERVER_CONTAINER,
+                "ready": ready or lost,
+                "restartCount": restarts,
+                "state": {"running": {}},
+                "lastState": ended,
+            }
         ],
     }
 

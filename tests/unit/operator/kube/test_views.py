@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from trainyard_api import meta
 from trainyard_operator.core.observed import PodView
 from trainyard_operator.kube import views
 from trainyard_operator.kube.slim import slim
@@ -115,3 +116,23 @@ def test_a_slim_job_keeps_its_deadline_and_image() -> None:
     metadata = {"namespace": "team", "name": "a-1-cpu", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
     job = views.job(slim("Job", {"metadata": metadata, "spec": spec}))
     assert (job.attempt, job.deadline, job.image) == (1, 60, "t:1")
+
+
+@pytest.mark.parametrize(
+    ("ready", "container", "disrupted", "running", "deleting"),
+    [
+        pytest.param("True", {"ready": True, "state": {"running": {}}}, "False", True, False, id="serves"),
+        pytest.param("False", {"ready": False, "state": {"running": {}}}, "False", True, False, id="hangs"),
+        pytest.param("False", {"ready": True, "state": {"running": {}}}, "False", False, False, id="its node is lost"),
+        pytest.param("False", {"ready": False, "state": {"terminated": {}}}, "True", False, True, id="evicted"),
+        pytest.param("False", {"ready": False, "state": {"waiting": {}}}, "False", False, False, id="starts"),
+    ],
+)
+def test_whether_a_server_runs(
+    ready: str, container: dict[str, Any], disrupted: str, *, running: bool, deleting: bool
+) -> None:
+    conditions = [{"type": "Ready", "status": ready}, {"type": "DisruptionTarget", "status": disrupted}]
+    status = {"conditions": conditions, "containerStatuses": [{"name": meta.SERVER_CONTAINER, **container}]}
+    metadata = {"name": "shop-v1-x", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    seen = views.serving_pod({"metadata": metadata, "status": status})
+    assert (seen.ready, seen.running, seen.deleting) == (ready == "True", running, deleting)
