@@ -247,7 +247,7 @@ def _active_failure(observed: Observed) -> Failure | None:
     """Return why the active version is given up: its server cannot go on, or it has been away for too long."""
     number, waited = observed.deployment.status.active_version, _active_waits(observed)
     since = unready_since(observed.deployment.status)
-    if waited is None or since is None or waited < FIRST_LOOK_SECONDS or observed.child(number) is None:
+    if waited is None or since is None or waited < FIRST_LOOK_SECONDS:
         return None
     pods = observed.pods_of(number)
     failure = failure_of(pods)

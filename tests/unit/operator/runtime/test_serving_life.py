@@ -802,6 +802,16 @@ def test_the_model_version_is_gone_and_its_pods_serve_on(world: World) -> None:
     assert world.cluster.served() == 1
 
 
+def test_pods_that_cannot_be_made_again_are_left_for_those_that_are_there(world: World) -> None:
+    world.serve(1, 2)
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
+    world.cluster.remove(DEPLOYMENTS, NAMESPACE, "shop-v2")
+    world.cluster.collect()
+    world.operator.go_on(UNREADY_SECONDS)
+    assert world.cluster.served() == world.status["activeVersion"] == 1
+    assert world.status["phase"] == "Serving"
+
+
 def test_the_policy_does_not_go_down_when_the_active_version_is_deleted(world: World) -> None:
     world.serve(1, 2)
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
