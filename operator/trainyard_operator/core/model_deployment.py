@@ -24,7 +24,7 @@ from trainyard_operator.core.deployment_status import (
     unready_since,
 )
 from trainyard_operator.core.naming import serving_name
-from trainyard_operator.core.objects import DeploymentView
+from trainyard_operator.core.objects import DeploymentView, ServingPodView
 from trainyard_operator.core.observed import Fact, Need
 from trainyard_operator.core.observed_deployment import Observed
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
@@ -253,13 +253,22 @@ def _active_failure(observed: Observed) -> Failure | None:
     failure = failure_of(pods)
     if failure is not None:
         return failure
-    fresh = any(pod.created >= since and pod.restarts == 0 and not pod.deleting for pod in pods)
-    limit = RESCHEDULED_SECONDS if fresh else UNREADY_SECONDS
+    limit = RESCHEDULED_SECONDS if any(_is_rescheduled(observed, pod, since) for pod in pods) else UNREADY_SECONDS
     if waited < limit:
         return None
     waits = waiting_for(pods)
     message = f"no pod of version {number} was ready for {limit:.0f} s"
     return Failure("Unready", f"{message}; {waits}" if waits else message)
+
+
+def _is_rescheduled(observed: Observed, pod: ServingPodView, since: datetime) -> bool:
+    """Tell whether a pod stands in for one that is gone, and has not failed itself.
+
+    Times are whole seconds: a pod from before the version took over is none of these, however fast it all went.
+    """
+    promoted = observed.deployment.status.promoted_time
+    later = pod.created >= since and (promoted is None or pod.created > from_rfc3339(promoted))
+    return later and pod.restarts == 0 and not pod.deleting
 
 
 def _stands(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, choice: Choice) -> bool:
