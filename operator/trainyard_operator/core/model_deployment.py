@@ -24,23 +24,22 @@ from trainyard_operator.core.deployment_status import (
     unready_since,
 )
 from trainyard_operator.core.naming import serving_name
-from trainyard_operator.core.objects import DeploymentView, ServingPodView
+from trainyard_operator.core.objects import ServingPodView
 from trainyard_operator.core.observed import Fact, Need
 from trainyard_operator.core.observed_deployment import Observed
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.rollout import Blame
 from trainyard_operator.core.serving_health import Failure, are_at_fault, failure_of, waiting_for
+from trainyard_operator.core.serving_time import (
+    FIRST_LOOK_SECONDS,
+    RESCHEDULED_SECONDS,
+    UNREADY_SECONDS,
+    active_waits,
+    candidate_waits,
+    next_look,
+)
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
-
-FIRST_LOOK_SECONDS: Final = 5.0
-"""Pods that are not ready after this long are looked at, then at growing intervals."""
-LAST_LOOK_SECONDS: Final = 15.0
-UNREADY_SECONDS: Final = 15.0
-"""The active version may be without a ready pod for so long; then the one before takes over again, if it is ready."""
-RESCHEDULED_SECONDS: Final = 60.0
-"""The same while pods start that were created since, as after a drained node: that is no fault of the version."""
-REFUSED_SECONDS: Final = 15.0
 
 Question = Callable[[Observed, ModelDeploymentSpec], Plan | None]
 
@@ -85,8 +84,8 @@ def _look(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     """Read the pods of what has not been ready for a while: they tell why."""
     status, names = observed.deployment.status, []
     for number, waited in (
-        (status.candidate_version, _candidate_waits(observed, spec)),
-        (status.active_version, _active_waits(observed)),
+        (status.candidate_version, candidate_waits(observed, spec)),
+        (status.active_version, active_waits(observed)),
     ):
         if number is not None and waited is not None and waited >= FIRST_LOOK_SECONDS:
             name = serving_name(observed.deployment, number)
@@ -137,7 +136,7 @@ def _choose(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
 
 def _judge(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     """Reject a candidate that cannot load, crashes again and again, or is not ready in time."""
-    status, waited = observed.deployment.status, _candidate_waits(observed, spec)
+    status, waited = observed.deployment.status, candidate_waits(observed, spec)
     number = status.candidate_version
     if waited is None or number is None:
         return None
@@ -245,7 +244,7 @@ def _switch(
 
 def _active_failure(observed: Observed) -> Failure | None:
     """Return why the active version is given up: its server cannot go on, or it has been away for too long."""
-    number, waited = observed.deployment.status.active_version, _active_waits(observed)
+    number, waited = observed.deployment.status.active_version, active_waits(observed)
     since = unready_since(observed.deployment.status)
     if waited is None or since is None or waited < FIRST_LOOK_SECONDS:
         return None
@@ -280,29 +279,6 @@ def _stands(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeployme
     )
 
 
-def _candidate_waits(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
-    """Return for how long the candidate has had the chance to be ready; none when it is, or has no Deployment."""
-    status = observed.deployment.status
-    child = observed.child(status.candidate_version)
-    if child is None or child.deleting or status.candidate_since is None:
-        return None
-    if children.is_ready(observed, spec, status):
-        return None
-    return _seconds_since(observed, max(from_rfc3339(status.candidate_since), child.created))
-
-
-def _active_waits(observed: Observed) -> float | None:
-    """Return for how long the active version has been without a ready pod, as far as the status tells."""
-    since = unready_since(observed.deployment.status)
-    if since is None or observed.ready_pods(observed.deployment.status.active_version) > 0:
-        return None
-    return _seconds_since(observed, since)
-
-
-def _seconds_since(observed: Observed, moment: datetime) -> float:
-    return max((observed.now - moment).total_seconds(), 0.0)
-
-
 def _older_namesake(observed: Observed) -> str | None:
     """Return the ModelDeployment that serves the model, if it is another one: the older, then by name."""
     md = observed.deployment
@@ -324,7 +300,7 @@ def _report(
     """Return the status that is to be stored, if it differs from the stored one, and when to look again."""
     told = describe(observed, spec, status)
     if told == observed.deployment.status:
-        return Plan(requeue_after=_next_look(observed, spec))
+        return Plan(requeue_after=next_look(observed, spec))
     stalled = _newly_stalled(observed, told)
     return Plan(status=told, events=(*events, *((stalled,) if stalled is not None else ())))
 
@@ -366,33 +342,3 @@ def _event(observed: Observed, kind: str, reason: str, message: str) -> EventNot
     """Return an Event of this very state: told again after a crash it has the same name, later ones have others."""
     about = f"{observed.deployment.resource_version}/{reason}"
     return EventNote("Warning" if kind == "Warning" else "Normal", reason, message, about)
-
-
-def _next_look(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
-    """Return the seconds until time alone may change the answer."""
-    status = observed.deployment.status
-    due: list[float] = [REFUSED_SECONDS] if observed.refused is not None else []
-    candidate, active = _candidate_waits(observed, spec), _active_waits(observed)
-    if candidate is not None:
-        due += [_interval(candidate), deadline(spec) - candidate]
-    if active is not None:
-        due += [_interval(active), *(limit - active for limit in (UNREADY_SECONDS, deadline(spec)))]
-    if _leftovers(observed):
-        due += [
-            children.drain_seconds_left(observed, status),
-            children.warm_seconds_left(observed, spec, status),
-        ]
-    return min((max(seconds, 1.0) for seconds in due if seconds > 0), default=None)
-
-
-def _interval(waited: float) -> float:
-    if waited < FIRST_LOOK_SECONDS:
-        return FIRST_LOOK_SECONDS - waited
-    return min(max(waited / 2, FIRST_LOOK_SECONDS), LAST_LOOK_SECONDS)
-
-
-def _leftovers(observed: Observed) -> tuple[DeploymentView, ...]:
-    """Return the Deployments that only time keeps."""
-    status = observed.deployment.status
-    kept = {status.active_version, status.candidate_version}
-    return tuple(child for child in observed.children if child.version not in kept and not child.deleting)

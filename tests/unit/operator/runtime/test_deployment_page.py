@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.operator.runtime import deployment_page
-from trainyard_operator.core import choice, deployment_status, model_deployment, serving_health, verbs
+from trainyard_operator.core import choice, deployment_status, model_deployment, serving_health, serving_time, verbs
 from trainyard_operator.core.serving_children import DRAIN_SECONDS
 
 SOURCES = "".join(Path(str(module.__file__)).read_text() for module in (choice, deployment_status, model_deployment))
@@ -39,6 +39,6 @@ def test_numbers() -> None:
     *codes, last = (str(int(code)) for code in sorted(serving_health.OF_THE_STORAGE))
     assert f"exit code {', '.join(codes)} or {last}: the storage" in text
     assert f"never less than {DRAIN_SECONDS} s" in text
-    assert f"no ready pod for {model_deployment.UNREADY_SECONDS:.0f} s" in text
-    assert f"get {model_deployment.RESCHEDULED_SECONDS:.0f} s" in text
+    assert f"no ready pod for {serving_time.UNREADY_SECONDS:.0f} s" in text
+    assert f"get {serving_time.RESCHEDULED_SECONDS:.0f} s" in text
     assert f"{serving_health.CRASH_LOOP_RESTARTS} restarts" in text
