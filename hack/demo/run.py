@@ -26,7 +26,10 @@ from demo.install import (
 from demo.serving import Story
 from demo.view import Json, follow
 
-EXAMPLES = ROOT / "examples"
+TRAININGS = [
+    ROOT / f"examples/{name}.yaml"
+    for name in ("diabetes-regression", "breast-cancer-classification", "retail-forecast")
+]
 DATA_BUCKET = "datasets"
 TRAINING_SECONDS = 900
 
@@ -71,11 +74,13 @@ def run(console: Console, *, name: str, kind: Kind | None) -> None:
     story = Story(cluster, store, steps.say)
     story.clear()
     # The jobs of an earlier run are taken away, so that this one trains again; their models stay.
-    kubectl(cluster, "delete", "-n", JOBS_NAMESPACE, "-f", str(EXAMPLES), "--ignore-not-found")
-    for line in kubectl(cluster, "apply", "-n", JOBS_NAMESPACE, "-f", str(EXAMPLES)).splitlines():
+    files = [f"--filename={path}" for path in TRAININGS]
+    kubectl(cluster, "delete", "-n", JOBS_NAMESPACE, *files, "--ignore-not-found")
+    for line in kubectl(cluster, "apply", "-n", JOBS_NAMESPACE, *files).splitlines():
         steps.say(line)
     console.print()
-    lines = follow(lambda: _jobs(cluster), console, timeout_seconds=TRAINING_SECONDS)
+    names = {path.stem for path in TRAININGS}
+    lines = follow(lambda: _jobs(cluster, names), console, timeout_seconds=TRAINING_SECONDS)
     failed = [f"{line.name} is {line.phase}: {line.doing}" for line in lines if line.phase != "Succeeded"]
     if failed:
         raise ClusterError(f"{len(failed)} of {len(lines)} trainings did not succeed: {'; '.join(failed)}")
@@ -131,6 +136,6 @@ The models: an S3 client at {store.endpoint_local}, keys in the Secret {STORE_SE
 `make demo` trains again, `make demo-down` removes all of it. This took {steps.seconds:.0f} s.""")
 
 
-def _jobs(cluster: Cluster) -> Sequence[Json]:
+def _jobs(cluster: Cluster, names: set[str]) -> Sequence[Json]:
     found: list[Json] = read(cluster, "trainingjobs", namespace=JOBS_NAMESPACE)["items"]
-    return found
+    return [job for job in found if job["metadata"]["name"] in names]
