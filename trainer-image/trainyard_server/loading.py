@@ -58,16 +58,23 @@ def load_model(target: Target, store: ArtifactStore, work_dir: Path) -> LoadedMo
     TrainerError
         Whatever else the storage refuses with.
     """
-    manifest = _manifest(target, store)
+    kept = work_dir / "models" / target.manifest_sha256
+    body = _manifest_bytes(target, store, kept)
+    manifest = _manifest(target, body, store.address(f"{target.run}/{MANIFEST}"))
     framework = _framework(manifest)
-    folder = _fetch(target, manifest, store, work_dir)
+    folder = _fetch(target, manifest, body, store, kept)
     model = framework.load(folder)
     loaded = LoadedModel(target, manifest, columns_of(manifest, model), framework, model)
     _try_out(loaded)
     return loaded
 
 
-def _manifest(target: Target, store: ArtifactStore) -> Manifest:
+def _manifest_bytes(target: Target, store: ArtifactStore, kept: Path) -> bytes:
+    """Return the manifest with the wanted digest: the one that was kept, else the storage's."""
+    if (kept / MANIFEST).is_file():
+        known = (kept / MANIFEST).read_bytes()
+        if sha256_of(known) == target.manifest_sha256:
+            return known
     key = f"{target.run}/{MANIFEST}"
     body = store.get(key)
     if body is None:
@@ -78,7 +85,11 @@ def _manifest(target: Target, store: ArtifactStore) -> Manifest:
             f"{store.address(key)} is not the manifest that version {target.version} was registered with: expected "
             f"sha256 {target.manifest_sha256}, found {found}; it was changed after registration, do not use it"
         )
-    manifest = parse_manifest(body, store.address(key))
+    return body
+
+
+def _manifest(target: Target, body: bytes, address: str) -> Manifest:
+    manifest = parse_manifest(body, address)
     if manifest.model != target.model:
         raise ConfigError(f"{target.uri} holds the model {manifest.model!r}, not {target.model!r}; correct the address")
     return manifest
@@ -107,25 +118,26 @@ def _framework(manifest: Manifest) -> Framework:
     return framework
 
 
-def _fetch(target: Target, manifest: Manifest, store: ArtifactStore, work_dir: Path) -> Path:
-    """Return a folder with all files of the run, each verified.
+def _fetch(target: Target, manifest: Manifest, body: bytes, store: ArtifactStore, kept: Path) -> Path:
+    """Return a folder with the manifest and all files of the run, each verified.
 
     The folder outlives a restart of the container inside its pod: what it holds is verified again and not fetched
-    again, so that a crash while the storage is down does not become an outage.
+    again, so that a crash while the storage is down, or refuses its credentials, does not become an outage.
     """
-    final = work_dir / "models" / target.manifest_sha256
-    if final.is_dir():
-        if all((final / entry.path).is_file() and file_entry(final, entry.path) == entry for entry in manifest.files):
-            return final
-        shutil.rmtree(final)
-    final.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="fetching-", dir=final.parent) as temporary:
-        whole = Path(temporary) / "files"
-        whole.mkdir()
+    if kept.is_dir():
+        whole = all((kept / entry.path).is_file() and file_entry(kept, entry.path) == entry for entry in manifest.files)
+        if whole and (kept / MANIFEST).is_file() and (kept / MANIFEST).read_bytes() == body:
+            return kept
+        shutil.rmtree(kept)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="fetching-", dir=kept.parent) as temporary:
+        files = Path(temporary) / "files"
+        files.mkdir()
         for entry in manifest.files:
-            fetch_file(store, target.run, entry, whole)
-        whole.rename(final)
-    return final
+            fetch_file(store, target.run, entry, files)
+        (files / MANIFEST).write_bytes(body)
+        files.rename(kept)
+    return kept
 
 
 def _try_out(loaded: LoadedModel) -> None:

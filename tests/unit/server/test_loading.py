@@ -1,6 +1,5 @@
 """Loading: what is verified, in which order, and what survives a restart."""
 
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -24,17 +23,15 @@ def test_a_stored_model_answers(tmp_path: Path) -> None:
 def test_a_restart_needs_no_storage_and_verifies_again(tmp_path: Path) -> None:
     store, target = stored_model(tmp_path)
     load_model(target, store, tmp_path / "server")
-    manifest_only = tmp_path / "left"
-    (manifest_only / target.run).mkdir(parents=True)
-    shutil.copy(tmp_path / "output/manifest.json", manifest_only / target.run)
-    left = FolderStore(manifest_only, "file:///left")
-    load_model(target, left, tmp_path / "server")
+    empty = FolderStore(tmp_path / "nothing", "file:///nothing")
+    load_model(target, empty, tmp_path / "server")
 
-    kept = tmp_path / "server/models" / target.manifest_sha256 / "model.txt"
-    kept.write_bytes(kept.read_bytes() + b"\n")
-    with pytest.raises(InputMissing):
-        load_model(target, left, tmp_path / "server")
-    load_model(target, store, tmp_path / "server")
+    for name in ("model.txt", "manifest.json"):
+        kept = tmp_path / "server/models" / target.manifest_sha256 / name
+        kept.write_bytes(kept.read_bytes() + b"\n")
+        with pytest.raises(InputMissing):
+            load_model(target, empty, tmp_path / "server")
+        load_model(target, store, tmp_path / "server")
 
 
 def test_a_changed_file_is_not_kept(tmp_path: Path) -> None:
