@@ -6,7 +6,7 @@ points to is called active, so that a crash between the two is finished, or take
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import ValidationError
 
@@ -335,10 +335,20 @@ def _newly_stalled(observed: Observed, told: ModelDeploymentStatus) -> EventNote
     now = next((c for c in told.conditions or () if c.type == "Stalled"), None)
     if now is None or now.reason == before:
         return None
-    return _event(observed, "Warning", now.reason, now.message)
+    return _event(observed, "Warning", now.reason, now.message, since=str(unready_since(observed.deployment.status)))
 
 
-def _event(observed: Observed, kind: str, reason: str, message: str) -> EventNote:
-    """Return an Event of this very state: told again after a crash it has the same name, later ones have others."""
-    about = f"{observed.deployment.resource_version}/{reason}"
-    return EventNote("Warning" if kind == "Warning" else "Normal", reason, message, about)
+def _event(
+    observed: Observed, kind: Literal["Normal", "Warning"], reason: str, message: str, *, since: str = ""
+) -> EventNote:
+    """Return an Event named by what was decided before: told again after a crash or a conflict it is the same one."""
+    status = observed.deployment.status
+    decided = (
+        observed.deployment.generation,
+        status.promoted_time,
+        status.candidate_version,
+        status.candidate_since,
+        status.last_handled_action,
+        len(status.rejected_versions or ()),
+    )
+    return EventNote(kind, reason, message, "/".join(str(part) for part in (message, since, *decided)))
