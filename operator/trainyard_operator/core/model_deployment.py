@@ -172,7 +172,7 @@ def _fall_back(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     if failure is None:
         return None
     left = status.active_version
-    at_fault = are_at_fault(observed.pods_of(left))
+    at_fault = _is_at_fault(observed)
     blame = Blame(failure.reason, failure.message) if at_fault else None
     after = rollout.go_back(status, blame, spec, observed.now)
     message = f"went back from version {left} to {previous} ({failure.reason}): {failure.message}"
@@ -258,6 +258,14 @@ def _active_failure(observed: Observed) -> Failure | None:
     waits = waiting_for(pods)
     message = f"no pod of version {number} was ready for {limit:.0f} s"
     return Failure("Unready", f"{message}; {waits}" if waits else message)
+
+
+def _is_at_fault(observed: Observed) -> bool:
+    """Tell whether the active version is not ready by its own doing; a pod that stands in and starts may need time."""
+    since = unready_since(observed.deployment.status)
+    pods = observed.pods_of(observed.deployment.status.active_version)
+    starting = {p for p in pods if since is not None and p.exit_code is None and _is_rescheduled(observed, p, since)}
+    return are_at_fault(tuple(pod for pod in pods if pod not in starting))
 
 
 def _is_rescheduled(observed: Observed, pod: ServingPodView, since: datetime) -> bool:

@@ -403,6 +403,9 @@ def test_pods_on_their_way_from_a_drained_node_get_more_time(world: World) -> No
     assert world.status["activeVersion"] == 2
     world.operator.go_on(RESCHEDULED_SECONDS)
     assert world.status["activeVersion"] == 1
+    assert world.cluster.version_phase(2) == "Validated", "a slow start is no fault until its deadline"
+    world.operator.go_on(60.0)
+    assert world.cluster.version_phase(2) == "Quarantined"
 
 
 def test_an_outage_of_both_does_not_flap(world: World) -> None:
