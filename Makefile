@@ -87,6 +87,10 @@ test-e2e: venv ## Tests on a real node with the images and the chart
 bench: bench-burst venv ## Benchmarks, each beside its baseline in the same run
 	@PYTHONPATH=. $(BIN)/python tests/benchmarks/trainer_overhead.py
 
+.PHONY: bench-rollback
+bench-rollback: venv ## Rollback of a model beside `kubectl rollout undo`, and requests that failed meanwhile
+	@PYTHONPATH=.:hack $(BIN)/python -m tests.benchmarks.rollback $(BENCH_ARGS)
+
 .PHONY: bench-burst
 bench-burst: venv ## From apply to the Job: bursts of TrainingJobs beside plain Jobs (BENCH_ARGS="--sizes 100")
 	@PYTHONPATH=hack $(BIN)/python -m tests.benchmarks.burst $(BENCH_ARGS)
