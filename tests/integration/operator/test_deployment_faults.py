@@ -47,6 +47,8 @@ class Shop:
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
         self.health: Health = {}
+        self.off = asyncio.Event()
+        """Ends the kubelet between two requests: one that is cut off leaves its socket behind."""
 
     # ---- a user ------------------------------------------------------------------------------------------------------
 
@@ -114,8 +116,8 @@ class Shop:
     # ---- a node ------------------------------------------------------------------------------------------------------
 
     async def kubelet(self) -> None:
-        """Say of each pod, for ever, what its server does."""
-        while True:
+        """Say of each pod, until it is off, what its server does."""
+        while not self.off.is_set():
             for name, pod in (await self.namespace.all(PODS)).items():
                 version = int(pod["metadata"]["labels"].get(meta.VERSION_LABEL, 0))
                 status = pod_status(self.health.get(version), ready=version not in self.health)
@@ -170,9 +172,8 @@ async def new_shop(credentials: Credentials) -> AsyncIterator[Shop]:
             yield shop
             assert not kubelet.done(), "the kubelet has ended"
         finally:
-            kubelet.cancel()
-            with suppress(asyncio.CancelledError):
-                await kubelet
+            shop.off.set()
+            await kubelet
 
 
 @pytest.fixture
@@ -312,8 +313,10 @@ async def test_requests_always_have_a_ready_pod(shop: Shop) -> None:
         pods = [body async for body in shop.namespace.client.list(PODS, shop.namespace.name, selector=selector)]
         return sum("deletionTimestamp" not in pod["metadata"] and is_ready(pod) for pod in pods)
 
+    done = asyncio.Event()
+
     async def watch() -> None:
-        while True:
+        while not done.is_set():
             counts.append(await count())
             await asyncio.sleep(0.02)
 
@@ -332,7 +335,8 @@ async def test_requests_always_have_a_ready_pod(shop: Shop) -> None:
         await shop.serves(1)
         await shop.edit(serving={"replicas": 1, "podLabels": {"team": "shop"}})
         await shop.until("the edit to be rolled out", lambda s: not condition(s, "Reconciling"))
-        watcher.cancel()
+        done.set()
+        await watcher
     assert len(counts) > 20
     assert min(counts) >= 1, counts
 
