@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Most of a test's time is waiting for a cluster; each worker has its own.
+SIDE_BY_SIDE := -n 3 --dist loadgroup --no-loadscope-reorder
 LOCKS := constraints/dev.txt constraints/uv.txt
 
 # Which cluster: kind where Docker answers, host (a node on this machine, as root), process (pods as local processes).
@@ -69,7 +71,7 @@ cluster-down: venv ## Take it away, with everything it left on this machine
 
 .PHONY: test
 test: venv ## Every test: unit, integration (real API server), e2e (real node, images, chart)
-	@$(BIN)/pytest $(PYTEST_ARGS)
+	@$(BIN)/pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: test-unit
 test-unit: venv ## Tests without a cluster: seconds
