@@ -171,6 +171,8 @@ class ModelDeploymentStatus(ApiModel):
     last_handled_action: Annotated[str, Field(max_length=256)] | None = None
     last_action_message: Message | None = None
     """What came of that action."""
+    used_tokens: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] | None = None
+    """Of the newest actions, the last one's at the end: a text that comes back, from Git say, is no new wish."""
     history: Annotated[list[HistoryEntry], Field(max_length=50)] | None = None
     """Newest first."""
     replicas: Count | None = None

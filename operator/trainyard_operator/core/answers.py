@@ -17,6 +17,9 @@ Answer = tuple[ModelDeploymentStatus, str]
 
 UNKNOWN = "unknown"
 
+KEPT_TOKENS = 32
+"""As many as the schema takes."""
+
 
 def pending(observed: Observed) -> str | None:
     """Return the action that was asked for and not answered yet."""
@@ -41,15 +44,23 @@ def answer(observed: Observed, spec: ModelDeploymentSpec, text: str) -> Answer:
             assert_never(verb)
 
 
-def _refuse_used(status: ModelDeploymentStatus, token: str) -> None:
-    """A token marks one wish: the one handled last must not come back with another verb by an edit gone wrong."""
-    before = status.last_handled_action or ""
+def echoed(status: ModelDeploymentStatus, text: str, message: str) -> ModelDeploymentStatus:
+    """Return the status that says that an action was handled, and what came of it."""
+    used = status.used_tokens or []
     try:
-        used = verbs.parse(before).token == token
+        token = verbs.parse(text).token
     except RefusedError:
-        return
-    if used:
-        raise RefusedError(f"token {token!r} was used by {before}: take a new one, such as the time")
+        pass  # no token to remember; the message says what is wrong
+    else:
+        used = [*(known for known in used if known != token), token][-KEPT_TOKENS:]
+    handled = {"last_handled_action": verbs.echo(text), "last_action_message": message[:1024]}
+    return status.model_copy(update={**handled, "used_tokens": used or None})
+
+
+def _refuse_used(status: ModelDeploymentStatus, token: str) -> None:
+    """A token marks one wish: it must not come back with another verb, or out of Git after other wishes."""
+    if token in (status.used_tokens or ()):
+        raise RefusedError(f"token {token!r} was used before: take a new one, such as the time")
 
 
 def _rollback(observed: Observed, spec: ModelDeploymentSpec, asked: int | None, by: str) -> Answer:

@@ -114,7 +114,7 @@ def _answer(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
         refused, events = _refused(observed, text, str(error))
         return _report(observed, spec, refused, events=events)
     event = EventNote("Normal", "ActionTaken", f"{verbs.echo(text)}: {message}", f"action/{verbs.echo(text)}")
-    return _report(observed, spec, _echoed(status, text, message), events=(event,))
+    return _report(observed, spec, answers.echoed(status, text, message), events=(event,))
 
 
 def _choose(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
@@ -330,11 +330,7 @@ def _blocked(observed: Observed, trouble: Failure) -> Plan:
 def _refused(observed: Observed, text: str, sentence: str) -> tuple[ModelDeploymentStatus, tuple[EventNote, ...]]:
     echo = verbs.echo(text)
     event = EventNote("Warning", "ActionRefused", f"{echo}: {sentence}", f"action/{echo}")
-    return _echoed(observed.deployment.status, text, f"refused: {sentence}"), (event,)
-
-
-def _echoed(status: ModelDeploymentStatus, text: str, message: str) -> ModelDeploymentStatus:
-    return status.model_copy(update={"last_handled_action": verbs.echo(text), "last_action_message": message[:1024]})
+    return answers.echoed(observed.deployment.status, text, f"refused: {sentence}"), (event,)
 
 
 def _newly_stalled(observed: Observed, told: ModelDeploymentStatus) -> EventNote | None:

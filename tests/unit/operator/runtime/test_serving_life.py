@@ -595,10 +595,14 @@ def test_an_action_is_refused_once_with_a_sentence(world: World, text: str, sent
 def test_a_used_token_is_refused(world: World) -> None:
     world.serve(1, 2, 3)
     world.act("rollback/previous/t1")
-    assert world.act("rollback/1/t1") == (
-        "refused: token 't1' was used by rollback/previous/t1: take a new one, such as the time"
-    )
+    told = "refused: token 't1' was used before: take a new one, such as the time"
+    assert world.act("rollback/1/t1") == told
+    assert world.act("release/t2") == "the policy decides again"
+    assert world.act("rollback/previous/t1") == told, "an annotation in Git that comes back is no new wish"
     assert world.status["activeVersion"] == 2
+    for number in range(40):
+        world.act(f"hold/u{number}")
+    assert world.status["usedTokens"][-1] == "u39"
 
 
 def test_a_quarantined_version_is_no_way_back(world: World) -> None:
