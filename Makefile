@@ -54,7 +54,7 @@ check: venv ## Format, lint, types, layers, generated files: seconds
 	@$(BIN)/python -m trainyard_api.generate --check
 
 .PHONY: demo
-demo: venv ## From nothing to trained models on a real cluster, followed live
+demo: venv ## From nothing to trained and served models on a real cluster, followed live
 	@$(BIN)/python hack/demo up --name $(CLUSTER) --kind $(CLUSTER_KIND)
 
 .PHONY: demo-down

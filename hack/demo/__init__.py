@@ -1,1 +1,1 @@
-"""The live demo: cluster, object store, chart, and the jobs of examples/ trained on them. Run by ``make demo``."""
+"""The live demo: cluster, object store, chart, and examples/ trained and served on them. Run by ``make demo``."""

@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    up = commands.add_parser("up", help="from nothing to trained models")
+    up = commands.add_parser("up", help="from nothing to trained and served models")
     down = commands.add_parser("down", help="remove the demo with its cluster")
     for command in (up, down):
         command.add_argument("--name", default="trainyard", help="of the cluster (default: trainyard)")
