@@ -142,6 +142,8 @@ class ServingPodView:
         It is on its way out: deleted, evicted or pre-empted.
     running
         The server runs, as far as is known; nothing is known once its node does not answer any more.
+    template
+        What tells the pods of one template from those of another (the label ``pod-template-hash``).
     exit_code
         How the container ended last, now or before its newest restart.
     message
@@ -155,6 +157,7 @@ class ServingPodView:
     ready: bool = False
     deleting: bool = False
     running: bool = False
+    template: str = ""
     restarts: int = 0
     exit_code: int | None = None
     message: str = ""

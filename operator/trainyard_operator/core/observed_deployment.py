@@ -54,6 +54,11 @@ class Observed:
         return child.ready if child is not None and not child.deleting else 0
 
     def pods_of(self, number: int | None) -> tuple[ServingPodView, ...]:
-        """Return the pods of a version, as far as they were asked about."""
+        """Return the pods of a version's newest template, as far as they were asked about.
+
+        Those from before an edit stay until the new ones are ready; what is wrong with them, it may have cured.
+        """
         child = self.child(number)
-        return self.serving_pods.get(child.name, ()) if child is not None else ()
+        pods = self.serving_pods.get(child.name, ()) if child is not None else ()
+        newest = max(pods, key=lambda pod: (pod.created, pod.name), default=None)
+        return tuple(pod for pod in pods if newest is not None and pod.template == newest.template)

@@ -153,6 +153,7 @@ def serving_pod(body: Body) -> ServingPodView:
         ready=ready,
         deleting="deletionTimestamp" in metadata or conditions.get("DisruptionTarget", {}).get("status") == "True",
         running="running" in state and not lost,
+        template=(metadata.get("labels") or {}).get("pod-template-hash", ""),
         restarts=container.get("restartCount") or 0,
         exit_code=ended.get("exitCode"),
         message=ended.get("message", ""),

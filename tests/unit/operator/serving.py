@@ -125,7 +125,7 @@ class ServingCluster(Cluster):
         new = sorted(pods.keys() - set(old))
         ready = {n for n, p in pods.items() if _is_ready(p)}
         unready_old = [n for n in old if n not in ready]
-        if unready_old:
+        if unready_old and len(pods) - wanted > len(set(new) - ready):  # room for one less, as the real one reckons
             self.remove(PODS, NAMESPACE, unready_old[0])
         elif old and len(ready) > wanted:
             self.remove(PODS, NAMESPACE, old[0])
@@ -133,7 +133,7 @@ class ServingCluster(Cluster):
             pod = {
                 "metadata": {
                     "name": f"{name}-{made_from}-{self.counter}",
-                    "labels": template["metadata"]["labels"],
+                    "labels": {**template["metadata"]["labels"], "pod-template-hash": made_from},
                     "annotations": {TEMPLATE: made_from},
                     "ownerReferences": [{"uid": uid}],
                 },

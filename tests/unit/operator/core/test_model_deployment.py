@@ -99,13 +99,20 @@ children = st.builds(
     st.booleans(),
 )
 pods = st.builds(
-    lambda code, restarts, ready: (
+    lambda code, restarts, ready, running: (
         ServingPodView(
-            "p", START, ready=ready, restarts=restarts, exit_code=code, waiting="" if code else "ErrImagePull"
+            "p",
+            START,
+            ready=ready,
+            running=running,
+            restarts=restarts,
+            exit_code=code,
+            waiting="" if code or running else "ErrImagePull",
         ),
     ),
     st.sampled_from((None, 0, 1, 65, 69, 137)),
     st.integers(0, 4),
+    st.booleans(),
     st.booleans(),
 )
 refusals = st.none() | st.builds(Refusal, st.just("no"), st.booleans())

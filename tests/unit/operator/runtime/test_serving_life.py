@@ -228,6 +228,23 @@ def test_a_storage_that_does_not_answer_is_not_the_versions_fault_until_the_dead
     assert world.status["rejectedVersions"][0]["reason"] == "ProgressDeadlineExceeded"
 
 
+def test_pods_from_before_an_edit_say_nothing_about_it(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "crashes"
+    world.cluster.publish(2)
+    world.operator.go_on(6.0)
+    for _ in range(2):
+        world.cluster.crash()
+        world.operator.go_on(2.0)
+    world.edit(serving={"podLabels": {"memory": "more"}})
+    world.cluster.crash()  # the old pod for the third time: it stays until the new one is ready
+    world.operator.go_on(6.0)
+    assert world.status["candidateVersion"] == 2
+    world.cluster.health[2] = "loads"
+    world.operator.go_on(1.0)
+    assert world.status["activeVersion"] == 2
+
+
 def test_credentials_that_are_refused_are_not_the_versions_fault_until_the_deadline(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "refused"
