@@ -67,7 +67,8 @@ def _beside_champion(gate: Gate, value: Decimal, candidate: Candidate, champion:
     told["champion"] = champion.version
     if champion.metrics is None:
         message = (
-            f"version {champion.version} is the champion, and no ModelVersion has its metrics: nothing to compare with"
+            f"version {champion.version} is the champion, and no ModelVersion has its metrics: nothing to compare "
+            "with; let another version serve first"
         )
         return _result(gate, "MetricMissing", message, **told)
     if candidate.holdout_digest is None or _bare(candidate.holdout_digest) != _bare(champion.holdout_digest):
