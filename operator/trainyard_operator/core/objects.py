@@ -1,10 +1,11 @@
-"""The custom resources as planners see them: identity, the spec as it was written, the status as it was last stored."""
+"""What planners see: the custom resources (identity, spec as written, status as last stored), and their children."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from trainyard_api import meta
 from trainyard_api.base import ApiModel
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
@@ -94,6 +95,53 @@ class ModelDeploymentView(ObjectView[ModelDeploymentStatus]):
     def model(self) -> str:
         """The logical model that it serves."""
         return str(self.spec["modelName"])
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A child Job: one attempt."""
+
+    name: str
+    uid: str
+    attempt: int
+    created: datetime
+    deleting: bool = False
+    image: str = ""
+    ready: int = 0
+    active: int = 0
+    terminating: int = 0
+    deadline: int | None = None
+    """Its own ``activeDeadlineSeconds``, counted from ``start``."""
+    start: datetime | None = None
+    end: datetime | None = None
+    complete: bool = False
+    failed: bool = False
+    failure_reason: str = ""
+    failure_message: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """The Job controller has ended it, pods included."""
+        return self.complete or self.failed
+
+
+@dataclass(frozen=True)
+class PodView:
+    """A pod of an attempt, as far as our containers go: ``container`` is the one that the fields speak of."""
+
+    name: str
+    phase: str
+    created: datetime
+    disrupted: bool = False
+    started: bool = False
+    """Some container has run or runs, an init container too: the pod has its node, volumes and an image."""
+    container: str = meta.CONTAINER
+    exit_code: int | None = None
+    exit_reason: str = ""
+    termination_message: str = ""
+    finished_at: datetime | None = None
+    waiting: str = ""
+    """Why it does not run yet, in the kubelet's or the scheduler's words."""
 
 
 @dataclass(frozen=True)

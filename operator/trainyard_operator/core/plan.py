@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from trainyard_api.base import ApiModel
-from trainyard_operator.core.observed import Need
+from trainyard_operator.core.facts import Need
 
 ChildKind = Literal["Job", "TrainingJob", "ModelVersion", "Deployment", "Service"]
 """What planners create: a child hangs on an owner, save a ModelVersion, which outlives its job."""

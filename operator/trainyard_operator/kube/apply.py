@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from trainyard_api import meta
-from trainyard_operator.core.observed import Refusal
+from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.plan import Action, Apply, ChildKind, Create, Delete
 from trainyard_operator.kube.errors import AlreadyExistsError, ForbiddenError, InvalidError, NotFoundError
 from trainyard_operator.kube.port import Body, KubePort, Resource

@@ -12,14 +12,15 @@ from trainyard_api.trainingschedule import TrainingScheduleStatus
 from trainyard_operator.core.naming import FALLBACK_SUFFIX
 from trainyard_operator.core.objects import (
     DeploymentView,
+    JobView,
     ModelDeploymentView,
     ModelVersionView,
+    PodView,
     ServiceView,
     ServingPodView,
     TrainingJobView,
     TrainingScheduleView,
 )
-from trainyard_operator.core.observed import JobView, PodView
 from trainyard_operator.core.times import from_rfc3339
 from trainyard_operator.kube.port import Body
 from trainyard_operator.kube.slim import MANAGERS

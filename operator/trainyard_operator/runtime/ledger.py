@@ -11,9 +11,9 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from trainyard_operator.core.admission import ADMITTED, Verdict
-from trainyard_operator.core.admission_book import Book
-from trainyard_operator.core.claim import Claim, claim_of
+from trainyard_operator.core.admission.book import Book
+from trainyard_operator.core.admission.claim import Claim, claim_of
+from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
 from trainyard_operator.core.config import Admission
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.keys import Key

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from trainyard_api import meta
-from trainyard_operator.core.observed import Fact, Need
+from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.plan import Action, Delete
 from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply

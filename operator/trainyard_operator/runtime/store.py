@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from trainyard_operator.core.objects import (
     DeploymentView,
+    JobView,
     ModelDeploymentView,
     ModelVersionView,
     ServiceView,
     TrainingJobView,
     TrainingScheduleView,
 )
-from trainyard_operator.core.observed import JobView
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import Body
 from trainyard_operator.kube.slim import slim

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from trainyard_api.base import ApiModel
-from trainyard_operator.core.objects import ModelVersionView, ObjectView, ServingPodView
-from trainyard_operator.core.observed import PodView, Refusal
+from trainyard_operator.core.facts import Refusal
+from trainyard_operator.core.objects import ModelVersionView, ObjectView, PodView, ServingPodView
 from trainyard_operator.core.plan import Plan
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.keys import Key

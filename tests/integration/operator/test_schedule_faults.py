@@ -13,7 +13,7 @@ import pytest
 from tests.integration.operator.namespace import SPEC, Fault, Namespace
 from tests.integration.operator.test_faults import QUOTAS, new_namespace
 from trainyard_api import API_VERSION, meta
-from trainyard_operator.core.cron import ScheduleError, parse
+from trainyard_operator.core.schedule.cron import ScheduleError, parse
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import EVENTS, TRAINING_JOBS, TRAINING_SCHEDULES, Body, Resource

@@ -10,7 +10,7 @@ from tests.unit.argocd.lua import RESOURCE_VERSION, SCRIPTS, Json, Lua, LuaError
 from tests.unit.argocd.test_health import DEPLOYMENT, JOB, SCHEDULE, hold, refused
 from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, TRAINING_JOB, TRAINING_SCHEDULE
 from trainyard_api.meta import ACTION_ANNOTATION, RUN_NOW_ANNOTATION
-from trainyard_operator.core.verbs import parse
+from trainyard_operator.core.serving.verbs import parse
 
 TOKEN = rf"[0-9]{{8}}T[0-9]{{6}}Z-{RESOURCE_VERSION}"
 OWNER = [{"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingSchedule", "name": "nightly", "uid": "1"}]

@@ -10,7 +10,7 @@ from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING
 from trainyard_api.modelversion import VersionPhase
 from trainyard_api.trainingjob import Phase
 from trainyard_operator.core.conditions import conditions_for
-from trainyard_operator.core.deployment_status import AWAITING_PROMOTION
+from trainyard_operator.core.serving.status import AWAITING_PROMOTION
 
 JOB = {"framework": "LightGBM", "task": "Regression", "data": {"uri": "s3://a/b.csv", "target": "y"}}
 SCHEDULE = {"schedule": "@daily", "template": {"spec": JOB}}

@@ -9,8 +9,8 @@ from tests.unit.operator.cluster import NAMESPACE, START
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
-from trainyard_operator.core.observed import JobView, Observed, PodView
+from trainyard_operator.core.objects import JobView, ModelVersionView, PodView, TrainingJobView
+from trainyard_operator.core.training.observed import Observed
 
 SPEC: dict[str, Any] = {
     "framework": "LightGBM",

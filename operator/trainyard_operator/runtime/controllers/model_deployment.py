@@ -3,8 +3,8 @@
 from typing import Final
 
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.model_deployment import plan
-from trainyard_operator.core.observed_deployment import Observed
+from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.planner import plan
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key

@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from trainyard_operator.core.model_version import plan
 from trainyard_operator.core.objects import ModelVersionView
-from trainyard_operator.core.observed_version import ObservedVersion
+from trainyard_operator.core.version.observed import ObservedVersion
+from trainyard_operator.core.version.planner import plan
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key

@@ -2,14 +2,14 @@
 
 from typing import Final
 
-from trainyard_operator.core.admission import ADMITTED
+from trainyard_operator.core.admission.verdict import ADMITTED
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.estimate import estimated_seconds
 from trainyard_operator.core.naming import model_name
 from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.observed import Observed
 from trainyard_operator.core.plan import Create, Plan
-from trainyard_operator.core.training_job import plan
+from trainyard_operator.core.training.estimate import estimated_seconds
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.planner import plan
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key

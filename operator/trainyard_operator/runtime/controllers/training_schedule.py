@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from trainyard_operator.core.observed_schedule import ObservedSchedule
-from trainyard_operator.core.training_schedule import plan
+from trainyard_operator.core.schedule.observed import ObservedSchedule
+from trainyard_operator.core.schedule.planner import plan
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key

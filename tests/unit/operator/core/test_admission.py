@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from tests.unit.operator.cluster import START
 from tests.unit.operator.samples import SPEC, child, job_view
-from trainyard_operator.core.admission import ADMITTED, Verdict, Waiting, last_places, shown_position
-from trainyard_operator.core.admission_book import Book
-from trainyard_operator.core.claim import Claim, claim_of
+from trainyard_operator.core.admission.book import Book
+from trainyard_operator.core.admission.claim import Claim, claim_of
+from trainyard_operator.core.admission.verdict import ADMITTED, Verdict, Waiting, last_places, shown_position
 from trainyard_operator.core.config import Admission
 
 NAMESPACES = ("x", "y", "z")

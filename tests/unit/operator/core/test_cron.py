@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from trainyard_operator.core.cron import (
+from trainyard_operator.core.schedule.cron import (
     ScheduleError,
     count_between,
     last_at_or_before,

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.samples import SPEC, job_view
-from trainyard_operator.core.estimate import estimated_seconds
 from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.training.estimate import estimated_seconds
 
 
 def run_of(day: int, seconds: int, phase: str = "Succeeded", **spec: Any) -> TrainingJobView:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from trainyard_api.metric_goals import GOALS
 from trainyard_api.modelversion import GateResult
 from trainyard_api.training import Gate, Objective
-from trainyard_operator.core.gates import Candidate, Champion, judge
+from trainyard_operator.core.version.gates import Candidate, Champion, judge
 
 ROWS = "sha256:" + "a" * 64
 OTHER_ROWS = "sha256:" + "b" * 64

@@ -8,10 +8,11 @@ import pytest
 from tests.unit.operator.core.test_plan import ENDED, OPEN, VERSION
 from tests.unit.operator.runtime.job_page import NONE, transitions
 from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
-from trainyard_operator.core.admission import Waiting
+from trainyard_operator.core.admission.verdict import Waiting
+from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.observed import Observed, Refusal
-from trainyard_operator.core.training_job import plan
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.planner import plan
 
 LATE = 10_000.0
 Scene = Callable[[TrainingJobView], Observed]

@@ -11,12 +11,12 @@ from tests.unit.operator.cluster import START
 from tests.unit.operator.core import versions
 from tests.unit.operator.samples import CONFIG
 from trainyard_api import meta
-from trainyard_operator.core import render_serving
-from trainyard_operator.core.model_deployment import plan
+from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import DeploymentView, ModelDeploymentView, ServiceView, ServingPodView
-from trainyard_operator.core.observed import Refusal
-from trainyard_operator.core.observed_deployment import Observed
 from trainyard_operator.core.plan import Plan
+from trainyard_operator.core.serving import render as render_serving
+from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.planner import plan
 from trainyard_operator.core.times import to_rfc3339
 
 numbers = st.integers(1, 3)

@@ -20,9 +20,9 @@ from tests.unit.operator.core.versions import (
 )
 from trainyard_api.conditions import Condition
 from trainyard_api.modelversion import ModelVersionStatus
-from trainyard_operator.core.model_version import plan
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.plan import NOTHING, Plan
+from trainyard_operator.core.version.planner import plan
 
 
 def after(view: ModelVersionView, *around: ModelVersionView | ModelDeploymentView) -> tuple[ModelVersionStatus, Plan]:

@@ -14,10 +14,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, deployment, rejected, spec, version
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
-from trainyard_operator.core.model_version import plan
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
-from trainyard_operator.core.observed_version import ObservedVersion
 from trainyard_operator.core.plan import NOTHING
+from trainyard_operator.core.version.observed import ObservedVersion
+from trainyard_operator.core.version.planner import plan
 
 AFTER = {
     "Pending": {"Pending", "Validated", "Rejected"},

@@ -6,8 +6,8 @@ from typing import get_args
 from tests.unit.operator.core.versions import BELOW_2, deployment, judged, observed, rejected, spec, version
 from trainyard_api.generate import checkout
 from trainyard_api.modelversion import GateReason, GateResult, ModelVersionSpec, ModelVersionStatus
-from trainyard_operator.core.model_version import plan
-from trainyard_operator.core.observed_version import ObservedVersion
+from trainyard_operator.core.version.observed import ObservedVersion
+from trainyard_operator.core.version.planner import plan
 
 PAGE = (checkout() / "docs/modelversion.md").read_text(encoding="utf-8")
 

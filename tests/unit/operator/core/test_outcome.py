@@ -7,8 +7,8 @@ import pytest
 from tests.unit.operator.cluster import START
 from tests.unit.operator.samples import child, failure_text, pod, result_text
 from trainyard_api.wire import TrainingResult
-from trainyard_operator.core.outcome import failure_of, success_of
 from trainyard_operator.core.quantity import grown, to_bytes
+from trainyard_operator.core.training.outcome import failure_of, success_of
 
 NEVER_AGAIN = {64: "BadConfig", 65: "BadData", 66: "InputMissing", 77: "NotPermitted", 78: "Unsupported"}
 AGAIN = {69: "UpstreamUnavailable", 75: "Interrupted", 137: "Killed"}

@@ -23,11 +23,12 @@ from tests.unit.operator.samples import (
 from trainyard_api.trainingjob import TERMINAL_PHASES, TrainerStatus, TrainingJobStatus
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.config import StorageDefaults
-from trainyard_operator.core.observed import Fact, Need, Observed, Refusal
+from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.plan import NOTHING, Create, Delete, Plan
-from trainyard_operator.core.progress import seconds_until_due
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.training_job import plan
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.planner import plan
+from trainyard_operator.core.training.progress import seconds_until_due
 
 T0 = to_rfc3339(START)
 OPEN = {"number": 1, "jobName": "diabetes-1"}

@@ -12,12 +12,13 @@ from tests.unit.operator.samples import SPEC, child, failure_text, job_view, obs
 from trainyard_api import meta
 from trainyard_api.base import MAX_SECONDS
 from trainyard_api.trainingjob import Attempt, TrainerStatus
-from trainyard_operator.core.attempts import KEPT, replaced
-from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.observed import Fact, JobView, Need, Observed, Refusal
+from trainyard_operator.core.facts import Fact, Need, Refusal
+from trainyard_operator.core.objects import JobView, TrainingJobView
 from trainyard_operator.core.plan import NOTHING, Apply, Create, Delete, Plan
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.training_job import plan
+from trainyard_operator.core.training.attempts import KEPT, replaced
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.planner import plan
 
 GONE = frozenset({"diabetes-1"})
 STARTING = {"phase": "Starting", "attempts": [OPEN]}

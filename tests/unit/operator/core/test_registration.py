@@ -8,7 +8,7 @@ from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, re
 from trainyard_api.modelversion import ModelVersionSpec
 from trainyard_operator.core.config import OperatorConfig, StorageDefaults
 from trainyard_operator.core.plan import Create
-from trainyard_operator.core.training_job import plan
+from trainyard_operator.core.training.planner import plan
 
 DEFAULTS = StorageDefaults(uri="s3://models/", endpoint="http://s3:9000", region="eu", secret_name="s3-access")
 

@@ -10,11 +10,11 @@ from trainyard_api import meta
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig, TrainingResult, parse_result
-from trainyard_operator.core import render
 from trainyard_operator.core.config import Images, OperatorConfig, ProgressServer, StorageDefaults
 from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.render_pod import Body
 from trainyard_operator.core.resolve import parse_spec
+from trainyard_operator.core.training import render
+from trainyard_operator.core.training.render_pod import Body
 
 OURS = {
     "app.kubernetes.io/managed-by": "trainyard",

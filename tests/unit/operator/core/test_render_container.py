@@ -7,9 +7,9 @@ import pytest
 from tests.unit.operator.samples import CA, CONFIG, SPEC, job_view
 from trainyard_api.pod import Resources
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_operator.core import render
 from trainyard_operator.core.config import Images, OperatorConfig
-from trainyard_operator.core.render_pod import Body
+from trainyard_operator.core.training import render
+from trainyard_operator.core.training.render_pod import Body
 
 CONTAINER = {
     "framework": "Container",

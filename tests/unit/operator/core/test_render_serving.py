@@ -13,8 +13,8 @@ from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.pod import Resources
 from trainyard_operator.core.config import Images, OperatorConfig, ServingDefaults, StorageDefaults
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
-from trainyard_operator.core.render_serving import deployment, service
 from trainyard_operator.core.resolve import InvalidSpecError
+from trainyard_operator.core.serving.render import deployment, service
 
 Json = dict[str, Any]
 

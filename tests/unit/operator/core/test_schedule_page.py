@@ -6,7 +6,7 @@ from collections.abc import Callable
 from tests.unit.operator.schedules import NAME, TEMPLATE, World
 from trainyard_api.generate import checkout
 from trainyard_api.trainingschedule import TrainingScheduleSpec
-from trainyard_operator.core.cron import parse
+from trainyard_operator.core.schedule.cron import parse
 from trainyard_operator.kube.errors import ForbiddenError, InvalidError
 from trainyard_operator.kube.port import EVENTS, TRAINING_JOBS, Resource
 

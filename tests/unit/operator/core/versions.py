@@ -7,7 +7,7 @@ from typing import Any
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
-from trainyard_operator.core.observed_version import ObservedVersion
+from trainyard_operator.core.version.observed import ObservedVersion
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)

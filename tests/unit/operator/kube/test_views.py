@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from trainyard_api import meta
-from trainyard_operator.core.observed import PodView
+from trainyard_operator.core.objects import PodView
 from trainyard_operator.kube import views
 from trainyard_operator.kube.slim import slim
 

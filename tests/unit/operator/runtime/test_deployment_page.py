@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit.operator.runtime import deployment_page
-from trainyard_operator.core import choice, deployment_status, model_deployment, serving_health, serving_time, verbs
-from trainyard_operator.core.serving_children import DRAIN_SECONDS
+from trainyard_operator.core.serving import choice, verbs, waits
+from trainyard_operator.core.serving import health as serving_health
+from trainyard_operator.core.serving import planner as model_deployment
+from trainyard_operator.core.serving import status as deployment_status
+from trainyard_operator.core.serving.children import DRAIN_SECONDS
 
 SOURCES = "".join(Path(str(module.__file__)).read_text() for module in (choice, deployment_status, model_deployment))
 
@@ -39,6 +42,6 @@ def test_numbers() -> None:
     *codes, last = (str(int(code)) for code in sorted(serving_health.OF_THE_STORAGE))
     assert f"exit code {', '.join(codes)} or {last}: the storage" in text
     assert f"never less than {DRAIN_SECONDS} s" in text
-    assert f"no ready pod for {serving_time.UNREADY_SECONDS:.0f} s" in text
-    assert f"get {serving_time.RESCHEDULED_SECONDS:.0f} s" in text
+    assert f"no ready pod for {waits.UNREADY_SECONDS:.0f} s" in text
+    assert f"get {waits.RESCHEDULED_SECONDS:.0f} s" in text
     assert f"{serving_health.CRASH_LOOP_RESTARTS} restarts" in text

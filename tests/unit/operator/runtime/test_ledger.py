@@ -7,7 +7,7 @@ import pytest
 from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
 from tests.unit.operator.samples import SPEC, result_text
 from trainyard_api import meta
-from trainyard_operator.core.admission import ADMITTED, Waiting
+from trainyard_operator.core.admission.verdict import ADMITTED, Waiting
 from trainyard_operator.core.config import Admission
 from trainyard_operator.kube.port import JOBS, TRAINING_JOBS
 from trainyard_operator.runtime.keys import Key

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.unit.operator.cluster import NAMESPACE, no_fault
 from tests.unit.operator.operators import FaultyWrite, Killed
 from tests.unit.operator.schedules import NAME, TEMPLATE, World
-from trainyard_operator.core.cron import next_after, parse
+from trainyard_operator.core.schedule.cron import next_after, parse
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.errors import ApiError, ConflictError, ForbiddenError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import TRAINING_JOBS, Resource

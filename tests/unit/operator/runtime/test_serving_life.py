@@ -8,8 +8,8 @@ import pytest
 from tests.unit.operator.cluster import NAMESPACE, events_of
 from tests.unit.operator.serving import NAME, Health, ServingCluster, ServingOperator
 from trainyard_api import meta
-from trainyard_operator.core.serving_children import DRAIN_SECONDS
-from trainyard_operator.core.serving_time import RESCHEDULED_SECONDS, UNREADY_SECONDS
+from trainyard_operator.core.serving.children import DRAIN_SECONDS
+from trainyard_operator.core.serving.waits import RESCHEDULED_SECONDS, UNREADY_SECONDS
 from trainyard_operator.kube.errors import ForbiddenError
 from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS, SERVICES, Resource
 from trainyard_operator.runtime.reconciler import Outcome

@@ -17,7 +17,7 @@ from tests.unit.operator.operators import FaultyWrite, Killed
 from tests.unit.operator.runtime import deployment_page
 from tests.unit.operator.serving import MODEL, NAME, Health, ServingCluster, ServingOperator
 from trainyard_api import meta
-from trainyard_operator.core import verbs
+from trainyard_operator.core.serving import verbs
 from trainyard_operator.kube.errors import ConflictError, ForbiddenError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, SERVICES, Resource
 from trainyard_operator.runtime.keys import Key

@@ -10,7 +10,7 @@ from tests.unit.operator.cluster import NAMESPACE, Cluster
 from tests.unit.operator.operators import run
 from tests.unit.operator.samples import CA, CONFIG, SPEC, job_view
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_operator.core.render import attempt_job
+from trainyard_operator.core.training.render import attempt_job
 from trainyard_operator.kube.port import TRAINING_JOBS
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.resync import resync

@@ -4,11 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_operator.core import accelerator, deadlines, stop
-from trainyard_operator.core.observed import Fact, JobView, Need, Observed, PodView
+from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.objects import JobView, PodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import accelerated_selector
-from trainyard_operator.core.transition import Transition, report
+from trainyard_operator.core.training import accelerator, deadlines, stop
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.transition import Transition, report
 
 FIRST_LOOK_SECONDS = 30.0
 """A pod that has not started after this long is looked at, then at doubling intervals."""

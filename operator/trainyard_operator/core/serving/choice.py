@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from trainyard_api.modeldeployment import CandidateReason, ModelDeploymentSpec, ModelDeploymentStatus, VersionPolicy
 from trainyard_operator.core.objects import ModelVersionView
-from trainyard_operator.core.observed_deployment import Observed
-from trainyard_operator.core.rollout import is_rejected, rejection_of, was_live
-from trainyard_operator.core.serving_health import Failure
+from trainyard_operator.core.serving.health import Failure
+from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.rollout import is_rejected, rejection_of, was_live
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,9 @@ from datetime import datetime
 from typing import Final
 
 from trainyard_api.trainingjob import Phase
-from trainyard_operator.core.admission import Scope
+from trainyard_operator.core.admission.verdict import Scope
 from trainyard_operator.core.naming import model_name
-from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.observed import JobView
+from trainyard_operator.core.objects import JobView, TrainingJobView
 
 HOLDING_PHASES: Final[frozenset[Phase]] = frozenset({"Starting", "Running", "Retrying"})
 """A job keeps its place from its first attempt until it ends or is suspended, between two attempts too: whoever was

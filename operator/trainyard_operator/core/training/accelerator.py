@@ -10,8 +10,9 @@ from trainyard_api.conditions import Condition
 from trainyard_api.training import Accelerator
 from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
 from trainyard_operator.core.naming import is_fallback
-from trainyard_operator.core.observed import JobView, Observed, PodView
+from trainyard_operator.core.objects import JobView, PodView
 from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.training.observed import Observed
 
 DEVICE_FALLBACK = "DeviceFallback"
 CPU = "cpu"

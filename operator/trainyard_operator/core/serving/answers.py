@@ -6,11 +6,11 @@ from typing import assert_never
 
 from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, VersionPolicy
-from trainyard_operator.core import rollout, verbs
-from trainyard_operator.core.choice import find_pin, lived
 from trainyard_operator.core.objects import ModelVersionView
-from trainyard_operator.core.observed_deployment import Observed
-from trainyard_operator.core.verbs import Plain, RefusedError, Retry, Rollback
+from trainyard_operator.core.serving import rollout, verbs
+from trainyard_operator.core.serving.choice import find_pin, lived
+from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.verbs import Plain, RefusedError, Retry, Rollback
 
 Answer = tuple[ModelDeploymentStatus, str]
 """The status that the verb leads to, and what came of it in words."""

@@ -9,14 +9,26 @@ from typing import Any
 from trainyard_api import meta
 from trainyard_api.training import Retry
 from trainyard_api.trainingjob import Attempt, Phase, TrainingJobSpec
-from trainyard_operator.core import accelerator, attempts, deadlines, ending, outcome, progress, render, starting, stop
-from trainyard_operator.core.admission import Waiting
+from trainyard_operator.core.admission.verdict import Waiting
+from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.naming import is_fallback
-from trainyard_operator.core.observed import Fact, JobView, Need, Observed, Refusal
+from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.plan import NOTHING, Apply, Create, Delete, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, parse_spec, refuse_unsupported
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.transition import Transition, finish, report
+from trainyard_operator.core.training import (
+    accelerator,
+    attempts,
+    deadlines,
+    ending,
+    outcome,
+    progress,
+    render,
+    starting,
+    stop,
+)
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.transition import Transition, finish, report
 
 
 def plan(observed: Observed) -> Plan:

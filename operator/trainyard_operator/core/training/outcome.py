@@ -6,7 +6,7 @@ from datetime import datetime
 
 from trainyard_api.exit_codes import NON_RETRYABLE, ExitCode, reason_of
 from trainyard_api.wire import TrainingResult, parse_result
-from trainyard_operator.core.observed import JobView, PodView
+from trainyard_operator.core.objects import JobView, PodView
 
 OOM_KILLED = "OOMKilled"
 CHILD_DELETED = "ChildDeleted"

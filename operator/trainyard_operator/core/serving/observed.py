@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.naming import serving_name, version_name
 from trainyard_operator.core.objects import (
     DeploymentView,
@@ -12,7 +13,6 @@ from trainyard_operator.core.objects import (
     ServiceView,
     ServingPodView,
 )
-from trainyard_operator.core.observed import Refusal
 
 
 @dataclass(frozen=True)

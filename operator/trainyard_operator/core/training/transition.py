@@ -5,12 +5,12 @@ from typing import Any
 
 from trainyard_api.conditions import Condition
 from trainyard_api.trainingjob import Phase
-from trainyard_operator.core import accelerator
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.naming import model_name
-from trainyard_operator.core.observed import Observed
 from trainyard_operator.core.plan import EventNote, Plan
 from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.training import accelerator
+from trainyard_operator.core.training.observed import Observed
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.quantity import grown
-from trainyard_operator.core.render_container import three_steps
 from trainyard_operator.core.resolve import (
     InvalidSpecError,
     accelerated_selector,
     accelerated_tolerations,
     resolve_resources,
 )
+from trainyard_operator.core.training.render_container import three_steps
 
 Body = dict[str, Any]
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import TrainingJobView, TrainingScheduleView
-from trainyard_operator.core.observed import Refusal
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from typing import Final
 
 from trainyard_api.trainingschedule import ActiveRun, TrainingScheduleSpec, TrainingScheduleStatus
 from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.observed_schedule import ObservedSchedule
 from trainyard_operator.core.plan import EventNote
-from trainyard_operator.core.times import from_rfc3339, to_rfc3339
-from trainyard_operator.core.training_schedule_runs import (
+from trainyard_operator.core.schedule.observed import ObservedSchedule
+from trainyard_operator.core.schedule.runs import (
     change_run,
     nominal_time,
     requested_run,
     template_hash,
     token_of,
 )
+from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 LISTED: Final = 32
 """Entries in ``status.active``: as many as the schema takes. Failures of runs beyond them are not counted."""

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 
 from trainyard_api.modeldeployment import RejectedVersion
 from trainyard_api.modelversion import GateResult, ModelVersionSpec, VersionPhase
-from trainyard_operator.core import gates
 from trainyard_operator.core.conditions import stamped
 from trainyard_operator.core.naming import version_name
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
-from trainyard_operator.core.observed_version import ObservedVersion
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.version import gates
+from trainyard_operator.core.version.observed import ObservedVersion
 
 SENTENCE = 1024
 """Characters of a condition's message, as in every other status of ours."""

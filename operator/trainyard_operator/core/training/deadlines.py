@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from trainyard_api.base import MAX_SECONDS
 from trainyard_api.training import Retry
 from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
-from trainyard_operator.core import attempts
-from trainyard_operator.core.observed import JobView, Observed
+from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.plan import Plan
 from trainyard_operator.core.times import from_rfc3339
+from trainyard_operator.core.training import attempts
+from trainyard_operator.core.training.observed import Observed
 
 
 def pending_left(observed: Observed, spec: TrainingJobSpec) -> float | None:

@@ -6,14 +6,15 @@ from typing import Any
 from trainyard_api.training import Retry, Storage
 from trainyard_api.trainingjob import Artifact, Attempt, Result, TrainerStatus, TrainingJobSpec, VersionRef
 from trainyard_api.wire import TrainingResult
-from trainyard_operator.core import attempts, deadlines, outcome, render, stop
+from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.naming import model_name, version_name
-from trainyard_operator.core.objects import ModelVersionView
-from trainyard_operator.core.observed import Fact, JobView, Need, Observed, PodView, Refusal
+from trainyard_operator.core.objects import JobView, ModelVersionView, PodView
 from trainyard_operator.core.plan import Create, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, resolve_storage
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.transition import Transition, finish, report
+from trainyard_operator.core.training import attempts, deadlines, outcome, render, stop
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.transition import Transition, finish, report
 
 REFUSED_SECONDS = 30.0
 """How long to wait before the API server is asked again for what it refused."""

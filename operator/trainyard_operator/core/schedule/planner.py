@@ -15,18 +15,18 @@ from pydantic import ValidationError
 from trainyard_api import meta
 from trainyard_api.conditions import Condition
 from trainyard_api.trainingschedule import TrainingScheduleSpec
-from trainyard_operator.core import training_schedule_clock as clocks
-from trainyard_operator.core import training_schedule_runs as runs
 from trainyard_operator.core.conditions import stamped
-from trainyard_operator.core.cron import Schedule, ScheduleError, UnknownZoneError, parse
+from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.observed import Fact, Need, Refusal
-from trainyard_operator.core.observed_schedule import ObservedSchedule
 from trainyard_operator.core.plan import NOTHING, Action, Create, Delete, EventNote, Plan
+from trainyard_operator.core.schedule import clock as clocks
+from trainyard_operator.core.schedule import runs
+from trainyard_operator.core.schedule.clock import Clock
+from trainyard_operator.core.schedule.cron import Schedule, ScheduleError, UnknownZoneError, parse
+from trainyard_operator.core.schedule.observed import ObservedSchedule
+from trainyard_operator.core.schedule.record import Record, has_lost, record
+from trainyard_operator.core.schedule.runs import Run
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
-from trainyard_operator.core.training_schedule_clock import Clock
-from trainyard_operator.core.training_schedule_record import Record, has_lost, record
-from trainyard_operator.core.training_schedule_runs import Run
 
 READY: Final = {"Ready": "True"}
 STALLED: Final = {"Ready": "False", "Stalled": "True"}

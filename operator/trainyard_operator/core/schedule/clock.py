@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from trainyard_api.trainingschedule import TrainingScheduleSpec
-from trainyard_operator.core.cron import TICK, Schedule, count_between, last_at_or_before, next_after
-from trainyard_operator.core.observed_schedule import ObservedSchedule
 from trainyard_operator.core.plan import EventNote
+from trainyard_operator.core.schedule.cron import TICK, Schedule, count_between, last_at_or_before, next_after
+from trainyard_operator.core.schedule.observed import ObservedSchedule
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 MISSED_LIMIT: Final = 100

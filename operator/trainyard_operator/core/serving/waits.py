@@ -4,10 +4,10 @@ from datetime import datetime
 from typing import Final
 
 from trainyard_api.modeldeployment import ModelDeploymentSpec
-from trainyard_operator.core import serving_children as children
-from trainyard_operator.core.deployment_status import deadline, unready_since
 from trainyard_operator.core.objects import DeploymentView
-from trainyard_operator.core.observed_deployment import Observed
+from trainyard_operator.core.serving import children
+from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.status import deadline, unready_since
 from trainyard_operator.core.times import from_rfc3339
 
 FIRST_LOOK_SECONDS: Final = 5.0

@@ -10,9 +10,10 @@ from typing import Any
 from trainyard_api.training import Retry
 from trainyard_api.trainingjob import Attempt, TrainingJobStatus
 from trainyard_operator.core.naming import attempt_job_name
-from trainyard_operator.core.observed import JobView, Observed
-from trainyard_operator.core.outcome import OOM_KILLED, SUSPENDED, Failure
+from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.outcome import OOM_KILLED, SUSPENDED, Failure
 
 EXIT_CODES = range(256)
 """What a process can end with; a runtime that lost it says something else."""

@@ -8,13 +8,15 @@ from dataclasses import replace
 from typing import Any
 
 from trainyard_api.trainingjob import Attempt, Phase, TrainingJobSpec
-from trainyard_operator.core import accelerator, attempts, deadlines
+from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.naming import attempt_job_name
-from trainyard_operator.core.observed import Fact, JobView, Need, Observed
-from trainyard_operator.core.outcome import SUSPENDED
+from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.plan import NOTHING, Delete, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, parse_spec
-from trainyard_operator.core.transition import Transition, finish, report
+from trainyard_operator.core.training import accelerator, attempts, deadlines
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.outcome import SUSPENDED
+from trainyard_operator.core.training.transition import Transition, finish, report
 
 PENDING_DEADLINE_EXCEEDED = "PendingDeadlineExceeded"
 SUSPENDING = "Suspending"

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from typing import Final
 
-from trainyard_operator.core.admission import (
+from trainyard_operator.core.admission.claim import Claim, Place
+from trainyard_operator.core.admission.verdict import (
     ADMITTED,
     OPERATOR,
     Scope,
@@ -20,7 +21,6 @@ from trainyard_operator.core.admission import (
     limit_reached,
     model_locked,
 )
-from trainyard_operator.core.claim import Claim, Place
 from trainyard_operator.core.config import Admission
 
 UNLIMITED: Final = 2**31

@@ -12,10 +12,17 @@ from pydantic import ValidationError
 
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from trainyard_api.modeldeployment import Rollback as RollbackPolicy
-from trainyard_operator.core import answers, rollout, verbs
-from trainyard_operator.core import serving_children as children
-from trainyard_operator.core.choice import Choice, choose, plain_digest
-from trainyard_operator.core.deployment_status import (
+from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.naming import serving_name
+from trainyard_operator.core.objects import ServingPodView
+from trainyard_operator.core.plan import NOTHING, EventNote, Plan
+from trainyard_operator.core.resolve import InvalidSpecError
+from trainyard_operator.core.serving import answers, children, rollout, verbs
+from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
+from trainyard_operator.core.serving.health import Failure, are_at_fault, failure_of, waiting_for
+from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.rollout import Blame
+from trainyard_operator.core.serving.status import (
     AWAITING_PROMOTION,
     approved,
     deadline,
@@ -23,15 +30,7 @@ from trainyard_operator.core.deployment_status import (
     describe_blocked,
     unready_since,
 )
-from trainyard_operator.core.naming import serving_name
-from trainyard_operator.core.objects import ServingPodView
-from trainyard_operator.core.observed import Fact, Need
-from trainyard_operator.core.observed_deployment import Observed
-from trainyard_operator.core.plan import NOTHING, EventNote, Plan
-from trainyard_operator.core.resolve import InvalidSpecError
-from trainyard_operator.core.rollout import Blame
-from trainyard_operator.core.serving_health import Failure, are_at_fault, failure_of, waiting_for
-from trainyard_operator.core.serving_time import (
+from trainyard_operator.core.serving.waits import (
     FIRST_LOOK_SECONDS,
     RESCHEDULED_SECONDS,
     UNREADY_SECONDS,

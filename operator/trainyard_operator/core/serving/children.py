@@ -6,14 +6,14 @@ from typing import Any, Final
 
 from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Rollout, Serving
-from trainyard_operator.core import render_serving
-from trainyard_operator.core.choice import plain_digest
 from trainyard_operator.core.objects import DeploymentView, ModelVersionView
-from trainyard_operator.core.observed_deployment import Observed
 from trainyard_operator.core.plan import Action, Apply, Create, Delete
 from trainyard_operator.core.resolve import InvalidSpecError
-from trainyard_operator.core.rollout import is_rejected, was_live
-from trainyard_operator.core.serving_health import Failure
+from trainyard_operator.core.serving import render as render_serving
+from trainyard_operator.core.serving.choice import plain_digest
+from trainyard_operator.core.serving.health import Failure
+from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.rollout import is_rejected, was_live
 from trainyard_operator.core.times import from_rfc3339
 
 Body = dict[str, Any]

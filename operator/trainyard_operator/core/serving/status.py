@@ -10,12 +10,12 @@ from typing import Final
 
 from trainyard_api.conditions import Condition
 from trainyard_api.modeldeployment import DeploymentPhase, ModelDeploymentSpec, ModelDeploymentStatus, Rollout
-from trainyard_operator.core.choice import choose
 from trainyard_operator.core.conditions import stamped
-from trainyard_operator.core.observed_deployment import Observed
-from trainyard_operator.core.rollout import last_setback
-from trainyard_operator.core.serving_children import equipment, is_ready, is_same_model, replicas, served
-from trainyard_operator.core.serving_health import Failure, waiting_for
+from trainyard_operator.core.serving.children import equipment, is_ready, is_same_model, replicas, served
+from trainyard_operator.core.serving.choice import choose
+from trainyard_operator.core.serving.health import Failure, waiting_for
+from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.rollout import last_setback
 from trainyard_operator.core.times import from_rfc3339
 
 AWAITING_PROMOTION: Final = "AwaitingPromotion"

@@ -7,10 +7,9 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import attempt_job_name, model_name, version_name
-from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.observed import JobView
-from trainyard_operator.core.render_pod import Body, attempt_pod
+from trainyard_operator.core.objects import JobView, TrainingJobView
 from trainyard_operator.core.resolve import trainer_config
+from trainyard_operator.core.training.render_pod import Body, attempt_pod
 
 STOPPED_CODES = [int(code) for code in NON_RETRYABLE]
 

@@ -1,0 +1,1 @@
+"""Who may start: verdicts, and the book that gives them at once."""

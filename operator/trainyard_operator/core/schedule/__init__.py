@@ -1,0 +1,1 @@
+"""TrainingSchedules: the times of cron lines, and what runs at them."""

@@ -1,0 +1,1 @@
+"""ModelDeployments: which version serves, how it takes over and how it goes back."""

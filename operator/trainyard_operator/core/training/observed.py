@@ -1,0 +1,35 @@
+"""What the planner of TrainingJobs looks at: the world as typed, frozen facts. Nothing in here was decided."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from trainyard_api.trainingjob import TrainerStatus
+from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.facts import Refusal
+from trainyard_operator.core.objects import JobView, ModelVersionView, PodView, TrainingJobView
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Everything one decision may depend on."""
+
+    job: TrainingJobView
+    children: tuple[JobView, ...]
+    now: datetime
+    config: OperatorConfig
+    ca: str
+    """Certificate authority (PEM) of the progress endpoint, handed to each attempt."""
+    reported: TrainerStatus | None = None
+    """The newest progress report of the current attempt."""
+    pods: dict[str, tuple[PodView, ...]] = field(default_factory=dict)
+    """Pods by Job name, for the Jobs that were asked about."""
+    missing: frozenset[str] = frozenset()
+    """Jobs by name that were looked for and are not there."""
+    versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
+    """ModelVersions by name, ``None`` for one that was looked for and is not there."""
+    refused: Refusal | None = None
+    admission: Verdict = ADMITTED
+    """Whether a first attempt may start now; an attempt that runs or is tried again has its place."""
+    estimate: int | None = None
+    """Seconds that the model's earlier runs took; for a job that has no status yet."""

@@ -1,0 +1,1 @@
+"""ModelVersions: their gates, and their planner."""
