@@ -141,3 +141,8 @@ def defaulted(spec: dict[str, Any]) -> dict[str, Any]:
     defaults = {"concurrencyPolicy": "Allow", "suspend": False, "runOnChange": False}
     limits = {"successfulJobsHistoryLimit": 3, "failedJobsHistoryLimit": 1}
     return {**defaults, **limits, **spec}
+
+
+def changed(**parameters: Any) -> dict[str, Any]:
+    """Return the template with other parameters."""
+    return {"spec": {**TEMPLATE["spec"], "parameters": parameters}}

@@ -248,3 +248,53 @@ class ServingOperator(StepOperator):
                 self.cluster.roll()
                 if self.cluster.counter == before:
                     break
+
+
+@dataclass
+class World:
+    """A cluster with one ModelDeployment and its operator; what a user asks of it, and what it says."""
+
+    cluster: ServingCluster
+    operator: ServingOperator
+
+    def serve(self, *numbers: int) -> None:
+        """Publish versions one after the other, and let each take over."""
+        for number in numbers:
+            self.cluster.publish(number)
+            self.operator.go_on(1.0)
+
+    def act(self, text: str) -> str:
+        """Ask for an action, let it happen, and return what came of it."""
+        self.cluster.act(text)
+        self.operator.go_on(1.0)
+        return str(self.status["lastActionMessage"])
+
+    def edit(self, **spec: Any) -> None:
+        """Edit the spec and let it happen."""
+        self.cluster.respec(**spec)
+        self.operator.go_on(1.0)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        return self.cluster.deployed()
+
+    @property
+    def deployments(self) -> list[str]:
+        return sorted(self.cluster.of(DEPLOYMENTS))
+
+    def told(self, kind: str) -> tuple[str, str, str]:
+        """Return status, reason and sentence of a condition; empty where there is none."""
+        found = self.cluster.condition(kind)
+        return ("", "", "") if found is None else (found["status"], found["reason"], found["message"])
+
+    def history(self) -> list[tuple[int, str, str]]:
+        return [(e["version"], e["outcome"], e["by"]) for e in self.status.get("history") or ()]
+
+
+def new_world() -> World:
+    """Return a world whose ModelDeployment has no version yet."""
+    cluster = ServingCluster()
+    world = World(cluster, ServingOperator(cluster))
+    cluster.deploy(rollout={"keepWarmSeconds": 300, "progressDeadlineSeconds": 60})
+    world.operator.go_on()
+    return world

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.core.test_plan import ENDED, OPEN, VERSION
+from tests.unit.operator.core.plans import ENDED, OPEN, VERSION
 from tests.unit.operator.runtime.job_page import NONE, transitions
 from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
 from trainyard_operator.core.admission.verdict import Waiting

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.operator.cluster import START
+from tests.unit.operator.core.plans import ENDED, OPEN, RETRYING, RUNNING, T0, VERSION, phase_of, reason_of
 from tests.unit.operator.samples import (
     CONFIG,
     SPEC,
@@ -24,28 +25,11 @@ from trainyard_api.trainingjob import TERMINAL_PHASES, TrainerStatus, TrainingJo
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.config import StorageDefaults
 from trainyard_operator.core.facts import Fact, Need, Refusal
-from trainyard_operator.core.plan import NOTHING, Create, Delete, Plan
+from trainyard_operator.core.plan import NOTHING, Create, Delete
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.planner import plan
 from trainyard_operator.core.training.progress import seconds_until_due
-
-T0 = to_rfc3339(START)
-OPEN = {"number": 1, "jobName": "diabetes-1"}
-ENDED = {**OPEN, "reason": "Crashed", "exitCode": 1, "start": T0, "end": T0}
-RUNNING = {"phase": "Running", "attempts": [{**OPEN, "start": T0}], "startTime": T0}
-RETRYING = {"phase": "Retrying", "attempts": [ENDED]}
-VERSION = version_view()
-
-
-def phase_of(answer: Plan) -> str | None:
-    return answer.status.phase if answer.status is not None else None
-
-
-def reason_of(answer: Plan) -> str:
-    assert answer.status is not None
-    return next(c.reason for c in answer.status.conditions or () if c.type == "Ready")
-
 
 # ---- one question at a time ------------------------------------------------------------------------------------------
 

@@ -1,0 +1,172 @@
+"""ModelDeployments as only a real API server and its controllers show them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.operator.shop import Shop, condition, is_ready, new_shop, rejections
+from trainyard_api import meta
+from trainyard_operator.kube.credentials import Credentials, load_credentials
+from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS, SERVICES
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
+
+
+@pytest.fixture
+def credentials(crds: Path) -> Credentials:
+    return load_credentials({"KUBECONFIG": str(crds)})
+
+
+@pytest.fixture
+async def shop(credentials: Credentials) -> AsyncIterator[Shop]:
+    async with new_shop(credentials) as shop:
+        yield shop
+
+
+async def test_requests_always_have_a_ready_pod(shop: Shop) -> None:
+    """From the first version on, the Service never has an endpoint that is not ready, and never none."""
+    counts: list[int] = []
+
+    async def count() -> int:
+        """Count what the endpoints controller would list; it lists nothing without a node."""
+        service = await shop.namespace.client.get(SERVICES, shop.namespace.name, "shop")
+        selector = ",".join(f"{key}={value}" for key, value in service["spec"]["selector"].items())
+        pods = [body async for body in shop.namespace.client.list(PODS, shop.namespace.name, selector=selector)]
+        return sum("deletionTimestamp" not in pod["metadata"] and is_ready(pod) for pod in pods)
+
+    done = asyncio.Event()
+
+    async def watch() -> None:
+        while not done.is_set():
+            counts.append(await count())
+            await asyncio.sleep(0.02)
+
+    await shop.deploy(serving={"replicas": 2})
+    async with shop.namespace.operator():
+        await shop.publish(1)
+        await shop.serves(1)
+
+        watcher = asyncio.create_task(watch())
+        await shop.publish(2)
+        await shop.serves(2)
+        shop.health[3] = 65
+        await shop.publish(3)
+        await shop.until("version 3 to be rejected", lambda s: bool(rejections(s)))
+        await shop.act("rollback/previous/t1")
+        await shop.serves(1)
+        await shop.edit(serving={"replicas": 1, "podLabels": {"team": "shop"}})
+        await shop.until("the edit to be rolled out", lambda s: not condition(s, "Reconciling"))
+        done.set()
+        await watcher
+    assert len(counts) > 20
+    assert min(counts) >= 1, counts
+
+
+async def test_the_warm_version_takes_over_when_the_active_one_goes(shop: Shop) -> None:
+    await shop.deploy()
+    async with shop.namespace.operator():
+        await shop.publish(1)
+        await shop.serves(1)
+        await shop.publish(2)
+        await shop.serves(2)
+        shop.health[2] = None
+        status = await shop.serves(1)
+        assert await shop.selected() == "1"
+    assert status["rejectedVersions"][0]["reason"] == "Unready"
+    assert condition(status, "RolledBack")["status"] == "True"
+    assert [entry["outcome"] for entry in status["history"]] == ["Active", "RolledBack", "Replaced"]
+
+
+async def test_old_pods_leave_and_the_namespace_is_left_clean(shop: Shop) -> None:
+    await shop.deploy(rollout={"keepWarmSeconds": 0})
+    async with shop.namespace.operator():
+        await shop.publish(1)
+        await shop.serves(1)
+        await shop.publish(2)
+        await shop.serves(2)
+
+        async def alone() -> bool:
+            return list(await shop.namespace.all(DEPLOYMENTS)) == ["shop-v2"]
+
+        await shop.namespace.until("the Deployment of version 1 to go", alone)
+        await shop.namespace.request("DELETE", shop.namespace.path(MODEL_DEPLOYMENTS, "shop"))
+
+        async def gone() -> bool:
+            kinds = (MODEL_DEPLOYMENTS, DEPLOYMENTS, SERVICES, PODS)
+            return not any([await shop.namespace.all(kind) for kind in kinds])
+
+        await shop.namespace.until("everything but the versions to go", gone)
+    assert sorted(await shop.namespace.all(MODEL_VERSIONS)) == ["m-v1", "m-v2"]
+
+
+async def test_children_are_kept_as_they_should_be(shop: Shop) -> None:
+    await shop.deploy(serving={"nodeSelector": {"disk": "ssd"}})
+    async with shop.namespace.operator():
+        await shop.publish(1)
+        await shop.serves(1)
+        await shop.patch(SERVICES, "shop", {"spec": {"selector": {"app": "mine"}}})
+
+        async def selects_only_ours() -> bool:
+            service = await shop.namespace.client.get(SERVICES, shop.namespace.name, "shop")
+            return set(service["spec"]["selector"]) == {meta.DEPLOYMENT_UID_LABEL, meta.VERSION_LABEL}
+
+        await shop.namespace.until("the selector to be corrected", selects_only_ours)
+        await shop.namespace.request("DELETE", shop.namespace.path(SERVICES, "shop"))
+        await shop.namespace.request("DELETE", shop.namespace.path(DEPLOYMENTS, "shop-v1"))
+        await shop.serves(1)
+        await shop.namespace.until("the Service to come back", selects_only_ours_or_absent(shop))
+        await shop.edit(serving={"nodeSelector": None})
+
+        async def anywhere() -> bool:
+            body = await shop.namespace.client.get(DEPLOYMENTS, shop.namespace.name, "shop-v1")
+            return "nodeSelector" not in body["spec"]["template"]["spec"]
+
+        await shop.namespace.until("the node selector to be taken away", anywhere)
+
+
+def selects_only_ours_or_absent(shop: Shop) -> Callable[[], Coroutine[Any, Any, bool]]:
+    async def ask() -> bool:
+        both = (await shop.namespace.all(SERVICES)).keys() | (await shop.namespace.all(DEPLOYMENTS)).keys()
+        return both == {"shop", "shop-v1"}
+
+    return ask
+
+
+async def test_what_the_api_server_refuses_is_told(shop: Shop) -> None:
+    await shop.deploy(serving={"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}})
+    async with shop.namespace.operator():
+        await shop.publish(1)
+        assert "must be less than or equal to memory limit" in await shop.stalled("InvalidSpec")
+        assert not await shop.namespace.all(DEPLOYMENTS)
+        await shop.edit(serving={"resources": {"requests": {"memory": "1Gi"}}})
+        await shop.serves(1)
+
+
+async def test_a_foreign_service_has_the_name(shop: Shop) -> None:
+    foreign = {"metadata": {"name": "shop"}, "spec": {"ports": [{"port": 80}]}}
+    await shop.namespace.request("POST", shop.namespace.path(SERVICES), foreign)
+    await shop.deploy()
+    async with shop.namespace.operator():
+        await shop.publish(1)
+        told = await shop.until("a sentence", lambda s: condition(s, "Reconciling").get("reason") == "ChildRefused")
+    assert "Service shop exists and is not of this ModelDeployment" in condition(told, "Ready")["message"]
+
+
+async def test_bad_wishes_are_answered_once(shop: Shop) -> None:
+    await shop.deploy()
+    async with shop.namespace.operator() as port:
+        await shop.publish(1)
+        await shop.serves(1)
+        await shop.act("rollback/previous/t1")
+        status = await shop.until("an answer", lambda s: s.get("lastHandledAction") == "rollback/previous/t1")
+        assert status["lastActionMessage"].startswith("refused: there is nothing to go back to")
+        await shop.edit(version={"policy": "Pinned", "pin": "9"})
+        assert "names no ModelVersion of model m" in await shop.stalled("PinnedVersionNotFound")
+        await shop.deploy("shop-too")  # of the same second, perhaps: then the name decides
+        assert "ModelDeployment shop serves model m already" in await shop.stalled("ModelTaken", "shop-too")
+        before = port.writes.copy()
+        await asyncio.sleep(2)
+        assert port.writes == before, "nothing is written at rest"

@@ -1,0 +1,158 @@
+"""The Deployments and the Service of a ModelDeployment: kept as they should be, and no others touched."""
+
+import pytest
+
+from tests.unit.operator.cluster import NAMESPACE
+from tests.unit.operator.serving import NAME, World, new_world
+from trainyard_api import meta
+from trainyard_operator.core.serving.waits import UNREADY_SECONDS
+from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, SERVICES, Resource
+from trainyard_operator.runtime.reconciler import Outcome
+
+
+@pytest.fixture
+def world() -> World:
+    return new_world()
+
+
+def test_replicas_and_templates_change_in_place(world: World) -> None:
+    world.serve(1)
+    uid = world.cluster.of(DEPLOYMENTS)["shop-v1"]["metadata"]["uid"]
+    world.edit(serving={"replicas": 3, "podLabels": {"team": "a"}})
+    body = world.cluster.of(DEPLOYMENTS)["shop-v1"]
+    assert body["metadata"]["uid"] == uid
+    assert body["spec"]["replicas"] == 3
+    assert world.status["readyReplicas"] == 3
+    assert world.told("Reconciling")[0] == ""
+
+
+def test_children_that_were_deleted_or_edited_come_back(world: World) -> None:
+    world.serve(1)
+    world.cluster.remove(DEPLOYMENTS, NAMESPACE, "shop-v1")
+    world.cluster.remove(SERVICES, NAMESPACE, NAME)
+    world.operator.go_on()
+    assert world.deployments == ["shop-v1"]
+    assert world.cluster.served() == 1
+    service = world.cluster.of(SERVICES)[NAME]
+    world.cluster.change(SERVICES, NAMESPACE, NAME, spec={**service["spec"], "selector": {"app": "mine"}})
+    world.operator.go_on()
+    assert world.cluster.served() == 1
+    assert world.status["phase"] == "Serving"
+
+
+def test_a_deployment_that_somebody_scaled_comes_back_to_its_size(world: World) -> None:
+    world.serve(1, 2)
+    deployment = world.cluster.of(DEPLOYMENTS)["shop-v2"]
+    world.cluster.change(DEPLOYMENTS, NAMESPACE, "shop-v2", spec={**deployment["spec"], "replicas": 0})
+    world.cluster.roll()
+    world.operator.go_on(30.0)
+    assert world.status["activeVersion"] == 2
+    assert world.told("Ready")[0] == "True"
+    assert world.cluster.version_phase(2) == "Validated"
+
+
+def test_a_new_deployment_says_what_keeps_the_versions_from_serving(world: World) -> None:
+    world.cluster.health[1] = "corrupt"
+    world.cluster.publish(1)
+    world.operator.go_on()
+    world.cluster.crash()
+    world.operator.go_on(6.0)
+    world.cluster.remove(MODEL_DEPLOYMENTS, NAMESPACE, NAME)
+    world.operator.go_on()
+    world.cluster.deploy()
+    world.operator.go_on()
+    assert world.told("Reconciling")[1] == "WaitingForVersion"
+    assert "version 1 is quarantined: retry/1/<token>" in world.told("Reconciling")[2]
+
+
+def test_a_copy_of_a_deployment_is_not_ours_to_delete(world: World) -> None:
+    world.serve(1)
+    copy = world.cluster.of(DEPLOYMENTS)["shop-v1"]
+    labels = {**copy["metadata"]["labels"], meta.VERSION_LABEL: "7"}
+    world.cluster.add(DEPLOYMENTS, NAMESPACE, {"metadata": {"name": "debug", "labels": labels}, "spec": copy["spec"]})
+    world.operator.go_on(400.0)
+    assert world.deployments == ["debug", "shop-v1"]
+
+
+def test_the_model_version_is_gone_and_its_pods_serve_on(world: World) -> None:
+    world.serve(1)
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v1")
+    world.operator.go_on()
+    assert world.told("Ready")[0] == "True"
+    assert "its ModelVersion is gone" in world.told("Ready")[2]
+    assert world.cluster.served() == 1
+
+
+def test_pods_that_cannot_be_made_again_are_left_for_those_that_are_there(world: World) -> None:
+    world.serve(1, 2)
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
+    world.cluster.remove(DEPLOYMENTS, NAMESPACE, "shop-v2")
+    world.cluster.collect()
+    world.operator.go_on(UNREADY_SECONDS)
+    assert world.cluster.served() == world.status["activeVersion"] == 1
+    assert world.status["phase"] == "Serving"
+
+
+def test_the_policy_does_not_go_down_when_the_active_version_is_deleted(world: World) -> None:
+    world.serve(1, 2)
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
+    world.operator.go_on(400.0)
+    assert world.status["activeVersion"] == world.cluster.served() == 2
+
+
+def test_requests_are_not_taken_from_pods_that_answer(world: World) -> None:
+    """As after a crash between a switch and its status, or an edit by hand."""
+    world.edit(rollback={"automatic": False})
+    world.serve(1, 2)
+    world.cluster.health[2] = "hangs"
+    world.operator.go_on()
+    service = world.cluster.of(SERVICES)[NAME]
+    to_version_1 = {**service["spec"]["selector"], meta.VERSION_LABEL: "1"}
+    world.cluster.change(SERVICES, NAMESPACE, NAME, spec={**service["spec"], "selector": to_version_1})
+    world.operator.go_on(30.0)
+    assert world.cluster.served() == 1
+    world.cluster.health[2] = "loads"
+    world.operator.go_on()
+    assert world.cluster.served() == 2
+
+
+@pytest.mark.parametrize(("resource", "name"), [(DEPLOYMENTS, "shop-v1"), (SERVICES, NAME)])
+def test_a_foreign_child_has_the_name(world: World, resource: Resource, name: str) -> None:
+    spec = {"selector": {}, "replicas": 1, "template": {"metadata": {"labels": {}}}}
+    labels = {meta.VERSION_LABEL: "9"}
+    world.cluster.add(resource, NAMESPACE, {"metadata": {"name": name, "labels": labels}, "spec": spec})
+    world.cluster.publish(1)
+    for _ in range(4):
+        world.operator.settle()
+        world.cluster.roll()
+        world.cluster.tick(20)
+    assert f"{name} exists and is not of this ModelDeployment" in world.told("Ready")[2]
+    assert world.told("Reconciling")[1] == "ChildRefused"
+
+
+def test_the_history_is_bounded_and_never_forgets_the_way_back(world: World) -> None:
+    world.edit(history={"limit": 1}, rollout={"keepWarmSeconds": 0})
+    world.serve(1, 2, 3)
+    assert world.history() == [(3, "Active", "policy"), (2, "Replaced", "policy")]
+    world.edit(history={"limit": 3})
+    world.serve(4, 5, 6)
+    assert [number for number, _, _ in world.history()] == [6, 5, 4]
+
+
+def test_a_deployment_that_is_being_deleted_is_left_alone(world: World) -> None:
+    world.serve(1)
+    world.cluster.mark_deleted(MODEL_DEPLOYMENTS, NAMESPACE, NAME)
+    before = len(world.cluster.writes)
+    world.cluster.publish(2)
+    world.operator.go_on(60.0)
+    assert {plural for _, plural in world.cluster.writes[before:]} == {"modelversions", "events"}
+
+
+def test_silence_at_rest(world: World) -> None:
+    world.serve(1, 2)
+    world.operator.go_on(400.0)
+    before = len(world.cluster.writes)
+    world.operator.restart()
+    world.operator.go_on(4000.0)
+    assert world.cluster.writes[before:] == []
+    assert world.operator.turn() == Outcome()

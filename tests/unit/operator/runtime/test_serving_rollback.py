@@ -1,0 +1,293 @@
+"""Ways back to a version before, by itself and by hand, as docs/modeldeployment.md tells them."""
+
+import pytest
+
+from tests.unit.operator.cluster import NAMESPACE, events_of
+from tests.unit.operator.serving import Health, World, new_world
+from trainyard_api import meta
+from trainyard_operator.core.serving.waits import RESCHEDULED_SECONDS, UNREADY_SECONDS
+from trainyard_operator.kube.port import MODEL_VERSIONS, PODS
+
+
+@pytest.fixture
+def world() -> World:
+    return new_world()
+
+
+# ---- going back by itself --------------------------------------------------------------------------------------------
+
+
+def test_the_active_version_loses_its_pods_and_the_warm_one_takes_over(world: World) -> None:
+    world.serve(1, 2)
+    world.cluster.health[2] = "hangs"
+    world.operator.go_on(UNREADY_SECONDS - 1)
+    assert world.cluster.served() == 2
+    assert world.told("Ready")[0] == "False"
+    world.operator.go_on(1.0)
+    assert world.cluster.served() == 1
+    assert world.status["activeVersion"] == 1
+    assert world.told("Ready")[0] == "True"
+    assert world.told("RolledBack")[:2] == ("True", "Unready")
+    assert world.history()[:2] == [(1, "Active", "operator"), (2, "RolledBack", "operator")]
+    assert world.cluster.version_phase(2) == "Quarantined"
+    assert "previousVersion" not in world.status
+    assert events_of(world.cluster).count("RolledBack") == 1
+    world.cluster.health[2] = "loads"
+    world.operator.go_on(400.0)
+    assert world.status["activeVersion"] == 1, "at most once: a quarantined version does not come back"
+
+
+def test_a_server_that_cannot_go_on_is_left_at_once(world: World) -> None:
+    world.serve(1, 2)
+    world.cluster.health[2] = "corrupt"
+    world.cluster.crash()
+    world.operator.go_on(5.0)
+    assert world.status["activeVersion"] == 1
+    assert world.status["rejectedVersions"][0]["reason"] == "BadData"
+
+
+@pytest.mark.parametrize("outage", ["node lost", "refused", "upstream"])
+def test_an_outage_beside_the_version_is_not_held_against_it(world: World, outage: Health) -> None:
+    world.serve(1, 2)
+    world.cluster.health[2] = outage
+    world.cluster.roll()
+    world.cluster.crash()
+    world.operator.go_on(UNREADY_SECONDS)
+    assert world.cluster.served() == world.status["activeVersion"] == 1
+    assert world.cluster.version_phase(2) == "Validated"
+    assert world.told("RolledBack")[0] == ""
+    assert "FailedOver" in events_of(world.cluster)
+    assert world.status["candidateVersion"] == 2, "the policy wants it, and it is given its time"
+    world.cluster.health[2] = "loads"
+    world.operator.go_on(1.0)
+    assert world.cluster.served() == world.status["activeVersion"] == 2
+    assert world.history()[:3] == [(2, "Active", "policy"), (1, "Replaced", "operator"), (2, "Replaced", "policy")]
+
+
+def test_pods_on_their_way_from_a_drained_node_get_more_time(world: World) -> None:
+    world.serve(1, 2)
+    world.cluster.health[2] = "hangs"
+    world.operator.go_on(1.0)
+    old = next(n for n, p in world.cluster.of(PODS).items() if p["metadata"]["labels"][meta.VERSION_LABEL] == "2")
+    world.cluster.remove(PODS, NAMESPACE, old)
+    world.operator.go_on(UNREADY_SECONDS + 5)
+    assert world.status["activeVersion"] == 2
+    world.operator.go_on(RESCHEDULED_SECONDS)
+    assert world.status["activeVersion"] == 1
+    assert world.cluster.version_phase(2) == "Validated", "a slow start is no fault until its deadline"
+    world.operator.go_on(60.0)
+    assert world.cluster.version_phase(2) == "Quarantined"
+
+
+def test_an_outage_of_both_does_not_flap(world: World) -> None:
+    world.serve(1, 2)
+    world.cluster.health |= {1: "hangs", 2: "hangs"}
+    world.operator.go_on(30.0)
+    assert world.cluster.served() == 2
+    world.operator.go_on(400.0)
+    assert world.status["phase"] == "Failed"
+    assert world.told("Stalled")[1] == "Unavailable"
+    assert world.deployments == ["shop-v1", "shop-v2"], "the way back stays warm while nothing serves"
+    world.cluster.health[2] = "loads"
+    world.operator.go_on(400.0)
+    assert world.status["phase"] == "Serving"
+    assert world.history()[0] == (2, "Active", "policy")
+    assert world.deployments == ["shop-v2"]
+
+
+def test_no_way_back(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[1] = "hangs"
+    world.operator.go_on(61.0)
+    assert world.told("Ready")[0] == "False"
+    assert world.told("Stalled")[1] == "Unavailable"
+    assert world.status["activeVersion"] == 1
+    world.serve(2)
+    assert world.status["activeVersion"] == 2
+    assert world.told("Stalled")[0] == ""
+
+
+def test_rollback_that_is_not_automatic(world: World) -> None:
+    world.edit(rollback={"automatic": False})
+    world.serve(1, 2)
+    world.cluster.health[2] = "hangs"
+    world.operator.go_on(30.0)
+    assert world.status["activeVersion"] == 2
+    world.act("rollback/previous/t1")
+    assert world.status["activeVersion"] == 1
+
+
+# ---- going back by hand ----------------------------------------------------------------------------------------------
+
+
+def test_rollback_to_a_warm_version(world: World) -> None:
+    world.serve(1, 2)
+    assert world.act("rollback/previous/t1") == "going back to version 1"
+    assert world.status["activeVersion"] == 1
+    assert world.status["phase"] == "Held"
+    assert world.status["hold"]["above"] == 2
+    assert world.status["hold"]["by"] == "alice"
+    assert world.history()[:2] == [(1, "Active", "alice"), (2, "RolledBack", "alice")]
+    assert world.status["rejectedVersions"][0]["reason"] == "ManualRollback"
+    assert world.cluster.version_phase(2) == "Quarantined"
+    assert world.told("Ready")[0] == "True"
+    world.operator.go_on(400.0)
+    assert world.status["activeVersion"] == 1
+    assert world.deployments == ["shop-v1"]
+    world.serve(3)
+    assert world.status["activeVersion"] == 3
+    assert "hold" not in world.status
+
+
+def test_rollback_to_a_version_whose_pods_are_gone(world: World) -> None:
+    world.serve(1, 2, 3)
+    world.operator.go_on(400.0)
+    assert world.deployments == ["shop-v3"]
+    world.cluster.act("rollback/1/t1")
+    world.operator.settle()
+    assert world.status["phase"] == "RollingBack"
+    assert world.cluster.served() == 3
+    world.operator.go_on()
+    assert world.status["activeVersion"] == 1
+    assert world.status["hold"]["above"] == 3
+    world.operator.go_on(20.0)
+    assert world.status["activeVersion"] == 1, "version 2 is not above the one that was left"
+
+
+def test_a_rollback_whose_target_does_not_load(world: World) -> None:
+    world.serve(1, 2)
+    world.operator.go_on(400.0)
+    world.cluster.health[1] = "hangs"
+    world.act("rollback/previous/t1")
+    world.operator.go_on(61.0)
+    assert world.status["activeVersion"] == 2
+    assert world.status["rejectedVersions"][0]["version"] == 1
+    assert "hold" not in world.status
+
+
+def test_hold_until_released(world: World) -> None:
+    world.edit(rollback={"afterManual": "HoldUntilReleased"})
+    world.serve(1, 2)
+    world.act("rollback/1/t1")
+    world.serve(3)
+    assert world.status["activeVersion"] == 1
+    assert world.act("release/t2") == "the policy decides again"
+    assert world.status["activeVersion"] == 3
+
+
+def test_hold_and_release(world: World) -> None:
+    world.serve(1)
+    world.act("hold/t1")
+    assert world.status["phase"] == "Held"
+    world.serve(2)
+    assert world.status["activeVersion"] == 1
+    world.act("release/t2")
+    assert world.status["activeVersion"] == 2
+
+
+def test_retry_lifts_the_quarantine(world: World) -> None:
+    world.serve(1, 2)
+    world.act("rollback/previous/t1")
+    assert world.act("retry/2/t2") == "version 2 is tried again"
+    assert world.status["activeVersion"] == 2
+    assert "rejectedVersions" not in world.status
+    assert "hold" not in world.status
+    assert world.cluster.version_phase(2) == "Validated"
+    assert world.history()[0] == (2, "Active", "alice")
+
+
+def test_a_lower_version_whose_rejection_is_lifted_can_be_gone_back_to(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "hangs"
+    world.cluster.publish(2)
+    world.operator.go_on(61.0)
+    world.cluster.health[2] = "loads"
+    world.serve(3)
+    assert world.cluster.version_phase(2) == "Quarantined"
+    assert "quarantined" in world.act("rollback/2/t0")
+    assert world.act("retry/2/t1").startswith("version 2 may serve again: rollback/2/<token>")
+    assert world.status["activeVersion"] == 3
+    assert world.act("rollback/2/t2") == "going back to version 2"
+    assert world.status["activeVersion"] == 2
+    assert world.cluster.version_phase(2) == "Validated"
+
+
+def test_abort(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "hangs"
+    world.cluster.publish(2)
+    world.operator.go_on()
+    assert "not tried again until retry/2/<token>" in world.act("abort/t1")
+    world.operator.go_on(10.0)
+    assert world.status["activeVersion"] == 1
+    assert world.deployments == ["shop-v1"]
+    assert world.status["rejectedVersions"][0]["reason"] == "Aborted"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("rolback/1/t1", "'rolback/1/t1' is no action: write rollback/<version|previous>/<token>"),
+        ("rollback/previous", "is no action"),
+        ("rollback/v1/t1", "is no action"),
+        ("retry/previous/t1", "is no action"),
+        ("promote", "is no action"),
+        ("promote/", "is no action"),
+        ("promote/two words", "is no action"),
+        ("hold/" + "x" * 300, "is no action"),
+        ("rollback/9/t1", "model m has no version 9"),
+        ("retry/9/t1", "model m has no version 9"),
+        ("rollback/previous/t1", "there is nothing to go back to"),
+        ("rollback/1/t1", "version 1 serves already"),
+        ("rollback/2/t1", "version 2 has never served and is Rejected: only a validated version can take over"),
+        ("retry/1/t1", "version 1 is not quarantined"),
+        ("retry/2/t1", "version 2 did not pass its gates"),
+        ("promote/t1", "there is no candidate to promote"),
+        ("abort/t1", "there is no candidate to abort"),
+        ("release/t1", "nothing is held"),
+    ],
+)
+def test_an_action_is_refused_once_with_a_sentence(world: World, text: str, sentence: str) -> None:
+    world.serve(1)
+    world.cluster.publish(2, good=False)
+    world.operator.go_on()
+    message = world.act(text)
+    assert message.startswith("refused: ")
+    assert sentence in message
+    assert world.status["lastHandledAction"] == text[:256]
+    assert world.status["activeVersion"] == 1
+    assert events_of(world.cluster).count("ActionRefused") == 1
+    before = len(world.cluster.writes)
+    world.operator.restart()
+    world.operator.go_on(100.0)
+    assert world.cluster.writes[before:] == []
+
+
+def test_a_used_token_is_refused(world: World) -> None:
+    world.serve(1, 2, 3)
+    world.act("rollback/previous/t1")
+    told = "refused: token 't1' was used before: take a new one, such as the time"
+    assert world.act("rollback/1/t1") == told
+    assert world.act("release/t2") == "the policy decides again"
+    assert world.act("rollback/previous/t1") == told, "an annotation in Git that comes back is no new wish"
+    assert world.status["activeVersion"] == 2
+    for number in range(40):
+        world.act(f"hold/u{number}")
+    assert world.status["usedTokens"][-1] == "u39"
+
+
+def test_a_quarantined_version_is_no_way_back(world: World) -> None:
+    world.serve(1, 2)
+    world.act("rollback/1/t1")
+    assert "version 2 is quarantined (ManualRollback): lift that with retry/2/<token> first" in world.act(
+        "rollback/2/t2"
+    )
+
+
+def test_another_model_under_the_number_of_one_that_served(world: World) -> None:
+    world.serve(1, 2)
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v1")
+    body = world.cluster.publish(1)
+    artifact = {**body["spec"]["artifact"], "manifestSha256": "f" * 64}
+    world.cluster.change(MODEL_VERSIONS, NAMESPACE, "m-v1", spec={**body["spec"], "artifact": artifact})
+    assert "its digest is another" in world.act("rollback/1/t1")

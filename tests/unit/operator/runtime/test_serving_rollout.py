@@ -1,0 +1,310 @@
+"""How a version comes to serve, or fails to: the rows of the tables in docs/modeldeployment.md on candidates."""
+
+import pytest
+
+from tests.unit.operator.cluster import NAMESPACE, events_of
+from tests.unit.operator.serving import World, new_world
+from trainyard_operator.core.serving.children import DRAIN_SECONDS
+from trainyard_operator.kube.errors import ForbiddenError
+from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_VERSIONS, PODS, Resource
+from trainyard_operator.runtime.reconciler import Outcome
+
+
+@pytest.fixture
+def world() -> World:
+    return new_world()
+
+
+# ---- from nothing to serving -----------------------------------------------------------------------------------------
+
+
+def test_no_version_yet(world: World) -> None:
+    assert world.status["phase"] == "Pending"
+    assert world.told("Ready")[:2] == ("False", "WaitingForVersion")
+    assert world.told("Reconciling")[0] == "True"
+    assert world.deployments == []
+    assert "url" not in world.status
+
+
+def test_the_first_version_serves(world: World) -> None:
+    world.cluster.publish(1)
+    world.operator.settle()
+    assert world.status["phase"] == "Progressing"
+    assert world.status["candidateVersion"] == 1
+    assert world.cluster.served() is None, "the Service comes with the first pods that are ready"
+    world.operator.go_on()
+    assert world.status["phase"] == "Serving"
+    assert world.told("Ready") == ("True", "Serving", "version 1 serves")
+    assert world.told("Reconciling")[0] == ""
+    assert world.status["url"] == "http://shop.team.svc/v2/models/m"
+    assert world.status["activeDigest"] == f"{1:064x}"
+    assert (world.status["replicas"], world.status["readyReplicas"]) == (1, 1)
+    assert world.cluster.served() == 1
+    assert {"RolloutStarted", "Promoted"} <= set(events_of(world.cluster))
+
+
+def test_the_policy_takes_the_highest_validated_version_and_never_a_lower_one(world: World) -> None:
+    world.cluster.publish(1)
+    world.cluster.publish(2)
+    world.cluster.publish(3, good=False)
+    world.operator.go_on()
+    assert world.status["activeVersion"] == 2
+    assert world.history() == [(2, "Active", "policy")]
+    assert world.cluster.version_phase(3) == "Rejected"
+
+
+def test_requests_move_when_all_pods_are_ready_and_not_before(world: World) -> None:
+    world.edit(serving={"replicas": 2})
+    world.serve(1)
+    world.cluster.publish(2)
+    world.operator.settle()
+    for _ in range(2):
+        world.cluster.roll(rounds=1)
+        world.operator.settle()
+        ready = world.cluster.of(DEPLOYMENTS)["shop-v2"]["status"]["readyReplicas"]
+        assert world.cluster.served() == (2 if ready == 2 else 1)
+        assert world.status["activeVersion"] == world.cluster.served()
+    assert world.status["phase"] == "Serving"
+    assert world.status["previousVersion"] == 1
+    assert world.history() == [(2, "Active", "policy"), (1, "Replaced", "policy")]
+
+
+@pytest.mark.parametrize(("keep", "stays"), [(300, 300), (0, DRAIN_SECONDS)])
+def test_the_version_before_stays_for_a_while(world: World, keep: int, stays: int) -> None:
+    world.edit(rollout={"keepWarmSeconds": keep})
+    world.cluster.publish(1)
+    world.operator.go_on()
+    world.cluster.publish(2)
+    world.operator.go_on()
+    assert world.deployments == ["shop-v1", "shop-v2"]
+    outcome = world.operator.turn()
+    assert isinstance(outcome, Outcome)
+    assert outcome.after is not None
+    assert outcome.after <= stays
+    world.operator.go_on(stays - 1)
+    assert world.deployments == ["shop-v1", "shop-v2"]
+    world.operator.go_on(1)
+    assert world.deployments == ["shop-v2"]
+    assert world.status["previousVersion"] == 1, "the way back is known, only its pods are gone"
+
+
+def test_a_newer_version_takes_the_place_of_a_candidate(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "hangs"
+    world.serve(2, 3)
+    assert world.status["activeVersion"] == 3
+    world.operator.go_on(DRAIN_SECONDS)
+    assert world.deployments == ["shop-v1", "shop-v3"]
+    assert world.history() == [(3, "Active", "policy"), (1, "Replaced", "policy")]
+
+
+# ---- a candidate that fails ------------------------------------------------------------------------------------------
+
+
+def test_a_corrupt_artifact_is_rejected_with_the_servers_sentence(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "corrupt"
+    world.cluster.publish(2)
+    world.operator.go_on()
+    world.cluster.crash()
+    world.operator.go_on(6.0)
+    assert world.status["activeVersion"] == 1
+    assert world.status["phase"] == "Serving"
+    assert "candidateVersion" not in world.status
+    assert world.status["rejectedVersions"][0]["reason"] == "BadData"
+    assert "BadData: code 65" in world.status["rejectedVersions"][0]["message"]
+    assert world.told("Ready")[0] == "True"
+    assert world.told("RolledBack")[:2] == ("True", "BadData")
+    assert world.told("Stalled")[0] == ""
+    assert world.history() == [(2, "Rejected", "operator"), (1, "Active", "policy")]
+    assert world.cluster.version_phase(2) == "Quarantined"
+    assert events_of(world.cluster).count("CandidateRejected") == 1
+    world.operator.go_on(6.0)
+    assert world.deployments == ["shop-v1"]
+    world.operator.restart()
+    world.operator.go_on(400.0)
+    assert world.status["activeVersion"] == 1
+    world.serve(3)
+    assert world.status["activeVersion"] == 3
+    assert world.told("RolledBack")[0] == ""
+
+
+def test_a_candidate_that_is_not_ready_in_time(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "hangs"
+    world.cluster.publish(2)
+    world.operator.go_on(58.0)
+    assert world.status["phase"] == "Progressing"
+    assert "0 of 1 pods of version 2 are ready" in world.told("Reconciling")[2]
+    world.operator.go_on(3.0)
+    assert world.status["phase"] == "Serving"
+    assert world.status["rejectedVersions"][0]["reason"] == "ProgressDeadlineExceeded"
+
+
+def test_an_edit_of_the_spec_gives_a_candidate_its_time_again(world: World) -> None:
+    world.cluster.health[1] = "hangs"
+    world.cluster.publish(1)
+    world.operator.go_on(58.0)
+    world.edit(serving={"podLabels": {"team": "shop"}})
+    world.operator.go_on(50.0)
+    assert world.status["candidateVersion"] == 1
+    world.operator.go_on(11.0)
+    assert "candidateVersion" not in world.status
+
+
+def test_a_candidate_that_crashes_again_and_again(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "crashes"
+    world.cluster.publish(2)
+    world.operator.go_on(6.0)
+    for restarts in range(1, 4):
+        assert world.status["candidateVersion"] == 2, restarts
+        world.cluster.crash()
+        world.operator.go_on(2.0)
+    assert world.status["rejectedVersions"][0]["reason"] == "CrashLoop"
+
+
+def test_a_storage_that_does_not_answer_is_not_the_versions_fault_until_the_deadline(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "upstream"
+    world.cluster.publish(2)
+    world.operator.go_on(6.0)
+    for _ in range(5):
+        world.cluster.crash()
+        world.operator.go_on(2.0)
+    assert world.status["candidateVersion"] == 2
+    assert "ended with exit code 69" in world.told("Reconciling")[2]
+    world.operator.go_on(60.0)
+    assert world.status["rejectedVersions"][0]["reason"] == "ProgressDeadlineExceeded"
+
+
+def test_pods_from_before_an_edit_say_nothing_about_it(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "crashes"
+    world.cluster.publish(2)
+    world.operator.go_on(6.0)
+    for _ in range(2):
+        world.cluster.crash()
+        world.operator.go_on(2.0)
+    world.edit(serving={"podLabels": {"memory": "more"}})
+    world.cluster.crash()  # the old pod for the third time: it stays until the new one is ready
+    world.operator.go_on(6.0)
+    assert world.status["candidateVersion"] == 2
+    world.cluster.health[2] = "loads"
+    world.operator.go_on(1.0)
+    assert world.status["activeVersion"] == 2
+
+
+def test_credentials_that_are_refused_are_not_the_versions_fault_until_the_deadline(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "refused"
+    world.cluster.publish(2)
+    world.operator.go_on(6.0)
+    for _ in range(5):
+        world.cluster.crash()
+        world.operator.go_on(2.0)
+    assert world.status["candidateVersion"] == 2
+    assert "ended with exit code 77" in world.told("Reconciling")[2]
+    world.cluster.health[2] = "loads"
+    world.operator.go_on(1.0)
+    assert world.status["activeVersion"] == 2
+
+
+def test_nothing_serves_and_the_only_version_fails(world: World) -> None:
+    world.cluster.health[1] = "hangs"
+    world.cluster.publish(1)
+    world.operator.go_on(61.0)
+    assert world.status["phase"] == "Failed"
+    assert world.told("Stalled")[1] == "NoVersionServes"
+    assert "retry/1/<token>" in world.told("Stalled")[2]
+    world.cluster.health[1] = "loads"
+    assert world.act("retry/1/t1") == "version 1 is tried again"
+    assert world.status["phase"] == "Serving"
+    assert world.cluster.version_phase(1) == "Validated"
+
+
+def test_pods_that_may_not_be_made_are_not_the_versions_fault(world: World) -> None:
+    world.serve(1)
+
+    def quota(verb: str, resource: Resource, after: bool) -> None:
+        if resource == DEPLOYMENTS and verb == "apply":
+            raise ForbiddenError(403, "Forbidden", "exceeded quota: deployments")
+
+    world.cluster.hook = quota
+    world.cluster.publish(2)
+    for _ in range(3):
+        world.operator.deliver_all()
+        world.operator.settle()
+        world.cluster.tick(100)
+    assert world.status["candidateVersion"] == 2
+    assert world.told("Reconciling")[1:] == ("ChildRefused", "403 Forbidden: exceeded quota: deployments")
+    assert world.told("Ready")[0] == "True"
+    world.cluster.hook = lambda *_: None
+    world.operator.go_on()
+    assert world.status["activeVersion"] == 2
+
+
+def test_a_spec_that_cannot_be_rendered_is_not_the_versions_fault(world: World) -> None:
+    world.cluster.health[1] = "hangs"
+    world.cluster.publish(1)
+    world.operator.go_on()
+    world.edit(serving={"env": [{"name": "TRAINYARD_MODEL_NAME", "value": "x"}]})
+    world.operator.go_on(500.0)
+    assert world.status["candidateVersion"] == 1
+    assert world.told("Stalled")[1] == "InvalidSpec"
+
+
+def test_a_candidate_whose_version_is_deleted(world: World) -> None:
+    world.serve(1)
+    world.cluster.health[2] = "hangs"
+    world.cluster.publish(2)
+    world.operator.go_on()
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
+    world.operator.go_on(DRAIN_SECONDS)
+    assert "candidateVersion" not in world.status
+    assert world.deployments == ["shop-v1"]
+    assert "CandidateDropped" in events_of(world.cluster)
+
+
+def test_an_image_that_cannot_be_pulled_is_told(world: World) -> None:
+    world.cluster.health[1] = "hangs"
+    world.cluster.publish(1)
+    world.operator.go_on()
+    name, pod = next(iter(world.cluster.of(PODS).items()))
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": "not found"}}
+    containers = [{**pod["status"]["containerStatuses"][0], "state": waiting}]
+    world.cluster.change(PODS, NAMESPACE, name, status={**pod["status"], "containerStatuses": containers})
+    world.operator.go_on(6.0)
+    assert "0 of 1 pods of version 1 are ready; pod" in world.told("Reconciling")[2]
+    assert "ErrImagePull: not found" in world.told("Ready")[2]
+
+
+# ---- waiting for a person --------------------------------------------------------------------------------------------
+
+
+def test_promotion_by_hand(world: World) -> None:
+    world.edit(rollout={"autoPromote": False, "progressDeadlineSeconds": 60})
+    world.serve(1)
+    assert world.status["activeVersion"] == 1, "the first version has nobody to take requests from"
+    world.serve(2)
+    assert world.status["phase"] == "AwaitingPromotion"
+    assert world.told("Reconciling")[1] == "AwaitingPromotion"
+    assert world.cluster.served() == 1
+    world.operator.go_on(500.0)
+    assert world.status["phase"] == "AwaitingPromotion", "no deadline for people"
+    world.serve(3)
+    assert world.status["candidateVersion"] == 3
+    assert "takes over" in world.act("promote/t1")
+    assert world.status["activeVersion"] == 3
+    assert world.history()[0] == (3, "Active", "alice")
+
+
+def test_a_candidate_that_waits_and_loses_its_pods_gets_its_time_again(world: World) -> None:
+    world.edit(rollout={"autoPromote": False, "progressDeadlineSeconds": 60})
+    world.serve(1, 2)
+    world.cluster.tick(600)
+    world.cluster.health[2] = "hangs"
+    world.operator.go_on(30.0)
+    assert world.status["candidateVersion"] == 2
+    world.operator.go_on(31.0)
+    assert "candidateVersion" not in world.status

@@ -1,0 +1,129 @@
+"""What a ModelDeployment's spec decides: versions that Git pins, two for one model, specs that cannot be read."""
+
+import pytest
+
+from tests.unit.operator.cluster import NAMESPACE, events_of
+from tests.unit.operator.serving import NAME, World, new_world
+from trainyard_operator.core.serving.waits import UNREADY_SECONDS
+from trainyard_operator.kube.port import MODEL_DEPLOYMENTS
+
+
+@pytest.fixture
+def world() -> World:
+    return new_world()
+
+
+# ---- Git says which --------------------------------------------------------------------------------------------------
+
+
+def pinned(pin: str) -> dict[str, str]:
+    return {"policy": "Pinned", "pin": pin}
+
+
+@pytest.mark.parametrize("pin", ["1", f"sha256:{1:064x}"])
+def test_a_pin_of_a_lower_version_goes_back_without_quarantine(world: World, pin: str) -> None:
+    world.serve(1, 2)
+    world.edit(version=pinned(pin))
+    assert world.status["activeVersion"] == 1
+    assert world.history()[:2] == [(1, "Active", "pin"), (2, "Replaced", "policy")]
+    assert "rejectedVersions" not in world.status
+    assert "hold" not in world.status
+    world.serve(3)
+    assert world.status["activeVersion"] == 1
+    world.edit(version={"policy": "LatestValidated"})
+    assert world.status["activeVersion"] == 3
+
+
+@pytest.mark.parametrize(
+    ("pin", "reason", "sentence"),
+    [
+        ("9", "PinnedVersionNotFound", "spec.version.pin '9' names no ModelVersion of model m"),
+        ("sha256:" + "f" * 64, "PinnedVersionNotFound", "names no ModelVersion"),
+        ("3", "PinnedVersionNotValidated", "version 3 is pinned but Rejected"),
+        ("2", "PinnedVersionQuarantined", "version 2 is pinned but quarantined (ManualRollback"),
+    ],
+)
+def test_a_pin_that_cannot_be_honoured(world: World, pin: str, reason: str, sentence: str) -> None:
+    world.serve(1, 2)
+    world.act("rollback/1/t1")
+    world.cluster.publish(3, good=False)
+    world.edit(version=pinned(pin))
+    assert world.told("Stalled")[:2] == ("True", reason)
+    assert sentence in world.told("Stalled")[2]
+    assert world.told("Ready")[0] == "True"
+    assert world.status["activeVersion"] == world.cluster.served() == 1
+    assert reason in events_of(world.cluster)
+
+
+def test_the_quarantine_of_a_pinned_version_is_lifted(world: World) -> None:
+    world.serve(1, 2)
+    world.act("rollback/1/t1")
+    world.edit(version=pinned("2"))
+    assert world.act("retry/2/t2") == "version 2 is tried again"
+    assert world.status["activeVersion"] == 2
+    assert world.told("Stalled")[0] == ""
+
+
+def test_a_pinned_version_that_fails_is_told_until_git_changes(world: World) -> None:
+    world.edit(version=pinned("1"))
+    world.serve(1)
+    world.edit(version=pinned("2"))
+    world.serve(2)
+    world.cluster.health[2] = "hangs"
+    world.operator.go_on(UNREADY_SECONDS + 5)
+    assert world.status["activeVersion"] == 1
+    assert world.told("Stalled")[1] == "PinnedVersionQuarantined"
+    assert world.told("Ready")[0] == "True"
+    world.edit(version=pinned("1"))
+    assert world.told("Stalled")[0] == ""
+    assert world.status["phase"] == "Serving"
+
+
+def test_verbs_do_not_argue_with_a_pin(world: World) -> None:
+    world.serve(1, 2)
+    world.edit(version=pinned("2"))
+    assert "spec.version.pin decides which version serves" in world.act("rollback/previous/t1")
+    assert "a pinned version is held by its pin" in world.act("hold/t2")
+
+
+# ---- two for one model, specs that cannot be read --------------------------------------------------------------------
+
+
+def test_the_older_of_two_serves(world: World) -> None:
+    world.serve(1)
+    world.cluster.tick(5)
+    world.cluster.deploy("late")
+    world.operator.go_on()
+    late = world.cluster.deployed("late")
+    assert late["phase"] == "Failed"
+    stalled = world.cluster.condition("Stalled", "late")
+    assert stalled is not None
+    assert stalled["reason"] == "ModelTaken"
+    assert "ModelDeployment shop serves model m already" in stalled["message"]
+    assert world.deployments == ["shop-v1"]
+    world.cluster.act("hold/t1", "late")
+    world.operator.go_on()
+    assert world.cluster.deployed("late")["lastActionMessage"].startswith("refused: ModelDeployment shop serves")
+    world.cluster.remove(MODEL_DEPLOYMENTS, NAMESPACE, NAME)
+    world.cluster.roll()
+    world.operator.go_on()
+    assert world.cluster.deployed("late")["activeVersion"] == 1
+    assert world.cluster.condition("Stalled", "late") is None
+
+
+def test_a_spec_that_passed_an_older_schema(world: World) -> None:
+    world.serve(1)
+    world.edit(serving={"replicas": "two"})
+    assert world.told("Stalled")[1] == "InvalidSpec"
+    assert "spec.serving.replicas" in world.told("Stalled")[2]
+    assert world.told("Ready")[0] == "True"
+    assert world.cluster.served() == 1
+
+
+def test_a_variable_that_is_the_operators(world: World) -> None:
+    world.serve(1)
+    world.edit(serving={"env": [{"name": "TRAINYARD_MODEL_NAME", "value": "x"}]})
+    assert world.told("Stalled")[1] == "InvalidSpec"
+    assert "TRAINYARD_MODEL_NAME" in world.told("Stalled")[2]
+    world.edit(serving={})
+    assert world.told("Stalled")[0] == ""
