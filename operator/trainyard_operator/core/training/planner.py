@@ -142,11 +142,15 @@ def _refused(observed: Observed, refusal: Refusal) -> Plan:
 
 
 def _underway(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan:
-    """The Job exists and has not ended: Starting until a pod is ready or a report arrived, then Running."""
+    """The Job exists and has not ended: Starting until a pod is ready or a report arrived, then Running.
+
+    A pod of framework Container is ready only with its last step: when it was looked at and has begun, that is enough.
+    """
     job, reported = observed.job, observed.reported
     fresh = not attempts.is_known(job.status, child)
     was_running = job.status.phase == "Running" and not fresh
-    running = was_running or child.ready > 0 or reported is not None
+    begun = any(pod.started for pod in observed.pods.get(child.name, ()))
+    running = was_running or child.ready > 0 or reported is not None or begun
     fell_back = accelerator.fallback_of(job.status)
     if not running and fell_back and not is_fallback(child.name):
         return NOTHING if child.deleting else Plan(actions=(Delete("Job", child.name, child.uid),))
