@@ -33,5 +33,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         else:
             lane = str(item.path)
         item.add_marker(pytest.mark.xdist_group(lane))
-    if config.getoption("dist", "no") != "no":
+    if hasattr(config, "workerinput"):  # set in the workers of xdist
         items.sort(key=lambda item: 0 if "tests/e2e" in str(item.path) else 1 if "integration" in str(item.path) else 2)
