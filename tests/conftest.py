@@ -22,7 +22,7 @@ LANES = {
 """About as long as each other. Each lane starts its own node: tests of two lanes never meet."""
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Say which tests belong to one worker; with several, the longest begin first."""
     for item in items:
