@@ -38,17 +38,17 @@ def line(stage: Stage, *names: str) -> list[tuple[Any, ...]]:
 
 
 def test_one_after_the_other(stage: Stage, spec: Json, one_place: None) -> None:
-    names = ("q-low", "q-normal", "q-again", "q-urgent")
+    names = ("q-low", "q-normal", "q-same-model", "q-urgent")  # by name as by age: two may come in one second
     stage.apply("q-holder", **spec, modelName="q-model", nodeSelector=NOWHERE)
     stage.wait_for_phase("q-holder", "Starting")
     stage.apply("q-low", **spec, priority="Low")
     stage.apply("q-normal", **spec)
-    stage.apply("q-again", **spec, modelName="q-model")
+    stage.apply("q-same-model", **spec, modelName="q-model")
     stage.apply("q-urgent", **spec, priority="Urgent")
     full, locked = "ConcurrencyLimit", "ModelLocked"
     wanted = [("Queued", 4, full), ("Queued", 2, full), ("Queued", 1, locked), ("Queued", 1, full)]
     stage.wait_until("the line to form", lambda: line(stage, *names) == wanted, 30, about="q-low")
-    message = condition(stage.get("tj", "q-again"), "Ready")["message"]
+    message = condition(stage.get("tj", "q-same-model"), "Ready")["message"]
     assert message == "waiting for TrainingJob q-holder: one TrainingJob of model q-model runs at a time"
     rows = [row.split() for row in stage.kubectl("get", "tj", "-o", "wide").splitlines()]
     assert "QUEUE" in rows[0]
@@ -72,7 +72,7 @@ def test_one_after_the_other(stage: Stage, spec: Json, one_place: None) -> None:
     ended = [stage.wait_for_phase(name, "Succeeded", "Failed") for name in (*names, "q-last")]
     assert {job["status"]["phase"] for job in ended} == {"Succeeded"}
     assert all("queuePosition" not in job["status"] for job in ended)
-    one_at_a_time(stage, ["q-low", "q-urgent", "q-normal", "q-again", "q-last"])
+    one_at_a_time(stage, ["q-low", "q-urgent", "q-normal", "q-same-model", "q-last"])
 
 
 def one_at_a_time(stage: Stage, order: list[str]) -> None:

@@ -80,18 +80,20 @@ async def end_of(shop: Shop, status: dict[str, Any]) -> tuple[End, Counter[str]]
 async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tuple[End, Counter[str], int]:
     """Live one life; an operator that dies is followed by another. Return its end, the Events, and the writes."""
     async with new_shop(credentials) as shop:
-        end = asyncio.create_task(life(shop))
+
+        async def to_the_end() -> tuple[End, Counter[str]]:
+            return await end_of(shop, await life(shop))
+
+        end = asyncio.create_task(to_the_end())
         async with shop.namespace.operator(fault) as port:
             dies = asyncio.create_task(fault.died.wait()) if fault is not None else None
             await asyncio.wait([end, *([dies] if dies else [])], return_when=asyncio.FIRST_COMPLETED)
             if dies:
                 dies.cancel()
             if end.done():
-                state, events = await end_of(shop, end.result())
-                return state, events, sum(port.writes.values())
+                return *end.result(), sum(port.writes.values())
         async with shop.namespace.operator():
-            state, events = await end_of(shop, await end)
-        return state, events, sum(port.writes.values())
+            return *await end, sum(port.writes.values())
 
 
 async def live_with_every_fault(
