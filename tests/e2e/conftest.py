@@ -26,8 +26,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(1800))
 
 
+@pytest.fixture(scope="module")
+def stage(node: Stage) -> Iterator[Stage]:
+    """Yield the node with no object of trainyard's on it: files on one worker may use the same names."""
+    yield node
+    node.clear()
+
+
 @pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
+def node() -> Iterator[Stage]:
     """Yield trainyard on a node that runs images. One that cannot start is an error, never a skip."""
     if given := os.environ.get(CLUSTER_ENV):
         yield Stage.set_up(given, None)

@@ -82,6 +82,11 @@ class Stage:
         """Apply objects of any kind."""
         self.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
 
+    def clear(self) -> None:
+        """Delete what makes others, then those, each with its dependents."""
+        for kind in ("tsched", "md", "tj", "mv"):
+            self.kubectl("delete", kind, "--all", "--cascade=foreground", f"--timeout={JOB_SECONDS}s")
+
     def get(self, kind: str, name: str) -> Json:
         """Return one object."""
         found: Json = json.loads(self.kubectl("get", kind, name, "-o", "json"))

@@ -6,14 +6,13 @@ point an empty one. Status follows from facts, never from what the plan is about
 
 from typing import Any
 
-from trainyard_api import meta
 from trainyard_api.training import Retry
 from trainyard_api.trainingjob import Attempt, Phase, TrainingJobSpec
 from trainyard_operator.core.admission.verdict import Waiting
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.naming import is_fallback
 from trainyard_operator.core.objects import JobView
-from trainyard_operator.core.plan import NOTHING, Apply, Create, Delete, EventNote, Plan
+from trainyard_operator.core.plan import NOTHING, Apply, Create, Delete, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, parse_spec, refuse_unsupported
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training import (
@@ -161,12 +160,10 @@ def _underway(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan
         return _deadline_refused(observed, observed.refused)
     device = accelerator.device_of(spec, child)
     changes: dict[str, Any] = {"attempts": attempts.with_child(observed, child, running=running, device=device)}
-    events: tuple[EventNote, ...] = ()
     if fresh:
         changes["trainer_status"] = None  # the last attempt's progress is not this one's
-        events = _first_words(observed, child)
     if not running:
-        return starting.still_starting(observed, spec, child, changes, events)
+        return starting.still_starting(observed, spec, child, changes)
     stored = None if fresh else job.status.trainer_status
     requeue: float | None = None
     if reported is not None and progress.newer(stored, reported):
@@ -180,15 +177,7 @@ def _underway(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan
     # A pod that got its accelerator in the very moment it was given up keeps it.
     facts = fell_back if is_fallback(child.name) else ()
     transition = Transition("Running", "Running", message, changes, facts)
-    return report(observed, transition, events=events, requeue_after=requeue)
-
-
-def _first_words(observed: Observed, child: JobView) -> tuple[EventNote, ...]:
-    created = EventNote("Normal", "AttemptStarted", f"Created Job {child.name}", f"start-{child.name}")
-    origin = observed.job.annotations.get(meta.RETRY_OF_ANNOTATION)
-    if not origin or child.attempt > 1:
-        return (created,)
-    return (EventNote("Normal", "Rerun", f"This job is a rerun of TrainingJob {origin}", "rerun"), created)
+    return report(observed, transition, requeue_after=requeue)
 
 
 def _deadline_refused(observed: Observed, refusal: Refusal) -> Plan:

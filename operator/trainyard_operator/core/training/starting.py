@@ -19,16 +19,10 @@ AFTER_PATIENCE_SECONDS = 2.0
 """The scheduler may not have spoken yet when the time for the accelerator is over; then at doubling intervals, too."""
 
 
-def still_starting(
-    observed: Observed,
-    spec: TrainingJobSpec,
-    child: JobView,
-    changes: dict[str, Any],
-    events: tuple[EventNote, ...],
-) -> Plan:
+def still_starting(observed: Observed, spec: TrainingJobSpec, child: JobView, changes: dict[str, Any]) -> Plan:
     """Say after a while why, and give up the accelerator, or the start, when its time is over.
 
-    ``changes`` and ``events`` are what this attempt's being there means by itself.
+    ``changes`` is what this attempt's being there means by itself.
     """
     waited = (observed.now - child.created).total_seconds()
     left, patience = deadlines.pending_left(observed, spec), accelerator.patience_left(spec, child, observed.now)
@@ -40,8 +34,8 @@ def still_starting(
     pods = observed.pods.get(child.name, ())
     lack = _lacking(observed, spec, pods) if impatient and not late else ""
     if lack:
-        return _fall_back(observed, spec, child, lack, changes, events)
-    told = report(observed, Transition("Starting", "Starting", _waits_for(child, pods), changes), events=events)
+        return _fall_back(observed, spec, child, lack, changes)
+    told = report(observed, Transition("Starting", "Starting", _waits_for(child, pods), changes))
     if late and told.status is None and not any(pod.started for pod in pods):
         return stop.pending_too_long(observed, spec)
     look_again = min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
@@ -62,14 +56,7 @@ def _lacking(observed: Observed, spec: TrainingJobSpec, pods: tuple[PodView, ...
     return accelerator.lacking(spec.accelerator, pods, selects_nodes=selects_nodes)
 
 
-def _fall_back(
-    observed: Observed,
-    spec: TrainingJobSpec,
-    child: JobView,
-    lack: str,
-    changes: dict[str, Any],
-    events: tuple[EventNote, ...],
-) -> Plan:
+def _fall_back(observed: Observed, spec: TrainingJobSpec, child: JobView, lack: str, changes: dict[str, Any]) -> Plan:
     """No node has the accelerator in time: decide to go on without it. The Jobs follow from the condition."""
     wanted = spec.accelerator
     if wanted is None:
@@ -81,4 +68,4 @@ def _fall_back(
     facts = (accelerator.decision(observed, message[:1024]),)
     event = EventNote("Warning", accelerator.DEVICE_FALLBACK, message, f"fallback-{child.name}")
     transition = Transition("Starting", accelerator.DEVICE_FALLBACK, message, changes, facts)
-    return report(observed, transition, events=(*events, event))
+    return report(observed, transition, events=(event,))

@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from trainyard_api import meta
 from trainyard_api.conditions import Condition
-from trainyard_api.trainingjob import Phase
+from trainyard_api.trainingjob import Phase, TrainingJobStatus
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.naming import model_name
+from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import EventNote, Plan
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training import accelerator
@@ -63,7 +65,21 @@ def report(
     )
     if status == job.status:
         return Plan(requeue_after=requeue_after)
-    return Plan(status=status, events=events, requeue_after=requeue_after)
+    return Plan(status=status, events=(*_begun(job, status), *events), requeue_after=requeue_after)
+
+
+def _begun(job: TrainingJobView, status: TrainingJobStatus) -> tuple[EventNote, ...]:
+    """Tell of each attempt with the first status that lists it, be that the status of its end."""
+    told = {attempt.job_name for attempt in job.status.attempts or ()}
+    fresh = [attempt for attempt in status.attempts or () if attempt.job_name not in told]
+    created = (
+        EventNote("Normal", "AttemptStarted", f"Created Job {attempt.job_name}", f"start-{attempt.job_name}")
+        for attempt in fresh
+    )
+    origin = job.annotations.get(meta.RETRY_OF_ANNOTATION)
+    if told or not fresh or not origin:
+        return tuple(created)
+    return (EventNote("Normal", "Rerun", f"This job is a rerun of TrainingJob {origin}", "rerun"), *created)
 
 
 def finish(observed: Observed, transition: Transition) -> Plan:

@@ -104,6 +104,14 @@ def test_success_step_by_step() -> None:
     assert [(c.type, c.status) for c in answer.status.conditions or ()] == [("Ready", "True"), ("Complete", "True")]
 
 
+def test_an_attempt_that_nobody_watched_is_told_with_its_end() -> None:
+    """The operator was away from before the attempt's first status until after its end."""
+    done = child(complete=True, end=START + timedelta(seconds=60))
+    pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
+    answer = plan(observed(job_view(), done, after=61, pods=pods, versions={"diabetes-v1": VERSION}))
+    assert [event.reason for event in answer.events] == ["AttemptStarted", "Succeeded"]
+
+
 def test_objective_is_picked_from_the_metrics() -> None:
     spec = {**SPEC, "objective": {"metric": "mae"}}
     pods = {"diabetes-1": (pod(0, termination_message=result_text()),)}
