@@ -5,13 +5,15 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Final, Self
 
 from trainyard_api import meta
 from trainyard_trainer.errors import ConfigError
 
 _CGROUP_V1_CONTROLLERS = ("cpu,cpuacct", "cpu")
 """The folder name of the CPU controller differs between distributions."""
+
+DEFAULT_MAX_DOWNLOAD_BYTES: Final = 16 << 30
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Environment:
     termination_log: Path
     input_dir: Path = Path(meta.INPUT_DIR)
     output_dir: Path = Path(meta.OUTPUT_DIR)
+    max_download: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -43,6 +46,7 @@ class Environment:
             termination_log=path(meta.TERMINATION_LOG_ENV, meta.TERMINATION_LOG),
             input_dir=path(meta.INPUT_DIR_ENV, meta.INPUT_DIR),
             output_dir=path(meta.OUTPUT_DIR_ENV, meta.OUTPUT_DIR),
+            max_download=environ.get(meta.MAX_DOWNLOAD_BYTES_ENV, ""),
         )
 
     @property
@@ -59,6 +63,15 @@ class Environment:
     def ca_file(self) -> Path:
         """The certificate authority of the progress endpoint (PEM)."""
         return self.config_dir / meta.CA_FILE
+
+    @property
+    def max_download_bytes(self) -> int:
+        """The largest file that is read from a web server. Raises ConfigError if the variable holds no number."""
+        if not self.max_download:
+            return DEFAULT_MAX_DOWNLOAD_BYTES
+        if not self.max_download.isdecimal():
+            raise ConfigError(f"{meta.MAX_DOWNLOAD_BYTES_ENV} is {self.max_download!r}: write a whole number of bytes")
+        return int(self.max_download)
 
     def claim_path(self, uri: str) -> Path:
         """Return the local path of ``pvc://claim/path``.

@@ -21,9 +21,16 @@ class ConfigError(TrainerError):
 
 
 class DataError(TrainerError):
-    """The data was read, but nothing can be trained on it as it is."""
+    """The data was read, but nothing can be trained on it as it is.
+
+    ``row`` is the data row that is at fault, where it is one: 1 is the first of the first file.
+    """
 
     code = ExitCode.BAD_DATA
+
+    def __init__(self, message: str, *, row: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
 
 
 class InputMissing(TrainerError):  # noqa: N818 - the words of the exit codes

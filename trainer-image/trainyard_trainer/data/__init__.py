@@ -1,11 +1,11 @@
 """From an address in the specification to typed, checked and split data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Dataset, Origin, Progress, Table
+from trainyard_trainer.frameworks.base import Dataset, FileRows, Origin, Progress, Table
 
 
 def load(config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool]) -> Table:
@@ -23,9 +23,10 @@ def load(config: TrainerConfig, env: Environment, progress: Progress, stop: Call
     progress(0.0, f"fetching {config.spec.data.uri}")
     with sources.fetch(config, env, stop) as source:
         progress(0.4, f"reading {source.size_bytes} bytes")
-        frame, notes = tables.read(source, config.spec.data, config.spec.task)
+        wanted = tables.Wanted.of(config.spec.data, config.spec.task)
+        frame, notes, files = tables.read(source, config.spec.data, wanted)
         progress(1.0, f"read {len(frame)} rows, {len(frame.columns)} columns")
-        return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes))
+        return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
 
 
 def preprocess(table: Table, config: TrainerConfig) -> Dataset:
@@ -45,4 +46,15 @@ def preprocess(table: Table, config: TrainerConfig) -> Dataset:
     try:
         return prepare(table, config.spec)
     except DataError as error:
-        raise DataError(f"{table.origin.uri}: {error}") from error
+        raise DataError(f"{table.origin.uri}: {error}{_in_file(error.row, table.origin.files)}") from error
+
+
+def _in_file(row: int | None, files: Sequence[FileRows]) -> str:
+    """Say in which of several files a data row lies."""
+    if row is None or len(files) < 2:
+        return ""
+    for file in files:
+        if row <= file.rows:
+            return f" (data row {row} of {file.uri})"
+        row -= file.rows
+    raise AssertionError("the files of a table hold all of its rows")

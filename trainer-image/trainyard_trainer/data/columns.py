@@ -67,7 +67,8 @@ def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
             row = int(bad.argmax())
             value = str(column.iloc[row])
             raise DataError(
-                f"column {name!r} (data.target), data row {row + 1}: {value!r} is not a number; {_advice(value)}"
+                f"column {name!r} (data.target), data row {row + 1}: {value!r} is not a number; {_advice(value)}",
+                row=row + 1,
             )
     elif pd.api.types.is_numeric_dtype(column.dtype):
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
@@ -81,7 +82,8 @@ def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
         row = int(too_large.argmax())
         raise DataError(
             f"column {name!r} (data.target), data row {row + 1}: {numbers[row]:g} is beyond {LARGEST:g}; "
-            "give the target in a larger unit"
+            "give the target in a larger unit",
+            row=row + 1,
         )
     return numbers
 

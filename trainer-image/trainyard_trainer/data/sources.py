@@ -1,4 +1,4 @@
-"""From an address to a file on local disk, with its digest. The only room that knows schemes.
+"""From an address to files on local disk, with their digest. The only room that knows schemes.
 
 ``pvc://`` and ``file://`` are read where they lie; the others are copied to the work folder first: a copy can be read
 twice (once for its dialect, once for its values), retried in one piece, and hashed.
@@ -7,91 +7,84 @@ twice (once for its dialect, once for its values), retried in one piece, and has
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Protocol
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
-import requests
-import tenacity
-
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.addresses import Address, folder_of, matching_keys, matching_paths
+from trainyard_trainer.data.buckets import ObjectStore, S3Store
+from trainyard_trainer.data.pages import Http, download_page
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.errors import ConfigError, InputMissing, Interrupted, NotPermitted, UpstreamUnavailable
+from trainyard_trainer.errors import ConfigError, InputMissing, Interrupted, NotPermitted
 
-HTTP_TIMEOUT: Final = (10.0, 60.0)
-"""Seconds to connect, and between two pieces of the answer."""
-
-HTTP_ATTEMPTS: Final = 4
-_CHUNK: Final = 64 * 1024
-"""Between two of them a stop takes effect: on a line of 10 kB/s that is seven seconds."""
 _PIECE: Final = 1 << 20
-_BUSY: Final = frozenset({408, 425, 429})
+_DOWNLOADS: Final = 8
+"""At once; a single file is fetched by ranges in parallel already."""
+
+GoOn = Callable[[], None]
+"""Called between two pieces of the data; raises when there is a reason to stop."""
 
 
 @dataclass(frozen=True)
-class Source:
-    """A readable local file. ``digest`` is that of the stored bytes; ``name`` is the last part of the address."""
+class File:
+    """A readable local file. ``sha256`` is that of the stored bytes; ``name`` tells its format by its ending."""
 
     path: Path
     name: str
     uri: str
-    digest: str
+    sha256: str
     size_bytes: int
 
 
 @dataclass(frozen=True)
-class Http:
-    """How pages are asked for: where a session comes from, and how long to wait between attempts."""
+class Source:
+    """The files of one table, in the order of their addresses."""
 
-    session: Callable[[], requests.Session] = requests.Session
-    wait: tenacity.wait.wait_base = field(default_factory=lambda: tenacity.wait_random_exponential(0.5, max=10))
+    files: tuple[File, ...]
+    uri: str
+
+    @property
+    def digest(self) -> str:
+        """The digest of the one file, or of what ``sha256sum`` prints of several, by their paths below the folder."""
+        if len(self.files) == 1:
+            return f"sha256:{self.files[0].sha256}"
+        listing = "".join(f"{file.sha256}  {file.uri.removeprefix(self.folder)}\n" for file in self.files)
+        return f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}"
+
+    @property
+    def folder(self) -> str:
+        """The address of the folder that all of the files lie in, with its ``/``."""
+        return folder_of(self.uri) + "/"
+
+    @property
+    def size_bytes(self) -> int:
+        """The size of all files together, as they are stored."""
+        return sum(file.size_bytes for file in self.files)
 
 
-class ObjectStore(Protocol):
-    """Reads one object into a file, or raises a TrainerError that names the bucket and the key."""
+@dataclass(frozen=True)
+class Ways:
+    """How addresses are reached; tests put their own in."""
 
-    def download(self, bucket: str, key: str, target: Path, received: Callable[[int], None]) -> None:
-        """Write the object to ``target``; tell of each piece by its size. What ``received`` raises ends it."""
-        ...
+    env: Environment
+    store: ObjectStore
+    http: Http
 
+    @classmethod
+    def of(cls, config: TrainerConfig, env: Environment) -> "Ways":
+        """Return the real ones, with the credentials of a job."""
+        from trainyard_trainer.credentials import data_client
 
-class S3Store:
-    """The object store behind ``s3://``; its client is made on the first use."""
-
-    def __init__(self, make_client: Callable[[], Any]) -> None:
-        self._make_client = make_client
-
-    def download(self, bucket: str, key: str, target: Path, received: Callable[[int], None]) -> None:
-        """Fetch by ranges in parallel, with boto3's own retries."""
-        import boto3.exceptions
-        import botocore.exceptions
-
-        from trainyard_trainer.credentials import translate_s3_error
-
-        client = self._make_client()
-        try:
-            try:
-                client.download_file(bucket, key, str(target), Callback=received)
-            except botocore.exceptions.ClientError as error:
-                # download_file begins with HEAD, whose 404 has no body: GET tells whether bucket or key is missing.
-                if error.response["ResponseMetadata"].get("HTTPStatusCode") == 404:
-                    client.get_object(Bucket=bucket, Key=key)["Body"].close()
-                raise
-        except (botocore.exceptions.BotoCoreError, boto3.exceptions.Boto3Error) as error:
-            raise translate_s3_error(error, "reading the data", f"s3://{bucket}/{key}") from error
-        except botocore.exceptions.ClientError as error:
-            raise translate_s3_error(error, "reading the data", f"s3://{bucket}/{key}") from error
+        return cls(env, S3Store(lambda: data_client(config, env)), Http(max_bytes=env.max_download_bytes))
 
 
 @contextlib.contextmanager
 def fetch(
-    config: TrainerConfig,
-    env: Environment,
-    stop: Callable[[], bool],
-    store: ObjectStore | None = None,
-    http: Http | None = None,
+    config: TrainerConfig, env: Environment, stop: Callable[[], bool], ways: Ways | None = None
 ) -> Iterator[Source]:
     """Make the data of a job readable; copies vanish with the context.
 
@@ -110,121 +103,114 @@ def fetch(
         The server did not answer properly after several attempts.
     ConfigError
         The address itself is malformed.
+    DataError
+        A page is larger than it may be.
     Interrupted
         ``stop`` turned true.
     """
-    uri = config.spec.data.uri or ""
+    address = Address(config.spec.data.uri or "")
 
-    def go_on(_: int = 0) -> None:
+    def go_on() -> None:
         if stop():
-            raise Interrupted(f"stopped by a signal while reading data.uri {uri}; the next attempt starts again")
+            raise Interrupted(f"stopped by a signal while reading {address}; the next attempt starts again")
 
+    with work_folder(env) as folder:
+        yield bring(address, ways or Ways.of(config, env), folder, go_on)
+
+
+@contextlib.contextmanager
+def work_folder(env: Environment) -> Iterator[Path]:
+    """Make a folder for copies, and remove it in the end."""
+    env.work_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="data-", dir=env.work_dir, ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def bring(address: Address, ways: Ways, folder: Path, go_on: GoOn) -> Source:
+    """Make the files of an address readable, copies below ``folder``. Raises what :func:`fetch` raises."""
+    uri = address.uri
     parts = urlsplit(uri)
-    name = PurePosixPath(unquote(parts.path)).name
     match parts.scheme:
         case "pvc":
-            yield _describe(_inside_claim(uri, env), name, uri, go_on)
+            files = _local(address, ways.env.claim_path(uri), go_on, claim=_claim_folder(uri, ways.env))
         case "file":
-            yield _describe(Path(unquote(parts.path)), name, uri, go_on)
-        case "s3" | "https":
-            if not name:
-                raise ConfigError(f"data.uri {uri} names no object: write it as s3://bucket/key or https://host/path")
-            env.work_dir.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="data-", dir=env.work_dir) as folder:
-                target = Path(folder) / "source"
-                if parts.scheme == "s3":
-                    # Not urlsplit: a key may hold "#" and "?".
-                    bucket, _, key = uri.removeprefix("s3://").partition("/")
-                    (store or _own_store(config, env)).download(bucket, key, target, go_on)
-                    name = PurePosixPath(key).name
-                else:
-                    _download_page(uri, target, http or Http(), go_on)
-                yield _describe(target, name, uri, go_on)
+            files = _local(address, Path(unquote(parts.path)), go_on, claim=None)
+        case "s3":
+            files = _objects(address, ways.store, folder, go_on)
+        case "https":
+            name = PurePosixPath(unquote(parts.path)).name
+            if not parts.netloc:
+                raise ConfigError(f"{address} names no host: write it as https://host/path")
+            target = folder / "source"
+            download_page(address, target, ways.http, go_on)
+            files = [_describe(target, name, uri, address, go_on)]
         case _:
-            raise ConfigError(f"data.uri {uri} must start with s3://, https://, pvc:// or, in local runs, file://")
+            raise ConfigError(f"{address} must start with s3://, https://, pvc:// or, in local runs, file://")
+    return Source(tuple(files), uri)
 
 
-def _own_store(config: TrainerConfig, env: Environment) -> ObjectStore:
-    from trainyard_trainer.credentials import data_client
-
-    return S3Store(lambda: data_client(config, env))
+def _claim_folder(uri: str, env: Environment) -> Path:
+    return env.claims_dir / uri.removeprefix("pvc://").partition("/")[0]
 
 
-def _inside_claim(uri: str, env: Environment) -> Path:
-    path = env.claim_path(uri)
-    claim = env.claims_dir / uri.removeprefix("pvc://").partition("/")[0]
-    if not path.resolve().is_relative_to(claim.resolve()):
-        raise NotPermitted(f"{uri} leads out of its claim by a symbolic link; name a file inside the claim")
-    return path
+def _local(address: Address, path: Path, go_on: GoOn, *, claim: Path | None) -> list[File]:
+    """Describe files where they lie; with ``claim`` none may lie outside of it."""
+    if not address.is_pattern:
+        found = {address.uri: path}
+    else:
+        address.check_pattern()
+        base, folder = Path(folder_of(str(path)) or "/"), folder_of(address.uri)
+        by_uri = {f"{folder}/{one.relative_to(base).as_posix()}": one for one in matching_paths(path)}
+        found = {uri: by_uri[uri] for uri in address.only_some(by_uri)}
+    for uri, one in found.items():
+        if claim is not None and not one.resolve().is_relative_to(claim.resolve()):
+            raise NotPermitted(f"{uri} leads out of its claim by a symbolic link; name a file inside the claim")
+    return [_describe(one, one.name, uri, address, go_on) for uri, one in found.items()]
 
 
-def _describe(path: Path, name: str, uri: str, go_on: Callable[[], None]) -> Source:
+def _objects(address: Address, store: ObjectStore, folder: Path, go_on: GoOn) -> list[File]:
+    # Not urlsplit: a key may hold "#" and "?".
+    bucket, _, key = address.uri.removeprefix("s3://").partition("/")
+    if not bucket or not key or key.endswith("/"):
+        raise ConfigError(f"{address} names no object: write it as s3://bucket/key or s3://bucket/folder/*.csv")
+    keys = [key]
+    if address.is_pattern:
+        address.check_pattern()
+        keys = address.only_some(matching_keys(store.keys(bucket, key.partition("*")[0]), key))
+    targets = [folder / f"object-{number}" for number in range(len(keys))]
+    _download_all(store, bucket, list(zip(keys, targets, strict=True)), go_on)
+    return [
+        _describe(target, PurePosixPath(one).name, f"s3://{bucket}/{one}", address, go_on)
+        for one, target in zip(keys, targets, strict=True)
+    ]
+
+
+def _download_all(store: ObjectStore, bucket: str, files: Sequence[tuple[str, Path]], go_on: GoOn) -> None:
+    def received(_: int) -> None:
+        go_on()
+
+    if len(files) == 1:
+        store.download(bucket, *files[0], received)
+        return
+    pool = ThreadPoolExecutor(_DOWNLOADS)
+    try:
+        for done in [pool.submit(store.download, bucket, key, target, received) for key, target in files]:
+            done.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _describe(path: Path, name: str, uri: str, address: Address, go_on: GoOn) -> File:
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
             while piece := file.read(_PIECE):
                 go_on()
                 digest.update(piece)
-            return Source(path, name, uri, f"sha256:{digest.hexdigest()}", file.tell())
-    except FileNotFoundError as error:
-        raise InputMissing(f"data.uri {uri} does not exist; check the path") from error
+            return File(path, name, uri, digest.hexdigest(), file.tell())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputMissing(f"{address} does not exist; check the path") from error
     except IsADirectoryError as error:
-        raise InputMissing(f"data.uri {uri} is a folder; name one file in it") from error
+        raise InputMissing(f"{address} is a folder; name one file in it, or all of them as folder/*.csv") from error
     except PermissionError as error:
-        raise NotPermitted(f"data.uri {uri} may not be read by the trainer; check its owner and mode") from error
-
-
-class _TryAgainError(Exception):
-    """An answer that may be better next time; its text says what came."""
-
-
-def _download_page(uri: str, target: Path, http: Http, go_on: Callable[[], None]) -> None:
-    retrying = tenacity.Retrying(
-        retry=tenacity.retry_if_exception_type((_TryAgainError, requests.ConnectionError, requests.Timeout)),
-        wait=http.wait,
-        stop=tenacity.stop_after_attempt(HTTP_ATTEMPTS),
-        reraise=True,
-    )
-    try:
-        with http.session() as session:
-            session.adapters.pop("http://", None)  # no redirect may leave TLS
-            retrying(_download_once, session, uri, target, go_on)
-    except (_TryAgainError, requests.ConnectionError, requests.Timeout) as error:
-        raise UpstreamUnavailable(
-            f"data.uri {uri} could not be read in {HTTP_ATTEMPTS} attempts: {error}; it may work later"
-        ) from error
-    except requests.exceptions.InvalidSchema as error:
-        raise NotPermitted(
-            f"data.uri {uri} redirects to an address without TLS; give the final https:// address"
-        ) from error
-    except requests.RequestException as error:
-        raise ConfigError(f"data.uri {uri} cannot be requested: {error}") from error
-
-
-def _download_once(session: requests.Session, uri: str, target: Path, go_on: Callable[[], None]) -> None:
-    go_on()
-    # Identity: a proxy's compression would break both the size check and the digest of the stored bytes.
-    with session.get(uri, stream=True, timeout=HTTP_TIMEOUT, headers={"Accept-Encoding": "identity"}) as answer:
-        _judge_answer(answer, uri)
-        received = 0
-        try:
-            with target.open("wb") as file:
-                for chunk in answer.iter_content(_CHUNK):
-                    go_on()
-                    received += file.write(chunk)
-        except requests.exceptions.ChunkedEncodingError as error:
-            raise _TryAgainError(f"the answer broke off after {received} bytes") from error
-        expected = answer.headers.get("Content-Length")
-        if expected is not None and "Content-Encoding" not in answer.headers and received != int(expected):
-            raise _TryAgainError(f"{received} of {expected} bytes arrived")
-
-
-def _judge_answer(answer: requests.Response, uri: str) -> None:
-    status = answer.status_code
-    if status == 200:
-        return
-    if status in {401, 403}:
-        raise NotPermitted(f"data.uri {uri}: the server refused access ({status}); give an address that needs no login")
-    if status in _BUSY or status >= 500:
-        raise _TryAgainError(f"the server answered {status}")
-    raise InputMissing(f"data.uri {uri}: the server answered {status}; check the address")
+        raise NotPermitted(f"{address.field} {uri} may not be read by the trainer; check its owner and mode") from error

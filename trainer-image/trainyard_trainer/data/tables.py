@@ -6,11 +6,12 @@ followed by :func:`trainyard_trainer.data.dialect.diagnose`.
 
 import difflib
 import gzip
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final, Literal, cast
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
@@ -22,22 +23,15 @@ import zstandard
 from trainyard_api.data import CsvOptions, Data
 from trainyard_api.training import Task
 from trainyard_trainer.data import dialect as dialects
-from trainyard_trainer.data.sources import Source
+from trainyard_trainer.data import jsonlines
+from trainyard_trainer.data.formats import format_of, is_compressed, open_file
+from trainyard_trainer.data.sources import File, Source
+from trainyard_trainer.data.stacking import stack
 from trainyard_trainer.errors import ConfigError, DataError
+from trainyard_trainer.frameworks.base import FileRows
 
-Format = Literal["Csv", "Parquet", "JsonLines"]
-
-_SUFFIXES: Final[dict[str, Format]] = {
-    ".csv": "Csv",
-    ".tsv": "Csv",
-    ".txt": "Csv",
-    ".parquet": "Parquet",
-    ".pq": "Parquet",
-    ".jsonl": "JsonLines",
-    ".ndjson": "JsonLines",
-}
-_COMPRESSED: Final = (".gz", ".zst")
 _BLOCK: Final = 8 << 20
+_NAMED: Final = 5
 _MAX_DICTIONARY: Final = 10_000
 """Text columns with more distinct values in a block are kept as plain text."""
 
@@ -89,63 +83,76 @@ class Wanted:
         ]
 
 
-def read(source: Source, data: Data, task: Task) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Read the table of a job.
+def read(source: Source, data: Data, wanted: Wanted) -> tuple[pd.DataFrame, tuple[str, ...], tuple[FileRows, ...]]:
+    """Read the files of a table, one below the other.
 
     Returns
     -------
-    The frame (columns in the order of the file), and notes on how it was read.
+    The frame (columns in the order of the first file), notes on how it was read, and how many rows each file gave.
 
     Raises
     ------
     DataError
-        The file is empty, broken, or lacks a column; the sentence names the address and, for text, the line.
+        A file is empty, broken, lacks a column, or has other columns than the first one; the sentence names its address
+        and, for text, the line.
     """
-    wanted = Wanted.of(data, task)
-    layout = _format(source, data)
-    try:
-        match layout:
-            case "Csv":
-                table, note = _read_csv(source, data.csv or CsvOptions(), wanted)
-            case "Parquet":
-                table, note = _read_parquet(source, wanted), "Parquet"
-            case "JsonLines":
-                table, note = _read_json(source, wanted), "JSON lines"
-    except DataError as error:
-        raise DataError(f"{source.uri}: {error}") from error
-    except (gzip.BadGzipFile, zstandard.ZstdError, EOFError) as error:
-        raise DataError(f"{source.uri}: its compression is broken ({error}); upload the file again") from error
+    parts = [_read_file(file, data, wanted) for file in source.files]
+    _require_same_columns(source.files, parts)
+    rows = tuple(FileRows(file.uri, part.table.num_rows) for file, part in zip(source.files, parts, strict=True))
+    notes = tuple(dict.fromkeys(part.note for part in parts))
+    if len(parts) > 1:
+        notes = (f"{len(parts)} files below {source.folder}", *notes)
+    table = stack([part.table for part in parts])
+    del parts  # else each column would be there twice while it is converted
     if table.num_rows == 0:
         raise DataError(f"{source.uri}: the table has columns and no rows; training needs rows")
-    if layout != "Csv":
-        _require_text(table, source.uri)
     # self_destruct frees each column as soon as it is converted, so that the table is in memory once.
     frame = table.to_pandas(split_blocks=True, self_destruct=True, date_as_object=False)
-    return frame, (note,)
+    return frame, notes, rows
 
 
-def _format(source: Source, data: Data) -> Format:
-    if data.format != "Auto":
-        return data.format
-    suffixes = [suffix.lower() for suffix in Path(source.name).suffixes if suffix.lower() not in _COMPRESSED]
-    found = _SUFFIXES.get(suffixes[-1]) if suffixes else None
-    if found is None:
-        known = ", ".join(_SUFFIXES)
-        raise ConfigError(f"{source.uri}: its format is not known by its name ({known}); set data.format")
-    return found
+@dataclass(frozen=True)
+class _Part:
+    """One file: the columns that are needed, and the names of all that it has."""
+
+    table: pa.Table
+    names: tuple[str, ...]
+    note: str
 
 
-def _open(source: Source) -> IO[bytes]:
-    if source.name.lower().endswith(".gz"):
-        return cast("IO[bytes]", gzip.open(source.path, "rb"))
-    if source.name.lower().endswith(".zst"):
-        return cast("IO[bytes]", zstandard.open(source.path, "rb"))
-    return source.path.open("rb")
+def _read_file(file: File, data: Data, wanted: Wanted) -> _Part:
+    try:
+        layout = format_of(file, data)
+        match layout:
+            case "Csv":
+                return _read_csv(file, data.csv or CsvOptions(), wanted)
+            case "Parquet":
+                part = _read_parquet(file, wanted)
+            case "JsonLines":
+                part = _read_json(file, wanted)
+        _require_text(part.table)
+    except DataError as error:
+        raise DataError(f"{file.uri}: {error}") from error
+    except (gzip.BadGzipFile, zlib.error, zstandard.ZstdError, EOFError) as error:
+        raise DataError(f"{file.uri}: its compression is broken ({error}); upload the file again") from error
+    return part
 
 
-def _read_csv(source: Source, options: CsvOptions, wanted: Wanted) -> tuple[pa.Table, str]:
-    with _open(source) as file:
-        head = file.read(dialects.HEAD_BYTES)
+def _require_same_columns(files: Sequence[File], parts: Sequence[_Part]) -> None:
+    first = set(parts[0].names)
+    for file, part in zip(files[1:], parts[1:], strict=True):
+        lacking, more = sorted(first - set(part.names)), sorted(set(part.names) - first)
+        if lacking or more:
+            words = [f"lacks {', '.join(map(repr, lacking[:_NAMED]))}"] if lacking else []
+            words += [f"has {', '.join(map(repr, more[:_NAMED]))} more"] if more else []
+            raise DataError(
+                f"{file.uri} {' and '.join(words)} than {files[0].uri}; all files of one table need the same columns"
+            )
+
+
+def _read_csv(file: File, options: CsvOptions, wanted: Wanted) -> _Part:
+    with open_file(file) as content:
+        head = content.read(dialects.HEAD_BYTES)
         dialect = dialects.detect(
             head,
             complete=len(head) < dialects.HEAD_BYTES,
@@ -156,24 +163,24 @@ def _read_csv(source: Source, options: CsvOptions, wanted: Wanted) -> tuple[pa.T
         )
     columns = wanted.select(dialect.header)
     try:
-        table = _arrow_csv(source, dialect, columns, wanted)
+        table = _arrow_csv(file, dialect, columns, wanted)
     except pa.ArrowInvalid as error:
-        with _open(source) as file:
-            reason = dialects.diagnose(file, dialect)
+        with open_file(file) as content:
+            reason = dialects.diagnose(content, dialect)
         raise DataError(reason or str(error)) from error
-    if any(_is_binary(kind) for kind in table.schema.types) or _quotes_are_odd(source):
-        with _open(source) as file:
-            reason = dialects.diagnose(file, dialect)
+    if any(_is_binary(kind) for kind in table.schema.types) or _quotes_are_odd(file):
+        with open_file(file) as content:
+            reason = dialects.diagnose(content, dialect)
         if reason is not None:
             raise DataError(reason)
-    return table, dialect.describe()
+    return _Part(table, dialect.header, dialect.describe())
 
 
-def _arrow_csv(source: Source, dialect: dialects.Dialect, columns: list[str], wanted: Wanted) -> pa.Table:
+def _arrow_csv(file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted) -> pa.Table:
     text = pa.dictionary(pa.int32(), pa.string())
-    with _open(source) as file:
+    with open_file(file) as content:
         return pyarrow.csv.read_csv(
-            file,
+            content,
             read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK, encoding=_arrow_encoding(dialect.encoding)),
             parse_options=pyarrow.csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
@@ -204,44 +211,50 @@ def _is_binary(kind: pa.DataType) -> bool:
     return bool(pa.types.is_binary(kind.value_type if pa.types.is_dictionary(kind) else kind))
 
 
-def _quotes_are_odd(source: Source) -> bool:
+def _quotes_are_odd(file: File) -> bool:
     """Tell whether a quotation mark may be missing: Arrow takes the rest of the file as one field, without an error."""
     count = 0
-    with _open(source) as file:
-        while chunk := file.read(_BLOCK):
+    with open_file(file) as content:
+        while chunk := content.read(_BLOCK):
             count += chunk.count(b'"')
     return count % 2 == 1
 
 
-def _read_parquet(source: Source, wanted: Wanted) -> pa.Table:
+def _read_parquet(file: File, wanted: Wanted) -> _Part:
+    where: Path | pa.BufferReader = file.path
+    if is_compressed(file):
+        with open_file(file) as content:
+            where = pa.BufferReader(content.read())  # Parquet is read from its end, which such a stream cannot find
     try:
-        with _open(source) as file:
-            parquet = pyarrow.parquet.ParquetFile(pa.PythonFile(file) if _is_compressed(source) else source.path)
-            return parquet.read(columns=_plain_columns(parquet.schema_arrow, wanted))
+        with pyarrow.parquet.ParquetFile(where) as parquet:
+            schema = parquet.schema_arrow
+            return _Part(parquet.read(columns=_plain_columns(schema, wanted)), tuple(schema.names), "Parquet")
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(f"it is not a readable Parquet file ({error}); upload it again") from error
 
 
-def _require_text(table: pa.Table, uri: str) -> None:
+def _require_text(table: pa.Table) -> None:
     """Refuse text that is not UTF-8: these formats promise it, and Arrow reads it unseen."""
     for name in table.column_names:
         try:
             table[name].validate(full=True)
         except pa.ArrowInvalid as error:
-            raise DataError(f"{uri}: column {name!r}: {error}; write the file again, with text in UTF-8") from error
+            raise DataError(f"column {name!r}: {error}; write the file again, with text in UTF-8") from error
 
 
-def _is_compressed(source: Source) -> bool:
-    return source.name.lower().endswith(_COMPRESSED)
-
-
-def _read_json(source: Source, wanted: Wanted) -> pa.Table:
+def _read_json(file: File, wanted: Wanted) -> _Part:
     try:
-        with _open(source) as file:
-            table = pyarrow.json.read_json(file)
+        with open_file(file) as content:
+            table = pyarrow.json.read_json(content, pyarrow.json.ReadOptions(block_size=_BLOCK))
     except pa.ArrowInvalid as error:
-        raise DataError(f"it is not one JSON object per line ({error}); write it as JSON lines") from error
-    return table.select(_plain_columns(table.schema, wanted))
+        if file.size_bytes == 0:
+            raise DataError("the file is empty: it needs one JSON object per line") from error
+        with open_file(file) as content:
+            reason = jsonlines.diagnose(content)
+        raise DataError(reason or f"it is not one JSON object per line ({error}); write it as JSON lines") from error
+    if not table.column_names:
+        raise DataError('its JSON objects hold nothing; write each row as {"column": value, ...}')
+    return _Part(table.select(_plain_columns(table.schema, wanted)), tuple(table.column_names), "JSON lines")
 
 
 def _plain_columns(schema: pa.Schema, wanted: Wanted) -> list[str]:

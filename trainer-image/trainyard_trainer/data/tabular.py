@@ -255,9 +255,11 @@ def _split_key(
 def _complete(column: pd.Series, name: str, role: str) -> pd.Series:
     missing = column.isna().to_numpy()
     if missing.any():
+        row = int(column.index[int(missing.argmax())]) + 1
         raise DataError(
-            f"column {name!r} (data.{role}), data row {column.index[int(missing.argmax())] + 1}: no value, "
-            f"{int(missing.sum())} such rows in all; the split needs one in every row, fill them in or drop the rows"
+            f"column {name!r} (data.{role}), data row {row}: no value, {int(missing.sum())} such rows in all; "
+            "the split needs one in every row, fill them in or drop the rows",
+            row=row,
         )
     return column
 

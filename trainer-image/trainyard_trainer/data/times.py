@@ -118,7 +118,8 @@ def _within_range(times: pd.Series, name: str) -> pd.Series:
 def _out_of_range(column: pd.Series, row: int, value: str, name: str) -> DataError:
     return DataError(
         f"column {name!r} (data.time), data row {column.index[row] + 1}: {value} is out of range; "
-        f"times lie between {_FIRST_DAY} and {_LAST_DAY}"
+        f"times lie between {_FIRST_DAY} and {_LAST_DAY}",
+        row=int(column.index[row]) + 1,
     )
 
 
@@ -129,6 +130,7 @@ def _checked(times: pd.Series, column: pd.Series, name: str) -> pd.Series:
         value = str(column.iloc[position])
         raise DataError(
             f"column {name!r} (data.time), data row {column.index[position] + 1}: {value!r} is not a time; "
-            "write times as 2026-01-31 or 2026-01-31T08:00:00Z"
+            "write times as 2026-01-31 or 2026-01-31T08:00:00Z",
+            row=int(column.index[position]) + 1,
         )
     return times

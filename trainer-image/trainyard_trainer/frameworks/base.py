@@ -25,21 +25,33 @@ GOLDEN_ROWS = 20
 
 
 @dataclass(frozen=True)
+class FileRows:
+    """One of the files of a table, and how many rows it gave."""
+
+    uri: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Origin:
     """Where the data came from.
 
     Attributes
     ----------
     digest
-        ``sha256:`` and the hex digest of the bytes of the source, as they were stored (compressed ones stay so).
+        ``sha256:`` and the hex digest of the bytes of the source, as they were stored (compressed ones stay so); of
+        several files one over all.
     notes
         What was found out about the format: separator, decimal sign, compression.
+    files
+        In the order of their rows; empty where the source has no files.
     """
 
     uri: str
     digest: str
     size_bytes: int
     notes: tuple[str, ...] = ()
+    files: tuple[FileRows, ...] = ()
 
 
 @dataclass(frozen=True)

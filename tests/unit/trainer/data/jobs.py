@@ -32,8 +32,9 @@ def environment(folder: Path) -> Environment:
 
 def table_of(config: TrainerConfig, folder: Path) -> Table:
     with sources.fetch(config, environment(folder), lambda: False) as source:
-        frame, notes = tables.read(source, config.spec.data, config.spec.task)
-        return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes))
+        wanted = tables.Wanted.of(config.spec.data, config.spec.task)
+        frame, notes, files = tables.read(source, config.spec.data, wanted)
+        return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
 
 
 def dataset_of(config: TrainerConfig, folder: Path) -> Dataset:

@@ -10,7 +10,9 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from tests.unit.trainer.data.jobs import environment, job, write
 from trainyard_api.exit_codes import ExitCode
-from trainyard_trainer.data.sources import Http, S3Store, fetch
+from trainyard_trainer.data.buckets import S3Store
+from trainyard_trainer.data.pages import Http
+from trainyard_trainer.data.sources import Ways, fetch
 from trainyard_trainer.errors import (
     ConfigError,
     InputMissing,
@@ -82,15 +84,19 @@ class Bucket:
         raise ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": 404}}, "GetObject")
 
 
+def ways(env, client=Bucket, http=None):
+    return Ways(env, S3Store(client), http or Http())
+
+
 def refused(code, status):
     return ClientError({"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}, "HeadObject")
 
 
 def test_s3_is_copied_hashed_and_cleaned_up(tmp_path):
     env = environment(tmp_path)
-    with fetch(job("s3://sales/a/b#1.csv"), env, never, S3Store(Bucket)) as source:
-        assert source.path.read_bytes() == BODY
-        assert (source.name, source.size_bytes) == ("b#1.csv", len(BODY))
+    with fetch(job("s3://sales/a/b#1.csv"), env, never, ways(env)) as source:
+        assert source.files[0].path.read_bytes() == BODY
+        assert (source.files[0].name, source.size_bytes) == ("b#1.csv", len(BODY))
         assert source.digest == "sha256:" + hashlib.sha256(BODY).hexdigest()
     assert list(env.work_dir.iterdir()) == []
 
@@ -108,7 +114,7 @@ def test_s3_is_copied_hashed_and_cleaned_up(tmp_path):
 def test_s3_errors_name_what_is_wrong(tmp_path, client, error, words):
     with (
         pytest.raises(error) as caught,
-        fetch(job("s3://sales/gone.csv"), environment(tmp_path), never, S3Store(lambda: client)),
+        fetch(job("s3://sales/gone.csv"), environment(tmp_path), never, ways(environment(tmp_path), lambda: client)),
     ):
         pass
     assert words in str(caught.value)
@@ -121,8 +127,9 @@ def test_https_retries_until_the_answer_is_whole(tmp_path):
         (200, {"Content-Length": str(len(BODY))}, BODY[:3]),
         (200, {"Content-Length": str(len(BODY))}, BODY),
     )
-    with fetch(job("https://data.example/t.csv"), environment(tmp_path), never, http=pages.http()) as source:
-        assert source.path.read_bytes() == BODY
+    env = environment(tmp_path)
+    with fetch(job("https://data.example/t.csv"), env, never, ways(env, http=pages.http())) as source:
+        assert source.files[0].path.read_bytes() == BODY
     assert pages.asked == 4
 
 
@@ -138,8 +145,8 @@ def test_https_retries_until_the_answer_is_whole(tmp_path):
 )
 def test_https_errors_are_told_apart(tmp_path, answer, error, asked):
     pages = Pages(answer)
-    config = job("https://data.example/t.csv")
-    with pytest.raises(TrainerError) as caught, fetch(config, environment(tmp_path), never, http=pages.http()):
+    config, env = job("https://data.example/t.csv"), environment(tmp_path)
+    with pytest.raises(TrainerError) as caught, fetch(config, env, never, ways(env, http=pages.http())):
         pass
     assert pages.asked == asked
     assert type(caught.value) is error
@@ -154,7 +161,7 @@ def test_a_stop_takes_effect_between_two_pieces(tmp_path):
     for uri, calls in (("s3://sales/a/b#1.csv", 0), ("https://data.example/t.csv", 5), ("pvc://lake/table.csv", 5)):
         with (
             pytest.raises(Interrupted, match=f"while reading data.uri {uri}"),
-            fetch(job(uri), env, after(calls), S3Store(Bucket), pages.http()),
+            fetch(job(uri), env, after(calls), ways(env, http=pages.http())),
         ):
             pass
     assert list(env.work_dir.iterdir()) == []
@@ -165,7 +172,7 @@ def test_claims_are_read_in_place(tmp_path):
     (env.claims_dir / "lake" / "in").mkdir(parents=True)
     path = write(env.claims_dir / "lake" / "in", BODY)
     with fetch(job("pvc://lake/in/table.csv"), env, never) as source:
-        assert source.path == path
+        assert source.files[0].path == path
 
 
 @pytest.mark.parametrize(
@@ -184,7 +191,7 @@ def test_addresses_that_lead_nowhere(tmp_path, uri, error):
     (env.claims_dir / "lake" / "folder").mkdir(parents=True)
     outside = write(tmp_path, BODY, "outside.csv")
     (env.claims_dir / "lake" / "link.csv").symlink_to(outside)
-    with pytest.raises(error) as caught, fetch(job(uri), env, never, S3Store(Bucket)):
+    with pytest.raises(error) as caught, fetch(job(uri), env, never, ways(env)):
         pass
     assert uri in str(caught.value)
 

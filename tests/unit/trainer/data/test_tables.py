@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from tests.unit.trainer.data.jobs import job, table_of, write
-from trainyard_trainer.errors import ConfigError, DataError
+from trainyard_trainer.errors import DataError
 
 SOUND = "id,when,y\n007,2026-01-01,1.5\n008,2026-01-02,2.5\n"
 
@@ -102,6 +102,14 @@ def test_json_lines(tmp_path):
         (parquet({"y": [{"b": 2}], "a": [1]}), "t.parquet", "column 'y' holds struct<"),
         (parquet([1.0, 2.0], ["y", "y"]), "t.parquet", "names a column twice: 'y'"),
         ("not json", "t.jsonl", "not one JSON object per line"),
+        ("", "t.jsonl", "the file is empty"),
+        ("{}\n{}\n", "t.jsonl", "hold nothing"),
+        ('{"y": 1}\n\n{"y": }\n', "t.jsonl", "line 3 is not one JSON object per line"),
+        ('[\n{"y": 1}\n]\n', "t.json", "one JSON array"),
+        ('[{"y": 1}]\n', "t.json", "no JSON object"),
+        ('{"y": 1}\n{"y": "x"}\n', "t.jsonl", "'y' is text in line 2 and a number in line 1"),
+        (b"PK\x03\x04rest", "t.csv", "an Excel workbook"),
+        ("<!DOCTYPE html><title>Log in</title>", "t", "a web page and no table"),
         (b'{"y": "caf\xe9"}\n', "t.jsonl", "column 'y': "),
         ('{"y": {"a": 1}}\n', "t.jsonl", "column 'y' holds struct<"),
     ],
@@ -120,15 +128,3 @@ def test_lists_and_objects_are_no_features(tmp_path):
 
 def test_a_stray_quotation_mark_inside_a_field_is_no_error(tmp_path):
     assert read(tmp_path, 'a,y\n5" pipe,1\nplain,2\n').frame["y"].tolist() == [1, 2]
-
-
-def test_the_format_must_be_known(tmp_path):
-    with pytest.raises(ConfigError, match=r"set data\.format"):
-        read(tmp_path, SOUND, "t.dat")
-    assert len(read(tmp_path, SOUND, "t.dat", format="Csv").frame) == 2
-
-
-def test_a_separator_is_one_character(tmp_path):
-    with pytest.raises(ConfigError, match="one character"):
-        read(tmp_path, SOUND, csv={"separator": ";;"})
-    assert len(read(tmp_path, "a\ty\n1\t2\n", csv={"separator": "\\t"}).frame.columns) == 2
