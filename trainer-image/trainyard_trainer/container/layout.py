@@ -109,6 +109,7 @@ def _series_tables(dataset: Dataset, spec: TrainingJobSpec) -> Iterator[tuple[st
             columns[data.series] = np.repeat(names, [stop - start for start, stop in slices])
         columns[str(data.time)] = part["ds"].to_numpy()
         columns[data.target] = part["y"].to_numpy()
+        columns |= {feature: part[feature].to_numpy() for feature in dataset.features}
         yield name, pd.DataFrame(columns)
 
 

@@ -1,15 +1,21 @@
 """From an address in the specification to typed, checked and split data."""
 
+import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks.base import Dataset, FileRows, Origin, Progress, Table
 
+if TYPE_CHECKING:
+    from trainyard_trainer.data.sources import Ways
+
 
 def load(config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool]) -> Table:
-    """Read the table of a job, only the columns it needs.
+    """Read the table of a job, only the columns it needs, and its covariates.
 
     Raises
     ------
@@ -20,13 +26,31 @@ def load(config: TrainerConfig, env: Environment, progress: Progress, stop: Call
     """
     from trainyard_trainer.data import sources, tables
 
-    progress(0.0, f"fetching {config.spec.data.uri}")
-    with sources.fetch(config, env, stop) as source:
+    data = config.spec.data
+    ways = sources.Ways.of(config, env)
+    progress(0.0, f"fetching {data.uri}")
+    with sources.fetch(config, env, stop, ways) as source:
         progress(0.4, f"reading {source.size_bytes} bytes")
-        wanted = tables.Wanted.of(config.spec.data, config.spec.task)
-        frame, notes, files = tables.read(source, config.spec.data, wanted)
-        progress(1.0, f"read {len(frame)} rows, {len(frame.columns)} columns")
-        return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
+        frame, notes, files = tables.read(source, tables.Wanted.of(data, config.spec.task), data.format, data.csv)
+    table = Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
+    progress(0.8, f"read {len(frame)} rows, {len(frame.columns)} columns")
+    return _with_covariates(table, config, ways, stop) if data.covariates else table
+
+
+def _with_covariates(table: Table, config: TrainerConfig, ways: "Ways", stop: Callable[[], bool]) -> Table:
+    from trainyard_trainer.data.covariates import gather
+    from trainyard_trainer.data.sources import work_folder
+
+    with work_folder(ways.env) as folder:
+        gathered = gather(config.spec, ways, folder, stop)
+    listing = "".join(f"{digest}  {name}\n" for name, digest in (("data", table.origin.digest), *gathered.digests))
+    digest = f"sha256:{hashlib.sha256(listing.encode()).hexdigest()}" if gathered.digests else table.origin.digest
+    return replace(
+        table,
+        origin=replace(table.origin, digest=digest),
+        covariates=gathered.tables,
+        findings=gathered.findings,
+    )
 
 
 def preprocess(table: Table, config: TrainerConfig) -> Dataset:

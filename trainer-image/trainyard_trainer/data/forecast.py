@@ -13,10 +13,11 @@ from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.columns import codes_by_name, target_numbers
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
+from trainyard_trainer.data.joins import coverage, join_steps, usable_ahead
 from trainyard_trainer.data.splits import digest_of
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import ConfigError, DataError
-from trainyard_trainer.frameworks.base import Dataset, Finding, Series, Table
+from trainyard_trainer.frameworks.base import CovariateTable, Dataset, Finding, Series, Table
 
 ONLY_SERIES: Final = "all"
 """The name of the one series of a table without a series column."""
@@ -65,7 +66,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     """
     if spec.forecast is None:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
-    findings: list[Finding] = []
+    findings: list[Finding] = list(table.findings)
     rows = _sorted_rows(table, spec, findings)
     frequency = _frequency(spec, spec.forecast.frequency, rows, findings)
     validation = spec.data.validation or DataValidation()
@@ -73,11 +74,12 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     _require_enough(len(rows.names), kept, failures, spec.data)
     frame, series = _slices(rows, kept, frequency, spec.forecast.horizon, spec.split or Split())
     _note_short_holdouts(series, spec.forecast.horizon, findings)
+    frame, features = _with_covariates(frame, series, frequency, table.covariates, findings)
     return Dataset(
         task="Forecast",
         frame=frame,
         target="y",
-        features=(),
+        features=features,
         findings=_limited(findings),
         origin=table.origin,
         holdout_digest=_holdout_digest(frame, series),
@@ -270,6 +272,27 @@ def _slices(
     return frame, tuple(series)
 
 
+def _with_covariates(
+    frame: pd.DataFrame,
+    series: tuple[Series, ...],
+    frequency: Frequency,
+    covariates: tuple[CovariateTable, ...],
+    findings: list[Finding],
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the frame with the covariates that a forecast can have, and their names."""
+    usable, warnings = usable_ahead(covariates)
+    findings += warnings
+    names = tuple(name for covariate in usable for name in covariate.columns)
+    if not names:
+        return frame, ()
+    times = frame["ds"].to_numpy()
+    values = np.concatenate(
+        [join_steps(times[one.start : one.stop], one.name, frequency, usable) for one in series], axis=0
+    )
+    findings += coverage(usable, values, times.max())
+    return frame.assign(**{name: values[:, number] for number, name in enumerate(names)}), names
+
+
 def _note_short_holdouts(series: tuple[Series, ...], horizon: int, findings: list[Finding]) -> None:
     short = [one for one in series if one.holdout < horizon]
     if short:
@@ -295,4 +318,4 @@ def _limited(findings: list[Finding]) -> tuple[Finding, ...]:
 def _holdout_digest(frame: pd.DataFrame, series: tuple[Series, ...]) -> str:
     positions = np.concatenate([np.arange(one.split, one.stop) for one in series])
     names = np.repeat(np.array([one.name for one in series], dtype=object), [one.holdout for one in series])
-    return digest_of(frame.iloc[positions].assign(series=names))
+    return digest_of(frame[["ds", "y"]].iloc[positions].assign(series=names))

@@ -10,11 +10,11 @@ from typing import IO, Final, Literal, cast
 
 import zstandard
 
-from trainyard_api.data import Data
 from trainyard_trainer.data.sources import File
 from trainyard_trainer.errors import ConfigError, DataError
 
 Format = Literal["Csv", "Parquet", "JsonLines"]
+FormatName = Literal["Auto", Format]
 
 SUFFIXES: Final[dict[str, Format]] = {
     ".csv": "Csv",
@@ -56,7 +56,7 @@ def is_compressed(file: File) -> bool:
     return _compression(file) is not None
 
 
-def format_of(file: File, data: Data) -> Format:
+def format_of(file: File, given: FormatName) -> Format:
     """Return the format of a file: as it is set, as it begins, or as it is named.
 
     Raises
@@ -66,8 +66,8 @@ def format_of(file: File, data: Data) -> Format:
     ConfigError
         If nothing tells its format.
     """
-    if data.format != "Auto":
-        return data.format
+    if given != "Auto":
+        return given
     with open_file(file) as content:
         head = content.read(_HEAD)
     if head.startswith(_PARQUET):

@@ -164,7 +164,9 @@ def _local(address: Address, path: Path, go_on: GoOn, *, claim: Path | None) -> 
         found = {uri: by_uri[uri] for uri in address.only_some(by_uri)}
     for uri, one in found.items():
         if claim is not None and not one.resolve().is_relative_to(claim.resolve()):
-            raise NotPermitted(f"{uri} leads out of its claim by a symbolic link; name a file inside the claim")
+            raise NotPermitted(
+                f"{address}: {uri} leads out of its claim by a symbolic link; name files inside the claim"
+            )
     return [_describe(one, one.name, uri, address, go_on) for uri, one in found.items()]
 
 

@@ -24,7 +24,7 @@ from trainyard_api.data import CsvOptions, Data
 from trainyard_api.training import Task
 from trainyard_trainer.data import dialect as dialects
 from trainyard_trainer.data import jsonlines
-from trainyard_trainer.data.formats import format_of, is_compressed, open_file
+from trainyard_trainer.data.formats import FormatName, format_of, is_compressed, open_file
 from trainyard_trainer.data.sources import File, Source
 from trainyard_trainer.data.stacking import stack
 from trainyard_trainer.errors import ConfigError, DataError
@@ -83,7 +83,9 @@ class Wanted:
         ]
 
 
-def read(source: Source, data: Data, wanted: Wanted) -> tuple[pd.DataFrame, tuple[str, ...], tuple[FileRows, ...]]:
+def read(
+    source: Source, wanted: Wanted, layout: FormatName = "Auto", options: CsvOptions | None = None
+) -> tuple[pd.DataFrame, tuple[str, ...], tuple[FileRows, ...]]:
     """Read the files of a table, one below the other.
 
     Returns
@@ -96,7 +98,7 @@ def read(source: Source, data: Data, wanted: Wanted) -> tuple[pd.DataFrame, tupl
         A file is empty, broken, lacks a column, or has other columns than the first one; the sentence names its address
         and, for text, the line.
     """
-    parts = [_read_file(file, data, wanted) for file in source.files]
+    parts = [_read_file(file, wanted, layout, options or CsvOptions()) for file in source.files]
     _require_same_columns(source.files, parts)
     rows = tuple(FileRows(file.uri, part.table.num_rows) for file, part in zip(source.files, parts, strict=True))
     notes = tuple(dict.fromkeys(part.note for part in parts))
@@ -120,12 +122,11 @@ class _Part:
     note: str
 
 
-def _read_file(file: File, data: Data, wanted: Wanted) -> _Part:
+def _read_file(file: File, wanted: Wanted, layout: FormatName, options: CsvOptions) -> _Part:
     try:
-        layout = format_of(file, data)
-        match layout:
+        match format_of(file, layout):
             case "Csv":
-                return _read_csv(file, data.csv or CsvOptions(), wanted)
+                return _read_csv(file, options, wanted)
             case "Parquet":
                 part = _read_parquet(file, wanted)
             case "JsonLines":

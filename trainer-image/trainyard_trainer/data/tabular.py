@@ -11,6 +11,7 @@ from trainyard_api.data import Data, DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.columns import codes_by_name, is_text, target_numbers, text_to_numbers
+from trainyard_trainer.data.joins import join_rows
 from trainyard_trainer.data.splits import Strategy, digest_of, split_rows
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import DataError
@@ -35,13 +36,13 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
         For text in the target, too few rows, a target without variety, or no usable feature.
     """
     data = spec.data
-    findings: list[Finding] = []
-    frame = table.frame
+    findings: list[Finding] = list(table.findings)
+    frame, joined = _with_covariates(table, data, findings)
     target, classes, present = _target(frame[data.target], spec, findings)
     if not present.all():
         frame, target = frame[present], target[present]
     _require_rows(len(frame), len(table.frame), data)
-    columns, categories = _features(frame, data, findings)
+    columns, categories = _features(frame, data, joined, findings)
     split = spec.split or Split()
     strategy = _strategy(spec, split)
     parts = split_rows(strategy, split, rows=len(frame), by=_split_key(strategy, frame, data, target, findings))
@@ -60,6 +61,20 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
         rows=len(prepared),
         parts=parts,
     )
+
+
+def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple[pd.DataFrame, list[str]]:
+    """Return the table with its covariates, and their names. Raises DataError if a name is taken."""
+    if not table.covariates or not data.time:
+        return table.frame, []
+    times, notes = parse_times(table.frame[data.time], data.time)
+    keys = table.frame[data.series] if data.series else None
+    joined, warnings = join_rows(times, keys, table.covariates)
+    findings += [*notes, *warnings]
+    taken = [name for name in joined.columns if name in table.frame.columns]
+    if taken:
+        raise DataError(f"column {taken[0]!r} is also the name of a covariate's; rename the covariate or the column")
+    return table.frame.assign(**{name: joined[name].to_numpy() for name in joined.columns}), list(joined.columns)
 
 
 def rows_with_target(frame: pd.DataFrame, spec: TrainingJobSpec) -> npt.NDArray[np.bool_]:
@@ -148,10 +163,10 @@ def _note_rare_classes(labels: _Labels, name: str, findings: list[Finding]) -> N
 
 
 def _features(
-    frame: pd.DataFrame, data: Data, findings: list[Finding]
+    frame: pd.DataFrame, data: Data, joined: list[str], findings: list[Finding]
 ) -> tuple[dict[str, pd.Series], dict[str, tuple[str, ...]]]:
     roles = {data.target, data.time, data.series, data.group}
-    names = data.features or [name for name in frame.columns if name not in roles]
+    names = [*data.features, *joined] if data.features else [name for name in frame.columns if name not in roles]
     left_out = set(data.exclude or ())
     columns: dict[str, pd.Series] = {}
     categories: dict[str, tuple[str, ...]] = {}

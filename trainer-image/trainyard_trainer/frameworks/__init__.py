@@ -1,7 +1,10 @@
 """The ways to train. Each library is imported only when a job asks for it."""
 
+from collections import Counter
+
+from trainyard_api.data import Data
 from trainyard_api.wire import TrainerConfig
-from trainyard_trainer.errors import Unsupported
+from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.frameworks.base import Framework
 
 _LATER = "comes with a later release"
@@ -42,12 +45,11 @@ def _make(config: TrainerConfig) -> Framework:
 
 
 def refuse_later_features(config: TrainerConfig) -> None:
-    """Raise Unsupported for a wish that no framework of this release fulfils."""
+    """Raise Unsupported for a wish that no framework of this release fulfils, ConfigError for one that none can."""
     spec = config.spec
     wishes = {
         "spec.search": spec.search is not None,
         "spec.data.sql": spec.data.sql is not None,
-        "spec.data.covariates": bool(spec.data.covariates),
         "spec.shards above 1": spec.shards > 1,
         "spec.mode Prepare": spec.mode == "Prepare",
         "spec.export.onnx": spec.export is not None and spec.export.onnx,
@@ -55,3 +57,13 @@ def refuse_later_features(config: TrainerConfig) -> None:
     for wish, wanted in wishes.items():
         if wanted:
             raise Unsupported(f"{wish} {_LATER}; leave it out for now")
+    _check_covariates(spec.data)
+
+
+def _check_covariates(data: Data) -> None:
+    names = Counter(covariate.name for covariate in data.covariates or ())
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ConfigError(f"spec.data.covariates names {twice[0]!r} twice; give each its own name")
+    if names and not data.time:
+        raise ConfigError("spec.data.covariates are joined by time: name the column of the data in spec.data.time")

@@ -59,11 +59,35 @@ class Table:
     """The user's table as it was read, before any meaning is given to its columns.
 
     It lives until preprocessing is done; ``origin`` outlives it, so that the rows are in memory once while training.
-    ``frame`` holds only the columns that the specification needs, where the format allows a projection.
+    ``frame`` holds only the columns that the specification needs, where the format allows a projection. ``findings``
+    are those made while loading.
     """
 
     frame: pd.DataFrame
     origin: Origin
+    covariates: tuple[CovariateTable, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class CovariateTable:
+    """A second table, clean: ready to be joined.
+
+    Attributes
+    ----------
+    frame
+        Sorted by time: ``time`` (datetime64[ns], UTC, no zone), ``key`` (text, only if ``keyed``), then ``columns``.
+    columns
+        Their names as features: ``<covariate>.<column>``.
+    keyed
+        Whether its rows belong to single series.
+    """
+
+    name: str
+    frame: pd.DataFrame
+    columns: tuple[str, ...]
+    keyed: bool
+    known_in_future: bool
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Eva
 from trainyard_trainer.frameworks.prophet_bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter, Columns
 from trainyard_trainer.frameworks.prophet_pool import fit_all
 from trainyard_trainer.frameworks.prophet_series import (
+    Fitted,
     Outcome,
     Recipe,
     Task,
@@ -90,7 +91,7 @@ class ProphetFramework:
             When the pod must stop.
         """
         data = context.config.spec.data
-        writer = BundleWriter(context.output, Columns(data.time or "ds", data.series))
+        writer = BundleWriter(context.output, Columns(data.time or "ds", data.series, dataset.features))
         outcomes: list[Outcome] = []
         total = len(dataset.series)
         try:
@@ -156,7 +157,8 @@ class ProphetFramework:
         Parameters
         ----------
         inputs
-            The user's time column and, where the model has one, the series column.
+            The user's time column and, where the model has them, the series column and the covariates; one without a
+            value counts as the mean of its training.
 
         Returns
         -------
@@ -167,13 +169,15 @@ class ProphetFramework:
         DataError
             If a column is missing or a series is not known.
         """
-        columns = [name for name in (model.columns.time, model.columns.series) if name is not None]
-        missing = [name for name in columns if name not in inputs.columns]
+        missing = [name for name in model.columns.inputs if name not in inputs.columns]
         if missing:
-            raise DataError(f"the input lacks the column {missing[0]!r}; the model needs {', '.join(columns)}")
+            raise DataError(
+                f"the input lacks the column {missing[0]!r}; the model needs {', '.join(model.columns.inputs)}"
+            )
+        regressors = _regressors(inputs, model.columns)
         times = pd.to_datetime(inputs[model.columns.time], utc=True).dt.tz_localize(None).to_numpy("datetime64[ns]")
         if model.columns.series is None:
-            return pd.DataFrame({PREDICTION: _answer(model, next(iter(model.index)), times)})
+            return pd.DataFrame({PREDICTION: _answer(model, next(iter(model.index)), times, regressors)})
         forecast = np.empty(len(inputs))
         codes, series = pd.factorize(inputs[model.columns.series].astype(str))
         for code, name in enumerate(series):
@@ -182,15 +186,29 @@ class ProphetFramework:
                     f"column {model.columns.series!r}: the model knows no series {name!r}; "
                     f"it was trained on {len(model.index)} series"
                 )
-            forecast[codes == code] = _answer(model, name, times[codes == code])
+            rows = codes == code
+            forecast[rows] = _answer(model, name, times[rows], None if regressors is None else regressors[rows])
         return pd.DataFrame({PREDICTION: forecast})
 
 
-def _answer(bundle: Bundle, series: str, times: Any) -> metrics.Floats:
+def _regressors(inputs: pd.DataFrame, columns: Columns) -> metrics.Floats | None:
+    if not columns.regressors:
+        return None
+    found = []
+    for name in columns.regressors:
+        try:
+            found.append(pd.to_numeric(inputs[name]).to_numpy(dtype=np.float64, na_value=np.nan))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"column {name!r} of the input must hold numbers: {error}") from error
+    return np.column_stack(found)
+
+
+def _answer(bundle: Bundle, series: str, times: Any, regressors: metrics.Floats | None) -> metrics.Floats:
     record = bundle.read(series)
     if record["kind"] == "seasonal-naive":
         return naive_at(record, times)
-    return forecast_at(quiet_prophet().serialize.model_from_json(record["model"]), times, floor=record["floor"])
+    model = quiet_prophet().serialize.model_from_json(record["model"])
+    return forecast_at(Fitted(model, tuple(record.get("fills", ()))), times, regressors, floor=record["floor"])
 
 
 def _tasks(dataset: Dataset, context: Context) -> Iterator[Task]:
@@ -202,11 +220,13 @@ def _tasks(dataset: Dataset, context: Context) -> Iterator[Task]:
         seed=(spec.split or Split()).seed,
         work_dir=str(context.work_dir),
     )
+    beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
     times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
     for number, series in enumerate(dataset.series):
         rows = slice(series.start, series.stop)
         golden = GOLDEN_ROWS // _GOLDEN_SERIES if number < _GOLDEN_SERIES else 0
-        yield Task(series.name, times[rows], values[rows], series.holdout, golden, recipe)
+        regressors = None if beside is None else beside[rows]
+        yield Task(series.name, times[rows], values[rows], series.holdout, golden, recipe, regressors)
 
 
 def _describe_failures(failures: list[Outcome]) -> tuple[str, ...]:
@@ -234,7 +254,11 @@ def _golden(dataset: Dataset, model: Model) -> Golden:
     for series, outcome in zip(dataset.series[:_GOLDEN_SERIES], model.outcomes, strict=False):
         times = dataset.frame["ds"].iloc[series.split : series.split + len(outcome.golden)]
         table = pd.DataFrame({columns.time: times.to_numpy()})
-        inputs.append(table if columns.series is None else table.assign(**{columns.series: series.name}))
+        if columns.series is not None:
+            table[columns.series] = series.name
+        for name in columns.regressors:
+            table[name] = dataset.frame[name].iloc[series.split : series.split + len(outcome.golden)].to_numpy()
+        inputs.append(table)
         answers.append(outcome.golden)
     return Golden(pd.concat(inputs, ignore_index=True), pd.DataFrame({PREDICTION: np.concatenate(answers)}))
 

@@ -17,10 +17,16 @@ INDEX_FILE: Final = "models.index.json"
 
 @dataclass(frozen=True)
 class Columns:
-    """The user's names for time and series (``None`` without a series column)."""
+    """The user's names for time and series (``None`` without a series column), and those of the regressors."""
 
     time: str
     series: str | None
+    regressors: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> list[str]:
+        """What a table of questions must have."""
+        return [self.time, *((self.series,) if self.series is not None else ()), *self.regressors]
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class Bundle:
         """Read the index; the models stay on disk."""
         fields = json.loads((folder / INDEX_FILE).read_text())
         index = {name: (int(offset), int(length)) for name, (offset, length) in fields["series"].items()}
-        return cls(folder, Columns(**fields["columns"]), index)
+        columns = fields["columns"]  # without regressors where an earlier release wrote it
+        return cls(folder, Columns(columns["time"], columns["series"], tuple(columns.get("regressors", ()))), index)
 
     def read(self, series: str) -> dict[str, Any]:
         """Return the record of one series. Raises KeyError."""

@@ -50,7 +50,10 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Task:
-    """The rows of one series (``times`` ascending, same length as ``values``); the last ``holdout`` rows judge."""
+    """The rows of one series (``times`` ascending, same length as ``values``); the last ``holdout`` rows judge.
+
+    ``regressors`` has one column per covariate; NaN where a value is missing.
+    """
 
     name: str
     times: Times
@@ -59,6 +62,19 @@ class Task:
     golden: int
     """So many holdout rows are answered by the kept model too, before it is saved."""
     recipe: Recipe
+    regressors: Floats | None = None
+
+    def beside(self, rows: slice) -> Floats | None:
+        """Return the regressors of these rows."""
+        return None if self.regressors is None else self.regressors[rows]
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted Prophet, and what counts where a regressor has no value: its mean over the rows fitted on."""
+
+    model: Any
+    fills: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -82,10 +98,11 @@ def fit_series(task: Task) -> Outcome:
     baseline = seasonal_naive(ordinals[known], task.values[known], ordinals[wanted], frequency.season)
     asked = task.times[wanted][: task.golden]
     try:
-        judged = _fit(task.times[known], task.values[known], task.recipe, frequency)
-        forecast = forecast_at(judged, task.times[wanted], floor=_floor(task.values[known]))
-        kept = _fit(task.times, task.values, task.recipe, frequency)
-        golden = forecast_at(kept, asked, floor=_floor(task.values)) if task.golden else np.empty(0)
+        judged = _fit(task, known, frequency)
+        forecast = forecast_at(judged, task.times[wanted], task.beside(wanted), floor=_floor(task.values[known]))
+        kept = _fit(task, slice(None), frequency)
+        beside = task.beside(slice(known.stop, known.stop + len(asked)))
+        golden = forecast_at(kept, asked, beside, floor=_floor(task.values)) if task.golden else np.empty(0)
         record = _prophet_record(task, kept)
     except Exception as error:  # noqa: BLE001 - one series must not end the job; its fallback is counted and reported
         fallback = _naive_record(task, frequency)
@@ -136,23 +153,50 @@ def build(parameters: Mapping[str, Any], holidays_country: str | None) -> Any:
     return model
 
 
-def _fit(times: Times, values: Floats, recipe: Recipe, frequency: Frequency) -> Any:
+def _fit(task: Task, rows: slice, frequency: Frequency) -> Fitted:
+    recipe, times = task.recipe, task.times[rows]
     span_days = float((times[-1] - times[0]) / np.timedelta64(1, "D"))
     model = build({**seasonalities(span_days, frequency), **recipe.parameters}, recipe.holidays_country)
+    beside = task.beside(rows)
+    fills = () if beside is None else tuple(_mean_of_known(column) for column in beside.T)
+    for number in range(len(fills)):
+        model.add_regressor(_regressor(number))
+    table = _table(times, beside, fills).assign(y=task.values[rows])
     # Without a folder of its own, CmdStan leaves two files per fit until the process ends.
     with tempfile.TemporaryDirectory(prefix="stan-", dir=recipe.work_dir) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model.fit(pd.DataFrame({"ds": times, "y": values}), seed=recipe.seed, output_dir=folder)
+        model.fit(table, seed=recipe.seed, output_dir=folder)
     # Prophet saves its arguments too; the folder is gone, and its name would make every file differ.
     model.fit_kwargs = {"seed": recipe.seed}
-    return model
+    return Fitted(model, fills)
 
 
-def forecast_at(model: Any, times: Times, *, floor: float | None) -> Floats:
-    """Return Prophet's forecasts at ``times``, in their order; shape (times,)."""
+def _regressor(number: int) -> str:
+    """Return the name of a regressor inside of Prophet, which reserves many: the user's stand in the index."""
+    return f"regressor_{number}"
+
+
+def _mean_of_known(column: Floats) -> float:
+    known = column[~np.isnan(column)]
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _table(times: Times, regressors: Floats | None, fills: tuple[float, ...]) -> pd.DataFrame:
+    table = pd.DataFrame({"ds": times})
+    for number, fill in enumerate(fills):
+        column = np.full(len(times), np.nan) if regressors is None else regressors[:, number]
+        table[_regressor(number)] = np.where(np.isnan(column), fill, column)
+    return table
+
+
+def forecast_at(fitted: Fitted, times: Times, regressors: Floats | None, *, floor: float | None) -> Floats:
+    """Return Prophet's forecasts at ``times``, in their order; shape (times,).
+
+    ``regressors`` has the shape (times, regressors of the model); NaN counts as the mean of the training.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table = model.predict(pd.DataFrame({"ds": times}))
+        table = fitted.model.predict(_table(times, regressors, fitted.fills))
     # predict sorts by time.
     forecast = np.empty(len(times))
     forecast[np.argsort(times, kind="stable")] = table["yhat"].to_numpy()
@@ -178,11 +222,17 @@ def _floor(values: Floats) -> float | None:
     return 0.0 if values.min() >= 0 else None
 
 
-def _prophet_record(task: Task, model: Any) -> bytes:
+def _prophet_record(task: Task, fitted: Fitted) -> bytes:
     from prophet.serialize import model_to_json
 
     return _compress(
-        {"series": task.name, "kind": "prophet", "floor": _floor(task.values), "model": model_to_json(model)}
+        {
+            "series": task.name,
+            "kind": "prophet",
+            "floor": _floor(task.values),
+            "fills": fitted.fills,
+            "model": model_to_json(fitted.model),
+        }
     )
 
 

@@ -33,7 +33,7 @@ def environment(folder: Path) -> Environment:
 def table_of(config: TrainerConfig, folder: Path) -> Table:
     with sources.fetch(config, environment(folder), lambda: False) as source:
         wanted = tables.Wanted.of(config.spec.data, config.spec.task)
-        frame, notes, files = tables.read(source, config.spec.data, wanted)
+        frame, notes, files = tables.read(source, wanted, config.spec.data.format, config.spec.data.csv)
         return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
 
 

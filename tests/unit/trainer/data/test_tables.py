@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from tests.unit.trainer.data.jobs import job, table_of, write
-from trainyard_trainer.errors import DataError
+from trainyard_trainer.errors import ConfigError, DataError
 
 SOUND = "id,when,y\n007,2026-01-01,1.5\n008,2026-01-02,2.5\n"
 
@@ -128,3 +128,9 @@ def test_lists_and_objects_are_no_features(tmp_path):
 
 def test_a_stray_quotation_mark_inside_a_field_is_no_error(tmp_path):
     assert read(tmp_path, 'a,y\n5" pipe,1\nplain,2\n').frame["y"].tolist() == [1, 2]
+
+
+def test_a_separator_is_one_character(tmp_path):
+    with pytest.raises(ConfigError, match="one character"):
+        read(tmp_path, SOUND, csv={"separator": ";;"})
+    assert len(read(tmp_path, "a\ty\n1\t2\n", csv={"separator": "\\t"}).frame.columns) == 2
