@@ -1,6 +1,5 @@
 """The register stage: report and tables beside the model, all files into the store, and the manifest last."""
 
-import dataclasses
 import importlib.metadata
 import json
 import platform
@@ -17,6 +16,7 @@ from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.frameworks.base import Dataset, Evaluation, Framework, Trained
 from trainyard_trainer.golden import signature_of, verify_saved_model
 from trainyard_trainer.progress.redact import redact
+from trainyard_trainer.report.findings import limited, validation_document
 from trainyard_trainer.report.page import ReportInput, render_report
 
 REPORT: Final = "report.html"
@@ -75,7 +75,7 @@ def warnings_of(run: TrainedRun) -> list[str]:
     """Return what a person should know: the framework's warnings and those about the data, each once."""
     findings = [
         finding.message if finding.series is None else f"{finding.series}: {finding.message}"
-        for finding in run.dataset.findings
+        for finding in limited(run.dataset.findings)
         if finding.severity != "info"
     ]
     return [redact(text) for text in dict.fromkeys([*run.trained.warnings, *findings])]
@@ -104,12 +104,7 @@ def _write_documents(run: TrainedRun, created_at: str, libraries: dict[str, str]
         )
     )
     (run.output / REPORT).write_text(page, encoding="utf-8")
-    validation = {
-        "rows": run.dataset.rows,
-        "seriesTotal": run.dataset.series_total,
-        "format": list(run.dataset.origin.notes),
-        "findings": [dataclasses.asdict(finding) for finding in run.dataset.findings],
-    }
+    validation = validation_document(run.dataset)
     (run.output / VALIDATION).write_text(json.dumps(validation, indent=1, ensure_ascii=False), encoding="utf-8")
     run.evaluation.table.astype({"series": "string"}).to_parquet(run.output / METRICS, index=False)
 

@@ -61,15 +61,28 @@ def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
         If a value is text or too large: the sentence names the first one and its data row (1 is the first below the
         header).
     """
+    numbers, bad = read_target(column, name)
+    if bad.any():
+        row = int(bad.argmax())
+        value = str(column.iloc[row])
+        raise DataError(
+            f"column {name!r} (data.target), data row {row + 1}: {value!r} is not a number; {_advice(value)}",
+            row=row + 1,
+        )
+    return numbers
+
+
+def read_target(column: pd.Series, name: str) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    """Return the target as :func:`target_numbers` does, and which values are text (they become missing).
+
+    Raises
+    ------
+    DataError
+        If a value is too large, or the whole column holds something else than numbers and text.
+    """
+    bad = np.zeros(len(column), dtype=np.bool_)
     if is_text(column):
         numbers, bad = text_to_numbers(column)
-        if bad.any():
-            row = int(bad.argmax())
-            value = str(column.iloc[row])
-            raise DataError(
-                f"column {name!r} (data.target), data row {row + 1}: {value!r} is not a number; {_advice(value)}",
-                row=row + 1,
-            )
     elif pd.api.types.is_numeric_dtype(column.dtype):
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
     else:
@@ -85,7 +98,7 @@ def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:
             "give the target in a larger unit",
             row=row + 1,
         )
-    return numbers
+    return numbers, bad
 
 
 def _advice(value: str) -> str:

@@ -1,55 +1,25 @@
 """Time series: one table of many series becomes sorted slices, each judged on its own before anything is fitted."""
 
-from collections import Counter
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainyard_api.data import Data, DataValidation
+from trainyard_api.data import DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_trainer.data.columns import codes_by_name, target_numbers
+from trainyard_trainer.data.columns import codes_by_name, read_target, target_numbers
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
 from trainyard_trainer.data.joins import coverage, join_steps, usable_ahead
+from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
 from trainyard_trainer.data.splits import digest_of
-from trainyard_trainer.data.times import parse_times
+from trainyard_trainer.data.times import parse_times, read_times
 from trainyard_trainer.errors import ConfigError, DataError
 from trainyard_trainer.frameworks.base import CovariateTable, Dataset, Finding, Series, Table
 
 ONLY_SERIES: Final = "all"
 """The name of the one series of a table without a series column."""
-
-_ADVICE: Final = {
-    "AllZero": "there is nothing to learn, name another column or give other data",
-    "TooManyZeros": "raise the limit if so many are right",
-    "TooFewPoints": "give more data",
-    "DuplicateTimes": "name the column that tells the rows apart in data.series, or add the rows up",
-}
-"""What to do when the only series fails, by the code of its finding."""
-
-_MAX_FINDINGS_PER_CODE: Final = 50
-"""A report of ten thousand equal lines helps nobody: the rest is counted."""
-
-
-@dataclass(frozen=True)
-class _Sorted:
-    """Rows sorted by series, then time. ``starts`` has one entry per series and the number of rows at its end."""
-
-    names: tuple[str, ...]
-    starts: npt.NDArray[np.intp]
-    times: npt.NDArray[np.datetime64]
-    values: npt.NDArray[np.float64]
-
-    @property
-    def same_series(self) -> npt.NDArray[np.bool_]:
-        """Whether row ``i + 1`` belongs to the series of row ``i``."""
-        same = np.ones(max(0, len(self.times) - 1), dtype=bool)
-        borders = self.starts[(self.starts > 0) & (self.starts < len(self.times))]
-        same[borders - 1] = False
-        return same
 
 
 def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
@@ -70,8 +40,8 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     rows = _sorted_rows(table, spec, findings)
     frequency = _frequency(spec, spec.forecast.frequency, rows, findings)
     validation = spec.data.validation or DataValidation()
-    kept, failures = _judge(rows, validation, frequency, findings)
-    _require_enough(len(rows.names), kept, failures, spec.data)
+    kept, failures = judge(rows, validation, frequency, spec.forecast.horizon, findings)
+    require_enough(len(rows.names), len(kept), failures, spec.data)
     frame, series = _slices(rows, kept, frequency, spec.forecast.horizon, spec.split or Split())
     _note_short_holdouts(series, spec.forecast.horizon, findings)
     frame, features = _with_covariates(frame, series, frequency, table.covariates, findings)
@@ -80,7 +50,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         frame=frame,
         target="y",
         features=features,
-        findings=_limited(findings),
+        findings=tuple(findings),
         origin=table.origin,
         holdout_digest=_holdout_digest(frame, series),
         rows=len(frame),
@@ -90,19 +60,26 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     )
 
 
-def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -> _Sorted:
+def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -> SortedRows:
     data, frame = spec.data, table.frame
     if data.time is None:
         raise ConfigError("task Forecast needs data.time")
-    values = target_numbers(frame[data.target], data.target)
-    times, notes = parse_times(frame[data.time], data.time)
-    findings.extend(notes)
     codes, names = _series_codes(frame, data.series)
+    values, no_numbers = read_target(frame[data.target], data.target)
+    times, no_times, notes = read_times(frame[data.time], data.time)
+    findings.extend(notes)
+    spoiled = {
+        **_spoiled(codes, no_numbers, frame[data.target], "UnparsableTarget", "is not a number"),
+        **_spoiled(codes, no_times, frame[data.time], "UnparsableTimes", "is not a time"),
+    }
+    if len(spoiled) == len(names):  # nothing but such series: the strict readers say what to do
+        target_numbers(frame[data.target], data.target)
+        parse_times(frame[data.time], data.time)
     instants = times.to_numpy(dtype="datetime64[ns]")
     missing_time, missing_value, nameless = np.isnat(instants), np.isnan(values), codes < 0
     for code, column, gone in (
-        ("MissingTime", data.time, missing_time),
-        ("MissingTarget", data.target, missing_value),
+        ("MissingTime", data.time, missing_time & ~no_times),
+        ("MissingTarget", data.target, missing_value & ~no_numbers),
         ("MissingSeries", data.series, nameless),
     ):
         if gone.any():
@@ -116,7 +93,21 @@ def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -
         )
     rows = rows[np.lexsort((instants[rows], codes[rows]))]
     sizes = np.bincount(codes[rows], minlength=len(names))
-    return _Sorted(names, np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp), instants[rows], values[rows])
+    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
+    return SortedRows(names, starts, instants[rows], values[rows], spoiled)
+
+
+def _spoiled(
+    codes: npt.NDArray[np.intp], bad: npt.NDArray[np.bool_], column: pd.Series, code: str, what: str
+) -> dict[int, Finding]:
+    """Return why series with values that cannot be read fail, by their numbers."""
+    rows = np.flatnonzero(bad & (codes >= 0))
+    numbers, first, counts = np.unique(codes[rows], return_index=True, return_counts=True)
+    found: dict[int, Finding] = {}
+    for number, row, count in zip(numbers, rows[first], counts, strict=True):
+        text = f"data row {row + 1}: {str(column.iloc[row])!r} {what}"
+        found[int(number)] = Finding(code, "error", text, count=int(count))
+    return found
 
 
 def _series_codes(frame: pd.DataFrame, column: str | None) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]:
@@ -125,7 +116,7 @@ def _series_codes(frame: pd.DataFrame, column: str | None) -> tuple[npt.NDArray[
     return codes_by_name(frame[column])
 
 
-def _frequency(spec: TrainingJobSpec, wanted: str, rows: _Sorted, findings: list[Finding]) -> Frequency:
+def _frequency(spec: TrainingJobSpec, wanted: str, rows: SortedRows, findings: list[Finding]) -> Frequency:
     if wanted != "Auto":
         frequency = frequency_of(wanted)
     elif (found := detect_frequency(rows.times, rows.same_series)) is not None:
@@ -139,124 +130,8 @@ def _frequency(spec: TrainingJobSpec, wanted: str, rows: _Sorted, findings: list
     return frequency
 
 
-def _judge(
-    rows: _Sorted, validation: DataValidation, frequency: Frequency, findings: list[Finding]
-) -> tuple[dict[int, npt.NDArray[np.intp]], list[Finding]]:
-    """Return the row positions of each usable series by its number, and why the others failed."""
-    kept: dict[int, npt.NDArray[np.intp]] = {}
-    failures: list[Finding] = []
-    for number, name in enumerate(rows.names):
-        positions = np.arange(rows.starts[number], rows.starts[number + 1])
-        positions, failure = _without_duplicates(rows, positions, name, findings)
-        failure = failure or _failure(rows.values[positions], name, validation)
-        if failure is not None:
-            failures.append(failure)
-            continue
-        series = _OneSeries(name, rows.times[positions], rows.values[positions])
-        findings.extend(_weaknesses(series, validation, frequency))
-        kept[number] = positions
-    findings.extend(failures)
-    return kept, failures
-
-
-def _without_duplicates(
-    rows: _Sorted, positions: npt.NDArray[np.intp], name: str, findings: list[Finding]
-) -> tuple[npt.NDArray[np.intp], Finding | None]:
-    """Drop rows that repeat their predecessor; two different values at one time are an error of the series."""
-    if len(positions) < 2:
-        return positions, None
-    times, values = rows.times[positions], rows.values[positions]
-    repeated = np.concatenate([[False], times[1:] == times[:-1]])
-    if not repeated.any():
-        return positions, None
-    contradicting = repeated & np.concatenate([[False], values[1:] != values[:-1]])
-    count = int(repeated.sum())
-    if contradicting.any():
-        instant = pd.Timestamp(times[int(contradicting.argmax())]).isoformat()
-        text = f"{count} times occur more than once with different values (first: {instant})"
-        return positions, Finding("DuplicateTimes", "error", text, series=name, count=count)
-    findings.append(
-        Finding("RepeatedRows", "warning", f"{count} repeated rows were left out", series=name, count=count)
-    )
-    return positions[~repeated], None
-
-
-def _failure(values: npt.NDArray[np.float64], name: str, validation: DataValidation) -> Finding | None:
-    """Return why nothing can be trained on a series."""
-    points = len(values)
-    if points < validation.min_points:
-        text = f"{points} points, at least {validation.min_points} are needed (data.validation.minPoints)"
-        return Finding("TooFewPoints", "error", text, series=name, count=points)
-    zeros = int((values == 0).sum())
-    if zeros == points:
-        return Finding("AllZero", "error", f"all {points} values are zero", series=name, count=points)
-    if zeros / points > validation.max_zero_ratio:
-        allowed = f"{validation.max_zero_ratio:.0%} may be (data.validation.maxZeroRatio)"
-        text = f"{zeros} of {points} values are zero, at most {allowed}"
-        return Finding("TooManyZeros", "error", text, series=name, count=zeros)
-    return None
-
-
-@dataclass(frozen=True)
-class _OneSeries:
-    name: str
-    times: npt.NDArray[np.datetime64]
-    values: npt.NDArray[np.float64]
-
-
-def _weaknesses(series: _OneSeries, validation: DataValidation, frequency: Frequency) -> list[Finding]:
-    """Return what will make the forecasts of a usable series worse."""
-    found: list[Finding] = []
-    points = len(series.values)
-    if points < validation.recommended_points:
-        text = f"{points} points, {validation.recommended_points} are recommended"
-        found.append(Finding("FewPoints", "warning", text, series.name, points))
-    ordinals = frequency.ordinals(series.times)
-    crowded = int((np.diff(ordinals) == 0).sum())
-    if crowded:
-        text = f"{crowded} rows lie between the steps of frequency {frequency.alias}"
-        found.append(Finding("IrregularTimes", "warning", text, series.name, crowded))
-    gaps = int(ordinals[-1] - ordinals[0] + 1 - points) + crowded
-    if gaps > 0:
-        found.append(Finding("Gaps", "info", f"{gaps} steps without a value", series.name, gaps))
-    if series.values.min() == series.values.max():
-        found.append(Finding("ConstantSeries", "warning", f"every value is {series.values[0]:g}", series.name))
-    return found
-
-
-def _require_enough(total: int, kept: dict[int, npt.NDArray[np.intp]], failures: list[Finding], data: Data) -> None:
-    validation = data.validation or DataValidation()
-    if not failures and len(kept) >= validation.min_series:
-        return
-    if total == 1 and failures:
-        raise DataError(f"{_place(failures[0], data)}: {failures[0].message}; {_ADVICE[failures[0].code]}")
-    reasons = ", ".join(
-        f"{code} {count}" for code, count in Counter(failure.code for failure in failures).most_common()
-    )
-    example = f"; first: {_place(failures[0], data)}: {failures[0].message}" if failures else ""
-    if len(failures) > validation.max_failed_ratio * total:
-        raise DataError(
-            f"{len(failures)} of {total} series cannot be trained on ({reasons}), at most "
-            f"{validation.max_failed_ratio:.0%} may fail (data.validation.maxFailedRatio){example}; "
-            "correct or leave out these series"
-        )
-    if len(kept) < max(1, validation.min_series):
-        raise DataError(
-            f"{len(kept)} of {total} series can be trained on, at least {validation.min_series} are needed "
-            f"(data.validation.minSeries){example}; give more series"
-        )
-
-
-def _place(failure: Finding, data: Data) -> str:
-    """Say where a failure lies: the series, if a column tells them apart, and the column that is at fault."""
-    of = data.time if failure.code == "DuplicateTimes" else data.target
-    role = "data.time" if failure.code == "DuplicateTimes" else "data.target"
-    series = f"series {failure.series!r} of column {data.series!r} (data.series), " if data.series else ""
-    return f"{series}column {of!r} ({role})"
-
-
 def _slices(
-    rows: _Sorted, kept: dict[int, npt.NDArray[np.intp]], frequency: Frequency, horizon: int, split: Split
+    rows: SortedRows, kept: dict[int, npt.NDArray[np.intp]], frequency: Frequency, horizon: int, split: Split
 ) -> tuple[pd.DataFrame, tuple[Series, ...]]:
     series: list[Series] = []
     start = 0
@@ -299,20 +174,6 @@ def _note_short_holdouts(series: tuple[Series, ...], horizon: int, findings: lis
         least = min(one.holdout for one in short)
         text = f"{len(short)} series are judged by fewer rows than the horizon of {horizon} steps (at least {least})"
         findings.append(Finding("ShortHoldout", "info", text, count=len(short)))
-
-
-def _limited(findings: list[Finding]) -> tuple[Finding, ...]:
-    seen: Counter[str] = Counter()
-    kept: list[Finding] = []
-    for finding in findings:
-        seen[finding.code] += 1
-        if seen[finding.code] <= _MAX_FINDINGS_PER_CODE:
-            kept.append(finding)
-    for code, count in seen.items():
-        if count > _MAX_FINDINGS_PER_CODE:
-            rest = count - _MAX_FINDINGS_PER_CODE
-            kept.append(Finding(code, "info", f"{rest} more findings of this kind are not listed", count=rest))
-    return tuple(kept)
 
 
 def _holdout_digest(frame: pd.DataFrame, series: tuple[Series, ...]) -> str:

@@ -1,7 +1,7 @@
 """Rows that stand for themselves: regression and classification."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.columns import codes_by_name, is_text, target_numbers, text_to_numbers
 from trainyard_trainer.data.joins import join_rows
+from trainyard_trainer.data.leaks import suspects
 from trainyard_trainer.data.splits import Strategy, digest_of, split_rows
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import DataError
@@ -21,6 +22,10 @@ _NUMERIC_SHARE: Final = 0.95
 """A text column of so many numbers is a column of numbers with some slips."""
 
 _LEFT_OUT: Final = frozenset({"ConstantColumn", "IdentifierColumn", "UnusedColumn"})
+_MOSTLY_MISSING: Final = 0.5
+_CELLS_TO_COMPARE: Final = 2_000_000
+"""Looking for equal rows takes time by the number of cells; in larger tables nobody looks."""
+
 _CAUSES_SHOWN: Final = 3
 _MAX_CATEGORIES: Final = 10_000
 _IDENTIFIER_SHARE: Final = 0.5
@@ -43,6 +48,7 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
         frame, target = frame[present], target[present]
     _require_rows(len(frame), len(table.frame), data)
     columns, categories = _features(frame, data, joined, findings)
+    findings += [*_weaknesses(columns, target, data), *suspects(columns, target, len(classes))]
     split = spec.split or Split()
     strategy = _strategy(spec, split)
     parts = split_rows(strategy, split, rows=len(frame), by=_split_key(strategy, frame, data, target, findings))
@@ -90,6 +96,28 @@ def _require_rows(usable: int, rows: int, data: Data) -> None:
             f"the table has {usable} usable rows{without}, training needs at least {needed} "
             "(data.validation.minPoints); give more data"
         )
+
+
+def _weaknesses(columns: dict[str, pd.Series], target: npt.NDArray[np.float64], data: Data) -> list[Finding]:
+    """Return what will make the model of a usable table worse, or its judgement too kind."""
+    found: list[Finding] = []
+    rows, recommended = len(target), (data.validation or DataValidation()).recommended_points
+    if rows < recommended:
+        text = f"{rows} rows, {recommended} are recommended"
+        found.append(Finding("FewPoints", "warning", text, count=rows))
+    if rows * len(columns) <= _CELLS_TO_COMPARE:
+        repeated = int(pd.DataFrame({**columns, data.target: target}, copy=False).duplicated().sum())
+        if repeated:
+            text = f"{repeated} rows repeat another one: held-out rows may be known from training"
+            found.append(Finding("RepeatedRows", "warning", text, count=repeated))
+    for name, column in columns.items():
+        missing = int(column.isna().sum())
+        if missing:
+            severity: Literal["warning", "info"] = "warning" if missing > _MOSTLY_MISSING * rows else "info"
+            found.append(
+                Finding("MissingValues", severity, f"{missing} of {rows} values of {name!r} are missing", count=missing)
+            )
+    return found
 
 
 @dataclass(frozen=True)

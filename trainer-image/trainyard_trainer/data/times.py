@@ -6,6 +6,7 @@ All times become UTC without a zone: two daily rows are one day apart on every c
 from typing import Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.errors import DataError
@@ -22,6 +23,7 @@ _EPOCH_UNITS: Final[tuple[tuple[float, Literal["ns", "us", "ms", "s"], float], .
 )
 """From which size on a number is an instant since 1970, counted in this unit, and the unit in nanoseconds."""
 
+HOW_TO_WRITE: Final = "write times as 2026-01-31 or 2026-01-31T08:00:00Z"
 _LAST_NANOSECOND: Final = 9.2e18
 
 
@@ -33,6 +35,25 @@ def parse_times(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]
     DataError
         If a value is no time: the sentence names the first one and its data row (the first row below the header is 1).
     """
+    times, bad, findings = read_times(column, name)
+    if bad.any():
+        position = int(bad.argmax())
+        row = int(column.index[position]) + 1
+        value = str(column.iloc[position])
+        raise DataError(
+            f"column {name!r} (data.time), data row {row}: {value!r} is not a time; {HOW_TO_WRITE}", row=row
+        )
+    return times, findings
+
+
+def read_times(column: pd.Series, name: str) -> tuple[pd.Series, npt.NDArray[np.bool_], list[Finding]]:
+    """Return the times of a column as :func:`parse_times` does, and which values are no times (they become missing).
+
+    Raises
+    ------
+    DataError
+        If a time is out of range, or numbers are no times at all.
+    """
     findings: list[Finding] = []
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         times = column
@@ -42,7 +63,8 @@ def parse_times(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]
         times, findings = _from_text(column, name)
     if isinstance(times.dtype, pd.DatetimeTZDtype):
         times = times.dt.tz_convert("UTC").dt.tz_localize(None)
-    return _within_range(times, name).astype("datetime64[ns]"), findings
+    bad = (times.isna() & column.notna()).to_numpy()
+    return _within_range(times, name).astype("datetime64[ns]"), bad, findings
 
 
 def _from_numbers(column: pd.Series, name: str) -> pd.Series:
@@ -52,7 +74,7 @@ def _from_numbers(column: pd.Series, name: str) -> pd.Series:
     for floor, ceiling, form in _CALENDAR_NUMBERS:
         if whole and low >= floor and high <= ceiling:
             texts = column.astype("Int64").astype("string")
-            return _checked(pd.to_datetime(texts, format=form, errors="coerce"), column, name)
+            return pd.to_datetime(texts, format=form, errors="coerce")
     for size, unit, nanoseconds in _EPOCH_UNITS:
         if low >= size:
             beyond = (column > _LAST_NANOSECOND / nanoseconds).to_numpy(dtype=bool, na_value=False)
@@ -90,7 +112,7 @@ def _from_text(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]:
             )
     lookup = parsed.dt.tz_localize(None).to_numpy()
     values = np.where(codes >= 0, lookup[np.maximum(codes, 0)], np.datetime64("NaT", "ns"))
-    return _checked(pd.Series(values, index=column.index), column, name), findings
+    return pd.Series(values, index=column.index), findings
 
 
 def _by_position(texts: pd.Series, first: Literal["month", "day"]) -> pd.Series:
@@ -121,16 +143,3 @@ def _out_of_range(column: pd.Series, row: int, value: str, name: str) -> DataErr
         f"times lie between {_FIRST_DAY} and {_LAST_DAY}",
         row=int(column.index[row]) + 1,
     )
-
-
-def _checked(times: pd.Series, column: pd.Series, name: str) -> pd.Series:
-    bad = times.isna() & column.notna()
-    if bad.any():
-        position = int(bad.to_numpy().argmax())
-        value = str(column.iloc[position])
-        raise DataError(
-            f"column {name!r} (data.time), data row {column.index[position] + 1}: {value!r} is not a time; "
-            "write times as 2026-01-31 or 2026-01-31T08:00:00Z",
-            row=int(column.index[position]) + 1,
-        )
-    return times

@@ -12,6 +12,7 @@ from trainyard_trainer.evaluate.names import BASELINE
 from trainyard_trainer.frameworks.base import Dataset, Evaluation, Trained
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.progress.tracker import metric_value
+from trainyard_trainer.report.findings import by_code, limited
 
 _SERIES: Final = 10
 _FEATURES: Final = 20
@@ -46,14 +47,16 @@ def render_report(source: ReportInput) -> str:
         lstrip_blocks=True,
     )
     spec = source.config.spec
+    findings = limited(source.dataset.findings)
     worst, best = series_ranking(source.evaluation.table, source.objective)
     return environment.get_template("report.html.j2").render(
         source=source,
         spec=spec,
         data_uri=redact(source.dataset.origin.uri),
         metrics=metric_rows(source.evaluation.metrics),
-        findings=source.dataset.findings[:_FINDINGS],
-        findings_left_out=max(0, len(source.dataset.findings) - _FINDINGS),
+        codes=by_code(source.dataset.findings),
+        findings=findings[:_FINDINGS],
+        findings_left_out=max(0, len(findings) - _FINDINGS),
         worst=worst,
         best=best,
         importance=importance_rows(source.evaluation.importance),

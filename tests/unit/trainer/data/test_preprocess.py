@@ -200,10 +200,3 @@ def test_bad_series_are_explained(tmp_path, change, data, words):
         forecast(tmp_path, change(daily()), **data)
     assert str(caught.value).startswith(f"file://{tmp_path / 'table.csv'}: ")
     assert words in str(caught.value)
-
-
-def test_a_report_lists_a_kind_of_finding_fifty_times(tmp_path):
-    dataset = forecast(tmp_path, daily(40, names=[f"item {i:03}" for i in range(80)]))
-    few = [finding for finding in dataset.findings if finding.code == "FewPoints"]
-    assert len(few) == 51
-    assert few[-1].count == 30
