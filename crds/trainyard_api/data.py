@@ -86,6 +86,8 @@ class Data(ApiModel):
     """Credentials for uri; default: those of the storage."""
     time: Column | None = None
     """The column with the time of a row."""
+    time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
+    """Zone of times without an offset, and of the days, by its IANA name, e.g. Europe/Paris; default: UTC."""
     series: Column | None = None
     """The column that tells series apart: one model for each of its values."""
     group: Column | None = None

@@ -130,7 +130,7 @@ def _stages(job: Job, framework: Framework, work_dir: Path) -> TrainedRun:
     trained = framework.train(dataset, context)
     enter(job, Stage.EVALUATE, "judging the model on rows it has not seen")
     evaluation = framework.evaluate(dataset, trained, context)
-    objective = _objective(config, evaluation)
+    objective = _objective(config, evaluation, dataset.origin.uri)
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
     return TrainedRun(config, dataset, trained, evaluation, objective, output)
 
@@ -152,7 +152,7 @@ def enter(job: Job, stage: Stage, message: str) -> None:
     job.tracker.begin(stage, message)
 
 
-def _objective(config: TrainerConfig, evaluation: Evaluation) -> ObjectiveValue:
+def _objective(config: TrainerConfig, evaluation: Evaluation, uri: str) -> ObjectiveValue:
     """Return the number that ranks the model. Its name is known by now, but not every holdout allows every metric."""
     wished = config.spec.objective
     names = (wished.metric,) if wished is not None else DEFAULT_OBJECTIVES[config.spec.task]
@@ -162,6 +162,6 @@ def _objective(config: TrainerConfig, evaluation: Evaluation) -> ObjectiveValue:
     reasons = "; ".join(evaluation.notes) or "its value is not finite"
     others = [name for name in METRICS[config.spec.task] if name in evaluation.metrics]
     raise DataError(
-        f"spec.objective.metric {' or '.join(names)} has no value on the rows held out of {config.spec.data.uri} "
+        f"spec.objective.metric {' or '.join(names)} has no value on the rows held out of {uri} "
         f"({reasons}); choose one of {', '.join(others)}"
     )

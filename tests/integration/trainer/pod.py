@@ -46,6 +46,7 @@ class Pod:
     ca: bytes = b""
     secret: Path | None = None
     """The storage's Secret; the administrator's when left out."""
+    data_secret: Path | None = None
 
     def run(self, spec: dict[str, Any], attempt: int = 1, signal_when: Callable[[Line], bool] | None = None) -> Ended:
         """Run as a process of its own; ``signal_when`` says at which log line SIGTERM is sent."""
@@ -87,7 +88,7 @@ class Pod:
         termination_log.touch()
         return {
             meta.CONFIG_DIR_ENV: str(self.folder / "config"),
-            meta.DATA_SECRET_DIR_ENV: str(self.folder / "no-secret"),
+            meta.DATA_SECRET_DIR_ENV: str(self.data_secret or self.folder / "no-secret"),
             meta.STORAGE_SECRET_DIR_ENV: str(self.secret or self.store.admin_secret),
             meta.CLAIMS_DIR_ENV: str(self.folder / "claims"),
             meta.WORK_DIR_ENV: str(self.folder / "work"),

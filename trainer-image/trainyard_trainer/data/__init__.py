@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.errors import DataError
+from trainyard_trainer.errors import ConfigError, DataError
 from trainyard_trainer.frameworks.base import Dataset, FileRows, Origin, Progress, Table
 
 if TYPE_CHECKING:
@@ -24,17 +24,39 @@ def load(config: TrainerConfig, env: Environment, progress: Progress, stop: Call
     DataError
         See :func:`trainyard_trainer.data.tables.read`.
     """
+    from trainyard_trainer.data import sources
+
+    ways = sources.Ways.of(config, env)
+    table = (
+        _from_files(config, ways, progress, stop) if config.spec.data.uri else _from_query(config, env, progress, stop)
+    )
+    progress(0.8, f"read {len(table.frame)} rows, {len(table.frame.columns)} columns")
+    return _with_covariates(table, config, ways, stop) if config.spec.data.covariates else table
+
+
+def _from_files(config: TrainerConfig, ways: "Ways", progress: Progress, stop: Callable[[], bool]) -> Table:
     from trainyard_trainer.data import sources, tables
 
     data = config.spec.data
-    ways = sources.Ways.of(config, env)
     progress(0.0, f"fetching {data.uri}")
-    with sources.fetch(config, env, stop, ways) as source:
+    with sources.fetch(config, ways.env, stop, ways) as source:
         progress(0.4, f"reading {source.size_bytes} bytes")
         frame, notes, files = tables.read(source, tables.Wanted.of(data, config.spec.task), data.format, data.csv)
-    table = Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
-    progress(0.8, f"read {len(frame)} rows, {len(frame.columns)} columns")
-    return _with_covariates(table, config, ways, stop) if data.covariates else table
+    return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
+
+
+def _from_query(config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool]) -> Table:
+    from trainyard_trainer.data import sql, tables
+    from trainyard_trainer.data.splits import digest_of
+
+    query = config.spec.data.sql
+    if query is None:
+        raise ConfigError("spec.data needs exactly one of uri and sql")
+    progress(0.0, f"querying {sql.name_of(query)}")
+    rows = sql.read_query(query, env.data_secret_dir, tables.Wanted.of(config.spec.data, config.spec.task), stop)
+    size = rows.nbytes
+    frame = tables.to_frame(rows)
+    return Table(frame, Origin(sql.name_of(query), digest_of(frame), size, ("SQL query",)))
 
 
 def _with_covariates(table: Table, config: TrainerConfig, ways: "Ways", stop: Callable[[], bool]) -> Table:

@@ -266,7 +266,7 @@ def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[
         ),
     )
     try:
-        times, findings = parse_times(frame[covariate.time], covariate.time)
+        times, findings = parse_times(frame[covariate.time], covariate.time, spec.data.time_zone)
         keyed = series is not None and series in frame.columns and series not in wanted
         columns = {TIME: times}
         if keyed:

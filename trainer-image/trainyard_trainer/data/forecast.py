@@ -15,8 +15,9 @@ from trainyard_trainer.data.joins import coverage, join_steps, usable_ahead
 from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
 from trainyard_trainer.data.splits import digest_of
 from trainyard_trainer.data.times import parse_times, read_times
+from trainyard_trainer.data.zones import by_clock, clock_of
 from trainyard_trainer.errors import ConfigError, DataError
-from trainyard_trainer.frameworks.base import CovariateTable, Dataset, Finding, Series, Table
+from trainyard_trainer.frameworks.base import Clock, CovariateTable, Dataset, Finding, Series, Table
 
 ONLY_SERIES: Final = "all"
 """The name of the one series of a table without a series column."""
@@ -37,14 +38,15 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     if spec.forecast is None:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
     findings: list[Finding] = list(table.findings)
-    rows = _sorted_rows(table, spec, findings)
+    rows, clock = _sorted_rows(table, spec, findings)
     frequency = _frequency(spec, spec.forecast.frequency, rows, findings)
     validation = spec.data.validation or DataValidation()
     kept, failures = judge(rows, validation, frequency, spec.forecast.horizon, findings)
     require_enough(len(rows.names), len(kept), failures, spec.data)
     frame, series = _slices(rows, kept, frequency, spec.forecast.horizon, spec.split or Split())
     _note_short_holdouts(series, spec.forecast.horizon, findings)
-    frame, features = _with_covariates(frame, series, frequency, table.covariates, findings)
+    covariates = tuple(covariate.by(lambda times: by_clock(times, clock)) for covariate in table.covariates)
+    frame, features = _with_covariates(frame, series, frequency, covariates, findings)
     return Dataset(
         task="Forecast",
         frame=frame,
@@ -57,16 +59,17 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         series=series,
         series_total=len(rows.names),
         frequency=frequency.alias,
+        clock=clock,
     )
 
 
-def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -> SortedRows:
+def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -> tuple[SortedRows, Clock]:
     data, frame = spec.data, table.frame
     if data.time is None:
         raise ConfigError("task Forecast needs data.time")
     codes, names = _series_codes(frame, data.series)
     values, no_numbers = read_target(frame[data.target], data.target)
-    times, no_times, notes = read_times(frame[data.time], data.time)
+    times, no_times, notes = read_times(frame[data.time], data.time, data.time_zone, codes)
     findings.extend(notes)
     spoiled = {
         **_spoiled(codes, no_numbers, frame[data.target], "UnparsableTarget", "is not a number"),
@@ -74,8 +77,12 @@ def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -
     }
     if len(spoiled) == len(names):  # nothing but such series: the strict readers say what to do
         target_numbers(frame[data.target], data.target)
-        parse_times(frame[data.time], data.time)
-    instants = times.to_numpy(dtype="datetime64[ns]")
+        parse_times(frame[data.time], data.time, data.time_zone)
+    clock = clock_of(times, data.time_zone)
+    instants = by_clock(times, clock).to_numpy(dtype="datetime64[ns]")
+    if clock.zone is not None:
+        kept = f"the days of {clock.zone}" if clock.wall else f"UTC, those without an offset read as {clock.zone}"
+        findings.append(Finding("TimeZone", "info", f"times are kept by {kept}"))
     missing_time, missing_value, nameless = np.isnat(instants), np.isnan(values), codes < 0
     for code, column, gone in (
         ("MissingTime", data.time, missing_time & ~no_times),
@@ -94,7 +101,7 @@ def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -
     rows = rows[np.lexsort((instants[rows], codes[rows]))]
     sizes = np.bincount(codes[rows], minlength=len(names))
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
-    return SortedRows(names, starts, instants[rows], values[rows], spoiled)
+    return SortedRows(names, starts, instants[rows], values[rows], spoiled), clock
 
 
 def _spoiled(

@@ -108,9 +108,14 @@ def read(
     del parts  # else each column would be there twice while it is converted
     if table.num_rows == 0:
         raise DataError(f"{source.uri}: the table has columns and no rows; training needs rows")
+    return to_frame(table), notes, rows
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """Return a table as pandas has it; ``table`` is of no use afterwards."""
     # self_destruct frees each column as soon as it is converted, so that the table is in memory once.
-    frame = table.to_pandas(split_blocks=True, self_destruct=True, date_as_object=False)
-    return frame, notes, rows
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True, date_as_object=False)
+    return frame
 
 
 @dataclass(frozen=True)

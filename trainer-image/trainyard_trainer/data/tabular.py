@@ -73,7 +73,7 @@ def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple
     """Return the table with its covariates, and their names. Raises DataError if a name is taken."""
     if not table.covariates or not data.time:
         return table.frame, []
-    times, notes = parse_times(table.frame[data.time], data.time)
+    times, notes = parse_times(table.frame[data.time], data.time, data.time_zone)
     keys = table.frame[data.series] if data.series else None
     joined, warnings = join_rows(times, keys, table.covariates)
     findings += [*notes, *warnings]
@@ -288,7 +288,7 @@ def _split_key(
         case "Group" if data.group:
             return _complete(frame[data.group], data.group, "group").rename(data.group)
         case "Time" if data.time:
-            times, notes = parse_times(_complete(frame[data.time], data.time, "time"), data.time)
+            times, notes = parse_times(_complete(frame[data.time], data.time, "time"), data.time, data.time_zone)
             findings.extend(notes)
             return times.rename(data.time)
         case _:

@@ -1,14 +1,15 @@
 """Times: reading them from any sane notation.
 
-All times become UTC without a zone: two daily rows are one day apart on every clock, and Prophet takes no zones.
+All times become instants in UTC without a zone; :mod:`trainyard_trainer.data.zones` makes days of a zone out of them.
 """
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_trainer.data.zones import to_instants
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks.base import Finding
 
@@ -24,18 +25,21 @@ _EPOCH_UNITS: Final[tuple[tuple[float, Literal["ns", "us", "ms", "s"], float], .
 """From which size on a number is an instant since 1970, counted in this unit, and the unit in nanoseconds."""
 
 HOW_TO_WRITE: Final = "write times as 2026-01-31 or 2026-01-31T08:00:00Z"
+_OFFSET: Final = r"(?i)[T:].*(?:Z|[+-]\d{2}(?::?\d{2})?)\s*$"
+"""At the end of a time of day: the day of a mere date looks like an offset."""
+
 _LAST_NANOSECOND: Final = 9.2e18
 
 
-def parse_times(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]:
-    """Return the times of a column as ``datetime64[ns]`` in UTC; missing stay missing.
+def parse_times(column: pd.Series, name: str, zone: str | None = None) -> tuple[pd.Series, list[Finding]]:
+    """Return the times of a column as instants, ``datetime64[ns]`` in UTC; missing stay missing.
 
     Raises
     ------
     DataError
         If a value is no time: the sentence names the first one and its data row (the first row below the header is 1).
     """
-    times, bad, findings = read_times(column, name)
+    times, bad, findings = read_times(column, name, zone)
     if bad.any():
         position = int(bad.argmax())
         row = int(column.index[position]) + 1
@@ -46,8 +50,17 @@ def parse_times(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]
     return times, findings
 
 
-def read_times(column: pd.Series, name: str) -> tuple[pd.Series, npt.NDArray[np.bool_], list[Finding]]:
+def read_times(
+    column: pd.Series, name: str, zone: str | None = None, keys: npt.NDArray[Any] | None = None
+) -> tuple[pd.Series, npt.NDArray[np.bool_], list[Finding]]:
     """Return the times of a column as :func:`parse_times` does, and which values are no times (they become missing).
+
+    Parameters
+    ----------
+    zone
+        Of times without an offset; UTC if not given.
+    keys
+        The series of each row: see :func:`trainyard_trainer.data.zones.to_instants`.
 
     Raises
     ------
@@ -55,46 +68,61 @@ def read_times(column: pd.Series, name: str) -> tuple[pd.Series, npt.NDArray[np.
         If a time is out of range, or numbers are no times at all.
     """
     findings: list[Finding] = []
+    has_offset = np.zeros(len(column), dtype=bool)
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         times = column
+        if isinstance(times.dtype, pd.DatetimeTZDtype):
+            has_offset[:] = True
+            times = times.dt.tz_convert("UTC").dt.tz_localize(None)
     elif pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        times = _from_numbers(column, name)
+        times, is_instant = _from_numbers(column, name)
+        has_offset[:] = is_instant
     else:
-        times, findings = _from_text(column, name)
-    if isinstance(times.dtype, pd.DatetimeTZDtype):
-        times = times.dt.tz_convert("UTC").dt.tz_localize(None)
+        times, has_offset, findings = _from_text(column, name)
     bad = (times.isna() & column.notna()).to_numpy()
-    return _within_range(times, name).astype("datetime64[ns]"), bad, findings
+    times = _within_range(times, name).astype("datetime64[ns]")
+    local = ~has_offset & times.notna().to_numpy()
+    if zone is not None and local.any():
+        instants, notes = to_instants(times[local], zone, None if keys is None else keys[local], name)
+        times = times.mask(pd.Series(local, index=times.index), instants)
+        findings = [*findings, *notes]
+    return times, bad, findings
 
 
-def _from_numbers(column: pd.Series, name: str) -> pd.Series:
+def _from_numbers(column: pd.Series, name: str) -> tuple[pd.Series, bool]:
+    """Return times, and whether they are instants; else they are dates of the calendar."""
     numbers = column.dropna()
     low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 0.0)
     whole = bool((numbers == numbers.round()).all())
     for floor, ceiling, form in _CALENDAR_NUMBERS:
         if whole and low >= floor and high <= ceiling:
             texts = column.astype("Int64").astype("string")
-            return pd.to_datetime(texts, format=form, errors="coerce")
+            return pd.to_datetime(texts, format=form, errors="coerce"), False
     for size, unit, nanoseconds in _EPOCH_UNITS:
         if low >= size:
             beyond = (column > _LAST_NANOSECOND / nanoseconds).to_numpy(dtype=bool, na_value=False)
             if beyond.any():
                 raise _out_of_range(column, int(beyond.argmax()), f"{high:g}", name)
-            return pd.Series(pd.to_datetime(column.to_numpy(), unit=unit), index=column.index)
+            return pd.Series(pd.to_datetime(column.to_numpy(), unit=unit), index=column.index), True
     raise DataError(
         f"column {name!r} (data.time) holds numbers such as {low:g} that are no times; "
         "use a date, a year, or seconds since 1970"
     )
 
 
-def _from_text(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]:
+def _from_text(column: pd.Series, name: str) -> tuple[pd.Series, npt.NDArray[np.bool_], list[Finding]]:
+    """Return times, which of them had an offset, and what is to be said of them."""
     # A panel repeats each time once per series: parse the distinct ones only.
     codes, distinct = pd.factorize(column)
     texts = pd.Series([str(value) for value in distinct], dtype="string")
     if len(texts) == 0:
-        return pd.Series(pd.NaT, index=column.index), []
+        return pd.Series(pd.NaT, index=column.index), np.zeros(len(column), dtype=bool), []
     findings: list[Finding] = []
-    parsed = pd.to_datetime(texts, format="ISO8601", errors="coerce", utc=True)
+    has_offset = texts.str.contains(_OFFSET).to_numpy(dtype=bool)
+    parsed = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
+    # Each kind on its own: pandas gives a time without an offset the one of the time before it.
+    for kind in (has_offset, ~has_offset):
+        parsed[kind] = pd.to_datetime(texts[kind], format="ISO8601", errors="coerce", utc=True)
     if parsed.isna().any():
         month_first, day_first = (_by_position(texts, order) for order in ("month", "day"))
         readings = {"month": month_first, "day": day_first}
@@ -112,7 +140,7 @@ def _from_text(column: pd.Series, name: str) -> tuple[pd.Series, list[Finding]]:
             )
     lookup = parsed.dt.tz_localize(None).to_numpy()
     values = np.where(codes >= 0, lookup[np.maximum(codes, 0)], np.datetime64("NaT", "ns"))
-    return pd.Series(values, index=column.index), findings
+    return pd.Series(values, index=column.index), np.append(has_offset, False)[codes], findings
 
 
 def _by_position(texts: pd.Series, first: Literal["month", "day"]) -> pd.Series:

@@ -49,7 +49,6 @@ def refuse_later_features(config: TrainerConfig) -> None:
     spec = config.spec
     wishes = {
         "spec.search": spec.search is not None,
-        "spec.data.sql": spec.data.sql is not None,
         "spec.shards above 1": spec.shards > 1,
         "spec.mode Prepare": spec.mode == "Prepare",
         "spec.export.onnx": spec.export is not None and spec.export.onnx,
@@ -58,6 +57,10 @@ def refuse_later_features(config: TrainerConfig) -> None:
         if wanted:
             raise Unsupported(f"{wish} {_LATER}; leave it out for now")
     _check_covariates(spec.data)
+    if spec.data.time_zone is not None:
+        from trainyard_trainer.data.zones import check_zone
+
+        check_zone(spec.data.time_zone)
 
 
 def _check_covariates(data: Data) -> None:

@@ -7,7 +7,7 @@ needs, so that the frame exists once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -70,13 +70,33 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Clock:
+    """By which clock the times of a table are kept, all without a zone.
+
+    Attributes
+    ----------
+    zone
+        The zone of the user's times without an offset; ``None`` counts as UTC.
+    wall
+        Whether the table has the days of that zone, by its wall clock; else its times are in UTC.
+    time_of_day_seconds
+        At which second of the day the rows of such a table lie.
+    """
+
+    zone: str | None = None
+    wall: bool = False
+    time_of_day_seconds: int = 0
+
+
+@dataclass(frozen=True)
 class CovariateTable:
     """A second table, clean: ready to be joined.
 
     Attributes
     ----------
     frame
-        Sorted by time: ``time`` (datetime64[ns], UTC, no zone), ``key`` (text, only if ``keyed``), then ``columns``.
+        Sorted by time: ``time`` (datetime64[ns], instants in UTC, no zone), ``key`` (text, only if ``keyed``), then
+        ``columns``.
     columns
         Their names as features: ``<covariate>.<column>``.
     keyed
@@ -88,6 +108,12 @@ class CovariateTable:
     columns: tuple[str, ...]
     keyed: bool
     known_in_future: bool
+
+    def by(self, clock: Callable[[pd.Series[Any]], pd.Series[Any]]) -> CovariateTable:
+        """Return it with its times by another clock, sorted by them."""
+        times = clock(self.frame["time"])
+        frame = self.frame.assign(time=times).sort_values("time", kind="stable", ignore_index=True)
+        return replace(self, frame=frame)
 
 
 @dataclass(frozen=True)
@@ -133,8 +159,8 @@ class Dataset:
     ----------
     frame
         Tables: the features (numbers, or pandas categories in the order of ``categories``), then the target (float; for
-        classes the position in ``classes``). Forecasts: columns ``ds`` (datetime64, UTC, no zone) and ``y`` (float),
-        sorted by series and time.
+        classes the position in ``classes``). Forecasts: columns ``ds`` (datetime64, no zone, by ``clock``) and
+        ``y`` (float), sorted by series and time, then the covariates.
     categories
         For each text feature its values in the order of their codes.
     classes
@@ -143,6 +169,8 @@ class Dataset:
         The split of a table; ``None`` for forecasts, whose split stands in ``series``.
     frequency
         The pandas offset alias of the time steps; ``None`` for tables.
+    clock
+        By which ``ds`` is kept.
     series_total
         How many series the source holds, with those that failed validation and are not in ``series``.
     """
@@ -161,6 +189,7 @@ class Dataset:
     series: tuple[Series, ...] = ()
     series_total: int = 0
     frequency: str | None = None
+    clock: Clock = Clock()
 
 
 @dataclass(frozen=True)

@@ -212,7 +212,7 @@ def _fit(
         )
     except lightgbm.basic.LightGBMError as error:
         raise ConfigError(
-            f"spec.parameters: LightGBM cannot train with them on {context.config.spec.data.uri}: {error}"
+            f"spec.parameters: LightGBM cannot train with them on {dataset.origin.uri}: {error}"
         ) from error
 
 

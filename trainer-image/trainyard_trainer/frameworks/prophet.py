@@ -16,6 +16,7 @@ from trainyard_api.training import Split
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.zones import asked_times
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
 from trainyard_trainer.evaluate import metrics, names
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Trained
@@ -91,7 +92,7 @@ class ProphetFramework:
             When the pod must stop.
         """
         data = context.config.spec.data
-        writer = BundleWriter(context.output, Columns(data.time or "ds", data.series, dataset.features))
+        writer = BundleWriter(context.output, Columns(data.time or "ds", data.series, dataset.features, dataset.clock))
         outcomes: list[Outcome] = []
         total = len(dataset.series)
         try:
@@ -105,7 +106,7 @@ class ProphetFramework:
         failures = [outcome for outcome in outcomes if outcome.failure is not None]
         if len(failures) == total:
             raise DataError(
-                f"{data.uri}: Prophet could fit none of {total} series; first: series {failures[0].name!r}: "
+                f"{dataset.origin.uri}: Prophet could fit none of {total} series; first: series {failures[0].name!r}: "
                 f"{failures[0].failure}; correct the data or spec.parameters"
             )
         return Trained(
@@ -175,7 +176,7 @@ class ProphetFramework:
                 f"the input lacks the column {missing[0]!r}; the model needs {', '.join(model.columns.inputs)}"
             )
         regressors = _regressors(inputs, model.columns)
-        times = pd.to_datetime(inputs[model.columns.time], utc=True).dt.tz_localize(None).to_numpy("datetime64[ns]")
+        times = asked_times(inputs[model.columns.time], model.columns.clock)
         if model.columns.series is None:
             return pd.DataFrame({PREDICTION: _answer(model, next(iter(model.index)), times, regressors)})
         forecast = np.empty(len(inputs))
@@ -253,7 +254,8 @@ def _golden(dataset: Dataset, model: Model) -> Golden:
     answers: list[metrics.Floats] = []
     for series, outcome in zip(dataset.series[:_GOLDEN_SERIES], model.outcomes, strict=False):
         times = dataset.frame["ds"].iloc[series.split : series.split + len(outcome.golden)]
-        table = pd.DataFrame({columns.time: times.to_numpy()})
+        is_utc = columns.clock.zone is not None and not columns.clock.wall
+        table = pd.DataFrame({columns.time: (times.dt.tz_localize("UTC") if is_utc else times).reset_index(drop=True)})
         if columns.series is not None:
             table[columns.series] = series.name
         for name in columns.regressors:

@@ -5,10 +5,11 @@ object per line), is written without ever being in memory, and a single model is
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+from trainyard_trainer.frameworks.base import Clock
 from trainyard_trainer.frameworks.prophet_series import Outcome, read_record
 
 MODELS_FILE: Final = "models.jsonl.zst"
@@ -17,11 +18,12 @@ INDEX_FILE: Final = "models.index.json"
 
 @dataclass(frozen=True)
 class Columns:
-    """The user's names for time and series (``None`` without a series column), and those of the regressors."""
+    """The user's names for time, series (``None`` without one) and regressors, and by which clock the times are."""
 
     time: str
     series: str | None
     regressors: tuple[str, ...] = ()
+    clock: Clock = field(default_factory=Clock)
 
     @property
     def inputs(self) -> list[str]:
@@ -42,8 +44,11 @@ class Bundle:
         """Read the index; the models stay on disk."""
         fields = json.loads((folder / INDEX_FILE).read_text())
         index = {name: (int(offset), int(length)) for name, (offset, length) in fields["series"].items()}
-        columns = fields["columns"]  # without regressors where an earlier release wrote it
-        return cls(folder, Columns(columns["time"], columns["series"], tuple(columns.get("regressors", ()))), index)
+        known = fields["columns"]  # without regressors and clock where an earlier release wrote it
+        columns = Columns(
+            known["time"], known["series"], tuple(known.get("regressors", ())), Clock(**known.get("clock", {}))
+        )
+        return cls(folder, columns, index)
 
     def read(self, series: str) -> dict[str, Any]:
         """Return the record of one series. Raises KeyError."""

@@ -59,6 +59,32 @@ def test_prophet_takes_them_as_regressors(tmp_path):
         framework.predict(model, asked.assign(**{"rain.mm": "wet"}))
 
 
+def test_days_of_a_zone_are_joined_trained_and_asked_by_its_clock(tmp_path):
+    config = job(tmp_path / "sales.csv", task="Forecast", data={**files(tmp_path), "timeZone": "Europe/Paris"})
+    local = DAYS.tz_localize("Europe/Paris")
+    sales = pd.DataFrame({"ds": [day.isoformat() for day in local], "y": 50 + 5 * RAIN})
+    sales.to_csv(tmp_path / "sales.csv", index=False)
+    framework, dataset, evaluation, output = train(config, tmp_path)
+    assert dataset.frame["ds"].tolist() == list(DAYS)
+    assert evaluation.metrics["mae"] < 0.1 * evaluation.metrics["baseline_mae"]
+    model = framework.load(output)
+    times = ["2025-08-01", "2025-08-01T00:00+02:00", "2025-07-31T22:00Z"]
+    answers = framework.predict(model, pd.DataFrame({"ds": times, "rain.mm": 4.0}))["prediction"]
+    assert answers.nunique() == 1
+
+
+def test_hours_of_a_zone_are_kept_and_answered_in_utc(tmp_path):
+    hours = pd.date_range("2026-03-20", periods=300, freq="h", tz="Europe/Paris")
+    frame = pd.DataFrame({"ds": [hour.isoformat() for hour in hours], "y": 5.0 + hours.hour})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    config = job(tmp_path / "t.csv", task="Forecast", data={"timeZone": "Europe/Paris"}, forecast={"horizon": 24})
+    framework, _, evaluation, output = train(config, tmp_path)
+    assert verify_saved_model(framework, output, evaluation.golden).max_difference < 1e-4
+    times = ["2026-04-02T08:00", "2026-04-02T06:00Z"]
+    answers = framework.predict(framework.load(output), pd.DataFrame({"ds": times}))["prediction"]
+    assert answers.nunique() == 1
+
+
 def test_lightgbm_takes_them_as_features(tmp_path):
     data = {**files(tmp_path), "time": "ds"}
     _, dataset, evaluation, _ = train(job(tmp_path / "sales.csv", data=data), tmp_path)

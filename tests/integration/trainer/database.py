@@ -1,0 +1,104 @@
+"""A real PostgreSQL server for tests: one table, one role that may read it and one that may not."""
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import psycopg
+
+from cluster import packages
+from tests.integration.trainer.object_store import free_port
+
+START_SECONDS = 30
+READER, STRANGER = "reader", "stranger"
+PASSWORD = "secret-of-the-reader"
+_SERVERS = Path("/usr/lib/postgresql")
+
+
+class DatabaseServer:
+    """Starts and stops the processes. PostgreSQL refuses to run as root, so there it runs as the user it comes with."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._user = folder, "postgres" if os.geteuid() == 0 else None
+        self.port = free_port()
+        folder.mkdir(parents=True)
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        if self._user:
+            for parent in (folder, *folder.parents[:-1]):  # pytest makes its folders for their owner alone
+                parent.chmod(parent.stat().st_mode | 0o011)
+            for path in (folder, password):
+                shutil.chown(path, self._user)
+        programs = _programs()
+        options = ["--username=owner", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", "--locale=C.UTF-8"]
+        self._run(programs / "initdb", *options, str(folder / "data"))
+        self._log = (folder / "log").open("wb")
+        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "off"}
+        self._process = subprocess.Popen(
+            [programs / "postgres", "-D", folder / "data", "-p", str(self.port)]
+            + [part for name, value in settings.items() for part in ("-c", f"{name}={value}")],
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            user=self._user,
+            cwd=folder,
+        )
+        self._await_start()
+        self._fill()
+
+    def url(self, role: str = READER, password: str = PASSWORD, database: str = "shop") -> str:
+        """Return the connection URL of a role."""
+        return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{database}"
+
+    def stop(self) -> None:
+        """End the server, and so all of its processes: by SIGINT, which waits for no client."""
+        self._process.send_signal(2)
+        self._process.wait(START_SECONDS)
+        self._log.close()
+
+    def _run(self, program: Path, *arguments: str) -> None:
+        subprocess.run([program, *arguments], check=True, capture_output=True, user=self._user, cwd=self._folder)
+
+    def _await_start(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                log = (self._folder / "log").read_text()
+                raise RuntimeError(f"PostgreSQL did not answer on port {self.port} within {START_SECONDS} s:\n{log}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                psycopg.connect(self.url("owner", database="postgres")).close()
+            except (ConnectionRefusedError, psycopg.OperationalError):
+                time.sleep(0.05)  # between two looks at the condition
+            else:
+                return
+
+    def _fill(self) -> None:
+        with psycopg.connect(self.url("owner", database="postgres"), autocommit=True) as owner:
+            owner.execute("CREATE DATABASE shop")
+        with psycopg.connect(self.url("owner")) as owner:
+            owner.execute(
+                "CREATE TABLE sales AS SELECT day::timestamptz AS date, product,"
+                " round((20 + 5 * sin(extract(doy FROM day)))::numeric, 2) AS sold, '{\"a\": 1}'::jsonb AS note"
+                " FROM generate_series(date '2025-01-01', date '2025-07-19', interval '1 day') AS day,"
+                " unnest(ARRAY['bread', 'rolls']) AS product"
+            )
+            for role in (READER, STRANGER):
+                owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+            owner.execute(f"GRANT SELECT ON sales TO {READER}")
+
+
+def _programs() -> Path:
+    """Return the folder of PostgreSQL's programs, installing them where they are missing."""
+    if not _newest():
+        packages.ensure({"postgres": "postgresql"}, print)
+    found = _newest()
+    assert found, f"no PostgreSQL below {_SERVERS}: install the package postgresql"
+    return found
+
+
+def _newest() -> Path | None:
+    found = sorted(_SERVERS.glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None

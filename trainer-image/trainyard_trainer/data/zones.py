@@ -1,0 +1,112 @@
+"""Clocks and zones: times without an offset become instants, and the instants of days become days again.
+
+A zone with summer time has a day of 23 hours, one of 25, an hour that does not exist and one that exists twice. Daily
+data is therefore kept by the wall clock of its zone, where each day is one step; hourly data by UTC, where each hour is
+one.
+"""
+
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.errors import ConfigError
+from trainyard_trainer.frameworks.base import Clock, Finding
+
+_HOUR: Final = np.timedelta64(1, "h")
+_SAME_TIME_OF_DAY: Final = 0.9
+"""Share of rows at one time of day from which a table is one of days. The others may lie an hour later: in some zones
+summer begins at midnight, and that midnight does not exist."""
+
+
+def check_zone(zone: str | None) -> None:
+    """Raise ConfigError for a zone that nobody knows."""
+    try:
+        ZoneInfo(zone or "UTC")
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ConfigError(
+            f"spec.data.timeZone {zone!r} is not known; write an IANA name such as Europe/Paris"
+        ) from error
+
+
+def to_instants(
+    times: pd.Series, zone: str, keys: npt.NDArray[Any] | None, name: str
+) -> tuple[pd.Series, list[Finding]]:
+    """Read times without an offset by the clock of a zone; return them in UTC, without a zone.
+
+    The hour that autumn repeats is read as summer time where it stands once; of two equal times of one series the first
+    is summer's. A time that spring skips is moved to the end of the gap.
+
+    Parameters
+    ----------
+    times
+        ``datetime64[ns]`` without a zone; missing ones stay missing.
+    keys
+        The series of each row, so that the repeated hour of one is not that of another.
+    """
+    index = pd.DatetimeIndex(times)
+    summer = np.ones(len(index), dtype=bool)
+    known = np.asarray(index.notna())
+    skipped = known & np.asarray(index.tz_localize(zone, ambiguous=summer, nonexistent="NaT").isna())
+    doubtful = known & np.asarray(index.tz_localize(zone, ambiguous="NaT", nonexistent="shift_forward").isna())
+    findings: list[Finding] = []
+    if doubtful.any():
+        rows = pd.DataFrame({"time": index[doubtful], "key": 0 if keys is None else keys[doubtful]})
+        summer[doubtful] = (rows.groupby(["time", "key"], dropna=False).cumcount() == 0).to_numpy()
+        alone = int((~rows.duplicated(keep=False)).sum())
+        if alone:
+            text = f"{alone} times in {name!r} lie in the hour that autumn repeats in {zone}: read as summer time"
+            findings.append(Finding("AmbiguousTimes", "warning", text, count=alone))
+    if skipped.any():
+        count = int(skipped.sum())
+        text = f"{count} times in {name!r} lie in the hour that spring skips in {zone}: are they of another zone?"
+        findings.append(Finding("NonexistentTimes", "warning", text, count=count))
+    instants = index.tz_localize(zone, ambiguous=summer, nonexistent="shift_forward").tz_convert(None)
+    return pd.Series(instants.astype("datetime64[ns]"), index=times.index), findings
+
+
+def clock_of(instants: pd.Series, zone: str | None) -> Clock:
+    """Return the clock by which a table is kept: that of its zone if it is one of days, else UTC."""
+    if zone is None:
+        return Clock()
+    wall = _wall(instants.dropna(), zone)
+    offsets = wall - wall.astype("datetime64[D]")
+    if len(offsets) == 0:
+        return Clock(zone)
+    distinct, counts = np.unique(offsets, return_counts=True)
+    usual = distinct[counts.argmax()]
+    is_late = offsets - usual == _HOUR
+    is_days = bool(counts.max() >= _SAME_TIME_OF_DAY * len(offsets) and (is_late | (offsets == usual)).all())
+    return Clock(zone, wall=is_days, time_of_day_seconds=int(usual / np.timedelta64(1, "s")) if is_days else 0)
+
+
+def by_clock(instants: pd.Series, clock: Clock) -> pd.Series:
+    """Return instants (UTC, no zone) as a table kept by ``clock`` has them; ``datetime64[ns]`` without a zone."""
+    if not clock.wall or clock.zone is None:
+        return instants
+    wall = _wall(instants, clock.zone)
+    usual = wall.astype("datetime64[D]") + np.timedelta64(clock.time_of_day_seconds, "s")
+    wall = np.where(wall - usual == _HOUR, usual, wall)
+    return pd.Series(wall.astype("datetime64[ns]"), index=instants.index)
+
+
+def asked_times(column: "pd.Series[Any]", clock: Clock) -> npt.NDArray[np.datetime64]:
+    """Return the times of a question as the model's table had them; those without an offset are by its zone's clock."""
+    if clock.zone is None:
+        return pd.to_datetime(column, utc=True).dt.tz_localize(None).to_numpy("datetime64[ns]")
+    parsed = [pd.Timestamp(value) for value in column]
+    local = [one.tz_convert(clock.zone).tz_localize(None) if one.tzinfo is not None else one for one in parsed]
+    if clock.wall:
+        return np.array(local, dtype="datetime64[ns]")
+    instants = [one.tz_convert(None) if one.tzinfo is not None else _instant(one, clock.zone) for one in parsed]
+    return np.array(instants, dtype="datetime64[ns]")
+
+
+def _instant(wall: pd.Timestamp, zone: str) -> pd.Timestamp:
+    return wall.tz_localize(zone, ambiguous=True, nonexistent="shift_forward").tz_convert(None)
+
+
+def _wall(instants: pd.Series, zone: str) -> npt.NDArray[np.datetime64]:
+    return pd.DatetimeIndex(instants).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy("datetime64[ns]")
