@@ -161,7 +161,7 @@ class _BadBytesError(Exception):
 def _decoded(file: IO[bytes], encoding: str, end: str) -> Iterator[str]:
     """Yield the lines of a file, then a line of its own that can be told from all others."""
     offset = 0
-    if codecs.lookup(encoding).name in {"utf-16", "utf-32"}:  # a line feed byte is no line feed there
+    if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):  # a line feed byte is no line feed there
         yield from codecs.getreader(encoding)(file)
         yield end
         return
