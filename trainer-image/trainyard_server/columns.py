@@ -65,7 +65,8 @@ def _guessed(outputs: Frame) -> tuple[Column, ...]:
 def frame_of(values: Mapping[str, Sequence[Any]], columns: Sequence[Column]) -> pd.DataFrame:
     """Return a table of ``columns``, in their order; ``values`` has all of them, equally long.
 
-    Numbers and truth values become float64 with NaN for missing ones, texts objects, times datetime64[ns] in UTC.
+    Numbers and truth values become float64 with NaN for missing ones, texts and times objects: whether a time without
+    an offset is in UTC, the model knows.
 
     Raises
     ------
@@ -118,7 +119,7 @@ def _times(name: str, values: Sequence[Any]) -> Any:
             f"column {name!r}, row {row + 1}: {_short(values[row])} is not a time; "
             "write it as 2026-01-31 or 2026-01-31T08:00:00Z"
         )
-    return times.dt.tz_localize(None).astype("datetime64[ns]")
+    return pd.Series(values, dtype=object)
 
 
 def _short(value: Any) -> str:

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainyard_trainer.data.zones import to_instants
+from trainyard_trainer.data.zones import by_clock, to_instants
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Finding
+from trainyard_trainer.frameworks.base import Clock, Finding
 
 _FIRST_DAY: Final = np.datetime64("1678-01-01")
 _LAST_DAY: Final = np.datetime64("2261-12-31")
@@ -87,6 +87,21 @@ def read_times(
         times = times.mask(pd.Series(local, index=times.index), instants)
         findings = [*findings, *notes]
     return times, bad, findings
+
+
+def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.datetime64]:
+    """Return the times of a question to a model whose table was kept by ``clock``, read as that table was.
+
+    Raises
+    ------
+    DataError
+        If a value is no time, or missing.
+    """
+    times, _ = parse_times(column, name, clock.zone)
+    if times.isna().any():
+        row = int(times.isna().to_numpy().argmax())
+        raise DataError(f"column {name!r}, data row {row + 1}: there is no time; {HOW_TO_WRITE}")
+    return by_clock(times, clock).to_numpy("datetime64[ns]")
 
 
 def _from_numbers(column: pd.Series, name: str) -> tuple[pd.Series, bool]:

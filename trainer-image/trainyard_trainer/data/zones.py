@@ -88,24 +88,12 @@ def by_clock(instants: pd.Series, clock: Clock) -> pd.Series:
         return instants
     wall = _wall(instants, clock.zone)
     usual = wall.astype("datetime64[D]") + np.timedelta64(clock.time_of_day_seconds, "s")
-    wall = np.where(wall - usual == _HOUR, usual, wall)
+    late = wall - usual == _HOUR
+    if late.any():
+        there = pd.DatetimeIndex(usual[late]).tz_localize(clock.zone, ambiguous="NaT", nonexistent="NaT")
+        late[late] = np.asarray(there.isna())
+        wall = np.where(late, usual, wall)
     return pd.Series(wall.astype("datetime64[ns]"), index=instants.index)
-
-
-def asked_times(column: "pd.Series[Any]", clock: Clock) -> npt.NDArray[np.datetime64]:
-    """Return the times of a question as the model's table had them; those without an offset are by its zone's clock."""
-    if clock.zone is None:
-        return pd.to_datetime(column, utc=True).dt.tz_localize(None).to_numpy("datetime64[ns]")
-    parsed = [pd.Timestamp(value) for value in column]
-    local = [one.tz_convert(clock.zone).tz_localize(None) if one.tzinfo is not None else one for one in parsed]
-    if clock.wall:
-        return np.array(local, dtype="datetime64[ns]")
-    instants = [one.tz_convert(None) if one.tzinfo is not None else _instant(one, clock.zone) for one in parsed]
-    return np.array(instants, dtype="datetime64[ns]")
-
-
-def _instant(wall: pd.Timestamp, zone: str) -> pd.Timestamp:
-    return wall.tz_localize(zone, ambiguous=True, nonexistent="shift_forward").tz_convert(None)
 
 
 def _wall(instants: pd.Series, zone: str) -> npt.NDArray[np.datetime64]:

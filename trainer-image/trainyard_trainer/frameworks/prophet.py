@@ -16,7 +16,7 @@ from trainyard_api.training import Split
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.data.zones import asked_times
+from trainyard_trainer.data.times import asked_times
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
 from trainyard_trainer.evaluate import metrics, names
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Trained
@@ -176,7 +176,7 @@ class ProphetFramework:
                 f"the input lacks the column {missing[0]!r}; the model needs {', '.join(model.columns.inputs)}"
             )
         regressors = _regressors(inputs, model.columns)
-        times = asked_times(inputs[model.columns.time], model.columns.clock)
+        times = asked_times(inputs[model.columns.time], model.columns.time, model.columns.clock)
         if model.columns.series is None:
             return pd.DataFrame({PREDICTION: _answer(model, next(iter(model.index)), times, regressors)})
         forecast = np.empty(len(inputs))

@@ -1,0 +1,36 @@
+"""A model of a zone answers its golden rows, and any time, through the server's own reading of JSON."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
+from trainyard_server.columns import Column, frame_of
+from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.golden import as_json, max_difference
+
+COLUMNS = [Column("ds", "datetime")]
+
+
+@pytest.mark.parametrize(
+    ("step", "asked"),
+    [
+        ("D", ["2026-06-01", "2026-06-01T00:00:00+02:00", "2026-05-31T22:00:00Z"]),
+        ("h", ["2026-06-01T08:00:00+02:00", "2026-06-01T08:00", "2026-06-01T06:00Z"]),
+    ],
+)
+def test_times_mean_what_they_meant_in_training(tmp_path: Path, step: str, asked: list[str]) -> None:
+    times = pd.date_range("2026-03-01", periods=200, freq=step, tz="Europe/Paris")
+    frame = pd.DataFrame({"ds": [time.isoformat() for time in times], "y": np.arange(200) % 7 + times.hour})
+    config = job(write(tmp_path, frame.to_csv(index=False)), task="Forecast", data={"timeZone": "Europe/Paris"})
+    framework = framework_for(config)
+    dataset, context = dataset_of(config, tmp_path), context_of(config, tmp_path)
+    golden = framework.evaluate(dataset, framework.train(dataset, context), context).golden
+    model = framework.load(context.output)
+
+    rows = as_json(golden.inputs).rows
+    found = framework.predict(model, frame_of({"ds": [row[0] for row in rows]}, COLUMNS))
+    assert max_difference(golden.outputs, found) < 1e-4
+    assert framework.predict(model, frame_of({"ds": asked}, COLUMNS))["prediction"].nunique() == 1
