@@ -13,13 +13,18 @@ import pandas as pd
 
 from trainyard_trainer.frameworks.base import Finding
 
-_SAMPLE: Final = 10_000
+_SAMPLE: Final = 2_000
+"""Rows to look at: two hundred features take half a second."""
+
 _SUSPICIOUS: Final = 0.995
 _BINS: Final = 100
 _ROWS_PER_VALUE: Final = 5
 """A text feature with fewer rows per value explains any target by chance."""
 
 _LEAST_ROWS: Final = 30
+_LEAST_OF_A_CLASS: Final = 10
+"""Of fewer rows one feature in a hundred tells any by chance."""
+
 Numbers = npt.NDArray[np.float64]
 
 
@@ -77,6 +82,8 @@ def _area(ranks: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> float:
     """Return the area under the ROC curve, of the better direction."""
     ones = int(positive.sum())
     zeros = len(positive) - ones
+    if min(ones, zeros) < _LEAST_OF_A_CLASS:
+        return 0.0
     area = float((ranks[positive].sum() - ones * (ones + 1) / 2) / (ones * zeros))
     return max(area, 1 - area)
 

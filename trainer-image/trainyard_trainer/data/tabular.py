@@ -23,7 +23,7 @@ _NUMERIC_SHARE: Final = 0.95
 
 _LEFT_OUT: Final = frozenset({"ConstantColumn", "IdentifierColumn", "UnusedColumn"})
 _MOSTLY_MISSING: Final = 0.5
-_CELLS_TO_COMPARE: Final = 2_000_000
+_CELLS_TO_COMPARE: Final = 20_000_000
 """Looking for equal rows takes time by the number of cells; in larger tables nobody looks."""
 
 _CAUSES_SHOWN: Final = 3
@@ -106,7 +106,8 @@ def _weaknesses(columns: dict[str, pd.Series], target: npt.NDArray[np.float64], 
         text = f"{rows} rows, {recommended} are recommended"
         found.append(Finding("FewPoints", "warning", text, count=rows))
     if rows * len(columns) <= _CELLS_TO_COMPARE:
-        repeated = int(pd.DataFrame({**columns, data.target: target}, copy=False).duplicated().sum())
+        whole = pd.DataFrame({**columns, data.target: target}, copy=False)
+        repeated = int(pd.util.hash_pandas_object(whole, index=False).duplicated().sum())
         if repeated:
             text = f"{repeated} rows repeat another one: held-out rows may be known from training"
             found.append(Finding("RepeatedRows", "warning", text, count=repeated))
