@@ -103,3 +103,19 @@ def test_a_forecast_of_one_series_and_of_parts_of_seconds(pod: ContainerPod) -> 
     _, tables = laid_out(pod, text, **spec)
     assert list(tables["test"][0]) == ["t", "y"]
     assert pd.Timestamp(tables["test"][-1]["t"]) == pd.Timestamp(times[-1], tz="UTC")
+
+
+@pytest.mark.parametrize("task", ["Forecast", "Regression"])
+def test_covariates_are_columns_like_the_others(pod: ContainerPod, task: str) -> None:
+    days = pd.date_range("2026-01-01", periods=60, freq="D")
+    text = "day,x,y\n" + "".join(f"{day:%Y-%m-%d},{row % 5},{row}\n" for row, day in enumerate(days))
+    rain = pod.env.claims_dir / "models/rain.csv"
+    rain.write_text("day,mm\n" + "".join(f"{day:%Y-%m-%d},{2 * row + 1}\n" for row, day in enumerate(days)))
+    weather = {"name": "rain", "uri": "pvc://models/rain.csv", "time": "day", "columns": ["mm"], "knownInFuture": True}
+    spec: dict[str, Any] = {"task": task, "data": {"time": "day", "covariates": [weather]}}
+    if task == "Forecast":
+        spec["forecast"] = {"horizon": 5}
+    settings, tables = laid_out(pod, text, **spec)
+    assert "rain.mm" in settings["features"]
+    for rows in tables.values():
+        assert [float(row["rain.mm"]) for row in rows] == [2 * float(row["y"]) + 1 for row in rows]
