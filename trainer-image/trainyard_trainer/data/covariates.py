@@ -94,13 +94,15 @@ def gather(
     """
     results: queue.SimpleQueue[tuple[int, _Read | Exception]] = queue.SimpleQueue()
     covariates = spec.data.covariates or []
+    under_way: list[_One] = []
     for number, covariate in enumerate(covariates):
         place = folder / f"covariate-{number}"
         place.mkdir()
         one = _One(covariate, spec, ways, place, stop, required if covariate.required else optional)
+        under_way.append(one)
         # A daemon: whoever waits for a server that says nothing must not keep the pod from ending.
         threading.Thread(target=_report, args=(results, number, one), name=covariate.name, daemon=True).start()
-    done = _collect(results, covariates, stop)
+    done = _collect(results, under_way, stop)
     return _sum_up([(covariate, done[number]) for number, covariate in enumerate(covariates)])
 
 
@@ -113,12 +115,12 @@ def _report(results: "queue.SimpleQueue[tuple[int, _Read | Exception]]", number:
 
 def _collect(
     results: "queue.SimpleQueue[tuple[int, _Read | Exception]]",
-    covariates: Sequence[Covariate],
+    under_way: Sequence["_One"],
     stop: Callable[[], bool],
 ) -> dict[int, _Read | Exception]:
     begun = time.monotonic()
     done: dict[int, _Read | Exception] = {}
-    while len(done) < len(covariates):
+    while len(done) < len(under_way):
         if stop():
             raise Interrupted("stopped by a signal while reading data.covariates; the next attempt starts again")
         try:
@@ -126,9 +128,10 @@ def _collect(
             done.setdefault(number, result)
         except queue.Empty:
             elapsed = time.monotonic() - begun
-            for number, covariate in enumerate(covariates):
-                if number not in done and elapsed > covariate.timeout_seconds + _GRACE_SECONDS:
-                    done[number] = _too_late(covariate)
+            for number, one in enumerate(under_way):
+                limit = one.covariate.timeout_seconds + _GRACE_SECONDS
+                if number not in done and elapsed > limit and not one.is_here.is_set():
+                    done[number] = _too_late(one.covariate)
     return done
 
 
@@ -158,10 +161,9 @@ def _field(covariate: Covariate) -> str:
     return f"data.covariates {covariate.name!r}:"
 
 
-def _too_late(covariate: Covariate, last: Exception | None = None) -> UpstreamUnavailable:
-    why = f": {last}" if last is not None else ""
+def _too_late(covariate: Covariate) -> UpstreamUnavailable:
     return UpstreamUnavailable(
-        f"{_field(covariate)} {covariate.uri} did not come within {covariate.timeout_seconds} s (timeoutSeconds){why}"
+        f"{_field(covariate)} {covariate.uri} did not come within {covariate.timeout_seconds} s (timeoutSeconds)"
     )
 
 
@@ -176,7 +178,7 @@ class _Logged(pybreaker.CircuitBreakerListener):
 
 @dataclass(frozen=True)
 class _One:
-    """One covariate on its way."""
+    """One covariate on its way; ``is_here`` is set when it only has to be read."""
 
     covariate: Covariate
     spec: TrainingJobSpec
@@ -184,9 +186,11 @@ class _One:
     folder: Path
     stop: Callable[[], bool]
     circuit: Circuit
+    is_here: threading.Event = field(default_factory=threading.Event)
 
     def read(self) -> _Read:
         source = self._fetch()
+        self.is_here.set()
         table, findings = clean(self.covariate, self.spec, source)
         return _Read(table, source.digest, findings)
 
