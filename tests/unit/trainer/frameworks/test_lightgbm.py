@@ -131,7 +131,6 @@ def test_users_parameters_win_over_defaults():
         ({"export": {"onnx": True}}, "spec.export.onnx"),
         ({"mode": "Prepare"}, "spec.mode Prepare"),
         ({"shards": 2}, "spec.shards"),
-        ({"data": {"uri": None, "sql": {"secretRef": {"name": "db"}, "query": "select 1"}}}, "spec.data.sql"),
     ],
 )
 def test_what_comes_later_names_its_field(spec, field):
