@@ -87,6 +87,7 @@ class DatabaseServer:
             )
             for role in (READER, STRANGER):
                 owner.execute(f"CREATE ROLE {role} LOGIN PASSWORD '{PASSWORD}'")
+            owner.execute(f"ALTER ROLE {READER} SET timezone = 'America/New_York'")
             owner.execute(f"GRANT SELECT ON sales TO {READER}")
 
 

@@ -11,7 +11,10 @@ from tests.integration.trainer.database import PASSWORD, STRANGER, DatabaseServe
 from tests.integration.trainer.object_store import free_port
 from tests.integration.trainer.pod import Pod
 
-QUERY = "SELECT date, product, sold, note FROM sales WHERE product LIKE '%%' OR product = ':x' ORDER BY product, date"
+QUERY = (
+    "SELECT date, product, sold, note FROM sales WHERE (product LIKE '%%' OR product = ':x')"
+    " AND current_setting('TimeZone') = 'UTC' ORDER BY product, date"
+)
 
 
 @pytest.fixture(scope="module")

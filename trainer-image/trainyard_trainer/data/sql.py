@@ -131,11 +131,7 @@ def _postgres(url: URL) -> Engine:
     return sqlalchemy.create_engine(
         url.set(drivername=_DRIVERS["postgresql"]),
         poolclass=sqlalchemy.NullPool,
-        connect_args={
-            "connect_timeout": _CONNECT_SECONDS,
-            "options": "-c timezone=UTC",
-            "application_name": "trainyard",
-        },
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "trainyard"},
     ).execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ", stream_results=True)
 
 
@@ -162,6 +158,10 @@ def _read(engine: Engine, source: SqlSource, wanted: Wanted, stop: Callable[[], 
 
 def _batches(connection: Connection, source: SqlSource, wanted: Wanted, stop: Callable[[], bool]) -> Iterator[pa.Table]:
     # Not text(): a colon in a query is no parameter. Without parameters the driver leaves percent signs alone.
+    if connection.dialect.name == "postgresql":
+        # Of this transaction alone, and not as a start-up option: a connection pooler in between may not know that.
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("SET LOCAL TIME ZONE 'UTC'")
     quiet = connection.execution_options(no_parameters=True, max_row_buffer=BATCH)
     with contextlib.closing(quiet.exec_driver_sql(source.query)) as result:
         if not result.returns_rows:
