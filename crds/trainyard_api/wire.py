@@ -72,10 +72,12 @@ class RegisteredVersion(WireModel):
 class TrainingResult(WireModel):
     """How a trainer ended: the final truth, at most ``RESULT_MAX_BYTES`` of JSON in the termination message.
 
-    A success names the version and the artifact; a failure has ``reason`` and ``message`` alone.
+    A success says what it made: a ``Version`` names the version and the artifact, a ``Dataset`` (``mode: Prepare``) the
+    artifact, a ``Shard`` is a part that another pod of the Job merges. A failure has ``reason`` and ``message`` alone.
     """
 
     outcome: Literal["Succeeded", "Failed"]
+    made: Literal["Version", "Dataset", "Shard"] = "Version"
     reason: Annotated[str, Field(max_length=128)] | None = None
     message: Message | None = None
     model_version: RegisteredVersion | None = None
@@ -93,8 +95,12 @@ class TrainingResult(WireModel):
 
     @model_validator(mode="after")
     def _success_is_complete(self) -> Self:
-        if self.outcome == "Succeeded" and (self.model_version is None or self.artifact is None or not self.formats):
+        if self.outcome != "Succeeded":
+            return self
+        if self.made == "Version" and (self.model_version is None or self.artifact is None or not self.formats):
             raise ValueError("a Succeeded result needs modelVersion, artifact and formats")
+        if self.made == "Dataset" and self.artifact is None:
+            raise ValueError("a Succeeded result of a dataset needs its artifact")
         return self
 
 

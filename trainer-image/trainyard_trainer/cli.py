@@ -59,9 +59,9 @@ def _work(command: str | None) -> "Callable[[Job], TrainingResult | None]":
 
             return register
         case _:
-            from trainyard_trainer.pipeline import run_pipeline
+            from trainyard_trainer.dispatch import run
 
-            return run_pipeline
+            return run
 
 
 def _run_here(file: Path, output: Path) -> int:

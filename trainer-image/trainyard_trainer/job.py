@@ -8,9 +8,10 @@ from pydantic import ValidationError
 
 from trainyard_api.exit_codes import ExitCode
 from trainyard_api.wire import TrainerConfig, TrainingResult
+from trainyard_trainer.dispatch import run
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError, TrainerError
-from trainyard_trainer.pipeline import Job, Steps, run_pipeline
+from trainyard_trainer.pipeline import Job, Steps
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.reporter import HttpsSender, Reporter
 from trainyard_trainer.progress.tracker import Listener, StageNamer, Tracker
@@ -38,7 +39,7 @@ def run_job(
     display: StageNamer,
     listeners: tuple[Listener, ...] = (),
     steps: Steps | None = None,
-    work: Callable[[Job], TrainingResult | None] = run_pipeline,
+    work: Callable[[Job], TrainingResult | None] = run,
 ) -> int:
     """Run one training, or a part of it, and leave its result; return the exit code.
 

@@ -108,23 +108,40 @@ def register_once(job: Job, store: ArtifactStore, keys: ModelKeys, make: Callabl
 def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:
     folder = begin_run(store, keys, job.config.uid, job.config.attempt)
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
-        run = _stages(job, framework, Path(work))
+        run = train_and_judge(job, framework, Bench(store, keys, Path(work)))
         enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
         return register_run(run, framework, store, folder)
 
 
-def _stages(job: Job, framework: Framework, work_dir: Path) -> TrainedRun:
+@dataclass(frozen=True)
+class Bench:
+    """Where a training works: its model's place in the store, and a folder of its own on disk."""
+
+    store: ArtifactStore
+    keys: ModelKeys
+    folder: Path
+
+
+def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
+    """Load, preprocess, search where it is asked for, train and evaluate.
+
+    Raises
+    ------
+    TrainerError
+        With one sentence for the user and the exit code.
+    """
     config = job.config
     dataset = _prepare(job)
-    output = work_dir / "output"
+    output = bench.folder / "output"
     output.mkdir()
     context = Context(
         config=config,
         workers=worker_count(config.spec.workers),
-        work_dir=work_dir,
+        work_dir=bench.folder,
         output=output,
         progress=job.tracker,
         stop=job.stop,
+        parameters=config.spec.parameters or {},
     )
     enter(job, Stage.TRAIN, f"training with {framework.name} on {dataset.rows} rows")
     trained = framework.train(dataset, context)

@@ -193,11 +193,96 @@ class Dataset:
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """What a search found: kept with the version, and what the model's next search tries first.
+
+    Attributes
+    ----------
+    parameters
+        Of the one model; empty where each series has its own.
+    series
+        By the name of the series, where each has its own model.
+    trials, pruned
+        How many parameter sets were tried, and how many of them given up half-way.
+    """
+
+    parameters: Mapping[str, Any]
+    series: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    trials: int = 0
+    pruned: int = 0
+
+
+class Tunable(Protocol):
+    """A model whose parameters can be searched; made for one dataset."""
+
+    def space(self) -> Mapping[str, Any]:
+        """Return where to look when ``spec.search.space`` does not say, in the same words."""
+        ...
+
+    def score(self, parameters: Mapping[str, Any], report: Callable[[int, float], None]) -> float:
+        """Return the objective metric of one parameter set on rows it was not fitted on, never those of the holdout.
+
+        ``report(step, value)`` tells a value on the way, and raises to give the set up.
+        """
+        ...
+
+
+class Checkpoints(Protocol):
+    """What attempts of this job have finished, from the same data and specification; it survives their pods."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return what was left under a name."""
+        ...
+
+    def put(self, name: str, body: bytes) -> None:
+        """Leave something, or replace it. Raises TrainerError if the storage refuses."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        ...
+
+
+class NoCheckpoints:
+    """Nothing is known and nothing is kept."""
+
+    def get(self, name: str) -> bytes | None:  # noqa: ARG002 - the protocol's
+        """Return nothing."""
+        return None
+
+    def put(self, name: str, body: bytes) -> None:
+        """Keep nothing."""
+
+    def names(self) -> list[str]:
+        """Return nothing."""
+        return []
+
+
+@dataclass(frozen=True)
 class Golden:
     """What the saved model must reproduce: at most ``GOLDEN_ROWS`` inputs, and the outputs the trained model gave."""
 
     inputs: pd.DataFrame
     outputs: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class OnnxModel:
+    """A model as ONNX, and the way in and out of it.
+
+    Attributes
+    ----------
+    body
+        The serialized ModelProto.
+    feed
+        From raw rows, as ``Framework.predict`` takes them, to the tensors of the session by name.
+    answer
+        From the session's outputs, in their order, to the table that ``Framework.predict`` gives.
+    """
+
+    body: bytes
+    feed: Callable[[pd.DataFrame], dict[str, npt.NDArray[Any]]]
+    answer: Callable[[list[Any]], pd.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -211,6 +296,7 @@ class Trained:
     series: SeriesCount | None = None
     warnings: tuple[str, ...] = ()
     device: str = "cpu"
+    tuned: Tuned | None = None
 
 
 @dataclass(frozen=True)
@@ -226,12 +312,16 @@ class Evaluation:
         the naive model).
     importance
         ``feature`` and ``gain``, best first, where the framework knows it.
+    holdout
+        The rows that judged, for pictures. Forecasts: ``series``, ``time``, ``actual``, ``predicted``, ``baseline``;
+        numbers: ``actual``, ``predicted``, ``baseline``; classes: ``actual`` (its number) and ``probability:<class>``.
     """
 
     metrics: dict[str, float]
     table: pd.DataFrame
     golden: Golden
     importance: pd.DataFrame | None = None
+    holdout: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -245,7 +335,17 @@ class Progress(Protocol):
 
 @dataclass(frozen=True)
 class Context:
-    """What a framework may use. ``stop()`` turns true when the pod is asked to end."""
+    """What a framework may use. ``stop()`` turns true when the pod is asked to end.
+
+    Attributes
+    ----------
+    parameters
+        What to train with: ``spec.parameters``, and over them what a search of the one model found.
+    tuned
+        That search; ``None`` without one.
+    previous
+        What the search for the model's last version found; ``None`` if there was none.
+    """
 
     config: TrainerConfig
     workers: int
@@ -253,6 +353,10 @@ class Context:
     output: Path
     progress: Progress
     stop: Callable[[], bool]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    checkpoints: Checkpoints = field(default_factory=NoCheckpoints)
+    tuned: Tuned | None = None
+    previous: Tuned | None = None
 
 
 class Framework(Protocol):
@@ -264,8 +368,12 @@ class Framework(Protocol):
         """Judge the specification before any data is read. Raises ConfigError or Unsupported."""
         ...
 
+    def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
+        """Return what a search of the one model turns; ``None`` where ``train`` itself searches, series by series."""
+        ...
+
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Fit, and write the model's files. Raises DataError, Interrupted."""
+        """Fit with ``context.parameters``, and write the model's files. Raises DataError, Interrupted."""
         ...
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
@@ -278,4 +386,8 @@ class Framework(Protocol):
 
     def predict(self, model: Any, inputs: pd.DataFrame) -> pd.DataFrame:
         """Answer for raw input rows, as a server would."""
+        ...
+
+    def to_onnx(self, model: Any) -> OnnxModel | None:
+        """Return the model as ONNX; ``None`` where the framework has no such form. Raises what the converter raises."""
         ...

@@ -79,7 +79,7 @@ class LightGBMFramework:
         if dataset.classes:
             names.check_metrics(spec, len(dataset.classes))
         parameters = lightgbm_parameters.resolved(
-            spec.parameters or {},
+            context.parameters,
             spec.task,
             classes=len(dataset.classes),
             seed=(spec.split or Split()).seed,

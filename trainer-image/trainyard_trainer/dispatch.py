@@ -1,0 +1,28 @@
+"""Which way a job goes: one model, the shards of one, a script of the user's own, or a dataset and no model."""
+
+from trainyard_api.wire import TrainingResult
+from trainyard_trainer.pipeline import Job, run_pipeline
+
+
+def run(job: Job) -> TrainingResult:
+    """Do what the specification asks for. Each way is imported only when it is taken.
+
+    Raises
+    ------
+    TrainerError
+        With one sentence for the user and the exit code.
+    """
+    spec = job.config.spec
+    if spec.mode == "Prepare":
+        from trainyard_trainer.prepare import prepare_dataset
+
+        return prepare_dataset(job)
+    if spec.framework == "Script":
+        from trainyard_trainer.script import run_script
+
+        return run_script(job)
+    if spec.shards > 1:
+        from trainyard_trainer.shards import train_shard
+
+        return train_shard(job)
+    return run_pipeline(job)
