@@ -19,6 +19,7 @@ from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.data.times import asked_times
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
 from trainyard_trainer.evaluate import metrics, names
+from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Trained
 from trainyard_trainer.frameworks.prophet_bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter, Columns
 from trainyard_trainer.frameworks.prophet_pool import fit_all
@@ -126,26 +127,30 @@ class ProphetFramework:
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
         """Judge the forecasts of the holdouts, per series and over all rows together."""
         model: Model = trained.model
-        values = dataset.frame["y"].to_numpy()
-        rows: list[dict[str, object]] = []
-        actuals = [values[series.split : series.stop] for series in dataset.series]
-        for actual, outcome in zip(actuals, model.outcomes, strict=True):
-            rows += _lines(outcome.name, _scores(actual, outcome.forecast), _scores(actual, outcome.baseline))
-        actual = np.concatenate(actuals)
-        scores = metrics.point_scores(actual, np.concatenate([one.forecast for one in model.outcomes]))
-        baseline = metrics.point_scores(actual, np.concatenate([one.baseline for one in model.outcomes])).metrics
-        overall = _lines(None, scores.metrics, baseline)
-        skilled = [row["value"] for row in rows if row["metric"] == names.SKILL]
-        published = {str(row["metric"]): float(str(row["value"])) for row in overall}
-        published |= {names.BASELINE + name: value for name, value in baseline.items()}
-        if skilled:
-            published[names.SERIES_BELOW_BASELINE] = float(sum(float(str(value)) < 0 for value in skilled))
-        context.progress(1.0, f"judged {len(actual)} rows of {len(actuals)} series", {"mae": scores.metrics["mae"]})
+        times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
+        season = frequency_of(dataset.frequency or "D").season
+        found = judge(
+            [
+                Forecast(
+                    name=series.name,
+                    times=times[series.split : series.stop],
+                    actual=values[series.split : series.stop],
+                    predicted=outcome.forecast,
+                    baseline=outcome.baseline,
+                    known=values[series.start : series.split],
+                    season=season,
+                )
+                for series, outcome in zip(dataset.series, model.outcomes, strict=True)
+            ]
+        )
+        text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
+        context.progress(1.0, text, {"mae": found.metrics["mae"]})
         return Evaluation(
-            metrics=metrics.only_finite(published),
-            table=pd.DataFrame(rows if len(actuals) == 1 else [*overall, *rows]),
+            metrics=found.metrics,
+            table=found.table,
             golden=_golden(dataset, model),
-            notes=scores.notes,
+            holdout=found.holdout,
+            notes=found.notes,
         )
 
     def load(self, folder: Path) -> Bundle:
@@ -234,17 +239,6 @@ def _describe_failures(failures: list[Outcome]) -> tuple[str, ...]:
     reasons = Counter(outcome.failure for outcome in failures)
     return tuple(
         f"{count} series fell back to the seasonal naive model: {reason}" for reason, count in reasons.most_common(3)
-    )
-
-
-def _scores(actual: metrics.Floats, forecast: metrics.Floats) -> dict[str, float]:
-    return metrics.point_scores(actual, forecast).metrics
-
-
-def _lines(series: str | None, scores: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
-    skill = metrics.skill(scores["mae"], baseline["mae"])
-    return metrics.rows_of(
-        series, scores if skill is None else {**scores, names.SKILL: skill}, {**baseline, names.SKILL: 0.0}
     )
 
 
