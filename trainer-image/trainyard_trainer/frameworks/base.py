@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
 
 from trainyard_api.training import Task
 from trainyard_api.trainingjob import SeriesCount
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 GOLDEN_ROWS = 20
 """At most so many rows are kept to prove that a saved model still answers as the trained one did."""
+GOLDEN_SERIES = 3
+"""Of a model per series, these many answer for all."""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,8 @@ class Dataset:
         By which ``ds`` is kept.
     series_total
         How many series the source holds, with those that failed validation and are not in ``series``.
+    leading
+        The series whose answers become golden rows, where they are not simply the first: a part keeps the whole's.
     """
 
     task: Task
@@ -190,6 +194,17 @@ class Dataset:
     series_total: int = 0
     frequency: str | None = None
     clock: Clock = Clock()
+    leading: tuple[str, ...] = ()
+
+    @property
+    def golden_series(self) -> frozenset[str]:
+        """The names of the series whose answers become golden rows."""
+        return frozenset(self.leading or (one.name for one in self.series[:GOLDEN_SERIES]))
+
+    def part(self, wanted: Callable[[str], bool]) -> Self:
+        """Return the dataset with some of its series, by name: each is trained as it would be among all."""
+        series = tuple(one for one in self.series if wanted(one.name))
+        return replace(self, series=series, leading=tuple(sorted(self.golden_series)))
 
 
 @dataclass(frozen=True)
@@ -216,13 +231,28 @@ class Tunable(Protocol):
     """A model whose parameters can be searched; made for one dataset."""
 
     def space(self) -> Mapping[str, Any]:
-        """Return where to look when ``spec.search.space`` does not say, in the same words."""
+        """Return where to look when ``spec.search.space`` does not say, in the words of ``search/space.py``.
+
+        ``default`` in each says what the framework takes by itself, so that the search learns from its first trial.
+        What ``spec.parameters`` sets is left out by the search itself, by the same name.
+        """
         ...
 
     def score(self, parameters: Mapping[str, Any], report: Callable[[int, float], None]) -> float:
-        """Return the objective metric of one parameter set on rows it was not fitted on, never those of the holdout.
+        """Return the metric ``evaluate.names.searched_metric`` on rows it was not fitted on, never those of the holdout.
 
-        ``report(step, value)`` tells a value on the way, and raises to give the set up.
+        Parameters
+        ----------
+        parameters
+            All of them, as ``Context.parameters`` would hold them for the final training.
+        report
+            ``report(step, value)`` tells a value of the same metric on the way, at the same steps for every set, and
+            raises to give the set up: let it pass.
+
+        Raises
+        ------
+        ConfigError, DataError
+            If this one set cannot be: it counts as failed, and the search goes on.
         """
         ...
 
@@ -365,7 +395,10 @@ class Framework(Protocol):
     name: str
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge the specification before any data is read. Raises ConfigError or Unsupported."""
+        """Judge the specification before any data is read, the names in ``spec.search.space`` too.
+
+        Raises ConfigError or Unsupported.
+        """
         ...
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
