@@ -4,9 +4,8 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import Self
 
-from trainyard_api.training import Task
 from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.layout import ModelKeys
 from trainyard_trainer.artifacts.manifest import ObjectiveValue
@@ -15,19 +14,12 @@ from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.artifacts.versions import claim_version, find_version, run_of
 from trainyard_trainer.environment import Environment, worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
-from trainyard_trainer.evaluate.names import METRICS
+from trainyard_trainer.evaluate.names import DEFAULT_OBJECTIVES, METRICS
 from trainyard_trainer.frameworks.base import Context, Dataset, Evaluation, Framework, Progress, Table
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import Tracker, metric_value
 from trainyard_trainer.register import TrainedRun, register_run
 from trainyard_trainer.result import succeeded
-
-DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
-    "Forecast": ("mae",),
-    "Regression": ("mae",),
-    "Classification": ("auc", "f1"),
-}
-"""Which metric ranks a model when the specification does not say: the first of these that there is."""
 
 
 @dataclass(frozen=True)

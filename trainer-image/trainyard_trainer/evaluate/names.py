@@ -13,15 +13,26 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError
 
 SKILL: Final = "skill"
-POINT: Final = ("mae", "rmse", "mape", "wape", "r2")
+BIAS: Final = "bias"
+"""Nearer to 0 is better, from either side: a gate may bound it, and nothing can rank by it."""
+
+POINT: Final = ("mae", "rmse", "mape", "smape", "wape", "r2", BIAS)
+OVER_SERIES: Final = ("mase", "rmsse", "weighted_mae", "weighted_mase")
 CLASS: Final = ("accuracy", "precision", "recall", "f1", "log_loss", "auc")
 TWO_CLASSES: Final = ("average_precision", "accuracy@0.5", "precision@0.5", "recall@0.5", "f1@0.5")
 """Only where the target has exactly two classes."""
 
-SERIES_BELOW_BASELINE: Final = "series_below_baseline"
+SERIES_BELOW_DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
+    "Forecast": ("mae",),
+    "Regression": ("mae",),
+    "Classification": ("auc", "f1"),
+}
+"""Which metric ranks a model when the specification does not say: the first of these that there is."""
+
+BASELINE: Final = "series_below_baseline"
 
 METRICS: Final[dict[Task, tuple[str, ...]]] = {
-    "Forecast": (*POINT, SKILL, SERIES_BELOW_BASELINE),
+    "Forecast": (*POINT, *OVER_SERIES, SKILL, SERIES_BELOW_BASELINE),
     "Regression": (*POINT, SKILL),
     "Classification": (*CLASS, *TWO_CLASSES, SKILL),
 }
@@ -31,6 +42,11 @@ BASELINE: Final = "baseline_"
 
 THRESHOLD: Final = "threshold"
 """Published with two classes: the cut that was chosen, not a quality."""
+
+
+def searched_metric(spec: TrainingJobSpec) -> str:
+    """Return the metric that a search makes better: the objective, or what ranks models of the task without one."""
+    return spec.objective.metric if spec.objective is not None else DEFAULT_OBJECTIVES[spec.task][0]
 
 
 def check_metrics(spec: TrainingJobSpec, classes: int | None = None) -> None:

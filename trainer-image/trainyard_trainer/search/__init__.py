@@ -1,0 +1,1 @@
+"""Hyper-parameter search: where to look, when to stop, and what earlier attempts have tried."""

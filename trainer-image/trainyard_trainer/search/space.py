@@ -1,0 +1,236 @@
+"""The words of ``spec.search.space``, which are also those of a framework's own space. Light to import: no Optuna.
+
+``{num_leaves: {type: Int, low: 7, high: 255, log: true}, boosting: {choices: [gbdt, dart]}}``
+"""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
+
+from trainyard_trainer.errors import ConfigError
+from trainyard_trainer.sentences import sentences_of
+
+if TYPE_CHECKING:
+    import optuna
+
+FIELD: Final = "spec.search.space"
+
+Scalar: TypeAlias = StrictBool | StrictInt | StrictFloat | str | None
+
+
+class _Words(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class IntRange(_Words):
+    """Whole numbers, both ends included; ``default`` is what the framework takes when nobody says anything."""
+
+    type: Literal["Int"]
+    low: StrictInt
+    high: StrictInt
+    log: bool = False
+    step: Annotated[StrictInt, Field(ge=1)] | None = None
+    default: StrictInt | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        _check_range(self, least=1)
+        return self
+
+    def holds(self, value: object) -> bool:
+        """Tell whether a value lies in the range. Optuna would take any other one, and learn from it."""
+        if isinstance(value, bool) or not isinstance(value, int):
+            return False
+        return self.low <= value <= self.high and (value - self.low) % (self.step or 1) == 0
+
+    def suggest(self, trial: "optuna.Trial", name: str) -> int:
+        """Ask a trial for a value."""
+        return trial.suggest_int(name, self.low, self.high, step=self.step or 1, log=self.log)
+
+    def distribution(self) -> "optuna.distributions.BaseDistribution":
+        """Return the range as Optuna knows it."""
+        import optuna
+
+        return optuna.distributions.IntDistribution(self.low, self.high, log=self.log, step=self.step or 1)
+
+    def stored(self, value: Any) -> Any:
+        """Return a value as Optuna keeps it."""
+        return int(value)
+
+
+class FloatRange(_Words):
+    """Numbers, both ends included; with ``step`` only those at whole steps above ``low``."""
+
+    type: Literal["Float"]
+    low: float
+    high: float
+    log: bool = False
+    step: Annotated[float, Field(gt=0)] | None = None
+    default: float | None = None
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        _check_range(self, least=0)
+        return self
+
+    def holds(self, value: object) -> bool:
+        """Tell whether a value lies in the range."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        if not self.low <= value <= self.high:
+            return False
+        return self.step is None or abs((value - self.low) / self.step - round((value - self.low) / self.step)) < 1e-8
+
+    def suggest(self, trial: "optuna.Trial", name: str) -> float:
+        """Ask a trial for a value."""
+        return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
+
+    def distribution(self) -> "optuna.distributions.BaseDistribution":
+        """Return the range as Optuna knows it."""
+        import optuna
+
+        return optuna.distributions.FloatDistribution(self.low, self.high, log=self.log, step=self.step)
+
+    def stored(self, value: Any) -> Any:
+        """Return a value as Optuna keeps it."""
+        return float(value)
+
+
+class Choices(_Words):
+    """A few values of any kind: texts, numbers, true and false, null, or lists of these."""
+
+    choices: Annotated[list[Scalar | list[Scalar]], Field(min_length=1)]
+    default: Scalar | list[Scalar] = None
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        texts = [json.dumps(choice) for choice in self.choices]
+        twice = [text for text in texts if texts.count(text) > 1]
+        if twice:
+            raise ValueError(f"choices holds {twice[0]} twice; keep one")
+        if "default" in self.model_fields_set and not self.holds(self.default):
+            raise ValueError(f"default {json.dumps(self.default)} is none of the choices; add it, or leave it out")
+        return self
+
+    def holds(self, value: object) -> bool:
+        """Tell whether a value is one of the choices; 1, 1.0 and true are three."""
+        return self.stored(value) in [json.dumps(choice) for choice in self.choices]
+
+    def suggest(self, trial: "optuna.Trial", name: str) -> Any:
+        """Ask a trial for a value."""
+        return json.loads(trial.suggest_categorical(name, [json.dumps(choice) for choice in self.choices]))
+
+    def distribution(self) -> "optuna.distributions.BaseDistribution":
+        """Return the choices as Optuna knows them."""
+        import optuna
+
+        return optuna.distributions.CategoricalDistribution([json.dumps(choice) for choice in self.choices])
+
+    def stored(self, value: Any) -> Any:
+        """Return a value as Optuna keeps it: as JSON, since it takes no lists, and 1 for true."""
+        try:
+            return json.dumps(value)
+        except (TypeError, ValueError):
+            return repr(value)
+
+
+Dimension: TypeAlias = IntRange | FloatRange | Choices
+Space: TypeAlias = Mapping[str, Dimension]
+
+_KINDS: Final[dict[str, type[IntRange | FloatRange]]] = {"Int": IntRange, "Float": FloatRange}
+
+
+def parse(space: Mapping[str, Any], field: str = FIELD) -> dict[str, Dimension]:
+    """Return a space in its checked form, sorted by name: the order of a YAML file must not decide what is tried.
+
+    Parameters
+    ----------
+    field
+        What the space is called in sentences.
+
+    Raises
+    ------
+    ConfigError
+        A sentence per mistake, with the parameter and the field.
+    """
+    if not space:
+        raise ConfigError(f"{field} is empty: name at least one parameter, or leave it out for the framework's own")
+    found: dict[str, Dimension] = {}
+    mistakes: list[str] = []
+    for name in sorted(space, key=str):
+        try:
+            found[str(name)] = _dimension(space[name])
+        except ValidationError as error:
+            mistakes += _said_once(error, f"{field}.{name}")
+        except ValueError as error:
+            mistakes.append(f"{field}.{name}: {error}")
+    if mistakes:
+        raise ConfigError("; ".join(mistakes))
+    return found
+
+
+def suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
+    """Return one parameter set that a trial chooses, by the names of the space."""
+    return {name: dimension.suggest(trial, name) for name, dimension in space.items()}
+
+
+def inside(parameters: Mapping[str, Any], space: Space) -> dict[str, Any]:
+    """Return those parameters that the space knows and whose values lie in it."""
+    return {name: parameters[name] for name, dimension in space.items() if _has(parameters, name, dimension)}
+
+
+def defaults_of(space: Space) -> dict[str, Any]:
+    """Return the values marked as ``default``."""
+    return {name: dimension.default for name, dimension in space.items() if "default" in dimension.model_fields_set}
+
+
+def _has(parameters: Mapping[str, Any], name: str, dimension: Dimension) -> bool:
+    return name in parameters and dimension.holds(parameters[name])
+
+
+def _dimension(words: object) -> Dimension:
+    """Choose the model by the words themselves: a union's errors would speak of all three."""
+    if not isinstance(words, Mapping):
+        raise ValueError(  # noqa: TRY004 - a mistake of the user, told like the others
+            f"is {json.dumps(words, default=str)}; write {{type: Int, low: 1, high: 9}} or {{choices: [..]}}"
+        )
+    if "choices" in words:
+        return Choices.model_validate(words)
+    kind = _KINDS.get(str(words.get("type")))
+    if kind is None:
+        says = f"type is {json.dumps(words['type'], default=str)}" if "type" in words else "type is missing"
+        raise ValueError(f"{says}; write Int or Float with low and high, or choices")
+    return kind.model_validate(words)
+
+
+def _said_once(error: ValidationError, field: str) -> list[str]:
+    """A value of a wrong kind fails each member of a union: one sentence per place is enough."""
+    sentences: dict[str, str] = {}
+    for item, sentence in zip(error.errors(), sentences_of(error, field), strict=True):
+        place = ".".join(str(part) for part in item["loc"][:1])
+        is_value = place in {"choices", "default"} and len(item["loc"]) > 1
+        wanted = f"{field}.{place}: must be texts, numbers, true, false, null or lists of these"
+        sentences.setdefault(place, wanted if is_value else sentence)
+    return list(sentences.values())
+
+
+def _check_range(words: "IntRange | FloatRange", least: float) -> None:
+    """Raise ValueError for a range that is none.
+
+    ``least`` is the smallest ``low`` that a logarithmic scale takes; 0 stands for anything above it.
+    """
+    if words.low > words.high:
+        raise ValueError(f"low {words.low} is above high {words.high}; exchange them")
+    if words.log and (words.low < least or words.low <= 0):
+        bound = "at least 1" if least else "above 0"
+        raise ValueError(f"log needs low {bound}, it is {words.low}; raise low, or leave log out")
+    if words.log and words.step is not None:
+        raise ValueError("log and step exclude each other; leave one out")
+    if words.step is not None and not words.holds(words.high):
+        raise ValueError(
+            f"high {words.high} is no whole number of steps {words.step} above low {words.low}; correct it"
+        )
+    if words.default is not None and not words.holds(words.default):
+        raise ValueError(f"default {words.default} is not between low and high, or not at a step; correct it")
