@@ -22,20 +22,20 @@ CLASS: Final = ("accuracy", "precision", "recall", "f1", "log_loss", "auc")
 TWO_CLASSES: Final = ("average_precision", "accuracy@0.5", "precision@0.5", "recall@0.5", "f1@0.5")
 """Only where the target has exactly two classes."""
 
-SERIES_BELOW_DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
-    "Forecast": ("mae",),
-    "Regression": ("mae",),
-    "Classification": ("auc", "f1"),
-}
-"""Which metric ranks a model when the specification does not say: the first of these that there is."""
-
-BASELINE: Final = "series_below_baseline"
+SERIES_BELOW_BASELINE: Final = "series_below_baseline"
 
 METRICS: Final[dict[Task, tuple[str, ...]]] = {
     "Forecast": (*POINT, *OVER_SERIES, SKILL, SERIES_BELOW_BASELINE),
     "Regression": (*POINT, SKILL),
     "Classification": (*CLASS, *TWO_CLASSES, SKILL),
 }
+
+DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
+    "Forecast": ("mae",),
+    "Regression": ("mae",),
+    "Classification": ("auc", "f1"),
+}
+"""Which metric ranks a model when the specification does not say: the first of these that there is."""
 
 BASELINE: Final = "baseline_"
 """Before the name of a metric: that of the naive model. Published beside the others, and no objective."""

@@ -239,7 +239,7 @@ class Tunable(Protocol):
         ...
 
     def score(self, parameters: Mapping[str, Any], report: Callable[[int, float], None]) -> float:
-        """Return the metric ``evaluate.names.searched_metric`` on rows it was not fitted on, never those of the holdout.
+        """Return ``evaluate.names.searched_metric`` on rows it was not fitted on, never those of the holdout.
 
         Parameters
         ----------
