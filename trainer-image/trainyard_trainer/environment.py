@@ -13,6 +13,9 @@ from trainyard_trainer.errors import ConfigError
 _CGROUP_V1_CONTROLLERS = ("cpu,cpuacct", "cpu")
 """The folder name of the CPU controller differs between distributions."""
 
+COMPLETION_INDEX_ENV: Final = "JOB_COMPLETION_INDEX"
+"""Set by Kubernetes in the pods of an Indexed Job."""
+
 DEFAULT_MAX_DOWNLOAD_BYTES: Final = 16 << 30
 
 
@@ -28,7 +31,10 @@ class Environment:
     termination_log: Path
     input_dir: Path = Path(meta.INPUT_DIR)
     output_dir: Path = Path(meta.OUTPUT_DIR)
+    tracking_secret_dir: Path = Path(meta.TRACKING_SECRET_DIR)
+    script_dir: Path = Path(meta.SCRIPT_DIR)
     max_download: str = ""
+    completion_index: str = ""
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -46,7 +52,10 @@ class Environment:
             termination_log=path(meta.TERMINATION_LOG_ENV, meta.TERMINATION_LOG),
             input_dir=path(meta.INPUT_DIR_ENV, meta.INPUT_DIR),
             output_dir=path(meta.OUTPUT_DIR_ENV, meta.OUTPUT_DIR),
+            script_dir=path(meta.SCRIPT_DIR_ENV, meta.SCRIPT_DIR),
+            tracking_secret_dir=path(meta.TRACKING_SECRET_DIR_ENV, meta.TRACKING_SECRET_DIR),
             max_download=environ.get(meta.MAX_DOWNLOAD_BYTES_ENV, ""),
+            completion_index=environ.get(COMPLETION_INDEX_ENV, ""),
         )
 
     @property

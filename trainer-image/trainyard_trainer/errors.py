@@ -3,15 +3,13 @@
 Anything else that escapes is a crash (exit code 1), which the operator tries again.
 """
 
-from typing import ClassVar
-
 from trainyard_api.exit_codes import ExitCode
 
 
 class TrainerError(Exception):
     """A failure with a known cause. ``str(error)`` says what is wrong, where, and what to do."""
 
-    code: ClassVar[ExitCode]
+    code: int
 
 
 class ConfigError(TrainerError):
@@ -55,6 +53,14 @@ class NotPermitted(TrainerError):  # noqa: N818 - the words of the exit codes
     """The credentials were refused, or do not reach this far."""
 
     code = ExitCode.NOT_PERMITTED
+
+
+class ScriptFailed(TrainerError):  # noqa: N818 - the words of the exit codes
+    """A script of the user's own ended with an error; the exit code is its own where the contract knows it."""
+
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class Unsupported(TrainerError):  # noqa: N818 - the words of the exit codes
