@@ -16,12 +16,12 @@ from trainyard_api.training import Split
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.data.times import asked_times
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
 from trainyard_trainer.evaluate import metrics, names
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Trained
-from trainyard_trainer.frameworks.prophet_bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter, Columns
+from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, unknown_series
+from trainyard_trainer.frameworks.prophet_bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter
 from trainyard_trainer.frameworks.prophet_pool import fit_all
 from trainyard_trainer.frameworks.prophet_series import (
     Fitted,
@@ -175,38 +175,15 @@ class ProphetFramework:
         DataError
             If a column is missing or a series is not known.
         """
-        missing = [name for name in model.columns.inputs if name not in inputs.columns]
-        if missing:
-            raise DataError(
-                f"the input lacks the column {missing[0]!r}; the model needs {', '.join(model.columns.inputs)}"
-            )
-        regressors = _regressors(inputs, model.columns)
-        times = asked_times(inputs[model.columns.time], model.columns.time, model.columns.clock)
-        if model.columns.series is None:
-            return pd.DataFrame({PREDICTION: _answer(model, next(iter(model.index)), times, regressors)})
+        asked = read_questions(inputs, model.columns)
         forecast = np.empty(len(inputs))
-        codes, series = pd.factorize(inputs[model.columns.series].astype(str))
-        for code, name in enumerate(series):
+        for asked_name, rows in asked.by_series():
+            name = asked_name if asked_name is not None else next(iter(model.index))
             if name not in model.index:
-                raise DataError(
-                    f"column {model.columns.series!r}: the model knows no series {name!r}; "
-                    f"it was trained on {len(model.index)} series"
-                )
-            rows = codes == code
-            forecast[rows] = _answer(model, name, times[rows], None if regressors is None else regressors[rows])
+                raise unknown_series(model.columns, name, len(model.index))
+            beside = None if asked.regressors is None else asked.regressors[rows]
+            forecast[rows] = _answer(model, name, asked.times[rows], beside)
         return pd.DataFrame({PREDICTION: forecast})
-
-
-def _regressors(inputs: pd.DataFrame, columns: Columns) -> metrics.Floats | None:
-    if not columns.regressors:
-        return None
-    found = []
-    for name in columns.regressors:
-        try:
-            found.append(pd.to_numeric(inputs[name]).to_numpy(dtype=np.float64, na_value=np.nan))
-        except (ValueError, TypeError) as error:
-            raise DataError(f"column {name!r} of the input must hold numbers: {error}") from error
-    return np.column_stack(found)
 
 
 def _answer(bundle: Bundle, series: str, times: Any, regressors: metrics.Floats | None) -> metrics.Floats:

@@ -5,30 +5,16 @@ object per line), is written without ever being in memory, and a single model is
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final, Self
 
 from trainyard_trainer.frameworks.base import Clock
+from trainyard_trainer.frameworks.forecast_columns import Columns
 from trainyard_trainer.frameworks.prophet_series import Outcome, read_record
 
 MODELS_FILE: Final = "models.jsonl.zst"
 INDEX_FILE: Final = "models.index.json"
-
-
-@dataclass(frozen=True)
-class Columns:
-    """The user's names for time, series (``None`` without one) and regressors, and by which clock the times are."""
-
-    time: str
-    series: str | None
-    regressors: tuple[str, ...] = ()
-    clock: Clock = field(default_factory=Clock)
-
-    @property
-    def inputs(self) -> list[str]:
-        """What a table of questions must have."""
-        return [self.time, *((self.series,) if self.series is not None else ()), *self.regressors]
 
 
 @dataclass(frozen=True)
