@@ -1,7 +1,7 @@
 """Which way each metric of the trainer is better: one list for the trainer, the gates and the search.
 
 A unit test of the trainer holds the list complete: every metric it can publish stands here, save those of the naive
-model (``baseline_*``) and the threshold, which judge nothing.
+model (``baseline_*``) and the threshold, which judge nothing, and the bias, which is best in the middle.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,10 @@ from typing import Final
 
 from trainyard_api.training import Goal, Objective
 
-_LOWER: Final = ("mae", "rmse", "mape", "wape", "log_loss", "series_below_baseline")
+_LOWER: Final = (
+    *("mae", "rmse", "mape", "smape", "wape", "log_loss", "series_below_baseline"),
+    *("mase", "rmsse", "weighted_mae", "weighted_mase"),
+)
 _HIGHER: Final = (
     *("r2", "skill", "auc", "average_precision", "accuracy", "precision", "recall", "f1"),
     *("accuracy@0.5", "precision@0.5", "recall@0.5", "f1@0.5"),

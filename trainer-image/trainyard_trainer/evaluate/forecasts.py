@@ -2,13 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.evaluate import metrics, names
+from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.metrics import Floats
+
+SCALE: Final = "scale"
+"""Column of a holdout: the mean error of the seasonal naive model within the rows before it; NaN without a season."""
+
+SQUARE_SCALE: Final = "square_scale"
+"""Column of a holdout: the mean squared one."""
+
+_SCALED: Final = ("mase", "rmsse")
+_WEIGHTED: Final = ("mae", "mase")
 
 
 @dataclass(frozen=True)
@@ -34,59 +45,142 @@ class Forecast:
     season: int
 
 
-@dataclass(frozen=True)
-class Judgement:
-    """Metrics of all rows together by name, the long table, the rows that judged, and notes: see ``Evaluation``."""
-
-    metrics: dict[str, float]
-    table: pd.DataFrame
-    holdout: pd.DataFrame
-    notes: tuple[str, ...]
-
-
 def judge(forecasts: Sequence[Forecast]) -> Judgement:
     """Judge the forecasts of at least one series, each alone and all rows together."""
-    rows: list[dict[str, object]] = []
-    for one in forecasts:
-        rows += _lines(one.name, _scores(one.actual, one.predicted), _scores(one.actual, one.baseline))
-    actual = np.concatenate([one.actual for one in forecasts])
-    predicted = np.concatenate([one.predicted for one in forecasts])
-    naive = np.concatenate([one.baseline for one in forecasts])
-    scores, baseline = metrics.point_scores(actual, predicted), _scores(actual, naive)
-    overall = _lines(None, scores.metrics, baseline)
-    published = {str(row["metric"]): float(str(row["value"])) for row in overall}
-    published |= {names.BASELINE + name: value for name, value in baseline.items()}
-    skilled = [float(str(row["value"])) for row in rows if row["metric"] == names.SKILL]
-    if skilled:
-        published[names.SERIES_BELOW_BASELINE] = float(sum(value < 0 for value in skilled))
-    return Judgement(
-        metrics.only_finite(published),
-        pd.DataFrame(rows if len(forecasts) == 1 else [*overall, *rows]),
+    scales = np.array([_scales(one.known, one.season) for one in forecasts])
+    lengths = [len(one.actual) for one in forecasts]
+    return judge_rows(
         pd.DataFrame(
             {
-                "series": np.repeat(
-                    np.array([one.name for one in forecasts], dtype=object), [*map(_length, forecasts)]
-                ),
+                "series": np.repeat(np.array([one.name for one in forecasts], dtype=object), lengths),
                 "time": np.concatenate([one.times for one in forecasts]),
-                "actual": actual,
-                "predicted": predicted,
-                "baseline": naive,
+                "actual": np.concatenate([one.actual for one in forecasts]),
+                "predicted": np.concatenate([one.predicted for one in forecasts]),
+                "baseline": np.concatenate([one.baseline for one in forecasts]),
+                SCALE: np.repeat(scales[:, 0], lengths),
+                SQUARE_SCALE: np.repeat(scales[:, 1], lengths),
             }
-        ),
-        scores.notes,
+        )
     )
 
 
-def _length(forecast: Forecast) -> int:
-    return len(forecast.actual)
+def judge_rows(holdout: pd.DataFrame) -> Judgement:
+    """Judge from the rows alone: also those of several shards, one behind the other.
+
+    Parameters
+    ----------
+    holdout
+        As in a ``Judgement``, with ``SCALE`` and ``SQUARE_SCALE``; the rows of a series stand together.
+    """
+    actual, predicted, baseline = (
+        holdout[name].to_numpy(dtype=np.float64) for name in ("actual", "predicted", "baseline")
+    )
+    series = holdout["series"].to_numpy(dtype=object)
+    starts = np.flatnonzero(np.concatenate([[True], series[1:] != series[:-1]]))
+    scales = holdout[[SCALE, SQUARE_SCALE]].to_numpy(dtype=np.float64)[starts]
+    of_model, of_naive = (_series_scores(actual, said, starts, scales) for said in (predicted, baseline))
+    of_model[names.SKILL], of_naive[names.SKILL] = _skills(of_model["mae"], of_naive["mae"]), np.zeros(len(starts))
+    by_series = _table(series[starts], of_model, of_naive)
+    volume = np.add.reduceat(np.abs(actual), starts)
+    scores = metrics.point_scores(actual, predicted)
+    found = {**scores.metrics, **_means(of_model, volume)}
+    beside = {**metrics.point_scores(actual, baseline).metrics, **_means(of_naive, volume)}
+    skill = metrics.skill(found["mae"], beside["mae"])
+    if skill is not None:
+        found[names.SKILL] = skill
+    overall = pd.DataFrame(metrics.rows_of(None, found, {**beside, names.SKILL: 0.0}))
+    skills = of_model[names.SKILL]
+    if np.isfinite(skills).any():
+        found[names.SERIES_BELOW_BASELINE] = float((skills < 0).sum())
+    return Judgement(
+        metrics.only_finite(found | {names.BASELINE + name: value for name, value in beside.items()}),
+        by_series if len(starts) == 1 else pd.concat([overall, by_series], ignore_index=True),
+        holdout,
+        (*scores.notes, *_notes(of_model, skill)),
+    )
 
 
-def _scores(actual: Floats, forecast: Floats) -> dict[str, float]:
-    return metrics.point_scores(actual, forecast).metrics
+def _scales(known: Floats, season: int) -> tuple[float, float]:
+    """Return the mean absolute and the mean squared difference to one season earlier; NaN if there is none."""
+    if len(known) <= season:
+        return np.nan, np.nan
+    differences = known[season:] - known[:-season]
+    return float(np.abs(differences).mean()), float(np.mean(differences**2))
 
 
-def _lines(series: str | None, scores: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
-    skill = metrics.skill(scores["mae"], baseline["mae"])
-    return metrics.rows_of(
-        series, scores if skill is None else {**scores, names.SKILL: skill}, {**baseline, names.SKILL: 0.0}
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # what is not finite is left out
+def _series_scores(
+    actual: Floats, predicted: Floats, starts: npt.NDArray[np.intp], scales: Floats
+) -> dict[str, Floats]:
+    """Return each metric of each series, shape (series,); NaN or infinite where it is undefined.
+
+    ``starts`` are the first rows of the series; ``scales`` has the shape (series, 2).
+    """
+    rows = np.diff(np.append(starts, len(actual)))
+
+    def total(values: npt.NDArray[Any]) -> Floats:
+        return np.asarray(np.add.reduceat(values, starts), dtype=np.float64)
+
+    errors, size = np.abs(actual - predicted), np.abs(actual)
+    both = size + np.abs(predicted)
+    nonzero = size > 0
+    squares = total(errors**2)
+    mean = total(actual) / rows
+    found = {
+        "mae": total(errors) / rows,
+        "rmse": np.sqrt(squares / rows),
+        "mape": total(np.divide(errors, size, out=np.zeros_like(errors), where=nonzero)) / total(nonzero),
+        "smape": total(np.divide(errors, both, out=np.zeros_like(errors), where=both > 0)) / rows,
+        "wape": total(errors) / total(size),
+        "r2": 1 - squares / total((actual - np.repeat(mean, rows)) ** 2),
+        "bias": total(predicted - actual) / rows,
+    }
+    found["mase"] = found["mae"] / scales[:, 0]
+    found["rmsse"] = found["rmse"] / np.sqrt(scales[:, 1])
+    return found
+
+
+def _skills(loss: Floats, naive: Floats) -> Floats:
+    """Return the skill of each series; NaN where it has none."""
+    each = (metrics.skill(*pair) for pair in zip(loss.tolist(), naive.tolist(), strict=True))
+    return np.array([np.nan if one is None else one for one in each])
+
+
+def _means(of_series: dict[str, Floats], volume: Floats) -> dict[str, float]:
+    """Return the means over series: of scaled errors plain ones, and some by the volume of each series."""
+    found = {}
+    for name in _SCALED:
+        known = np.isfinite(of_series[name])
+        if known.any():
+            found[name] = float(of_series[name][known].mean())
+    for name in _WEIGHTED:
+        known = np.isfinite(of_series[name]) & (volume > 0)
+        if known.any():
+            found[f"weighted_{name}"] = float(np.average(of_series[name][known], weights=volume[known]))
+    return found
+
+
+def _notes(of_series: dict[str, Floats], skill: float | None) -> list[str]:
+    notes = [] if skill is not None else ["skill is undefined: the baseline makes no error"]
+    unscaled = int((~np.isfinite(of_series["mase"])).sum())
+    if unscaled:
+        notes.append(
+            f"mase and rmsse leave out {unscaled} of {len(of_series['mase'])} series, whose training part is never "
+            "unlike one season earlier, or is no longer than a season"
+        )
+    return notes
+
+
+def _table(series: npt.NDArray[Any], of_model: dict[str, Floats], of_naive: dict[str, Floats]) -> pd.DataFrame:
+    """Return the long table, series by series, without what is undefined."""
+    values = np.column_stack(list(of_model.values()))
+    naive = np.column_stack([of_naive[name] for name in of_model])
+    known = np.isfinite(values).ravel()
+    return pd.DataFrame(
+        {
+            "series": np.repeat(series, values.shape[1])[known],
+            "metric": np.tile(np.array(list(of_model), dtype=object), len(series))[known],
+            "value": values.ravel()[known],
+            "baseline": np.where(np.isfinite(naive), naive, np.nan).ravel()[known],
+        }
     )

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,10 @@ class Scores:
 def point_scores(actual: Floats, predicted: Floats) -> Scores:
     """Judge predicted numbers.
 
-    ``mae`` and ``rmse`` are in the target's unit; ``mape`` and ``wape`` are fractions (0.2 is 20 %); ``r2`` is 1 for a
-    perfect model and 0 for the mean of the rows judged. ``mape`` leaves out rows whose actual value is 0 (the share of
-    the rest is told in a note); ``wape``, the sum of errors over the sum of values, needs no such exception.
+    ``mae``, ``rmse`` and ``bias`` (predicted less actual) have the target's unit; ``mape``, ``smape`` and ``wape`` are
+    fractions (0.2 is 20 %); ``r2`` is 1 for a perfect model and 0 for the mean of the rows judged. ``mape`` leaves out
+    rows whose actual value is 0 (the share of the rest is told in a note); ``smape``, the mean of ``|e| / (|actual| +
+    |predicted|)``, counts 0 where both are 0; ``wape``, the sum of errors over the sum of values, needs no exception.
 
     Parameters
     ----------
@@ -31,7 +33,13 @@ def point_scores(actual: Floats, predicted: Floats) -> Scores:
         Shape (rows,), at least one row, without NaN.
     """
     errors = np.abs(actual - predicted)
-    metrics = {"mae": float(errors.mean()), "rmse": float(np.sqrt(np.mean(errors**2)))}
+    both = np.abs(actual) + np.abs(predicted)
+    metrics = {
+        "mae": float(errors.mean()),
+        "rmse": float(np.sqrt(np.mean(errors**2))),
+        "smape": float(np.mean(np.divide(errors, both, out=np.zeros_like(errors), where=both > 0))),
+        "bias": float(np.mean(predicted - actual)),
+    }
     notes: list[str] = []
     nonzero = actual != 0
     if nonzero.any():
@@ -49,7 +57,7 @@ def point_scores(actual: Floats, predicted: Floats) -> Scores:
     return Scores(only_finite(metrics), tuple(notes))
 
 
-def binary_scores(actual: npt.NDArray[np.intp], probability: Floats, threshold: float) -> Scores:
+def binary_scores(actual: Integers, probability: Floats, threshold: float) -> Scores:
     """Judge the probability of class 1.
 
     ``accuracy``, ``precision``, ``recall`` and ``f1`` are those at ``threshold``; the same names with ``@0.5`` are
@@ -58,8 +66,8 @@ def binary_scores(actual: npt.NDArray[np.intp], probability: Floats, threshold: 
     from sklearn import metrics as sk
 
     scores = {"threshold": threshold, "log_loss": float(sk.log_loss(actual, probability, labels=[0, 1]))}
-    scores |= _called_scores(actual, probability >= threshold)
-    scores |= {f"{name}@0.5": value for name, value in _called_scores(actual, probability >= 0.5).items()}
+    scores |= _binary_called(actual, probability >= threshold)
+    scores |= _at_one_half(_binary_called(actual, probability >= 0.5))
     if len(np.unique(actual)) < 2:
         return Scores(only_finite(scores), ("auc is undefined: the holdout holds one class only",))
     scores["auc"] = float(sk.roc_auc_score(actual, probability))
@@ -67,18 +75,7 @@ def binary_scores(actual: npt.NDArray[np.intp], probability: Floats, threshold: 
     return Scores(only_finite(scores))
 
 
-def _called_scores(actual: npt.NDArray[np.intp], called: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """Precision, recall and F1 are 0 where nothing was called or nothing was there to call."""
-    hits, calls, positives = (int(rows.sum()) for rows in ((actual == 1) & called, called, actual == 1))
-    return {
-        "accuracy": float(np.mean(called == (actual == 1))),
-        "precision": hits / calls if calls else 0.0,
-        "recall": hits / positives if positives else 0.0,
-        "f1": 2 * hits / (calls + positives) if calls + positives else 0.0,
-    }
-
-
-def multiclass_scores(actual: npt.NDArray[np.intp], probabilities: Floats) -> Scores:
+def multiclass_scores(actual: Integers, probabilities: Floats) -> Scores:
     """Judge probabilities of shape (rows, classes).
 
     ``precision``, ``recall``, ``f1`` are means over the classes that occur; ``auc`` is the mean of each class against
@@ -87,17 +84,8 @@ def multiclass_scores(actual: npt.NDArray[np.intp], probabilities: Floats) -> Sc
     from sklearn import metrics as sk
 
     classes = np.arange(probabilities.shape[1])
-    called = probabilities.argmax(axis=1)
-    precision, recall, f1, _ = sk.precision_recall_fscore_support(
-        actual, called, labels=np.unique(actual), average="macro", zero_division=0
-    )
-    scores = {
-        "accuracy": float(np.mean(called == actual)),
-        "precision": float(precision),
-        "recall": float(recall),
-        "f1": float(f1),
-        "log_loss": float(sk.log_loss(actual, probabilities, labels=classes)),
-    }
+    scores = _mean_called(actual, probabilities.argmax(axis=1), len(classes))
+    scores["log_loss"] = float(sk.log_loss(actual, probabilities, labels=classes))
     aucs = [
         float(sk.roc_auc_score(actual == k, probabilities[:, k]))
         for k in classes
@@ -110,7 +98,54 @@ def multiclass_scores(actual: npt.NDArray[np.intp], probabilities: Floats) -> Sc
     return Scores(only_finite(scores), notes)
 
 
-def best_threshold(actual: npt.NDArray[np.intp], probability: Floats) -> float:
+def prior_scores(actual: Integers, prior: Floats) -> dict[str, float]:
+    """Judge a model that says ``prior``, shape (classes,), of every row: what it reaches needs no sorting of rows."""
+    called = np.full(len(actual), prior.argmax())
+    scores = {"log_loss": float(-np.log(prior[actual]).mean())}
+    if len(np.unique(actual)) > 1:
+        scores["auc"] = 0.5
+    if len(prior) > 2:
+        return scores | _mean_called(actual, called, len(prior))
+    if "auc" in scores:
+        scores["average_precision"] = float(np.mean(actual == 1))
+    at_one_half = _binary_called(actual, called == 1)
+    return scores | at_one_half | _at_one_half(at_one_half)
+
+
+def confusion(actual: Integers, called: Integers, classes: int) -> Integers:
+    """Count the rows of each class (first axis) that were called each class; shape (classes, classes)."""
+    return np.bincount(actual * classes + called, minlength=classes * classes).reshape(classes, classes)
+
+
+def _binary_called(actual: Integers, called: npt.NDArray[np.bool_]) -> dict[str, float]:
+    """Precision, recall and F1 are 0 where nothing was called or nothing was there to call."""
+    hits, calls, positives = (int(rows.sum()) for rows in ((actual == 1) & called, called, actual == 1))
+    return {
+        "accuracy": float(np.mean(called == (actual == 1))),
+        "precision": hits / calls if calls else 0.0,
+        "recall": hits / positives if positives else 0.0,
+        "f1": 2 * hits / (calls + positives) if calls + positives else 0.0,
+    }
+
+
+def _at_one_half(scores: dict[str, float]) -> dict[str, float]:
+    return {f"{name}@0.5": value for name, value in scores.items()}
+
+
+def _mean_called(actual: Integers, called: Integers, classes: int) -> dict[str, float]:
+    """Return means over the classes that occur; precision is 0 where a class was never called."""
+    counts = confusion(actual, called, classes)
+    hits, rows, calls = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    there = rows > 0
+    return {
+        "accuracy": float(hits.sum() / len(actual)),
+        "precision": float(np.mean(hits[there] / np.maximum(calls[there], 1))),
+        "recall": float(np.mean(hits[there] / rows[there])),
+        "f1": float(np.mean(2 * hits[there] / (rows + calls)[there])),
+    }
+
+
+def best_threshold(actual: Integers, probability: Floats) -> float:
     """Return the threshold with the best F1; one half where no row is of class 1."""
     from sklearn.metrics import precision_recall_curve
 

@@ -67,6 +67,11 @@ def check_metrics(spec: TrainingJobSpec, classes: int | None = None) -> None:
         _check_goal(spec.objective)
     for index, gate in enumerate(spec.gates or ()):
         _check_name(f"spec.gates[{index}].metric", gate.metric, spec.task, classes)
+        if gate.compare_to is not None and gate.metric == BIAS:
+            raise ConfigError(
+                f"spec.gates[{index}] compares {BIAS} with the champion, and neither more nor less of it is better: "
+                "bound it from both sides, with op and value"
+            )
 
 
 def check_container_metrics(spec: TrainingJobSpec) -> None:
@@ -101,6 +106,11 @@ def _check_name(field: str, metric: str, task: Task, classes: int | None) -> Non
 
 def _check_goal(objective: Objective) -> None:
     """A goal against the metric's meaning would let every worse model pass for a better one."""
+    if objective.metric == BIAS:
+        raise ConfigError(
+            f"spec.objective.metric {BIAS} cannot rank models: nearer to 0 is better, from either side; take mae, and "
+            f"gates that bound {BIAS}"
+        )
     known = goal_of(objective.metric)
     if objective.goal is not None and objective.goal != known:
         raise ConfigError(

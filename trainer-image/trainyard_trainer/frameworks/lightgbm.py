@@ -21,7 +21,8 @@ import pandas as pd
 from trainyard_api.training import Split
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
-from trainyard_trainer.evaluate import baselines, metrics, names
+from trainyard_trainer.evaluate import metrics, names
+from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks import lightgbm_parameters
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Parts, Trained
 
@@ -110,24 +111,25 @@ class LightGBMFramework:
         target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)
         context.progress(0.0, f"judging {len(parts.test)} rows")
         raw = _raw_predictions(model, dataset.frame.iloc[parts.test])
+        known = target[np.concatenate([parts.train, parts.validation])]
         if dataset.classes:
-            scores, baseline = _judge_classes(model, target.astype(np.intp), parts, raw)
+            found = judge_classes(
+                target[parts.test].astype(np.intp),
+                _probabilities(raw),
+                known.astype(np.intp),
+                dataset.classes,
+                model.description.threshold,
+            )
         else:
-            scores, baseline = _judge_numbers(target, parts, raw)
-        published = scores.metrics | {names.BASELINE + name: value for name, value in baseline.items()}
-        skill = metrics.skill(*(of["log_loss" if dataset.classes else "mae"] for of in (scores.metrics, baseline)))
-        notes = scores.notes
-        if skill is None:
-            notes = (*notes, "skill is undefined: the baseline makes no error")
-        else:
-            published[names.SKILL] = skill
-        context.progress(1.0, "judged", {name: published[name] for name in (names.SKILL,) if name in published})
+            found = judge_numbers(target[parts.test], raw, known)
+        context.progress(1.0, "judged", {name: found.metrics[name] for name in (names.SKILL,) if name in found.metrics})
         return Evaluation(
-            metrics=published,
-            table=pd.DataFrame(metrics.rows_of(None, scores.metrics, baseline)),
+            metrics=found.metrics,
+            table=found.table,
             golden=Golden(_as_raw(dataset, parts.test[:GOLDEN_ROWS]), _answers(model, raw[:GOLDEN_ROWS])),
             importance=_importance(model),
-            notes=notes,
+            holdout=found.holdout,
+            notes=found.notes,
         )
 
     def load(self, folder: Path) -> Model:
@@ -285,35 +287,6 @@ def _save(model: Model, output: Path) -> None:
     (output / DESCRIPTION_FILE).write_text(
         json.dumps(dataclasses.asdict(model.description), indent=1, ensure_ascii=False) + "\n"
     )
-
-
-def _judge_numbers(
-    target: npt.NDArray[np.float64], parts: Parts, raw: npt.NDArray[np.float64]
-) -> tuple[metrics.Scores, dict[str, float]]:
-    """Per metric the baseline is the better of the mean (best for RMSE) and the median (best for MAE)."""
-    actual = target[parts.test]
-    known = target[np.concatenate([parts.train, parts.validation])]
-    naive = [
-        metrics.point_scores(actual, say).metrics for say in baselines.constant_regressors(known, len(actual)).values()
-    ]
-    best = {name: min(one[name] for one in naive) for name in naive[0] if name != "r2"}
-    return metrics.point_scores(actual, raw), best
-
-
-def _judge_classes(
-    model: Model, target: npt.NDArray[np.intp], parts: Parts, raw: npt.NDArray[np.float64]
-) -> tuple[metrics.Scores, dict[str, float]]:
-    """The baseline says the share of each class for every row, and calls the largest one."""
-    actual = target[parts.test]
-    prior = baselines.class_prior(
-        target[np.concatenate([parts.train, parts.validation])], len(model.description.classes)
-    )
-    threshold = model.description.threshold
-    scores = (
-        metrics.multiclass_scores(actual, raw) if threshold is None else metrics.binary_scores(actual, raw, threshold)
-    )
-    naive = {"accuracy": float(np.mean(actual == prior.argmax())), "log_loss": float(-np.log(prior[actual]).mean())}
-    return scores, naive
 
 
 def _importance(model: Model) -> pd.DataFrame:

@@ -57,7 +57,7 @@ def test_zeros_leave_mape_and_are_told():
 
 def test_what_is_undefined_is_absent():
     scores = point_scores(np.zeros(3), np.ones(3))
-    assert set(scores.metrics) == {"mae", "rmse"}
+    assert set(scores.metrics) == {"mae", "rmse", "smape", "bias"}
     assert len(scores.notes) == 2
 
 

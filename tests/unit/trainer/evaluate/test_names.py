@@ -7,7 +7,7 @@ import pytest
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_api.metric_goals import GOALS
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.evaluate.names import BASELINE, METRICS, THRESHOLD, TWO_CLASSES, check_container_metrics
+from trainyard_trainer.evaluate.names import BASELINE, BIAS, METRICS, THRESHOLD, TWO_CLASSES, check_container_metrics
 from trainyard_trainer.frameworks import framework_for
 
 
@@ -54,7 +54,7 @@ def test_the_lists_are_what_the_evaluations_give(tmp_path, task, target, missing
     ("task", "metric", "words"),
     [
         ("Regression", "maee", "maee is no metric of task Regression; did you mean mae?; there are mae, rmse"),
-        ("Regression", "auc", "there are mae, rmse, mape, wape, r2, skill"),
+        ("Regression", "auc", "there are mae, rmse, mape, smape, wape, r2, bias, skill"),
         ("Classification", "rmse", "there are accuracy, precision"),
         ("Forecast", "baseline_mae", "there are mae"),
     ],
@@ -65,7 +65,9 @@ def test_an_objective_that_no_task_offers_is_refused_before_data_is_read(task, m
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize(("task", "metric"), [(task, name) for task, names in METRICS.items() for name in names])
+@pytest.mark.parametrize(
+    ("task", "metric"), [(task, name) for task, names in METRICS.items() for name in names if name != BIAS]
+)
 def test_every_listed_metric_can_be_asked_for(task, metric):
     framework_for(job("s3://bucket/t.csv", task=task, objective={"metric": metric}))
 
@@ -79,14 +81,22 @@ def test_a_metric_of_two_classes_is_refused_for_three_before_the_training(tmp_pa
 
 
 def test_every_metric_has_a_goal_and_no_other_name_has():
-    assert set(GOALS) == {name for names in METRICS.values() for name in names}
+    assert set(GOALS) == {name for names in METRICS.values() for name in names} - {BIAS}
+
+
+def test_the_bias_is_bounded_by_gates_and_ranks_nothing():
+    framework_for(job("s3://bucket/t.csv", gates=[{"metric": "bias", "op": "<", "value": 5}]))
+    with pytest.raises(ConfigError, match="bias cannot rank models: nearer to 0 is better"):
+        framework_for(job("s3://bucket/t.csv", objective={"metric": "bias"}))
+    with pytest.raises(ConfigError, match=r"spec.gates\[0\] compares bias with the champion"):
+        framework_for(job("s3://bucket/t.csv", gates=[{"metric": "bias", "compareTo": "Champion"}]))
 
 
 @pytest.mark.parametrize(
     ("metric", "words"),
     [
         ("mapee", r"spec.gates\[1\].metric mapee is no metric of task Regression; did you mean mape\?"),
-        ("auc", "there are mae, rmse, mape, wape, r2, skill"),
+        ("auc", "there are mae, rmse, mape, smape, wape, r2, bias, skill"),
         ("baseline_mae", "there are mae"),
     ],
 )
