@@ -10,6 +10,7 @@ from trainyard_api.data import DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.columns import codes_by_name, read_target, target_numbers
+from trainyard_trainer.data.demand import demand_classes
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
 from trainyard_trainer.data.joins import coverage, join_steps, usable_ahead
 from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
@@ -60,6 +61,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         series_total=len(rows.names),
         frequency=frequency.alias,
         clock=clock,
+        demand=demand_classes({one.name: frame["y"].to_numpy()[one.start : one.split] for one in series}),
     )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
+    from trainyard_trainer.data.demand import DemandClass
+
 GOLDEN_ROWS = 20
 """At most so many rows are kept to prove that a saved model still answers as the trained one did."""
 GOLDEN_SERIES = 3
@@ -177,6 +179,8 @@ class Dataset:
         How many series the source holds, with those that failed validation and are not in ``series``.
     leading
         The series whose answers become golden rows, where they are not simply the first: a part keeps the whole's.
+    demand
+        The demand class of each series by its name, among all series of the job.
     """
 
     task: Task
@@ -195,6 +199,7 @@ class Dataset:
     frequency: str | None = None
     clock: Clock = Clock()
     leading: tuple[str, ...] = ()
+    demand: Mapping[str, DemandClass] = field(default_factory=dict)
 
     @property
     def golden_series(self) -> frozenset[str]:
