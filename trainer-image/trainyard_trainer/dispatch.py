@@ -1,6 +1,7 @@
 """Which way a job goes: one model, the shards of one, a script of the user's own, or a dataset and no model."""
 
 from trainyard_api.wire import TrainingResult
+from trainyard_trainer.frameworks import check_shards
 from trainyard_trainer.pipeline import Job, run_pipeline
 
 
@@ -13,6 +14,7 @@ def run(job: Job) -> TrainingResult:
         With one sentence for the user and the exit code.
     """
     spec = job.config.spec
+    check_shards(spec)
     if spec.mode == "Prepare":
         from trainyard_trainer.prepare import prepare_dataset
 

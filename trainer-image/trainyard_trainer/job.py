@@ -76,7 +76,8 @@ def run_job(
 
 
 def _reporter(config: TrainerConfig, env: Environment) -> tuple[Listener, ...]:
-    if config.progress_url is None:
+    """Return who tells the operator; of the pods that share a job the first alone, or the number would jump about."""
+    if config.progress_url is None or env.completion_index not in {"", "0"}:
         return ()
     return (Reporter(HttpsSender(config.progress_url, env.token_file, env.ca_file)),)
 

@@ -142,6 +142,8 @@ class PodView:
     finished_at: datetime | None = None
     waiting: str = ""
     """Why it does not run yet, in the kubelet's or the scheduler's words."""
+    index: int | None = None
+    """Which of the shards it trains, from 0; ``None`` without shards."""
 
 
 @dataclass(frozen=True)

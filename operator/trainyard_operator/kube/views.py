@@ -25,6 +25,9 @@ from trainyard_operator.core.times import from_rfc3339
 from trainyard_operator.kube.port import Body
 from trainyard_operator.kube.slim import MANAGERS
 
+_COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
+"""On a pod of an Indexed Job, written by the Job controller."""
+
 _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
@@ -135,6 +138,7 @@ def pod(body: Body) -> PodView:
         termination_message=ended.get("message", ""),
         finished_at=_time(ended.get("finishedAt")),
         waiting=_waiting([s.get("waiting") or {} for s in states.values()], conditions.get("PodScheduled") or {}),
+        index=_index((metadata.get("annotations") or {}).get(_COMPLETION_INDEX)),
     )
 
 
@@ -182,6 +186,11 @@ def _object(body: Body) -> dict[str, Any]:
 
 def _status(body: Body) -> Body:
     return body.get("status") or {}
+
+
+def _index(text: str | None) -> int | None:
+    """Return a completion index; of what somebody else wrote there, nothing."""
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,9}", text) else None
 
 
 def _speaker(states: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:

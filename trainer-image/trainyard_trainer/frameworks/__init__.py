@@ -3,6 +3,7 @@
 from collections import Counter
 
 from trainyard_api.data import Data
+from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.frameworks.base import Framework
@@ -21,6 +22,7 @@ def framework_for(config: TrainerConfig) -> Framework:
         For what the framework itself refuses.
     """
     refuse_later_features(config)
+    _check_export(config.spec)
     framework = _make(config)
     framework.check(config)
     return framework
@@ -40,8 +42,20 @@ def _make(config: TrainerConfig) -> Framework:
             raise Unsupported(
                 "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"
             )
-        case "Torch" | "Script" as other:
+        case "Torch" as other:
             raise Unsupported(f"spec.framework {other} {_LATER}; use LightGBM, Prophet or Container")
+        case "Script":
+            raise Unsupported("spec.framework Script runs code of your own, which the trainer can only start")
+
+
+def _check_export(spec: TrainingJobSpec) -> None:
+    """Raise Unsupported where a model has no ONNX form: one that is silently missing would be missed too late."""
+    trees_of_series = spec.framework == "LightGBM" and spec.task == "Forecast"
+    if spec.export is not None and spec.export.onnx and (spec.framework == "Prophet" or trees_of_series):
+        raise Unsupported(
+            f"spec.export.onnx: framework {spec.framework} with task {spec.task} has no ONNX form; leave it out, or use "
+            "framework Torch"
+        )
 
 
 def refuse_later_features(config: TrainerConfig) -> None:
@@ -49,18 +63,25 @@ def refuse_later_features(config: TrainerConfig) -> None:
     spec = config.spec
     wishes = {
         "spec.search": spec.search is not None,
-        "spec.shards above 1": spec.shards > 1,
-        "spec.mode Prepare": spec.mode == "Prepare",
-        "spec.export.onnx": spec.export is not None and spec.export.onnx,
     }
     for wish, wanted in wishes.items():
         if wanted:
             raise Unsupported(f"{wish} {_LATER}; leave it out for now")
+    check_shards(spec)
     _check_covariates(spec.data)
     if spec.data.time_zone is not None:
         from trainyard_trainer.data.zones import check_zone
 
         check_zone(spec.data.time_zone)
+
+
+def check_shards(spec: TrainingJobSpec) -> None:
+    """Raise Unsupported unless the work can be shared: only a model per series falls into parts."""
+    if spec.shards > 1 and (spec.framework != "Prophet" or spec.mode != "Train"):
+        raise Unsupported(
+            f"spec.shards {spec.shards} shares out series that have a model each, which framework Prophet with mode "
+            f"Train makes; leave it out for {spec.framework if spec.mode == 'Train' else f'mode {spec.mode}'}"
+        )
 
 
 def _check_covariates(data: Data) -> None:

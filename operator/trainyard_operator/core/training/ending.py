@@ -28,6 +28,8 @@ def complete(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tu
     if isinstance(result, str):
         failure = outcome.Failure(outcome.RESULT_MISSING, result, retryable=False, exit_code=0, end=child.end)
         return _failed(observed, child.attempt, child, failure)
+    if result.made == "Shard":
+        return _after_failure(observed, spec, child.attempt, child, outcome.not_merged(child))
     return _register(observed, spec, child, result)
 
 

@@ -13,6 +13,7 @@ CHILD_DELETED = "ChildDeleted"
 RESULT_MISSING = "ResultMissing"
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 POD_LOST = "PodLost"
+NOT_MERGED = "ShardsNotMerged"
 SUSPENDED = "Suspended"
 """How an attempt ends that the user stopped for a while: nothing failed."""
 
@@ -42,14 +43,27 @@ class Failure:
 
 
 def success_of(pods: tuple[PodView, ...]) -> TrainingResult | str:
-    """Return the result of a complete Job from its succeeded pod, or why there is none."""
-    done = _newest(tuple(pod for pod in pods if pod.phase == "Succeeded"))
-    if done is None:
+    """Return the result of a complete Job from its succeeded pod, or why there is none.
+
+    Of several pods that shared a job the one that put their shards together speaks.
+    """
+    done = sorted((pod for pod in pods if pod.phase == "Succeeded"), key=_age)
+    if not done:
         return "the Job is complete, but its pod is gone and with it the result"
-    result = parse_result(done.termination_message)
+    results = [parse_result(pod.termination_message) for pod in done]
+    result = next((each for each in reversed(results) if not _is_shard(each)), results[-1])
     if isinstance(result, TrainingResult) and result.outcome != "Succeeded":
         return f"the pod ended with exit code 0 but says that it failed: {result.message}"
     return result
+
+
+def not_merged(job: JobView) -> Failure:
+    """Explain a complete Job whose pods all left their share to another one: what each read was not the same."""
+    message = (
+        f"no pod of Job {job.name} put the shards together: the data changed while they read it, or the pod that did "
+        "is gone; another attempt goes on from what they left"
+    )
+    return Failure(NOT_MERGED, message, retryable=True, exit_code=0, end=job.end)
 
 
 def result_is_gone(job: JobView, pods: tuple[PodView, ...]) -> bool:
@@ -64,7 +78,7 @@ def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:
         return Failure(
             DEADLINE_EXCEEDED, "activeDeadlineSeconds passed before the training ended", retryable=False, end=end
         )
-    pod = _newest(tuple(pod for pod in pods if pod.exit_code not in (None, 0)))
+    pod = _culprit(tuple(pod for pod in pods if pod.exit_code not in (None, 0)))
     if pod is None or pod.exit_code is None:
         message = (
             f"no pod of Job {job.name} tells why it failed: {job.failure_message or job.failure_reason or 'unknown'}"
@@ -100,5 +114,20 @@ def _as_reason(text: str | None) -> str:
     return text if text and re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,127}", text) else ""
 
 
-def _newest(pods: tuple[PodView, ...]) -> PodView | None:
-    return max(pods, key=lambda pod: (not pod.disrupted, pod.created, pod.name), default=None)
+def _is_shard(result: TrainingResult | str) -> bool:
+    return isinstance(result, TrainingResult) and result.made == "Shard"
+
+
+def _culprit(failed: tuple[PodView, ...]) -> PodView | None:
+    """Return the pod that tells why: the newest; of several shards the first to fail, which stopped the others."""
+    newest = {pod.index: pod for pod in sorted(failed, key=_age)}
+    return min(newest.values(), key=_end, default=None)
+
+
+def _age(pod: PodView) -> tuple[bool, datetime, str]:
+    return not pod.disrupted, pod.created, pod.name
+
+
+def _end(pod: PodView) -> tuple[bool, bool, datetime, str]:
+    interrupted = pod.exit_code == ExitCode.INTERRUPTED
+    return pod.disrupted, interrupted, pod.finished_at or pod.created, pod.name

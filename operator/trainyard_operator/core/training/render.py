@@ -65,6 +65,8 @@ def attempt_job(
             },
         },
     }
+    if spec.shards > 1:
+        body["spec"].update(completionMode="Indexed", completions=spec.shards, parallelism=spec.shards)
     if limit is not None:
         body["spec"]["activeDeadlineSeconds"] = limit
     return body

@@ -99,6 +99,7 @@ def _environment(settings: TrainerConfig) -> list[Body]:
         meta.CONFIG_DIR_ENV: meta.CONFIG_DIR,
         meta.DATA_SECRET_DIR_ENV: meta.DATA_SECRET_DIR,
         meta.STORAGE_SECRET_DIR_ENV: meta.STORAGE_SECRET_DIR,
+        meta.TRACKING_SECRET_DIR_ENV: meta.TRACKING_SECRET_DIR,
         meta.CLAIMS_DIR_ENV: meta.CLAIMS_DIR,
         meta.WORK_DIR_ENV: meta.WORK_DIR,
         meta.TERMINATION_LOG_ENV: meta.TERMINATION_LOG,
@@ -122,9 +123,11 @@ def _volumes(job: TrainingJobView, settings: TrainerConfig) -> tuple[list[Body],
         {"name": "work", "mountPath": meta.WORK_DIR},
     ]
     data, storage = settings.spec.data, settings.spec.storage
+    mlflow = settings.spec.tracking.mlflow if settings.spec.tracking else None
     for name, reference, path in (
         ("data-secret", data.secret_ref or (data.sql.secret_ref if data.sql else None), meta.DATA_SECRET_DIR),
         ("storage-secret", storage.secret_ref if storage else None, meta.STORAGE_SECRET_DIR),
+        ("tracking-secret", mlflow.secret_ref if mlflow else None, meta.TRACKING_SECRET_DIR),
     ):
         if reference is not None:
             volumes.append({"name": name, "secret": {"secretName": reference.name, "defaultMode": 0o440}})

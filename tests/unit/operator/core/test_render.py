@@ -219,15 +219,19 @@ def test_claims_that_uris_name_are_mounted(spec: dict[str, Any], claims: dict[st
 
 def test_secrets_are_mounted_not_read() -> None:
     data = {"uri": "s3://b/k", "target": "y", "secretRef": {"name": "reader"}}
-    pod = pod_of(data=data, storage={"uri": "s3://m", "secretRef": {"name": "writer"}})
+    mlflow = {"uri": "https://mlflow.example", "experiment": "e", "secretRef": {"name": "tracker"}}
+    storage = {"uri": "s3://m", "secretRef": {"name": "writer"}}
+    pod = pod_of(data=data, storage=storage, tracking={"mlflow": mlflow})
     secrets = {v["name"]: v["secret"] for v in pod["volumes"] if "secret" in v}
     assert secrets == {
         "data-secret": {"secretName": "reader", "defaultMode": 0o440},
         "storage-secret": {"secretName": "writer", "defaultMode": 0o440},
+        "tracking-secret": {"secretName": "tracker", "defaultMode": 0o440},
     }
     mounts = {m["name"]: m["mountPath"] for m in pod["containers"][0]["volumeMounts"]}
     assert mounts["data-secret"] == "/var/run/secrets/trainyard/data"
     assert mounts["storage-secret"] == "/var/run/secrets/trainyard/storage"
+    assert mounts["tracking-secret"] == "/var/run/secrets/trainyard/tracking"
 
 
 def test_the_secret_of_a_query() -> None:

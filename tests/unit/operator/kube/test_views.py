@@ -77,6 +77,14 @@ def test_a_pod_has_started_with_its_first_init_container(init: dict[str, Any], *
     assert pod_of({"register": waiting()}, init, phase="Pending").started is started
 
 
+@pytest.mark.parametrize(("written", "index"), [("0", 0), ("12", 12), ("", None), ("-1", None), ("two", None)])
+def test_the_shard_of_a_pod(written: str, index: int | None) -> None:
+    annotations = {"batch.kubernetes.io/job-completion-index": written}
+    metadata = {"name": "a-1-0-x", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    assert views.pod({"metadata": {**metadata, "annotations": annotations}}).index == index
+    assert views.pod({"metadata": metadata}).index is None
+
+
 def test_why_it_waits() -> None:
     image = waiting("ImagePullBackOff", "no such image")
     init = {"fetch": ended(0), "trainer": image}
