@@ -19,14 +19,19 @@ _MAX_NAME: Final = 256
 
 
 def verify_saved_model(framework: Framework, folder: Path, golden: Golden) -> GoldenRows:
-    """Load the files a training left behind and compare their answers with the trained model's.
+    """Load the files a training left behind and compare their answers with the trained model's: see ``verify``."""
+    return verify(framework, framework.load(folder), golden)
+
+
+def verify(framework: Framework, model: Any, golden: Golden) -> GoldenRows:
+    """Compare the answers of a model that was loaded from its files with those of the trained one.
 
     Raises
     ------
     RuntimeError
         If they differ: the files are not the model that was judged. A fault of ours, never of the input.
     """
-    found = framework.predict(framework.load(folder), golden.inputs)
+    found = framework.predict(model, golden.inputs)
     difference = max_difference(golden.outputs, found)
     if not difference <= TOLERANCE:
         raise RuntimeError(

@@ -4,17 +4,26 @@ import importlib.metadata
 import json
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from trainyard_api.wire import TrainerConfig
-from trainyard_trainer.artifacts.manifest import DataInfo, FileEntry, GoldenRows, JobInfo, Manifest, ObjectiveValue
+from trainyard_trainer.artifacts.manifest import (
+    DataInfo,
+    FileEntry,
+    GoldenRows,
+    JobInfo,
+    Manifest,
+    Measurements,
+    ObjectiveValue,
+)
 from trainyard_trainer.artifacts.runs import FinishedRun, finish_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.frameworks.base import Dataset, Evaluation, Framework, Trained
-from trainyard_trainer.golden import signature_of, verify_saved_model
+from trainyard_trainer.golden import signature_of, verify
+from trainyard_trainer.measure import latency, with_memory
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report.findings import limited, validation_document
 from trainyard_trainer.report.page import ReportInput, render_report
@@ -26,6 +35,8 @@ METRICS: Final = "metrics.parquet"
 _DISTRIBUTIONS: Final = {
     "lightgbm": "lightgbm",
     "numpy": "numpy",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
     "pandas": "pandas",
     "prophet": "prophet",
     "pyarrow": "pyarrow",
@@ -47,8 +58,17 @@ class TrainedRun:
     output: Path
 
 
+@dataclass(frozen=True)
+class About:
+    """What is told of a run beside what it is: when, with which libraries, and at what cost it answers."""
+
+    created_at: str
+    libraries: dict[str, str]
+    measurements: Measurements | None
+
+
 def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, folder: str) -> FinishedRun:
-    """Check the saved model, describe it, and write all of it into the run's folder.
+    """Check the saved model, measure and describe it, and write all of it into the run's folder.
 
     Raises
     ------
@@ -57,18 +77,52 @@ def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, fo
     TrainerError
         If the storage refuses: then there is no manifest and so no model.
     """
-    golden = verify_saved_model(framework, run.output, run.evaluation.golden)
-    return store_run(run, golden, library_versions(), store, folder)
+    asked = run.evaluation.golden
+
+    def load() -> tuple[Any, GoldenRows]:
+        model = framework.load(run.output)
+        return model, verify(framework, model, asked)
+
+    (model, golden), memory = with_memory(load)
+    size = sum((run.output / path).stat().st_size for path in run.trained.files)
+    run, difference = _with_onnx(run, framework, model)
+    measurements = Measurements(
+        size_bytes=size,
+        memory_bytes=memory,
+        latency=latency(framework, model, asked),
+        onnx_max_difference=difference,
+    )
+    return store_run(run, golden, library_versions(), store, folder, measurements)
+
+
+def _with_onnx(run: TrainedRun, framework: Framework, model: Any) -> tuple[TrainedRun, float | None]:
+    """Return the run with the model's second form, and how far that is from the first; or with a warning."""
+    spec = run.config.spec
+    if spec.framework != "Torch" and not (spec.export is not None and spec.export.onnx):
+        return run, None
+    from trainyard_trainer.onnx import FORMAT, export
+
+    made, trained = export(framework, model, run.evaluation.golden, run.output), run.trained
+    if made.file is None:
+        trained = replace(trained, warnings=(*trained.warnings, made.warning or ""))
+    else:
+        trained = replace(trained, files=(*trained.files, made.file), formats=(*trained.formats, FORMAT))
+    return replace(run, trained=trained), made.max_difference
 
 
 def store_run(
-    run: TrainedRun, golden: GoldenRows, libraries: dict[str, str], store: ArtifactStore, folder: str
+    run: TrainedRun,
+    golden: GoldenRows,
+    libraries: dict[str, str],
+    store: ArtifactStore,
+    folder: str,
+    measurements: Measurements | None = None,
 ) -> FinishedRun:
     """Write a judged model, the documents about it, and its manifest last. Raises TrainerError."""
-    created_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    _write_documents(run, created_at, libraries)
+    about = About(datetime.now(UTC).isoformat(timespec="milliseconds"), libraries, measurements)
+    _write_documents(run, about)
     entries = upload_files(store, folder, run.output, [*run.trained.files, REPORT, VALIDATION, METRICS])
-    return finish_run(store, folder, _manifest(run, golden, entries, created_at, libraries))
+    return finish_run(store, folder, _manifest(run, golden, entries, about))
 
 
 def warnings_of(run: TrainedRun) -> list[str]:
@@ -90,7 +144,7 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def _write_documents(run: TrainedRun, created_at: str, libraries: dict[str, str]) -> None:
+def _write_documents(run: TrainedRun, about: About) -> None:
     page = render_report(
         ReportInput(
             config=run.config,
@@ -98,8 +152,9 @@ def _write_documents(run: TrainedRun, created_at: str, libraries: dict[str, str]
             trained=run.trained,
             evaluation=run.evaluation,
             objective=run.objective.metric,
-            created_at=created_at,
-            libraries=libraries,
+            created_at=about.created_at,
+            libraries=about.libraries,
+            measurements=about.measurements,
             warnings=[redact(text) for text in run.trained.warnings],
         )
     )
@@ -109,22 +164,20 @@ def _write_documents(run: TrainedRun, created_at: str, libraries: dict[str, str]
     run.evaluation.table.astype({"series": "string"}).to_parquet(run.output / METRICS, index=False)
 
 
-def _manifest(
-    run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], created_at: str, libraries: dict[str, str]
-) -> Manifest:
+def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], about: About) -> Manifest:
     config, dataset, trained = run.config, run.dataset, run.trained
     return Manifest(
         namespace=config.namespace,
         model=config.model_name,
         job=JobInfo(name=config.name, uid=config.uid, attempt=config.attempt),
-        created_at=created_at,
+        created_at=about.created_at,
         image=config.image,
         framework=config.spec.framework,
         task=config.spec.task,
         formats=list(trained.formats),
         files=entries,
         report=REPORT,
-        libraries=libraries,
+        libraries=about.libraries,
         parameters={name: _plain(value) for name, value in trained.parameters.items()},
         signature=signature_of(run.evaluation.golden),
         metrics=run.evaluation.metrics,
@@ -139,6 +192,7 @@ def _manifest(
         ),
         series=trained.series,
         device=trained.device,
+        measurements=about.measurements,
         warnings=[text[:_WARNING_LENGTH] for text in warnings_of(run)],
     )
 

@@ -68,6 +68,27 @@ class GoldenRows(WireModel):
     max_difference: float
 
 
+class Latency(WireModel):
+    """How long the answer to one row takes, in milliseconds, over so many calls."""
+
+    p50_ms: float
+    p95_ms: float
+    calls: int
+
+
+class Measurements(WireModel):
+    """What the saved model costs to use, on the machine that trained it; it says nothing of what the model is.
+
+    ``memory_bytes`` is by how much it made the process's resident memory grow when it was loaded and answered the
+    golden rows; missing where that cannot be told.
+    """
+
+    size_bytes: int
+    memory_bytes: int | None = None
+    latency: Latency | None = None
+    onnx_max_difference: float | None = None
+
+
 class ObjectiveValue(WireModel):
     """The one metric that ranks this model."""
 
@@ -98,6 +119,7 @@ class Manifest(WireModel):
     data: DataInfo
     series: SeriesCount | None = None
     device: str
+    measurements: Measurements | None = None
     warnings: list[str] = Field(default_factory=list)
 
     @property

@@ -8,6 +8,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.manifest import Measurements
 from trainyard_trainer.evaluate.names import BASELINE
 from trainyard_trainer.frameworks.base import Dataset, Evaluation, Trained
 from trainyard_trainer.progress.redact import redact
@@ -35,6 +36,7 @@ class ReportInput:
     created_at: str
     libraries: Mapping[str, str]
     warnings: Sequence[str]
+    measurements: Measurements | None = None
 
 
 def render_report(source: ReportInput) -> str:

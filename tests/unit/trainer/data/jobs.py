@@ -44,7 +44,8 @@ def dataset_of(config: TrainerConfig, folder: Path) -> Dataset:
 def context_of(config: TrainerConfig, folder: Path, *, workers: int = 1, stop: Any = lambda: False) -> Context:
     work = folder / "work"
     work.mkdir(exist_ok=True)
-    return Context(config, workers, work, folder / "output", lambda *_: None, stop)
+    parameters = config.spec.parameters or {}
+    return Context(config, workers, work, folder / "output", lambda *_: None, stop, parameters)
 
 
 def write(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:

@@ -128,9 +128,8 @@ def test_users_parameters_win_over_defaults():
     [
         ({"framework": "Torch"}, "spec.framework Torch"),
         ({"search": {"trials": 3}}, "spec.search"),
-        ({"export": {"onnx": True}}, "spec.export.onnx"),
         ({"mode": "Prepare"}, "spec.mode Prepare"),
-        ({"shards": 2}, "spec.shards"),
+        ({"shards": 2}, "spec.shards 2"),
     ],
 )
 def test_what_comes_later_names_its_field(spec, field):

@@ -36,7 +36,7 @@ def source() -> ReportInput:
             long_table(30),
             Golden(empty, empty),
             pd.DataFrame({"feature": ["<b>bold</b>", "second"], "gain": [200.0, 50.0]}),
-            ("mape is missing",),
+            notes=("mape is missing",),
         ),
         objective="mae",
         created_at="2026-11-21T07:30:00+00:00",

@@ -1,0 +1,73 @@
+"""What a saved model costs to use, measured while it is tried out: it must not cost the training more than it tells.
+
+These numbers differ from run to run and from machine to machine. They say nothing of what the model is, and no digest
+of its content covers them.
+"""
+
+import ctypes
+import gc
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import numpy as np
+
+from trainyard_trainer.artifacts.manifest import Latency
+from trainyard_trainer.frameworks.base import Framework, Golden
+
+MAX_CALLS: Final = 50
+MIN_CALLS: Final = 5
+MAX_SECONDS: Final = 0.25
+"""For all calls together, once there are ``MIN_CALLS``."""
+
+_STATM: Final = Path("/proc/self/statm")
+
+Result = TypeVar("Result")
+
+
+def latency(framework: Framework, model: Any, golden: Golden) -> Latency | None:
+    """Return how long the answer to one row takes, over the same row again and again; ``None`` without golden rows.
+
+    The model has answered before, so that nothing is loaded or compiled any more.
+    """
+    row = golden.inputs.iloc[:1]
+    if row.empty:
+        return None
+    begin, taken = time.perf_counter(), list[float]()
+    while len(taken) < MIN_CALLS or (len(taken) < MAX_CALLS and time.perf_counter() - begin < MAX_SECONDS):
+        before = time.perf_counter()
+        framework.predict(model, row)
+        taken.append(1000 * (time.perf_counter() - before))
+    median, slow = np.percentile(taken, [50, 95])
+    return Latency(p50_ms=round(float(median), 3), p95_ms=round(float(slow), 3), calls=len(taken))
+
+
+def with_memory(work: Callable[[], Result]) -> tuple[Result, int | None]:
+    """Return the work's result, and by how many bytes it made the process's resident memory grow.
+
+    What training has freed goes back to the system before, or the work would take from it and seem to need nothing.
+    ``None`` where that cannot be had or read: only glibc on Linux can do both.
+    """
+    before = _resident() if _give_back() else None
+    result = work()
+    gc.collect()
+    after = _resident()
+    return result, None if before is None or after is None else max(0, after - before)
+
+
+def _give_back() -> bool:
+    gc.collect()
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):
+        return False
+    return True
+
+
+def _resident() -> int | None:
+    try:
+        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return None

@@ -1,0 +1,5 @@
+"""The model a second time as ONNX, kept only if it is valid and answers as the model does."""
+
+from trainyard_trainer.onnx.export import FORMAT, MODEL_FILE, Exported, export
+
+__all__ = ["FORMAT", "MODEL_FILE", "Exported", "export"]
