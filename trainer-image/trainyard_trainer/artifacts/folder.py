@@ -4,8 +4,8 @@ import errno
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +46,21 @@ class FolderStore:
         """Write aside, then link to the name: the link fails if another writer was first."""
         return self._create(key, lambda temporary: temporary.write_bytes(body))
 
+    def replace(self, key: str, body: bytes) -> None:
+        """Write aside, then rename."""
+        with self._written(key, lambda temporary: temporary.write_bytes(body)) as (path, temporary):
+            temporary.replace(path)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Unlink, and the folders that become empty with it."""
+        for key in keys:
+            path = self._root / key
+            with self._errors("removing", key):
+                path.unlink(missing_ok=True)
+            with suppress(OSError):  # not empty, or somebody else's: it stays
+                for folder in list(path.parents)[: len(Path(key).parts) - 1]:
+                    folder.rmdir()
+
     def get(self, key: str) -> bytes | None:
         """Read a whole file."""
         with self._errors("reading", key):
@@ -77,6 +92,12 @@ class FolderStore:
         return sorted(name for name in names if not name.startswith(_TEMPORARY))
 
     def _create(self, key: str, write: Callable[[Path], object]) -> bool:
+        with self._written(key, write) as (path, temporary):
+            return _link(path, temporary)
+
+    @contextmanager
+    def _written(self, key: str, write: Callable[[Path], object]) -> Iterator[tuple[Path, Path]]:
+        """Give the key's path and a file beside it that is written and on the disk; the file goes afterwards."""
         path = self._root / key
         temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
         with self._errors("writing", key):
@@ -85,7 +106,7 @@ class FolderStore:
                 write(temporary)
                 with temporary.open("rb") as stream:
                     os.fsync(stream.fileno())
-                return _link(path, temporary)
+                yield path, temporary
             finally:
                 temporary.unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ from typing import Final
 
 MANIFEST: Final = "manifest.json"
 STARTED: Final = "started.json"
+CHECKPOINTS: Final = "checkpoints"
 VERSION_DIGITS: Final = 8
 
 
@@ -36,6 +37,10 @@ class ModelKeys:
     def run(self, uid: str, folder: str) -> str:
         """Return the folder of one run."""
         return f"{self.runs(uid)}/{folder}"
+
+    def checkpoints(self, uid: str) -> str:
+        """Return the folder of what attempts of one TrainingJob have finished; it stands among its runs."""
+        return self.run(uid, CHECKPOINTS)
 
     def intent(self, uid: str, ordinal: int) -> str:
         """Return the key of a job's n-th choice of a number: ``by-run/<uid>.json``, then ``by-run/<uid>.2.json``."""

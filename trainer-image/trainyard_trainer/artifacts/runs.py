@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 
-from trainyard_trainer.artifacts.layout import MANIFEST, STARTED, ModelKeys
+from trainyard_trainer.artifacts.layout import CHECKPOINTS, MANIFEST, STARTED, ModelKeys
 from trainyard_trainer.artifacts.manifest import FileEntry, Manifest, file_entry, parse_manifest, sha256_of
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.errors import Unsupported, UpstreamUnavailable
@@ -53,6 +53,8 @@ def begin_run(store: ArtifactStore, keys: ModelKeys, uid: str, attempt: int) -> 
 def find_finished(store: ArtifactStore, keys: ModelKeys, uid: str) -> FinishedRun | None:
     """Return a complete run of this job, of any attempt: it only waits for its version and is not trained again."""
     for name in store.children(keys.runs(uid)):
+        if name == CHECKPOINTS:
+            continue
         folder = keys.run(uid, name)
         body = store.get(f"{folder}/{MANIFEST}")
         if body is not None:

@@ -1,6 +1,6 @@
 """Artifacts in an S3 bucket. Conditional writes (``If-None-Match: *``) decide between writers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,9 @@ from trainyard_trainer.errors import ConfigError
 
 _PART_BYTES: Final = 64 * 1024 * 1024
 _TRANSFER = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, max_concurrency=2)
+_DELETED_AT_ONCE: Final = 1000
+"""As many as S3 takes in one request."""
+
 _TEXT = {"ContentType": "application/json"}
 _TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json", ".txt": "text/plain; charset=utf-8"}
 
@@ -87,6 +90,20 @@ class S3Store:
                 raise _WriteConflictError from error
             raise
         return True
+
+    def replace(self, key: str, body: bytes) -> None:
+        """Put without a condition."""
+        with self._errors("writing", key):
+            self._client.put_object(Bucket=self._bucket, Key=self._key(key), Body=body, **self._encryption)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Delete a thousand objects per request."""
+        for start in range(0, len(keys), _DELETED_AT_ONCE):
+            some = [{"Key": self._key(key)} for key in keys[start : start + _DELETED_AT_ONCE]]
+            with self._errors("removing", keys[start]):
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": some, "Quiet": True})
+                if answer.get("Errors"):
+                    raise ClientError({"Error": answer["Errors"][0]}, "DeleteObjects")
 
     def get(self, key: str) -> bytes | None:
         """Read a whole object."""

@@ -1,5 +1,9 @@
-"""The port to storage. Keys are relative to the storage's address, use ``/``, and are never overwritten."""
+"""The port to storage. Keys are relative to the storage's address and use ``/``.
 
+What belongs to a run or a version is never overwritten or removed; ``replace`` and ``remove`` are for checkpoints.
+"""
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +25,14 @@ class ArtifactStore(Protocol):
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
         """Create a small object, whole or not at all; of several writers exactly one gets True."""
+        ...
+
+    def replace(self, key: str, body: bytes) -> None:
+        """Write a small object, whole or not at all, whatever was there."""
+        ...
+
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove small objects; those that are not there count as removed."""
         ...
 
     def get(self, key: str) -> bytes | None:

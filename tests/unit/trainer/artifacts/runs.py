@@ -1,6 +1,6 @@
 """What the tests of artifacts share: a small run, and a store that dies before or after one of its writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -49,6 +49,12 @@ class DyingStore:
     def put_if_absent(self, key: str, body: bytes) -> bool:
         with self._write():
             return self._inner.put_if_absent(key, body)
+
+    def replace(self, key: str, body: bytes) -> None:
+        self._inner.replace(key, body)
+
+    def remove(self, keys: Sequence[str]) -> None:
+        self._inner.remove(keys)
 
     def address(self, key: str) -> str:
         return self._inner.address(key)

@@ -1,0 +1,87 @@
+"""What attempts of one job have finished, kept in its storage until the version is claimed."""
+
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import quote, unquote
+
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.layout import ModelKeys
+from trainyard_trainer.artifacts.manifest import sha256_of
+from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.errors import TrainerError
+from trainyard_trainer.frameworks.base import Dataset
+from trainyard_trainer.progress.log import LOGGER
+
+_DIGEST_LENGTH: Final = 16
+_NAME_LENGTH: Final = 200
+"""Of a name as it stands in a key; a file name ends at 255 bytes."""
+
+_DECIDING: Final = ("framework", "task", "data", "forecast", "split", "parameters", "search", "objective", "image")
+"""The fields of a specification that a result depends on. Others may change between attempts: memory grows."""
+
+_LIBRARIES: Final = ("lightgbm", "mlforecast", "numpy", "optuna", "pandas", "prophet", "statsforecast", "torch")
+
+
+class StoredCheckpoints:
+    """:class:`~trainyard_trainer.frameworks.base.Checkpoints` below one folder of a store."""
+
+    def __init__(self, store: ArtifactStore, folder: str) -> None:
+        self._store, self._folder = store, folder
+
+    def get(self, name: str) -> bytes | None:
+        """Read an object."""
+        return self._store.get(self._key(name))
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write an object, whole or not at all."""
+        self._store.replace(self._key(name), body)
+
+    def names(self) -> list[str]:
+        """List the folder."""
+        return sorted(unquote(name) for name in self._store.children(self._folder))
+
+    def _key(self, name: str) -> str:
+        quoted = quote(name, safe="")
+        if not 0 < len(quoted) <= _NAME_LENGTH or name.startswith("."):
+            raise ValueError(f"{name!r} is too long for a checkpoint, or begins with a dot: use a digest of it")
+        return f"{self._folder}/{quoted}"
+
+
+def open_checkpoints(
+    store: ArtifactStore, keys: ModelKeys, config: TrainerConfig, dataset: Dataset
+) -> StoredCheckpoints:
+    """Return those of this job, from exactly this data, specification and these libraries: others are not seen."""
+    return StoredCheckpoints(store, f"{keys.checkpoints(config.uid)}/{digest_of(config, dataset)}")
+
+
+def digest_of(config: TrainerConfig, dataset: Dataset) -> str:
+    """Return the name of a folder in which only interchangeable results lie."""
+    spec = config.spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=set(_DECIDING))
+    decides: dict[str, Any] = {
+        "spec": spec,
+        "data": [dataset.origin.digest, dataset.holdout_digest, dataset.rows, list(dataset.features)],
+        "series": [series.name for series in dataset.series],
+        "libraries": {name: _version(name) for name in ("trainyard", *_LIBRARIES)},
+    }
+    return sha256_of(json.dumps(decides, sort_keys=True).encode())[:_DIGEST_LENGTH]
+
+
+def remove_checkpoints(store: ArtifactStore, keys: ModelKeys, uid: str) -> None:
+    """Remove all of a job, of every digest. The version is safe by then: a storage that refuses is only logged."""
+    top = keys.checkpoints(uid)
+    try:
+        found: Sequence[str] = [
+            f"{top}/{folder}/{name}" for folder in store.children(top) for name in store.children(f"{top}/{folder}")
+        ]
+        store.remove(found)
+    except TrainerError as error:
+        LOGGER.info("the checkpoints in %s stay there, nobody needs them: %s", store.address(top), error)
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
