@@ -11,7 +11,7 @@ from trainyard_trainer.artifacts.layout import ModelKeys
 from trainyard_trainer.artifacts.manifest import ObjectiveValue
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
-from trainyard_trainer.artifacts.versions import claim_version, find_version, run_of
+from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, find_version, run_of
 from trainyard_trainer.environment import Environment, worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import DEFAULT_OBJECTIVES, METRICS
@@ -89,12 +89,19 @@ def register_once(job: Job, store: ArtifactStore, keys: ModelKeys, make: Callabl
     if known is not None:
         record, run = known
         job.tracker.begin(Stage.REGISTER, f"version {record.version} was registered by an earlier attempt")
-        return succeeded(store, record, run, job.config.spec.gates)
+        return _told(job, store, record, run)
     finished = find_finished(store, keys, uid) or make()
     job.tracker.begin(Stage.REGISTER, "claiming a version")
     record = claim_version(store, keys, uid, finished)
     job.tracker(1.0, f"registered version {record.version} as {record.label}")
-    return succeeded(store, record, run_of(store, record, finished), job.config.spec.gates)
+    return _told(job, store, record, run_of(store, record, finished))
+
+
+def _told(job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> TrainingResult:
+    """Tell the trackers of a version, and return the result."""
+    from trainyard_trainer.tracking import track
+
+    return succeeded(store, record, run, job.config.spec.gates, track(job, store, record, run))
 
 
 def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:

@@ -25,11 +25,16 @@ _SHORT_MESSAGE: Final = 256
 
 
 def succeeded(
-    store: ArtifactStore, record: VersionRecord, run: FinishedRun, gates: Iterable[Gate] | None = None
+    store: ArtifactStore,
+    record: VersionRecord,
+    run: FinishedRun,
+    gates: Iterable[Gate] | None = None,
+    warnings: Iterable[str] = (),
 ) -> TrainingResult:
     """Tell what was registered. The same run always gives the same result, also when it is only found again.
 
-    The metrics that ``gates`` judge are cut last: one that does not arrive is a gate not met.
+    The metrics that ``gates`` judge are cut last: one that does not arrive is a gate not met. ``warnings`` are those of
+    this very attempt, before the ones that stay with the version.
     """
     manifest = run.manifest
     objective = manifest.objective
@@ -53,7 +58,7 @@ def succeeded(
         report=store.address(f"{run.folder}/{manifest.report}"),
         series=manifest.series,
         device=manifest.device,
-        warnings=manifest.warnings[:_WARNINGS] or None,
+        warnings=[*warnings, *manifest.warnings][:_WARNINGS] or None,
     )
 
 

@@ -1,0 +1,181 @@
+"""One MLflow run per TrainingJob: parameters, metrics, and the report where the server keeps artifacts.
+
+The job's uid is a tag of the run, and is looked for first: an attempt that finds its version registered finds its run
+too. Two pods that register one job in the same second may still make two.
+"""
+
+import json
+import os
+import re
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from trainyard_api.training import Mlflow
+from trainyard_trainer.artifacts.manifest import Manifest, fetch_file
+from trainyard_trainer.artifacts.runs import FinishedRun
+from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.artifacts.versions import VersionRecord
+from trainyard_trainer.pipeline import Job
+from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.redact import redact
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+T = TypeVar("T")
+
+SECONDS: Final = 30.0
+"""All requests together; a version that is registered does not wait longer to be told."""
+
+UID_TAG: Final = "trainyard.uid"
+
+_SECRET_KEYS: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+_CA_FILE: Final = "ca.crt"
+_SETTINGS: Final = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+}
+_METRICS: Final = 1000
+_PARAMS: Final = 100
+_VALUE: Final = 500
+"""What MLflow takes in one request, and of one parameter."""
+_KEPT_BY_SERVER: Final = "mlflow-artifacts:"
+"""So begins the address of artifacts that go through the tracking server; others need credentials of their own."""
+_WORDS: Final = 300
+
+
+def log_run(wish: Mlflow, job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> str | None:
+    """Log the version; return a sentence if that failed or took too long, and never raise."""
+    if not wish.uri.startswith(("http://", "https://")):
+        return f"MLflow was not told: spec.tracking.mlflow.uri {redact(wish.uri)} is no http:// or https:// address"
+    where = f"the server {redact(wish.uri)} (spec.tracking.mlflow)"
+    failures: list[str] = []
+
+    def work() -> None:
+        try:
+            _log(wish, job, store, record, run)
+        except Exception as error:  # noqa: BLE001 - whatever the server or its client does becomes a warning
+            failures.append(" ".join(redact(f"{type(error).__name__}: {error}").split())[:_WORDS])
+
+    with _environment(job.env.tracking_secret_dir):
+        thread = threading.Thread(target=work, name="mlflow", daemon=True)
+        thread.start()
+        thread.join(SECONDS)
+    if thread.is_alive():
+        return f"MLflow was not told all of it: {where} took longer than {SECONDS:g} s"
+    return f"MLflow was not told all of it by {where}: {failures[0]}" if failures else None
+
+
+def _log(wish: Mlflow, job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> None:
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric, Param
+
+    client = MlflowClient(tracking_uri=wish.uri)
+    experiment = _experiment(client, wish.experiment)
+    known = _known(client, experiment, record.job_uid)
+    if known is not None and known.info.status == "FINISHED":
+        LOGGER.info("MLflow has run %s of this job", known.info.run_id)
+        return
+    manifest = run.manifest
+    moment = int(datetime.fromisoformat(manifest.created_at).timestamp() * 1000)
+    entry = known or client.create_run(
+        experiment, start_time=moment, tags=_tags(record, run), run_name=manifest.job.name
+    )
+    run_id = entry.info.run_id
+    metrics = {_key(name): value for name, value in manifest.metrics.items()}
+    for some in _batches([Metric(name, value, moment, 0) for name, value in metrics.items()], _METRICS):
+        client.log_batch(run_id, metrics=some)
+    for few in _batches([Param(name, value) for name, value in parameters(manifest).items()], _PARAMS):
+        client.log_batch(run_id, params=few)
+    client.set_terminated(run_id, end_time=moment)
+    LOGGER.info("MLflow run %s in experiment %s", run_id, wish.experiment)
+    if str(entry.info.artifact_uri).startswith(_KEPT_BY_SERVER):
+        _send_report(client, run_id, job, store, run)
+
+
+def _experiment(client: "MlflowClient", name: str) -> str:
+    """Return the id of an experiment, made if it is not there."""
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        try:
+            return str(client.create_experiment(name))
+        except MlflowException:
+            found = client.get_experiment_by_name(name)  # another job was first?
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _known(client: "MlflowClient", experiment: str, uid: str) -> "Run | None":
+    runs = client.search_runs([experiment], filter_string=f"tags.`{UID_TAG}` = '{uid}'", max_results=1)
+    return runs[0] if runs else None
+
+
+def _tags(record: VersionRecord, run: FinishedRun) -> dict[str, str]:
+    manifest = run.manifest
+    return {
+        UID_TAG: record.job_uid,
+        "trainyard.namespace": manifest.namespace,
+        "trainyard.model": manifest.model,
+        "trainyard.version": str(record.version),
+        "trainyard.framework": manifest.framework,
+        "trainyard.task": manifest.task,
+        "trainyard.device": manifest.device,
+        "trainyard.data_digest": manifest.data.digest,
+        "trainyard.holdout_digest": manifest.data.holdout_digest,
+        "trainyard.manifest_sha256": run.manifest_sha256,
+    }
+
+
+def parameters(manifest: Manifest) -> dict[str, str]:
+    """Return the parameters as MLflow takes them: text of at most 500 characters."""
+    return {
+        _key(name): (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:_VALUE]
+        for name, value in manifest.parameters.items()
+    }
+
+
+def _batches(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (entries[start : start + size] for start in range(0, len(entries), size))
+
+
+def _key(name: str) -> str:
+    """Return a name with the letters that MLflow allows: ``recall@0.5`` becomes ``recall_0.5``."""
+    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
+
+
+def _send_report(client: "MlflowClient", run_id: str, job: Job, store: ArtifactStore, run: FinishedRun) -> None:
+    entry = next((file for file in run.manifest.files if file.path == run.manifest.report), None)
+    if entry is not None:
+        with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as folder:
+            client.log_artifact(run_id, str(fetch_file(store, run.folder, entry, Path(folder))))
+
+
+@contextmanager
+def _environment(secret_dir: Path) -> Iterator[None]:
+    """Set MLflow's own variables, credentials from the mounted Secret among them, for as long as it is asked."""
+    wanted = dict(_SETTINGS)
+    wanted |= {key: (secret_dir / key).read_text().strip() for key in _SECRET_KEYS if (secret_dir / key).is_file()}
+    if (secret_dir / _CA_FILE).is_file():
+        wanted["MLFLOW_TRACKING_SERVER_CERT_PATH"] = str(secret_dir / _CA_FILE)
+    before = {key: os.environ.get(key) for key in wanted}
+    os.environ.update(wanted)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
