@@ -79,8 +79,9 @@ def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage
 
 
 def resolve_image(spec: TrainingJobSpec, config: OperatorConfig) -> str:
-    """Return the image of the trainer container."""
-    return spec.image or config.images.for_framework(spec.framework)
+    """Return the image of the trainer container. That of framework Container can train, and nothing else."""
+    own = None if spec.framework == "Container" and spec.mode == "Prepare" else spec.image
+    return own or config.images.for_framework(spec.framework)
 
 
 def resolve_resources(spec: TrainingJobSpec, config: OperatorConfig) -> Resources:

@@ -5,9 +5,8 @@ import pandas as pd
 from trainyard_trainer.artifacts.runs import begin_run
 from trainyard_trainer.container.handover import Handover, leave
 from trainyard_trainer.container.layout import lay_out, role_columns
+from trainyard_trainer.container.wishes import check_own_code
 from trainyard_trainer.data.tabular import rows_with_target
-from trainyard_trainer.evaluate.names import check_container_metrics
-from trainyard_trainer.frameworks import refuse_later_features
 from trainyard_trainer.frameworks.base import Dataset, Table
 from trainyard_trainer.pipeline import Job, enter, open_model
 from trainyard_trainer.progress.stages import Stage
@@ -27,20 +26,20 @@ def fetch(job: Job) -> None:
     config = job.config
     job.tracker.without_estimate()
     job.tracker.begin(Stage.LOAD, f"checking the specification of {config.namespace}/{config.name}")
-    refuse_later_features(config)
-    check_container_metrics(config.spec)
+    check_own_code(config)
     store, keys = open_model(job)
     run = begin_run(store, keys, config.uid, config.attempt)
     table = job.steps.load(config, job.env, job.tracker, job.stop)
     enter(job, Stage.PREPROCESS, "checking the data")
-    dataset, roles = _prepare(job, table)
+    dataset, roles = typed_with_roles(job, table)
     job.tracker(0.5, f"writing {dataset.rows} rows as CSV")
     lay_out(config, dataset, roles, job.env)
     leave(Handover.of(run, dataset), job.env.work_dir)
     enter(job, Stage.TRAIN, f"starting the container of image {config.image}")
 
 
-def _prepare(job: Job, table: Table) -> tuple[Dataset, pd.DataFrame]:
+def typed_with_roles(job: Job, table: Table) -> tuple[Dataset, pd.DataFrame]:
+    """Return the data as every framework gets it, and row by row its columns of other roles. Raises TrainerError."""
     spec = job.config.spec
     if spec.task == "Forecast":
         return job.steps.preprocess(table, job.config), pd.DataFrame()

@@ -1,4 +1,4 @@
-"""The step after the user's container: read what it left, and make a version of it."""
+"""The step after the user's own code: read what it left, and make a version of it."""
 
 import tempfile
 from pathlib import Path
@@ -21,9 +21,6 @@ from trainyard_trainer.pipeline import Job, open_model, register_once
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import metric_value
 from trainyard_trainer.register import TrainedRun, store_run
-
-FORMAT: Final = "Container"
-"""Only the user's own code knows how to read the files."""
 
 FOLDER: Final = "model"
 """Where the user's files lie in the run, apart from ours: whatever they are called, no name is taken."""
@@ -49,22 +46,52 @@ def register(job: Job) -> TrainingResult:
 
 def _new_run(job: Job, handover: Handover, store: ArtifactStore) -> FinishedRun:
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as folder:
-        run = _read(job, handover, Path(folder))
-        job.tracker(1.0, f"{run.objective.metric} {metric_value(run.objective.value)}", run.evaluation.metrics)
-        job.tracker.begin(Stage.REGISTER, f"writing {store.address(handover.run)}")
-        nothing = Frame(columns=[], rows=[])
-        golden = GoldenRows(inputs=nothing, outputs=nothing, tolerance=0, max_difference=0)
-        return store_run(run, golden, {}, store, handover.run)
+        return store_own(job, handover, job.env.output_dir, Path(folder), store)
 
 
-def _read(job: Job, handover: Handover, folder: Path) -> TrainedRun:
-    spec, output = job.config.spec, job.env.output_dir
-    files = model_files(output)
-    metrics, warnings = read_metrics(output)
+def store_own(
+    job: Job,
+    handover: Handover,
+    output: Path,
+    folder: Path,
+    store: ArtifactStore,
+    *,
+    further: tuple[str, ...] = (),
+    libraries: dict[str, str] | None = None,
+) -> FinishedRun:
+    """Read what the user's own code left in ``output``, and write it with the documents about it.
+
+    Parameters
+    ----------
+    folder
+        An own one, for what is uploaded; ``further`` names files that are in it already and go along.
+    libraries
+        What the code ran with, where that is known.
+
+    Raises
+    ------
+    DataError
+        If what was left is no model or has no metrics.
+    TrainerError
+        If the storage refuses.
+    """
+    run = _read(job, handover, output, folder, further)
+    job.tracker(1.0, f"{run.objective.metric} {metric_value(run.objective.value)}", run.evaluation.metrics)
+    job.tracker.begin(Stage.REGISTER, f"writing {store.address(handover.run)}")
+    nothing = Frame(columns=[], rows=[])
+    golden = GoldenRows(inputs=nothing, outputs=nothing, tolerance=0, max_difference=0)
+    return store_run(run, golden, libraries or {}, store, handover.run)
+
+
+def _read(job: Job, handover: Handover, output: Path, folder: Path, further: tuple[str, ...]) -> TrainedRun:
+    spec = job.config.spec
+    author = f"the {spec.framework.lower()}"
+    files = model_files(output, author)
+    metrics, warnings = read_metrics(output, author)
     (folder / FOLDER).symlink_to(output.absolute())
     trained = Trained(
-        formats=(FORMAT,),
-        files=tuple(f"{FOLDER}/{name}" for name in files),
+        formats=(spec.framework,),  # only the user's own code knows how to read the files
+        files=(*further, *(f"{FOLDER}/{name}" for name in files)),
         model=None,
         parameters=spec.parameters or {},
         warnings=tuple(warnings),

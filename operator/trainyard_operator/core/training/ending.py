@@ -1,4 +1,4 @@
-"""How an attempt ends, and what follows: a version, another attempt, or the end of the job."""
+"""How an attempt ends, and what follows: a version or a dataset, another attempt, or the end of the job."""
 
 from dataclasses import replace
 from typing import Any
@@ -23,13 +23,20 @@ REFUSED_SECONDS = 30.0
 
 
 def complete(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tuple[PodView, ...]) -> Plan:
-    """The Job is complete: read the result, make its version, then call it Succeeded."""
+    """The Job is complete: read the result, make its version if it trained one, then call it Succeeded."""
     result = outcome.success_of(pods)
     if isinstance(result, str):
         failure = outcome.Failure(outcome.RESULT_MISSING, result, retryable=False, exit_code=0, end=child.end)
         return _failed(observed, child.attempt, child, failure)
     if result.made == "Shard":
         return _after_failure(observed, spec, child.attempt, child, outcome.not_merged(child))
+    wanted = "Dataset" if spec.mode == "Prepare" else "Version"
+    if result.made != wanted:
+        message = f"the pod made a {result.made}, spec.mode {spec.mode} wants a {wanted}: use the operator's own image"
+        failure = outcome.Failure(outcome.RESULT_MISSING, message, retryable=False, exit_code=0, end=child.end)
+        return _failed(observed, child.attempt, child, failure)
+    if result.made == "Dataset":
+        return _succeeded(observed, child, result, f"prepared {result.message or 'the dataset'}", {})
     return _register(observed, spec, child, result)
 
 
@@ -49,7 +56,11 @@ def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result:
         return Plan(actions=(Create("ModelVersion", body),))
     if version.job_uid != observed.job.uid:
         return _failed(observed, child.attempt, child, _version_taken(observed, version))
-    return _succeeded(observed, spec, child, result, VersionRef(name=name, version=number))
+    made: dict[str, Any] = {
+        "model_version": VersionRef(name=name, version=number),
+        "objective_value": render.objective_value(spec, result),
+    }
+    return _succeeded(observed, child, result, f"made ModelVersion {name}", made)
 
 
 def _version_refused(observed: Observed, spec: TrainingJobSpec, child: JobView, refusal: Refusal) -> Plan:
@@ -63,9 +74,8 @@ def _version_refused(observed: Observed, spec: TrainingJobSpec, child: JobView, 
     return report(observed, transition, requeue_after=REFUSED_SECONDS)
 
 
-def _succeeded(
-    observed: Observed, spec: TrainingJobSpec, child: JobView, result: TrainingResult, version: VersionRef
-) -> Plan:
+def _succeeded(observed: Observed, child: JobView, result: TrainingResult, message: str, made: dict[str, Any]) -> Plan:
+    """End well. ``made`` are the fields of the status that tell of a version."""
     end = to_rfc3339(child.end or observed.now)
     done = Attempt(
         number=child.attempt,
@@ -81,14 +91,13 @@ def _succeeded(
         **attempts.with_end(observed, done),
         "start_time": observed.job.status.start_time or done.start,
         "completion_time": end,
-        "objective_value": render.objective_value(spec, result),
-        "model_version": version,
+        **made,
         "trainer_status": before.model_copy(
             update={
                 "progress_percentage": 100,
                 "estimated_remaining_seconds": 0,
                 "stage": "register",
-                "message": f"registered version {version.version}",
+                "message": message[:1024],
                 "metrics": result.metrics or before.metrics,
                 "last_updated_time": before.last_updated_time or end,
             }
@@ -102,7 +111,7 @@ def _succeeded(
             warnings=result.warnings,
         ),
     }
-    return finish(observed, Transition("Succeeded", "Succeeded", f"made ModelVersion {version.name}", changes))
+    return finish(observed, Transition("Succeeded", "Succeeded", message, changes))
 
 
 # ---- failure ---------------------------------------------------------------------------------------------------------

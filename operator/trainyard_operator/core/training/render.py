@@ -9,6 +9,7 @@ from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import attempt_job_name, model_name, version_name
 from trainyard_operator.core.objects import JobView, TrainingJobView
 from trainyard_operator.core.resolve import trainer_config
+from trainyard_operator.core.training.render_container import is_container
 from trainyard_operator.core.training.render_pod import Body, attempt_pod
 
 STOPPED_CODES = [int(code) for code in NON_RETRYABLE]
@@ -149,7 +150,7 @@ def child_labels(job: TrainingJobView, attempt: int, model: str) -> dict[str, st
 
 def _final_exit_codes(spec: TrainingJobSpec) -> list[Body]:
     """Return a rule for each of our containers: none is made for what an injected sidecar ends with."""
-    names = meta.CONTAINERS if spec.framework == "Container" else (meta.CONTAINER,)
+    names = meta.CONTAINERS if is_container(spec) else (meta.CONTAINER,)
     return [
         {"action": "FailJob", "onExitCodes": {"containerName": name, "operator": "In", "values": STOPPED_CODES}}
         for name in names

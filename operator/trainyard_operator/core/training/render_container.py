@@ -20,6 +20,11 @@ _ORDINARY = ("cpu", "memory", "ephemeral-storage")
 """What every process needs; all other resources are devices, and the user's container has them alone."""
 
 
+def is_container(spec: TrainingJobSpec) -> bool:
+    """Tell whether the user's image runs. ``mode: Prepare`` trains nothing, so its pod is the trainer's alone."""
+    return spec.framework == "Container" and spec.mode == "Train"
+
+
 def three_steps(trainer: Body, spec: TrainingJobSpec, config: OperatorConfig) -> tuple[list[Body], Body, list[Body]]:
     """Return the init containers, the main container, and the volumes they need beside the trainer's own.
 

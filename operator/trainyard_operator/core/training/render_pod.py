@@ -3,7 +3,7 @@
 from typing import Any
 
 from trainyard_api import meta
-from trainyard_api.pod import Resources
+from trainyard_api.pod import KeyRef, Resources
 from trainyard_api.training import Retry
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
@@ -16,7 +16,7 @@ from trainyard_operator.core.resolve import (
     accelerated_tolerations,
     resolve_resources,
 )
-from trainyard_operator.core.training.render_container import three_steps
+from trainyard_operator.core.training.render_container import is_container, three_steps
 
 Body = dict[str, Any]
 
@@ -52,7 +52,7 @@ def attempt_pod(
         },
     }
     before: list[Body] = []
-    if spec.framework == "Container":
+    if is_container(spec):
         before, container, more = three_steps(container, spec, config)
         volumes += more
     else:
@@ -103,6 +103,7 @@ def _environment(settings: TrainerConfig) -> list[Body]:
         meta.CLAIMS_DIR_ENV: meta.CLAIMS_DIR,
         meta.WORK_DIR_ENV: meta.WORK_DIR,
         meta.TERMINATION_LOG_ENV: meta.TERMINATION_LOG,
+        **({meta.SCRIPT_DIR_ENV: meta.SCRIPT_DIR} if _config_map(settings.spec) else {}),
         meta.KUBEFLOW_URL_ENV: settings.progress_url or "",
         meta.KUBEFLOW_CA_ENV: f"{meta.CONFIG_DIR}/{meta.CA_FILE}",
         meta.KUBEFLOW_TOKEN_ENV: f"{meta.CONFIG_DIR}/{meta.TOKEN_FILE}",
@@ -132,6 +133,10 @@ def _volumes(job: TrainingJobView, settings: TrainerConfig) -> tuple[list[Body],
         if reference is not None:
             volumes.append({"name": name, "secret": {"secretName": reference.name, "defaultMode": 0o440}})
             mounts.append({"name": name, "mountPath": path, "readOnly": True})
+    if (script := _config_map(settings.spec)) is not None:
+        source = {"name": script.name, "items": [{"key": script.key, "path": script.key}], "optional": script.optional}
+        volumes.append({"name": "script", "configMap": {k: v for k, v in source.items() if v is not None}})
+        mounts.append({"name": "script", "mountPath": meta.SCRIPT_DIR, "readOnly": True})
     for number, (claim, writable) in enumerate(sorted(_claims(settings).items())):
         name = f"claim-{number}"
         volumes.append({"name": name, "persistentVolumeClaim": {"claimName": claim}})
@@ -139,10 +144,16 @@ def _volumes(job: TrainingJobView, settings: TrainerConfig) -> tuple[list[Body],
     return volumes, mounts
 
 
+def _config_map(spec: TrainingJobSpec) -> KeyRef | None:
+    """Return where a script lies that is mounted: without its ConfigMap the pod waits, unless it is optional."""
+    return spec.script.config_map_ref if spec.script is not None and spec.mode == "Train" else None
+
+
 def _claims(settings: TrainerConfig) -> dict[str, bool]:
     """Return the claims that URIs name, and whether each is written to."""
     data, storage = settings.spec.data, settings.spec.storage
-    read = [data.uri, *(covariate.uri for covariate in data.covariates or ())]
+    script = settings.spec.script
+    read = [data.uri, *(covariate.uri for covariate in data.covariates or ()), script.uri if script else None]
     claims = {claim: False for uri in read if (claim := _claim(uri))}
     if storage is not None and (claim := _claim(storage.uri)):
         claims[claim] = True

@@ -35,7 +35,7 @@ def still_starting(observed: Observed, spec: TrainingJobSpec, child: JobView, ch
     lack = _lacking(observed, spec, pods) if impatient and not late else ""
     if lack:
         return _fall_back(observed, spec, child, lack, changes)
-    told = report(observed, Transition("Starting", "Starting", _waits_for(child, pods), changes))
+    told = report(observed, Transition("Starting", "Starting", _waits_for(spec, child, pods), changes))
     if late and told.status is None and not any(pod.started for pod in pods):
         return stop.pending_too_long(observed, spec)
     look_again = min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
@@ -44,8 +44,12 @@ def still_starting(observed: Observed, spec: TrainingJobSpec, child: JobView, ch
     return deadlines.sooner(deadlines.sooner(replace(told, requeue_after=look_again), left), patience)
 
 
-def _waits_for(child: JobView, pods: tuple[PodView, ...]) -> str:
+def _waits_for(spec: TrainingJobSpec, child: JobView, pods: tuple[PodView, ...]) -> str:
     reasons = [f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting]
+    script = spec.script.config_map_ref if spec.script is not None else None
+    if script is not None and pods and not reasons:
+        # The kubelet tells of a volume that it cannot mount in Events alone, and nobody may read ConfigMaps here.
+        reasons = [f"it starts once key {script.key!r} of ConfigMap {script.name!r} (script.configMapRef) exists"]
     return "; ".join([f"waiting for a pod of Job {child.name}", *reasons[:1]])
 
 

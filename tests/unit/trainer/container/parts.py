@@ -60,6 +60,7 @@ class ContainerPod:
             termination_log=root / "termination-log",
             input_dir=root / "input",
             output_dir=root / "output",
+            script_dir=root / "config-map",
         )
 
     def config(self, text: str, *, uid: str = "uid-1", attempt: int = 1, **spec: Any) -> TrainerConfig:

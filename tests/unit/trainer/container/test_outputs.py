@@ -64,6 +64,7 @@ def test_metrics_alone_are_no_model(tmp_path: Path, *, also: bool) -> None:
         ('{"mae": 1, "auc": 0.5}', {"mae": 1.0, "auc": 0.5}),
         ('{"mae": "0.93", "cost/eur@90": -1e-3}', {"mae": 0.93, "cost/eur@90": -0.001}),
         ('\n {"mae": 1.5} \n', {"mae": 1.5}),
+        ('{"a": "np.float64(1.5)", "b": "numpy.int8(2)", "c": "tensor(3.5)"}', {"a": 1.5, "b": 2.0, "c": 3.5}),
         ('{"mae": 1, "mae": 2}', {"mae": 2.0}),
     ],
 )
@@ -94,7 +95,7 @@ def test_what_is_not_finite_is_left_out_and_said(tmp_path: Path, value: str) -> 
         ('{"mae": true}', "mae is true, not a number"),
         ('{"mae": [1]}', "mae is [1], not a number"),
         ('{"mae": {"value": 1}}', 'mae is {"value": 1}, not a number'),
-        ('{"mae": "np.float64(1.5)"}', 'mae is "np.float64(1.5)", not a number'),
+        ('{"mae": "np.array([1.5])"}', 'mae is "np.array([1.5])", not a number'),
         ('{"mean error": 1}', "'mean error' is no name of a metric"),
         ('{"": 1}', "'' is no name of a metric"),
         ('{"1st": 1}', "'1st' is no name of a metric"),

@@ -117,7 +117,7 @@ def test_what_was_left_is_refused_as_bad_data(
         ("a,y\n1,2\n2,3\n", {}, 65, "training needs at least 30"),
         (table(), {"data": {"target": "z"}}, 65, "no column 'z'"),
         (table(), {"data": {"uri": "pvc://models/other.csv"}}, 66, "other.csv does not exist"),
-        (table(), {"search": {"trials": 3}}, 78, "spec.search comes with a later release"),
+        (table(), {"search": {"trials": 3}}, 78, "spec.search is not for framework Container"),
         (table(), {"storage": {"uri": "pvc://nowhere"}}, 66, "pvc://nowhere"),
         (table(), {"gates": [{"metric": "cost", "compareTo": "Champion"}]}, 64, "spec.gates[0]"),
     ],
