@@ -1,11 +1,11 @@
 """Prophet: forecasts, one model per series, each judged beside the seasonal naive model on the same holdout."""
 
 import dataclasses
-import difflib
-import inspect
+import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,36 +15,45 @@ import pandas as pd
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.demand import trials_of
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
-from trainyard_trainer.evaluate import metrics, names
+from trainyard_trainer.evaluate import names
+from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
-from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Trained
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.base import (
+    GOLDEN_ROWS,
+    GOLDEN_SERIES,
+    Context,
+    Dataset,
+    Evaluation,
+    Golden,
+    OnnxModel,
+    Series,
+    Trained,
+    Tunable,
+    Tuned,
+)
 from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, unknown_series
 from trainyard_trainer.frameworks.prophet_bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter
+from trainyard_trainer.frameworks.prophet_checks import check_prophet, space_of
+from trainyard_trainer.frameworks.prophet_choice import Outcome
+from trainyard_trainer.frameworks.prophet_fallbacks import fallback_at
+from trainyard_trainer.frameworks.prophet_pieces import Finished, PieceWriter
 from trainyard_trainer.frameworks.prophet_pool import fit_all
-from trainyard_trainer.frameworks.prophet_series import (
-    Fitted,
-    Outcome,
-    Recipe,
-    Task,
-    build,
-    fit_series,
-    forecast_at,
-    naive_at,
-    quiet_prophet,
-)
+from trainyard_trainer.frameworks.prophet_series import Kind, Recipe, SearchPlan, Task, prophet_at
+from trainyard_trainer.search.space import inside
 
 FORMAT: Final = "prophet-json"
 PREDICTION: Final = "prediction"
 
-_GOLDEN_SERIES: Final = 3
-_NOT_SETTABLE: Final = {
-    "holidays": "use spec.forecast.holidaysCountry",
-    "stan_backend": "it is fixed",
-    "mcmc_samples": "only the most probable fit is made",
-    "uncertainty_samples": "forecasts have no interval yet",
+_FALLBACKS: Final[dict[Kind, str]] = {
+    "seasonal-naive": "seasonal naive model",
+    "tsb": "TSB model",
+    "imapa": "IMAPA model",
 }
+_REASONS_TOLD: Final = 3
 
 
 @dataclass(frozen=True)
@@ -78,71 +87,63 @@ class ProphetFramework:
         names.check_metrics(spec)
         if spec.forecast.frequency != "Auto":
             frequency_of(spec.forecast.frequency)
-        _check_names(spec.parameters or {})
-        _check_country(spec.forecast.holidays_country)
-        _try_out(spec.parameters or {})
+        check_prophet(spec)
+
+    def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
+        """Return nothing: each series is searched where it is fitted."""
+        return None
+
+    def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
+        """Return nothing: Prophet has no such form."""
+        return None
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Fit every series twice, without its holdout and with it; write the models as they are finished.
+        """Fit what no earlier attempt has finished, each series for itself; write the models in the series' order.
 
         Raises
         ------
         DataError
-            If not one series could be fitted.
+            If Prophet could not be fitted to one series.
         Interrupted
-            When the pod must stop.
+            When the pod must stop. What was finished is in the checkpoints.
         """
         data = context.config.spec.data
         writer = BundleWriter(context.output, Columns(data.time or "ds", data.series, dataset.features, dataset.clock))
         outcomes: list[Outcome] = []
         total = len(dataset.series)
         try:
-            workers = max(1, min(context.workers, total))
-            for outcome in fit_all(_tasks(dataset, context), workers, context.stop):
+            for outcome in _finish(dataset, context):
                 writer.add(outcome)
                 outcomes.append(dataclasses.replace(outcome, record=b""))
                 context.progress(len(outcomes) / total, f"{len(outcomes)} of {total} series")
         finally:
             bundle = writer.close()
-        failures = [outcome for outcome in outcomes if outcome.failure is not None]
-        if len(failures) == total:
+        failed = [outcome for outcome in outcomes if "prophet" in outcome.failures]
+        if len(failed) == total:
             raise DataError(
-                f"{dataset.origin.uri}: Prophet could fit none of {total} series; first: series {failures[0].name!r}: "
-                f"{failures[0].failure}; correct the data or spec.parameters"
+                f"{dataset.origin.uri}: Prophet could fit none of {total} series; first: series {failed[0].name!r}: "
+                f"{failed[0].failures['prophet']}; correct the data or spec.parameters"
             )
+        fallback = sum(outcome.kind != "prophet" for outcome in outcomes)
         return Trained(
             formats=(FORMAT,),
             files=(MODELS_FILE, INDEX_FILE),
             model=Model(bundle, tuple(outcomes)),
-            parameters={"frequency": dataset.frequency, **(context.config.spec.parameters or {})},
+            parameters={"frequency": dataset.frequency, **context.parameters},
             series=SeriesCount(
                 total=dataset.series_total,
-                trained=total - len(failures),
-                fallback=len(failures),
+                trained=total - fallback,
+                fallback=fallback,
                 failed=dataset.series_total - total,
             ),
-            warnings=_describe_failures(failures),
+            warnings=_describe(outcomes),
+            tuned=_tuned(outcomes) if context.config.spec.search is not None else None,
         )
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
         """Judge the forecasts of the holdouts, per series and over all rows together."""
         model: Model = trained.model
-        times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
-        season = frequency_of(dataset.frequency or "D").season
-        found = judge(
-            [
-                Forecast(
-                    name=series.name,
-                    times=times[series.split : series.stop],
-                    actual=values[series.split : series.stop],
-                    predicted=outcome.forecast,
-                    baseline=outcome.baseline,
-                    known=values[series.start : series.split],
-                    season=season,
-                )
-                for series, outcome in zip(dataset.series, model.outcomes, strict=True)
-            ]
-        )
+        found = judge(_forecasts(dataset, model.outcomes))
         text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
         context.progress(1.0, text, {"mae": found.metrics["mae"]})
         return Evaluation(
@@ -186,44 +187,127 @@ class ProphetFramework:
         return pd.DataFrame({PREDICTION: forecast})
 
 
-def _answer(bundle: Bundle, series: str, times: Any, regressors: metrics.Floats | None) -> metrics.Floats:
+def _answer(bundle: Bundle, series: str, times: Any, regressors: Floats | None) -> Floats:
     record = bundle.read(series)
-    if record["kind"] == "seasonal-naive":
-        return naive_at(record, times)
-    model = quiet_prophet().serialize.model_from_json(record["model"])
-    return forecast_at(Fitted(model, tuple(record.get("fills", ()))), times, regressors, floor=record["floor"])
+    return prophet_at(record, times, regressors) if record["kind"] == "prophet" else fallback_at(record, times)
 
 
-def _tasks(dataset: Dataset, context: Context) -> Iterator[Task]:
+def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
+    """Yield the outcome of every series in their order, found or fitted; leave what was fitted in the checkpoints."""
+    finished = Finished(context.checkpoints, context.work_dir)
+    pieces = PieceWriter(context.checkpoints)
+    open_ = [series for series in dataset.series if series.name not in finished]
+    preload = [
+        *(["trainyard_trainer.search.study", "optuna"] if context.config.spec.search is not None else []),
+        *(["statsforecast.models"] if any(dataset.demand.get(one.name) == "Intermittent" for one in open_) else []),
+    ]
+    workers = max(1, min(context.workers, len(open_)))
+    fitted = fit_all(_tasks(dataset, open_, context), workers, context.stop, context.work_dir, preload)
+    try:
+        for series in dataset.series:
+            if series.name in finished:
+                yield finished.read(series.name)
+                continue
+            outcome = next(fitted)
+            pieces.add(outcome)
+            yield outcome
+    finally:
+        pieces.flush()
+        finished.close()
+
+
+def _tasks(dataset: Dataset, wanted: Sequence[Series], context: Context) -> Iterator[Task]:
     spec = context.config.spec
-    recipe = Recipe(
-        frequency=dataset.frequency or "D",
-        parameters=dict(spec.parameters or {}),
-        holidays_country=spec.forecast.holidays_country if spec.forecast else None,
-        seed=(spec.split or Split()).seed,
-        work_dir=str(context.work_dir),
-    )
+    recipe = _recipe(dataset, context)
     beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
     times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
-    for number, series in enumerate(dataset.series):
+    classes = [dataset.demand.get(series.name, "High") for series in wanted]
+    trials = [0 if spec.search is None else trials_of(one, spec.search) for one in classes]
+    behind = list(accumulate(reversed(trials)))[::-1]
+    previous = context.previous.series if context.previous is not None else {}
+    for number, series in enumerate(wanted):
         rows = slice(series.start, series.stop)
-        golden = GOLDEN_ROWS // _GOLDEN_SERIES if number < _GOLDEN_SERIES else 0
-        regressors = None if beside is None else beside[rows]
-        yield Task(series.name, times[rows], values[rows], series.holdout, golden, recipe, regressors)
+        yield Task(
+            series.name,
+            times[rows],
+            values[rows],
+            series.holdout,
+            golden=GOLDEN_ROWS // GOLDEN_SERIES if series.name in dataset.golden_series else 0,
+            recipe=recipe,
+            regressors=None if beside is None else beside[rows],
+            demand=classes[number],
+            trials=trials[number],
+            share=behind[number] / max(1, trials[number]),
+            previous=inside(previous.get(series.name, {}), recipe.search.space) if recipe.search is not None else {},
+        )
 
 
-def _describe_failures(failures: list[Outcome]) -> tuple[str, ...]:
-    reasons = Counter(outcome.failure for outcome in failures)
-    return tuple(
-        f"{count} series fell back to the seasonal naive model: {reason}" for reason, count in reasons.most_common(3)
+def _recipe(dataset: Dataset, context: Context) -> Recipe:
+    spec = context.config.spec
+    split = spec.split or Split()
+    plan = None
+    if spec.search is not None:
+        deadline = time.monotonic() + spec.search.timeout_seconds
+        plan = SearchPlan(space_of(spec), deadline, max(1, context.workers))
+    return Recipe(
+        frequency=dataset.frequency or "D",
+        parameters=dict(context.parameters),
+        holidays_country=spec.forecast.holidays_country if spec.forecast else None,
+        seed=split.seed,
+        work_dir=str(context.work_dir),
+        horizon=spec.forecast.horizon if spec.forecast else 1,
+        folds=split.folds,
+        metric=names.searched_metric(spec),
+        search=plan,
     )
+
+
+def _describe(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Return why series are not answered by Prophet, and what else failed: the most frequent reasons."""
+    replaced = Counter((_FALLBACKS[one.kind], one.failures.get("prophet")) for one in outcomes if one.kind != "prophet")
+    failed = Counter((what, reason) for one in outcomes for what, reason in one.failures.items() if what != "prophet")
+    better = "better than Prophet before the holdout"
+    return (
+        *(
+            f"{count} series fell back to the {model}: {better if reason is None else reason}"
+            for (model, reason), count in replaced.most_common(_REASONS_TOLD)
+        ),
+        *(f"{count} series: {what} failed: {reason}" for (what, reason), count in failed.most_common(_REASONS_TOLD)),
+    )
+
+
+def _tuned(outcomes: Sequence[Outcome]) -> Tuned:
+    return Tuned(
+        parameters={},
+        series={one.name: one.parameters for one in outcomes if one.parameters is not None},
+        trials=sum(one.trials for one in outcomes),
+        pruned=sum(one.pruned for one in outcomes),
+    )
+
+
+def _forecasts(dataset: Dataset, outcomes: Sequence[Outcome]) -> list[Forecast]:
+    """Return the forecasts of the holdouts, beside the seasonal naive ones."""
+    frequency = frequency_of(dataset.frequency or "D")
+    times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
+    found = []
+    for series, outcome in zip(dataset.series, outcomes, strict=True):
+        known, held = slice(series.start, series.split), slice(series.split, series.stop)
+        steps, season = frequency.ordinals(times[series.start : series.stop]), frequency.season
+        before = len(steps) - series.holdout
+        baseline = seasonal_naive(steps[:before], values[known], steps[before:], season)
+        found.append(
+            Forecast(series.name, times[held], values[held], outcome.forecast, baseline, values[known], season)
+        )
+    return found
 
 
 def _golden(dataset: Dataset, model: Model) -> Golden:
     columns = model.bundle.columns
     inputs: list[pd.DataFrame] = []
-    answers: list[metrics.Floats] = []
-    for series, outcome in zip(dataset.series[:_GOLDEN_SERIES], model.outcomes, strict=False):
+    answers: list[Floats] = []
+    for series, outcome in zip(dataset.series, model.outcomes, strict=True):
+        if len(outcome.golden) == 0:
+            continue
         times = dataset.frame["ds"].iloc[series.split : series.split + len(outcome.golden)]
         is_utc = columns.clock.zone is not None and not columns.clock.wall
         table = pd.DataFrame({columns.time: (times.dt.tz_localize("UTC") if is_utc else times).reset_index(drop=True)})
@@ -234,41 +318,3 @@ def _golden(dataset: Dataset, model: Model) -> Golden:
         inputs.append(table)
         answers.append(outcome.golden)
     return Golden(pd.concat(inputs, ignore_index=True), pd.DataFrame({PREDICTION: np.concatenate(answers)}))
-
-
-def _check_names(parameters: Mapping[str, Any]) -> None:
-    known = set(inspect.signature(quiet_prophet().Prophet).parameters) - set(_NOT_SETTABLE)
-    for name in parameters:
-        if name in _NOT_SETTABLE:
-            raise ConfigError(f"spec.parameters.{name} cannot be set for Prophet: {_NOT_SETTABLE[name]}; leave it out")
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=2)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(known))}"
-            raise ConfigError(f"spec.parameters.{name} is not a parameter of Prophet; {hint}")
-    if parameters.get("growth") == "logistic":
-        raise ConfigError(
-            "spec.parameters.growth logistic needs a cap per row, which data has no place for; use linear"
-        )
-
-
-def _check_country(country: str | None) -> None:
-    if country is None:
-        return
-    try:
-        build({}, country)
-    except (AttributeError, NotImplementedError, ValueError) as error:
-        raise ConfigError(f"spec.forecast.holidaysCountry {country} has no known holidays; leave it out") from error
-
-
-def _try_out(parameters: Mapping[str, Any]) -> None:
-    """Fit thirty made-up rows: a value that Prophet refuses would else fail every single series."""
-    import tempfile
-
-    if not parameters:
-        return
-    times = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]").astype("datetime64[ns]")
-    values = np.linspace(10.0, 20.0, len(times))
-    with tempfile.TemporaryDirectory() as folder:
-        outcome = fit_series(Task("trial", times, values, 7, 0, Recipe("D", dict(parameters), None, 0, folder)))
-    if outcome.failure is not None:
-        raise ConfigError(f"spec.parameters: Prophet refused a value: {outcome.failure}")

@@ -11,7 +11,8 @@ from typing import Any, Final, Self
 
 from trainyard_trainer.frameworks.base import Clock
 from trainyard_trainer.frameworks.forecast_columns import Columns
-from trainyard_trainer.frameworks.prophet_series import Outcome, read_record
+from trainyard_trainer.frameworks.prophet_choice import Outcome
+from trainyard_trainer.frameworks.prophet_series import read_record
 
 MODELS_FILE: Final = "models.jsonl.zst"
 INDEX_FILE: Final = "models.index.json"

@@ -9,14 +9,16 @@ worker stays flat over hundreds of fits.
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import Final
 
 from trainyard_trainer.errors import Interrupted
-from trainyard_trainer.frameworks.prophet_series import Outcome, Task, fit_series
+from trainyard_trainer.frameworks.prophet_choice import Outcome, fit_series
+from trainyard_trainer.frameworks.prophet_series import Task
 
 _AHEAD: Final = 4
 """Tasks per worker that wait or run: enough that none idles, few enough that memory stays flat."""
@@ -24,59 +26,98 @@ _AHEAD: Final = 4
 _STOP_CHECK_SECONDS: Final = 0.5
 
 
-def fit_all(tasks: Iterable[Task], workers: int, stop: Callable[[], bool]) -> Iterator[Outcome]:
+_STOP_FILE: Final = "stop"
+"""Lies in the working folder once the pod is asked to end: what a worker looks for between two fits of a search."""
+
+
+def fit_all(
+    tasks: Iterable[Task], workers: int, stop: Callable[[], bool], folder: Path, preload: Sequence[str] = ()
+) -> Iterator[Outcome]:
     """Fit the series and yield their outcomes in the order of the tasks.
+
+    Parameters
+    ----------
+    folder
+        The ``work_dir`` of the tasks.
+    preload
+        Further modules that all workers will need: imported once, their memory shared.
 
     Raises
     ------
     Interrupted
-        When ``stop`` turns true; fits that run are finished and thrown away.
+        When ``stop`` turns true. Fits that run are finished and yielded before, but for searches: those end at once.
     RuntimeError
-        If a worker process was killed, most likely for its memory.
+        If a worker process was killed, most likely for its memory. What was finished is yielded before.
     """
     if workers == 1:
         for task in tasks:
             _raise_if(stop)
-            yield fit_series(task)
+            yield fit_series(task, stop)
         return
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["trainyard_trainer.frameworks.prophet_preload"])
+    context.set_forkserver_preload(["trainyard_trainer.frameworks.prophet_preload", *preload])
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    pending: deque[Future[Outcome]] = deque()
+    stop_file = folder / _STOP_FILE
     try:
-        yield from _in_order(pool, iter(tasks), workers * _AHEAD, stop)
+        yield from _in_order(pool, iter(tasks), pending, workers * _AHEAD, stop)
+    except Interrupted:
+        stop_file.touch()
+        yield from _finished(pool, pending)
+        raise
     except BrokenProcessPool as error:
+        yield from _finished(pool, pending)
         raise RuntimeError(
             "a worker process was killed, most likely out of memory; raise spec.resources.limits.memory or set fewer "
             "spec.workers"
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+        stop_file.unlink(missing_ok=True)
 
 
 def _in_order(
-    pool: ProcessPoolExecutor, tasks: Iterator[Task], ahead: int, stop: Callable[[], bool]
+    pool: ProcessPoolExecutor,
+    tasks: Iterator[Task],
+    pending: deque[Future[Outcome]],
+    ahead: int,
+    stop: Callable[[], bool],
 ) -> Iterator[Outcome]:
-    pending: deque[Future[Outcome]] = deque()
     for task in tasks:
-        pending.append(pool.submit(fit_series, task))
+        pending.append(pool.submit(_fit, task))
         if len(pending) >= ahead:
-            yield _result(pending.popleft(), stop)
+            yield _result(pending, stop)
     while pending:
-        yield _result(pending.popleft(), stop)
+        yield _result(pending, stop)
 
 
-def _result(future: Future[Outcome], stop: Callable[[], bool]) -> Outcome:
+def _fit(task: Task) -> Outcome:
+    return fit_series(task, Path(task.recipe.work_dir, _STOP_FILE).exists)
+
+
+def _result(pending: deque[Future[Outcome]], stop: Callable[[], bool]) -> Outcome:
+    """Return the oldest; it stays pending until it is there."""
     while True:
         _raise_if(stop)
         try:
-            return future.result(timeout=_STOP_CHECK_SECONDS)
+            outcome = pending[0].result(timeout=_STOP_CHECK_SECONDS)
         except FutureTimeoutError:
             continue
+        pending.popleft()
+        return outcome
+
+
+def _finished(pool: ProcessPoolExecutor, pending: Iterable[Future[Outcome]]) -> Iterator[Outcome]:
+    """Wait for what runs, and yield what came of it."""
+    pool.shutdown(wait=True, cancel_futures=True)
+    for future in pending:
+        if not future.cancelled() and future.exception() is None:
+            yield future.result()
 
 
 def _raise_if(stop: Callable[[], bool]) -> None:
     if stop():
-        raise Interrupted("stopped between two series; the next attempt starts again")
+        raise Interrupted("stopped between two series; the next attempt goes on with those that are not finished")
 
 
 def _prepare_worker() -> None:

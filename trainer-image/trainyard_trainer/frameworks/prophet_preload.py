@@ -8,6 +8,6 @@ import os
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
     os.environ[_variable] = "1"
 
-from trainyard_trainer.frameworks import prophet_series  # noqa: E402 - see above
+from trainyard_trainer.frameworks import prophet_choice, prophet_series  # noqa: E402, F401 - see above
 
 prophet_series.quiet_prophet()

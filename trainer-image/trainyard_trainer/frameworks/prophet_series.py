@@ -1,8 +1,4 @@
-"""One series, from its rows to a saved model: what runs in a worker process. Prophet is imported on the first fit.
-
-A series is fitted twice: once without its holdout, to be judged, and once with all of it, to be kept. If a fit fails,
-the seasonal naive model takes its place, and the outcome says why.
-"""
+"""Prophet on the rows of one series: built by their span and step, fitted, asked, saved. Imported on the first fit."""
 
 import json
 import logging
@@ -10,7 +6,7 @@ import math
 import tempfile
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -18,12 +14,14 @@ import numpy.typing as npt
 import pandas as pd
 import zstandard
 
-from trainyard_trainer.data.frequency import Frequency, frequency_of
-from trainyard_trainer.evaluate.baselines import seasonal_naive
+from trainyard_trainer.data.demand import DemandClass
+from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.search.space import Space
 
 Times = npt.NDArray[np.datetime64]
-Kind = Literal["prophet", "seasonal-naive"]
+Kind = Literal["prophet", "seasonal-naive", "tsb", "imapa"]
+"""What answers for a series, by the name in its record."""
 
 FLAT_BELOW_DAYS: Final = 180
 """Over a shorter span a season looks like a trend, and the forecast runs away with it."""
@@ -34,25 +32,67 @@ DAILY_FROM_DAYS: Final = 2
 _MAX_ORDERS: Final = {"yearly": 10, "weekly": 3, "daily": 4}
 """Prophet's own numbers of Fourier terms; a season of few steps carries fewer."""
 
-_NAIVE_SEASONS_KEPT: Final = 4
+
+@dataclass(frozen=True)
+class SearchPlan:
+    """What the searches of all series have in common.
+
+    Attributes
+    ----------
+    deadline
+        By the monotonic clock, which all processes of the machine share.
+    workers
+        How many searches run side by side until then.
+    """
+
+    space: Space
+    deadline: float
+    workers: int
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is the same for all series of a job. ``parameters`` go to Prophet's constructor over our rules."""
+    """What is the same for all series of a job.
+
+    Attributes
+    ----------
+    parameters
+        Of Prophet's constructor, over our rules.
+    work_dir
+        Of files that live as long as a fit.
+    horizon, folds
+        Rolling origins before the holdout: steps of each, and how many at most.
+    metric
+        What is compared on them.
+    """
 
     frequency: str
     parameters: Mapping[str, Any]
     holidays_country: str | None
     seed: int
     work_dir: str
+    horizon: int = 1
+    folds: int = 0
+    metric: str = "mae"
+    search: SearchPlan | None = None
 
 
 @dataclass(frozen=True)
 class Task:
     """The rows of one series (``times`` ascending, same length as ``values``); the last ``holdout`` rows judge.
 
-    ``regressors`` has one column per covariate; NaN where a value is missing.
+    Attributes
+    ----------
+    golden
+        So many holdout rows are answered by the kept model too, before it is saved.
+    regressors
+        One column per covariate; NaN where a value is missing.
+    trials
+        At most so many parameter sets are tried.
+    share
+        The trials of this series and of all behind it, per trial of this one: its share of the time that is left.
+    previous
+        What the search for the model's last version found.
     """
 
     name: str
@@ -60,9 +100,12 @@ class Task:
     values: Floats
     holdout: int
     golden: int
-    """So many holdout rows are answered by the kept model too, before it is saved."""
     recipe: Recipe
     regressors: Floats | None = None
+    demand: DemandClass = "High"
+    trials: int = 0
+    share: float = 1.0
+    previous: Mapping[str, Any] = field(default_factory=dict)
 
     def beside(self, rows: slice) -> Floats | None:
         """Return the regressors of these rows."""
@@ -75,41 +118,6 @@ class Fitted:
 
     model: Any
     fills: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """``record`` is the saved model, one compressed frame; ``forecast`` and ``baseline`` are for the holdout."""
-
-    name: str
-    kind: Kind
-    record: bytes
-    forecast: Floats
-    baseline: Floats
-    golden: Floats
-    failure: str | None = None
-
-
-def fit_series(task: Task) -> Outcome:
-    """Fit, judge and keep one series. Never raises for what the data or Prophet does: see ``Outcome.failure``."""
-    frequency = frequency_of(task.recipe.frequency)
-    known, wanted = slice(0, len(task.times) - task.holdout), slice(len(task.times) - task.holdout, None)
-    ordinals = frequency.ordinals(task.times)
-    baseline = seasonal_naive(ordinals[known], task.values[known], ordinals[wanted], frequency.season)
-    asked = task.times[wanted][: task.golden]
-    try:
-        judged = _fit(task, known, frequency)
-        forecast = forecast_at(judged, task.times[wanted], task.beside(wanted), floor=_floor(task.values[known]))
-        kept = _fit(task, slice(None), frequency)
-        beside = task.beside(slice(known.stop, known.stop + len(asked)))
-        golden = forecast_at(kept, asked, beside, floor=_floor(task.values)) if task.golden else np.empty(0)
-        record = _prophet_record(task, kept)
-    except Exception as error:  # noqa: BLE001 - one series must not end the job; its fallback is counted and reported
-        fallback = _naive_record(task, frequency)
-        golden = naive_at(fallback, asked) if task.golden else np.empty(0)
-        failure = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Outcome(task.name, "seasonal-naive", _compress(fallback), baseline, baseline, golden, failure)
-    return Outcome(task.name, "prophet", record, forecast, baseline, golden)
 
 
 def seasonalities(span_days: float, frequency: Frequency) -> dict[str, Any]:
@@ -153,10 +161,12 @@ def build(parameters: Mapping[str, Any], holidays_country: str | None) -> Any:
     return model
 
 
-def _fit(task: Task, rows: slice, frequency: Frequency) -> Fitted:
+def fit(task: Task, rows: slice, frequency: Frequency, parameters: Mapping[str, Any]) -> Fitted:
+    """Fit Prophet to some rows; ``parameters`` go over those of the job. Raises whatever Prophet raises."""
     recipe, times = task.recipe, task.times[rows]
     span_days = float((times[-1] - times[0]) / np.timedelta64(1, "D"))
-    model = build({**seasonalities(span_days, frequency), **recipe.parameters}, recipe.holidays_country)
+    wanted = {**seasonalities(span_days, frequency), **recipe.parameters, **parameters}
+    model = build(wanted, recipe.holidays_country)
     beside = task.beside(rows)
     fills = () if beside is None else tuple(_mean_of_known(column) for column in beside.T)
     for number in range(len(fills)):
@@ -203,50 +213,35 @@ def forecast_at(fitted: Fitted, times: Times, regressors: Floats | None, *, floo
     return forecast if floor is None else np.maximum(forecast, floor)
 
 
-def naive_at(record: Mapping[str, Any], times: Times) -> Floats:
-    """Return the forecasts of a saved seasonal naive model at ``times``, in their order; shape (times,)."""
-    known = np.array(record["times"], dtype="datetime64[ns]")
-    ordinals = frequency_of(record["frequency"]).ordinals(np.concatenate([known, times.astype("datetime64[ns]")]))
-    values = np.array(record["values"], dtype=np.float64)
-    return seasonal_naive(ordinals[: len(known)], values, ordinals[len(known) :], record["season"])
+def prophet_record(fitted: Fitted, values: Floats) -> dict[str, Any]:
+    """Return what is saved of a model that was fitted to ``values``; Prophet's own JSON is text under ``model``."""
+    from prophet.serialize import model_to_json
+
+    return {
+        "kind": "prophet",
+        "floor": floor_of(values),
+        "fills": fitted.fills,
+        "model": model_to_json(fitted.model),
+    }
 
 
-def read_record(compressed: bytes) -> dict[str, Any]:
-    """Return what :func:`fit_series` saved; Prophet's own JSON stays text under ``model``."""
-    record: dict[str, Any] = json.loads(zstandard.decompress(compressed))
-    return record
+def prophet_at(record: Mapping[str, Any], times: Times, regressors: Floats | None) -> Floats:
+    """Return the forecasts of a saved Prophet at ``times``, in their order; see :func:`forecast_at`."""
+    model = quiet_prophet().serialize.model_from_json(record["model"])
+    return forecast_at(Fitted(model, tuple(record.get("fills", ()))), times, regressors, floor=record["floor"])
 
 
-def _floor(values: Floats) -> float | None:
+def floor_of(values: Floats) -> float | None:
     """Return 0 where no value is negative: demand and counts are never forecast below it."""
     return 0.0 if values.min() >= 0 else None
 
 
-def _prophet_record(task: Task, fitted: Fitted) -> bytes:
-    from prophet.serialize import model_to_json
-
-    return _compress(
-        {
-            "series": task.name,
-            "kind": "prophet",
-            "floor": _floor(task.values),
-            "fills": fitted.fills,
-            "model": model_to_json(fitted.model),
-        }
-    )
+def read_record(compressed: bytes) -> dict[str, Any]:
+    """Return a record as it was before :func:`write_record`."""
+    record: dict[str, Any] = json.loads(zstandard.decompress(compressed))
+    return record
 
 
-def _naive_record(task: Task, frequency: Frequency) -> dict[str, Any]:
-    rows = slice(-_NAIVE_SEASONS_KEPT * frequency.season, None)
-    return {
-        "series": task.name,
-        "kind": "seasonal-naive",
-        "frequency": frequency.alias,
-        "season": frequency.season,
-        "times": [str(time) for time in task.times[rows]],
-        "values": task.values[rows].tolist(),
-    }
-
-
-def _compress(record: Mapping[str, Any]) -> bytes:
-    return zstandard.compress((json.dumps(record) + "\n").encode(), 9)
+def write_record(series: str, record: Mapping[str, Any]) -> bytes:
+    """Return the record of a series as one compressed frame: a line of JSON."""
+    return zstandard.compress((json.dumps({"series": series, **record}) + "\n").encode(), 9)

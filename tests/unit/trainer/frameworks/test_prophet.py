@@ -11,7 +11,9 @@ from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.prophet_series import Recipe, Task, fit_series, naive_at, read_record, seasonalities
+from trainyard_trainer.frameworks.prophet_choice import fit_series
+from trainyard_trainer.frameworks.prophet_fallbacks import fallback_at
+from trainyard_trainer.frameworks.prophet_series import Recipe, Task, read_record, seasonalities
 
 
 def daily(names=("apple", "pear"), days=200):
@@ -80,7 +82,8 @@ def test_unknown_series_and_missing_columns_are_named(tmp_path):
 
 def test_a_stop_ends_between_series(tmp_path):
     for workers in (1, 2):
-        framework, dataset, context = prepare(tmp_path, daily(), workers=workers, stop=lambda: True)
+        names = [str(number) for number in range(9)]
+        framework, dataset, context = prepare(tmp_path, daily(names, 40), workers=workers, stop=lambda: True)
         with pytest.raises(Interrupted):
             framework.train(dataset, context)
 
@@ -94,18 +97,18 @@ def test_a_failed_fit_falls_back_to_the_seasonal_naive_model(tmp_path):
     values = np.arange(len(times), dtype=np.float64) % 7
     outcome = fit_series(Task("a", times, values, 7, 3, recipe(tmp_path, growth="impossible")))
     assert outcome.kind == "seasonal-naive"
-    assert "growth" in (outcome.failure or "")
+    assert "growth" in outcome.failures["prophet"]
     assert outcome.forecast.tolist() == values[-7:].tolist()
     record = read_record(outcome.record)
     future = times[-1] + np.arange(1, 8) * np.timedelta64(1, "D")
-    assert naive_at(record, future).tolist() == [(len(times) + i) % 7 for i in range(7)]
+    assert fallback_at(record, future).tolist() == [(len(times) + i) % 7 for i in range(7)]
 
 
 def test_demand_is_never_forecast_below_zero(tmp_path):
     times = np.arange("2025-01-01", "2025-12-01", dtype="datetime64[D]").astype("datetime64[ns]")
     values = np.maximum(0.0, 300.0 - np.arange(len(times)))
     outcome = fit_series(Task("a", times, values, 28, 0, recipe(tmp_path)))
-    assert outcome.failure is None
+    assert not outcome.failures
     assert outcome.forecast.min() >= 0
 
 
