@@ -2,11 +2,12 @@
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from trainyard_api.wire import TrainerConfig, TrainingResult
+from trainyard_trainer.artifacts.checkpoints import open_checkpoints, remove_checkpoints
 from trainyard_trainer.artifacts.layout import ModelKeys
 from trainyard_trainer.artifacts.manifest import ObjectiveValue
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
@@ -20,6 +21,8 @@ from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import Tracker, metric_value
 from trainyard_trainer.register import TrainedRun, register_run
 from trainyard_trainer.result import succeeded
+from trainyard_trainer.search.beginning import begin_with
+from trainyard_trainer.search.tune import tune
 
 
 @dataclass(frozen=True)
@@ -98,9 +101,10 @@ def register_once(job: Job, store: ArtifactStore, keys: ModelKeys, make: Callabl
 
 
 def _told(job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> TrainingResult:
-    """Tell the trackers of a version, and return the result."""
+    """Tell the trackers of a version, remove what only later attempts would need, and return the result."""
     from trainyard_trainer.tracking import track
 
+    remove_checkpoints(store, ModelKeys(job.config.namespace, job.config.model_name), job.config.uid)
     return succeeded(store, record, run, job.config.spec.gates, track(job, store, record, run))
 
 
@@ -133,6 +137,8 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     dataset = _prepare(job)
     output = bench.folder / "output"
     output.mkdir()
+    checkpoints = open_checkpoints(bench.store, bench.keys, config, dataset)
+    previous, warnings = begin_with(bench.store, bench.keys, config.spec, checkpoints)
     context = Context(
         config=config,
         workers=worker_count(config.spec.workers),
@@ -141,9 +147,13 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
         progress=job.tracker,
         stop=job.stop,
         parameters=config.spec.parameters or {},
+        checkpoints=checkpoints,
+        previous=previous,
     )
     enter(job, Stage.TRAIN, f"training with {framework.name} on {dataset.rows} rows")
+    context = tune(framework, dataset, context)
     trained = framework.train(dataset, context)
+    trained = replace(trained, tuned=trained.tuned or context.tuned, warnings=(*trained.warnings, *warnings))
     enter(job, Stage.EVALUATE, "judging the model on rows it has not seen")
     evaluation = framework.evaluate(dataset, trained, context)
     objective = _objective(config, evaluation, dataset.origin.uri)
@@ -162,8 +172,8 @@ def enter(job: Job, stage: Stage, message: str) -> None:
     """Enter a stage, unless the pod was asked to end. The register stage, once begun, runs to its end: it is short."""
     if job.stop():
         raise Interrupted(
-            f"stopped by a signal in stage {job.tracker.stage.label}; nothing was registered, the next attempt starts "
-            "again"
+            f"stopped by a signal in stage {job.tracker.stage.label}; nothing was registered, the next attempt goes on "
+            "with what is finished"
         )
     job.tracker.begin(stage, message)
 

@@ -18,15 +18,18 @@ from trainyard_trainer.artifacts.manifest import (
     Manifest,
     Measurements,
     ObjectiveValue,
+    content_digest,
 )
 from trainyard_trainer.artifacts.runs import FinishedRun, finish_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.frameworks.base import Dataset, Evaluation, Framework, Trained
 from trainyard_trainer.golden import signature_of, verify
 from trainyard_trainer.measure import latency, with_memory
+from trainyard_trainer.onnx.export import MODEL_FILE
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report.findings import limited, validation_document
 from trainyard_trainer.report.page import ReportInput, render_report
+from trainyard_trainer.search.results import SEARCH, encode
 
 REPORT: Final = "report.html"
 VALIDATION: Final = "validation.json"
@@ -121,8 +124,12 @@ def store_run(
     """Write a judged model, the documents about it, and its manifest last. Raises TrainerError."""
     about = About(datetime.now(UTC).isoformat(timespec="milliseconds"), libraries, measurements)
     _write_documents(run, about)
-    entries = upload_files(store, folder, run.output, [*run.trained.files, REPORT, VALIDATION, METRICS])
-    return finish_run(store, folder, _manifest(run, golden, entries, about))
+    search = [] if run.trained.tuned is None else [SEARCH]
+    entries = upload_files(store, folder, run.output, [*run.trained.files, *search, REPORT, VALIDATION, METRICS])
+    manifest = _manifest(run, golden, entries, about)
+    # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own.
+    content = content_digest(manifest, {*run.trained.files, *search} - {MODEL_FILE})
+    return finish_run(store, folder, manifest.model_copy(update={"content_sha256": content}))
 
 
 def warnings_of(run: TrainedRun) -> list[str]:
@@ -159,6 +166,8 @@ def _write_documents(run: TrainedRun, about: About) -> None:
         )
     )
     (run.output / REPORT).write_text(page, encoding="utf-8")
+    if run.trained.tuned is not None:
+        (run.output / SEARCH).write_bytes(encode(run.trained.tuned))
     validation = validation_document(run.dataset)
     (run.output / VALIDATION).write_text(json.dumps(validation, indent=1, ensure_ascii=False), encoding="utf-8")
     run.evaluation.table.astype({"series": "string"}).to_parquet(run.output / METRICS, index=False)

@@ -5,6 +5,7 @@ Its bytes are canonical JSON (sorted keys, no blanks), so that its own SHA-256 s
 
 import hashlib
 import json
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
@@ -120,6 +121,8 @@ class Manifest(WireModel):
     series: SeriesCount | None = None
     device: str
     measurements: Measurements | None = None
+    content_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    """Of what the training decided, see ``content_digest``; without it the manifest is of an older release."""
     warnings: list[str] = Field(default_factory=list)
 
     @property
@@ -145,6 +148,23 @@ def parse_manifest(body: bytes, address: str) -> Manifest:
 def canonical_json(value: Any) -> bytes:
     """Return the one spelling of a JSON value that digests are taken of."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def content_digest(manifest: Manifest, files: Collection[str]) -> str:
+    """Return one digest of all that training decided: the same for an undisturbed run and one that was taken up again.
+
+    Covers the listed files, parameters, metrics, golden rows and data; not when, where, at which attempt and how fast.
+    """
+    decided = {
+        "files": {entry.path: entry.sha256 for entry in manifest.files if entry.path in files},
+        "golden": {"inputs": manifest.golden.inputs.model_dump(), "outputs": manifest.golden.outputs.model_dump()},
+        **manifest.model_dump(
+            mode="json",
+            include={"framework", "task", "parameters", "metrics", "objective", "series"},
+        ),
+        "data": [manifest.data.digest, manifest.data.holdout_digest, manifest.data.rows],
+    }
+    return sha256_of(canonical_json(decided))
 
 
 def sha256_of(body: bytes) -> str:

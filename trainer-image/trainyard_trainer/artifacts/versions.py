@@ -68,6 +68,19 @@ def find_version(store: ArtifactStore, keys: ModelKeys, uid: str) -> tuple[Versi
     raise AssertionError("unreachable")
 
 
+def newest_run(store: ArtifactStore, keys: ModelKeys) -> FinishedRun | None:
+    """Return the run of the model's highest version, of whatever job.
+
+    Raises
+    ------
+    InputMissing, DataError
+        If the version is there and its run is gone or was changed.
+    """
+    number = _next_number(store, keys) - 1
+    record = _read_record(store, keys, number) if number > 0 else None
+    return None if record is None else _run_of(store, record)
+
+
 def claim_version(store: ArtifactStore, keys: ModelKeys, uid: str, run: FinishedRun) -> VersionRecord:
     """Give the run a number, or return the one that its job got before. The record may then name another run."""
     for ordinal in count(1):
@@ -90,7 +103,7 @@ def _run_of(store: ArtifactStore, record: VersionRecord) -> FinishedRun:
     body = store.get(f"{record.run}/{MANIFEST}")
     if body is None:
         raise InputMissing(
-            f"version {record.version} of this job was registered before, but {address} is gone; "
+            f"version {record.version} was registered before, but {address} is gone; "
             "restore it, or create a new TrainingJob"
         )
     run = read_run(store, record.run, body)

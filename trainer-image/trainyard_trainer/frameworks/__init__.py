@@ -42,8 +42,10 @@ def _make(config: TrainerConfig) -> Framework:
             raise Unsupported(
                 "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"
             )
-        case "Torch" as other:
-            raise Unsupported(f"spec.framework {other} {_LATER}; use LightGBM, Prophet or Container")
+        case "Torch":
+            from trainyard_trainer.frameworks.torch import TorchFramework
+
+            return TorchFramework()
         case "Script":
             raise Unsupported("spec.framework Script runs code of your own, which the trainer can only start")
 
@@ -61,12 +63,10 @@ def _check_export(spec: TrainingJobSpec) -> None:
 def refuse_later_features(config: TrainerConfig) -> None:
     """Raise Unsupported for a wish that no framework of this release fulfils, ConfigError for one that none can."""
     spec = config.spec
-    wishes = {
-        "spec.search": spec.search is not None,
-    }
-    for wish, wanted in wishes.items():
-        if wanted:
-            raise Unsupported(f"{wish} {_LATER}; leave it out for now")
+    if spec.search is not None and spec.search.space is not None:
+        from trainyard_trainer.search.space import parse
+
+        parse(spec.search.space)
     check_shards(spec)
     _check_covariates(spec.data)
     if spec.data.time_zone is not None:

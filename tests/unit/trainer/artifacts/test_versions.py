@@ -131,7 +131,7 @@ def test_a_replaced_pod_gets_a_folder_of_its_own(store: FolderStore) -> None:
 def test_a_version_whose_manifest_is_gone_is_not_made_twice(store: FolderStore, output: Path, tmp_path: Path) -> None:
     record = train_and_register(store, "uid", 1, output)
     (tmp_path / "store" / record.run / MANIFEST).unlink()
-    with pytest.raises(InputMissing, match="version 1 of this job was registered before"):
+    with pytest.raises(InputMissing, match="version 1 was registered before"):
         train_and_register(store, "uid", 2, output)
 
 

@@ -127,7 +127,6 @@ def test_users_parameters_win_over_defaults():
     ("spec", "field"),
     [
         ({"framework": "Torch"}, "spec.framework Torch"),
-        ({"search": {"trials": 3}}, "spec.search"),
         ({"mode": "Prepare"}, "spec.mode Prepare"),
         ({"shards": 2}, "spec.shards 2"),
     ],
