@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -41,8 +42,10 @@ def _from_files(config: TrainerConfig, ways: "Ways", progress: Progress, stop: C
     progress(0.0, f"fetching {data.uri}")
     with sources.fetch(config, ways.env, stop, ways) as source:
         progress(0.4, f"reading {source.size_bytes} bytes")
-        frame, notes, files = tables.read(source, tables.Wanted.of(data, config.spec.task), data.format, data.csv)
-    return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
+        with ThreadPoolExecutor(1) as beside:
+            digest = beside.submit(lambda: source.digest)
+            frame, notes, files = tables.read(source, tables.Wanted.of(data, config.spec.task), data.format, data.csv)
+        return Table(frame, Origin(source.uri, digest.result(), source.size_bytes, notes, files))
 
 
 def _from_query(config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool]) -> Table:

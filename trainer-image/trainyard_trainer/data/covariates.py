@@ -225,7 +225,7 @@ class _One:
         def go_on() -> None:
             if self.stop():
                 raise Interrupted(f"stopped by a signal while reading covariate {self.covariate.name!r}")
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline and not self.is_here.is_set():
                 raise _too_late(self.covariate)
 
         left = max(0.1, deadline - time.monotonic())

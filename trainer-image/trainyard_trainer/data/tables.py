@@ -6,13 +6,15 @@ followed by :func:`trainyard_trainer.data.dialect.diagnose`.
 
 import difflib
 import gzip
+import io
 import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -31,6 +33,11 @@ from trainyard_trainer.errors import ConfigError, DataError
 from trainyard_trainer.frameworks.base import FileRows
 
 _BLOCK: Final = 8 << 20
+_SMALL_BLOCK: Final = 1 << 20
+"""Of a size that the cache of one core holds."""
+
+_FEED: Final = ord("\n")
+
 _NAMED: Final = 5
 _MAX_DICTIONARY: Final = 10_000
 """Text columns with more distinct values in a block are kept as plain text."""
@@ -169,12 +176,16 @@ def _read_csv(file: File, options: CsvOptions, wanted: Wanted) -> _Part:
         )
     columns = wanted.select(dialect.header)
     try:
-        table = _arrow_csv(file, dialect, columns, wanted)
+        table = _lines_as_rows(file, dialect, columns, wanted)
+        by_lines = table is not None
+        if table is None:
+            with open_file(file) as content:
+                table = _arrow_csv(content, dialect, columns, wanted, feeds_in_fields=True)
     except pa.ArrowInvalid as error:
         with open_file(file) as content:
             reason = dialects.diagnose(content, dialect)
         raise DataError(reason or str(error)) from error
-    if any(_is_binary(kind) for kind in table.schema.types) or _quotes_are_odd(file):
+    if any(_is_binary(kind) for kind in table.schema.types) or (not by_lines and _quotes_are_odd(file)):
         with open_file(file) as content:
             reason = dialects.diagnose(content, dialect)
         if reason is not None:
@@ -182,22 +193,72 @@ def _read_csv(file: File, options: CsvOptions, wanted: Wanted) -> _Part:
     return _Part(table, dialect.header, dialect.describe())
 
 
-def _arrow_csv(file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted) -> pa.Table:
-    text = pa.dictionary(pa.int32(), pa.string())
+def _lines_as_rows(file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted) -> pa.Table | None:
+    """Read a table of which each line is a row, which is faster by a third; ``None`` if it is not like that.
+
+    Arrow notices most fields with line feeds, not all. Only where it made as many rows as there are lines, each line is
+    a row for certain; then none but the last can lack a quotation mark.
+    """
     with open_file(file) as content:
-        return pyarrow.csv.read_csv(
-            content,
-            read_options=pyarrow.csv.ReadOptions(block_size=_BLOCK, encoding=_arrow_encoding(dialect.encoding)),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                include_columns=columns,
-                column_types={name: text for name in wanted.texts if name in columns},
-                strings_can_be_null=True,
-                auto_dict_encode=True,
-                auto_dict_max_cardinality=_MAX_DICTIONARY,
-                decimal_point=dialect.decimal,
-            ),
-        )
+        lines = _Lines(content)
+        try:
+            table = _arrow_csv(lines, dialect, columns, wanted, feeds_in_fields=False)
+        except pa.ArrowInvalid:
+            return None
+    return table if table.num_rows + 1 == lines.count and lines.quotes_in_last % 2 == 0 else None
+
+
+def _arrow_csv(
+    content: IO[bytes] | io.RawIOBase,
+    dialect: dialects.Dialect,
+    columns: list[str],
+    wanted: Wanted,
+    *,
+    feeds_in_fields: bool,
+) -> pa.Table:
+    text = pa.dictionary(pa.int32(), pa.string())
+    return pyarrow.csv.read_csv(
+        content,
+        read_options=pyarrow.csv.ReadOptions(
+            block_size=_BLOCK if feeds_in_fields else _SMALL_BLOCK, encoding=_arrow_encoding(dialect.encoding)
+        ),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=feeds_in_fields),
+        convert_options=pyarrow.csv.ConvertOptions(
+            include_columns=columns,
+            column_types={name: text for name in wanted.texts if name in columns},
+            strings_can_be_null=True,
+            auto_dict_encode=True,
+            auto_dict_max_cardinality=_MAX_DICTIONARY,
+            decimal_point=dialect.decimal,
+        ),
+    )
+
+
+class _Lines(io.RawIOBase):
+    """A stream that counts the lines that are read from it, and the quotation marks in the last of them."""
+
+    def __init__(self, content: IO[bytes]) -> None:
+        self._content = content
+        self._feeds = 0
+        self._has_rest = False
+        self.quotes_in_last = 0
+
+    @property
+    def count(self) -> int:
+        return self._feeds + self._has_rest
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._content.read(size)
+        if piece:
+            # bytes.count takes five times as long.
+            self._feeds += int(np.count_nonzero(np.frombuffer(piece, dtype=np.uint8) == _FEED))
+            rest = piece.rfind(b"\n") + 1
+            self._has_rest = rest < len(piece)
+            self.quotes_in_last = piece.count(b'"', rest) + (0 if rest else self.quotes_in_last)
+        return piece
 
 
 def _arrow_encoding(encoding: str) -> str:

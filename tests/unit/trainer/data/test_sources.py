@@ -161,9 +161,9 @@ def test_a_stop_takes_effect_between_two_pieces(tmp_path):
     for uri, calls in (("s3://sales/a/b#1.csv", 0), ("https://data.example/t.csv", 5), ("pvc://lake/table.csv", 5)):
         with (
             pytest.raises(Interrupted, match=f"while reading data.uri {uri}"),
-            fetch(job(uri), env, after(calls), ways(env, http=pages.http())),
+            fetch(job(uri), env, after(calls), ways(env, http=pages.http())) as source,
         ):
-            pass
+            assert source.digest
     assert list(env.work_dir.iterdir()) == []
 
 
