@@ -15,6 +15,9 @@ from trainyard_api.kinds import TRAINING_JOB
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.folder import FolderStore
+from trainyard_trainer.artifacts.layout import ModelKeys
+from trainyard_trainer.artifacts.versions import last_unfinished
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.sentences import sentences_of
@@ -44,10 +47,11 @@ def local_environment(environ: Mapping[str, str], output: Path) -> Environment:
     return replace(Environment.from_environ(environ), termination_log=output / RESULT_FILE)
 
 
-def read_job_file(path: Path, output: Path) -> TrainerConfig:
+def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerConfig:
     """Read one TrainingJob from YAML, with the output folder as its storage.
 
-    Each run is a job of its own, as if it were created anew, and so gets a version of its own.
+    Each run is a job of its own, as if it were created anew, and so gets a version of its own. With ``resume`` it is
+    the last one of this model that got no version, if there is one: a further attempt at the same job.
 
     Raises
     ------
@@ -60,11 +64,13 @@ def read_job_file(path: Path, output: Path) -> TrainerConfig:
     except ValidationError as error:
         raise ConfigError(f"{path}: {'; '.join(sentences_of(error))}") from error
     storage = Storage(uri=f"file://{output.resolve()}")
+    keys = ModelKeys(parsed.metadata.namespace, parsed.spec.model_name or parsed.metadata.name)
+    unfinished = last_unfinished(FolderStore(output.resolve(), storage.uri), keys) if resume else None
     return TrainerConfig(
-        namespace=parsed.metadata.namespace,
+        namespace=keys.namespace,
         name=parsed.metadata.name,
-        uid=str(uuid.uuid4()),
-        model_name=parsed.spec.model_name or parsed.metadata.name,
+        uid=unfinished or str(uuid.uuid4()),
+        model_name=keys.model,
         spec=parsed.spec.model_copy(update={"storage": storage}),
     )
 

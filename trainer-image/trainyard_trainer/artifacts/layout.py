@@ -30,9 +30,14 @@ class ModelKeys:
         """Return the key whose creation claims a number."""
         return f"{self.versions}/{number:0{VERSION_DIGITS}d}/version.json"
 
+    @property
+    def jobs(self) -> str:
+        """The folder with a folder for each TrainingJob's runs."""
+        return f"{self.base}/runs"
+
     def runs(self, uid: str) -> str:
         """Return the folder of all runs of one TrainingJob."""
-        return f"{self.base}/runs/{uid}"
+        return f"{self.jobs}/{uid}"
 
     def run(self, uid: str, folder: str) -> str:
         """Return the folder of one run."""

@@ -7,6 +7,7 @@ the intent is void for ever, and the job writes its next one (``by-run/<uid>.2.j
 same list of intents, so that even two pods of one job at the same time end at one version.
 """
 
+import json
 from datetime import UTC, datetime
 from itertools import count
 from typing import Final, TypeVar
@@ -14,7 +15,7 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from trainyard_api.wire import RegisteredVersion, WireModel
-from trainyard_trainer.artifacts.layout import MANIFEST, ModelKeys
+from trainyard_trainer.artifacts.layout import MANIFEST, STARTED, ModelKeys
 from trainyard_trainer.artifacts.manifest import canonical_json
 from trainyard_trainer.artifacts.runs import FinishedRun, read_run
 from trainyard_trainer.artifacts.store import ArtifactStore
@@ -58,13 +59,29 @@ def find_version(store: ArtifactStore, keys: ModelKeys, uid: str) -> tuple[Versi
     InputMissing, DataError
         If the version is there and its run is gone or was changed: it is final, no second one is made.
     """
+    record = _record_of(store, keys, uid)
+    return None if record is None else (record, _run_of(store, record))
+
+
+def last_unfinished(store: ArtifactStore, keys: ModelKeys) -> str | None:
+    """Return the UID of the job whose run began last among those without a version; ``None`` if there is no such."""
+    begun: dict[str, str] = {}
+    for uid in store.children(keys.jobs):
+        if _record_of(store, keys, uid) is not None:
+            continue
+        for name in store.children(keys.runs(uid)):
+            marker = store.get(f"{keys.run(uid, name)}/{STARTED}")
+            if marker is not None:
+                begun[uid] = max(begun.get(uid, ""), json.loads(marker)["startedAt"])
+    return max(begun, key=lambda uid: begun[uid], default=None)
+
+
+def _record_of(store: ArtifactStore, keys: ModelKeys, uid: str) -> VersionRecord | None:
     for ordinal in count(1):
         number = _read_intent(store, keys, uid, ordinal)
         record = None if number is None else _read_record(store, keys, number)
-        if record is None:
-            return None
-        if record.job_uid == uid:
-            return record, _run_of(store, record)
+        if record is None or record.job_uid == uid:
+            return record
     raise AssertionError("unreachable")
 
 

@@ -4,6 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.trainer.artifacts.runs import manifest
+from trainyard_trainer.artifacts.folder import FolderStore
+from trainyard_trainer.artifacts.layout import STARTED, ModelKeys
+from trainyard_trainer.artifacts.runs import finish_run
+from trainyard_trainer.artifacts.versions import claim_version
 from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.local import read_job_file
 
@@ -67,3 +72,21 @@ def test_not_text(tmp_path: Path) -> None:
     (tmp_path / "job.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match="is not UTF-8 text"):
         read_job_file(tmp_path / "job.yaml", tmp_path)
+
+
+def test_resume_takes_up_the_newest_job_without_a_version(tmp_path: Path) -> None:
+    (tmp_path / "job.yaml").write_text(GOOD)
+    store, keys = FolderStore(tmp_path / "out", "file://out"), ModelKeys("local", "diabetes")
+
+    def resumed() -> str:
+        return read_job_file(tmp_path / "job.yaml", tmp_path / "out", resume=True).uid
+
+    assert resumed() != resumed()
+    for uid, second in [("old", 1), ("newest", 3), ("new", 2)]:
+        marker = f'{{"startedAt": "2026-11-21T07:30:0{second}.000+00:00"}}'.encode()
+        store.put_if_absent(f"{keys.run(uid, '1')}/{STARTED}", marker)
+    assert resumed() == "newest"
+    run = finish_run(store, keys.run("newest", "1"), manifest("newest", 1, []))
+    assert resumed() == "newest"
+    claim_version(store, keys, "newest", run)
+    assert resumed() == "new"
