@@ -1,27 +1,31 @@
 """report.html: one self-contained page, readable on a phone."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from trainyard_api.metric_goals import goal_of
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.manifest import Measurements
-from trainyard_trainer.evaluate.names import BASELINE
+from trainyard_trainer.evaluate.names import BASELINE, SKILL
 from trainyard_trainer.frameworks.base import Dataset, Evaluation, Trained
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.progress.tracker import metric_value
+from trainyard_trainer.report import figures
+from trainyard_trainer.report.classes import confusion_of
+from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited
+from trainyard_trainer.report.ranking import Ranking, ranking_of
+from trainyard_trainer.report.svg import short_number
+from trainyard_trainer.report.template import render
 
-_SERIES: Final = 10
 _FEATURES: Final = 20
 _FINDINGS: Final = 100
-
-
-SeriesRow = tuple[str, str, str]
-"""A series, its metric, and the naive model's."""
+_WORST, _BEST = 6, 4
+"""So many series are drawn."""
 
 
 @dataclass(frozen=True)
@@ -39,54 +43,65 @@ class ReportInput:
     measurements: Measurements | None = None
 
 
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric and the naive model's; ``tone`` is ``good`` or ``bad`` where one can tell which of them is better."""
+
+    name: str
+    value: str
+    naive: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Card:
+    """A number that stands out."""
+
+    name: str
+    value: str
+    beside: str
+    tone: str = ""
+
+
 def render_report(source: ReportInput) -> str:
     """Return the page. Everything that comes from the user's data is escaped."""
-    environment = Environment(
-        loader=PackageLoader("trainyard_trainer.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    spec = source.config.spec
-    findings = limited(source.dataset.findings)
-    worst, best = series_ranking(source.evaluation.table, source.objective)
-    return environment.get_template("report.html.j2").render(
+    evaluation, dataset = source.evaluation, source.dataset
+    found = limited(dataset.findings)
+    ranked = ranking_of(evaluation.table, source.objective)
+    rows = metric_rows(evaluation.metrics)
+    title, overview = _overview(evaluation, dataset)
+    return render(
+        "report.html.j2",
         source=source,
-        spec=spec,
-        data_uri=redact(source.dataset.origin.uri),
-        metrics=metric_rows(source.evaluation.metrics),
-        codes=by_code(source.dataset.findings),
-        findings=findings[:_FINDINGS],
-        findings_left_out=max(0, len(findings) - _FINDINGS),
-        worst=worst,
-        best=best,
-        importance=importance_rows(source.evaluation.importance),
+        spec=source.config.spec,
+        size=size,
+        data_uri=redact(dataset.origin.uri),
+        cards=_cards(source, rows),
+        metrics=rows,
+        codes=by_code(dataset.findings),
+        findings_shown=found[:_FINDINGS],
+        findings_left_out=max(0, len(found) - _FINDINGS),
+        ranked=ranked,
+        confusion=confusion_of(evaluation.table, dataset.classes),
+        overview=overview,
+        overview_title=title,
+        overview_legend=_overview_legend(evaluation, dataset),
+        forecasts=_forecasts(evaluation, dataset, ranked),
+        importance=importance_rows(evaluation.importance),
+        measurements=_measurement_rows(source.measurements),
+        tuned=source.trained.tuned,
         parameters=sorted(source.trained.parameters.items()),
     )
 
 
-def metric_rows(metrics: Mapping[str, float]) -> list[tuple[str, str, str]]:
-    """Return name, value and the naive model's value (empty where none was taken)."""
+def metric_rows(metrics: Mapping[str, float]) -> list[MetricRow]:
+    """Return the metrics in their order, each beside the naive model's (empty where none was taken)."""
     return [
-        (name, metric_value(value), metric_value(metrics[BASELINE + name]) if BASELINE + name in metrics else "")
+        MetricRow(name, metric_value(value), "" if naive is None else metric_value(naive), _tone(name, value, naive))
         for name, value in metrics.items()
         if not name.startswith(BASELINE)
+        for naive in [metrics.get(BASELINE + name)]
     ]
-
-
-def series_ranking(table: pd.DataFrame, metric: str) -> tuple[list[SeriesRow], list[SeriesRow]]:
-    """Return the ten worst and the ten best series by a metric, worst by its value; nothing for a single series.
-
-    Lines without a series, for all rows together, do not take part. ``table`` is the long form of
-    :class:`~trainyard_trainer.frameworks.base.Evaluation`.
-    """
-    rows = table[(table["metric"] == metric) & table["series"].notna()].dropna(subset=["value"])
-    if rows["series"].nunique() < 2:
-        return [], []
-    ascending = rows.sort_values("value")
-    best, worst = ascending.head(_SERIES), ascending.iloc[::-1].head(_SERIES)
-    return [_row(item) for item in worst.to_dict("records")], [_row(item) for item in best.to_dict("records")]
 
 
 def importance_rows(importance: pd.DataFrame | None) -> list[tuple[str, str, int]]:
@@ -96,12 +111,104 @@ def importance_rows(importance: pd.DataFrame | None) -> list[tuple[str, str, int
     top = importance.head(_FEATURES)
     largest = float(top["gain"].max()) or 1.0
     return [
-        (str(item["feature"]), metric_value(item["gain"]), round(100 * float(item["gain"]) / largest))
+        (str(item["feature"]), short_number(float(item["gain"])), round(100 * float(item["gain"]) / largest))
         for item in top.to_dict("records")
     ]
 
 
-def _row(item: Mapping[Any, Any]) -> SeriesRow:
-    baseline = item.get("baseline")
-    naive = "" if baseline is None or pd.isna(baseline) else metric_value(baseline)
-    return str(item["series"]), metric_value(item["value"]), naive
+def size(count: float) -> str:
+    """Return a number of bytes as people read it."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} bytes"
+        count /= 1024
+    return f"{count:.3g} GiB"
+
+
+def _tone(name: str, value: float, naive: float | None) -> str:
+    goal = goal_of(name)
+    against = 0.0 if name == SKILL else naive
+    if goal is None or against is None or value == against:
+        return ""
+    return "good" if (value > against) == (goal == "Maximize") else "bad"
+
+
+def _cards(source: ReportInput, rows: Sequence[MetricRow]) -> list[Card]:
+    """Return the objective, the skill, and how many series lose against the naive model, as far as there are any."""
+    by_name = {row.name: row for row in rows}
+    cards = []
+    if source.objective in by_name:
+        row = by_name[source.objective]
+        beside = f"naive model {row.naive}" if row.naive else "the objective"
+        cards.append(Card(row.name, f"{float(row.value):.4g}", beside, row.tone))
+    if SKILL in by_name and source.objective != SKILL:
+        part = source.evaluation.metrics[SKILL]
+        words = "less error than the naive model" if part >= 0 else "more error than the naive model"
+        cards.append(Card(SKILL, f"{part:.2f}", f"{abs(part):.0%} {words}", by_name[SKILL].tone))
+    series = source.trained.series
+    if series is not None and series.total > 1:
+        below = source.evaluation.metrics.get("series_below_baseline")
+        beside = "" if below is None else f"{below:.0f} worse than the naive model"
+        cards.append(Card("series", f"{series.trained + series.fallback:,}", beside))
+    cost = source.measurements
+    if cost is not None and cost.latency is not None:
+        cards.append(Card("answer to one row", f"{cost.latency.p50_ms:.3g} ms", f"model of {size(cost.size_bytes)}"))
+    return cards
+
+
+def _overview(evaluation: Evaluation, dataset: Dataset) -> tuple[str, list[Figure]]:
+    """Return the charts over all rows that judge."""
+    rows = evaluation.holdout
+    if rows is None or rows.empty:
+        return "", []
+    if dataset.classes:
+        return "How well classes are told apart", figures.class_figures(rows, dataset.classes)
+    if "series" in rows.columns:
+        charts = [
+            *figures.skill_figures(evaluation.table),
+            *figures.error_by_step(rows),
+            figures.residuals_figure(rows),
+        ]
+        return "All series together" if rows["series"].nunique() > 1 else "The errors", charts
+    return "Predicted and actual", figures.number_figures(rows)
+
+
+def _overview_legend(evaluation: Evaluation, dataset: Dataset) -> list[tuple[str, str]]:
+    rows = evaluation.holdout
+    if rows is None or rows.empty or len(dataset.classes) < 3:
+        return [("model", "model"), ("naive", "naive model")] if rows is not None and "series" in rows.columns else []
+    drawn = figures.drawn_classes(rows, dataset.classes)
+    return [(f"class-{color}", dataset.classes[number]) for color, number in enumerate(drawn)]
+
+
+def _forecasts(evaluation: Evaluation, dataset: Dataset, ranked: Ranking | None) -> list[tuple[str, list[Figure]]]:
+    """Return the series to look at: the one there is, or the worst and the best."""
+    rows = evaluation.holdout
+    if rows is None or rows.empty or "series" not in rows.columns:
+        return []
+    if ranked is None:
+        names = [str(name) for name in rows["series"].unique()[:_WORST]]
+        return [("Forecast and holdout", [figures.forecast_figure(name, rows, dataset) for name in names])]
+    worst, best = ranked.worst_series[:_WORST], ranked.best_series[:_BEST]
+    chosen = rows[rows["series"].isin([*worst, *best])]
+    parts = (("The worst forecasts", worst), ("The best forecasts", best))
+    return [
+        (title, [figures.forecast_figure(name, chosen, dataset) for name in names]) for title, names in parts if names
+    ]
+
+
+def _measurement_rows(found: Measurements | None) -> list[tuple[str, str]]:
+    if found is None:
+        return []
+    rows: list[tuple[str, Any]] = [("Size of the files", size(found.size_bytes))]
+    if found.memory_bytes is not None:
+        rows.append(("Memory when loaded and asked", size(found.memory_bytes)))
+    if found.latency is not None:
+        calls = f"of {found.latency.calls} calls"
+        rows += [
+            (f"Answer to one row, median {calls}", f"{found.latency.p50_ms:.3g} ms"),
+            (f"Answer to one row, 95th percentile {calls}", f"{found.latency.p95_ms:.3g} ms"),
+        ]
+    if found.onnx_max_difference is not None and math.isfinite(found.onnx_max_difference):
+        rows.append(("ONNX: largest difference on the golden rows", f"{found.onnx_max_difference:.2g}"))
+    return rows

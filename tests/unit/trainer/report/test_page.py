@@ -1,5 +1,7 @@
 """The page: complete, escaped, self-contained."""
 
+import re
+
 import pandas as pd
 import pytest
 
@@ -7,7 +9,8 @@ from tests.unit.trainer.pipeline.mean import DIGEST, config, load, preprocess
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.frameworks.base import Evaluation, Golden, Trained
-from trainyard_trainer.report.page import ReportInput, importance_rows, metric_rows, render_report, series_ranking
+from trainyard_trainer.report.page import ReportInput, importance_rows, metric_rows, render_report, size
+from trainyard_trainer.report.ranking import ranking_of
 
 
 def long_table(count: int) -> pd.DataFrame:
@@ -49,13 +52,13 @@ def test_everything_is_there(source: ReportInput) -> None:
     page = render_report(source)
     for text in (
         "demand",
-        "<td>mae</td><td>1.5</td><td>3</td>",
-        "<td>s29</td><td>29</td><td>1</td>",
-        "<td>s00</td><td>0</td><td>1</td>",
-        "28 trained",
+        '<td>mae</td><td class="number good">1.5</td><td class="number">3</td>',
+        '<td>s29</td><td class="number">29</td><td class="number">1</td>',
+        '<td>s00</td><td class="number">0</td><td class="number">1</td>',
+        "28 were trained",
         "width: 25%",
         "mape is missing",
-        "<td>lightgbm</td><td>4.6.0</td>",
+        '<td>lightgbm</td><td class="number">4.6.0</td>',
         DIGEST,
         "only &lt;10&gt; rows",
         'name="viewport"',
@@ -66,7 +69,7 @@ def test_everything_is_there(source: ReportInput) -> None:
 def test_what_comes_from_users_is_escaped_and_secrets_are_cut(source: ReportInput) -> None:
     page = render_report(source)
     assert "<script" not in page
-    assert "<b>" not in page
+    assert "<b>bold" not in page
     assert "<depth>" not in page
     assert "hush" not in page
 
@@ -74,27 +77,59 @@ def test_what_comes_from_users_is_escaped_and_secrets_are_cut(source: ReportInpu
 def test_it_needs_no_other_file(source: ReportInput) -> None:
     page = render_report(source)
     assert "src=" not in page
-    assert "<link" not in page
+    assert re.findall(r'<link[^>]*href="([^"]*)"', page) == ["data:,"]  # no icon: a browser would ask for one
     assert "@import" not in page
+    assert "url(" not in page
 
 
 def test_the_ten_worst_and_the_ten_best() -> None:
-    worst, best = series_ranking(long_table(30), "mae")
-    assert [row[0] for row in worst] == [f"s{number}" for number in range(29, 19, -1)]
-    assert [row[0] for row in best] == [f"s{number:02d}" for number in range(10)]
+    ranked = ranking_of(long_table(30), "mae")
+    assert ranked is not None
+    assert ranked.worst_series == [f"s{number}" for number in range(29, 19, -1)]
+    assert ranked.best_series == [f"s{number:02d}" for number in range(10)]
+    assert (ranked.worst_word, ranked.best_word) == ("largest", "smallest")
+
+
+def test_no_series_is_among_the_worst_and_the_best() -> None:
+    ranked = ranking_of(long_table(5), "mae")
+    assert ranked is not None
+    assert (ranked.worst_series, ranked.best_series) == (["s04", "s03", "s02"], ["s00", "s01"])
+
+
+def test_of_a_metric_that_should_be_high_the_lowest_are_the_worst() -> None:
+    table = long_table(4).replace({"metric": {"rmse": "skill"}})
+    ranked = ranking_of(table, "skill")
+    assert ranked is not None
+    assert (ranked.worst_series, ranked.worst_word) == (["s00", "s01"], "smallest")
+
+
+def test_an_objective_over_all_series_ranks_by_the_usual_metric() -> None:
+    ranked = ranking_of(long_table(4), "weighted_mae")
+    assert ranked is not None
+    assert ranked.metric == "mae"
 
 
 def test_all_series_together_are_no_series_of_the_ranking() -> None:
     together = pd.DataFrame({"series": [None], "metric": ["mae"], "value": [99.0], "baseline": [1.0]})
-    assert series_ranking(pd.concat([together, long_table(30)]), "mae") == series_ranking(long_table(30), "mae")
+    assert ranking_of(pd.concat([together, long_table(30)]), "mae") == ranking_of(long_table(30), "mae")
 
 
 def test_one_series_has_no_ranking() -> None:
-    assert series_ranking(long_table(1), "mae") == ([], [])
+    assert ranking_of(long_table(1), "mae") is None
 
 
-def test_baselines_stand_beside_their_metric() -> None:
-    assert metric_rows({"mae": 1.0, "r2": 0.5, "baseline_mae": 2.0}) == [("mae", "1", "2"), ("r2", "0.5", "")]
+def test_baselines_stand_beside_their_metric_and_tell_who_is_better() -> None:
+    rows = metric_rows({"mae": 1.0, "r2": 0.5, "bias": 3.0, "skill": -0.1, "baseline_mae": 2.0, "baseline_bias": 1.0})
+    assert [(row.name, row.value, row.naive, row.tone) for row in rows] == [
+        ("mae", "1", "2", "good"),
+        ("r2", "0.5", "", ""),
+        ("bias", "3", "1", ""),
+        ("skill", "-0.1", "", "bad"),
+    ]
+
+
+def test_sizes_are_readable() -> None:
+    assert [size(count) for count in (12, 2048, 3_400_000, 5 << 30)] == ["12 bytes", "2 KiB", "3.24 MiB", "5 GiB"]
 
 
 def test_no_importance() -> None:

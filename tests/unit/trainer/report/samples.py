@@ -1,0 +1,113 @@
+"""Judged models of every task for the page, without a training: made-up data, and answers with some noise."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tests.unit.trainer.pipeline.mean import DIGEST, config
+from trainyard_api.trainingjob import SeriesCount
+from trainyard_trainer.artifacts.manifest import Latency, Measurements
+from trainyard_trainer.evaluate.forecasts import Forecast, judge
+from trainyard_trainer.evaluate.judgement import Judgement
+from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
+from trainyard_trainer.frameworks.base import Dataset, Evaluation, Finding, Golden, Origin, Series, Trained, Tuned
+from trainyard_trainer.report.page import ReportInput
+
+NASTY = "</svg><script>alert(1)</script>"
+HISTORY, HORIZON = 120, 28
+NAMES = ("ok", "worn", "broken")
+
+_MEASURED = Measurements(
+    size_bytes=1_234_567,
+    memory_bytes=3_400_000,
+    latency=Latency(p50_ms=0.81, p95_ms=1.24, calls=50),
+    onnx_max_difference=2.3e-7,
+)
+_FINDINGS = (
+    Finding("Gaps", "info", "3 steps have no row", "s1", 3),
+    Finding("FewPoints", "warning", "only 60 points; 90 are recommended", "s2", 60),
+    Finding("TooFewPoints", "error", "only 12 points; 30 are needed", "s900", 12),
+)
+
+
+def dataset_of(frame: pd.DataFrame, **changes: Any) -> Dataset:
+    empty = Dataset(
+        task="Regression",
+        frame=frame,
+        target="y",
+        features=("a",),
+        findings=_FINDINGS,
+        origin=Origin("https://user:hush@host/x.csv?sig=hush", DIGEST, 160_000),
+        holdout_digest=DIGEST,
+        rows=len(frame),
+    )
+    return dataclasses.replace(empty, **changes)
+
+
+def source_of(dataset: Dataset, judged: Judgement, objective: str, **changes: Any) -> ReportInput:
+    golden = Golden(pd.DataFrame(), pd.DataFrame())
+    evaluation = Evaluation(judged.metrics, judged.table, golden, None, judged.holdout, judged.notes)
+    trained = Trained(("text",), ("m",), None, {"num_leaves": 31, "learning_rate": 0.1})
+    plain = ReportInput(
+        config=config(),
+        dataset=dataset,
+        trained=trained,
+        evaluation=evaluation,
+        objective=objective,
+        created_at="2026-11-21T07:30:00+00:00",
+        libraries={"lightgbm": "4.6.0"},
+        warnings=("training used all rounds",),
+        measurements=_MEASURED,
+    )
+    return dataclasses.replace(plain, **changes)
+
+
+def forecasts(count: int = 12, first: str = NASTY, horizon: int = HORIZON) -> ReportInput:
+    """A shop's products; some are forecast worse than the naive model does."""
+    random = np.random.default_rng(7)
+    length = HISTORY + horizon
+    times = pd.date_range("2026-01-01", periods=length).to_numpy()
+    made, series, values = [], [], []
+    for number in range(count):
+        name = first if number == 0 else f"product-{number}"
+        season = 10 * np.sin(2 * np.pi * np.arange(length) / 7) * (1 + number % 4)
+        y = np.maximum(0, 40 * (1 + number % 5) + season + random.normal(0, 5, length))
+        said = y[HISTORY:] + random.normal(0, 2 + 2 * (number % 6), horizon)
+        naive = np.resize(y[HISTORY - 7 : HISTORY], horizon)
+        made.append(Forecast(name, times[HISTORY:], y[HISTORY:], said, naive, y[:HISTORY], 7))
+        series.append(Series(name, number * length, (number + 1) * length, horizon))
+        values.append(y)
+    frame = pd.DataFrame({"ds": np.tile(times, count), "y": np.concatenate(values)})
+    dataset = dataset_of(frame, task="Forecast", series=tuple(series), series_total=count + 1, frequency="D")
+    trained = Trained(
+        ("prophet-json",),
+        ("m",),
+        None,
+        {"frequency": "D"},
+        SeriesCount(total=count + 1, trained=count - 1, fallback=1, failed=1),
+        tuned=Tuned({"changepoint_prior_scale": 0.05}, {name.name: {} for name in series}, trials=240, pruned=61),
+    )
+    return source_of(dataset, judge(made), "mae", trained=trained)
+
+
+def numbers(rows: int = 700) -> ReportInput:
+    random = np.random.default_rng(8)
+    actual = random.gamma(2, 50, rows)
+    judged = judge_numbers(actual, actual + random.normal(0, 15, rows), actual)
+    source = source_of(dataset_of(pd.DataFrame({"a": actual, "y": actual})), judged, "mae")
+    gains = pd.DataFrame(
+        {"feature": ["a rather long name of a feature", "temperature", "day"], "gain": [5e4, 2e4, 10.0]}
+    )
+    return dataclasses.replace(source, evaluation=dataclasses.replace(source.evaluation, importance=gains))
+
+
+def classes(names: tuple[str, ...] = NAMES, rows: int = 500) -> ReportInput:
+    random = np.random.default_rng(9)
+    actual = random.choice(len(names), rows, p=np.array([6, 3, 1][: len(names)]) / sum([6, 3, 1][: len(names)]))
+    raw = random.random((rows, len(names))) + 0.8 * np.eye(len(names))[actual]
+    probabilities = raw / raw.sum(axis=1, keepdims=True)
+    judged = judge_classes(actual, probabilities, actual, names, 0.45 if len(names) == 2 else None)
+    frame = pd.DataFrame({"a": actual.astype(float), "y": actual.astype(float)})
+    return source_of(dataset_of(frame, task="Classification", classes=names), judged, "auc")

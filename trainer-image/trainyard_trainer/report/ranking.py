@@ -1,0 +1,76 @@
+"""Series from the worst to the best, each with what tells most about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import pandas as pd
+
+from trainyard_api.metric_goals import goal_of
+from trainyard_trainer.evaluate.names import SKILL
+from trainyard_trainer.progress.tracker import metric_value
+
+_SHOWN: Final = 10
+_USUAL: Final = "mae"
+_BESIDE: Final = ("wape", "mase", SKILL)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The worst and the best series by a metric, none in both.
+
+    A row has the series, the metric, the naive model's, and others.
+    """
+
+    metric: str
+    worst_word: str
+    best_word: str
+    head: Sequence[str]
+    worst: Sequence[Sequence[str]]
+    best: Sequence[Sequence[str]]
+
+    @property
+    def worst_series(self) -> list[str]:
+        """Their names, the worst one first."""
+        return [row[0] for row in self.worst]
+
+    @property
+    def best_series(self) -> list[str]:
+        """Their names, the best one first."""
+        return [row[0] for row in self.best]
+
+
+def ranking_of(table: pd.DataFrame, objective: str) -> Ranking | None:
+    """Rank by the objective, or by ``mae`` where series do not have it; ``None`` for fewer than two series.
+
+    Lines without a series, for all rows together, do not take part. ``table`` is the long form of
+    :class:`~trainyard_trainer.frameworks.base.Evaluation`.
+    """
+    of_series = table[table["series"].notna()].dropna(subset=["value"])
+    metric = objective if (of_series["metric"] == objective).any() else _USUAL
+    rows = of_series[of_series["metric"] == metric]
+    if rows["series"].nunique() < 2:
+        return None
+    higher = goal_of(metric) == "Maximize"
+    best_first = rows.sort_values("value", ascending=not higher, kind="stable")
+    worst = best_first.iloc[::-1].head(min(_SHOWN, (len(best_first) + 1) // 2))
+    best = best_first.head(min(_SHOWN, len(best_first) - len(worst)))
+    beside = [name for name in _BESIDE if name != metric and (of_series["metric"] == name).any()]
+    shown = of_series[of_series["series"].isin([*best["series"], *worst["series"]])]
+    values = {
+        (str(s), str(m)): float(v) for s, m, v in zip(shown["series"], shown["metric"], shown["value"], strict=True)
+    }
+
+    def lines(of: pd.DataFrame) -> list[list[str]]:
+        return [
+            [str(item["series"]), _text(item["value"]), _text(item["baseline"])]
+            + [_text(values.get((str(item["series"]), name))) for name in beside]
+            for item in of.to_dict("records")
+        ]
+
+    words = ("smallest", "largest") if higher else ("largest", "smallest")
+    return Ranking(metric, *words, ["Series", metric, "Naive model", *beside], lines(worst), lines(best))
+
+
+def _text(value: float | None) -> str:
+    return "" if value is None or pd.isna(value) else metric_value(float(f"{value:.4g}"))
