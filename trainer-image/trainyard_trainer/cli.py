@@ -8,7 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from trainyard_api.exit_codes import ExitCode
 from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import TrainerError
 from trainyard_trainer.stopping import stop_on_signals
 
 if TYPE_CHECKING:
@@ -19,24 +21,69 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and return the exit code (see :mod:`trainyard_api.exit_codes`)."""
     options = _parser().parse_args(arguments)
-    if options.command == "run":
-        return _run_here(options.file, options.output)
-    return _run_in_pod(options.command)
+    match options.command:
+        case "run":
+            stop = stop_on_signals()
+            from trainyard_trainer.commands.run import run
+
+            return run(options.file, options.output, stop)
+        case "validate" | "report" | "inspect":
+            return _answer(options)
+        case command:
+            return _run_in_pod(command)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="trainyard-trainer",
         description="Train one model. Without a command: the job of this pod, from TRAINYARD_CONFIG_DIR/config.json.",
+        epilog="Exit codes: 0 good, 64 wrong specification, 65 wrong data, 66 not there, 69 a server is away, "
+        "75 interrupted, 77 not permitted, 78 not supported.",
     )
     parser.add_argument("--version", action="version", version=f"trainyard-trainer {version('trainyard')}")
     commands = parser.add_subparsers(dest="command", metavar="command")
     run = commands.add_parser("run", help="train a TrainingJob from a YAML file on this machine, without a cluster")
-    run.add_argument("-f", "--file", type=Path, required=True, metavar="JOB.yaml", help="one TrainingJob")
+    validate = commands.add_parser("validate", help="judge a TrainingJob without training it")
+    for command in (run, validate):
+        command.add_argument("-f", "--file", type=Path, required=True, metavar="JOB.yaml", help="one TrainingJob")
     run.add_argument("--output", type=Path, required=True, metavar="DIR", help="where models and result.json go")
+    validate.add_argument("--data", action="store_true", help="read the data too, and tell what is wrong with it")
+    report = commands.add_parser("report", help="show the metrics of the newest version and where its report lies")
+    inspect = commands.add_parser("inspect", help="show what a version is, and check its files against its manifest")
+    for command in (report, inspect):
+        command.add_argument("folder", type=Path, metavar="DIR", help="the --output of run, or the folder of one run")
+        command.add_argument("--model", metavar="NAME", help="of several models in the folder")
+        command.add_argument("--version", dest="number", type=int, metavar="N", help="instead of the newest")
+    report.add_argument("--open", action="store_true", help="open the report in a browser")
     commands.add_parser("fetch", help="in a pod of framework Container: lay the data out for the user's container")
     commands.add_parser("register", help="in a pod of framework Container: register what the user's container left")
     return parser
+
+
+def _answer(options: argparse.Namespace) -> int:
+    """Print what a command found; what is wrong is one sentence on the other stream."""
+    good = True
+    try:
+        match options.command:
+            case "validate":
+                from trainyard_trainer.commands.validate import validate
+
+                text = validate(options.file, data=options.data)
+            case "report":
+                from trainyard_trainer.commands.report import report
+
+                text = report(options.folder, options.model, options.number, show=options.open)
+            case _:
+                from trainyard_trainer.commands.inspect import inspect
+
+                text, good = inspect(options.folder, options.model, options.number)
+    except TrainerError as error:
+        print(error, file=sys.stderr)
+        return error.code
+    print(text, end="")
+    if not good:
+        print("the files marked above are not those that were registered: do not use them", file=sys.stderr)
+    return ExitCode.OK if good else ExitCode.BAD_DATA
 
 
 def _run_in_pod(command: str | None) -> int:
@@ -62,18 +109,3 @@ def _work(command: str | None) -> "Callable[[Job], TrainingResult | None]":
             from trainyard_trainer.dispatch import run
 
             return run
-
-
-def _run_here(file: Path, output: Path) -> int:
-    stop = stop_on_signals()
-    from trainyard_trainer.job import run_job
-    from trainyard_trainer.local import local_environment, read_job_file
-    from trainyard_trainer.progress.log import log_as_json
-
-    env = local_environment(os.environ, output)
-    if not sys.stdout.isatty():
-        return run_job(lambda: read_job_file(file, output), env, stop, display=log_as_json())
-    from trainyard_trainer.progress.terminal import TerminalBar
-
-    bar = TerminalBar(file.stem)
-    return run_job(lambda: read_job_file(file, output), env, stop, display=bar, listeners=(bar,))

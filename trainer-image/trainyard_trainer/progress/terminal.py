@@ -16,7 +16,7 @@ class TerminalBar:
 
     def __init__(self, title: str) -> None:
         self.stage = "start"
-        console = Console()
+        self._console = console = Console()
         self._bar = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(),
@@ -38,3 +38,7 @@ class TerminalBar:
     def close(self) -> None:
         """Leave the bar as it stands."""
         self._bar.stop()
+
+    def show(self, text: str) -> None:
+        """Print below the bar, as it is: long lines stay whole, so that a path can be copied."""
+        self._console.print(text, end="", highlight=False, markup=False, soft_wrap=True)

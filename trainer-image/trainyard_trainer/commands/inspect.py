@@ -1,0 +1,67 @@
+"""``inspect``: what a version is, and that its files are still those that were registered."""
+
+from pathlib import Path
+from typing import Any
+
+from trainyard_trainer.artifacts.manifest import FileEntry, canonical_json, file_entry
+from trainyard_trainer.commands.columns import aligned, size_text
+from trainyard_trainer.commands.report import metrics_table
+from trainyard_trainer.commands.versions import Found, find
+
+_DIGEST = 12
+
+
+def inspect(folder: Path, model: str | None, version: int | None) -> tuple[str, bool]:
+    """Return the manifest for people, and whether every file has its digest. Raises TrainerError."""
+    found = find(folder, model, version)
+    checks = [(entry, _verdict(found.folder, entry)) for entry in found.manifest.files]
+    files = aligned(
+        [(entry.path, size_text(entry.size), entry.sha256[:_DIGEST], verdict) for entry, verdict in checks], "  "
+    )
+    parts = [
+        f"{found.title}\n",
+        aligned(_facts(found), "  "),
+        _section("metrics", metrics_table(found.manifest)),
+        _section("parameters", aligned(_texts(found.manifest.parameters), "  ")),
+        _section("libraries", aligned(_texts(found.manifest.libraries), "  ")),
+        _section("warnings", "".join(f"  {text}\n" for text in found.manifest.warnings)),
+        _section("files", files),
+    ]
+    return "".join(parts), all(verdict == "ok" for _, verdict in checks)
+
+
+def _facts(found: Found) -> list[tuple[str, str]]:
+    manifest = found.manifest
+    data, job, series = manifest.data, manifest.job, manifest.series
+    facts = {
+        "job": f"{manifest.namespace}/{job.name}, attempt {job.attempt}, uid {job.uid}",
+        "made": f"{manifest.created_at} on {manifest.device}" + (f" by {manifest.image}" if manifest.image else ""),
+        "framework": f"{manifest.framework}, {manifest.task}; formats {', '.join(manifest.formats)}",
+        "data": f"{data.uri}: {data.rows} rows, {size_text(data.size_bytes)}, {data.digest}",
+        "holdout": data.holdout_digest,
+        "series": series
+        and f"{series.trained} of {series.total} trained, {series.fallback} fell back, {series.failed} failed",
+        "golden": f"{len(manifest.golden.inputs.rows)} rows within {manifest.golden.tolerance:g}"
+        if manifest.golden.inputs.rows
+        else None,
+        "manifest": f"sha256:{found.sha256}",
+        "folder": str(found.folder.resolve()),
+    }
+    return [(name, text) for name, text in facts.items() if text]
+
+
+def _section(title: str, text: str) -> str:
+    return f"{title}\n{text}" if text else ""
+
+
+def _texts(values: dict[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (name, value if isinstance(value, str) else canonical_json(value).decode())
+        for name, value in sorted(values.items())
+    ]
+
+
+def _verdict(folder: Path, entry: FileEntry) -> str:
+    if not (folder / entry.path).is_file():
+        return "MISSING"
+    return "ok" if file_entry(folder, entry.path) == entry else "CHANGED"
