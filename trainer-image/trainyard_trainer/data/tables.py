@@ -7,6 +7,7 @@ followed by :func:`trainyard_trainer.data.dialect.diagnose`.
 import difflib
 import gzip
 import io
+import re
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from typing import IO, Any, Final
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
@@ -37,6 +39,11 @@ _SMALL_BLOCK: Final = 1 << 20
 """Of a size that the cache of one core holds."""
 
 _FEED: Final = ord("\n")
+_MISSING: Final[list[str]] = pyarrow.csv.ConvertOptions().null_values
+"""Nothing at all, and the words for it. To look for words takes Arrow a tenth of its time."""
+
+_SPELLED_MISSING: Final = {word.encode() for word in _MISSING if word}
+_FIELD_ENDS: Final = re.compile(rb'[,;\t|"\r\n]+')
 
 _NAMED: Final = 5
 _MAX_DICTIONARY: Final = 10_000
@@ -176,16 +183,16 @@ def _read_csv(file: File, options: CsvOptions, wanted: Wanted) -> _Part:
         )
     columns = wanted.select(dialect.header)
     try:
-        table = _lines_as_rows(file, dialect, columns, wanted)
-        by_lines = table is not None
+        table = _plain_csv(file, dialect, columns, wanted, head)
+        is_plain = table is not None
         if table is None:
             with open_file(file) as content:
-                table = _arrow_csv(content, dialect, columns, wanted, feeds_in_fields=True)
+                table = _arrow_csv(content, dialect, columns, wanted, _MISSING, feeds_in_fields=True)
     except pa.ArrowInvalid as error:
         with open_file(file) as content:
             reason = dialects.diagnose(content, dialect)
         raise DataError(reason or str(error)) from error
-    if any(_is_binary(kind) for kind in table.schema.types) or (not by_lines and _quotes_are_odd(file)):
+    if any(_is_binary(kind) for kind in table.schema.types) or (not is_plain and _quotes_are_odd(file)):
         with open_file(file) as content:
             reason = dialects.diagnose(content, dialect)
         if reason is not None:
@@ -193,19 +200,48 @@ def _read_csv(file: File, options: CsvOptions, wanted: Wanted) -> _Part:
     return _Part(table, dialect.header, dialect.describe())
 
 
-def _lines_as_rows(file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted) -> pa.Table | None:
-    """Read a table of which each line is a row, which is faster by a third; ``None`` if it is not like that.
+def _plain_csv(
+    file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted, head: bytes
+) -> pa.Table | None:
+    """Read a table as most are, with a row in each line and nothing where a value is missing: faster by a third.
 
-    Arrow notices most fields with line feeds, not all. Only where it made as many rows as there are lines, each line is
-    a row for certain; then none but the last can lack a quotation mark.
+    ``None`` where a field holds a line feed, or may.
     """
+    if _SPELLED_MISSING.isdisjoint(_FIELD_ENDS.split(head)):
+        table = _lines_as_rows(file, dialect, columns, wanted, missing=[""])
+        if table is None or not _spells_missing(table):
+            return table
+    return _lines_as_rows(file, dialect, columns, wanted, missing=_MISSING)
+
+
+def _lines_as_rows(
+    file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted, missing: list[str]
+) -> pa.Table | None:
+    # Arrow notices most fields with line feeds, not all. Only where it made as many rows as there are lines, each line
+    # is a row for certain; then none but the last can lack a quotation mark.
     with open_file(file) as content:
         lines = _Lines(content)
         try:
-            table = _arrow_csv(lines, dialect, columns, wanted, feeds_in_fields=False)
+            table = _arrow_csv(lines, dialect, columns, wanted, missing, feeds_in_fields=False)
         except pa.ArrowInvalid:
             return None
     return table if table.num_rows + 1 == lines.count and lines.quotes_in_last % 2 == 0 else None
+
+
+def _spells_missing(table: pa.Table) -> bool:
+    """Tell whether a word for a missing value was taken for text."""
+    words = pa.array(_MISSING)
+    for column in table.unify_dictionaries().columns:
+        kind = column.type
+        if pa.types.is_dictionary(kind):
+            values = column.chunk(0).dictionary if column.num_chunks else pa.array([], kind.value_type)
+        elif pa.types.is_string(kind):
+            values = column
+        else:
+            continue
+        if pyarrow.compute.any(pyarrow.compute.is_in(values, words)).as_py():
+            return True
+    return False
 
 
 def _arrow_csv(
@@ -213,6 +249,7 @@ def _arrow_csv(
     dialect: dialects.Dialect,
     columns: list[str],
     wanted: Wanted,
+    missing: list[str],
     *,
     feeds_in_fields: bool,
 ) -> pa.Table:
@@ -226,6 +263,7 @@ def _arrow_csv(
         convert_options=pyarrow.csv.ConvertOptions(
             include_columns=columns,
             column_types={name: text for name in wanted.texts if name in columns},
+            null_values=missing,
             strings_can_be_null=True,
             auto_dict_encode=True,
             auto_dict_max_cardinality=_MAX_DICTIONARY,
