@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stop = stop_on_signals()
             from trainyard_trainer.commands.run import run
 
-            return run(options.file, options.output, stop)
+            return run(options.file, options.output, stop, resume=options.resume)
         case "validate" | "report" | "inspect":
             return _answer(options)
         case command:
@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (run, validate):
         command.add_argument("-f", "--file", type=Path, required=True, metavar="JOB.yaml", help="one TrainingJob")
     run.add_argument("--output", type=Path, required=True, metavar="DIR", help="where models and result.json go")
+    run.add_argument("--resume", action="store_true", help="go on with the last run of this model that was stopped")
     validate.add_argument("--data", action="store_true", help="read the data too, and tell what is wrong with it")
     report = commands.add_parser("report", help="show the metrics of the newest version and where its report lies")
     inspect = commands.add_parser("inspect", help="show what a version is, and check its files against its manifest")

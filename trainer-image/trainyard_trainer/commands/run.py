@@ -6,28 +6,34 @@ from collections.abc import Callable
 from pathlib import Path
 
 from trainyard_api.exit_codes import ExitCode
+from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.job import run_job
 from trainyard_trainer.local import local_environment, read_job_file
 from trainyard_trainer.progress.log import log_as_json
 
 
-def run(file: Path, output: Path, stop: Callable[[], bool]) -> int:
+def run(file: Path, output: Path, stop: Callable[[], bool], *, resume: bool) -> int:
     """Train the job of a file into a folder; return the exit code."""
     env = local_environment(os.environ, output)
+
+    def config() -> TrainerConfig:
+        return read_job_file(file, output, resume=resume)
+
     if not sys.stdout.isatty():
-        return run_job(lambda: read_job_file(file, output), env, stop, display=log_as_json())
+        return run_job(config, env, stop, display=log_as_json())
     from trainyard_trainer.progress.terminal import TerminalBar
 
     bar = TerminalBar(file.stem)
-    code = run_job(lambda: read_job_file(file, output), env, stop, display=bar, listeners=(bar,))
+    code = run_job(config, env, stop, display=bar, listeners=(bar,))
     if code == ExitCode.OK:
         bar.show(_summary(env.termination_log))
+    elif code == ExitCode.INTERRUPTED:
+        bar.show("the same command with --resume goes on with what is finished\n")
     return code
 
 
 def _summary(result_file: Path) -> str:
     """Return the metrics and the report of what was just made; nothing for a dataset, whose log says it all."""
-    from trainyard_api.wire import TrainingResult
     from trainyard_trainer.commands.report import summary
     from trainyard_trainer.commands.versions import find
 
