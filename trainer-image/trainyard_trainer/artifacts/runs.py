@@ -52,13 +52,19 @@ def begin_run(store: ArtifactStore, keys: ModelKeys, uid: str, attempt: int) -> 
 
 def find_finished(store: ArtifactStore, keys: ModelKeys, uid: str) -> FinishedRun | None:
     """Return a complete run of this job, of any attempt: it only waits for its version and is not trained again."""
+    found = find_manifest(store, keys, uid)
+    return None if found is None else read_run(store, *found)
+
+
+def find_manifest(store: ArtifactStore, keys: ModelKeys, uid: str) -> tuple[str, bytes] | None:
+    """Return the folder and the manifest of whatever this job has finished, in any attempt."""
     for name in store.children(keys.runs(uid)):
         if name == CHECKPOINTS:
             continue
         folder = keys.run(uid, name)
         body = store.get(f"{folder}/{MANIFEST}")
         if body is not None:
-            return read_run(store, folder, body)
+            return folder, body
     return None
 
 
@@ -86,8 +92,13 @@ def upload_files(store: ArtifactStore, folder: str, output: Path, paths: list[st
 def finish_run(store: ArtifactStore, folder: str, manifest: Manifest) -> FinishedRun:
     """Write the manifest: from here on the run exists. It is returned as every later reader will find it."""
     body = manifest.encode()
+    put_manifest(store, folder, body)
+    return read_run(store, folder, body)
+
+
+def put_manifest(store: ArtifactStore, folder: str, body: bytes) -> None:
+    """Write what makes a folder complete, be it of a run or of a dataset."""
     key = f"{folder}/{MANIFEST}"
     # Lost is fine if it is our own: the answer to the first put may have been lost and the client asked again.
     if not store.put_if_absent(key, body) and store.get(key) != body:
         raise FileExistsError(f"{store.address(key)} was written by someone else")
-    return read_run(store, folder, body)
