@@ -1,0 +1,146 @@
+"""report.html in a real browser, as wide as a phone and as wide as a desk, by day and by night."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from tests.integration.trainer import browser
+from tests.integration.trainer.tables import regression_csv
+from tests.unit.trainer.report import samples
+from trainyard_trainer.report.page import render_report
+
+PHONE, DESK = (360, 800), (1280, 900)
+LOOK = """(() => {
+  const root = document.documentElement, box = element => element.getBoundingClientRect();
+  const shown = element => { const { width, height } = box(element); return [width, height]; };
+  const charts = [...document.querySelectorAll('svg[role=img]')];
+  return {
+    width: root.clientWidth, scroll: root.scrollWidth,
+    wider: [...document.querySelectorAll('main *')]
+      .filter(one => !one.closest('.wide') && box(one).right > root.clientWidth + 1)
+      .map(one => one.outerHTML.slice(0, 80)),
+    headings: [...document.querySelectorAll('h1, h2')].map(one => one.textContent),
+    charts: charts.map(shown),
+    empty: charts.filter(one => ![...one.querySelectorAll('path.line, path.dots, path.bars')]
+      .some(path => box(path).width > 5 && getComputedStyle(path).stroke + getComputedStyle(path).fill !== 'nonenone'))
+      .length,
+    labels: Math.min(...charts.flatMap(one => [...one.querySelectorAll('text')]).map(one => box(one).height)),
+    place: charts.length ? (({ left, top, width, height }) => [left, top, width, height])(box(charts[0])) : null,
+    background: getComputedStyle(document.body).backgroundColor,
+    scripts: document.scripts.length,
+  };
+})()"""
+
+
+def trained(folder: Path) -> str:
+    """Return the report of a real training."""
+    (folder / "table.csv").write_bytes(regression_csv())
+    job = {
+        "apiVersion": "trainyard.dev/v1alpha1",
+        "kind": "TrainingJob",
+        "metadata": {"name": "line"},
+        "spec": {
+            "framework": "LightGBM",
+            "task": "Regression",
+            "data": {"uri": f"file://{folder}/table.csv", "target": "y"},
+            "parameters": {"num_iterations": 20},
+        },
+    }
+    (folder / "job.yaml").write_text(json.dumps(job))
+    command = [sys.executable, "-m", "trainyard_trainer", "run", "-f", folder / "job.yaml", "--output", folder / "out"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next((folder / "out").glob("local/line/runs/*/*/report.html")).read_text()
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return reports of every task, one of them trained for it."""
+    folder = tmp_path_factory.mktemp("pages")
+    name = "a series with a name that is longer than any phone is wide and_has_no_place_to_break_it_anywhere"
+    made = {
+        "trained": trained(folder),
+        "forecast": render_report(samples.forecasts(12, name)),
+        "numbers": render_report(samples.numbers()),
+        "classes": render_report(samples.classes()),
+    }
+    for key, page in made.items():
+        (folder / f"{key}.html").write_text(page)
+    return {key: folder / f"{key}.html" for key in made}
+
+
+HEADINGS = {
+    "trained": {"line", "Predicted and actual", "What the model looks at", "What the model costs to use"},
+    "forecast": {"demand", "All series together", "The worst forecasts", "The best forecasts", "Search"},
+    "numbers": {"Predicted and actual", "What the model looks at"},
+    "classes": {"What was called what", "How well classes are told apart"},
+}
+CHARTS = {"trained": 3, "forecast": 13, "numbers": 3, "classes": 2}
+
+
+def ink(screenshot: bytes, place: list[float], background: str) -> float:
+    """Return which share of a chart is in a colour of its own: neither its background nor grey."""
+    picture = image.imread(io.BytesIO(screenshot))
+    left, top, width, height = (round(number) for number in place)
+    part = picture[top : top + height, left : left + width, :3]
+    assert part.size, (place, picture.shape, background)
+    return float(np.mean(part.max(axis=2) - part.min(axis=2) > 0.3))
+
+
+async def test_reports_are_whole_on_a_phone_and_on_a_desk(pages: dict[str, Path], tmp_path: Path) -> None:
+    async with browser.running() as chromium:
+        for name, page in pages.items():
+            for width, height in (PHONE, DESK):
+                opened = await chromium.open(page, width, height, LOOK)
+                (tmp_path / f"{name}-{width}.png").write_bytes(opened.screenshot)
+                _judge(f"{name} at {width}", opened, width)
+                assert HEADINGS[name] <= set(opened.seen["headings"]), name
+                assert len(opened.seen["charts"]) == CHARTS[name]
+
+
+def _judge(where: str, opened: browser.Opened, width: int) -> None:
+    seen: dict[str, Any] = opened.seen
+    assert opened.complaints == [], where
+    assert [url for url in opened.requests if url != "data:,"] == [], where
+    assert seen["scripts"] == 0, where
+    assert seen["width"] == width, where
+    assert seen["scroll"] <= width, f"{where}: the page scrolls sideways by {seen['scroll'] - width} px"
+    assert seen["wider"] == [], where
+    assert all(0.7 * min(width, 400) < wide < width and high > 120 for wide, high in seen["charts"]), (where, seen)
+    assert seen["empty"] == 0, where
+    assert seen["labels"] >= 9, f"{where}: the labels of the charts are {seen['labels']} px high"
+    assert ink(opened.screenshot, seen["place"], seen["background"]) > 0.002, where
+
+
+async def test_at_night_the_page_is_dark_and_its_charts_are_still_seen(pages: dict[str, Path]) -> None:
+    async with browser.running() as chromium:
+        day = await chromium.open(pages["numbers"], *PHONE, LOOK)
+        night = await chromium.open(pages["numbers"], *PHONE, LOOK, dark=True)
+    assert _brightness(day.seen["background"]) > 200
+    assert _brightness(night.seen["background"]) < 60
+    assert ink(night.screenshot, night.seen["place"], night.seen["background"]) > 0.002
+
+
+async def test_a_fault_of_a_page_is_seen(tmp_path: Path) -> None:
+    page = tmp_path / "bad.html"
+    page.write_text(
+        '<meta name="viewport" content="width=device-width"><main><div style="width: 900px">wide</div>'
+        '<img src="missing.png"><script>nothing.at.all</script></main>'
+    )
+    async with browser.running() as chromium:
+        opened = await chromium.open(page, *PHONE, LOOK)
+    assert any("nothing is not defined" in complaint for complaint in opened.complaints)
+    assert [Path(url).name for url in opened.requests] == ["missing.png"]
+    assert opened.seen["wider"]
+
+
+def _brightness(color: str) -> float:
+    red, green, blue = (float(part) for part in color[color.index("(") + 1 : -1].split(",")[:3])
+    return (red + green + blue) / 3
