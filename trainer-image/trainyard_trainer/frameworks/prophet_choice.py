@@ -49,7 +49,7 @@ class Outcome:
     golden
         For the first of these rows, by the saved model.
     failures
-        What could not be fitted, by its kind, and why.
+        What could not be fitted, by its kind, and why; of a search the sets that Prophet refused.
     parameters, trials, pruned
         The best set of the search, and how many were tried and given up; ``None`` and 0 without a search.
     """
@@ -126,7 +126,11 @@ class _Series:
             return None
         rules = Rules(trials, seconds, "Minimize", task.recipe.seed, minimum=PATIENCE)
         first = [{}, task.previous] if task.previous else [{}]
-        return self._attempt("prophet", lambda: search(plan.space, rules, self._score, first=first))
+        found = self._attempt("prophet", lambda: search(plan.space, rules, self._score, first=first))
+        refused = [] if found is None else [trial.message for trial in found.trials if trial.outcome == "Failed"]
+        if refused:
+            self.failures["search"] = f"{len(refused)} parameter sets, the first: {refused[0]}"
+        return found
 
     def best_first(self, parameters: Mapping[str, Any], known: float | None) -> list[Kind]:
         """Return what could be compared, best first; of two that are as good Prophet, then the simpler one.
