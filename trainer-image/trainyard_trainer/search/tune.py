@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from trainyard_api.metric_goals import goal_of
 from trainyard_api.training import Goal, Split
+from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks.base import Checkpoints, Context, Dataset, Framework, Progress, Tuned
@@ -40,7 +41,9 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
     if wished is None or tunable is None:
         return context
     metric = searched_metric(context.config.spec)
-    rules = Rules(wished.trials, wished.timeout_seconds, goal(context), (context.config.spec.split or Split()).seed)
+    rules = Rules(
+        wished.trials, wished.timeout_seconds, goal(context.config.spec), (context.config.spec.split or Split()).seed
+    )
     space, first = where_to_look(tunable.space(), context)
     history = read_trials(context.checkpoints)
     if history:
@@ -72,9 +75,8 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
     )
 
 
-def goal(context: Context) -> Goal:
+def goal(spec: TrainingJobSpec) -> Goal:
     """Return which way the searched metric is better. Raises ConfigError for one that cannot rank."""
-    spec = context.config.spec
     metric = searched_metric(spec)
     found = goal_of(metric, spec.objective)
     if found is None:

@@ -19,11 +19,13 @@ from trainyard_trainer.frameworks.base import (
     Evaluation,
     Finding,
     Golden,
+    OnnxModel,
     Origin,
     Parts,
     Progress,
     Table,
     Trained,
+    Tunable,
 )
 from trainyard_trainer.pipeline import Steps
 
@@ -45,6 +47,14 @@ class MeanFramework:
 
     def check(self, config: TrainerConfig) -> None:
         """Everything is fine."""
+
+    def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
+        """There is nothing to turn."""
+        return None
+
+    def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
+        """A mean has no such form."""
+        return None
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
         self.trainings.append(context.config.attempt)
