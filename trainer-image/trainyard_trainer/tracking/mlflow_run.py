@@ -4,6 +4,7 @@ The job's uid is a tag of the run, and is looked for first: an attempt that find
 too. Two pods that register one job in the same second may still make two.
 """
 
+import importlib
 import json
 import os
 import re
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SECONDS: Final = 30.0
+SECONDS: Final = 45.0
 """All requests together; a version that is registered does not wait longer to be told."""
 
 UID_TAG: Final = "trainyard.uid"
@@ -38,8 +39,8 @@ UID_TAG: Final = "trainyard.uid"
 _SECRET_KEYS: Final = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _CA_FILE: Final = "ca.crt"
 _SETTINGS: Final = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -68,6 +69,7 @@ def log_run(wish: Mlflow, job: Job, store: ArtifactStore, record: VersionRecord,
             failures.append(" ".join(redact(f"{type(error).__name__}: {error}").split())[:_WORDS])
 
     with _environment(job.env.tracking_secret_dir):
+        importlib.import_module("mlflow")  # not in the server's time
         thread = threading.Thread(target=work, name="mlflow", daemon=True)
         thread.start()
         thread.join(SECONDS)
