@@ -41,7 +41,7 @@ class Factor:
         for step in range(3):
             self.context.progress(step / 3, "looking")
             report(step, loss)
-        return loss
+        return float(loss)
 
 
 @dataclass
