@@ -54,8 +54,8 @@ def trained(folder: Path) -> str:
         },
     }
     (folder / "job.yaml").write_text(json.dumps(job))
-    command = [sys.executable, "-m", "trainyard_trainer", "run", "-f", folder / "job.yaml", "--output", folder / "out"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "trainyard_trainer", "run", "-f", f"{folder}/job.yaml"]
+    done = subprocess.run([*command, "--output", f"{folder}/out"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return next((folder / "out").glob("local/line/runs/*/*/report.html")).read_text()
 

@@ -13,13 +13,12 @@ from trainyard_trainer.artifacts.manifest import Measurements
 from trainyard_trainer.evaluate.names import BASELINE, SKILL
 from trainyard_trainer.frameworks.base import Dataset, Evaluation, Trained
 from trainyard_trainer.progress.redact import redact
-from trainyard_trainer.progress.tracker import metric_value
 from trainyard_trainer.report import figures
 from trainyard_trainer.report.classes import confusion_of
 from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited
 from trainyard_trainer.report.ranking import Ranking, ranking_of
-from trainyard_trainer.report.svg import short_number
+from trainyard_trainer.report.svg import readable, short_number
 from trainyard_trainer.report.template import render
 
 _FEATURES: Final = 20
@@ -75,6 +74,7 @@ def render_report(source: ReportInput) -> str:
         source=source,
         spec=source.config.spec,
         size=size,
+        created_at=source.created_at[:16].replace("T", " "),
         data_uri=redact(dataset.origin.uri),
         cards=_cards(source, rows),
         metrics=rows,
@@ -97,7 +97,7 @@ def render_report(source: ReportInput) -> str:
 def metric_rows(metrics: Mapping[str, float]) -> list[MetricRow]:
     """Return the metrics in their order, each beside the naive model's (empty where none was taken)."""
     return [
-        MetricRow(name, metric_value(value), "" if naive is None else metric_value(naive), _tone(name, value, naive))
+        MetricRow(name, readable(value), "" if naive is None else readable(naive), _tone(name, value, naive))
         for name, value in metrics.items()
         if not name.startswith(BASELINE)
         for naive in [metrics.get(BASELINE + name)]
@@ -140,7 +140,7 @@ def _cards(source: ReportInput, rows: Sequence[MetricRow]) -> list[Card]:
     if source.objective in by_name:
         row = by_name[source.objective]
         beside = f"naive model {row.naive}" if row.naive else "the objective"
-        cards.append(Card(row.name, f"{float(row.value):.4g}", beside, row.tone))
+        cards.append(Card(row.name, row.value, beside, row.tone))
     if SKILL in by_name and source.objective != SKILL:
         part = source.evaluation.metrics[SKILL]
         words = "less error than the naive model" if part >= 0 else "more error than the naive model"

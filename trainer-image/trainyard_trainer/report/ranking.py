@@ -8,7 +8,7 @@ import pandas as pd
 
 from trainyard_api.metric_goals import goal_of
 from trainyard_trainer.evaluate.names import SKILL
-from trainyard_trainer.progress.tracker import metric_value
+from trainyard_trainer.report.svg import readable
 
 _SHOWN: Final = 10
 _USUAL: Final = "mae"
@@ -73,4 +73,4 @@ def ranking_of(table: pd.DataFrame, objective: str) -> Ranking | None:
 
 
 def _text(value: float | None) -> str:
-    return "" if value is None or pd.isna(value) else metric_value(float(f"{value:.4g}"))
+    return "" if value is None or pd.isna(value) else readable(value)

@@ -1,6 +1,6 @@
 """Charts as SVG text: lines, dots and bars over two axes, in the colours of the page, light or dark.
 
-A chart takes about a millisecond and some kilobytes. See docs/decisions/ for why no library draws them.
+A chart takes about a millisecond and some kilobytes; docs/decisions/0017 says why no library draws them.
 """
 
 from dataclasses import dataclass
@@ -68,6 +68,11 @@ def short_number(value: float) -> str:
     return "0" if size == 0 else f"{value:.4g}" if size >= 1e-4 else f"{value:.0e}"
 
 
+def readable(value: float) -> str:
+    """Return a number as a table shows it: four digits, and of large numbers all before the point."""
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
+
+
 class Plot:
     """One chart, filled step by step. ``kind`` is a class of the page's style: its colour."""
 
@@ -125,12 +130,12 @@ class Plot:
         parts = []
         places, rows = self._points(np.array([place for place, _ in self._x.ticks]), np.zeros(len(self._x.ticks)))
         for place, (_, text) in zip(places, self._x.ticks, strict=True):
-            anchor = "end" if place > WIDTH - 24 else "middle"
+            anchor = "end" if place > WIDTH - 26 else "middle"
             shown = WIDTH - 2 if anchor == "end" else place
-            parts.append(f'<text x="{shown:.1f}" y="{HEIGHT - 6}" text-anchor="{anchor}">{escape(text)}</text>')
+            parts.append(f'<text x="{shown:.1f}" y="{HEIGHT - 5}" text-anchor="{anchor}">{escape(text)}</text>')
         _, rows = self._points(np.zeros(len(self._y.ticks)), np.array([place for place, _ in self._y.ticks]))
         for row, (_, text) in zip(rows, self._y.ticks, strict=True):
-            parts.append(f'<text x="{_LEFT - 5}" y="{row + 4:.1f}" text-anchor="end">{escape(text)}</text>')
+            parts.append(f'<text x="{_LEFT - 5}" y="{row + 4.5:.1f}" text-anchor="end">{escape(text)}</text>')
             if row < ground - 0.5:
                 parts.append(f'<path class="grid" d="M{_LEFT} {row:.1f}H{WIDTH - _RIGHT}"/>')
         return "".join([*parts, f'<path class="axis" d="M{_LEFT} {ground}H{WIDTH - _RIGHT}"/>'])

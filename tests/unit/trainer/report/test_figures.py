@@ -15,7 +15,7 @@ from tests.unit.trainer.report import samples
 from trainyard_trainer.report.classes import confusion_of
 from trainyard_trainer.report.figures import class_figures, forecast_figure, number_figures, residuals_figure
 from trainyard_trainer.report.page import ReportInput, render_report
-from trainyard_trainer.report.svg import HEIGHT, WIDTH, Axis, Plot, short_number, thinned
+from trainyard_trainer.report.svg import HEIGHT, WIDTH, Axis, Plot, readable, short_number, thinned
 
 MAX_BYTES = 1_500_000
 TIMES = pd.date_range("2026-01-01", periods=3).to_numpy()
@@ -150,6 +150,15 @@ def test_one_time_is_an_axis_too() -> None:
 def test_numbers_are_short() -> None:
     written = [short_number(value) for value in (0, 0.25, 1500, -2e6, 3.25e9, 1e-7, 1e17)]
     assert written == ["0", "0.25", "1.5k", "-2M", "3.25G", "1e-07", "1e+17"]
+
+
+def test_numbers_of_a_table_are_readable() -> None:
+    assert [readable(value) for value in (0.0123456, 1.5, 12_345.678, 2.5e6)] == [
+        "0.01235",
+        "1.5",
+        "12,346",
+        "2,500,000",
+    ]
 
 
 def test_thinning_keeps_both_ends() -> None:
