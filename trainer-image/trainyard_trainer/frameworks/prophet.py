@@ -43,6 +43,7 @@ from trainyard_trainer.frameworks.prophet_fallbacks import fallback_at
 from trainyard_trainer.frameworks.prophet_pieces import Finished, PieceWriter
 from trainyard_trainer.frameworks.prophet_pool import fit_all
 from trainyard_trainer.frameworks.prophet_series import Kind, Recipe, SearchPlan, Task, prophet_at
+from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.search.space import inside
 
 FORMAT: Final = "prophet-json"
@@ -197,6 +198,8 @@ def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
     finished = Finished(context.checkpoints, context.work_dir)
     pieces = PieceWriter(context.checkpoints)
     open_ = [series for series in dataset.series if series.name not in finished]
+    if known := len(dataset.series) - len(open_):
+        LOGGER.info("%d of %d series are finished already, by another attempt", known, len(dataset.series))
     preload = [
         *(["trainyard_trainer.search.study", "optuna"] if context.config.spec.search is not None else []),
         *(["statsforecast.models"] if any(dataset.demand.get(one.name) == "Intermittent" for one in open_) else []),

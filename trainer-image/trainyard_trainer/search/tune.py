@@ -11,7 +11,7 @@ from trainyard_api.training import Goal, Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.evaluate.names import searched_metric
-from trainyard_trainer.frameworks.base import Checkpoints, Context, Dataset, Framework, Progress, Tuned
+from trainyard_trainer.frameworks.base import Checkpoints, Context, Dataset, Framework, NoCheckpoints, Progress, Tuned
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.tracker import metric_value
 from trainyard_trainer.search.space import Dimension, defaults_of, inside, parse
@@ -37,7 +37,9 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
     """
     wished = context.config.spec.search
     window = _Window(context.progress)
-    tunable = None if wished is None else framework.tunable(dataset, replace(context, progress=window))
+    # A framework's own checkpoints are those of its one final training; of trials each result is kept, here.
+    of_trials = replace(context, progress=window, checkpoints=NoCheckpoints())
+    tunable = None if wished is None else framework.tunable(dataset, of_trials)
     if wished is None or tunable is None:
         return context
     metric = searched_metric(context.config.spec)
