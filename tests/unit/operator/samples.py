@@ -37,6 +37,20 @@ def result_text(version: int = 1, **more: Any) -> str:
     )
 
 
+def dataset_text(**more: Any) -> str:
+    """Return a termination message of a dataset."""
+    return json.dumps(
+        {
+            "outcome": "Succeeded",
+            "made": "Dataset",
+            "message": "a dataset of 442 rows and 12 columns, sha256:ab",
+            "artifact": {"uri": "s3://models/team/job/datasets/u/1", "manifestSha256": "b" * 64, "sizeBytes": 99},
+            "report": "s3://models/team/job/datasets/u/1/profile.html",
+            **more,
+        }
+    )
+
+
 def failure_text(reason: str, message: str) -> str:
     """Return a termination message of failure."""
     return json.dumps({"outcome": "Failed", "reason": reason, "message": message})

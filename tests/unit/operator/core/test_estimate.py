@@ -20,9 +20,10 @@ def run_of(day: int, seconds: int, phase: str = "Succeeded", **spec: Any) -> Tra
         ([run_of(1, 60), run_of(2, 61)], 60),
         ([run_of(day, 60 * day) for day in (7, 1, 2, 3, 4, 5, 6)], 300),
         ([run_of(1, 60, "Failed"), run_of(2, 60, "Running"), run_of(3, 60, framework="Prophet")], None),
+        ([run_of(1, 9, mode="Prepare"), run_of(2, 60, mode="Train"), run_of(3, 62)], 61),
         ([job_view({"phase": "Succeeded", "completionTime": "2026-11-21T08:00:00Z"})], None),
     ],
-    ids=["none", "one", "two", "the-last-five", "others", "never-started"],
+    ids=["none", "one", "two", "the-last-five", "others", "another-mode", "never-started"],
 )
 def test_median_of_the_last_runs(runs: list[TrainingJobView], expected: int | None) -> None:
     assert estimated_seconds(job_view(), runs) == expected

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.operator.cluster import NAMESPACE, Cluster, no_fault
 from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
 from tests.unit.operator.runtime import job_page
-from tests.unit.operator.samples import SPEC, failure_text, result_text
+from tests.unit.operator.samples import SPEC, dataset_text, failure_text, result_text
 from trainyard_api.trainingjob import TERMINAL_PHASES
 from trainyard_api.wire import ReportedStatus
 from trainyard_operator.kube.errors import ApiError, ConflictError, ForbiddenError, ThrottledError, UnavailableError
@@ -35,6 +35,7 @@ FAULTS: tuple[BaseException, ...] = (
 )
 ENDINGS = (
     (0, result_text(), ""),
+    (0, dataset_text(), ""),
     (0, "", ""),
     (0, "{", ""),
     (0, failure_text("BadData", "says that it failed"), ""),
@@ -67,8 +68,9 @@ class Life(RuleBasedStateMachine):
 
     replicas = 1
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(prepares=st.booleans())
+    def begin(self, *, prepares: bool) -> None:
+        self.mode_of_a = "Prepare" if prepares else "Train"
         self.cluster = Cluster()
         self.operators = [StepOperator(self.cluster) for _ in range(self.replicas)]
         self.ends: dict[str, dict[str, Any]] = {}
@@ -81,8 +83,8 @@ class Life(RuleBasedStateMachine):
     # ---- users ---------------------------------------------------------------------------------------------------
 
     def apply(self, name: str) -> None:
-        accelerator = {"accelerator": ACCELERATOR} if name == "b" else {}
-        self.cluster.submit(name, {**SPEC, "modelName": name, **accelerator})
+        own = {"accelerator": ACCELERATOR} if name == "b" else {"mode": self.mode_of_a}
+        self.cluster.submit(name, {**SPEC, "modelName": name, **own})
 
     @rule(name=names)
     def cancel(self, name: str) -> None:
@@ -293,7 +295,10 @@ class Life(RuleBasedStateMachine):
                 assert status == self.ends[uid]
             elif status.get("phase") in TERMINAL_PHASES:
                 self.ends[uid] = status
-                if status["phase"] == "Succeeded":
+                if status["phase"] == "Succeeded" and body["spec"].get("mode") == "Prepare":
+                    assert "modelVersion" not in status
+                    assert status["result"]["artifact"]["uri"] == "s3://models/team/job/datasets/u/1"
+                elif status["phase"] == "Succeeded":
                     assert status["modelVersion"]["name"] in self.cluster.of(MODEL_VERSIONS)
 
     def teardown(self) -> None:
@@ -312,7 +317,8 @@ class Life(RuleBasedStateMachine):
             for name in self.live():
                 owner = name.split("-")[0]
                 if owner in self.cluster.of(TRAINING_JOBS):
-                    self.cluster.finish_pod(name, 0, result_text(version=1))
+                    prepares = owner == "a" and self.mode_of_a == "Prepare"
+                    self.cluster.finish_pod(name, 0, dataset_text() if prepares else result_text(version=1))
             self.cluster.tick(400)
         phases = {name: body["status"].get("phase") for name, body in self.cluster.of(TRAINING_JOBS).items()}
         assert all(phase in TERMINAL_PHASES for phase in phases.values()), phases

@@ -1,0 +1,88 @@
+"""``mode: Prepare``: a Job that ends with a dataset, and never a ModelVersion."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.core.plans import RUNNING, message_of, phase_of, reason_of, stored
+from tests.unit.operator.samples import CA, CONFIG, SPEC, child, dataset_text, job_view, observed, pod, result_text
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_operator.core.config import Images, OperatorConfig
+from trainyard_operator.core.plan import NOTHING, Plan
+from trainyard_operator.core.training import render
+from trainyard_operator.core.training.planner import plan
+
+PREPARE = {
+    **SPEC,
+    "mode": "Prepare",
+    "objective": {"metric": "mae"},
+    "gates": [{"metric": "mae", "op": "<", "value": 1}],
+}
+
+
+def ended(text: str, spec: dict[str, Any] = PREPARE) -> Plan:
+    """Return the plan for a complete Job whose pod left this."""
+    pods = {"diabetes-1": (pod(0, termination_message=text),)}
+    return plan(observed(job_view(RUNNING, spec=spec), child(complete=True), pods=pods))
+
+
+def test_it_succeeds_with_an_artifact_and_without_a_version() -> None:
+    answer = ended(dataset_text(warnings=["few rows"]))
+    assert (phase_of(answer), answer.actions, answer.needs) == ("Succeeded", (), ())
+    assert message_of(answer) == "prepared a dataset of 442 rows and 12 columns, sha256:ab"
+    status = answer.status
+    assert status is not None
+    assert status.result is not None
+    assert status.result.artifact is not None
+    assert status.result.artifact.uri == "s3://models/team/job/datasets/u/1"
+    assert status.result.report == "s3://models/team/job/datasets/u/1/profile.html"
+    assert status.result.warnings == ["few rows"]
+    assert (status.model_version, status.objective_value) == (None, None)
+    assert status.trainer_status is not None
+    assert status.trainer_status.progress_percentage == 100
+    assert [(c.type, c.status) for c in status.conditions or ()] == [("Ready", "True"), ("Complete", "True")]
+    assert [event.reason for event in answer.events] == ["Succeeded"]
+    after = replace(stored(job_view(spec=PREPARE), answer), generation=1)
+    assert plan(observed(after, child(complete=True))) == NOTHING
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "sentence"),
+    [
+        (result_text(), PREPARE, "the pod made a Version, spec.mode Prepare wants a Dataset"),
+        (dataset_text(), SPEC, "the pod made a Dataset, spec.mode Train wants a Version"),
+        (dataset_text(artifact=None), PREPARE, "a Succeeded result of a dataset needs its artifact"),
+    ],
+)
+def test_what_was_not_asked_for_is_no_success(text: str, spec: dict[str, Any], sentence: str) -> None:
+    answer = ended(text, spec)
+    assert (phase_of(answer), reason_of(answer)) == ("Failed", "ResultMissing")
+    assert sentence in message_of(answer)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"framework": "Container", "image": "mine:1", "command": ["train"]},
+        {"framework": "Script", "script": {"configMapRef": {"name": "code", "key": "train.py"}}},
+    ],
+)
+def test_the_users_own_code_is_not_run(fields: dict[str, Any]) -> None:
+    """The pod is the trainer's alone, with the trainer's image."""
+    view = job_view(spec={**PREPARE, **fields})
+    spec = TrainingJobSpec.model_validate(view.spec)
+    config = OperatorConfig(images=Images(trainer="trainer:1"))
+    body = render.attempt_job(view, spec, 1, config=config, ca=CA)
+    template = body["spec"]["template"]["spec"]
+    (container,) = template["containers"]
+    assert (container["image"], "command" in container, "initContainers" in template) == ("trainer:1", False, False)
+    assert [volume["name"] for volume in template["volumes"]] == ["trainyard", "work"]
+    rules = body["spec"]["podFailurePolicy"]["rules"]
+    assert [rule["onExitCodes"]["containerName"] for rule in rules[1:]] == ["trainer"]
+
+
+def test_an_image_for_a_built_in_framework_prepares_too() -> None:
+    view = job_view(spec={**PREPARE, "image": "own-trainer:2"})
+    body = render.attempt_job(view, TrainingJobSpec.model_validate(view.spec), 1, config=CONFIG, ca=CA)
+    assert body["spec"]["template"]["spec"]["containers"][0]["image"] == "own-trainer:2"

@@ -1,0 +1,78 @@
+"""Framework Script: what is mounted for it, and what is told while its ConfigMap is missing."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.core.plans import STARTING, message_of
+from tests.unit.operator.samples import CA, CONFIG, SPEC, child, job_view, observed, pod
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_operator.core.training import render
+from trainyard_operator.core.training.planner import plan
+from trainyard_operator.core.training.render_pod import Body
+
+FROM_CONFIG_MAP = {"configMapRef": {"name": "code", "key": "train.py"}}
+
+
+def spec_of(script: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {**SPEC, "framework": "Script", "script": script, **more}
+
+
+def pod_of(script: dict[str, Any], **more: Any) -> Body:
+    view = job_view(spec=spec_of(script, **more))
+    job = render.attempt_job(view, TrainingJobSpec.model_validate(view.spec), 1, config=CONFIG, ca=CA)
+    found: Body = job["spec"]["template"]["spec"]
+    return found
+
+
+def env_of(template: Body) -> dict[str, str]:
+    return {each["name"]: each.get("value", "") for each in template["containers"][0]["env"]}
+
+
+def test_one_key_of_the_config_map_is_mounted_read_only() -> None:
+    template = pod_of(FROM_CONFIG_MAP)
+    volume = next(volume for volume in template["volumes"] if volume["name"] == "script")
+    assert volume["configMap"] == {"name": "code", "items": [{"key": "train.py", "path": "train.py"}]}
+    (mount,) = (each for each in template["containers"][0]["volumeMounts"] if each["name"] == "script")
+    assert mount == {"name": "script", "mountPath": "/trainyard/script", "readOnly": True}
+    assert env_of(template)["TRAINYARD_SCRIPT_DIR"] == "/trainyard/script"
+
+
+def test_an_optional_one_keeps_no_pod_waiting() -> None:
+    """The trainer then says that it is missing, and the job fails for good."""
+    reference = {"configMapRef": {"name": "code", "key": "train.py", "optional": True}}
+    volume = next(volume for volume in pod_of(reference)["volumes"] if volume["name"] == "script")
+    assert volume["configMap"]["optional"] is True
+
+
+@pytest.mark.parametrize("script", [{"inline": "print()"}, {"uri": "s3://code/train.py"}])
+def test_nothing_is_mounted_for_the_others(script: dict[str, Any]) -> None:
+    template = pod_of(script)
+    assert [volume["name"] for volume in template["volumes"]] == ["trainyard", "work"]
+    assert "TRAINYARD_SCRIPT_DIR" not in env_of(template)
+
+
+def test_the_claim_of_a_script_is_mounted() -> None:
+    (volume,) = (v for v in pod_of({"uri": "pvc://code/train.py"})["volumes"] if "persistentVolumeClaim" in v)
+    assert volume["persistentVolumeClaim"] == {"claimName": "code"}
+
+
+def test_the_jobs_variables_are_the_trainers_who_hands_them_on() -> None:
+    env = [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+    assert pod_of(FROM_CONFIG_MAP, env=env)["containers"][0]["env"][-1] == env[0]
+
+
+@pytest.mark.parametrize(
+    ("script", "waiting", "sentence"),
+    [
+        (FROM_CONFIG_MAP, "", "it starts once key 'train.py' of ConfigMap 'code' (script.configMapRef) exists"),
+        (FROM_CONFIG_MAP, "ImagePullBackOff: no", "ImagePullBackOff: no"),
+        ({"inline": "print()"}, "", "waiting for a pod of Job diabetes-1"),
+    ],
+)
+def test_a_pod_that_waits_for_its_config_map_says_so(script: dict[str, Any], waiting: str, sentence: str) -> None:
+    """The kubelet tells of it in Events alone."""
+    job = job_view(STARTING, spec=spec_of(script))
+    pods = {"diabetes-1": (pod(phase="Pending", waiting=waiting),)}
+    message = message_of(plan(observed(job, child(), after=31, pods=pods)))
+    assert message.endswith(sentence)
