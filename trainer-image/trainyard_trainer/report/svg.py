@@ -1,6 +1,6 @@
 """Charts as SVG text: lines, dots and bars over two axes, in the colours of the page, light or dark.
 
-A chart takes about a millisecond and some kilobytes; docs/decisions/0017 says why no library draws them.
+A chart takes about a millisecond and some kilobytes; docs/decisions/0018 says why no library draws them.
 """
 
 from dataclasses import dataclass
