@@ -1,0 +1,169 @@
+"""An attempt goes on where the last one ended: no series twice, and the files of an undisturbed run."""
+
+import dataclasses
+import hashlib
+import json
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
+from trainyard_trainer.errors import Interrupted
+from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.prophet_choice import Outcome
+from trainyard_trainer.frameworks.prophet_pieces import PREFIX, Finished, PieceWriter
+
+DAYS = pd.date_range("2025-06-01", periods=40)
+NAMES = [f"item {number}" for number in range(7)]
+
+
+class Kept:
+    """Checkpoints in memory."""
+
+    def __init__(self):
+        self.bodies = {"search": b"another room's"}
+
+    def get(self, name):
+        return self.bodies.get(name)
+
+    def put(self, name, body):
+        self.bodies[name] = body
+
+    def names(self):
+        return sorted(self.bodies)
+
+    def series(self):
+        """How often each series was left."""
+        lines = [line for name, body in self.bodies.items() if name.startswith(PREFIX) for line in body.splitlines()]
+        return Counter(json.loads(line)["name"] for line in lines)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    random = np.random.default_rng(2)
+    parts = [
+        pd.DataFrame({"day": DAYS, "item": name, "sold": 20 + random.standard_normal(len(DAYS))}) for name in NAMES
+    ]
+    config = job(
+        write(folder, pd.concat(parts).to_csv(index=False)),
+        target="sold",
+        task="Forecast",
+        data={"time": "day", "series": "item"},
+    )
+    return framework_for(config), dataset_of(config, folder), config
+
+
+def run(prepared, folder, *, checkpoints, workers=1, until=None, wanted=None):
+    """Train; ``until`` so many series are done, then the pod is asked to end."""
+    framework, dataset, config = prepared
+    folder.mkdir(exist_ok=True)
+    done = []
+    context = dataclasses.replace(
+        context_of(config, folder, workers=workers, stop=lambda: until is not None and len(done) >= until),
+        checkpoints=checkpoints,
+        progress=lambda *told: done.append(told),
+    )
+    trained = framework.train(dataset if wanted is None else dataset.part(wanted), context)
+    evaluation = framework.evaluate(dataset, trained, context) if wanted is None else None
+    digests = [hashlib.sha256((context.output / name).read_bytes()).hexdigest() for name in trained.files]
+    return digests, trained, evaluation
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared, tmp_path_factory):
+    return run(prepared, tmp_path_factory.mktemp("undisturbed"), checkpoints=Kept())
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_interruptions_anywhere_change_nothing_and_repeat_nothing(prepared, undisturbed, tmp_path, seed):
+    random, kept, attempts = np.random.default_rng(seed), Kept(), 0
+    while True:
+        attempts += 1
+        assert attempts < 20, f"no end in sight: {kept.series()}"
+        more = int(random.integers(1, 4))
+        try:
+            found = run(
+                prepared,
+                tmp_path / str(attempts),
+                checkpoints=kept,
+                until=len(kept.series()) + more if attempts < 6 else None,
+            )
+            break
+        except Interrupted:
+            assert len(kept.series()) > 0
+    assert kept.series() == Counter(NAMES), "each series once"
+    assert found[0] == undisturbed[0]
+    assert dataclasses.replace(found[1], model=None) == dataclasses.replace(undisturbed[1], model=None)
+    assert found[2].metrics == undisturbed[2].metrics
+    pd.testing.assert_frame_equal(found[2].golden.outputs, undisturbed[2].golden.outputs)
+
+
+def test_what_two_processes_have_begun_is_finished_and_kept(prepared, undisturbed, tmp_path):
+    kept = Kept()
+    with pytest.raises(Interrupted):
+        run(prepared, tmp_path / "1", checkpoints=kept, workers=2, until=1)
+    assert 2 <= len(kept.series()) < len(NAMES)
+    found = run(prepared, tmp_path / "2", checkpoints=kept, workers=2)
+    assert kept.series() == Counter(NAMES)
+    assert found[0] == undisturbed[0]
+
+
+def test_shards_side_by_side_leave_what_the_whole_takes_up(prepared, undisturbed, tmp_path):
+    kept = Kept()
+    for shard in (0, 1):
+        run(
+            prepared,
+            tmp_path / str(shard),
+            checkpoints=kept,
+            wanted=lambda name, shard=shard: int(name[-1]) % 2 == shard,
+        )
+    before = dict(kept.bodies)
+    found = run(prepared, tmp_path / "whole", checkpoints=kept)
+    assert kept.bodies == before, "nothing was fitted again"
+    assert found[0] == undisturbed[0]
+
+
+def test_a_piece_that_was_cut_off_costs_its_last_series(prepared, undisturbed, tmp_path):
+    kept = Kept()
+    run(prepared, tmp_path / "1", checkpoints=kept)
+    (piece,) = (name for name in kept.names() if name.startswith(PREFIX))
+    kept.bodies[piece] = kept.bodies[piece][:-200]
+    found = run(prepared, tmp_path / "2", checkpoints=kept)
+    assert found[0] == undisturbed[0]
+    assert [len(body.splitlines()) for name, body in kept.bodies.items() if name.startswith(PREFIX)] == [7, 1]
+
+
+def outcome_of(name):
+    numbers = np.random.default_rng(0).standard_normal(5) / 3
+    return Outcome(name, "tsb", b"\x00\xff", numbers, numbers[:2], {"imapa": "why"}, {"growth": "flat"}, 3, 1)
+
+
+def test_a_piece_is_left_every_fifty_series_and_every_ten_seconds(tmp_path):
+    kept, now = Kept(), [0.0]
+    writer = PieceWriter(kept, lambda: now[0])
+    for number in range(60):
+        writer.add(outcome_of(f"{number}"))
+    assert len(kept.series()) == 50
+    now[0] = 10.0
+    writer.add(outcome_of("one more"))
+    assert len(kept.series()) == 61
+    writer.flush()
+    assert len(kept.names()) == 3, "and none is empty"
+
+
+def test_an_outcome_comes_back_as_it_was(tmp_path):
+    kept = Kept()
+    writer = PieceWriter(kept)
+    writer.add(outcome_of("käse\u2028\n"))
+    writer.flush()
+    finished = Finished(kept, tmp_path)
+    found, expected = vars(finished.read("käse\u2028\n")), vars(outcome_of("käse\u2028\n"))
+    assert {name: np.asarray(value).tolist() for name, value in found.items()} == {
+        name: np.asarray(value).tolist() for name, value in expected.items()
+    }
+    assert "other" not in finished
+    finished.close()
+    assert list(tmp_path.iterdir()) == []
