@@ -19,9 +19,13 @@ _SERVERS = Path("/usr/lib/postgresql")
 
 
 class DatabaseServer:
-    """Starts and stops the processes. PostgreSQL refuses to run as root, so there it runs as the user it comes with."""
+    """Starts and stops the processes. PostgreSQL refuses to run as root, so there it runs as the user it comes with.
 
-    def __init__(self, folder: Path) -> None:
+    It listens on one address of this machine, and whoever reaches that needs a password.
+    """
+
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
+        self.address = address
         self._folder, self._user = folder, "postgres" if os.geteuid() == 0 else None
         self.port = free_port()
         folder.mkdir(parents=True)
@@ -36,7 +40,9 @@ class DatabaseServer:
         options = ["--username=owner", "--auth=scram-sha-256", f"--pwfile={password}", "--no-sync", "--locale=C.UTF-8"]
         self._run(programs / "initdb", *options, str(folder / "data"))
         self._log = (folder / "log").open("wb")
-        settings = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(folder), "fsync": "off"}
+        with (folder / "data/pg_hba.conf").open("a") as rules:
+            rules.write("host all all all scram-sha-256\n")
+        settings = {"listen_addresses": address, "unix_socket_directories": str(folder), "fsync": "off"}
         self._process = subprocess.Popen(
             [programs / "postgres", "-D", folder / "data", "-p", str(self.port)]
             + [part for name, value in settings.items() for part in ("-c", f"{name}={value}")],
@@ -50,7 +56,7 @@ class DatabaseServer:
 
     def url(self, role: str = READER, password: str = PASSWORD, database: str = "shop") -> str:
         """Return the connection URL of a role."""
-        return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{role}:{password}@{self.address}:{self.port}/{database}"
 
     def stop(self) -> None:
         """End the server, and so all of its processes: by SIGINT, which waits for no client."""
@@ -68,7 +74,7 @@ class DatabaseServer:
                 log = (self._folder / "log").read_text()
                 raise RuntimeError(f"PostgreSQL did not answer on port {self.port} within {START_SECONDS} s:\n{log}")
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                socket.create_connection((self.address, self.port), timeout=1).close()
                 psycopg.connect(self.url("owner", database="postgres")).close()
             except (ConnectionRefusedError, psycopg.OperationalError):
                 time.sleep(0.05)  # between two looks at the condition

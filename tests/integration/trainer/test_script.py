@@ -14,8 +14,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
+from demo.data import tables
 from tests.unit.trainer.container.parts import ContainerPod, table
+from trainyard_api.generate import checkout
 from trainyard_api.wire import ReportedStatus, TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.manifest import parse_manifest
 from trainyard_trainer.job import run_job
@@ -413,3 +416,21 @@ def test_its_metrics_lie_in_the_run(pod: ScriptPod) -> None:
     assert pod.go(pod.script("leave(mae=1, baseline_mae=2)"))[0] == 0
     metrics = pd.read_parquet(run_of(pod) / "metrics.parquet")
     assert metrics[["metric", "value", "baseline"]].to_numpy().tolist() == [["mae", 1.0, 2.0]]
+
+
+def test_the_example_trains(pod: ScriptPod) -> None:
+    file = checkout() / "examples/script/ridge-search.yaml"
+    config_map, job = yaml.safe_load_all(file.read_text())
+    folder = pod.env.script_dir
+    folder.mkdir()
+    for name, text in config_map["data"].items():
+        (folder / name).write_text(text)
+    job["spec"]["data"].pop("uri")
+    text = next(text for key, text, _ in tables() if key == "diabetes.csv")
+    code, result = pod.go(pod.config(text, **{"command": None, "image": None, **job["spec"]}))
+    assert code == 0, result.message
+    metrics = {metric.name: float(metric.value) for metric in result.metrics or []}
+    assert metrics["mae"] < 50
+    assert metrics["skill"] > 0.2
+    assert "penalty" in json.loads((run_of(pod) / "model/weights.json").read_text())
+    assert any((status.message or "").startswith("penalty ") for status in pod.heard)

@@ -1,0 +1,68 @@
+"""Training in a pod from a source that is no file: a real PostgreSQL server beside the cluster."""
+
+import ipaddress
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.stage import Json, Stage, condition
+from tests.integration.trainer.database import PASSWORD, READER, DatabaseServer
+
+QUERY = "SELECT date, product, sold FROM sales ORDER BY product, date"
+ENDED = ("Succeeded", "Failed")
+
+
+def address_for(stage: Stage) -> str:
+    """Return the address of this machine that lies on the way to the node: pods reach it, whatever kind of node it is."""
+    (node,) = json.loads(stage.kubectl("get", "nodes", "-o", "json"))["items"]
+    inside = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((inside, 9))  # sends nothing: it only asks for the route
+        return str(ipaddress.ip_address(probe.getsockname()[0]))
+
+
+@pytest.fixture(scope="module")
+def database(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DatabaseServer]:
+    server = DatabaseServer(tmp_path_factory.mktemp("database") / "server", address_for(stage))
+    yield server
+    server.stop()
+
+
+def secret(name: str, url: str) -> Json:
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {"url": url}}
+
+
+def forecast(secret_name: str) -> Json:
+    sql = {"secretRef": {"name": secret_name}, "query": QUERY}
+    return {
+        "framework": "Prophet",
+        "task": "Forecast",
+        "data": {"sql": sql, "time": "date", "series": "product", "target": "sold"},
+        "forecast": {"horizon": 14},
+        "retry": {"maxAttempts": 1},
+    }
+
+
+def test_a_query_on_postgresql_makes_a_version(stage: Stage, database: DatabaseServer) -> None:
+    stage.apply_objects(secret("shop", database.url()), secret("stale", database.url(password="of yesterday")))
+    stage.apply("from-a-query", **forecast("shop"))
+    stage.apply("refused", **forecast("stale"))
+    stage.apply("prepared", mode="Prepare", **forecast("shop"))
+    job = stage.wait_for_phase("from-a-query", *ENDED)
+    assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
+    assert job["status"]["result"]["series"]["trained"] == 2
+    (version,) = stage.versions_of(job)
+    assert version["spec"]["dataDigest"].startswith("sha256:")
+    prepared = stage.wait_for_phase("prepared", *ENDED)
+    assert "prepared a dataset of 400 rows and 4 columns" in condition(prepared, "Ready")["message"]
+
+
+def test_credentials_that_the_server_refuses(stage: Stage, database: DatabaseServer) -> None:
+    job = stage.wait_for_phase("refused", *ENDED)
+    assert [(each["reason"], each["exitCode"]) for each in job["status"]["attempts"]] == [("NotPermitted", 77)]
+    told = json.dumps(job) + stage.kubectl("logs", "--selector=trainyard.dev/trainingjob=refused", "--tail=-1")
+    assert "yesterday" not in told
+    assert PASSWORD not in told
+    assert READER in told or "the user" in told or "password" in told
