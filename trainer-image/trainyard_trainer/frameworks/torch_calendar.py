@@ -29,7 +29,7 @@ class Calendar:
     @property
     def columns(self) -> int:
         """How many numbers describe a step."""
-        return self.features(np.array(["2024-01-01"], dtype="datetime64[ns]")).shape[1]
+        return int(self.features(np.array(["2024-01-01"], dtype="datetime64[ns]")).shape[1])
 
     def features(self, times: Times) -> npt.NDArray[np.float32]:
         """Return the features of times; shape (times, columns), each about -1 to 1.

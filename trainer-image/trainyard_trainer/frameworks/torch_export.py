@@ -4,7 +4,7 @@ import io
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy.typing as npt
 import torch
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from trainyard_trainer.frameworks.torch_model import WEIGHTS_FILE, Run
 
-_OPSET = 18
+_OPSET: Final = 18
+_ROWS_AT_ONCE: Final = 16_384
 
 
 class Probabilities(nn.Module):
@@ -40,9 +41,6 @@ def run_of(network: nn.Module) -> Run:
         return torch.cat(told).numpy()
 
     return run
-
-
-_ROWS_AT_ONCE = 16_384
 
 
 def as_onnx(network: nn.Module, example: Mapping[str, npt.NDArray[Any]]) -> bytes:

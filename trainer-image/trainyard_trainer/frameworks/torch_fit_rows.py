@@ -22,12 +22,16 @@ from trainyard_trainer.frameworks.torch_export import Probabilities, as_onnx, ru
 from trainyard_trainer.frameworks.torch_model import FORMATS, TabularModel, write_description
 from trainyard_trainer.frameworks.torch_networks import TabularNetwork
 from trainyard_trainer.frameworks.torch_parameters import Loss, TabularParameters
-from trainyard_trainer.frameworks.torch_training import Course, Plan, Watch, fit, identity_of, watch_of
-
-_BATCHES_AT_LEAST: Final = 16
-_SMALLEST_BATCH: Final = 16
-_CELLS_PER_THREAD: Final = 100_000
-"""Smaller tables are learned faster by one thread than by two that wait for each other."""
+from trainyard_trainer.frameworks.torch_training import (
+    Course,
+    Plan,
+    Watch,
+    batch_of,
+    fit,
+    identity_of,
+    use_threads,
+    watch_of,
+)
 
 LOSSES: Final[Mapping[Loss, Callable[[Tensor, Tensor], Tensor]]] = {
     "mse": functional.mse_loss,
@@ -136,20 +140,19 @@ def teach(
     device: torch.device,
 ) -> Taught:
     """Fit one network on one device."""
-    torch.set_num_threads(max(1, min(context.workers, dataset.rows * len(dataset.features) // _CELLS_PER_THREAD)))
     seed = (context.config.spec.split or Split()).seed
-    rows = len(parts_of(dataset).train)
     written = parameters.model_dump(mode="json")
     plan = Plan(
         learning_rate=parameters.learning_rate,
         weight_decay=parameters.weight_decay,
-        batch_size=min(parameters.batch_size, max(_SMALLEST_BATCH, rows // _BATCHES_AT_LEAST)),
+        batch_size=batch_of(parameters.batch_size, len(parts_of(dataset).train)),
         epochs=parameters.epochs,
         patience=parameters.patience,
         seed=seed,
         identity=identity_of(dataset.origin.digest, dataset.holdout_digest, written, seed, device.type),
     )
     lesson = RowsLesson(dataset, describe(dataset, parameters), parameters.loss, device, seed)
+    use_threads(context.workers, lesson.network, plan)
     course = fit(lesson, plan, watching(lesson), device)
     with torch.inference_mode():
         lesson.judge()

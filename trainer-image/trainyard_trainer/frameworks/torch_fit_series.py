@@ -27,7 +27,16 @@ from trainyard_trainer.frameworks.torch_material import Material
 from trainyard_trainer.frameworks.torch_model import FORMATS, ForecastModel, write_description
 from trainyard_trainer.frameworks.torch_networks import ForecastNetwork
 from trainyard_trainer.frameworks.torch_parameters import ForecastParameters, Loss
-from trainyard_trainer.frameworks.torch_training import Course, Plan, Watch, fit, identity_of, watch_of
+from trainyard_trainer.frameworks.torch_training import (
+    Course,
+    Plan,
+    Watch,
+    batch_of,
+    fit,
+    identity_of,
+    use_threads,
+    watch_of,
+)
 
 _MOST_VALIDATED: Final = 20_000
 """Windows that judge an epoch; of more, evenly spread ones do."""
@@ -57,10 +66,12 @@ class WindowsLesson:
         self._loss = LOSSES[loss]
         values, observed, features, train, validation = _lay_out(material)
         size = self._length + self._horizon
+        regressors = len(material.description.regressor_scales)
+        steps = torch.as_tensor(features).to(device)
         self._values = torch.as_tensor(values).to(device).unfold(0, size, 1)
-        self._observed = torch.as_tensor(observed).to(device).unfold(0, size, 1)
-        self._features = torch.as_tensor(features).to(device).unfold(0, size, 1)
-        self._regressors = len(material.description.regressor_scales)
+        self._observed = torch.as_tensor(observed).to(device)[self._length :].unfold(0, self._horizon, 1)
+        self._future = steps[self._length :].unfold(0, self._horizon, 1)
+        self._past = steps[:, -regressors:].unfold(0, self._length, 1) if regressors else None
         self._train, self._validation = _on(train, device), _on(validation, device)
         self._places = torch.arange(self._length, size, device=device)
         self.examples = len(train[0])
@@ -81,11 +92,11 @@ class WindowsLesson:
 
     def _compare(self, starts: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum of the losses and how many targets they are of: those that the table has."""
-        values, features = self._values[starts], self._features[starts].transpose(1, 2)
-        counts = self._observed[starts][:, self._length :] & (starts[:, None] + self._places < limits[:, None])
-        inputs = [values[:, : self._length], features[:, self._length :]]
-        if self._regressors:
-            inputs.append(features[:, : self._length, -self._regressors :])
+        values = self._values[starts]
+        counts = self._observed[starts] & (starts[:, None] + self._places < limits[:, None])
+        inputs = [values[:, : self._length], self._future[starts].transpose(1, 2)]
+        if self._past is not None:
+            inputs.append(self._past[starts].transpose(1, 2))
         told = self.network(*inputs)
         target = values[:, self._length :]
         return self._loss(told[counts], target[counts]) * counts.sum(), counts.sum().clamp(min=1)
@@ -160,19 +171,19 @@ def teach(
     device: torch.device,
 ) -> tuple[WindowsLesson, Course]:
     """Fit one network on one device."""
-    torch.set_num_threads(context.workers)
     dataset, seed = material.dataset, material.split.seed
+    lesson = WindowsLesson(material, parameters.loss, device, seed)
     written = parameters.of_length(material.description.length).model_dump(mode="json")
     plan = Plan(
         learning_rate=parameters.learning_rate,
         weight_decay=parameters.weight_decay,
-        batch_size=parameters.batch_size,
+        batch_size=batch_of(parameters.batch_size, lesson.examples),
         epochs=parameters.epochs,
         patience=parameters.patience,
         seed=seed,
         identity=identity_of(dataset.origin.digest, dataset.holdout_digest, written, seed, device.type),
     )
-    lesson = WindowsLesson(material, parameters.loss, device, seed)
+    use_threads(context.workers, lesson.network, plan)
     return lesson, fit(lesson, plan, watching(lesson), device)
 
 

@@ -139,7 +139,7 @@ class ForecastModel:
 def steps_after(last: np.datetime64, times: npt.NDArray[np.datetime64], alias: str) -> npt.NDArray[np.int64]:
     """Return how many steps of a frequency lie between a time and others; 0 or less for those not after it."""
     ordinals = frequency_of(alias).ordinals(np.concatenate([[last], times]).astype("datetime64[ns]"))
-    return ordinals[1:] - ordinals[0]
+    return np.asarray(ordinals[1:] - ordinals[0])
 
 
 def load(folder: Path) -> TabularModel | ForecastModel:

@@ -1,17 +1,19 @@
 """The networks. The only rooms that import Torch at their top are this one and those of the training."""
 
+from typing import Final
+
 import torch
 from torch import Tensor, nn
 
 from trainyard_trainer.frameworks import torch_rows, torch_windows
 
-_NORMAL_SPREAD = 0.1
+_NORMAL_SPREAD: Final = 0.1
 """A window that hardly moves is not blown up: a tenth of the series' own spread counts at least."""
 
-_STEP_WIDTH = 4
+_STEP_WIDTH: Final = 4
 """Numbers that all that is known of one step is pressed into."""
 
-_LARGEST_EMBEDDING = 32
+_LARGEST_EMBEDDING: Final = 32
 
 
 class TabularNetwork(nn.Module):

@@ -56,9 +56,10 @@ class ForecastParameters(_Parameters):
 
     hidden: Widths = (128,)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 3e-4
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-3
-    epochs: Annotated[StrictInt, Field(ge=1, le=10_000)] = 50
-    patience: Annotated[StrictInt, Field(ge=1, le=1000)] = 5
+    epochs: Annotated[StrictInt, Field(ge=1, le=10_000)] = 100
+    patience: Annotated[StrictInt, Field(ge=1, le=1000)] = 10
     loss: Loss = "mse"
     input_size: Annotated[StrictInt, Field(ge=1, le=10_000)] | Literal["Auto"] = "Auto"
 
