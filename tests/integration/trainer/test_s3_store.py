@@ -10,6 +10,7 @@ import pytest
 from tests.integration.trainer.object_store import BUCKET, GUEST, ObjectStore, cuts_a_download, free_port, secret
 from tests.unit.trainer.artifacts.runs import KEYS, DyingStore, Killed, train_and_register, write_output
 from trainyard_api.training import Storage
+from trainyard_trainer.artifacts.checkpoints import remove_checkpoints
 from trainyard_trainer.artifacts.manifest import fetch_file, file_entry
 from trainyard_trainer.artifacts.runs import begin_run
 from trainyard_trainer.artifacts.s3 import S3Store
@@ -165,3 +166,28 @@ def test_errors_hold_no_secret(object_store: ObjectStore, tmp_path: Path) -> Non
     with pytest.raises(TrainerError) as caught:
         store.get("key")
     assert "hush" not in str(caught.value)
+
+
+def test_checkpoints_are_replaced_and_removed_by_the_thousand(store: S3Store) -> None:
+    store.replace("kept/a", b"one")
+    store.replace("kept/a", b"two")
+    assert store.get("kept/a") == b"two"
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: store.replace(f"kept/{n:04}", b"x"), range(1001)))
+    assert len(store.children("kept")) == 1002
+    store.remove([*(f"kept/{name}" for name in store.children("kept")), "kept/nothing"])
+    assert store.children("kept") == []
+    store.remove([])
+
+
+def test_who_may_not_delete_is_told_so_and_no_training_fails_of_it(
+    object_store: ObjectStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    prefix = next(_prefixes)
+    S3Store(object_store.client(), f"s3://{BUCKET}/{prefix}").replace(f"{KEYS.checkpoints('uid')}/digest/a", b"one")
+    guest = S3Store(s3_client(object_store.endpoint, None, object_store.guest_secret), f"s3://{BUCKET}/{prefix}")
+    with pytest.raises(NotPermitted, match="removing the model storage"):
+        guest.remove([f"{KEYS.checkpoints('uid')}/digest/a"])
+    caplog.set_level("INFO", "trainyard")
+    remove_checkpoints(guest, KEYS, "uid")
+    assert "stay there, nobody needs them" in caplog.text
