@@ -1,0 +1,231 @@
+"""Trainings that are ended at random moments: the next attempt goes on, and ends as an undisturbed one does."""
+
+import functools
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import yaml
+
+from tests.integration.trainer.conftest import Upload
+from tests.integration.trainer.object_store import BUCKET, ObjectStore
+from tests.integration.trainer.pod import RUN_SECONDS, Line, Pod
+from tests.integration.trainer.tables import forecast, regression, regression_csv, sales_csv
+from trainyard_api.wire import TrainingResult
+from trainyard_trainer.artifacts.folder import FolderStore
+from trainyard_trainer.artifacts.manifest import parse_manifest
+from trainyard_trainer.artifacts.s3 import S3Store
+from trainyard_trainer.artifacts.store import ArtifactStore
+
+SERIES = 10
+TRIALS = 12
+DELAY_SECONDS = 0.4
+"""A signal comes at most so long after the line that it waits for."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When an attempt is ended: a random time after the n-th log line with a text in it.
+
+    SIGTERM goes to the trainer, as the kubelet sends it to process 1; SIGKILL to all its processes, as when a node or
+    a cgroup ends.
+    """
+
+    signal: signal.Signals
+    text: str
+    number: int
+    delay: float
+
+    def strike(self, process: "subprocess.Popen[str]") -> None:
+        if self.signal == signal.SIGKILL:
+            os.killpg(process.pid, self.signal)
+        else:
+            process.send_signal(self.signal)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """How one process of a job ended; ``result`` is missing where it was killed."""
+
+    code: int
+    lines: list[Line]
+    result: TrainingResult | None
+
+    def saying(self, text: str) -> list[str]:
+        return [line["message"] for line in self.lines if text in line["message"]]
+
+
+class Job(Protocol):
+    """A job that can be attempted again and again, and the storage of its model."""
+
+    store: ArtifactStore
+    model: str
+
+    def attempt(self, moment: Moment | None = None) -> Attempt: ...
+
+
+class PodJob:
+    """Each attempt in the folders of a pod of its own, with one object storage: what an eviction leaves."""
+
+    def __init__(self, folder: Path, object_store: ObjectStore, spec: dict[str, Any]) -> None:
+        self._pod = Pod(folder, object_store, uid=uuid.uuid4().hex)
+        self._spec = spec
+        self._attempts = 0
+        self.store: ArtifactStore = S3Store(object_store.client(), f"s3://{BUCKET}/pods")
+        self.model = f"shop/model-{self._pod.uid}"
+
+    def attempt(self, moment: Moment | None = None) -> Attempt:
+        self._attempts += 1
+        pod = replace(self._pod, folder=self._pod.folder / str(self._attempts))
+        variables = pod._prepare(self._spec, self._attempts)
+        return watch([], variables, pod.folder / f"termination-log-{self._attempts}", moment)
+
+
+class LocalJob:
+    """The same file, run and run again with ``--resume``."""
+
+    def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
+        folder.mkdir()
+        self._output = folder / "models"
+        self._file = folder / "job.yaml"
+        names = {"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingJob", "metadata": {"name": "line"}}
+        self._file.write_text(yaml.safe_dump({**names, "spec": spec}))
+        self.store: ArtifactStore = FolderStore(self._output, f"file://{self._output}")
+        self.model = "local/line"
+
+    def attempt(self, moment: Moment | None = None) -> Attempt:
+        arguments = ["run", "-f", str(self._file), "--output", str(self._output)]
+        again = ["--resume"] if self._output.exists() else []
+        return watch([*arguments, *again], {}, self._output / "result.json", moment)
+
+
+def watch(arguments: list[str], variables: Mapping[str, str], result: Path, moment: Moment | None) -> Attempt:
+    """Run a trainer to its end, which may be sooner than it thinks."""
+    lines: list[Line] = []
+    timers: list[threading.Timer] = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "trainyard_trainer", *arguments],
+        env={**os.environ, **variables},
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        begin(timers, RUN_SECONDS, lambda: os.killpg(process.pid, signal.SIGKILL))
+        assert process.stdout is not None
+        seen = 0
+        for text in process.stdout:
+            lines.append(json.loads(text))
+            if moment is not None and moment.text in lines[-1]["message"]:
+                seen += 1
+                if seen == moment.number:
+                    begin(timers, moment.delay, functools.partial(moment.strike, process))
+        process.wait()
+        for timer in timers:
+            timer.cancel()
+    body = result.read_bytes() if result.exists() else b""
+    return Attempt(process.returncode, lines, TrainingResult.model_validate_json(body) if body else None)
+
+
+def begin(timers: list[threading.Timer], seconds: float, act: Callable[[], None]) -> None:
+    timers.append(threading.Timer(seconds, act))
+    timers[-1].start()
+
+
+def disturb(job: Job, text: str, numbers: range) -> Iterator[tuple[Moment, Attempt]]:
+    """End one attempt by SIGTERM and one by SIGKILL at random moments; yield each, with its moment."""
+    chance = random.Random()
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        moment = Moment(number, text, chance.choice(numbers), chance.uniform(0, DELAY_SECONDS))
+        attempt = job.attempt(moment)
+        codes = {75, -signal.SIGTERM} if number == signal.SIGTERM else {-signal.SIGKILL}
+        # One that comes when the register stage has begun is too late: then this attempt makes the version.
+        assert attempt.code in {0, *codes}, (moment, attempt.lines[-3:])
+        yield moment, attempt
+
+
+def checkpoints_of(job: Job) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    for uid in job.store.children(f"{job.model}/runs"):
+        top = f"{job.model}/runs/{uid}/checkpoints"
+        for folder in job.store.children(top):
+            for name in job.store.children(f"{top}/{folder}"):
+                found[name] = job.store.get(f"{top}/{folder}/{name}") or b""
+    return found
+
+
+def content_of(job: Job, attempt: Attempt) -> str:
+    """Return the digest of what was decided, of the job's one version."""
+    assert attempt.code == 0, attempt.lines[-3:]
+    assert attempt.result is not None
+    assert attempt.result.artifact is not None
+    assert job.store.children(f"{job.model}/versions") == ["00000001"]
+    assert checkpoints_of(job) == {}
+    run = attempt.result.artifact.uri.split(job.model, 1)[1]
+    body = job.store.get(f"{job.model}{run}/manifest.json")
+    assert body is not None
+    digest = parse_manifest(body, run).content_sha256
+    assert digest is not None
+    return digest
+
+
+def test_prophet_fits_no_series_twice(object_store: ObjectStore, upload: Upload, tmp_path: Path) -> None:
+    levels = {f"s{number:02}": 50.0 + 10 * number for number in range(SERIES)}
+    spec = forecast(upload("resume-sales.csv", sales_csv(**levels)), workers=2)
+    undisturbed = PodJob(tmp_path / "undisturbed", object_store, spec)
+    whole = content_of(undisturbed, undisturbed.attempt())
+
+    job = PodJob(tmp_path / "disturbed", object_store, spec)
+    finished = 0
+    for moment, attempt in disturb(job, f" of {SERIES} series", range(1, 3)):
+        pieces = [line for body in checkpoints_of(job).values() for line in body.splitlines()]
+        times = Counter(json.loads(line)["name"] for line in pieces)
+        assert set(times.values()) <= {1}, (moment, times)
+        assert attempt.code == 0 or moment.signal == signal.SIGKILL or times, "SIGTERM leaves what is finished"
+        assert attempt.code == 0 or len(times) >= finished
+        finished = len(times)
+    last = job.attempt()
+    if finished:
+        assert last.saying("series are finished already") == [
+            f"{finished} of {SERIES} series are finished already, by another attempt"
+        ]
+    assert content_of(job, last) == whole
+
+
+def test_a_search_makes_no_trial_twice(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_bytes(regression_csv(3000))
+    search = {"trials": TRIALS, "timeoutSeconds": 600}
+    spec = regression(f"file://{tmp_path}/table.csv", search=search, parameters={"num_iterations": 60})
+    undisturbed = LocalJob(tmp_path / "undisturbed", spec)
+    once = undisturbed.attempt()
+    whole = content_of(undisturbed, once)
+    numbers = [number_of(message) for message in once.saying(f" of {TRIALS} in ")]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+    job = LocalJob(tmp_path / "disturbed", spec)
+    made: list[str] = []
+    for moment, attempt in disturb(job, f" of {TRIALS} in ", range(1, 5)):
+        made += attempt.saying(f" of {TRIALS} in ")
+        kept = [name for name in checkpoints_of(job) if name.startswith("search")]
+        assert attempt.code == 0 or len(kept) >= len(made), (moment, kept)
+    last = job.attempt()
+    made += last.saying(f" of {TRIALS} in ")
+    times = Counter(number_of(message) for message in made)
+    assert set(times.values()) == {1}, made
+    # The line of a trial comes after its record: one that is killed in between has none.
+    assert len(numbers) - 1 <= len(times) <= len(numbers)
+    assert content_of(job, last) == whole
+
+
+def number_of(message: str) -> int:
+    """Return which trial a line is about: ``trial 3 of 12 in 0.1 s: ...``."""
+    return int(message.split()[1])
