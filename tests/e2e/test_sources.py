@@ -15,7 +15,7 @@ ENDED = ("Succeeded", "Failed")
 
 
 def address_for(stage: Stage) -> str:
-    """Return the address of this machine that lies on the way to the node: pods reach it, whatever kind of node it is."""
+    """Return the address of this machine on the way to the node: pods reach it, whatever kind of node it is."""
     (node,) = json.loads(stage.kubectl("get", "nodes", "-o", "json"))["items"]
     inside = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
