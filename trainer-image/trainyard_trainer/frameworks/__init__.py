@@ -30,6 +30,10 @@ def framework_for(config: TrainerConfig) -> Framework:
 
 def _make(config: TrainerConfig) -> Framework:
     match config.spec.framework:
+        case "LightGBM" if config.spec.task == "Forecast":
+            from trainyard_trainer.frameworks.lightgbm_forecast import LightGBMForecastFramework
+
+            return LightGBMForecastFramework()
         case "LightGBM":
             from trainyard_trainer.frameworks.lightgbm import LightGBMFramework
 

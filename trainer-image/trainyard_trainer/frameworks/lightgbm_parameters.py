@@ -120,6 +120,7 @@ def resolved(given: Mapping[str, Any], task: Task, *, classes: int, seed: int, t
         "early_stopping_round": DEFAULT_PATIENCE,
         "deterministic": True,
         **rows_or_columns,
+        **({"bagging_freq": 1} if "bagging_fraction" in user else {}),  # else LightGBM ignores the fraction
         **user,
         **({"num_class": classes} if several else {}),
         "seed": seed,

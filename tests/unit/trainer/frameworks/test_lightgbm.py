@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_trainer.errors import ConfigError, DataError, Interrupted, TrainerError, Unsupported
+from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
 from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.lightgbm import LightGBMFramework
 from trainyard_trainer.frameworks.lightgbm_parameters import known_parameters, resolved
@@ -126,7 +126,6 @@ def test_users_parameters_win_over_defaults():
 @pytest.mark.parametrize(
     ("spec", "field"),
     [
-        ({"framework": "Torch"}, "spec.framework Torch"),
         ({"mode": "Prepare"}, "spec.mode Prepare"),
         ({"shards": 2}, "spec.shards 2"),
     ],
@@ -135,9 +134,3 @@ def test_what_comes_later_names_its_field(spec, field):
     with pytest.raises(Unsupported) as caught:
         check(**spec)
     assert field in str(caught.value)
-
-
-def test_forecasts_come_later():
-    with pytest.raises(TrainerError, match="use Prophet") as caught:
-        check(task="Forecast", framework="LightGBM")
-    assert isinstance(caught.value, Unsupported)

@@ -1,0 +1,400 @@
+"""LightGBM forecasts: one model of all series, no lag that sees the future, asked within its horizon."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+from mlforecast import MLForecast
+from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
+
+from tests.unit.trainer.data.jobs import context_of, dataset_of, environment, job, write
+from trainyard_trainer.data import load, preprocess
+from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
+from trainyard_trainer.evaluate.baselines import seasonal_naive
+from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.base import Clock
+from trainyard_trainer.frameworks.lightgbm_forecast_features import (
+    Recipe,
+    Window,
+    calendar,
+    far_recipe,
+    level_of,
+    near_recipe,
+    next_features,
+    past_features,
+    times_after,
+)
+from trainyard_trainer.frameworks.lightgbm_forecast_fit import Fitter
+from trainyard_trainer.frameworks.lightgbm_forecast_model import Trees
+from trainyard_trainer.frameworks.lightgbm_forecast_panel import Panel, State, filled
+from trainyard_trainer.golden import verify_saved_model
+
+FEW_TREES = {"num_iterations": 30, "num_leaves": 7}
+
+
+def daily(names=("apple", "pear"), days=150, start="2025-06-01"):
+    random = np.random.default_rng(4)
+    parts = []
+    for number, name in enumerate(names):
+        step = np.arange(days)
+        values = 20 * (number + 1) + 6 * np.sin(step * 2 * np.pi / 7) + 0.05 * step + random.standard_normal(days)
+        parts.append(pd.DataFrame({"day": pd.date_range(start, periods=days), "item": name, "sold": values.round(3)}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def prepare(folder, frame, *, stop=lambda: False, **spec):
+    data = {"time": "day", **({"series": "item"} if "item" in frame else {}), **spec.pop("data", {})}
+    spec = {"parameters": FEW_TREES, "framework": "LightGBM", **spec}
+    config = job(write(folder, frame.to_csv(index=False)), target="sold", task="Forecast", data=data, **spec)
+    return framework_for(config), dataset_of(config, folder), context_of(config, folder, stop=stop)
+
+
+def trained(folder, frame, **spec):
+    framework, dataset, context = prepare(folder, frame, **spec)
+    context = dataclasses.replace(context, parameters=context.config.spec.parameters)
+    done = framework.train(dataset, context)
+    return framework, dataset, context, done, framework.evaluate(dataset, done, context)
+
+
+def test_a_saved_model_answers_as_the_trained_one(tmp_path):
+    framework, dataset, context, done, found = trained(tmp_path, daily())
+    assert (done.series.total, done.series.trained, done.series.fallback) == (2, 2, 0)
+    assert done.formats == ("lightgbm-forecast",)
+    assert {file.name for file in context.output.iterdir()} == set(done.files)
+    assert done.parameters["num_leaves"] == 7
+    assert found.metrics["mae"] < found.metrics["baseline_mae"]
+    assert {"mase", "wape", "skill", "series_below_baseline"} <= set(found.metrics)
+    assert set(found.table["series"].dropna()) == {"apple", "pear"}
+    assert {"series", "time", "actual", "predicted", "baseline"} <= set(found.holdout.columns)
+    assert len(found.holdout) == sum(one.holdout for one in dataset.series)
+    assert verify_saved_model(framework, context.output, found.golden).max_difference < 1e-9
+    assert list(found.golden.inputs.columns) == ["day", "item"]
+    assert found.importance["gain"].is_monotonic_decreasing
+    assert framework.to_onnx(done.model) is None
+    assert json.loads((context.output / "model.json").read_text())["horizon"] == 7
+
+
+def test_the_baseline_is_that_of_every_framework(tmp_path):
+    _, dataset, _, _, found = trained(tmp_path, daily())
+    values = dataset.frame["y"].to_numpy()
+    for one in dataset.series:
+        steps = np.arange(one.stop - one.start)
+        known = one.split - one.start
+        expected = seasonal_naive(steps[:known], values[one.start : one.split], steps[known:], 7)
+        rows = found.holdout[found.holdout["series"] == one.name]
+        assert rows["baseline"].tolist() == expected.tolist()
+        assert rows["actual"].tolist() == values[one.split : one.stop].tolist()
+
+
+def test_the_same_data_gives_the_same_files(tmp_path):
+    bodies = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        _, _, context, done, _ = trained(tmp_path / name, daily())
+        bodies.append([(context.output / file).read_bytes() for file in done.files])
+    assert bodies[0] == bodies[1]
+
+
+def panel_of(values_of_series):
+    begins = np.cumsum([0, *map(len, values_of_series)])
+    steps = np.arange(begins[-1])
+    return Panel(tuple(map(str, range(len(values_of_series)))), begins, steps, np.concatenate(values_of_series))
+
+
+@pytest.mark.parametrize("alias", ["D", "h", "MS", "W-MON", "B"])
+@pytest.mark.parametrize("far", [False, True])
+def test_features_of_one_step_are_those_of_mlforecast(alias, far):
+    frequency = frequency_of(alias)
+    random = np.random.default_rng(1)
+    series = [random.random(size) for size in (260, 140, 20)]
+    series[0][40:44] = np.nan
+    panel = panel_of(series)
+    recipe = near_recipe(frequency, [260, 240, 200], span_days=900, regressors=())
+    recipe = far_recipe(recipe, frequency.season, 9, [260, 240, 200]) if far else recipe
+    together = past_features(panel, frequency.season, recipe, threads=1)
+    values = panel.filled(frequency.season)
+    for begin, end in zip(panel.begins, panel.begins[1:], strict=False):
+        for step in range(begin + 1, end):
+            history = np.full((1, recipe.reach), np.nan)
+            before = values[begin:step][-recipe.reach :]
+            history[0, recipe.reach - len(before) :] = before
+            np.testing.assert_allclose(next_features(history, recipe)[0], together[step], rtol=1e-5)
+
+
+def test_no_feature_sees_its_own_step_or_what_comes_after():
+    values = np.random.default_rng(2).random(200)
+    recipe = near_recipe(frequency_of("D"), [200], span_days=200, regressors=())
+    before = past_features(panel_of([values]), 7, recipe, threads=1)
+    for step in (60, 120, 199):
+        changed = values.copy()
+        changed[step:] = 1e6
+        after = past_features(panel_of([changed]), 7, recipe, threads=1)
+        np.testing.assert_array_equal(before[: step + 1], after[: step + 1])
+
+
+def test_a_far_recipe_sees_nothing_nearer_than_the_horizon():
+    near = near_recipe(frequency_of("D"), [400], span_days=400, regressors=())
+    far = far_recipe(near, 7, 28, [400])
+    assert min(*far.lags, *(one.lag for one in far.windows)) == 28
+    assert far.shortest > 28
+    assert far_recipe(near, 7, 28, [50]) is None
+    assert level_of(near).names[level_of(near).base] == "mean_7x1_lag_1"
+
+
+def test_the_holdout_does_not_change_what_is_forecast_for_it(tmp_path):
+    frame = daily(["apple"])
+    forecasts = []
+    for name, sold in (("as it was", frame["sold"]), ("turned", frame["sold"].where(frame.index < 143, 21.0))):
+        (tmp_path / name).mkdir()
+        *_, found = trained(tmp_path / name, frame.assign(sold=sold))
+        forecasts.append(found.holdout["predicted"].tolist())
+    assert forecasts[0] == forecasts[1]
+
+
+def test_a_forecast_stands_in_for_the_lags_that_lie_ahead(tmp_path):
+    """Asked for the last step alone, for all, or the other way round: the answer is the same."""
+    framework, _, context, _, _ = trained(tmp_path, daily())
+    model = framework.load(context.output)
+    days = pd.date_range("2025-10-29", periods=7)
+    asked = pd.DataFrame({"day": list(days) * 2, "item": ["apple"] * 7 + ["pear"] * 7})
+    together = framework.predict(model, asked)["prediction"]
+    assert np.isfinite(together).all()
+    for row in (6, 13, 0):
+        alone = framework.predict(model, asked.iloc[[row]])["prediction"]
+        assert alone[0] == pytest.approx(together[row], rel=1e-9)
+    shuffled = framework.predict(model, asked.iloc[::-1].reset_index(drop=True))["prediction"]
+    assert shuffled.tolist()[::-1] == pytest.approx(together.tolist(), rel=1e-9)
+
+
+def test_the_walk_is_that_of_mlforecast():
+    random = np.random.default_rng(3)
+    values = [10 + np.sin(np.arange(size)) + random.random(size) for size in (120, 90)]
+    panel = panel_of(values)
+    recipe = Recipe((1, 2, 7), (Window(1, 1, 7), Window(7, 7, 2)), (), (), shortest=8)
+    table = pd.DataFrame({"unique_id": panel.numbers(), "ds": panel.steps, "y": panel.values})
+    theirs = MLForecast(
+        models=[lightgbm.LGBMRegressor(n_estimators=20, verbosity=-1, n_jobs=1)],
+        freq=1,
+        lags=[1, 2, 7],
+        lag_transforms={1: [RollingMean(7, min_samples=1)], 7: [SeasonalRollingMean(7, 2, min_samples=1)]},
+    ).fit(table, static_features=[])
+    expected = theirs.predict(10)["LGBMRegressor"].to_numpy().reshape(2, 10)
+    ends = np.array([119, 89]).astype("datetime64[D]").astype("datetime64[ns]")
+    history = np.full((2, 30), np.nan)
+    history[0], history[1] = values[0][-30:], values[1][-30:]
+    state = State(("0", "1"), ends, history, np.ones(2), np.full(2, -np.inf), np.array([True, True]))
+    trees = Trees(theirs.models_["LGBMRegressor"].booster_, recipe, frequency_of("D"), Clock())
+    np.testing.assert_allclose(trees.forecast(state, 10, None), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ({"day": ["2025-11-05"], "item": ["apple"]}, r"data row 1: 2025-11-05T00:00:00 is outside .* 7 steps of D"),
+        ({"day": ["2025-10-29", "2025-10-28"], "item": ["apple"] * 2}, r"data row 2: 2025-10-28"),
+        ({"day": ["2025-10-29"], "item": ["plum"]}, "no series 'plum'"),
+        ({"day": ["2025-10-29"]}, "lacks the column 'item'"),
+        ({"day": ["soon"], "item": ["apple"]}, "is not a time"),
+    ],
+)
+def test_what_cannot_be_answered_is_named(tmp_path, rows, words):
+    framework, _, context, _, _ = trained(tmp_path, daily())
+    with pytest.raises(DataError, match=words):
+        framework.predict(framework.load(context.output), pd.DataFrame(rows))
+
+
+def test_a_series_that_is_too_short_is_answered_by_the_seasonal_naive_model(tmp_path):
+    short = daily(["new"], days=9, start="2025-10-20")
+    frame = pd.concat([daily(["apple", "pear"]), short], ignore_index=True)
+    framework, _, context, done, found = trained(
+        tmp_path, frame, data={"validation": {"minPoints": 5}}, forecast={"horizon": 3}
+    )
+    assert (done.series.total, done.series.trained, done.series.fallback) == (3, 3, 0)
+    rows = found.holdout[found.holdout["series"] == "new"]
+    assert rows["predicted"].tolist() == rows["baseline"].tolist(), "without its holdout it has seven steps"
+    assert verify_saved_model(framework, context.output, found.golden).max_difference < 1e-9
+
+
+def test_too_short_series_are_counted(tmp_path):
+    short = daily(["new"], days=7, start="2025-10-22")
+    frame = pd.concat([daily(["apple", "pear"]), short], ignore_index=True)
+    framework, _, context, done, _ = trained(
+        tmp_path, frame, data={"validation": {"minPoints": 5}}, forecast={"horizon": 3}
+    )
+    assert (done.series.total, done.series.trained, done.series.fallback) == (3, 2, 1)
+    assert "1 series are answered by the seasonal naive model" in done.warnings[0]
+    asked = pd.DataFrame({"day": ["2025-10-29"], "item": ["new"]})
+    answer = framework.predict(framework.load(context.output), asked)["prediction"][0]
+    assert answer == short["sold"].iloc[0]
+
+
+def test_series_that_are_all_too_short_are_refused(tmp_path):
+    with pytest.raises(DataError, match="use framework Prophet"):
+        trained(tmp_path, daily(days=2), data={"validation": {"minPoints": 2}}, forecast={"horizon": 1})
+
+
+def test_counts_with_many_zeros_are_fitted_as_such_and_never_negative(tmp_path):
+    random = np.random.default_rng(6)
+    frame = daily(["a", "b", "c"])
+    frame["sold"] = random.poisson(0.6, len(frame))
+    *_, done, found = trained(tmp_path, frame)
+    assert done.parameters["objective"] == "tweedie"
+    assert found.holdout["predicted"].min() >= 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [({}, "l1"), ({"objective": {"metric": "rmse"}}, "l2"), ({"parameters": {"objective": "huber"}}, "huber")],
+)
+def test_the_objective_follows_the_metric(tmp_path, spec, expected):
+    _, dataset, context = prepare(tmp_path, daily(), **spec)
+    assert Fitter(dataset, context).parameters(context.config.spec.parameters or {})["objective"] == expected
+
+
+def test_missing_rows_are_filled_with_the_season_before_and_never_trained_on(tmp_path):
+    assert filled(np.array([np.nan, 1, 2, 3, np.nan, np.nan]), 2)[1:].tolist() == [1, 2, 3, 2, 3]
+    assert np.isnan(filled(np.array([np.nan, 1.0]), 2)[0])
+    frame = daily(["apple"]).drop(index=[50, 51, 90])
+    framework, dataset, context, _, found = trained(tmp_path, frame)
+    assert verify_saved_model(framework, context.output, found.golden).max_difference < 1e-9
+    fitter = Fitter(dataset, context)
+    assert len(fitter.rows.panel.values) == 150
+    assert np.isnan(fitter.rows.panel.values[[50, 51, 90]]).all()
+
+
+def test_covariates_that_are_known_ahead_are_features(tmp_path):
+    frame = daily(["apple"], days=200).drop(columns="item")
+    rain = np.random.default_rng(7).uniform(0, 10, len(frame))
+    frame["sold"] = 50 + 5 * rain
+    pd.DataFrame({"day": frame["day"], "mm": rain}).to_csv(tmp_path / "rain.csv", index=False)
+    covariate = {"name": "rain", "uri": f"file://{tmp_path}/rain.csv", "time": "day", "columns": ["mm"]}
+    config = job(
+        write(tmp_path, frame.to_csv(index=False)),
+        target="sold",
+        task="Forecast",
+        framework="LightGBM",
+        data={"time": "day", "covariates": [{**covariate, "knownInFuture": True}]},
+    )
+    framework = framework_for(config)
+    dataset = preprocess(load(config, environment(tmp_path), lambda *_: None, lambda: False), config)
+    context = context_of(config, tmp_path)
+    done = framework.train(dataset, context)
+    found = framework.evaluate(dataset, done, context)
+    assert found.metrics["mae"] < 0.2 * found.metrics["baseline_mae"]
+    assert found.importance["feature"].iloc[0] == "rain.mm"
+    assert verify_saved_model(framework, context.output, found.golden).max_difference < 1e-9
+    model = framework.load(context.output)
+    ahead = pd.DataFrame({"day": ["2025-12-18", "2025-12-19"], "rain.mm": [0.5, 9.5]})
+    dry, wet = framework.predict(model, ahead)["prediction"]
+    assert wet - dry > 30
+    assert np.isfinite(framework.predict(model, ahead.assign(**{"rain.mm": None}))["prediction"]).all()
+
+
+def test_hours_are_kept_in_utc_and_looked_at_by_the_clock_of_their_zone(tmp_path):
+    hours = pd.date_range("2026-03-20", periods=400, freq="h", tz="Europe/Paris")
+    frame = pd.DataFrame({"day": [hour.isoformat() for hour in hours], "sold": 5.0 + hours.hour})
+    framework, _, context, _, found = trained(
+        tmp_path, frame, data={"timeZone": "Europe/Paris"}, forecast={"horizon": 24}
+    )
+    assert verify_saved_model(framework, context.output, found.golden).max_difference < 1e-9
+    paris = Clock(zone="Europe/Paris")
+    both = calendar(np.array(["2026-03-28T11:00", "2026-03-29T10:00"], "datetime64[ns]"), ["minute_of_day"], paris)
+    assert both.ravel().tolist() == [720, 720]
+    model = framework.load(context.output)
+    asked = pd.DataFrame({"day": ["2026-04-06T00:00", "2026-04-05T22:00Z"]})
+    assert framework.predict(model, asked)["prediction"].nunique() == 1
+
+
+@pytest.mark.parametrize(
+    ("alias", "end", "expected"),
+    [
+        ("D", "2026-02-27", ["2026-02-28", "2026-03-01"]),
+        ("B", "2026-01-02T06:00", ["2026-01-05T06:00", "2026-01-06T06:00"]),
+        ("QS", "2026-10-01", ["2027-01-01", "2027-04-01"]),
+        ("15min", "2026-01-01T23:45", ["2026-01-02T00:00", "2026-01-02T00:15"]),
+    ],
+)
+def test_the_times_of_the_steps_ahead(alias, end, expected):
+    frequency = frequency_of(alias)
+    found = times_after(np.array([end], "datetime64[ns]"), 2, frequency)
+    assert found[0].tolist() == np.array(expected, "datetime64[ns]").tolist()
+    together = np.concatenate([np.array([end], "datetime64[ns]"), found[0]])
+    assert np.diff(frequency.ordinals(together)).tolist() == [1, 1]
+
+
+def test_a_search_scores_windows_before_the_holdout(tmp_path):
+    framework, dataset, context = prepare(tmp_path, daily(), parameters={"num_iterations": 20, "num_leaves": 7})
+    tunable = framework.tunable(dataset, context)
+    space = tunable.space()
+    assert "num_leaves" not in space
+    assert space["learning_rate"]["default"] == 0.05
+    told = []
+    first = tunable.score({"num_iterations": 20, "num_leaves": 7}, lambda step, value: told.append((step, value)))
+    assert [step for step, _ in told] == [1, 10, 20]
+    assert first == min(value for _, value in told)
+    other = tunable.score({"num_iterations": 20, "num_leaves": 7, "min_data_in_leaf": 60}, lambda *_: None)
+    assert other != first
+    changed = dataclasses.replace(dataset, frame=dataset.frame.copy())
+    for one in dataset.series:
+        changed.frame.loc[one.split : one.stop - 1, "y"] = 1e6
+    again = framework.tunable(changed, context).score({"num_iterations": 20, "num_leaves": 7}, lambda *_: None)
+    assert again == pytest.approx(first)
+
+
+def test_a_trial_may_be_given_up(tmp_path):
+    framework, dataset, context = prepare(tmp_path, daily())
+
+    class GiveUpError(Exception):
+        pass
+
+    def give_up(step, value):
+        raise GiveUpError
+
+    with pytest.raises(GiveUpError):
+        framework.tunable(dataset, context).score({}, give_up)
+
+
+def test_a_stop_ends_the_training(tmp_path):
+    framework, dataset, context = prepare(tmp_path, daily(), stop=lambda: True)
+    with pytest.raises(Interrupted):
+        framework.train(dataset, context)
+
+
+def check(**spec):
+    return framework_for(job("s3://bucket/t.csv", task="Forecast", framework="LightGBM", **spec))
+
+
+@pytest.mark.parametrize(
+    ("spec", "error", "words"),
+    [
+        ({"parameters": {"num_leafs": 3}}, ConfigError, "did you mean num_leaf"),
+        ({"forecast": {"horizon": 7, "quantiles": [0.1]}}, Unsupported, r"spec\.forecast\.quantiles"),
+        ({"forecast": {"horizon": 7, "holidaysCountry": "FR"}}, Unsupported, r"spec\.forecast\.holidaysCountry"),
+        ({"data": {"features": ["price"]}}, Unsupported, r"spec\.data\.features"),
+        ({"split": {"strategy": "Random"}}, ConfigError, "use Time"),
+        ({"forecast": {"horizon": 7, "frequency": "fortnight"}}, ConfigError, "'fortnight'"),
+        ({"objective": {"metric": "auc"}}, ConfigError, "auc"),
+    ],
+)
+def test_wrong_specifications_are_named_before_data_is_read(spec, error, words):
+    with pytest.raises(error, match=words):
+        check(**spec)
+
+
+def test_a_server_needs_no_mlforecast(tmp_path):
+    _, _, context, _, _ = trained(tmp_path, daily())
+    code = (
+        "import sys, pandas as pd; from pathlib import Path\n"
+        "from trainyard_trainer.frameworks.lightgbm_forecast import LightGBMForecastFramework as F\n"
+        f"model = F().load(Path({str(context.output)!r}))\n"
+        "F().predict(model, pd.DataFrame({'day': ['2025-10-29'], 'item': ['pear']}))\n"
+        "print(sorted({'mlforecast', 'prophet', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
