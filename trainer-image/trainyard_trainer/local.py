@@ -1,13 +1,13 @@
 """A training without a cluster: the same YAML, the same code path, models in a folder."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from trainyard_api import API_VERSION
 from trainyard_api.base import DnsLabel
@@ -24,12 +24,30 @@ from trainyard_trainer.sentences import sentences_of
 
 RESULT_FILE: Final = "result.json"
 _NAMESPACE: Final = "local"
+_NAME_LENGTH: Final = 52
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, as kubectl does: the first one would silently not count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = [key for key in keys if keys.count(key) > 1 and key != "<<"]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _is_short(name: str) -> str:
+    if len(name) > _NAME_LENGTH:
+        raise ValueError(f"must be at most {_NAME_LENGTH} characters, as the names of its Jobs are longer")
+    return name
 
 
 class _Metadata(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
-    name: DnsLabel = Field(max_length=52)
+    name: Annotated[DnsLabel, AfterValidator(_is_short)]
     namespace: DnsLabel = _NAMESPACE
 
 
@@ -77,7 +95,7 @@ def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerC
 
 def _the_training_job(path: Path) -> dict[str, Any]:
     try:
-        documents = list(yaml.safe_load_all(path.read_text(encoding="utf-8")))
+        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), Loader=_StrictLoader))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

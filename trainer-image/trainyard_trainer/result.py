@@ -69,7 +69,8 @@ def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple
 
 def failed(code: int, message: str) -> TrainingResult:
     """Tell why there is no model, in one sentence without secrets."""
-    return TrainingResult(outcome="Failed", reason=reason_of(code), message=_cut(redact(message), _MESSAGE))
+    line = " ".join(part.strip() for part in redact(message).splitlines()).strip()
+    return TrainingResult(outcome="Failed", reason=reason_of(code), message=_cut(line, _MESSAGE))
 
 
 def fit(result: TrainingResult) -> str:

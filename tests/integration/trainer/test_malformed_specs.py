@@ -1,0 +1,238 @@
+"""More of the corpus of bad inputs: YAML, specifications of every feature, and scripts, each through a local run."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.trainer.tables import sales_csv
+from tests.integration.trainer.test_malformed import Bad, ending, job_file
+
+GOOD = """
+apiVersion: trainyard.dev/v1alpha1
+kind: TrainingJob
+metadata: {name: job}
+spec:
+  framework: LightGBM
+  task: Regression
+  data:
+    uri: file:///nowhere/t.csv
+    target: y
+"""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A file of which a piece is replaced, or all of it (``old`` empty)."""
+
+    name: str
+    said: str
+    old: str
+    new: str
+
+
+TEXTS = [
+    Text("empty file", "holds 0 objects of kind TrainingJob", "", ""),
+    Text("no object", "holds 0 objects of kind TrainingJob", "", "- framework: LightGBM\n"),
+    Text("another kind", "holds 0 objects of kind TrainingJob", "kind: TrainingJob", "kind: Trainingjob"),
+    Text("two objects", "holds 2 objects of kind TrainingJob", "", GOOD + "---" + GOOD),
+    Text("another version", "apiVersion is 'trainyard.dev/v1'", "/v1alpha1", "/v1"),
+    Text("tabs", "is not YAML", "  framework", "\tframework"),
+    Text("open bracket", "is not YAML", "{name: job}", "{name: job"),
+    Text("wrong indentation", "is not YAML", "    target: y", "   target: y"),
+    Text("a tag", "is not YAML: could not determine a constructor", "target: y", "target: !!python/name:os.system y"),
+    Text("an unknown alias", "is not YAML: found undefined alias", "target: y", "target: *y"),
+    Text("a key twice", "the key 'target' stands twice", "    target: y", "    target: y\n    target: z"),
+    Text("no name", "metadata.name: is required", "{name: job}", "{}"),
+    Text("a number as name", "metadata.name: Input should be a valid string", "{name: job}", "{name: 5}"),
+    Text("a long name", "metadata.name: must be at most 52 characters", "{name: job}", "{name: %s}" % ("a" * 53)),
+    Text("no spec", "spec: is required", "spec:", "specs:"),
+    Text("a list as spec", "spec: Input should be a valid dictionary", GOOD[GOOD.index("spec:") :], "spec: []"),
+    Text("a date as column", "spec.data.target: Input should be a valid string", "target: y", "target: 2026-01-01"),
+    Text("yes as column", "spec.data.target: Input should be a valid string", "target: y", "target: yes"),
+    Text("null as column", "spec.data.target", "target: y", "target:"),
+    Text("an unknown field", "spec.data.tarrget: unknown field", "target: y", "target: y\n    tarrget: y"),
+    Text("no source", "exactly one of uri and sql", "    uri: file:///nowhere/t.csv\n", ""),
+]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
+def test_a_bad_file_ends_with_64_and_a_sentence(text: Text, tmp_path: Path) -> None:
+    assert text.old in GOOD
+    file = tmp_path / "job.yaml"
+    file.write_text(GOOD.replace(text.old, text.new) if text.old else text.new)
+    code, message = ending(file, tmp_path / "out", {})
+    assert (code, text.said in message) == (64, True), message
+    assert "\n" not in message
+
+
+# ---- specifications --------------------------------------------------------------------------------------------------
+
+SALES = sales_csv(bread=100)
+
+
+def wish(name: str, code: int, said: str, **spec: Any) -> Bad:
+    """A table that is good, and a specification that is not."""
+    return Bad(name, code, said, spec=spec)
+
+
+def ahead(name: str, code: int, said: str, data: dict[str, Any] | None = None, **spec: Any) -> Bad:
+    """The same for a forecast."""
+    roles = {"time": "date", "series": "product", "target": "sold", **(data or {})}
+    base = {"framework": "Prophet", "task": "Forecast", "forecast": {"horizon": 14}}
+    return Bad(name, code, said, {"t.csv": SALES}, roles, {**base, **spec})
+
+
+def space(name: str, said: str, code: int = 64, **dimensions: Any) -> Bad:
+    """A search that cannot be."""
+    return wish(name, code, said, search={"space": dimensions})
+
+
+WISHES = [
+    # ---- task and framework
+    wish("unknown framework", 64, "spec.framework: Input should be", framework="XGBoost"),
+    wish("unknown task", 64, "spec.task: Input should be", task="Clustering"),
+    wish("unknown mode", 64, "spec.mode: Input should be", mode="Predict"),
+    wish("Prophet of rows", 64, "framework Prophet needs task Forecast", framework="Prophet"),
+    wish("rows with a horizon", 64, "only task Forecast has it", forecast={"horizon": 3}),
+    wish("classes of numbers", 65, "the split Stratified of 60 rows leaves no rows", task="Classification"),
+    wish("a container here", 78, "apply the TrainingJob to a cluster", framework="Container", image="i", command=["c"]),
+    # ---- forecasts
+    ahead("no column of times", 64, "task Forecast needs data.time", {"time": None}),
+    ahead("no horizon", 64, "spec.forecast.horizon: is required", forecast={}),
+    ahead("horizon 0", 64, "spec.forecast.horizon: Input should be greater", forecast={"horizon": 0}),
+    ahead("half a horizon", 64, "spec.forecast.horizon: Input should be a valid integer", forecast={"horizon": 1.5}),
+    ahead("frequency", 64, "spec.forecast.frequency", forecast={"horizon": 3, "frequency": "every day"}),
+    ahead("unknown frequency", 64, "frequency", forecast={"horizon": 3, "frequency": "Q7"}),
+    ahead("small country", 64, "spec.forecast.holidaysCountry", forecast={"horizon": 3, "holidaysCountry": "fr"}),
+    ahead(
+        "no country", 64, "holidaysCountry ZZ has no known holidays", forecast={"horizon": 3, "holidaysCountry": "ZZ"}
+    ),
+    ahead("quantile above 1", 64, "spec.forecast.quantiles[0]", forecast={"horizon": 3, "quantiles": [1.5]}),
+    ahead("quantile as text", 64, "spec.forecast.quantiles[0]", forecast={"horizon": 3, "quantiles": ["low"]}),
+    ahead("a random split", 64, "would let a forecast see the future", split={"strategy": "Random"}),
+    ahead("Prophet's parameter", 64, "changepoint_prior_scal", parameters={"changepoint_prior_scal": 0.1}),
+    ahead("Prophet's value", 64, "seasonality_mode", parameters={"seasonality_mode": "both"}),
+    ahead("Prophet as ONNX", 78, "has no ONNX form", export={"onnx": True}),
+    # ---- splits
+    wish("everything tests", 64, "spec.split.testFraction", split={"testFraction": 1.0}),
+    wish("nothing to train", 64, "must leave rows", split={"testFraction": 0.5, "validationFraction": 0.5}),
+    wish("unknown split", 64, "spec.split.strategy: Input should be", split={"strategy": "Sorted"}),
+    wish("group without one", 64, "split.strategy Group needs data.group", split={"strategy": "Group"}),
+    wish("time without one", 64, "split.strategy Time needs data.time", split={"strategy": "Time"}),
+    wish("strata of numbers", 64, "Stratified needs task Classification", split={"strategy": "Stratified"}),
+    # ---- objective and gates
+    wish("a metric of classes", 64, "auc", objective={"metric": "auc"}),
+    wish("a metric that is a sentence", 64, "spec.objective.metric", objective={"metric": "the error"}),
+    wish("unknown goal", 64, "spec.objective.goal", objective={"metric": "mae", "goal": "Less"}),
+    wish("half a gate", 64, "a gate needs either op and value, or compareTo", gates=[{"metric": "mae"}]),
+    wish("tolerance alone", 64, "gate", gates=[{"metric": "mae", "op": "<", "value": 1, "tolerance": 0.1}]),
+    wish("unknown operator", 64, "spec.gates[0].op", gates=[{"metric": "mae", "op": "=<", "value": 1}]),
+    wish("a gate of classes", 64, "f1", gates=[{"metric": "f1", "op": ">", "value": 0.5}]),
+    # ---- parameters and search
+    wish("a value that is none", 64, "num_leaves", parameters={"num_leaves": "many"}),
+    wish("too few leaves", 64, "num_leaves", parameters={"num_leaves": 1}),
+    wish("the trainer's own", 64, "num_threads", parameters={"num_threads": 64}),
+    wish("no trials", 64, "spec.search.trials", search={"trials": 0}),
+    wish("no time", 64, "spec.search.timeoutSeconds", search={"timeoutSeconds": 0}),
+    wish("unknown class", 64, "spec.search.adaptiveTrials.Huge: unknown field", search={"adaptiveTrials": {"Huge": 3}}),
+    space("empty space", "spec.search.space is empty"),
+    space("a number as range", "spec.search.space.num_leaves: is 31", num_leaves=31),
+    space("no type", "spec.search.space.num_leaves", num_leaves={"low": 2, "high": 9}),
+    space("unknown type", "spec.search.space.num_leaves", num_leaves={"type": "Integer", "low": 2, "high": 9}),
+    space("upside down", "spec.search.space.num_leaves", num_leaves={"type": "Int", "low": 9, "high": 2}),
+    space("half a leaf", "spec.search.space.num_leaves.low", num_leaves={"type": "Int", "low": 2.5, "high": 9}),
+    space("log of 0", "spec.search.space.eta", eta={"type": "Float", "low": 0, "high": 1, "log": True}),
+    space("a default outside", "default", num_leaves={"type": "Int", "low": 2, "high": 9, "default": 31}),
+    space("no choice", "spec.search.space.boosting.choices", boosting={"choices": []}),
+    space("a choice twice", "twice", boosting={"choices": ["gbdt", "gbdt"]}),
+    space("an unknown parameter", "num_leafs", num_leafs={"type": "Int", "low": 2, "high": 9}),
+    # ---- shards, workers, and what a pod needs
+    wish("half a shard", 64, "spec.shards", shards=0.5),
+    wish("shards of one model", 78, "spec.shards 3 shares out series that have a model each", shards=3),
+    wish("shards of a dataset", 78, "leave it out for mode Prepare", shards=3, mode="Prepare"),
+    wish("negative workers", 64, "spec.workers", workers=-1),
+    wish("no attempt", 64, "spec.retry.maxAttempts", retry={"maxAttempts": 0}),
+    wish("no device", 64, "spec.accelerator.count", accelerator={"count": 0}),
+    wish("a priority of one's own", 64, "spec.priority: Input should be", priority="Highest"),
+    wish("two values", 64, "value", env=[{"name": "A", "value": "1", "valueFrom": {"secretKeyRef": {"name": "s"}}}]),
+    wish("storage on the web", 64, "storage.uri must start with", storage={"uri": "https://models.example/"}),
+    wish("MLflow without experiment", 64, "mlflow.experiment: is required", tracking={"mlflow": {"uri": "https://m"}}),
+    wish("another tracker", 64, "spec.tracking.wandb: unknown field", tracking={"wandb": {"uri": "https://w"}}),
+    # ---- Torch
+    wish("Torch's parameter", 64, "hiden", framework="Torch", parameters={"hiden": [8]}),
+    wish("no epoch", 64, "epochs", framework="Torch", parameters={"epochs": 0}),
+]
+
+
+# ---- scripts ---------------------------------------------------------------------------------------------------------
+
+LEAVE = """
+import json, pathlib, sys
+config = json.loads(pathlib.Path(sys.argv[1]).read_text())
+out = pathlib.Path(config["output"])
+(out / "model.txt").write_text("model")
+"""
+
+
+def script(name: str, code: int, said: str, text: str, **spec: Any) -> Bad:
+    """A script that does not do what it should."""
+    return wish(name, code, said, framework="Script", script={"inline": text}, **spec)
+
+
+SCRIPTS = [
+    wish("no script", 64, "framework Script needs the section script", framework="Script"),
+    wish("a script of another", 64, "only framework Script has it", script={"inline": "x"}),
+    wish("two scripts", 64, "exactly one of", framework="Script", script={"inline": "x", "uri": "https://x"}),
+    wish("an empty script", 64, "spec.script.inline", framework="Script", script={"inline": ""}),
+    wish("no such script", 66, "gone.py", framework="Script", script={"uri": "file:///nowhere/gone.py"}),
+    script("a search", 78, "spec.search is not for framework Script", "pass", search={"trials": 3}),
+    script("syntax", 1, "SyntaxError", "def x(:\n"),
+    script("an exception", 1, "ValueError: no rows", "raise ValueError('no rows')"),
+    script("an unknown library", 1, "ModuleNotFoundError", "import nothing_like_it"),
+    script("its own code", 64, "exit code 64", "raise SystemExit(64)"),
+    script("nothing left", 65, "left no model", "pass"),
+    script("no metrics", 65, "metrics.json", LEAVE),
+    script("broken metrics", 65, "metrics.json", LEAVE + "(out / 'metrics.json').write_text('{')"),
+    script("a list of metrics", 65, "metrics.json holds a list", LEAVE + "(out / 'metrics.json').write_text('[1]')"),
+    script("no finite metric", 65, "no finite", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": NaN}')"),
+    script("text as metric", 65, "mae is", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": \"low\"}')"),
+    script("a strange name", 65, "is no name of a metric", LEAVE + "(out / 'metrics.json').write_text('{\"1 2\": 1}')"),
+    script(
+        "metrics alone", 65, "no model", LEAVE.replace("model.txt", "metrics.json").replace('"model"', "'{\"mae\": 1}'")
+    ),
+    script(
+        "a link",
+        65,
+        "link",
+        LEAVE + "(out / 'x').symlink_to('/etc/passwd')\n(out / 'metrics.json').write_text('{\"mae\": 1}')",
+    ),
+    script(
+        "another objective",
+        65,
+        "rmse",
+        LEAVE + "(out / 'metrics.json').write_text('{\"mae\": 1}')",
+        objective={"metric": "rmse"},
+    ),
+]
+
+
+@pytest.mark.parametrize("bad", [*WISHES, *SCRIPTS], ids=lambda bad: bad.name)
+def test_a_bad_specification_ends_with_its_code_and_a_sentence(bad: Bad, tmp_path: Path) -> None:
+    file = job_file(bad, tmp_path)
+    document = yaml.safe_load(file.read_text())
+    for role, value in list(document["spec"]["data"].items()):
+        if value is None:
+            del document["spec"]["data"][role]
+    file.write_text(yaml.safe_dump(document))
+    code, message = ending(file, tmp_path / "out", {})
+    assert (code, bad.said in message) == (bad.code, True), message
+    assert "\n" not in message
+    assert not list((tmp_path / "out").rglob("manifest.json"))
+
+
+def test_the_corpus_has_no_case_twice() -> None:
+    names = [*(text.name for text in TEXTS), *(bad.name for bad in (*WISHES, *SCRIPTS))]
+    assert len(set(names)) == len(names) >= 100
