@@ -98,16 +98,26 @@ def _manifest(target: Target, body: bytes, address: str) -> Manifest:
 def _framework(manifest: Manifest) -> Framework:
     """Return the code that saved the model; the library is imported only here, and only the one that is needed."""
     match manifest.framework:
+        case "LightGBM" if manifest.task == "Forecast":
+            from trainyard_trainer.frameworks import lightgbm_forecast
+
+            framework: Framework = lightgbm_forecast.LightGBMForecastFramework()
+            known = lightgbm_forecast.FORMAT
         case "LightGBM":
             from trainyard_trainer.frameworks import lightgbm
 
-            framework: Framework = lightgbm.LightGBMFramework()
+            framework = lightgbm.LightGBMFramework()
             known = lightgbm.FORMAT
         case "Prophet":
             from trainyard_trainer.frameworks import prophet
 
             framework = prophet.ProphetFramework()
             known = prophet.FORMAT
+        case "Torch":
+            from trainyard_trainer.frameworks import torch  # ours: the library is not needed
+
+            framework = torch.TorchFramework()
+            known = torch.FORMAT
         case other:
             raise Unsupported(f"this server cannot serve models of framework {other}; use an image that can")
     if known not in manifest.formats:
