@@ -24,6 +24,8 @@ from cluster.state import folder_of, forget, save
 NODE_PROCESS = "process-node"
 _READY_SECONDS = 30
 _OUR_PROGRAMS = ("trainyard-operator", "trainyard-trainer", "trainyard-server", "python")
+_OTHER_IMAGES = {"trainyard-trainer-torch": "trainyard-trainer"}
+"""Images that bring more libraries and the same program; this environment has all libraries."""
 
 
 class ProcessBackend:
@@ -99,7 +101,8 @@ def node_name(cluster_name: str) -> str:
 def checkout_programs() -> dict[str, Program]:
     """Map the images of this project to the console scripts of the environment that runs this command."""
     scripts = Path(sys.executable).parent
-    return {name: Program((str(scripts / name),), env={"PYTHONUNBUFFERED": "1"}) for name in _OUR_PROGRAMS}
+    programs = {**dict(zip(_OUR_PROGRAMS, _OUR_PROGRAMS, strict=True)), **_OTHER_IMAGES}
+    return {name: Program((str(scripts / each),), env={"PYTHONUNBUFFERED": "1"}) for name, each in programs.items()}
 
 
 def add_programs(cluster: Cluster, programs: dict[str, Program]) -> None:

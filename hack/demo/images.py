@@ -1,6 +1,7 @@
-"""The three images: built from the checkout and loaded into the node, each only where something has changed."""
+"""The images: built from the checkout and loaded into the node, each only where something has changed."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from cluster import lifecycle
@@ -35,9 +36,22 @@ def provide_images(cluster: Cluster, progress: Progress) -> str:
     return _newest_source()
 
 
-def _build(part: str, progress: Progress) -> Path:
-    tag = f"{repository(part)}:{TAG}"
-    return build_image(ImageBuild(ROOT / DOCKERFILES[part], ROOT, tag, target=part), progress)
+def provide_torch_image(cluster: Cluster, progress: Progress) -> None:
+    """Build and load the image of framework Torch, for the CPU: as large as all others together, so only where asked.
+
+    Raises
+    ------
+    ClusterError
+        It cannot be built or loaded.
+    """
+    if cluster.kind != "process":
+        part = "trainer-torch"
+        _load(cluster, {part: _build(part, progress, {"TORCH_DEVICES": "cpu"})}, progress)
+
+
+def _build(part: str, progress: Progress, arguments: Mapping[str, str] | None = None) -> Path:
+    tag, dockerfile = f"{repository(part)}:{TAG}", ROOT / DOCKERFILES.get(part, "Dockerfile.trainer")
+    return build_image(ImageBuild(dockerfile, ROOT, tag, target=part, build_args=arguments or {}), progress)
 
 
 def _load(cluster: Cluster, archives: dict[str, Path], progress: Progress) -> None:

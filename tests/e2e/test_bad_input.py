@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from demo.images import TAG, repository
 from tests.e2e.stage import Json, Stage, condition
 
 ROWS = "".join(f"{n},{n * 2 + n % 3}\n" for n in range(200))
@@ -41,7 +42,7 @@ def jobs(stage: Stage) -> dict[str, Json]:
     good = {"target": "y", "uri": stage.put("good.csv", "x,y\n" + ROWS)}
     stage.apply("no-such-bucket", **REGRESSION, data={"uri": "s3://no-such-bucket/x.csv", "target": "y"})
     stage.apply("unknown-parameter", **REGRESSION, data=good, parameters={"num_leafs": 7})
-    stage.apply("unsupported", framework="Torch", task="Regression", data=good)
+    stage.apply("unsupported", framework="Torch", task="Regression", data=good, image=f"{repository('trainer')}:{TAG}")
     stage.apply("storage-missing", **REGRESSION, data=good, storage={"uri": "s3://no-such-models/"})
     names = [*TABLES, "no-such-bucket", "unknown-parameter", "unsupported", "storage-missing"]
     return {name: stage.wait_for_phase(name, "Failed", "Succeeded") for name in names}

@@ -43,7 +43,9 @@ _DISTRIBUTIONS: Final = {
     "pandas": "pandas",
     "prophet": "prophet",
     "pyarrow": "pyarrow",
+    "safetensors": "safetensors",
     "sklearn": "scikit-learn",
+    "torch": "torch",
     "trainyard_trainer": "trainyard",
 }
 """Modules whose version matters to whoever loads the model, and the distributions they come from."""
@@ -88,7 +90,7 @@ def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, fo
 
     (model, golden), memory = with_memory(load)
     size = sum((run.output / path).stat().st_size for path in run.trained.files)
-    run, difference = _with_onnx(run, framework, model)
+    run, difference = _with_onnx(run, framework, model, golden.max_difference)
     measurements = Measurements(
         size_bytes=size,
         memory_bytes=memory,
@@ -98,12 +100,20 @@ def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, fo
     return store_run(run, golden, library_versions(), store, folder, measurements)
 
 
-def _with_onnx(run: TrainedRun, framework: Framework, model: Any) -> tuple[TrainedRun, float | None]:
-    """Return the run with the model's second form, and how far that is from the first; or with a warning."""
-    spec = run.config.spec
-    if spec.framework != "Torch" and not (spec.export is not None and spec.export.onnx):
+def _with_onnx(
+    run: TrainedRun, framework: Framework, model: Any, difference: float
+) -> tuple[TrainedRun, float | None]:
+    """Return the run with the model as ONNX, and how far its answers are from the trained one's; or with a warning.
+
+    ``difference`` is how far those of the saved model are.
+    """
+    from trainyard_trainer.onnx import FORMAT, MODEL_FILE, export
+
+    wished = run.config.spec.export
+    if MODEL_FILE in run.trained.files:
+        return run, difference  # the saved model is of this form, and has just been proven
+    if wished is None or not wished.onnx:
         return run, None
-    from trainyard_trainer.onnx import FORMAT, export
 
     made, trained = export(framework, model, run.evaluation.golden, run.output), run.trained
     if made.file is None:

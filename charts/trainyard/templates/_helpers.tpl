@@ -50,6 +50,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Values.trainer.image.repository }}:{{ default .Chart.AppVersion .Values.trainer.image.tag }}
 {{- end }}
 
+{{- define "trainyard.imageByFramework" -}}
+{{- $torch := printf "%s-torch:%s" .Values.trainer.image.repository (default .Chart.AppVersion .Values.trainer.image.tag) }}
+{{- mergeOverwrite (dict "Torch" $torch) .Values.trainer.imageByFramework | toJson }}
+{{- end }}
+
 {{- define "trainyard.serverImage" -}}
 {{ .Values.server.image.repository }}:{{ default .Chart.AppVersion .Values.server.image.tag }}
 {{- end }}

@@ -29,7 +29,7 @@ class Images(ConfigModel):
     """The trainer's image, by framework where one needs its own, and the server's."""
 
     trainer: str = "trainyard-trainer:latest"
-    by_framework: dict[Framework, str] = {}
+    by_framework: dict[Framework, str] = {"Torch": "trainyard-trainer-torch:latest"}
     server: str = "trainyard-server:latest"
     """What serves a ModelDeployment that names no image."""
     pull_policy: str = "IfNotPresent"

@@ -51,7 +51,7 @@ def test_an_all_zero_series(pod: Pod, upload: Upload) -> None:
         ({"data": {"uri": f"s3://{DATA_BUCKET}/no-such-key.csv", "target": "y"}}, 66, "no-such-key.csv"),
         ({"data": {"uri": "pvc://no-such-claim/x.csv", "target": "y"}}, 66, "no-such-claim"),
         ({"parameters": {"num_leafs": 3}}, 64, "num_leafs"),
-        ({"framework": "Torch"}, 78, "spec.framework Torch"),
+        ({"framework": "Torch", "parameters": {"layers": 3}}, 64, "layers"),
         ({"objective": {"metric": "maee"}}, 64, "maee"),
     ],
 )

@@ -71,6 +71,7 @@ def test_defaults_are_the_operators_own(helm: Path) -> None:
     )
     assert config.namespace == "ops"
     assert config.images.trainer == "trainyard-trainer:0.1.0"
+    assert config.images.by_framework == {"Torch": "trainyard-trainer-torch:0.1.0"}
     assert config.images.server == "trainyard-server:0.1.0"
     assert config.progress.url == "https://trainyard.ops.svc:8443"
     assert config.progress == default.progress.model_copy(update={"url": config.progress.url})
@@ -106,6 +107,10 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
     }
     assert config.images.trainer == "r.example/t:7"
     assert config.images.by_framework == {"Torch": "t:1"}
+    own = config_of(
+        render(helm, 'trainer.image={"repository": "r.example/t"}', 'trainer.imageByFramework={"Script": "s:1"}')
+    )
+    assert own.images.by_framework == {"Torch": "r.example/t-torch:0.1.0", "Script": "s:1"}
     assert config.resources.wire()["limits"] == {"memory": "3Gi"}
     assert (config.images.server, config.serving.pull_policy) == ("r.example/s:8", "Always")
     assert (config.serving.drain_seconds, config.serving.grace_seconds) == (9, 30)
