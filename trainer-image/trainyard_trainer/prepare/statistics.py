@@ -157,7 +157,7 @@ def _number(value: float) -> str:
 
 
 def _moment(value: pd.Timestamp) -> str:
-    return value.isoformat(timespec="seconds").replace("T00:00:00", "")
+    return value.tz_localize(None).isoformat(sep=" ", timespec="seconds").removesuffix(" 00:00:00")
 
 
 def _short(text: str) -> str:
