@@ -6,6 +6,7 @@ a number of tasks: ``max_tasks_per_child`` can deadlock up to Python 3.13 (cpyth
 worker stays flat over hundreds of fits.
 """
 
+import gc
 import multiprocessing
 import signal
 from collections import deque
@@ -121,6 +122,8 @@ def _raise_if(stop: Callable[[], bool]) -> None:
 
 
 def _prepare_worker() -> None:
+    # Else the first collection touches every object of the libraries, and copies 60 MB of pages that all share.
+    gc.freeze()
     # The trainer alone answers signals; a worker that died of them would break the pool.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
