@@ -24,7 +24,16 @@ from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupp
 from trainyard_trainer.evaluate import metrics, names
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks import lightgbm_parameters
-from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Dataset, Evaluation, Golden, Parts, Trained
+from trainyard_trainer.frameworks.base import (
+    GOLDEN_ROWS,
+    Context,
+    Dataset,
+    Evaluation,
+    Golden,
+    OnnxModel,
+    Parts,
+    Trained,
+)
 
 FORMAT: Final = "lightgbm-text"
 MODEL_FILE: Final = "model.txt"
@@ -163,6 +172,19 @@ class LightGBMFramework:
         """
         return _answers(model, _raw_predictions(model, _typed(model.description, inputs)))
 
+    def to_onnx(self, model: Model) -> OnnxModel:
+        """Return the trees as ONNX; what they call a class, and from which probability on, is added to its answers."""
+        from trainyard_trainer.frameworks.lightgbm_onnx import INPUT, as_tensor, converted
+
+        def answer(outputs: list[Any]) -> pd.DataFrame:
+            told = np.asarray(outputs[0], dtype=np.float64)
+            column = {0: 0, 2: 1}.get(len(model.description.classes))
+            return _answers(model, told if column is None else told[:, column])
+
+        return OnnxModel(
+            converted(model.booster), lambda rows: {INPUT: as_tensor(_typed(model.description, rows))}, answer
+        )
+
 
 def _threads(dataset: Dataset, workers: int) -> int:
     """Return how many threads pay off: on small tables they wait for each other, and on a busy node for very long."""
@@ -263,7 +285,8 @@ def _answers(model: Model, raw: npt.NDArray[np.float64]) -> pd.DataFrame:
 
 
 def _probabilities(raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return np.column_stack([1 - raw, raw]) if raw.ndim == 1 else raw
+    # Objective multiclassova asks each class on its own, and its answers do not sum up to 1.
+    return np.column_stack([1 - raw, raw]) if raw.ndim == 1 else raw / raw.sum(axis=1, keepdims=True)
 
 
 def _called(model: Model, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:

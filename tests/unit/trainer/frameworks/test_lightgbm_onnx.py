@@ -1,0 +1,90 @@
+"""LightGBM's second form: trees with numbers, text and gaps answer in onnxruntime as they do in LightGBM."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pandas as pd
+import pytest
+
+from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
+from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.onnx import MODEL_FILE, Exported, export
+
+KINDS = ["red", "green", "blue", "yellow", "grey"]
+
+
+def table(rows: int = 400) -> pd.DataFrame:
+    random = np.random.default_rng(3)
+    kind = random.integers(0, len(KINDS), rows)
+    a = random.random(rows)
+    y = 2 * a + np.array([0.0, 0.5, -0.5, 1.0, 0.2])[kind]
+    frame = pd.DataFrame({"a": a, "kind": np.array(KINDS)[kind], "gaps": random.random(rows), "y": y})
+    frame.loc[::5, "gaps"] = np.nan
+    frame.loc[::9, "kind"] = None
+    return frame.assign(two=np.where(y > 1, "yes", "no"), three=pd.cut(y, 3, labels=["low", "middle", "high"]))
+
+
+def exported(folder: Path, task: str, target: str, **parameters: Any) -> tuple[Exported, Any, Any, pd.DataFrame]:
+    frame = table()[["a", "kind", "gaps", target]]
+    config = job(
+        write(folder, frame.to_csv(index=False)),
+        task=task,
+        target=target,
+        export={"onnx": True},
+        parameters={"num_iterations": 30, "min_data_in_leaf": 5, **parameters},
+    )
+    framework, dataset, context = framework_for(config), dataset_of(config, folder), context_of(config, folder)
+    evaluation = framework.evaluate(dataset, framework.train(dataset, context), context)
+    model = framework.load(context.output)
+    return export(framework, model, evaluation.golden, context.output), framework, model, frame
+
+
+@pytest.mark.parametrize(
+    ("task", "target", "parameters"),
+    [
+        ("Regression", "y", {}),
+        ("Regression", "y", {"objective": "l1"}),
+        ("Classification", "two", {}),
+        ("Classification", "three", {}),
+    ],
+)
+def test_every_row_gets_the_same_answer(tmp_path: Path, task: str, target: str, parameters: dict[str, Any]) -> None:
+    made, framework, model, frame = exported(tmp_path, task, target, **parameters)
+    assert (made.file, made.warning) == (MODEL_FILE, None)
+    second = framework.to_onnx(model)
+    session = _session(second.body)
+    strange = frame.head(1).assign(kind="never seen")
+    rows = pd.concat([frame, strange], ignore_index=True)
+    found, expected = second.answer(session.run(None, second.feed(rows))), framework.predict(model, rows)
+    pd.testing.assert_frame_equal(found, expected, atol=1e-4)
+
+
+def test_its_only_output_has_as_many_rows_as_were_asked(tmp_path: Path) -> None:
+    *_, framework, model, _ = exported(tmp_path, "Classification", "two")
+    outputs = onnx.load_from_string(framework.to_onnx(model).body).graph.output
+    assert [output.name for output in outputs] == ["probabilities"]
+    assert not outputs[0].type.tensor_type.shape.dim[0].dim_value
+
+
+def test_what_the_converter_gets_wrong_is_left_out(tmp_path: Path) -> None:
+    made, *_ = exported(tmp_path, "Regression", "y", linear_tree=True)
+    assert made.file is None
+    assert made.warning is not None
+    assert "the ONNX file was left out" in made.warning
+    assert not (tmp_path / "output" / MODEL_FILE).exists()
+
+
+def test_classes_that_are_asked_one_by_one_share_a_whole(tmp_path: Path) -> None:
+    _, framework, model, frame = exported(tmp_path, "Classification", "three", objective="multiclassova")
+    answers = framework.predict(model, frame).filter(like="probability:")
+    assert answers.sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def _session(body: bytes) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(body, options)
