@@ -5,6 +5,7 @@ of its content covers them.
 """
 
 import ctypes
+import itertools
 import os
 import time
 from collections.abc import Callable
@@ -27,16 +28,16 @@ Result = TypeVar("Result")
 
 
 def latency(framework: Framework, model: Any, golden: Golden) -> Latency | None:
-    """Return how long the answer to one row takes, over the same row again and again; ``None`` without golden rows.
+    """Return how long the answer to one row takes, over the golden rows in turn; ``None`` without them.
 
     The model has answered before, so that nothing is loaded or compiled any more.
     """
-    row = golden.inputs.iloc[:1]
-    if row.empty:
+    if golden.inputs.empty:
         return None
+    rows = itertools.cycle([golden.inputs.iloc[[place]] for place in range(len(golden.inputs))])
     begin, taken = time.perf_counter(), list[float]()
     while len(taken) < MIN_CALLS or (len(taken) < MAX_CALLS and time.perf_counter() - begin < MAX_SECONDS):
-        before = time.perf_counter()
+        row, before = next(rows), time.perf_counter()
         framework.predict(model, row)
         taken.append(1000 * (time.perf_counter() - before))
     median, slow = np.percentile(taken, [50, 95])
