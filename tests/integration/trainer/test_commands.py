@@ -61,6 +61,14 @@ def test_a_good_specification(tmp_path: Path) -> None:
     assert out == f"{file}: the specification of line is good (LightGBM, Regression)\n"
 
 
+def test_what_is_not_trained_here_can_be_judged_here(tmp_path: Path) -> None:
+    container = {"framework": "Container", "image": "mine:1", "command": ["train"]}
+    script = {"framework": "Script", "script": {"configMapRef": {"name": "mine", "key": "train.py"}}}
+    for spec in ({"mode": "Prepare"}, container, script):
+        wish = {**regression(table(tmp_path, regression_csv())), **spec}
+        assert main(["validate", "-f", str(job_file(tmp_path, **wish)), "--data"]) == 0
+
+
 @pytest.mark.parametrize(
     ("spec", "code", "said"),
     [
@@ -174,6 +182,7 @@ def test_a_version_in_words(trained: Path) -> None:
     assert lines["job"][:3] == ["local/line,", "attempt", "1,"]
     assert lines["framework"][:2] == ["LightGBM,", "Regression;"]
     assert "200 rows" in " ".join(lines["data"])
+    assert "one row in" in " ".join(lines["use"])
     assert lines["num_iterations"] == ["5"]
     assert {lines[name][-1] for name in ("report.html", "validation.json", "metrics.parquet")} == {"ok"}
     assert " ".join(lines["manifest"]).startswith("sha256:")

@@ -50,6 +50,9 @@ def test_in_a_terminal_it_shows_a_bar_and_leaves_a_model(job: Path, tmp_path: Pa
     assert code == 0, shown
     assert "100% register" in shown
     assert "version 1 of line" in shown
+    assert "line, version 1 (v20" in shown, "the metrics and the report's place follow the bar"
+    assert "baseline" in shown
+    assert "report.html" in shown
     result = json.loads((tmp_path / "out/result.json").read_text())
     folder = Path(result["artifact"]["uri"].removeprefix("file://"))
     assert (folder / "report.html").exists()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from trainyard_trainer.artifacts.manifest import FileEntry, canonical_json, file_entry
+from trainyard_trainer.artifacts.manifest import FileEntry, Measurements, canonical_json, file_entry
 from trainyard_trainer.commands.columns import aligned, size_text
 from trainyard_trainer.commands.report import metrics_table
 from trainyard_trainer.commands.versions import Found, find
@@ -32,7 +32,7 @@ def inspect(folder: Path, model: str | None, version: int | None) -> tuple[str, 
 
 def _facts(found: Found) -> list[tuple[str, str]]:
     manifest = found.manifest
-    data, job, series = manifest.data, manifest.job, manifest.series
+    data, job, series, measured = manifest.data, manifest.job, manifest.series, manifest.measurements
     facts = {
         "job": f"{manifest.namespace}/{job.name}, attempt {job.attempt}, uid {job.uid}",
         "made": f"{manifest.created_at} on {manifest.device}" + (f" by {manifest.image}" if manifest.image else ""),
@@ -41,6 +41,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         "holdout": data.holdout_digest,
         "series": series
         and f"{series.trained} of {series.total} trained, {series.fallback} fell back, {series.failed} failed",
+        "use": measured and _cost(measured),
         "golden": f"{len(manifest.golden.inputs.rows)} rows within {manifest.golden.tolerance:g}"
         if manifest.golden.inputs.rows
         else None,
@@ -48,6 +49,16 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         "folder": str(found.folder.resolve()),
     }
     return [(name, text) for name, text in facts.items() if text]
+
+
+def _cost(measured: Measurements) -> str:
+    """Return what the model costs to use, on the machine that trained it."""
+    parts = [size_text(measured.size_bytes)]
+    if measured.memory_bytes is not None:
+        parts.append(f"{size_text(measured.memory_bytes)} of memory")
+    if measured.latency is not None:
+        parts.append(f"one row in {measured.latency.p50_ms:.3g} ms (p95 {measured.latency.p95_ms:.3g} ms)")
+    return ", ".join(parts)
 
 
 def _section(title: str, text: str) -> str:

@@ -26,18 +26,19 @@ def run(file: Path, output: Path, stop: Callable[[], bool], *, resume: bool) -> 
     bar = TerminalBar(file.stem)
     code = run_job(config, env, stop, display=bar, listeners=(bar,))
     if code == ExitCode.OK:
-        bar.show(_summary(env.termination_log))
+        bar.show(_summary(env.termination_log, output))
     elif code == ExitCode.INTERRUPTED:
         bar.show("the same command with --resume goes on with what is finished\n")
     return code
 
 
-def _summary(result_file: Path) -> str:
+def _summary(result_file: Path, output: Path) -> str:
     """Return the metrics and the report of what was just made; nothing for a dataset, whose log says it all."""
     from trainyard_trainer.commands.report import summary
     from trainyard_trainer.commands.versions import find
 
     result = TrainingResult.model_validate_json(result_file.read_bytes())
-    if result.made != "Version" or result.artifact is None:
+    if result.model_version is None or result.artifact is None:
         return ""
-    return summary(find(Path(result.artifact.uri.removeprefix("file://"))))
+    made = find(Path(result.artifact.uri.removeprefix("file://")))
+    return summary(find(output, made.manifest.model, result.model_version.version))
