@@ -23,6 +23,9 @@ LINES_AT_ONCE: Final = 1000
 LINES_PER_SECOND: Final = 100
 """A bucket of tokens: so many lines are logged at once, and then so many in a second; the others are counted."""
 
+CONFESS_SECONDS: Final = 10
+"""How often it is told that lines were left out."""
+
 _METRICS: Final = 64
 
 
@@ -100,6 +103,7 @@ class Ear:
     _tokens: float = LINES_AT_ONCE
     _filled: float | None = None
     _left_out: int = 0
+    _confessed: float = -math.inf
 
     def hear(self, piece: bytes, *, is_error: bool) -> None:
         """Take the next bytes of standard output or standard error."""
@@ -123,7 +127,8 @@ class Ear:
             self.last_words = line
         self._spoke_of_error |= is_error
         if self._may_log():
-            self._confess()
+            if self._left_out and self.clock() - self._confessed >= CONFESS_SECONDS:
+                self._confess()
             LOGGER.log(logging.WARNING if is_error else logging.INFO, "script: %s", _short(line))
         else:
             self._left_out += 1
@@ -141,7 +146,7 @@ class Ear:
     def _confess(self) -> None:
         if self._left_out:
             LOGGER.warning("script: %d lines were left out of the log: it prints too much", self._left_out)
-            self._left_out = 0
+            self._left_out, self._confessed = 0, self.clock()
 
 
 def _short(line: str) -> str:

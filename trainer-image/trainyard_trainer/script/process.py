@@ -1,10 +1,10 @@
 """The user's script in a process group of its own: listened to, bounded, stopped when it is time, gone afterwards."""
 
 import os
-import resource
 import selectors
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +14,17 @@ from typing import Final, Protocol
 _LOOK_SECONDS: Final = 0.1
 """How often the wish to stop is looked at, and the process itself."""
 _PIECE: Final = 1 << 16
+_LAUNCH: Final = """
+import ctypes, os, resource, sys
+ctypes.CDLL(None).prctl(1, 9)
+for which, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, int(sys.argv[1]))):
+    resource.setrlimit(which, (most, most))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes the command after it has bounded itself, and asked for SIGKILL should the trainer die before it.
+
+A process of its own for that: between fork and exec no code is safe beside the threads of the trainer.
+"""
 _DRAIN_SECONDS: Final = 1.0
 """What is still in the pipes is read for so long: a child that left the group could hold them open for ever."""
 
@@ -67,11 +78,13 @@ def run_group(
 
     Parameters
     ----------
+    command
+        A program by its path, and its arguments.
     stop
         Asked some ten times in a second whether the process has to end.
     """
     with subprocess.Popen(
-        command,
+        [sys.executable, "-I", "-c", _LAUNCH, str(limits.file_bytes), *command],
         cwd=folder,
         env=dict(environment),
         stdin=subprocess.DEVNULL,
@@ -79,9 +92,6 @@ def run_group(
         stderr=subprocess.PIPE,
         start_new_session=True,
     ) as process:
-        # From outside: code between fork and exec is not safe beside the threads of this process.
-        resource.prlimit(process.pid, resource.RLIMIT_CORE, (0, 0))
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (limits.file_bytes, limits.file_bytes))
         try:
             return _watch(process, limits, stop, hear)
         finally:

@@ -72,16 +72,18 @@ def test_at_most_64_metrics() -> None:
 
 def test_a_flood_is_counted_and_a_trickle_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "trainyard")
-    now = 0.0
-    ear = Ear(lambda *_: None, clock=lambda: now)
+    clock = [0.0]
+    ear = Ear(lambda *_: None, clock=lambda: clock[0])
     for _ in range(LINES_AT_ONCE + 50):
         ear.hear(b"x\n", is_error=False)
     assert len(caplog.messages) == LINES_AT_ONCE
-    now = 1.0
+    clock[0] = 1.0
     ear.hear(b"y\n", is_error=False)
     assert caplog.messages[-2:] == ["script: 50 lines were left out of the log: it prints too much", "script: y"]
-    for _ in range(2 * LINES_PER_SECOND):
-        ear.hear(b"z\n", is_error=False)
+    for clock[0] in (2.0, 3.0):
+        for _ in range(2 * LINES_PER_SECOND):
+            ear.hear(b"z\n", is_error=False)
+    assert caplog.messages[-1] == "script: z", "not told again with every line"
     ear.close()
     assert caplog.messages[-1] == "script: 101 lines were left out of the log: it prints too much"
 
