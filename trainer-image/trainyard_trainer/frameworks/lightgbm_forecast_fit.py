@@ -249,7 +249,8 @@ class Fitter:
         self, recipe: Recipe, cuts: Positions, parameters: Mapping[str, Any], sample: Positions | None
     ) -> lightgbm.Dataset:
         """Return the binned rows; where they were binned before, and the parameters allow it, those."""
-        key = (recipe, cuts.tobytes(), None if sample is None else len(sample))
+        binning = lightgbm_parameters.binning(parameters)
+        key = (recipe, cuts.tobytes(), None if sample is None else len(sample), binning)
         if key not in self._binned:
             if len(self._binned) >= _TABLES_KEPT:
                 self._binned.pop(next(iter(self._binned)))
@@ -280,7 +281,6 @@ class Fitter:
             weight=weights,
             feature_name=[f"column_{number}" for number in range(len(recipe.names))],
             params=dict(parameters),
-            free_raw_data=False,  # another trial may want other bins
         )
 
     def _learnable(self, number: int, cuts: Positions, recipe: Recipe) -> Positions:

@@ -56,6 +56,18 @@ _FILES_AND_NETWORK: Final = frozenset(
 """For LightGBM's own command line: they read files, open ports, or have no effect here."""
 
 
+_BINNING: Final = (
+    *("max_bin", "max_bin_by_feature", "min_data_in_bin", "bin_construct_sample_cnt", "data_random_seed"),
+    *("is_enable_sparse", "enable_bundle", "use_missing", "zero_as_missing", "linear_tree", "feature_pre_filter"),
+)
+"""LightGBM's "dataset parameters" that can be set here: they act when rows are binned, not when trees are grown."""
+
+
+def binning(parameters: Mapping[str, Any]) -> str:
+    """Return what of the parameters decides how rows are binned: those with the same can share their bins."""
+    return json.dumps([parameters.get(name) for name in _BINNING])
+
+
 @functools.cache
 def known_parameters() -> dict[str, tuple[str, ...]]:
     """Return every parameter's name with its aliases, as told by ``LGBM_DumpParamAliases``."""

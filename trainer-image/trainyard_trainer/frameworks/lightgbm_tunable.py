@@ -3,17 +3,37 @@
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import lightgbm
+import pandas as pd
 
+from trainyard_api.training import Split
 from trainyard_trainer.errors import DataError
+from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks import lightgbm_parameters
 from trainyard_trainer.frameworks.base import Context, Dataset
+from trainyard_trainer.frameworks.lightgbm_fit import (
+    Reporter,
+    binned,
+    features_of,
+    fit,
+    judge_rows,
+    parts_of,
+    raw_predictions,
+    threads_for,
+    threshold_of,
+)
 from trainyard_trainer.frameworks.lightgbm_forecast_features import Recipe
 from trainyard_trainer.frameworks.lightgbm_forecast_fit import Fitter
 
 Report = Callable[[int, float], None]
+
+ROUNDS_PER_LOOK: Final = 25
+"""After so many rounds a search is told the metric: it may give the set up."""
+
+_USUAL_IN_LEAF: Final = 20
+"""LightGBM's own default."""
 
 
 def space(given: Mapping[str, Any], in_leaf: int) -> dict[str, Any]:
@@ -37,6 +57,71 @@ def space(given: Mapping[str, Any], in_leaf: int) -> dict[str, Any]:
     }
     taken = lightgbm_parameters.checked(given)
     return {name: dimension for name, dimension in dimensions.items() if name not in taken}
+
+
+class TabularTunable:
+    """The model of a table, judged by the validation part; its rows are binned once for all parameter sets."""
+
+    def __init__(self, dataset: Dataset, context: Context) -> None:
+        lightgbm.register_logger(logging.getLogger("lightgbm"))
+        self._dataset, self._context = dataset, context
+        self._metric = searched_metric(context.config.spec)
+        self._given = context.config.spec.parameters or {}
+        self._parts = parts_of(dataset)
+        self._bins: dict[str, tuple[lightgbm.Dataset, lightgbm.Dataset]] = {}
+
+    def space(self) -> Mapping[str, Any]:
+        """Return where to look: see ``Tunable``."""
+        return space(self._given, _USUAL_IN_LEAF)
+
+    def score(self, parameters: Mapping[str, Any], report: Report) -> float:
+        """Return the metric on the validation part at the best round of LightGBM's own loss: see ``Tunable``."""
+        resolved = self._resolved(parameters)
+        training, validation = self._binned(resolved)
+        every_round = Reporter(self._context, 0.0, 1.0)
+
+        def look(state: Any) -> None:
+            every_round(state)
+            if (state.iteration + 1) % ROUNDS_PER_LOOK == 0:
+                report(state.iteration + 1, self._judge(state.model))
+
+        booster = fit(training, validation, resolved, look, self._dataset.origin.uri)
+        return self._judge(booster)
+
+    def _judge(self, booster: lightgbm.Booster) -> float:
+        rows = self._parts.validation
+        raw = raw_predictions(booster, self._rows)
+        threshold = threshold_of(self._dataset, rows, raw)
+        found = judge_rows(self._dataset, self._parts.train, rows, raw, threshold).metrics
+        if self._metric not in found:
+            raise DataError(
+                f"the rows that validate do not allow {self._metric}; give more data or set another spec.objective"
+            )
+        return found[self._metric]
+
+    def _resolved(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        spec, dataset = self._context.config.spec, self._dataset
+        resolved = lightgbm_parameters.resolved(
+            parameters,
+            spec.task,
+            classes=len(dataset.classes),
+            seed=(spec.split or Split()).seed,
+            threads=threads_for(dataset, self._context.workers),
+        )
+        # With it, rows that were binned for large leaves would lack the features that small ones can use.
+        return {**resolved, "feature_pre_filter": False}
+
+    def _binned(self, parameters: Mapping[str, Any]) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
+        """Return the rows to fit on and those that validate; the last ones again, if the parameters allow it."""
+        key = lightgbm_parameters.binning(parameters)
+        if key not in self._bins:
+            training = binned(self._dataset, self._parts.train, parameters)
+            self._bins = {key: (training, binned(self._dataset, self._parts.validation, parameters, training))}
+        return self._bins[key]
+
+    @functools.cached_property
+    def _rows(self) -> pd.DataFrame:
+        return features_of(self._dataset, self._parts.validation)
 
 
 class ForecastTunable:

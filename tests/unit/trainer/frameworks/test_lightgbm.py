@@ -1,5 +1,6 @@
 """LightGBM: parameters are checked, models are deterministic, saved and read back, and judged beside a baseline."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -123,14 +124,71 @@ def test_users_parameters_win_over_defaults():
     assert isinstance(check(parameters={"objective": "tweedie"}), LightGBMFramework)
 
 
+def test_a_model_of_a_table_has_no_shards():
+    with pytest.raises(Unsupported, match=r"spec\.shards 2"):
+        check(shards=2)
+
+
 @pytest.mark.parametrize(
-    ("spec", "field"),
+    ("task", "target", "metric", "better"),
     [
-        ({"mode": "Prepare"}, "spec.mode Prepare"),
-        ({"shards": 2}, "spec.shards 2"),
+        ("Regression", "y", "mae", min),
+        ("Regression", "y", "r2", max),
+        ("Classification", "big", "auc", max),
+        ("Classification", "big", "f1", max),
+        ("Classification", "third", "log_loss", min),
     ],
 )
-def test_what_comes_later_names_its_field(spec, field):
-    with pytest.raises(Unsupported) as caught:
-        check(**spec)
-    assert field in str(caught.value)
+def test_a_search_scores_the_validation_part(tmp_path, task, target, metric, better):
+    framework, dataset, context, _ = train(tmp_path, task=task, target=target, objective={"metric": metric})
+    tunable = framework.tunable(dataset, context)
+    told = []
+    sound = tunable.score({"num_iterations": 60}, lambda step, value: told.append((step, value)))
+    poor = tunable.score({"num_iterations": 2, "learning_rate": 0.001}, lambda *_: None)
+    assert better(sound, poor) == sound != poor
+    assert [step for step, _ in told] == [25, 50]
+    blind = dataclasses.replace(dataset, frame=dataset.frame.copy())
+    column = blind.frame.columns.get_loc(dataset.target)
+    blind.frame.iloc[dataset.parts.test, column] = blind.frame.iloc[dataset.parts.train[0], column]
+    assert framework.tunable(blind, context).score({"num_iterations": 60}, lambda *_: None) == sound
+
+
+def test_what_the_specification_sets_is_not_searched_under_any_name(tmp_path):
+    framework, dataset, context, _ = train(tmp_path, parameters={"min_child_samples": 5, "eta": 0.1})
+    space = framework.tunable(dataset, context).space()
+    assert {"min_data_in_leaf", "learning_rate"}.isdisjoint(space)
+    assert space["num_leaves"]["default"] == 31
+
+
+def test_parameter_sets_may_want_other_bins_and_smaller_leaves(tmp_path):
+    framework, dataset, context, _ = train(tmp_path)
+    scores = [
+        framework.tunable(dataset, context).score(last, lambda *_: None)
+        for last in ({"max_bin": 7}, {"min_data_in_leaf": 2})
+    ]
+    tunable = framework.tunable(dataset, context)
+    one_after_the_other = [
+        tunable.score(parameters, lambda *_: None)
+        for parameters in ({"min_data_in_leaf": 100}, {"max_bin": 7}, {"min_data_in_leaf": 2})
+    ]
+    assert one_after_the_other[1:] == scores
+
+
+def test_a_trial_may_be_given_up(tmp_path):
+    framework, dataset, context, _ = train(tmp_path)
+
+    class GiveUpError(Exception):
+        pass
+
+    def give_up(step, value):
+        raise GiveUpError
+
+    with pytest.raises(GiveUpError):
+        framework.tunable(dataset, context).score({}, give_up)
+
+
+def test_the_parameters_of_a_search_are_trained_with(tmp_path):
+    framework, dataset, context, _ = train(tmp_path)
+    found = framework.train(dataset, dataclasses.replace(context, parameters={"num_leaves": 5}))
+    assert found.parameters["num_leaves"] == 5
+    assert framework.evaluate(dataset, found, context).holdout["actual"].size == len(dataset.parts.test)
