@@ -86,8 +86,21 @@ test-e2e: venv ## Tests on a real node with the images and the chart
 	@$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: bench-burst venv ## Benchmarks, each beside its baseline in the same run
+bench: bench-burst bench-trainer ## Benchmarks, each beside its baseline in the same run
+
+.PHONY: bench-trainer
+bench-trainer: venv ## The trainer beside the bare library; its speed, memory and imports (about 10 minutes)
 	@PYTHONPATH=. $(BIN)/python tests/benchmarks/trainer_overhead.py
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/trainer_speed.py
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/reading.py
+
+.PHONY: bench-reading
+bench-reading: venv ## A CSV of 5 million rows beside Arrow alone (BENCH_ARGS="--rows 500000")
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/reading.py $(BENCH_ARGS)
+
+.PHONY: bench-accuracy
+bench-accuracy: venv ## Models of real data beside naive ones and the aims (BENCH_ARGS="--only ai4i --data DIR")
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/accuracy.py $(BENCH_ARGS)
 
 .PHONY: bench-rollback
 bench-rollback: venv ## Rollback of a model beside `kubectl rollout undo`, and requests that failed meanwhile

@@ -1,6 +1,6 @@
 """How good the models are that the trainer makes of real data, beside a naive baseline and the aim.
 
-    PYTHONPATH=. .venv/bin/python tests/benchmarks/accuracy.py      # or: make bench-accuracy; ARGS as --only ai4i
+    PYTHONPATH=. .venv/bin/python tests/benchmarks/accuracy.py      # or: make bench-accuracy
 
 Each row is `trainyard-trainer run` on a TrainingJob that is written here, with the defaults of the trainer wherever it
 says nothing else. Where a benchmark has rows of its own to judge by (CMAPSS's test engines, ETTh1's last months), the

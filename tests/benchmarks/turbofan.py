@@ -1,7 +1,7 @@
 """NASA's turbofan engines (CMAPSS FD001) as tables for a training: a row per engine and cycle.
 
 A raw cycle says little of wear: sensors are noisy, and each engine begins at its own level. So a row holds the means
-of the last cycles, their trend, and how far they are from the engine's own first cycles; nothing in it comes from later.
+of the last cycles, their trend, and how far they are from the engine's own first cycles; nothing of later ones.
 """
 
 from pathlib import Path

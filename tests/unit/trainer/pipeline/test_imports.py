@@ -1,0 +1,43 @@
+"""What is imported before anybody knows what a job needs: each heavy library costs seconds and a hundred megabytes."""
+
+import subprocess
+import sys
+
+import pytest
+
+ALL = frozenset(
+    {
+        *("torch", "prophet", "cmdstanpy", "mlflow", "lightgbm", "sklearn", "scipy", "matplotlib"),
+        *("mlforecast", "statsforecast", "optuna", "onnx", "onnxruntime", "onnxmltools"),
+        *("boto3", "botocore", "sqlalchemy"),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("modules", "also"),
+    [
+        ("trainyard_trainer", {"pandas", "numpy", "pyarrow", "pydantic"}),
+        ("trainyard_trainer.cli", {"pandas", "numpy", "pyarrow", "pydantic"}),
+        ("trainyard_trainer.dispatch, trainyard_trainer.job, trainyard_trainer.pipeline", set()),
+        ("trainyard_trainer.frameworks, trainyard_trainer.data, trainyard_trainer.data.tables", set()),
+    ],
+)
+def test_an_import_brings_no_library_that_only_some_jobs_need(modules, also):
+    code = f"import sys, {modules}; print(*sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (ALL | also) & set(done.stdout.split()) == set()
+
+
+def test_workers_of_prophet_have_one_thread_each():
+    variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
+    code = (
+        "import os, sys, trainyard_trainer.frameworks.prophet_preload\n"
+        f"print([os.environ[name] for name in {variables}])\n"
+        "from threadpoolctl import threadpool_info\n"
+        "print([pool['num_threads'] for pool in threadpool_info()])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    variables_said, pools = done.stdout.splitlines()[-2:]
+    assert variables_said == str(["1"] * 4)
+    assert set(pools.strip("[]").split(", ")) == {"1"}
