@@ -39,10 +39,11 @@ from trainyard_trainer.frameworks.forecast_columns import Columns, read_question
 from trainyard_trainer.frameworks.prophet_bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter
 from trainyard_trainer.frameworks.prophet_checks import check_prophet, space_of
 from trainyard_trainer.frameworks.prophet_choice import Outcome
-from trainyard_trainer.frameworks.prophet_fallbacks import fallback_at
+from trainyard_trainer.frameworks.prophet_models import read_model
 from trainyard_trainer.frameworks.prophet_pieces import Finished, PieceWriter
 from trainyard_trainer.frameworks.prophet_pool import fit_all
-from trainyard_trainer.frameworks.prophet_series import Kind, Recipe, SearchPlan, Task, prophet_at
+from trainyard_trainer.frameworks.prophet_quantiles import Quantiles
+from trainyard_trainer.frameworks.prophet_series import Kind, Recipe, SearchPlan, Task
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.search.space import inside
 
@@ -83,8 +84,6 @@ class ProphetFramework:
             )
         if spec.forecast is None:
             raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
-        if spec.forecast.quantiles:
-            raise Unsupported("spec.forecast.quantiles comes with a later release; leave it out for now")
         names.check_metrics(spec)
         if spec.forecast.frequency != "Auto":
             frequency_of(spec.forecast.frequency)
@@ -109,7 +108,8 @@ class ProphetFramework:
             When the pod must stop. What was finished is in the checkpoints.
         """
         data = context.config.spec.data
-        writer = BundleWriter(context.output, Columns(data.time or "ds", data.series, dataset.features, dataset.clock))
+        columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
+        writer = BundleWriter(context.output, columns, _quantiles(context))
         outcomes: list[Outcome] = []
         total = len(dataset.series)
         try:
@@ -170,7 +170,7 @@ class ProphetFramework:
 
         Returns
         -------
-        ``prediction``, one number per row in the order of the rows.
+        ``prediction``, one number per row in the order of the rows, and beside it ``quantile:0.1`` for each level.
 
         Raises
         ------
@@ -178,19 +178,21 @@ class ProphetFramework:
             If a column is missing or a series is not known.
         """
         asked = read_questions(inputs, model.columns)
-        forecast = np.empty(len(inputs))
+        columns = [PREDICTION, *model.quantiles.columns]
+        answers = np.empty((len(inputs), len(columns)))
         for asked_name, rows in asked.by_series():
             name = asked_name if asked_name is not None else next(iter(model.index))
             if name not in model.index:
                 raise unknown_series(model.columns, name, len(model.index))
             beside = None if asked.regressors is None else asked.regressors[rows]
-            forecast[rows] = _answer(model, name, asked.times[rows], beside)
-        return pd.DataFrame({PREDICTION: forecast})
+            answers[rows] = read_model(model.read(name)).answer(asked.times[rows], beside, model.quantiles)
+        return pd.DataFrame(answers, columns=columns)
 
 
-def _answer(bundle: Bundle, series: str, times: Any, regressors: Floats | None) -> Floats:
-    record = bundle.read(series)
-    return prophet_at(record, times, regressors) if record["kind"] == "prophet" else fallback_at(record, times)
+def _quantiles(context: Context) -> Quantiles:
+    spec = context.config.spec
+    levels = (spec.forecast.quantiles or []) if spec.forecast is not None else []
+    return Quantiles(tuple(sorted(set(levels))), (spec.split or Split()).seed)
 
 
 def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
@@ -261,6 +263,7 @@ def _recipe(dataset: Dataset, context: Context) -> Recipe:
         horizon=spec.forecast.horizon if spec.forecast else 1,
         folds=split.folds,
         metric=names.searched_metric(spec),
+        levels=_quantiles(context).levels,
         search=plan,
     )
 
@@ -320,4 +323,5 @@ def _golden(dataset: Dataset, model: Model) -> Golden:
             table[name] = dataset.frame[name].iloc[series.split : series.split + len(outcome.golden)].to_numpy()
         inputs.append(table)
         answers.append(outcome.golden)
-    return Golden(pd.concat(inputs, ignore_index=True), pd.DataFrame({PREDICTION: np.concatenate(answers)}))
+    outputs = pd.DataFrame(np.concatenate(answers), columns=[PREDICTION, *model.bundle.quantiles.columns])
+    return Golden(pd.concat(inputs, ignore_index=True), outputs)

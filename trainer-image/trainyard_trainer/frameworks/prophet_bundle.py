@@ -5,13 +5,14 @@ object per line), is written without ever being in memory, and a single model is
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
 from trainyard_trainer.frameworks.base import Clock
 from trainyard_trainer.frameworks.forecast_columns import Columns
 from trainyard_trainer.frameworks.prophet_choice import Outcome
+from trainyard_trainer.frameworks.prophet_quantiles import Quantiles
 from trainyard_trainer.frameworks.prophet_series import read_record
 
 MODELS_FILE: Final = "models.jsonl.zst"
@@ -25,6 +26,7 @@ class Bundle:
     folder: Path
     columns: Columns
     index: dict[str, tuple[int, int]]
+    quantiles: Quantiles = field(default_factory=Quantiles)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -35,7 +37,8 @@ class Bundle:
         columns = Columns(
             known["time"], known["series"], tuple(known.get("regressors", ())), Clock(**known.get("clock", {}))
         )
-        return cls(folder, columns, index)
+        asked = fields.get("quantiles", {})  # not there where there are none
+        return cls(folder, columns, index, Quantiles(tuple(asked.get("levels", ())), int(asked.get("seed", 0))))
 
     def read(self, series: str) -> dict[str, Any]:
         """Return the record of one series. Raises KeyError."""
@@ -48,9 +51,9 @@ class Bundle:
 class BundleWriter:
     """Appends models as they are finished; ``close`` writes the index."""
 
-    def __init__(self, folder: Path, columns: Columns) -> None:
+    def __init__(self, folder: Path, columns: Columns, quantiles: Quantiles) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._bundle = Bundle(folder, columns, {})
+        self._bundle = Bundle(folder, columns, {}, quantiles)
         self._file = (folder / MODELS_FILE).open("wb")
 
     def add(self, outcome: Outcome) -> None:
@@ -61,6 +64,8 @@ class BundleWriter:
     def close(self) -> Bundle:
         """Finish both files."""
         self._file.close()
-        text = json.dumps({"columns": asdict(self._bundle.columns), "series": self._bundle.index}, ensure_ascii=False)
-        (self._bundle.folder / INDEX_FILE).write_text(text + "\n")
+        fields: dict[str, Any] = {"columns": asdict(self._bundle.columns), "series": self._bundle.index}
+        if self._bundle.quantiles.levels:
+            fields["quantiles"] = asdict(self._bundle.quantiles)
+        (self._bundle.folder / INDEX_FILE).write_text(json.dumps(fields, ensure_ascii=False) + "\n")
         return self._bundle

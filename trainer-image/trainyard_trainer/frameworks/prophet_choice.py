@@ -17,16 +17,10 @@ from trainyard_trainer.data.folds import Fold, rolling_origins
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.evaluate.metrics import Floats, point_scores
-from trainyard_trainer.frameworks.prophet_fallbacks import fallback_at, fallbacks_of, fit_fallback
-from trainyard_trainer.frameworks.prophet_series import (
-    Kind,
-    Task,
-    fit,
-    floor_of,
-    forecast_at,
-    prophet_record,
-    write_record,
-)
+from trainyard_trainer.frameworks.prophet_fallbacks import fallbacks_of
+from trainyard_trainer.frameworks.prophet_models import fit_model
+from trainyard_trainer.frameworks.prophet_quantiles import Quantiles
+from trainyard_trainer.frameworks.prophet_series import Kind, Task, write_record
 from trainyard_trainer.search.study import PATIENCE, Found, GivenUpError, Report, Rules, search
 
 Stop = Callable[[], bool]
@@ -47,7 +41,7 @@ class Outcome:
     forecast
         For the rows of the holdout, by what was kept, fitted without them.
     golden
-        For the first of these rows, by the saved model.
+        For the first of these rows, by the saved model; shape (rows, 1 + quantiles).
     failures
         What could not be fitted, by its kind, and why; of a search the sets that Prophet refused.
     parameters, trials, pruned
@@ -151,11 +145,14 @@ class _Series:
         return self._attempt(kind, functools.partial(self._kept, kind, parameters))
 
     def _kept(self, kind: Kind, parameters: Mapping[str, Any]) -> _Kept:
-        task = self._task
+        task, recipe = self._task, self._task.recipe
         forecast = self._forecast(kind, parameters, self._holdout)
+        model = fit_model(kind, task, slice(None), self._frequency, parameters, recipe.levels)
         asked = slice(self._holdout.cut, self._holdout.cut + task.golden)
-        record, golden = self._fitted(kind, parameters, slice(None), asked)
-        return _Kept(write_record(task.name, record()), forecast, golden)
+        golden = np.empty((0, 1 + len(recipe.levels)))
+        if task.golden:
+            golden = model.answer(task.times[asked], task.beside(asked), Quantiles(recipe.levels, recipe.seed))
+        return _Kept(write_record(task.name, model.record()), forecast, golden)
 
     def _score(self, parameters: Mapping[str, Any], report: Report) -> float:
         if self._stop():
@@ -182,29 +179,12 @@ class _Series:
         return float(np.mean(losses))
 
     def _forecast(self, kind: Kind, parameters: Mapping[str, Any], fold: Fold) -> Floats:
-        return self._fitted(kind, parameters, fold.fit, fold.judge)[1]
-
-    def _fitted(
-        self, kind: Kind, parameters: Mapping[str, Any], known: slice, asked: slice
-    ) -> tuple[Callable[[], dict[str, Any]], Floats]:
-        """Fit to some rows; return what gives the record, and the forecasts for others."""
         task = self._task
-        times, values = task.times[known], task.values[known]
-        if kind == "prophet":
-            fitted = fit(task, known, self._frequency, parameters)
-            forecast = (
-                forecast_at(fitted, task.times[asked], task.beside(asked), floor=floor_of(values))
-                if asked.stop != asked.start
-                else np.empty(0)
-            )
-            record = functools.partial(prophet_record, fitted, values)
-        else:
-            fallback = fit_fallback(kind, times, values, self._frequency)
-            forecast = fallback_at(fallback, task.times[asked])
-            record = functools.partial(dict, fallback)
+        model = fit_model(kind, task, fold.fit, self._frequency, parameters, ())
+        forecast = model.answer(task.times[fold.judge], task.beside(fold.judge), Quantiles())[:, 0]
         if not np.isfinite(forecast).all():
             raise ValueError("its forecast is not finite")
-        return record, forecast
+        return forecast
 
     def _attempt(self, kind: Kind, work: Callable[[], T]) -> T | None:
         try:

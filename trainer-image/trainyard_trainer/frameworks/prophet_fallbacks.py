@@ -64,3 +64,16 @@ def fallback_at(record: Mapping[str, Any], times: Times) -> Floats:
     ordinals = frequency_of(record["frequency"]).ordinals(np.concatenate([known, times.astype("datetime64[ns]")]))
     values = np.array(record["values"], dtype=np.float64)
     return seasonal_naive(ordinals[: len(known)], values, ordinals[len(known) :], record["season"])
+
+
+def seasons_ahead(record: Mapping[str, Any], times: Times) -> Floats:
+    """Return how many seasons each time lies behind what a saved fallback knows, at least 1; shape (times,).
+
+    A flat forecast is as sure of every time: always 1.
+    """
+    if "value" in record:
+        return np.ones(len(times))
+    last = np.array(record["times"][-1:], dtype="datetime64[ns]")
+    ordinals = frequency_of(record["frequency"]).ordinals(np.concatenate([last, times.astype("datetime64[ns]")]))
+    seasons: Floats = np.ceil((ordinals[1:] - ordinals[0]) / record["season"])
+    return np.maximum(1.0, seasons)

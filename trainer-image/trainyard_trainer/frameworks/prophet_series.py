@@ -64,6 +64,8 @@ class Recipe:
         Rolling origins before the holdout: steps of each, and how many at most.
     metric
         What is compared on them.
+    levels
+        Of the quantiles that are asked for.
     """
 
     frequency: str
@@ -74,6 +76,7 @@ class Recipe:
     horizon: int = 1
     folds: int = 0
     metric: str = "mae"
+    levels: tuple[float, ...] = ()
     search: SearchPlan | None = None
 
 
@@ -199,6 +202,11 @@ def _table(times: Times, regressors: Floats | None, fills: tuple[float, ...]) ->
     return table
 
 
+def question(fitted: Fitted, times: Times, regressors: Floats | None) -> pd.DataFrame:
+    """Return the table that Prophet is asked with; see :func:`forecast_at`."""
+    return _table(times, regressors, fitted.fills)
+
+
 def forecast_at(fitted: Fitted, times: Times, regressors: Floats | None, *, floor: float | None) -> Floats:
     """Return Prophet's forecasts at ``times``, in their order; shape (times,).
 
@@ -206,29 +214,29 @@ def forecast_at(fitted: Fitted, times: Times, regressors: Floats | None, *, floo
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        table = fitted.model.predict(_table(times, regressors, fitted.fills))
+        table = fitted.model.predict(question(fitted, times, regressors))
     # predict sorts by time.
     forecast = np.empty(len(times))
     forecast[np.argsort(times, kind="stable")] = table["yhat"].to_numpy()
     return forecast if floor is None else np.maximum(forecast, floor)
 
 
-def prophet_record(fitted: Fitted, values: Floats) -> dict[str, Any]:
-    """Return what is saved of a model that was fitted to ``values``; Prophet's own JSON is text under ``model``."""
+def prophet_record(fitted: Fitted, floor: float | None) -> dict[str, Any]:
+    """Return what is saved of a model; Prophet's own JSON is text under ``model``."""
     from prophet.serialize import model_to_json
 
     return {
         "kind": "prophet",
-        "floor": floor_of(values),
+        "floor": floor,
         "fills": fitted.fills,
         "model": model_to_json(fitted.model),
     }
 
 
-def prophet_at(record: Mapping[str, Any], times: Times, regressors: Floats | None) -> Floats:
-    """Return the forecasts of a saved Prophet at ``times``, in their order; see :func:`forecast_at`."""
+def read_prophet(record: Mapping[str, Any]) -> Fitted:
+    """Return the model of a record."""
     model = quiet_prophet().serialize.model_from_json(record["model"])
-    return forecast_at(Fitted(model, tuple(record.get("fills", ()))), times, regressors, floor=record["floor"])
+    return Fitted(model, tuple(record.get("fills", ())))
 
 
 def floor_of(values: Floats) -> float | None:

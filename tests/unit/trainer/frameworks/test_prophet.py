@@ -159,7 +159,6 @@ def check(**spec):
         ({"parameters": {"holidays": []}}, ConfigError, "holidaysCountry"),
         ({"forecast": {"horizon": 7, "holidaysCountry": "ZZ"}}, ConfigError, "holidaysCountry ZZ"),
         ({"forecast": {"horizon": 7, "frequency": "fortnight"}}, ConfigError, "'fortnight'"),
-        ({"forecast": {"horizon": 7, "quantiles": [0.1]}}, Unsupported, "quantiles"),
         ({"data": {"features": ["price"]}}, Unsupported, "spec.data.features"),
         ({"split": {"strategy": "Random"}}, ConfigError, "use Time"),
     ],

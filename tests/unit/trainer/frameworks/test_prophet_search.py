@@ -32,7 +32,9 @@ PRIOR = {"seasonality_prior_scale": {"type": "Float", "low": 0.01, "high": 10.0,
 
 def task_of(folder, *, space=None, seconds=600.0, values=GROWING, **more):
     plan = SearchPlan(parse(space or {**MODE, **PRIOR}), time.monotonic() + seconds, workers=1)
-    recipe = Recipe("D", {"growth": "linear", "n_changepoints": 2}, None, 1, str(folder), horizon=7, folds=2, search=plan)
+    recipe = Recipe(
+        "D", {"growth": "linear", "n_changepoints": 2}, None, 1, str(folder), horizon=7, folds=2, search=plan
+    )
     return Task("a", DAYS.to_numpy(), values, 7, 0, recipe, **more)
 
 
