@@ -75,11 +75,12 @@ class RowsLesson:
         self.judged = self.network(*inputs)
         return float(self._compare(self.judged, target))
 
-    def said(self) -> npt.NDArray[Any]:
+    def said(self) -> npt.NDArray[np.float64]:
         """Return what the network last said of the validation part: numbers or probabilities."""
-        told = torch.softmax(self.judged, dim=1) if self.description.classes else self.judged
-        found: npt.NDArray[Any] = told.detach().cpu().numpy()
-        return found
+        told = self.judged.detach()
+        if self.description.classes:
+            return torch_rows.probabilities(torch.softmax(told, dim=1).cpu().numpy())
+        return np.asarray(told.cpu().numpy(), dtype=np.float64)
 
     def _compare(self, told: Tensor, target: Tensor) -> Tensor:
         if self.description.classes:
@@ -200,14 +201,14 @@ def _threshold(dataset: Dataset, lesson: RowsLesson) -> float | None:
     if len(dataset.classes) != 2:
         return None
     actual = dataset.frame[dataset.target].to_numpy(dtype=np.float64)[parts_of(dataset).validation].astype(np.intp)
-    return metrics.best_threshold(actual, lesson.said()[:, 1].astype(np.float64))
+    return metrics.best_threshold(actual, lesson.said()[:, 1])
 
 
 def _metric(dataset: Dataset, lesson: RowsLesson, wanted: str) -> float:
     parts = parts_of(dataset)
     target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)
     actual, known = target[parts.validation], target[parts.train]
-    said = lesson.said().astype(np.float64)
+    said = lesson.said()
     if lesson.description.target_scale is not None:
         scale = lesson.description.target_scale
         found = judge_numbers(actual, said[:, 0] * scale.spread + scale.mean, known).metrics

@@ -139,11 +139,12 @@ def answers(description: Description, outputs: npt.NDArray[Any]) -> pd.DataFrame
     -------
     ``prediction``, a number or the name of a class, and for classes ``probability:<class>`` each.
     """
-    values = outputs.astype(np.float64)
     if description.target_scale is not None:
+        values = outputs.astype(np.float64)
         return pd.DataFrame(
             {PREDICTION: values[:, 0] * description.target_scale.spread + description.target_scale.mean}
         )
+    values = probabilities(outputs)
     if description.threshold is not None:
         called = (values[:, 1] >= description.threshold).astype(np.intp)
     else:
@@ -151,6 +152,12 @@ def answers(description: Description, outputs: npt.NDArray[Any]) -> pd.DataFrame
     names = np.array(description.classes, dtype=object)
     columns = {f"probability:{name}": values[:, number] for number, name in enumerate(description.classes)}
     return pd.DataFrame({PREDICTION: names[called], **columns})
+
+
+def probabilities(outputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return probabilities in double precision: in the network's they sum up to 1 only almost."""
+    values = outputs.astype(np.float64)
+    return np.asarray(values / values.sum(axis=1, keepdims=True))
 
 
 def _numbers(description: Description, rows: pd.DataFrame) -> npt.NDArray[np.float32]:
