@@ -5,7 +5,7 @@ series with NumPy alone, step by step, so that a server needs neither mlforecast
 each other. Nothing looks at the step itself or beyond it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Self
 
@@ -150,15 +150,15 @@ def far_recipe(near: Recipe, season: int, horizon: int, lengths: Sequence[int]) 
     return far if fits else None
 
 
-def level_of(recipe: Recipe) -> Recipe:
-    """Return the recipe counted from the recent level: the mean of the last season, or without one the last value."""
-    return replace(recipe, base=len(recipe.lags) if recipe.windows and recipe.windows[0].apart == 1 else 0)
+def bases_of(recipe: Recipe, season: int) -> Iterator[Recipe]:
+    """Return the recipe counted from the recent level, then from the nearest value of the same place in a season.
 
-
-def season_of(recipe: Recipe, season: int) -> Recipe | None:
-    """Return the recipe counted from the value of the nearest whole season before; ``None`` if it is no lag of it."""
+    The level is the mean of the last season, or without one the last value.
+    """
+    yield replace(recipe, base=len(recipe.lags) if recipe.windows and recipe.windows[0].apart == 1 else 0)
     whole = [number for number, lag in enumerate(recipe.lags) if season > 1 and lag % season == 0]
-    return replace(recipe, base=whole[0]) if whole else None
+    if whole:
+        yield replace(recipe, base=whole[0])
 
 
 _SHORT_SEASON: Final = 12

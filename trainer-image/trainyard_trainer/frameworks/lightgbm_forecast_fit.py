@@ -16,12 +16,11 @@ from trainyard_trainer.frameworks.base import Context, Dataset
 from trainyard_trainer.frameworks.lightgbm_forecast_features import (
     Matrix,
     Recipe,
+    bases_of,
     calendar,
     far_recipe,
-    level_of,
     near_recipe,
     past_features,
-    season_of,
 )
 from trainyard_trainer.frameworks.lightgbm_forecast_model import Trees
 from trainyard_trainer.frameworks.lightgbm_forecast_origins import Origins, Rows
@@ -204,14 +203,16 @@ class Fitter:
         return list(self._variants(near, lengths, positive=parameters["objective"] in _NEVER_NEGATIVE))
 
     def _variants(self, near: Recipe, lengths: list[int], *, positive: bool) -> Iterator[Recipe]:
-        far = far_recipe(near, self.rows.frequency.season, self.horizon, lengths)
-        for recipe in (near, *((far,) if far is not None and max(lengths) >= far.shortest else ())):
-            if not positive:
-                yield level_of(recipe)
-                seasonal = season_of(recipe, self.rows.frequency.season)
-                if seasonal is not None:
-                    yield seasonal
-            yield recipe
+        season = self.rows.frequency.season
+        far = far_recipe(near, season, self.horizon, lengths)
+        if not positive:
+            yield from bases_of(near, season)
+        yield near
+        if far is None or max(lengths) < far.shortest:
+            return
+        yield far  # first: without forecasts of its own to rest on, it needs no level to hold on to
+        if not positive:
+            yield from bases_of(far, season)
 
     def _lengths(self) -> list[int]:
         steps, series = self.rows.panel.steps, self.rows.dataset.series

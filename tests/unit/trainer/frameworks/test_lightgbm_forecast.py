@@ -22,9 +22,9 @@ from trainyard_trainer.frameworks.base import Clock
 from trainyard_trainer.frameworks.lightgbm_forecast_features import (
     Recipe,
     Window,
+    bases_of,
     calendar,
     far_recipe,
-    level_of,
     near_recipe,
     next_features,
     past_features,
@@ -144,7 +144,8 @@ def test_a_far_recipe_sees_nothing_nearer_than_the_horizon():
     assert min(*far.lags, *(one.lag for one in far.windows)) == 28
     assert far.shortest > 28
     assert far_recipe(near, 7, 28, [50]) is None
-    assert level_of(near).names[level_of(near).base] == "mean_7x1_lag_1"
+    assert [near.names[one.base] for one in bases_of(near, 7)] == ["mean_7x1_lag_1", "lag_7"]
+    assert [far.names[one.base] for one in bases_of(far, 7)] == ["mean_7x1_lag_28", "lag_28"]
 
 
 def test_the_holdout_does_not_change_what_is_forecast_for_it(tmp_path):
