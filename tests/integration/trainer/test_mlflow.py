@@ -112,6 +112,23 @@ def replaced(config: TrainerConfig, **changes: Any) -> TrainerConfig:
     return config.model_copy(update=changes)
 
 
+SCRIPT = """
+import json, pathlib, sys
+output = pathlib.Path(json.loads(pathlib.Path(sys.argv[1]).read_text())["output"])
+(output / "model.txt").write_text("a model")
+(output / "metrics.json").write_text(json.dumps({"mae": 1.5, "recall@0.5": 0.25}))
+"""
+
+
+def test_a_script_of_ones_own_is_told_of_too(server: MlflowServer, tmp_path: Path) -> None:
+    own = {"framework": "Script", "script": {"inline": SCRIPT}, "parameters": {"depth": 3}}
+    code, result = train(config_of(tmp_path, server.uri, "own", **own), tmp_path)
+    assert (code, warning_of(result)) == (0, ""), result.message
+    (run,) = runs_in(server, "own")
+    assert (run.data.metrics, run.data.params) == ({"mae": 1.5, "recall_0.5": 0.25}, {"depth": "3"})
+    assert run.data.tags["trainyard.framework"] == "Script"
+
+
 def test_a_run_that_was_left_half_told_is_finished(server: MlflowServer, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
