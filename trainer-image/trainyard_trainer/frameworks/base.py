@@ -350,6 +350,7 @@ class Evaluation:
     holdout
         The rows that judged, for pictures. Forecasts: ``series``, ``time``, ``actual``, ``predicted``, ``baseline``;
         numbers: ``actual``, ``predicted``, ``baseline``; classes: ``actual`` (its number) and ``probability:<class>``.
+        The judges in ``evaluate`` make them, those of forecasts with the scales of each series beside its rows.
     """
 
     metrics: dict[str, float]

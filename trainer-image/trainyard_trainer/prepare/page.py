@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.frameworks.base import Dataset, Finding
 from trainyard_trainer.prepare import pictures, statistics
 from trainyard_trainer.prepare.table import PreparedTable
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report.findings import by_code, limited
+from trainyard_trainer.report.template import render
 
 _FINDINGS: Final = 100
 
@@ -30,19 +29,14 @@ class ProfileInput:
 
 def render_profile(source: ProfileInput) -> str:
     """Return the page. Everything that comes from the user's data is escaped."""
-    environment = Environment(
-        loader=PackageLoader("trainyard_trainer.prepare", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     table, dataset = source.table, source.dataset
     columns = statistics.profile_columns(table)
     findings = all_findings(source)
     shown = limited(findings)
     parts = statistics.split_counts(table)
-    return environment.get_template("profile.html.j2").render(
+    return render(
+        "profile.html.j2",
+        room="trainyard_trainer.prepare",
         source=source,
         data_uri=redact(dataset.origin.uri),
         parts=parts,

@@ -143,7 +143,7 @@ def class_figures(holdout: pd.DataFrame, classes: Sequence[str]) -> list[Figure]
         (across, up), (recall, precision) = _curves(actual == number, chance)
         roc.line(across, up, f"class-{color}")
         curve.line(recall, precision, f"class-{color}")
-    of = f"Of {classes[drawn[0]]}" if len(drawn) == 1 else "Of each class against the rest"
+    of = f"Of class {classes[drawn[0]]}" if len(drawn) == 1 else "Of each class against the rest"
     return [
         Figure("ROC curve", roc.svg(), f"{of}. Across: false alarms. Up: found. The dashed line is chance."),
         Figure("Precision and recall", curve.svg(), f"{of}. Across: recall. Up: precision."),

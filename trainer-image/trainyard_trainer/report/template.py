@@ -3,21 +3,29 @@
 import functools
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 _ROOM: Final = "trainyard_trainer.report"
 
 
-def render(template: str, **values: Any) -> str:
-    """Return a page from a template of this room, which begins with ``{% extends "base.html.j2" %}``."""
-    return _environment().get_template(template).render(**values)
+def render(template: str, *, room: str = _ROOM, **values: Any) -> str:
+    """Return a page.
+
+    Parameters
+    ----------
+    template
+        It begins with ``{% extends "base.html.j2" %}`` and may use ``blocks.html.j2``, both of this room.
+    room
+        The package that holds it.
+    """
+    return _environment(room).get_template(template).render(**values)
 
 
 @functools.cache
-def _environment() -> Environment:
+def _environment(room: str) -> Environment:
     """Return the one environment: nine tenths of a page's time go into translating its templates, once."""
     return Environment(
-        loader=PackageLoader(_ROOM, ""),
+        loader=ChoiceLoader([PackageLoader(each, "") for each in dict.fromkeys((room, _ROOM))]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
