@@ -93,6 +93,10 @@ class ServerProcess:
     def path(self) -> str:
         return f"{self.url}/v2/models/{self.model}"
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def await_ready(self) -> None:
         """Wait for readiness, as a probe would ask for it."""
         deadline = time.monotonic() + START_SECONDS

@@ -160,6 +160,35 @@ def test_a_stop_ends_the_training(tmp_path):
         framework.train(dataset, dataclasses.replace(context, stop=lambda: True))
 
 
+class Kept(dict):
+    """Checkpoints in memory."""
+
+    def put(self, name, body):
+        self[name] = body
+
+    def names(self):
+        return sorted(self)
+
+
+def test_an_interrupted_job_ends_with_the_files_of_an_undisturbed_one(tmp_path):
+    parameters = QUICK | {"epochs": 6}
+    framework, dataset, context = prepared(tmp_path, parameters=parameters)
+    framework.train(dataset, context)
+    undisturbed = {file.name: file.read_bytes() for file in context.output.iterdir()}
+    asked, kept = iter(range(1000)), Kept()
+    stopped = dataclasses.replace(context, checkpoints=kept, stop=lambda: next(asked) > 30)
+    with pytest.raises(Interrupted, match="epoch"):
+        framework.train(dataset, stopped)
+    assert kept.names() == ["torch/epoch"]
+    seen = []
+    resumed = dataclasses.replace(
+        context, checkpoints=kept, output=tmp_path / "again", progress=lambda *each: seen.append(each[1])
+    )
+    framework.train(dataset, resumed)
+    assert seen[0] != "epoch 1", "what was finished is not done again"
+    assert {file.name: file.read_bytes() for file in resumed.output.iterdir()} == undisturbed
+
+
 def check(**spec):
     return framework_for(job("s3://bucket/t.csv", framework="Torch", **spec))
 
