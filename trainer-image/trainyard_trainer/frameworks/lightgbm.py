@@ -82,6 +82,7 @@ class LightGBMFramework:
             raise Unsupported("framework LightGBM with task Forecast comes with a later release; use Prophet")
         names.check_metrics(config.spec)
         lightgbm_parameters.try_out(config.spec.parameters or {}, config.spec.task)
+        lightgbm_parameters.check_space(config.spec)
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
         """Return the one model as something to search parameters for; the validation part judges."""

@@ -75,6 +75,7 @@ class LightGBMForecastFramework:
         if spec.forecast.frequency != "Auto":
             frequency_of(spec.forecast.frequency)
         lightgbm_parameters.try_out(spec.parameters or {}, "Regression")
+        lightgbm_parameters.check_space(spec)
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
         """Return the one model as something to search parameters for; the windows before the holdout judge."""

@@ -12,6 +12,7 @@ import lightgbm
 import numpy as np
 
 from trainyard_api.training import Task
+from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError
 
 DEFAULT_ROUNDS: Final = 2000
@@ -80,8 +81,8 @@ def known_parameters() -> dict[str, tuple[str, ...]]:
     return {name: tuple(aliases) for name, aliases in json.loads(buffer.value).items()}
 
 
-def checked(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the user's parameters under LightGBM's main names.
+def checked(given: Mapping[str, Any], field: str = "spec.parameters") -> dict[str, Any]:
+    """Return the user's parameters under LightGBM's main names; ``field`` is where they stand.
 
     Raises
     ------
@@ -95,19 +96,35 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
         if name is None:
             near = difflib.get_close_matches(key, main_names, n=2)
             hint = f"; did you mean {' or '.join(near)}?" if near else "; see LightGBM's list of parameters"
-            raise ConfigError(f"spec.parameters.{key} is not a parameter of LightGBM{hint}")
+            raise ConfigError(f"{field}.{key} is not a parameter of LightGBM{hint}")
         if name in _OURS:
-            raise ConfigError(f"spec.parameters.{key} is decided by {_OURS[name]}; leave it out")
+            raise ConfigError(f"{field}.{key} is decided by {_OURS[name]}; leave it out")
         if name in _FILES_AND_NETWORK:
-            raise ConfigError(
-                f"spec.parameters.{key} belongs to LightGBM's command line and has no use here; leave it out"
-            )
+            raise ConfigError(f"{field}.{key} belongs to LightGBM's command line and has no use here; leave it out")
         if name in result:
-            raise ConfigError(f"spec.parameters.{key} says {name} a second time; keep one of the two")
+            raise ConfigError(f"{field}.{key} says {name} a second time; keep one of the two")
         if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value)):
-            raise ConfigError(f"spec.parameters.{key} must be a number, a word or a list of these")
+            raise ConfigError(f"{field}.{key} must be a number, a word or a list of these")
         result[name] = value
     return result
+
+
+def check_space(spec: TrainingJobSpec) -> None:
+    """Judge the names of ``spec.search.space``: else every set of a search would fail, hours later.
+
+    Raises
+    ------
+    ConfigError
+        As ``checked`` does; and for a name whose alias ``spec.parameters`` sets, since both cannot hold.
+    """
+    space = (spec.search.space if spec.search else None) or {}
+    searched = checked(dict.fromkeys(space, 0), "spec.search.space")
+    apart = {name: value for name, value in (spec.parameters or {}).items() if name not in space}
+    for name in checked(apart):
+        if name in searched:
+            raise ConfigError(
+                f"spec.search.space and spec.parameters both name {name}, by its aliases; keep one of the two"
+            )
 
 
 def resolved(given: Mapping[str, Any], task: Task, *, classes: int, seed: int, threads: int) -> dict[str, Any]:

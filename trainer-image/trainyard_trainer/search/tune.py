@@ -67,6 +67,7 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
         LOGGER.info("%s", sentence(trial, best, metric, wished.trials))
 
     found = search(space, rules, score, first=first, history=history, started=started, finished=finished)
+    _refuse_if_nothing_worked(found, len(first))
     LOGGER.info("the best of %d trials is trial %d", len(found.trials), found.best.number + 1)
     tuned = tuned_of(found)
     return replace(
@@ -75,6 +76,16 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
         tuned=tuned,
         progress=_Window(context.progress, SHARE, 1.0),
     )
+
+
+def _refuse_if_nothing_worked(found: Found, first: int) -> None:
+    """A space of which every set fails is a mistake, though the defaults, tried first, could be trained with."""
+    drawn = found.trials[first:]
+    if drawn and all(trial.outcome == "Failed" for trial in drawn):
+        raise ConfigError(
+            f"spec.search: all {len(drawn)} parameter sets of the space failed; the first: {drawn[0].message}; correct "
+            "spec.search.space"
+        )
 
 
 def goal(spec: TrainingJobSpec) -> Goal:

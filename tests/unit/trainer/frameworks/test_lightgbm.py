@@ -117,6 +117,22 @@ def test_wrong_parameters_are_named_before_data_is_read(parameters, words):
     assert words in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("num_leafs", "spec.search.space.num_leafs is not a parameter of LightGBM; did you mean num_leaf"),
+        ("n_jobs", "spec.search.space.n_jobs is decided by spec.workers"),
+        ("learning_rate", "both name learning_rate, by its aliases"),
+    ],
+)
+def test_wrong_names_in_a_search_are_told_before_data_is_read(name, words):
+    space = {name: {"type": "Int", "low": 1, "high": 9}}
+    with pytest.raises(ConfigError) as caught:
+        check(parameters={"eta": 0.1}, search={"space": space})
+    assert words in str(caught.value)
+    check(parameters={"eta": 0.1}, search={"space": {"eta": {"type": "Float", "low": 0.1, "high": 0.2}}})
+
+
 def test_users_parameters_win_over_defaults():
     found = resolved({"eta": 0.2, "objective": "l1"}, "Regression", classes=0, seed=1, threads=2)
     assert (found["learning_rate"], found["objective"], found["num_threads"]) == (0.2, "l1", 2)

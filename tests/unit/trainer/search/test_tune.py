@@ -185,3 +185,10 @@ def test_a_metric_that_cannot_rank_gives_a_search_no_aim() -> None:
         goal(spec)
     assert goal(config(search=SEARCH, objective={"metric": "r2"}).spec) == "Maximize"
     assert goal(config(search=SEARCH).spec) == "Minimize"
+
+
+def test_a_space_of_which_every_set_fails_is_a_mistake(tmp_path: Path) -> None:
+    space = {"factor": {"type": "Float", "low": 3.95, "high": 4}}
+    assert run(tmp_path, FactorFramework(), search={**SEARCH, "space": space}) == 64
+    message = result_of(tmp_path).message or ""
+    assert "all 9 parameter sets of the space failed; the first: a factor above 3.9 is refused" in message
