@@ -52,7 +52,7 @@ def test_a_query_on_postgresql_makes_a_version(stage: Stage, database: DatabaseS
     stage.apply("prepared", mode="Prepare", **forecast("shop"))
     job = stage.wait_for_phase("from-a-query", *ENDED)
     assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
-    assert job["status"]["result"]["series"]["trained"] == 2
+    assert (job["status"]["result"]["series"]["total"], job["status"]["result"]["series"]["failed"]) == (2, 0)
     (version,) = stage.versions_of(job)
     assert version["spec"]["dataDigest"].startswith("sha256:")
     prepared = stage.wait_for_phase("prepared", *ENDED)

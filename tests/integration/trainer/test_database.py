@@ -45,7 +45,7 @@ def test_a_query_is_trained_on(pod: Pod, database: DatabaseServer, tmp_path: Pat
     first, again = pod.run_here(forecast()), pod.run_here(forecast(), attempt=2)
     assert first.code == 0, first.result.message
     assert first.result.series is not None
-    assert (first.result.series.total, first.result.series.trained) == (2, 2)
+    assert (first.result.series.total, first.result.series.failed) == (2, 0)
     assert first.result.data_digest == again.result.data_digest
 
 
