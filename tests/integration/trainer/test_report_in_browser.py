@@ -86,7 +86,7 @@ HEADINGS = {
     "numbers": {"Predicted and actual", "What the model looks at"},
     "classes": {"What was called what", "How well classes are told apart"},
 }
-CHARTS = {"trained": 3, "profile": 3, "forecast": 13, "numbers": 3, "classes": 2}
+CHARTS = {"trained": 3, "profile": 3, "forecast": 12, "numbers": 3, "classes": 2}
 
 
 def ink(screenshot: bytes, place: list[float], background: str) -> float:

@@ -23,7 +23,7 @@ from trainyard_trainer.report.template import render
 
 _FEATURES: Final = 20
 _FINDINGS: Final = 100
-_WORST, _BEST = 6, 4
+_WORST, _BEST = 6, 3
 """So many series are drawn."""
 
 

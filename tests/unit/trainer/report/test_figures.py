@@ -28,7 +28,7 @@ def titles(page: str) -> list[str]:
 @pytest.mark.parametrize(
     ("source", "charts"),
     [
-        (samples.forecasts(12, "first"), 3 + 6 + 4),
+        (samples.forecasts(12, "first"), 3 + 6 + 3),
         (samples.forecasts(3, "first"), 2 + 2 + 1),
         (samples.forecasts(1, "all"), 2 + 1),
         (samples.forecasts(1, "all", horizon=1), 1 + 1),
