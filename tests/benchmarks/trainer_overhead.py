@@ -18,9 +18,11 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn import metrics as sk
 
@@ -83,31 +85,53 @@ def bare_lightgbm(config: TrainerConfig, path: Path, parts: Parts, text: str) ->
 
 
 def bare_prophet(path: Path) -> float:
-    """Fit each series without and with its last steps, as the trainer does."""
-    prophet = quiet_prophet()
+    """Compare Prophet with last year on two folds, and fit the better one without and with the last steps."""
     frame = pd.read_csv(path, parse_dates=["ds"])
     errors = []
     for _, rows in frame.groupby("key", observed=True):
         series = rows[["ds", "y"]].sort_values("ds")
-        known, held = series.iloc[:-HORIZON], series.iloc[-HORIZON:]
-        for part in (known, series):
-            span = (part["ds"].iloc[-1] - part["ds"].iloc[0]) / pd.Timedelta(days=1)
-            model = prophet.Prophet(uncertainty_samples=0, **seasonalities(span, frequency_of("QS")))
-            with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                model.fit(part, seed=42, output_dir=folder)
-                if part is known:
-                    forecast = model.predict(held[["ds"]])["yhat"].clip(lower=0)
-                    errors.append(np.abs(forecast.to_numpy() - held["y"].to_numpy()))
-            prophet.serialize.model_to_json(model)
+        actual, end = series["y"].to_numpy(), len(series)
+        folds = [end - 3 * HORIZON, end - 2 * HORIZON]
+        tries = [
+            (np.abs(forecast(series, cut) - actual[cut : cut + HORIZON]).mean(), _naive_error(actual, cut))
+            for cut in folds
+        ]
+        prophet, naive = np.mean(tries, axis=0)
+        cut = end - HORIZON
+        if prophet > naive:
+            errors.append(np.full(HORIZON, _naive_error(actual, cut)))
+            continue
+        errors.append(np.abs(forecast(series, cut) - actual[cut:]))
+        quiet_prophet().serialize.model_to_json(_fit(series))
     return float(np.concatenate(errors).mean())
 
 
+def forecast(series: pd.DataFrame, cut: int) -> npt.NDArray[np.float64]:
+    """Fit the rows before ``cut``, and forecast the next ones."""
+    model = _fit(series.iloc[:cut])
+    told = model.predict(series.iloc[cut : cut + HORIZON][["ds"]])["yhat"].clip(lower=0)
+    return np.asarray(told, dtype=np.float64)
+
+
+def _fit(part: pd.DataFrame) -> Any:
+    span = (part["ds"].iloc[-1] - part["ds"].iloc[0]) / pd.Timedelta(days=1)
+    model = quiet_prophet().Prophet(uncertainty_samples=0, **seasonalities(span, frequency_of("QS")))
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(part, seed=42, output_dir=folder)
+
+
+def _naive_error(actual: npt.NDArray[np.float64], cut: int) -> float:
+    last_year = np.tile(actual[cut - 4 : cut], HORIZON // 4)
+    return float(np.abs(last_year - actual[cut : cut + HORIZON]).mean())
+
+
 def tourism(folder: Path) -> Path:
-    """Write the first series of the tourism data with a column that names them."""
+    """Write the first series of the tourism data without zeros, with a column that names them."""
     frame = pd.read_csv(REAL_DATA / "australia_tourism.csv").rename(columns={"date_time": "ds", "Trips": "y"})
     frame["key"] = frame["Region"] + "/" + frame["Purpose"]
-    kept = frame["key"].unique()[:SERIES]
+    least = frame.groupby("key", sort=False)["y"].min()
+    kept = least.index[least > 0][:SERIES]
     path = folder / "tourism.csv"
     frame.loc[frame["key"].isin(kept), ["ds", "key", "y"]].to_csv(path, index=False)
     return path
