@@ -62,10 +62,8 @@ def judge_classes(
     beside = metrics.prior_scores(actual, baselines.class_prior(known, len(classes)))
     counts = metrics.confusion(actual, called, len(classes))
     cells = {
-        f"{CONFUSION}:{truth}:{said}": float(counts[row, column])
-        for row, truth in enumerate(classes)
-        for column, said in enumerate(classes)
-        if counts[row, column]
+        f"{CONFUSION}:{classes[row]}:{classes[column]}": float(counts[row, column])
+        for row, column in np.argwhere(counts).tolist()
     }
     return _judgement(scores, beside, "log_loss", pd.DataFrame({"actual": actual, **columns}), cells)
 
