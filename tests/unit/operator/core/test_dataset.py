@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.operator.core.plans import RUNNING, message_of, phase_of, reason_of, stored
 from tests.unit.operator.samples import CA, CONFIG, SPEC, child, dataset_text, job_view, observed, pod, result_text
+from tests.unit.operator.schedules import TEMPLATE, World
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.config import Images, OperatorConfig
 from trainyard_operator.core.plan import NOTHING, Plan
@@ -80,6 +81,17 @@ def test_the_users_own_code_is_not_run(fields: dict[str, Any]) -> None:
     assert [volume["name"] for volume in template["volumes"]] == ["trainyard", "work"]
     rules = body["spec"]["podFailurePolicy"]["rules"]
     assert [rule["onExitCodes"]["containerName"] for rule in rules[1:]] == ["trainer"]
+
+
+def test_a_schedule_prepares_one_dataset_after_the_other() -> None:
+    world = World(template={"spec": {**TEMPLATE["spec"], "mode": "Prepare"}})
+    for hour in ("09", "10"):
+        world.go_to(f"{hour}:00:00")
+        world.end_all("Succeeded")
+    assert world.times() == ["09:00", "10:00"]
+    assert {job["spec"]["mode"] for job in world.jobs.values()} == {"Prepare"}
+    assert world.status["activeCount"] == 0
+    assert world.status["lastSuccessfulTime"] is not None
 
 
 def test_an_image_for_a_built_in_framework_prepares_too() -> None:
