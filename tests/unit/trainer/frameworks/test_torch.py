@@ -12,10 +12,11 @@ from safetensors import safe_open
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
-from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks import framework_for, torch_parameters
 from trainyard_trainer.frameworks.torch_model import TabularModel
 from trainyard_trainer.golden import max_difference
 from trainyard_trainer.onnx import export
+from trainyard_trainer.search.space import defaults_of, parse
 
 QUICK = {"epochs": 40, "hidden": [16], "learning_rate": 0.02, "patience": 40}
 
@@ -158,6 +159,14 @@ def test_a_stop_ends_the_training(tmp_path):
     framework, dataset, context = prepared(tmp_path)
     with pytest.raises(Interrupted):
         framework.train(dataset, dataclasses.replace(context, stop=lambda: True))
+
+
+@pytest.mark.parametrize("task", ["Regression", "Forecast"])
+def test_a_search_begins_with_what_is_taken_without_one(task):
+    parameters = {"Regression": torch_parameters.tabular, "Forecast": torch_parameters.forecast}[task]({})
+    found = defaults_of(parse(torch_parameters.space(task)))
+    assert found == {name: parameters.model_dump(mode="json")[name] for name in found}
+    assert set(found) == {"hidden", "dropout", "learning_rate", "weight_decay"}
 
 
 class Kept(dict):
