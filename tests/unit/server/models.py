@@ -19,10 +19,13 @@ from trainyard_trainer.golden import signature_of, verify_saved_model
 MODEL = "demand"
 
 
-def stored_model(folder: Path) -> tuple[FolderStore, Target]:
+def stored_model(folder: Path, **spec: Any) -> tuple[FolderStore, Target]:
     """Train on forty rows and register by hand; return the store of the run's parent, and what to ask of it."""
     frame = pd.DataFrame({"x": range(40), "town": ["a", "b"] * 20, "y": [float(n % 7) for n in range(40)]})
-    config = job(write(folder, frame.to_csv(index=False)), parameters={"min_data_in_leaf": 2, "num_iterations": 5})
+    frame["ds"] = pd.date_range("2026-01-01", periods=40)
+    data = {"exclude": ["ds"], **spec.pop("data", {})}
+    spec = {"parameters": {"min_data_in_leaf": 2, "num_iterations": 5}, "data": data, **spec}
+    config = job(write(folder, frame.to_csv(index=False)), **spec)
     framework = framework_for(config)
     dataset, context = dataset_of(config, folder), context_of(config, folder)
     trained = framework.train(dataset, context)
@@ -34,7 +37,7 @@ def stored_model(folder: Path) -> tuple[FolderStore, Target]:
         "job": {"name": "job", "uid": "0", "attempt": 1},
         "createdAt": "2026-01-01T00:00:00+00:00",
         "framework": framework.name,
-        "task": "Regression",
+        "task": config.spec.task,
         "formats": list(trained.formats),
         "files": [file_entry(context.output, path).model_dump() for path in trained.files],
         "report": "report.html",

@@ -19,6 +19,16 @@ def test_a_stored_model_answers(tmp_path: Path) -> None:
     assert loaded.predict(frame)["prediction"].notna().all()
 
 
+def test_a_stored_forecast_answers(tmp_path: Path) -> None:
+    store, target = stored_model(tmp_path, task="Forecast", framework="LightGBM", data={"exclude": None})
+    loaded = load_model(target, store, tmp_path / "server")
+    assert [(column.name, column.type) for column in loaded.columns.inputs] == [("ds", "datetime")]
+    frame = frame_of({"ds": ["2026-02-10", "2026-02-12T00:00:00Z"]}, loaded.columns.inputs)
+    assert loaded.predict(frame)["prediction"].notna().all()
+    with pytest.raises(DataError, match="2026-03-01"):
+        loaded.predict(frame_of({"ds": ["2026-03-01"]}, loaded.columns.inputs))
+
+
 def test_a_restart_needs_no_storage_and_verifies_again(tmp_path: Path) -> None:
     store, target = stored_model(tmp_path)
     load_model(target, store, tmp_path / "server")

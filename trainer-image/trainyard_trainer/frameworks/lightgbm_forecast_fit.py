@@ -332,7 +332,7 @@ class _Watch:
         score = self._origins.score(self._fitter.trees(state.model, self._recipe), self._start, self._threads)
         if not self._origins.loss(score) >= self._origins.loss(self.score):
             self.rounds, self.score = done, score
-        if self._report is not None:
+        if self._report is not None and done % ROUNDS_PER_LOOK == 0:
             self._report(done, score)
         if 0 < self._patience <= done - self.rounds:
             raise lightgbm.callback.EarlyStopException(self.rounds - 1, [])
