@@ -91,17 +91,21 @@ def error_by_step(holdout: pd.DataFrame) -> list[Figure]:
     return [Figure("Error by step ahead", plot.svg(), "Across: steps ahead. Up: mean absolute error over all series.")]
 
 
-def residuals_figure(holdout: pd.DataFrame) -> Figure:
-    """Draw how predicted less actual is spread, without the outermost hundredth on each side."""
-    errors = (holdout["predicted"] - holdout["actual"]).to_numpy(np.float64)
+def residual_figures(holdout: pd.DataFrame) -> list[Figure]:
+    """Draw how predicted less actual is spread, without the outermost hundredth on each side; nothing without one."""
+    every = (holdout["predicted"] - holdout["actual"]).to_numpy(np.float64)
+    errors = every[np.isfinite(every)]
+    if not len(errors):
+        return []
     low, high = np.quantile(errors, [0.01, 0.99])
     inner = errors[(errors >= low) & (errors <= high)]
-    counts, edges = np.histogram(inner, _BINS)
-    heights = counts.astype(np.float64)
-    plot = Plot("Residuals", Axis.over(edges), Axis.over(heights, zero=True)).bars(edges, heights, "model")
-    left_out = len(errors) - len(inner)
+    across = Axis.over(inner)
+    edges = np.linspace(across.low, across.high, _BINS + 1)
+    heights = np.histogram(inner, edges)[0].astype(np.float64)
+    plot = Plot("Residuals", across, Axis.over(heights, zero=True)).bars(edges, heights, "model")
+    left_out = len(every) - len(inner)
     beside = f"; {left_out} rows further out are not shown" if left_out else ""
-    return Figure("Residuals", plot.svg(), f"Predicted less actual, in rows; right of 0 is too much{beside}.")
+    return [Figure("Residuals", plot.svg(), f"Predicted less actual, in rows; right of 0 is too much{beside}.")]
 
 
 def number_figures(holdout: pd.DataFrame) -> list[Figure]:
@@ -119,7 +123,7 @@ def number_figures(holdout: pd.DataFrame) -> list[Figure]:
     return [
         Figure("Predicted against actual", against.svg(), f"Across: actual. Up: predicted.{shown}"),
         Figure("Residuals against predicted", level.svg(), f"Across: predicted. Up: predicted less actual.{shown}"),
-        residuals_figure(holdout),
+        *residual_figures(holdout),
     ]
 
 

@@ -167,7 +167,7 @@ def _overview(evaluation: Evaluation, dataset: Dataset) -> tuple[str, list[Figur
         charts = [
             *figures.skill_figures(evaluation.table),
             *figures.error_by_step(rows),
-            figures.residuals_figure(rows),
+            *figures.residual_figures(rows),
         ]
         return "All series together" if rows["series"].nunique() > 1 else "The errors", charts
     return "Predicted and actual", figures.number_figures(rows)

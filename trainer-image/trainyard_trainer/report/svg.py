@@ -3,6 +3,7 @@
 A chart takes about a millisecond and some kilobytes; docs/decisions/0018 says why no library draws them.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -84,7 +85,7 @@ class Plot:
         """Draw through the points in their order; one that is not finite breaks the line."""
         pieces, pen = [], "M"
         for across, up in zip(*self._points(x, y), strict=True):
-            if np.isfinite(across + up):
+            if math.isfinite(across) and math.isfinite(up):
                 pieces.append(f"{pen}{across:.1f} {up:.1f}")
                 pen = "L"
             else:
@@ -95,7 +96,8 @@ class Plot:
         """Draw points, at most a few hundred of them evenly from their order."""
         some = thinned(len(x))
         pairs = zip(*self._points(x[some], y[some]), strict=True)
-        return self._path([f"M{a:.1f} {b:.1f}h0" for a, b in pairs if np.isfinite(a + b)], f"dots {kind}")
+        drawn = [f"M{a:.1f} {b:.1f}h0" for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
+        return self._path(drawn, f"dots {kind}")
 
     def bars(self, edges: Floats, heights: Floats, kind: str) -> Self:
         """Draw a bar from 0 between each two edges; ``edges`` has one more than ``heights``."""

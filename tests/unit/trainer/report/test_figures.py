@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hn
 
 from tests.unit.trainer.report import samples
 from trainyard_trainer.report.classes import confusion_of
-from trainyard_trainer.report.figures import class_figures, forecast_figure, number_figures, residuals_figure
+from trainyard_trainer.report.figures import class_figures, forecast_figure, number_figures, residual_figures
 from trainyard_trainer.report.page import ReportInput, render_report
 from trainyard_trainer.report.svg import HEIGHT, WIDTH, Axis, Plot, readable, short_number, thinned
 
@@ -121,10 +121,25 @@ def test_any_numbers_make_a_picture_inside_its_frame(data: st.DataObject) -> Non
     rows = data.draw(st.integers(1, 20))
     columns = {name: data.draw(hn.arrays(np.float64, rows, elements=NUMBERS)) for name in ("actual", "predicted")}
     holdout = pd.DataFrame({**columns, "baseline": 0.0})
-    for figure in [*number_figures(holdout), residuals_figure(holdout)]:
+    for figure in [*number_figures(holdout), *residual_figures(holdout)]:
         for path in re.findall(r' d="([^"]*)"', figure.picture):
             places = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", path)]
             assert all(-1 <= place <= max(WIDTH, HEIGHT) + 1 for place in places)
+
+
+@pytest.mark.parametrize("source", [samples.numbers(40), samples.forecasts(6, "first")], ids=["numbers", "series"])
+@pytest.mark.parametrize("share", [0.1, 1.0])
+def test_predictions_that_are_no_numbers_leave_a_page(source: ReportInput, share: float) -> None:
+    assert source.evaluation.holdout is not None
+    spoiled = source.evaluation.holdout.copy()
+    rows = int(len(spoiled) * share)
+    spoiled.loc[: rows - 1, "predicted"] = np.resize([np.nan, np.inf, -np.inf, 1e300], rows)
+    page = render_report(
+        dataclasses.replace(source, evaluation=dataclasses.replace(source.evaluation, holdout=spoiled))
+    )
+    for drawn in re.findall(r' d="([^"]*)"', page):
+        assert "nan" not in drawn
+        assert "inf" not in drawn
 
 
 def test_gaps_break_a_line() -> None:
