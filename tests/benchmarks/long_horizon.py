@@ -38,8 +38,7 @@ def standardised(path: Path) -> pd.DataFrame:
 
 def known_rows(columns: pd.DataFrame) -> pd.DataFrame:
     """Return what the training may see, one row per hour and column."""
-    rows = columns.iloc[:_KNOWN].rename_axis(columns="column").stack().rename("value").reset_index()
-    return rows.sort_values(["column", "date"], ignore_index=True)
+    return columns.iloc[:_KNOWN].reset_index().melt(id_vars="date", var_name="column", value_name="value")
 
 
 def judge(folder: Path, columns: pd.DataFrame) -> tuple[Errors, Errors]:

@@ -48,11 +48,11 @@ def _features(raw: pd.DataFrame) -> pd.DataFrame:
     long = by_engine.rolling(_LONG, min_periods=1).mean().reset_index(level=0, drop=True)
     spread = by_engine.rolling(_LONG, min_periods=2).std().reset_index(level=0, drop=True)
     first = raw[raw["cycle"] <= _FIRST].groupby("unit")[_SENSORS].mean().loc[raw["unit"]].set_index(raw.index)
-    known = np.minimum(raw["cycle"], _FIRST) / _FIRST  # of the first cycles themselves little is known yet
+    is_later = raw["cycle"] > _FIRST  # the first cycles themselves must not know their mean
     for sensor in _SENSORS:
         parts[f"{sensor}_short"] = short[sensor]
         parts[f"{sensor}_long"] = long[sensor]
         parts[f"{sensor}_trend"] = short[sensor] - long[sensor]
         parts[f"{sensor}_spread"] = spread[sensor]
-        parts[f"{sensor}_worn"] = (long[sensor] - first[sensor]) * known.where(raw["cycle"] > _FIRST, 0.0)
+        parts[f"{sensor}_worn"] = (long[sensor] - first[sensor]).where(is_later, 0.0)
     return pd.DataFrame(parts)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainyard_api.exit_codes import ExitCode
-from trainyard_trainer.environment import Environment
+from trainyard_trainer.environment import Environment, limit_threads, worker_count
 from trainyard_trainer.errors import TrainerError
 from trainyard_trainer.stopping import stop_on_signals
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and return the exit code (see :mod:`trainyard_api.exit_codes`)."""
     options = _parser().parse_args(arguments)
+    limit_threads(os.environ, worker_count(0))
     match options.command:
         case "run":
             stop = stop_on_signals()

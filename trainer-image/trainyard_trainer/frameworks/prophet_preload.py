@@ -5,7 +5,9 @@ The thread limits must stand before numpy is imported: a worker is one process p
 
 import os
 
-for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+from trainyard_trainer.environment import THREAD_VARIABLES
+
+for _variable in THREAD_VARIABLES:
     os.environ[_variable] = "1"
 
 from trainyard_trainer.frameworks import prophet_choice, prophet_series  # noqa: E402, F401 - see above

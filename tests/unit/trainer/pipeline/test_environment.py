@@ -1,12 +1,14 @@
 """Folders from variables, and processors from cgroups of both versions."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from trainyard_api import meta
-from trainyard_trainer.environment import Environment, cpu_quota, worker_count
+from trainyard_trainer.environment import THREAD_VARIABLES, Environment, cpu_quota, limit_threads, worker_count
 
 AFFINITY = len(os.sched_getaffinity(0))
 
@@ -71,3 +73,19 @@ def test_the_least_quota_counts(tmp_path: Path, files: dict[str, str], quota: fl
 def test_workers() -> None:
     assert worker_count(3) == 3
     assert 1 <= worker_count(0) <= AFFINITY
+
+
+def test_libraries_use_as_many_threads_as_the_quota_has_processors() -> None:
+    environ = {"OMP_NUM_THREADS": "7"}
+    limit_threads(environ, 2)
+    assert environ == {"OMP_NUM_THREADS": "7", **dict.fromkeys(THREAD_VARIABLES[1:], "2")}
+
+
+def test_arrow_goes_by_the_same_number() -> None:
+    code = (
+        "import os, trainyard_trainer.environment as e; e.limit_threads(os.environ, 3); "
+        "import pyarrow; print(pyarrow.cpu_count())"
+    )
+    clean = {name: value for name, value in os.environ.items() if name not in THREAD_VARIABLES}
+    said = subprocess.run([sys.executable, "-c", code], env=clean, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "3"
