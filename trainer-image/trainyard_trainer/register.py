@@ -100,9 +100,7 @@ def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, fo
     return store_run(run, golden, library_versions(), store, folder, measurements)
 
 
-def _with_onnx(
-    run: TrainedRun, framework: Framework, model: Any, difference: float
-) -> tuple[TrainedRun, float | None]:
+def _with_onnx(run: TrainedRun, framework: Framework, model: Any, difference: float) -> tuple[TrainedRun, float | None]:
     """Return the run with the model as ONNX, and how far its answers are from the trained one's; or with a warning.
 
     ``difference`` is how far those of the saved model are.

@@ -59,8 +59,8 @@ def _check_export(spec: TrainingJobSpec) -> None:
     trees_of_series = spec.framework == "LightGBM" and spec.task == "Forecast"
     if spec.export is not None and spec.export.onnx and (spec.framework == "Prophet" or trees_of_series):
         raise Unsupported(
-            f"spec.export.onnx: framework {spec.framework} with task {spec.task} has no ONNX form; leave it out, or use "
-            "framework Torch"
+            f"spec.export.onnx: framework {spec.framework} with task {spec.task} has no ONNX form; leave it out, or "
+            "use framework Torch"
         )
 
 
