@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
+from trainyard_api.metric_goals import goal_of
 from trainyard_trainer.evaluate import baselines, metrics, names
 from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.metrics import Floats, Integers, Scores
@@ -32,9 +33,13 @@ def judge_numbers(actual: Floats, predicted: Floats, known: Floats) -> Judgement
     """
     constants = baselines.constant_regressors(known, len(actual))
     naive = [metrics.point_scores(actual, said).metrics for said in constants.values()]
-    beside = {name: min((one[name] for one in naive), key=abs) for name in naive[0] if name != "r2"}
+    beside = {name: _better(name, *(one[name] for one in naive)) for name in naive[0]}
     holdout = pd.DataFrame({"actual": actual, "predicted": predicted, "baseline": constants["median"]})
     return _judgement(metrics.point_scores(actual, predicted), beside, "mae", holdout)
+
+
+def _better(metric: str, *values: float) -> float:
+    return max(values) if goal_of(metric) == "Maximize" else min(values, key=abs)
 
 
 def judge_classes(

@@ -103,6 +103,7 @@ def test_numbers_are_judged_beside_mean_and_median():
     assert found.metrics["baseline_mae"] == 4  # of the median, 0
     assert found.metrics["baseline_rmse"] == pytest.approx(np.sqrt(86 / 3))
     assert found.metrics["baseline_bias"] == -4
+    assert found.metrics["baseline_r2"] == pytest.approx(sk.r2_score(actual, [0, 0, 0]))  # that of the mean is lower
     assert found.holdout["baseline"].tolist() == [0, 0, 0]
 
 
