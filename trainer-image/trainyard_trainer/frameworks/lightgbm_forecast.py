@@ -34,6 +34,7 @@ from trainyard_trainer.frameworks.lightgbm_forecast_fit import Fitter, rounds_of
 from trainyard_trainer.frameworks.lightgbm_forecast_model import ForecastModel, load_forecast_model
 from trainyard_trainer.frameworks.lightgbm_forecast_origins import Rows, Unit
 from trainyard_trainer.frameworks.lightgbm_tunable import ForecastTunable
+from trainyard_trainer.frameworks.public_holidays import check_country
 
 FORMAT: Final = "lightgbm-forecast"
 PREDICTION: Final = "prediction"
@@ -62,7 +63,6 @@ class LightGBMForecastFramework:
         later = {
             "spec.data.features with task Forecast": bool(spec.data.features),
             "spec.forecast.quantiles": bool(spec.forecast.quantiles),
-            "spec.forecast.holidaysCountry with framework LightGBM": spec.forecast.holidays_country is not None,
         }
         for wish, wanted in later.items():
             if wanted:
@@ -74,6 +74,7 @@ class LightGBMForecastFramework:
         names.check_metrics(spec)
         if spec.forecast.frequency != "Auto":
             frequency_of(spec.forecast.frequency)
+        check_country(spec.forecast.holidays_country)
         lightgbm_parameters.try_out(spec.parameters or {}, "Regression")
         lightgbm_parameters.check_space(spec)
 

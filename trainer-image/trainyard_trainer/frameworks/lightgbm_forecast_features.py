@@ -18,6 +18,7 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import Clock
 from trainyard_trainer.frameworks.forecast_columns import Times
 from trainyard_trainer.frameworks.lightgbm_forecast_panel import Panel
+from trainyard_trainer.frameworks.public_holidays import is_holiday
 
 Matrix = npt.NDArray[np.float32]
 
@@ -26,6 +27,9 @@ SEASONS_TO_LEARN: Final = 2
 
 _LONGEST_LAG: Final = 1000
 """Steps; longer ones would only be memory, in training and in the server."""
+
+_HOLIDAY: Final = "holiday:"
+"""Before a country, by its two letters: whether a step lies on one of its holidays."""
 
 _DAYS_PER_YEAR: Final = 365.25
 _YEARLY_FROM: Final = 1.5
@@ -103,7 +107,12 @@ class Recipe:
 
 
 def near_recipe(
-    frequency: Frequency, lengths: Sequence[int], *, span_days: float, regressors: tuple[str, ...]
+    frequency: Frequency,
+    lengths: Sequence[int],
+    *,
+    span_days: float,
+    regressors: tuple[str, ...],
+    holidays_country: str | None = None,
 ) -> Recipe:
     """Choose lags and windows by the step between two rows and by how much there is to learn from.
 
@@ -125,7 +134,7 @@ def near_recipe(
         for season in seasons
         if (count := min(4, typical // (2 * season))) > 1 and season * count <= _LONGEST_LAG
     ]
-    names = _calendar_of(frequency, span_days / _DAYS_PER_YEAR)
+    names = _calendar_of(frequency, span_days / _DAYS_PER_YEAR, holidays_country)
     return Recipe(tuple(lags), tuple(windows), names, regressors, shortest=max(near[-1], main) + 1)
 
 
@@ -176,7 +185,7 @@ def _seasons(frequency: Frequency) -> list[int]:
     return [round(length) for length in lengths if round(length) > 1 and abs(length - round(length)) < 0.01]
 
 
-def _calendar_of(frequency: Frequency, years: float) -> tuple[str, ...]:
+def _calendar_of(frequency: Frequency, years: float, holidays_country: str | None) -> tuple[str, ...]:
     long = years >= _YEARLY_FROM
     if frequency.months:
         return ("month",) if frequency.months < 12 and long else ()
@@ -185,6 +194,7 @@ def _calendar_of(frequency: Frequency, years: float) -> tuple[str, ...]:
         names.append("minute_of_day")
     if frequency.per_year > 60:
         names += ["day_of_week", "day_of_month"]
+        names += [_HOLIDAY + holidays_country] if holidays_country is not None else []
     return (*names, "day_of_year") if long else tuple(names)
 
 
@@ -203,7 +213,12 @@ def calendar(times: Times, names: Sequence[str], clock: Clock) -> Matrix:
         "day_of_year": index.dayofyear,
         "month": index.month,
     }
-    found = [columns[name].to_numpy(np.float32) for name in names]
+    found = [
+        is_holiday(index, name.removeprefix(_HOLIDAY))
+        if name.startswith(_HOLIDAY)
+        else columns[name].to_numpy(np.float32)
+        for name in names
+    ]
     table = np.column_stack(found) if found else np.empty((len(index), 0), np.float32)
     return table.reshape(*times.shape, len(names))
 

@@ -194,7 +194,14 @@ class Fitter:
         lengths = self._lengths()
         span = float((self.rows.times.max() - self.rows.times.min()) / np.timedelta64(1, "D"))
         regressors = self.rows.dataset.features
-        near = near_recipe(self.rows.frequency, lengths, span_days=span, regressors=regressors)
+        forecast = self._context.config.spec.forecast
+        near = near_recipe(
+            self.rows.frequency,
+            lengths,
+            span_days=span,
+            regressors=regressors,
+            holidays_country=forecast.holidays_country if forecast else None,
+        )
         if max(lengths) < near.shortest:
             raise DataError(
                 f"{self.rows.dataset.origin.uri}: no series has the {near.shortest} steps before its holdout that a "

@@ -31,6 +31,7 @@ from trainyard_trainer.frameworks.base import (
     Tunable,
 )
 from trainyard_trainer.frameworks.forecast_columns import as_asked
+from trainyard_trainer.frameworks.public_holidays import check_country
 from trainyard_trainer.frameworks.torch_calendar import times_of
 from trainyard_trainer.frameworks.torch_model import FORMATS, ForecastModel, TabularModel, load
 from trainyard_trainer.frameworks.torch_rows import PREDICTION
@@ -148,15 +149,7 @@ def _check_forecast(config: TrainerConfig) -> None:
         raise Unsupported("spec.forecast.quantiles comes with a later release; leave it out for now")
     if spec.forecast.frequency != "Auto":
         frequency_of(spec.forecast.frequency)
-    if spec.forecast.holidays_country is not None:
-        import holidays
-
-        try:
-            holidays.country_holidays(spec.forecast.holidays_country)
-        except NotImplementedError as error:
-            raise ConfigError(
-                f"spec.forecast.holidaysCountry {spec.forecast.holidays_country} has no known holidays; leave it out"
-            ) from error
+    check_country(spec.forecast.holidays_country)
 
 
 def _parts(dataset: Dataset) -> Parts:

@@ -1,6 +1,5 @@
 """What is known of a step without any data: where it lies in the day, the week and the year, and holidays."""
 
-import functools
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.frameworks.public_holidays import is_holiday
 
 Times = npt.NDArray[np.datetime64]
 Ordinals = npt.NDArray[np.int64]
@@ -45,23 +45,10 @@ class Calendar:
         if per_year > _STEPS_PER_YEAR_OF_DAYS:
             found += [(index.dayofweek.to_numpy() == day).astype(np.float32) for day in range(_DAYS)]
             if self.country is not None:
-                found.append(self._holidays(index))
+                found.append(is_holiday(index, self.country))
         if per_year > 366:
             found += _waves((index.hour.to_numpy() * 60 + index.minute.to_numpy()) / 1440)
         return np.column_stack(found or [np.zeros(len(index))]).astype(np.float32)
-
-    def _holidays(self, index: pd.DatetimeIndex) -> npt.NDArray[np.float32]:
-        days = index.normalize()
-        known = _holidays_of(str(self.country), int(days.year.min()), int(days.year.max()))
-        return np.asarray(days.isin(known), dtype=np.float32)
-
-
-@functools.cache
-def _holidays_of(country: str, first_year: int, last_year: int) -> pd.DatetimeIndex:
-    import holidays
-
-    known = holidays.country_holidays(country, years=range(first_year, last_year + 1))
-    return pd.DatetimeIndex([pd.Timestamp(day) for day in known])
 
 
 def _waves(phase: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:

@@ -312,6 +312,23 @@ def test_hours_are_kept_in_utc_and_looked_at_by_the_clock_of_their_zone(tmp_path
     assert framework.predict(model, asked)["prediction"].nunique() == 1
 
 
+def test_holidays_of_a_country_are_a_feature(tmp_path):
+    frame = daily(["apple"], days=400, start="2024-06-01")
+    frame["sold"] = frame["sold"].where(~frame["day"].dt.strftime("%m-%d").isin(["07-14", "12-25", "05-01"]), 200.0)
+    framework, _, context, done, found = trained(
+        tmp_path,
+        frame,
+        forecast={"horizon": 20, "holidaysCountry": "FR"},
+        parameters={**FEW_TREES, "min_data_in_leaf": 2},
+    )
+    assert "holiday:FR" in done.parameters["features"]
+    assert verify_saved_model(framework, context.output, found.golden).max_difference < 1e-9
+    days = np.array(["2025-07-14", "2025-07-15"], "datetime64[ns]")
+    assert calendar(days, ["holiday:FR"], Clock()).ravel().tolist() == [1, 0]
+    hours = np.array(["2025-07-13T22:30", "2025-07-14T22:30"], "datetime64[ns]")
+    assert calendar(hours, ["holiday:FR"], Clock(zone="Europe/Paris")).ravel().tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("alias", "end", "expected"),
     [
@@ -376,7 +393,7 @@ def check(**spec):
     [
         ({"parameters": {"num_leafs": 3}}, ConfigError, "did you mean num_leaf"),
         ({"forecast": {"horizon": 7, "quantiles": [0.1]}}, Unsupported, r"spec\.forecast\.quantiles"),
-        ({"forecast": {"horizon": 7, "holidaysCountry": "FR"}}, Unsupported, r"spec\.forecast\.holidaysCountry"),
+        ({"forecast": {"horizon": 7, "holidaysCountry": "ZZ"}}, ConfigError, "holidaysCountry ZZ"),
         ({"data": {"features": ["price"]}}, Unsupported, r"spec\.data\.features"),
         ({"split": {"strategy": "Random"}}, ConfigError, "use Time"),
         ({"forecast": {"horizon": 7, "frequency": "fortnight"}}, ConfigError, "'fortnight'"),
