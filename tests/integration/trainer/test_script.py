@@ -399,13 +399,10 @@ def test_a_local_run(tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(PRELUDE + "leave(mae=1.5)")
     job = tmp_path / "job.yaml"
     job.write_text(local_job(tmp_path))
-    command = [sys.executable, "-m", "trainyard_trainer", "run", "-f", str(job), "--output", str(tmp_path / "out")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout
+    env = local_environment({}, tmp_path / "out")
+    assert run_job(lambda: read_job_file(job, tmp_path / "out"), env, lambda: False, display=JsonLines()) == 0
     result = json.loads((tmp_path / "out/result.json").read_text())
     assert result["objectiveValue"] == "1.5"
-    env = local_environment({}, tmp_path / "again")
-    assert run_job(lambda: read_job_file(job, tmp_path / "again"), env, lambda: False, display=JsonLines()) == 0
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)])
