@@ -12,7 +12,7 @@ ROWS = "size,shop,price\n" + "".join(
 )
 DAYS = pd.date_range("2026-01-01", periods=200).strftime("%Y-%m-%d")
 SALES = "day,shop,sold\n" + "".join(
-    f"{day},{shop},{base + (n % 7) * 3}\n"
+    f"{day},{shop},{base + n % 7 * 3 + n * 37 % 11}\n"
     for shop, base in (("north", 10), ("south", 40))
     for n, day in enumerate(DAYS)
 )
