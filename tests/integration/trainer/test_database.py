@@ -1,14 +1,16 @@
 """Training from a query on a real PostgreSQL server, and everything that can be wrong with one."""
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psycopg
 import pytest
 
 from tests.integration.trainer.database import PASSWORD, STRANGER, DatabaseServer
-from tests.integration.trainer.object_store import free_port
+from tests.integration.trainer.object_store import BUCKET, free_port
 from tests.integration.trainer.pod import Pod
 
 QUERY = (
@@ -47,6 +49,18 @@ def test_a_query_is_trained_on(pod: Pod, database: DatabaseServer, tmp_path: Pat
     assert first.result.series is not None
     assert (first.result.series.total, first.result.series.failed) == (2, 0)
     assert first.result.data_digest == again.result.data_digest
+
+
+def test_a_query_is_prepared(pod: Pod, database: DatabaseServer, tmp_path: Path) -> None:
+    pod.data_secret = secret(tmp_path / "secret", database.url())
+    spec = {**forecast("SELECT date, product, sold FROM sales ORDER BY product, date"), "mode": "Prepare"}
+    first, again = pod.run_here(spec), pod.run_here(spec, attempt=2)
+    assert (first.code, first.result) == (0, again.result), first.result.message
+    assert (first.result.message or "").startswith("a dataset of 400 rows and 4 columns, sha256:")
+    assert first.result.artifact is not None
+    key = first.result.artifact.uri.removeprefix(f"s3://{BUCKET}/") + "/dataset.parquet"
+    body = pod.store.client().get_object(Bucket=BUCKET, Key=key)["Body"].read()
+    assert list(pd.read_parquet(io.BytesIO(body)).columns) == ["product", "date", "sold", "split"]
 
 
 @pytest.mark.parametrize(
