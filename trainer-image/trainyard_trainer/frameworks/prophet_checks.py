@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -66,7 +66,9 @@ def space_of(spec: TrainingJobSpec) -> Space:
     return parse(free)
 
 
-def _check_names(names: Iterable[str], field: str) -> None:
+def _check_names(names: Collection[str], field: str) -> None:
+    if not names:
+        return  # and Prophet is not imported here
     known = set(inspect.signature(quiet_prophet().Prophet).parameters) - set(_NOT_SETTABLE)
     for name in names:
         if name in _NOT_SETTABLE:

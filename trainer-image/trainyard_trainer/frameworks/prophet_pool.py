@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Final
 
 from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.frameworks.prophet_choice import Outcome, fit_series
-from trainyard_trainer.frameworks.prophet_series import Task
+from trainyard_trainer.frameworks.prophet_series import Task, quiet_prophet
 
 _AHEAD: Final = 4
 """Tasks per worker that wait or run: enough that none idles, few enough that memory stays flat."""
@@ -57,6 +58,8 @@ def fit_all(
         return
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["trainyard_trainer.frameworks.prophet_preload", *preload])
+    forkserver.ensure_running()
+    quiet_prophet()  # The saved models are proven in this process later; now its import costs no time.
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
     pending: deque[Future[Outcome]] = deque()
     stop_file = folder / _STOP_FILE
