@@ -32,7 +32,9 @@ ROUNDS_PER_LOOK: Final = 10
 MANY_ZEROS: Final = 0.2
 """Above this share of zeros, and without negative values, the errors are taken to be those of counts."""
 
-_ROWS_TO_CHOOSE_BY: Final = 200_000
+_ROWS_TO_CHOOSE_BY: Final = 100_000
+"""Shapes are tried on the series of so many rows; the number of rounds is then found on all."""
+
 _ROUNDS_UNJUDGED: Final = 100
 """Where every series is too short for a window that would tell when to stop."""
 

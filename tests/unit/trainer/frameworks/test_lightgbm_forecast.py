@@ -346,6 +346,16 @@ def test_the_times_of_the_steps_ahead(alias, end, expected):
     assert np.diff(frequency.ordinals(together)).tolist() == [1, 1]
 
 
+def test_shapes_may_be_tried_on_some_of_the_series(tmp_path):
+    _, dataset, context = prepare(tmp_path, daily(["apple", "pear", "plum"]))
+    fitter = Fitter(dataset, context)
+    parameters = fitter.parameters(FEW_TREES)
+    shape = fitter.shapes(parameters)[0]
+    everything = fitter.judge(shape, parameters)
+    some = fitter.judge(shape, parameters, sample=np.array([0, 2]))
+    assert 0 < some.score != everything.score > 0
+
+
 def test_a_search_scores_windows_before_the_holdout(tmp_path):
     framework, dataset, context = prepare(tmp_path, daily(), parameters={"num_iterations": 20, "num_leaves": 7})
     tunable = framework.tunable(dataset, context)
