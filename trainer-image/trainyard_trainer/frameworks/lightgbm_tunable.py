@@ -30,7 +30,12 @@ from trainyard_trainer.frameworks.lightgbm_forecast_fit import Fitter
 Report = Callable[[int, float], None]
 
 ROUNDS_PER_LOOK: Final = 25
-"""After so many rounds a search is told the metric: it may give the set up."""
+"""After so many rounds at the usual learning rate a search is told the metric: it may give the set up.
+
+At another rate after as many more or fewer: round for round every slow learner would be behind, and given up.
+"""
+
+_USUAL_RATE: Final = 0.05
 
 _USUAL_IN_LEAF: Final = 20
 """LightGBM's own default."""
@@ -79,11 +84,13 @@ class TabularTunable:
         resolved = self._resolved(parameters)
         training, validation = self._binned(resolved)
         every_round = Reporter(self._context, 0.0, 1.0)
+        rounds = max(1, round(ROUNDS_PER_LOOK * _USUAL_RATE / resolved["learning_rate"]))
 
         def look(state: Any) -> None:
             every_round(state)
-            if (state.iteration + 1) % ROUNDS_PER_LOOK == 0:
-                report(state.iteration + 1, self._judge(state.model))
+            looks, rest = divmod(state.iteration + 1, rounds)
+            if rest == 0:
+                report(looks * ROUNDS_PER_LOOK, self._judge(state.model))
 
         booster = fit(training, validation, resolved, look, self._dataset.origin.uri)
         return self._judge(booster)

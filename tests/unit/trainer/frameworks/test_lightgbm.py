@@ -169,6 +169,16 @@ def test_a_search_scores_the_validation_part(tmp_path, task, target, metric, bet
     assert framework.tunable(blind, context).score({"num_iterations": 60}, lambda *_: None) == sound
 
 
+def test_a_slow_learner_is_compared_after_more_rounds(tmp_path):
+    framework, dataset, context, _ = train(tmp_path)
+    tunable = framework.tunable(dataset, context)
+    told = {}
+    for rate, rounds in [(0.05, 100), (0.025, 200), (0.1, 50)]:
+        parameters = {"num_iterations": rounds, "learning_rate": rate, "early_stopping_round": 0}
+        tunable.score(parameters, lambda step, value, rate=rate: told.setdefault(rate, {}).update({step: value}))
+    assert [list(steps) for steps in told.values()] == [[25, 50, 75, 100]] * 3
+
+
 def test_what_the_specification_sets_is_not_searched_under_any_name(tmp_path):
     framework, dataset, context, _ = train(tmp_path, parameters={"min_child_samples": 5, "eta": 0.1})
     space = framework.tunable(dataset, context).space()
