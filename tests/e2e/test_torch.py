@@ -3,7 +3,10 @@
 import pandas as pd
 import pytest
 
+from cluster.service_route import service_route
+from demo.client import Client
 from demo.images import provide_torch_image
+from demo.install import JOBS_NAMESPACE
 from tests.e2e.serving import Served
 from tests.e2e.stage import Json, Stage, condition
 
@@ -60,6 +63,7 @@ def test_a_server_without_torch_answers(stage: Stage, jobs: dict[str, Json]) -> 
     served = Served(stage, "torch-rows", {})
     served.deploy()
     served.serves(version)
-    with served.clients() as client:
+    with Client(service_route(stage.cluster, JOBS_NAMESPACE, "torch-rows", 80), "torch-rows") as client:
         client.wait_for_version(version, 60)
+    assert client.tally.failures == []
     stage.kubectl("delete", "md", "torch-rows", "--cascade=foreground")
