@@ -143,7 +143,10 @@ def tuned_of(found: Found) -> Tuned:
 
 def sentence(trial: Trial, best: Trial | None, metric: str, total: int) -> str:
     """Return the log line of a trial."""
-    words = ", ".join(f"{name} {value}" for name, value in trial.parameters.items()) or "the defaults"
+    values = {
+        name: format(value, ".4g") if isinstance(value, float) else value for name, value in trial.parameters.items()
+    }
+    words = ", ".join(f"{name} {value}" for name, value in values.items()) or "the defaults"
     match trial.outcome:
         case "Complete":
             ended = f"{metric} {metric_value(trial.value or 0.0)}"
