@@ -33,7 +33,7 @@ from trainyard_trainer.frameworks.torch_training import (
     watch_of,
 )
 
-LOSSES: Final[Mapping[Loss, Callable[[Tensor, Tensor], Tensor]]] = {
+LOSSES: Final[Mapping[Loss, Callable[..., Tensor]]] = {
     "mse": functional.mse_loss,
     "mae": functional.l1_loss,
     "huber": functional.smooth_l1_loss,

@@ -99,7 +99,7 @@ class WindowsLesson:
             inputs.append(self._past[starts].transpose(1, 2))
         told = self.network(*inputs)
         target = values[:, self._length :]
-        return self._loss(told[counts], target[counts]) * counts.sum(), counts.sum().clamp(min=1)
+        return self._loss(told[counts], target[counts], reduction="sum"), counts.sum().clamp(min=1)
 
 
 def train_series(dataset: Dataset, context: Context) -> Trained:

@@ -132,6 +132,15 @@ def test_gaps_and_short_series_are_learned_from(tmp_path):
     assert len(framework.evaluate(dataset, trained, context).holdout) > 3 * 5
 
 
+def test_a_gap_as_long_as_a_horizon_teaches_nothing_and_harms_nothing(tmp_path):
+    frame = sales(120).query("product == 'bread'")
+    frame = frame[(frame["ds"] < "2025-01-25") | (frame["ds"] > "2025-03-01")]
+    parameters = QUICK | {"epochs": 2, "batch_size": 1, "input_size": 40}
+    framework, dataset, context = prepared(tmp_path, frame, parameters=parameters, horizon=3, data={})
+    found = framework.evaluate(dataset, framework.train(dataset, context), context)
+    assert found.holdout["predicted"].notna().all()
+
+
 def test_a_stray_old_row_does_not_make_millions_of_steps():
     times = pd.DatetimeIndex(["1990-01-01", *pd.date_range("2025-01-01", periods=5, freq="min")])
     rows, steps = steps_of(times.to_numpy("datetime64[ns]"), frequency_of("min"), 30)
