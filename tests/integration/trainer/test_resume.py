@@ -21,6 +21,7 @@ from tests.integration.trainer.conftest import Upload
 from tests.integration.trainer.object_store import BUCKET, ObjectStore
 from tests.integration.trainer.pod import RUN_SECONDS, Line, Pod
 from tests.integration.trainer.tables import forecast, regression, regression_csv, sales_csv
+from trainyard_api import meta
 from trainyard_api.wire import TrainingResult
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.manifest import parse_manifest
@@ -107,7 +108,8 @@ class LocalJob:
     """The same file, run and run again with ``--resume``."""
 
     def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
-        folder.mkdir()
+        (folder / "work").mkdir(parents=True)
+        self._variables = {meta.WORK_DIR_ENV: str(folder / "work")}  # a kill leaves something behind
         self._output = folder / "models"
         self._file = folder / "job.yaml"
         names = {"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingJob", "metadata": {"name": "line"}}
@@ -118,10 +120,10 @@ class LocalJob:
     def attempt(self, moment: Moment | None = None) -> Attempt:
         arguments = ["run", "-f", str(self._file), "--output", str(self._output)]
         again = ["--resume"] if self._output.exists() else []
-        return watch([*arguments, *again], {}, self._output / RESULT_FILE, moment)
+        return watch([*arguments, *again], self._variables, self._output / RESULT_FILE, moment)
 
     def undisturbed(self) -> Attempt:
-        env = local_environment(os.environ, self._output)
+        env = local_environment({**os.environ, **self._variables}, self._output)
         code = run_job(lambda: read_job_file(self._file, self._output), env, lambda: False, display=JsonLines())
         return Attempt(code, [], TrainingResult.model_validate_json(env.termination_log.read_bytes()))
 
