@@ -1,0 +1,1 @@
+"""Tests, from quick ones without a cluster to those on a real node."""
