@@ -265,6 +265,7 @@ def operator(cluster: Cluster, folder: Path, profile: Path | None, more: dict[st
             wait_for(
                 "the operator to be ready",
                 lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/readyz"),
+                SEEN_SECONDS,
             )
             if process.poll() is not None:
                 raise RuntimeError(f"the operator ended: {log.read_text()[-2000:]}")
