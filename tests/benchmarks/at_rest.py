@@ -30,6 +30,8 @@ from trainyard_api import API_VERSION
 from trainyard_operator.kube.credentials import load_credentials
 
 REST_SECONDS = 30.0
+SETTLED_SECONDS = 900.0
+"""The first operator judges every version, which is two writes each."""
 VERSIONS_PER_MODEL = 10
 END = "2026-11-21T08:00:00Z"
 PATH = f"/apis/{API_VERSION}/namespaces/{NAMESPACE}"
@@ -101,7 +103,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as (cluster, audit):
         asyncio.run(fill(cluster, options.count))
         with operator(cluster, Path(folder), None):
-            wait_quiet(audit)
+            wait_quiet(audit, SETTLED_SECONDS)
         settled = sum(writes(audit).values())
         began = time.monotonic()
         with operator(cluster, Path(folder), None) as pid:

@@ -265,6 +265,7 @@ def operator(cluster: Cluster, folder: Path, profile: Path | None, more: dict[st
             wait_for(
                 "the operator to be ready",
                 lambda: process.poll() is not None or answers(f"http://127.0.0.1:{port}/readyz"),
+                SEEN_SECONDS,
             )
             if process.poll() is not None:
                 raise RuntimeError(f"the operator ended: {log.read_text()[-2000:]}")
@@ -291,18 +292,21 @@ def wait_for(what: str, holds: Callable[[], bool], seconds: float = 60.0) -> Non
         time.sleep(0.05)
 
 
-def wait_quiet(audit: Path) -> None:
-    """Wait until the operator has written nothing for a while."""
-    size, since = -1, time.monotonic()
+def wait_quiet(audit: Path, seconds: float = SEEN_SECONDS) -> None:
+    """Wait until the operator has written nothing for a while. Only what the log has grown by is read each time."""
+    offset, since = 0, time.monotonic()
 
     def quiet() -> bool:
-        nonlocal size, since
-        now = sum(writes(audit).values())
-        if now != size:
-            size, since = now, time.monotonic()
+        nonlocal offset, since
+        with audit.open("rb") as file:
+            file.seek(offset)
+            new = [line for line in file if line.endswith(b"}\n")]
+        offset += sum(map(len, new))
+        if any(_is_write(line) for line in new):
+            since = time.monotonic()
         return time.monotonic() - since > QUIET_SECONDS
 
-    wait_for("the operator to be quiet", quiet, SEEN_SECONDS)
+    wait_for("the operator to be quiet", quiet, seconds)
 
 
 def writes(audit: Path, until: datetime | None = None) -> "collections.Counter[str]":
@@ -310,15 +314,19 @@ def writes(audit: Path, until: datetime | None = None) -> "collections.Counter[s
     counts: collections.Counter[str] = collections.Counter()
     with audit.open("rb") as file:
         for line in file:
-            if meta.FIELD_MANAGER.encode() not in line or not line.endswith(b"}\n"):
+            if not line.endswith(b"}\n") or not _is_write(line):
                 continue
             entry = json.loads(line)
-            early = until is None or datetime.fromisoformat(entry["stageTimestamp"]) <= until
-            if early and entry.get("userAgent") == meta.FIELD_MANAGER:
+            if until is None or datetime.fromisoformat(entry["stageTimestamp"]) <= until:
                 target = entry["objectRef"]
                 resource = "/".join(filter(None, (target["resource"], target.get("subresource"))))
                 counts[f"{entry['verb']} {resource}"] += 1
     return counts
+
+
+def _is_write(line: bytes) -> bool:
+    """Tell whether a line of the audit log, which holds only writes, is the operator's."""
+    return meta.FIELD_MANAGER.encode() in line and json.loads(line).get("userAgent") == meta.FIELD_MANAGER
 
 
 def cpu_seconds(pid: int) -> float:

@@ -33,9 +33,12 @@ def stage(node: Stage) -> Iterator[Stage]:
     node.clear()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node() -> Iterator[Stage]:
-    """Yield trainyard on a node that runs images. One that cannot start is an error, never a skip."""
+    """Yield trainyard on a node that runs images. One that cannot start is an error, never a skip.
+
+    It goes with the last test of this folder: an idle cluster takes a tenth of a core from the tests after it.
+    """
     if given := os.environ.get(CLUSTER_ENV):
         yield Stage.set_up(given, None)
         return
@@ -43,7 +46,7 @@ def node() -> Iterator[Stage]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def process_stage() -> Iterator[Stage]:
     """Yield trainyard on a process node."""
     with _stage("process", "process") as running:

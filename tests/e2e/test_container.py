@@ -174,13 +174,3 @@ def test_running_while_it_trains_and_cancelled_by_sigterm(jobs: Stage) -> None:
     # Well below the grace of 60 seconds: it was SIGTERM that ended it.
     jobs.wait_for_phase("waits", "Cancelled", seconds=40)
     assert jobs.items("pods", "trainyard.dev/trainingjob=waits") == []
-
-
-def test_on_a_process_node(process_stage: Stage) -> None:
-    """The example as it is: its image stands for the Python of this checkout there."""
-    for key, text, _ in tables():
-        process_stage.put(key, text)
-    process_stage.kubectl("apply", "-f", str(EXAMPLE))
-    job = process_stage.wait_for_phase("ridge-regression", *ENDED)
-    assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
-    assert "(intercept)" in model_of(process_stage, job, "weights.json")

@@ -5,6 +5,7 @@ import json
 from demo.data import tables
 from tests.e2e.serving import Served
 from tests.e2e.stage import Stage, condition
+from tests.e2e.test_container import ENDED, EXAMPLE, model_of
 
 
 def test_a_model_from_the_checkout(process_stage: Stage) -> None:
@@ -56,3 +57,13 @@ def test_a_model_that_serves_follows_and_goes_back(process_stage: Stage) -> None
         served.serves(first)
         client.wait_for_version(first, 60)
     assert set(client.tally.by_version) == {first, second}
+
+
+def test_a_container_of_ones_own(process_stage: Stage) -> None:
+    """The example as it is: its image stands for the Python of this checkout there."""
+    for key, text, _ in tables():
+        process_stage.put(key, text)
+    process_stage.kubectl("apply", "-f", str(EXAMPLE))
+    job = process_stage.wait_for_phase("ridge-regression", *ENDED)
+    assert job["status"]["phase"] == "Succeeded", condition(job, "Ready")["message"]
+    assert "(intercept)" in model_of(process_stage, job, "weights.json")

@@ -1,4 +1,4 @@
-"""A real control plane for the session: etcd, API server, controller manager. No nodes, so no pod ever runs.
+"""A real control plane for the tests of this folder: etcd, API server, controller manager. No nodes: no pod ever runs.
 
 ``TRAINYARD_TEST_KUBECONFIG`` names a control plane that runs already, for quick turns at the keyboard.
 """
@@ -18,7 +18,7 @@ KUBECONFIG_ENV = "TRAINYARD_TEST_KUBECONFIG"
 _PREFIX = "tests-"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def control_plane() -> Iterator[Path]:
     """Yield the administrator's kubeconfig. A control plane that cannot start is an error, never a skip."""
     if given := os.environ.get(KUBECONFIG_ENV):
@@ -34,7 +34,7 @@ def control_plane() -> Iterator[Path]:
 Kubectl = Callable[..., str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubectl(control_plane: Path) -> Kubectl:
     """Return ``kubectl(*arguments, stdin=None) -> stdout``; a failure raises with what kubectl said."""
 
@@ -47,7 +47,7 @@ def kubectl(control_plane: Path) -> Kubectl:
     return run
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kubectl_fails(control_plane: Path) -> Kubectl:
     """Return ``kubectl_fails(*arguments, stdin=None) -> stderr``, for commands that the API server must refuse."""
 
@@ -64,7 +64,7 @@ def _kubectl(kubeconfig: Path, arguments: tuple[str, ...], stdin: str | None) ->
     return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def crds(control_plane: Path, kubectl: Kubectl) -> Path:
     """Return the kubeconfig of a control plane that serves our kinds."""
     for kind in KINDS:
