@@ -22,6 +22,7 @@ from trainyard_trainer.artifacts.manifest import (
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.errors import ConfigError, DataError, InputMissing, Unsupported
 from trainyard_trainer.frameworks.base import Framework
+from trainyard_trainer.frameworks.lightgbm_import import import_lightgbm
 from trainyard_trainer.golden import max_difference
 
 _NUMERIC_OUTPUTS: Final = {"double", "long"}
@@ -99,11 +100,13 @@ def _framework(manifest: Manifest) -> Framework:
     """Return the code that saved the model; the library is imported only here, and only the one that is needed."""
     match manifest.framework:
         case "LightGBM" if manifest.task == "Forecast":
+            import_lightgbm()
             from trainyard_trainer.frameworks import lightgbm_forecast
 
             framework: Framework = lightgbm_forecast.LightGBMForecastFramework()
             known = lightgbm_forecast.FORMAT
         case "LightGBM":
+            import_lightgbm()
             from trainyard_trainer.frameworks import lightgbm
 
             framework = lightgbm.LightGBMFramework()

@@ -7,8 +7,7 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.frameworks.base import Framework
-
-_LATER = "comes with a later release"
+from trainyard_trainer.frameworks.lightgbm_import import import_lightgbm
 
 
 def framework_for(config: TrainerConfig) -> Framework:
@@ -31,10 +30,12 @@ def framework_for(config: TrainerConfig) -> Framework:
 def _make(config: TrainerConfig) -> Framework:
     match config.spec.framework:
         case "LightGBM" if config.spec.task == "Forecast":
+            import_lightgbm()
             from trainyard_trainer.frameworks.lightgbm_forecast import LightGBMForecastFramework
 
             return LightGBMForecastFramework()
         case "LightGBM":
+            import_lightgbm()
             from trainyard_trainer.frameworks.lightgbm import LightGBMFramework
 
             return LightGBMFramework()

@@ -29,6 +29,24 @@ def test_an_import_brings_no_library_that_only_some_jobs_need(modules, also):
     assert (ALL | also) & set(done.stdout.split()) == set()
 
 
+@pytest.mark.parametrize("task", ["Regression", "Forecast"])
+def test_trees_come_without_scikit_learn_unless_somebody_needs_it(task):
+    code = (
+        "import sys\n"
+        "from trainyard_trainer.frameworks import framework_for\n"
+        "from trainyard_api.wire import TrainerConfig\n"
+        f"more = {{'forecast': {{'horizon': 2}}}} if {task!r} == 'Forecast' else {{}}\n"
+        "data = {'uri': 's3://a/b', 'target': 'y', 'time': 't'}\n"
+        f"spec = {{'framework': 'LightGBM', 'task': {task!r}, 'data': data, **more}}\n"
+        "config = {'namespace': 'n', 'name': 'j', 'uid': 'u', 'modelName': 'j', 'spec': spec}\n"
+        "print(framework_for(TrainerConfig.model_validate(config)).name, 'sklearn' in sys.modules)\n"
+        "import sklearn.metrics\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["LightGBM", "False"]
+
+
 def test_workers_of_prophet_have_one_thread_each():
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     code = (
