@@ -121,19 +121,24 @@ def lift(status: ModelDeploymentStatus, number: int) -> ModelDeploymentStatus:
 
 
 def take_over(
-    status: ModelDeploymentStatus, digest: str | None, spec: ModelDeploymentSpec, now: datetime
+    status: ModelDeploymentStatus,
+    digest: str | None,
+    spec: ModelDeploymentSpec,
+    now: datetime,
+    fault: Blame | None = None,
 ) -> ModelDeploymentStatus:
-    """Make the candidate the active version; going back by hand quarantines the one it leaves."""
+    """Make the candidate the active version; a fault, or going back by hand, quarantines the one it leaves."""
     number, left = status.candidate_version, status.active_version
     if number is None:
         raise ValueError("there is no candidate to take over")
     reason: CandidateReason = status.candidate_reason or "Policy"
     by = status.candidate_by or OPERATOR
-    blame = None
-    if reason == "Rollback" and left is not None:
+    by_hand = reason == "Rollback" and left is not None
+    blame = fault
+    if blame is None and by_hand:
         blame = Blame(MANUAL_ROLLBACK, f"rolled back to version {number} by hand", by)
     after = _activate(drop(status), number, digest, _entry(number, digest, by, _WHY[reason], now), blame, spec, now)
-    if blame is not None and left is not None:
+    if by_hand and left is not None:
         return after.model_copy(update={"hold": _hold_after_rollback(spec, left, by, now)})
     hold = status.hold
     if hold is not None and hold.above is not None and number >= hold.above:
@@ -146,13 +151,16 @@ def go_back(
 ) -> ModelDeploymentStatus:
     """Make the previous version active again by the operator's own decision; a candidate stays what it is.
 
-    Without ``blame`` nothing is held against the version that is left: the policy may take it again.
+    A candidate that is this very version has been asked for already: then it takes over, as it was to. Without
+    ``blame`` nothing is held against the version that is left: the policy may take it again.
     """
     number = status.previous_version
     if number is None:
         raise ValueError("there is no previous version to go back to")
     served = was_live(status, number)
     digest = served.digest if served is not None else None
+    if number == status.candidate_version:
+        return take_over(status, digest, spec, now, blame)
     why = f"gone back to from version {status.active_version}"
     return _activate(status, number, digest, _entry(number, digest, OPERATOR, why, now), blame, spec, now)
 

@@ -24,12 +24,15 @@ RESUMED = "Resumed"
 
 
 def stop(observed: Observed, transition: Transition) -> Plan:
-    """Stop what runs, then end."""
+    """Stop what runs, then end: an end frees the job's place, so no Job of it may be left that nobody has seen."""
     doomed = _unfinished_jobs(observed)
     if doomed:
         return Plan(actions=doomed)
     if any(not child.finished for child in observed.children):
         return NOTHING
+    unseen = _unseen(observed, attempts.last_attempt(observed))
+    if unseen not in observed.missing and all(child.name != unseen for child in observed.children):
+        return Plan(needs=(Need(Fact.JOB, unseen),))
     changes = {**attempts.with_last_closed(observed, transition.reason), **last_progress(observed)}
     return finish(observed, replace(transition, changes=changes))
 

@@ -17,6 +17,8 @@ RUNNING = {"phase": "Running", "attempts": [{**OPEN, "start": T0}], "startTime":
 RETRYING = {"phase": "Retrying", "attempts": [ENDED]}
 VERSION = version_view()
 GONE = frozenset({"diabetes-1"})
+NEXT_GONE = frozenset({"diabetes-2"})
+"""Looked for and not there: what no watch has told of may be the Job whose creation had no answer."""
 STARTING = {"phase": "Starting", "attempts": [OPEN]}
 SUSPENDED_ENTRY = {**OPEN, "reason": "Suspended", "start": T0, "end": T0}
 

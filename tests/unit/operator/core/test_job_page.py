@@ -48,13 +48,13 @@ SCENES: dict[str, tuple[dict[str, Any], tuple[Scene, ...]]] = {
     ),
     "Failed": (
         {"pendingDeadlineSeconds": 60, "retry": {"maxAttempts": 1}, "framework": "Nonsense"},
-        (lambda job: observed(job, after=LATE, missing=frozenset({"diabetes-1"})),),
+        (lambda job: observed(job, after=LATE, missing=frozenset({"diabetes-1", "diabetes-2"})),),
     ),
     "Suspended": (
         {"suspend": True},
         (lambda job: observed(job, missing=frozenset({"diabetes-1", "diabetes-2"})),),
     ),
-    "Cancelled": ({"cancel": True}, (lambda job: observed(job, missing=frozenset({"diabetes-1"})),)),
+    "Cancelled": ({"cancel": True}, (lambda job: observed(job, missing=frozenset({"diabetes-1", "diabetes-2"})),)),
 }
 """How each phase is reached: what the spec says beside the sample, and what is seen."""
 

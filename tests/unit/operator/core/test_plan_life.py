@@ -10,6 +10,7 @@ from tests.unit.operator.cluster import START
 from tests.unit.operator.core.plans import (
     ENDED,
     GONE,
+    NEXT_GONE,
     RETRYING,
     RUNNING,
     STARTING,
@@ -69,7 +70,7 @@ def test_suspended_before_the_first_start() -> None:
 
 def test_suspended_in_a_pause_between_attempts() -> None:
     job = job_view(RETRYING, spec=suspended_spec())
-    answer = plan(observed(job, child(failed=True), missing=frozenset({"diabetes-2"})))
+    answer = plan(observed(job, child(failed=True), missing=NEXT_GONE))
     assert phase_of(answer) == "Suspended"
     assert answer.status is not None
     assert answer.status.attempts == job.status.attempts, "the failure stays a failure"
@@ -118,7 +119,7 @@ def test_a_failure_in_the_same_second_counts() -> None:
 
 def test_suspended_and_cancelled() -> None:
     job = job_view({"phase": "Suspended", "attempts": [SUSPENDED_ENTRY]}, spec=suspended_spec(cancel=True))
-    answer = plan(observed(job))
+    answer = plan(observed(job, missing=NEXT_GONE))
     assert phase_of(answer) == "Cancelled"
     assert answer.status is not None
     assert answer.status.attempts == job.status.attempts
@@ -156,7 +157,7 @@ def test_the_list_forgets_suspensions_before_failures() -> None:
 
 
 def test_cancelled_in_a_pause_between_attempts() -> None:
-    answer = plan(observed(job_view(RETRYING, spec={**SPEC, "cancel": True}), child(failed=True)))
+    answer = plan(observed(job_view(RETRYING, spec={**SPEC, "cancel": True}), child(failed=True), missing=NEXT_GONE))
     assert phase_of(answer) == "Cancelled"
     assert answer.status is not None
     assert (answer.status.attempts or [])[0].reason == "Crashed"
@@ -243,7 +244,7 @@ def test_a_start_that_is_refused_for_too_long() -> None:
     job = job_view(conditions("Pending", "JobRefused", "exceeded quota: jobs"), spec=waiting())
     refused = Refusal("exceeded quota: jobs", permanent=False)
     assert plan(observed(job, refused=refused, after=50)).requeue_after == 10
-    answer = plan(observed(job, refused=refused, after=60))
+    answer = plan(observed(job, refused=refused, after=60, missing=GONE))
     assert (phase_of(answer), reason_of(answer)) == ("Failed", "PendingDeadlineExceeded")
     assert message_of(answer) == "not started within pendingDeadlineSeconds (60 s): exceeded quota: jobs"
 
@@ -286,8 +287,9 @@ def test_each_wait_for_a_start_has_the_whole_time(status: dict[str, Any], since:
     refused = Refusal("no", permanent=False)
     job = job_view(status, spec=waiting())
     if status:
-        assert phase_of(plan(observed(job, refused=refused, after=since + 59))) != "Failed"
-        assert phase_of(plan(observed(job, refused=refused, after=since + 60))) == "Failed"
+        told = {"refused": refused, "missing": GONE | NEXT_GONE}
+        assert phase_of(plan(observed(job, after=since + 59, **told))) != "Failed"
+        assert phase_of(plan(observed(job, after=since + 60, **told))) == "Failed"
     else:
         assert phase_of(plan(observed(job, refused=refused, after=10**6))) == "Pending", "seen late is not waited long"
 

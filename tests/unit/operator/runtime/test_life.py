@@ -251,7 +251,7 @@ def test_cancel_before_the_lost_answer_of_a_creation_leaves_no_job(world: World)
     world.cluster.edit("a", cancel=True)
     world.operator.deliver("TrainingJob")
     world.operator.turn("a")
-    assert world.cluster.status("a")["phase"] == "Cancelled"
+    assert world.cluster.status("a").get("phase") != "Cancelled", "its place would go to another while its Job lives"
     world.settle()
     world.cluster.collect()
     assert world.jobs == []

@@ -2,10 +2,13 @@
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, events_of
+from tests.unit.operator.cluster import NAMESPACE, START, events_of
 from tests.unit.operator.serving import Health, World, new_world
 from trainyard_api import meta
+from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
+from trainyard_operator.core.serving.rollout import Blame, go_back
 from trainyard_operator.core.serving.waits import RESCHEDULED_SECONDS, UNREADY_SECONDS
+from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.port import MODEL_VERSIONS, PODS
 
 
@@ -152,6 +155,44 @@ def test_rollback_to_a_version_whose_pods_are_gone(world: World) -> None:
     assert world.status["hold"]["above"] == 3
     world.operator.go_on(20.0)
     assert world.status["activeVersion"] == 1, "version 2 is not above the one that was left"
+
+
+def test_the_version_that_is_left_by_hand_fails_before_the_other_is_ready(world: World) -> None:
+    """Person and operator want the same: it happens once, and the version gone back to is not quarantined with it."""
+    world.serve(1, 2)
+    world.operator.go_on(400.0)
+    world.cluster.health[2] = "corrupt"
+    world.cluster.act("rollback/1/t1")
+    world.operator.settle()
+    world.cluster.crash()
+    world.cluster.roll()  # of both the operator hears at once
+    world.operator.go_on(20.0)
+    assert world.status["activeVersion"] == world.cluster.served() == 1
+    assert [entry["version"] for entry in world.status["rejectedVersions"]] == [2]
+    assert world.status["hold"]["above"] == 2
+    assert "candidateVersion" not in world.status
+
+
+def test_going_back_to_what_is_asked_for_already_is_one_move() -> None:
+    status = ModelDeploymentStatus.model_validate(
+        {
+            "activeVersion": 2,
+            "previousVersion": 1,
+            "candidateVersion": 1,
+            "candidateReason": "Rollback",
+            "candidateBy": "alice",
+            "history": [
+                {"version": 2, "from": to_rfc3339(START), "outcome": "Active", "by": "operator", "reason": "r"},
+                {"version": 1, "from": to_rfc3339(START), "outcome": "Replaced", "by": "operator", "reason": "r"},
+            ],
+        }
+    )
+    spec = ModelDeploymentSpec.model_validate({"modelName": "shop"})
+    after = go_back(status, Blame("BadData", "one byte differs"), spec, START)
+    assert (after.active_version, after.candidate_version, after.previous_version) == (1, None, None)
+    assert [(each.version, each.reason) for each in after.rejected_versions or ()] == [(2, "BadData")]
+    assert after.hold is not None
+    assert after.hold.by == "alice"
 
 
 def test_a_rollback_whose_target_does_not_load(world: World) -> None:
