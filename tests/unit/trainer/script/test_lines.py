@@ -94,12 +94,12 @@ def test_a_flood_is_counted_and_a_trickle_is_logged(caplog: pytest.LogCaptureFix
         ([(b"a\nb\n", False)], "b"),
         ([(b"ValueError: no\n", True), (b"bye\n", False)], "ValueError: no"),
         ([(b'{"progress": 1}\n', False)], ""),
-        ([(b"in /work/x/train.py", True)], "in train.py"),
+        ([(b"in /job/x/train.py", True)], "in train.py"),
         ([], ""),
     ],
 )
 def test_last_words(spoken: list[tuple[bytes, bool]], last: str) -> None:
-    ear = Ear(lambda *_: None, "/work/x")
+    ear = Ear(lambda *_: None, "/job/x")
     for piece, is_error in spoken:
         ear.hear(piece, is_error=is_error)
     ear.close()
