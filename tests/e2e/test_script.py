@@ -11,19 +11,10 @@ from demo.data import tables
 from demo.images import ROOT
 from demo.install import BUCKET
 from tests.e2e.stage import Json, Stage, condition
+from tests.e2e.test_container import PRELUDE
 
 SCRIPT_EXAMPLE = ROOT / "examples/script/ridge-search.yaml"
 PREPARE_EXAMPLE = ROOT / "examples/prepare/sales-profile.yaml"
-
-PRELUDE = """
-import json, os, pathlib, sys
-config = json.load(open(sys.argv[1]))
-output = pathlib.Path(config["output"])
-
-def leave(model, **metrics):
-    (output / "model.json").write_text(json.dumps(model))
-    (output / "metrics.json").write_text(json.dumps(metrics))
-"""
 
 LOOKS_AROUND = """
 names = sorted(name for name in os.environ if name.startswith(("AWS_", "KUBE", "TRAINYARD", "MINE", "PASS")))

@@ -150,6 +150,17 @@ def warnings_of(run: TrainedRun) -> list[str]:
     return [redact(text) for text in dict.fromkeys([*run.trained.warnings, *findings])]
 
 
+def data_info(dataset: Dataset) -> DataInfo:
+    """Return what a manifest says of the data, without credentials."""
+    return DataInfo(
+        uri=redact(dataset.origin.uri),
+        rows=dataset.rows,
+        size_bytes=dataset.origin.size_bytes,
+        digest=dataset.origin.digest,
+        holdout_digest=dataset.holdout_digest,
+    )
+
+
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that this training has imported."""
     found = {"python": platform.python_version()}
@@ -200,13 +211,7 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
         metrics=run.evaluation.metrics,
         objective=run.objective,
         golden=golden,
-        data=DataInfo(
-            uri=redact(dataset.origin.uri),
-            rows=dataset.rows,
-            size_bytes=dataset.origin.size_bytes,
-            digest=dataset.origin.digest,
-            holdout_digest=dataset.holdout_digest,
-        ),
+        data=data_info(dataset),
         series=trained.series,
         device=trained.device,
         measurements=about.measurements,

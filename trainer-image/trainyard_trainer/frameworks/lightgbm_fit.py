@@ -24,6 +24,9 @@ _CELLS_PER_THREAD: Final = 100_000
 _NOT_IN_NAMES: Final = re.compile(r'[\s\[\]{}":,]+')
 """LightGBM refuses or rewrites these in feature names."""
 
+_ROUNDING: Final = 1e-9
+"""Probabilities of one model sum up to 1 but for so much."""
+
 
 def threads_for(dataset: Dataset, workers: int) -> int:
     """Return how many threads pay off: on small tables they wait for each other, and on a busy node for very long."""
@@ -119,8 +122,11 @@ def raw_predictions(booster: lightgbm.Booster, frame: pd.DataFrame) -> npt.NDArr
 
 def probabilities_of(raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the probability of each class, shape (rows, classes), of predictions as LightGBM makes them."""
-    # Objective multiclassova asks each class on its own, and its answers do not sum up to 1.
-    return np.column_stack([1 - raw, raw]) if raw.ndim == 1 else raw / raw.sum(axis=1, keepdims=True)
+    if raw.ndim == 1:
+        return np.column_stack([1 - raw, raw])
+    # Objective multiclassova asks each class on its own, and its answers do not sum up to 1. Others stay as they are.
+    total = raw.sum(axis=1, keepdims=True)
+    return np.where(np.abs(total - 1) < _ROUNDING, raw, raw / total)
 
 
 def judge_rows(

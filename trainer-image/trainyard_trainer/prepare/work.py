@@ -19,7 +19,7 @@ from trainyard_trainer.artifacts.datasets import (
     find_dataset,
     finish_dataset,
 )
-from trainyard_trainer.artifacts.manifest import DataInfo, FileEntry, JobInfo
+from trainyard_trainer.artifacts.manifest import FileEntry, JobInfo
 from trainyard_trainer.artifacts.runs import begin_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.container.fetch import typed_with_roles
@@ -30,7 +30,7 @@ from trainyard_trainer.prepare.page import ProfileInput, all_findings, render_pr
 from trainyard_trainer.prepare.table import table_of
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.progress.stages import Stage
-from trainyard_trainer.register import library_versions
+from trainyard_trainer.register import data_info, library_versions
 from trainyard_trainer.report.findings import limited, validation_document
 
 TABLE: Final = "dataset.parquet"
@@ -112,13 +112,7 @@ def _manifest(source: ProfileInput, columns: list[DatasetColumn], entries: list[
         rows=len(source.table.frame),
         columns=columns,
         digest=source.digest,
-        data=DataInfo(
-            uri=redact(dataset.origin.uri),
-            rows=dataset.rows,
-            size_bytes=dataset.origin.size_bytes,
-            digest=dataset.origin.digest,
-            holdout_digest=dataset.holdout_digest,
-        ),
+        data=data_info(dataset),
         series_total=dataset.series_total,
         libraries=library_versions(),
         warnings=_warnings(source),

@@ -143,10 +143,9 @@ def _stalled(  # noqa: PLR0911 - a list of questions
     since = unready_since(observed.deployment.status)
     down = observed.ready_pods(status.active_version) == 0 and since is not None
     if down and since is not None and (observed.now - since).total_seconds() >= deadline(spec):
-        return Failure(
-            "Unavailable",
-            f"no pod serves, and no previous version is ready: {_pods(observed, spec, status.active_version)}",
-        )
+        pods = _pods(observed, spec, status.active_version)
+        message = f"version {status.active_version} does not serve, and no previous version is ready: {pods}"
+        return Failure("Unavailable", message)
     return None
 
 
@@ -186,7 +185,10 @@ def _no_version(observed: Observed) -> str:
 def _pods(observed: Observed, spec: ModelDeploymentSpec, number: int) -> str:
     count = f"{observed.ready_pods(number)} of {replicas(spec)} pods of version {number} are ready"
     waits = waiting_for(observed.pods_of(number))
-    return f"{count}; {waits}" if waits else count
+    other = served(observed)
+    elsewhere = number == observed.deployment.status.active_version and other not in (None, number)
+    points = f"the Service points to version {other}" if elsewhere else ""
+    return "; ".join(filter(None, (count, points, waits)))
 
 
 def _serving(observed: Observed, status: ModelDeploymentStatus) -> str:

@@ -40,6 +40,26 @@ def test_children_that_were_deleted_or_edited_come_back(world: World) -> None:
     assert world.status["phase"] == "Serving"
 
 
+def test_a_service_that_somebody_pointed_to_pods_that_answer_stays_there_and_is_told(world: World) -> None:
+    """It is not taken from them for pods that do not answer; once those do, it comes back."""
+    world.edit(rollback={"automatic": False})
+    world.serve(1, 2)
+    world.cluster.health[2] = "hangs"
+    world.operator.go_on(6.0)
+    service = world.cluster.of(SERVICES)[NAME]
+    selector = {**service["spec"]["selector"], meta.VERSION_LABEL: "1"}
+    world.cluster.change(SERVICES, NAMESPACE, NAME, spec={**service["spec"], "selector": selector})
+    world.operator.go_on(100.0)
+    assert world.cluster.served() == 1
+    assert world.status["activeVersion"] == 2
+    assert world.told("Ready")[0] == "False"
+    assert "the Service points to version 1" in world.told("Ready")[2]
+    world.cluster.health[2] = "loads"
+    world.operator.go_on(30.0)
+    assert world.cluster.served() == 2
+    assert world.told("Ready")[0] == "True"
+
+
 def test_a_deployment_that_somebody_scaled_comes_back_to_its_size(world: World) -> None:
     world.serve(1, 2)
     deployment = world.cluster.of(DEPLOYMENTS)["shop-v2"]

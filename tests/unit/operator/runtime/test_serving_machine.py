@@ -300,9 +300,14 @@ class Serving(RuleBasedStateMachine):
         active, candidate = status.get("activeVersion"), status.get("candidateVersion")
         assert status["observedGeneration"] == self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["metadata"]["generation"]
         served = self.cluster.served()
-        # Somebody pointed the Service to pods that answer: it is not taken from them for pods that do not.
-        is_kept = active is not None and self.cluster.health[active] != "loads" and served not in self.rejected
-        assert served == active or is_kept, (served, status)
+        if served != active:  # somebody pointed it to pods that answer: it stays there while those of the active do not
+            assert active is not None
+            assert self.cluster.health[active] != "loads"
+            assert self.cluster.health[served] == "loads"
+            assert served not in self.rejected
+            told = {each["type"]: each for each in status["conditions"]}
+            assert told["Ready"]["status"] == "False"
+            assert f"points to version {served}" in told["Ready"]["message"]
         if candidate is not None:
             assert status["phase"] == "AwaitingPromotion"
             assert self.cluster.health[candidate] == "loads"
