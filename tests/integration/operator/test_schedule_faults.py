@@ -110,8 +110,14 @@ class Nightly:
 
 
 async def world(nightly: Nightly) -> None:
-    """Let the run on request fail, and the caught-up one succeed."""
-    await nightly.end(await nightly.run("n-r"), "Failed")
+    """Let the run on request fail once the caught-up one is seen to wait for it, and that one succeed."""
+    first = await nightly.run("n-r")
+
+    async def waits() -> bool:
+        return await nightly.reason() == "RunWaits"
+
+    await nightly.namespace.until("the caught-up run to wait for the one on request", waits)
+    await nightly.end(first, "Failed")
     await nightly.end(await nightly.run(nightly.due), "Succeeded")
 
 
