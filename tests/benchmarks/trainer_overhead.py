@@ -29,9 +29,9 @@ from sklearn import metrics as sk
 from tests.unit.trainer.data.jobs import REAL_DATA, context_of, dataset_of, environment, job
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer import data
+from trainyard_trainer.data.dataset import Parts
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.base import Parts
 from trainyard_trainer.frameworks.lightgbm_parameters import resolved
 from trainyard_trainer.frameworks.prophet_series import quiet_prophet, seasonalities
 

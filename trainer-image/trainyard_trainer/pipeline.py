@@ -13,10 +13,12 @@ from trainyard_trainer.artifacts.manifest import ObjectiveValue
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, find_version, run_of
+from trainyard_trainer.data.dataset import Dataset, Table
 from trainyard_trainer.environment import Environment, worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import DEFAULT_OBJECTIVES, METRICS
-from trainyard_trainer.frameworks.base import Context, Dataset, Evaluation, Framework, Progress, Table
+from trainyard_trainer.frameworks.base import Context, Evaluation, Framework
+from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import Tracker, metric_value
 from trainyard_trainer.register import TrainedRun, register_run

@@ -22,7 +22,8 @@ from trainyard_trainer.artifacts.manifest import (
 )
 from trainyard_trainer.artifacts.runs import FinishedRun, finish_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
-from trainyard_trainer.frameworks.base import Dataset, Evaluation, Framework, Trained
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.frameworks.base import Evaluation, Framework, Trained
 from trainyard_trainer.golden import signature_of, verify
 from trainyard_trainer.measure import latency, with_memory
 from trainyard_trainer.onnx.export import MODEL_FILE

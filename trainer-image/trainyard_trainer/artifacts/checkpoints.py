@@ -10,8 +10,8 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.layout import ModelKeys
 from trainyard_trainer.artifacts.manifest import sha256_of
 from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import TrainerError
-from trainyard_trainer.frameworks.base import Dataset
 from trainyard_trainer.progress.log import LOGGER
 
 _DIGEST_LENGTH: Final = 16

@@ -9,8 +9,8 @@ from typing import Final
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.commands.columns import aligned, size_text
+from trainyard_trainer.data.dataset import Dataset, Finding
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.frameworks.base import Dataset, Finding
 from trainyard_trainer.local import read_job_file
 
 _SEVERITIES: Final = {"error": 0, "warning": 1, "info": 2}

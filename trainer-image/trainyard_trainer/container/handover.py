@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from trainyard_api.wire import WireModel
-from trainyard_trainer.frameworks.base import Dataset, Finding, Origin
+from trainyard_trainer.data.dataset import Dataset, Finding, Origin
 
 _FILE: Final = "handover.json"
 

@@ -20,8 +20,8 @@ from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.columns import is_text
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import Environment, worker_count
-from trainyard_trainer.frameworks.base import Dataset
 
 METRICS: Final = "metrics.json"
 """What the user's container writes beside its model: one JSON object of names and numbers."""

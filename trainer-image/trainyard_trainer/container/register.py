@@ -14,9 +14,10 @@ from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.container.handover import Handover, take
 from trainyard_trainer.container.layout import METRICS
 from trainyard_trainer.container.outputs import model_files, read_metrics
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.names import BASELINE, DEFAULT_OBJECTIVES
-from trainyard_trainer.frameworks.base import Dataset, Evaluation, Golden, Trained
+from trainyard_trainer.frameworks.base import Evaluation, Golden, Trained
 from trainyard_trainer.pipeline import Job, open_model, register_once
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import metric_value

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import Dataset, FileRows, Origin, Table
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError, DataError
-from trainyard_trainer.frameworks.base import Dataset, FileRows, Origin, Progress, Table
+from trainyard_trainer.progress.port import Progress
 
 if TYPE_CHECKING:
     from trainyard_trainer.data.sources import Ways

@@ -22,6 +22,7 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data import tables
 from trainyard_trainer.data.addresses import Address
 from trainyard_trainer.data.columns import is_text, text_to_numbers
+from trainyard_trainer.data.dataset import CovariateTable, Finding
 from trainyard_trainer.data.sources import Source, Ways, bring
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import (
@@ -31,7 +32,6 @@ from trainyard_trainer.errors import (
     TrainerError,
     UpstreamUnavailable,
 )
-from trainyard_trainer.frameworks.base import CovariateTable, Finding
 from trainyard_trainer.progress.log import LOGGER
 
 TIME: Final = "time"

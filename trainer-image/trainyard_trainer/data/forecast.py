@@ -10,6 +10,7 @@ from trainyard_api.data import DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.columns import codes_by_name, read_target, target_numbers
+from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Finding, Series, Table
 from trainyard_trainer.data.demand import demand_classes
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
 from trainyard_trainer.data.joins import coverage, join_steps, usable_ahead
@@ -18,7 +19,6 @@ from trainyard_trainer.data.splits import digest_of
 from trainyard_trainer.data.times import parse_times, read_times
 from trainyard_trainer.data.zones import by_clock, clock_of
 from trainyard_trainer.errors import ConfigError, DataError
-from trainyard_trainer.frameworks.base import Clock, CovariateTable, Dataset, Finding, Series, Table
 
 ONLY_SERIES: Final = "all"
 """The name of the one series of a table without a series column."""

@@ -13,8 +13,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.data.covariates import KEY, TIME
+from trainyard_trainer.data.dataset import CovariateTable, Finding
 from trainyard_trainer.data.frequency import Frequency
-from trainyard_trainer.frameworks.base import CovariateTable, Finding
 
 _ROW: Final = "row"
 

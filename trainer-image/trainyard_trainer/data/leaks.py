@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainyard_trainer.frameworks.base import Finding
+from trainyard_trainer.data.dataset import Finding
 
 _SAMPLE: Final = 2_000
 """Rows to look at: two hundred features take half a second."""

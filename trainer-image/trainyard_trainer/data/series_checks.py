@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_api.data import Data, DataValidation
+from trainyard_trainer.data.dataset import Finding
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.data.times import HOW_TO_WRITE
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Finding
 
 _ADVICE: Final = {
     "AllZero": "there is nothing to learn, name another column or give other data",

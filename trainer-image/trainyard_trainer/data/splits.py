@@ -9,8 +9,8 @@ import pandas as pd
 
 from trainyard_api.training import Split
 from trainyard_trainer.data.columns import codes_by_name
+from trainyard_trainer.data.dataset import Parts
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Parts
 
 Strategy = Literal["Time", "Group", "Stratified", "Random"]
 

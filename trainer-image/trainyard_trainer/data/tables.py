@@ -28,11 +28,11 @@ from trainyard_api.data import CsvOptions, Data
 from trainyard_api.training import Task
 from trainyard_trainer.data import dialect as dialects
 from trainyard_trainer.data import jsonlines
+from trainyard_trainer.data.dataset import FileRows
 from trainyard_trainer.data.formats import FormatName, format_of, is_compressed, open_file
 from trainyard_trainer.data.sources import File, Source
 from trainyard_trainer.data.stacking import stack
 from trainyard_trainer.errors import ConfigError, DataError
-from trainyard_trainer.frameworks.base import FileRows
 
 _BLOCK: Final = 8 << 20
 _SMALL_BLOCK: Final = 1 << 20

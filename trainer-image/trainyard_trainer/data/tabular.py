@@ -11,12 +11,12 @@ from trainyard_api.data import Data, DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.columns import codes_by_name, is_text, target_numbers, text_to_numbers
+from trainyard_trainer.data.dataset import Dataset, Finding, Table
 from trainyard_trainer.data.joins import join_rows
 from trainyard_trainer.data.leaks import suspects
 from trainyard_trainer.data.splits import Strategy, digest_of, split_rows
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Dataset, Finding, Table
 
 _NUMERIC_SHARE: Final = 0.95
 """A text column of so many numbers is a column of numbers with some slips."""

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_trainer.data.dataset import Clock, Finding
 from trainyard_trainer.data.zones import by_clock, to_instants
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Clock, Finding
 
 _FIRST_DAY: Final = np.datetime64("1678-01-01")
 _LAST_DAY: Final = np.datetime64("2261-12-31")

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_trainer.data.dataset import Clock, Finding
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.frameworks.base import Clock, Finding
 
 _HOUR: Final = np.timedelta64(1, "h")
 _SAME_TIME_OF_DAY: Final = 0.9

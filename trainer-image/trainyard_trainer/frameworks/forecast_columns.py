@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_trainer.data.dataset import Clock, Dataset
 from trainyard_trainer.data.times import asked_times
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import Clock, Dataset
 
 Times = npt.NDArray[np.datetime64]
 

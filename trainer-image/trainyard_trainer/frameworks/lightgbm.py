@@ -19,19 +19,11 @@ import pandas as pd
 
 from trainyard_api.training import Split
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError, Unsupported
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.frameworks import lightgbm_parameters
-from trainyard_trainer.frameworks.base import (
-    GOLDEN_ROWS,
-    Context,
-    Dataset,
-    Evaluation,
-    Golden,
-    OnnxModel,
-    Trained,
-    Tunable,
-)
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.lightgbm_fit import (
     Reporter,
     binned,

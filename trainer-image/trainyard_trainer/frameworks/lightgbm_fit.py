@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_trainer.data.dataset import Dataset, Parts
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.evaluate import metrics
 from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
-from trainyard_trainer.frameworks.base import Context, Dataset, Parts
+from trainyard_trainer.frameworks.base import Context
 
 Positions = npt.NDArray[np.intp]
 

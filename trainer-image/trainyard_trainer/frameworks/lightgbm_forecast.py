@@ -11,23 +11,14 @@ import pandas as pd
 
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks import lightgbm_parameters
-from trainyard_trainer.frameworks.base import (
-    GOLDEN_ROWS,
-    GOLDEN_SERIES,
-    Context,
-    Dataset,
-    Evaluation,
-    Golden,
-    OnnxModel,
-    Trained,
-    Tunable,
-)
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.forecast_columns import Columns, as_asked, read_questions
 from trainyard_trainer.frameworks.lightgbm_forecast_features import times_after
 from trainyard_trainer.frameworks.lightgbm_forecast_fit import Fitter, rounds_of

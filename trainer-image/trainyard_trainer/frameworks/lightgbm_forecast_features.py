@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import Clock
 from trainyard_trainer.frameworks.forecast_columns import Times
 from trainyard_trainer.frameworks.lightgbm_forecast_panel import Panel
 from trainyard_trainer.frameworks.public_holidays import is_holiday

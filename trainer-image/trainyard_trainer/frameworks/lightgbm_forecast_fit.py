@@ -8,11 +8,12 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks import lightgbm_parameters
-from trainyard_trainer.frameworks.base import Context, Dataset
+from trainyard_trainer.frameworks.base import Context
 from trainyard_trainer.frameworks.lightgbm_forecast_features import (
     Matrix,
     Recipe,

@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import Frequency, frequency_of
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import Clock
 from trainyard_trainer.frameworks.forecast_columns import Columns, Questions, Times, unknown_series
 from trainyard_trainer.frameworks.lightgbm_forecast_features import Recipe, calendar, next_features, times_after
 from trainyard_trainer.frameworks.lightgbm_forecast_panel import Positions, State, filled

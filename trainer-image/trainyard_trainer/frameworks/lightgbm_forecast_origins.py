@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 
 from trainyard_api.metric_goals import goal_of
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.folds import rolling_origins
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.forecasts import Forecast, judge, judge_rows
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import Dataset
 from trainyard_trainer.frameworks.forecast_columns import Times
 from trainyard_trainer.frameworks.lightgbm_forecast_features import Recipe
 from trainyard_trainer.frameworks.lightgbm_forecast_model import Trees

@@ -10,9 +10,9 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import Dataset
 from trainyard_trainer.frameworks.forecast_columns import Times
 
 Positions = npt.NDArray[np.intp]

@@ -9,10 +9,11 @@ import lightgbm
 import pandas as pd
 
 from trainyard_api.training import Split
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks import lightgbm_parameters
-from trainyard_trainer.frameworks.base import Context, Dataset
+from trainyard_trainer.frameworks.base import Context
 from trainyard_trainer.frameworks.lightgbm_fit import (
     Reporter,
     binned,

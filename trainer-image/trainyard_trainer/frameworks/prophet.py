@@ -15,6 +15,7 @@ import pandas as pd
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Series
 from trainyard_trainer.data.demand import trials_of
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
@@ -24,13 +25,10 @@ from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import (
     GOLDEN_ROWS,
-    GOLDEN_SERIES,
     Context,
-    Dataset,
     Evaluation,
     Golden,
     OnnxModel,
-    Series,
     Trained,
     Tunable,
     Tuned,

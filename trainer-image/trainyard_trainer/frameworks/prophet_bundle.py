@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
-from trainyard_trainer.frameworks.base import Clock
+from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.frameworks.forecast_columns import Columns
 from trainyard_trainer.frameworks.prophet_choice import Outcome
 from trainyard_trainer.frameworks.prophet_quantiles import Quantiles

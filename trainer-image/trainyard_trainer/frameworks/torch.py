@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Parts
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.evaluate import names
@@ -18,18 +19,7 @@ from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks import torch_parameters
-from trainyard_trainer.frameworks.base import (
-    GOLDEN_ROWS,
-    GOLDEN_SERIES,
-    Context,
-    Dataset,
-    Evaluation,
-    Golden,
-    OnnxModel,
-    Parts,
-    Trained,
-    Tunable,
-)
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.forecast_columns import as_asked
 from trainyard_trainer.frameworks.public_holidays import check_country
 from trainyard_trainer.frameworks.torch_calendar import times_of

@@ -12,11 +12,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainyard_api.training import Split
+from trainyard_trainer.data.dataset import Dataset, Parts
 from trainyard_trainer.errors import ConfigError, DataError
 from trainyard_trainer.evaluate import metrics, names
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks import torch_parameters, torch_rows
-from trainyard_trainer.frameworks.base import Context, Dataset, Parts, Trained
+from trainyard_trainer.frameworks.base import Context, Trained
 from trainyard_trainer.frameworks.torch_device import on_device
 from trainyard_trainer.frameworks.torch_export import Probabilities, as_onnx, run_of, write_weights
 from trainyard_trainer.frameworks.torch_model import FORMATS, TabularModel, write_description

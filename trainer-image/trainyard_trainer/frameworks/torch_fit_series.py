@@ -14,11 +14,12 @@ import torch
 from torch import Tensor
 
 from trainyard_api.trainingjob import SeriesCount
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.frameworks import torch_parameters, torch_windows
-from trainyard_trainer.frameworks.base import Context, Dataset, Trained
+from trainyard_trainer.frameworks.base import Context, Trained
 from trainyard_trainer.frameworks.torch_calendar import times_of
 from trainyard_trainer.frameworks.torch_device import on_device
 from trainyard_trainer.frameworks.torch_export import as_onnx, run_of, write_weights

@@ -6,13 +6,14 @@ from typing import Final
 import numpy as np
 
 from trainyard_api.training import Split
+from trainyard_trainer.data.dataset import Dataset, Series
 from trainyard_trainer.data.folds import Fold, rolling_origins
 from trainyard_trainer.data.frequency import Frequency, frequency_of
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.forecasts import Forecast
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks import torch_windows
-from trainyard_trainer.frameworks.base import Context, Dataset, Series
+from trainyard_trainer.frameworks.base import Context
 from trainyard_trainer.frameworks.forecast_columns import Columns
 from trainyard_trainer.frameworks.torch_model import steps_after
 from trainyard_trainer.frameworks.torch_parameters import ForecastParameters

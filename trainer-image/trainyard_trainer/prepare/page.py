@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trainyard_api.wire import TrainerConfig
-from trainyard_trainer.frameworks.base import Dataset, Finding
+from trainyard_trainer.data.dataset import Dataset, Finding
 from trainyard_trainer.prepare import pictures, statistics
 from trainyard_trainer.prepare.table import PreparedTable
 from trainyard_trainer.progress.redact import redact

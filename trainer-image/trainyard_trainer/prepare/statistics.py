@@ -7,8 +7,8 @@ from typing import Final
 import pandas as pd
 
 from trainyard_trainer.artifacts.datasets import Role
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.frameworks.base import Dataset
 from trainyard_trainer.prepare.table import PreparedTable
 
 TOP_VALUES: Final = 5

@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.artifacts.datasets import DatasetColumn, Role
+from trainyard_trainer.data.dataset import Dataset, Finding
 from trainyard_trainer.data.times import read_times
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Dataset, Finding
 
 SPLIT: Final = "split"
 """The column that tells the parts apart; underscores go before it where the data has one of this name."""

@@ -37,7 +37,7 @@ class StageNamer(Protocol):
 
 
 class Tracker:
-    """The :class:`~trainyard_trainer.frameworks.base.Progress` of all stages.
+    """The :class:`~trainyard_trainer.progress.port.Progress` of all stages.
 
     Call ``begin`` per stage; the tracker itself is what frameworks call. The percentage never goes back.
     """

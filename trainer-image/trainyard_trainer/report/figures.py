@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 from markupsafe import Markup
 
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate.names import SKILL
 from trainyard_trainer.evaluate.rows import PROBABILITY
-from trainyard_trainer.frameworks.base import Dataset
 from trainyard_trainer.report.svg import Axis, Floats, Plot, places_of, thinned
 
 _BINS: Final = 24

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
-from trainyard_trainer.frameworks.base import Dataset, Finding
+from trainyard_trainer.data.dataset import Dataset, Finding
 
 _PER_CODE: Final = 20
 """A list of ten thousand equal lines helps nobody: the rest is counted."""

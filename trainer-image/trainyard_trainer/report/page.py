@@ -10,8 +10,9 @@ import pandas as pd
 from trainyard_api.metric_goals import goal_of
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.manifest import Measurements
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate.names import BASELINE, SKILL
-from trainyard_trainer.frameworks.base import Dataset, Evaluation, Trained
+from trainyard_trainer.frameworks.base import Evaluation, Trained
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report import figures
 from trainyard_trainer.report.classes import confusion_of

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from trainyard_trainer.container.outputs import is_metric_name, number_of
-from trainyard_trainer.frameworks.base import Progress
 from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.port import Progress
 
 MAX_LINE_BYTES: Final = 8192
 """So much of a line is looked at."""

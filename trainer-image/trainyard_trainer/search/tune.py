@@ -9,10 +9,12 @@ from pydantic import ValidationError
 from trainyard_api.metric_goals import goal_of
 from trainyard_api.training import Goal, Split
 from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.evaluate.names import searched_metric
-from trainyard_trainer.frameworks.base import Checkpoints, Context, Dataset, Framework, NoCheckpoints, Progress, Tuned
+from trainyard_trainer.frameworks.base import Checkpoints, Context, Framework, NoCheckpoints, Tuned
 from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.progress.tracker import metric_value
 from trainyard_trainer.search.space import Dimension, defaults_of, inside, parse
 from trainyard_trainer.search.study import Found, Report, Rules, Trial, search

@@ -8,19 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.manifest import canonical_json
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import (
-    Context,
-    Dataset,
-    Evaluation,
-    Framework,
-    OnnxModel,
-    Progress,
-    Trained,
-    Tunable,
-)
+from trainyard_trainer.frameworks.base import Context, Evaluation, Framework, OnnxModel, Trained, Tunable
 from trainyard_trainer.pipeline import Job, run_pipeline
 from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.shards.share import Share
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from tests.unit.trainer.pipeline import mean
 from trainyard_trainer.artifacts.checkpoints import digest_of, open_checkpoints, remove_checkpoints
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.runs import begin_run, find_finished
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import NotPermitted
-from trainyard_trainer.frameworks.base import Dataset
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from typing import Any
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data import preprocess, sources, tables
+from trainyard_trainer.data.dataset import Dataset, Origin, Table
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.frameworks.base import Context, Dataset, Origin, Table
+from trainyard_trainer.frameworks.base import Context
 
 REAL_DATA = Path(__file__).resolve().parents[4].parent / "shared" / "data"
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainyard_trainer.data.dataset import CovariateTable
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.data.joins import coverage, join_rows, join_steps, usable_ahead
-from trainyard_trainer.frameworks.base import CovariateTable
 
 HOUR = np.timedelta64(1, "h")
 START = np.datetime64("2026-01-01", "ns")

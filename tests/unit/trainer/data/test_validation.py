@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.test_preprocess import codes, daily, forecast, prepare, rows
+from trainyard_trainer.data.dataset import Finding
 from trainyard_trainer.data.leaks import suspects
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Finding
 from trainyard_trainer.report.findings import by_code, limited, validation_document
 
 ENOUGH = {"validation": {"maxFailedRatio": 0.5}}

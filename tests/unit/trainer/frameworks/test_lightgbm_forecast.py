@@ -14,11 +14,11 @@ from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, environment, job, write
 from trainyard_trainer.data import load, preprocess
+from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.base import Clock
 from trainyard_trainer.frameworks.lightgbm_forecast_features import (
     Recipe,
     Window,

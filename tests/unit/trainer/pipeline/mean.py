@@ -12,22 +12,11 @@ import pandas as pd
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import Dataset, Finding, Origin, Parts, Table
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.frameworks.base import (
-    Context,
-    Dataset,
-    Evaluation,
-    Finding,
-    Golden,
-    OnnxModel,
-    Origin,
-    Parts,
-    Progress,
-    Table,
-    Trained,
-    Tunable,
-)
+from trainyard_trainer.frameworks.base import Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.pipeline import Steps
+from trainyard_trainer.progress.port import Progress
 
 DIGEST = "sha256:" + "a" * 64
 

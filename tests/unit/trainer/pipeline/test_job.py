@@ -14,8 +14,9 @@ import pytest
 from tests.unit.trainer.pipeline.mean import MeanFramework, config, pod, steps
 from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.manifest import parse_manifest, sha256_of
+from trainyard_trainer.data.dataset import Dataset, Table
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Context, Dataset, Table
+from trainyard_trainer.frameworks.base import Context
 from trainyard_trainer.job import read_config, run_job
 from trainyard_trainer.progress.log import JsonLines
 

@@ -9,10 +9,11 @@ import pandas as pd
 from tests.unit.trainer.pipeline.mean import DIGEST, config
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_trainer.artifacts.manifest import Latency, Measurements
+from trainyard_trainer.data.dataset import Dataset, Finding, Origin, Series
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
-from trainyard_trainer.frameworks.base import Dataset, Evaluation, Finding, Golden, Origin, Series, Trained, Tuned
+from trainyard_trainer.frameworks.base import Evaluation, Golden, Trained, Tuned
 from trainyard_trainer.report.page import ReportInput
 
 NASTY = "</svg><script>alert(1)</script>"

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from tests.unit.trainer.pipeline.mean import MeanFramework
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.frameworks.base import Context, Dataset, Trained
+from trainyard_trainer.frameworks.base import Context, Trained
 
 REFUSED = 3.9
 

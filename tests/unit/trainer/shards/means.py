@@ -10,19 +10,9 @@ import pandas as pd
 
 from trainyard_api.trainingjob import SeriesCount, TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import Dataset, Origin, Series, Table
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import (
-    Context,
-    Dataset,
-    Evaluation,
-    Golden,
-    OnnxModel,
-    Origin,
-    Series,
-    Table,
-    Trained,
-    Tunable,
-)
+from trainyard_trainer.frameworks.base import Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.pipeline import Steps
 
 DIGEST = "sha256:" + "a" * 64

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.trainer.pipeline.mean import pod
 from tests.unit.trainer.shards.means import Means, Rooms, config
 from trainyard_api.wire import TrainingResult
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import Interrupted
-from trainyard_trainer.frameworks.base import Dataset
 from trainyard_trainer.job import run_job
 from trainyard_trainer.progress.log import JsonLines
 from trainyard_trainer.shards.share import Share
