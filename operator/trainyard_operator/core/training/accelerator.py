@@ -2,6 +2,8 @@
 
 The condition DeviceFallback is the decision. Jobs follow from it: one that asks for the accelerator and does not run
 is deleted, and the same attempt goes on in a Job whose name ends with ``-cpu``. It holds for all later attempts.
+
+``mode: Prepare`` trains nothing, so it takes no device from those who do, whatever its spec asks for.
 """
 
 from datetime import datetime
@@ -28,21 +30,21 @@ def fallback_of(status: TrainingJobStatus) -> tuple[Condition, ...]:
 
 
 def effective(spec: TrainingJobSpec, status: TrainingJobStatus) -> TrainingJobSpec:
-    """Return what is rendered and what the trainer is told: without the accelerator once the job fell back."""
-    return spec.model_copy(update={"accelerator": None}) if fallback_of(status) else spec
+    """Return what is rendered and what the trainer is told: without an accelerator that the job does without."""
+    return spec.model_copy(update={"accelerator": None}) if _is_idle(spec) or fallback_of(status) else spec
 
 
 def device_of(spec: TrainingJobSpec, child: JobView) -> str | None:
     """Return the device that an attempt asked for; of a job without accelerator its result alone tells."""
     if spec.accelerator is None:
         return None
-    return CPU if is_fallback(child.name) else spec.accelerator.resource[:64]
+    return CPU if _is_idle(spec) or is_fallback(child.name) else spec.accelerator.resource[:64]
 
 
 def patience_left(spec: TrainingJobSpec, child: JobView, now: datetime) -> float | None:
     """Return the seconds until this Job gives its accelerator up, ``None`` if it never does."""
     wanted = spec.accelerator
-    if wanted is None or wanted.fallback != "CPU" or is_fallback(child.name):
+    if wanted is None or wanted.fallback != "CPU" or _is_idle(spec) or is_fallback(child.name):
         return None
     return wanted.fallback_after_seconds - (now - child.created).total_seconds()
 
@@ -70,3 +72,8 @@ def decision(observed: Observed, message: str) -> Condition:
         observed_generation=observed.job.generation,
         last_transition_time=to_rfc3339(observed.now),
     )
+
+
+def _is_idle(spec: TrainingJobSpec) -> bool:
+    """Tell whether a device would lie idle: who turns a training into a look at its data changes the mode alone."""
+    return spec.mode == "Prepare"

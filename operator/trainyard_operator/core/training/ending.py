@@ -12,7 +12,7 @@ from trainyard_operator.core.objects import JobView, ModelVersionView, PodView
 from trainyard_operator.core.plan import Create, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, resolve_storage
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.training import attempts, deadlines, outcome, render, stop
+from trainyard_operator.core.training import accelerator, attempts, deadlines, outcome, render, stop
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.transition import Transition, finish, report
 
@@ -36,7 +36,7 @@ def complete(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tu
         failure = outcome.Failure(outcome.RESULT_MISSING, message, retryable=False, exit_code=0, end=child.end)
         return _failed(observed, child.attempt, child, failure)
     if result.made == "Dataset":
-        return _succeeded(observed, child, result, f"prepared {result.message or 'the dataset'}", {})
+        return _succeeded(observed, spec, child, result, f"prepared {result.message or 'the dataset'}", {})
     return _register(observed, spec, child, result)
 
 
@@ -60,7 +60,7 @@ def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result:
         "model_version": VersionRef(name=name, version=number),
         "objective_value": render.objective_value(spec, result),
     }
-    return _succeeded(observed, child, result, f"made ModelVersion {name}", made)
+    return _succeeded(observed, spec, child, result, f"made ModelVersion {name}", made)
 
 
 def _version_refused(observed: Observed, spec: TrainingJobSpec, child: JobView, refusal: Refusal) -> Plan:
@@ -74,15 +74,23 @@ def _version_refused(observed: Observed, spec: TrainingJobSpec, child: JobView, 
     return report(observed, transition, requeue_after=REFUSED_SECONDS)
 
 
-def _succeeded(observed: Observed, child: JobView, result: TrainingResult, message: str, made: dict[str, Any]) -> Plan:
+def _succeeded(
+    observed: Observed,
+    spec: TrainingJobSpec,
+    child: JobView,
+    result: TrainingResult,
+    message: str,
+    made: dict[str, Any],
+) -> Plan:
     """End well. ``made`` are the fields of the status that tell of a version."""
     end = to_rfc3339(child.end or observed.now)
+    device = result.device or accelerator.device_of(spec, child)
     done = Attempt(
         number=child.attempt,
         job_name=child.name,
         reason="Completed",
         exit_code=0,
-        device=result.device,
+        device=device,
         start=to_rfc3339(child.start or child.created),
         end=end,
     )
@@ -107,7 +115,7 @@ def _succeeded(observed: Observed, child: JobView, result: TrainingResult, messa
             artifact=result.artifact,
             report=result.report,
             series=result.series,
-            device=result.device,
+            device=device,
             warnings=result.warnings,
         ),
     }
