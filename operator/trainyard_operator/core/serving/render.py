@@ -13,6 +13,7 @@ from trainyard_api.training import Storage
 from trainyard_operator.core.config import OperatorConfig, ServingDefaults, StorageDefaults
 from trainyard_operator.core.naming import serving_name
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
+from trainyard_operator.core.pods import confined_container, confined_pod
 from trainyard_operator.core.resolve import InvalidSpecError, merge_resources
 
 Body = dict[str, Any]
@@ -103,13 +104,7 @@ def _pod(serving: Serving, version: ModelVersionView, selector: dict[str, str], 
         "readinessProbe": _probe(meta.model_ready_path(version.model), period=1, timeout=2, failures=3),
         "resources": merge_resources(serving.resources or Resources(), defaults.resources).wire(),
         "volumeMounts": mounts,
-        "terminationMessagePath": meta.TERMINATION_LOG,
-        "terminationMessagePolicy": "File",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        **confined_container(),
     }
     spread = {
         "maxSkew": 1,
@@ -118,16 +113,8 @@ def _pod(serving: Serving, version: ModelVersionView, selector: dict[str, str], 
         "labelSelector": {"matchLabels": selector},
     }
     pod: Body = {
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
+        **confined_pod(),
         "terminationGracePeriodSeconds": defaults.drain_seconds + defaults.grace_seconds + _MARGIN_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
         "topologySpreadConstraints": [spread],
         "containers": [container],
         "volumes": volumes,

@@ -9,6 +9,7 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.pods import confined_container, confined_pod
 from trainyard_operator.core.quantity import grown
 from trainyard_operator.core.resolve import (
     InvalidSpecError,
@@ -43,13 +44,7 @@ def attempt_pod(
         "env": _environment(settings),
         "resources": _grown(resolve_resources(spec, config), growth**out_of_memory),
         "volumeMounts": mounts,
-        "terminationMessagePath": meta.TERMINATION_LOG,
-        "terminationMessagePolicy": "File",
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
+        **confined_container(),
     }
     before: list[Body] = []
     if is_container(spec):
@@ -60,16 +55,8 @@ def attempt_pod(
     tolerations = [*(spec.tolerations or ()), *accelerated_tolerations(spec, config)]
     pod: Body = {
         "restartPolicy": "Never",
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
+        **confined_pod(),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "fsGroup": 65532,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
         "initContainers": before or None,
         "containers": [container],
         "volumes": volumes,
