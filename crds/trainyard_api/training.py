@@ -1,5 +1,6 @@
 """The model-defining parts of a TrainingJob beside its data: task, split, search, gates, storage, retries."""
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -166,6 +167,11 @@ class Storage(ApiModel):
     )
 
 
+_EXTENDED_RESOURCE = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
+_NATIVE_DOMAIN = "kubernetes.io/"
+"""What has this domain, or none (memory, cpu, hugepages-2Mi), is Kubernetes' own and no device."""
+
+
 class Accelerator(ApiModel):
     """A device beside the CPU, and what to do when no node has one free."""
 
@@ -177,6 +183,16 @@ class Accelerator(ApiModel):
     fallback: Literal["None", "CPU"] = "None"
     """CPU: train without it when no node has one free in time."""
     fallback_after_seconds: Annotated[int, Field(ge=0, le=86400)] = 600
+
+    rules = (
+        Rule(
+            f"self.resource.matches('{_EXTENDED_RESOURCE}') && !self.resource.contains('{_NATIVE_DOMAIN}')",
+            "accelerator.resource must be an extended resource that nodes offer, such as nvidia.com/gpu; "
+            "cpu, memory and the like belong into resources",
+            lambda m: re.fullmatch(_EXTENDED_RESOURCE, m.resource) is not None and _NATIVE_DOMAIN not in m.resource,
+            field="resource",
+        ),
+    )
 
 
 class Queue(ApiModel):

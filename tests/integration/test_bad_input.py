@@ -27,6 +27,12 @@ LONG = "a-name-that-is-longer-than-what-its-children-can-carry"
         ("small", {"priority": "Critical"}, 'supported values: "Urgent", "High", "Normal", "Low"'),
         ("small", {"accelerator": {"count": 0}}, "accelerator.count in body should be greater than or equal to 1"),
         ("small", {"accelerator": {"count": -1}}, "accelerator.count in body should be greater than or equal to 1"),
+        ("small", {"accelerator": {"resource": "memory"}}, "must be an extended resource that nodes offer, such as nv"),
+        (
+            "schedule",
+            {"template": {"spec": {"accelerator": {"resource": "hugepages-2Mi"}}}},
+            "cpu, memory and the like belong into resources",
+        ),
         ("small", {"metadata": {"name": LONG}}, "metadata.name must be at most 52 lower-case letters"),
         ("deployment", {"version": {"policy": "LatestValidated"}}, "policy Pinned needs pin, and only policy Pinned"),
         ("deployment", {"version": {"pin": None}}, "policy Pinned needs pin, and only policy Pinned has it"),

@@ -89,11 +89,6 @@ def resolve_resources(spec: TrainingJobSpec, config: OperatorConfig) -> Resource
     merged = merge_resources(spec.resources or Resources(), config.resources)
     if spec.accelerator is None:
         return merged
-    if "/" not in spec.accelerator.resource:
-        raise InvalidSpecError(
-            f"spec.accelerator.resource: {spec.accelerator.resource!r} is no extended resource; "
-            "name one that nodes offer, such as nvidia.com/gpu"
-        )
     limits = {**(merged.limits or {}), spec.accelerator.resource: spec.accelerator.count}
     return Resources.model_construct(requests=merged.requests, limits=limits)
 

@@ -117,7 +117,7 @@ def _string(place: Place) -> Iterator[Case]:
 
 def _free(place: Place) -> bool:
     """Tell whether a text field takes any text, or rules say what it looks like."""
-    return place.field_name not in {"uri", "schedule", "pin"} or "mlflow" in place.path
+    return place.field_name not in {"uri", "schedule", "pin", "resource"} or "mlflow" in place.path
 
 
 def _stretched(text: str, length: int) -> str:

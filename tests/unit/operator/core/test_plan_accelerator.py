@@ -130,7 +130,8 @@ def test_a_pending_deadline_that_comes_first_ends_it() -> None:
 
 
 def test_memory_is_no_accelerator() -> None:
-    answer = plan(observed(job_view(spec=gpu(resource="memory"))))
+    """Where the schema did not say so at apply: that of an earlier release."""
+    answer = plan(observed(job_view(spec=gpu(resource="memory")), missing=GONE))
     assert (phase_of(answer), reason_of(answer)) == ("Failed", "InvalidSpec")
     assert "such as nvidia.com/gpu" in message_of(answer)
 
