@@ -114,6 +114,9 @@ class TrainingScheduleStatus(ApiModel):
     last_schedule_time: Timestamp | None = None
     """The nominal time of the last run by the clock."""
     next_schedule_time: Timestamp | None = None
+    """The first nominal time that is neither started nor given up; absent while suspended."""
+    held_schedule_time: Timestamp | None = None
+    """While suspended, in its place: from here on one run is caught up with."""
     last_successful_time: Timestamp | None = None
     """When the last run that succeeded ended."""
     missed: Count | None = None

@@ -2,7 +2,8 @@
 
 ``status.nextScheduleTime`` is the first nominal time that is not settled: started, or given up. It is a promise under
 the line as it was then, so a time is due only from there on, and only if it still is on the line: an edited line or
-zone begins anew from now and fires nothing at once.
+zone begins anew from now and fires nothing at once. While suspended nothing is promised to anybody, and the same time
+is remembered as ``status.heldScheduleTime``.
 """
 
 from dataclasses import dataclass
@@ -43,7 +44,7 @@ def read(observed: ObservedSchedule, spec: TrainingScheduleSpec, line: Schedule,
     """Return what the clock says; ``last`` is the nominal time of the newest run that was started."""
     view, now = observed.schedule, observed.now
     floor = max(now, view.created, last or view.created)
-    first = _time(view.status.next_schedule_time)
+    first = _time(view.status.next_schedule_time or view.status.held_schedule_time)
     missed = view.status.missed or 0
     if first is None and view.status.observed_generation < 0:
         first = next_after(line, last or view.created)  # never seen before: nobody could have started it

@@ -192,8 +192,10 @@ def _pause(observed: ObservedSchedule) -> float:
 def _tell(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> Plan | None:
     """Return the status to store, if it differs from the stored one."""
     view, clock = observed.schedule, outlook.clock
+    first = to_rfc3339(clock.first) if clock.first is not None else None
     changes: dict[str, Any] = {
-        "next_schedule_time": to_rfc3339(clock.first) if clock.first is not None else None,
+        "next_schedule_time": None if spec.suspend else first,
+        "held_schedule_time": first if spec.suspend else None,
         "missed": clock.missed,
     }
     events = [*known.events, *clock.events]

@@ -163,6 +163,12 @@ class Life(RuleBasedStateMachine):
         assert sum(name.startswith("r") for name in names) <= len(self.tokens)
         assert sum(name.startswith("c") for name in names) <= self.templates
 
+    @invariant()
+    def a_suspended_schedule_promises_nothing(self) -> None:
+        status = self.world.status
+        assert (status.get("phase"), "nextScheduleTime" in status) != ("Suspended", True)
+        assert not {"nextScheduleTime", "heldScheduleTime"} <= status.keys()
+
     def teardown(self) -> None:
         if hasattr(self, "world"):
             self.cluster.hook = no_fault
