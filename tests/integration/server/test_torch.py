@@ -34,16 +34,19 @@ def test_classes(train: Train, upload: Upload, tmp_path: Path) -> None:
 
 
 def test_forecasts(train: Train, upload: Upload, tmp_path: Path) -> None:
-    spec = forecast(upload("torch-sales.csv", sales_csv(bread=100, rolls=300)), framework="Torch", parameters=QUICK)
-    stored = train(spec)
+    uri = upload("torch-sales.csv", sales_csv(bread=100, rolls=300))
+    spec = forecast(uri, framework="Torch", parameters=QUICK)
+    stored = train({**spec, "forecast": {**spec["forecast"], "quantiles": [0.1, 0.9]}})
     days = [str(day.date()) for day in pd.date_range("2026-07-20", periods=21)]
     asked = pd.DataFrame({"date": days * 2, "product": ["bread"] * 21 + ["rolls"] * 21})
     with ServerProcess(stored, tmp_path) as server:
         server.await_ready()
-        told = answer_of(server.infer(request_of(asked)).json())["prediction"].to_numpy()
+        answer = answer_of(server.infer(request_of(asked)).json())
+        told = answer["prediction"].to_numpy()
         assert not loads_torch(server)
         refused = server.infer(request_of(asked.assign(date="2026-07-19")))
     assert told[:21].mean() == pytest.approx(100, rel=0.2)
     assert told[21:].mean() == pytest.approx(300, rel=0.2)
+    assert (answer["quantile:0.1"] < answer["quantile:0.9"]).all()
     assert refused.status_code == 400
     assert "cannot be forecast" in refused.json()["error"]

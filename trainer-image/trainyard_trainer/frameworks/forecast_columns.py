@@ -1,7 +1,8 @@
 """The columns of a question to a model of forecasts, whatever framework made it: times, series and regressors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,9 @@ from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.metrics import Floats
 
 Times = npt.NDArray[np.datetime64]
+
+QUANTILE: Final = "quantile:"
+"""Before the level of a quantile in the name of its column."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,11 @@ def read_questions(inputs: pd.DataFrame, columns: Columns) -> Questions:
         None if columns.series is None else inputs[columns.series].astype(str),
         _regressors(inputs, columns),
     )
+
+
+def quantile_columns(levels: Sequence[float]) -> list[str]:
+    """Return the names of the columns of quantiles."""
+    return [f"{QUANTILE}{level:g}" for level in levels]
 
 
 def unknown_series(columns: Columns, name: str, known: int) -> DataError:

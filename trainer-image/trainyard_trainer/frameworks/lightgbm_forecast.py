@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import lightgbm
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from trainyard_api.trainingjob import SeriesCount
@@ -20,8 +21,9 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks import lightgbm_parameters
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.forecast_columns import Columns, as_asked, read_questions
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
 from trainyard_trainer.frameworks.lightgbm_forecast_features import times_after
-from trainyard_trainer.frameworks.lightgbm_forecast_fit import Fitter, rounds_of
+from trainyard_trainer.frameworks.lightgbm_forecast_fit import Choice, Fitter, rounds_of
 from trainyard_trainer.frameworks.lightgbm_forecast_model import ForecastModel, load_forecast_model
 from trainyard_trainer.frameworks.lightgbm_forecast_origins import Rows, Unit
 from trainyard_trainer.frameworks.lightgbm_tunable import ForecastTunable
@@ -40,6 +42,11 @@ class Fitted:
     forecasts: Floats
     rows: Rows
 
+    @property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """How many steps ahead each of the forecasts was made, from 1 on."""
+        return self.rows.places(self.units)[1] + 1
+
 
 class LightGBMForecastFramework:
     """Gradient boosted trees over the lags of all series together."""
@@ -51,13 +58,8 @@ class LightGBMForecastFramework:
         spec = config.spec
         if spec.forecast is None:
             raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
-        later = {
-            "spec.data.features with task Forecast": bool(spec.data.features),
-            "spec.forecast.quantiles": bool(spec.forecast.quantiles),
-        }
-        for wish, wanted in later.items():
-            if wanted:
-                raise Unsupported(f"{wish} comes with a later release; leave it out for now")
+        if spec.data.features:
+            raise Unsupported("spec.data.features with task Forecast comes with a later release; leave it out for now")
         if spec.split is not None and spec.split.strategy not in {"Auto", "Time"}:
             raise ConfigError(
                 f"spec.split.strategy {spec.split.strategy} would let a forecast see the future; use Time"
@@ -79,7 +81,7 @@ class LightGBMForecastFramework:
         Raises
         ------
         DataError
-            If every series is too short for lags.
+            If every series is too short for lags, or for the windows that tell quantiles.
         Interrupted
             When the pod must stop.
         """
@@ -89,6 +91,7 @@ class LightGBMForecastFramework:
         chosen = fitter.choose(parameters, lambda done, text: context.progress(0.6 * done, text))
         final = rounds_of(parameters, chosen.rounds)
         threads = parameters["num_threads"]
+        quantiles = _quantiles(fitter, chosen, final, levels_of(context.config.spec))
         units = tuple(Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series))
         judged = fitter.fit(chosen.recipe, fitter.splits, final, fitter.plain(0.6, 0.8))
         forecasts = fitter.rows.forecast(judged, units, threads)
@@ -96,7 +99,8 @@ class LightGBMForecastFramework:
         ends = tuple(Unit(number, one.stop, one.stop) for number, one in enumerate(dataset.series))
         data = context.config.spec.data
         columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
-        kept = ForecastModel(trees, fitter.rows.state(chosen.recipe, ends), columns, fitter.horizon)
+        quantiles = quantiles.ending(dataset, fitter.rows.frequency.season)
+        kept = ForecastModel(trees, fitter.rows.state(chosen.recipe, ends), columns, fitter.horizon, quantiles)
         short = int((~kept.state.fitted).sum())
         return Trained(
             formats=(FORMAT,),
@@ -121,11 +125,12 @@ class LightGBMForecastFramework:
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
         """Judge the forecasts of the holdouts, per series and over all rows together."""
         fitted: Fitted = trained.model
-        found = judge(fitted.rows.judged(fitted.units, fitted.forecasts))
+        forecasts = fitted.rows.judged(fitted.units, fitted.forecasts)
+        found = judge(forecasts)
         text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
         context.progress(1.0, text, {"mae": found.metrics["mae"]})
         return Evaluation(
-            metrics=found.metrics,
+            metrics=found.metrics | fitted.kept.quantiles.judged(forecasts, fitted.steps),
             table=found.table,
             golden=_golden(dataset, fitted.kept),
             importance=_importance(fitted.kept),
@@ -149,7 +154,8 @@ class LightGBMForecastFramework:
 
         Returns
         -------
-        ``prediction``, one number per row in the order of the rows.
+        ``prediction``, one number per row in the order of the rows, and ``quantile:<level>`` for each of
+        ``spec.forecast.quantiles``.
 
         Raises
         ------
@@ -157,13 +163,31 @@ class LightGBMForecastFramework:
             If a column is missing, a series is not known, or a time is outside the horizon.
         """
         known = model.kept if isinstance(model, Fitted) else model
-        if inputs.empty:
-            return pd.DataFrame({PREDICTION: np.empty(0)})
-        return pd.DataFrame({PREDICTION: known.answer(read_questions(inputs, known.columns))})
+        return _answers(known, inputs)
 
     def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
         """Return nothing: a walk over a horizon is no single graph of trees."""
         return None
+
+
+def _quantiles(fitter: Fitter, chosen: Choice, parameters: dict[str, Any], levels: tuple[float, ...]) -> ErrorQuantiles:
+    """Return by what a fit on the rows before the windows misses these; without levels nothing is fitted."""
+    if not levels:
+        return ErrorQuantiles()
+    if fitter.origins is None:
+        raise no_windows(fitter.rows.dataset.origin.uri)
+    units = fitter.origins.units
+    trees = fitter.fit(chosen.recipe, fitter.origins.cuts, parameters, fitter.plain(0.6, 0.6))
+    forecasts = fitter.rows.forecast(trees, units, parameters["num_threads"])
+    steps = fitter.rows.places(units)[1] + 1
+    return ErrorQuantiles.of(levels, fitter.horizon, fitter.rows.judged(units, forecasts), steps)
+
+
+def _answers(model: ForecastModel, inputs: pd.DataFrame) -> pd.DataFrame:
+    columns = [PREDICTION, *model.quantiles.columns]
+    if inputs.empty:
+        return pd.DataFrame(np.empty((0, len(columns))), columns=columns)
+    return pd.DataFrame(model.answer(read_questions(inputs, model.columns)), columns=columns)
 
 
 def _warnings(shortest: int, short: int) -> tuple[str, ...]:
@@ -189,7 +213,7 @@ def _golden(dataset: Dataset, model: ForecastModel) -> Golden:
             table[name] = dataset.frame[name].iloc[series.split : series.split + steps].to_numpy()
         inputs.append(table)
     asked = pd.concat(inputs, ignore_index=True)
-    return Golden(asked, pd.DataFrame({PREDICTION: model.answer(read_questions(asked, columns))}))
+    return Golden(asked, _answers(model, asked))
 
 
 def _importance(model: ForecastModel) -> pd.DataFrame:

@@ -1,11 +1,12 @@
 """The one model of many series: how it walks over a horizon, how it is kept and read back. No mlforecast here.
 
 Three files: ``model.txt`` has the trees as LightGBM writes them, ``model.json`` what their columns mean, and
-``state.parquet`` the end of each series, from which a forecast starts.
+``state.parquet`` the end of each series, from which a forecast starts. Quantiles have a fourth, ``quantiles.json``:
+how far they lie from the forecasts.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +21,7 @@ from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Columns, Questions, Times, unknown_series
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
 from trainyard_trainer.frameworks.lightgbm_forecast_features import Recipe, calendar, next_features, times_after
 from trainyard_trainer.frameworks.lightgbm_forecast_panel import Positions, State, filled
 
@@ -82,15 +84,16 @@ class Trees:
 
 @dataclass(frozen=True)
 class ForecastModel:
-    """The trees, where each series ends, and how far ahead of the newest end they may be asked."""
+    """The trees, where each series ends, how far ahead of the newest end they may be asked, and by what they err."""
 
     trees: Trees
     state: State
     columns: Columns
     horizon: int
+    quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
 
     def answer(self, asked: Questions) -> Floats:
-        """Return the forecast of each question; shape (rows,).
+        """Return the forecast of each question, and the quantiles beside; shape (rows, 1 + levels).
 
         Raises
         ------
@@ -103,7 +106,10 @@ class ForecastModel:
         if asked.regressors is not None:
             regressors = np.full((len(series), int(steps.max()), asked.regressors.shape[1]), np.nan)
             regressors[place, steps - 1] = asked.regressors
-        return self.trees.forecast(self.state.take(series), int(steps.max()), regressors)[place, steps - 1]
+        state = self.state.take(series)
+        forecast = self.trees.forecast(state, int(steps.max()), regressors)[place, steps - 1]
+        scales = np.array([self.quantiles.scale(name) for name in state.names])
+        return np.column_stack([forecast, self.quantiles.around(forecast, steps, scales[place], state.floors[place])])
 
     def _places(self, asked: Questions) -> tuple[Positions, npt.NDArray[np.int64]]:
         """Return for each question the number of its series, and the step behind the end of it, from 1 on."""
@@ -159,7 +165,7 @@ class ForecastModel:
             }
         )
         pq.write_table(table, folder / STATE_FILE, compression="zstd")
-        return (MODEL_FILE, DESCRIPTION_FILE, STATE_FILE)
+        return (MODEL_FILE, DESCRIPTION_FILE, STATE_FILE, *self.quantiles.save(folder))
 
 
 def load_forecast_model(folder: Path) -> ForecastModel:
@@ -182,9 +188,8 @@ def load_forecast_model(folder: Path) -> ForecastModel:
     )
     recipe = Recipe.from_json(fields["features"])
     booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
-    return ForecastModel(
-        Trees(booster, recipe, frequency_of(fields["frequency"]), clock), state, columns, fields["horizon"]
-    )
+    trees = Trees(booster, recipe, frequency_of(fields["frequency"]), clock)
+    return ForecastModel(trees, state, columns, fields["horizon"], load_quantiles(folder))
 
 
 def _naive(values: Floats, steps: int, season: int) -> Floats:

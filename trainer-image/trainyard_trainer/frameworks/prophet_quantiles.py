@@ -11,10 +11,8 @@ import numpy as np
 
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.forecast_columns import quantile_columns
 from trainyard_trainer.frameworks.prophet_series import Fitted, Times, question
-
-COLUMN: Final = "quantile:"
-"""Before the level of a quantile in the name of its column."""
 
 SAMPLES: Final = 1000
 """Prophet's own number of draws."""
@@ -33,7 +31,7 @@ class Quantiles:
     @property
     def columns(self) -> list[str]:
         """The names of their columns."""
-        return [f"{COLUMN}{level:g}" for level in self.levels]
+        return quantile_columns(self.levels)
 
 
 def drawn(fitted: Fitted, times: Times, regressors: Floats | None, quantiles: Quantiles, floor: float | None) -> Floats:

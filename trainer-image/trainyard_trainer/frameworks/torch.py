@@ -3,6 +3,7 @@
 What is saved is asked by onnxruntime, here as in a server: see ``torch_model``.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -92,7 +93,8 @@ class TorchFramework:
 
         Returns
         -------
-        ``prediction``, and for classes ``probability:<class>`` each, in the order of the rows.
+        ``prediction``, and for classes ``probability:<class>`` each, for forecasts ``quantile:<level>`` for each of
+        ``spec.forecast.quantiles``, in the order of the rows.
 
         Raises
         ------
@@ -135,8 +137,6 @@ def _check_forecast(config: TrainerConfig) -> None:
         raise ConfigError(f"spec.split.strategy {spec.split.strategy} would let a forecast see the future; use Time")
     if spec.forecast is None:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
-    if spec.forecast.quantiles:
-        raise Unsupported("spec.forecast.quantiles comes with a later release; leave it out for now")
     if spec.forecast.frequency != "Auto":
         frequency_of(spec.forecast.frequency)
     check_country(spec.forecast.holidays_country)
@@ -169,7 +169,10 @@ def _judge_series(dataset: Dataset, model: ForecastModel, context: Context) -> t
 
     parameters = torch_parameters.forecast(context.parameters).of_length(model.description.length)
     material = Material(dataset, context, parameters)
-    found = judge(material.forecasts(holdouts(dataset), model.run))
+    cuts = holdouts(dataset)
+    forecasts = material.forecasts(cuts, model.run)
+    found = judge(forecasts)
+    found = dataclasses.replace(found, metrics=found.metrics | model.quantiles.judged(forecasts, material.steps(cuts)))
     inputs = pd.concat(
         [_next_rows(model, name) for name in model.contexts if name in dataset.golden_series], ignore_index=True
     )

@@ -20,6 +20,7 @@ from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.frameworks import torch_parameters, torch_windows
 from trainyard_trainer.frameworks.base import Context, Trained
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
 from trainyard_trainer.frameworks.torch_calendar import times_of
 from trainyard_trainer.frameworks.torch_device import on_device
 from trainyard_trainer.frameworks.torch_export import as_onnx, run_of, write_weights
@@ -116,7 +117,9 @@ def train_series(dataset: Dataset, context: Context) -> Trained:
     lesson, course = work.made
     network = lesson.network.cpu()
     contexts = {one.name: material.context(number, one.stop) for number, one in enumerate(dataset.series)}
-    model = ForecastModel(material.description, contexts, run_of(network), as_onnx(network, _example(material)))
+    run = run_of(network)
+    quantiles = _quantiles(material, run, levels_of(context.config.spec))
+    model = ForecastModel(material.description, contexts, run, as_onnx(network, _example(material)), quantiles)
     weights = write_weights(network, context.output)
     written = parameters.of_length(material.description.length).model_dump(mode="json")
     return Trained(
@@ -134,6 +137,17 @@ def train_series(dataset: Dataset, context: Context) -> Trained:
         device=work.device,
         tuned=context.tuned,
     )
+
+
+def _quantiles(material: Material, run: torch_windows.Run, levels: tuple[float, ...]) -> ErrorQuantiles:
+    """Return by what the network misses the rows that ended its training, but did not teach it."""
+    if not levels:
+        return ErrorQuantiles()
+    cuts = material.windows()
+    if not cuts:
+        raise no_windows(material.dataset.origin.uri)
+    found = ErrorQuantiles.of(levels, material.horizon, material.forecasts(cuts, run), material.steps(cuts))
+    return found.ending(material.dataset, material.frequency.season)
 
 
 def score_series(

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from trainyard_api.training import Split
 from trainyard_trainer.data.dataset import Dataset, Series
@@ -20,6 +21,12 @@ from trainyard_trainer.frameworks.torch_parameters import ForecastParameters
 from trainyard_trainer.frameworks.torch_rows import Scale
 
 _LONGEST_WINDOW: Final = 720
+
+_MOST_ORIGINS: Final = 8
+_MOST_WINDOWS: Final = 2000
+
+Cut = tuple[int, int, int]
+"""Which rows are forecast from what lies before them: the number of a series, the first of them, the end of them."""
 
 
 class Material:
@@ -64,16 +71,21 @@ class Material:
         floor = 0.0 if known.min() >= 0 else None
         return torch_windows.Context(one.name, self._times[stop - 1], values, regressors, self.scales[number], floor)
 
-    def forecasts(self, cuts: Sequence[tuple[int, int, int]], run: torch_windows.Run) -> list[Forecast]:
+    def forecasts(self, cuts: Sequence[Cut], run: torch_windows.Run) -> list[Forecast]:
         """Forecast rows ``[cut, stop)`` of series from what lies before them; ``cuts`` are (series, cut, stop)."""
         asked = []
         for number, cut, stop in cuts:
-            context = self.context(number, cut)
-            steps = steps_after(context.last, self._times[cut:stop], self.frequency.alias)
             beside = None if self._beside is None else self._beside[cut:stop]
-            asked.append(torch_windows.Asked(context, steps, beside))
+            asked.append(torch_windows.Asked(self.context(number, cut), self._steps(cut, stop), beside))
         told = torch_windows.forecast(asked, self.description, run)
         return [self._judged(*cut, values) for cut, values in zip(cuts, told, strict=True)]
+
+    def steps(self, cuts: Sequence[Cut]) -> npt.NDArray[np.int64]:
+        """Return how many steps ahead each row of :meth:`forecasts` is, from 1 on; shape (rows,)."""
+        return np.concatenate([self._steps(cut, stop) for _, cut, stop in cuts])
+
+    def _steps(self, cut: int, stop: int) -> npt.NDArray[np.int64]:
+        return steps_after(self._times[cut - 1], self._times[cut:stop], self.frequency.alias)
 
     def _judged(self, number: int, cut: int, stop: int, predicted: Floats) -> Forecast:
         one = self.dataset.series[number]
@@ -90,14 +102,28 @@ class Material:
             season=season,
         )
 
-    def folds(self) -> list[tuple[int, int, int]]:
+    def folds(self) -> list[Cut]:
         """Return rolling origins of all series, as the cuts of :meth:`forecasts`; the oldest ones first."""
         found: list[tuple[int, int, int, int]] = []
         for number, one in enumerate(self.dataset.series):
-            ordinals = self.frequency.ordinals(self._times[one.start : one.stop])
-            made = rolling_origins(ordinals, holdout=one.holdout, horizon=self.horizon, folds=self.split.folds)
+            made = self._origins(one, self.split.folds)
             found += [(-age, number, one.start + fold.cut, one.start + fold.stop) for age, fold in _by_age(made)]
         return [cut[1:] for cut in sorted(found)]
+
+    def windows(self) -> list[Cut]:
+        """Return what quantiles are told by: rolling origins within the rows that end the training, series by series.
+
+        More of them than folds where there is room, and evenly chosen ones of very many.
+        """
+        found: list[Cut] = []
+        for number, one in enumerate(self.dataset.series):
+            count = max(self.split.folds, min(_MOST_ORIGINS, self.validated(one) // self.horizon))
+            found += [(number, one.start + fold.cut, one.start + fold.stop) for fold in self._origins(one, count)]
+        return found[:: -(-len(found) // _MOST_WINDOWS) or 1]
+
+    def _origins(self, one: Series, folds: int) -> tuple[Fold, ...]:
+        ordinals = self.frequency.ordinals(self._times[one.start : one.stop])
+        return rolling_origins(ordinals, holdout=one.holdout, horizon=self.horizon, folds=folds)
 
     def validated(self, series: Series) -> int:
         """Return how many rows of a series before its holdout end the training: those of all folds at least."""
@@ -110,7 +136,7 @@ def _by_age(folds: tuple[Fold, ...]) -> Iterator[tuple[int, Fold]]:
     return enumerate(reversed(folds))
 
 
-def holdouts(dataset: Dataset) -> list[tuple[int, int, int]]:
+def holdouts(dataset: Dataset) -> list[Cut]:
     """Return the holdouts of all series, as the cuts of ``Material.forecasts``."""
     return [(number, one.split, one.stop) for number, one in enumerate(dataset.series)]
 

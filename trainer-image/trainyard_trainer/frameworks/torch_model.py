@@ -2,13 +2,13 @@
 
 Files: ``model.onnx`` is the network, ``model.json`` all that stands around it (columns, scales, codes, threshold), and
 ``model.safetensors`` the weights once more, to go on training with. A forecaster also has ``history.parquet``: the end
-of each series, which its forecasts begin with.
+of each series, which its forecasts begin with, and where quantiles are asked for ``quantiles.json``: by what they err.
 """
 
 import dataclasses
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +22,7 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks import torch_rows, torch_windows
 from trainyard_trainer.frameworks.base import OnnxModel
 from trainyard_trainer.frameworks.forecast_columns import Questions, as_asked, read_questions, unknown_series
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
 from trainyard_trainer.frameworks.torch_rows import PREDICTION, Scale
 
 FORMATS: Final = ("safetensors", "onnx")
@@ -59,23 +60,18 @@ class TabularModel:
 
 @dataclass(frozen=True)
 class ForecastModel:
-    """A network for all series together, and where each of them stands."""
+    """A network for all series together, where each of them stands, and by what its forecasts err."""
 
     description: torch_windows.Description
     contexts: Mapping[str, torch_windows.Context]
     run: Run
     onnx: bytes
+    quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
 
     def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
         """Answer times of series. Raises DataError."""
-        questions = read_questions(inputs, self.description.columns)
-        places, asked = self._asked(questions)
-        forecast = np.empty(len(inputs))
-        if asked:
-            told = torch_windows.forecast(asked, self.description, self.run)
-            for rows, values in zip(places, told, strict=True):
-                forecast[rows] = values
-        return pd.DataFrame({PREDICTION: forecast})
+        places, asked = self._asked(read_questions(inputs, self.description.columns))
+        return self._answers(places, asked, self.run)
 
     def as_onnx(self) -> OnnxModel:
         """Return the network with its way in and out, for questions within one horizon.
@@ -94,14 +90,23 @@ class ForecastModel:
             return fed[0]
 
         def answer(outputs: list[Any]) -> pd.DataFrame:
-            forecast = np.empty(sum(len(rows) for rows in places))
-            for rows, values in zip(
-                places, torch_windows.forecast(latest, self.description, lambda _: outputs[0]), strict=True
-            ):
-                forecast[rows] = values
-            return pd.DataFrame({PREDICTION: forecast})
+            return self._answers(places, latest, lambda _: outputs[0])
 
         return OnnxModel(self.onnx, feed, answer)
+
+    def _answers(
+        self, places: Sequence[npt.NDArray[np.intp]], asked: Sequence[torch_windows.Asked], run: Run
+    ) -> pd.DataFrame:
+        """Return the forecasts and their quantiles; ``places`` are the rows of each series that is asked for."""
+        columns = [PREDICTION, *self.quantiles.columns]
+        table = np.empty((sum(len(rows) for rows in places), len(columns)))
+        told = torch_windows.forecast(asked, self.description, run) if asked else []
+        for rows, one, values in zip(places, asked, told, strict=True):
+            floor = -np.inf if one.context.floor is None else one.context.floor
+            scale = self.quantiles.scale(one.context.name)
+            table[rows, 0] = values
+            table[rows, 1:] = self.quantiles.around(values, one.steps, scale, floor)
+        return pd.DataFrame(table, columns=columns)
 
     def _noted(self, fed: list[dict[str, Any]], tensors: dict[str, npt.NDArray[Any]]) -> torch_windows.Floats32:
         fed.append(tensors)
@@ -152,7 +157,8 @@ def load(folder: Path) -> TabularModel | ForecastModel:
             return TabularModel(torch_rows.Description.from_json(fields), run, onnx)
         case _:
             contexts = _contexts(folder, fields["series"], fields["length"])
-            return ForecastModel(torch_windows.Description.from_json(fields), contexts, run, onnx)
+            description = torch_windows.Description.from_json(fields)
+            return ForecastModel(description, contexts, run, onnx, load_quantiles(folder))
 
 
 def write_description(model: TabularModel | ForecastModel, output: Path) -> tuple[str, ...]:
@@ -176,7 +182,7 @@ def write_description(model: TabularModel | ForecastModel, output: Path) -> tupl
                 for name, context in model.contexts.items()
             ]
             _write_history(model, output / HISTORY_FILE)
-            files = (*files, HISTORY_FILE)
+            files = (*files, HISTORY_FILE, *model.quantiles.save(output))
     (output / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
     return files
 

@@ -402,7 +402,6 @@ def check(**spec):
     ("spec", "error", "words"),
     [
         ({"parameters": {"num_leafs": 3}}, ConfigError, "did you mean num_leaf"),
-        ({"forecast": {"horizon": 7, "quantiles": [0.1]}}, Unsupported, r"spec\.forecast\.quantiles"),
         ({"forecast": {"horizon": 7, "holidaysCountry": "ZZ"}}, ConfigError, "holidaysCountry ZZ"),
         ({"data": {"features": ["price"]}}, Unsupported, r"spec\.data\.features"),
         ({"split": {"strategy": "Random"}}, ConfigError, "use Time"),
