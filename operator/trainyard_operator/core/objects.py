@@ -25,6 +25,9 @@ class ObjectView(Generic[S_co]):
         Those of our own group.
     managers
         Who wrote each of them (the field manager): the nearest to a name that the API server keeps.
+    unreadable
+        What this release does not understand in the stored status, which another one wrote; ``status`` is then an empty
+        one that says nothing. Empty where all is well.
     """
 
     namespace: str
@@ -39,6 +42,7 @@ class ObjectView(Generic[S_co]):
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     managers: Mapping[str, str] = field(default_factory=dict)
+    unreadable: str = ""
 
 
 class TrainingJobView(ObjectView[TrainingJobStatus]):
@@ -84,8 +88,8 @@ class ModelVersionView(ObjectView[ModelVersionStatus]):
 
     @property
     def waits(self) -> bool:
-        """Its gates have not been judged yet."""
-        return self.status.phase in (None, "Pending")
+        """Its gates have not been judged yet, as far as that can be read."""
+        return not self.unreadable and self.status.phase in (None, "Pending")
 
 
 class ModelDeploymentView(ObjectView[ModelDeploymentStatus]):

@@ -61,7 +61,8 @@ class Plan:
     status
         The status to store, where it differs from the stored one.
     events
-        Told before the status is stored: a crash between the two tells them again, under the same names.
+        Told before the status is stored: a crash between the two tells them again, under the same names. Alone only
+        where no status can be stored.
     requeue_after
         Seconds until time alone may change the answer.
     """

@@ -4,7 +4,10 @@ import re
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from trainyard_api import meta
+from trainyard_api.base import ApiModel
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobStatus
@@ -32,25 +35,23 @@ _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
 def training_job(body: Body) -> TrainingJobView:
-    """Read a TrainingJob. Its status is ours and was written by this model, so an unreadable one raises."""
-    return TrainingJobView(**_object(body), status=TrainingJobStatus.model_validate(_status(body), extra="ignore"))
+    """Read a TrainingJob."""
+    return TrainingJobView(**_object(body), **_status(body, TrainingJobStatus))
 
 
 def training_schedule(body: Body) -> TrainingScheduleView:
     """Read a TrainingSchedule."""
-    status = TrainingScheduleStatus.model_validate(_status(body), extra="ignore")
-    return TrainingScheduleView(**_object(body), status=status)
+    return TrainingScheduleView(**_object(body), **_status(body, TrainingScheduleStatus))
 
 
 def model_version(body: Body) -> ModelVersionView:
     """Read a ModelVersion."""
-    return ModelVersionView(**_object(body), status=ModelVersionStatus.model_validate(_status(body), extra="ignore"))
+    return ModelVersionView(**_object(body), **_status(body, ModelVersionStatus))
 
 
 def model_deployment(body: Body) -> ModelDeploymentView:
     """Read a ModelDeployment."""
-    status = ModelDeploymentStatus.model_validate(_status(body), extra="ignore")
-    return ModelDeploymentView(**_object(body), status=status)
+    return ModelDeploymentView(**_object(body), **_status(body, ModelDeploymentStatus))
 
 
 def deployment(body: Body) -> DeploymentView:
@@ -184,8 +185,17 @@ def _object(body: Body) -> dict[str, Any]:
     }
 
 
-def _status(body: Body) -> Body:
-    return body.get("status") or {}
+def _status(body: Body, model: type[ApiModel]) -> dict[str, Any]:
+    """Return the stored status, by the names of :class:`ObjectView`, or what of it cannot be read.
+
+    It is ours, but a newer release may have written it, with words that this one does not know.
+    """
+    try:
+        return {"status": model.model_validate(body.get("status") or {}, extra="ignore")}
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(["status", *(str(part) for part in first["loc"])])
+        return {"status": model(), "unreadable": f"{where}: {first['msg']}"}
 
 
 def _index(text: str | None) -> int | None:

@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
-from pydantic import ValidationError
-
 from trainyard_operator.core.admission.book import Book
 from trainyard_operator.core.admission.claim import Claim, claim_of
 from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
@@ -99,11 +97,7 @@ class Ledger:
         return self._book.get(uid) if uid is not None else None
 
     def _look(self, store: Store, key: Key) -> None:
-        try:
-            job = store.training_job(key)
-        except ValidationError:
-            self.step_aside(key)  # its own turn fails with it; a place that it holds it keeps
-            return
+        job = store.training_job(key)
         before = self._uids.get(key)
         if before is not None and (job is None or job.uid != before):
             self._delete(key, before)
@@ -118,7 +112,7 @@ class Ledger:
             self._reserved.discard(job.uid)
         claim = claim_of(job, children, reserved=job.uid in self._reserved)
         aside = self._aside.pop(job.uid, None) is not None
-        if claim is None:
+        if claim is None or (job.unreadable and not claim.holds):  # nothing starts that cannot be read
             self._uids.pop(key, None)
             self._book.drop(job.uid)
             return

@@ -85,6 +85,11 @@ class Reconciler:
             elif step.plan.status is not None:
                 await self._tell(key, step)
                 await self._write_status(key, step)
+            elif step.plan.events:
+                for note in step.plan.events:
+                    log.warning("%s: %s", key, note.message)
+                await self._tell(key, step)
+                return Outcome(after=step.plan.requeue_after)
             else:
                 return Outcome(after=step.plan.requeue_after)
         raise NotSettledError(f"{key} was not settled after {MAX_STEPS} steps")

@@ -49,7 +49,7 @@ class Store:
     """The objects, by key. Holds JSON and reads it into views when a decision needs it.
 
     The deleted are remembered until the next list: the answer to a write can arrive after the news of the deletion.
-    Views are read on first use; one whose stored status cannot be read raises :class:`pydantic.ValidationError` there.
+    Views are read on first use.
     """
 
     def __init__(self, listener: Listener | None = None) -> None:

@@ -27,6 +27,7 @@ from trainyard_operator.core.schedule.observed import ObservedSchedule
 from trainyard_operator.core.schedule.record import Record, has_lost, record
 from trainyard_operator.core.schedule.runs import Run
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
+from trainyard_operator.core.unreadable import hands_off
 
 READY: Final = {"Ready": "True"}
 STALLED: Final = {"Ready": "False", "Stalled": "True"}
@@ -80,6 +81,8 @@ def plan(observed: ObservedSchedule) -> Plan:  # noqa: PLR0911 - a list of quest
     view = observed.schedule
     if view.deleting:
         return NOTHING
+    if view.unreadable:
+        return hands_off(view)
     look_again = Plan(needs=(Need(Fact.RUNS, view.name),))
     if has_lost(observed) and not observed.listed:
         return look_again
@@ -110,7 +113,8 @@ def _actions(
     if not outlook.waits:
         return (Create("TrainingJob", runs.body(observed.schedule, outlook.run)),)
     if spec.concurrency_policy == "Replace":
-        return tuple(Delete("TrainingJob", job.name, job.uid) for job in known.active if not job.deleting)
+        in_the_way = (job for job in known.active if not job.deleting and not job.unreadable)  # that may have ended
+        return tuple(Delete("TrainingJob", job.name, job.uid) for job in in_the_way)
     return ()
 
 

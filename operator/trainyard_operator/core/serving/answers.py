@@ -86,9 +86,9 @@ def _rollback(observed: Observed, spec: ModelDeploymentSpec, asked: int | None, 
     if entry is not None and not lived(status, version):
         raise RefusedError(f"version {number} is not the model that served under this number: its digest is another")
     if entry is None and version.status.phase != "Validated" and not _was_lifted(observed, version):
+        phase = "unreadable" if version.unreadable else version.status.phase or "Pending"
         raise RefusedError(
-            f"version {number} has never served and is {version.status.phase or 'Pending'}: only a validated version "
-            "can take over"
+            f"version {number} has never served and is {phase}: only a validated version can take over"
         )
     return rollout.take(status, number, "Rollback", by, observed.now), f"going back to version {number}"
 

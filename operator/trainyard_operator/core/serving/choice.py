@@ -83,6 +83,9 @@ def _pinned(observed: Observed, status: ModelDeploymentStatus, pin: str) -> Choi
         return Choice(None, "Pin", _quarantined(number, f"{rejection.reason}: {rejection.message}"))
     if lived(status, version):
         return Choice(version, "Pin")
+    if version.unreadable:
+        message = f"version {number} is pinned, and its ModelVersion cannot be read: see the Events of {version.name}"
+        return Choice(None, "Pin", Failure("PinnedVersionUnreadable", message))
     match version.status.phase:
         case "Validated":
             return Choice(version, "Pin")

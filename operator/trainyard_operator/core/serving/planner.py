@@ -39,6 +39,7 @@ from trainyard_operator.core.serving.waits import (
     next_look,
 )
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
+from trainyard_operator.core.unreadable import hands_off
 
 Question = Callable[[Observed, ModelDeploymentSpec], Plan | None]
 
@@ -47,6 +48,8 @@ def plan(observed: Observed) -> Plan:
     """Return the next step for one ModelDeployment."""
     if observed.deployment.deleting:
         return NOTHING
+    if observed.deployment.unreadable:
+        return hands_off(observed.deployment)
     try:
         spec = parse_spec(observed)
     except InvalidSpecError as error:

@@ -28,6 +28,7 @@ from trainyard_operator.core.training import (
 )
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.transition import Transition, finish, report
+from trainyard_operator.core.unreadable import hands_off
 
 
 def plan(observed: Observed) -> Plan:
@@ -35,6 +36,8 @@ def plan(observed: Observed) -> Plan:
     job = observed.job
     if job.deleting:
         return NOTHING
+    if job.unreadable:
+        return hands_off(job)
     if job.finished:
         return stop.keep_finished(observed)
     try:

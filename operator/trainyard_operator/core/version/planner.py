@@ -17,6 +17,7 @@ from trainyard_operator.core.naming import version_name
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.unreadable import hands_off
 from trainyard_operator.core.version import gates
 from trainyard_operator.core.version.observed import ObservedVersion
 
@@ -36,10 +37,14 @@ class Transition:
     changes: dict[str, Any] = field(default_factory=dict)
 
 
-def plan(observed: ObservedVersion) -> Plan:
+def plan(observed: ObservedVersion) -> Plan:  # noqa: PLR0911 - a list of questions
     """Return the next step for one ModelVersion."""
     if observed.version.deleting:
         return NOTHING
+    if observed.version.unreadable:
+        return hands_off(observed.version)
+    if any(deployment.unreadable for deployment in _live(observed)):
+        return NOTHING  # who serves, and what was gone back from, is known once that can be read again
     phase = observed.version.status.phase
     match phase:
         case None | "Pending":

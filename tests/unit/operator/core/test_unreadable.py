@@ -1,0 +1,142 @@
+"""A stored status that this release cannot read: each planner tells of it, and decides nothing that could be wrong."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from tests.unit.operator.core import versions
+from tests.unit.operator.samples import CONFIG, child, job_view, observed
+from trainyard_api.base import ApiModel
+from trainyard_api.trainingschedule import TrainingScheduleStatus
+from trainyard_operator.core.objects import ModelDeploymentView, ObjectView, TrainingJobView, TrainingScheduleView
+from trainyard_operator.core.plan import NOTHING, Plan
+from trainyard_operator.core.schedule import planner as schedules
+from trainyard_operator.core.schedule.observed import ObservedSchedule
+from trainyard_operator.core.serving import planner as serving
+from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.training import planner as training
+from trainyard_operator.core.unreadable import REASON, TELL_AGAIN_SECONDS
+from trainyard_operator.core.version import planner as version
+from trainyard_operator.kube import views
+
+WHY = "status.phase: Input should be 'Pending'"
+NOW = versions.NOW
+
+
+def unreadable(view: Any) -> Any:
+    return replace(view, unreadable=WHY)
+
+
+def schedule(**spec: Any) -> TrainingScheduleView:
+    return TrainingScheduleView(
+        namespace="team",
+        name="nightly",
+        uid="uid-s",
+        resource_version="7",
+        generation=1,
+        created=NOW - timedelta(hours=1),
+        deleting=False,
+        spec={"schedule": "* * * * *", "template": {"spec": job_view().spec}, **spec},
+        status=TrainingScheduleStatus(),
+    )
+
+
+def served(view: ModelDeploymentView, *around: Any) -> Observed:
+    return Observed(
+        deployment=view, versions=tuple(around), children=(), service=None, others=(), now=NOW, config=CONFIG
+    )
+
+
+def assert_told(answer: Plan, view: ObjectView[ApiModel]) -> None:
+    (event,) = answer.events
+    assert answer == Plan(events=(event,), requeue_after=TELL_AGAIN_SECONDS)
+    assert (event.type, event.reason, event.about) == ("Warning", REASON, WHY)
+    assert event.message.startswith(WHY)
+    assert "let the operator of that release, or a newer one, run again" in event.message
+    assert len(event.message) <= 1024, view
+
+
+def test_each_planner_tells_and_leaves_its_object_alone() -> None:
+    job: TrainingJobView = unreadable(job_view())
+    assert_told(training.plan(observed(job, child(complete=True), after=9999)), job)
+    plan = unreadable(schedule(suspend=True))
+    assert_told(schedules.plan(ObservedSchedule(schedule=plan, jobs=(), now=NOW)), plan)
+    model = unreadable(versions.version(1))
+    assert_told(version.plan(versions.observed(model)), model)
+    md = unreadable(versions.deployment())
+    assert_told(serving.plan(served(md, versions.judged(1))), md)
+
+
+def test_one_that_is_being_deleted_is_not_told_of() -> None:
+    assert training.plan(observed(replace(job_view(), unreadable=WHY, deleting=True))) == NOTHING
+
+
+# ---- who stands beside it --------------------------------------------------------------------------------------------
+
+
+def test_a_version_is_judged_although_one_before_it_cannot_be_read() -> None:
+    answer = version.plan(versions.observed(versions.version(2), unreadable(versions.version(1)))).status
+    assert answer is not None
+    assert answer.phase == "Validated"  # type: ignore[attr-defined]
+
+
+def test_the_version_that_serves_is_the_champion_although_its_status_cannot_be_read() -> None:
+    """What it is compared by stands in the spec."""
+    fields = versions.spec(2, "9", [versions.CHAMPION])
+    active = versions.deployment(activeVersion=1)
+    answer = version.plan(
+        versions.observed(versions.version(2, fields=fields), unreadable(versions.version(1)), active)
+    ).status
+    assert answer is not None
+    (gate,) = answer.gates  # type: ignore[attr-defined]
+    assert (gate.reason, gate.champion) == ("NotMet", 1)
+
+
+def test_versions_wait_for_a_deployment_that_cannot_be_read() -> None:
+    """It may serve them, or have gone back from them."""
+    for view in (versions.version(2), versions.judged(2), versions.judged(2, "Quarantined")):
+        assert version.plan(versions.observed(view, unreadable(versions.deployment()))) == NOTHING
+
+
+def test_a_deployment_takes_the_newest_version_that_can_be_read() -> None:
+    answer = serving.plan(served(versions.deployment(), versions.judged(1), unreadable(versions.version(2)))).status
+    assert answer is not None
+    assert answer.candidate_version == 1  # type: ignore[attr-defined]
+
+
+def test_a_pin_on_a_version_that_cannot_be_read_says_so() -> None:
+    md = replace(
+        versions.deployment(), spec={"modelName": "m", "version": {"policy": "Pinned", "pin": "2"}}, generation=2
+    )
+    answer = serving.plan(served(md, versions.judged(1), unreadable(versions.version(2)))).status
+    assert answer is not None
+    stalled = next(c for c in answer.conditions if c.type == "Stalled")  # type: ignore[attr-defined]
+    assert stalled.reason == "PinnedVersionUnreadable"
+    assert "see the Events of m-v2" in stalled.message
+
+
+def test_a_run_that_cannot_be_read_counts_as_one_that_has_not_ended_and_is_not_replaced() -> None:
+    job = unreadable(job_view())
+    for policy, waits in (("Forbid", True), ("Replace", True), ("Allow", False)):
+        due = schedule(concurrencyPolicy=policy)
+        seen = ObservedSchedule(schedule=due, jobs=(job,), now=NOW, listed=True)
+        told = schedules.plan(seen).status
+        assert isinstance(told, TrainingScheduleStatus)
+        answer = schedules.plan(replace(seen, schedule=replace(due, status=told)))
+        assert (answer.actions == ()) == waits, policy
+        assert ("waits until TrainingJob diabetes" in str(told.conditions)) == waits
+
+
+def test_views_say_what_cannot_be_read() -> None:
+    metadata = {
+        "namespace": "team",
+        "name": "m-v1",
+        "uid": "u",
+        "resourceVersion": "1",
+        "creationTimestamp": "2026-11-21T08:00:00Z",
+    }
+    body = {"metadata": metadata, "spec": versions.spec(1), "status": {"phase": "Hibernating", "newField": 1}}
+    view = views.model_version(body)
+    assert view.unreadable.startswith("status.phase: Input should be 'Pending', 'Validated'")
+    assert (view.status.phase, view.waits) == (None, False)
+    assert not views.model_version({**body, "status": {"phase": "Validated", "newField": 1}}).unreadable
