@@ -87,3 +87,27 @@ def test_gaps_in_temperatures_of_yosemite(tmp_path):
     assert dataset.frequency == "5min"
     assert {finding.code: finding.count for finding in dataset.findings}["MissingTarget"] == 12
     assert found.metrics["mae"] < 15
+
+
+@pytest.mark.parametrize(("framework", "parameters"), [("LightGBM", {}), ("Torch", {"epochs": 40, "device": "cpu"})])
+def test_nine_of_ten_quarters_lie_between_the_quantiles(tmp_path, framework, parameters):
+    """The holdouts are 2,432 rows of 304 series, of which the quantiles have seen nothing."""
+    frame = pd.read_csv(REAL_DATA / "australia_tourism.csv")
+    frame["key"] = frame["Region"] + "/" + frame["Purpose"]
+    frame[["date_time", "key", "Trips"]].to_csv(tmp_path / "trips.csv", index=False)
+    found, dataset = evaluate(
+        tmp_path,
+        tmp_path / "trips.csv",
+        task="Forecast",
+        framework=framework,
+        target="Trips",
+        data={"time": "date_time", "series": "key"},
+        forecast={"horizon": 8, "quantiles": [0.05, 0.25, 0.5, 0.75, 0.95]},
+        parameters=parameters,
+    )
+    assert len(dataset.series) == 304
+    assert found.metrics["coverage"] == pytest.approx(0.9, abs=0.04)
+    assert found.metrics["pinball"] < 0.35 * found.metrics["mae"]
+    answers = found.golden.outputs
+    assert (np.diff(answers.drop(columns="prediction"), axis=1) >= 0).all()
+    assert answers.min(axis=None) >= 0
