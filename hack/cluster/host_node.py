@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from cluster import addons, cgroups, containers, control_plane, host_network, packages, state, toolchain
+from cluster import addons, cgroups, containers, control_plane, host_network, node_images, packages, state, toolchain
 from cluster.commands import succeeds
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
 from cluster.host_namespace import HOLDER, PROBE, Namespace, remove_stubborn_folders
@@ -44,8 +44,11 @@ class HostBackend:
         """Start it and wait until pods can run. Raises :class:`ClusterError`."""
         packages.ensure(packages.NODE_PACKAGES, progress)
         toolchain.ensure_all(_PROGRAMS, progress)
-        images = addons.images(progress)
+        images = (*addons.images(progress), *spec.images())
         cluster, network = _claim(spec)
+        root = containers.root_of(cluster.folder)
+        root.parent.mkdir()
+        node_images.begin(root, images, progress)
         table = ProcessTable(cluster.folder)
         namespace = Namespace(table)
         namespace.open()
@@ -64,8 +67,6 @@ class HostBackend:
         )
         plane = control_plane.start(spec, options, progress)
         progress("starting kubelet, kube-proxy and CoreDNS")
-        for archive in images:
-            containers.load(namespace, archive)
         _start_node(inside, cluster.folder, spec.name, plane, network)
         cluster = state.load(spec.name) or cluster
         apply(cluster, [*addons.core_dns(network.dns_ip, forward=bool(_nameservers())), addons.proxy_rights()])
@@ -87,9 +88,14 @@ class HostBackend:
                 remove_stubborn_folders()
 
     def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
-        """Give an image to containerd."""
+        """Give an image to containerd, unless it has the very same."""
+        root = containers.root_of(cluster.folder)
+        if node_images.has(root, archive):
+            progress(f"the node of {cluster.name} has {archive.name} already")
+            return
         progress(f"loading {archive.name} into the node of {cluster.name}")
         containers.load(Namespace(ProcessTable(cluster.folder)), archive)
+        node_images.record(root, archive)
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """Return the Service's own address: this machine has a route to it. Raises :class:`ClusterError`."""

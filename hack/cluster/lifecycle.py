@@ -1,7 +1,8 @@
 """`up`, `down` and the choice between the kinds: what the command line and the tests call."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from cluster import state
 from cluster.control_plane import ControlPlaneBackend, ControlPlaneOptions
@@ -45,8 +46,11 @@ def choose(wanted: Kind | None, progress: Progress) -> Kind:
     raise ClusterError("no kind of cluster can run here; " + "; ".join(obstacles) + f". Ways out: {ways}")
 
 
-def up(name: str, wanted: Kind | None, progress: Progress) -> Cluster:
-    """Return a running cluster of this name, starting it if need be. Raises :class:`ClusterError`."""
+def up(name: str, wanted: Kind | None, progress: Progress, images: Callable[[], Sequence[Path]] = tuple) -> Cluster:
+    """Return a running cluster of this name, starting it if need be: then with ``images()``, where its node can.
+
+    Raises :class:`ClusterError`.
+    """
     with state.locked(name):
         known = state.load(name)
         if known is not None:
@@ -60,7 +64,7 @@ def up(name: str, wanted: Kind | None, progress: Progress) -> Cluster:
             progress(f"removing what an earlier cluster {name} (kind {known.kind}) left behind")
             backend(known.kind).down(known, progress)
         state.forget(name)
-        spec = ClusterSpec(name, choose(wanted, progress))
+        spec = ClusterSpec(name, choose(wanted, progress), images)
         return _start(backend(spec.kind), spec, progress)
 
 

@@ -1,6 +1,6 @@
 """What the kinds of cluster have in common: a spec, a handle, and what every backend can do."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -18,10 +18,17 @@ class ClusterError(Exception):
 
 @dataclass(frozen=True)
 class ClusterSpec:
-    """What is wanted."""
+    """What is wanted.
+
+    Attributes
+    ----------
+    images
+        Returns archives of images that the node is to begin with. A host node does; the others are given them later.
+    """
 
     name: str
     kind: Kind
+    images: Callable[[], Sequence[Path]] = tuple
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,16 @@ def repository(part: str) -> str:
     return f"localhost/trainyard-{part}"
 
 
+def build_images(progress: Progress) -> dict[str, Path]:
+    """Return the images' archives by part. Raises :class:`ClusterError` where one cannot be built."""
+    return {part: _build(part, progress) for part in DOCKERFILES}
+
+
+def build_torch_image(progress: Progress) -> Path:
+    """Return the archive of the image of framework Torch, for the CPU. Raises :class:`ClusterError`."""
+    return _build("trainer-torch", progress, {"TORCH_DEVICES": "cpu"})
+
+
 def provide_images(cluster: Cluster, progress: Progress) -> str:
     """Build and load what the cluster needs; return what changes whenever the operator's pod must be replaced.
 
@@ -30,7 +40,7 @@ def provide_images(cluster: Cluster, progress: Progress) -> str:
     if cluster.kind == "process":
         progress("none needed: pods run the programs of this checkout")
     else:
-        archives = {part: _build(part, progress) for part in DOCKERFILES}
+        archives = build_images(progress)
         _load(cluster, archives, progress)
         return archives["operator"].name
     return _newest_source()
@@ -45,8 +55,7 @@ def provide_torch_image(cluster: Cluster, progress: Progress) -> None:
         It cannot be built or loaded.
     """
     if cluster.kind != "process":
-        part = "trainer-torch"
-        _load(cluster, {part: _build(part, progress, {"TORCH_DEVICES": "cpu"})}, progress)
+        _load(cluster, {"trainer-torch": build_torch_image(progress)}, progress)
 
 
 def _build(part: str, progress: Progress, arguments: Mapping[str, str] | None = None) -> Path:

@@ -12,7 +12,7 @@ from cluster.model import Cluster, ClusterError, Kind
 from cluster.object_store import ObjectStore
 from demo.client import Tally
 from demo.data import tables
-from demo.images import ROOT, provide_images
+from demo.images import ROOT, build_images, provide_images
 from demo.install import (
     BUCKET,
     JOBS_NAMESPACE,
@@ -59,7 +59,7 @@ def run(console: Console, *, name: str, kind: Kind | None) -> None:
     """Run the demo. Raises :class:`ClusterError` with one sentence when a step fails, or a training does."""
     steps = Steps(console)
     steps.begin("a Kubernetes cluster")
-    cluster = lifecycle.up(name, kind, steps.say)
+    cluster = lifecycle.up(name, kind, steps.say, lambda: list(build_images(steps.say).values()))
     steps.begin("the images")
     source = provide_images(cluster, steps.say)
     steps.begin("an object store with the data")

@@ -34,15 +34,17 @@ def stage(node: Stage) -> Iterator[Stage]:
 
 
 @pytest.fixture(scope="package")
-def node() -> Iterator[Stage]:
+def node(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """Yield trainyard on a node that runs images. One that cannot start is an error, never a skip.
 
     It goes with the last test of this folder: an idle cluster takes a tenth of a core from the tests after it.
+    Torch's image is as large as all others together, and costs least on a node that begins with it.
     """
+    torch = any("torch" in item.path.name for item in request.session.items)
     if given := os.environ.get(CLUSTER_ENV):
         yield Stage.set_up(given, None)
         return
-    with _stage("node", None) as running:
+    with _stage("node", None, torch=torch) as running:
         yield running
 
 
@@ -54,12 +56,12 @@ def process_stage() -> Iterator[Stage]:
 
 
 @contextmanager
-def _stage(part: str, kind: Kind | None) -> Iterator[Stage]:
+def _stage(part: str, kind: Kind | None, *, torch: bool = False) -> Iterator[Stage]:
     for name in state.names():
         if name.startswith(_PREFIX) and not Path("/proc", name.rpartition("-")[2]).exists():
             lifecycle.down(name, print)  # of a run that was killed
     name = f"{_PREFIX}{part}-{os.getpid()}"
     try:
-        yield Stage.set_up(name, kind)
+        yield Stage.set_up(name, kind, torch=torch)
     finally:
         lifecycle.down(name, print)

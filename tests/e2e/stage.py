@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cluster import lifecycle, object_store, toolchain
@@ -12,7 +13,7 @@ from cluster.commands import run
 from cluster.kubectl import kubectl, program
 from cluster.model import Cluster, Kind
 from cluster.object_store import ObjectStore
-from demo.images import provide_images
+from demo.images import build_images, build_torch_image, provide_images
 from demo.install import (
     BUCKET,
     CHART,
@@ -40,9 +41,13 @@ class Stage:
     store: ObjectStore
 
     @classmethod
-    def set_up(cls, name: str, kind: Kind | None) -> "Stage":
-        """Start everything, as the demo does."""
-        cluster = lifecycle.up(name, kind, print)
+    def set_up(cls, name: str, kind: Kind | None, *, torch: bool = False) -> "Stage":
+        """Start everything, as the demo does; a node can begin with Torch's image too."""
+
+        def images() -> list[Path]:
+            return [*build_images(print).values(), *([build_torch_image(print)] if torch else [])]
+
+        cluster = lifecycle.up(name, kind, print, images)
         source = provide_images(cluster, print)
         store = object_store.deploy(cluster, lifecycle.backend(cluster.kind), print)
         for bucket in (BUCKET, DATA_BUCKET):

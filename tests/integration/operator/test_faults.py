@@ -45,7 +45,6 @@ async def new_namespace(credentials: Credentials) -> AsyncIterator[Namespace]:
         namespace = Namespace(credentials, client, session, f"faults-{uuid.uuid4().hex[:8]}")
         await namespace.request("POST", "/api/v1/namespaces", {"metadata": {"name": namespace.name}})
         yield namespace
-        await namespace.request("DELETE", f"/api/v1/namespaces/{namespace.name}")
 
 
 @pytest.fixture
