@@ -26,7 +26,7 @@ MODEL = "m"
 NAME = "shop"
 TEMPLATE = "template"
 
-Health = Literal["loads", "hangs", "crashes", "corrupt", "upstream", "refused", "node lost"]
+Health = Literal["loads", "hangs", "crashes", "corrupt", "upstream", "refused", "node lost", "no image"]
 EXIT_CODES: dict[Health, int] = {"crashes": 1, "corrupt": 65, "upstream": 69, "refused": 77}
 
 
@@ -137,7 +137,7 @@ class ServingCluster(Cluster):
                     "annotations": {TEMPLATE: made_from},
                     "ownerReferences": [{"uid": uid}],
                 },
-                "status": _pod_status(ready=False),
+                "status": _pod_status(ready=False, pulls=self.health.get(_version_of(body)) == "no image"),
             }
             self.add(PODS, NAMESPACE, pod)
         elif not old and len(new) > wanted:
@@ -147,8 +147,8 @@ class ServingCluster(Cluster):
     def _probe(self, uid: str, body: Body, made_from: str) -> None:
         """Let pods be ready that can be, and count them."""
         pods = {n: p for n, p in self.of(PODS).items() if p["metadata"]["ownerReferences"][0]["uid"] == uid}
-        version = int(body["metadata"]["labels"][meta.VERSION_LABEL])
-        loads, lost = (self.health.get(version, "loads") == health for health in ("loads", "node lost"))
+        health = self.health.get(_version_of(body), "loads")
+        loads, lost = health == "loads", health == "node lost"
         for name, pod in pods.items():
             if _is_ready(pod) != loads:
                 restarts = pod["status"]["containerStatuses"][0]["restartCount"]
@@ -164,11 +164,17 @@ class ServingCluster(Cluster):
             self.change(DEPLOYMENTS, NAMESPACE, body["metadata"]["name"], status=status)
 
 
+def _version_of(body: Body) -> int:
+    return int(body["metadata"]["labels"][meta.VERSION_LABEL])
+
+
 def _is_ready(pod: Body) -> bool:
     return bool(pod["status"]["conditions"][0]["status"] == "True")
 
 
-def _pod_status(*, ready: bool, restarts: int = 0, code: int | None = None, lost: bool = False) -> Body:
+def _pod_status(
+    *, ready: bool, restarts: int = 0, code: int | None = None, lost: bool = False, pulls: bool = False
+) -> Body:
     ended = {"terminated": {"exitCode": code, "message": f"BadData: code {code}"}} if code is not None else {}
     return {
         "conditions": [{"type": "Ready", "status": str(ready)}],
@@ -177,7 +183,7 @@ def _pod_status(*, ready: bool, restarts: int = 0, code: int | None = None, lost
                 "name": meta.SERVER_CONTAINER,
                 "ready": ready or lost,
                 "restartCount": restarts,
-                "state": {"running": {}},
+                "state": {"waiting": {"reason": "ImagePullBackOff"}} if pulls else {"running": {}},
                 "lastState": ended,
             }
         ],

@@ -85,11 +85,9 @@ def _rollback(observed: Observed, spec: ModelDeploymentSpec, asked: int | None, 
     entry = rollout.was_live(status, number)
     if entry is not None and not lived(status, version):
         raise RefusedError(f"version {number} is not the model that served under this number: its digest is another")
-    if entry is None and version.status.phase != "Validated" and not _was_lifted(observed, version):
+    if entry is None and version.status.phase != "Validated" and not was_lifted(observed, version):
         phase = "unreadable" if version.unreadable else version.status.phase or "Pending"
-        raise RefusedError(
-            f"version {number} has never served and is {phase}: only a validated version can take over"
-        )
+        raise RefusedError(f"version {number} has never served and is {phase}: only a validated version can take over")
     return rollout.take(status, number, "Rollback", by, observed.now), f"going back to version {number}"
 
 
@@ -163,8 +161,8 @@ def is_pinned(spec: ModelDeploymentSpec) -> bool:
     return spec.version is not None and spec.version.policy == "Pinned"
 
 
-def _was_lifted(observed: Observed, version: ModelVersionView) -> bool:
-    """Tell whether this deployment's own rejection was lifted; the version's phase follows once it is taken again."""
+def was_lifted(observed: Observed, version: ModelVersionView) -> bool:
+    """Tell whether only this deployment had something against it; the phase follows once it takes it again."""
     return version.status.phase == "Quarantined" and version.status.quarantined_by == observed.deployment.name
 
 

@@ -57,14 +57,17 @@ def lived(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
     return entry is not None and entry.digest in (None, plain_digest(version))
 
 
-def _takes(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
-    """Tell whether LatestValidated may move on to a version; it never moves down."""
-    number, hold = version.version, status.hold
-    if version.status.phase != "Validated" or is_rejected(status, number):
-        return False
+def leads_to(status: ModelDeploymentStatus, number: int) -> bool:
+    """Tell whether LatestValidated may move on to a number; it never moves down, and not while it is held."""
+    hold = status.hold
     if status.active_version is not None and number <= status.active_version:
         return False
     return hold is None or (hold.above is not None and number > hold.above)
+
+
+def _takes(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
+    number = version.version
+    return version.status.phase == "Validated" and not is_rejected(status, number) and leads_to(status, number)
 
 
 def _pinned(observed: Observed, status: ModelDeploymentStatus, pin: str) -> Choice:  # noqa: PLR0911 - a list of questions
@@ -89,6 +92,8 @@ def _pinned(observed: Observed, status: ModelDeploymentStatus, pin: str) -> Choi
     match version.status.phase:
         case "Validated":
             return Choice(version, "Pin")
+        case "Quarantined" if number == status.candidate_version:
+            return Choice(version, "Pin")  # it was lifted here; the version's phase follows
         case "Quarantined":
             return Choice(None, "Pin", _quarantined(number, "it was rolled back before"))
         case None | "Pending":

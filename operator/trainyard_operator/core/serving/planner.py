@@ -17,7 +17,7 @@ from trainyard_operator.core.naming import serving_name
 from trainyard_operator.core.objects import ServingPodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
-from trainyard_operator.core.serving import answers, children, rollout, verbs
+from trainyard_operator.core.serving import answers, children, mending, rollout, verbs
 from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
 from trainyard_operator.core.serving.health import Failure, are_at_fault, failure_of, waiting_for
 from trainyard_operator.core.serving.observed import Observed
@@ -119,6 +119,18 @@ def _answer(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     return _report(observed, spec, answers.echoed(status, text, message), events=(event,))
 
 
+def _mend(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+    """Try a version again that could not start, once an edit has changed what it lacked."""
+    version, status = mending.mended(observed, spec), observed.deployment.status
+    if version is None:
+        return None
+    number = version.version
+    message = f"version {number} could not start, and is tried again: what its pods are made from has changed"
+    event = _event(observed, "Normal", "TriedAgain", message)
+    again = rollout.take(rollout.lift(status, number), number, "Retry", rollout.OPERATOR, observed.now)
+    return _report(observed, spec, again, events=(event,))
+
+
 def _choose(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     """Take the version that the spec asks for as candidate, and drop one that it no longer asks for."""
     status, current = observed.deployment.status, observed.deployment.status.candidate_version
@@ -146,16 +158,18 @@ def _judge(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
         again = status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})
         return _report(observed, spec, again)
     pods = observed.pods_of(number)
-    failure = failure_of(pods)
+    failure, tried_with = failure_of(pods), None
     if failure is None and waited >= deadline(spec) and children.equipment(observed, spec, status).trouble is None:
         waits = waiting_for(pods)
         message = f"not ready in {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
         failure = Failure("ProgressDeadlineExceeded", f"{message}; {waits}" if waits else message)
+        tried_with = mending.tried_with(observed, spec, number)
     if failure is None:
         return None
     version = observed.version(number)
     digest = plain_digest(version) if version is not None else None
-    rejected = rollout.reject(status, digest, Blame(failure.reason, failure.message), spec, observed.now)
+    blame = Blame(failure.reason, failure.message, tried_with=tried_with)
+    rejected = rollout.reject(status, digest, blame, spec, observed.now)
     message = f"version {number} is rejected ({failure.reason}): {failure.message}"
     return _report(observed, spec, rejected, events=(_event(observed, "Warning", "CandidateRejected", message),))
 
@@ -221,6 +235,7 @@ _QUESTIONS: Final[tuple[Question, ...]] = (
     _look,
     _notice_edit,
     _answer,
+    _mend,
     _choose,
     _judge,
     _fall_back,

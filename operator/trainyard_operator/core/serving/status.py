@@ -138,7 +138,8 @@ def _stalled(  # noqa: PLR0911 - a list of questions
     if status.active_version is None:
         if setback is None:
             return None
-        lift = f"train a new version, or try it again with the action retry/{setback.version}/<token>"
+        cure = "edit what it lacks" if setback.tried_with else "train a new version"
+        lift = f"{cure}, or try it again with the action retry/{setback.version}/<token>"
         return Failure("NoVersionServes", f"{_setback(setback.version, setback.message)}; {lift}")
     since = unready_since(observed.deployment.status)
     down = observed.ready_pods(status.active_version) == 0 and since is not None

@@ -35,7 +35,10 @@ FAULTS: tuple[BaseException, ...] = (
     ConflictError(409, "Conflict", "changed"),
     ForbiddenError(403, "Forbidden", "exceeded quota"),
 )
-HEALTHS: tuple[Health, ...] = ("loads", "loads", "hangs", "crashes", "corrupt", "upstream", "refused", "node lost")
+HEALTHS: tuple[Health, ...] = (
+    *("loads", "loads", "hangs", "crashes", "corrupt"),
+    *("upstream", "refused", "node lost", "no image"),
+)
 ACTIONS = (
     "rollback/previous",
     "rollback/1",
@@ -67,6 +70,7 @@ class Serving(RuleBasedStateMachine):
         self.published = 0
         self.tokens = 0
         self.rejected: set[int] = set()
+        self.tried: dict[int, tuple[str, Any]] = {}
         self.lifted: set[int] = set()
         self.bad_switches: list[str] = []
         self.phases = ["(none)"]
@@ -248,11 +252,18 @@ class Serving(RuleBasedStateMachine):
         self.phases = self.phases[-1:]
 
     @invariant()
-    def quarantine_ends_by_retry_alone(self) -> None:
+    def quarantine_ends_by_retry_or_by_an_edit_of_what_was_lacking(self) -> None:
         status = self.cluster.deployed()
         rejected = {entry["version"] for entry in status.get("rejectedVersions") or ()}
+        spec = self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["spec"].get("serving")
         for number in self.rejected - rejected:
-            assert status["lastHandledAction"].startswith(f"retry/{number}/"), (number, status)
+            retried = status.get("lastHandledAction", "").startswith(f"retry/{number}/")
+            assert retried or (number in self.tried and self.tried[number][1] != spec), (number, status)
+        before, self.tried = self.tried, {}
+        for entry in status.get("rejectedVersions") or ():
+            if tried := entry.get("triedWith"):
+                known = before.get(entry["version"])
+                self.tried[entry["version"]] = known if known and known[0] == tried else (tried, spec)
         self.lifted = (self.lifted | (self.rejected - rejected)) - rejected
         self.rejected = rejected
         left = {
