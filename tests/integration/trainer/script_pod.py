@@ -1,0 +1,65 @@
+"""A pod of framework Script whose script is really run."""
+
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.unit.trainer.container.parts import ContainerPod, table
+from trainyard_api.wire import ReportedStatus, TrainerConfig, TrainingResult
+from trainyard_trainer.job import run_job
+from trainyard_trainer.progress.log import JsonLines
+from trainyard_trainer.script import run_script
+from trainyard_trainer.script.process import Limits
+
+PRELUDE = """
+import json, os, pathlib, sys, time
+config = json.load(open(sys.argv[1]))
+output = pathlib.Path(config["output"])
+
+def leave(model="w = 2", **metrics):
+    (output / "model.txt").write_text(model)
+    (output / "metrics.json").write_text(json.dumps(metrics or {"mae": 0.5}))
+"""
+
+
+class ScriptPod(ContainerPod):
+    """One pod of framework Script: the claim ``models`` is the storage and holds the data."""
+
+    def script(self, text: str, *, prelude: str = PRELUDE, uid: str = "uid-1", **spec: Any) -> TrainerConfig:
+        inline = {"inline": prelude + textwrap.dedent(text)}
+        base = {"framework": "Script", "command": None, "image": None, "script": inline}
+        return self.config(table(), uid=uid, **{**base, **spec})
+
+    def go(
+        self, config: TrainerConfig, limits: Limits | None = None, stop: Callable[[], bool] = lambda: False
+    ) -> tuple[int, TrainingResult]:
+        self.heard: list[ReportedStatus] = []
+        code = run_job(
+            lambda: config,
+            self.env,
+            stop,
+            display=JsonLines(),
+            listeners=(self,),
+            work=lambda job: run_script(job, limits),
+        )
+        assert list(self.env.work_dir.iterdir()) == []
+        return code, self.result()
+
+    def submit(self, status: ReportedStatus) -> None:
+        self.heard.append(status)
+
+    def close(self) -> None:
+        """Nothing is kept back."""
+
+
+def run_of(pod: ScriptPod, name: str = "1") -> Path:
+    return pod.folder / "claims/models/all/shop/demand/runs/uid-1" / name
+
+
+def is_over(pid: int) -> bool:
+    """Tell whether a process has ended: it may still wait for somebody to ask how."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except FileNotFoundError:
+        return True

@@ -1,0 +1,208 @@
+"""Scripts that make no version, and scripts that misbehave: what they are told, and what is left of them."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.trainer.script_pod import ScriptPod, is_over, run_of
+from trainyard_trainer.progress.log import JsonLines
+from trainyard_trainer.script.process import Limits
+
+
+@pytest.fixture
+def pod(tmp_path: Path) -> ScriptPod:
+    return ScriptPod(tmp_path)
+
+
+WRITES = "(output / 'model.txt').write_text('w')\n(output / 'metrics.json').write_text({})"
+MAX = 1 << 20
+
+BAD: dict[str, tuple[str, int, str]] = {
+    "syntax error": ("def broken(:", 1, "the script ended with exit code 1: SyntaxError: invalid syntax"),
+    "exception": ("raise ValueError('column b has no variety')", 1, "exit code 1: ValueError: column b has no variety"),
+    "missing module": ("import no_such_module", 1, "ModuleNotFoundError: No module named 'no_such_module'"),
+    "exit 3": ("print('bye'); sys.exit(3)", 1, "the script ended with exit code 3: bye"),
+    "exit 3, silent": ("sys.exit(3)", 1, "exit code 3 and printed nothing; let it say why"),
+    "exit 65": ("sys.stderr.write('too few rows'); sys.exit(65)", 65, "exit code 65: too few rows"),
+    "exit 69": ("sys.exit(69)", 69, "exit code 69"),
+    "exit with a sentence": ("sys.exit('the dice fell badly')", 1, "exit code 1: the dice fell badly"),
+    "a secret in its last words": ("sys.exit('no https://me:hush@host/x')", 1, "no https://***@host/x"),
+    "killed": ("os.kill(os.getpid(), 9)", 137, "killed (SIGKILL), most likely because the memory was used up"),
+    "segmentation fault": ("os.kill(os.getpid(), 11)", 1, "the script was ended by SIGSEGV"),
+    "its own SIGTERM": ("print('hm'); os.kill(os.getpid(), 15)", 1, "the script was ended by SIGTERM: hm"),
+    "nothing": ("pass", 65, "the script ended without an error and left no model in"),
+    "metrics and no model": ("(output / 'metrics.json').write_text('{\"mae\": 1}')", 65, "left no model in"),
+    "no metrics": ("(output / 'm').touch()", 65, "the script ended without an error and left no metrics.json"),
+    "a list": (WRITES.format("'[1, 2]'"), 65, "metrics.json holds a list"),
+    "no JSON": (WRITES.format("'mae: 1'"), 65, "metrics.json, line 1, column 1"),
+    "half of it": (WRITES.format("'{\"mae\": 1'"), 65, "metrics.json, line 1, column 10"),
+    "Python's words": (WRITES.format("str({'mae': 1})"), 65, "metrics.json, line 1, column 2"),
+    "empty metrics": (WRITES.format("''"), 65, "metrics.json, line 1, column 1"),
+    "only NaN": (WRITES.format("json.dumps({'mae': float('nan')})"), 65, "metrics.json holds no finite number"),
+    "text": (WRITES.format("json.dumps({'mae': 'good'})"), 65, 'mae is "good", not a number'),
+    "a truth value": (WRITES.format("json.dumps({'mae': True})"), 65, "mae is true, not a number"),
+    "a table": (WRITES.format("json.dumps({'mae': [1, 2]})"), 65, "mae is [1, 2], not a number"),
+    "a name": (WRITES.format("json.dumps({'mean error': 1})"), 65, "'mean error' is no name of a metric"),
+    "metrics in another encoding": (
+        "leave(); (output / 'metrics.json').write_bytes('{\"mäe\": 1}'.encode('latin-1'))",
+        65,
+        "metrics.json cannot be read",
+    ),
+    "too large metrics": (f"leave(); (output / 'metrics.json').write_text(' ' * {MAX + 1})", 65, "larger than 1048576"),
+    "a link": ("leave(); (output / 'l').symlink_to('/etc/passwd')", 65, "the script left 'l', a symbolic link"),
+    "a pipe": ("leave(); os.mkfifo(output / 'p')", 65, "the script left 'p', which is no file"),
+    "metrics are a link": (
+        "leave(); (output / 'metrics.json').unlink(); (output / 'metrics.json').symlink_to('/etc/passwd')",
+        65,
+        "'metrics.json', a symbolic link",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", list(BAD))
+def test_a_bad_script(pod: ScriptPod, name: str) -> None:
+    text, code, sentence = BAD[name]
+    found, result = pod.go(pod.script(text))
+    assert (found, sentence in (result.message or "")) == (code, True), (found, result.message)
+    assert not list((pod.folder / "claims").rglob("manifest.json"))
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "sentence"),
+    [
+        ({"configMapRef": {"name": "code", "key": "train.py"}}, 66, "key 'train.py' of ConfigMap 'code' is not there"),
+        ({"uri": "pvc://models/nowhere.py"}, 66, "script.uri pvc://models/nowhere.py does not exist"),
+        ({"uri": "pvc://models/*.py"}, 64, "a script is one file"),
+        ({"uri": "pvc://models/large.py"}, 64, "has 1048577 bytes, a script at most 1048576"),
+        ({"uri": "pvc://models/latin.py"}, 1, "SyntaxError: Non-UTF-8 code starting with '\\xe9' in file script.py"),
+    ],
+)
+def test_a_script_that_is_not_there_or_none(pod: ScriptPod, script: dict[str, Any], code: int, sentence: str) -> None:
+    models = pod.env.claims_dir / "models"
+    (models / "large.py").write_bytes(b"#" * (MAX + 1))
+    (models / "latin.py").write_bytes("print('é')".encode("latin-1"))
+    found, result = pod.go(pod.script("", script=script))
+    assert (found, sentence in (result.message or "")) == (code, True), (found, result.message)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"search": {"trials": 3}}, "spec.search is not for framework Script"),
+        ({"export": {"onnx": True}}, "spec.export.onnx is not for framework Script"),
+    ],
+)
+def test_what_a_script_does_by_itself(pod: ScriptPod, spec: dict[str, Any], sentence: str) -> None:
+    code, result = pod.go(pod.script("leave()", **spec))
+    assert code == 78
+    assert sentence in (result.message or "")
+
+
+# ---- scripts that misbehave ------------------------------------------------------------------------------------------
+
+
+def test_output_without_end_is_stopped_in_time_and_fills_no_log(
+    pod: ScriptPod, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "trainyard")
+    text = "while True: print('x' * 100, flush=True); sys.stderr.write('y' * 100)"
+    code, result = pod.go(pod.script(text), Limits(seconds=2, grace_seconds=5))
+    assert code == 75
+    assert "still running after 2 s (spec.activeDeadlineSeconds)" in (result.message or "")
+    told = [message for message in caplog.messages if message.startswith("script: ")]
+    assert 900 < len(told) < 2500
+    assert 1 <= sum("lines were left out of the log: it prints too much" in message for message in told) <= 3
+
+
+def test_a_script_that_ignores_sigterm_is_killed(pod: ScriptPod) -> None:
+    text = "import signal; signal.signal(15, signal.SIG_IGN)\nprint(json.dumps({'progress': 0.1}))\ntime.sleep(600)"
+    started = time.monotonic()
+    code, result = pod.go(pod.script(text), Limits(seconds=1, grace_seconds=1))
+    assert code == 75, result.message
+    assert time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(("last", "code"), [("sys.exit(75)", 75), ("leave(); sys.exit(0)", 0), ("sys.exit(1)", 75)])
+def test_a_stop_is_passed_on(pod: ScriptPod, last: str, code: int) -> None:
+    """What ends in peace after all is registered: it is done."""
+    asked = threading.Event()
+    begun = pod.folder / "begun"
+    text = f"""
+    import signal
+    def end(*_):
+        {last}
+    signal.signal(signal.SIGTERM, end)
+    pathlib.Path("{begun}").touch()
+    time.sleep(600)
+    """
+
+    def stop() -> bool:
+        if begun.exists():
+            asked.set()
+        return asked.is_set()
+
+    found, result = pod.go(pod.script(text), stop=stop)
+    assert found == code, result.message
+    if code:
+        assert "stopped by a signal" in (result.message or "")
+
+
+def test_a_child_that_survives_is_killed(pod: ScriptPod) -> None:
+    text = """
+    child = os.fork()
+    if child == 0:
+        time.sleep(600)
+    leave(str(child))
+    """
+    started = time.monotonic()
+    code, result = pod.go(pod.script(text))
+    assert code == 0, result.message
+    assert time.monotonic() - started < 30, "nobody waits for the child, which holds the pipes open"
+    child = int((run_of(pod) / "model/model.txt").read_text())
+    assert is_over(child)
+
+
+def test_a_child_in_a_session_of_its_own_holds_nothing_up(pod: ScriptPod) -> None:
+    text = """
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        time.sleep(30)
+        os._exit(0)
+    leave(str(child))
+    """
+    started = time.monotonic()
+    code, result = pod.go(pod.script(text))
+    assert code == 0, result.message
+    assert time.monotonic() - started < 15
+    os.kill(int((run_of(pod) / "model/model.txt").read_text()), signal.SIGKILL)
+
+
+def test_output_that_is_no_text(pod: ScriptPod, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "trainyard")
+    text = "os.write(1, b'caf\\xe9 \\x00\\x1b[31m https://me:hush@host/\\n'); os.write(1, b'z' * 20000); leave()"
+    code, result = pod.go(pod.script(text))
+    assert code == 0, result.message
+    found = [record.getMessage() for record in caplog.records if record.getMessage().startswith("script: ")]
+    assert found[0] == "script: caf\\xe9   [31m https://me:hush@host/"
+    assert len(found[1]) < 2100
+    assert "hush" not in JsonLines().format(caplog.records[-1])
+
+
+def test_a_file_that_grows_without_end(pod: ScriptPod) -> None:
+    text = "f = open(output / 'model.txt', 'wb')\nwhile True: f.write(bytes(1 << 16))"
+    code, result = pod.go(pod.script(text), Limits(file_bytes=1 << 20))
+    assert code == 1
+    assert "OSError: [Errno 27] File too large" in (result.message or "")
+
+
+def test_a_script_that_changes_its_own_file_and_locks_its_folder(pod: ScriptPod) -> None:
+    text = "leave(); pathlib.Path(__file__).write_text('other'); os.mkdir('locked'); os.chmod('locked', 0)"
+    config = pod.script(text)
+    assert pod.go(config)[0] == 0
+    assert (run_of(pod) / "script.py").read_text() == config.spec.script.inline  # type: ignore[union-attr]

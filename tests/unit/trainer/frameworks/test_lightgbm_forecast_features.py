@@ -1,0 +1,108 @@
+"""What LightGBM's forecasts see of a series: the same as mlforecast shows, and nothing that comes later."""
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+from mlforecast import MLForecast
+from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
+
+from trainyard_trainer.data.dataset import Clock
+from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.frameworks.lightgbm_forecast_features import (
+    Recipe,
+    Window,
+    bases_of,
+    far_recipe,
+    near_recipe,
+    next_features,
+    past_features,
+    times_after,
+)
+from trainyard_trainer.frameworks.lightgbm_forecast_model import Trees
+from trainyard_trainer.frameworks.lightgbm_forecast_panel import Panel, State
+
+
+def panel_of(values_of_series):
+    begins = np.cumsum([0, *map(len, values_of_series)])
+    steps = np.arange(begins[-1])
+    return Panel(tuple(map(str, range(len(values_of_series)))), begins, steps, np.concatenate(values_of_series))
+
+
+@pytest.mark.parametrize("alias", ["D", "h", "MS", "W-MON", "B"])
+@pytest.mark.parametrize("far", [False, True])
+def test_features_of_one_step_are_those_of_mlforecast(alias, far):
+    frequency = frequency_of(alias)
+    random = np.random.default_rng(1)
+    series = [random.random(size) for size in (260, 140, 20)]
+    series[0][40:44] = np.nan
+    panel = panel_of(series)
+    recipe = near_recipe(frequency, [260, 240, 200], span_days=900, regressors=())
+    recipe = far_recipe(recipe, frequency.season, 9, [260, 240, 200]) if far else recipe
+    together = past_features(panel, frequency.season, recipe, threads=1)
+    values = panel.filled(frequency.season)
+    for begin, end in zip(panel.begins, panel.begins[1:], strict=False):
+        for step in range(begin + 1, end):
+            history = np.full((1, recipe.reach), np.nan)
+            before = values[begin:step][-recipe.reach :]
+            history[0, recipe.reach - len(before) :] = before
+            np.testing.assert_allclose(next_features(history, recipe)[0], together[step], rtol=1e-5)
+
+
+def test_no_feature_sees_its_own_step_or_what_comes_after():
+    values = np.random.default_rng(2).random(200)
+    recipe = near_recipe(frequency_of("D"), [200], span_days=200, regressors=())
+    before = past_features(panel_of([values]), 7, recipe, threads=1)
+    for step in (60, 120, 199):
+        changed = values.copy()
+        changed[step:] = 1e6
+        after = past_features(panel_of([changed]), 7, recipe, threads=1)
+        np.testing.assert_array_equal(before[: step + 1], after[: step + 1])
+
+
+def test_a_far_recipe_sees_nothing_nearer_than_the_horizon():
+    near = near_recipe(frequency_of("D"), [400], span_days=400, regressors=())
+    far = far_recipe(near, 7, 28, [400])
+    assert min(*far.lags, *(one.lag for one in far.windows)) == 28
+    assert far.shortest > 28
+    assert far_recipe(near, 7, 28, [50]) is None
+    assert [near.names[one.base] for one in bases_of(near, 7)] == ["mean_7x1_lag_1", "lag_7"]
+    assert [far.names[one.base] for one in bases_of(far, 7)] == ["mean_7x1_lag_28", "lag_28"]
+
+
+def test_the_walk_is_that_of_mlforecast():
+    random = np.random.default_rng(3)
+    values = [10 + np.sin(np.arange(size)) + random.random(size) for size in (120, 90)]
+    panel = panel_of(values)
+    recipe = Recipe((1, 2, 7), (Window(1, 1, 7), Window(7, 7, 2)), (), (), shortest=8)
+    table = pd.DataFrame({"unique_id": panel.numbers(), "ds": panel.steps, "y": panel.values})
+    theirs = MLForecast(
+        models=[lightgbm.LGBMRegressor(n_estimators=20, verbosity=-1, n_jobs=1)],
+        freq=1,
+        lags=[1, 2, 7],
+        lag_transforms={1: [RollingMean(7, min_samples=1)], 7: [SeasonalRollingMean(7, 2, min_samples=1)]},
+    ).fit(table, static_features=[])
+    expected = theirs.predict(10)["LGBMRegressor"].to_numpy().reshape(2, 10)
+    ends = np.array([119, 89]).astype("datetime64[D]").astype("datetime64[ns]")
+    history = np.full((2, 30), np.nan)
+    history[0], history[1] = values[0][-30:], values[1][-30:]
+    state = State(("0", "1"), ends, history, np.ones(2), np.full(2, -np.inf), np.array([True, True]))
+    trees = Trees(theirs.models_["LGBMRegressor"].booster_, recipe, frequency_of("D"), Clock())
+    np.testing.assert_allclose(trees.forecast(state, 10, None), expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("alias", "end", "expected"),
+    [
+        ("D", "2026-02-27", ["2026-02-28", "2026-03-01"]),
+        ("B", "2026-01-02T06:00", ["2026-01-05T06:00", "2026-01-06T06:00"]),
+        ("QS", "2026-10-01", ["2027-01-01", "2027-04-01"]),
+        ("15min", "2026-01-01T23:45", ["2026-01-02T00:00", "2026-01-02T00:15"]),
+    ],
+)
+def test_the_times_of_the_steps_ahead(alias, end, expected):
+    frequency = frequency_of(alias)
+    found = times_after(np.array([end], "datetime64[ns]"), 2, frequency)
+    assert found[0].tolist() == np.array(expected, "datetime64[ns]").tolist()
+    together = np.concatenate([np.array([end], "datetime64[ns]"), found[0]])
+    assert np.diff(frequency.ordinals(together)).tolist() == [1, 1]
