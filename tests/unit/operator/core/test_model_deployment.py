@@ -27,7 +27,15 @@ readiness = st.builds(
     st.sampled_from(("True", "False")),
     moments,
 )
-rejections = st.lists(st.builds(lambda n, t: {"version": n, "reason": "R", "time": t}, numbers, moments), max_size=2)
+rejections = st.lists(
+    st.builds(
+        lambda number, time, tried: {"version": number, "reason": "R", "time": time, **tried},
+        numbers,
+        moments,
+        st.sampled_from(({}, {"triedWith": "0123456789abcdef/60"})),
+    ),
+    max_size=2,
+)
 entries = st.builds(
     lambda number, since, outcome: {
         "version": number,
