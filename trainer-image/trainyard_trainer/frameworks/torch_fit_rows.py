@@ -23,16 +23,7 @@ from trainyard_trainer.frameworks.torch_export import Probabilities, as_onnx, ru
 from trainyard_trainer.frameworks.torch_model import FORMATS, TabularModel, write_description
 from trainyard_trainer.frameworks.torch_networks import TabularNetwork
 from trainyard_trainer.frameworks.torch_parameters import Loss, TabularParameters
-from trainyard_trainer.frameworks.torch_training import (
-    Course,
-    Plan,
-    Watch,
-    batch_of,
-    fit,
-    identity_of,
-    use_threads,
-    watch_of,
-)
+from trainyard_trainer.frameworks.torch_training import Course, Watch, learn, watch_of
 
 LOSSES: Final[Mapping[Loss, Callable[..., Tensor]]] = {
     "mse": functional.mse_loss,
@@ -143,19 +134,8 @@ def teach(
 ) -> Taught:
     """Fit one network on one device."""
     seed = (context.config.spec.split or Split()).seed
-    written = parameters.model_dump(mode="json")
-    plan = Plan(
-        learning_rate=parameters.learning_rate,
-        weight_decay=parameters.weight_decay,
-        batch_size=batch_of(parameters.batch_size, len(parts_of(dataset).train)),
-        epochs=parameters.epochs,
-        patience=parameters.patience,
-        seed=seed,
-        identity=identity_of(dataset.origin.digest, dataset.holdout_digest, written, seed, device.type),
-    )
     lesson = RowsLesson(dataset, describe(dataset, parameters), parameters.loss, device, seed)
-    use_threads(context.workers, lesson.network, plan)
-    course = fit(lesson, plan, watching(lesson), device)
+    course = learn(lesson, dataset, context, parameters, watching(lesson), device)
     with torch.inference_mode():
         lesson.judge()
     return Taught(lesson, course)

@@ -29,16 +29,7 @@ from trainyard_trainer.frameworks.torch_material import Material
 from trainyard_trainer.frameworks.torch_model import FORMATS, ForecastModel, write_description
 from trainyard_trainer.frameworks.torch_networks import ForecastNetwork
 from trainyard_trainer.frameworks.torch_parameters import ForecastParameters, Loss
-from trainyard_trainer.frameworks.torch_training import (
-    Course,
-    Plan,
-    Watch,
-    batch_of,
-    fit,
-    identity_of,
-    use_threads,
-    watch_of,
-)
+from trainyard_trainer.frameworks.torch_training import Course, Watch, learn, watch_of
 
 _MOST_VALIDATED: Final = 20_000
 """Windows that judge an epoch; of more, evenly spread ones do."""
@@ -186,20 +177,9 @@ def teach(
     device: torch.device,
 ) -> tuple[WindowsLesson, Course]:
     """Fit one network on one device."""
-    dataset, seed = material.dataset, material.split.seed
-    lesson = WindowsLesson(material, parameters.loss, device, seed)
-    written = parameters.of_length(material.description.length).model_dump(mode="json")
-    plan = Plan(
-        learning_rate=parameters.learning_rate,
-        weight_decay=parameters.weight_decay,
-        batch_size=batch_of(parameters.batch_size, lesson.examples),
-        epochs=parameters.epochs,
-        patience=parameters.patience,
-        seed=seed,
-        identity=identity_of(dataset.origin.digest, dataset.holdout_digest, written, seed, device.type),
-    )
-    use_threads(context.workers, lesson.network, plan)
-    return lesson, fit(lesson, plan, watching(lesson), device)
+    lesson = WindowsLesson(material, parameters.loss, device, material.split.seed)
+    decided = parameters.of_length(material.description.length)
+    return lesson, learn(lesson, material.dataset, context, decided, watching(lesson), device)
 
 
 def _lay_out(

@@ -18,8 +18,11 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
+from trainyard_api.training import Split
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.frameworks.base import Checkpoints, Context, NoCheckpoints
+from trainyard_trainer.frameworks.torch_parameters import ForecastParameters, TabularParameters
 
 CHECKPOINT: Final = "torch/epoch"
 
@@ -119,17 +122,36 @@ def watch_of(context: Context) -> Watch:
     return Watch(context.stop, seen, context.checkpoints)
 
 
-def identity_of(*parts: Any) -> str:
-    """Return a digest of what decides about the weights."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
 def batch_of(wished: int, examples: int) -> int:
     """Return how many examples a step takes: so few at least that a small table has several steps in an epoch."""
     return min(wished, max(_SMALLEST_BATCH, examples // _STEPS_PER_EPOCH))
 
 
-def use_threads(workers: int, network: nn.Module, plan: Plan) -> None:
+def learn(
+    lesson: Lesson,
+    dataset: Dataset,
+    context: Context,
+    parameters: TabularParameters | ForecastParameters,
+    watch: Watch,
+    device: torch.device,
+) -> Course:
+    """Teach a network what a dataset holds, with all that the parameters say of how. See :func:`fit`."""
+    seed = (context.config.spec.split or Split()).seed
+    decides = (dataset.origin.digest, dataset.holdout_digest, parameters.model_dump(mode="json"), seed, device.type)
+    plan = Plan(
+        learning_rate=parameters.learning_rate,
+        weight_decay=parameters.weight_decay,
+        batch_size=batch_of(parameters.batch_size, lesson.examples),
+        epochs=parameters.epochs,
+        patience=parameters.patience,
+        seed=seed,
+        identity=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
+    )
+    _use_threads(context.workers, lesson.network, plan)
+    return fit(lesson, plan, watch, device)
+
+
+def _use_threads(workers: int, network: nn.Module, plan: Plan) -> None:
     """Let Torch use as many of the workers as one step of the training has work for."""
     work = plan.batch_size * sum(parameter.numel() for parameter in network.parameters())
     torch.set_num_threads(max(1, min(workers, work // _WORK_PER_THREAD)))
