@@ -3,38 +3,28 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from trainyard_api.trainingjob import SeriesCount, TrainingJobSpec
+from tests.unit.trainer.pipeline import mean
+from tests.unit.trainer.pipeline.mean import DIGEST, MeanFramework
+from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset, Origin, Series, Table
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Context, Evaluation, Golden, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.base import Context, Evaluation, Golden, Trained
 from trainyard_trainer.pipeline import Steps
-
-DIGEST = "sha256:" + "a" * 64
 
 
 @dataclass
-class Means:
+class Means(MeanFramework):
     """Fits the mean of each series. ``fitted`` lists every fit that was made; ``on_fit`` is where tests interfere."""
 
     on_fit: Callable[[str], None] = lambda _: None
     on_train: Callable[[Dataset], None] = lambda _: None
     name: str = "means"
     fitted: list[str] = field(default_factory=list)
-
-    def check(self, config: TrainerConfig) -> None:
-        """Everything is fine."""
-
-    def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
-        return None
-
-    def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
-        return None
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
         self.on_train(dataset)
@@ -50,10 +40,10 @@ class Means:
             context.progress((number + 1) / len(dataset.series), f"{number + 1} of {len(dataset.series)} series")
         if all(value < 0 for value in means.values()):
             raise DataError("no series could be fitted")
-        (context.output / "means.json").write_text(json.dumps(means))
+        (context.output / "mean.json").write_text(json.dumps(means))
         count = len(dataset.series)
-        series = SeriesCount(total=count, trained=count)
-        return Trained(formats=("means",), files=("means.json",), model=means, parameters={}, series=series)
+        counted = SeriesCount(total=count, trained=count)
+        return Trained(formats=("means",), files=("mean.json",), model=means, parameters={}, series=counted)
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:  # noqa: ARG002
         errors = [abs(dataset.frame["y"].iloc[one.stop - 1] - trained.model[one.name]) for one in dataset.series]
@@ -62,9 +52,6 @@ class Means:
         table = pd.DataFrame({"series": [None], "metric": ["mae"], "value": [mae], "baseline": [2 * mae]})
         golden = Golden(asked, self.predict(trained.model, asked))
         return Evaluation(metrics={"mae": mae, "baseline_mae": 2 * mae}, table=table, golden=golden)
-
-    def load(self, folder: Path) -> Any:
-        return json.loads((folder / "means.json").read_text())
 
     def predict(self, model: Any, inputs: pd.DataFrame) -> pd.DataFrame:
         return pd.DataFrame({"prediction": [model[name] for name in inputs["series"]]})
@@ -105,19 +92,12 @@ class Rooms:
 
 
 def config(uid: str, shards: int, attempt: int = 1) -> TrainerConfig:
-    spec = {
-        "framework": "Prophet",
-        "task": "Forecast",
-        "data": {"uri": "s3://data/x.csv", "time": "day", "series": "product", "target": "sold"},
-        "forecast": {"horizon": 1},
-        "storage": {"uri": "pvc://models/all"},
-        "shards": shards,
-    }
-    return TrainerConfig(
-        namespace="shop",
-        name="demand",
-        uid=uid,
-        attempt=attempt,
-        model_name="demand",
-        spec=TrainingJobSpec.model_validate(spec),
+    return mean.config(
+        uid,
+        attempt,
+        framework="Prophet",
+        task="Forecast",
+        data={"uri": "s3://data/x.csv", "time": "day", "series": "product", "target": "sold"},
+        forecast={"horizon": 1},
+        shards=shards,
     )
