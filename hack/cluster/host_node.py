@@ -208,6 +208,7 @@ def _kubelet_config(settings: Path, network: Network, ca: Path, own: Identity) -
         "imageGCHighThresholdPercent": 100,
         "shutdownGracePeriod": "0s",
         # The pace of a machine with one node, not of a data centre.
+        "crashLoopBackOff": {"maxContainerRestartPeriod": "2s"},
         "syncFrequency": "10s",
         "nodeStatusUpdateFrequency": "5s",
     }

@@ -22,7 +22,7 @@ from cluster.processes import ProcessTable, wait_for
 pytestmark = pytest.mark.cluster
 
 PREFIX = "node-tests-"
-WAIT_SECONDS = 30
+WAIT_SECONDS = 120
 GRACE_SECONDS = 20
 
 

@@ -217,7 +217,7 @@ async def test_the_token_of_a_deleted_pod_is_worth_nothing(namespace: Namespace,
     token = namespace.token("p")
     code, answer = namespace.api.request("DELETE", namespace.core("pods/p"), gracePeriodSeconds="0")
     assert code == 200, answer
-    assert (await sender.post(token))[0] == 401
+    assert (await sender.post(token))[0] in (401, 403)  # the API server may know its own token a moment longer
 
 
 async def test_two_operators_share_one_authority(namespace: Namespace, crds: Path) -> None:

@@ -85,6 +85,7 @@ async def _exec(probe: Probe, target: ProbeTarget) -> str | None:
         code = await process.wait()
     finally:
         process.kill()
+        await process.wait()  # one that was given up is reaped too
     return None if code == 0 else f"exec probe ended with code {code}"
 
 
