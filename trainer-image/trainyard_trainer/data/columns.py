@@ -13,7 +13,9 @@ LARGEST: Final = 1e30
 """LightGBM keeps targets in single precision, and squares of errors must stay finite."""
 
 _BLANK: Final = {"", "na", "n/a", "nan", "null", "none", "-", "?"}
-_NUMBER_BEGINS: Final = frozenset("+-.0123456789iInN")
+_BEGINS: Final = frozenset("+-.0123456789iInN?") | {""}
+"""How a number or a blank may begin."""
+
 _DECIMAL_COMMA: Final = re.compile(r"\s*[+-]?\d+,\d+\s*")
 
 
@@ -45,11 +47,13 @@ def text_to_numbers(column: pd.Series) -> tuple[npt.NDArray[np.float64], npt.NDA
     codes, distinct = pd.factorize(column, use_na_sentinel=True)
     texts = [str(value).strip() for value in distinct]
     numbers = np.full(len(texts) + 1, np.nan)  # the last place is that of code -1, a missing value
-    # To be refused costs a text more than to be read; most show at their first sign that they are no number.
-    maybe = [place for place, text in enumerate(texts) if text[:1] in _NUMBER_BEGINS]
+    bad = np.append(np.ones(len(texts), dtype=np.bool_), False)
+    # To be refused costs a text more than to be read; most show at their first sign that they are neither.
+    maybe = [place for place, text in enumerate(texts) if text[:1] in _BEGINS]
     numbers[maybe] = pd.to_numeric(pd.Series([texts[place] for place in maybe], dtype=object), errors="coerce")
-    blank = np.array([*(text.lower() in _BLANK for text in texts), True])
-    return numbers[codes], (np.isnan(numbers) & ~blank)[codes]
+    unread = np.isnan(numbers[maybe]).tolist()
+    bad[maybe] = [odd and texts[place].lower() not in _BLANK for place, odd in zip(maybe, unread, strict=True)]
+    return numbers[codes], bad[codes]
 
 
 def target_numbers(column: pd.Series, name: str) -> npt.NDArray[np.float64]:

@@ -4,7 +4,9 @@ The measures are of the kind that no honest feature reaches: rank correlation fo
 for two classes, and for text the share of the target's spread, or of its classes, that the values explain.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -39,12 +41,13 @@ def suspects(columns: Mapping[str, "pd.Series[Any]"], target: Numbers, classes: 
         How many the target has; 0 for numbers.
     """
     rows = np.linspace(0, len(target) - 1, min(len(target), _SAMPLE)).astype(np.intp)
-    wanted = target[rows]
+    wanted = _Wanted(target[rows], classes)
     for name, column in columns.items():
         part = column.iloc[rows]
-        share = _of_text(part, wanted, classes) if isinstance(part.dtype, pd.CategoricalDtype) else None
-        if share is None:
-            share = _of_numbers(part, wanted, classes)
+        if isinstance(part.dtype, pd.CategoricalDtype):
+            share = _of_text(part.cat.codes.to_numpy(), wanted)
+        else:
+            share = _of_numbers(part.to_numpy(dtype=np.float64, na_value=np.nan), wanted)
         if share >= _SUSPICIOUS:
             text = (
                 f"feature {name!r} alone predicts the target almost perfectly: if it is known only afterwards, put it "
@@ -53,32 +56,52 @@ def suspects(columns: Mapping[str, "pd.Series[Any]"], target: Numbers, classes: 
             yield Finding("LeakSuspected", "warning", text)
 
 
-def _of_text(column: "pd.Series[Any]", target: Numbers, classes: int) -> float:
-    codes = column.cat.codes.to_numpy()
+@dataclass(frozen=True)
+class _Wanted:
+    """The target in the rows to look at."""
+
+    values: Numbers
+    classes: int
+
+    def where(self, known: npt.NDArray[np.bool_]) -> "_Wanted":
+        """Return it in some of the rows."""
+        return self if known.all() else _Wanted(self.values[known], self.classes)
+
+    @functools.cached_property
+    def ranks(self) -> Numbers:
+        return _ranks(self.values)
+
+
+def _of_text(codes: npt.NDArray[Any], wanted: _Wanted) -> float:
     known = codes >= 0
-    codes, target = codes[known], target[known]
+    codes, wanted = codes[known], wanted.where(known)
     if len(codes) < max(_LEAST_ROWS, _ROWS_PER_VALUE * len(np.unique(codes))):
         return 0.0
-    return _explained(codes.astype(np.intp), target, classes)
+    return _explained(codes.astype(np.intp), wanted)
 
 
-def _of_numbers(column: "pd.Series[Any]", target: Numbers, classes: int) -> float:
-    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+def _of_numbers(values: Numbers, wanted: _Wanted) -> float:
     known = ~np.isnan(values)
-    values, target = values[known], target[known]
+    values, wanted = values[known], wanted.where(known)
+    target = wanted.values
     if len(values) < _LEAST_ROWS or target.min() == target.max() or values.min() == values.max():
         return 0.0
-    if classes > 2:
+    if wanted.classes > 2:
         edges = np.unique(np.quantile(values, np.linspace(0, 1, min(_BINS, len(values) // _ROWS_PER_VALUE))))
-        borders = (classes - 1) / len(edges)  # each border between two classes spoils one bin
-        return min(1.0, _explained(np.searchsorted(edges, values), target, classes) + borders)
-    ranks = pd.Series(values).rank().to_numpy(dtype=np.float64)
-    if classes == 2:
-        return _area(ranks, target == target.max())
-    return abs(float(np.corrcoef(ranks, pd.Series(target).rank().to_numpy())[0, 1]))
+        borders = (wanted.classes - 1) / len(edges)  # each border between two classes spoils one bin
+        return min(1.0, _explained(np.searchsorted(edges, values), wanted) + borders)
+    if wanted.classes == 2:
+        return _area(_ranks(values), target == target.max())
+    return abs(float(np.corrcoef(_ranks(values), wanted.ranks)[0, 1]))
 
 
-def _area(ranks: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> float:
+def _ranks(values: Numbers) -> Numbers:
+    """Return the place of each value in their order, from 1 on; equal ones share the mean of their places."""
+    _, distinct, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return np.asarray((counts.cumsum() - (counts - 1) / 2)[distinct], dtype=np.float64)
+
+
+def _area(ranks: Numbers, positive: npt.NDArray[np.bool_]) -> float:
     """Return the area under the ROC curve, of the better direction."""
     ones = int(positive.sum())
     zeros = len(positive) - ones
@@ -88,11 +111,12 @@ def _area(ranks: npt.NDArray[Any], positive: npt.NDArray[np.bool_]) -> float:
     return max(area, 1 - area)
 
 
-def _explained(groups: npt.NDArray[np.intp], target: Numbers, classes: int) -> float:
+def _explained(groups: npt.NDArray[np.intp], wanted: _Wanted) -> float:
     """Return the share of the target's spread, or of what the largest class leaves unsaid, that the groups explain."""
+    target, classes = wanted.values, wanted.classes
     if classes:
-        table = np.zeros((int(groups.max()) + 1, classes))
-        np.add.at(table, (groups, target.astype(np.intp)), 1)
+        cells = np.bincount(groups * classes + target.astype(np.intp), minlength=(int(groups.max()) + 1) * classes)
+        table = cells.reshape(-1, classes)
         unsaid = len(target) - table.sum(axis=0).max()
         return float(1 - (len(target) - table.max(axis=1).sum()) / unsaid) if unsaid else 0.0
     counts = np.bincount(groups)

@@ -1,7 +1,8 @@
 """Who is held out: positions of rows for training, validation and test, the same for the same seed and data."""
 
 import hashlib
-from typing import Literal
+from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -79,7 +80,10 @@ def _by_group(groups: pd.Series, split: Split, random: np.random.Generator) -> P
 
 
 def _members(codes: npt.NDArray[np.intp], chosen: Parts) -> Parts:
-    return Parts(*(np.flatnonzero(np.isin(codes, part)) for part in (chosen.train, chosen.validation, chosen.test)))
+    part_of = np.zeros(len(chosen.train) + len(chosen.validation) + len(chosen.test), dtype=np.int8)
+    part_of[chosen.validation], part_of[chosen.test] = 1, 2
+    of_rows = part_of[codes]
+    return Parts(*(np.flatnonzero(of_rows == part) for part in range(3)))
 
 
 def _stratified(classes: pd.Series, split: Split, random: np.random.Generator) -> Parts:
@@ -101,6 +105,16 @@ def digest_of(frame: pd.DataFrame) -> str:
 
     Two versions of a model may be compared when they were judged by holdouts of the same digest.
     """
-    content = hashlib.sha256("\x00".join(map(str, frame.columns)).encode())
-    content.update(pd.util.hash_pandas_object(frame, index=False, categorize=True).to_numpy().tobytes())
+    return digest_of_rows(frame.columns, row_hashes(frame))
+
+
+def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
+    """Return a number for the values of each row, whatever the other rows are; shape (rows,)."""
+    return pd.util.hash_pandas_object(frame, index=False, categorize=True).to_numpy()
+
+
+def digest_of_rows(names: Iterable[Any], hashes: npt.NDArray[np.uint64]) -> str:
+    """Return the digest of a frame by its columns and its ``row_hashes``."""
+    content = hashlib.sha256("\x00".join(map(str, names)).encode())
+    content.update(hashes.tobytes())
     return f"sha256:{content.hexdigest()}"

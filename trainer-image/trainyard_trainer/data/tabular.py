@@ -14,7 +14,7 @@ from trainyard_trainer.data.columns import codes_by_name, is_text, target_number
 from trainyard_trainer.data.dataset import Dataset, Finding, Table
 from trainyard_trainer.data.joins import join_rows
 from trainyard_trainer.data.leaks import suspects
-from trainyard_trainer.data.splits import Strategy, digest_of, split_rows
+from trainyard_trainer.data.splits import Strategy, digest_of_rows, row_hashes, split_rows
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import DataError
 
@@ -48,11 +48,14 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
         frame, target = frame[present], target[present]
     _require_rows(len(frame), len(table.frame), data)
     columns, categories = _features(frame, data, joined, findings)
-    findings += [*_weaknesses(columns, target, data), *suspects(columns, target, len(classes))]
+    named = pd.DataFrame({**columns, data.target: _by_name(target, classes)}, copy=False)
+    hashes = row_hashes(named) if len(named) * len(columns) <= _CELLS_TO_COMPARE else None
+    findings += [*_weaknesses(columns, hashes, data), *suspects(columns, target, len(classes))]
     split = spec.split or Split()
     strategy = _strategy(spec, split)
     parts = split_rows(strategy, split, rows=len(frame), by=_split_key(strategy, frame, data, target, findings))
     prepared = pd.DataFrame({**columns, data.target: target}, copy=False)
+    held_out = row_hashes(named.iloc[parts.test]) if hashes is None else hashes[parts.test]
     findings.append(Finding("Split", "info", _describe_split(strategy, parts.train, parts.validation, parts.test)))
     return Dataset(
         task=spec.task,
@@ -63,7 +66,7 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
         classes=classes,
         findings=tuple(findings),
         origin=table.origin,
-        holdout_digest=_holdout_digest(prepared.iloc[parts.test], data.target, classes),
+        holdout_digest=digest_of_rows(named.columns, held_out),
         rows=len(prepared),
         parts=parts,
     )
@@ -98,16 +101,22 @@ def _require_rows(usable: int, rows: int, data: Data) -> None:
         )
 
 
-def _weaknesses(columns: dict[str, pd.Series], target: npt.NDArray[np.float64], data: Data) -> list[Finding]:
+def _by_name(target: npt.NDArray[np.float64], classes: tuple[str, ...]) -> npt.NDArray[np.float64] | pd.Categorical:
+    """Return the target with its classes by name: their numbers change when a new class appears."""
+    if not classes:
+        return target
+    return pd.Categorical.from_codes(target.astype(np.intp), dtype=pd.CategoricalDtype(list(classes)))  # type: ignore[arg-type] # as below
+
+
+def _weaknesses(columns: dict[str, pd.Series], hashes: npt.NDArray[np.uint64] | None, data: Data) -> list[Finding]:
     """Return what will make the model of a usable table worse, or its judgement too kind."""
     found: list[Finding] = []
-    rows, recommended = len(target), (data.validation or DataValidation()).recommended_points
+    rows, recommended = len(next(iter(columns.values()))), (data.validation or DataValidation()).recommended_points
     if rows < recommended:
         text = f"{rows} rows, {recommended} are recommended"
         found.append(Finding("FewPoints", "warning", text, count=rows))
-    if rows * len(columns) <= _CELLS_TO_COMPARE:
-        whole = pd.DataFrame({**columns, data.target: target}, copy=False)
-        repeated = int(pd.util.hash_pandas_object(whole, index=False).duplicated().sum())
+    if hashes is not None:
+        repeated = len(hashes) - len(pd.unique(hashes))
         if repeated:
             text = f"{repeated} rows repeat another one: held-out rows may be known from training"
             found.append(Finding("RepeatedRows", "warning", text, count=repeated))
@@ -173,7 +182,9 @@ def _labels(column: pd.Series) -> _Labels:
         whole = column.dropna()
         if (whole == whole.round()).all():
             column = column.astype("Int64")
-    codes, distinct = pd.factorize(column.astype("string"), use_na_sentinel=True)
+    if not isinstance(column.dtype, pd.CategoricalDtype):  # else its values are texts, each once
+        column = column.astype("string")
+    codes, distinct = pd.factorize(column, use_na_sentinel=True)
     names = [str(value) for value in distinct]
     numbers = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce")
     order = np.argsort(numbers.to_numpy()) if names and numbers.notna().all() else np.argsort(np.array(names))
@@ -223,7 +234,7 @@ def _no_feature(data: Data, findings: list[Finding]) -> str:
 
 def _feature(column: pd.Series, name: str, findings: list[Finding]) -> pd.Series | None:
     """Return the column as numbers or as categories; ``None`` if nothing can be learned from it."""
-    column = column.reset_index(drop=True)
+    column = pd.Series(column.array)  # its rows numbered anew, without a copy
     if column.isna().all() or (column == column.iloc[0]).all():
         findings.append(Finding("ConstantColumn", "info", f"column {name!r} has one value throughout: left out"))
         return None
@@ -311,10 +322,3 @@ def _complete(column: pd.Series, name: str, role: str) -> pd.Series:
 def _describe_split(strategy: Strategy, *parts: npt.NDArray[np.intp]) -> str:
     train, validation, test = (len(part) for part in parts)
     return f"split {strategy}: {train} rows to train, {validation} to validate, {test} held out"
-
-
-def _holdout_digest(holdout: pd.DataFrame, target: str, classes: tuple[str, ...]) -> str:
-    if classes:
-        # By name: the numbers of the classes change when a new class appears.
-        holdout = holdout.assign(**{target: np.array(classes, dtype=object)[holdout[target].astype(int)]})
-    return digest_of(holdout)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trainyard_trainer.evaluate.curves import Cuts, area_under_roc, average_precision, precision_recall
+
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.intp]
 
@@ -63,16 +65,22 @@ def binary_scores(actual: Integers, probability: Floats, threshold: float) -> Sc
     ``accuracy``, ``precision``, ``recall`` and ``f1`` are those at ``threshold``; the same names with ``@0.5`` are
     those at one half. ``auc``, ``average_precision`` and ``log_loss`` need no threshold.
     """
-    from sklearn import metrics as sk
-
-    scores = {"threshold": threshold, "log_loss": float(sk.log_loss(actual, probability, labels=[0, 1]))}
+    positive = actual == 1
+    scores = {"threshold": threshold, "log_loss": _log_loss(np.where(positive, probability, 1 - probability))}
     scores |= _binary_called(actual, probability >= threshold)
     scores |= _at_one_half(_binary_called(actual, probability >= 0.5))
-    if len(np.unique(actual)) < 2:
+    if positive.all() or not positive.any():
         return Scores(only_finite(scores), ("auc is undefined: the holdout holds one class only",))
-    scores["auc"] = float(sk.roc_auc_score(actual, probability))
-    scores["average_precision"] = float(sk.average_precision_score(actual, probability))
+    cuts = Cuts.of(positive, probability)
+    scores["auc"] = area_under_roc(cuts)
+    scores["average_precision"] = average_precision(cuts)
     return Scores(only_finite(scores))
+
+
+def _log_loss(of_actual: Floats) -> float:
+    """Return the mean loss from the probability that each row's own class was given; 0 counts as almost 0."""
+    almost = np.finfo(np.float64).eps
+    return float(-np.log(np.clip(of_actual, almost, 1 - almost)).mean())
 
 
 def multiclass_scores(actual: Integers, probabilities: Floats) -> Scores:
@@ -81,17 +89,15 @@ def multiclass_scores(actual: Integers, probabilities: Floats) -> Scores:
     ``precision``, ``recall``, ``f1`` are means over the classes that occur; ``auc`` is the mean of each class against
     the rest.
     """
-    from sklearn import metrics as sk
-
-    classes = np.arange(probabilities.shape[1])
-    scores = _mean_called(actual, probabilities.argmax(axis=1), len(classes))
-    scores["log_loss"] = float(sk.log_loss(actual, probabilities, labels=classes))
+    classes = probabilities.shape[1]
+    scores = _mean_called(actual, probabilities.argmax(axis=1), classes)
+    scores["log_loss"] = _log_loss(probabilities[np.arange(len(actual)), actual])
     aucs = [
-        float(sk.roc_auc_score(actual == k, probabilities[:, k]))
-        for k in classes
+        area_under_roc(Cuts.of(actual == k, probabilities[:, k]))
+        for k in range(classes)
         if 0 < (actual == k).sum() < len(actual)
     ]
-    absent = len(classes) - len(aucs)
+    absent = classes - len(aucs)
     notes = (f"auc leaves out {absent} classes that the holdout does not hold",) if absent else ()
     if aucs:
         scores["auc"] = float(np.mean(aucs))
@@ -147,14 +153,14 @@ def _mean_called(actual: Integers, called: Integers, classes: int) -> dict[str, 
 
 def best_threshold(actual: Integers, probability: Floats) -> float:
     """Return the threshold with the best F1; one half where no row is of class 1."""
-    from sklearn.metrics import precision_recall_curve
-
-    if not (actual == 1).any():
+    positive = actual == 1
+    if not positive.any():
         return 0.5
-    precision, recall, thresholds = precision_recall_curve(actual, probability)
+    cuts = Cuts.of(positive, probability)
+    precision, recall = precision_recall(cuts)
     total = precision + recall
     f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)[:-1]
-    return float(thresholds[int(f1.argmax())])
+    return float(cuts.probability[::-1][int(f1.argmax())])
 
 
 def skill(loss: float, baseline_loss: float) -> float | None:

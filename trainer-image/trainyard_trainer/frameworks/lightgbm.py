@@ -5,6 +5,7 @@ features in order, the values of text features, the names of the classes, and th
 """
 
 import dataclasses
+import functools
 import json
 import logging
 from collections.abc import Mapping
@@ -25,11 +26,12 @@ from trainyard_trainer.evaluate import names
 from trainyard_trainer.frameworks import lightgbm_parameters
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.lightgbm_fit import (
+    Matrix,
     Reporter,
     binned,
-    features_of,
     fit,
     judge_rows,
+    matrix_of,
     parts_of,
     probabilities_of,
     raw_predictions,
@@ -53,6 +55,13 @@ class Description:
     categories: Mapping[str, tuple[str, ...]]
     classes: tuple[str, ...]
     threshold: float | None = None
+
+    @functools.cached_property
+    def codes(self) -> Mapping[str, Mapping[str, int]]:
+        """For each text feature the number of each of its values."""
+        return {
+            name: {value: number for number, value in enumerate(values)} for name, values in self.categories.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -120,7 +129,7 @@ class LightGBMFramework:
         model: Model = trained.model
         parts = parts_of(dataset)
         context.progress(0.0, f"judging {len(parts.test)} rows")
-        raw = raw_predictions(model.booster, features_of(dataset, parts.test))
+        raw = raw_predictions(model.booster, matrix_of(dataset, parts.test))
         known = np.concatenate([parts.train, parts.validation])
         found = judge_rows(dataset, known, parts.test, raw, model.description.threshold)
         context.progress(1.0, "judged", {name: found.metrics[name] for name in (names.SKILL,) if name in found.metrics})
@@ -162,20 +171,21 @@ class LightGBMFramework:
         DataError
             If a feature is missing, or holds text where the model needs numbers.
         """
-        return _answers(model, raw_predictions(model.booster, _typed(model.description, inputs)))
+        return _answers(model, raw_predictions(model.booster, _matrix(model.description, inputs)))
 
     def to_onnx(self, model: Model) -> OnnxModel:
         """Return the trees as ONNX; what they call a class, and from which probability on, is added to its answers."""
-        from trainyard_trainer.frameworks.lightgbm_onnx import INPUT, as_tensor, converted
+        from trainyard_trainer.frameworks.lightgbm_onnx import INPUT, converted
 
         def answer(outputs: list[Any]) -> pd.DataFrame:
             told = np.asarray(outputs[0], dtype=np.float64)
             column = {0: 0, 2: 1}.get(len(model.description.classes))
             return _answers(model, told if column is None else told[:, column])
 
-        return OnnxModel(
-            converted(model.booster), lambda rows: {INPUT: as_tensor(_typed(model.description, rows))}, answer
-        )
+        def tensor(rows: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
+            return {INPUT: _matrix(model.description, rows).astype(np.float32)}
+
+        return OnnxModel(converted(model.booster), tensor, answer)
 
 
 def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tuple[int, Description]:
@@ -191,7 +201,9 @@ def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tupl
         dataset.origin.uri,
     )
     rounds = booster.best_iteration or booster.current_iteration()
-    validation = raw_predictions(booster, features_of(dataset, parts.validation))
+    if len(dataset.classes) != 2:
+        return rounds, description
+    validation = raw_predictions(booster, matrix_of(dataset, parts.validation))
     threshold = threshold_of(dataset, parts.validation, validation)
     return rounds, dataclasses.replace(description, threshold=threshold)
 
@@ -233,20 +245,28 @@ def _as_raw(dataset: Dataset, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
     return raw.astype(dict.fromkeys(dataset.categories, object))
 
 
-def _typed(description: Description, inputs: pd.DataFrame) -> pd.DataFrame:
+def _matrix(description: Description, inputs: pd.DataFrame) -> Matrix:
+    """Return raw rows as ``matrix_of`` does those of the dataset."""
     missing = [name for name in description.features if name not in inputs.columns]
     if missing:
         raise DataError(
             f"the input lacks the feature {missing[0]!r}; the model needs {', '.join(description.features)}"
         )
-    columns: dict[str, pd.Series] = {}
-    for name in description.features:
+    matrix = np.empty((len(inputs), len(description.features)))
+    for place, name in enumerate(description.features):
         if name in description.categories:
-            text = inputs[name].map(str, na_action="ignore").astype(object)
-            columns[name] = pd.Series(pd.Categorical(text, categories=list(description.categories[name])))
+            known, there = description.codes[name], inputs[name].notna()
+            codes = [
+                known.get(str(value)) if there_is else None for value, there_is in zip(inputs[name], there, strict=True)
+            ]
+            matrix[:, place] = np.array(codes, dtype=np.float64)  # None becomes NaN
         else:
-            try:
-                columns[name] = pd.to_numeric(inputs[name]).astype("float64").reset_index(drop=True)
-            except (ValueError, TypeError) as error:
-                raise DataError(f"feature {name!r} of the input must hold numbers: {error}") from error
-    return pd.DataFrame(columns)
+            matrix[:, place] = _numbers(inputs[name], name)
+    return matrix
+
+
+def _numbers(column: "pd.Series[Any]", name: str) -> npt.NDArray[np.float64]:
+    try:
+        return pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"feature {name!r} of the input must hold numbers: {error}") from error

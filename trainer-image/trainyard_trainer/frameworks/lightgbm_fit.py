@@ -17,6 +17,7 @@ from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks.base import Context
 
 Positions = npt.NDArray[np.intp]
+Matrix = npt.NDArray[np.float64]
 
 _ROUNDS_PER_REPORT: Final = 10
 _CELLS_PER_THREAD: Final = 100_000
@@ -41,9 +42,22 @@ def parts_of(dataset: Dataset) -> Parts:
     return dataset.parts
 
 
-def features_of(dataset: Dataset, rows: Positions) -> pd.DataFrame:
-    """Return the features of rows; they stand first in the frame, so that this is one copy."""
-    return dataset.frame.iloc[rows, : len(dataset.features)]
+def matrix_of(dataset: Dataset, rows: Positions) -> Matrix:
+    """Return the features of rows as one matrix, shape (rows, features): text as the number of its value, or NaN.
+
+    LightGBM would make the same of a frame, on the way over two further copies.
+    """
+    matrix = np.empty((len(rows), len(dataset.features)), order="F")
+    for place, name in enumerate(dataset.features):
+        matrix[:, place] = _numbers(dataset.frame[name])[rows]
+    return matrix
+
+
+def _numbers(column: "pd.Series[Any]") -> Matrix:
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    codes = column.cat.codes.to_numpy(dtype=np.float64)
+    return np.where(codes < 0, np.nan, codes)
 
 
 def binned(
@@ -53,11 +67,18 @@ def binned(
     reference: lightgbm.Dataset | None = None,
 ) -> lightgbm.Dataset:
     """Return rows as LightGBM wants them, in the bins of ``reference`` if there is one."""
-    frame = features_of(dataset, rows)
-    # Plain names here too: LightGBM looks its text columns up by the names of the frame.
-    frame.columns = pd.Index(feature_names(dataset.features))
-    target = dataset.frame[dataset.target].to_numpy()[rows]
-    return lightgbm.Dataset(frame, target, reference=reference, params=dict(parameters))
+    texts = [place for place, name in enumerate(dataset.features) if name in dataset.categories]
+    made = lightgbm.Dataset(
+        matrix_of(dataset, rows),
+        dataset.frame[dataset.target].to_numpy()[rows],
+        reference=reference,
+        feature_name=feature_names(dataset.features),
+        categorical_feature=texts,  # type: ignore[arg-type] # asks for a list of both names and places
+        params=dict(parameters),
+    )
+    # As from a frame: the values come with the model, for whoever asks it with frames of their own.
+    made.pandas_categorical = [list(dataset.categories[dataset.features[place]]) for place in texts]
+    return made
 
 
 def fit(
@@ -116,9 +137,9 @@ def feature_names(features: Sequence[str]) -> list[str]:
     return list(taken)
 
 
-def raw_predictions(booster: lightgbm.Booster, frame: pd.DataFrame) -> npt.NDArray[np.float64]:
+def raw_predictions(booster: lightgbm.Booster, rows: Matrix) -> npt.NDArray[np.float64]:
     """Return numbers of shape (rows,), or for three classes and more probabilities of shape (rows, classes)."""
-    return np.asarray(booster.predict(frame), dtype=np.float64)
+    return np.asarray(booster.predict(rows), dtype=np.float64)
 
 
 def probabilities_of(raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -1,11 +1,8 @@
 """LightGBM's trees as ONNX. The converter is imported only here: it takes half a second."""
 
-from typing import Any, Final
+from typing import Final
 
 import lightgbm
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 INPUT: Final = "rows"
 """One tensor of all features, in their order; a text feature is the number of its value, what is missing NaN."""
@@ -31,15 +28,3 @@ def converted(booster: lightgbm.Booster) -> bytes:
     del model.graph.output[:]
     model.graph.output.extend(kept)
     return bytes(model.SerializeToString())
-
-
-def as_tensor(frame: pd.DataFrame) -> npt.NDArray[Any]:
-    """Return typed features as the one tensor; shape (rows, features)."""
-    return np.column_stack([_numbers(frame[name]) for name in frame.columns]).astype(np.float32)
-
-
-def _numbers(column: "pd.Series[Any]") -> npt.NDArray[np.float64]:
-    if not isinstance(column.dtype, pd.CategoricalDtype):
-        return column.to_numpy(dtype=np.float64)
-    codes = column.cat.codes.to_numpy(dtype=np.float64)
-    return np.where(codes < 0, np.nan, codes)

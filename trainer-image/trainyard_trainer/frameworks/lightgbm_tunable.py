@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import lightgbm
-import pandas as pd
 
 from trainyard_api.training import Split
 from trainyard_trainer.data.dataset import Dataset
@@ -15,11 +14,12 @@ from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks import lightgbm_parameters
 from trainyard_trainer.frameworks.base import Context
 from trainyard_trainer.frameworks.lightgbm_fit import (
+    Matrix,
     Reporter,
     binned,
-    features_of,
     fit,
     judge_rows,
+    matrix_of,
     parts_of,
     raw_predictions,
     threads_for,
@@ -128,8 +128,8 @@ class TabularTunable:
         return self._bins[key]
 
     @functools.cached_property
-    def _rows(self) -> pd.DataFrame:
-        return features_of(self._dataset, self._parts.validation)
+    def _rows(self) -> Matrix:
+        return matrix_of(self._dataset, self._parts.validation)
 
 
 class ForecastTunable:

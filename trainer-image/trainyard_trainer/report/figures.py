@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.evaluate import curves
 from trainyard_trainer.evaluate.names import SKILL
 from trainyard_trainer.evaluate.rows import PROBABILITY
 from trainyard_trainer.report.svg import Axis, Floats, Plot, places_of, thinned
@@ -155,9 +156,8 @@ def class_figures(holdout: pd.DataFrame, classes: Sequence[str]) -> list[Figure]
 
 
 def _curves(actual: npt.NDArray[Any], chance: Floats) -> tuple[tuple[Floats, Floats], tuple[Floats, Floats]]:
-    from sklearn import metrics as sk
-
-    across, up, _ = sk.roc_curve(actual, chance)
-    precision, recall, _ = sk.precision_recall_curve(actual, chance, drop_intermediate=True)
+    cuts = curves.Cuts.of(actual, chance)
+    across, up = curves.roc(cuts)
+    precision, recall = curves.precision_recall(cuts.corners())
     first, second = thinned(len(across)), thinned(len(recall))
     return (across[first], up[first]), (recall[second], precision[second])
