@@ -36,6 +36,7 @@ from trainyard_trainer.frameworks.lightgbm_fit import (
     probabilities_of,
     raw_predictions,
     threads_for,
+    threads_to_answer,
     threshold_of,
 )
 from trainyard_trainer.frameworks.lightgbm_tunable import TabularTunable
@@ -129,7 +130,7 @@ class LightGBMFramework:
         model: Model = trained.model
         parts = parts_of(dataset)
         context.progress(0.0, f"judging {len(parts.test)} rows")
-        raw = raw_predictions(model.booster, matrix_of(dataset, parts.test))
+        raw = raw_predictions(model.booster, matrix_of(dataset, parts.test), threads_for(dataset, context.workers))
         known = np.concatenate([parts.train, parts.validation])
         found = judge_rows(dataset, known, parts.test, raw, model.description.threshold)
         context.progress(1.0, "judged", {name: found.metrics[name] for name in (names.SKILL,) if name in found.metrics})
@@ -171,7 +172,8 @@ class LightGBMFramework:
         DataError
             If a feature is missing, or holds text where the model needs numbers.
         """
-        return _answers(model, raw_predictions(model.booster, _matrix(model.description, inputs)))
+        rows = _matrix(model.description, inputs)
+        return _answers(model, raw_predictions(model.booster, rows, threads_to_answer(model.booster, rows)))
 
     def to_onnx(self, model: Model) -> OnnxModel:
         """Return the trees as ONNX; what they call a class, and from which probability on, is added to its answers."""
@@ -203,7 +205,7 @@ def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tupl
     rounds = booster.best_iteration or booster.current_iteration()
     if len(dataset.classes) != 2:
         return rounds, description
-    validation = raw_predictions(booster, matrix_of(dataset, parts.validation))
+    validation = raw_predictions(booster, matrix_of(dataset, parts.validation), parameters["num_threads"])
     threshold = threshold_of(dataset, parts.validation, validation)
     return rounds, dataclasses.replace(description, threshold=threshold)
 

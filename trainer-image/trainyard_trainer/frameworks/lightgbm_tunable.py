@@ -98,7 +98,7 @@ class TabularTunable:
 
     def _judge(self, booster: lightgbm.Booster) -> float:
         rows = self._parts.validation
-        raw = raw_predictions(booster, self._rows)
+        raw = raw_predictions(booster, self._rows, threads_for(self._dataset, self._context.workers))
         threshold = threshold_of(self._dataset, rows, raw)
         found = judge_rows(self._dataset, self._parts.train, rows, raw, threshold).metrics
         if self._metric not in found:
