@@ -11,9 +11,10 @@ import multiprocessing
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import Final
@@ -25,8 +26,10 @@ from trainyard_trainer.frameworks.prophet_series import Task, quiet_prophet
 _AHEAD: Final = 4
 """Tasks per worker that wait or run: enough that none idles, few enough that memory stays flat."""
 
-_STOP_CHECK_SECONDS: Final = 0.5
+_OWN: Final = 2
+"""Series that the trainer fits itself while the workers start, which takes about as long."""
 
+_STOP_CHECK_SECONDS: Final = 0.5
 
 _STOP_FILE: Final = "stop"
 """Lies in the working folder once the pod is asked to end: what a worker looks for between two fits of a search."""
@@ -64,7 +67,9 @@ def fit_all(
     pending: deque[Future[Outcome]] = deque()
     stop_file = folder / _STOP_FILE
     try:
-        yield from _in_order(pool, iter(tasks), pending, workers * _AHEAD, stop)
+        waiting = iter(tasks)
+        yield from _while_starting(pool, waiting, pending, workers * _AHEAD, stop)
+        yield from _in_order(pool, waiting, pending, workers * _AHEAD, stop)
     except Interrupted:
         stop_file.touch()
         yield from _finished(pool, pending)
@@ -78,6 +83,30 @@ def fit_all(
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
         stop_file.unlink(missing_ok=True)
+
+
+def _while_starting(
+    pool: ProcessPoolExecutor,
+    tasks: Iterator[Task],
+    pending: deque[Future[Outcome]],
+    ahead: int,
+    stop: Callable[[], bool],
+) -> Iterator[Outcome]:
+    """Hand out the first tasks, which waits for the workers to start, and meanwhile fit those before them here."""
+    first = list(islice(tasks, _OWN))
+    own = first if all(_is_light(task) for task in first) else []
+    given = [*first[len(own) :], *islice(tasks, ahead - len(first) + len(own))]
+    with ThreadPoolExecutor(1) as beside:
+        submitted = beside.submit(lambda: pending.extend(pool.submit(_fit, task) for task in given))
+        for task in own:
+            _raise_if(stop)
+            yield fit_series(task, stop)
+    submitted.result()
+
+
+def _is_light(task: Task) -> bool:
+    """Tell whether a series is fitted without a search, which takes minutes, and without statsforecast's memory."""
+    return not task.trials and task.demand != "Intermittent"
 
 
 def _in_order(

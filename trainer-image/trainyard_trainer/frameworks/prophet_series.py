@@ -3,11 +3,14 @@
 import json
 import logging
 import math
+import sys
 import tempfile
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from pathlib import Path
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -143,17 +146,31 @@ def seasonalities(span_days: float, frequency: Frequency) -> dict[str, Any]:
 
 
 def quiet_prophet() -> Any:
-    """Import Prophet and return its package, without what it and CmdStan would print."""
-    # At import, Prophet reports a missing plotly as an error; nobody here asks for interactive plots.
+    """Import Prophet and return its package, without its plots, and what it and CmdStan would print."""
+    # At import, Prophet reports the missing libraries of its plots as errors; nobody here asks for plots.
     logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
-    import prophet
-    import prophet.make_holidays
-    import prophet.serialize
+    with _without("matplotlib"):
+        import prophet
+        import prophet.make_holidays
+        import prophet.serialize
 
     logging.getLogger("prophet").setLevel(logging.ERROR)
     # It sets its own level on its first use, so that a level set here would not last. Its errors come as exceptions.
     logging.getLogger("cmdstanpy").disabled = True
     return prophet
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """Let an import find a package missing, unless it is there already. Matplotlib is half of Prophet's import."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = cast("Any", None)  # what Python takes for "not installed"
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def build(parameters: Mapping[str, Any], holidays_country: str | None) -> Any:
@@ -178,10 +195,32 @@ def fit(task: Task, rows: slice, frequency: Frequency, parameters: Mapping[str, 
     # Without a folder of its own, CmdStan leaves two files per fit until the process ends.
     with tempfile.TemporaryDirectory(prefix="stan-", dir=recipe.work_dir) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        model.stan_backend.model = FilesWritten(model.stan_backend.model, Path(folder))
         model.fit(table, seed=recipe.seed, output_dir=folder)
     # Prophet saves its arguments too; the folder is gone, and its name would make every file differ.
     model.fit_kwargs = {"seed": recipe.seed}
     return Fitted(model, fills)
+
+
+class FilesWritten:
+    """CmdStan, given files instead of numbers: to write them takes its own interface a third of a fit."""
+
+    def __init__(self, model: Any, folder: Path) -> None:
+        self._model, self._folder = model, folder
+
+    def optimize(self, *, data: Mapping[str, Any], inits: Mapping[str, Any], **options: Any) -> Any:
+        """Do as ``CmdStanModel.optimize``."""
+        files = self._write("data", data), self._write("inits", inits)
+        return self._model.optimize(data=files[0], inits=files[1], **options)
+
+    def _write(self, name: str, values: Mapping[str, Any]) -> str:
+        path = self._folder / f"{name}.json"
+        path.write_text(json.dumps(values, default=_plain))
+        return str(path)
+
+
+def _plain(value: np.generic) -> Any:
+    return value.item()
 
 
 def _regressor(number: int) -> str:
