@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from tests.integration.operator.namespace import Namespace
+from tests.integration.operator.namespace import POLL_SECONDS, Namespace
 from tests.integration.operator.test_faults import new_namespace
 from tests.unit.operator.core.versions import BELOW_2, spec
 from trainyard_api import API_VERSION, meta
@@ -107,7 +107,7 @@ class Shop:
                     continue
                 with suppress(AssertionError):  # deleted since
                     await self.patch(PODS, name, status, "/status")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def pod_status(code: int | None, *, ready: bool) -> Body:

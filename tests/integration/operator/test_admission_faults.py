@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.namespace import Fault, FaultyPort, Namespace
+from tests.integration.operator.namespace import POLL_SECONDS, Fault, FaultyPort, Namespace
 from tests.integration.operator.test_faults import new_namespace
 from tests.unit.operator.samples import result_text
 from trainyard_api import meta
@@ -51,7 +51,7 @@ class World:
                 self.started.append(name)
                 await self.namespace.run_pod(live[name])
                 await self.namespace.end_pod(live[name], 0, result_text(VERSIONS[name]))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 def ended(job: Body) -> bool:

@@ -19,8 +19,14 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 AT_ONCE = 5
 """Lives that run side by side."""
 
-Life = Callable[[Shop], Coroutine[Any, Any, dict[str, Any]]]
-"""What users and pods do, whoever watches over it; returns the last status."""
+State = tuple[Any, ...]
+"""What must not hang on where an operator died."""
+
+End = tuple[list[State], Counter[str]]
+"""The states at the rests of a life, and the Events about the ModelDeployment."""
+
+Life = Callable[[Shop], Coroutine[Any, Any, list[State]]]
+"""What users and pods do, whoever watches over it; returns the state at each rest."""
 
 
 @pytest.fixture
@@ -28,30 +34,26 @@ def credentials(crds: Path) -> Credentials:
     return load_credentials({"KUBECONFIG": str(crds)})
 
 
-async def blue_green(shop: Shop) -> dict[str, Any]:
+async def blue_green(shop: Shop) -> list[State]:
     await shop.deploy()
     await shop.publish(1)
     await shop.serves(1)
     await shop.publish(2)
-    return await shop.serves(2)
+    return [await state_of(shop, await shop.serves(2))]
 
 
-async def a_corrupt_one_and_back(shop: Shop) -> dict[str, Any]:
-    await blue_green(shop)
+async def a_corrupt_one_and_back(shop: Shop) -> list[State]:
+    states = await blue_green(shop)
     shop.health[3] = 65
     await shop.publish(3)
     await shop.until("version 3 to be rejected", lambda s: any(r["version"] == 3 for r in rejections(s)))
     await shop.act("rollback/previous/t1")
-    return await shop.until("version 1 to serve again", lambda s: s["activeVersion"] == 1 and s["phase"] == "Held")
+    back = await shop.until("version 1 to serve again", lambda s: s["activeVersion"] == 1 and s["phase"] == "Held")
+    return [*states, await state_of(shop, back)]
 
 
-LIVES: dict[str, Life] = {"blue-green": blue_green, "corrupt-and-back": a_corrupt_one_and_back}
-
-End = tuple[Any, ...]
-
-
-async def end_of(shop: Shop, status: dict[str, Any]) -> tuple[End, Counter[str]]:
-    """Return what must not hang on where an operator died, and the Events about the ModelDeployment."""
+async def state_of(shop: Shop, status: dict[str, Any]) -> State:
+    """Return the state of a life at rest."""
 
     versions: dict[str, Body] = {}
 
@@ -61,8 +63,7 @@ async def end_of(shop: Shop, status: dict[str, Any]) -> tuple[End, Counter[str]]
         return all(phases[entry["version"]] == "Quarantined" for entry in rejections(status))
 
     await shop.namespace.until("rejected versions to be quarantined", quarantined)
-    events = [b for b in (await shop.namespace.all(EVENTS)).values() if b["regarding"]["kind"] == "ModelDeployment"]
-    state = (
+    return (
         status["phase"],
         status["activeVersion"],
         status.get("previousVersion"),
@@ -74,15 +75,16 @@ async def end_of(shop: Shop, status: dict[str, Any]) -> tuple[End, Counter[str]]
         await shop.selected(),
         {name: body["status"]["phase"] for name, body in versions.items()},
     )
-    return state, Counter(body["reason"] for body in events)
 
 
-async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tuple[End, Counter[str], int]:
-    """Live one life; an operator that dies is followed by another. Return its end, the Events, and the writes."""
+async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tuple[End, int]:
+    """Live one life; an operator that dies is followed by another. Return its end and the writes."""
     async with new_shop(credentials) as shop:
 
-        async def to_the_end() -> tuple[End, Counter[str]]:
-            return await end_of(shop, await life(shop))
+        async def to_the_end() -> End:
+            states = await life(shop)
+            events = (await shop.namespace.all(EVENTS)).values()
+            return states, Counter(e["reason"] for e in events if e["regarding"]["kind"] == "ModelDeployment")
 
         end = asyncio.create_task(to_the_end())
         async with shop.namespace.operator(fault) as port:
@@ -91,23 +93,23 @@ async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tup
             if dies:
                 dies.cancel()
             if end.done():
-                return *end.result(), sum(port.writes.values())
+                return end.result(), sum(port.writes.values())
         async with shop.namespace.operator():
-            return *await end, sum(port.writes.values())
+            return await end, sum(port.writes.values())
 
 
 async def live_with_every_fault(
-    credentials: Credentials, life: str, make: Callable[[int], Fault], *, events_are_lost: bool = False
+    credentials: Credentials, life: Life, make: Callable[[int], Fault], *, events_are_lost: bool = False
 ) -> None:
     """Live as often as there are writes, with the fault at each of them, and compare the ends."""
     limit = asyncio.Semaphore(AT_ONCE)
-    wanted, told, writes = await live(credentials, LIVES[life], None)
+    (wanted, told), writes = await live(credentials, life, None)
 
     async def one(at: int) -> None:
         async with limit:
             fault = make(at)
-            state, events, _ = await live(credentials, LIVES[life], fault)
-            assert state == wanted, f"write {at}"
+            (states, events), _ = await live(credentials, life, fault)
+            assert states == wanted, f"write {at}"
             assert events <= told if events_are_lost else events == told, f"write {at}: {events}, not {told}"
 
     async with asyncio.TaskGroup() as group:
@@ -115,10 +117,9 @@ async def live_with_every_fault(
             group.create_task(one(at))
 
 
-@pytest.mark.parametrize("life", LIVES)
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-async def test_killed_at_any_write(credentials: Credentials, life: str, *, after: bool) -> None:
-    await live_with_every_fault(credentials, life, lambda at: Fault(at, after=after))
+async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> None:
+    await live_with_every_fault(credentials, a_corrupt_one_and_back, lambda at: Fault(at, after=after))
 
 
 @pytest.mark.parametrize(
@@ -134,4 +135,4 @@ async def test_killed_at_any_write(credentials: Credentials, life: str, *, after
 async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
     """An Event that cannot be written is given up, never told twice."""
     make = lambda at: Fault(at, after=after, error=error)  # noqa: E731
-    await live_with_every_fault(credentials, "blue-green", make, events_are_lost=not after)
+    await live_with_every_fault(credentials, blue_green, make, events_are_lost=not after)
