@@ -131,10 +131,11 @@ def test_a_piece_that_was_cut_off_costs_its_last_series(prepared, undisturbed, t
     run(prepared, tmp_path / "1", checkpoints=kept)
     pieces = [name for name in kept.names() if name.startswith(PREFIX)]  # more than one on a slow machine
     kept.bodies[pieces[-1]] = kept.bodies[pieces[-1]][:-200]
+    before = dict(kept.bodies)
     found = run(prepared, tmp_path / "2", checkpoints=kept)
     assert found[0] == undisturbed[0]
-    (added,) = (name for name in kept.names() if name.startswith(PREFIX) and name not in pieces)
-    assert len(kept.bodies[added].splitlines()) == 1
+    (added,) = (body for name, body in kept.bodies.items() if name.startswith(PREFIX) and before.get(name) != body)
+    assert len(added.splitlines()) == 1
 
 
 def outcome_of(name):
