@@ -158,8 +158,14 @@ def _offsets(levels: Sequence[float], horizon: int, errors: Floats, steps: Steps
     found = np.zeros((horizon, len(levels)))
     if len(errors) == 0:
         return found
+    order = np.argsort(steps, kind="stable")
+    errors, ordered = errors[order], steps[order]
+    least = min(_ERRORS_PER_STEP, len(errors))
     for step in range(1, horizon + 1):
-        apart = np.abs(steps - step)
-        reach = np.partition(apart, min(_ERRORS_PER_STEP, len(apart)) - 1)[min(_ERRORS_PER_STEP, len(apart)) - 1]
-        found[step - 1] = np.quantile(errors[apart <= reach], levels, method=_METHOD)
+        near = np.clip(step, ordered[0], ordered[-1])
+        begin = end = reach = 0
+        while end - begin < least:
+            begin, end = np.searchsorted(ordered, [near - reach, near + reach + 1])
+            reach += 1
+        found[step - 1] = np.quantile(errors[begin:end], levels, method=_METHOD)
     return np.sort(found, axis=1)  # interpolation may turn two of them round in the last bit
