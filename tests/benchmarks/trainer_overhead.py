@@ -68,13 +68,14 @@ def bare_lightgbm(config: TrainerConfig, path: Path, parts: Parts, text: str) ->
     known = np.sort(np.concatenate([train, valid]))
     final = {**parameters, "num_iterations": trial.best_iteration, "early_stopping_round": 0}
     model = lightgbm.train(final, lightgbm.Dataset(frame.iloc[known], target[known], params=final))
-    predicted, actual = model.predict(frame.iloc[test]), target[test]
+    predicted, actual = model.predict(frame.iloc[test], num_threads=1), target[test]
     if not classes:
         sk.r2_score(actual, predicted)
         sk.root_mean_squared_error(actual, predicted)
         sk.mean_absolute_percentage_error(actual, predicted)
         return float(sk.mean_absolute_error(actual, predicted))
-    precision, recall, cuts = sk.precision_recall_curve(target[valid], trial.predict(frame.iloc[valid]))
+    seen = trial.predict(frame.iloc[valid], num_threads=1)
+    precision, recall, cuts = sk.precision_recall_curve(target[valid], seen)
     threshold = cuts[np.argmax((precision * recall / np.maximum(precision + recall, 1e-12))[:-1])]
     for cut in (threshold, 0.5):
         sk.precision_recall_fscore_support(actual, predicted >= cut, average="binary")

@@ -110,7 +110,7 @@ def digest_of(frame: pd.DataFrame) -> str:
 
 def row_hashes(frame: pd.DataFrame) -> npt.NDArray[np.uint64]:
     """Return a number for the values of each row, whatever the other rows are; shape (rows,)."""
-    return pd.util.hash_pandas_object(frame, index=False, categorize=True).to_numpy()
+    return np.asarray(pd.util.hash_pandas_object(frame, index=False, categorize=True), dtype=np.uint64)
 
 
 def digest_of_rows(names: Iterable[Any], hashes: npt.NDArray[np.uint64]) -> str:

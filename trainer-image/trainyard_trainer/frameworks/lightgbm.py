@@ -269,6 +269,7 @@ def _matrix(description: Description, inputs: pd.DataFrame) -> Matrix:
 
 def _numbers(column: "pd.Series[Any]", name: str) -> npt.NDArray[np.float64]:
     try:
-        return pd.to_numeric(column).to_numpy(dtype=np.float64, na_value=np.nan)
+        numbers = column if column.dtype.kind in "biuf" else pd.to_numeric(column)
+        return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
     except (ValueError, TypeError) as error:
         raise DataError(f"feature {name!r} of the input must hold numbers: {error}") from error

@@ -76,7 +76,7 @@ def binned(
         dataset.frame[dataset.target].to_numpy()[rows],
         reference=reference,
         feature_name=feature_names(dataset.features),
-        categorical_feature=texts,  # type: ignore[arg-type] # asks for a list of both names and places
+        categorical_feature=texts,
         params=dict(parameters),
     )
     # As from a frame: the values come with the model, for whoever asks it with frames of their own.

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import dataset_of, job, write
+from trainyard_trainer.data.splits import digest_of
 from trainyard_trainer.errors import DataError
 
 RANDOM = np.random.default_rng(3)
@@ -133,6 +134,13 @@ def test_a_decimal_comma_is_hinted_at(tmp_path):
     frame.loc[7, "y"] = "1,5"
     with pytest.raises(DataError, match=r"row 8: '1,5' is not a number; set data\.csv\.decimal"):
         prepare(tmp_path, frame)
+
+
+def test_the_holdout_digest_is_that_of_its_rows_with_classes_by_name(tmp_path):
+    dataset = prepare(tmp_path, rows(), task="Classification", target="shop")
+    held_out = dataset.frame.iloc[dataset.parts.test].reset_index(drop=True)
+    names = np.array(dataset.classes, dtype=object)[held_out["shop"].astype(int)]
+    assert dataset.holdout_digest == digest_of(held_out.assign(shop=names))
 
 
 def test_the_holdout_digest_knows_data_and_seed(tmp_path):

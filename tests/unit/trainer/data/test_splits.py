@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainyard_api.training import Split
-from trainyard_trainer.data.splits import digest_of, split_rows
+from trainyard_trainer.data.splits import digest_of, digest_of_rows, row_hashes, split_rows
 from trainyard_trainer.errors import DataError
 
 ROWS = st.integers(20, 300)
@@ -72,3 +72,8 @@ def test_the_digest_follows_the_content_alone():
     assert digest_of(frame) != digest_of(frame.assign(a=[1.0, 2.0, 3.0]))
     assert digest_of(frame) != digest_of(frame.rename(columns={"a": "c"}))
     assert digest_of(frame) != digest_of(frame.iloc[::-1])
+
+
+def test_some_rows_have_the_digest_they_have_alone():
+    frame = pd.DataFrame({"a": [1.0, 2.0, np.nan], "b": pd.Categorical(["x", "y", "x"])})
+    assert digest_of_rows(frame.columns, row_hashes(frame)[[0, 2]]) == digest_of(frame.iloc[[0, 2]])

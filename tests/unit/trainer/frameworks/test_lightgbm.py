@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
 from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.lightgbm import LightGBMFramework
+from trainyard_trainer.frameworks.lightgbm_fit import threads_to_answer
 from trainyard_trainer.frameworks.lightgbm_parameters import known_parameters, resolved
 
 
@@ -53,6 +55,30 @@ def test_a_saved_model_answers_as_the_trained_one(tmp_path, task, target, expect
     assert set(found.table.columns) == {"series", "metric", "value", "baseline"}
     assert found.importance is not None
     assert found.importance["feature"][0] == "x [m]"
+
+
+def test_the_model_is_the_one_that_frames_would_give(tmp_path):
+    _, dataset, context, trained = train(tmp_path)
+    frame = dataset.frame[list(dataset.features)].set_axis(["x_m_", "shop_name_"], axis=1)
+    known = np.sort(np.concatenate([dataset.parts.train, dataset.parts.validation]))
+    final = {**trained.parameters, "early_stopping_round": 0}
+    final["num_iterations"] = final.pop("best_iteration")
+    target = dataset.frame["y"].to_numpy()[known]
+    rows = lightgbm.Dataset(frame.iloc[known], target, params=final)
+    lightgbm.train(final, rows, keep_training_booster=True).save_model(tmp_path / "bare.txt")
+
+    saved = context.output / "model.txt"
+    assert saved.read_text() == (tmp_path / "bare.txt").read_text()
+    answers = lightgbm.Booster(model_file=saved).predict(frame)  # it knows the texts, too
+    own = LightGBMFramework().predict(trained.model, dataset.frame.astype({"shop [name]": object}))
+    assert own["prediction"].tolist() == answers.tolist()
+
+
+def test_a_second_thread_is_for_many_rows(tmp_path):
+    *_, trained = train(tmp_path, parameters={"num_iterations": 4})
+    booster = trained.model.booster
+    assert threads_to_answer(booster, np.zeros((1, 2))) == 1
+    assert threads_to_answer(booster, np.broadcast_to(0.0, (1_000_000, 2))) == 0
 
 
 def test_the_same_seed_gives_the_same_model(tmp_path):

@@ -29,7 +29,7 @@ def test_an_import_brings_no_library_that_only_some_jobs_need(modules, also):
     assert (ALL | also) & set(done.stdout.split()) == set()
 
 
-@pytest.mark.parametrize("task", ["Regression", "Forecast"])
+@pytest.mark.parametrize("task", ["Regression", "Classification", "Forecast"])
 def test_trees_come_without_scikit_learn_unless_somebody_needs_it(task):
     code = (
         "import sys\n"
@@ -45,6 +45,24 @@ def test_trees_come_without_scikit_learn_unless_somebody_needs_it(task):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["LightGBM", "False"]
+
+
+def test_a_job_of_classes_is_judged_and_reported_without_scikit_learn(tmp_path):
+    rows = "".join(f"{number % 17},{'yes' if number % 17 > 8 else 'no'}\n" for number in range(200))
+    (tmp_path / "t.csv").write_text(f"x,big\n{rows}")
+    (tmp_path / "job.yaml").write_text(
+        "apiVersion: trainyard.dev/v1alpha1\nkind: TrainingJob\nmetadata: {name: big}\n"
+        "spec:\n  framework: LightGBM\n  task: Classification\n"
+        f"  data: {{uri: 'file://{tmp_path}/t.csv', target: big}}\n"
+    )
+    code = (
+        "import sys\n"
+        "from trainyard_trainer.cli import main\n"
+        f"done = main(['run', '-f', '{tmp_path}/job.yaml', '--output', '{tmp_path}/out'])\n"
+        "print(done, 'sklearn' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False", done.stdout
 
 
 def test_workers_of_prophet_have_one_thread_each():
