@@ -1,50 +1,22 @@
-"""Whole lives of a TrainingJob on the in-memory cluster: the transitions of the design, and accidents on the way."""
+"""Whole lives of a TrainingJob on the in-memory cluster: the transitions of the design, and what users do meanwhile."""
 
 from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster, events_of
-from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
-from tests.unit.operator.samples import SPEC, failure_text, result_text
+from tests.unit.operator.cluster import NAMESPACE, events_of
+from tests.unit.operator.operators import FaultyWrite
+from tests.unit.operator.samples import failure_text, result_text
+from tests.unit.operator.training import World, reason_of
 from trainyard_api.wire import ReportedStatus
-from trainyard_operator.kube.errors import ConflictError, ForbiddenError, ThrottledError, UnavailableError
-from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, TRAINING_JOBS
+from trainyard_operator.kube.errors import ForbiddenError, UnavailableError
+from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, TRAINING_JOBS
 from trainyard_operator.runtime.keys import Key
-
-
-class World:
-    """One TrainingJob ``a``, and the operator that looks after it."""
-
-    def __init__(self, **spec: Any) -> None:
-        self.cluster = Cluster()
-        self.operator = StepOperator(self.cluster)
-        self.cluster.submit("a", {**SPEC, **spec})
-
-    def settle(self) -> dict[str, Any]:
-        self.operator.settle()
-        return self.cluster.status("a")
-
-    def later(self, seconds: float = 400) -> dict[str, Any]:
-        self.cluster.tick(seconds)
-        return self.settle()
-
-    def end(self, attempt: int, exit_code: int, message: str = "", reason: str = "") -> dict[str, Any]:
-        self.cluster.finish_pod(f"a-{attempt}", exit_code, message, reason)
-        return self.settle()
-
-    @property
-    def jobs(self) -> list[str]:
-        return sorted(self.cluster.of(JOBS))
 
 
 @pytest.fixture
 def world() -> World:
     return World()
-
-
-def reason_of(status: dict[str, Any]) -> str:
-    return str(next(c["reason"] for c in status["conditions"] if c["type"] == "Ready"))
 
 
 def test_from_nothing_to_succeeded(world: World) -> None:
@@ -175,39 +147,6 @@ def test_out_of_memory_grows(world: World) -> None:
     assert resources == {"requests": {"cpu": "1", "memory": "1536Mi"}, "limits": {"memory": "3072Mi"}}
 
 
-def test_deleted_child_counts_as_an_attempt_although_an_older_job_is_still_there(world: World) -> None:
-    world.settle()
-    world.end(1, 1)
-    world.later()
-    world.cluster.remove(JOBS, NAMESPACE, "a-2")
-    status = world.settle()
-    assert (status["phase"], reason_of(status)) == ("Retrying", "ChildDeleted")
-    assert status["attempts"][0]["reason"] == "Crashed"
-    world.later()
-    assert world.jobs == ["a-1", "a-3"]
-    assert world.end(3, 0, result_text())["phase"] == "Succeeded"
-
-
-def test_deleted_job_of_an_ended_attempt_changes_nothing(world: World) -> None:
-    world.settle()
-    world.end(1, 1)
-    world.later()
-    world.end(2, 1)
-    world.cluster.remove(JOBS, NAMESPACE, "a-2")
-    world.later()
-    assert world.jobs == ["a-1", "a-3"]
-
-
-def test_a_job_that_the_watch_did_not_tell_of_is_no_deleted_job(world: World) -> None:
-    """Another replica sees the status of an attempt before its Job."""
-    other = StepOperator(world.cluster)
-    world.settle()
-    other.deliver("TrainingJob")
-    other.turn("a")
-    assert world.cluster.status("a")["phase"] == "Starting"
-    assert "ChildDeleted" not in str(world.cluster.status("a"))
-
-
 def test_cancel_waits_for_the_pods(world: World) -> None:
     world.settle()
     world.cluster.start_pod("a-1")
@@ -294,115 +233,3 @@ def test_terminal_is_sticky(world: World) -> None:
     for job in world.jobs:
         world.cluster.remove(JOBS, NAMESPACE, job)
     assert world.later() == end
-
-
-def test_result_missing(world: World) -> None:
-    world.settle()
-    status = world.end(1, 0, "")
-    assert (status["phase"], reason_of(status)) == ("Failed", "ResultMissing")
-
-
-def test_a_version_of_another_job_is_not_taken_over(world: World) -> None:
-    world.settle()
-    world.end(1, 0, result_text())
-    world.cluster.submit("b", {**SPEC, "modelName": "a"})
-    world.operator.settle()
-    world.cluster.finish_pod("b-1", 0, result_text())
-    world.operator.settle()
-    status = world.cluster.status("b")
-    assert (status["phase"], reason_of(status)) == ("Failed", "VersionConflict")
-
-
-def test_quota_holds_a_job_back_and_lets_it_go(world: World) -> None:
-    world.cluster.quota = 0
-    status = world.settle()
-    assert (status["phase"], reason_of(status)) == ("Pending", "JobRefused")
-    assert "exceeded quota" in status["conditions"][0]["message"]
-    world.cluster.quota = None
-    assert world.later(30)["phase"] == "Starting"
-
-
-def test_a_foreign_job_in_our_place_is_left_alone(world: World) -> None:
-    world.cluster.add(JOBS, NAMESPACE, {"metadata": {"name": "a-1"}, "spec": {}})
-    status = world.settle()
-    assert (status["phase"], reason_of(status)) == ("Pending", "JobRefused")
-    assert "Job a-1 exists" in status["conditions"][0]["message"]
-    world.cluster.remove(JOBS, NAMESPACE, "a-1")
-    assert world.later(30)["phase"] == "Starting"
-
-
-def test_recreated_under_the_same_name_is_another_job(world: World) -> None:
-    world.settle()
-    world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
-    world.cluster.submit("a", SPEC)
-    status = world.settle()
-    assert (status["phase"], reason_of(status)) == ("Queued", "ModelLocked")
-    message = "waiting for TrainingJob a (deleted): one TrainingJob of model a runs at a time"
-    assert status["conditions"][0]["message"] == message
-    world.cluster.collect()
-    assert world.settle()["phase"] == "Starting"
-
-
-def test_resync_finds_lost_deletions(world: World) -> None:
-    world.settle()
-    world.cluster.start_pod("a-1")
-    world.settle()
-    world.cluster.remove(JOBS, NAMESPACE, "a-1")
-    world.operator.read["Job"] = len(world.cluster.log)  # the watch broke and lost it
-    world.operator.turn("a")
-    assert world.cluster.status("a")["phase"] == "Running"
-    world.operator.resync()
-    assert world.settle()["phase"] == "Retrying"
-
-
-def test_a_late_answer_does_not_bring_the_deleted_back(world: World) -> None:
-    world.settle()
-    old = world.cluster.of(TRAINING_JOBS)["a"]
-    world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
-    world.operator.deliver_all()
-    assert not world.operator.store.apply("TrainingJob", old)
-    assert world.operator.store.training_job(Key(NAMESPACE, "a")) is None
-
-
-def success(world: World) -> None:
-    world.settle()
-    world.cluster.start_pod("a-1")
-    world.settle()
-    world.end(1, 0, result_text())
-
-
-def fail_then_retry(world: World) -> None:
-    world.settle()
-    world.end(1, 75)
-    world.later()
-    world.cluster.start_pod("a-2")
-    world.settle()
-    world.end(2, 0, result_text())
-
-
-FAULTS: list[BaseException] = [
-    Killed(),
-    UnavailableError(500, "InternalError", "etcd"),
-    ThrottledError(429, "TooManyRequests", "slow down", 1.0),
-    ConflictError(409, "Conflict", "changed"),
-]
-
-
-@pytest.mark.parametrize("path", [success, fail_then_retry])
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("error", FAULTS, ids=lambda error: type(error).__name__)
-def test_one_fault_at_any_write_changes_nothing(path: Any, error: BaseException, *, after: bool) -> None:
-    """``after`` is the lost answer: written, and the operator does not know."""
-    calm = World()
-    path(calm)
-    for at in range(1, len(calm.cluster.writes) + 1):
-        world = World()
-        world.cluster.hook = FaultyWrite(at, after=after, error=error)
-        path(world)
-        assert world.cluster.status("a") == calm.cluster.status("a"), f"write {at}"
-        assert world.jobs == calm.jobs
-        assert list(world.cluster.of(MODEL_VERSIONS)) == ["a-v1"]
-        told, wanted = sorted(world.cluster.of(EVENTS)), sorted(calm.cluster.of(EVENTS))
-        uid = {w.cluster.of(TRAINING_JOBS)["a"]["metadata"]["uid"] for w in (world, calm)}
-        if isinstance(error, Killed) and len(uid) == 1:
-            assert told == wanted, f"write {at}"

@@ -152,6 +152,17 @@ def test_an_edit_of_the_spec_gives_a_candidate_its_time_again(world: World) -> N
     assert "candidateVersion" not in world.status
 
 
+def publish_failing(world: World, how: str, times: int) -> None:
+    """Publish version 2 beside version 1 that serves, and let its server end so often."""
+    world.serve(1)
+    world.cluster.health[2] = how
+    world.cluster.publish(2)
+    world.operator.go_on(6.0)
+    for _ in range(times):
+        world.cluster.crash()
+        world.operator.go_on(2.0)
+
+
 def test_a_candidate_that_crashes_again_and_again(world: World) -> None:
     world.serve(1)
     world.cluster.health[2] = "crashes"
@@ -165,13 +176,7 @@ def test_a_candidate_that_crashes_again_and_again(world: World) -> None:
 
 
 def test_a_storage_that_does_not_answer_is_not_the_versions_fault_until_the_deadline(world: World) -> None:
-    world.serve(1)
-    world.cluster.health[2] = "upstream"
-    world.cluster.publish(2)
-    world.operator.go_on(6.0)
-    for _ in range(5):
-        world.cluster.crash()
-        world.operator.go_on(2.0)
+    publish_failing(world, "upstream", 5)
     assert world.status["candidateVersion"] == 2
     assert "ended with exit code 69" in world.told("Reconciling")[2]
     world.operator.go_on(60.0)
@@ -179,13 +184,7 @@ def test_a_storage_that_does_not_answer_is_not_the_versions_fault_until_the_dead
 
 
 def test_pods_from_before_an_edit_say_nothing_about_it(world: World) -> None:
-    world.serve(1)
-    world.cluster.health[2] = "crashes"
-    world.cluster.publish(2)
-    world.operator.go_on(6.0)
-    for _ in range(2):
-        world.cluster.crash()
-        world.operator.go_on(2.0)
+    publish_failing(world, "crashes", 2)
     world.edit(serving={"podLabels": {"memory": "more"}})
     world.cluster.crash()  # the old pod for the third time: it stays until the new one is ready
     world.operator.go_on(6.0)
@@ -196,13 +195,7 @@ def test_pods_from_before_an_edit_say_nothing_about_it(world: World) -> None:
 
 
 def test_credentials_that_are_refused_are_not_the_versions_fault_until_the_deadline(world: World) -> None:
-    world.serve(1)
-    world.cluster.health[2] = "refused"
-    world.cluster.publish(2)
-    world.operator.go_on(6.0)
-    for _ in range(5):
-        world.cluster.crash()
-        world.operator.go_on(2.0)
+    publish_failing(world, "refused", 5)
     assert world.status["candidateVersion"] == 2
     assert "ended with exit code 77" in world.told("Reconciling")[2]
     world.cluster.health[2] = "loads"

@@ -1,0 +1,163 @@
+"""What the planner does in any state: it answers, always the same, and comes to rest."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.unit.operator.cluster import START
+from tests.unit.operator.core.plans import VERSION, phase_of
+from tests.unit.operator.samples import (
+    SPEC,
+    child,
+    failure_text,
+    job_view,
+    observed,
+    pod,
+    result_text,
+    version_view,
+)
+from trainyard_api.trainingjob import TrainerStatus, TrainingJobStatus
+from trainyard_operator.core.facts import Refusal
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.planner import plan
+
+_moments = st.integers(-100, 10_000).map(lambda s: START + timedelta(seconds=s))
+_stamps = _moments.map(to_rfc3339)
+_limits = st.none() | st.integers(1, 20_000)
+_texts = st.sampled_from(
+    ["", "{", result_text(), result_text(version=3), failure_text("BadData", "é" * 1024), '{"outcome": 1}', "x" * 5000]
+)
+_pods = st.builds(
+    pod,
+    exit_code=st.none() | st.integers(-1, 400),
+    created=_moments,
+    disrupted=st.booleans(),
+    exit_reason=st.sampled_from(["", "OOMKilled", "Error"]),
+    termination_message=_texts,
+    finished_at=st.none() | _moments,
+    waiting=st.sampled_from(["", "ErrImagePull: no", "Unschedulable: 1 Insufficient nvidia.com/gpu."]),
+    started=st.booleans(),
+)
+_children = st.lists(
+    st.builds(
+        child,
+        attempt=st.integers(1, 4),
+        deleting=st.booleans(),
+        ready=st.integers(0, 1),
+        active=st.integers(0, 1),
+        terminating=st.integers(0, 1),
+        start=st.none() | _moments,
+        end=st.none() | _moments,
+        deadline=_limits,
+        complete=st.booleans(),
+        failed=st.booleans(),
+        failure_reason=st.sampled_from(["", "DeadlineExceeded", "BackoffLimitExceeded"]),
+    ),
+    max_size=3,
+    unique_by=lambda view: view.attempt,
+)
+_attempts = st.lists(
+    st.fixed_dictionaries(
+        {"number": st.integers(1, 5)},
+        optional={
+            "reason": st.sampled_from(["OOMKilled", "Crashed", "Suspended"]),
+            "exitCode": st.integers(0, 255),
+            "start": _stamps,
+            "end": _stamps,
+        },
+    ).map(lambda entry: {**entry, "jobName": f"diabetes-{entry['number']}"}),
+    max_size=4,
+    unique_by=lambda entry: entry["number"],
+)
+_progress = st.builds(
+    TrainerStatus, sequence=st.integers(0, 9), progress_percentage=st.integers(0, 100), last_updated_time=_stamps
+)
+_phases = st.sampled_from(
+    ["Pending", "Queued", "Starting", "Running", "Retrying", "Suspended", "Succeeded", "Failed", "Cancelled", None]
+)
+_conditions = st.lists(
+    st.fixed_dictionaries(
+        {
+            "type": st.sampled_from(["Ready", "Reconciling", "DeviceFallback"]),
+            "status": st.sampled_from(["True", "False"]),
+            "reason": st.sampled_from(["Suspending", "Other"]),
+            "lastTransitionTime": _stamps,
+        }
+    ),
+    unique_by=lambda condition: condition["type"],
+)
+_accelerators = st.builds(
+    dict,
+    resource=st.sampled_from(["nvidia.com/gpu", "memory"]),
+    fallback=st.sampled_from(["None", "CPU"]),
+    fallbackAfterSeconds=st.integers(0, 9000),
+)
+_specs = st.fixed_dictionaries(
+    {},
+    optional={
+        "cancel": st.booleans(),
+        "suspend": st.booleans(),
+        "framework": st.sampled_from(["LightGBM", "Nonsense"]),
+        "storage": st.sampled_from([None, {"uri": "pvc://c/p"}, {"uri": "gs://x"}]),
+        "resources": st.sampled_from([{"limits": {"memory": m}} for m in ("1Gi", "1e3", "1e99999")]),
+        "activeDeadlineSeconds": _limits,
+        "pendingDeadlineSeconds": _limits,
+        "ttlSecondsAfterFinished": _limits,
+        "accelerator": st.none() | _accelerators,
+        "retry": st.builds(dict, maxAttempts=st.integers(1, 10), memoryGrowth=st.floats(1, 4)),
+    },
+).map(lambda changes: {**SPEC, **changes})
+
+
+@st.composite
+def states(draw: st.DrawFn) -> Observed:
+    status: dict[str, Any] = {"observedGeneration": draw(st.integers(-1, 3))}
+    if phase := draw(_phases):
+        status["phase"] = phase
+    if attempts := draw(_attempts):
+        status["attempts"] = attempts
+    if conditions := draw(_conditions):
+        status["conditions"] = conditions
+    children = [replace(view, name=f"{view.name}-cpu") if draw(st.booleans()) else view for view in draw(_children)]
+    names = {f"diabetes-{n}{suffix}" for n in range(1, 6) for suffix in ("", "-cpu")}
+    versions = st.dictionaries(
+        st.sampled_from(["diabetes-v1", "diabetes-v3"]),
+        st.none() | st.just(VERSION) | st.just(version_view(job_uid="other")),
+    )
+    return observed(
+        job_view(status, spec=draw(_specs), deleting=draw(st.booleans()), generation=draw(st.integers(1, 3))),
+        *children,
+        after=draw(st.floats(-100, 10_000)),
+        reported=draw(st.none() | _progress),
+        pods={name: tuple(draw(st.lists(_pods, max_size=2))) for name in draw(st.sets(st.sampled_from(sorted(names))))},
+        missing=frozenset(draw(st.sets(st.sampled_from(sorted(names))))),
+        versions=draw(versions),
+        refused=draw(st.none() | st.builds(Refusal, st.just("no"), permanent=st.booleans())),
+    )
+
+
+MOST_STATUSES = 4
+"""Resumed, refused, late, failed: so many may follow one another while nothing else changes."""
+
+
+@settings(max_examples=600, deadline=None)
+@given(states())
+def test_total_deterministic_and_at_rest_after_its_own_status(seen: Observed) -> None:
+    answer = plan(seen)
+    assert plan(seen) == answer
+    assert sum((bool(answer.needs), bool(answer.actions), answer.status is not None)) <= 1
+    if answer.requeue_after is not None:
+        assert 0 < answer.requeue_after <= 20_000
+    if seen.job.finished:
+        assert phase_of(answer) in (None, seen.job.status.phase)
+    for _ in range(MOST_STATUSES):
+        if answer.status is None:
+            return
+        assert TrainingJobStatus.model_validate(answer.status.wire()) == answer.status, "the API server would refuse it"
+        seen = replace(seen, job=replace(seen.job, status=answer.status))
+        answer = plan(seen)
+    raise AssertionError("it writes one status after another and never comes to rest")
