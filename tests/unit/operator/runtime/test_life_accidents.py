@@ -1,4 +1,4 @@
-"""What goes wrong in the life of a TrainingJob: lost children, strangers in their place, quotas, faults at any write."""
+"""What goes wrong in the life of a TrainingJob: lost children, strangers in their place, quotas, failed writes."""
 
 from typing import Any
 

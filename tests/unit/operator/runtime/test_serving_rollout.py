@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.operator.cluster import NAMESPACE, events_of
-from tests.unit.operator.serving import World, new_world
+from tests.unit.operator.serving import Health, World, new_world
 from trainyard_operator.core.serving.children import DRAIN_SECONDS
 from trainyard_operator.kube.errors import ForbiddenError
 from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_VERSIONS, PODS, Resource
@@ -152,7 +152,7 @@ def test_an_edit_of_the_spec_gives_a_candidate_its_time_again(world: World) -> N
     assert "candidateVersion" not in world.status
 
 
-def publish_failing(world: World, how: str, times: int) -> None:
+def publish_failing(world: World, how: Health, times: int) -> None:
     """Publish version 2 beside version 1 that serves, and let its server end so often."""
     world.serve(1)
     world.cluster.health[2] = how
