@@ -65,7 +65,10 @@ def _told(
 ) -> ModelDeploymentStatus:
     md, active = observed.deployment, status.active_version
     serving = active is not None and observed.ready_pods(active) > 0 and served(observed) == active
-    ready = Failure("Serving", _serving(observed, status)) if serving else stalled or reconciling or _nothing(status)
+    ready = Failure("Serving", _serving(observed, status))
+    if not serving:
+        why = stalled or reconciling or _nothing(status)
+        ready = Failure(why.reason, "; ".join(filter(None, (why.message, _elsewhere(observed, active)))))
     setback = last_setback(status)
     statements = {
         "Ready": ("True" if serving else "False", ready),
@@ -186,10 +189,13 @@ def _no_version(observed: Observed) -> str:
 def _pods(observed: Observed, spec: ModelDeploymentSpec, number: int) -> str:
     count = f"{observed.ready_pods(number)} of {replicas(spec)} pods of version {number} are ready"
     waits = waiting_for(observed.pods_of(number))
+    return "; ".join(filter(None, (count, waits)))
+
+
+def _elsewhere(observed: Observed, active: int | None) -> str:
+    """Return which version gets the requests where it is not the active one: somebody pointed the Service there."""
     other = served(observed)
-    elsewhere = number == observed.deployment.status.active_version and other not in (None, number)
-    points = f"the Service points to version {other}" if elsewhere else ""
-    return "; ".join(filter(None, (count, points, waits)))
+    return f"the Service points to version {other}" if active is not None and other not in (None, active) else ""
 
 
 def _serving(observed: Observed, status: ModelDeploymentStatus) -> str:

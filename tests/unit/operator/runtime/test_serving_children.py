@@ -60,6 +60,22 @@ def test_a_service_that_somebody_pointed_to_pods_that_answer_stays_there_and_is_
     assert world.told("Ready")[0] == "True"
 
 
+def test_where_the_requests_go_is_told_beside_whatever_else_there_is_to_say(world: World) -> None:
+    world.edit(rollback={"automatic": False}, rollout={"autoPromote": False})
+    world.serve(1, 2)
+    assert world.status["phase"] == "AwaitingPromotion"
+    world.cluster.health[1] = "hangs"
+    world.operator.go_on(6.0)
+    service = world.cluster.of(SERVICES)[NAME]
+    selector = {**service["spec"]["selector"], meta.VERSION_LABEL: "2"}
+    world.cluster.change(SERVICES, NAMESPACE, NAME, spec={**service["spec"], "selector": selector})
+    world.operator.go_on(100.0)
+    assert "waits for the action promote/<token>; the Service points to version 2" in world.told("Ready")[2]
+    world.edit(version={"policy": "Pinned", "pin": "9"})
+    assert "names no ModelVersion" in world.told("Stalled")[2]
+    assert "the Service points to version 2" in world.told("Ready")[2]
+
+
 def test_a_deployment_that_somebody_scaled_comes_back_to_its_size(world: World) -> None:
     world.serve(1, 2)
     deployment = world.cluster.of(DEPLOYMENTS)["shop-v2"]
