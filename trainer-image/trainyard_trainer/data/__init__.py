@@ -44,9 +44,10 @@ def _from_files(config: TrainerConfig, ways: "Ways", progress: Progress, stop: C
     with sources.fetch(config, ways.env, stop, ways) as source:
         progress(0.4, f"reading {source.size_bytes} bytes")
         with ThreadPoolExecutor(1) as beside:
-            digest = beside.submit(lambda: source.digest)
+            hashed = beside.submit(source.hash, tables.hashed_beside(source, data.format))
             frame, notes, files = tables.read(source, tables.Wanted.of(data, config.spec.task), data.format, data.csv)
-        return Table(frame, Origin(source.uri, digest.result(), source.size_bytes, notes, files))
+        hashed.result()
+        return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
 
 
 def _from_query(config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool]) -> Table:

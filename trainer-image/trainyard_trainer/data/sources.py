@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -45,20 +45,27 @@ class File:
 class Source:
     """The files of one table, in the order of their addresses.
 
-    ``go_on`` is called while they are hashed.
+    ``go_on`` is called while they are hashed. ``hashes`` are the SHA-256 by path, of those that were hashed already.
     """
 
     files: tuple[File, ...]
     uri: str
     go_on: GoOn
+    hashes: dict[Path, str] = field(default_factory=dict, compare=False)
+
+    def hash(self, files: Sequence[File]) -> None:
+        """Read the stored bytes of some files for ``hashes``, which another thread can do while they are read."""
+        for file in files:
+            self.hashes[file.path] = _sha256_of(file.path, self.go_on)
 
     @functools.cached_property
     def digest(self) -> str:
         """The digest of the one file, or of what ``sha256sum`` prints of several, by their paths below the folder.
 
-        The first use reads all of the stored bytes, which another thread can do while the table is read.
+        The first use reads the stored bytes of all files that have no hash yet.
         """
-        hashes = [_sha256_of(file.path, self.go_on) for file in self.files]
+        self.hash([file for file in self.files if file.path not in self.hashes])
+        hashes = [self.hashes[file.path] for file in self.files]
         if len(hashes) == 1:
             return f"sha256:{hashes[0]}"
         names = [file.uri.removeprefix(self.folder) for file in self.files]

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute
@@ -30,6 +29,7 @@ from trainyard_trainer.data import dialect as dialects
 from trainyard_trainer.data import jsonlines
 from trainyard_trainer.data.dataset import FileRows
 from trainyard_trainer.data.formats import FormatName, format_of, is_compressed, open_file
+from trainyard_trainer.data.lines import Lines, memory_pool
 from trainyard_trainer.data.sources import File, Source
 from trainyard_trainer.data.stacking import stack
 from trainyard_trainer.errors import ConfigError, DataError
@@ -38,7 +38,6 @@ _BLOCK: Final = 8 << 20
 _SMALL_BLOCK: Final = 1 << 20
 """Of a size that the cache of one core holds."""
 
-_FEED: Final = ord("\n")
 _MISSING: Final[list[str]] = pyarrow.csv.ConvertOptions().null_values
 """Nothing at all, and the words for it. To look for words takes Arrow a tenth of its time."""
 
@@ -112,7 +111,7 @@ def read(
         A file is empty, broken, lacks a column, or has other columns than the first one; the sentence names its address
         and, for text, the line.
     """
-    parts = [_read_file(file, wanted, layout, options or CsvOptions()) for file in source.files]
+    parts = [_read_file(source, file, wanted, layout, options or CsvOptions()) for file in source.files]
     _require_same_columns(source.files, parts)
     rows = tuple(FileRows(file.uri, part.table.num_rows) for file, part in zip(source.files, parts, strict=True))
     notes = tuple(dict.fromkeys(part.note for part in parts))
@@ -123,6 +122,18 @@ def read(
     if table.num_rows == 0:
         raise DataError(f"{source.uri}: the table has columns and no rows; training needs rows")
     return to_frame(table), notes, rows
+
+
+def hashed_beside(source: Source, layout: FormatName) -> list[File]:
+    """Return the files that :func:`read` does not hash on its way: it does so with text as it lies on disk."""
+    return [file for file in source.files if is_compressed(file) or _has_other_format(file, layout)]
+
+
+def _has_other_format(file: File, layout: FormatName) -> bool:
+    try:
+        return format_of(file, layout) != "Csv"
+    except (DataError, ConfigError):
+        return False  # nothing to hash: reading it ends with this error
 
 
 def to_frame(table: pa.Table) -> pd.DataFrame:
@@ -141,11 +152,11 @@ class _Part:
     note: str
 
 
-def _read_file(file: File, wanted: Wanted, layout: FormatName, options: CsvOptions) -> _Part:
+def _read_file(source: Source, file: File, wanted: Wanted, layout: FormatName, options: CsvOptions) -> _Part:
     try:
         match format_of(file, layout):
             case "Csv":
-                return _read_csv(file, options, wanted)
+                return _read_csv(source, file, options, wanted)
             case "Parquet":
                 part = _read_parquet(file, wanted)
             case "JsonLines":
@@ -170,7 +181,7 @@ def _require_same_columns(files: Sequence[File], parts: Sequence[_Part]) -> None
             )
 
 
-def _read_csv(file: File, options: CsvOptions, wanted: Wanted) -> _Part:
+def _read_csv(source: Source, file: File, options: CsvOptions, wanted: Wanted) -> _Part:
     with open_file(file) as content:
         head = content.read(dialects.HEAD_BYTES)
         dialect = dialects.detect(
@@ -183,7 +194,7 @@ def _read_csv(file: File, options: CsvOptions, wanted: Wanted) -> _Part:
         )
     columns = wanted.select(dialect.header)
     try:
-        table = _plain_csv(file, dialect, columns, wanted, head)
+        table = _plain_csv(source, file, dialect, columns, wanted, head)
         is_plain = table is not None
         if table is None:
             with open_file(file) as content:
@@ -201,30 +212,32 @@ def _read_csv(file: File, options: CsvOptions, wanted: Wanted) -> _Part:
 
 
 def _plain_csv(
-    file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted, head: bytes
+    source: Source, file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted, head: bytes
 ) -> pa.Table | None:
     """Read a table as most are, with a row in each line and nothing where a value is missing: faster by a third.
 
     ``None`` where a field holds a line feed, or may.
     """
     if _SPELLED_MISSING.isdisjoint(_FIELD_ENDS.split(head)):
-        table = _lines_as_rows(file, dialect, columns, wanted, missing=[""])
+        table = _lines_as_rows(source, file, dialect, columns, wanted, missing=[""])
         if table is None or not _spells_missing(table):
             return table
-    return _lines_as_rows(file, dialect, columns, wanted, missing=_MISSING)
+    return _lines_as_rows(source, file, dialect, columns, wanted, missing=_MISSING)
 
 
 def _lines_as_rows(
-    file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted, missing: list[str]
+    source: Source, file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted, missing: list[str]
 ) -> pa.Table | None:
     # Arrow notices most fields with line feeds, not all. Only where it made as many rows as there are lines, each line
     # is a row for certain; then none but the last can lack a quotation mark.
     with open_file(file) as content:
-        lines = _Lines(content)
+        lines = Lines(content, memory_pool(), source.go_on)
         try:
             table = _arrow_csv(lines, dialect, columns, wanted, missing, feeds_in_fields=False)
         except pa.ArrowInvalid:
             return None
+    if not is_compressed(file):
+        source.hashes[file.path] = lines.sha256
     return table if table.num_rows + 1 == lines.count and lines.quotes_in_last % 2 == 0 else None
 
 
@@ -269,40 +282,8 @@ def _arrow_csv(
             auto_dict_max_cardinality=_MAX_DICTIONARY,
             decimal_point=dialect.decimal,
         ),
-        memory_pool=_memory_pool(),
+        memory_pool=memory_pool(),
     )
-
-
-def _memory_pool() -> pa.MemoryPool:
-    """Return what keeps freed memory for the next block: Arrow's default lets the system clear it anew each time."""
-    return pa.jemalloc_memory_pool() if "jemalloc" in pa.supported_memory_backends() else pa.default_memory_pool()
-
-
-class _Lines(io.RawIOBase):
-    """A stream that counts the lines that are read from it, and the quotation marks in the last of them."""
-
-    def __init__(self, content: IO[bytes]) -> None:
-        self._content = content
-        self._feeds = 0
-        self._has_rest = False
-        self.quotes_in_last = 0
-
-    @property
-    def count(self) -> int:
-        return self._feeds + self._has_rest
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        piece = self._content.read(size)
-        if piece:
-            # bytes.count takes five times as long.
-            self._feeds += int(np.count_nonzero(np.frombuffer(piece, dtype=np.uint8) == _FEED))
-            rest = piece.rfind(b"\n") + 1
-            self._has_rest = rest < len(piece)
-            self.quotes_in_last = piece.count(b'"', rest) + (0 if rest else self.quotes_in_last)
-        return piece
 
 
 def _arrow_encoding(encoding: str) -> str:

@@ -6,7 +6,7 @@ import io
 
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.trainer.data.jobs import job, table_of, write
@@ -27,6 +27,8 @@ _NUMBERS = st.integers(-(10**7), 10**7).map(lambda number: number + 0.125)
     rows=st.lists(st.tuples(_WORDS, _NUMBERS), min_size=3, max_size=12),
 )
 def test_what_was_written_is_read(tmp_path, separator, decimal, encoding, line_end, pack, rows):
+    # "1,125" alone may be a thousand in English: see dialect.detect.
+    assume(separator != "," or decimal != "," or any(abs(number) > 1000 for _, number in rows))
     text = io.StringIO(newline="")
     writer = csv.writer(text, delimiter=separator, lineterminator=line_end)
     writer.writerow(["größe", "y"])
