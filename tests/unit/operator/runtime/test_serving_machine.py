@@ -220,7 +220,11 @@ class Serving(RuleBasedStateMachine):
         if view is None or now is None or now == self.before:
             return
         ready = {child.version: child.ready for child in store.deployments(view.uid) if not child.deleting}
-        if not ready.get(now) and ready.get(self.before or 0) and self.before not in self.rejected:
+        pointed = {service.selector.get(meta.VERSION_LABEL) for service in store.services(view.uid)}
+        answered = (
+            ready.get(self.before or 0) and str(self.before) in pointed
+        )  # somebody may have pointed it there since
+        if not ready.get(now) and answered and self.before not in self.rejected:
             self.bad_switches.append(f"from {self.before} to {now}, which is not ready: {ready}")
         if now in {entry.version for entry in view.status.rejected_versions or ()}:
             self.bad_switches.append(f"to {now}, which is quarantined")
