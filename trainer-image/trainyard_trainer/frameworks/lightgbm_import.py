@@ -7,8 +7,8 @@ def import_lightgbm() -> None:
     """Import LightGBM so that it does not bring scikit-learn along, unless that is there already.
 
     LightGBM looks for scikit-learn as it is imported and goes without where there is none. A small job spent more than
-    half of its processor time on that import (3.6 s of CPU against 1.8 s), and a server's start did, too. Metrics that
-    need scikit-learn import it themselves.
+    half of its processor time on that import (3.6 s of CPU against 1.8 s), and a server's start did, too. Whoever needs
+    scikit-learn can import it afterwards.
     """
     if "sklearn" in sys.modules or "lightgbm" in sys.modules:
         return
