@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.stage import Json, Stage, condition
 
 MODEL = "gates-e2e"
-VERDICT_SECONDS = 30
+VERDICT_SECONDS = 120
 
 
 def table(rows: int = 600, seed: int = 3) -> str:

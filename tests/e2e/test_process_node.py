@@ -51,11 +51,11 @@ def test_a_model_that_serves_follows_and_goes_back(process_stage: Stage) -> None
     served.serves(first)
     with served.clients() as client:
         second = served.train("served-second")
-        client.wait_for_version(second, 60)
+        client.wait_for_version(second, 120)
         served.serves(second)
         served.act("rollback/previous")
         served.serves(first)
-        client.wait_for_version(first, 60)
+        client.wait_for_version(first, 120)
     assert set(client.tally.by_version) == {first, second}
 
 

@@ -47,7 +47,7 @@ def test_one_after_the_other(stage: Stage, spec: Json, one_place: None) -> None:
     stage.apply("q-urgent", **spec, priority="Urgent")
     full, locked = "ConcurrencyLimit", "ModelLocked"
     wanted = [("Queued", 4, full), ("Queued", 2, full), ("Queued", 1, locked), ("Queued", 1, full)]
-    stage.wait_until("the line to form", lambda: line(stage, *names) == wanted, 30, about="q-low")
+    stage.wait_until("the line to form", lambda: line(stage, *names) == wanted, about="q-low")
     message = condition(stage.get("tj", "q-same-model"), "Ready")["message"]
     assert message == "waiting for TrainingJob q-holder: one TrainingJob of model q-model runs at a time"
     rows = [row.split() for row in stage.kubectl("get", "tj", "-o", "wide").splitlines()]
@@ -56,14 +56,14 @@ def test_one_after_the_other(stage: Stage, spec: Json, one_place: None) -> None:
 
     stage.kubectl("patch", "tj", "q-low", "--type=merge", '-p={"spec":{"priority":"Urgent"}}')
     wanted = [("Queued", 1, full), ("Queued", 3, full), ("Queued", 1, locked), ("Queued", 2, full)]
-    stage.wait_until("q-low to overtake", lambda: line(stage, *names) == wanted, 30, about="q-low")
+    stage.wait_until("q-low to overtake", lambda: line(stage, *names) == wanted, about="q-low")
 
     before = {name: stage.get("tj", name)["metadata"]["resourceVersion"] for name in names}
     stage.operator("delete", "pod", "--selector=app.kubernetes.io/name=trainyard", "--grace-period=0", "--force")
     stage.operator("rollout", "status", DEPLOYMENT, "--timeout=120s")
     stage.apply("q-last", **spec, priority="Low")
     wanted = [("Queued", 5, full)]
-    stage.wait_until("the new operator to speak", lambda: line(stage, "q-last") == wanted, 60, about="q-last")
+    stage.wait_until("the new operator to speak", lambda: line(stage, "q-last") == wanted, about="q-last")
     after = {name: stage.get("tj", name)["metadata"]["resourceVersion"] for name in before}
     assert after == before, "the new operator knows what the old one knew"
 

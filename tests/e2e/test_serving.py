@@ -92,7 +92,7 @@ def test_a_rollback_by_annotation_takes_no_start_and_holds(deployed: Served, num
     assert previous
     with deployed.clients() as client:
         action = deployed.act("rollback/previous")
-        client.wait_for_version(previous, 30)
+        client.wait_for_version(previous, 120)
         status = deployed.serves(previous)
     assert status["lastHandledAction"] == action
     assert status["hold"]["reason"] == "ManualRollback"

@@ -64,6 +64,6 @@ def test_a_server_without_torch_answers(stage: Stage, jobs: dict[str, Json]) -> 
     served.deploy()
     served.serves(version)
     with Client(service_route(stage.cluster, JOBS_NAMESPACE, "torch-rows", 80), "torch-rows") as client:
-        client.wait_for_version(version, 60)
+        client.wait_for_version(version, 120)
     assert client.tally.failures == []
     stage.kubectl("delete", "md", "torch-rows", "--cascade=foreground")

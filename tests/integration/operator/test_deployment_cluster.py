@@ -167,6 +167,10 @@ async def test_bad_wishes_are_answered_once(shop: Shop) -> None:
         assert "names no ModelVersion of model m" in await shop.stalled("PinnedVersionNotFound")
         await shop.deploy("shop-too")  # of the same second, perhaps: then the name decides
         assert "ModelDeployment shop serves model m already" in await shop.stalled("ModelTaken", "shop-too")
-        before = port.writes.copy()
-        await asyncio.sleep(2)
-        assert port.writes == before, "nothing is written at rest"
+
+        async def at_rest() -> bool:
+            before = port.writes.copy()
+            await asyncio.sleep(2)
+            return port.writes == before
+
+        await shop.namespace.until("two seconds in which nothing is written", at_rest)

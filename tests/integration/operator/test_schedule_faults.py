@@ -50,10 +50,15 @@ class Nightly:
 
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
-        begin = datetime.now(UTC)
-        self.hour = begin.replace(minute=0, second=0, microsecond=0) + timedelta(hours=2)
-        namespace.clock = lambda: self.hour + timedelta(minutes=20) + (datetime.now(UTC) - begin)
-        self.due = f"n-{int(self.hour.timestamp()) // 60}"
+        self._begin = datetime.now(UTC)
+        self.hour = self._begin
+        """When a run is due; two hours after that in which the API server made the schedule."""
+        namespace.clock = lambda: self.hour + timedelta(minutes=20) + (datetime.now(UTC) - self._begin)
+
+    @property
+    def due(self) -> str:
+        """The name of the run that is due."""
+        return f"n-{int(self.hour.timestamp()) // 60}"
 
     async def submit(self, token: str = "", **spec: Any) -> None:
         metadata = {"name": "n", "annotations": {meta.RUN_NOW_ANNOTATION: token} if token else {}}
@@ -63,7 +68,9 @@ class Nightly:
             "metadata": metadata,
             "spec": {"schedule": "0 * * * *", "template": {"spec": {**SPEC, "suspend": True}}, **spec},
         }
-        await self.namespace.request("POST", self.namespace.path(TRAINING_SCHEDULES), body)
+        made = await self.namespace.request("POST", self.namespace.path(TRAINING_SCHEDULES), body)
+        begin = datetime.fromisoformat(made["metadata"]["creationTimestamp"])
+        self.hour = begin.replace(minute=0, second=0) + timedelta(hours=2)
 
     async def status(self) -> Body:
         body = await self.namespace.client.get(TRAINING_SCHEDULES, self.namespace.name, "n")
@@ -184,8 +191,8 @@ async def test_refused_at_any_write(credentials: Credentials, error: Exception, 
 
 async def test_replace_waits_until_the_old_run_is_gone(namespace: Namespace) -> None:
     nightly = Nightly(namespace)
+    await nightly.submit(concurrencyPolicy="Replace")
     async with namespace.operator():
-        await nightly.submit(concurrencyPolicy="Replace")
         old = await nightly.run(nightly.due)
         held = {"metadata": {"finalizers": ["example.com/hold"]}}
         await namespace.request("PATCH", namespace.path(TRAINING_JOBS, old), held, content_type=JSON_MERGE)
