@@ -53,6 +53,10 @@ check: venv ## Format, lint, types, layers, generated files: seconds
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m trainyard_api.generate --check
 
+.PHONY: images
+images: venv ## Build the images, Torch's included, so that clusters to come begin with them
+	@$(BIN)/python hack/demo images
+
 .PHONY: demo
 demo: venv ## From nothing to trained and served models on a real cluster, followed live
 	@$(BIN)/python hack/demo up --name $(CLUSTER) --kind $(CLUSTER_KIND)

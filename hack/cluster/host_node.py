@@ -6,7 +6,7 @@ It needs root on Debian or Ubuntu, and no Docker.
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cluster import addons, cgroups, containers, control_plane, host_network, node_images, packages, state, toolchain
@@ -72,6 +72,11 @@ class HostBackend:
         apply(cluster, [*addons.core_dns(network.dns_ip, forward=bool(_nameservers())), addons.proxy_rights()])
         _wait_ready(cluster, inside)
         return cluster
+
+    def prepare(self, images: Sequence[Path], progress: Progress) -> None:
+        """Unpack the images of archives for nodes to come. Raises :class:`ClusterError`."""
+        packages.ensure(packages.NODE_PACKAGES, progress)
+        node_images.prepare(images, progress)
 
     def down(self, cluster: Cluster, progress: Progress) -> None:
         """Kill the namespaces with all that runs in them, and remove the rest."""

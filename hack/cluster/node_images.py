@@ -7,7 +7,8 @@ images never changes once it is written, its databases apart: those are copied.
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cluster import containers
@@ -24,16 +25,19 @@ _OWN_MOUNTS = ("unshare", "--mount", "--propagation=private", "--")
 
 def begin(root: Path, archives: Sequence[Path], progress: Progress) -> None:
     """Make containerd's folder for a new node that has these images, and any others that an earlier node began with."""
-    store = cache_folder() / "node-images"
-    with only_one(store.with_suffix(".lock")):
-        if missing := [archive for archive in archives if not has(store, archive)]:
-            _take_over(store, missing, progress)
+    with _store(archives, progress) as store:
         link = "--link" if store.stat().st_dev == root.parent.stat().st_dev else "--reflink=auto"
         run(("cp", "--archive", link, store, root), timeout=_LINK_SECONDS)
         for database in store.glob("*/*.db"):
             own = root / database.relative_to(store)
             own.unlink()
             shutil.copy2(database, own)
+
+
+def prepare(archives: Sequence[Path], progress: Progress) -> None:
+    """Take these images over, so that the next node begins with them at once."""
+    with _store(archives, progress):
+        pass
 
 
 def has(root: Path, archive: Path) -> bool:
@@ -44,6 +48,16 @@ def has(root: Path, archive: Path) -> bool:
 def record(root: Path, archive: Path) -> None:
     """Note that a node has taken over an archive, in the place of an older one of the image."""
     _write(root, {**_read(root), _image(archive): archive.name})
+
+
+@contextmanager
+def _store(archives: Sequence[Path], progress: Progress) -> Iterator[Path]:
+    """Yield what nodes are linked to, once it has these images; nobody changes it meanwhile."""
+    store = cache_folder() / "node-images"
+    with only_one(store.with_suffix(".lock")):
+        if missing := [archive for archive in archives if not has(store, archive)]:
+            _take_over(store, missing, progress)
+        yield store
 
 
 def _take_over(store: Path, archives: Sequence[Path], progress: Progress) -> None:

@@ -1,4 +1,4 @@
-"""``python hack/demo up | down``, which `make demo` and `make demo-down` call."""
+"""``python hack/demo up | down | images``, which `make demo`, `make demo-down` and `make images` call."""
 
 import argparse
 import sys
@@ -8,6 +8,7 @@ from rich.console import Console
 
 from cluster import lifecycle
 from cluster.model import KINDS, ClusterError
+from demo.images import prepare_images
 from demo.run import run
 
 
@@ -18,6 +19,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "down":
             lifecycle.down(options.name, console.print)
+        elif options.command == "images":
+            prepare_images(console.print)
         else:
             run(console, name=options.name, kind=None if options.kind == "auto" else options.kind)
     except (ClusterError, BotoCoreError, ClientError, OSError) as error:
@@ -32,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="from nothing to trained and served models")
     down = commands.add_parser("down", help="remove the demo with its cluster")
+    commands.add_parser("images", help="build the images, so that clusters to come begin with them")
     for command in (up, down):
         command.add_argument("--name", default="trainyard", help="of the cluster (default: trainyard)")
     kinds = [kind for kind in KINDS if kind != "control-plane"]

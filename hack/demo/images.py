@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from cluster import lifecycle
+from cluster.host_node import HostBackend
 from cluster.images import ImageBuild, build_image
 from cluster.model import Cluster, Progress
 
@@ -27,6 +28,21 @@ def build_images(progress: Progress) -> dict[str, Path]:
 def build_torch_image(progress: Progress) -> Path:
     """Return the archive of the image of framework Torch, for the CPU. Raises :class:`ClusterError`."""
     return _build("trainer-torch", progress, {"TORCH_DEVICES": "cpu"})
+
+
+def prepare_images(progress: Progress) -> None:
+    """Build every image, and unpack them all where a cluster of the best kind for this machine begins with them.
+
+    Raises
+    ------
+    ClusterError
+        One cannot be built or unpacked, or no cluster can run here.
+    """
+    kind = lifecycle.choose(None, progress)
+    if kind != "process":
+        archives = [*build_images(progress).values(), build_torch_image(progress)]
+        if kind == "host":
+            HostBackend().prepare(archives, progress)
 
 
 def provide_images(cluster: Cluster, progress: Progress) -> str:
