@@ -70,7 +70,7 @@ def _serve(table: ProcessTable, config: Path, socket: Path) -> None:
         return socket.exists()
 
     # The kubelet ends at once if the socket is not there.
-    wait_for("containerd's socket", answers, 20, lambda: table.tail("containerd"))
+    wait_for("containerd's socket", answers, 60, lambda: table.tail("containerd"))
 
 
 def load(namespace: Namespace, archive: Path) -> None:

@@ -19,7 +19,7 @@ from cluster.state import folder_of, forget, free_ports, save
 _SERVICE_RANGE = "10.96.0.0/16"
 PORTS = ("etcd", "etcd-peer", "api", "controllers", "scheduler")
 _ISSUER = "https://kubernetes.default.svc.cluster.local"
-_START_SECONDS = 60
+_START_SECONDS = 180
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Namespace:
             folder.mkdir(parents=True, exist_ok=True)
         script = ("sh", "-c", _HOLDER_SCRIPT, "holder", *map(str, _STUBBORN_FOLDERS))
         self._table.start(HOLDER, (*_UNSHARE, "--kill-child", "--mount-proc", "--", *script))
-        wait_for("the node's namespaces", self._is_ready, 10, lambda: self._table.tail(HOLDER))
+        wait_for("the node's namespaces", self._is_ready, 60, lambda: self._table.tail(HOLDER))
 
     def pid(self) -> int:
         """Return the id, seen from outside, of the namespace's process 1. Raises :class:`ClusterError`."""

@@ -19,7 +19,7 @@ from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
 from cluster.pki import Identity
 from cluster.processes import ProcessTable, wait_for
 
-_READY_SECONDS = 60
+_READY_SECONDS = 180
 _PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
 
 

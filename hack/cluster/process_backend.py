@@ -22,7 +22,7 @@ from cluster.processes import ProcessTable, wait_for
 from cluster.state import folder_of, forget, save
 
 NODE_PROCESS = "process-node"
-_READY_SECONDS = 30
+_READY_SECONDS = 120
 _OUR_PROGRAMS = ("trainyard-operator", "trainyard-trainer", "trainyard-server", "python")
 _OTHER_IMAGES = {"trainyard-trainer-torch": "trainyard-trainer"}
 """Images that bring more libraries and the same program; this environment has all libraries."""

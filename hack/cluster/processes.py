@@ -98,7 +98,7 @@ class ProcessTable:
             _signal_group(process.pid, signal.SIGTERM)
             if not eventually(lambda: not process.alive(), grace):
                 _signal_group(process.pid, signal.SIGKILL)
-                wait_for(f"{name} (process {process.pid}) to end after SIGKILL", lambda: not process.alive(), 10)
+                wait_for(f"{name} (process {process.pid}) to end after SIGKILL", lambda: not process.alive(), 60)
         (self._records / f"{name}.json").unlink(missing_ok=True)
 
     def kill_all(self, first: str = "") -> None:
@@ -110,7 +110,7 @@ class ProcessTable:
         for process in processes:
             _signal_group(process.pid, signal.SIGKILL)
         names = ", ".join(process.name for process in processes)
-        wait_for(f"{names} to end after SIGKILL", lambda: not any(each.alive() for each in processes), 10)
+        wait_for(f"{names} to end after SIGKILL", lambda: not any(each.alive() for each in processes), 60)
 
 
 def eventually(condition: Callable[[], bool], timeout: float) -> bool:

@@ -61,7 +61,7 @@ def kubectl_fails(control_plane: Path) -> Kubectl:
 
 def _kubectl(kubeconfig: Path, arguments: tuple[str, ...], stdin: str | None) -> subprocess.CompletedProcess[str]:
     command = [str(toolchain.ensure("kubectl")), f"--kubeconfig={kubeconfig}", *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=180, check=False)
 
 
 @pytest.fixture(scope="package")
@@ -70,5 +70,5 @@ def crds(control_plane: Path, kubectl: Kubectl) -> Path:
     for kind in KINDS:
         kubectl("apply", "-f", str(checkout() / "crds" / f"{kind.plural}.yaml"))
     for kind in KINDS:
-        kubectl("wait", "--for=condition=Established", f"crd/{kind.plural}.trainyard.dev", "--timeout=30s")
+        kubectl("wait", "--for=condition=Established", f"crd/{kind.plural}.trainyard.dev", "--timeout=120s")
     return control_plane

@@ -33,7 +33,7 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
     kubectl("apply", "-f", "-", stdin=json.dumps(body))
     yield NAMESPACE
-    kubectl("delete", "namespace", NAMESPACE, "--timeout=60s")
+    kubectl("delete", "namespace", NAMESPACE, "--timeout=180s")
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def kubeconform(manifests: str, crds: Path, kubectl: Kubectl, tmp_path_factory: 
     kinds = {(each["apiVersion"], each["kind"]) for each in yaml.safe_load_all(manifests) if each}
     # The API server publishes the schemas of a definition some time after it serves the kind.
     paths = {f"apis/{version}" if "/" in version else f"api/{version}" for version, _ in kinds}
-    wait_for("the schemas of all kinds in /openapi/v3", lambda: paths <= get("/openapi/v3")["paths"].keys(), 30)
+    wait_for("the schemas of all kinds in /openapi/v3", lambda: paths <= get("/openapi/v3")["paths"].keys(), 120)
     write_schemas(get, kinds, folder)
     program = str(toolchain.ensure("kubeconform"))
     command = [program, "-strict", "-summary", "-output", "json", "-schema-location", f"{folder}/{LOCATION}"]

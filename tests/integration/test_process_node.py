@@ -321,7 +321,7 @@ def test_a_service_is_reached_and_keeps_its_address(cluster: Cluster, namespace:
     rollout = ("rollout", "status", "deployment/web", "-n", namespace, f"--timeout={WAIT_SECONDS}s")
     kubectl(cluster, *rollout)
     address = backend.service_address(cluster, namespace, "web", 80)
-    with urllib.request.urlopen(f"http://{address}/", timeout=5) as response:
+    with urllib.request.urlopen(f"http://{address}/", timeout=30) as response:
         assert response.status == 200
     kubectl(cluster, "delete", "pod", "-l", "app=web", "-n", namespace)
     kubectl(cluster, *rollout)

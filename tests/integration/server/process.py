@@ -16,7 +16,7 @@ from tests.integration.trainer.object_store import ObjectStore, free_port
 from trainyard_api import meta
 from trainyard_api.trainingjob import Artifact
 
-START_SECONDS = 60
+START_SECONDS = 180
 STOP_SECONDS = 40
 ANSWER_SECONDS = 30
 

@@ -64,7 +64,7 @@ def test_two_dimensional_columns(classifier_server: ServerProcess) -> None:
 
 
 def test_metadata_says_version_digest_and_columns(classifier: Stored, classifier_server: ServerProcess) -> None:
-    metadata = requests.get(classifier_server.path, timeout=5).json()
+    metadata = requests.get(classifier_server.path, timeout=30).json()
     assert metadata["versions"] == ["1"]
     assert metadata["parameters"] == {
         "framework": "LightGBM",
@@ -79,22 +79,22 @@ def test_metadata_says_version_digest_and_columns(classifier: Stored, classifier
         "prediction",
         *(f"probability:{name}" for name in CLASSES),
     ]
-    assert requests.get(f"{classifier_server.path}/versions/1", timeout=5).json() == metadata
-    assert requests.get(f"{classifier_server.path}/versions/1/ready", timeout=5).status_code == 200
-    assert requests.get(f"{classifier_server.path}/versions/2/ready", timeout=5).status_code == 404
+    assert requests.get(f"{classifier_server.path}/versions/1", timeout=30).json() == metadata
+    assert requests.get(f"{classifier_server.path}/versions/1/ready", timeout=30).status_code == 200
+    assert requests.get(f"{classifier_server.path}/versions/2/ready", timeout=30).status_code == 404
     assert classifier_server.infer(good(), "/versions/1").status_code == 200
     assert classifier_server.infer(good(), "/versions/2").status_code == 404
 
 
 def test_models_cannot_be_unloaded_from_outside(classifier_server: ServerProcess) -> None:
     url = f"{classifier_server.url}/v2/repository/models/{classifier_server.model}/unload"
-    assert requests.post(url, timeout=5).status_code == 404
+    assert requests.post(url, timeout=30).status_code == 404
 
 
 def test_metrics(classifier: Stored, classifier_server: ServerProcess) -> None:
     classifier_server.infer(good())
     classifier_server.infer({"inputs": []})
-    text = requests.get(f"{classifier_server.url}/metrics", timeout=5).text
+    text = requests.get(f"{classifier_server.url}/metrics", timeout=30).text
     labels = f'model="{classifier.model}",version="1"'
     assert f'trainyard_server_requests_total{{code="200",{labels}}}' in text
     assert f'trainyard_server_requests_total{{code="400",{labels}}}' in text
@@ -182,6 +182,6 @@ def test_infinite_values_are_refused_and_nan_is_a_gap(classifier_server: ServerP
 
 def test_another_model_is_unknown(classifier_server: ServerProcess) -> None:
     url = f"{classifier_server.url}/v2/models/another"
-    assert requests.get(url, timeout=5).json() == {"error": "Model with name another does not exist."}
-    assert requests.get(f"{url}/ready", timeout=5).status_code == 404
-    assert requests.post(f"{url}/infer", json=good(), timeout=5).status_code == 404
+    assert requests.get(url, timeout=30).json() == {"error": "Model with name another does not exist."}
+    assert requests.get(f"{url}/ready", timeout=30).status_code == 404
+    assert requests.post(f"{url}/infer", json=good(), timeout=30).status_code == 404

@@ -12,7 +12,7 @@ import psycopg
 from cluster import packages
 from tests.integration.trainer.object_store import free_port
 
-START_SECONDS = 30
+START_SECONDS = 120
 READER, STRANGER = "reader", "stranger"
 PASSWORD = "secret-of-the-reader"
 _SERVERS = Path("/usr/lib/postgresql")

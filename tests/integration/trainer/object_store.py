@@ -17,7 +17,7 @@ ADMIN = ("administrator", "administrators-secret")
 GUEST = ("guest", "secret-of-the-guest")
 BUCKET = "models"
 DATA_BUCKET = "data-sets"
-START_SECONDS = 15
+START_SECONDS = 60
 
 
 cuts_a_download = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
