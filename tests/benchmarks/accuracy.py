@@ -118,7 +118,7 @@ def ai4i(run: Trainings) -> Iterator[Row]:
 
 def cmapss(run: Trainings) -> Iterator[Row]:
     """Engines: cycles that are left, and whether fewer than 31 are."""
-    from trainyard_trainer.frameworks.lightgbm import LightGBMFramework
+    from trainyard_trainer.frameworks.lightgbm.framework import LightGBMFramework
 
     rows = turbofan.training_rows(run.data)
     table = run.table("turbofan", rows)

@@ -12,8 +12,8 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from trainyard_trainer.frameworks import torch_windows
-from trainyard_trainer.frameworks.torch_model import ForecastModel, load
+from trainyard_trainer.frameworks.torch import windows as torch_windows
+from trainyard_trainer.frameworks.torch.model import ForecastModel, load
 
 HORIZON: Final = 96
 _MONTH: Final = 30 * 24

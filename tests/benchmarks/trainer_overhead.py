@@ -32,8 +32,8 @@ from trainyard_trainer import data
 from trainyard_trainer.data.dataset import Parts
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.lightgbm_parameters import resolved
-from trainyard_trainer.frameworks.prophet_series import quiet_prophet, seasonalities
+from trainyard_trainer.frameworks.lightgbm.parameters import resolved
+from trainyard_trainer.frameworks.prophet.series import quiet_prophet, seasonalities
 
 LEAKS = ["UDI", "TWF", "HDF", "PWF", "OSF", "RNF"]
 DROPPED = ["Product ID", "date_time"]

@@ -22,7 +22,7 @@ from trainyard_trainer.artifacts.manifest import (
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.errors import ConfigError, DataError, InputMissing, Unsupported
 from trainyard_trainer.frameworks.base import Framework
-from trainyard_trainer.frameworks.lightgbm_import import import_lightgbm
+from trainyard_trainer.frameworks.lightgbm.library import import_lightgbm
 from trainyard_trainer.golden import max_difference
 
 _NUMERIC_OUTPUTS: Final = {"double", "long"}
@@ -101,23 +101,23 @@ def _framework(manifest: Manifest) -> Framework:
     match manifest.framework:
         case "LightGBM" if manifest.task == "Forecast":
             import_lightgbm()
-            from trainyard_trainer.frameworks import lightgbm_forecast
+            from trainyard_trainer.frameworks.lightgbm_forecast import framework as lightgbm_forecast
 
             framework: Framework = lightgbm_forecast.LightGBMForecastFramework()
             known = lightgbm_forecast.FORMAT
         case "LightGBM":
             import_lightgbm()
-            from trainyard_trainer.frameworks import lightgbm
+            from trainyard_trainer.frameworks.lightgbm import framework as lightgbm
 
             framework = lightgbm.LightGBMFramework()
             known = lightgbm.FORMAT
         case "Prophet":
-            from trainyard_trainer.frameworks import prophet
+            from trainyard_trainer.frameworks.prophet import framework as prophet
 
             framework = prophet.ProphetFramework()
             known = prophet.FORMAT
         case "Torch":
-            from trainyard_trainer.frameworks import torch  # ours: the library is not needed
+            from trainyard_trainer.frameworks.torch import framework as torch  # ours: the library is not needed
 
             framework = torch.TorchFramework()
             known = torch.FORMAT

@@ -15,7 +15,7 @@ from trainyard_trainer.stopping import stop_on_signals
 
 if TYPE_CHECKING:
     from trainyard_api.wire import TrainingResult
-    from trainyard_trainer.pipeline import Job
+    from trainyard_trainer.steps import Job
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

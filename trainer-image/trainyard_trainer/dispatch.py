@@ -2,7 +2,8 @@
 
 from trainyard_api.wire import TrainingResult
 from trainyard_trainer.frameworks import check_shards
-from trainyard_trainer.pipeline import Job, run_pipeline
+from trainyard_trainer.pipeline import run_pipeline
+from trainyard_trainer.steps import Job
 
 
 def run(job: Job) -> TrainingResult:

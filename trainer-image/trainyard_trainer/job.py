@@ -11,12 +11,12 @@ from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.dispatch import run
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError, TrainerError
-from trainyard_trainer.pipeline import Job, Steps
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.reporter import HttpsSender, Reporter
 from trainyard_trainer.progress.tracker import Listener, StageNamer, Tracker
 from trainyard_trainer.result import failed, write_result
 from trainyard_trainer.sentences import sentences_of
+from trainyard_trainer.steps import Job, Steps
 
 CRASHED: Final = 1
 

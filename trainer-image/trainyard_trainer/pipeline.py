@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
 
 from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.checkpoints import open_checkpoints, remove_checkpoints
@@ -13,46 +12,19 @@ from trainyard_trainer.artifacts.manifest import ObjectiveValue
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, find_version, run_of
-from trainyard_trainer.data.dataset import Dataset, Table
-from trainyard_trainer.environment import Environment, worker_count
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.environment import worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import DEFAULT_OBJECTIVES, METRICS
 from trainyard_trainer.frameworks.base import Context, Evaluation, Framework
-from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.progress.stages import Stage
-from trainyard_trainer.progress.tracker import Tracker, metric_value
+from trainyard_trainer.progress.tracker import metric_value
 from trainyard_trainer.register import TrainedRun, register_run
 from trainyard_trainer.result import succeeded
 from trainyard_trainer.search.beginning import begin_with
 from trainyard_trainer.search.tune import tune
-
-
-@dataclass(frozen=True)
-class Steps:
-    """The rooms that the pipeline joins; tests put their own in."""
-
-    load: Callable[[TrainerConfig, Environment, Progress, Callable[[], bool]], Table]
-    preprocess: Callable[[Table, TrainerConfig], Dataset]
-    framework_for: Callable[[TrainerConfig], Framework]
-
-    @classmethod
-    def real(cls) -> Self:
-        """Return the trainer's own."""
-        from trainyard_trainer import data
-        from trainyard_trainer.frameworks import framework_for
-
-        return cls(data.load, data.preprocess, framework_for)
-
-
-@dataclass(frozen=True)
-class Job:
-    """One training in one process."""
-
-    config: TrainerConfig
-    env: Environment
-    tracker: Tracker
-    stop: Callable[[], bool]
-    steps: Steps
+from trainyard_trainer.steps import Job
+from trainyard_trainer.tracking import track
 
 
 def run_pipeline(job: Job) -> TrainingResult:
@@ -104,8 +76,6 @@ def register_once(job: Job, store: ArtifactStore, keys: ModelKeys, make: Callabl
 
 def _told(job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> TrainingResult:
     """Tell the trackers of a version, remove what only later attempts would need, and return the result."""
-    from trainyard_trainer.tracking import track
-
     remove_checkpoints(store, ModelKeys(job.config.namespace, job.config.model_name), job.config.uid)
     return succeeded(store, record, run, job.config.spec.gates, track(job, store, record, run))
 

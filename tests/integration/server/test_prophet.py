@@ -11,7 +11,7 @@ import zstandard
 
 from tests.integration.server.process import ServerProcess, Stored
 from tests.integration.server.tables import answer_of
-from trainyard_trainer.frameworks.prophet_series import quiet_prophet
+from trainyard_trainer.frameworks.prophet.series import quiet_prophet
 
 DAYS = [str(day.date()) for day in pd.date_range("2026-08-01", periods=10)]
 

@@ -196,8 +196,9 @@ def test_an_address_that_is_no_server(uri: str, tmp_path: Path) -> None:
 def test_many_and_long_parameters_and_names_that_mlflow_does_not_take(server: MlflowServer, tmp_path: Path) -> None:
     """More than fit into one request, as a script of one's own may leave."""
     from trainyard_trainer.artifacts.runs import find_finished
-    from trainyard_trainer.pipeline import Job, open_model
+    from trainyard_trainer.pipeline import open_model
     from trainyard_trainer.progress.tracker import Tracker
+    from trainyard_trainer.steps import Job
     from trainyard_trainer.tracking.mlflow_run import log_run
 
     config = config_of(tmp_path, server.uri, "many", tracking=None)

@@ -8,8 +8,9 @@ from trainyard_trainer.container.layout import lay_out, role_columns
 from trainyard_trainer.container.wishes import check_own_code
 from trainyard_trainer.data.dataset import Dataset, Table
 from trainyard_trainer.data.tabular import rows_with_target
-from trainyard_trainer.pipeline import Job, enter, open_model
+from trainyard_trainer.pipeline import enter, open_model
 from trainyard_trainer.progress.stages import Stage
+from trainyard_trainer.steps import Job
 
 
 def fetch(job: Job) -> None:

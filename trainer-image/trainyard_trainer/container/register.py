@@ -18,10 +18,11 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.names import BASELINE, DEFAULT_OBJECTIVES
 from trainyard_trainer.frameworks.base import Evaluation, Golden, Trained
-from trainyard_trainer.pipeline import Job, open_model, register_once
+from trainyard_trainer.pipeline import open_model, register_once
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import metric_value
 from trainyard_trainer.register import TrainedRun, store_run
+from trainyard_trainer.steps import Job
 
 FOLDER: Final = "model"
 """Where the user's files lie in the run, apart from ours: whatever they are called, no name is taken."""

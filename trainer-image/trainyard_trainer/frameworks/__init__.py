@@ -7,7 +7,7 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.frameworks.base import Framework
-from trainyard_trainer.frameworks.lightgbm_import import import_lightgbm
+from trainyard_trainer.frameworks.lightgbm.library import import_lightgbm
 
 
 def framework_for(config: TrainerConfig) -> Framework:
@@ -31,16 +31,16 @@ def _make(config: TrainerConfig) -> Framework:
     match config.spec.framework:
         case "LightGBM" if config.spec.task == "Forecast":
             import_lightgbm()
-            from trainyard_trainer.frameworks.lightgbm_forecast import LightGBMForecastFramework
+            from trainyard_trainer.frameworks.lightgbm_forecast.framework import LightGBMForecastFramework
 
             return LightGBMForecastFramework()
         case "LightGBM":
             import_lightgbm()
-            from trainyard_trainer.frameworks.lightgbm import LightGBMFramework
+            from trainyard_trainer.frameworks.lightgbm.framework import LightGBMFramework
 
             return LightGBMFramework()
         case "Prophet":
-            from trainyard_trainer.frameworks.prophet import ProphetFramework
+            from trainyard_trainer.frameworks.prophet.framework import ProphetFramework
 
             return ProphetFramework()
         case "Container":
@@ -48,7 +48,7 @@ def _make(config: TrainerConfig) -> Framework:
                 "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"
             )
         case "Torch":
-            from trainyard_trainer.frameworks.torch import TorchFramework
+            from trainyard_trainer.frameworks.torch.framework import TorchFramework
 
             return TorchFramework()
         case "Script":

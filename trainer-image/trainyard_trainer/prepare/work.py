@@ -25,13 +25,14 @@ from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.container.fetch import typed_with_roles
 from trainyard_trainer.data.splits import digest_of
 from trainyard_trainer.frameworks import refuse_later_features
-from trainyard_trainer.pipeline import Job, enter, open_model
+from trainyard_trainer.pipeline import enter, open_model
 from trainyard_trainer.prepare.page import ProfileInput, all_findings, render_profile
 from trainyard_trainer.prepare.table import table_of
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.register import data_info, library_versions
 from trainyard_trainer.report.findings import limited, validation_document
+from trainyard_trainer.steps import Job
 
 TABLE: Final = "dataset.parquet"
 PROFILE: Final = "profile.html"

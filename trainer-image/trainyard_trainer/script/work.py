@@ -19,13 +19,14 @@ from trainyard_trainer.container.register import store_own
 from trainyard_trainer.container.wishes import check_own_code
 from trainyard_trainer.data.sources import Ways
 from trainyard_trainer.errors import ConfigError, Interrupted
-from trainyard_trainer.pipeline import Job, enter, open_model, register_once
+from trainyard_trainer.pipeline import enter, open_model, register_once
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.script.lines import Ear
 from trainyard_trainer.script.process import Limits, run_group
 from trainyard_trainer.script.source import FILE, fetch_script
 from trainyard_trainer.script.surroundings import environment_of
 from trainyard_trainer.script.verdict import judge
+from trainyard_trainer.steps import Job
 
 
 def run_script(job: Job, limits: Limits | None = None) -> TrainingResult:

@@ -11,10 +11,11 @@ from trainyard_trainer.artifacts.manifest import canonical_json
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks.base import Context, Evaluation, Framework, OnnxModel, Trained, Tunable
-from trainyard_trainer.pipeline import Job, run_pipeline
+from trainyard_trainer.pipeline import run_pipeline
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.shards.share import Share
+from trainyard_trainer.steps import Job
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -3,8 +3,8 @@
 from trainyard_trainer.artifacts.runs import FinishedRun
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.artifacts.versions import VersionRecord
-from trainyard_trainer.pipeline import Job
 from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.steps import Job
 
 
 def track(job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> tuple[str, ...]:

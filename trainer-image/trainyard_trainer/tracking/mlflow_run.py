@@ -21,9 +21,9 @@ from trainyard_trainer.artifacts.manifest import Manifest, fetch_file
 from trainyard_trainer.artifacts.runs import FinishedRun
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.artifacts.versions import VersionRecord
-from trainyard_trainer.pipeline import Job
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.redact import redact
+from trainyard_trainer.steps import Job
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,9 +11,9 @@ import pytest
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.lightgbm import LightGBMFramework
-from trainyard_trainer.frameworks.lightgbm_fit import threads_to_answer
-from trainyard_trainer.frameworks.lightgbm_parameters import known_parameters, resolved
+from trainyard_trainer.frameworks.lightgbm.fit import threads_to_answer
+from trainyard_trainer.frameworks.lightgbm.framework import LightGBMFramework
+from trainyard_trainer.frameworks.lightgbm.parameters import known_parameters, resolved
 
 
 def table(rows=400):

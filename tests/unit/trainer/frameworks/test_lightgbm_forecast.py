@@ -15,9 +15,9 @@ from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.lightgbm_forecast_features import calendar
-from trainyard_trainer.frameworks.lightgbm_forecast_fit import Fitter
-from trainyard_trainer.frameworks.lightgbm_forecast_panel import filled
+from trainyard_trainer.frameworks.lightgbm_forecast.features import calendar
+from trainyard_trainer.frameworks.lightgbm_forecast.fit import Fitter
+from trainyard_trainer.frameworks.lightgbm_forecast.panel import filled
 from trainyard_trainer.golden import verify_saved_model
 
 FEW_TREES = {"num_iterations": 30, "num_leaves": 7}
@@ -318,7 +318,7 @@ def test_a_server_needs_no_mlforecast(tmp_path):
     _, _, context, _, _ = trained(tmp_path, daily())
     code = (
         "import sys, pandas as pd; from pathlib import Path\n"
-        "from trainyard_trainer.frameworks.lightgbm_forecast import LightGBMForecastFramework as F\n"
+        "from trainyard_trainer.frameworks.lightgbm_forecast.framework import LightGBMForecastFramework as F\n"
         f"model = F().load(Path({str(context.output)!r}))\n"
         "F().predict(model, pd.DataFrame({'day': ['2025-10-29'], 'item': ['pear']}))\n"
         "print(sorted({'mlforecast', 'prophet', 'torch'} & set(sys.modules)))"

@@ -9,7 +9,7 @@ from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
 
 from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.frameworks.lightgbm_forecast_features import (
+from trainyard_trainer.frameworks.lightgbm_forecast.features import (
     Recipe,
     Window,
     bases_of,
@@ -19,8 +19,8 @@ from trainyard_trainer.frameworks.lightgbm_forecast_features import (
     past_features,
     times_after,
 )
-from trainyard_trainer.frameworks.lightgbm_forecast_model import Trees
-from trainyard_trainer.frameworks.lightgbm_forecast_panel import Panel, State
+from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
+from trainyard_trainer.frameworks.lightgbm_forecast.panel import Panel, State
 
 
 def panel_of(values_of_series):

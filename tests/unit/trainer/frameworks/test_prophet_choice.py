@@ -13,9 +13,9 @@ from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.data.folds import rolling_origins
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.prophet_choice import fit_series
-from trainyard_trainer.frameworks.prophet_fallbacks import fit_fallback
-from trainyard_trainer.frameworks.prophet_series import Recipe, Task, quiet_prophet, read_record, seasonalities
+from trainyard_trainer.frameworks.prophet.choice import fit_series
+from trainyard_trainer.frameworks.prophet.fallbacks import fit_fallback
+from trainyard_trainer.frameworks.prophet.series import Recipe, Task, quiet_prophet, read_record, seasonalities
 from trainyard_trainer.golden import verify_saved_model
 
 DAYS = pd.date_range("2025-06-01", periods=120)

@@ -12,8 +12,8 @@ import pytest
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.prophet_choice import Outcome
-from trainyard_trainer.frameworks.prophet_pieces import PREFIX, Finished, PieceWriter
+from trainyard_trainer.frameworks.prophet.choice import Outcome
+from trainyard_trainer.frameworks.prophet.pieces import PREFIX, Finished, PieceWriter
 
 DAYS = pd.date_range("2025-06-01", periods=40)
 NAMES = [f"item {number}" for number in range(7)]

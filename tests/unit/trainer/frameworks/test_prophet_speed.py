@@ -11,8 +11,8 @@ import pytest
 import stanio
 
 from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.frameworks.prophet_pool import fit_all
-from trainyard_trainer.frameworks.prophet_series import (
+from trainyard_trainer.frameworks.prophet.pool import fit_all
+from trainyard_trainer.frameworks.prophet.series import (
     FilesWritten,
     Recipe,
     Task,
@@ -84,7 +84,7 @@ def test_cmdstan_reads_the_same_bytes(tmp_path):
 
 def test_prophet_comes_without_matplotlib_and_leaves_it_to_others():
     code = (
-        "import sys; from trainyard_trainer.frameworks.prophet_series import quiet_prophet; quiet_prophet()\n"
+        "import sys; from trainyard_trainer.frameworks.prophet.series import quiet_prophet; quiet_prophet()\n"
         "print('matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules)\n"
         "import matplotlib; print(matplotlib.__name__)\n"
     )

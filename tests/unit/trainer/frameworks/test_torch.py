@@ -12,8 +12,9 @@ from safetensors import safe_open
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
-from trainyard_trainer.frameworks import framework_for, torch_parameters
-from trainyard_trainer.frameworks.torch_model import TabularModel
+from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.torch import parameters as torch_parameters
+from trainyard_trainer.frameworks.torch.model import TabularModel
 from trainyard_trainer.golden import max_difference
 from trainyard_trainer.onnx import export
 from trainyard_trainer.search.space import defaults_of, parse
@@ -129,7 +130,7 @@ def test_a_saved_network_needs_no_torch(tmp_path):
     code = (
         "import sys, pathlib, pandas\n"
         "sys.modules['torch'] = sys.modules['safetensors'] = None\n"
-        "from trainyard_trainer.frameworks.torch import TorchFramework\n"
+        "from trainyard_trainer.frameworks.torch.framework import TorchFramework\n"
         "model = TorchFramework().load(pathlib.Path(sys.argv[1]))\n"
         "print(len(TorchFramework().predict(model, pandas.read_parquet(sys.argv[2]))))\n"
     )

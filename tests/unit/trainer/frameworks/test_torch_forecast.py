@@ -10,8 +10,8 @@ from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.torch_calendar import Calendar, times_of
-from trainyard_trainer.frameworks.torch_windows import steps_of
+from trainyard_trainer.frameworks.torch.calendar import Calendar, times_of
+from trainyard_trainer.frameworks.torch.windows import steps_of
 from trainyard_trainer.golden import max_difference
 from trainyard_trainer.onnx import export
 

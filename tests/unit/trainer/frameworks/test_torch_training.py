@@ -8,8 +8,8 @@ from torch import nn
 
 from trainyard_api.training import Accelerator
 from trainyard_trainer.errors import ConfigError, Interrupted, Unsupported
-from trainyard_trainer.frameworks.torch_device import on_device
-from trainyard_trainer.frameworks.torch_training import CHECKPOINT, Plan, Watch, batch_of, fit
+from trainyard_trainer.frameworks.torch.device import on_device
+from trainyard_trainer.frameworks.torch.training import CHECKPOINT, Plan, Watch, batch_of, fit
 
 CPU = torch.device("cpu")
 PLAN = Plan(learning_rate=0.01, weight_decay=1e-3, batch_size=16, epochs=6, patience=6, seed=3, identity="this one")

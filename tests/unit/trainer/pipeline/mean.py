@@ -15,8 +15,8 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset, Finding, Origin, Parts, Table
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.frameworks.base import Context, Evaluation, Golden, OnnxModel, Trained, Tunable
-from trainyard_trainer.pipeline import Steps
 from trainyard_trainer.progress.port import Progress
+from trainyard_trainer.steps import Steps
 
 DIGEST = "sha256:" + "a" * 64
 

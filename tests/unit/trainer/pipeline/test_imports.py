@@ -68,7 +68,7 @@ def test_a_job_of_classes_is_judged_and_reported_without_scikit_learn(tmp_path):
 def test_workers_of_prophet_have_one_thread_each():
     variables = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS")
     code = (
-        "import os, sys, trainyard_trainer.frameworks.prophet_preload\n"
+        "import os, sys, trainyard_trainer.frameworks.prophet.preload\n"
         f"print([os.environ[name] for name in {variables}])\n"
         "from threadpoolctl import threadpool_info\n"
         "print([pool['num_threads'] for pool in threadpool_info()])\n"

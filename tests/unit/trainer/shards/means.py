@@ -14,7 +14,7 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset, Origin, Series, Table
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks.base import Context, Evaluation, Golden, Trained
-from trainyard_trainer.pipeline import Steps
+from trainyard_trainer.steps import Steps
 
 
 @dataclass

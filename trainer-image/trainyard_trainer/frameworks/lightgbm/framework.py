@@ -1,0 +1,275 @@
+"""LightGBM: regression and classification on one table; the validation part tells when to stop and where to cut.
+
+The model is two files: ``model.txt``, LightGBM's own text, and ``model.json``, what a caller must know beside it: the
+features in order, the values of text features, the names of the classes, and the threshold.
+"""
+
+import dataclasses
+import functools
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.training import Split
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import DataError, Unsupported
+from trainyard_trainer.evaluate import names
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
+from trainyard_trainer.frameworks.lightgbm.fit import (
+    Matrix,
+    Reporter,
+    binned,
+    fit,
+    judge_rows,
+    matrix_of,
+    parts_of,
+    probabilities_of,
+    raw_predictions,
+    threads_for,
+    threads_to_answer,
+    threshold_of,
+)
+from trainyard_trainer.frameworks.lightgbm.tunable import TabularTunable
+
+FORMAT: Final = "lightgbm-text"
+MODEL_FILE: Final = "model.txt"
+DESCRIPTION_FILE: Final = "model.json"
+PREDICTION: Final = "prediction"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What belongs to a LightGBM model beside its trees. ``threshold`` is that of class 1 of two."""
+
+    target: str
+    features: tuple[str, ...]
+    categories: Mapping[str, tuple[str, ...]]
+    classes: tuple[str, ...]
+    threshold: float | None = None
+
+    @functools.cached_property
+    def codes(self) -> Mapping[str, Mapping[str, int]]:
+        """For each text feature the number of each of its values."""
+        return {
+            name: {value: number for number, value in enumerate(values)} for name, values in self.categories.items()
+        }
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained or loaded model."""
+
+    booster: lightgbm.Booster
+    description: Description
+
+
+class LightGBMFramework:
+    """Gradient boosted trees."""
+
+    name = "LightGBM"
+
+    def check(self, config: TrainerConfig) -> None:
+        """Judge task, objective and parameters; LightGBM itself tries the values on a few made-up rows."""
+        if config.spec.task == "Forecast":
+            raise Unsupported("framework LightGBM with task Forecast comes with a later release; use Prophet")
+        names.check_metrics(config.spec)
+        lightgbm_parameters.try_out(config.spec.parameters or {}, config.spec.task)
+        lightgbm_parameters.check_space(config.spec)
+
+    def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
+        """Return the one model as something to search parameters for; the validation part judges."""
+        return TabularTunable(dataset, context)
+
+    def train(self, dataset: Dataset, context: Context) -> Trained:
+        """Find the number of rounds and the threshold on the validation part, then fit on both parts together.
+
+        The second fit gives the model a third more rows (with the default split) for the time of one more fit.
+        """
+        lightgbm.register_logger(logging.getLogger("lightgbm"))
+        spec = context.config.spec
+        if dataset.classes:
+            names.check_metrics(spec, len(dataset.classes))
+        parameters = lightgbm_parameters.resolved(
+            context.parameters,
+            spec.task,
+            classes=len(dataset.classes),
+            seed=(spec.split or Split()).seed,
+            threads=threads_for(dataset, context.workers),
+        )
+        parts = parts_of(dataset)
+        rounds, description = _try(dataset, parameters, context)
+        known = np.sort(np.concatenate([parts.train, parts.validation]))
+        final = {**parameters, "num_iterations": rounds, "early_stopping_round": 0}
+        booster = fit(binned(dataset, known, final), None, final, Reporter(context, 0.6, 1.0), dataset.origin.uri)
+        model = Model(booster, description)
+        _save(model, context.output)
+        unfinished = (
+            f"training used all {rounds} rounds without stopping early; "
+            "a higher spec.parameters.num_iterations or learning_rate may do better"
+        )
+        return Trained(
+            formats=(FORMAT,),
+            files=(MODEL_FILE, DESCRIPTION_FILE),
+            model=model,
+            parameters={**parameters, "best_iteration": rounds},
+            warnings=(unfinished,) if rounds >= parameters["num_iterations"] else (),
+        )
+
+    def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
+        """Judge on the test part, beside the mean and the median, or the share of each class."""
+        model: Model = trained.model
+        parts = parts_of(dataset)
+        context.progress(0.0, f"judging {len(parts.test)} rows")
+        raw = raw_predictions(model.booster, matrix_of(dataset, parts.test), threads_for(dataset, context.workers))
+        known = np.concatenate([parts.train, parts.validation])
+        found = judge_rows(dataset, known, parts.test, raw, model.description.threshold)
+        context.progress(1.0, "judged", {name: found.metrics[name] for name in (names.SKILL,) if name in found.metrics})
+        return Evaluation(
+            metrics=found.metrics,
+            table=found.table,
+            golden=Golden(_as_raw(dataset, parts.test[:GOLDEN_ROWS]), _answers(model, raw[:GOLDEN_ROWS])),
+            importance=_importance(model),
+            holdout=found.holdout,
+            notes=found.notes,
+        )
+
+    def load(self, folder: Path) -> Model:
+        """Read ``model.txt`` and ``model.json``."""
+        fields = json.loads((folder / DESCRIPTION_FILE).read_text())
+        description = Description(
+            target=fields["target"],
+            features=tuple(fields["features"]),
+            categories={name: tuple(values) for name, values in fields["categories"].items()},
+            classes=tuple(fields["classes"]),
+            threshold=fields["threshold"],
+        )
+        return Model(lightgbm.Booster(model_file=folder / MODEL_FILE), description)
+
+    def predict(self, model: Model, inputs: pd.DataFrame) -> pd.DataFrame:
+        """Answer raw rows.
+
+        Parameters
+        ----------
+        inputs
+            At least the model's features; text features as text, unseen values count as missing.
+
+        Returns
+        -------
+        ``prediction``, a number or the name of a class, and for classes ``probability:<class>`` each.
+
+        Raises
+        ------
+        DataError
+            If a feature is missing, or holds text where the model needs numbers.
+        """
+        rows = _matrix(model.description, inputs)
+        return _answers(model, raw_predictions(model.booster, rows, threads_to_answer(model.booster, rows)))
+
+    def to_onnx(self, model: Model) -> OnnxModel:
+        """Return the trees as ONNX; what they call a class, and from which probability on, is added to its answers."""
+        from trainyard_trainer.frameworks.lightgbm.onnx import INPUT, converted
+
+        def answer(outputs: list[Any]) -> pd.DataFrame:
+            told = np.asarray(outputs[0], dtype=np.float64)
+            column = {0: 0, 2: 1}.get(len(model.description.classes))
+            return _answers(model, told if column is None else told[:, column])
+
+        def tensor(rows: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
+            return {INPUT: _matrix(model.description, rows).astype(np.float32)}
+
+        return OnnxModel(converted(model.booster), tensor, answer)
+
+
+def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tuple[int, Description]:
+    """Return the number of rounds, and the threshold in a description, that suit the validation part."""
+    parts = parts_of(dataset)
+    description = Description(dataset.target, dataset.features, dataset.categories, dataset.classes)
+    training = binned(dataset, parts.train, parameters)
+    booster = fit(
+        training,
+        binned(dataset, parts.validation, parameters, training),
+        parameters,
+        Reporter(context, 0.0, 0.6),
+        dataset.origin.uri,
+    )
+    rounds = booster.best_iteration or booster.current_iteration()
+    if len(dataset.classes) != 2:
+        return rounds, description
+    validation = raw_predictions(booster, matrix_of(dataset, parts.validation), parameters["num_threads"])
+    threshold = threshold_of(dataset, parts.validation, validation)
+    return rounds, dataclasses.replace(description, threshold=threshold)
+
+
+def _answers(model: Model, raw: npt.NDArray[np.float64]) -> pd.DataFrame:
+    """Return what a caller gets for raw predictions: see ``LightGBMFramework.predict``."""
+    classes = model.description.classes
+    if not classes:
+        return pd.DataFrame({PREDICTION: raw})
+    probabilities = probabilities_of(raw)
+    called = np.array(classes, dtype=object)[_called(model, probabilities)]
+    columns = {f"probability:{name}": probabilities[:, i] for i, name in enumerate(classes)}
+    return pd.DataFrame({PREDICTION: called, **columns})
+
+
+def _called(model: Model, probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+    if model.description.threshold is not None:
+        return (probabilities[:, 1] >= model.description.threshold).astype(np.intp)
+    return np.asarray(probabilities.argmax(axis=1), dtype=np.intp)
+
+
+def _save(model: Model, output: Path) -> None:
+    output.mkdir(parents=True, exist_ok=True)
+    model.booster.save_model(output / MODEL_FILE)
+    (output / DESCRIPTION_FILE).write_text(
+        json.dumps(dataclasses.asdict(model.description), indent=1, ensure_ascii=False) + "\n"
+    )
+
+
+def _importance(model: Model) -> pd.DataFrame:
+    gain = model.booster.feature_importance("gain")
+    table = pd.DataFrame({"feature": model.description.features, "gain": gain})
+    return table.sort_values("gain", ascending=False, ignore_index=True)
+
+
+def _as_raw(dataset: Dataset, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
+    """Return rows as a user would send them: text as text."""
+    raw = dataset.frame.iloc[rows, : len(dataset.features)].reset_index(drop=True)
+    return raw.astype(dict.fromkeys(dataset.categories, object))
+
+
+def _matrix(description: Description, inputs: pd.DataFrame) -> Matrix:
+    """Return raw rows as ``matrix_of`` does those of the dataset."""
+    missing = [name for name in description.features if name not in inputs.columns]
+    if missing:
+        raise DataError(
+            f"the input lacks the feature {missing[0]!r}; the model needs {', '.join(description.features)}"
+        )
+    matrix = np.empty((len(inputs), len(description.features)))
+    for place, name in enumerate(description.features):
+        if name in description.categories:
+            known, there = description.codes[name], inputs[name].notna()
+            codes = [
+                known.get(str(value)) if there_is else None for value, there_is in zip(inputs[name], there, strict=True)
+            ]
+            matrix[:, place] = np.array(codes, dtype=np.float64)  # None becomes NaN
+        else:
+            matrix[:, place] = _numbers(inputs[name], name)
+    return matrix
+
+
+def _numbers(column: "pd.Series[Any]", name: str) -> npt.NDArray[np.float64]:
+    try:
+        numbers = column if column.dtype.kind in "biuf" else pd.to_numeric(column)
+        return numbers.to_numpy(dtype=np.float64, na_value=np.nan)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"feature {name!r} of the input must hold numbers: {error}") from error

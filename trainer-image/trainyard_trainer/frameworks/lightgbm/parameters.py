@@ -1,0 +1,177 @@
+"""LightGBM's parameters: our defaults, and a check of what the user wrote, since LightGBM takes any name in silence."""
+
+import ctypes
+import difflib
+import functools
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import lightgbm
+import numpy as np
+
+from trainyard_api.training import Task
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.errors import ConfigError
+
+DEFAULT_ROUNDS: Final = 2000
+"""An upper bound: early stopping ends long before."""
+
+DEFAULT_PATIENCE: Final = 50
+"""Rounds without a better validation score before training stops."""
+
+_REGRESSION: Final = frozenset(
+    {
+        *("regression", "l2", "mse", "rmse", "regression_l1", "l1", "mae", "mape"),
+        *("huber", "fair", "poisson", "quantile", "gamma", "tweedie"),
+    }
+)
+_OBJECTIVES: Final[dict[bool, dict[Task, frozenset[str]]]] = {
+    False: {"Regression": _REGRESSION, "Classification": frozenset({"binary"})},
+    True: {"Regression": _REGRESSION, "Classification": frozenset({"multiclass", "multiclassova"})},
+}
+
+_OURS: Final = {
+    "num_threads": "spec.workers",
+    "num_class": "the data",
+    "verbosity": "trainyard",
+    "device_type": "spec.accelerator",
+    "seed": "spec.split.seed",
+    "categorical_feature": "the data",
+    "ignore_column": "spec.data.exclude",
+}
+"""Parameters that something else decides, and what."""
+
+_FILES_AND_NETWORK: Final = frozenset(
+    {
+        *("config", "task", "data", "valid", "header", "label_column", "weight_column", "group_column"),
+        *("input_model", "output_model", "output_result", "save_binary", "snapshot_freq", "two_round", "pre_partition"),
+        *("saved_feature_importance_type", "initscore_filename", "valid_data_initscores", "parser_config_file"),
+        *("forcedsplits_filename", "forcedbins_filename", "convert_model", "convert_model_language"),
+        *("machines", "machine_list_filename", "num_machines", "local_listen_port", "time_out", "tree_learner"),
+        *("predict_raw_score", "predict_leaf_index", "predict_contrib", "precise_float_parser"),
+        *("start_iteration_predict", "num_iteration_predict"),
+    }
+)
+"""For LightGBM's own command line: they read files, open ports, or have no effect here."""
+
+
+_BINNING: Final = (
+    *("max_bin", "max_bin_by_feature", "min_data_in_bin", "bin_construct_sample_cnt", "data_random_seed"),
+    *("is_enable_sparse", "enable_bundle", "use_missing", "zero_as_missing", "linear_tree", "feature_pre_filter"),
+)
+"""LightGBM's "dataset parameters" that can be set here: they act when rows are binned, not when trees are grown."""
+
+
+def binning(parameters: Mapping[str, Any]) -> str:
+    """Return what of the parameters decides how rows are binned: those with the same can share their bins."""
+    return json.dumps([parameters.get(name) for name in _BINNING])
+
+
+@functools.cache
+def known_parameters() -> dict[str, tuple[str, ...]]:
+    """Return every parameter's name with its aliases, as told by ``LGBM_DumpParamAliases``."""
+    folder = Path(lightgbm.__file__).parent
+    library = ctypes.CDLL(str(next(folder.glob("lib/lib_lightgbm.*"))))
+    size = ctypes.c_int64(0)
+    library.LGBM_DumpParamAliases(ctypes.c_int64(0), ctypes.byref(size), None)
+    buffer = ctypes.create_string_buffer(size.value)
+    library.LGBM_DumpParamAliases(size, ctypes.byref(size), buffer)
+    return {name: tuple(aliases) for name, aliases in json.loads(buffer.value).items()}
+
+
+def checked(given: Mapping[str, Any], field: str = "spec.parameters") -> dict[str, Any]:
+    """Return the user's parameters under LightGBM's main names; ``field`` is where they stand.
+
+    Raises
+    ------
+    ConfigError
+        For an unknown name (with the nearest known), one that trainyard decides, one given twice, or a nested value.
+    """
+    main_names = {alias: name for name, aliases in known_parameters().items() for alias in (name, *aliases)}
+    result: dict[str, Any] = {}
+    for key, value in given.items():
+        name = main_names.get(key)
+        if name is None:
+            near = difflib.get_close_matches(key, main_names, n=2)
+            hint = f"; did you mean {' or '.join(near)}?" if near else "; see LightGBM's list of parameters"
+            raise ConfigError(f"{field}.{key} is not a parameter of LightGBM{hint}")
+        if name in _OURS:
+            raise ConfigError(f"{field}.{key} is decided by {_OURS[name]}; leave it out")
+        if name in _FILES_AND_NETWORK:
+            raise ConfigError(f"{field}.{key} belongs to LightGBM's command line and has no use here; leave it out")
+        if name in result:
+            raise ConfigError(f"{field}.{key} says {name} a second time; keep one of the two")
+        if isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value)):
+            raise ConfigError(f"{field}.{key} must be a number, a word or a list of these")
+        result[name] = value
+    return result
+
+
+def check_space(spec: TrainingJobSpec) -> None:
+    """Judge the names of ``spec.search.space``: else every set of a search would fail, hours later.
+
+    Raises
+    ------
+    ConfigError
+        As ``checked`` does; and for a name whose alias ``spec.parameters`` sets, since both cannot hold.
+    """
+    space = (spec.search.space if spec.search else None) or {}
+    searched = checked(dict.fromkeys(space, 0), "spec.search.space")
+    apart = {name: value for name, value in (spec.parameters or {}).items() if name not in space}
+    for name in checked(apart):
+        if name in searched:
+            raise ConfigError(
+                f"spec.search.space and spec.parameters both name {name}, by its aliases; keep one of the two"
+            )
+
+
+def resolved(given: Mapping[str, Any], task: Task, *, classes: int, seed: int, threads: int) -> dict[str, Any]:
+    """Return all parameters to train with: the user's over our defaults.
+
+    Deterministic on purpose: the same data, seed and number of threads give the same model. No class weights: they
+    worsen the probabilities, and the threshold is chosen on the validation part instead.
+    """
+    user = checked(given)
+    several = classes > 2
+    objective = "regression" if task == "Regression" else "multiclass" if several else "binary"
+    if "objective" in user and user["objective"] not in _OBJECTIVES[several][task]:
+        allowed = ", ".join(sorted(_OBJECTIVES[several][task]))
+        raise ConfigError(
+            f"spec.parameters.objective {user['objective']!r} does not fit the task; use one of {allowed}"
+        )
+    rows_or_columns = {} if "force_col_wise" in user else {"force_row_wise": True}
+    return {
+        "objective": objective,
+        "learning_rate": 0.05,
+        "num_iterations": DEFAULT_ROUNDS,
+        "early_stopping_round": DEFAULT_PATIENCE,
+        "deterministic": True,
+        **rows_or_columns,
+        **({"bagging_freq": 1} if "bagging_fraction" in user else {}),  # else LightGBM ignores the fraction
+        **user,
+        **({"num_class": classes} if several else {}),
+        "seed": seed,
+        "num_threads": threads,
+        "verbosity": -1,
+    }
+
+
+def try_out(given: Mapping[str, Any], task: Task) -> None:
+    """Let LightGBM itself judge the values, on twenty made-up rows: seconds before the data would be read.
+
+    Raises
+    ------
+    ConfigError
+        With LightGBM's own words.
+    """
+    random = np.random.default_rng(0)
+    several = str(given.get("objective", "")).startswith("multiclass")
+    classes = 0 if task == "Regression" else 3 if several else 2
+    parameters = resolved(given, task, classes=classes, seed=0, threads=1) | {"num_iterations": 1}
+    target = np.arange(20) % classes if classes else np.arange(1, 21)
+    try:
+        lightgbm.Booster(parameters, lightgbm.Dataset(random.random((20, 2)), target, params=parameters))
+    except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
+        raise ConfigError(f"spec.parameters: LightGBM refused a value: {error}") from error

@@ -1,0 +1,160 @@
+"""What a search may turn on LightGBM: the space, and the score of one parameter set."""
+
+import functools
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import lightgbm
+
+from trainyard_api.training import Split
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.evaluate.names import searched_metric
+from trainyard_trainer.frameworks.base import Context
+from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
+from trainyard_trainer.frameworks.lightgbm.fit import (
+    Matrix,
+    Reporter,
+    binned,
+    fit,
+    judge_rows,
+    matrix_of,
+    parts_of,
+    raw_predictions,
+    threads_for,
+    threshold_of,
+)
+from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe
+from trainyard_trainer.frameworks.lightgbm_forecast.fit import Fitter
+
+Report = Callable[[int, float], None]
+
+ROUNDS_PER_LOOK: Final = 25
+"""After so many rounds at the usual learning rate a search is told the metric: it may give the set up.
+
+At another rate after as many more or fewer: round for round every slow learner would be behind, and given up.
+"""
+
+_USUAL_RATE: Final = 0.05
+
+_USUAL_IN_LEAF: Final = 20
+"""LightGBM's own default."""
+
+
+def space(given: Mapping[str, Any], in_leaf: int) -> dict[str, Any]:
+    """Return where to look beside what the user has set, under whatever alias.
+
+    Parameters
+    ----------
+    given
+        ``spec.parameters``.
+    in_leaf
+        Our default of ``min_data_in_leaf``.
+    """
+    dimensions = {
+        "learning_rate": {"type": "Float", "low": 0.01, "high": 0.2, "log": True, "default": 0.05},
+        "num_leaves": {"type": "Int", "low": 4, "high": 128, "log": True, "default": 31},
+        "min_data_in_leaf": {"type": "Int", "low": 2, "high": 128, "log": True, "default": in_leaf},
+        "feature_fraction": {"type": "Float", "low": 0.4, "high": 1.0, "default": 1.0},
+        "bagging_fraction": {"type": "Float", "low": 0.5, "high": 1.0, "default": 1.0},
+        "lambda_l1": {"type": "Float", "low": 0.0, "high": 10.0, "default": 0.0},
+        "lambda_l2": {"type": "Float", "low": 0.0, "high": 10.0, "default": 0.0},
+    }
+    taken = lightgbm_parameters.checked(given)
+    return {name: dimension for name, dimension in dimensions.items() if name not in taken}
+
+
+class TabularTunable:
+    """The model of a table, judged by the validation part; its rows are binned once for all parameter sets."""
+
+    def __init__(self, dataset: Dataset, context: Context) -> None:
+        lightgbm.register_logger(logging.getLogger("lightgbm"))
+        self._dataset, self._context = dataset, context
+        self._metric = searched_metric(context.config.spec)
+        self._given = context.config.spec.parameters or {}
+        self._parts = parts_of(dataset)
+        self._bins: dict[str, tuple[lightgbm.Dataset, lightgbm.Dataset]] = {}
+
+    def space(self) -> Mapping[str, Any]:
+        """Return where to look: see ``Tunable``."""
+        return space(self._given, _USUAL_IN_LEAF)
+
+    def score(self, parameters: Mapping[str, Any], report: Report) -> float:
+        """Return the metric on the validation part at the best round of LightGBM's own loss: see ``Tunable``."""
+        resolved = self._resolved(parameters)
+        training, validation = self._binned(resolved)
+        every_round = Reporter(self._context, 0.0, 1.0)
+        rounds = max(1, round(ROUNDS_PER_LOOK * _USUAL_RATE / resolved["learning_rate"]))
+
+        def look(state: Any) -> None:
+            every_round(state)
+            looks, rest = divmod(state.iteration + 1, rounds)
+            if rest == 0:
+                report(looks * ROUNDS_PER_LOOK, self._judge(state.model))
+
+        booster = fit(training, validation, resolved, look, self._dataset.origin.uri)
+        return self._judge(booster)
+
+    def _judge(self, booster: lightgbm.Booster) -> float:
+        rows = self._parts.validation
+        raw = raw_predictions(booster, self._rows, threads_for(self._dataset, self._context.workers))
+        threshold = threshold_of(self._dataset, rows, raw)
+        found = judge_rows(self._dataset, self._parts.train, rows, raw, threshold).metrics
+        if self._metric not in found:
+            raise DataError(
+                f"the rows that validate do not allow {self._metric}; give more data or set another spec.objective"
+            )
+        return found[self._metric]
+
+    def _resolved(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        spec, dataset = self._context.config.spec, self._dataset
+        resolved = lightgbm_parameters.resolved(
+            parameters,
+            spec.task,
+            classes=len(dataset.classes),
+            seed=(spec.split or Split()).seed,
+            threads=threads_for(dataset, self._context.workers),
+        )
+        # With it, rows that were binned for large leaves would lack the features that small ones can use.
+        return {**resolved, "feature_pre_filter": False}
+
+    def _binned(self, parameters: Mapping[str, Any]) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
+        """Return the rows to fit on and those that validate; the last ones again, if the parameters allow it."""
+        key = lightgbm_parameters.binning(parameters)
+        if key not in self._bins:
+            training = binned(self._dataset, self._parts.train, parameters)
+            self._bins = {key: (training, binned(self._dataset, self._parts.validation, parameters, training))}
+        return self._bins[key]
+
+    @functools.cached_property
+    def _rows(self) -> Matrix:
+        return matrix_of(self._dataset, self._parts.validation)
+
+
+class ForecastTunable:
+    """The one model of many series, judged by its forecasts of the windows before the holdout.
+
+    Which lags it has is chosen once, with the parameters that the specification sets: the sets are compared by the same
+    features, and features and bins are made once for all of them.
+    """
+
+    def __init__(self, dataset: Dataset, context: Context) -> None:
+        lightgbm.register_logger(logging.getLogger("lightgbm"))
+        self._given = context.config.spec.parameters or {}
+        self._fitter = Fitter(dataset, context)
+
+    def space(self) -> Mapping[str, Any]:
+        """Return where to look: see ``Tunable``."""
+        return space(self._given, self._fitter.parameters({})["min_data_in_leaf"])
+
+    def score(self, parameters: Mapping[str, Any], report: Report) -> float:
+        """Return the metric on the windows before the holdout: see ``Tunable``."""
+        found = self._fitter.judge(self._recipe, self._fitter.parameters(parameters), report)
+        if found.score is None:
+            raise DataError("the windows before the holdout do not allow the metric of the search; set spec.objective")
+        return found.score
+
+    @functools.cached_property
+    def _recipe(self) -> Recipe:
+        return self._fitter.choose(self._fitter.parameters(self._given), lambda *_: None).recipe

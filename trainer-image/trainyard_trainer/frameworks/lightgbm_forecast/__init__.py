@@ -1,0 +1,1 @@
+"""One gradient-boosted model for all series."""

@@ -1,0 +1,272 @@
+"""What the trees see of a series: lags, means over windows, the calendar, and the covariates.
+
+For training mlforecast computes lags and windows over all series at once. For a forecast they come from the ends of the
+series with NumPy alone, step by step, so that a server needs neither mlforecast nor the data; a test holds both against
+each other. Nothing looks at the step itself or beyond it.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.data.dataset import Clock
+from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.forecast_columns import Times
+from trainyard_trainer.frameworks.lightgbm_forecast.panel import Panel
+from trainyard_trainer.frameworks.prophet.public_holidays import is_holiday
+
+Matrix = npt.NDArray[np.float32]
+
+SEASONS_TO_LEARN: Final = 2
+"""A lag is used if the typical series has so many times its length."""
+
+_LONGEST_LAG: Final = 1000
+"""Steps; longer ones would only be memory, in training and in the server."""
+
+_HOLIDAY: Final = "holiday:"
+"""Before a country, by its two letters: whether a step lies on one of its holidays."""
+
+_DAYS_PER_YEAR: Final = 365.25
+_YEARLY_FROM: Final = 1.5
+"""Years; over a shorter span the day of the year is only another word for the trend."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The mean of ``count`` values, ``apart`` steps from each other, the newest of them ``lag`` steps back."""
+
+    lag: int
+    apart: int
+    count: int
+
+    @property
+    def reach(self) -> int:
+        """How many steps it looks back."""
+        return self.lag + self.apart * (self.count - 1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which features there are, in the order of their columns: lags, windows, calendar, regressors.
+
+    Attributes
+    ----------
+    base
+        Which of these columns the target and all lags and windows are counted from; ``None`` for zero. Trees cannot
+        follow a trend, but they can say how far a value lies from the recent level.
+    shortest
+        How many steps a series must have to be fitted: those of its shorter lags, and one to learn from.
+    """
+
+    lags: tuple[int, ...]
+    windows: tuple[Window, ...]
+    """Those of smaller lags first, as mlforecast has its columns."""
+    calendar: tuple[str, ...]
+    regressors: tuple[str, ...]
+    shortest: int
+    base: int | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the columns."""
+        means = [f"mean_{one.count}x{one.apart}_lag_{one.lag}" for one in self.windows]
+        return [*(f"lag_{lag}" for lag in self.lags), *means, *self.calendar, *self.regressors]
+
+    @property
+    def past(self) -> int:
+        """How many columns come from the series itself."""
+        return len(self.lags) + len(self.windows)
+
+    @property
+    def reach(self) -> int:
+        """How many steps before the one that is forecast are needed."""
+        return max([*self.lags, *(one.reach for one in self.windows)])
+
+    def bases(self, past: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Return what each row of lags and windows is counted from; shape (rows,)."""
+        if self.base is None:
+            return np.zeros(len(past), past.dtype)
+        base = past[:, self.base]
+        return np.where(np.isnan(base), 0, base).astype(past.dtype)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as ``model.json`` holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what :meth:`as_json` wrote."""
+        lists = {name: tuple(fields[name]) for name in ("lags", "calendar", "regressors")}
+        windows = tuple(Window(**one) for one in fields["windows"])
+        return cls(**lists, windows=windows, shortest=fields["shortest"], base=fields["base"])
+
+
+def near_recipe(
+    frequency: Frequency,
+    lengths: Sequence[int],
+    *,
+    span_days: float,
+    regressors: tuple[str, ...],
+    holidays_country: str | None = None,
+) -> Recipe:
+    """Choose lags and windows by the step between two rows and by how much there is to learn from.
+
+    Parameters
+    ----------
+    lengths
+        Steps of each series that may be trained on.
+    span_days
+        From the first row of all to the last.
+    """
+    typical = int(np.median(lengths))
+    seasons = [season for season in _seasons(frequency) if SEASONS_TO_LEARN * season < min(typical, 2 * _LONGEST_LAG)]
+    main = seasons[0] if seasons else 1
+    near = range(1, min(main if main <= _SHORT_SEASON else 3, max(1, typical // 4)) + 1)
+    lags = sorted({*near, *seasons, *(2 * season for season in seasons if 3 * season < typical)})
+    windows = [Window(1, 1, count) for count in (main, 4 * main) if 1 < count < typical // 2]
+    windows += [
+        Window(season, season, count)
+        for season in seasons
+        if (count := min(4, typical // (2 * season))) > 1 and season * count <= _LONGEST_LAG
+    ]
+    names = _calendar_of(frequency, span_days / _DAYS_PER_YEAR, holidays_country)
+    return Recipe(tuple(lags), tuple(windows), names, regressors, shortest=max(near[-1], main) + 1)
+
+
+def far_recipe(near: Recipe, season: int, horizon: int, lengths: Sequence[int]) -> Recipe | None:
+    """Return the recipe that sees nothing nearer than the horizon, so that no forecast rests on another one.
+
+    Lags move back by whole seasons. ``None`` where that is further than the typical series lets one learn.
+    """
+
+    def moved(lag: int, step: int) -> int:
+        return lag + max(0, -((lag - horizon) // step)) * step
+
+    lags = tuple(sorted({horizon, *(moved(lag, season) for lag in near.lags)}))
+    windows = tuple(
+        Window(max(one.lag, horizon) if one.apart == 1 else moved(one.lag, one.apart), one.apart, one.count)
+        for one in near.windows
+    )
+    shortest = max(near.shortest, horizon + 1)
+    in_order = sorted(dict.fromkeys(windows), key=lambda one: one.lag)
+    far = replace(near, lags=lags, windows=tuple(in_order), shortest=shortest)
+    fits = horizon > 1 and SEASONS_TO_LEARN * max(lags) < int(np.median(lengths)) and far.reach <= 2 * _LONGEST_LAG
+    return far if fits else None
+
+
+def bases_of(recipe: Recipe, season: int) -> Iterator[Recipe]:
+    """Return the recipe counted from the recent level, then from the nearest value of the same place in a season.
+
+    The level is the mean of the last season, or without one the last value.
+    """
+    yield replace(recipe, base=len(recipe.lags) if recipe.windows and recipe.windows[0].apart == 1 else 0)
+    whole = [number for number, lag in enumerate(recipe.lags) if season > 1 and lag % season == 0]
+    if whole:
+        yield replace(recipe, base=whole[0])
+
+
+_SHORT_SEASON: Final = 12
+"""Up to so many steps each one of a season is a lag of its own."""
+
+
+def _seasons(frequency: Frequency) -> list[int]:
+    """Return the day, the week and the year in steps, as far as they have several; whole weeks keep the weekday."""
+    if frequency.business:
+        return [5, 260]
+    if frequency.months:
+        return [12 // frequency.months] if frequency.months <= 6 else []
+    day = frequency.per_year / _DAYS_PER_YEAR
+    lengths = (day, 7 * day, 364 * day)
+    return [round(length) for length in lengths if round(length) > 1 and abs(length - round(length)) < 0.01]
+
+
+def _calendar_of(frequency: Frequency, years: float, holidays_country: str | None) -> tuple[str, ...]:
+    long = years >= _YEARLY_FROM
+    if frequency.months:
+        return ("month",) if frequency.months < 12 and long else ()
+    names = []
+    if frequency.per_year > 366:
+        names.append("minute_of_day")
+    if frequency.per_year > 60:
+        names += ["day_of_week", "day_of_month"]
+        names += [_HOLIDAY + holidays_country] if holidays_country is not None else []
+    return (*names, "day_of_year") if long else tuple(names)
+
+
+def calendar(times: Times, names: Sequence[str], clock: Clock) -> Matrix:
+    """Return the calendar of some times, of any shape; the features stand last.
+
+    What is kept in UTC is looked at by the clock of its zone: people do not live by UTC.
+    """
+    index = pd.DatetimeIndex(times.ravel())
+    if clock.zone is not None and not clock.wall:
+        index = index.tz_localize("UTC").tz_convert(clock.zone)
+    columns: dict[str, Any] = {
+        "minute_of_day": 60 * index.hour + index.minute,
+        "day_of_week": index.dayofweek,
+        "day_of_month": index.day,
+        "day_of_year": index.dayofyear,
+        "month": index.month,
+    }
+    found = [
+        is_holiday(index, name.removeprefix(_HOLIDAY))
+        if name.startswith(_HOLIDAY)
+        else columns[name].to_numpy(np.float32)
+        for name in names
+    ]
+    table = np.column_stack(found) if found else np.empty((len(index), 0), np.float32)
+    return table.reshape(*times.shape, len(names))
+
+
+def times_after(ends: Times, steps: int, frequency: Frequency) -> Times:
+    """Return the times of the steps behind each end; shape (ends, steps). Of months only the month is right."""
+    ahead = np.arange(1, steps + 1)
+    if frequency.months:
+        months = ends.astype("datetime64[M]")[:, None] + ahead * frequency.months
+        return months.astype("datetime64[ns]")
+    if frequency.business:
+        days = ends.astype("datetime64[D]")
+        moved = np.busday_offset(days[:, None], ahead[None, :], roll="backward")
+        return np.asarray(moved.astype("datetime64[ns]") + (ends - days)[:, None])
+    return np.asarray(ends[:, None] + (ahead * frequency.nanoseconds).astype("timedelta64[ns]"))
+
+
+def past_features(panel: Panel, season: int, recipe: Recipe, threads: int) -> Matrix:
+    """Return lags and windows of every step of a panel; shape (steps, lags and windows); NaN before a series began."""
+    from mlforecast import MLForecast
+    from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
+
+    windows: dict[int, list[Any]] = {}
+    for one in recipe.windows:
+        mean = (
+            RollingMean(one.count, min_samples=1)
+            if one.apart == 1
+            else SeasonalRollingMean(one.apart, one.count, min_samples=1)
+        )
+        windows.setdefault(one.lag, []).append(mean)
+    numbers = panel.numbers()
+    table = pd.DataFrame({"unique_id": numbers, "ds": np.arange(len(numbers)), "y": panel.filled(season)}, copy=False)
+    maker = MLForecast(models=[], freq=1, lags=list(recipe.lags), lag_transforms=windows, num_threads=threads)
+    made: Any = maker.preprocess(table, static_features=[], dropna=False, validate_data=False)
+    return np.asarray(made.iloc[:, 3:].to_numpy(np.float32))
+
+
+def next_features(history: Floats, recipe: Recipe) -> Floats:
+    """Return lags and windows of the step behind a history of shape (series, steps), which has ``recipe.reach`` steps.
+
+    NaN stands before a series began; a window counts the values there are.
+    """
+    lags = [history[:, -lag] for lag in recipe.lags]
+    windows = []
+    for one in recipe.windows:
+        back = history[:, [-(one.lag + one.apart * number) for number in range(one.count)]]
+        known = ~np.isnan(back)
+        total = np.where(known, back, 0.0).sum(axis=1)
+        count = known.sum(axis=1)
+        windows.append(np.divide(total, count, out=np.full(len(back), np.nan), where=count > 0))
+    return np.column_stack([*lags, *windows])

@@ -1,0 +1,198 @@
+"""The one model of many series: how it walks over a horizon, how it is kept and read back. No mlforecast here.
+
+Three files: ``model.txt`` has the trees as LightGBM writes them, ``model.json`` what their columns mean, and
+``state.parquet`` the end of each series, from which a forecast starts. Quantiles have a fourth, ``quantiles.json``:
+how far they lie from the forecasts.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.data.dataset import Clock
+from trainyard_trainer.data.frequency import Frequency, frequency_of
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.evaluate.baselines import seasonal_naive
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.forecast_columns import Columns, Questions, Times, unknown_series
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe, calendar, next_features, times_after
+from trainyard_trainer.frameworks.lightgbm_forecast.panel import Positions, State, filled
+
+MODEL_FILE: Final = "model.txt"
+DESCRIPTION_FILE: Final = "model.json"
+STATE_FILE: Final = "state.parquet"
+
+_SERIES_PER_THREAD: Final = 500
+
+
+@dataclass(frozen=True)
+class Trees:
+    """A booster, and what its columns mean."""
+
+    booster: lightgbm.Booster
+    recipe: Recipe
+    frequency: Frequency
+    clock: Clock
+
+    def forecast(self, state: State, steps: int, regressors: Floats | None, threads: int = 1) -> Floats:
+        """Walk over the steps behind the end of each series; where a lag lies ahead of it, the forecast stands in.
+
+        Parameters
+        ----------
+        regressors
+            Shape (series, steps, regressors); NaN where one is not known. ``None`` without any.
+
+        Returns
+        -------
+        Shape (series, steps), in the unit of the target.
+        """
+        result = np.empty((len(state.names), steps))
+        for number in np.flatnonzero(~state.fitted):
+            result[number] = _naive(state.values[number], steps, self.frequency.season)
+        rows = np.flatnonzero(state.fitted)
+        if len(rows):
+            beside = None if regressors is None else regressors[rows]
+            result[rows] = self._walk(
+                state.take(rows), steps, beside, max(1, min(threads, len(rows) // _SERIES_PER_THREAD))
+            )
+        return result
+
+    def _walk(self, state: State, steps: int, regressors: Floats | None, threads: int) -> Floats:
+        known = np.stack([filled(values, self.frequency.season) for values in state.values]) / state.scales[:, None]
+        history = np.concatenate([known, np.empty((len(known), steps))], axis=1)
+        ends, place = np.unique(state.ends, return_inverse=True)
+        dates = calendar(times_after(ends, steps, self.frequency), self.recipe.calendar, self.clock)
+        floors = state.floors / state.scales
+        for step in range(steps):
+            now = known.shape[1] + step
+            past = next_features(history[:, :now], self.recipe)
+            base = self.recipe.bases(past)
+            columns = [past - base[:, None], dates[place, step]]
+            if regressors is not None:
+                columns.append(regressors[:, step])
+            said = self.booster.predict(np.concatenate(columns, axis=1), num_threads=threads)
+            history[:, now] = np.maximum(said + base, floors)
+        return np.asarray(history[:, known.shape[1] :] * state.scales[:, None])
+
+
+@dataclass(frozen=True)
+class ForecastModel:
+    """The trees, where each series ends, how far ahead of the newest end they may be asked, and by what they err."""
+
+    trees: Trees
+    state: State
+    columns: Columns
+    horizon: int
+    quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
+
+    def answer(self, asked: Questions) -> Floats:
+        """Return the forecast of each question, and the quantiles beside; shape (rows, 1 + levels).
+
+        Raises
+        ------
+        DataError
+            For a series that is not known, and times before the first step or beyond the horizon.
+        """
+        numbers, steps = self._places(asked)
+        series, place = np.unique(numbers, return_inverse=True)
+        regressors = None
+        if asked.regressors is not None:
+            regressors = np.full((len(series), int(steps.max()), asked.regressors.shape[1]), np.nan)
+            regressors[place, steps - 1] = asked.regressors
+        state = self.state.take(series)
+        forecast = self.trees.forecast(state, int(steps.max()), regressors)[place, steps - 1]
+        scales = np.array([self.quantiles.scale(name) for name in state.names])
+        return np.column_stack([forecast, self.quantiles.around(forecast, steps, scales[place], state.floors[place])])
+
+    def _places(self, asked: Questions) -> tuple[Positions, npt.NDArray[np.int64]]:
+        """Return for each question the number of its series, and the step behind the end of it, from 1 on."""
+        number_of = {name: number for number, name in enumerate(self.state.names)}
+        numbers = np.zeros(len(asked.times), dtype=np.intp)
+        steps = np.zeros(len(asked.times), dtype=np.int64)
+        for name, rows in asked.by_series():
+            if name is not None and name not in number_of:
+                raise unknown_series(self.columns, name, len(number_of))
+            numbers[rows] = 0 if name is None else number_of[name]
+            steps[rows] = self._steps(int(numbers[rows[0]]), asked.times, rows)
+        return numbers, steps
+
+    def _steps(self, number: int, times: Times, rows: Positions) -> npt.NDArray[np.int64]:
+        end, newest = self.state.ends[number], self.state.ends.max()
+        ordinals = self.trees.frequency.ordinals(np.concatenate([[end, newest], times[rows]]))
+        steps, last = ordinals[2:] - ordinals[0], ordinals[1] - ordinals[0] + self.horizon
+        outside = (steps < 1) | (steps > last)
+        if outside.any():
+            row = rows[int(outside.argmax())]
+            raise DataError(
+                f"column {self.columns.time!r}, data row {row + 1}: {pd.Timestamp(times[row]).isoformat()} is outside "
+                f"what the model answers for series {self.state.names[number]!r}: {last} steps of "
+                f"{self.trees.frequency.alias} behind {pd.Timestamp(end).isoformat()}; ask for one of these, or train "
+                "with newer data or a longer spec.forecast.horizon"
+            )
+        return np.asarray(steps)
+
+    def save(self, folder: Path) -> tuple[str, ...]:
+        """Write the files, and return their names."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self.trees.booster.save_model(folder / MODEL_FILE)
+        fields = {
+            "columns": asdict(self.columns),
+            "frequency": self.trees.frequency.alias,
+            "horizon": self.horizon,
+            "features": self.trees.recipe.as_json(),
+        }
+        (folder / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
+        state = self.state
+        keep = state.values.shape[1]
+        table = pa.table(
+            {
+                "series": list(state.names),
+                "end": state.ends,
+                "scale": state.scales,
+                "floor": state.floors,
+                "fitted": state.fitted,
+                "values": pa.FixedSizeListArray.from_arrays(pa.array(state.values.ravel()), keep),
+            }
+        )
+        pq.write_table(table, folder / STATE_FILE, compression="zstd")
+        return (MODEL_FILE, DESCRIPTION_FILE, STATE_FILE, *self.quantiles.save(folder))
+
+
+def load_forecast_model(folder: Path) -> ForecastModel:
+    """Read what :meth:`ForecastModel.save` wrote."""
+    import pyarrow.parquet as pq
+
+    fields = json.loads((folder / DESCRIPTION_FILE).read_text())
+    known = fields["columns"]
+    clock = Clock(**known["clock"])
+    columns = Columns(known["time"], known["series"], tuple(known["regressors"]), clock)
+    table = pq.read_table(folder / STATE_FILE)
+    values = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    state = State(
+        names=tuple(table["series"].to_pylist()),
+        ends=table["end"].to_numpy(),
+        values=values.reshape(table.num_rows, -1),
+        scales=table["scale"].to_numpy(),
+        floors=table["floor"].to_numpy(),
+        fitted=table["fitted"].to_numpy(),
+    )
+    recipe = Recipe.from_json(fields["features"])
+    booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
+    trees = Trees(booster, recipe, frequency_of(fields["frequency"]), clock)
+    return ForecastModel(trees, state, columns, fields["horizon"], load_quantiles(folder))
+
+
+def _naive(values: Floats, steps: int, season: int) -> Floats:
+    known = np.flatnonzero(~np.isnan(values))
+    wanted = np.arange(len(values), len(values) + steps)
+    return seasonal_naive(known, values[known], wanted, season)

@@ -1,0 +1,1 @@
+"""A model per series, and simpler ones where these forecast better."""

@@ -1,0 +1,71 @@
+"""Thousands of Prophet models in two files: ``models.jsonl.zst`` and ``models.index.json``.
+
+Each model is a compressed frame of its own, so that the whole file is plain Zstandard (``zstdcat`` prints one JSON
+object per line), is written without ever being in memory, and a single model is read by its offset.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final, Self
+
+from trainyard_trainer.data.dataset import Clock
+from trainyard_trainer.frameworks.forecast_columns import Columns
+from trainyard_trainer.frameworks.prophet.choice import Outcome
+from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
+from trainyard_trainer.frameworks.prophet.series import read_record
+
+MODELS_FILE: Final = "models.jsonl.zst"
+INDEX_FILE: Final = "models.index.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The models of a job on disk. ``index`` maps a series to the offset and the length of its record."""
+
+    folder: Path
+    columns: Columns
+    index: dict[str, tuple[int, int]]
+    quantiles: Quantiles = field(default_factory=Quantiles)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read the index; the models stay on disk."""
+        fields = json.loads((folder / INDEX_FILE).read_text())
+        index = {name: (int(offset), int(length)) for name, (offset, length) in fields["series"].items()}
+        known = fields["columns"]  # without regressors and clock where an earlier release wrote it
+        columns = Columns(
+            known["time"], known["series"], tuple(known.get("regressors", ())), Clock(**known.get("clock", {}))
+        )
+        asked = fields.get("quantiles", {})  # not there where there are none
+        return cls(folder, columns, index, Quantiles(tuple(asked.get("levels", ())), int(asked.get("seed", 0))))
+
+    def read(self, series: str) -> dict[str, Any]:
+        """Return the record of one series. Raises KeyError."""
+        offset, length = self.index[series]
+        with (self.folder / MODELS_FILE).open("rb") as file:
+            file.seek(offset)
+            return read_record(file.read(length))
+
+
+class BundleWriter:
+    """Appends models as they are finished; ``close`` writes the index."""
+
+    def __init__(self, folder: Path, columns: Columns, quantiles: Quantiles) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._bundle = Bundle(folder, columns, {}, quantiles)
+        self._file = (folder / MODELS_FILE).open("wb")
+
+    def add(self, outcome: Outcome) -> None:
+        """Write one model."""
+        self._bundle.index[outcome.name] = (self._file.tell(), len(outcome.record))
+        self._file.write(outcome.record)
+
+    def close(self) -> Bundle:
+        """Finish both files."""
+        self._file.close()
+        fields: dict[str, Any] = {"columns": asdict(self._bundle.columns), "series": self._bundle.index}
+        if self._bundle.quantiles.levels:
+            fields["quantiles"] = asdict(self._bundle.quantiles)
+        (self._bundle.folder / INDEX_FILE).write_text(json.dumps(fields, ensure_ascii=False) + "\n")
+        return self._bundle

@@ -1,0 +1,201 @@
+"""One series, from its rows to a saved model: what runs in a worker process.
+
+Prophet has to earn its place. On the folds before the holdout it is compared with the models that may replace it, and
+with other parameters of its own where a search is asked for. The best is fitted to the rows before the holdout, to be
+judged there, and then to all rows, to be kept. A series too short for a fold is compared on its holdout itself.
+"""
+
+import functools
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple, TypeVar
+
+import numpy as np
+
+from trainyard_trainer.data.folds import Fold, rolling_origins
+from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.errors import Interrupted
+from trainyard_trainer.evaluate.metrics import Floats, point_scores
+from trainyard_trainer.frameworks.prophet.fallbacks import fallbacks_of
+from trainyard_trainer.frameworks.prophet.models import fit_model
+from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
+from trainyard_trainer.frameworks.prophet.series import Kind, Task, write_record
+from trainyard_trainer.search.study import PATIENCE, Found, GivenUpError, Report, Rules, search
+
+Stop = Callable[[], bool]
+T = TypeVar("T")
+
+_LOSSES: Final = {"rmse": "rmse", "rmsse": "rmse", "r2": "rmse", "mape": "mape", "smape": "smape"}
+"""By the metric wanted the one that orders the models of one series alike, smaller is better; of the others ``mae``."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished series.
+
+    Attributes
+    ----------
+    record
+        The saved model, one compressed frame.
+    forecast
+        For the rows of the holdout, by what was kept, fitted without them.
+    golden
+        For the first of these rows, by the saved model; shape (rows, 1 + quantiles).
+    failures
+        What could not be fitted, by its kind, and why; of a search the sets that Prophet refused.
+    parameters, trials, pruned
+        The best set of the search, and how many were tried and given up; ``None`` and 0 without a search.
+    """
+
+    name: str
+    kind: Kind
+    record: bytes
+    forecast: Floats
+    golden: Floats
+    failures: Mapping[str, str] = field(default_factory=dict)
+    parameters: Mapping[str, Any] | None = None
+    trials: int = 0
+    pruned: int = 0
+
+
+class _Kept(NamedTuple):
+    record: bytes
+    forecast: Floats
+    golden: Floats
+
+
+def never() -> bool:
+    """Return False: nobody asks to stop."""
+    return False
+
+
+def fit_series(task: Task, stop: Stop = never) -> Outcome:
+    """Compare, judge and keep. What the data or Prophet does raises nothing: see ``Outcome.failures``.
+
+    Raises
+    ------
+    Interrupted
+        When ``stop`` turns true during a search.
+    """
+    series = _Series(task, stop)
+    found = series.search()
+    parameters = {} if found is None else found.best.parameters
+    for kind in series.best_first(parameters, None if found is None else found.best.value):
+        kept = series.keep(kind, parameters)
+        if kept is not None:
+            outcome = Outcome(task.name, kind, *kept, failures=series.failures)
+            return outcome if found is None else _with_search(outcome, found)
+    raise RuntimeError(f"series {task.name!r}: nothing could be fitted: {series.failures}")
+
+
+def _with_search(outcome: Outcome, found: Found) -> Outcome:
+    return replace(outcome, parameters=found.best.parameters, trials=len(found.trials), pruned=found.count("Pruned"))
+
+
+class _Series:
+    """A task, the rows it is compared on, and what has failed so far."""
+
+    def __init__(self, task: Task, stop: Stop) -> None:
+        self._task, self._stop = task, stop
+        self._frequency = frequency_of(task.recipe.frequency)
+        rows = len(task.times)
+        self._holdout = Fold(rows - task.holdout, rows)
+        self._folds = rolling_origins(
+            self._frequency.ordinals(task.times),
+            holdout=task.holdout,
+            horizon=task.recipe.horizon,
+            folds=task.recipe.folds,
+        )
+        self.failures: dict[str, str] = {}
+
+    def search(self) -> Found | None:
+        """Search the parameters of Prophet on the folds; ``None`` where nothing is asked for, possible or left over."""
+        task, plan = self._task, self._task.recipe.search
+        if plan is None or not self._folds:
+            return None
+        seconds = (plan.deadline - time.monotonic()) * plan.workers / task.share
+        trials = task.trials if seconds > 0 else 0
+        if trials == 0:
+            return None
+        rules = Rules(trials, seconds, "Minimize", task.recipe.seed, minimum=PATIENCE)
+        first = [{}, task.previous] if task.previous else [{}]
+        found = self._attempt("prophet", lambda: search(plan.space, rules, self._score, first=first))
+        refused = [] if found is None else [trial.message for trial in found.trials if trial.outcome == "Failed"]
+        if refused:
+            self.failures["search"] = f"{len(refused)} parameter sets, the first: {refused[0]}"
+        return found
+
+    def best_first(self, parameters: Mapping[str, Any], known: float | None) -> list[Kind]:
+        """Return what could be compared, best first; of two that are as good Prophet, then the simpler one.
+
+        ``known`` is the loss of Prophet, if a search has told it.
+        """
+        losses: dict[Kind, float] = {} if known is None else {"prophet": known}
+        kinds: tuple[Kind, ...] = ("prophet", *fallbacks_of(self._task.demand))
+        for kind in kinds:
+            if kind not in losses and kind not in self.failures:
+                loss = self._attempt(kind, functools.partial(self._loss, kind, parameters))
+                if loss is not None:
+                    losses[kind] = loss
+        return sorted((kind for kind in kinds if kind in losses), key=lambda kind: losses[kind])
+
+    def keep(self, kind: Kind, parameters: Mapping[str, Any]) -> _Kept | None:
+        """Judge one of them on the holdout and fit it to all rows; ``None`` if it fails."""
+        return self._attempt(kind, functools.partial(self._kept, kind, parameters))
+
+    def _kept(self, kind: Kind, parameters: Mapping[str, Any]) -> _Kept:
+        task, recipe = self._task, self._task.recipe
+        forecast = self._forecast(kind, parameters, self._holdout)
+        model = fit_model(kind, task, slice(None), self._frequency, parameters, recipe.levels)
+        asked = slice(self._holdout.cut, self._holdout.cut + task.golden)
+        golden = np.empty((0, 1 + len(recipe.levels)))
+        if task.golden:
+            golden = model.answer(task.times[asked], task.beside(asked), Quantiles(recipe.levels, recipe.seed))
+        return _Kept(write_record(task.name, model.record()), forecast, golden)
+
+    def _score(self, parameters: Mapping[str, Any], report: Report) -> float:
+        if self._stop():
+            raise Interrupted("stopped during the search of a series; the next attempt begins with this series")
+        try:
+            return self._loss("prophet", parameters, report)
+        except GivenUpError:
+            raise
+        except Exception as error:
+            raise ValueError(_sentence(error)) from error  # one set must not end the search
+
+    def _loss(self, kind: Kind, parameters: Mapping[str, Any], report: Report = lambda *_: None) -> float:
+        """Return the mean over the folds; without any, the loss on the holdout."""
+        folds = self._folds or (self._holdout,)
+        actuals = [self._task.values[fold.judge] for fold in folds]
+        name = _LOSSES.get(self._task.recipe.metric, "mae")
+        if name == "mape" and not all(actual.any() for actual in actuals):
+            name = "mae"  # of zeros alone there is no percentage
+        losses: list[float] = []
+        for step, (fold, actual) in enumerate(zip(folds, actuals, strict=True)):
+            if step:
+                report(step - 1, float(np.mean(losses)))
+            losses.append(point_scores(actual, self._forecast(kind, parameters, fold)).metrics[name])
+        return float(np.mean(losses))
+
+    def _forecast(self, kind: Kind, parameters: Mapping[str, Any], fold: Fold) -> Floats:
+        task = self._task
+        model = fit_model(kind, task, fold.fit, self._frequency, parameters, ())
+        forecast = model.answer(task.times[fold.judge], task.beside(fold.judge), Quantiles())[:, 0]
+        if not np.isfinite(forecast).all():
+            raise ValueError("its forecast is not finite")
+        return forecast
+
+    def _attempt(self, kind: Kind, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
+        except Interrupted:
+            raise
+        except Exception as error:  # noqa: BLE001 - one series must not end the job; its fallback is counted and told
+            self.failures[kind] = _sentence(error)
+            return None
+
+
+def _sentence(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    return text.splitlines()[0]

@@ -1,0 +1,79 @@
+"""What answers for a series in Prophet's place: the seasonal naive model and, for intermittent demand, TSB and IMAPA.
+
+Each is a small record of plain JSON. TSB and IMAPA are flat: their forecast is one number. They are fitted by
+statsforecast, whose import costs seconds and 100 MB: only a job with intermittent series pays for it, and no server.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from trainyard_trainer.data.demand import DemandClass
+from trainyard_trainer.data.frequency import Frequency, frequency_of
+from trainyard_trainer.evaluate.baselines import seasonal_naive
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.prophet.series import Kind, Times
+
+_NAIVE_SEASONS_KEPT: Final = 4
+_TSB_SMOOTHING: Final = 0.1
+"""Of demand and of its probability: the usual choice, slow enough for demand that is seldom seen."""
+
+
+def fallbacks_of(demand: DemandClass) -> tuple[Kind, ...]:
+    """Return what a series may fall back to, the simplest first."""
+    return ("seasonal-naive", "tsb", "imapa") if demand == "Intermittent" else ("seasonal-naive",)
+
+
+def fit_fallback(kind: Kind, times: Times, values: Floats, frequency: Frequency) -> dict[str, Any]:
+    """Return the record of a model fitted to these rows.
+
+    Raises
+    ------
+    ValueError
+        For a kind that is no fallback; else what statsforecast raises.
+    """
+    match kind:
+        case "seasonal-naive":
+            rows = slice(-_NAIVE_SEASONS_KEPT * frequency.season, None)
+            return {
+                "kind": kind,
+                "frequency": frequency.alias,
+                "season": frequency.season,
+                "times": [str(time) for time in times[rows]],
+                "values": values[rows].tolist(),
+            }
+        case "tsb" | "imapa":
+            return {"kind": kind, "value": _level(kind, values)}
+        case _:
+            raise ValueError(f"{kind} is no fallback")
+
+
+def _level(kind: Kind, values: Floats) -> float:
+    from statsforecast.models import IMAPA, TSB
+
+    model = TSB(alpha_d=_TSB_SMOOTHING, alpha_p=_TSB_SMOOTHING) if kind == "tsb" else IMAPA()
+    return float(model.forecast(y=values, h=1)["mean"][0])
+
+
+def fallback_at(record: Mapping[str, Any], times: Times) -> Floats:
+    """Return the forecasts of a saved fallback at ``times``, in their order; shape (times,)."""
+    if "value" in record:
+        return np.full(len(times), float(record["value"]))
+    known = np.array(record["times"], dtype="datetime64[ns]")
+    ordinals = frequency_of(record["frequency"]).ordinals(np.concatenate([known, times.astype("datetime64[ns]")]))
+    values = np.array(record["values"], dtype=np.float64)
+    return seasonal_naive(ordinals[: len(known)], values, ordinals[len(known) :], record["season"])
+
+
+def seasons_ahead(record: Mapping[str, Any], times: Times) -> Floats:
+    """Return how many seasons each time lies behind what a saved fallback knows, at least 1; shape (times,).
+
+    A flat forecast is as sure of every time: always 1.
+    """
+    if "value" in record:
+        return np.ones(len(times))
+    last = np.array(record["times"][-1:], dtype="datetime64[ns]")
+    ordinals = frequency_of(record["frequency"]).ordinals(np.concatenate([last, times.astype("datetime64[ns]")]))
+    seasons: Floats = np.ceil((ordinals[1:] - ordinals[0]) / record["season"])
+    return np.maximum(1.0, seasons)

@@ -1,0 +1,325 @@
+"""Prophet: forecasts, one model per series, each judged beside the seasonal naive model on the same holdout."""
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from trainyard_api.training import Split
+from trainyard_api.trainingjob import SeriesCount
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Series
+from trainyard_trainer.data.demand import trials_of
+from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.errors import ConfigError, DataError, Unsupported
+from trainyard_trainer.evaluate import names
+from trainyard_trainer.evaluate.baselines import seasonal_naive
+from trainyard_trainer.evaluate.forecasts import Forecast, judge
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.base import (
+    GOLDEN_ROWS,
+    Context,
+    Evaluation,
+    Golden,
+    OnnxModel,
+    Trained,
+    Tunable,
+    Tuned,
+)
+from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, unknown_series
+from trainyard_trainer.frameworks.prophet.bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter
+from trainyard_trainer.frameworks.prophet.checks import check_prophet, space_of
+from trainyard_trainer.frameworks.prophet.choice import Outcome
+from trainyard_trainer.frameworks.prophet.models import read_model
+from trainyard_trainer.frameworks.prophet.pieces import Finished, PieceWriter
+from trainyard_trainer.frameworks.prophet.pool import fit_all
+from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
+from trainyard_trainer.frameworks.prophet.series import Kind, Recipe, SearchPlan, Task
+from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.search.space import inside
+
+FORMAT: Final = "prophet-json"
+PREDICTION: Final = "prediction"
+
+_FALLBACKS: Final[dict[Kind, str]] = {
+    "seasonal-naive": "seasonal naive model",
+    "tsb": "TSB model",
+    "imapa": "IMAPA model",
+}
+_REASONS_TOLD: Final = 3
+
+
+@dataclass(frozen=True)
+class Model:
+    """The saved models, and what they were judged by: the outcomes without their records."""
+
+    bundle: Bundle
+    outcomes: tuple[Outcome, ...]
+
+
+class ProphetFramework:
+    """One Prophet per series."""
+
+    name = "Prophet"
+
+    def check(self, config: TrainerConfig) -> None:
+        """Judge options and parameters; Prophet itself tries the values on a few made-up rows."""
+        spec = config.spec
+        if spec.data.features:
+            raise Unsupported(
+                "spec.data.features with framework Prophet comes with a later release; leave it out for now"
+            )
+        if spec.split is not None and spec.split.strategy not in {"Auto", "Time"}:
+            raise ConfigError(
+                f"spec.split.strategy {spec.split.strategy} would let a forecast see the future; use Time"
+            )
+        if spec.forecast is None:
+            raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
+        names.check_metrics(spec)
+        if spec.forecast.frequency != "Auto":
+            frequency_of(spec.forecast.frequency)
+        check_prophet(spec)
+
+    def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
+        """Return nothing: each series is searched where it is fitted."""
+        return None
+
+    def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
+        """Return nothing: Prophet has no such form."""
+        return None
+
+    def train(self, dataset: Dataset, context: Context) -> Trained:
+        """Fit what no earlier attempt has finished, each series for itself; write the models in the series' order.
+
+        Raises
+        ------
+        DataError
+            If Prophet could not be fitted to one series.
+        Interrupted
+            When the pod must stop. What was finished is in the checkpoints.
+        """
+        data = context.config.spec.data
+        columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
+        writer = BundleWriter(context.output, columns, _quantiles(context))
+        outcomes: list[Outcome] = []
+        total = len(dataset.series)
+        try:
+            for outcome in _finish(dataset, context):
+                writer.add(outcome)
+                outcomes.append(dataclasses.replace(outcome, record=b""))
+                context.progress(len(outcomes) / total, f"{len(outcomes)} of {total} series")
+        finally:
+            bundle = writer.close()
+        failed = [outcome for outcome in outcomes if "prophet" in outcome.failures]
+        if len(failed) == total:
+            raise DataError(
+                f"{dataset.origin.uri}: Prophet could fit none of {total} series; first: series {failed[0].name!r}: "
+                f"{failed[0].failures['prophet']}; correct the data or spec.parameters"
+            )
+        fallback = sum(outcome.kind != "prophet" for outcome in outcomes)
+        return Trained(
+            formats=(FORMAT,),
+            files=(MODELS_FILE, INDEX_FILE),
+            model=Model(bundle, tuple(outcomes)),
+            parameters={"frequency": dataset.frequency, **context.parameters},
+            series=SeriesCount(
+                total=dataset.series_total,
+                trained=total - fallback,
+                fallback=fallback,
+                failed=dataset.series_total - total,
+            ),
+            warnings=_describe(outcomes),
+            tuned=_tuned(outcomes) if context.config.spec.search is not None else None,
+        )
+
+    def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
+        """Judge the forecasts of the holdouts, per series and over all rows together."""
+        model: Model = trained.model
+        found = judge(_forecasts(dataset, model.outcomes))
+        text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
+        context.progress(1.0, text, {"mae": found.metrics["mae"]})
+        return Evaluation(
+            metrics=found.metrics,
+            table=found.table,
+            golden=_golden(dataset, model),
+            holdout=found.holdout,
+            notes=found.notes,
+        )
+
+    def load(self, folder: Path) -> Bundle:
+        """Read the index of the models; each is read when it is asked."""
+        return Bundle.load(folder)
+
+    def predict(self, model: Bundle, inputs: pd.DataFrame) -> pd.DataFrame:
+        """Answer times of series.
+
+        Parameters
+        ----------
+        inputs
+            The user's time column and, where the model has them, the series column and the covariates; one without a
+            value counts as the mean of its training.
+
+        Returns
+        -------
+        ``prediction``, one number per row in the order of the rows, and beside it ``quantile:0.1`` for each level.
+
+        Raises
+        ------
+        DataError
+            If a column is missing or a series is not known.
+        """
+        asked = read_questions(inputs, model.columns)
+        columns = [PREDICTION, *model.quantiles.columns]
+        answers = np.empty((len(inputs), len(columns)))
+        for asked_name, rows in asked.by_series():
+            name = asked_name if asked_name is not None else next(iter(model.index))
+            if name not in model.index:
+                raise unknown_series(model.columns, name, len(model.index))
+            beside = None if asked.regressors is None else asked.regressors[rows]
+            answers[rows] = read_model(model.read(name)).answer(asked.times[rows], beside, model.quantiles)
+        return pd.DataFrame(answers, columns=columns)
+
+
+def _quantiles(context: Context) -> Quantiles:
+    spec = context.config.spec
+    levels = (spec.forecast.quantiles or []) if spec.forecast is not None else []
+    return Quantiles(tuple(sorted(set(levels))), (spec.split or Split()).seed)
+
+
+def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
+    """Yield the outcome of every series in their order, found or fitted; leave what was fitted in the checkpoints."""
+    finished = Finished(context.checkpoints, context.work_dir)
+    pieces = PieceWriter(context.checkpoints)
+    open_ = [series for series in dataset.series if series.name not in finished]
+    if known := len(dataset.series) - len(open_):
+        LOGGER.info("%d of %d series are finished already, by another attempt", known, len(dataset.series))
+    preload = [
+        *(["trainyard_trainer.search.study", "optuna"] if context.config.spec.search is not None else []),
+        *(["statsforecast.models"] if any(dataset.demand.get(one.name) == "Intermittent" for one in open_) else []),
+    ]
+    workers = max(1, min(context.workers, len(open_)))
+    fitted = fit_all(_tasks(dataset, open_, context), workers, context.stop, context.work_dir, preload)
+    try:
+        for series in dataset.series:
+            if series.name in finished:
+                yield finished.read(series.name)
+                continue
+            outcome = next(fitted)
+            pieces.add(outcome)
+            yield outcome
+    finally:
+        pieces.flush()
+        finished.close()
+
+
+def _tasks(dataset: Dataset, wanted: Sequence[Series], context: Context) -> Iterator[Task]:
+    spec = context.config.spec
+    recipe = _recipe(dataset, context)
+    beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
+    times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
+    classes = [dataset.demand.get(series.name, "High") for series in wanted]
+    trials = [0 if spec.search is None else trials_of(one, spec.search) for one in classes]
+    behind = list(accumulate(reversed(trials)))[::-1]
+    previous = context.previous.series if context.previous is not None else {}
+    for number, series in enumerate(wanted):
+        rows = slice(series.start, series.stop)
+        yield Task(
+            series.name,
+            times[rows],
+            values[rows],
+            series.holdout,
+            golden=GOLDEN_ROWS // GOLDEN_SERIES if series.name in dataset.golden_series else 0,
+            recipe=recipe,
+            regressors=None if beside is None else beside[rows],
+            demand=classes[number],
+            trials=trials[number],
+            share=behind[number] / max(1, trials[number]),
+            previous=inside(previous.get(series.name, {}), recipe.search.space) if recipe.search is not None else {},
+        )
+
+
+def _recipe(dataset: Dataset, context: Context) -> Recipe:
+    spec = context.config.spec
+    split = spec.split or Split()
+    plan = None
+    if spec.search is not None:
+        deadline = time.monotonic() + spec.search.timeout_seconds
+        plan = SearchPlan(space_of(spec), deadline, max(1, context.workers))
+    return Recipe(
+        frequency=dataset.frequency or "D",
+        parameters=dict(context.parameters),
+        holidays_country=spec.forecast.holidays_country if spec.forecast else None,
+        seed=split.seed,
+        work_dir=str(context.work_dir),
+        horizon=spec.forecast.horizon if spec.forecast else 1,
+        folds=split.folds,
+        metric=names.searched_metric(spec),
+        levels=_quantiles(context).levels,
+        search=plan,
+    )
+
+
+def _describe(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Return why series are not answered by Prophet, and what else failed: the most frequent reasons."""
+    replaced = Counter((_FALLBACKS[one.kind], one.failures.get("prophet")) for one in outcomes if one.kind != "prophet")
+    failed = Counter((what, reason) for one in outcomes for what, reason in one.failures.items() if what != "prophet")
+    better = "better than Prophet before the holdout"
+    return (
+        *(
+            f"{count} series fell back to the {model}: {better if reason is None else reason}"
+            for (model, reason), count in replaced.most_common(_REASONS_TOLD)
+        ),
+        *(f"{count} series: {what} failed: {reason}" for (what, reason), count in failed.most_common(_REASONS_TOLD)),
+    )
+
+
+def _tuned(outcomes: Sequence[Outcome]) -> Tuned:
+    return Tuned(
+        parameters={},
+        series={one.name: one.parameters for one in outcomes if one.parameters is not None},
+        trials=sum(one.trials for one in outcomes),
+        pruned=sum(one.pruned for one in outcomes),
+    )
+
+
+def _forecasts(dataset: Dataset, outcomes: Sequence[Outcome]) -> list[Forecast]:
+    """Return the forecasts of the holdouts, beside the seasonal naive ones."""
+    frequency = frequency_of(dataset.frequency or "D")
+    times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
+    found = []
+    for series, outcome in zip(dataset.series, outcomes, strict=True):
+        known, held = slice(series.start, series.split), slice(series.split, series.stop)
+        steps, season = frequency.ordinals(times[series.start : series.stop]), frequency.season
+        before = len(steps) - series.holdout
+        baseline = seasonal_naive(steps[:before], values[known], steps[before:], season)
+        found.append(
+            Forecast(series.name, times[held], values[held], outcome.forecast, baseline, values[known], season)
+        )
+    return found
+
+
+def _golden(dataset: Dataset, model: Model) -> Golden:
+    columns = model.bundle.columns
+    inputs: list[pd.DataFrame] = []
+    answers: list[Floats] = []
+    for series, outcome in zip(dataset.series, model.outcomes, strict=True):
+        if len(outcome.golden) == 0:
+            continue
+        times = dataset.frame["ds"].iloc[series.split : series.split + len(outcome.golden)]
+        is_utc = columns.clock.zone is not None and not columns.clock.wall
+        table = pd.DataFrame({columns.time: (times.dt.tz_localize("UTC") if is_utc else times).reset_index(drop=True)})
+        if columns.series is not None:
+            table[columns.series] = series.name
+        for name in columns.regressors:
+            table[name] = dataset.frame[name].iloc[series.split : series.split + len(outcome.golden)].to_numpy()
+        inputs.append(table)
+        answers.append(outcome.golden)
+    outputs = pd.DataFrame(np.concatenate(answers), columns=[PREDICTION, *model.bundle.quantiles.columns])
+    return Golden(pd.concat(inputs, ignore_index=True), outputs)

@@ -1,0 +1,104 @@
+"""What answers for one series, Prophet or a fallback, in one form: fitted or read back, asked, saved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.prophet.fallbacks import fallback_at, fit_fallback, seasons_ahead
+from trainyard_trainer.frameworks.prophet.quantiles import Quantiles, drawn, offsets_of
+from trainyard_trainer.frameworks.prophet.series import (
+    Fitted,
+    Kind,
+    Task,
+    Times,
+    fit,
+    floor_of,
+    forecast_at,
+    prophet_record,
+    read_prophet,
+)
+
+
+class SeriesModel(Protocol):
+    """The model of one series."""
+
+    def answer(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:
+        """Return the forecasts at ``times``, in their order, and the quantiles beside; shape (times, 1 + levels).
+
+        ``regressors`` has the shape (times, regressors of the model); NaN counts as the mean of the training.
+        """
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """Return what is saved of it, plain JSON."""
+        ...
+
+
+@dataclass(frozen=True)
+class ProphetModel:
+    """Prophet itself; below ``floor`` nothing is forecast."""
+
+    fitted: Fitted
+    floor: float | None
+
+    def answer(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:
+        """Forecast, and draw the quantiles."""
+        forecast = forecast_at(self.fitted, times, regressors, floor=self.floor)
+        if not quantiles.levels:
+            return forecast[:, None]
+        return np.column_stack([forecast, drawn(self.fitted, times, regressors, quantiles, self.floor)])
+
+    def record(self) -> dict[str, Any]:
+        """Return Prophet's own JSON, and what it does not know."""
+        return prophet_record(self.fitted, self.floor)
+
+
+@dataclass(frozen=True)
+class FallbackModel:
+    """A fallback: all of it is its record."""
+
+    fields: Mapping[str, Any]
+
+    def answer(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:  # noqa: ARG002
+        """Forecast; quantiles widen with the root of the seasons ahead where the forecast is a repeated season."""
+        forecast = fallback_at(self.fields, times)[:, None]
+        if not quantiles.levels:
+            return forecast
+        spread = np.sqrt(seasons_ahead(self.fields, times))[:, None]
+        around = forecast + spread * np.array(self.fields["offsets"])
+        floor = self.fields["floor"]
+        return np.column_stack([forecast, around if floor is None else np.maximum(around, floor)])
+
+    def record(self) -> dict[str, Any]:
+        """Return the fields."""
+        return dict(self.fields)
+
+
+def fit_model(
+    kind: Kind, task: Task, rows: slice, frequency: Frequency, parameters: Mapping[str, Any], levels: tuple[float, ...]
+) -> SeriesModel:
+    """Fit a model of a kind to some rows of a series; ``levels`` are those of the quantiles it will be asked for.
+
+    Raises
+    ------
+    Exception
+        Whatever Prophet or statsforecast raise.
+    """
+    times, values = task.times[rows], task.values[rows]
+    if kind == "prophet":
+        return ProphetModel(fit(task, rows, frequency, parameters), floor_of(values))
+    fields = fit_fallback(kind, times, values, frequency)
+    if levels:
+        fields |= {"offsets": offsets_of(fields, times, values, frequency, levels), "floor": floor_of(values)}
+    return FallbackModel(fields)
+
+
+def read_model(record: Mapping[str, Any]) -> SeriesModel:
+    """Return the model of a saved record."""
+    if record["kind"] == "prophet":
+        return ProphetModel(read_prophet(record), record["floor"])
+    return FallbackModel(record)

@@ -1,0 +1,161 @@
+"""Many series on few processes: bounded, in order, and stoppable between series.
+
+Workers are forked from a clean server process (never from the trainer: a fork after LightGBM's threads have run can
+hang), which has imported Prophet once. With one worker everything runs in this process. Workers are not replaced after
+a number of tasks: ``max_tasks_per_child`` can deadlock up to Python 3.13 (cpython issue 115634), and the memory of a
+worker stays flat over hundreds of fits.
+"""
+
+import gc
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import Final
+
+from trainyard_trainer.errors import Interrupted
+from trainyard_trainer.frameworks.prophet.choice import Outcome, fit_series
+from trainyard_trainer.frameworks.prophet.series import Task, quiet_prophet
+
+_AHEAD: Final = 4
+"""Tasks per worker that wait or run: enough that none idles, few enough that memory stays flat."""
+
+_OWN: Final = 2
+"""Series that the trainer fits itself while the workers start, which takes about as long."""
+
+_STOP_CHECK_SECONDS: Final = 0.5
+
+_STOP_FILE: Final = "stop"
+"""Lies in the working folder once the pod is asked to end: what a worker looks for between two fits of a search."""
+
+
+def fit_all(
+    tasks: Iterable[Task], workers: int, stop: Callable[[], bool], folder: Path, preload: Sequence[str] = ()
+) -> Iterator[Outcome]:
+    """Fit the series and yield their outcomes in the order of the tasks.
+
+    Parameters
+    ----------
+    folder
+        The ``work_dir`` of the tasks.
+    preload
+        Further modules that all workers will need: imported once, their memory shared.
+
+    Raises
+    ------
+    Interrupted
+        When ``stop`` turns true. Fits that run are finished and yielded before, but for searches: those end at once.
+    RuntimeError
+        If a worker process was killed, most likely for its memory. What was finished is yielded before.
+    """
+    if workers == 1:
+        for task in tasks:
+            _raise_if(stop)
+            yield fit_series(task, stop)
+        return
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["trainyard_trainer.frameworks.prophet.preload", *preload])
+    forkserver.ensure_running()
+    quiet_prophet()  # The saved models are proven in this process later; now its import costs no time.
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    pending: deque[Future[Outcome]] = deque()
+    stop_file = folder / _STOP_FILE
+    try:
+        waiting = iter(tasks)
+        yield from _while_starting(pool, waiting, pending, workers * _AHEAD, stop)
+        yield from _in_order(pool, waiting, pending, workers * _AHEAD, stop)
+    except Interrupted:
+        stop_file.touch()
+        yield from _finished(pool, pending)
+        raise
+    except BrokenProcessPool as error:
+        yield from _finished(pool, pending)
+        raise RuntimeError(
+            "a worker process was killed, most likely out of memory; raise spec.resources.limits.memory or set fewer "
+            "spec.workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        stop_file.unlink(missing_ok=True)
+
+
+def _while_starting(
+    pool: ProcessPoolExecutor,
+    tasks: Iterator[Task],
+    pending: deque[Future[Outcome]],
+    ahead: int,
+    stop: Callable[[], bool],
+) -> Iterator[Outcome]:
+    """Hand out the first tasks, which waits for the workers to start, and meanwhile fit those before them here."""
+    first = list(islice(tasks, _OWN))
+    own = first if all(_is_light(task) for task in first) else []
+    given = [*first[len(own) :], *islice(tasks, ahead - len(first) + len(own))]
+    with ThreadPoolExecutor(1) as beside:
+        submitted = beside.submit(lambda: pending.extend(pool.submit(_fit, task) for task in given))
+        for task in own:
+            _raise_if(stop)
+            yield fit_series(task, stop)
+    submitted.result()
+
+
+def _is_light(task: Task) -> bool:
+    """Tell whether a series is fitted without a search, which takes minutes, and without statsforecast's memory."""
+    return not task.trials and task.demand != "Intermittent"
+
+
+def _in_order(
+    pool: ProcessPoolExecutor,
+    tasks: Iterator[Task],
+    pending: deque[Future[Outcome]],
+    ahead: int,
+    stop: Callable[[], bool],
+) -> Iterator[Outcome]:
+    for task in tasks:
+        pending.append(pool.submit(_fit, task))
+        if len(pending) >= ahead:
+            yield _result(pending, stop)
+    while pending:
+        yield _result(pending, stop)
+
+
+def _fit(task: Task) -> Outcome:
+    return fit_series(task, Path(task.recipe.work_dir, _STOP_FILE).exists)
+
+
+def _result(pending: deque[Future[Outcome]], stop: Callable[[], bool]) -> Outcome:
+    """Return the oldest; it stays pending until it is there."""
+    while True:
+        _raise_if(stop)
+        try:
+            outcome = pending[0].result(timeout=_STOP_CHECK_SECONDS)
+        except FutureTimeoutError:
+            continue
+        pending.popleft()
+        return outcome
+
+
+def _finished(pool: ProcessPoolExecutor, pending: Iterable[Future[Outcome]]) -> Iterator[Outcome]:
+    """Wait for what runs, and yield what came of it."""
+    pool.shutdown(wait=True, cancel_futures=True)
+    for future in pending:
+        if not future.cancelled() and future.exception() is None:
+            yield future.result()
+
+
+def _raise_if(stop: Callable[[], bool]) -> None:
+    if stop():
+        raise Interrupted("stopped between two series; the next attempt goes on with those that are not finished")
+
+
+def _prepare_worker() -> None:
+    # Else the first collection touches every object of the libraries, and copies 60 MB of pages that all share.
+    gc.freeze()
+    # The trainer alone answers signals; a worker that died of them would break the pool.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,92 @@
+"""Where a network is trained: the GPU if there is one; the CPU when it fails and the specification allows it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+import torch
+
+from trainyard_api.training import Accelerator
+from trainyard_trainer.errors import Unsupported
+from trainyard_trainer.frameworks.torch.parameters import Device
+
+_LOGGER: Final = logging.getLogger(__name__)
+_GPU_WORDS: Final = ("cuda", "cudnn", "cublas", "nvrtc", "nvidia", "hip error", "mps backend", "out of memory")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class OnDevice(Generic[T]):
+    """What was made, on which device, and what a person should know about that."""
+
+    made: T
+    device: str
+    warnings: tuple[str, ...] = ()
+
+
+def on_device(
+    wish: Device,
+    accelerator: Accelerator | None,
+    work: Callable[[torch.device], T],
+    *,
+    gpus: tuple[str, ...] | None = None,
+) -> OnDevice[T]:
+    """Do the work on the device that is wished for, or there is.
+
+    A GPU that is not there, or that fails (its driver, its memory), gives way to the CPU where no accelerator was asked
+    for or ``accelerator.fallback`` is CPU; the work then begins anew.
+
+    Parameters
+    ----------
+    gpus
+        What is there; default: what Torch finds.
+
+    Raises
+    ------
+    Unsupported
+        If the specification insists on a GPU that is not there, or fails.
+    """
+    there = _gpus() if gpus is None else gpus
+    wanted = wish in {"cuda", "mps"} or (wish == "Auto" and accelerator is not None)
+    if wish == "cpu" or (not wanted and not there):
+        return OnDevice(work(torch.device("cpu")), "cpu")
+    name = next((one for one in there if wish in {"Auto", one}), None)
+    if name is None:
+        reason = f"no {'GPU' if wish == 'Auto' else wish} device is there (Torch finds {', '.join(there) or 'none'})"
+        return _on_cpu(reason, accelerator, work)
+    try:
+        return OnDevice(work(torch.device(name)), name)
+    except RuntimeError as error:
+        if not _is_gpus(error):
+            raise
+        reason = f"the {name} device failed: {str(error).splitlines()[0][:200]}"
+    # Outside of the except clause: the error's traceback holds the tensors that filled the GPU.
+    if name == "cuda" and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    return _on_cpu(reason, accelerator, work)
+
+
+def _on_cpu(reason: str, accelerator: Accelerator | None, work: Callable[[torch.device], T]) -> OnDevice[T]:
+    if accelerator is not None and accelerator.fallback != "CPU":
+        raise Unsupported(f"{reason}, and spec.accelerator.fallback is None; set it to CPU, or repair the node")
+    _LOGGER.warning("%s: training on the CPU instead", reason)
+    return OnDevice(work(torch.device("cpu")), "cpu", (f"{reason}; trained on the CPU instead",))
+
+
+def _gpus() -> tuple[str, ...]:
+    found = []
+    if torch.cuda.is_available():
+        found.append("cuda")
+    if torch.backends.mps.is_available():
+        found.append("mps")
+    return tuple(found)
+
+
+def _is_gpus(error: RuntimeError) -> bool:
+    """Tell whether it is the device that failed; Torch has one class of errors for almost everything."""
+    kinds = tuple(
+        kind for kind in (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", None)) if kind is not None
+    )
+    return isinstance(error, kinds) or any(word in str(error).lower() for word in _GPU_WORDS)

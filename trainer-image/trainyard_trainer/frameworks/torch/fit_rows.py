@@ -1,0 +1,203 @@
+"""A network learns a table: the training part teaches, the validation part ends it and sets the threshold."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from trainyard_api.training import Split
+from trainyard_trainer.data.dataset import Dataset, Parts
+from trainyard_trainer.errors import ConfigError, DataError
+from trainyard_trainer.evaluate import metrics, names
+from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
+from trainyard_trainer.frameworks.base import Context, Trained
+from trainyard_trainer.frameworks.torch import parameters as torch_parameters
+from trainyard_trainer.frameworks.torch import rows as torch_rows
+from trainyard_trainer.frameworks.torch.device import on_device
+from trainyard_trainer.frameworks.torch.export import Probabilities, as_onnx, run_of, write_weights
+from trainyard_trainer.frameworks.torch.model import FORMATS, TabularModel, write_description
+from trainyard_trainer.frameworks.torch.networks import TabularNetwork
+from trainyard_trainer.frameworks.torch.parameters import Loss, TabularParameters
+from trainyard_trainer.frameworks.torch.training import Course, Watch, learn, watch_of
+
+LOSSES: Final[Mapping[Loss, Callable[..., Tensor]]] = {
+    "mse": functional.mse_loss,
+    "mae": functional.l1_loss,
+    "huber": functional.smooth_l1_loss,
+}
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A network that has learned, and how it went."""
+
+    lesson: "RowsLesson"
+    course: Course
+
+
+class RowsLesson:
+    """All rows on the device at once, taken by their numbers: a table in memory needs no loader."""
+
+    def __init__(
+        self, dataset: Dataset, description: torch_rows.Description, loss: Loss, device: torch.device, seed: int
+    ) -> None:
+        torch.manual_seed(seed)
+        self.network = TabularNetwork(description).to(device)
+        self.description = description
+        parts = parts_of(dataset)
+        self.examples = len(parts.train)
+        self._loss = LOSSES[loss]
+        self._train = _tensors(dataset, description, parts.train, device)
+        self._validation = _tensors(dataset, description, parts.validation, device)
+        self.judged: Tensor = torch.empty(0)
+
+    def loss(self, examples: Tensor) -> Tensor:
+        """Return the mean loss of some rows."""
+        inputs, target = self._train
+        return self._compare(self.network(*(tensor[examples] for tensor in inputs)), target[examples])
+
+    def judge(self) -> float:
+        """Return the loss on the validation part, and keep what the network said of it."""
+        inputs, target = self._validation
+        self.judged = self.network(*inputs)
+        return float(self._compare(self.judged, target))
+
+    def said(self) -> npt.NDArray[np.float64]:
+        """Return what the network last said of the validation part: numbers or probabilities."""
+        told = self.judged.detach()
+        if self.description.classes:
+            return torch_rows.probabilities(torch.softmax(told, dim=1).cpu().numpy())
+        return np.asarray(told.cpu().numpy(), dtype=np.float64)
+
+    def _compare(self, told: Tensor, target: Tensor) -> Tensor:
+        if self.description.classes:
+            return functional.cross_entropy(told, target)
+        return self._loss(told[:, 0], target)
+
+
+def train_rows(dataset: Dataset, context: Context) -> Trained:
+    """Fit, and write the model's files. Raises ConfigError, DataError, Interrupted, Unsupported."""
+    spec = context.config.spec
+    if dataset.classes:
+        names.check_metrics(spec, len(dataset.classes))
+    parameters = torch_parameters.tabular(context.parameters)
+    watch = watch_of(context)
+    work = on_device(
+        parameters.device, spec.accelerator, lambda device: teach(dataset, context, parameters, lambda _: watch, device)
+    )
+    lesson, course = work.made.lesson, work.made.course
+    description = dataclasses.replace(lesson.description, threshold=_threshold(dataset, lesson))
+    network = (Probabilities(lesson.network) if dataset.classes else lesson.network).cpu()
+    example = torch_rows.tensors_of(description, dataset.frame.iloc[:2])
+    weights = write_weights(lesson.network, context.output)
+    model = TabularModel(description, run_of(network), as_onnx(network, example))
+    return Trained(
+        formats=FORMATS,
+        files=(weights, *write_description(model, context.output)),
+        model=model,
+        parameters={**parameters.model_dump(mode="json"), **course.numbers},
+        warnings=(*work.warnings, *course.warnings),
+        device=work.device,
+        tuned=context.tuned,
+    )
+
+
+def score_rows(
+    dataset: Dataset, context: Context, given: Mapping[str, Any], report: Callable[[int, float], None]
+) -> float:
+    """Return the metric of a search on the validation part. Raises TrainerError, and what ``report`` raises."""
+    wanted = names.searched_metric(context.config.spec)
+    parameters = torch_parameters.tabular(given)
+
+    def watching(lesson: RowsLesson) -> Watch:
+        return Watch(context.stop, lambda epoch, *_: report(epoch, _metric(dataset, lesson, wanted)))
+
+    work = on_device(
+        parameters.device,
+        context.config.spec.accelerator,
+        lambda device: teach(dataset, context, parameters, watching, device),
+    )
+    return _metric(dataset, work.made.lesson, wanted)
+
+
+def teach(
+    dataset: Dataset,
+    context: Context,
+    parameters: TabularParameters,
+    watching: Callable[[RowsLesson], Watch],
+    device: torch.device,
+) -> Taught:
+    """Fit one network on one device."""
+    seed = (context.config.spec.split or Split()).seed
+    lesson = RowsLesson(dataset, describe(dataset, parameters), parameters.loss, device, seed)
+    course = learn(lesson, dataset, context, parameters, watching(lesson), device)
+    with torch.inference_mode():
+        lesson.judge()
+    return Taught(lesson, course)
+
+
+def describe(dataset: Dataset, parameters: TabularParameters) -> torch_rows.Description:
+    """Measure the training part."""
+    frame = dataset.frame.iloc[parts_of(dataset).train]
+    numbers = [name for name in dataset.features if name not in dataset.categories]
+    target = None if dataset.classes else torch_rows.Scale.of(frame[dataset.target].to_numpy(dtype=np.float64))
+    return torch_rows.Description(
+        target=dataset.target,
+        features=dataset.features,
+        categories=dataset.categories,
+        classes=dataset.classes,
+        scales={name: torch_rows.Scale.of(frame[name].to_numpy(dtype=np.float64, na_value=np.nan)) for name in numbers},
+        target_scale=target,
+        hidden=parameters.hidden,
+        dropout=parameters.dropout,
+    )
+
+
+def parts_of(dataset: Dataset) -> Parts:
+    """Return the split of a table. Raises ConfigError."""
+    if dataset.parts is None:
+        raise ConfigError("Torch needs rows that are split into parts for this task")
+    return dataset.parts
+
+
+def _tensors(
+    dataset: Dataset, description: torch_rows.Description, rows: npt.NDArray[np.intp], device: torch.device
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Return what the network reads of these rows, and what it should say."""
+    frame = dataset.frame.iloc[rows]
+    inputs = tuple(torch.as_tensor(tensor).to(device) for tensor in torch_rows.tensors_of(description, frame).values())
+    target = frame[dataset.target].to_numpy(dtype=np.float64)
+    if description.target_scale is None:
+        return inputs, torch.as_tensor(target.astype(np.int64)).to(device)
+    return inputs, torch.as_tensor(description.target_scale.standardised(target).astype(np.float32)).to(device)
+
+
+def _threshold(dataset: Dataset, lesson: RowsLesson) -> float | None:
+    """Return the cut that suits the validation part, which the weights have not learned from."""
+    if len(dataset.classes) != 2:
+        return None
+    actual = dataset.frame[dataset.target].to_numpy(dtype=np.float64)[parts_of(dataset).validation].astype(np.intp)
+    return metrics.best_threshold(actual, lesson.said()[:, 1])
+
+
+def _metric(dataset: Dataset, lesson: RowsLesson, wanted: str) -> float:
+    parts = parts_of(dataset)
+    target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)
+    actual, known = target[parts.validation], target[parts.train]
+    said = lesson.said()
+    if lesson.description.target_scale is not None:
+        scale = lesson.description.target_scale
+        found = judge_numbers(actual, said[:, 0] * scale.spread + scale.mean, known).metrics
+    else:
+        actual_classes, known_classes = actual.astype(np.intp), known.astype(np.intp)
+        threshold = _threshold(dataset, lesson)
+        found = judge_classes(actual_classes, said, known_classes, dataset.classes, threshold).metrics
+    if wanted not in found:
+        raise DataError(f"{wanted} has no value on the validation part; choose another spec.objective.metric")
+    return found[wanted]

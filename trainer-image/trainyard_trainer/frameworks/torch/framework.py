@@ -1,0 +1,196 @@
+"""Torch: a network for tables, and one global network for forecasts. Torch itself is imported only to train.
+
+What is saved is asked by onnxruntime, here as in a server: see ``torch_model``.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Parts
+from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.errors import ConfigError, Unsupported
+from trainyard_trainer.evaluate import names
+from trainyard_trainer.evaluate.forecasts import judge
+from trainyard_trainer.evaluate.judgement import Judgement
+from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.forecast_columns import as_asked
+from trainyard_trainer.frameworks.prophet.public_holidays import check_country
+from trainyard_trainer.frameworks.torch import parameters as torch_parameters
+from trainyard_trainer.frameworks.torch.calendar import times_of
+from trainyard_trainer.frameworks.torch.model import FORMATS, ForecastModel, TabularModel, load
+from trainyard_trainer.frameworks.torch.rows import PREDICTION
+
+FORMAT: Final = FORMATS[1]
+"""What a server reads."""
+
+
+class TorchFramework:
+    """Neural networks."""
+
+    name = "Torch"
+
+    def check(self, config: TrainerConfig) -> None:
+        """Judge task, options and parameters, and whether this image has Torch at all."""
+        spec = config.spec
+        names.check_metrics(spec)
+        torch_parameters.check_names(spec.parameters or {}, spec.task, "spec.parameters")
+        if spec.search is not None:
+            torch_parameters.check_names(spec.search.space or {}, spec.task, "spec.search.space")
+        if spec.shards > 1:
+            raise ConfigError("spec.shards above 1: one network learns all series together; leave it out")
+        if spec.task == "Forecast":
+            _check_forecast(config)
+            torch_parameters.forecast(spec.parameters or {})
+        else:
+            torch_parameters.tabular(spec.parameters or {})
+        try:
+            import torch  # noqa: F401
+        except ModuleNotFoundError as error:
+            raise Unsupported(
+                "this image has no Torch: name one that has in spec.image, or for all jobs in the chart's "
+                "trainer.imageByFramework.Torch"
+            ) from error
+
+    def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
+        """Return the one network as something to search for."""
+        return _TorchTunable(dataset, context)
+
+    def train(self, dataset: Dataset, context: Context) -> Trained:
+        """Fit with early stopping on the validation part, and keep the weights of the best epoch."""
+        if dataset.task == "Forecast":
+            from trainyard_trainer.frameworks.torch.fit_series import train_series
+
+            return train_series(dataset, context)
+        from trainyard_trainer.frameworks.torch.fit_rows import train_rows
+
+        return train_rows(dataset, context)
+
+    def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
+        """Judge on the test part or the holdouts, beside the same naive models as the other frameworks."""
+        context.progress(0.0, "judging the held-out rows")
+        model: TabularModel | ForecastModel = trained.model
+        match model:
+            case TabularModel():
+                found, golden = _judge_rows(dataset, model)
+            case ForecastModel():
+                found, golden = _judge_series(dataset, model, context)
+        context.progress(1.0, f"judged {len(found.holdout)} rows", _shown(found.metrics))
+        return Evaluation(found.metrics, found.table, golden, holdout=found.holdout, notes=found.notes)
+
+    def load(self, folder: Path) -> TabularModel | ForecastModel:
+        """Read what ``train`` wrote. Torch is not needed."""
+        return load(folder)
+
+    def predict(self, model: TabularModel | ForecastModel, inputs: pd.DataFrame) -> pd.DataFrame:
+        """Answer raw rows, or times of series after their last known one.
+
+        Returns
+        -------
+        ``prediction``, and for classes ``probability:<class>`` each, for forecasts ``quantile:<level>`` for each of
+        ``spec.forecast.quantiles``, in the order of the rows.
+
+        Raises
+        ------
+        DataError
+            If a column is missing, a series is not known, or a time is not ahead.
+        """
+        return model.predict(inputs)
+
+    def to_onnx(self, model: TabularModel | ForecastModel) -> OnnxModel:
+        """Return the network, which is saved in this form anyway."""
+        return model.as_onnx()
+
+
+class _TorchTunable:
+    """The one network of a dataset, with parameters to try."""
+
+    def __init__(self, dataset: Dataset, context: Context) -> None:
+        self._dataset, self._context = dataset, context
+
+    def space(self) -> Mapping[str, Any]:
+        """Return where it usually pays off to look."""
+        return torch_parameters.space(self._dataset.task)
+
+    def score(self, parameters: Mapping[str, Any], report: Callable[[int, float], None]) -> float:
+        """Train once, and judge on the validation part or at rolling origins before the holdouts."""
+        if self._dataset.task == "Forecast":
+            from trainyard_trainer.frameworks.torch.fit_series import score_series
+
+            return score_series(self._dataset, self._context, parameters, report)
+        from trainyard_trainer.frameworks.torch.fit_rows import score_rows
+
+        return score_rows(self._dataset, self._context, parameters, report)
+
+
+def _check_forecast(config: TrainerConfig) -> None:
+    spec = config.spec
+    if spec.data.features:
+        raise Unsupported("spec.data.features with task Forecast comes with a later release; leave it out for now")
+    if spec.split is not None and spec.split.strategy not in {"Auto", "Time"}:
+        raise ConfigError(f"spec.split.strategy {spec.split.strategy} would let a forecast see the future; use Time")
+    if spec.forecast is None:
+        raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
+    if spec.forecast.frequency != "Auto":
+        frequency_of(spec.forecast.frequency)
+    check_country(spec.forecast.holidays_country)
+
+
+def _parts(dataset: Dataset) -> Parts:
+    if dataset.parts is None:
+        raise ConfigError("Torch needs rows that are split into parts for this task")
+    return dataset.parts
+
+
+def _judge_rows(dataset: Dataset, model: TabularModel) -> tuple[Judgement, Golden]:
+    parts = _parts(dataset)
+    target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)
+    answers = model.predict(dataset.frame.iloc[parts.test])
+    actual, known = target[parts.test], target[np.concatenate([parts.train, parts.validation])]
+    if dataset.classes:
+        probabilities = answers.drop(columns=PREDICTION).to_numpy(dtype=np.float64)
+        found = judge_classes(
+            actual.astype(np.intp), probabilities, known.astype(np.intp), dataset.classes, model.description.threshold
+        )
+    else:
+        found = judge_numbers(actual, answers[PREDICTION].to_numpy(dtype=np.float64), known)
+    raw = dataset.frame.iloc[parts.test[:GOLDEN_ROWS], : len(dataset.features)].reset_index(drop=True)
+    return found, Golden(raw.astype(dict.fromkeys(dataset.categories, object)), answers.iloc[:GOLDEN_ROWS])
+
+
+def _judge_series(dataset: Dataset, model: ForecastModel, context: Context) -> tuple[Judgement, Golden]:
+    from trainyard_trainer.frameworks.torch.material import Material, holdouts
+
+    parameters = torch_parameters.forecast(context.parameters).of_length(model.description.length)
+    material = Material(dataset, context, parameters)
+    cuts = holdouts(dataset)
+    forecasts = material.forecasts(cuts, model.run)
+    found = judge(forecasts)
+    found = dataclasses.replace(found, metrics=found.metrics | model.quantiles.judged(forecasts, material.steps(cuts)))
+    inputs = pd.concat(
+        [_next_rows(model, name) for name in model.contexts if name in dataset.golden_series], ignore_index=True
+    )
+    return found, Golden(inputs, model.predict(inputs))
+
+
+def _next_rows(model: ForecastModel, series: str) -> pd.DataFrame:
+    """Return the first steps after the end of a series, as a caller would ask for them; regressors at their mean."""
+    columns, last = model.description.columns, model.contexts[series].last
+    frequency = frequency_of(model.description.frequency)
+    steps = np.arange(1, min(model.description.horizon, GOLDEN_ROWS // GOLDEN_SERIES) + 1)
+    table = pd.DataFrame({columns.time: as_asked(times_of(last, steps, frequency), columns.clock)})
+    if columns.series is not None:
+        table[columns.series] = series
+    for name, scale in zip(columns.regressors, model.description.regressor_scales, strict=True):
+        table[name] = scale.mean
+    return table
+
+
+def _shown(metrics: Mapping[str, float]) -> dict[str, float]:
+    return {name: metrics[name] for name in (names.SKILL,) if name in metrics}

@@ -1,0 +1,155 @@
+"""Series on their way from a dataset to a network: scaled, laid out, and cut where they are judged."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trainyard_api.training import Split
+from trainyard_trainer.data.dataset import Dataset, Series
+from trainyard_trainer.data.folds import Fold, rolling_origins
+from trainyard_trainer.data.frequency import Frequency, frequency_of
+from trainyard_trainer.evaluate.baselines import seasonal_naive
+from trainyard_trainer.evaluate.forecasts import Forecast
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.base import Context
+from trainyard_trainer.frameworks.forecast_columns import Columns
+from trainyard_trainer.frameworks.torch import windows as torch_windows
+from trainyard_trainer.frameworks.torch.model import steps_after
+from trainyard_trainer.frameworks.torch.parameters import ForecastParameters
+from trainyard_trainer.frameworks.torch.rows import Scale
+
+_LONGEST_WINDOW: Final = 720
+
+_MOST_ORIGINS: Final = 8
+_MOST_WINDOWS: Final = 2000
+
+Cut = tuple[int, int, int]
+"""Which rows are forecast from what lies before them: the number of a series, the first of them, the end of them."""
+
+
+class Material:
+    """All series of a dataset as the network sees them, and where each may be cut."""
+
+    def __init__(self, dataset: Dataset, context: Context, parameters: ForecastParameters) -> None:
+        spec = context.config.spec
+        self.dataset = dataset
+        self.frequency = frequency_of(dataset.frequency or "D")
+        self.horizon = spec.forecast.horizon if spec.forecast else 1
+        self.split = spec.split or Split()
+        self._times = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]")
+        self._values = dataset.frame["y"].to_numpy(dtype=np.float64)
+        self._beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
+        known = np.concatenate([np.arange(one.start, one.split) for one in dataset.series])
+        self.description = torch_windows.Description(
+            columns=Columns(spec.data.time or "ds", spec.data.series, dataset.features, dataset.clock),
+            frequency=self.frequency.alias,
+            length=_length(parameters, self.frequency, self.horizon, dataset.series),
+            horizon=self.horizon,
+            regressor_scales=() if self._beside is None else tuple(Scale.of(one) for one in self._beside[known].T),
+            country=spec.forecast.holidays_country if spec.forecast else None,
+            hidden=parameters.hidden,
+            dropout=parameters.dropout,
+        )
+        self.scales = [Scale.of(self._values[one.start : one.split]) for one in dataset.series]
+
+    def grid(self, number: int, stop: int) -> torch_windows.Grid:
+        """Lay a series out up to a row of the frame."""
+        one = self.dataset.series[number]
+        rows = slice(one.start, stop)
+        beside = None if self._beside is None else self._beside[rows]
+        return torch_windows.grid_of(
+            self._times[rows], self._values[rows], beside, self.scales[number], self.description
+        )
+
+    def context(self, number: int, stop: int) -> torch_windows.Context:
+        """Return where a forecast begins that knows a series up to a row of the frame."""
+        one = self.dataset.series[number]
+        values, regressors = torch_windows.last_of(self.grid(number, stop), self.description.length)
+        known = self._values[one.start : stop]
+        floor = 0.0 if known.min() >= 0 else None
+        return torch_windows.Context(one.name, self._times[stop - 1], values, regressors, self.scales[number], floor)
+
+    def forecasts(self, cuts: Sequence[Cut], run: torch_windows.Run) -> list[Forecast]:
+        """Forecast rows ``[cut, stop)`` of series from what lies before them; ``cuts`` are (series, cut, stop)."""
+        asked = []
+        for number, cut, stop in cuts:
+            beside = None if self._beside is None else self._beside[cut:stop]
+            asked.append(torch_windows.Asked(self.context(number, cut), self._steps(cut, stop), beside))
+        told = torch_windows.forecast(asked, self.description, run)
+        return [self._judged(*cut, values) for cut, values in zip(cuts, told, strict=True)]
+
+    def steps(self, cuts: Sequence[Cut]) -> npt.NDArray[np.int64]:
+        """Return how many steps ahead each row of :meth:`forecasts` is, from 1 on; shape (rows,)."""
+        return np.concatenate([self._steps(cut, stop) for _, cut, stop in cuts])
+
+    def _steps(self, cut: int, stop: int) -> npt.NDArray[np.int64]:
+        return steps_after(self._times[cut - 1], self._times[cut:stop], self.frequency.alias)
+
+    def _judged(self, number: int, cut: int, stop: int, predicted: Floats) -> Forecast:
+        one = self.dataset.series[number]
+        ordinals = self.frequency.ordinals(self._times[one.start : stop])
+        known = cut - one.start
+        values, season = self._values[one.start : cut], self.frequency.season
+        return Forecast(
+            name=one.name,
+            times=self._times[cut:stop],
+            actual=self._values[cut:stop],
+            predicted=predicted,
+            baseline=seasonal_naive(ordinals[:known], values, ordinals[known:], season),
+            known=values,
+            season=season,
+        )
+
+    def folds(self) -> list[Cut]:
+        """Return rolling origins of all series, as the cuts of :meth:`forecasts`; the oldest ones first."""
+        found: list[tuple[int, int, int, int]] = []
+        for number, one in enumerate(self.dataset.series):
+            made = self._origins(one, self.split.folds)
+            found += [(-age, number, one.start + fold.cut, one.start + fold.stop) for age, fold in _by_age(made)]
+        return [cut[1:] for cut in sorted(found)]
+
+    def windows(self) -> list[Cut]:
+        """Return what quantiles are told by: rolling origins within the rows that end the training, series by series.
+
+        More of them than folds where there is room, and evenly chosen ones of very many.
+        """
+        found: list[Cut] = []
+        for number, one in enumerate(self.dataset.series):
+            count = max(self.split.folds, min(_MOST_ORIGINS, self.validated(one) // self.horizon))
+            found += [(number, one.start + fold.cut, one.start + fold.stop) for fold in self._origins(one, count)]
+        return found[:: -(-len(found) // _MOST_WINDOWS) or 1]
+
+    def _origins(self, one: Series, folds: int) -> tuple[Fold, ...]:
+        ordinals = self.frequency.ordinals(self._times[one.start : one.stop])
+        return rolling_origins(ordinals, holdout=one.holdout, horizon=self.horizon, folds=folds)
+
+    def validated(self, series: Series) -> int:
+        """Return how many rows of a series before its holdout end the training: those of all folds at least."""
+        known = series.split - series.start
+        wanted = max(self.horizon * max(1, self.split.folds), round(known * self.split.validation_fraction))
+        return min(wanted, known // 2)
+
+
+def _by_age(folds: tuple[Fold, ...]) -> Iterator[tuple[int, Fold]]:
+    return enumerate(reversed(folds))
+
+
+def holdouts(dataset: Dataset) -> list[Cut]:
+    """Return the holdouts of all series, as the cuts of ``Material.forecasts``."""
+    return [(number, one.split, one.stop) for number, one in enumerate(dataset.series)]
+
+
+def _length(parameters: ForecastParameters, frequency: Frequency, horizon: int, series: Sequence[Series]) -> int:
+    """Return how many steps a forecast sees: two weeks of hours or four of days, three horizons, and two seasons.
+
+    At most half of what a usual series has.
+    """
+    if isinstance(parameters.input_size, int):
+        return parameters.input_size
+    day = frequency.per_year / 365.25
+    weeks = round(14 * day) if day > 1 else 28 if frequency.season in {5, 7} else 0
+    usual = int(np.median([one.split - one.start for one in series]))
+    wanted = max(weeks, 3 * horizon, 2 * frequency.season)
+    return max(1, min(wanted, _LONGEST_WINDOW, max(frequency.season, usual // 2)))

@@ -1,0 +1,232 @@
+"""Torch's saved models: read and asked without Torch, by onnxruntime.
+
+Files: ``model.onnx`` is the network, ``model.json`` all that stands around it (columns, scales, codes, threshold), and
+``model.safetensors`` the weights once more, to go on training with. A forecaster also has ``history.parquet``: the end
+of each series, which its forecasts begin with, and where quantiles are asked for ``quantiles.json``: by what they err.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.base import OnnxModel
+from trainyard_trainer.frameworks.forecast_columns import Questions, as_asked, read_questions, unknown_series
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.torch import rows as torch_rows
+from trainyard_trainer.frameworks.torch import windows as torch_windows
+from trainyard_trainer.frameworks.torch.rows import PREDICTION, Scale
+
+FORMATS: Final = ("safetensors", "onnx")
+ONNX_FILE: Final = "model.onnx"
+DESCRIPTION_FILE: Final = "model.json"
+WEIGHTS_FILE: Final = "model.safetensors"
+HISTORY_FILE: Final = "history.parquet"
+
+_MOST_STEPS: Final = 10_000
+"""Further ahead nobody asks in earnest, and each horizon takes a run of the network."""
+
+Run = torch_windows.Run
+
+
+@dataclass(frozen=True)
+class TabularModel:
+    """A network for rows of a table. ``run`` is Torch's network while training, onnxruntime's when loaded."""
+
+    description: torch_rows.Description
+    run: Run
+    onnx: bytes
+
+    def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
+        """Answer raw rows. Raises DataError."""
+        return torch_rows.answers(self.description, self.run(torch_rows.tensors_of(self.description, inputs)))
+
+    def as_onnx(self) -> OnnxModel:
+        """Return the network with its way in and out."""
+        return OnnxModel(
+            self.onnx,
+            feed=lambda rows: torch_rows.tensors_of(self.description, rows),
+            answer=lambda outputs: torch_rows.answers(self.description, outputs[0]),
+        )
+
+
+@dataclass(frozen=True)
+class ForecastModel:
+    """A network for all series together, where each of them stands, and by what its forecasts err."""
+
+    description: torch_windows.Description
+    contexts: Mapping[str, torch_windows.Context]
+    run: Run
+    onnx: bytes
+    quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
+
+    def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
+        """Answer times of series. Raises DataError."""
+        places, asked = self._asked(read_questions(inputs, self.description.columns))
+        return self._answers(places, asked, self.run)
+
+    def as_onnx(self) -> OnnxModel:
+        """Return the network with its way in and out, for questions within one horizon.
+
+        An answer is read by the question that was fed last: which series and step each row of it is.
+        """
+        latest: list[torch_windows.Asked] = []
+        places: list[npt.NDArray[np.intp]] = []
+
+        def feed(inputs: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
+            places[:], latest[:] = self._asked(read_questions(inputs, self.description.columns))
+            fed: list[dict[str, npt.NDArray[Any]]] = []
+            torch_windows.forecast(latest, self.description, lambda tensors: self._noted(fed, tensors))
+            if len(fed) > 1:
+                raise DataError(f"the network tells {self.description.horizon} steps at once; ask for no more")
+            return fed[0]
+
+        def answer(outputs: list[Any]) -> pd.DataFrame:
+            return self._answers(places, latest, lambda _: outputs[0])
+
+        return OnnxModel(self.onnx, feed, answer)
+
+    def _answers(
+        self, places: Sequence[npt.NDArray[np.intp]], asked: Sequence[torch_windows.Asked], run: Run
+    ) -> pd.DataFrame:
+        """Return the forecasts and their quantiles; ``places`` are the rows of each series that is asked for."""
+        columns = [PREDICTION, *self.quantiles.columns]
+        table = np.empty((sum(len(rows) for rows in places), len(columns)))
+        told = torch_windows.forecast(asked, self.description, run) if asked else []
+        for rows, one, values in zip(places, asked, told, strict=True):
+            floor = -np.inf if one.context.floor is None else one.context.floor
+            scale = self.quantiles.scale(one.context.name)
+            table[rows, 0] = values
+            table[rows, 1:] = self.quantiles.around(values, one.steps, scale, floor)
+        return pd.DataFrame(table, columns=columns)
+
+    def _noted(self, fed: list[dict[str, Any]], tensors: dict[str, npt.NDArray[Any]]) -> torch_windows.Floats32:
+        fed.append(tensors)
+        return np.zeros((len(tensors[torch_windows.WINDOW]), self.description.horizon), dtype=np.float32)
+
+    def _asked(self, questions: Questions) -> tuple[list[npt.NDArray[np.intp]], list[torch_windows.Asked]]:
+        """Return the rows of each series that is asked for, and what is asked of it."""
+        places, asked = [], []
+        columns = self.description.columns
+        for name, rows in questions.by_series():
+            context = self.contexts.get(name) if name is not None else next(iter(self.contexts.values()))
+            if context is None:
+                raise unknown_series(columns, str(name), len(self.contexts))
+            regressors = None if questions.regressors is None else questions.regressors[rows]
+            places.append(rows)
+            asked.append(torch_windows.Asked(context, self._steps(context, questions.times[rows]), regressors))
+        return places, asked
+
+    def _steps(self, context: torch_windows.Context, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
+        steps = steps_after(context.last, times, self.description.frequency)
+        outside = (steps < 1) | (steps > _MOST_STEPS)
+        if outside.any():
+            columns = self.description.columns
+            last, wrong = (
+                as_asked(np.array([time]), columns.clock).iloc[0].isoformat()
+                for time in (context.last, times[int(outside.argmax())])
+            )
+            raise DataError(
+                f"column {columns.time!r}: {wrong} cannot be forecast: the model knows series {context.name!r} up to "
+                f"{last}, ask for one of the {_MOST_STEPS} steps after it"
+            )
+        return steps
+
+
+def steps_after(last: np.datetime64, times: npt.NDArray[np.datetime64], alias: str) -> npt.NDArray[np.int64]:
+    """Return how many steps of a frequency lie between a time and others; 0 or less for those not after it."""
+    ordinals = frequency_of(alias).ordinals(np.concatenate([[last], times]).astype("datetime64[ns]"))
+    return np.asarray(ordinals[1:] - ordinals[0])
+
+
+def load(folder: Path) -> TabularModel | ForecastModel:
+    """Read back a saved model."""
+    fields = json.loads((folder / DESCRIPTION_FILE).read_text())
+    onnx = (folder / ONNX_FILE).read_bytes()
+    run = session_of(onnx)
+    match fields.pop("kind"):
+        case "table":
+            return TabularModel(torch_rows.Description.from_json(fields), run, onnx)
+        case _:
+            contexts = _contexts(folder, fields["series"], fields["length"])
+            description = torch_windows.Description.from_json(fields)
+            return ForecastModel(description, contexts, run, onnx, load_quantiles(folder))
+
+
+def write_description(model: TabularModel | ForecastModel, output: Path) -> tuple[str, ...]:
+    """Write all files but the weights, and return their names."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / ONNX_FILE).write_bytes(model.onnx)
+    fields = dataclasses.asdict(model.description)
+    files: tuple[str, ...] = (ONNX_FILE, DESCRIPTION_FILE)
+    match model:
+        case TabularModel():
+            fields["kind"] = "table"
+        case ForecastModel():
+            fields["kind"] = "series"
+            fields["series"] = [
+                {
+                    "name": name,
+                    "last": str(context.last),
+                    "scale": dataclasses.asdict(context.scale),
+                    "floor": context.floor,
+                }
+                for name, context in model.contexts.items()
+            ]
+            _write_history(model, output / HISTORY_FILE)
+            files = (*files, HISTORY_FILE, *model.quantiles.save(output))
+    (output / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
+    return files
+
+
+def session_of(onnx: bytes) -> Run:
+    """Return a network that onnxruntime runs, with one thread: a question is a few rows, and a server asks several."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+
+    def run(tensors: dict[str, npt.NDArray[Any]]) -> torch_windows.Floats32:
+        found: torch_windows.Floats32 = session.run(None, tensors)[0]
+        return found
+
+    return run
+
+
+def _write_history(model: ForecastModel, file: Path) -> None:
+    """Write a row per series and step, in order: the values as the network sees them, and the regressors."""
+    contexts = list(model.contexts.values())
+    table = pd.DataFrame({"value": np.concatenate([one.values for one in contexts])})
+    regressors = np.concatenate([one.regressors for one in contexts])
+    for number, name in enumerate(model.description.columns.regressors):
+        table[f"regressor:{name}"] = regressors[:, number]
+    table.to_parquet(file, index=False)
+
+
+def _contexts(folder: Path, series: list[Mapping[str, Any]], length: int) -> dict[str, torch_windows.Context]:
+    table = pd.read_parquet(folder / HISTORY_FILE)
+    values = table["value"].to_numpy(dtype=np.float32).reshape(len(series), length)
+    beside: Floats | torch_windows.Floats32 = table.drop(columns="value").to_numpy(dtype=np.float32)
+    regressors = beside.reshape(len(series), length, table.shape[1] - 1)
+    return {
+        one["name"]: torch_windows.Context(
+            one["name"],
+            np.datetime64(one["last"], "ns"),
+            values[place],
+            regressors[place],
+            Scale(**one["scale"]),
+            one["floor"],
+        )
+        for place, one in enumerate(series)
+    }

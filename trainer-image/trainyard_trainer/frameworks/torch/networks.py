@@ -1,0 +1,82 @@
+"""The networks. The only rooms that import Torch at their top are this one and those of the training."""
+
+from typing import Final
+
+import torch
+from torch import Tensor, nn
+
+from trainyard_trainer.frameworks.torch import rows as torch_rows
+from trainyard_trainer.frameworks.torch import windows as torch_windows
+
+_NORMAL_SPREAD: Final = 0.1
+"""A window that hardly moves is not blown up: a tenth of the series' own spread counts at least."""
+
+_STEP_WIDTH: Final = 4
+"""Numbers that all that is known of one step is pressed into."""
+
+_LARGEST_EMBEDDING: Final = 32
+
+
+class TabularNetwork(nn.Module):
+    """Numbers and embedded codes through hidden layers; gives standardised numbers, or a logit per class."""
+
+    def __init__(self, description: torch_rows.Description) -> None:
+        super().__init__()
+        sizes = [len(values) + 1 for values in description.categories.values()]
+        widths = [min(_LARGEST_EMBEDDING, round(1.6 * size**0.56)) for size in sizes]
+        self.embeddings = nn.ModuleList(nn.Embedding(size, width) for size, width in zip(sizes, widths, strict=True))
+        self.has_numbers = description.width > 0
+        width = description.width + sum(widths)
+        layers: list[nn.Module] = []
+        for hidden in description.hidden:
+            layers += [nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(description.dropout)]
+            width = hidden
+        self.body = nn.Sequential(*layers, nn.Linear(width, max(1, len(description.classes))))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        """Read the tensors of ``torch_rows.tensors_of`` in their order."""
+        parts = [inputs[0]] if self.has_numbers else []
+        parts += [embed(inputs[-1][:, place]) for place, embed in enumerate(self.embeddings)]
+        found: Tensor = self.body(torch.cat(parts, dim=1))
+        return found
+
+
+class ForecastNetwork(nn.Module):
+    """One linear map of the window for what is regular; hidden layers for what calendar and regressors change.
+
+    Each window is centred and scaled by itself, and the forecast scaled back: a level that drifts does no harm.
+    """
+
+    def __init__(self, description: torch_windows.Description) -> None:
+        super().__init__()
+        length, horizon = description.length, description.horizon
+        regressors = len(description.regressor_scales)
+        known = description.calendar.columns + regressors
+        self.regular = nn.Linear(length, horizon)
+        nn.init.constant_(self.regular.weight, 1 / length)
+        nn.init.zeros_(self.regular.bias)
+        self.direct = nn.Linear(known, 1)
+        self.future = nn.Linear(known, _STEP_WIDTH)
+        self.past = nn.Linear(regressors, _STEP_WIDTH) if regressors else None
+        width = length + horizon * _STEP_WIDTH + (length * _STEP_WIDTH if regressors else 0)
+        layers: list[nn.Module] = []
+        for hidden in description.hidden:
+            layers += [nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(description.dropout)]
+            width = hidden
+        last = nn.Linear(width, horizon)
+        # Training begins with the linear map alone, which is already a good forecast.
+        for parameter in (*last.parameters(), *self.direct.parameters()):
+            nn.init.zeros_(parameter)
+        self.rest = nn.Sequential(*layers, last)
+
+    def forward(self, window: Tensor, future: Tensor, past: Tensor | None = None) -> Tensor:
+        """Read the tensors of ``torch_windows.tensors_of``; return forecasts of shape (rows, horizon)."""
+        centre = window.mean(dim=1, keepdim=True)
+        spread = torch.sqrt(((window - centre) ** 2).mean(dim=1, keepdim=True) + _NORMAL_SPREAD**2)
+        moved = (window - centre) / spread
+        parts = [moved, torch.tanh(self.future(future)).flatten(1)]
+        if self.past is not None and past is not None:
+            parts.append(torch.tanh(self.past(past)).flatten(1))
+        told = self.regular(moved) + self.direct(future).squeeze(2) + self.rest(torch.cat(parts, dim=1))
+        found: Tensor = told * spread + centre
+        return found

@@ -1,0 +1,183 @@
+"""Rows of a table on their way into a Torch network and out of it: numbers only, so that a server needs no Torch.
+
+Numbers are standardised in double precision by mean and spread of the training part; a missing one becomes the mean
+and, where the training had gaps in this feature, a mark in a column of its own. Text features become codes; 0 is what
+was missing or never seen.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.errors import DataError
+
+PREDICTION: Final = "prediction"
+NUMBERS: Final = "numbers"
+CODES: Final = "codes"
+
+_FURTHEST: Final = 10.0
+"""Spreads from the mean: a value beyond counts as one there, since no training has shown what it would mean."""
+
+Tensors = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where a column lies, and how wide. ``gaps`` says whether the training had missing values in it."""
+
+    mean: float
+    spread: float
+    gaps: bool = False
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.float64]) -> "Scale":
+        """Measure a column; NaN is missing. A column without variety has a spread of 1."""
+        known = values[~np.isnan(values)]
+        if len(known) == 0:
+            return cls(0.0, 1.0, gaps=True)
+        spread = float(known.std())
+        return cls(float(known.mean()), spread if spread > 0 else 1.0, gaps=len(known) < len(values))
+
+    def standardised(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return values around 0, NaN where they are missing."""
+        return (values - self.mean) / self.spread
+
+
+@dataclass(frozen=True)
+class Description:
+    """What belongs to a network for tables beside its weights.
+
+    Attributes
+    ----------
+    features
+        Names in order.
+    categories
+        The values of each text feature, in the order of their codes, which begin with 1.
+    classes
+        The target's values in the order of the outputs; empty for numbers.
+    scales
+        Of each feature of numbers.
+    target_scale
+        Of a target of numbers.
+    threshold
+        With two classes, from which probability on the second one is called.
+    hidden
+        The widths of the network's layers.
+    """
+
+    target: str
+    features: tuple[str, ...]
+    categories: Mapping[str, tuple[str, ...]]
+    classes: tuple[str, ...]
+    scales: Mapping[str, Scale]
+    target_scale: Scale | None
+    hidden: tuple[int, ...]
+    dropout: float
+    threshold: float | None = None
+
+    @property
+    def width(self) -> int:
+        """How many numbers the network gets: a column per feature of numbers, and one per feature with gaps."""
+        return len(self.scales) + sum(scale.gaps for scale in self.scales.values())
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Description":
+        """Read what ``dataclasses.asdict`` gave."""
+        return cls(
+            target=fields["target"],
+            features=tuple(fields["features"]),
+            categories={name: tuple(values) for name, values in fields["categories"].items()},
+            classes=tuple(fields["classes"]),
+            scales={name: Scale(**scale) for name, scale in fields["scales"].items()},
+            target_scale=Scale(**fields["target_scale"]) if fields["target_scale"] else None,
+            hidden=tuple(fields["hidden"]),
+            dropout=fields["dropout"],
+            threshold=fields["threshold"],
+        )
+
+
+def tensors_of(description: Description, rows: pd.DataFrame) -> Tensors:
+    """Return what the network reads.
+
+    Returns
+    -------
+    ``numbers``, float32 of shape (rows, ``description.width``), and ``codes``, int64 of shape (rows, text features);
+    one that would have no column is left out.
+
+    Raises
+    ------
+    DataError
+        If a feature is missing, or holds text where the model needs numbers.
+    """
+    missing = [name for name in description.features if name not in rows.columns]
+    if missing:
+        raise DataError(
+            f"the input lacks the feature {missing[0]!r}; the model needs {', '.join(description.features)}"
+        )
+    found: Tensors = {}
+    if description.scales:
+        found[NUMBERS] = _numbers(description, rows)
+    if description.categories:
+        codes = [_codes(rows[name], values) for name, values in description.categories.items()]
+        found[CODES] = np.column_stack(codes).astype(np.int64)
+    return found
+
+
+def answers(description: Description, outputs: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return the table that a caller gets.
+
+    Parameters
+    ----------
+    outputs
+        Standardised numbers, shape (rows, 1), or probabilities, shape (rows, classes).
+
+    Returns
+    -------
+    ``prediction``, a number or the name of a class, and for classes ``probability:<class>`` each.
+    """
+    if description.target_scale is not None:
+        values = outputs.astype(np.float64)
+        return pd.DataFrame(
+            {PREDICTION: values[:, 0] * description.target_scale.spread + description.target_scale.mean}
+        )
+    values = probabilities(outputs)
+    if description.threshold is not None:
+        called = (values[:, 1] >= description.threshold).astype(np.intp)
+    else:
+        called = np.asarray(values.argmax(axis=1), dtype=np.intp)
+    names = np.array(description.classes, dtype=object)
+    columns = {f"probability:{name}": values[:, number] for number, name in enumerate(description.classes)}
+    return pd.DataFrame({PREDICTION: names[called], **columns})
+
+
+def probabilities(outputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+    """Return probabilities in double precision: in the network's they sum up to 1 only almost."""
+    values = outputs.astype(np.float64)
+    return np.asarray(values / values.sum(axis=1, keepdims=True))
+
+
+def _numbers(description: Description, rows: pd.DataFrame) -> npt.NDArray[np.float32]:
+    columns: list[npt.NDArray[np.float64]] = []
+    marks: list[npt.NDArray[np.float64]] = []
+    for name, scale in description.scales.items():
+        try:
+            raw = pd.to_numeric(rows[name]).to_numpy(dtype=np.float64, na_value=np.nan)
+        except (ValueError, TypeError) as error:
+            raise DataError(f"feature {name!r} of the input must hold numbers: {error}") from error
+        missing = ~np.isfinite(raw)
+        columns.append(np.where(missing, 0.0, np.clip(scale.standardised(raw), -_FURTHEST, _FURTHEST)))
+        if scale.gaps:
+            marks.append(missing.astype(np.float64))
+    return np.column_stack([*columns, *marks]).astype(np.float32)
+
+
+def _codes(column: "pd.Series[Any]", values: tuple[str, ...]) -> npt.NDArray[np.intp]:
+    """Return 1 for the first of ``values``, 0 for what is not among them."""
+    if isinstance(column.dtype, pd.CategoricalDtype) and tuple(column.cat.categories) == values:
+        return np.asarray(column.cat.codes, dtype=np.intp) + 1
+    text = column.map(str, na_action="ignore").astype(object)
+    return np.asarray(pd.Categorical(text, categories=list(values)).codes, dtype=np.intp) + 1

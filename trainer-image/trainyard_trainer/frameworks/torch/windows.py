@@ -1,0 +1,226 @@
+"""Series on their way into a forecasting network and out of it: numbers only, so that a server needs no Torch.
+
+A series becomes a grid of steps without gaps (a missing step repeats the one before), standardised by mean and spread
+of its training rows. A forecast sees the last ``length`` steps and what is known of the ``horizon`` steps to come; what
+lies further ahead is reached by taking a forecast for the truth and going on from there.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trainyard_trainer.data.dataset import Clock
+from trainyard_trainer.data.frequency import Frequency, frequency_of
+from trainyard_trainer.frameworks.forecast_columns import Columns
+from trainyard_trainer.frameworks.torch.calendar import Calendar, times_of
+from trainyard_trainer.frameworks.torch.rows import Scale
+
+WINDOW: Final = "window"
+PAST: Final = "past"
+FUTURE: Final = "future"
+
+Floats32 = npt.NDArray[np.float32]
+Run = Callable[[dict[str, npt.NDArray[Any]]], Floats32]
+"""The network: from its tensors to standardised forecasts of shape (rows, horizon)."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What belongs to a forecasting network beside its weights.
+
+    Attributes
+    ----------
+    length, horizon
+        How many steps a forecast sees, and how many it tells at once.
+    regressor_scales
+        Of each regressor, in the order of ``columns.regressors``.
+    country
+        Whose holidays count.
+    hidden
+        The widths of the network's layers.
+    """
+
+    columns: Columns
+    frequency: str
+    length: int
+    horizon: int
+    regressor_scales: tuple[Scale, ...]
+    country: str | None
+    hidden: tuple[int, ...]
+    dropout: float
+
+    @property
+    def calendar(self) -> Calendar:
+        """What is known of a step without data."""
+        return Calendar(frequency_of(self.frequency), self.country)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Description":
+        """Read what ``dataclasses.asdict`` gave."""
+        columns = fields["columns"]
+        return cls(
+            columns=Columns(
+                columns["time"], columns["series"], tuple(columns["regressors"]), Clock(**columns["clock"])
+            ),
+            frequency=fields["frequency"],
+            length=fields["length"],
+            horizon=fields["horizon"],
+            regressor_scales=tuple(Scale(**scale) for scale in fields["regressor_scales"]),
+            country=fields["country"],
+            hidden=tuple(fields["hidden"]),
+            dropout=fields["dropout"],
+        )
+
+    def regressors(self, values: npt.NDArray[np.float64] | None, rows: int) -> Floats32:
+        """Return regressors standardised, a missing one at its mean; shape (rows, regressors)."""
+        if values is None:
+            return np.zeros((rows, len(self.regressor_scales)), dtype=np.float32)
+        columns = [scale.standardised(values[:, number]) for number, scale in enumerate(self.regressor_scales)]
+        return np.nan_to_num(np.column_stack(columns), nan=0.0, posinf=0.0, neginf=0.0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """One series, one row per step.
+
+    Attributes
+    ----------
+    first
+        The time of the first step.
+    values
+        Standardised; shape (steps,).
+    observed
+        Whether the table has a row for the step.
+    regressors
+        Standardised; shape (steps, regressors).
+    """
+
+    first: np.datetime64
+    values: Floats32
+    observed: npt.NDArray[np.bool_]
+    regressors: Floats32
+
+
+def steps_of(
+    times: npt.NDArray[np.datetime64], frequency: Frequency, length: int
+) -> tuple[slice, npt.NDArray[np.int64]]:
+    """Return which rows of a series to take, and the step of each, beginning with 0.
+
+    Rows before the last gap of more than ``length`` steps are left out: no window reaches across, and a stray row from
+    decades ago must not make millions of steps.
+    """
+    ordinals = frequency.ordinals(times)
+    gaps = np.flatnonzero(np.diff(ordinals) > length)
+    start = int(gaps[-1]) + 1 if len(gaps) else 0
+    return slice(start, None), ordinals[start:] - ordinals[start]
+
+
+def grid_of(
+    times: npt.NDArray[np.datetime64],
+    values: npt.NDArray[np.float64],
+    regressors: npt.NDArray[np.float64] | None,
+    scale: Scale,
+    description: Description,
+) -> Grid:
+    """Lay a series out. ``times`` ascend; ``values`` and ``regressors`` are as in the table."""
+    rows, steps = steps_of(times, frequency_of(description.frequency), description.length)
+    count = int(steps[-1]) + 1
+    observed = np.zeros(count, dtype=bool)
+    observed[steps] = True
+    latest = np.maximum.accumulate(np.where(observed, np.arange(count), 0))
+    laid = np.empty(count, dtype=np.float32)
+    laid[steps] = scale.standardised(values[rows])
+    beside = np.zeros((count, len(description.regressor_scales)), dtype=np.float32)
+    beside[steps] = description.regressors(None if regressors is None else regressors[rows], len(steps))
+    return Grid(times[rows][0], laid[latest], observed, beside)
+
+
+def last_of(grid: Grid, length: int) -> tuple[Floats32, Floats32]:
+    """Return the last steps of a grid: values (length,) and regressors; what lies before it repeats its first step."""
+    places = np.maximum(np.arange(len(grid.values) - length, len(grid.values)), 0)
+    return grid.values[places], grid.regressors[places]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a forecast of one series begins with.
+
+    Attributes
+    ----------
+    last
+        The time of the last known step.
+    values, regressors
+        The last ``length`` steps, standardised.
+    scale
+        Of the series.
+    floor
+        No forecast is below it; ``None`` for none.
+    """
+
+    name: str
+    last: np.datetime64
+    values: Floats32
+    regressors: Floats32
+    scale: Scale
+    floor: float | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Which steps of one series are wanted: 1 is the one after the last known; ``regressors`` are theirs, as asked."""
+
+    context: Context
+    steps: npt.NDArray[np.int64]
+    regressors: npt.NDArray[np.float64] | None = field(default=None)
+
+
+def forecast(asked: Sequence[Asked], description: Description, run: Run) -> list[npt.NDArray[np.float64]]:
+    """Answer several series at once, a horizon at a time; of each as many numbers as it has steps."""
+    horizon, length = description.horizon, description.length
+    rounds = max(-(-int(one.steps.max()) // horizon) for one in asked)
+    values = np.stack([one.context.values for one in asked])
+    regressors = np.stack([one.context.regressors for one in asked])
+    ahead = np.stack([_ahead(one, rounds * horizon, description) for one in asked])
+    calendars = np.stack([_calendar(one, rounds * horizon, description) for one in asked])
+    told: list[Floats32] = []
+    for number in range(rounds):
+        part = slice(number * horizon, (number + 1) * horizon)
+        tensors = tensors_of(values, regressors, calendars[:, part], ahead[:, part])
+        told.append(run(tensors))
+        values = np.concatenate([values, told[-1]], axis=1)[:, -length:]
+        regressors = np.concatenate([regressors, ahead[:, part]], axis=1)[:, -length:]
+    whole = np.concatenate(told, axis=1).astype(np.float64)
+    return [_answer(one, whole[row, one.steps - 1]) for row, one in enumerate(asked)]
+
+
+def tensors_of(values: Floats32, past: Floats32, calendar: Floats32, ahead: Floats32) -> dict[str, npt.NDArray[Any]]:
+    """Return what the network reads; the regressors of the past are left out where there are none.
+
+    Parameters
+    ----------
+    values, past
+        Shapes (rows, length) and (rows, length, regressors).
+    calendar, ahead
+        Of the steps to come; shapes (rows, horizon, calendar columns) and (rows, horizon, regressors).
+    """
+    tensors = {WINDOW: values, FUTURE: np.concatenate([calendar, ahead], axis=2)}
+    return {**tensors, PAST: past} if past.shape[2] else tensors
+
+
+def _ahead(asked: Asked, steps: int, description: Description) -> Floats32:
+    found = np.zeros((steps, len(description.regressor_scales)), dtype=np.float32)
+    found[asked.steps - 1] = description.regressors(asked.regressors, len(asked.steps))
+    return found
+
+
+def _calendar(asked: Asked, steps: int, description: Description) -> Floats32:
+    frequency = frequency_of(description.frequency)
+    return description.calendar.features(times_of(asked.context.last, np.arange(1, steps + 1), frequency))
+
+
+def _answer(asked: Asked, standardised: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    values = standardised * asked.context.scale.spread + asked.context.scale.mean
+    return values if asked.context.floor is None else np.maximum(values, asked.context.floor)

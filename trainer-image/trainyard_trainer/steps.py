@@ -1,0 +1,40 @@
+"""One training in one process, and the rooms that it passes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import Dataset, Table
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.frameworks.base import Framework
+from trainyard_trainer.progress.port import Progress
+from trainyard_trainer.progress.tracker import Tracker
+
+
+@dataclass(frozen=True)
+class Steps:
+    """The rooms that the pipeline joins; tests put their own in."""
+
+    load: Callable[[TrainerConfig, Environment, Progress, Callable[[], bool]], Table]
+    preprocess: Callable[[Table, TrainerConfig], Dataset]
+    framework_for: Callable[[TrainerConfig], Framework]
+
+    @classmethod
+    def real(cls) -> Self:
+        """Return the trainer's own."""
+        from trainyard_trainer import data
+        from trainyard_trainer.frameworks import framework_for
+
+        return cls(data.load, data.preprocess, framework_for)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training in one process."""
+
+    config: TrainerConfig
+    env: Environment
+    tracker: Tracker
+    stop: Callable[[], bool]
+    steps: Steps
