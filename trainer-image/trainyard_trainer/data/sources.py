@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from trainyard_api.wire import TrainerConfig
@@ -94,9 +94,13 @@ class Ways:
     @classmethod
     def of(cls, config: TrainerConfig, env: Environment) -> "Ways":
         """Return the real ones, with the credentials of a job."""
-        from trainyard_trainer.credentials import data_client
 
-        return cls(env, S3Store(lambda: data_client(config, env)), Http(max_bytes=env.max_download_bytes))
+        def client() -> Any:
+            from trainyard_trainer.credentials import data_client  # with boto3, which takes a while
+
+            return data_client(config, env)
+
+        return cls(env, S3Store(client), Http(max_bytes=env.max_download_bytes))
 
 
 @contextlib.contextmanager

@@ -60,6 +60,12 @@ def test_prophets_are_as_wide_as_the_noise(trained):
     assert (found["quantile:0.5"] - found["prediction"]).abs().max() < 1
 
 
+def test_they_are_judged_on_rows_that_were_not_fitted(trained):
+    metrics = trained[3].metrics
+    assert 0.6 <= metrics["coverage"] <= 1, "the lowest and the highest level are 0.1 and 0.9"
+    assert 0 < metrics["pinball"] < metrics["mae"]
+
+
 def test_a_level_has_the_quantiles_of_what_it_is_missed_by(trained):
     found = ask(trained, "tsb")
     assert found["quantile:0.1"].iloc[0] == pytest.approx(np.quantile(SERIES["tsb"], 0.1))

@@ -39,7 +39,7 @@ class Outcome:
     record
         The saved model, one compressed frame.
     forecast
-        For the rows of the holdout, by what was kept, fitted without them.
+        For the rows of the holdout, by what was kept, fitted without them; shape (rows, 1 + quantiles).
     golden
         For the first of these rows, by the saved model; shape (rows, 1 + quantiles).
     failures
@@ -146,12 +146,13 @@ class _Series:
 
     def _kept(self, kind: Kind, parameters: Mapping[str, Any]) -> _Kept:
         task, recipe = self._task, self._task.recipe
-        forecast = self._forecast(kind, parameters, self._holdout)
+        quantiles = Quantiles(recipe.levels, recipe.seed)
+        forecast = self._forecast(kind, parameters, self._holdout, quantiles)
         model = fit_model(kind, task, slice(None), self._frequency, parameters, recipe.levels)
         asked = slice(self._holdout.cut, self._holdout.cut + task.golden)
         golden = np.empty((0, 1 + len(recipe.levels)))
         if task.golden:
-            golden = model.answer(task.times[asked], task.beside(asked), Quantiles(recipe.levels, recipe.seed))
+            golden = model.answer(task.times[asked], task.beside(asked), quantiles)
         return _Kept(write_record(task.name, model.record()), forecast, golden)
 
     def _score(self, parameters: Mapping[str, Any], report: Report) -> float:
@@ -175,13 +176,15 @@ class _Series:
         for step, (fold, actual) in enumerate(zip(folds, actuals, strict=True)):
             if step:
                 report(step - 1, float(np.mean(losses)))
-            losses.append(point_scores(actual, self._forecast(kind, parameters, fold)).metrics[name])
+            forecast = self._forecast(kind, parameters, fold, Quantiles())[:, 0]
+            losses.append(point_scores(actual, forecast).metrics[name])
         return float(np.mean(losses))
 
-    def _forecast(self, kind: Kind, parameters: Mapping[str, Any], fold: Fold) -> Floats:
+    def _forecast(self, kind: Kind, parameters: Mapping[str, Any], fold: Fold, quantiles: Quantiles) -> Floats:
+        """Return the forecast of a fold and its quantiles, by a model of the rows before; shape (rows, 1 + levels)."""
         task = self._task
-        model = fit_model(kind, task, fold.fit, self._frequency, parameters, ())
-        forecast = model.answer(task.times[fold.judge], task.beside(fold.judge), Quantiles())[:, 0]
+        model = fit_model(kind, task, fold.fit, self._frequency, parameters, quantiles.levels)
+        forecast = model.answer(task.times[fold.judge], task.beside(fold.judge), quantiles)
         if not np.isfinite(forecast).all():
             raise ValueError("its forecast is not finite")
         return forecast

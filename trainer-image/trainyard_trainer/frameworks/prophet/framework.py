@@ -23,6 +23,7 @@ from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.evaluate.quantiles import quantile_scores
 from trainyard_trainer.frameworks.base import (
     GOLDEN_ROWS,
     Context,
@@ -142,11 +143,14 @@ class ProphetFramework:
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
         """Judge the forecasts of the holdouts, per series and over all rows together."""
         model: Model = trained.model
-        found = judge(_forecasts(dataset, model.outcomes))
+        forecasts = _forecasts(dataset, model.outcomes)
+        found = judge(forecasts)
         text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
         context.progress(1.0, text, {"mae": found.metrics["mae"]})
+        actual = np.concatenate([forecast.actual for forecast in forecasts])
+        quantiles = np.concatenate([outcome.forecast[:, 1:] for outcome in model.outcomes])
         return Evaluation(
-            metrics=found.metrics,
+            metrics=found.metrics | quantile_scores(actual, quantiles, model.bundle.quantiles.levels),
             table=found.table,
             golden=_golden(dataset, model),
             holdout=found.holdout,
@@ -300,7 +304,7 @@ def _forecasts(dataset: Dataset, outcomes: Sequence[Outcome]) -> list[Forecast]:
         before = len(steps) - series.holdout
         baseline = seasonal_naive(steps[:before], values[known], steps[before:], season)
         found.append(
-            Forecast(series.name, times[held], values[held], outcome.forecast, baseline, values[known], season)
+            Forecast(series.name, times[held], values[held], outcome.forecast[:, 0], baseline, values[known], season)
         )
     return found
 
