@@ -12,11 +12,20 @@ import pytest
 
 from cluster import lifecycle, object_store, toolchain
 from cluster.commands import run
-from demo.data import product_sales
+from demo.data import product_sales, tables
 from demo.images import provide_images
 from demo.install import OPERATOR_NAMESPACE, RELEASE, install_chart
 from tests.e2e.stage import DEPLOYMENT, Json, Stage, condition
+from tests.e2e.test_script import script
 from trainyard_api import meta
+
+GO = f"{meta.WORK_DIR}/go"
+UNTIL_TOLD = f"""
+import time
+while not os.path.exists({GO!r}):
+    time.sleep(0.1)
+leave({{}}, mae=1.0)
+"""
 
 FORECAST: dict[str, Any] = {"framework": "Prophet", "task": "Forecast", "forecast": {"horizon": 28}}
 
@@ -57,9 +66,11 @@ def test_operator_away_while_a_job_ends(stage: Stage, sales: Json) -> None:
     ended_well(stage, "unwatched")
 
 
-def test_forged_and_late_reports_change_nothing(stage: Stage, sales: Json) -> None:
+def test_forged_and_late_reports_change_nothing(stage: Stage) -> None:
+    for key, text, _ in tables():
+        stage.put(key, text)
     for name in ("victim", "forger"):
-        stage.apply(name, **FORECAST, data=sales, parameters={"n_changepoints": 24})
+        stage.apply(name, **script(UNTIL_TOLD))
     victim, forger = (stage.wait_for_phase(name, "Running") for name in ("victim", "forger"))
     post = _Poster(stage, "victim")
     report = json.dumps({"trainerStatus": {"progressPercentage": 99, "message": "forged"}}).encode()
@@ -75,6 +86,8 @@ def test_forged_and_late_reports_change_nothing(stage: Stage, sales: Json) -> No
     codes = [post(report, "made.up.token") for _ in range(100)]
     assert set(codes) <= {401, 429}
     assert stage.get("tj", "victim")["status"].get("trainerStatus", {}).get("message") != "forged"
+    for pod in (own_pod, other_pod):
+        stage.kubectl("exec", pod["metadata"]["name"], "--", "touch", GO)
     ended_well(stage, "victim")
     before = stage.get("tj", "victim")
     assert post(report, token) in (401, 403, 409), "the job has ended"
