@@ -88,7 +88,13 @@ def wait_for_phase(cluster: Cluster, namespace: str, name: str, phase: str) -> N
     def reached() -> bool:
         return bool(status(cluster, namespace, name).get("phase") == phase)
 
-    wait_for(f"pod {name} to be {phase}", reached, WAIT_SECONDS, lambda: str(status(cluster, namespace, name)))
+    def hint() -> str:
+        table = ProcessTable(cluster.folder)
+        node = table.find(NODE_PROCESS)
+        end = "" if node and node.alive() else "; the node has ended"
+        return f"{status(cluster, namespace, name)}{end}; its last words:\n{table.tail(NODE_PROCESS)}"
+
+    wait_for(f"pod {name} to be {phase}", reached, WAIT_SECONDS, hint)
 
 
 def test_a_job_as_the_operator_makes_them(cluster: Cluster, namespace: str) -> None:
