@@ -36,7 +36,7 @@ def jobs(stage: Stage) -> dict[str, Json]:
         data=series,
         forecast={"horizon": 7},
         parameters=QUICK,
-        accelerator={"fallback": "CPU", "fallbackAfterSeconds": 1},
+        accelerator={"resource": "example.com/gpu", "fallback": "CPU", "fallbackAfterSeconds": 1},
     )
     return {name: stage.wait_for_phase(name, "Succeeded", "Failed") for name in ("torch-rows", "torch-sales")}
 
