@@ -170,6 +170,7 @@ class ApiClient:
                     event = json.loads(line)
                     if event["type"] == "ERROR":
                         if event["object"].get("code") == _GONE:
+                            _log.info("watch of %s: too old, listed again", path)
                             return
                         raise ApiError(event["object"].get("code", 500), event["object"].get("message", "watch failed"))
                     version = event["object"]["metadata"]["resourceVersion"]

@@ -106,6 +106,7 @@ class PodRunner:
 
     def vanish(self) -> None:
         """The object is gone: end everything at once."""
+        _log.info("%s: the object is gone", self._pod.key)
         self._gone.set()
         self._leaving.set()
         self._stop.set()
@@ -322,9 +323,11 @@ class PodRunner:
         self._events.record(self._pod, reason, message, warning=warning)
 
     async def _publish_changes(self) -> None:
-        while not self._settled:
+        settled = False
+        while not settled:
             await self._dirty.wait()
             self._dirty.clear()
+            settled = self._settled  # what changes during the write is written next
             await self._publish()
 
     async def _publish(self) -> None:
@@ -342,6 +345,7 @@ class PodRunner:
                 await self._client.patch(path, {"metadata": {"uid": self._pod.uid}, "status": status})
             except ApiError as error:
                 if error.status in {404, 409}:
+                    _log.info("%s: status not wanted any more: %s", self._pod.key, error)
                     return
                 _log.warning("%s: status not written: %s", self._pod.key, error)
             except (aiohttp.ClientError, TimeoutError) as error:

@@ -80,6 +80,31 @@ async def test_phases_are_written_once_each(facts: NodeFacts) -> None:
     assert all(each["podIP"] == "127.64.1.1" for each in api.statuses)
 
 
+class SlowApi(FakeApi):
+    """Answers the first write once its pod has ended."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = asyncio.Event()
+
+    async def patch(self, path: str, body: Json, kind: str = STRATEGIC_MERGE) -> Json:
+        if not self.statuses:
+            await self.ended.wait()
+        return await super().patch(path, body, kind)
+
+
+async def test_a_pod_that_ends_during_a_write_gets_another_one(facts: NodeFacts) -> None:
+    api = SlowApi()
+    runner = runner_of(facts, api, raw_pod("exit 0"))
+    life = asyncio.create_task(runner.run())
+    await until("the end of its container", lambda: not runner.may_write("c"))
+    for _ in range(20):  # the pod follows its container within a few turns of the loop
+        await asyncio.sleep(0)
+    api.ended.set()
+    await life
+    assert api.statuses[-1]["phase"] == "Succeeded"
+
+
 async def test_init_containers_run_in_order_and_stop_at_a_failure(facts: NodeFacts, tmp_path: Path) -> None:
     def step(name: str, code: int) -> Json:
         return {"name": name, "image": "sh", "args": ["-c", f"echo {name} >> {tmp_path}/order; exit {code}"]}
