@@ -57,7 +57,6 @@ class ProcessTable:
                 env={**os.environ, **(environment or {})},
             )
         process.returncode = 0  # `alive` reaps it by its id; without this, Popen warns of a child that still runs
-        process.returncode = 0  # it outlives us, and that is no cause for a ResourceWarning
         recorded = Recorded(name, process.pid, _start_tick(process.pid) or "")
         (self._records / f"{name}.json").write_text(json.dumps({"pid": recorded.pid, "started": recorded.started}))
         return recorded
