@@ -98,7 +98,7 @@ def test_a_failed_fit_falls_back_to_the_seasonal_naive_model(tmp_path):
     outcome = fit_series(Task("a", times, values, 7, 3, recipe(tmp_path, growth="impossible")))
     assert outcome.kind == "seasonal-naive"
     assert "growth" in outcome.failures["prophet"]
-    assert outcome.forecast.tolist() == values[-7:].tolist()
+    assert outcome.forecast[:, 0].tolist() == values[-7:].tolist()
     record = read_record(outcome.record)
     future = times[-1] + np.arange(1, 8) * np.timedelta64(1, "D")
     assert fallback_at(record, future).tolist() == [(len(times) + i) % 7 for i in range(7)]
