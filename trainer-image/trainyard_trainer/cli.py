@@ -1,6 +1,8 @@
 """The command line: without arguments the training of this pod, with ``run`` one on this machine."""
 
 import argparse
+import atexit
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and return the exit code (see :mod:`trainyard_api.exit_codes`)."""
     options = _parser().parse_args(arguments)
+    atexit.register(gc.freeze)  # else Python looks for garbage in all libraries before it ends, 0.1 s and more
     limit_threads(os.environ, worker_count(0))
     match options.command:
         case "run":

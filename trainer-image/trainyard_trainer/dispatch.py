@@ -1,8 +1,7 @@
 """Which way a job goes: one model, the shards of one, a script of the user's own, or a dataset and no model."""
 
 from trainyard_api.wire import TrainingResult
-from trainyard_trainer.frameworks import check_shards
-from trainyard_trainer.pipeline import run_pipeline
+from trainyard_trainer.frameworks import check_shards, start_early
 from trainyard_trainer.steps import Job
 
 
@@ -24,8 +23,11 @@ def run(job: Job) -> TrainingResult:
         from trainyard_trainer.script import run_script
 
         return run_script(job)
+    start_early(spec)
     if spec.shards > 1:
         from trainyard_trainer.shards import train_shard
 
         return train_shard(job)
+    from trainyard_trainer.pipeline import run_pipeline
+
     return run_pipeline(job)

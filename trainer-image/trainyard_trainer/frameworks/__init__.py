@@ -27,6 +27,14 @@ def framework_for(config: TrainerConfig) -> Framework:
     return framework
 
 
+def start_early(spec: TrainingJobSpec) -> None:
+    """Start what takes long to start, before the trainer itself imports its libraries and reads the data."""
+    if spec.framework == "Prophet":
+        from trainyard_trainer.frameworks.prophet.server import start_early
+
+        start_early(spec)
+
+
 def _make(config: TrainerConfig) -> Framework:
     match config.spec.framework:
         case "LightGBM" if config.spec.task == "Forecast":

@@ -18,7 +18,7 @@ _NOT_SETTABLE: Final = {
     "holidays": "use spec.forecast.holidaysCountry",
     "stan_backend": "it is fixed",
     "mcmc_samples": "only the most probable fit is made",
-    "uncertainty_samples": "forecasts have no interval yet",
+    "uncertainty_samples": "intervals come from spec.forecast.quantiles",
 }
 
 _SPACE: Final[Mapping[str, Any]] = {

@@ -43,6 +43,7 @@ from trainyard_trainer.frameworks.prophet.pieces import Finished, PieceWriter
 from trainyard_trainer.frameworks.prophet.pool import fit_all
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
 from trainyard_trainer.frameworks.prophet.series import Kind, Recipe, SearchPlan, Task
+from trainyard_trainer.frameworks.prophet.server import start
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.search.space import inside
 
@@ -204,12 +205,11 @@ def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
     open_ = [series for series in dataset.series if series.name not in finished]
     if known := len(dataset.series) - len(open_):
         LOGGER.info("%d of %d series are finished already, by another attempt", known, len(dataset.series))
-    preload = [
-        *(["trainyard_trainer.search.study", "optuna"] if context.config.spec.search is not None else []),
-        *(["statsforecast.models"] if any(dataset.demand.get(one.name) == "Intermittent" for one in open_) else []),
-    ]
     workers = max(1, min(context.workers, len(open_)))
-    fitted = fit_all(_tasks(dataset, open_, context), workers, context.stop, context.work_dir, preload)
+    if workers > 1:
+        intermittent = any(dataset.demand.get(series.name) == "Intermittent" for series in open_)
+        start(search=context.config.spec.search is not None, intermittent=intermittent)
+    fitted = fit_all(_tasks(dataset, open_, context), workers, context.stop, context.work_dir)
     try:
         for series in dataset.series:
             if series.name in finished:

@@ -1,33 +1,28 @@
 """Many series on few processes: bounded, in order, and stoppable between series.
 
-Workers are forked from a clean server process (never from the trainer: a fork after LightGBM's threads have run can
-hang), which has imported Prophet once. With one worker everything runs in this process. Workers are not replaced after
-a number of tasks: ``max_tasks_per_child`` can deadlock up to Python 3.13 (cpython issue 115634), and the memory of a
-worker stays flat over hundreds of fits.
+Workers are forked from a clean server process (``server.py``), never from the trainer: a fork after LightGBM's threads
+have run can hang. With one worker everything runs in this process. Workers are not replaced after a number of tasks:
+``max_tasks_per_child`` can deadlock up to Python 3.13 (cpython issue 115634), and the memory of a worker stays flat
+over hundreds of fits.
 """
 
 import gc
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
-from multiprocessing import forkserver
 from pathlib import Path
 from typing import Final
 
 from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.frameworks.prophet.choice import Outcome, fit_series
-from trainyard_trainer.frameworks.prophet.series import Task, quiet_prophet
+from trainyard_trainer.frameworks.prophet.series import Task
 
 _AHEAD: Final = 4
 """Tasks per worker that wait or run: enough that none idles, few enough that memory stays flat."""
-
-_OWN: Final = 2
-"""Series that the trainer fits itself while the workers start, which takes about as long."""
 
 _STOP_CHECK_SECONDS: Final = 0.5
 
@@ -35,17 +30,13 @@ _STOP_FILE: Final = "stop"
 """Lies in the working folder once the pod is asked to end: what a worker looks for between two fits of a search."""
 
 
-def fit_all(
-    tasks: Iterable[Task], workers: int, stop: Callable[[], bool], folder: Path, preload: Sequence[str] = ()
-) -> Iterator[Outcome]:
+def fit_all(tasks: Iterable[Task], workers: int, stop: Callable[[], bool], folder: Path) -> Iterator[Outcome]:
     """Fit the series and yield their outcomes in the order of the tasks.
 
     Parameters
     ----------
     folder
         The ``work_dir`` of the tasks.
-    preload
-        Further modules that all workers will need: imported once, their memory shared.
 
     Raises
     ------
@@ -59,17 +50,13 @@ def fit_all(
             _raise_if(stop)
             yield fit_series(task, stop)
         return
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["trainyard_trainer.frameworks.prophet.preload", *preload])
-    forkserver.ensure_running()
-    quiet_prophet()  # The saved models are proven in this process later; now its import costs no time.
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_prepare_worker)
+    pool = ProcessPoolExecutor(
+        workers, mp_context=multiprocessing.get_context("forkserver"), initializer=_prepare_worker
+    )
     pending: deque[Future[Outcome]] = deque()
     stop_file = folder / _STOP_FILE
     try:
-        waiting = iter(tasks)
-        yield from _while_starting(pool, waiting, pending, workers * _AHEAD, stop)
-        yield from _in_order(pool, waiting, pending, workers * _AHEAD, stop)
+        yield from _in_order(pool, tasks, pending, workers * _AHEAD, stop)
     except Interrupted:
         stop_file.touch()
         yield from _finished(pool, pending)
@@ -85,33 +72,9 @@ def fit_all(
         stop_file.unlink(missing_ok=True)
 
 
-def _while_starting(
-    pool: ProcessPoolExecutor,
-    tasks: Iterator[Task],
-    pending: deque[Future[Outcome]],
-    ahead: int,
-    stop: Callable[[], bool],
-) -> Iterator[Outcome]:
-    """Hand out the first tasks, which waits for the workers to start, and meanwhile fit those before them here."""
-    first = list(islice(tasks, _OWN))
-    own = first if all(_is_light(task) for task in first) else []
-    given = [*first[len(own) :], *islice(tasks, ahead - len(first) + len(own))]
-    with ThreadPoolExecutor(1) as beside:
-        submitted = beside.submit(lambda: pending.extend(pool.submit(_fit, task) for task in given))
-        for task in own:
-            _raise_if(stop)
-            yield fit_series(task, stop)
-    submitted.result()
-
-
-def _is_light(task: Task) -> bool:
-    """Tell whether a series is fitted without a search, which takes minutes, and without statsforecast's memory."""
-    return not task.trials and task.demand != "Intermittent"
-
-
 def _in_order(
     pool: ProcessPoolExecutor,
-    tasks: Iterator[Task],
+    tasks: Iterable[Task],
     pending: deque[Future[Outcome]],
     ahead: int,
     stop: Callable[[], bool],

@@ -1,0 +1,63 @@
+"""The process that Prophet's workers are forked from: when it starts, and what its workers have in memory."""
+
+import subprocess
+import sys
+
+import pytest
+
+SPEC = """
+from trainyard_api.trainingjob import TrainingJobSpec
+spec = TrainingJobSpec.model_validate({
+    "framework": "Prophet", "task": "Forecast", "forecast": {"horizon": 7}, "workers": WORKERS,
+    "data": {"uri": "s3://a/b", "target": "y", "time": "t", "series": SERIES},
+})
+"""
+
+
+def said(code, workers=2, series="'product'"):
+    program = SPEC.replace("WORKERS", str(workers)).replace("SERIES", series) + code
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("workers", "series", "starts"), [(2, "'product'", "True"), (1, "'product'", "False"), (2, "None", "False")]
+)
+def test_it_starts_early_for_many_series_and_without_pandas_in_the_trainer(workers, series, starts):
+    code = (
+        "import sys\n"
+        "from trainyard_trainer.frameworks import start_early\n"
+        "start_early(spec)\n"
+        "from multiprocessing import forkserver\n"
+        "print(forkserver._forkserver._forkserver_pid is not None, 'pandas' in sys.modules)\n"
+    )
+    assert said(code, workers, series) == [starts, "False"]
+
+
+LOADED = """
+import os, sys
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from trainyard_trainer.frameworks import start_early
+from trainyard_trainer.frameworks.prophet.server import start
+
+def loaded():
+    with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
+        print(*("x" if pool.submit(eval, f"{name!r} in __import__('sys').modules").result() else "-"
+                for name in ("prophet", "optuna", "statsforecast.models")), sep="")
+"""
+
+
+def test_its_workers_have_what_they_need_and_one_without_statsforecast_is_replaced():
+    code = (
+        f"{LOADED}\n"
+        "start_early(spec); loaded()\n"
+        "start(search=False); loaded()\n"
+        "start(search=False, intermittent=True); loaded()\n"
+    )
+    assert said(code) == ["x--", "x--", "x-x"]
+
+
+def test_its_workers_have_the_search_where_one_is_asked_for():
+    assert said(f"{LOADED}\nstart(search=True); loaded()\n") == ["xx-"]
