@@ -32,6 +32,15 @@ class Forecast(ApiModel):
     quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(max_length=20)] | None = None
     """Quantiles to predict beside the mean."""
 
+    rules = (
+        Rule(
+            "!has(self.quantiles) || self.quantiles.all(level, self.quantiles.exists_one(other, other == level))",
+            "quantiles must name each level once",
+            lambda m: m.quantiles is None or len(set(m.quantiles)) == len(m.quantiles),
+            field="quantiles",
+        ),
+    )
+
 
 class Split(ApiModel):
     """How rows are held out.

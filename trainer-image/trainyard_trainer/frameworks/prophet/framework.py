@@ -35,6 +35,7 @@ from trainyard_trainer.frameworks.base import (
     Tuned,
 )
 from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, unknown_series
+from trainyard_trainer.frameworks.forecast_quantiles import levels_of
 from trainyard_trainer.frameworks.prophet.bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter
 from trainyard_trainer.frameworks.prophet.checks import check_prophet, space_of
 from trainyard_trainer.frameworks.prophet.choice import Outcome
@@ -194,8 +195,7 @@ class ProphetFramework:
 
 def _quantiles(context: Context) -> Quantiles:
     spec = context.config.spec
-    levels = (spec.forecast.quantiles or []) if spec.forecast is not None else []
-    return Quantiles(tuple(sorted(set(levels))), (spec.split or Split()).seed)
+    return Quantiles(levels_of(spec), (spec.split or Split()).seed)
 
 
 def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
