@@ -1,8 +1,10 @@
 """containerd: in a node's namespaces, with all it keeps inside the cluster's folder; and bare, to unpack images."""
 
 import json
+import shlex
 from pathlib import Path
 
+from cluster import layouts
 from cluster.commands import run
 from cluster.host_namespace import Namespace
 from cluster.packages import CNI_FOLDER
@@ -12,9 +14,16 @@ SOCKET = "/run/containerd/containerd.sock"
 """The node has a /run of its own, so the usual place is nobody else's; paths of sockets must be short."""
 PAUSE_IMAGE = "localhost/pause:1"
 _IMPORT_SECONDS = 600
+_NO_COLLECTION_BY_ITSELF = """\
+[plugins."io.containerd.gc.v1.scheduler"]
+  mutation_threshold = 0
+  startup_delay = "0s"
+"""
+"""While an image takes the place of an older one, nothing holds the layers of both, and unpacking would miss them."""
 _CONFIG = """\
 version = 2
 root = "{root}"
+{collection}
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "{pause}"
   # Without CAP_SYS_RESOURCE nobody may lower the score of a process, and every pod would fail on it.
@@ -30,6 +39,7 @@ version = 2
 root = "{root}"
 state = "{state}"
 disabled_plugins = ["io.containerd.grpc.v1.cri"]
+{collection}
 [grpc]
   address = "{socket}"
 """
@@ -48,7 +58,13 @@ def start(table: ProcessTable, folder: Path, namespace: Namespace, pods: str) ->
     (cni_config / "10-pods.conflist").write_text(json.dumps(_cni(settings, pods), indent=2))
     config = settings / "config.toml"
     config.write_text(
-        _CONFIG.format(root=root_of(folder), pause=PAUSE_IMAGE, cni_programs=CNI_FOLDER, cni_config=cni_config)
+        _CONFIG.format(
+            root=root_of(folder),
+            collection=_NO_COLLECTION_BY_ITSELF,
+            pause=PAUSE_IMAGE,
+            cni_programs=CNI_FOLDER,
+            cni_config=cni_config,
+        )
     )
     _serve(table, config, Path(f"/proc/{namespace.pid()}/root{SOCKET}"))
 
@@ -57,7 +73,9 @@ def start_store(table: ProcessTable, folder: Path, root: Path) -> Path:
     """Start a containerd that only keeps images, in ``root``; return its socket. ``folder`` must have a short path."""
     socket = folder / "containerd.sock"
     config = folder / "config.toml"
-    config.write_text(_STORE_CONFIG.format(root=root, state=folder / "state", socket=socket))
+    config.write_text(
+        _STORE_CONFIG.format(root=root, collection=_NO_COLLECTION_BY_ITSELF, state=folder / "state", socket=socket)
+    )
     _serve(table, config, socket)
     return socket
 
@@ -73,18 +91,33 @@ def _serve(table: ProcessTable, config: Path, socket: Path) -> None:
     wait_for("containerd's socket", answers, 60, lambda: table.tail("containerd"))
 
 
-def load(namespace: Namespace, archive: Path) -> None:
-    """Take over the images of an archive, under the names it holds, into a node that runs."""
-    namespace.run(_import(SOCKET, archive), timeout=_IMPORT_SECONDS)
+def load(namespace: Namespace, folder: Path, image: Path) -> None:
+    """Take over an image, under the name it holds, into a cluster's node that runs."""
+    namespace.run(_import(SOCKET, root_of(folder), image), timeout=_IMPORT_SECONDS)
 
 
-def take_over(socket: Path, archive: Path) -> None:
-    """Take over the images of an archive into the containerd of a socket."""
-    run(_import(str(socket), archive), timeout=_IMPORT_SECONDS)
+def take_over(socket: Path, root: Path, image: Path) -> None:
+    """Take over an image into the containerd of a socket, which keeps its content in ``root``."""
+    run(_import(str(socket), root, image), timeout=_IMPORT_SECONDS)
 
 
-def _import(socket: str, archive: Path) -> tuple[str, ...]:
-    return ("ctr", f"--address={socket}", "--namespace=k8s.io", "images", "import", str(archive))
+def collect(socket: Path) -> None:
+    """Remove what no image of this containerd has any more: it does so when a lease ends."""
+    for words in (("create", "--id=collect"), ("delete", "--sync", "collect")):
+        run((*_ctr(str(socket)), "leases", *words), timeout=_IMPORT_SECONDS)
+
+
+def _import(socket: str, root: Path, image: Path) -> tuple[str, ...]:
+    bring = (*_ctr(socket), "images", "import")
+    if not layouts.is_layout(image):
+        return (*bring, str(image))
+    blobs = root / "io.containerd.content.v1.content" / "blobs" / "sha256"
+    packed = layouts.pack(image, lambda digest: (blobs / digest).exists())
+    return ("bash", "-o", "pipefail", "-c", f"{shlex.join(packed)} | {shlex.join(bring)} -")
+
+
+def _ctr(socket: str) -> tuple[str, ...]:
+    return ("ctr", f"--address={socket}", "--namespace=k8s.io")
 
 
 def version(namespace: Namespace) -> str:

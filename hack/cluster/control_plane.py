@@ -139,11 +139,9 @@ class ControlPlaneBackend:
         stop(cluster.folder)
         forget(cluster.name)
 
-    def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
+    def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
         """There is no node that could take an image."""
-        raise ClusterError(
-            f"cluster {cluster.name} is a control plane without a node: {archive.name} has no place to go"
-        )
+        raise ClusterError(f"cluster {cluster.name} is a control plane without a node: {image.name} has no place to go")
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """There is no pod that could answer."""

@@ -74,7 +74,7 @@ class HostBackend:
         return cluster
 
     def prepare(self, images: Sequence[Path], progress: Progress) -> None:
-        """Unpack the images of archives for nodes to come. Raises :class:`ClusterError`."""
+        """Unpack images for nodes to come. Raises :class:`ClusterError`."""
         packages.ensure(packages.NODE_PACKAGES, progress)
         node_images.prepare(images, progress)
 
@@ -92,15 +92,15 @@ class HostBackend:
                 host_network.restore_forwarding()
                 remove_stubborn_folders()
 
-    def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
+    def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
         """Give an image to containerd, unless it has the very same."""
         root = containers.root_of(cluster.folder)
-        if node_images.has(root, archive):
-            progress(f"the node of {cluster.name} has {archive.name} already")
+        if node_images.has(root, image):
+            progress(f"the node of {cluster.name} has {image.name} already")
             return
-        progress(f"loading {archive.name} into the node of {cluster.name}")
-        containers.load(Namespace(ProcessTable(cluster.folder)), archive)
-        node_images.record(root, archive)
+        progress(f"loading {image.name} into the node of {cluster.name}")
+        containers.load(Namespace(ProcessTable(cluster.folder)), cluster.folder, image)
+        node_images.record(root, image)
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """Return the Service's own address: this machine has a route to it. Raises :class:`ClusterError`."""

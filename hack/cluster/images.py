@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from cluster import packages
+from cluster import layouts, packages
 from cluster.archives import write_layer_archive
 from cluster.commands import run, succeeds
 from cluster.model import ClusterError, Progress
@@ -59,7 +59,7 @@ class ImageBuild:
 
 
 def build_image(build: ImageBuild, progress: Progress) -> Path:
-    """Return the archive (format of ``docker save``) of an image, built only if something it is made of has changed.
+    """Return an image, built only if something it is made of has changed: docker's archive, or a layout from buildah.
 
     Raises
     ------
@@ -72,22 +72,32 @@ def build_image(build: ImageBuild, progress: Progress) -> Path:
         base = _base_key()
     stem = re.sub(r"[^a-z0-9.]+", "-", build.tag.lower())
     folder = cache_folder() / "images"
-    archive = folder / f"{stem}-{build.digest(base)}.tar"
+    image = folder / f"{stem}-{build.digest(base)}{'.tar' if docker else ''}"
     with only_one(folder / ".lock"):
-        if archive.exists():
+        if image.exists():
             progress(f"image {build.tag}: unchanged")
-            return archive
+            return image
         progress(f"image {build.tag}: building with {'docker' if docker else 'buildah'}")
-        partial = archive.with_suffix(".partial")
-        partial.unlink(missing_ok=True)
+        partial = image.with_suffix(".partial")
+        _remove(partial)
         if docker:
             _build_with_docker(build, base, partial)
         else:
             _build_with_buildah(build, base, partial, progress)
-        for older in folder.glob(f"{stem}-{'?' * 16}.tar"):
-            older.unlink()
-        partial.rename(archive)
-    return archive
+        for older in folder.glob(f"{stem}-*"):
+            if re.fullmatch(f"{re.escape(stem)}-[0-9a-f]{{16}}(\\.tar)?", older.name):
+                _remove(older)
+        partial.rename(image)
+        if not docker:
+            layouts.remove_unused(folder)
+    return image
+
+
+def _remove(image: Path) -> None:
+    if image.is_dir():
+        shutil.rmtree(image)
+    else:
+        image.unlink(missing_ok=True)
 
 
 def has_docker() -> bool:
@@ -100,7 +110,7 @@ def _build_with_docker(build: ImageBuild, base: str, archive: Path) -> None:
     _run(("docker", "save", "--output", str(archive), build.tag))
 
 
-def _build_with_buildah(build: ImageBuild, base: str, archive: Path, progress: Progress) -> None:
+def _build_with_buildah(build: ImageBuild, base: str, layout: Path, progress: Progress) -> None:
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         raise ClusterError(
             f"image {build.tag} cannot be built: start a Docker daemon, or be root on Debian or Ubuntu (for buildah)"
@@ -117,7 +127,17 @@ def _build_with_buildah(build: ImageBuild, base: str, archive: Path, progress: P
         mounts = (f"--volume={host}:{inside}:ro" for host, inside in _pip_files(Path(folder)))
         how = ("--isolation=chroot", "--network=host", "--layers", "--format=docker", *mounts)
         _run((*buildah, "build", *how, "--tag", build.tag, *_build_options(build, base), str(build.context)))
-    _run((*buildah, "push", build.tag, f"docker-archive:{archive}:{build.tag}"))
+    _copy_out(buildah, build.tag, layout)
+
+
+def _copy_out(buildah: tuple[str, ...], tag: str, layout: Path) -> None:
+    """Copy an image out of buildah's storage with skopeo, which leaves out the layers that other layouts have."""
+    root, runroot, driver = (option.partition("=")[2] for option in buildah[1:])
+    shared = layouts.blob_folder(layout.parent)
+    options = ("--quiet", "--dest-oci-accept-uncompressed-layers", f"--dest-shared-blob-dir={shared}")
+    source = f"containers-storage:[{driver}@{root}+{runroot}]{tag}"
+    _run(("skopeo", "--insecure-policy", "copy", *options, source, f"oci:{layout}"))
+    layouts.name(layout, tag)
 
 
 def _build_options(build: ImageBuild, base: str) -> list[str]:

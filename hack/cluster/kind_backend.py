@@ -62,10 +62,10 @@ class KindBackend:
         run(delete_command(_program(progress), cluster.name, cluster.kubeconfig), timeout=_CREATE_SECONDS)
         forget(cluster.name)
 
-    def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
-        """Load an image archive into the node. Raises :class:`ClusterError`."""
-        progress(f"loading {archive.name} into kind cluster {_PREFIX}{cluster.name}")
-        run(load_command(_program(progress), cluster.name, archive), timeout=_CREATE_SECONDS)
+    def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
+        """Load an image into the node. Raises :class:`ClusterError`."""
+        progress(f"loading {image.name} into kind cluster {_PREFIX}{cluster.name}")
+        run(load_command(_program(progress), cluster.name, image), timeout=_CREATE_SECONDS)
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """Return the address of a port-forward to the Service, started if need be and ended by `down`."""

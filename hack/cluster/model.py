@@ -23,7 +23,7 @@ class ClusterSpec:
     Attributes
     ----------
     images
-        Returns archives of images that the node is to begin with. A host node does; the others are given them later.
+        Returns images that the node is to begin with. A host node does; the others are given them later.
     """
 
     name: str
@@ -73,8 +73,8 @@ class Backend(Protocol):
         """Stop it and leave nothing behind: no process, mount, interface, rule or folder."""
         ...
 
-    def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
-        """Make the image of an OCI archive known to the node."""
+    def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
+        """Make an image known to the node: an archive, or a layout where that was built."""
         ...
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:

@@ -23,9 +23,9 @@ _OWN_MOUNTS = ("unshare", "--mount", "--propagation=private", "--")
 """Unpacking mounts each layer for a moment: even a hard kill leaves nothing on the machine."""
 
 
-def begin(root: Path, archives: Sequence[Path], progress: Progress) -> None:
+def begin(root: Path, images: Sequence[Path], progress: Progress) -> None:
     """Make containerd's folder for a new node that has these images, and any others that an earlier node began with."""
-    with _store(archives, progress) as store:
+    with _store(images, progress) as store:
         link = "--link" if store.stat().st_dev == root.parent.stat().st_dev else "--reflink=auto"
         run(("cp", "--archive", link, store, root), timeout=_LINK_SECONDS)
         for database in store.glob("*/*.db"):
@@ -34,50 +34,51 @@ def begin(root: Path, archives: Sequence[Path], progress: Progress) -> None:
             shutil.copy2(database, own)
 
 
-def prepare(archives: Sequence[Path], progress: Progress) -> None:
+def prepare(images: Sequence[Path], progress: Progress) -> None:
     """Take these images over, so that the next node begins with them at once."""
-    with _store(archives, progress):
+    with _store(images, progress):
         pass
 
 
-def has(root: Path, archive: Path) -> bool:
-    """Tell whether a node has the image of this very archive. Only in the cache does a name tell the content."""
-    return archive.parent == cache_folder() / "images" and _read(root).get(_image(archive)) == archive.name
+def has(root: Path, image: Path) -> bool:
+    """Tell whether a node has this very image. Only in the cache does a name tell the content."""
+    return image.parent == cache_folder() / "images" and _read(root).get(_name(image)) == image.name
 
 
-def record(root: Path, archive: Path) -> None:
-    """Note that a node has taken over an archive, in the place of an older one of the image."""
-    _write(root, {**_read(root), _image(archive): archive.name})
+def record(root: Path, image: Path) -> None:
+    """Note that a node has taken over an image, in the place of an older one."""
+    _write(root, {**_read(root), _name(image): image.name})
 
 
 @contextmanager
-def _store(archives: Sequence[Path], progress: Progress) -> Iterator[Path]:
+def _store(images: Sequence[Path], progress: Progress) -> Iterator[Path]:
     """Yield what nodes are linked to, once it has these images; nobody changes it meanwhile."""
     store = cache_folder() / "node-images"
     with only_one(store.with_suffix(".lock")):
-        if missing := [archive for archive in archives if not has(store, archive)]:
+        if missing := [image for image in images if not has(store, image)]:
             _take_over(store, missing, progress)
         yield store
 
 
-def _take_over(store: Path, archives: Sequence[Path], progress: Progress) -> None:
+def _take_over(store: Path, images: Sequence[Path], progress: Progress) -> None:
     store.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="trainyard-") as name:
         folder = Path(name)
         table = ProcessTable(folder, _OWN_MOUNTS)
         try:
             socket = containers.start_store(table, folder, store)
-            for archive in archives:
-                progress(f"unpacking {archive.name} for this and all later nodes")
-                containers.take_over(socket, archive)
-                record(store, archive)
+            for image in images:
+                progress(f"unpacking {image.name} for this and all later nodes")
+                containers.take_over(socket, store, image)
+                record(store, image)
+            containers.collect(socket)
         finally:
             table.stop("containerd")
 
 
-def _image(archive: Path) -> str:
-    """Return an archive's name without the hash of its content."""
-    return archive.name.rpartition("-")[0]
+def _name(image: Path) -> str:
+    """Return the name of an image's file without the hash of its content."""
+    return image.name.rpartition("-")[0]
 
 
 def _read(root: Path) -> dict[str, str]:

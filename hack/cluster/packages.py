@@ -21,7 +21,7 @@ NODE_PACKAGES = {
     str(CNI_FOLDER / "ptp"): "containernetworking-plugins",
 }
 """Program, or path of a file, to Debian package."""
-IMAGE_PACKAGES = {"buildah": "buildah"}
+IMAGE_PACKAGES = {"buildah": "buildah", "skopeo": "skopeo"}
 BASE_PACKAGES = {
     "debootstrap": "debootstrap",
     "/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring",

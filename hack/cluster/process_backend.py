@@ -67,9 +67,9 @@ class ProcessBackend:
         control_plane.stop(cluster.folder)
         forget(cluster.name)
 
-    def load_image(self, cluster: Cluster, archive: Path, progress: Progress) -> None:
+    def load_image(self, cluster: Cluster, image: Path, progress: Progress) -> None:
         """Say that no image is needed: programs are mapped, see :func:`add_programs`."""
-        progress(f"{archive.name} is not needed: cluster {cluster.name} runs the programs of this environment")
+        progress(f"{image.name} is not needed: cluster {cluster.name} runs the programs of this environment")
 
     def service_address(self, cluster: Cluster, namespace: str, service: str, port: int) -> str:
         """Return the address of a ready pod behind the Service. Raises :class:`ClusterError` if there is none."""

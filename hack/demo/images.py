@@ -21,12 +21,12 @@ def repository(part: str) -> str:
 
 
 def build_images(progress: Progress) -> dict[str, Path]:
-    """Return the images' archives by part. Raises :class:`ClusterError` where one cannot be built."""
+    """Return the images by part. Raises :class:`ClusterError` where one cannot be built."""
     return {part: _build(part, progress) for part in DOCKERFILES}
 
 
 def build_torch_image(progress: Progress) -> Path:
-    """Return the archive of the image of framework Torch, for the CPU. Raises :class:`ClusterError`."""
+    """Return the image of framework Torch, for the CPU. Raises :class:`ClusterError`."""
     return _build("trainer-torch", progress, {"TORCH_DEVICES": "cpu"})
 
 
@@ -40,9 +40,9 @@ def prepare_images(progress: Progress) -> None:
     """
     kind = lifecycle.choose(None, progress)
     if kind != "process":
-        archives = [*build_images(progress).values(), build_torch_image(progress)]
+        images = [*build_images(progress).values(), build_torch_image(progress)]
         if kind == "host":
-            HostBackend().prepare(archives, progress)
+            HostBackend().prepare(images, progress)
 
 
 def provide_images(cluster: Cluster, progress: Progress) -> str:
@@ -56,9 +56,9 @@ def provide_images(cluster: Cluster, progress: Progress) -> str:
     if cluster.kind == "process":
         progress("none needed: pods run the programs of this checkout")
     else:
-        archives = build_images(progress)
-        _load(cluster, archives, progress)
-        return archives["operator"].name
+        images = build_images(progress)
+        _load(cluster, images, progress)
+        return images["operator"].name
     return _newest_source()
 
 
@@ -79,14 +79,14 @@ def _build(part: str, progress: Progress, arguments: Mapping[str, str] | None = 
     return build_image(ImageBuild(dockerfile, ROOT, tag, target=part, build_args=arguments or {}), progress)
 
 
-def _load(cluster: Cluster, archives: dict[str, Path], progress: Progress) -> None:
-    """Load the archives that this cluster does not have yet; it forgets with its folder."""
+def _load(cluster: Cluster, images: dict[str, Path], progress: Progress) -> None:
+    """Load the images that this cluster does not have yet; it forgets with its folder."""
     record = cluster.folder / "demo-images.json"
     loaded: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
-    for part, archive in archives.items():
-        if loaded.get(part) != archive.name:
-            lifecycle.backend(cluster.kind).load_image(cluster, archive, progress)
-            loaded[part] = archive.name
+    for part, image in images.items():
+        if loaded.get(part) != image.name:
+            lifecycle.backend(cluster.kind).load_image(cluster, image, progress)
+            loaded[part] = image.name
             record.write_text(json.dumps(loaded))
 
 

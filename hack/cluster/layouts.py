@@ -1,0 +1,63 @@
+"""Images as OCI image layouts: a folder of its own for each image, and one folder of blobs beside them, for all.
+
+A rebuild after a change of the code then writes, and gives to a node, the few megabytes that are new.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+_INDEX = "index.json"
+_BLOBS = Path("blobs", "sha256")
+_NAME = "io.containerd.image.name"
+"""Where containerd looks for an image's full name; the standard has only a place for its tag."""
+
+
+def blob_folder(images: Path) -> Path:
+    """Return the folder that the layouts in ``images`` share, as ``skopeo copy --dest-shared-blob-dir`` takes it."""
+    return images / _BLOBS.parent
+
+
+def is_layout(image: Path) -> bool:
+    """Tell a layout from an archive."""
+    return (image / _INDEX).is_file()
+
+
+def name(layout: Path, ref: str) -> None:
+    """Give the layout's one image its full name."""
+    index = _read(layout / _INDEX)
+    [described] = index["manifests"]
+    described["annotations"] = {_NAME: ref}
+    (layout / _INDEX).write_text(json.dumps(index))
+
+
+def pack(layout: Path, known: Callable[[str], bool]) -> list[str]:
+    """Return the command that writes the layout as a tar, without the blobs whose digest the reader knows already."""
+    new = [str(_BLOBS / digest) for digest in _blobs(layout) if not known(digest)]
+    return ["tar", "--create", f"--directory={layout}", "oci-layout", _INDEX, f"--directory={layout.parent}", *new]
+
+
+def remove_unused(images: Path) -> None:
+    """Remove the blobs that no layout in this folder has any more."""
+    used = {digest for index in images.glob(f"*/{_INDEX}") for digest in _blobs(index.parent)}
+    for blob in (images / _BLOBS).iterdir():
+        if blob.name not in used:
+            blob.unlink()
+
+
+def _blobs(layout: Path) -> list[str]:
+    """Return the digests of the image's manifest, configuration and layers."""
+    [described] = _read(layout / _INDEX)["manifests"]
+    manifest = _hex(described)
+    content = _read(layout.parent / _BLOBS / manifest)
+    return [manifest, _hex(content["config"]), *map(_hex, content["layers"])]
+
+
+def _hex(described: dict[str, Any]) -> str:
+    return str(described["digest"]).removeprefix("sha256:")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text())
+    return content
