@@ -5,18 +5,18 @@ The control plane has no node. The Job controller makes pods; the kubelet here s
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import aiohttp
 
+from tests.integration.operator.faults import Fault, FaultyPort
 from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
-from trainyard_operator.kube.port import MODEL_VERSIONS, TRAINING_JOBS, Body, KubePort, Resource, TokenIdentity
+from trainyard_operator.kube.port import MODEL_VERSIONS, TRAINING_JOBS, Body, Resource
 from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock, utc_now
 from trainyard_operator.runtime.runtime import Runtime
@@ -34,81 +34,6 @@ SPEC: dict[str, Any] = {
     "storage": {"uri": "s3://models"},
     "retry": {"maxAttempts": 3, "initialSeconds": 0},
 }
-
-
-class Fault:
-    """What goes wrong at the ``at``-th write of an operator.
-
-    With an ``error`` the write is answered with it; without one the process dies. ``after`` lets the write happen
-    first: the answer is lost, or the process does not live to see it. With ``only`` no other writes count; they are
-    named as in :attr:`FaultyPort.writes`.
-    """
-
-    def __init__(
-        self, at: int, *, after: bool, error: Exception | None = None, only: frozenset[str] | None = None
-    ) -> None:
-        self.after = after
-        self.error = error
-        self.only = only
-        self.left = at
-        self.died = asyncio.Event()
-
-    def counts(self, write: str) -> bool:
-        """Count one write; tell whether it is the one."""
-        if self.only is not None and write not in self.only:
-            return False
-        self.left -= 1
-        return self.left == 0
-
-    async def strike(self) -> None:
-        """Fail, or stop for ever, as a dead process does."""
-        if self.error is not None:
-            raise self.error
-        self.died.set()
-        await asyncio.Event().wait()
-
-
-class FaultyPort:
-    """A port whose writes a :class:`Fault` may hit; counts them all."""
-
-    def __init__(self, port: KubePort, fault: Fault | None) -> None:
-        self._port = port
-        self._fault = fault
-        self.writes: Counter[str] = Counter()
-
-    async def get(self, resource: Resource, namespace: str, name: str) -> Body:
-        return await self._port.get(resource, namespace, name)
-
-    def list(
-        self, resource: Resource, namespace: str | None = None, *, selector: str = "", limit: int = 500
-    ) -> AsyncIterator[Body]:
-        return self._port.list(resource, namespace, selector=selector, limit=limit)
-
-    async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
-        return await self._write("create", resource, lambda: self._port.create(resource, namespace, body))
-
-    async def apply(self, resource: Resource, namespace: str, body: Body, *, force: bool) -> Body:
-        return await self._write("apply", resource, lambda: self._port.apply(resource, namespace, body, force=force))
-
-    async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
-        return await self._write("patch", resource, lambda: self._port.patch_status(resource, namespace, name, patch))
-
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
-        await self._write("delete", resource, lambda: self._port.delete(resource, namespace, name, uid=uid))
-
-    async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
-        return await self._port.review_token(token, audience)
-
-    async def _write(self, verb: str, resource: Resource, write: Callable[[], Awaitable[T]]) -> T:
-        what = f"{verb} {resource.plural}"
-        self.writes[what] += 1
-        fault = self._fault if self._fault is not None and self._fault.counts(what) else None
-        if fault is not None and not fault.after:
-            await fault.strike()
-        answer = await write()
-        if fault is not None:
-            await fault.strike()
-        return answer
 
 
 class Namespace:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.namespace import POLL_SECONDS, Fault, FaultyPort, Namespace
+from tests.integration.operator.faults import KILLED, Fault, FaultyPort
+from tests.integration.operator.namespace import POLL_SECONDS, Namespace
 from tests.integration.operator.test_faults import new_namespace
 from tests.unit.operator.samples import result_text
 from trainyard_api import meta
@@ -105,7 +106,7 @@ async def check_end(namespace: Namespace) -> None:
     assert Counter(body["reason"] for body in events) == Counter(AttemptStarted=len(MODELS), Succeeded=len(MODELS))
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@KILLED
 async def test_killed_at_a_write(credentials: Credentials, *, after: bool) -> None:
     port, _ = await live(credentials, None)
     writes = sum(port.writes.values())

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.namespace import Fault
+from tests.integration.operator.faults import KILLED, REFUSED, Fault
 from tests.integration.operator.shop import Shop, new_shop, rejections
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, Body
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
@@ -117,21 +116,12 @@ async def live_with_every_fault(
             group.create_task(one(at))
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@KILLED
 async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> None:
     await live_with_every_fault(credentials, a_corrupt_one_and_back, lambda at: Fault(at, after=after))
 
 
-@pytest.mark.parametrize(
-    ("error", "after"),
-    [
-        (UnavailableError(0, "Timeout", "no answer in time"), True),
-        (UnavailableError(500, "InternalError", "etcd is slow"), False),
-        (ThrottledError(429, "TooManyRequests", "slow down", 0.5), False),
-        (ConflictError(409, "Conflict", "the object has been modified"), False),
-    ],
-    ids=["lost-answer", "500", "429", "409"],
-)
+@REFUSED
 async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
     """An Event that cannot be written is given up, never told twice."""
     make = lambda at: Fault(at, after=after, error=error)  # noqa: E731

@@ -12,12 +12,12 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.integration.operator.namespace import Fault, Namespace
+from tests.integration.operator.faults import KILLED, REFUSED, Fault
+from tests.integration.operator.namespace import Namespace
 from tests.unit.operator.samples import failure_text, result_text
 from trainyard_operator.core.config import ClientLimits
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, Resource
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -179,21 +179,12 @@ async def live_with_every_fault(
 
 
 @pytest.mark.parametrize("life", LIVES)
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@KILLED
 async def test_killed_at_any_write(credentials: Credentials, life: str, *, after: bool) -> None:
     await live_with_every_fault(credentials, life, lambda at: Fault(at, after=after))
 
 
-@pytest.mark.parametrize(
-    ("error", "after"),
-    [
-        (UnavailableError(0, "Timeout", "no answer in time"), True),
-        (UnavailableError(500, "InternalError", "etcd is slow"), False),
-        (ThrottledError(429, "TooManyRequests", "slow down", 0.5), False),
-        (ConflictError(409, "Conflict", "the object has been modified"), False),
-    ],
-    ids=["lost-answer", "500", "429", "409"],
-)
+@REFUSED
 async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
     """An Event that cannot be written is given up, never told twice."""
     make = lambda at: Fault(at, after=after, error=error)  # noqa: E731

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.namespace import Fault, Namespace
+from tests.integration.operator.faults import KILLED, REFUSED, Fault
+from tests.integration.operator.namespace import Namespace
 from tests.integration.operator.test_faults import new_namespace
 from tests.unit.operator.core.versions import BELOW_2, CHAMPION, spec
 from tests.unit.operator.samples import result_text
 from trainyard_api import API_VERSION
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, Body
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -134,21 +134,12 @@ def waiting_notes(writes: int) -> int:
     return extra
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@KILLED
 async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> None:
     await live_with_every_fault(credentials, lambda at: Fault(at, after=after))
 
 
-@pytest.mark.parametrize(
-    ("error", "after"),
-    [
-        (UnavailableError(0, "Timeout", "no answer in time"), True),
-        (UnavailableError(500, "InternalError", "etcd is slow"), False),
-        (ThrottledError(429, "TooManyRequests", "slow down", 0.5), False),
-        (ConflictError(409, "Conflict", "the object has been modified"), False),
-    ],
-    ids=["lost-answer", "500", "429", "409"],
-)
+@REFUSED
 async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
     """An Event that cannot be written is given up, never told twice."""
     make = lambda at: Fault(at, after=after, error=error)  # noqa: E731

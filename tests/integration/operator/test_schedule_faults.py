@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.integration.operator.namespace import SPEC, Fault, Namespace
+from tests.integration.operator.faults import KILLED, REFUSED, Fault
+from tests.integration.operator.namespace import SPEC, Namespace
 from tests.integration.operator.test_faults import QUOTAS, new_namespace
 from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.schedule.cron import ScheduleError, parse
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import EVENTS, TRAINING_JOBS, TRAINING_SCHEDULES, Body, Resource
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -170,21 +170,12 @@ async def live_with_every_fault(
             group.create_task(one(at))
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@KILLED
 async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> None:
     await live_with_every_fault(credentials, lambda at: Fault(at, after=after, only=WRITES))
 
 
-@pytest.mark.parametrize(
-    ("error", "after"),
-    [
-        (UnavailableError(0, "Timeout", "no answer in time"), True),
-        (UnavailableError(500, "InternalError", "etcd is slow"), False),
-        (ThrottledError(429, "TooManyRequests", "slow down", 0.5), False),
-        (ConflictError(409, "Conflict", "the object has been modified"), False),
-    ],
-    ids=["lost-answer", "500", "429", "409"],
-)
+@REFUSED
 async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
     await live_with_every_fault(credentials, lambda at: Fault(at, after=after, error=error, only=WRITES))
 
