@@ -35,7 +35,7 @@ def noisy(days=DAYS):
     return pd.concat(parts, ignore_index=True)
 
 
-def trained(folder, framework, frame, quantiles=(0.9, 0.1, 0.5, 0.1), **spec):
+def trained(folder, framework, frame, quantiles=(0.9, 0.1, 0.5), **spec):
     config = job(
         write(folder, frame.to_csv(index=False)),
         target="sold",
