@@ -91,11 +91,11 @@ def _pods_are_gone(served: Served, version: int) -> None:
 def _plain_twin(stage: Stage, served: Served, older: int, newer: int) -> None:
     """Put the very pods of the ModelDeployment into a Deployment and a Service that nobody looks after."""
     labels = {"app": PLAIN}
-    found = stage.get("deployment", f"{MODEL}-v{older}")["spec"]
+    found = stage.get("deployments", f"{MODEL}-v{older}")["spec"]
     template: Json = {"metadata": {"labels": labels}, "spec": found["template"]["spec"]}
     template["spec"].pop("topologySpreadConstraints")
     spec = {"replicas": 1, "selector": {"matchLabels": labels}, "strategy": found["strategy"], "template": template}
-    ports = stage.get("service", MODEL)["spec"]["ports"]
+    ports = stage.get("services", MODEL)["spec"]["ports"]
     metadata = {"name": PLAIN}
     stage.apply_objects(
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": spec},

@@ -42,7 +42,9 @@ def node(request: pytest.FixtureRequest) -> Iterator[Stage]:
     """
     torch = any("torch" in item.path.name for item in request.session.items)
     if given := os.environ.get(CLUSTER_ENV):
-        yield Stage.set_up(given, None)
+        given_stage = Stage.set_up(given, None)
+        yield given_stage
+        given_stage.close()
         return
     with _stage("node", None, torch=torch) as running:
         yield running
@@ -62,6 +64,8 @@ def _stage(part: str, kind: Kind | None, *, torch: bool = False) -> Iterator[Sta
             lifecycle.down(name, print)  # of a run that was killed
     name = f"{_PREFIX}{part}-{os.getpid()}"
     try:
-        yield Stage.set_up(name, kind, torch=torch)
+        stage = Stage.set_up(name, kind, torch=torch)
+        yield stage
+        stage.close()
     finally:
         lifecycle.down(name, print)

@@ -1,4 +1,7 @@
-"""A cluster with trainyard on it, and what a test does there: apply, wait, look, always with kubectl."""
+"""A cluster with trainyard on it, and what a test does there: apply with kubectl, wait and look.
+
+What is looked at again and again is asked over one connection: a kubectl for each look takes a third of a core.
+"""
 
 import json
 import subprocess
@@ -25,12 +28,25 @@ from demo.install import (
     make_namespaces,
 )
 from demo.run import DATA_BUCKET
+from tests.api_server import ApiServer
+from trainyard_api import API_VERSION
+from trainyard_api.kinds import KINDS
 
 Json = dict[str, Any]
 
 JOB_SECONDS = 240
 POLL_SECONDS = 0.2
 DEPLOYMENT = "deployment/trainyard"
+
+_IN_NAMESPACE = f"namespaces/{JOBS_NAMESPACE}"
+_PATHS = {
+    **{kind.short: f"/apis/{API_VERSION}/{_IN_NAMESPACE}/{kind.plural}" for kind in KINDS},
+    "jobs": f"/apis/batch/v1/{_IN_NAMESPACE}/jobs",
+    "deployments": f"/apis/apps/v1/{_IN_NAMESPACE}/deployments",
+    **{plural: f"/api/v1/{_IN_NAMESPACE}/{plural}" for plural in ("pods", "services")},
+    "nodes": "/api/v1/nodes",
+}
+"""Where the API server has what tests look at."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +55,7 @@ class Stage:
 
     cluster: Cluster
     store: ObjectStore
+    api: ApiServer
 
     @classmethod
     def set_up(cls, name: str, kind: Kind | None, *, torch: bool = False) -> "Stage":
@@ -55,7 +72,11 @@ class Stage:
         make_namespaces(cluster)
         give_store_access(cluster, store.credentials())
         install_chart(cluster, endpoint=store.endpoint_in_cluster, source=source)
-        return cls(cluster, store)
+        return cls(cluster, store, ApiServer(cluster.kubeconfig, cluster.folder))
+
+    def close(self) -> None:
+        """Close the connection to the API server."""
+        self.api.close()
 
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl as administrator in the jobs' namespace."""
@@ -93,14 +114,18 @@ class Stage:
             self.kubectl("delete", kind, "--all", "--cascade=foreground", f"--timeout={JOB_SECONDS}s")
 
     def get(self, kind: str, name: str) -> Json:
-        """Return one object."""
-        found: Json = json.loads(self.kubectl("get", kind, name, "-o", "json"))
-        return found
+        """Return one object; it must exist."""
+        return self._read(f"{_PATHS[kind]}/{name}")
 
     def items(self, kind: str, selector: str = "") -> list[Json]:
         """Return objects by label."""
-        found: list[Json] = json.loads(self.kubectl("get", kind, f"--selector={selector}", "-o", "json"))["items"]
+        found: list[Json] = self._read(_PATHS[kind], labelSelector=selector)["items"]
         return found
+
+    def _read(self, path: str, **query: str) -> Json:
+        code, body = self.api.request("GET", path, **query)
+        assert code == 200, f"{path}: {code}: {body.get('message')}"
+        return body
 
     def wait_for_phase(self, name: str, *phases: str, seconds: float = JOB_SECONDS) -> Json:
         """Wait until a TrainingJob is in one of the phases, and return it."""
@@ -124,7 +149,7 @@ class Stage:
 
     def versions_of(self, job: Json) -> list[Json]:
         """Return the ModelVersions that a TrainingJob made."""
-        return self.items("modelversions", f"trainyard.dev/trainingjob-uid={job['metadata']['uid']}")
+        return self.items("mv", f"trainyard.dev/trainingjob-uid={job['metadata']['uid']}")
 
     def operator(self, *arguments: str) -> str:
         """Run kubectl in the operator's namespace."""

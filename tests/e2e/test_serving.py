@@ -60,7 +60,7 @@ def test_a_new_version_takes_over_and_no_request_fails(deployed: Served, numbers
     assert set(client.tally.by_version) == {before, version}
     assert status["history"][0]["version"] == version
     assert status["history"][0]["outcome"] == "Active"
-    service = deployed.stage.get("service", MODEL)
+    service = deployed.stage.get("services", MODEL)
     assert service["spec"]["selector"][meta.VERSION_LABEL] == str(version)
     assert deployed.version(version)["status"]["usedBy"] == [MODEL]
     assert len(deployed.pods(before)) == 1, "the pods before stay warm"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.integration.api_server import ApiServer
+from tests.api_server import ApiServer
 from tests.unit.api.bounds import bound_cases
 from tests.unit.api.cases import (
     Case,

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.integration.api_server import ApiServer
+from tests.api_server import ApiServer
 from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import ClientLimits, ProgressServer
 from trainyard_operator.kube.client import KubeClient
