@@ -14,7 +14,7 @@ from cluster.commands import succeeds
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
 from cluster.host_namespace import HOLDER, PROBE, Namespace, remove_stubborn_folders
 from cluster.host_network import Network
-from cluster.kubectl import apply, read
+from cluster.kubectl import POLL_SECONDS, apply, read
 from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
 from cluster.pki import Identity
 from cluster.processes import ProcessTable, wait_for
@@ -241,8 +241,8 @@ def _wait_ready(cluster: Cluster, table: ProcessTable) -> None:
 
         return look
 
-    wait_for("the node to be ready", holds(_node_ready), _READY_SECONDS, lambda: table.tail("kubelet"))
-    wait_for("CoreDNS to answer", holds(_dns_ready), _READY_SECONDS, lambda: table.tail("kubelet"))
+    for what, condition in (("the node to be ready", _node_ready), ("CoreDNS to answer", _dns_ready)):
+        wait_for(what, holds(condition), _READY_SECONDS, lambda: table.tail("kubelet"), POLL_SECONDS)
 
 
 def _node_ready(cluster: Cluster) -> bool:

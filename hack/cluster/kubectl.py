@@ -11,6 +11,8 @@ from cluster.commands import run
 from cluster.model import Cluster
 
 _SECONDS = 300
+POLL_SECONDS = 0.25
+"""Between two looks with kubectl: each takes a tenth of a second of a core."""
 
 
 def program() -> Path:

@@ -11,7 +11,7 @@ from typing import Any
 
 from cluster import control_plane, toolchain
 from cluster.control_plane import ControlPlane, ControlPlaneOptions
-from cluster.kubectl import apply, read
+from cluster.kubectl import POLL_SECONDS, apply, read
 from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
 from cluster.process_node.addresses import node_addresses
 from cluster.process_node.layout import NodeFolder
@@ -54,7 +54,11 @@ class ProcessBackend:
         python_path = os.pathsep.join(filter(None, folders))
         table.start(NODE_PROCESS, _node_command(cluster, plane), {"PYTHONPATH": python_path})
         wait_for(
-            "the node to take pods", lambda: _takes_pods(cluster), _READY_SECONDS, lambda: table.tail(NODE_PROCESS)
+            "the node to take pods",
+            lambda: _takes_pods(cluster),
+            _READY_SECONDS,
+            lambda: table.tail(NODE_PROCESS),
+            POLL_SECONDS,
         )
         return cluster
 

@@ -116,19 +116,25 @@ class ProcessTable:
         wait_for(f"{names} to end after SIGKILL", lambda: not any(each.alive() for each in processes), 60)
 
 
-def eventually(condition: Callable[[], bool], timeout: float) -> bool:
-    """Wait until a condition holds, at most ``timeout`` seconds; return whether it does."""
+def eventually(condition: Callable[[], bool], timeout: float, poll: float = _POLL_SECONDS) -> bool:
+    """Look every ``poll`` seconds until a condition holds, at most ``timeout`` seconds; return whether it does."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
             return False
-        time.sleep(_POLL_SECONDS)
+        time.sleep(poll)
     return True
 
 
-def wait_for(what: str, condition: Callable[[], bool], timeout: float, hint: Callable[[], str] = str) -> None:
+def wait_for(
+    what: str,
+    condition: Callable[[], bool],
+    timeout: float,
+    hint: Callable[[], str] = str,
+    poll: float = _POLL_SECONDS,
+) -> None:
     """Wait until a condition holds. Raises :class:`ClusterError` that says what was waited for, and ``hint()``."""
-    if not eventually(condition, timeout):
+    if not eventually(condition, timeout, poll):
         raise ClusterError(f"waited {timeout:.0f} s for {what}, in vain\n{hint()}".strip())
 
 

@@ -18,6 +18,11 @@ from tests.integration.trainer.object_store import free_port
 
 START_SECONDS = 180
 """Its libraries take long to import on a busy machine."""
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # eight processes that evaluate language models
+}
 USER, PASSWORD = "tracker", "secret-of-the-tracker"
 
 
@@ -33,7 +38,7 @@ class MlflowServer:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "mlflow", "server", f"--backend-store-uri=sqlite:///{folder}/runs.db", *options],
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+                env={**os.environ, **_SETTINGS},
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=folder,

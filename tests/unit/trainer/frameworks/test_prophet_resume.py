@@ -16,7 +16,7 @@ from trainyard_trainer.frameworks.prophet.choice import Outcome
 from trainyard_trainer.frameworks.prophet.pieces import PREFIX, Finished, PieceWriter
 
 DAYS = pd.date_range("2025-06-01", periods=40)
-NAMES = [f"item {number:02d}" for number in range(12)]
+NAMES = [f"item {number:02d}" for number in range(10)]
 """More than two workers are ever given at once: a stop always leaves some."""
 
 
