@@ -103,8 +103,13 @@ class Served:
 
     @contextmanager
     def clients(self) -> Iterator[Client]:
-        """Predict all the time, anew and over kept connections; whatever fails, fails the test."""
+        """Predict all the time, anew and over kept connections; whatever fails, fails the test.
+
+        They begin once requests go where the status says: kube-proxy follows the Service a moment later.
+        """
         route = service_route(self.stage.cluster, JOBS_NAMESPACE, self.deployment, 80)
+        with Client(route, self.model) as first:
+            first.wait_for_version(self.status()["activeVersion"], SERVING_SECONDS)
         with Client(route, self.model) as anew, Client(route, self.model, keep_alive=True) as kept:
             yield anew
         for client in (anew, kept):

@@ -211,10 +211,11 @@ def test_the_second_deployment_of_a_model_is_refused(deployed: Served, numbers: 
 def test_deleting_it_takes_all_its_children(stage: Stage, data: Json) -> None:
     served = Served(stage, "brief", data)
     served.deploy()
-    served.serves(served.train("brief-only"))
+    version = served.train("brief-only")
+    served.serves(version)
     uid = stage.get("md", "brief")["metadata"]["uid"]
     stage.kubectl("delete", "md", "brief")
     selector = f"{meta.DEPLOYMENT_UID_LABEL}={uid}"
     gone = lambda: not any(stage.items(kind, selector) for kind in ("deployments", "services", "pods"))  # noqa: E731
     stage.wait_until("the children of ModelDeployment brief to go", gone)
-    assert served.version(1)["status"]["phase"] == "Validated", "its versions stay"
+    assert served.version(version)["status"]["phase"] == "Validated", "its versions stay"
