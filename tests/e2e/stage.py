@@ -44,7 +44,7 @@ _PATHS = {
     "jobs": f"/apis/batch/v1/{_IN_NAMESPACE}/jobs",
     "deployments": f"/apis/apps/v1/{_IN_NAMESPACE}/deployments",
     **{plural: f"/api/v1/{_IN_NAMESPACE}/{plural}" for plural in ("pods", "services")},
-    "nodes": "/api/v1/nodes",
+    **{plural: f"/api/v1/{plural}" for plural in ("namespaces", "nodes")},
 }
 """Where the API server has what tests look at."""
 

@@ -78,7 +78,7 @@ def test_describe_tells_the_story(examples: Stage) -> None:
 
 
 def test_the_namespace_enforces_the_restricted_profile(examples: Stage) -> None:
-    labels = examples.get("namespace", JOBS_NAMESPACE)["metadata"]["labels"]
+    labels = examples.get("namespaces", JOBS_NAMESPACE)["metadata"]["labels"]
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
     (pod,) = examples.items("pods", "trainyard.dev/trainingjob=diabetes-regression")
     assert pod["status"]["phase"] == "Succeeded"
