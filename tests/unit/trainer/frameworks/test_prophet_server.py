@@ -35,6 +35,22 @@ def test_it_starts_early_for_many_series_and_without_pandas_in_the_trainer(worke
     assert said(code, workers, series) == [starts, "False"]
 
 
+def test_a_ctrl_c_while_it_imports_is_answered_by_the_trainer_alone():
+    code = (
+        "import os, signal\n"
+        "from concurrent.futures import ProcessPoolExecutor\n"
+        "from multiprocessing import forkserver, get_context\n"
+        "from trainyard_trainer.frameworks import start_early\n"
+        "start_early(spec)\n"
+        "server = forkserver._forkserver._forkserver_pid\n"
+        "os.kill(server, signal.SIGINT)\n"
+        "with ProcessPoolExecutor(1, mp_context=get_context('forkserver')) as pool:\n"
+        "    print(pool.submit(os.getppid).result() == server)\n"
+        "print(signal.getsignal(signal.SIGINT) is signal.default_int_handler)\n"
+    )
+    assert said(code) == ["True", "True"]
+
+
 LOADED = """
 import os, sys
 from concurrent.futures import ProcessPoolExecutor

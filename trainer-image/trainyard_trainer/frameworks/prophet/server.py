@@ -5,6 +5,7 @@ trainer needs for its own imports and for the data: so both do it side by side.
 """
 
 import multiprocessing
+import signal
 from multiprocessing import forkserver
 from typing import Final
 
@@ -33,4 +34,8 @@ def start(*, search: bool, intermittent: bool = False) -> None:
         modules.append(_INTERMITTENT)
         forkserver._forkserver._stop()  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
     multiprocessing.get_context("forkserver").set_forkserver_preload(modules)
-    forkserver.ensure_running()
+    answer = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is the trainer's to answer
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.signal(signal.SIGINT, answer)
