@@ -103,8 +103,9 @@ def take_over(socket: Path, root: Path, image: Path) -> None:
 
 def collect(socket: Path) -> None:
     """Remove what no image of this containerd has any more: it does so when a lease ends."""
-    for words in (("create", "--id=collect"), ("delete", "--sync", "collect")):
-        run((*_ctr(str(socket)), "leases", *words), timeout=_IMPORT_SECONDS)
+    leases = (*_ctr(str(socket)), "leases")
+    lease = run((*leases, "create")).strip()  # a name of its own: one that a killed process left is in nobody's way
+    run((*leases, "delete", "--sync", lease), timeout=_IMPORT_SECONDS)
 
 
 def _import(socket: str, root: Path, image: Path) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ _NOT_IN_BASE = ("./var/cache/apt/*", "./var/lib/apt/lists/*", "./var/log/*", "./
 _BUILD_SECONDS = 1800
 _KEPT_LAYERS = 400
 """A build of the four images makes about 45, a rebuild after a change of the code about 12."""
+_PARTIAL = ".partial"
 _CA_BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 _COPY = re.compile(r"^COPY\s+(?!--from)(?P<words>.+)$", re.MULTILINE)
 
@@ -78,16 +79,17 @@ def build_image(build: ImageBuild, progress: Progress) -> Path:
             progress(f"image {build.tag}: unchanged")
             return image
         progress(f"image {build.tag}: building with {'docker' if docker else 'buildah'}")
-        partial = image.with_suffix(".partial")
+        partial = image.with_name(f"{image.name}{_PARTIAL}")
         _remove(partial)
         if docker:
             _build_with_docker(build, base, partial)
         else:
             _build_with_buildah(build, base, partial, progress)
-        for older in folder.glob(f"{stem}-*"):
-            if re.fullmatch(f"{re.escape(stem)}-[0-9a-f]{{16}}(\\.tar)?", older.name):
-                _remove(older)
         partial.rename(image)
+        ours = re.compile(rf"{re.escape(stem)}-[0-9a-f]{{16}}(\.tar)?({re.escape(_PARTIAL)})?")
+        for other in folder.glob(f"{stem}-*"):
+            if other != image and ours.fullmatch(other.name):
+                _remove(other)
         if not docker:
             layouts.remove_unused(folder)
     return image

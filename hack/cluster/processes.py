@@ -33,7 +33,7 @@ class Recorded:
 
 
 _LESS_COLLECTION = {"GOGC": "400"}
-"""Go's default collects garbage for a third of the API server's time; a few hundred MB more cost nobody anything."""
+"""Go's default collects garbage for a third of the API server's time; a few hundred MB more are cheaper."""
 
 
 class ProcessTable:
