@@ -92,6 +92,9 @@ class Data(ApiModel):
     """The column that tells series apart: one model for each of its values."""
     group: Column | None = None
     """The column whose rows of one value stay on one side of a split."""
+    key: Column | None = None
+    """The column that names a row for good: its value alone decides on which side of a split the row stands, so that a
+    corrected row stays there. Default: all values of the row decide."""
     target: Column
     """The column to learn."""
     features: Columns | None = None

@@ -8,6 +8,7 @@ from trainyard_api.base import (
     MAX_INTEGER,
     ApiModel,
     Column,
+    Count,
     Digest,
     DnsLabel,
     Generation,
@@ -38,6 +39,55 @@ class Signature(ApiModel):
     outputs: Annotated[list[SignatureColumn], Field(max_length=64)]
 
 
+ComparisonReason = Literal[
+    "Compared",
+    "ChampionIncompatible",
+    "ChampionNotServable",
+    "ChampionUnreadable",
+    "ChampionUnavailable",
+    "ChampionTooLarge",
+    "ChampionKnowsRows",
+    "TooFewRows",
+]
+"""Why the two models of a comparison have numbers on equal rows, or why they have none."""
+
+
+class ComparedMetric(ApiModel):
+    """One metric of both models on the same rows, and the interval of their difference."""
+
+    name: MetricName
+    value: MetricValue
+    """Of the version that is judged."""
+    champion: MetricValue
+    """Of the champion."""
+    difference: MetricValue
+    """``value`` less ``champion``."""
+    low: MetricValue | None = None
+    """Lower end of the interval of the difference, from a paired bootstrap; none: too few rows for one."""
+    high: MetricValue | None = None
+    """Upper end of that interval."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Share of such intervals that hold the true difference."""
+
+
+class Comparison(ApiModel):
+    """The champion beside this version, on rows that neither of them has learned from."""
+
+    champion: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    """The version that served when the training started."""
+    champion_digest: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
+    """SHA-256 of its manifest."""
+    reason: ComparisonReason
+    message: Message = ""
+    answered_by: Literal["Judged", "Final"] | None = None
+    """Which of the champion's two models answered: the newest that has learned none of the rows."""
+    rows: Count | None = None
+    """Rows that both models answered."""
+    units: Count | None = None
+    """Independent parts of these rows (rows, groups, or series and windows): few of them make wide intervals."""
+    metrics: Annotated[list[ComparedMetric], Field(max_length=16)] | None = None
+
+
 class JobRef(ApiModel):
     """The TrainingJob a version came from: by name and uid, since the job may be gone."""
 
@@ -57,6 +107,8 @@ class ModelVersionSpec(ApiModel):
     metrics: Metrics | None = None
     holdout_digest: Digest | None = None
     data_digest: Digest | None = None
+    comparison: Comparison | None = None
+    """The champion of the time of the training, on the same rows."""
     objective: Objective | None = None
     objective_value: MetricValue | None = None
     gates: Annotated[list[Gate], Field(max_length=16)] | None = None

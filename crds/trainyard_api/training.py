@@ -108,6 +108,9 @@ class Gate(ApiModel):
     """Compare with the version that serves now, else with the newest Validated one; without either the gate is met."""
     tolerance: Annotated[float, Field(ge=0)] | None = None
     """How much worse than that version is still good, as a fraction of its value; default: as good or better."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Met only if the whole interval of the difference, at this confidence, lies within the tolerance; few rows make a
+    wide interval. Default: the difference itself decides."""
 
     rules = (
         Rule(
@@ -125,6 +128,12 @@ class Gate(ApiModel):
             "tolerance belongs to compareTo",
             lambda m: not is_set(m, "tolerance") or is_set(m, "compare_to"),
             field="tolerance",
+        ),
+        Rule(
+            "!has(self.confidence) || has(self.compareTo)",
+            "confidence belongs to compareTo",
+            lambda m: not is_set(m, "confidence") or is_set(m, "compare_to"),
+            field="confidence",
         ),
     )
 

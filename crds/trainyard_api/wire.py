@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_camel
 
 from trainyard_api.base import MAX_INTEGER, Count, Digest, MetricValue, Uri
-from trainyard_api.modelversion import Signature
+from trainyard_api.modelversion import Comparison, Signature
 from trainyard_api.trainingjob import Artifact, Message, Metrics, SeriesCount, TrainingJobSpec
 
 RESULT_MAX_BYTES = 4096
@@ -26,6 +26,14 @@ class WireModel(BaseModel):
         return self.model_dump_json(by_alias=True, exclude_none=True)
 
 
+class ChampionRef(WireModel):
+    """The version that serves when an attempt starts: what the trained model is compared with."""
+
+    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    artifact: Artifact
+    """Where its run lies, and the digest of its manifest."""
+
+
 class TrainerConfig(WireModel):
     """Everything a trainer needs, resolved by the operator: what the user left out has the operator's defaults."""
 
@@ -38,6 +46,8 @@ class TrainerConfig(WireModel):
     """With ``storage`` always set."""
     progress_url: Uri | None = None
     """Where to report; none in a local run."""
+    champion: ChampionRef | None = None
+    """The version to compare with; none before the model's first Validated version."""
     image: str = ""
 
     @classmethod
@@ -88,6 +98,8 @@ class TrainingResult(WireModel):
     signature: Signature | None = None
     holdout_digest: Digest | None = None
     data_digest: Digest | None = None
+    comparison: Comparison | None = None
+    """The champion beside the new version; none without a champion."""
     report: Uri | None = None
     series: SeriesCount | None = None
     device: Annotated[str, Field(max_length=64)] | None = None
