@@ -97,6 +97,8 @@ class Data(ApiModel):
     corrected row stays there. Default: all values of the row decide."""
     target: Column
     """The column to learn."""
+    positive_class: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """Of two classes the one that precision, recall, F1 and the threshold are of; default: the rarer one."""
     features: Columns | None = None
     """The columns to learn from; none: every usable one."""
     exclude: Columns | None = None

@@ -11,7 +11,7 @@ from typing import Final
 from trainyard_api.training import Goal, Objective
 
 _LOWER: Final = (
-    *("mae", "rmse", "mape", "smape", "wape", "log_loss", "series_below_baseline"),
+    *("mae", "rmse", "mape", "smape", "wape", "log_loss", "brier", "series_below_baseline"),
     *("mase", "rmsse", "weighted_mae", "weighted_mase"),
 )
 _HIGHER: Final = (

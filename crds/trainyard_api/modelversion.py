@@ -37,6 +37,8 @@ class Signature(ApiModel):
 
     inputs: Annotated[list[SignatureColumn], Field(max_length=256)]
     outputs: Annotated[list[SignatureColumn], Field(max_length=64)]
+    positive_class: Annotated[str, Field(min_length=1, max_length=256)] | None = None
+    """Of two classes the one that the threshold and the metrics are of."""
 
 
 ComparisonReason = Literal[

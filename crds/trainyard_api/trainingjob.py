@@ -23,6 +23,7 @@ from trainyard_api.base import (
 from trainyard_api.conditions import Conditions
 from trainyard_api.data import Data
 from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, SecretRef, Toleration
+from trainyard_api.threshold import Threshold
 from trainyard_api.training import (
     Accelerator,
     Export,
@@ -70,6 +71,9 @@ class TrainingJobSpec(ApiModel):
     data: Data
     forecast: Forecast | None = None
     split: Split | None = None
+    threshold: Threshold | None = None
+    """From which probability on the positive one of two classes is called; default: 0.5 where the classes are balanced,
+    else the best F1."""
     parameters: FreeForm | None = None
     """The framework's own parameters by their own names, checked by the trainer."""
     search: Search | None = None
@@ -159,6 +163,22 @@ class TrainingJobSpec(ApiModel):
             "framework Container needs image",
             lambda m: m.framework != "Container" or bool(m.image),
             field="image",
+        ),
+        Rule(
+            "!has(self.data.positiveClass) || self.task == 'Classification'",
+            "data.positiveClass needs task Classification",
+            lambda m: not is_set(m.data, "positive_class") or m.task == "Classification",
+            field="data.positiveClass",
+        ),
+        Rule(
+            "!has(self.threshold) || (self.task == 'Classification' && !(self.framework in ['Script', 'Container']))",
+            "threshold needs task Classification, and a framework other than Script and Container: own code calls "
+            "classes itself",
+            lambda m: (
+                not is_set(m, "threshold")
+                or (m.task == "Classification" and m.framework not in {"Script", "Container"})
+            ),
+            field="threshold",
         ),
         Rule(
             "!has(self.split) || self.split.strategy != 'Group' || has(self.data.group)",

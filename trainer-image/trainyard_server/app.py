@@ -17,6 +17,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from trainyard_server.metrics import Metrics
 from trainyard_server.model import Overloaded, ServedModel
 from trainyard_server.repository import OneModelRepository
+from trainyard_trainer.artifacts.manifest import Manifest
+from trainyard_trainer.evaluate.names import THRESHOLD
 
 MAX_BODY_BYTES: Final = 32 * 1024 * 1024
 _BINARY_HEADER: Final = "inference-header-content-length"
@@ -71,6 +73,13 @@ def _health(repository: OneModelRepository, metrics: Metrics) -> APIRouter:
     return router
 
 
+def _of_two_classes(manifest: Manifest) -> dict[str, Any]:
+    """Return which of two classes is the positive one, and from which probability on it is the answer."""
+    if manifest.positive_class is None or THRESHOLD not in manifest.metrics:
+        return {}
+    return {"positiveClass": manifest.positive_class, "threshold": manifest.metrics[THRESHOLD]}
+
+
 def _model(repository: OneModelRepository) -> APIRouter:
     """Return the routes of a model; below ``/versions/{number}`` they answer for the loaded version only."""
     router = APIRouter()
@@ -85,7 +94,11 @@ def _model(repository: OneModelRepository) -> APIRouter:
             "platform": manifest.formats[0],
             "inputs": model.get_input_types(),
             "outputs": model.get_output_types(),
-            "parameters": {"framework": manifest.framework, "manifestSha256": target.manifest_sha256},
+            "parameters": {
+                "framework": manifest.framework,
+                "manifestSha256": target.manifest_sha256,
+                **_of_two_classes(manifest),
+            },
         }
 
     @router.get("/ready")

@@ -74,14 +74,18 @@ def as_json(frame: pd.DataFrame) -> Frame:
     )
 
 
-def signature_of(golden: Golden) -> Signature | None:
+def signature_of(golden: Golden, positive_class: str | None = None) -> Signature | None:
     """Return names and types of the columns, or None where there are none or an object could not hold them all."""
     names = [str(name) for frame in (golden.inputs, golden.outputs) for name in frame.columns]
     if len(golden.inputs.columns) > _MAX_INPUTS or len(golden.outputs.columns) > _MAX_OUTPUTS:
         return None
     if not names or any(not 0 < len(name) <= _MAX_NAME for name in names):
         return None
-    return Signature(inputs=_columns(golden.inputs), outputs=_columns(golden.outputs))
+    return Signature(
+        inputs=_columns(golden.inputs),
+        outputs=_columns(golden.outputs),
+        positive_class=positive_class if positive_class and len(positive_class) <= _MAX_NAME else None,
+    )
 
 
 def _columns(frame: pd.DataFrame) -> list[SignatureColumn]:

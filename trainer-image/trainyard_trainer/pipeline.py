@@ -15,7 +15,8 @@ from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, f
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
-from trainyard_trainer.evaluate.names import DEFAULT_OBJECTIVES, METRICS
+from trainyard_trainer.evaluate.names import METRICS, ranking_metrics
+from trainyard_trainer.evaluate.weaknesses import weaknesses
 from trainyard_trainer.frameworks.base import Context, Evaluation, Framework
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import metric_value
@@ -129,6 +130,8 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     enter(job, Stage.EVALUATE, "judging the model on rows it has not seen")
     evaluation = framework.evaluate(dataset, trained, context)
     objective = _objective(config, evaluation, dataset.origin.uri)
+    weak = weaknesses(evaluation, dataset.positive_class, ranking_metrics(config.spec), objective.metric)
+    trained = replace(trained, warnings=(*trained.warnings, *weak))
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
     return TrainedRun(config, dataset, trained, evaluation, objective, output)
 
@@ -152,8 +155,7 @@ def enter(job: Job, stage: Stage, message: str) -> None:
 
 def _objective(config: TrainerConfig, evaluation: Evaluation, uri: str) -> ObjectiveValue:
     """Return the number that ranks the model. Its name is known by now, but not every holdout allows every metric."""
-    wished = config.spec.objective
-    names = (wished.metric,) if wished is not None else DEFAULT_OBJECTIVES[config.spec.task]
+    names = ranking_metrics(config.spec)
     for name in names:
         if name in evaluation.metrics:
             return ObjectiveValue(metric=name, value=evaluation.metrics[name])

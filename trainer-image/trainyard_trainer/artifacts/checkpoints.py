@@ -18,7 +18,9 @@ _DIGEST_LENGTH: Final = 16
 _NAME_LENGTH: Final = 200
 """Of a name as it stands in a key; a file name ends at 255 bytes."""
 
-_DECIDING: Final = ("framework", "task", "data", "forecast", "split", "parameters", "search", "objective", "image")
+_DECIDING: Final = (
+    *("framework", "task", "data", "forecast", "split", "threshold", "parameters", "search", "objective", "image"),
+)
 """The fields of a specification that a result depends on. Others may change between attempts: memory grows."""
 
 _LIBRARIES: Final = ("lightgbm", "mlforecast", "numpy", "optuna", "pandas", "prophet", "statsforecast", "torch")

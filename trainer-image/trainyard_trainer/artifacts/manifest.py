@@ -114,6 +114,10 @@ class Manifest(WireModel):
     libraries: dict[str, str]
     parameters: dict[str, Any]
     signature: Signature | None = None
+    positive_class: str | None = None
+    """Of two classes the one that precision, recall, F1, the curves and the threshold are of."""
+    baseline: str | None = None
+    """What the metrics ``baseline_*`` are of."""
     metrics: dict[str, float]
     objective: ObjectiveValue
     golden: GoldenRows

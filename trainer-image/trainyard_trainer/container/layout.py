@@ -71,6 +71,7 @@ def _settings(config: TrainerConfig, dataset: Dataset, files: dict[str, Path], o
         "features": list(dataset.features),
         "categories": {name: list(values) for name, values in dataset.categories.items()},
         "classes": list(dataset.classes),
+        "positiveClass": dataset.positive_class,
         "time": spec.data.time,
         "series": spec.data.series,
         "group": spec.data.group,

@@ -16,7 +16,7 @@ from trainyard_trainer.container.layout import METRICS
 from trainyard_trainer.container.outputs import model_files, read_metrics
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.evaluate.names import BASELINE, DEFAULT_OBJECTIVES
+from trainyard_trainer.evaluate.names import BASELINE, ranking_metrics
 from trainyard_trainer.frameworks.base import Evaluation, Golden, Trained
 from trainyard_trainer.pipeline import open_model, register_once
 from trainyard_trainer.progress.stages import Stage
@@ -117,8 +117,7 @@ def objective_of(spec: TrainingJobSpec, metrics: dict[str, float]) -> ObjectiveV
             f"{METRICS} has no finite {spec.objective.metric}, which spec.objective.metric asks for; it has "
             f"{', '.join(metrics)}: write it there, or name one of these"
         )
-    usual = [name for name in DEFAULT_OBJECTIVES[spec.task] if name in metrics]
-    name = spec.objective.metric if spec.objective is not None else [*usual, *metrics][0]
+    name = [*(name for name in ranking_metrics(spec) if name in metrics), *metrics][0]
     return ObjectiveValue(metric=name, value=metrics[name])
 
 

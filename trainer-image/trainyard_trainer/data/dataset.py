@@ -163,7 +163,8 @@ class Dataset:
     categories
         For each text feature its values in the order of their codes.
     classes
-        The target's values in the order of their numbers; empty unless the task is Classification.
+        The target's values in the order of their numbers, of two the positive one second; empty unless the task is
+        Classification.
     parts
         The split of a table; ``None`` for forecasts, whose split stands in ``series``.
     frequency
@@ -195,6 +196,11 @@ class Dataset:
     clock: Clock = Clock()
     leading: tuple[str, ...] = ()
     demand: Mapping[str, DemandClass] = field(default_factory=dict)
+
+    @property
+    def positive_class(self) -> str | None:
+        """Of two classes the one that precision, recall and the threshold are of."""
+        return self.classes[1] if len(self.classes) == 2 else None
 
     @property
     def golden_series(self) -> frozenset[str]:

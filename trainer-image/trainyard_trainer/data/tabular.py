@@ -1,6 +1,5 @@
 """Rows that stand for themselves: regression and classification."""
 
-from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -13,6 +12,7 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.columns import codes_by_name, is_text, target_numbers, text_to_numbers
 from trainyard_trainer.data.dataset import Dataset, Finding, Table
 from trainyard_trainer.data.joins import join_rows
+from trainyard_trainer.data.labels import labels_of, note_weak_classes, positive_second
 from trainyard_trainer.data.leaks import suspects
 from trainyard_trainer.data.splits import Strategy, digest_of_rows, row_hashes, split_rows
 from trainyard_trainer.data.times import parse_times
@@ -130,26 +130,21 @@ def _weaknesses(columns: dict[str, pd.Series], hashes: npt.NDArray[np.uint64] | 
     return found
 
 
-@dataclass(frozen=True)
-class _Labels:
-    classes: tuple[str, ...]
-    codes: npt.NDArray[np.intp]
-
-
 def _target(
     column: pd.Series, spec: TrainingJobSpec, findings: list[Finding]
 ) -> tuple[npt.NDArray[np.float64], tuple[str, ...], npt.NDArray[np.bool_]]:
     name = spec.data.target
     if spec.task == "Classification":
-        labels = _labels(column)
-        present = labels.codes >= 0
-        values, classes = labels.codes.astype(np.float64), labels.classes
-        if len(classes) < 2:
+        labels = labels_of(column)
+        if len(labels.classes) < 2:
             raise DataError(
-                f"column {name!r} (data.target) has {_one_class(classes)}; classification needs two or more, "
+                f"column {name!r} (data.target) has {_one_class(labels.classes)}; classification needs two or more, "
                 "name another column"
             )
-        _note_rare_classes(labels, name, findings)
+        labels = positive_second(labels, spec.data.positive_class, name, findings)
+        present = labels.codes >= 0
+        values, classes = labels.codes.astype(np.float64), labels.classes
+        note_weak_classes(labels, name, findings)
     else:
         values, classes = target_numbers(column, name), ()
         present = ~np.isnan(values)
@@ -173,33 +168,6 @@ def _require_variety(values: npt.NDArray[np.float64], name: str) -> None:
             f"every value of column {name!r} (data.target) is {values[0]:g}: there is nothing to learn, "
             "name another column"
         )
-
-
-def _labels(column: pd.Series) -> _Labels:
-    """Number the classes: by size where all are numbers, else by name."""
-    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
-    if numeric:
-        whole = column.dropna()
-        if (whole == whole.round()).all():
-            column = column.astype("Int64")
-    if not isinstance(column.dtype, pd.CategoricalDtype):  # else its values are texts, each once
-        column = column.astype("string")
-    codes, distinct = pd.factorize(column, use_na_sentinel=True)
-    names = [str(value) for value in distinct]
-    numbers = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce")
-    order = np.argsort(numbers.to_numpy()) if names and numbers.notna().all() else np.argsort(np.array(names))
-    rank = np.empty(len(names), dtype=np.intp)
-    rank[order] = np.arange(len(names))
-    renumbered = np.where(codes >= 0, rank[codes], -1) if names else codes
-    return _Labels(tuple(names[i] for i in order), renumbered)
-
-
-def _note_rare_classes(labels: _Labels, name: str, findings: list[Finding]) -> None:
-    counts = np.bincount(labels.codes[labels.codes >= 0], minlength=len(labels.classes))
-    for label, count in zip(labels.classes, counts, strict=True):
-        if count < 10:
-            text = f"class {label!r} of {name!r} has {count} rows: too few to learn it or to judge it"
-            findings.append(Finding("RareClass", "warning", text, count=int(count)))
 
 
 def _features(

@@ -1,11 +1,46 @@
 """The naive models: what a trained model must beat to be worth its keep."""
 
+from typing import Final, Literal, get_args
+
 import numpy as np
 import numpy.typing as npt
 
 from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.evaluate.scales import Ordinals
 
-Ordinals = npt.NDArray[np.int64]
+Naive = Literal["last value", "seasonal naive", "drift"]
+"""The naive forecasts, the simplest first: of two that are as good the simpler one is the baseline."""
+
+NAIVES: Final[tuple[Naive, ...]] = get_args(Naive)
+
+CONSTANTS: Final = "mean or median"
+"""What numbers of a table are judged beside."""
+
+CLASS_SHARES: Final = "class shares"
+"""What classes are judged beside."""
+
+
+def naive_forecast(name: Naive, known: Ordinals, values: Floats, wanted: Ordinals, season: int) -> Floats:
+    """Return a naive forecast; the parameters are those of :func:`seasonal_naive`."""
+    match name:
+        case "last value":
+            return np.full(len(wanted), values[-1], dtype=np.float64)
+        case "seasonal naive":
+            return seasonal_naive(known, values, wanted, season)
+        case "drift":
+            return drift(known, values, wanted)
+
+
+def drift(known: Ordinals, values: Floats, wanted: Ordinals) -> Floats:
+    """Go on along the line through the first and the last known value (Hyndman and Athanasopoulos, section 5.2).
+
+    ``y(T) + h (y(T) - y(1)) / (T - 1)`` with ``T`` and ``h`` in steps. A series without negative values is never
+    forecast below 0, as it is not by any model. The parameters are those of :func:`seasonal_naive`.
+    """
+    apart = known[-1] - known[0]
+    slope = (values[-1] - values[0]) / apart if apart else 0.0
+    found = values[-1] + slope * (wanted - known[-1])
+    return np.asarray(np.maximum(found, 0.0) if values.min() >= 0 else found, dtype=np.float64)
 
 
 def seasonal_naive(known: Ordinals, values: Floats, wanted: Ordinals, season: int) -> Floats:

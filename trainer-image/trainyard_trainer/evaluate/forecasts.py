@@ -1,4 +1,4 @@
-"""Forecasts beside the seasonal naive ones on the same holdouts: one way to judge them, whatever made them."""
+"""Forecasts beside naive ones on the same holdouts: one way to judge them, whatever made them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ import pandas as pd
 from trainyard_trainer.evaluate import metrics, names
 from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.evaluate.scales import Ordinals, error_scales
 
 SCALE: Final = "scale"
-"""Column of a holdout: the mean error of the seasonal naive model within the rows before it; NaN without a season."""
+"""Column of a holdout: the mean distance to one season earlier within the rows before it; NaN without a season."""
 
 SQUARE_SCALE: Final = "square_scale"
 """Column of a holdout: the mean squared one."""
@@ -29,11 +30,13 @@ class Forecast:
     Attributes
     ----------
     times, actual, predicted, baseline
-        Of the holdout's rows, all of the same length; ``baseline`` is the seasonal naive forecast.
+        Of the holdout's rows, all of the same length; ``baseline`` is the naive forecast.
     known
         The values before the holdout, in the order of time.
     season
         Steps per season.
+    known_steps
+        The step numbers of ``known`` (see ``Frequency.ordinals``): scaled errors count steps, not rows.
     """
 
     name: str
@@ -43,11 +46,12 @@ class Forecast:
     baseline: Floats
     known: Floats
     season: int
+    known_steps: Ordinals
 
 
-def judge(forecasts: Sequence[Forecast]) -> Judgement:
-    """Judge the forecasts of at least one series, each alone and all rows together."""
-    scales = np.array([_scales(one.known, one.season) for one in forecasts])
+def judge(forecasts: Sequence[Forecast], baseline: str = "") -> Judgement:
+    """Judge the forecasts of at least one series, each alone and all rows together; ``baseline`` is its name."""
+    scales = np.array([error_scales(one.known_steps, one.known, one.season) for one in forecasts])
     lengths = [len(one.actual) for one in forecasts]
     return judge_rows(
         pd.DataFrame(
@@ -60,11 +64,12 @@ def judge(forecasts: Sequence[Forecast]) -> Judgement:
                 SCALE: np.repeat(scales[:, 0], lengths),
                 SQUARE_SCALE: np.repeat(scales[:, 1], lengths),
             }
-        )
+        ),
+        baseline,
     )
 
 
-def judge_rows(holdout: pd.DataFrame) -> Judgement:
+def judge_rows(holdout: pd.DataFrame, baseline: str = "") -> Judgement:
     """Judge from the rows alone: also those of several shards, one behind the other.
 
     Parameters
@@ -72,19 +77,19 @@ def judge_rows(holdout: pd.DataFrame) -> Judgement:
     holdout
         As in a ``Judgement``, with ``SCALE`` and ``SQUARE_SCALE``; the rows of a series stand together.
     """
-    actual, predicted, baseline = (
+    actual, predicted, naive = (
         holdout[name].to_numpy(dtype=np.float64) for name in ("actual", "predicted", "baseline")
     )
     series = holdout["series"].to_numpy(dtype=object)
     starts = np.flatnonzero(np.concatenate([[True], series[1:] != series[:-1]]))
     scales = holdout[[SCALE, SQUARE_SCALE]].to_numpy(dtype=np.float64)[starts]
-    of_model, of_naive = (_series_scores(actual, said, starts, scales) for said in (predicted, baseline))
+    of_model, of_naive = (_series_scores(actual, said, starts, scales) for said in (predicted, naive))
     of_model[names.SKILL], of_naive[names.SKILL] = _skills(of_model["mae"], of_naive["mae"]), np.zeros(len(starts))
     by_series = _table(series[starts], of_model, of_naive)
     volume = np.add.reduceat(np.abs(actual), starts)
     scores = metrics.point_scores(actual, predicted)
     found = {**scores.metrics, **_means(of_model, volume)}
-    beside = {**metrics.point_scores(actual, baseline).metrics, **_means(of_naive, volume)}
+    beside = {**metrics.point_scores(actual, naive).metrics, **_means(of_naive, volume)}
     skill = metrics.skill(found["mae"], beside["mae"])
     if skill is not None:
         found[names.SKILL] = skill
@@ -97,15 +102,8 @@ def judge_rows(holdout: pd.DataFrame) -> Judgement:
         by_series if len(starts) == 1 else pd.concat([overall, by_series], ignore_index=True),
         holdout,
         (*scores.notes, *_notes(of_model, skill)),
+        baseline,
     )
-
-
-def _scales(known: Floats, season: int) -> tuple[float, float]:
-    """Return the mean absolute and the mean squared difference to one season earlier; NaN if there is none."""
-    if len(known) <= season:
-        return np.nan, np.nan
-    differences = known[season:] - known[:-season]
-    return float(np.abs(differences).mean()), float(np.mean(differences**2))
 
 
 @np.errstate(divide="ignore", invalid="ignore", over="ignore")  # what is not finite is left out
@@ -130,7 +128,7 @@ def _series_scores(
         "mae": total(errors) / rows,
         "rmse": np.sqrt(squares / rows),
         "mape": total(np.divide(errors, size, out=np.zeros_like(errors), where=nonzero)) / total(nonzero),
-        "smape": total(np.divide(errors, both, out=np.zeros_like(errors), where=both > 0)) / rows,
+        "smape": 2 * total(np.divide(errors, both, out=np.zeros_like(errors), where=both > 0)) / rows,
         "wape": total(errors) / total(size),
         "r2": 1 - squares / total((actual - np.repeat(mean, rows)) ** 2),
         "bias": total(predicted - actual) / rows,
@@ -166,7 +164,7 @@ def _notes(of_series: dict[str, Floats], skill: float | None) -> list[str]:
     if unscaled:
         notes.append(
             f"mase and rmsse leave out {unscaled} of {len(of_series['mase'])} series, whose training part is never "
-            "unlike one season earlier, or is no longer than a season"
+            "unlike one season earlier, or has no two rows a season apart"
         )
     return notes
 

@@ -26,8 +26,9 @@ def point_scores(actual: Floats, predicted: Floats) -> Scores:
 
     ``mae``, ``rmse`` and ``bias`` (predicted less actual) have the target's unit; ``mape``, ``smape`` and ``wape`` are
     fractions (0.2 is 20 %); ``r2`` is 1 for a perfect model and 0 for the mean of the rows judged. ``mape`` leaves out
-    rows whose actual value is 0 (the share of the rest is told in a note); ``smape``, the mean of ``|e| / (|actual| +
-    |predicted|)``, counts 0 where both are 0; ``wape``, the sum of errors over the sum of values, needs no exception.
+    rows whose actual value is 0 (the share of the rest is told in a note); ``smape``, the mean of ``2 |e| / (|actual| +
+    |predicted|)`` as in the M4 competition, is between 0 and 2 and counts 0 where both are 0; ``wape``, the sum of
+    errors over the sum of values, needs no exception. ``docs/metrics.md`` has all formulas and their sources.
 
     Parameters
     ----------
@@ -39,7 +40,7 @@ def point_scores(actual: Floats, predicted: Floats) -> Scores:
     metrics = {
         "mae": float(errors.mean()),
         "rmse": float(np.sqrt(np.mean(errors**2))),
-        "smape": float(np.mean(np.divide(errors, both, out=np.zeros_like(errors), where=both > 0))),
+        "smape": 2 * float(np.mean(np.divide(errors, both, out=np.zeros_like(errors), where=both > 0))),
         "bias": float(np.mean(predicted - actual)),
     }
     notes: list[str] = []
@@ -60,13 +61,14 @@ def point_scores(actual: Floats, predicted: Floats) -> Scores:
 
 
 def binary_scores(actual: Integers, probability: Floats, threshold: float) -> Scores:
-    """Judge the probability of class 1.
+    """Judge the probability of class 1, the positive one.
 
     ``accuracy``, ``precision``, ``recall`` and ``f1`` are those at ``threshold``; the same names with ``@0.5`` are
-    those at one half. ``auc``, ``average_precision`` and ``log_loss`` need no threshold.
+    those at one half. ``auc``, ``average_precision``, ``log_loss`` and ``brier`` need no threshold.
     """
     positive = actual == 1
     scores = {"threshold": threshold, "log_loss": _log_loss(np.where(positive, probability, 1 - probability))}
+    scores["brier"] = _brier(positive, probability)
     scores |= _binary_called(actual, probability >= threshold)
     scores |= _at_one_half(_binary_called(actual, probability >= 0.5))
     if positive.all() or not positive.any():
@@ -75,6 +77,11 @@ def binary_scores(actual: Integers, probability: Floats, threshold: float) -> Sc
     scores["auc"] = area_under_roc(cuts)
     scores["average_precision"] = average_precision(cuts)
     return Scores(only_finite(scores))
+
+
+def _brier(positive: npt.NDArray[np.bool_], probability: Floats | float) -> float:
+    """Return the mean squared distance of the probability from what happened: 1 or 0 (Brier 1950)."""
+    return float(np.mean((probability - positive) ** 2))
 
 
 def _log_loss(of_actual: Floats) -> float:
@@ -112,6 +119,7 @@ def prior_scores(actual: Integers, prior: Floats) -> dict[str, float]:
         scores["auc"] = 0.5
     if len(prior) > 2:
         return scores | _mean_called(actual, called, len(prior))
+    scores["brier"] = _brier(actual == 1, float(prior[1]))
     if "auc" in scores:
         scores["average_precision"] = float(np.mean(actual == 1))
     at_one_half = _binary_called(actual, called == 1)

@@ -5,6 +5,7 @@ these lists with what the frameworks return.
 """
 
 import difflib
+from collections.abc import Mapping
 from typing import Final
 
 from trainyard_api.metric_goals import goal_of
@@ -19,7 +20,7 @@ BIAS: Final = "bias"
 POINT: Final = ("mae", "rmse", "mape", "smape", "wape", "r2", BIAS)
 OVER_SERIES: Final = ("mase", "rmsse", "weighted_mae", "weighted_mase")
 CLASS: Final = ("accuracy", "precision", "recall", "f1", "log_loss", "auc")
-TWO_CLASSES: Final = ("average_precision", "accuracy@0.5", "precision@0.5", "recall@0.5", "f1@0.5")
+TWO_CLASSES: Final = ("average_precision", "brier", "accuracy@0.5", "precision@0.5", "recall@0.5", "f1@0.5")
 """Only where the target has exactly two classes."""
 
 SERIES_BELOW_BASELINE: Final = "series_below_baseline"
@@ -30,12 +31,13 @@ METRICS: Final[dict[Task, tuple[str, ...]]] = {
     "Classification": (*CLASS, *TWO_CLASSES, SKILL),
 }
 
-DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
+_DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
     "Forecast": ("mae",),
     "Regression": ("mae",),
     "Classification": ("auc", "f1"),
 }
-"""Which metric ranks a model when the specification does not say: the first of these that there is."""
+_OVER_SERIES: Final = ("mase", "mae")
+"""Of many series: errors in units would let the largest one decide alone."""
 
 BASELINE: Final = "baseline_"
 """Before the name of a metric: that of the naive model. Published beside the others, and no objective."""
@@ -44,9 +46,26 @@ THRESHOLD: Final = "threshold"
 """Published with two classes: the cut that was chosen, not a quality."""
 
 
+def ranking_metrics(spec: TrainingJobSpec) -> tuple[str, ...]:
+    """Return what ranks a model: the first of these metrics that the rows allow. Known before any data is read.
+
+    The objective alone where the specification names one.
+    """
+    if spec.objective is not None:
+        return (spec.objective.metric,)
+    if spec.task == "Forecast" and spec.data.series is not None:
+        return _OVER_SERIES
+    return _DEFAULT_OBJECTIVES[spec.task]
+
+
 def searched_metric(spec: TrainingJobSpec) -> str:
     """Return the metric that a search makes better: the objective, or what ranks models of the task without one."""
-    return spec.objective.metric if spec.objective is not None else DEFAULT_OBJECTIVES[spec.task][0]
+    return ranking_metrics(spec)[0]
+
+
+def ranking_value(spec: TrainingJobSpec, found: Mapping[str, float]) -> float | None:
+    """Return the value of what ranks a model; ``None`` where the rows allow none of it."""
+    return next((found[name] for name in ranking_metrics(spec) if name in found), None)
 
 
 def check_metrics(spec: TrainingJobSpec, classes: int | None = None) -> None:

@@ -35,7 +35,7 @@ def judge_numbers(actual: Floats, predicted: Floats, known: Floats) -> Judgement
     naive = [metrics.point_scores(actual, said).metrics for said in constants.values()]
     beside = {name: _better(name, *(one[name] for one in naive)) for name in naive[0]}
     holdout = pd.DataFrame({"actual": actual, "predicted": predicted, "baseline": constants["median"]})
-    return _judgement(metrics.point_scores(actual, predicted), beside, "mae", holdout)
+    return _judgement(metrics.point_scores(actual, predicted), beside, "mae", holdout, baselines.CONSTANTS)
 
 
 def _better(metric: str, *values: float) -> float:
@@ -70,11 +70,17 @@ def judge_classes(
         f"{CONFUSION}:{classes[row]}:{classes[column]}": float(counts[row, column])
         for row, column in np.argwhere(counts).tolist()
     }
-    return _judgement(scores, beside, "log_loss", pd.DataFrame({"actual": actual, **columns}), cells)
+    holdout = pd.DataFrame({"actual": actual, **columns})
+    return _judgement(scores, beside, "log_loss", holdout, baselines.CLASS_SHARES, cells)
 
 
 def _judgement(
-    scores: Scores, beside: dict[str, float], loss: str, holdout: pd.DataFrame, shown: dict[str, float] | None = None
+    scores: Scores,
+    beside: dict[str, float],
+    loss: str,
+    holdout: pd.DataFrame,
+    baseline: str,
+    shown: dict[str, float] | None = None,
 ) -> Judgement:
     """Join what is published; ``shown`` is for the table alone."""
     published = scores.metrics | {names.BASELINE + name: value for name, value in beside.items()}
@@ -85,4 +91,4 @@ def _judgement(
     else:
         published[names.SKILL] = skill
     table = pd.DataFrame(metrics.rows_of(None, scores.metrics | (shown or {}), beside))
-    return Judgement(published, table, holdout, notes)
+    return Judgement(published, table, holdout, notes, baseline)

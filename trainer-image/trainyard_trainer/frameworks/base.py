@@ -160,6 +160,8 @@ class Evaluation:
         The rows that judged, for pictures. Forecasts: ``series``, ``time``, ``actual``, ``predicted``, ``baseline``;
         numbers: ``actual``, ``predicted``, ``baseline``; classes: ``actual`` (its number) and ``probability:<class>``.
         The judges in ``evaluate`` make them, those of forecasts with the scales of each series beside its rows.
+    baseline
+        The name of the naive model that stands beside it; empty where nobody says.
     """
 
     metrics: dict[str, float]
@@ -168,6 +170,7 @@ class Evaluation:
     importance: pd.DataFrame | None = None
     holdout: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
+    baseline: str = ""
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ class Figure:
     title: str
     picture: Markup
     caption: str = ""
+    legend: Sequence[tuple[str, str]] = ()
 
 
 def forecast_figure(name: str, holdout: pd.DataFrame, dataset: Dataset) -> Figure:

@@ -8,13 +8,14 @@ from typing import Any, Final
 import pandas as pd
 
 from trainyard_api.metric_goals import goal_of
+from trainyard_api.threshold import Threshold
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.manifest import Measurements
 from trainyard_trainer.data.dataset import Dataset
-from trainyard_trainer.evaluate.names import BASELINE, SKILL
+from trainyard_trainer.evaluate.names import BASELINE, SKILL, THRESHOLD
 from trainyard_trainer.frameworks.base import Evaluation, Trained
 from trainyard_trainer.progress.redact import redact
-from trainyard_trainer.report import figures
+from trainyard_trainer.report import figures, two_classes
 from trainyard_trainer.report.classes import confusion_of
 from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited
@@ -69,7 +70,7 @@ def render_report(source: ReportInput) -> str:
     found = limited(dataset.findings)
     ranked = ranking_of(evaluation.table, source.objective)
     rows = metric_rows(evaluation.metrics)
-    title, overview = _overview(evaluation, dataset)
+    title, overview = _overview(evaluation, dataset, source.config.spec.threshold)
     return render(
         "report.html.j2",
         source=source,
@@ -86,6 +87,7 @@ def render_report(source: ReportInput) -> str:
         confusion=confusion_of(evaluation.table, dataset.classes),
         overview=overview,
         overview_title=title,
+        naive_name=f"Naive model: {evaluation.baseline}" if evaluation.baseline else "Naive model",
         overview_legend=_overview_legend(evaluation, dataset),
         forecasts=_forecasts(evaluation, dataset, ranked),
         importance=importance_rows(evaluation.importance),
@@ -157,13 +159,17 @@ def _cards(source: ReportInput, rows: Sequence[MetricRow]) -> list[Card]:
     return cards
 
 
-def _overview(evaluation: Evaluation, dataset: Dataset) -> tuple[str, list[Figure]]:
+def _overview(evaluation: Evaluation, dataset: Dataset, wish: Threshold | None) -> tuple[str, list[Figure]]:
     """Return the charts over all rows that judge."""
     rows = evaluation.holdout
     if rows is None or rows.empty:
         return "", []
     if dataset.classes:
-        return "How well classes are told apart", figures.class_figures(rows, dataset.classes)
+        charts = figures.class_figures(rows, dataset.classes)
+        if dataset.positive_class is not None:
+            cut = evaluation.metrics.get(THRESHOLD)
+            charts += two_classes.figures_of(rows, dataset.positive_class, cut, wish)
+        return "How well classes are told apart", charts
     if "series" in rows.columns:
         charts = [
             *figures.skill_figures(evaluation.table),

@@ -79,7 +79,7 @@ def test_a_number_column_with_a_slip_stays_a_number(tmp_path):
     [
         (["10", "9", "0"], ("0", "9", "10")),
         ([1.0, 0.0, np.nan], ("0", "1")),
-        ([True, False, True], ("False", "True")),
+        ([True, False, True], ("True", "False")),  # of two the positive, rarer one stands second
         (["b", "a", None], ("a", "b")),
     ],
 )

@@ -10,8 +10,9 @@ from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.forecasts import Forecast
 from trainyard_trainer.evaluate.quantiles import quantile_scores
+from trainyard_trainer.evaluate.scales import usual_move
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles, scale_of
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
 from trainyard_trainer.golden import max_difference, signature_of, verify_saved_model
 
 QUICK = {
@@ -143,7 +144,8 @@ LEVELS = st.lists(st.floats(1e-6, 1 - 1e-6), min_size=1, max_size=8, unique=True
 def windows_of(errors):
     known = np.tile([1.0, 3.0], 10)
     times = np.arange(len(errors)).astype("datetime64[D]")
-    return [Forecast("a", times, 5.0 + np.array(errors), np.full(len(errors), 5.0), np.zeros(len(errors)), known, 2)]
+    actual, said, naive = 5.0 + np.array(errors), np.full(len(errors), 5.0), np.zeros(len(errors))
+    return [Forecast("a", times, actual, said, naive, known, 2, np.arange(len(known)))]
 
 
 @given(
@@ -167,7 +169,8 @@ def test_each_step_has_its_own_errors_and_those_next_to_it():
     near = np.arange(-49.0, 50.0)
     far = 10 * near
     made = ErrorQuantiles.of((0.05, 0.5, 0.95), 30, windows_of([*near, *far]), np.repeat([1, 30], 99))
-    assert scale_of(np.tile([1.0, 3.0], 10), 2) == 2, "never unlike a season before, so one step counts"
+    moves = usual_move(np.arange(20), np.tile([1.0, 3.0], 10), 2)
+    assert moves == 2, "never unlike a season before, so one step counts"
     assert made.offsets[[0, 14]].ravel() == pytest.approx([-22.5, 0, 22.5] * 2)
     assert made.offsets[[15, 29]].ravel() == pytest.approx([-225, 0, 225] * 2)
 

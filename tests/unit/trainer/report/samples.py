@@ -49,7 +49,7 @@ def dataset_of(frame: pd.DataFrame, **changes: Any) -> Dataset:
 
 def source_of(dataset: Dataset, judged: Judgement, objective: str, **changes: Any) -> ReportInput:
     golden = Golden(pd.DataFrame(), pd.DataFrame())
-    evaluation = Evaluation(judged.metrics, judged.table, golden, None, judged.holdout, judged.notes)
+    evaluation = Evaluation(judged.metrics, judged.table, golden, None, judged.holdout, judged.notes, judged.baseline)
     trained = Trained(("text",), ("m",), None, {"num_leaves": 31, "learning_rate": 0.1})
     plain = ReportInput(
         config=config(),
@@ -77,7 +77,7 @@ def forecasts(count: int = 12, first: str = NASTY, horizon: int = HORIZON) -> Re
         y = np.maximum(0, 40 * (1 + number % 5) + season + random.normal(0, 5, length))
         said = y[HISTORY:] + random.normal(0, 2 + 2 * (number % 6), horizon)
         naive = np.resize(y[HISTORY - 7 : HISTORY], horizon)
-        made.append(Forecast(name, times[HISTORY:], y[HISTORY:], said, naive, y[:HISTORY], 7))
+        made.append(Forecast(name, times[HISTORY:], y[HISTORY:], said, naive, y[:HISTORY], 7, np.arange(HISTORY)))
         series.append(Series(name, number * length, (number + 1) * length, horizon))
         values.append(y)
     frame = pd.DataFrame({"ds": np.tile(times, count), "y": np.concatenate(values)})
@@ -104,11 +104,13 @@ def numbers(rows: int = 700) -> ReportInput:
     return dataclasses.replace(source, evaluation=dataclasses.replace(source.evaluation, importance=gains))
 
 
-def classes(names: tuple[str, ...] = NAMES, rows: int = 500) -> ReportInput:
+def classes(names: tuple[str, ...] = NAMES, rows: int = 500, costs: tuple[float, float] | None = None) -> ReportInput:
     random = np.random.default_rng(9)
     actual = random.choice(len(names), rows, p=np.array([6, 3, 1][: len(names)]) / sum([6, 3, 1][: len(names)]))
     raw = random.random((rows, len(names))) + 0.8 * np.eye(len(names))[actual]
     probabilities = raw / raw.sum(axis=1, keepdims=True)
     judged = judge_classes(actual, probabilities, actual, names, 0.45 if len(names) == 2 else None)
     frame = pd.DataFrame({"a": actual.astype(float), "y": actual.astype(float)})
-    return source_of(dataset_of(frame, task="Classification", classes=names), judged, "auc")
+    wish = {} if costs is None else {"threshold": {"costOfMiss": costs[0], "costOfAlarm": costs[1]}}
+    settings = config(framework="LightGBM", task="Classification", **wish)
+    return source_of(dataset_of(frame, task="Classification", classes=names), judged, "auc", config=settings)

@@ -16,6 +16,7 @@ from trainyard_trainer.report.classes import confusion_of
 from trainyard_trainer.report.figures import class_figures, forecast_figure, number_figures, residual_figures
 from trainyard_trainer.report.page import ReportInput, render_report
 from trainyard_trainer.report.svg import HEIGHT, WIDTH, Axis, Plot, readable, short_number, thinned
+from trainyard_trainer.report.two_classes import Reliability, figures_of
 
 MAX_BYTES = 1_500_000
 TIMES = pd.date_range("2026-01-01", periods=3).to_numpy()
@@ -34,9 +35,19 @@ def titles(page: str) -> list[str]:
         (samples.forecasts(1, "all", horizon=1), 1 + 1),
         (samples.numbers(), 3),
         (samples.classes(), 2),
-        (samples.classes(("no", "yes")), 2),
+        (samples.classes(("no", "yes")), 4),
+        (samples.classes(("no", "yes"), costs=(10, 1)), 5),
     ],
-    ids=["series", "few series", "one series", "one step", "numbers", "classes", "two classes"],
+    ids=[
+        "series",
+        "few series",
+        "one series",
+        "one step",
+        "numbers",
+        "classes",
+        "two classes",
+        "two classes with costs",
+    ],
 )
 def test_each_task_has_its_charts(source: ReportInput, charts: int) -> None:
     page = render_report(source)
@@ -45,6 +56,33 @@ def test_each_task_has_its_charts(source: ReportInput, charts: int) -> None:
     assert len(pictures) == len(titles(page)) == charts
     assert all(picture.findall("path") for picture in pictures)
     assert "nan" not in "".join(found)
+
+
+def test_two_classes_are_told_in_words_too() -> None:
+    source = samples.classes(("no", "yes"), costs=(10, 1))
+    rows = source.evaluation.holdout
+    assert rows is not None
+    positive, chance = rows["actual"].to_numpy() == 1, rows["probability:yes"].to_numpy()
+    quality, cost, calibration = figures_of(rows, "yes", 0.45, source.config.spec.threshold)
+    called = chance >= 0.45
+    hits = float((called & positive).sum())
+    assert f"precision {hits / called.sum():.2f}, recall {hits / positive.sum():.2f}." in quality.caption
+    costs = [10 * (positive & (chance < cut)).sum() + (~positive & (chance >= cut)).sum() for cut in chance]
+    assert f"The least is {min(costs)}," in cost.caption
+    assert f"without any call it is {10 * positive.sum()}" in cost.caption
+    assert f"On average it says {chance.mean():.2%}, and {positive.mean():.2%} happened" in calibration.caption
+    assert [name for _, name in quality.legend] == ["precision", "recall", "F1", "threshold"]
+    page = render_report(source)
+    assert "brier" in page
+    assert "Naive model: class shares" in page
+
+
+def test_calibration_counts_rows_in_tenths() -> None:
+    chance = np.array([0.0, 0.04, 0.55, 0.55, 0.55, 1.0])
+    found = Reliability.of(np.array([False, False, True, True, False, True]), chance)
+    assert found.rows.tolist() == [2, 3, 1]
+    assert found.said.tolist() == pytest.approx([0.02, 0.55, 1.0])
+    assert found.happened.tolist() == pytest.approx([0, 2 / 3, 1])
 
 
 def test_the_worst_series_come_first_and_names_are_escaped() -> None:
@@ -100,6 +138,7 @@ def test_confusion_counts_and_shares() -> None:
 def test_a_holdout_of_one_class_has_no_curves() -> None:
     holdout = pd.DataFrame({"actual": [1, 1], "probability:no": [0.2, 0.3], "probability:yes": [0.8, 0.7]})
     assert class_figures(holdout, ["no", "yes"]) == []
+    assert figures_of(holdout, "yes", 0.5, None) == []
 
 
 NUMBERS = st.floats(-1e12, 1e12, allow_nan=False)

@@ -11,7 +11,6 @@ import pandas as pd
 
 from trainyard_trainer.data.dataset import Dataset, Parts
 from trainyard_trainer.errors import ConfigError, Interrupted
-from trainyard_trainer.evaluate import metrics
 from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks.base import Context
@@ -172,10 +171,3 @@ def judge_rows(
         return judge_numbers(actual, raw, seen)
     classes = dataset.classes
     return judge_classes(actual.astype(np.intp), probabilities_of(raw), seen.astype(np.intp), classes, threshold)
-
-
-def threshold_of(dataset: Dataset, rows: Positions, raw: npt.NDArray[np.float64]) -> float | None:
-    """Return the threshold that suits rows the trees have not learned from; ``None`` unless there are two classes."""
-    if len(dataset.classes) != 2:
-        return None
-    return metrics.best_threshold(dataset.frame[dataset.target].to_numpy()[rows].astype(np.intp), raw)

@@ -23,6 +23,7 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError, Unsupported
 from trainyard_trainer.evaluate import names
+from trainyard_trainer.evaluate.thresholds import Cut
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.fit import (
@@ -37,9 +38,9 @@ from trainyard_trainer.frameworks.lightgbm.fit import (
     raw_predictions,
     threads_for,
     threads_to_answer,
-    threshold_of,
 )
 from trainyard_trainer.frameworks.lightgbm.tunable import TabularTunable
+from trainyard_trainer.frameworks.thresholds import check_classes, cut_for, note_of
 
 FORMAT: Final = "lightgbm-text"
 MODEL_FILE: Final = "model.txt"
@@ -49,13 +50,17 @@ PREDICTION: Final = "prediction"
 
 @dataclass(frozen=True)
 class Description:
-    """What belongs to a LightGBM model beside its trees. ``threshold`` is that of class 1 of two."""
+    """What belongs to a LightGBM model beside its trees.
+
+    ``threshold`` is that of class 1 of two, the positive one; ``threshold_by`` says how it was chosen.
+    """
 
     target: str
     features: tuple[str, ...]
     categories: Mapping[str, tuple[str, ...]]
     classes: tuple[str, ...]
     threshold: float | None = None
+    threshold_by: str = ""
 
     @functools.cached_property
     def codes(self) -> Mapping[str, Mapping[str, int]]:
@@ -97,8 +102,7 @@ class LightGBMFramework:
         """
         lightgbm.register_logger(logging.getLogger("lightgbm"))
         spec = context.config.spec
-        if dataset.classes:
-            names.check_metrics(spec, len(dataset.classes))
+        check_classes(spec, dataset)
         parameters = lightgbm_parameters.resolved(
             context.parameters,
             spec.task,
@@ -107,7 +111,10 @@ class LightGBMFramework:
             threads=threads_for(dataset, context.workers),
         )
         parts = parts_of(dataset)
-        rounds, description = _try(dataset, parameters, context)
+        rounds, cut = _try(dataset, parameters, context)
+        description = Description(dataset.target, dataset.features, dataset.categories, dataset.classes)
+        if cut is not None:
+            description = dataclasses.replace(description, threshold=cut.value, threshold_by=cut.why)
         known = np.sort(np.concatenate([parts.train, parts.validation]))
         final = {**parameters, "num_iterations": rounds, "early_stopping_round": 0}
         booster = fit(binned(dataset, known, final), None, final, Reporter(context, 0.6, 1.0), dataset.origin.uri)
@@ -122,7 +129,10 @@ class LightGBMFramework:
             files=(MODEL_FILE, DESCRIPTION_FILE),
             model=model,
             parameters={**parameters, "best_iteration": rounds},
-            warnings=(unfinished,) if rounds >= parameters["num_iterations"] else (),
+            warnings=(
+                *((unfinished,) if rounds >= parameters["num_iterations"] else ()),
+                *((cut.warning,) if cut is not None and cut.warning else ()),
+            ),
         )
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
@@ -140,7 +150,8 @@ class LightGBMFramework:
             golden=Golden(_as_raw(dataset, parts.test[:GOLDEN_ROWS]), _answers(model, raw[:GOLDEN_ROWS])),
             importance=_importance(model),
             holdout=found.holdout,
-            notes=found.notes,
+            notes=(*note_of(dataset, model.description.threshold, model.description.threshold_by), *found.notes),
+            baseline=found.baseline,
         )
 
     def load(self, folder: Path) -> Model:
@@ -152,6 +163,7 @@ class LightGBMFramework:
             categories={name: tuple(values) for name, values in fields["categories"].items()},
             classes=tuple(fields["classes"]),
             threshold=fields["threshold"],
+            threshold_by=fields.get("threshold_by", ""),  # older artifacts do not say
         )
         return Model(lightgbm.Booster(model_file=folder / MODEL_FILE), description)
 
@@ -190,10 +202,9 @@ class LightGBMFramework:
         return OnnxModel(converted(model.booster), tensor, answer)
 
 
-def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tuple[int, Description]:
-    """Return the number of rounds, and the threshold in a description, that suit the validation part."""
+def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tuple[int, Cut | None]:
+    """Return the number of rounds, and of two classes the threshold, that suit the validation part."""
     parts = parts_of(dataset)
-    description = Description(dataset.target, dataset.features, dataset.categories, dataset.classes)
     training = binned(dataset, parts.train, parameters)
     booster = fit(
         training,
@@ -203,11 +214,10 @@ def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tupl
         dataset.origin.uri,
     )
     rounds = booster.best_iteration or booster.current_iteration()
-    if len(dataset.classes) != 2:
-        return rounds, description
+    if dataset.positive_class is None:
+        return rounds, None
     validation = raw_predictions(booster, matrix_of(dataset, parts.validation), parameters["num_threads"])
-    threshold = threshold_of(dataset, parts.validation, validation)
-    return rounds, dataclasses.replace(description, threshold=threshold)
+    return rounds, cut_for(context.config.spec, dataset, parts.validation, validation)
 
 
 def _answers(model: Model, raw: npt.NDArray[np.float64]) -> pd.DataFrame:

@@ -10,7 +10,7 @@ import lightgbm
 from trainyard_api.training import Split
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.evaluate.names import searched_metric
+from trainyard_trainer.evaluate.names import ranking_value, searched_metric
 from trainyard_trainer.frameworks.base import Context
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.fit import (
@@ -23,10 +23,10 @@ from trainyard_trainer.frameworks.lightgbm.fit import (
     parts_of,
     raw_predictions,
     threads_for,
-    threshold_of,
 )
 from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe
 from trainyard_trainer.frameworks.lightgbm_forecast.fit import Fitter
+from trainyard_trainer.frameworks.thresholds import cut_for
 
 Report = Callable[[int, float], None]
 
@@ -71,7 +71,6 @@ class TabularTunable:
     def __init__(self, dataset: Dataset, context: Context) -> None:
         lightgbm.register_logger(logging.getLogger("lightgbm"))
         self._dataset, self._context = dataset, context
-        self._metric = searched_metric(context.config.spec)
         self._given = context.config.spec.parameters or {}
         self._parts = parts_of(dataset)
         self._bins: dict[str, tuple[lightgbm.Dataset, lightgbm.Dataset]] = {}
@@ -99,13 +98,17 @@ class TabularTunable:
     def _judge(self, booster: lightgbm.Booster) -> float:
         rows = self._parts.validation
         raw = raw_predictions(booster, self._rows, threads_for(self._dataset, self._context.workers))
-        threshold = threshold_of(self._dataset, rows, raw)
+        spec = self._context.config.spec
+        cut = cut_for(spec, self._dataset, rows, raw)
+        threshold = None if cut is None else cut.value
         found = judge_rows(self._dataset, self._parts.train, rows, raw, threshold).metrics
-        if self._metric not in found:
+        value = ranking_value(spec, found)
+        if value is None:
             raise DataError(
-                f"the rows that validate do not allow {self._metric}; give more data or set another spec.objective"
+                f"the rows that validate do not allow {searched_metric(spec)}; give more data or set another "
+                "spec.objective"
             )
-        return found[self._metric]
+        return value
 
     def _resolved(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         spec, dataset = self._context.config.spec, self._dataset

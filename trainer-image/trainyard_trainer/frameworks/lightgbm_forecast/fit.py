@@ -13,6 +13,7 @@ from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks.base import Context
+from trainyard_trainer.frameworks.forecast_baseline import Baseline
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm_forecast.features import (
     Matrix,
@@ -77,6 +78,7 @@ class Fitter:
             times=dataset.frame["ds"].to_numpy("datetime64[ns]"),
             values=dataset.frame["y"].to_numpy(dtype=np.float64),
             regressors=regressors,
+            baseline=Baseline.chosen(dataset, spec),
         )
         self._context = context
         self._metric = searched_metric(spec)

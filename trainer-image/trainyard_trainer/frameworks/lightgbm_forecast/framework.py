@@ -1,4 +1,4 @@
-"""LightGBM for forecasts: one model of all series, each beside the seasonal naive model on the same holdout."""
+"""LightGBM for forecasts: one model of all series, each beside a naive forecast of the same holdout."""
 
 import logging
 from dataclasses import dataclass
@@ -126,7 +126,8 @@ class LightGBMForecastFramework:
         """Judge the forecasts of the holdouts, per series and over all rows together."""
         fitted: Fitted = trained.model
         forecasts = fitted.rows.judged(fitted.units, fitted.forecasts)
-        found = judge(forecasts)
+        baseline = fitted.rows.baseline
+        found = judge(forecasts, baseline.name)
         text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
         context.progress(1.0, text, {"mae": found.metrics["mae"]})
         return Evaluation(
@@ -135,7 +136,8 @@ class LightGBMForecastFramework:
             golden=_golden(dataset, fitted.kept),
             importance=_importance(fitted.kept),
             holdout=found.holdout,
-            notes=found.notes,
+            notes=(baseline.note, *found.notes),
+            baseline=found.baseline,
         )
 
     def load(self, folder: Path) -> ForecastModel:

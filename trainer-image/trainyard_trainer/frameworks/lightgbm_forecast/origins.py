@@ -12,9 +12,9 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.folds import rolling_origins
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate import names
-from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.forecasts import Forecast, judge, judge_rows
 from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.forecast_baseline import Baseline
 from trainyard_trainer.frameworks.forecast_columns import Times
 from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe
 from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
@@ -47,6 +47,8 @@ class Rows:
         Of its rows.
     regressors
         Shape (rows, regressors); ``None`` without any.
+    baseline
+        What stands beside each forecast.
     """
 
     dataset: Dataset
@@ -55,6 +57,7 @@ class Rows:
     times: Times
     values: Floats
     regressors: Floats | None
+    baseline: Baseline
 
     def ahead(self, units: Sequence[Unit], steps: int) -> Floats | None:
         """Return the regressors of the steps behind the cuts; shape (units, steps, regressors); NaN where unknown."""
@@ -90,25 +93,16 @@ class Rows:
         return State.at(self.panel, self.times, series, cuts, keep=keep, shortest=recipe.shortest)
 
     def judged(self, units: Sequence[Unit], forecasts: Floats) -> list[Forecast]:
-        """Return the forecasts of units beside the seasonal naive ones on the same rows."""
+        """Return the forecasts of units beside the naive ones on the same rows."""
         found: list[Forecast] = []
         done = 0
         for unit in units:
-            begin = self.dataset.series[unit.series].start
-            known, wanted = slice(begin, unit.cut), slice(unit.cut, unit.stop)
-            steps = self.panel.steps
+            rows = slice(self.dataset.series[unit.series].start, unit.stop)
             predicted = forecasts[done : done + unit.stop - unit.cut]
             done += len(predicted)
+            name = self.panel.names[unit.series]
             found.append(
-                Forecast(
-                    name=self.panel.names[unit.series],
-                    times=self.times[wanted],
-                    actual=self.values[wanted],
-                    predicted=predicted,
-                    baseline=seasonal_naive(steps[known], self.values[known], steps[wanted], self.frequency.season),
-                    known=self.values[known],
-                    season=self.frequency.season,
-                )
+                self.baseline.beside(name, self.panel.steps[rows], self.times[rows], self.values[rows], predicted)
             )
         return found
 
@@ -122,7 +116,7 @@ class Origins:
     cuts: Positions
     units: tuple[Unit, ...]
     table: pd.DataFrame
-    """The rows that judge, as ``judge_rows`` wants them; their ``predicted`` is that of the seasonal naive model."""
+    """The rows that judge, as ``judge_rows`` wants them; their ``predicted`` is 0."""
 
     @classmethod
     def of(cls, rows: Rows, metric: str, horizon: int, folds: int) -> "Origins | None":
@@ -131,7 +125,7 @@ class Origins:
         Parameters
         ----------
         metric
-            What counts; those without a better and a worse side count as ``mae``.
+            What counts; those without a better and a worse side, or without a value on the windows, count as ``mae``.
         folds
             At least so many origins, where a series is long enough.
         """
@@ -151,9 +145,9 @@ class Origins:
         chosen = np.unique(np.linspace(0, len(units) - 1, min(_MOST_UNITS, len(units))).round().astype(int))
         units = [units[number] for number in chosen]
         count = sum(unit.stop - unit.cut for unit in units)
-        table = judge(rows.judged(units, np.zeros(count))).holdout
-        usable = goal_of(metric) is not None and metric != names.SERIES_BELOW_BASELINE
-        return cls(rows, metric if usable else "mae", cuts, tuple(units), table)
+        judged = judge(rows.judged(units, np.zeros(count)))
+        usable = goal_of(metric) is not None and metric != names.SERIES_BELOW_BASELINE and metric in judged.metrics
+        return cls(rows, metric if usable else "mae", cuts, tuple(units), judged.holdout)
 
     def state(self, recipe: Recipe) -> State:
         """Return what is known where the windows begin."""

@@ -1,4 +1,4 @@
-"""Prophet: forecasts, one model per series, each judged beside the seasonal naive model on the same holdout."""
+"""Prophet: forecasts, one model per series, each judged beside a naive forecast of the same holdout."""
 
 import dataclasses
 import time
@@ -20,7 +20,6 @@ from trainyard_trainer.data.demand import trials_of
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
 from trainyard_trainer.evaluate import names
-from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.quantiles import quantile_scores
@@ -34,6 +33,7 @@ from trainyard_trainer.frameworks.base import (
     Tunable,
     Tuned,
 )
+from trainyard_trainer.frameworks.forecast_baseline import Baseline
 from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, unknown_series
 from trainyard_trainer.frameworks.forecast_quantiles import levels_of
 from trainyard_trainer.frameworks.prophet.bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter
@@ -145,8 +145,9 @@ class ProphetFramework:
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
         """Judge the forecasts of the holdouts, per series and over all rows together."""
         model: Model = trained.model
-        forecasts = _forecasts(dataset, model.outcomes)
-        found = judge(forecasts)
+        baseline = Baseline.chosen(dataset, context.config.spec)
+        forecasts = _forecasts(dataset, model.outcomes, baseline)
+        found = judge(forecasts, baseline.name)
         text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
         context.progress(1.0, text, {"mae": found.metrics["mae"]})
         actual = np.concatenate([forecast.actual for forecast in forecasts])
@@ -156,7 +157,8 @@ class ProphetFramework:
             table=found.table,
             golden=_golden(dataset, model),
             holdout=found.holdout,
-            notes=found.notes,
+            notes=(baseline.note, *found.notes),
+            baseline=found.baseline,
         )
 
     def load(self, folder: Path) -> Bundle:
@@ -293,19 +295,14 @@ def _tuned(outcomes: Sequence[Outcome]) -> Tuned:
     )
 
 
-def _forecasts(dataset: Dataset, outcomes: Sequence[Outcome]) -> list[Forecast]:
-    """Return the forecasts of the holdouts, beside the seasonal naive ones."""
-    frequency = frequency_of(dataset.frequency or "D")
+def _forecasts(dataset: Dataset, outcomes: Sequence[Outcome], baseline: Baseline) -> list[Forecast]:
+    """Return the forecasts of the holdouts, beside the naive ones."""
     times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
     found = []
     for series, outcome in zip(dataset.series, outcomes, strict=True):
-        known, held = slice(series.start, series.split), slice(series.split, series.stop)
-        steps, season = frequency.ordinals(times[series.start : series.stop]), frequency.season
-        before = len(steps) - series.holdout
-        baseline = seasonal_naive(steps[:before], values[known], steps[before:], season)
-        found.append(
-            Forecast(series.name, times[held], values[held], outcome.forecast[:, 0], baseline, values[known], season)
-        )
+        rows = slice(series.start, series.stop)
+        steps = baseline.frequency.ordinals(times[rows])
+        found.append(baseline.beside(series.name, steps, times[rows], values[rows], outcome.forecast[:, 0]))
     return found
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.evaluate.scales import seasonal_differences
 from trainyard_trainer.frameworks.forecast_columns import quantile_columns
 from trainyard_trainer.frameworks.prophet.series import Fitted, Times, question
 
@@ -73,8 +74,5 @@ def offsets_of(
     if "value" in record:
         errors = values - float(record["value"])
     else:
-        steps = frequency.ordinals(times)
-        at = np.searchsorted(steps, steps - frequency.season)
-        paired = steps[at] == steps - frequency.season
-        errors = values[paired] - values[at[paired]]
+        errors = seasonal_differences(frequency.ordinals(times), values, frequency.season)
     return [float(offset) for offset in np.quantile(errors, levels)] if len(errors) else [0.0] * len(levels)

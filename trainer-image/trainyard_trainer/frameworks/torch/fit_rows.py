@@ -12,11 +12,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from trainyard_api.training import Split
+from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.dataset import Dataset, Parts
 from trainyard_trainer.errors import ConfigError, DataError
-from trainyard_trainer.evaluate import metrics, names
+from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
+from trainyard_trainer.evaluate.thresholds import Cut
 from trainyard_trainer.frameworks.base import Context, Trained
+from trainyard_trainer.frameworks.thresholds import check_classes, cut_for
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
 from trainyard_trainer.frameworks.torch import rows as torch_rows
 from trainyard_trainer.frameworks.torch.device import on_device
@@ -84,15 +87,16 @@ class RowsLesson:
 def train_rows(dataset: Dataset, context: Context) -> Trained:
     """Fit, and write the model's files. Raises ConfigError, DataError, Interrupted, Unsupported."""
     spec = context.config.spec
-    if dataset.classes:
-        names.check_metrics(spec, len(dataset.classes))
+    check_classes(spec, dataset)
     parameters = torch_parameters.tabular(context.parameters)
     watch = watch_of(context)
     work = on_device(
         parameters.device, spec.accelerator, lambda device: teach(dataset, context, parameters, lambda _: watch, device)
     )
     lesson, course = work.made.lesson, work.made.course
-    description = dataclasses.replace(lesson.description, threshold=_threshold(dataset, lesson))
+    cut, description = _cut(dataset, lesson, spec), lesson.description
+    if cut is not None:
+        description = dataclasses.replace(description, threshold=cut.value, threshold_by=cut.why)
     network = (Probabilities(lesson.network) if dataset.classes else lesson.network).cpu()
     example = torch_rows.tensors_of(description, dataset.frame.iloc[:2])
     weights = write_weights(lesson.network, context.output)
@@ -102,7 +106,7 @@ def train_rows(dataset: Dataset, context: Context) -> Trained:
         files=(weights, *write_description(model, context.output)),
         model=model,
         parameters={**parameters.model_dump(mode="json"), **course.numbers},
-        warnings=(*work.warnings, *course.warnings),
+        warnings=(*work.warnings, *course.warnings, *((cut.warning,) if cut is not None and cut.warning else ())),
         device=work.device,
         tuned=context.tuned,
     )
@@ -112,18 +116,18 @@ def score_rows(
     dataset: Dataset, context: Context, given: Mapping[str, Any], report: Callable[[int, float], None]
 ) -> float:
     """Return the metric of a search on the validation part. Raises TrainerError, and what ``report`` raises."""
-    wanted = names.searched_metric(context.config.spec)
+    spec = context.config.spec
     parameters = torch_parameters.tabular(given)
 
     def watching(lesson: RowsLesson) -> Watch:
-        return Watch(context.stop, lambda epoch, *_: report(epoch, _metric(dataset, lesson, wanted)))
+        return Watch(context.stop, lambda epoch, *_: report(epoch, _metric(dataset, lesson, spec)))
 
     work = on_device(
         parameters.device,
         context.config.spec.accelerator,
         lambda device: teach(dataset, context, parameters, watching, device),
     )
-    return _metric(dataset, work.made.lesson, wanted)
+    return _metric(dataset, work.made.lesson, spec)
 
 
 def teach(
@@ -178,15 +182,14 @@ def _tensors(
     return inputs, torch.as_tensor(description.target_scale.standardised(target).astype(np.float32)).to(device)
 
 
-def _threshold(dataset: Dataset, lesson: RowsLesson) -> float | None:
-    """Return the cut that suits the validation part, which the weights have not learned from."""
-    if len(dataset.classes) != 2:
+def _cut(dataset: Dataset, lesson: RowsLesson, spec: TrainingJobSpec) -> Cut | None:
+    """Return the threshold that suits the validation part, which the weights have not learned from."""
+    if dataset.positive_class is None:
         return None
-    actual = dataset.frame[dataset.target].to_numpy(dtype=np.float64)[parts_of(dataset).validation].astype(np.intp)
-    return metrics.best_threshold(actual, lesson.said()[:, 1])
+    return cut_for(spec, dataset, parts_of(dataset).validation, lesson.said()[:, 1])
 
 
-def _metric(dataset: Dataset, lesson: RowsLesson, wanted: str) -> float:
+def _metric(dataset: Dataset, lesson: RowsLesson, spec: TrainingJobSpec) -> float:
     parts = parts_of(dataset)
     target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)
     actual, known = target[parts.validation], target[parts.train]
@@ -196,8 +199,11 @@ def _metric(dataset: Dataset, lesson: RowsLesson, wanted: str) -> float:
         found = judge_numbers(actual, said[:, 0] * scale.spread + scale.mean, known).metrics
     else:
         actual_classes, known_classes = actual.astype(np.intp), known.astype(np.intp)
-        threshold = _threshold(dataset, lesson)
+        cut = _cut(dataset, lesson, spec)
+        threshold = None if cut is None else cut.value
         found = judge_classes(actual_classes, said, known_classes, dataset.classes, threshold).metrics
-    if wanted not in found:
+    value = names.ranking_value(spec, found)
+    if value is None:
+        wanted = names.searched_metric(spec)
         raise DataError(f"{wanted} has no value on the validation part; choose another spec.objective.metric")
-    return found[wanted]
+    return value

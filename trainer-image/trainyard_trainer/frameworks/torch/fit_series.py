@@ -146,7 +146,7 @@ def score_series(
     dataset: Dataset, context: Context, given: Mapping[str, Any], report: Callable[[int, float], None]
 ) -> float:
     """Return the metric of a search at rolling origins. Raises TrainerError, and what ``report`` raises."""
-    wanted = names.searched_metric(context.config.spec)
+    spec = context.config.spec
     parameters = torch_parameters.forecast(given)
     material = Material(dataset, context, parameters)
     cuts = material.folds()
@@ -155,9 +155,11 @@ def score_series(
 
     def metric(lesson: WindowsLesson) -> float:
         found = judge(material.forecasts(cuts, run_of(lesson.network))).metrics
-        if wanted not in found:
+        value = names.ranking_value(spec, found)
+        if value is None:
+            wanted = names.searched_metric(spec)
             raise DataError(f"{wanted} has no value before the holdouts; choose another spec.objective.metric")
-        return found[wanted]
+        return value
 
     def watching(lesson: WindowsLesson) -> Watch:
         return Watch(context.stop, lambda epoch, *_: report(epoch, metric(lesson)))

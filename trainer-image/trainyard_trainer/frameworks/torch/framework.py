@@ -22,6 +22,7 @@ from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.forecast_columns import as_asked
 from trainyard_trainer.frameworks.prophet.public_holidays import check_country
+from trainyard_trainer.frameworks.thresholds import note_of
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
 from trainyard_trainer.frameworks.torch.calendar import times_of
 from trainyard_trainer.frameworks.torch.model import FORMATS, ForecastModel, TabularModel, load
@@ -82,7 +83,9 @@ class TorchFramework:
             case ForecastModel():
                 found, golden = _judge_series(dataset, model, context)
         context.progress(1.0, f"judged {len(found.holdout)} rows", _shown(found.metrics))
-        return Evaluation(found.metrics, found.table, golden, holdout=found.holdout, notes=found.notes)
+        return Evaluation(
+            found.metrics, found.table, golden, holdout=found.holdout, notes=found.notes, baseline=found.baseline
+        )
 
     def load(self, folder: Path) -> TabularModel | ForecastModel:
         """Read what ``train`` wrote. Torch is not needed."""
@@ -158,6 +161,8 @@ def _judge_rows(dataset: Dataset, model: TabularModel) -> tuple[Judgement, Golde
         found = judge_classes(
             actual.astype(np.intp), probabilities, known.astype(np.intp), dataset.classes, model.description.threshold
         )
+        note = note_of(dataset, model.description.threshold, model.description.threshold_by)
+        found = dataclasses.replace(found, notes=(*note, *found.notes))
     else:
         found = judge_numbers(actual, answers[PREDICTION].to_numpy(dtype=np.float64), known)
     raw = dataset.frame.iloc[parts.test[:GOLDEN_ROWS], : len(dataset.features)].reset_index(drop=True)
@@ -171,8 +176,12 @@ def _judge_series(dataset: Dataset, model: ForecastModel, context: Context) -> t
     material = Material(dataset, context, parameters)
     cuts = holdouts(dataset)
     forecasts = material.forecasts(cuts, model.run)
-    found = judge(forecasts)
-    found = dataclasses.replace(found, metrics=found.metrics | model.quantiles.judged(forecasts, material.steps(cuts)))
+    found = judge(forecasts, material.baseline.name)
+    found = dataclasses.replace(
+        found,
+        metrics=found.metrics | model.quantiles.judged(forecasts, material.steps(cuts)),
+        notes=(material.baseline.note, *found.notes),
+    )
     inputs = pd.concat(
         [_next_rows(model, name) for name in model.contexts if name in dataset.golden_series], ignore_index=True
     )

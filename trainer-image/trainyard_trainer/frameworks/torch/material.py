@@ -1,5 +1,6 @@
 """Series on their way from a dataset to a network: scaled, laid out, and cut where they are judged."""
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -10,10 +11,10 @@ from trainyard_api.training import Split
 from trainyard_trainer.data.dataset import Dataset, Series
 from trainyard_trainer.data.folds import Fold, rolling_origins
 from trainyard_trainer.data.frequency import Frequency, frequency_of
-from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.forecasts import Forecast
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import Context
+from trainyard_trainer.frameworks.forecast_baseline import Baseline
 from trainyard_trainer.frameworks.forecast_columns import Columns
 from trainyard_trainer.frameworks.torch import windows as torch_windows
 from trainyard_trainer.frameworks.torch.model import steps_after
@@ -33,7 +34,7 @@ class Material:
     """All series of a dataset as the network sees them, and where each may be cut."""
 
     def __init__(self, dataset: Dataset, context: Context, parameters: ForecastParameters) -> None:
-        spec = context.config.spec
+        spec = self._spec = context.config.spec
         self.dataset = dataset
         self.frequency = frequency_of(dataset.frequency or "D")
         self.horizon = spec.forecast.horizon if spec.forecast else 1
@@ -78,7 +79,7 @@ class Material:
             beside = None if self._beside is None else self._beside[cut:stop]
             asked.append(torch_windows.Asked(self.context(number, cut), self._steps(cut, stop), beside))
         told = torch_windows.forecast(asked, self.description, run)
-        return [self._judged(*cut, values) for cut, values in zip(cuts, told, strict=True)]
+        return [self._judged(number, stop, values) for (number, _, stop), values in zip(cuts, told, strict=True)]
 
     def steps(self, cuts: Sequence[Cut]) -> npt.NDArray[np.int64]:
         """Return how many steps ahead each row of :meth:`forecasts` is, from 1 on; shape (rows,)."""
@@ -87,20 +88,16 @@ class Material:
     def _steps(self, cut: int, stop: int) -> npt.NDArray[np.int64]:
         return steps_after(self._times[cut - 1], self._times[cut:stop], self.frequency.alias)
 
-    def _judged(self, number: int, cut: int, stop: int, predicted: Floats) -> Forecast:
+    @functools.cached_property
+    def baseline(self) -> Baseline:
+        """What stands beside each forecast."""
+        return Baseline.chosen(self.dataset, self._spec)
+
+    def _judged(self, number: int, stop: int, predicted: Floats) -> Forecast:
         one = self.dataset.series[number]
-        ordinals = self.frequency.ordinals(self._times[one.start : stop])
-        known = cut - one.start
-        values, season = self._values[one.start : cut], self.frequency.season
-        return Forecast(
-            name=one.name,
-            times=self._times[cut:stop],
-            actual=self._values[cut:stop],
-            predicted=predicted,
-            baseline=seasonal_naive(ordinals[:known], values, ordinals[known:], season),
-            known=values,
-            season=season,
-        )
+        rows = slice(one.start, stop)
+        steps = self.frequency.ordinals(self._times[rows])
+        return self.baseline.beside(one.name, steps, self._times[rows], self._values[rows], predicted)
 
     def folds(self) -> list[Cut]:
         """Return rolling origins of all series, as the cuts of :meth:`forecasts`; the oldest ones first."""

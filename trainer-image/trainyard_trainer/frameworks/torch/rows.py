@@ -64,7 +64,9 @@ class Description:
     target_scale
         Of a target of numbers.
     threshold
-        With two classes, from which probability on the second one is called.
+        With two classes, from which probability on the second one, the positive one, is called.
+    threshold_by
+        How it was chosen.
     hidden
         The widths of the network's layers.
     """
@@ -78,6 +80,7 @@ class Description:
     hidden: tuple[int, ...]
     dropout: float
     threshold: float | None = None
+    threshold_by: str = ""
 
     @property
     def width(self) -> int:
@@ -97,6 +100,7 @@ class Description:
             hidden=tuple(fields["hidden"]),
             dropout=fields["dropout"],
             threshold=fields["threshold"],
+            threshold_by=fields.get("threshold_by", ""),  # older artifacts do not say
         )
 
 

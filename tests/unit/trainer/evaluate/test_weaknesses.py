@@ -1,0 +1,63 @@
+"""What a judgement is warned about: each cause with its numbers, and nothing where there is none."""
+
+import dataclasses
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from trainyard_trainer.evaluate.judgement import Judgement
+from trainyard_trainer.evaluate.weaknesses import weaknesses
+
+SOUND = Judgement(
+    {"auc": 0.9, "skill": 0.2}, pd.DataFrame({"series": [], "metric": [], "value": []}), pd.DataFrame(), ()
+)
+
+
+def classes(positives, rows, **changes):
+    actual = np.zeros(rows)
+    actual[:positives] = 1
+    return dataclasses.replace(SOUND, holdout=pd.DataFrame({"actual": actual}), **changes)
+
+
+def warned(found, positive="ja", wanted=("auc", "f1"), objective="auc"):
+    return weaknesses(found, positive, wanted, objective)
+
+
+@pytest.mark.parametrize(
+    ("positives", "words"),
+    [
+        (0, "the holdout of 100 rows holds no row of 'ja'"),
+        (100, "the holdout of 100 rows holds only rows of 'ja'"),
+        (1, "the holdout holds 1 rows of 'ja': metrics of so few are mostly chance, a single row moves recall by 100%"),
+        (19, "the holdout holds 19 rows of 'ja'"),
+        (20, None),
+    ],
+)
+def test_few_positives_are_told_with_their_number(positives, words):
+    told = warned(classes(positives, 100))
+    assert [words in one for one in told] == ([True] if words else [])
+    assert warned(classes(positives, 100), positive=None) == [], "not of three classes"
+
+
+def test_another_objective_than_usual_is_told_with_the_reason():
+    found = classes(50, 100, notes=("auc is undefined: the holdout holds one class only",))
+    (told,) = warned(found, objective="f1")
+    assert told.startswith(
+        "auc has no value on the holdout (auc is undefined: the holdout holds one class only), so f1"
+    )
+
+
+def test_a_model_that_loses_to_its_baseline_is_told_by_name():
+    (told,) = warned(classes(50, 100, metrics={"skill": -0.31}, baseline="class shares"))
+    assert "worse than its baseline (class shares): skill -0.31" in told
+    assert warned(classes(50, 100, metrics={"skill": 0.0})) == []
+
+
+@pytest.mark.parametrize(("below", "told"), [(2, False), (3, True)])
+def test_most_series_below_the_baseline_are_told(below, told):
+    table = pd.DataFrame({"series": ["a", "b", "c", "d", None], "metric": "skill", "value": 0.1})
+    found = Judgement({"series_below_baseline": float(below)}, table, pd.DataFrame(), (), "drift")
+    warnings = weaknesses(found, None, ("mase", "mae"), "mase")
+    assert warnings == [] or f"{below} of 4 series are forecast worse than by the baseline (drift)" in warnings[0]
+    assert bool(warnings) == told

@@ -1,0 +1,122 @@
+"""Classes and their numbers. Of two the positive one comes second: it is what precision, recall and curves are of."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.data.dataset import Finding
+from trainyard_trainer.errors import DataError
+
+_FEW_ROWS: Final = 10
+_IMBALANCED: Final = 0.05
+"""Below this share of the rarer class of two its metrics rest on few rows, and accuracy says nothing."""
+
+_CLASSES_NAMED: Final = 10
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The classes by name, and the number of each row's class; -1 is none."""
+
+    classes: tuple[str, ...]
+    codes: npt.NDArray[np.intp]
+
+    @property
+    def counts(self) -> npt.NDArray[np.intp]:
+        """How many rows each class has."""
+        return np.bincount(self.codes[self.codes >= 0], minlength=len(self.classes))
+
+
+def labels_of(column: pd.Series) -> Labels:
+    """Number the classes: by size where all are numbers, else by name."""
+    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+    if numeric:
+        whole = column.dropna()
+        if (whole == whole.round()).all():
+            column = column.astype("Int64")
+    if not isinstance(column.dtype, pd.CategoricalDtype):  # else its values are texts, each once
+        column = column.astype("string")
+    codes, distinct = pd.factorize(column, use_na_sentinel=True)
+    names = [str(value) for value in distinct]
+    numbers = pd.to_numeric(pd.Series(names, dtype=object), errors="coerce")
+    order = np.argsort(numbers.to_numpy()) if names and numbers.notna().all() else np.argsort(np.array(names))
+    rank = np.empty(len(names), dtype=np.intp)
+    rank[order] = np.arange(len(names))
+    renumbered = np.where(codes >= 0, rank[codes], -1) if names else codes
+    return Labels(tuple(names[i] for i in order), renumbered)
+
+
+def positive_second(labels: Labels, wished: str | None, column: str, findings: list[Finding]) -> Labels:
+    """Return two classes with the positive one second: the wished one, else the rarer one, else the second as before.
+
+    More than two classes stay as they are: each is judged against the rest.
+
+    Raises
+    ------
+    DataError
+        If the wished class is none of the two, or there are more than two.
+    """
+    if wished is not None and len(labels.classes) > 2:
+        raise DataError(
+            f"column {column!r} (data.target) has {len(labels.classes)} classes, and data.positiveClass is for two; "
+            "leave it out"
+        )
+    if wished is not None and wished not in labels.classes:
+        raise DataError(
+            f"column {column!r} (data.target) has no class {wished!r} (data.positiveClass){_nearest(wished, labels)}; "
+            f"it has {_named(labels.classes)}: name one of them"
+        )
+    if len(labels.classes) != 2:
+        return labels
+    counts = labels.counts
+    positive = labels.classes.index(wished) if wished is not None else int(counts[1] <= counts[0])
+    findings.append(_positive_finding(labels, positive, wished))
+    if positive == 1:
+        return labels
+    return Labels(labels.classes[::-1], np.where(labels.codes >= 0, 1 - labels.codes, -1))
+
+
+def note_weak_classes(labels: Labels, column: str, findings: list[Finding]) -> None:
+    """Note classes of a few rows, and two classes of very different size."""
+    counts = labels.counts
+    for label, count in zip(labels.classes, counts, strict=True):
+        if count < _FEW_ROWS:
+            text = f"class {label!r} of {column!r} has {count} rows: too few to learn it or to judge it"
+            findings.append(Finding("RareClass", "warning", text, count=int(count)))
+    rarer = int(counts.argmin())
+    share = counts[rarer] / counts.sum()
+    if len(counts) == 2 and share < _IMBALANCED:
+        text = (
+            f"class {labels.classes[rarer]!r} of {column!r} is {share:.2%} of the rows: accuracy says little here, "
+            "look at recall, precision and average_precision"
+        )
+        findings.append(Finding("ImbalancedClasses", "warning", text, count=int(counts[rarer])))
+
+
+def _positive_finding(labels: Labels, positive: int, wished: str | None) -> Finding:
+    counts = labels.counts
+    share = f"{counts[positive] / counts.sum():.2%} of the rows"
+    if wished is not None:
+        why = f"data.positiveClass, {share}"
+    elif counts[0] == counts[1]:
+        why = f"of two that are as frequent the second, {share}"
+    else:
+        why = f"the rarer of two, {share}"
+    text = f"positive class {labels.classes[positive]!r} ({why}): precision, recall, F1 and the curves are of it"
+    return Finding("PositiveClass", "info", text, count=int(counts[positive]))
+
+
+def _nearest(wished: str, labels: Labels) -> str:
+    near = difflib.get_close_matches(wished, labels.classes, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _named(classes: Sequence[str]) -> str:
+    shown = ", ".join(repr(name) for name in classes[:_CLASSES_NAMED])
+    more = len(classes) - _CLASSES_NAMED
+    return shown if more <= 0 else f"{shown} and {more} more"

@@ -1,0 +1,107 @@
+"""What a person must know before trusting a judgement: told as warnings of the result, beside the numbers."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Protocol
+
+import numpy as np
+import pandas as pd
+
+from trainyard_trainer.evaluate.names import SERIES_BELOW_BASELINE, SKILL
+
+
+class Judged(Protocol):
+    """A judgement, or the evaluation made of it."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Metrics by name."""
+        ...
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """The long table, series by series."""
+        ...
+
+    @property
+    def holdout(self) -> pd.DataFrame | None:
+        """The rows that judged."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Why something is missing."""
+        ...
+
+    @property
+    def baseline(self) -> str:
+        """The name of the naive model."""
+        ...
+
+
+FEW_POSITIVES: Final = 20
+"""Below so many positive rows of the holdout, a single one moves recall by more than 5 points."""
+
+
+def weaknesses(found: Judged, positive: str | None, wanted: Sequence[str], objective: str) -> list[str]:
+    """Return the warnings about a judgement.
+
+    Parameters
+    ----------
+    positive
+        The positive one of two classes; ``None`` for other targets.
+    wanted
+        What should rank the model, the first choice first (see ``names.ranking_metrics``).
+    objective
+        What does.
+    """
+    return [
+        *_about_classes(found.holdout, positive),
+        *_about_objective(found.notes, wanted, objective),
+        *_about_baseline(found),
+    ]
+
+
+def _about_classes(holdout: pd.DataFrame | None, positive: str | None) -> Iterator[str]:
+    if positive is None or holdout is None:
+        return
+    rows, there = len(holdout), int(np.sum(holdout["actual"].to_numpy() == 1))
+    more = "give more data, or a larger split.testFraction"
+    if there in {0, rows}:
+        only = f"no row of {positive!r}" if there == 0 else f"only rows of {positive!r}"
+        yield (
+            f"the holdout of {rows} rows holds {only}: auc and average_precision are undefined, and precision, recall "
+            f"and F1 say nothing; {more}"
+        )
+    elif there < FEW_POSITIVES:
+        yield (
+            f"the holdout holds {there} rows of {positive!r}: metrics of so few are mostly chance, a single row moves "
+            f"recall by {1 / there:.0%}; {more}"
+        )
+
+
+def _about_objective(notes: Sequence[str], wanted: Sequence[str], objective: str) -> Iterator[str]:
+    if objective == wanted[0]:
+        return
+    why = next((note for note in notes if wanted[0] in note), "")
+    because = f" ({why})" if why else ""
+    yield (
+        f"{wanted[0]} has no value on the holdout{because}, so {objective} ranks this model: do not compare its "
+        "objective with that of others, or set spec.objective"
+    )
+
+
+def _about_baseline(found: Judged) -> Iterator[str]:
+    named = f" ({found.baseline})" if found.baseline else ""
+    skill = found.metrics.get(SKILL)
+    if skill is not None and skill < 0:
+        yield (
+            f"the model is worse than its baseline{named}: skill {skill:.3g}; a gate with metric skill, op '>' and "
+            "value 0 would refuse it"
+        )
+    below = found.metrics.get(SERIES_BELOW_BASELINE)
+    told = int(((found.table["metric"] == SKILL) & found.table["series"].notna()).sum())
+    if below is not None and told > 1 and below > told / 2:
+        yield (
+            f"{below:.0f} of {told} series are forecast worse than by the baseline{named}: look at the worst ones in "
+            "the report, or set a gate on series_below_baseline"
+        )
