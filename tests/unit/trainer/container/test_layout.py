@@ -66,7 +66,7 @@ def test_what_the_configuration_says(pod: ContainerPod) -> None:
 def test_classes_by_their_names(pod: ContainerPod) -> None:
     lines = [f"{row},{'yes' if row % 2 else 'no'}" for row in range(60)]
     settings, tables = laid_out(pod, "\n".join(["a,y", *lines]) + "\n", task="Classification")
-    assert settings["classes"] == ["no", "yes"]
+    assert (settings["classes"], settings["positiveClass"]) == (["no", "yes"], "yes")
     assert all(row["y"] == ("yes" if float(row["a"]) % 2 else "no") for row in tables["test"])
 
 

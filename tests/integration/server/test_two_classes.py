@@ -1,0 +1,29 @@
+"""A server says which of two classes is the positive one, and answers it from the threshold on."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import requests
+
+from tests.integration.server.conftest import Train
+from tests.integration.server.process import ServerProcess
+from tests.integration.server.tables import answer_of, request_of
+from tests.integration.trainer.conftest import Upload
+
+
+def test_the_positive_class_is_named_and_answered(train: Train, upload: Upload, tmp_path: Path) -> None:
+    random = np.random.default_rng(6)
+    heat = random.normal(0, 1, 600)
+    frame = pd.DataFrame({"heat": heat, "state": np.where(heat + random.normal(0, 0.5, 600) > 1.2, "defekt", "ok")})
+    uri = upload("two-classes.csv", frame.to_csv(index=False).encode())
+    data = {"uri": uri, "target": "state"}
+    stored = train({"framework": "LightGBM", "task": "Classification", "data": data, "threshold": {"minRecall": 0.9}})
+    with ServerProcess(stored, tmp_path) as server:
+        server.await_ready()
+        told = requests.get(server.path, timeout=30).json()["parameters"]
+        answer = answer_of(server.infer(request_of(frame[["heat"]])).json())
+    assert told["positiveClass"] == "defekt"
+    called = answer["prediction"] == "defekt"
+    assert (called == (answer["probability:defekt"] >= told["threshold"])).all()
+    assert called[frame["state"] == "defekt"].mean() > 0.8
