@@ -74,18 +74,14 @@ def as_json(frame: pd.DataFrame) -> Frame:
     )
 
 
-def signature_of(golden: Golden, positive_class: str | None = None) -> Signature | None:
+def signature_of(golden: Golden) -> Signature | None:
     """Return names and types of the columns, or None where there are none or an object could not hold them all."""
     names = [str(name) for frame in (golden.inputs, golden.outputs) for name in frame.columns]
     if len(golden.inputs.columns) > _MAX_INPUTS or len(golden.outputs.columns) > _MAX_OUTPUTS:
         return None
     if not names or any(not 0 < len(name) <= _MAX_NAME for name in names):
         return None
-    return Signature(
-        inputs=_columns(golden.inputs),
-        outputs=_columns(golden.outputs),
-        positive_class=positive_class if positive_class and len(positive_class) <= _MAX_NAME else None,
-    )
+    return Signature(inputs=_columns(golden.inputs), outputs=_columns(golden.outputs))
 
 
 def _columns(frame: pd.DataFrame) -> list[SignatureColumn]:

@@ -208,7 +208,7 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
         report=REPORT,
         libraries=about.libraries,
         parameters={name: _plain(value) for name, value in trained.parameters.items()},
-        signature=signature_of(run.evaluation.golden, dataset.positive_class),
+        signature=signature_of(run.evaluation.golden),
         positive_class=dataset.positive_class,
         baseline=run.evaluation.baseline or None,
         metrics=run.evaluation.metrics,

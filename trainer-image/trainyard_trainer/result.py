@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Final
 
 from trainyard_api.exit_codes import reason_of
+from trainyard_api.modelversion import Signature
 from trainyard_api.training import Gate
 from trainyard_api.trainingjob import Artifact
 from trainyard_api.wire import RESULT_MAX_BYTES, TrainingResult
+from trainyard_trainer.artifacts.manifest import Manifest
 from trainyard_trainer.artifacts.runs import FinishedRun
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.artifacts.versions import VersionRecord
@@ -22,6 +24,8 @@ _FEW_WARNINGS: Final = 3
 _SHORT_WARNING: Final = 160
 _MESSAGE: Final = 1024
 _SHORT_MESSAGE: Final = 256
+_LONGEST_CLASS: Final = 256
+"""Of a name that the signature takes."""
 
 
 def succeeded(
@@ -52,7 +56,7 @@ def succeeded(
         formats=manifest.formats,
         metrics=metric_list(metrics)[:_METRICS],
         objective_value=value,
-        signature=manifest.signature,
+        signature=_signature(manifest),
         holdout_digest=manifest.data.holdout_digest,
         data_digest=manifest.data.digest,
         report=store.address(f"{run.folder}/{manifest.report}"),
@@ -60,6 +64,17 @@ def succeeded(
         device=manifest.device,
         warnings=[*warnings, *manifest.warnings][:_WARNINGS] or None,
     )
+
+
+def _signature(manifest: Manifest) -> Signature | None:
+    """Return the columns, and the positive class beside them.
+
+    In the manifest it stands on its own: servers of the first release refuse a signature with a field they do not know.
+    """
+    positive = manifest.positive_class
+    if manifest.signature is None or positive is None or not 0 < len(positive) <= _LONGEST_CLASS:
+        return manifest.signature
+    return manifest.signature.model_copy(update={"positive_class": positive})
 
 
 def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple[bool, bool, bool, str]]:

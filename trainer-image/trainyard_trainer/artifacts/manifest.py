@@ -142,7 +142,7 @@ class Manifest(WireModel):
 def parse_manifest(body: bytes, address: str) -> Manifest:
     """Read a manifest back. Raises DataError if it is not one."""
     try:
-        return Manifest.model_validate_json(body)
+        return Manifest.model_validate_json(body, extra="ignore")  # of a later release, also in what it nests
     except ValidationError as error:
         raise DataError(
             f"{address} is not a manifest of this release: {error.errors()[0]['msg']}; create a new TrainingJob"

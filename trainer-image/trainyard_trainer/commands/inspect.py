@@ -39,6 +39,8 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         "framework": f"{manifest.framework}, {manifest.task}; formats {', '.join(manifest.formats)}",
         "data": f"{data.uri}: {data.rows} rows, {size_text(data.size_bytes)}, {data.digest}",
         "holdout": data.holdout_digest,
+        "positive": manifest.positive_class,
+        "baseline": manifest.baseline,
         "series": series
         and f"{series.trained} of {series.total} trained, {series.fallback} fell back, {series.failed} failed",
         "use": measured and _cost(measured),

@@ -7,7 +7,17 @@ import pytest
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_api.metric_goals import GOALS
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.evaluate.names import BASELINE, BIAS, METRICS, THRESHOLD, TWO_CLASSES, check_container_metrics
+from trainyard_trainer.evaluate.names import (
+    BASELINE,
+    BIAS,
+    METRICS,
+    THRESHOLD,
+    TWO_CLASSES,
+    check_container_metrics,
+    ranking_metrics,
+    ranking_value,
+    searched_metric,
+)
 from trainyard_trainer.frameworks import framework_for
 
 
@@ -144,3 +154,22 @@ def test_a_container_names_its_metrics_and_says_which_way_is_better():
         check_container_metrics(container(gates=gates, objective={"metric": "lift"}))
     check_container_metrics(container(gates=gates, objective={"metric": "lift", "goal": "Maximize"}))
     check_container_metrics(container(gates=[{"metric": "auc", "compareTo": "Champion"}], objective={"metric": "lift"}))
+
+
+@pytest.mark.parametrize(
+    ("spec", "metrics"),
+    [
+        ({"task": "Forecast"}, ("mae",)),
+        ({"task": "Forecast", "data": {"series": "item"}}, ("mase", "mae")),
+        ({"task": "Forecast", "data": {"series": "item"}, "objective": {"metric": "rmse"}}, ("rmse",)),
+        ({"task": "Regression", "data": {"series": "item"}}, ("mae",)),
+        ({"task": "Classification"}, ("auc", "f1")),
+    ],
+)
+def test_what_ranks_is_known_before_data_is_read(spec, metrics):
+    wished = job("s3://bucket/t.csv", **spec).spec
+    assert ranking_metrics(wished) == metrics
+    assert searched_metric(wished) == metrics[0]
+    found = {"mae": 3.0, "f1": 0.5, "rmse": 4.0}
+    assert ranking_value(wished, found) == found[metrics[-1]]
+    assert ranking_value(wished, {}) is None

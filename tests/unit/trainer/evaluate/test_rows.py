@@ -55,6 +55,7 @@ def test_two_classes_agree_with_scikit_learn(pair, threshold):
     assert found["precision"] == pytest.approx(sk.precision_score(actual, called, zero_division=0))
     assert found["recall"] == pytest.approx(sk.recall_score(actual, called, zero_division=0))
     assert found["f1"] == pytest.approx(sk.f1_score(actual, called, zero_division=0))
+    assert found["brier"] == pytest.approx(sk.brier_score_loss(actual, chance, pos_label=1))
     if len(set(actual.tolist())) == 2:
         assert found["auc"] == pytest.approx(sk.roc_auc_score(actual, chance))
         assert found["average_precision"] == pytest.approx(sk.average_precision_score(actual, chance))

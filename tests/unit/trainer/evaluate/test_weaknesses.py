@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from trainyard_trainer.evaluate.judgement import Judgement
+from trainyard_trainer.evaluate.rows import judge_classes
 from trainyard_trainer.evaluate.weaknesses import weaknesses
 
 SOUND = Judgement(
@@ -61,3 +62,16 @@ def test_most_series_below_the_baseline_are_told(below, told):
     warnings = weaknesses(found, None, ("mase", "mae"), "mase")
     assert warnings == [] or f"{below} of 4 series are forecast worse than by the baseline (drift)" in warnings[0]
     assert bool(warnings) == told
+
+
+def test_a_holdout_of_one_class_is_ranked_by_f1_and_says_so():
+    chance = np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.2]])
+    found = judge_classes(np.zeros(3, dtype=np.intp), chance, np.array([0, 1, 0]), ["nein", "ja"], 0.5)
+    assert "auc" not in found.metrics
+    assert found.metrics["f1"] == 0
+    assert found.metrics["brier"] == pytest.approx((0.01 + 0.36 + 0.04) / 3)
+    said = weaknesses(found, "ja", ("auc", "f1"), "f1")
+    assert [text.split(":")[0] for text in said[:2]] == [
+        "the holdout of 3 rows holds no row of 'ja'",
+        "auc has no value on the holdout (auc is undefined",
+    ]
