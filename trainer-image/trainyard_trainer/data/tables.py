@@ -65,7 +65,7 @@ class Wanted:
     @classmethod
     def of(cls, data: Data, task: Task) -> "Wanted":
         """Derive it from a specification. A forecast needs its roles alone."""
-        roles = [column for column in (data.time, data.series, data.group) if column]
+        roles = [column for column in (data.time, data.series, data.group, data.key) if column]
         listed = None if task != "Forecast" and not data.features else [data.target, *roles, *(data.features or ())]
         texts = [column for column in (data.series, data.group) if column]
         if task == "Classification":
