@@ -15,6 +15,7 @@ from trainyard_api.base import Digest
 from trainyard_api.modelversion import Signature
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import WireModel
+from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.errors import DataError
 
@@ -124,6 +125,11 @@ class Manifest(WireModel):
     content_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Of what the training decided, see ``content_digest``; without it the manifest is of an older release."""
     warnings: list[str] = Field(default_factory=list)
+
+    @property
+    def served(self) -> list[FileEntry]:
+        """The files that a server needs: all but those of the judged model."""
+        return [entry for entry in self.files if PurePosixPath(entry.path).parts[0] != JUDGED]
 
     @property
     def size_bytes(self) -> int:

@@ -30,7 +30,7 @@ class Sides:
     Attributes
     ----------
     columns
-        What is hashed: the group, the key, or every column whose values belong to the row; for Time the column of times.
+        What is hashed: the group, the key, or every column whose values are the row's own; for Time that of the times.
     """
 
     strategy: Strategy

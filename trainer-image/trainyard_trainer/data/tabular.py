@@ -128,7 +128,9 @@ def _repeated_keys(hashes: Hashes, key: str) -> list[Finding]:
     repeated = len(hashes) - len(pd.unique(hashes))
     if not repeated:
         return []
-    text = f"{repeated} rows have a value of {key!r} (data.key) that another row has: they stay on one side of the split"
+    text = (
+        f"{repeated} rows have a value of {key!r} (data.key) that another row has: they stay on one side of the split"
+    )
     return [Finding("RepeatedKey", "warning", text, count=repeated)]
 
 
@@ -186,7 +188,9 @@ def _weaknesses(columns: dict[str, pd.Series], hashes: Hashes | None, data: Data
         repeated = len(hashes) - len(pd.unique(hashes))
         if repeated:
             by_values = sides.strategy in {"Random", "Stratified"} and len(sides.columns) > 1
-            effect = "equal rows stand on one side of the split" if by_values else "held-out rows may be known from training"
+            effect = (
+                "equal rows stand on one side of the split" if by_values else "held-out rows may be known from training"
+            )
             text = f"{repeated} rows repeat another one: {effect}"
             found.append(Finding("RepeatedRows", "warning", text, count=repeated))
     for name, column in columns.items():

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import dataset_of, job, write
-from trainyard_trainer.data.splits import digest_of
 from trainyard_trainer.errors import DataError
 
 RANDOM = np.random.default_rng(3)

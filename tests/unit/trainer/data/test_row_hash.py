@@ -14,7 +14,10 @@ SAME = [
     (pd.Series([True, False]), pd.Series(["true", "False"])),
     (pd.Series(["red", None]), pd.Series(["red", None], dtype="category")),
     (pd.Series(["red", "blue"]), pd.Series(["red", "blue"], dtype="string")),
-    (pd.Series(pd.to_datetime(["2026-01-31 00:00", "2026-01-31 08:00"])), pd.Series(["2026-01-31", "2026-01-31T08:00:00"])),
+    (
+        pd.Series(pd.to_datetime(["2026-01-31 00:00", "2026-01-31 08:00"])),
+        pd.Series(["2026-01-31", "2026-01-31T08:00:00"]),
+    ),
     (pd.Series(pd.to_datetime(["2026-01-31 08:00"], utc=True)), pd.Series(["2026-01-31 09:00:00+01:00"])),
     (pd.Series([np.nan, 1.0], dtype="float32"), pd.Series([None, 1], dtype=object)),
 ]

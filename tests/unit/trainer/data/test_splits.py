@@ -34,7 +34,9 @@ def divided(frame: pd.DataFrame, strategy: str, split: Split | None = None) -> t
 
 
 def units(frame: pd.DataFrame, strategy: str) -> set[tuple[object, ...]]:
-    return set(frame[list(COLUMNS[strategy])].astype(object).where(frame.notna(), None).itertuples(index=False, name=None))
+    return set(
+        frame[list(COLUMNS[strategy])].astype(object).where(frame.notna(), None).itertuples(index=False, name=None)
+    )
 
 
 @settings(deadline=None, max_examples=60)
