@@ -7,7 +7,7 @@ MANIFEST: Final = "manifest.json"
 STARTED: Final = "started.json"
 CHECKPOINTS: Final = "checkpoints"
 JUDGED: Final = "judged"
-"""In a run, the folder of the judged model, fitted without the held-out rows: the same files as those of the final one."""
+"""In a run, the folder of the judged model, fitted without the held-out rows; its files are named as the final ones."""
 VERSION_DIGITS: Final = 8
 
 

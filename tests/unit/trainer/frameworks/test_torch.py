@@ -182,7 +182,7 @@ class Kept(dict):
         return sorted(self)
 
 
-@pytest.mark.parametrize(("steps", "left", "first"), [(30, "torch/epoch", "judged"), (70, "torch/final", "final")])
+@pytest.mark.parametrize(("steps", "left", "first"), [(30, "torch/epoch", "judged"), (85, "torch/final", "final")])
 def test_an_interrupted_job_ends_with_the_files_of_an_undisturbed_one(tmp_path, steps, left, first):
     parameters = QUICK | {"epochs": 6}
     framework, dataset, context = prepared(tmp_path, parameters=parameters)
