@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from trainyard_api.base import Digest
-from trainyard_api.modelversion import Signature
+from trainyard_api.modelversion import Comparison, Signature
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import WireModel
 from trainyard_trainer.artifacts.layout import JUDGED
@@ -54,6 +54,22 @@ class DataInfo(WireModel):
     holdout_digest: Digest
 
 
+class SplitInfo(WireModel):
+    """The rule by which rows were held out, and until when each model has learned where that rule is time.
+
+    ``columns`` are what is hashed, or the column of times. For forecasts ``judged_until`` and ``final_until`` are the
+    newest of all series; the model's own files say it for each.
+    """
+
+    strategy: Literal["Time", "Group", "Stratified", "Random"]
+    seed: int
+    test_fraction: float
+    validation_fraction: float
+    columns: list[str]
+    judged_until: str | None = None
+    final_until: str | None = None
+
+
 class Frame(WireModel):
     """A small table as JSON: times in ISO 8601, missing values null."""
 
@@ -81,11 +97,13 @@ class Latency(WireModel):
 class Measurements(WireModel):
     """What the saved model costs to use, on the machine that trained it; it says nothing of what the model is.
 
+    ``size_bytes`` is that of the final model's files, ``judged_bytes`` what the judged one adds to the artifact.
     ``memory_bytes`` is by how much it made the process's resident memory grow when it was loaded and answered the
     golden rows; missing where that cannot be told.
     """
 
     size_bytes: int
+    judged_bytes: int | None = None
     memory_bytes: int | None = None
     latency: Latency | None = None
     onnx_max_difference: float | None = None
@@ -119,6 +137,9 @@ class Manifest(WireModel):
     objective: ObjectiveValue
     golden: GoldenRows
     data: DataInfo
+    split: SplitInfo | None = None
+    """Without it the manifest is of an older release, or of user code."""
+    comparison: Comparison | None = None
     series: SeriesCount | None = None
     device: str
     measurements: Measurements | None = None
