@@ -86,16 +86,21 @@ def refused(ref: ChampionRef, error: CannotAnswer) -> Comparison:
     )
 
 
-def wanted_metrics(spec: TrainingJobSpec) -> list[tuple[str, float]]:
-    """Return which metrics are compared with which confidence: the gates' first, then the objective, then others."""
-    wanted = [
+def wanted_metrics(spec: TrainingJobSpec) -> list[tuple[str, float | None]]:
+    """Return which metrics are compared: the gates' first, then the objective, then others.
+
+    The first two decide something and have an interval with a confidence; an interval for each of the others would cost
+    more than the champion's answers.
+    """
+    wanted: list[tuple[str, float | None]] = [
         (gate.metric, CONFIDENCE if gate.confidence is None else gate.confidence)
         for gate in spec.gates or ()
         if gate.compare_to is not None
     ]
-    named = (spec.objective.metric,) if spec.objective is not None else DEFAULT_OBJECTIVES[spec.task]
-    known = {name for name, _ in wanted}
-    wanted += [(name, CONFIDENCE) for name in (*named, *METRICS[spec.task]) if name not in known]
+    named = (spec.objective.metric,) if spec.objective is not None else DEFAULT_OBJECTIVES[spec.task][:1]
+    for names, confidence in ((named, CONFIDENCE), (METRICS[spec.task], None)):
+        known = {name for name, _ in wanted}
+        wanted += [(name, confidence) for name in names if name not in known]
     return list(dict.fromkeys(wanted))
 
 
@@ -131,14 +136,17 @@ def _compared(
     )
 
 
-def _metric(name: str, confidence: float, mine: _Side, theirs: _Side, resamples: Resamples) -> ComparedMetric | None:
+def _metric(
+    name: str, confidence: float | None, mine: _Side, theirs: _Side, resamples: Resamples
+) -> ComparedMetric | None:
     if name not in mine.metrics or name not in theirs.metrics:
         return None
     value, best = mine.metrics[name], theirs.metrics[name]
-    left, right = mine.statistic(name, resamples.rows), theirs.statistic(name, resamples.rows)
     found = None
-    if left is not None and right is not None:
-        found = resamples.difference(left, right, value - best, confidence)
+    if confidence is not None:
+        left, right = mine.statistic(name, resamples.rows), theirs.statistic(name, resamples.rows)
+        if left is not None and right is not None:
+            found = resamples.difference(left, right, value - best, confidence)
     return ComparedMetric(
         name=name,
         value=metric_value(value),
@@ -146,7 +154,7 @@ def _metric(name: str, confidence: float, mine: _Side, theirs: _Side, resamples:
         difference=metric_value(value - best),
         low=None if found is None else metric_value(found.low),
         high=None if found is None else metric_value(found.high),
-        confidence=confidence,
+        confidence=CONFIDENCE if confidence is None else confidence,
     )
 
 

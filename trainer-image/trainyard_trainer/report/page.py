@@ -125,9 +125,7 @@ def _compared_rows(found: Comparison | None) -> list[ComparedRow]:
     """Return the metrics of both models on equal rows, and how sure their difference is."""
     rows = []
     for one in (found.metrics or ()) if found is not None else ():
-        ends = (
-            f"{_read(one.low)} to {_read(one.high)} ({one.confidence:.0%})" if one.low and one.high else "too few rows"
-        )
+        ends = f"{_read(one.low)} to {_read(one.high)} ({one.confidence:.0%})" if one.low and one.high else ""
         tone = _tone(one.name, float(one.value), float(one.champion))
         rows.append(ComparedRow(one.name, _read(one.value), _read(one.champion), _read(one.difference), ends, tone))
     return rows
