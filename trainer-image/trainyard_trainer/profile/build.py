@@ -13,7 +13,7 @@ from trainyard_trainer.data.splits import row_hashes
 from trainyard_trainer.profile.bins import Floats, bin_count, label, numbers, text_codes
 from trainyard_trainer.profile.columns import column_profile, with_relation
 from trainyard_trainer.profile.model import MAX_COLUMNS, Profile, bounded
-from trainyard_trainer.profile.relation import fitted_to, memberships, ranks, relation_of, strength_of
+from trainyard_trainer.profile.relation import Totals, fitted_to, memberships, ranks, relation_of, strength_of
 from trainyard_trainer.profile.series import Panel, panel_of, series_profile
 
 MAX_ROWS: Final = 200_000
@@ -67,12 +67,16 @@ class Sample:
 
     def column(self, name: str) -> "pd.Series[Any]":
         """Return the rows of a feature."""
-        return self.dataset.frame[name].take(self.positions)
+        column = self.dataset.frame[name]
+        return column if len(self.positions) == len(column) else column.take(self.positions)
 
     def hashes(self, names: list[str]) -> npt.NDArray[np.uint64]:
         """Return what tells rows apart: a hash of the first of these features, those that there are."""
         known = [name for name in names[:_HASHED] if name in self.dataset.features]
-        return row_hashes(self.dataset.frame[known].take(self.positions))
+        if not known:
+            return np.zeros(len(self.positions), dtype=np.uint64)
+        frame = self.dataset.frame[known]
+        return row_hashes(frame if len(self.positions) == len(frame) else frame.take(self.positions))
 
     def outcomes(self, names: list[str]) -> Floats:
         """Return the target as the relations see it; shape (rows, outcomes)."""
@@ -100,7 +104,8 @@ def profile_of(sample: Sample) -> Profile:
         return bounded(profile.model_copy(update={"forecast": series}))
     names = target.categories[:_OUTCOMES] if dataset.classes else ["rank"]
     wanted = sample.outcomes(names)
-    relations = [relation_of(codes, bin_count(one), wanted) for one, codes in described]
+    totals = Totals.of(wanted)
+    relations = [relation_of(codes, bin_count(one), wanted, totals) for one, codes in described]
     columns = [with_relation(one, found) for (one, _), found in zip(described, relations, strict=True)]
     half = np.random.default_rng(_SEED).permutation(len(wanted)) % 2 == 0
     strength = strength_of(((codes, bin_count(one)) for one, codes in described), wanted, half)

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from trainyard_trainer.profile.bins import Codes, Floats, bin_count, codes_of, cuts_of, label, numbers
+from trainyard_trainer.profile.bins import Codes, Floats, bin_count, codes_of, cuts_of, label, numbers, quantiles
 from trainyard_trainer.profile.model import LEVELS, MAGNITUDE_LEVELS, ColumnProfile
 from trainyard_trainer.profile.relation import Relation
 
@@ -36,7 +36,7 @@ def with_relation(profile: ColumnProfile, found: Relation) -> ColumnProfile:
 
 def quantiles_of(values: Floats) -> list[float]:
     """Return the quantiles at ``LEVELS``; none of no values."""
-    return [] if len(values) == 0 else [short(value) for value in np.quantile(values, LEVELS, method="lower")]
+    return [] if len(values) == 0 else [short(value) for value in quantiles(np.sort(values), LEVELS)]
 
 
 def short(value: float) -> float:
@@ -52,7 +52,7 @@ def _frequent(column: "pd.Series[Any]") -> list[str]:
 
 
 def _of_numbers(name: str, values: Floats) -> ColumnProfile:
-    found = values[~np.isnan(values)]
+    found = np.sort(values[~np.isnan(values)])
     empty = ColumnProfile(name=name, kind="number", missing=0, counts=[])
     if len(found) == 0:
         return empty
@@ -61,7 +61,7 @@ def _of_numbers(name: str, values: Floats) -> ColumnProfile:
     sizes = np.abs(found[found != 0])
     return empty.model_copy(
         update={
-            "quantiles": quantiles_of(found),
+            "quantiles": [short(value) for value in quantiles(found, LEVELS)],
             "magnitudes": _magnitudes(sizes),
             "mean": short(mean) if np.isfinite(mean) else None,
             "deviation": short(deviation) if np.isfinite(deviation) else None,
@@ -74,4 +74,4 @@ def _of_numbers(name: str, values: Floats) -> ColumnProfile:
 def _magnitudes(sizes: Floats) -> list[float]:
     if len(sizes) < _MOST_MAGNITUDES_FROM:
         return []
-    return [short(value) for value in np.quantile(sizes, MAGNITUDE_LEVELS, method="lower")]
+    return [short(value) for value in quantiles(np.sort(sizes), MAGNITUDE_LEVELS)]

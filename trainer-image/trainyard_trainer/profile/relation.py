@@ -54,18 +54,39 @@ def memberships(codes: Codes, count: int) -> Floats:
     return np.asarray(codes[:, None] == np.arange(count)[None, :], dtype=np.float64)
 
 
-def relation_of(codes: Codes, bins: int, target: Floats) -> Relation:
-    """Return the relation of one feature. ``target`` has shape (rows, outcomes), at least one row."""
-    counts = np.bincount(codes, minlength=bins).astype(np.float64)
-    overall = target.mean(axis=0)
-    sums = np.stack([np.bincount(codes, weights=one, minlength=bins) for one in target.T], axis=1)
-    means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], overall)
-    between = float((counts[:, None] * (means - overall) ** 2).sum())
-    within = float(((target - overall) ** 2).sum()) - between
-    degrees, rest = int((counts > 0).sum()) - 1, len(target) - int((counts > 0).sum())
-    if degrees < 1 or rest < 1 or between <= 0:
+@dataclass(frozen=True)
+class Totals:
+    """The target of some rows: how many, its means (outcomes,), and the sum of squares around them."""
+
+    rows: int
+    overall: Floats
+    spread: float
+
+    @classmethod
+    def of(cls, target: Floats) -> "Totals":
+        """Sum up a target of shape (rows, outcomes), at least one row."""
+        overall = target.mean(axis=0)
+        return cls(len(target), overall, float(((target - overall) ** 2).sum()))
+
+
+def relation_of(codes: Codes, bins: int, target: Floats, totals: Totals) -> Relation:
+    """Return the relation of one feature to a target of shape (rows, outcomes)."""
+    return _from_sums(np.bincount(codes, minlength=bins), _sums(codes, bins, target), totals)
+
+
+def _sums(codes: Codes, bins: int, target: Floats) -> Floats:
+    return np.stack([np.bincount(codes, weights=one, minlength=bins) for one in target.T], axis=1)
+
+
+def _from_sums(counts: npt.NDArray[np.intp], sums: Floats, totals: Totals) -> Relation:
+    """Return the relation of bins by their rows (bins,) and the sums of the target there (bins, outcomes)."""
+    means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], totals.overall)
+    between = float((counts[:, None] * (means - totals.overall) ** 2).sum())
+    used = int((counts > 0).sum())
+    if used < 2 or totals.rows <= used or between <= 0:
         return Relation(means, 0.0)
-    return Relation(means, max(0.0, 1 - max(0.0, within) / rest * degrees / between))
+    within = max(0.0, totals.spread - between) / (totals.rows - used)
+    return Relation(means, max(0.0, 1 - within * (used - 1) / between))
 
 
 def scores(pairs: Iterable[tuple[Codes, Floats]], rows: int, outcomes: int) -> Floats:
@@ -88,11 +109,15 @@ def strength_of(columns: Iterable[tuple[Codes, int]], target: Floats, half: npt.
     """
     if half.all() or not half.any():
         return None
+    which = half.astype(np.intp)
+    totals = [Totals.of(target[~half]), Totals.of(target[half])]
     total = np.zeros_like(target)
     for codes, bins in columns:
-        for one in (half, ~half):
-            found = relation_of(codes[one], bins, target[one])
-            total[~one] += found.distances(target[one].mean(axis=0))[codes[~one]]
+        apart = codes + bins * which
+        counts = np.bincount(apart, minlength=2 * bins).reshape(2, bins)
+        sums = _sums(apart, 2 * bins, target).reshape(2, bins, -1)
+        said = [_from_sums(counts[one], sums[one], totals[one]).distances(totals[one].overall) for one in (1, 0)]
+        total += np.concatenate(said)[apart]
     return correlation(total, target)
 
 

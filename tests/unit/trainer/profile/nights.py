@@ -163,7 +163,17 @@ def leap(random: Random) -> Shape:
     return replace(shape, day=day, first=1)
 
 
-_TABLES = (steady, small, tiny, noisy, failures, drifting, heavy, growing_kinds, weather, wide, leap)
+def fresh(random: Random) -> Shape:
+    """Each night has rows of its own, and none of the night before."""
+    return replace(steady(random, a_day=500), window=1)
+
+
+def handful(random: Random) -> Shape:
+    """A dozen failures among the rows of a night, and other rows each night."""
+    return replace(failures(random, a_day=400), window=1)
+
+
+_TABLES = (steady, small, tiny, noisy, failures, drifting, heavy, growing_kinds, weather, wide, leap, fresh, handful)
 TABLES: dict[str, Callable[[Random], Shape]] = {one.__name__: one for one in _TABLES}
 
 
@@ -239,6 +249,15 @@ def hourly(random: Random) -> Shape:
     return _panel(y, "h", 24 * 28)
 
 
+def christmas(random: Random) -> Shape:
+    """The nights lie around the days before Christmas, when four times as much is sold."""
+    t = np.arange(720)
+    rush = 1 + 3 * np.exp(-(((t % 365) - 350) ** 2) / 60)
+    week = 1 + 0.4 * np.sin(2 * np.pi * t / 7)
+    level = _sizes(random, 10) * rush * week
+    return _panel(np.maximum(0, level * (1 + 0.2 * random.normal(size=level.shape))), "D", 690)
+
+
 def single(random: Random) -> Shape:
     """One short series, almost noise."""
     t = np.arange(90)
@@ -246,7 +265,7 @@ def single(random: Random) -> Shape:
 
 
 FORECASTS: dict[str, Callable[[Random], Shape]] = {
-    one.__name__: one for one in (sales, seasons, intermittent, lumpy, walks, monthly, hourly, single)
+    one.__name__: one for one in (sales, seasons, intermittent, lumpy, walks, monthly, hourly, single, christmas)
 }
 SHAPES = TABLES | FORECASTS
 

@@ -67,7 +67,7 @@ def test_the_same_data_is_not_apart_at_all():
     }
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if name not in {"tiny", "leap"}])
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in {"tiny", "leap", "fresh", "handful"}])
 @pytest.mark.parametrize("share", [1.0, 0.3])
 def test_shuffled_labels_are_seen(name, share):
     then, frame, config = then_and_now(name)
@@ -76,6 +76,12 @@ def test_shuffled_labels_are_seen(name, share):
     assert found.metrics["data_shift"] < 0.1, "the margins are what they were"
     (text,) = told(found, "labels may be shuffled")
     assert text.startswith("the target no longer follows the features as in version 3 (target by features: correlation")
+
+
+def test_shuffled_labels_are_seen_among_rows_that_nobody_has_seen_before():
+    then, frame, config = then_and_now("fresh")
+    found = beside(then, shuffled(frame, np.random.default_rng(1)), config)
+    assert found.metrics["data_relation_shift"] > 10
 
 
 @pytest.mark.parametrize("name", WITH_A_MEMORY)
@@ -185,6 +191,15 @@ def test_a_column_that_is_gone(change):
     found = beside(then, change(frame), config)
     assert found.metrics["data_missing_increase"] == 1
     assert told(found, "column 'a' of version 3 is gone: it is not there, has one value throughout")
+
+
+@pytest.mark.parametrize("name", ["steady", "failures"])
+def test_when_every_column_has_another_name_all_are_gone(name):
+    then, frame, config = then_and_now(name)
+    found = beside(then, frame.rename(columns=lambda one: one if one == "y" else f"new {one}"), config)
+    assert found.metrics["data_missing_increase"] == 1
+    assert found.metrics["data_relation_shift"] > 3
+    assert len(told(found, "is gone")) == min(5, len(then.columns))
 
 
 @pytest.mark.parametrize("data", [{"exclude": ["a"]}, {"features": ["b", "c", "town"]}])

@@ -13,7 +13,7 @@ from trainyard_trainer.profile.bins import cuts_of
 from trainyard_trainer.profile.build import Sample, profile_of
 from trainyard_trainer.profile.columns import column_profile
 from trainyard_trainer.profile.model import MAX_BYTES, MAX_COLUMNS, parse_profile
-from trainyard_trainer.profile.relation import correlation, ranks, relation_of
+from trainyard_trainer.profile.relation import Totals, correlation, ranks, relation_of, strength_of
 
 
 def described(values, dtype=float):
@@ -61,13 +61,29 @@ def test_the_target_by_the_bins_of_a_feature():
     # rows: bin 0 has targets 0, 0, 0, 1 and bin 1 has 1, 1, 1, 0; F = (0.5 / 1) / (1.5 / 6) = 2
     codes = np.array([0, 0, 0, 0, 1, 1, 1, 1])
     target = np.array([0, 0, 0, 1, 1, 1, 1, 0], dtype=float)[:, None]
-    found = relation_of(codes, 3, target)
+    found = relation_of(codes, 3, target, Totals.of(target))
     assert found.means[:, 0].tolist() == [0.25, 0.75, 0.5]
     assert found.weight == pytest.approx(1 - 1 / 2)
 
 
+def test_each_half_is_told_by_the_other():
+    random = np.random.default_rng(6)
+    target = random.random((400, 2))
+    columns = [(random.integers(0, 5, 400), 6), ((target[:, 0] * 3).astype(int), 4)]
+    half = random.random(400) < 0.5
+    score = np.zeros_like(target)
+    for codes, bins in columns:
+        for one in (half, ~half):
+            totals = Totals.of(target[one])
+            found = relation_of(codes[one], bins, target[one], totals)
+            score[~one] += found.distances(totals.overall)[codes[~one]]
+    found = strength_of(columns, target, half)
+    assert found is not None
+    assert found.value == pytest.approx(correlation(score, target).value)
+
+
 def test_a_target_without_variety_has_no_relation():
-    found = relation_of(np.array([0, 1, 0, 1]), 2, np.ones((4, 1)))
+    found = relation_of(np.array([0, 1, 0, 1]), 2, np.ones((4, 1)), Totals.of(np.ones((4, 1))))
     assert found.weight == 0
     assert correlation(np.zeros((4, 1)), np.ones((4, 1))).value == 0
 
