@@ -20,6 +20,7 @@ from trainyard_trainer.environment import worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import DEFAULT_OBJECTIVES, METRICS
 from trainyard_trainer.frameworks.base import Context, Evaluation, Framework
+from trainyard_trainer.profile.work import profiled
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import metric_value
 from trainyard_trainer.register import TrainedRun, register_run
@@ -145,11 +146,14 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     trained = replace(trained, tuned=trained.tuned or context.tuned, warnings=(*trained.warnings, *warnings))
     enter(job, Stage.EVALUATE, "judging the model on rows it has not seen")
     evaluation = framework.evaluate(dataset, trained, context)
+    found = profiled(dataset, config, job.env)
+    dataset = replace(dataset, findings=(*found.findings, *dataset.findings))
+    evaluation = replace(evaluation, metrics={**evaluation.metrics, **found.metrics})
     objective = _objective(config, evaluation, dataset.origin.uri)
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
     if isinstance(champion, Champion):
         champion = compare(champion, dataset, evaluation, config.spec, bench.folder)
-    return TrainedRun(config, dataset, trained, evaluation, objective, output, champion)
+    return TrainedRun(config, dataset, trained, evaluation, objective, output, champion, found)
 
 
 def _prepare(job: Job, also: Sequence[str]) -> Dataset:

@@ -35,6 +35,8 @@ from trainyard_trainer.frameworks.base import Evaluation, Framework, Trained
 from trainyard_trainer.golden import signature_of, verify
 from trainyard_trainer.measure import latency, with_memory
 from trainyard_trainer.onnx.export import MODEL_FILE
+from trainyard_trainer.profile.model import PROFILE
+from trainyard_trainer.profile.work import NOT_PROFILED, Profiled
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report.findings import limited, validation_document
 from trainyard_trainer.report.page import ReportInput, render_report
@@ -71,6 +73,7 @@ class TrainedRun:
     objective: ObjectiveValue
     output: Path
     comparison: Comparison | None = None
+    profiled: Profiled = NOT_PROFILED
 
 
 @dataclass(frozen=True)
@@ -145,7 +148,8 @@ def store_run(
     about = About(datetime.now(UTC).isoformat(timespec="milliseconds"), libraries, measurements)
     _write_documents(run, about)
     search = [] if run.trained.tuned is None else [SEARCH]
-    entries = upload_files(store, folder, run.output, [*run.trained.files, *search, REPORT, VALIDATION, METRICS])
+    documents = [REPORT, VALIDATION, METRICS, *([] if run.profiled.profile is None else [PROFILE])]
+    entries = upload_files(store, folder, run.output, [*run.trained.files, *search, *documents])
     manifest = _manifest(run, golden, entries, about)
     # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own.
     content = content_digest(manifest, {*run.trained.files, *search} - {MODEL_FILE})
@@ -225,11 +229,14 @@ def _write_documents(run: TrainedRun, about: About) -> None:
             measurements=about.measurements,
             warnings=[redact(text) for text in run.trained.warnings],
             comparison=run.comparison,
+            data_comparison=run.profiled.comparison,
         )
     )
     (run.output / REPORT).write_text(page, encoding="utf-8")
     if run.trained.tuned is not None:
         (run.output / SEARCH).write_bytes(encode(run.trained.tuned))
+    if run.profiled.profile is not None:
+        (run.output / PROFILE).write_bytes(run.profiled.profile.encode())
     validation = validation_document(run.dataset)
     (run.output / VALIDATION).write_text(json.dumps(validation, indent=1, ensure_ascii=False), encoding="utf-8")
     run.evaluation.table.astype({"series": "string"}).to_parquet(run.output / METRICS, index=False)

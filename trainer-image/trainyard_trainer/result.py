@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from trainyard_api.exit_codes import reason_of
+from trainyard_api.metric_goals import DATA
 from trainyard_api.modelversion import Comparison
 from trainyard_api.training import Gate
 from trainyard_api.trainingjob import Artifact
@@ -72,9 +73,15 @@ def _told_comparison(found: Comparison | None, objective: str, judged: Container
     return found.model_copy(update={"metrics": few or None})
 
 
-def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple[bool, bool, bool, str]]:
-    """Order metrics for the cuts: what ranks the model first, then what gates judge, the naive model's last."""
-    return lambda name: (name != objective, name not in judged, name.startswith(BASELINE), name)
+def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple[bool, bool, bool, bool, str]]:
+    """Order metrics for the cuts: what ranks the model first, what gates judge, the model's own, then the others."""
+    return lambda name: (
+        name != objective,
+        name not in judged,
+        name.startswith(BASELINE),
+        name.startswith(DATA),
+        name,
+    )
 
 
 def failed(code: int, message: str) -> TrainingResult:

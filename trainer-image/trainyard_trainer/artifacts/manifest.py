@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from trainyard_api.base import Digest
+from trainyard_api.metric_goals import DATA
 from trainyard_api.modelversion import Comparison, Signature
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import WireModel
@@ -180,15 +181,17 @@ def canonical_json(value: Any) -> bytes:
 def content_digest(manifest: Manifest, files: Collection[str]) -> str:
     """Return one digest of all that training decided: the same for an undisturbed run and one that was taken up again.
 
-    Covers the listed files, parameters, metrics, golden rows and data; not when, where, at which attempt and how fast.
+    Covers the listed files, parameters, metrics, golden rows and data; not when, where, at which attempt and how fast,
+    nor what the data was compared with: another version may serve when a training is taken up again.
     """
     decided = {
         "files": {entry.path: entry.sha256 for entry in manifest.files if entry.path in files},
         "golden": {"inputs": manifest.golden.inputs.model_dump(), "outputs": manifest.golden.outputs.model_dump()},
         **manifest.model_dump(
             mode="json",
-            include={"framework", "task", "parameters", "metrics", "objective", "series"},
+            include={"framework", "task", "parameters", "objective", "series"},
         ),
+        "metrics": {name: value for name, value in manifest.metrics.items() if not name.startswith(DATA)},
         "data": [manifest.data.digest, manifest.data.holdout_digest, manifest.data.rows],
     }
     return sha256_of(canonical_json(decided))

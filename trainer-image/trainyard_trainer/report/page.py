@@ -7,13 +7,14 @@ from typing import Any, Final
 
 import pandas as pd
 
-from trainyard_api.metric_goals import goal_of
+from trainyard_api.metric_goals import DATA, goal_of
 from trainyard_api.modelversion import Comparison
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.manifest import Measurements
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate.names import BASELINE, SKILL
 from trainyard_trainer.frameworks.base import Evaluation, Trained
+from trainyard_trainer.profile.compare import DataComparison
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report import figures
 from trainyard_trainer.report.classes import confusion_of
@@ -43,6 +44,7 @@ class ReportInput:
     warnings: Sequence[str]
     measurements: Measurements | None = None
     comparison: Comparison | None = None
+    data_comparison: DataComparison | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ def render_report(source: ReportInput) -> str:
         comparison=source.comparison,
         compared=_compared_rows(source.comparison),
         measurements=_measurement_rows(source.measurements),
+        data_compared=_data_rows(source.data_comparison),
         tuned=source.trained.tuned,
         parameters=sorted(source.trained.parameters.items()),
     )
@@ -116,7 +119,7 @@ def metric_rows(metrics: Mapping[str, float]) -> list[MetricRow]:
     return [
         MetricRow(name, readable(value), "" if naive is None else readable(naive), _tone(name, value, naive))
         for name, value in metrics.items()
-        if not name.startswith(BASELINE)
+        if not name.startswith((BASELINE, DATA))
         for naive in [metrics.get(BASELINE + name)]
     ]
 
@@ -226,6 +229,12 @@ def _forecasts(evaluation: Evaluation, dataset: Dataset, ranked: Ranking | None)
     return [
         (title, [figures.forecast_figure(name, chosen, dataset) for name in names]) for title, names in parts if names
     ]
+
+
+def _data_rows(comparison: DataComparison | None) -> list[tuple[str, str, str, str, str]]:
+    """Return what was compared with the champion's data: the largest change of each measure, and what was told."""
+    changes = () if comparison is None else comparison.changes
+    return [(one.subject, one.then, one.now, one.measure, short_number(one.value)) for one in changes]
 
 
 def _measurement_rows(found: Measurements | None) -> list[tuple[str, str]]:
