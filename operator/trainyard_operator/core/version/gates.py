@@ -36,6 +36,7 @@ class Champion:
     version: int
     metrics: Mapping[str, str] | None
     holdout_digest: str | None = None
+    digest: str = ""
 
 
 def judge(gates: Sequence[Gate], candidate: Candidate, champion: Champion | None) -> list[GateResult]:

@@ -72,6 +72,7 @@ class TrainingJobController:
             pods=facts.pods,
             missing=frozenset(facts.missing),
             versions=facts.versions,
+            rivals=facts.rivals,
             refused=facts.refused,
             admission=self._ledger.verdict(key),
             estimate=estimate,
