@@ -121,7 +121,23 @@ class ModelVersionSpec(ApiModel):
     rules = (Rule("self == oldSelf", "a ModelVersion's spec never changes: train a new version"),)
 
 
-GateReason = Literal["Met", "NotMet", "MetricMissing", "NoChampion", "HoldoutDiffers", "GoalUnknown"]
+GateReason = Literal[
+    "Met",
+    "NotMet",
+    "Inconclusive",
+    "MetricMissing",
+    "NoChampion",
+    "HoldoutDiffers",
+    "GoalUnknown",
+    "ChampionChanged",
+    "ChampionIncompatible",
+    "ChampionNotServable",
+    "ChampionUnreadable",
+    "ChampionUnavailable",
+    "ChampionTooLarge",
+    "ChampionKnowsRows",
+    "TooFewRows",
+]
 
 
 class GateResult(ApiModel):
@@ -137,6 +153,14 @@ class GateResult(ApiModel):
     champion: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
     """The version compared with, as it was chosen when this one was judged."""
     champion_value: MetricValue | None = None
+    difference: MetricValue | None = None
+    """``value`` less ``championValue``, on the same rows."""
+    low: MetricValue | None = None
+    """Lower end of the interval of the difference."""
+    high: MetricValue | None = None
+    """Upper end of that interval."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of that interval."""
     message: Message = ""
 
 

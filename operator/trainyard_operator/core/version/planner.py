@@ -83,7 +83,7 @@ def _pending(observed: ObservedVersion) -> Plan:
 
 
 def _judged(observed: ObservedVersion, spec: ModelVersionSpec) -> Plan:
-    candidate = gates.Candidate(_metrics(spec), spec.holdout_digest, spec.objective)
+    candidate = gates.Candidate(_metrics(spec), spec.holdout_digest, spec.objective, spec.comparison)
     results = gates.judge(spec.gates or (), candidate, _champion(observed))
     missed = [result for result in results if not result.passed]
     changes = {"gates": results or None, "judged_time": to_rfc3339(observed.now)}
@@ -142,8 +142,8 @@ def _champion(observed: ObservedVersion) -> gates.Champion | None:
     except ValidationError:  # told by the gate: nothing to compare with
         spec = None
     if spec is None:
-        return gates.Champion(chosen.version, None, digest=chosen.digest)
-    return gates.Champion(chosen.version, _metrics(spec), spec.holdout_digest, chosen.digest)
+        return gates.Champion(chosen, None)
+    return gates.Champion(chosen, _metrics(spec), spec.holdout_digest)
 
 
 def _metrics(spec: ModelVersionSpec) -> dict[str, str]:

@@ -25,7 +25,14 @@ AFTER = {
     "Quarantined": {"Quarantined", "Validated"},
     "Rejected": {"Rejected"},
 }
-GATES = ([], [BELOW_2], [CHAMPION], [BELOW_2, CHAMPION], [{"metric": "never", "op": ">", "value": 0}])
+GATES = (
+    [],
+    [BELOW_2],
+    [CHAMPION],
+    [BELOW_2, CHAMPION],
+    [{**CHAMPION, "confidence": 0.9, "tolerance": 1}],
+    [{"metric": "never", "op": ">", "value": 0}],
+)
 FOREIGN: tuple[dict[str, Any], ...] = (
     {},
     {"model": "m"},
@@ -35,6 +42,15 @@ FOREIGN: tuple[dict[str, Any], ...] = (
 )
 
 numbers = st.integers(1, 3)
+
+
+def compared(champion: int, value: str, answered: bool) -> dict[str, Any]:
+    """Return what a trainer found that was handed this champion."""
+    metric = {"name": "mae", "value": "1.5", "champion": value, "difference": "0", "low": "-1", "high": "1"}
+    reason = "Compared" if answered else "ChampionIncompatible"
+    return {"champion": champion, "championDigest": f"{champion:064x}", "reason": reason, "metrics": [metric]}
+
+
 deployments = st.sampled_from(("a", "b"))
 
 
@@ -54,15 +70,23 @@ class Versions(RuleBasedStateMachine):
 
     # ---- everybody else --------------------------------------------------------------------------------------------
 
-    @rule(mae=st.sampled_from((None, "0", "1.5", "1.5", "2.5", "-1")), gates=st.sampled_from(GATES), rows=st.booleans())
-    def register(self, mae: str | None, gates: list[dict[str, Any]], rows: bool) -> None:
-        fields = spec(self.next, mae, gates, holdoutDigest="a" * 64 if rows else None)
+    @rule(
+        mae=st.sampled_from((None, "0", "1.5", "1.5", "2.5", "-1")),
+        gates=st.sampled_from(GATES),
+        rows=st.booleans(),
+        beside=st.one_of(st.none(), st.builds(compared, numbers, st.sampled_from(("0", "2")), st.booleans())),
+    )
+    def register(
+        self, mae: str | None, gates: list[dict[str, Any]], rows: bool, beside: dict[str, Any] | None = None
+    ) -> None:
+        fields = spec(self.next, mae, gates, holdoutDigest="a" * 64 if rows else None, comparison=beside)
         self.put(version(self.next, fields=fields))
         self.next += 1
 
     @rule(name=st.sampled_from(("mine", "m-v2", "m-v1")), fields=st.sampled_from(FOREIGN))
     def somebody_writes_one(self, name: str, fields: dict[str, Any]) -> None:
         if name not in self.versions:
+            self.clock += 1
             self.put(version(1, fields=fields, name=name, uid=f"uid-{name}-{self.clock}"))
 
     @rule(number=numbers, waits=st.booleans())
@@ -170,6 +194,10 @@ class Versions(RuleBasedStateMachine):
         assert {result.metric for result in status.gates or ()} == {
             gate["metric"] for gate in view.spec.get("gates") or ()
         }
+        beside = view.spec.get("comparison")
+        for result in status.gates or ():
+            if result.champion is not None and beside is not None:
+                assert result.champion == beside["champion"], "judged by a comparison with another version"
 
     # ---- what always holds -----------------------------------------------------------------------------------------
 
