@@ -164,6 +164,16 @@ class GateResult(ApiModel):
     message: Message = ""
 
 
+class Overruled(ApiModel):
+    """Who validated a version that its gates had refused, and why."""
+
+    by: Annotated[str, Field(min_length=1, max_length=256)]
+    """The manager of the annotation that asked for it."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    """In their own words."""
+    time: Timestamp
+
+
 class ModelVersionStatus(ApiModel):
     """What the operator knows of a version beyond its birth."""
 
@@ -172,6 +182,13 @@ class ModelVersionStatus(ApiModel):
     conditions: Conditions | None = None
     gates: Annotated[list[GateResult], Field(max_length=16)] | None = None
     judged_time: Timestamp | None = None
+    overruled: Overruled | None = None
+    """A person validated it although its gates had not been met."""
+    last_handled_action: Annotated[str, Field(max_length=256)] | None = None
+    last_action_message: Message | None = None
+    """What came of that action."""
+    used_tokens: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] | None = None
+    """Of the newest actions, the last one's at the end."""
     quarantined_by: ObjectName | None = None
     """The ModelDeployment that rolled this version back."""
     used_by: Annotated[list[ObjectName], Field(max_length=32)] | None = None

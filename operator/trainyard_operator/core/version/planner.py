@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from trainyard_api.modeldeployment import RejectedVersion
 from trainyard_api.modelversion import GateResult, ModelVersionSpec, VersionPhase
-from trainyard_operator.core import champion
+from trainyard_operator.core import actions, champion
+from trainyard_operator.core.actions import RefusedError
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.conditions import stamped
 from trainyard_operator.core.naming import has_its_name, version_name, version_number
@@ -20,11 +21,13 @@ from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionVie
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
-from trainyard_operator.core.version import gates
+from trainyard_operator.core.version import gates, overrule
 from trainyard_operator.core.version.observed import ObservedVersion
 
 SENTENCE = 1024
 """Characters of a condition's message, as in every other status of ours."""
+REASON = 400
+"""Characters of a person's reason in that message; ``status.overruled`` has all of it."""
 USERS = 32
 """Names in ``usedBy``: as many as the schema takes."""
 
@@ -47,6 +50,9 @@ def plan(observed: ObservedVersion) -> Plan:  # noqa: PLR0911 - a list of questi
         return hands_off(observed.version)
     if any(deployment.unreadable for deployment in _live(observed)):
         return NOTHING  # who serves, and what was gone back from, is known once that can be read again
+    text = actions.pending(observed.version)
+    if text is not None:
+        return _answer(observed, text)
     phase = observed.version.status.phase
     match phase:
         case None | "Pending":
@@ -126,6 +132,23 @@ def _quarantined(observed: ObservedVersion) -> Plan:
 def _keep(observed: ObservedVersion) -> Plan:
     """Nothing changes but who uses it."""
     return _store(observed, {})
+
+
+def _answer(observed: ObservedVersion, text: str) -> Plan:
+    """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
+    view, token = observed.version, None
+    try:
+        token = overrule.token_of(text)
+        record = overrule.overruled(view, text, observed.now)
+    except RefusedError as error:
+        sentence = str(error)
+        answered = actions.handled(view.status, text, actions.refused_message(sentence), token)
+        return _store(observed, answered, (actions.refused_event(text, sentence),))
+    missed = _sentences(result for result in view.status.gates or () if not result.passed)
+    message = f"validated by {record.by}: {record.reason[:REASON]}; gates not met: {missed}"
+    answered = actions.handled(view.status, text, f"validated by {record.by}", token)
+    transition = Transition("Validated", "Overruled", message, {**answered, "overruled": record})
+    return _told(observed, transition, "Normal", "Overruled", f"action/{actions.echo(text)}")
 
 
 # ---- what it hangs on ------------------------------------------------------------------------------------------------

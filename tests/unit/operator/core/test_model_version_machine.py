@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, deployment, rejected, spec, version
+from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, asked, deployment, rejected, spec, version
+from trainyard_api.meta import ACTION_ANNOTATION
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
@@ -23,7 +24,7 @@ AFTER = {
     "Pending": {"Pending", "Validated", "Rejected"},
     "Validated": {"Validated", "Quarantined"},
     "Quarantined": {"Quarantined", "Validated"},
-    "Rejected": {"Rejected"},
+    "Rejected": {"Rejected", "Validated"},
 }
 GATES = (
     [],
@@ -95,6 +96,14 @@ class Versions(RuleBasedStateMachine):
         view = self.versions.pop(f"m-v{number}", None)
         if waits and view is not None:
             self.put(replace(view, deleting=True))
+
+    @rule(
+        number=numbers, text=st.sampled_from(("validate/1", "validate/2", "hold/3")), why=st.sampled_from((None, "x"))
+    )
+    def ask(self, number: int, text: str, why: str | None) -> None:
+        view = self.versions.get(f"m-v{number}")
+        if view is not None:
+            self.versions[view.name] = asked(view, text, why)
 
     @rule(name=deployments, number=numbers, field=st.sampled_from(("active", "candidate", "previous")))
     def serve(self, name: str, number: int, field: str) -> None:
@@ -222,12 +231,19 @@ class Versions(RuleBasedStateMachine):
             first = self.verdicts.setdefault(view.uid, status)
             assert (status.gates, status.judged_time) == (first.gates, first.judged_time)
             assert (status.quarantined_by is not None) == (status.phase == "Quarantined")
+            refused = any(not result.passed for result in status.gates or ())
+            assert not refused or (status.overruled is None) == (status.phase == "Rejected")
+            assert status.overruled is None or refused
 
     @invariant()
     def every_verdict_is_told(self) -> None:
         for uid, status in self.verdicts.items():
             reason = "Rejected" if status.phase == "Rejected" else "Validated"
             assert (uid, "judged", reason) in self.told
+        for view in self.versions.values():
+            assert view.status.overruled is None or any(
+                uid == view.uid and reason == "Overruled" for uid, _, reason in self.told
+            )
 
     def teardown(self) -> None:
         if hasattr(self, "versions"):
@@ -246,6 +262,7 @@ class Versions(RuleBasedStateMachine):
             if view.deleting:
                 continue
             assert view.status.phase != "Pending"
+            assert view.annotations.get(ACTION_ANNOTATION) == view.status.last_handled_action
             number = view.spec.get("version")
             takes = [s for s in self.statuses() if number in (s.active_version, s.candidate_version)]
             lists = [s for s in self.statuses() if number in [each.version for each in s.rejected_versions or ()]]
