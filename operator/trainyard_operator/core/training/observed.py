@@ -29,6 +29,8 @@ class Observed:
     """Jobs by name that were looked for and are not there."""
     versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
     """ModelVersions by name, ``None`` for one that was looked for and is not there."""
+    made: ModelVersionView | None = None
+    """The ModelVersion that a finished job names, as far as the watch has told of it."""
     rivals: Rivals | None = None
     """The versions and deployments of its model, once they were asked about."""
     refused: Refusal | None = None

@@ -139,6 +139,11 @@ def objective_value(wish: TrainingJobSpec, result: TrainingResult) -> str | None
     return next((metric.value for metric in result.metrics or () if metric.name == wish.objective.metric), None)
 
 
+def objective_metric(wish: TrainingJobSpec, result: TrainingResult) -> str | None:
+    """Return the name of that number, by the result's own word or by the wish."""
+    return result.objective_metric or (wish.objective.metric if wish.objective is not None else None)
+
+
 def child_labels(job: TrainingJobView, attempt: int, model: str) -> dict[str, str]:
     """Return the labels of an attempt. The owner's own are never copied: Argo CD would prune the child by them."""
     return {
