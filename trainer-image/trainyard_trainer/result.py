@@ -53,6 +53,7 @@ def succeeded(
         ),
         formats=manifest.formats,
         metrics=metric_list(metrics)[:_METRICS],
+        objective_metric=objective.metric,
         objective_value=value,
         signature=manifest.signature,
         holdout_digest=manifest.data.holdout_digest,
