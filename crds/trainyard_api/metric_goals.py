@@ -1,7 +1,8 @@
 """Which way each metric of the trainer is better: one list for the trainer, the gates and the search.
 
 A unit test of the trainer holds the list complete: every metric it can publish stands here, save those of the naive
-model (``baseline_*``) and the threshold, which judge nothing, and the bias, which is best in the middle.
+model (``baseline_*``) and the threshold, which judge nothing, and the bias and the ratio of the rows, which are best in
+the middle.
 """
 
 from collections.abc import Mapping
@@ -10,9 +11,16 @@ from typing import Final
 
 from trainyard_api.training import Goal, Objective
 
+DATA: Final = "data_"
+"""Before the name of a metric: it compares the data, not the model, with that of the version that serves.
+
+A model's first version has none of them.
+"""
+
 _LOWER: Final = (
     *("mae", "rmse", "mape", "smape", "wape", "log_loss", "brier", "series_below_baseline"),
     *("mase", "rmsse", "weighted_mae", "weighted_mase"),
+    *(f"{DATA}shift", f"{DATA}target_shift", f"{DATA}missing_increase", f"{DATA}scale_ratio", f"{DATA}relation_shift"),
 )
 _HIGHER: Final = (
     *("r2", "skill", "auc", "average_precision", "accuracy", "precision", "recall", "f1"),

@@ -167,6 +167,8 @@ class ModelDeploymentStatus(ApiModel):
     candidate_reason: CandidateReason | None = None
     """What made it the candidate; Promoted once the verb promote was given."""
     candidate_by: Annotated[str, Field(max_length=256)] | None = None
+    active_trained_time: Timestamp | None = None
+    """When the active version was made: how old what serves is."""
     promoted_time: Timestamp | None = None
     """When the active version took over."""
     rejected_versions: Annotated[list[RejectedVersion], Field(max_length=32)] | None = None

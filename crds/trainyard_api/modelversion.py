@@ -123,7 +123,23 @@ class ModelVersionSpec(ApiModel):
     rules = (Rule("self == oldSelf", "a ModelVersion's spec never changes: train a new version"),)
 
 
-GateReason = Literal["Met", "NotMet", "MetricMissing", "NoChampion", "HoldoutDiffers", "GoalUnknown"]
+GateReason = Literal[
+    "Met",
+    "NotMet",
+    "Inconclusive",
+    "MetricMissing",
+    "NoChampion",
+    "HoldoutDiffers",
+    "GoalUnknown",
+    "ChampionChanged",
+    "ChampionIncompatible",
+    "ChampionNotServable",
+    "ChampionUnreadable",
+    "ChampionUnavailable",
+    "ChampionTooLarge",
+    "ChampionKnowsRows",
+    "TooFewRows",
+]
 
 
 class GateResult(ApiModel):
@@ -139,7 +155,25 @@ class GateResult(ApiModel):
     champion: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
     """The version compared with, as it was chosen when this one was judged."""
     champion_value: MetricValue | None = None
+    difference: MetricValue | None = None
+    """``value`` less ``championValue``, on the same rows."""
+    low: MetricValue | None = None
+    """Lower end of the interval of the difference."""
+    high: MetricValue | None = None
+    """Upper end of that interval."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Of that interval."""
     message: Message = ""
+
+
+class Overruled(ApiModel):
+    """Who validated a version that its gates had refused, and why."""
+
+    by: Annotated[str, Field(min_length=1, max_length=256)]
+    """The manager of the annotation that asked for it."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    """In their own words."""
+    time: Timestamp
 
 
 class ModelVersionStatus(ApiModel):
@@ -150,6 +184,13 @@ class ModelVersionStatus(ApiModel):
     conditions: Conditions | None = None
     gates: Annotated[list[GateResult], Field(max_length=16)] | None = None
     judged_time: Timestamp | None = None
+    overruled: Overruled | None = None
+    """A person validated it although its gates had not been met."""
+    last_handled_action: Annotated[str, Field(max_length=256)] | None = None
+    last_action_message: Message | None = None
+    """What came of that action."""
+    used_tokens: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] | None = None
+    """Of the newest actions, the last one's at the end."""
     quarantined_by: ObjectName | None = None
     """The ModelDeployment that rolled this version back."""
     used_by: Annotated[list[ObjectName], Field(max_length=32)] | None = None

@@ -271,6 +271,18 @@ class VersionRef(ApiModel):
     version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
 
+class Verdict(ApiModel):
+    """What became of the version that a job made: the training may succeed and its model be refused."""
+
+    phase: Literal["Pending", "Validated", "Rejected", "Unknown"]
+    """Unknown: its ModelVersion was deleted before it was judged."""
+    reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    message: Message = ""
+    """The sentence of the gates."""
+    time: Timestamp | None = None
+    """When it was judged, or validated by hand."""
+
+
 class TrainingJobStatus(ApiModel):
     """What the operator observed. Written by the operator alone."""
 
@@ -285,8 +297,12 @@ class TrainingJobStatus(ApiModel):
     """Running time of the attempts that are over; activeDeadlineSeconds bounds it."""
     evictions: Count | None = None
     trainer_status: TrainerStatus | None = None
+    objective_metric: MetricName | None = None
+    """The metric whose value objectiveValue is."""
     objective_value: MetricValue | None = None
     result: Result | None = None
     model_version: VersionRef | None = None
+    verdict: Verdict | None = None
+    """Whether that version is good enough."""
     start_time: Timestamp | None = None
     completion_time: Timestamp | None = None

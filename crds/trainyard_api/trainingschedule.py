@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from trainyard_api.base import (
+    MAX_INTEGER,
     MAX_SECONDS,
     ApiModel,
     Count,
@@ -68,6 +69,8 @@ class TrainingScheduleSpec(ApiModel):
     failed_jobs_history_limit: Annotated[int, Field(ge=0, le=1000)] = 1
     stop_after_failures: Annotated[int, Field(ge=1, le=1000)] | None = None
     """After so many failed runs in a row, no more until the template changes or a run by hand succeeds."""
+    count_rejections: bool = False
+    """A run whose version was refused by its gates counts as failed, too, for stopAfterFailures."""
     run_on_change: bool = False
     """Also run once whenever the template changes, and at creation."""
     template: JobTemplate
@@ -92,11 +95,17 @@ class TrainingScheduleSpec(ApiModel):
             lambda m: m.schedule is None or "TZ=" in m.schedule or re.fullmatch(_LINE, m.schedule) is not None,
             field="schedule",
         ),
+        Rule(
+            "!self.countRejections || has(self.stopAfterFailures)",
+            "countRejections needs stopAfterFailures: it says what counts as a failure",
+            lambda m: not m.count_rejections or is_set(m, "stop_after_failures"),
+            field="countRejections",
+        ),
     )
 
 
 class ActiveRun(ApiModel):
-    """A TrainingJob of the schedule that has not ended."""
+    """A TrainingJob of the schedule that has not ended, or whose version is not judged yet."""
 
     name: ObjectName
     uid: Annotated[str, Field(min_length=1, max_length=64)]
@@ -122,6 +131,13 @@ class TrainingScheduleStatus(ApiModel):
     missed: Count | None = None
     """Runs that were due and did not start: too late, or forbidden by one that still ran."""
     consecutive_failures: Count | None = None
+    awaiting_verdict: Annotated[list[ActiveRun], Field(max_length=32)] | None = None
+    """The newest of the runs that succeeded and whose version is not judged yet."""
+    last_accepted_version: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
+    """The version that was Validated last, of those that its runs made."""
+    last_accepted_time: Timestamp | None = None
+    consecutive_rejections: Count | None = None
+    """Versions that were Rejected since then."""
     last_template_hash: Annotated[str, Field(max_length=64)] | None = None
     last_handled_run_now: Annotated[str, Field(max_length=256)] | None = None
     """The annotation trainyard.dev/run-now that was acted upon last."""

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from trainyard_api.base import MAX_INTEGER, Count, Digest, MetricValue, Uri
+from trainyard_api.base import MAX_INTEGER, Count, Digest, MetricName, MetricValue, Uri
 from trainyard_api.modelversion import Comparison, Signature
 from trainyard_api.trainingjob import Artifact, Message, Metrics, SeriesCount, TrainingJobSpec
 
@@ -94,6 +94,8 @@ class TrainingResult(WireModel):
     artifact: Artifact | None = None
     formats: Annotated[list[str], Field(max_length=8)] | None = None
     metrics: Metrics | None = None
+    objective_metric: MetricName | None = None
+    """The metric that ranks the model."""
     objective_value: MetricValue | None = None
     signature: Signature | None = None
     holdout_digest: Digest | None = None

@@ -126,6 +126,28 @@ def cpu_quota(root: Path = Path("/")) -> float:
     return min(quotas)
 
 
+def memory_left(root: Path = Path("/")) -> int | None:
+    """Return how many bytes this process may still take: of its cgroup's limit and of the node's memory the lesser.
+
+    ``None`` where nothing can be read. ``root`` is the file system's root, for tests.
+    """
+    found = []
+    status, node = root / "proc/self/status", root / "proc/meminfo"
+    own = _kilobytes(status, "VmRSS:") or 0
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        file = root / "sys/fs/cgroup" / name
+        text = file.read_text().strip() if file.exists() else "max"
+        if text.isdecimal():
+            found.append(int(text) - own)
+    available = _kilobytes(node, "MemAvailable:")
+    return min([*found, *([] if available is None else [available])], default=None)
+
+
+def _kilobytes(file: Path, label: str) -> int | None:
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(label)), None)
+
+
 def _cgroup_folders(root: Path) -> list[Path]:
     """Return the cgroup folders of this process, leaf first, with all their parents: each may hold a quota.
 

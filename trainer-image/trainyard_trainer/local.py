@@ -13,11 +13,11 @@ from trainyard_api import API_VERSION
 from trainyard_api.base import DnsLabel
 from trainyard_api.kinds import TRAINING_JOB
 from trainyard_api.training import Storage
-from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_api.wire import TrainerConfig
+from trainyard_api.trainingjob import Artifact, TrainingJobSpec
+from trainyard_api.wire import ChampionRef, TrainerConfig
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.layout import ModelKeys
-from trainyard_trainer.artifacts.versions import last_unfinished
+from trainyard_trainer.artifacts.versions import VersionRecord, last_unfinished, newest_record
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.sentences import sentences_of
@@ -68,7 +68,8 @@ def local_environment(environ: Mapping[str, str], output: Path) -> Environment:
 def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerConfig:
     """Read one TrainingJob from YAML, with the output folder as its storage.
 
-    Each run is a job of its own, as if it were created anew, and so gets a version of its own. With ``resume`` it is
+    Each run is a job of its own, as if it were created anew, and so gets a version of its own; it is compared with the
+    version before. With ``resume`` it is
     the last one of this model that got no version, if there is one: a further attempt at the same job.
 
     Raises
@@ -83,14 +84,23 @@ def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerC
         raise ConfigError(f"{path}: {'; '.join(sentences_of(error))}") from error
     storage = Storage(uri=f"file://{output.resolve()}")
     keys = ModelKeys(parsed.metadata.namespace, parsed.spec.model_name or parsed.metadata.name)
-    unfinished = last_unfinished(FolderStore(output.resolve(), storage.uri), keys) if resume else None
+    store = FolderStore(output.resolve(), storage.uri)
+    unfinished = last_unfinished(store, keys) if resume else None
+    before = newest_record(store, keys)
     return TrainerConfig(
         namespace=keys.namespace,
         name=parsed.metadata.name,
         uid=unfinished or str(uuid.uuid4()),
         model_name=keys.model,
         spec=parsed.spec.model_copy(update={"storage": storage}),
+        champion=None if before is None else _champion(before, store),
     )
+
+
+def _champion(record: VersionRecord, store: FolderStore) -> ChampionRef:
+    """Return the version before as what a training is compared with: on a laptop the newest one serves."""
+    artifact = Artifact(uri=store.address(record.run), manifest_sha256=record.manifest_sha256, size_bytes=0)
+    return ChampionRef(version=record.version, artifact=artifact)
 
 
 def _the_training_job(path: Path) -> dict[str, Any]:

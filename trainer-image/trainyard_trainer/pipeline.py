@@ -1,10 +1,11 @@
 """One code path for every framework: load, preprocess, train, evaluate, register."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from trainyard_api.modelversion import Comparison
 from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.checkpoints import open_checkpoints, remove_checkpoints
 from trainyard_trainer.artifacts.layout import ModelKeys
@@ -12,12 +13,15 @@ from trainyard_trainer.artifacts.manifest import ObjectiveValue
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, find_version, run_of
+from trainyard_trainer.compare.champion import CannotAnswer, Champion, find_champion
+from trainyard_trainer.compare.comparison import compare, refused
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import METRICS, ranking_metrics
 from trainyard_trainer.evaluate.weaknesses import weaknesses
 from trainyard_trainer.frameworks.base import Context, Evaluation, Framework
+from trainyard_trainer.profile.work import profiled
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import metric_value
 from trainyard_trainer.register import TrainedRun, register_run
@@ -84,18 +88,31 @@ def _told(job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRu
 def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:
     folder = begin_run(store, keys, job.config.uid, job.config.attempt)
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
-        run = train_and_judge(job, framework, Bench(store, keys, Path(work)))
+        run = train_and_judge(job, framework, Bench(store, keys, Path(work), _champion_of(job, store)))
         enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
         return register_run(run, framework, store, folder)
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a training works: its model's place in the store, and a folder of its own on disk."""
+    """Where a training works: its model's place in the store, a folder of its own on disk, and whom it is to beat.
+
+    ``champion`` is a comparison already where the champion cannot answer, and ``None`` where there is none.
+    """
 
     store: ArtifactStore
     keys: ModelKeys
     folder: Path
+    champion: Champion | Comparison | None = None
+
+
+def _champion_of(job: Job, store: ArtifactStore) -> Champion | Comparison | None:
+    if job.config.champion is None:
+        return None
+    try:
+        return find_champion(job.config, job.env, store)
+    except CannotAnswer as error:
+        return refused(job.config.champion, error)
 
 
 def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
@@ -107,7 +124,8 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
         With one sentence for the user and the exit code.
     """
     config = job.config
-    dataset = _prepare(job)
+    champion = bench.champion
+    dataset = _prepare(job, champion.columns if isinstance(champion, Champion) else ())
     output = bench.folder / "output"
     output.mkdir()
     checkpoints = open_checkpoints(bench.store, bench.keys, config, dataset)
@@ -129,16 +147,21 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     trained = replace(trained, tuned=trained.tuned or context.tuned, warnings=(*trained.warnings, *warnings))
     enter(job, Stage.EVALUATE, "judging the model on rows it has not seen")
     evaluation = framework.evaluate(dataset, trained, context)
+    found = profiled(dataset, config, job.env)
+    dataset = replace(dataset, findings=(*found.findings, *dataset.findings))
+    evaluation = replace(evaluation, metrics={**evaluation.metrics, **found.metrics})
     objective = _objective(config, evaluation, dataset.origin.uri)
     weak = weaknesses(evaluation, dataset.positive_class, ranking_metrics(config.spec), objective.metric)
     trained = replace(trained, warnings=(*trained.warnings, *weak))
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
-    return TrainedRun(config, dataset, trained, evaluation, objective, output)
+    if isinstance(champion, Champion):
+        champion = compare(champion, dataset, evaluation, config.spec, bench.folder)
+    return TrainedRun(config, dataset, trained, evaluation, objective, output, champion, found)
 
 
-def _prepare(job: Job) -> Dataset:
+def _prepare(job: Job, also: Sequence[str]) -> Dataset:
     """Load and preprocess. The raw table ends with this function: training has the rows in memory once."""
-    table = job.steps.load(job.config, job.env, job.tracker, job.stop)
+    table = job.steps.load(job.config, job.env, job.tracker, job.stop, also)
     enter(job, Stage.PREPROCESS, "checking the data")
     return job.steps.preprocess(table, job.config)
 

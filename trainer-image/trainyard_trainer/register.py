@@ -9,7 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
+from trainyard_api.modelversion import Comparison
+from trainyard_api.training import Split
+from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.artifacts.manifest import (
     DataInfo,
     FileEntry,
@@ -18,15 +24,19 @@ from trainyard_trainer.artifacts.manifest import (
     Manifest,
     Measurements,
     ObjectiveValue,
+    SplitInfo,
     content_digest,
 )
 from trainyard_trainer.artifacts.runs import FinishedRun, finish_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
-from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.data.dataset import Dataset, Series
+from trainyard_trainer.data.splits import Sides
 from trainyard_trainer.frameworks.base import Evaluation, Framework, Trained
 from trainyard_trainer.golden import signature_of, verify
 from trainyard_trainer.measure import latency, with_memory
 from trainyard_trainer.onnx.export import MODEL_FILE
+from trainyard_trainer.profile.model import PROFILE
+from trainyard_trainer.profile.work import NOT_PROFILED, Profiled
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report.findings import limited, validation_document
 from trainyard_trainer.report.page import ReportInput, render_report
@@ -62,6 +72,8 @@ class TrainedRun:
     evaluation: Evaluation
     objective: ObjectiveValue
     output: Path
+    comparison: Comparison | None = None
+    profiled: Profiled = NOT_PROFILED
 
 
 @dataclass(frozen=True)
@@ -90,10 +102,12 @@ def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, fo
         return model, verify(framework, model, asked)
 
     (model, golden), memory = with_memory(load)
-    size = sum((run.output / path).stat().st_size for path in run.trained.files)
+    sizes = {path: (run.output / path).stat().st_size for path in run.trained.files}
+    judged = sum(size for path, size in sizes.items() if path.startswith(f"{JUDGED}/"))
     run, difference = _with_onnx(run, framework, model, golden.max_difference)
     measurements = Measurements(
-        size_bytes=size,
+        size_bytes=sum(sizes.values()) - judged,
+        judged_bytes=judged or None,
         memory_bytes=memory,
         latency=latency(framework, model, asked),
         onnx_max_difference=difference,
@@ -134,7 +148,8 @@ def store_run(
     about = About(datetime.now(UTC).isoformat(timespec="milliseconds"), libraries, measurements)
     _write_documents(run, about)
     search = [] if run.trained.tuned is None else [SEARCH]
-    entries = upload_files(store, folder, run.output, [*run.trained.files, *search, REPORT, VALIDATION, METRICS])
+    documents = [REPORT, VALIDATION, METRICS, *([] if run.profiled.profile is None else [PROFILE])]
+    entries = upload_files(store, folder, run.output, [*run.trained.files, *search, *documents])
     manifest = _manifest(run, golden, entries, about)
     # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own.
     content = content_digest(manifest, {*run.trained.files, *search} - {MODEL_FILE})
@@ -162,6 +177,36 @@ def data_info(dataset: Dataset) -> DataInfo:
     )
 
 
+def split_info(dataset: Dataset, spec: TrainingJobSpec) -> SplitInfo | None:
+    """Return what says, of any row, whether the two models have learned it; ``None`` for what user code has seen."""
+    split = spec.split or Split()
+    if dataset.series:
+        times = dataset.frame["ds"].to_numpy("datetime64[ns]")
+        judged, final = (max(times[end(one) - 1] for one in dataset.series) for end in (_split_of, _stop_of))
+        columns = (spec.data.time or "ds",)
+        sides = Sides.of("Time", split, columns)
+        return _info(sides, str(judged), str(final))
+    if dataset.sides is None:
+        return None
+    if dataset.times is None or dataset.parts is None:
+        return _info(dataset.sides)
+    test = np.zeros(len(dataset.times), dtype=np.bool_)
+    test[dataset.parts.test] = True
+    return _info(dataset.sides, str(dataset.times[~test].max()), str(dataset.times.max()))
+
+
+def _info(sides: Sides, judged: str | None = None, final: str | None = None) -> SplitInfo:
+    return SplitInfo(**{**vars(sides), "columns": list(sides.columns)}, judged_until=judged, final_until=final)
+
+
+def _split_of(series: Series) -> int:
+    return series.split
+
+
+def _stop_of(series: Series) -> int:
+    return series.stop
+
+
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that this training has imported."""
     found = {"python": platform.python_version()}
@@ -183,11 +228,15 @@ def _write_documents(run: TrainedRun, about: About) -> None:
             libraries=about.libraries,
             measurements=about.measurements,
             warnings=[redact(text) for text in run.trained.warnings],
+            comparison=run.comparison,
+            data_comparison=run.profiled.comparison,
         )
     )
     (run.output / REPORT).write_text(page, encoding="utf-8")
     if run.trained.tuned is not None:
         (run.output / SEARCH).write_bytes(encode(run.trained.tuned))
+    if run.profiled.profile is not None:
+        (run.output / PROFILE).write_bytes(run.profiled.profile.encode())
     validation = validation_document(run.dataset)
     (run.output / VALIDATION).write_text(json.dumps(validation, indent=1, ensure_ascii=False), encoding="utf-8")
     run.evaluation.table.astype({"series": "string"}).to_parquet(run.output / METRICS, index=False)
@@ -215,6 +264,8 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
         objective=run.objective,
         golden=golden,
         data=data_info(dataset),
+        split=split_info(dataset, config.spec),
+        comparison=run.comparison,
         series=trained.series,
         device=trained.device,
         measurements=about.measurements,

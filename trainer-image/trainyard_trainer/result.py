@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from trainyard_api.exit_codes import reason_of
-from trainyard_api.modelversion import Signature
+from trainyard_api.metric_goals import DATA
+from trainyard_api.modelversion import Comparison, Signature
 from trainyard_api.training import Gate
 from trainyard_api.trainingjob import Artifact
 from trainyard_api.wire import RESULT_MAX_BYTES, TrainingResult
@@ -55,10 +56,12 @@ def succeeded(
         ),
         formats=manifest.formats,
         metrics=metric_list(metrics)[:_METRICS],
+        objective_metric=objective.metric,
         objective_value=value,
         signature=_signature(manifest),
         holdout_digest=manifest.data.holdout_digest,
         data_digest=manifest.data.digest,
+        comparison=_told_comparison(manifest.comparison, objective.metric, judged),
         report=store.address(f"{run.folder}/{manifest.report}"),
         series=manifest.series,
         device=manifest.device,
@@ -77,9 +80,23 @@ def _signature(manifest: Manifest) -> Signature | None:
     return manifest.signature.model_copy(update={"positive_class": positive})
 
 
-def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple[bool, bool, bool, str]]:
-    """Order metrics for the cuts: what ranks the model first, then what gates judge, the naive model's last."""
-    return lambda name: (name != objective, name not in judged, name.startswith(BASELINE), name)
+def _told_comparison(found: Comparison | None, objective: str, judged: Container[str]) -> Comparison | None:
+    """Return a comparison with the metrics that decide something; the manifest and the report have them all."""
+    if found is None or found.metrics is None:
+        return found
+    few = [one for one in found.metrics if one.name == objective or one.name in judged]
+    return found.model_copy(update={"metrics": few or None})
+
+
+def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple[bool, bool, bool, bool, str]]:
+    """Order metrics for the cuts: what ranks the model first, what gates judge, the model's own, then the others."""
+    return lambda name: (
+        name != objective,
+        name not in judged,
+        name.startswith(BASELINE),
+        name.startswith(DATA),
+        name,
+    )
 
 
 def failed(code: int, message: str) -> TrainingResult:
@@ -92,7 +109,8 @@ def fit(result: TrainingResult) -> str:
     """Return the result as JSON of at most ``RESULT_MAX_BYTES`` bytes.
 
     What does not fit goes in this order, and stays in the manifest and the report: the signature, warnings beyond three
-    and their ends, metrics beyond twenty, all warnings, the report's address, all metrics, the end of the message.
+    and their ends, metrics beyond twenty, all warnings, the report's address, the sentence of the comparison, all
+    metrics, the end of the message.
     """
     text = result.to_json()
     for shrink in _shrinks():
@@ -115,8 +133,17 @@ def _shrinks() -> Iterator[Callable[[TrainingResult], TrainingResult]]:
     yield lambda r: r.model_copy(update={"metrics": (r.metrics or [])[:_FEW_METRICS] or None})
     yield lambda r: r.model_copy(update={"warnings": None})
     yield lambda r: r.model_copy(update={"report": None})
+    yield _shorter_comparison
     yield lambda r: r.model_copy(update={"metrics": None})
     yield lambda r: r.model_copy(update={"message": _cut(r.message or "", _SHORT_MESSAGE)})
+
+
+def _shorter_comparison(result: TrainingResult) -> TrainingResult:
+    found = result.comparison
+    if found is None:
+        return result
+    short = found.model_copy(update={"message": _cut(found.message, _SHORT_MESSAGE)})
+    return result.model_copy(update={"comparison": short})
 
 
 def _fewer_warnings(result: TrainingResult) -> TrainingResult:

@@ -1,8 +1,8 @@
 """One training in one process, and the rooms that it passes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset, Table
@@ -12,11 +12,27 @@ from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.progress.tracker import Tracker
 
 
+class Load(Protocol):
+    """Read the table of a job: see :func:`trainyard_trainer.data.load`."""
+
+    def __call__(
+        self,
+        config: TrainerConfig,
+        env: Environment,
+        progress: Progress,
+        stop: Callable[[], bool],
+        also: Sequence[str] = (),
+        /,
+    ) -> Table:
+        """Return it; ``also`` are columns beyond those of the specification."""
+        ...
+
+
 @dataclass(frozen=True)
 class Steps:
     """The rooms that the pipeline joins; tests put their own in."""
 
-    load: Callable[[TrainerConfig, Environment, Progress, Callable[[], bool]], Table]
+    load: "Load"
     preprocess: Callable[[Table, TrainerConfig], Dataset]
     framework_for: Callable[[TrainerConfig], Framework]
 

@@ -21,6 +21,7 @@ class Fact(Enum):
     JOB = auto()
     RUNS = auto()
     VERSION = auto()
+    RIVALS = auto()
 
 
 @dataclass(frozen=True)
@@ -30,4 +31,4 @@ class Need:
     fact: Fact
     name: str
     """For ``PODS`` the Job whose pods are meant, for ``SERVING_PODS`` the Deployment, for ``RUNS`` the
-    TrainingSchedule, which is read again with its TrainingJobs, else the object itself."""
+    TrainingSchedule, which is read again with its TrainingJobs, for ``RIVALS`` the model, else the object itself."""

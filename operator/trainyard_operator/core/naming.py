@@ -1,6 +1,6 @@
 """Deterministic names: whoever creates a child again gets the same one."""
 
-from trainyard_operator.core.objects import ModelDeploymentView, TrainingJobView
+from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView, TrainingJobView
 
 FALLBACK_SUFFIX = "-cpu"
 """Jobs are created once, so an attempt that goes on without its accelerator needs another name."""
@@ -24,6 +24,17 @@ def model_name(job: TrainingJobView) -> str:
 def version_name(model: str, version: int) -> str:
     """Return the name of a ModelVersion."""
     return f"{model}-v{version}"
+
+
+def version_number(view: ModelVersionView) -> int:
+    """Return a version's number; 0, which no version has, where somebody else wrote something else."""
+    number = view.spec.get("version")
+    return number if isinstance(number, int) else 0
+
+
+def has_its_name(view: ModelVersionView) -> bool:
+    """Tell whether a version has the one name that belongs to its number."""
+    return view.name == version_name(str(view.spec.get("model")), version_number(view))
 
 
 def serving_name(md: ModelDeploymentView, version: int) -> str:

@@ -6,7 +6,7 @@ from trainyard_api.meta import progress_path
 from trainyard_api.pod import Resources, SecretRef, Toleration
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_api.wire import TrainerConfig
+from trainyard_api.wire import ChampionRef, TrainerConfig
 from trainyard_operator.core.config import OperatorConfig, StorageDefaults
 from trainyard_operator.core.naming import model_name
 from trainyard_operator.core.objects import TrainingJobView
@@ -129,7 +129,13 @@ def accelerated_tolerations(spec: TrainingJobSpec, config: OperatorConfig) -> tu
     return known.tolerations
 
 
-def trainer_config(job: TrainingJobView, spec: TrainingJobSpec, attempt: int, config: OperatorConfig) -> TrainerConfig:
+def trainer_config(
+    job: TrainingJobView,
+    spec: TrainingJobSpec,
+    attempt: int,
+    config: OperatorConfig,
+    champion: ChampionRef | None = None,
+) -> TrainerConfig:
     """Return the configuration of one attempt."""
     url = config.progress.url.rstrip("/")
     return TrainerConfig(
@@ -140,5 +146,6 @@ def trainer_config(job: TrainingJobView, spec: TrainingJobSpec, attempt: int, co
         model_name=model_name(job),
         spec=spec.model_copy(update={"storage": resolve_storage(spec, config.storage)}),
         progress_url=f"{url}{progress_path(job.namespace, job.name)}" if url else None,
+        champion=champion,
         image=resolve_image(spec, config),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from trainyard_api import meta
+from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.plan import Action, Delete
 from trainyard_operator.kube import views
@@ -106,13 +107,7 @@ class Reconciler:
                 found = self._port.list(PODS, key.namespace, selector=selector)
                 facts.serving_pods[need.name] = tuple([views.serving_pod(body) async for body in found])
             case Fact.JOB:
-                try:
-                    self._take(key, "Job", await self._port.get(JOBS, key.namespace, need.name))
-                except NotFoundError:
-                    facts.missing.add(need.name)
-                else:
-                    if all(child.name != need.name for child in self._store.children(step.view.uid)):
-                        facts.missing.add(need.name)  # the name is there, but not our Job
+                await self._read_job(key, step.view.uid, need.name, facts)
             case Fact.RUNS:
                 await self._read_runs(key, step.view.uid)
                 facts.listed = True
@@ -122,8 +117,23 @@ class Reconciler:
                     facts.versions[need.name] = views.model_version(body)
                 except NotFoundError:
                     facts.versions[need.name] = None
+            case Fact.RIVALS:  # all of them are watched; they are many, so they are looked up for one decision only
+                facts.rivals = Rivals(
+                    self._store.versions_of_model(key.namespace, need.name),
+                    self._store.deployments_of_model(key.namespace, need.name),
+                )
             case _:
                 assert_never(need.fact)
+
+    async def _read_job(self, key: Key, uid: str, name: str, facts: Facts) -> None:
+        """Ask for a Job of an attempt that no watch has told of."""
+        try:
+            self._take(key, "Job", await self._port.get(JOBS, key.namespace, name))
+        except NotFoundError:
+            facts.missing.add(name)
+        else:
+            if all(child.name != name for child in self._store.children(uid)):
+                facts.missing.add(name)  # the name is there, but not our Job
 
     async def _read_runs(self, key: Key, uid: str) -> None:
         """Ask for a schedule and its TrainingJobs: the watch may be late, and the answer to a write may be lost."""

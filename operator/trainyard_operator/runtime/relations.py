@@ -87,7 +87,11 @@ def concerned(kind: Kind, body: Mapping[str, Any]) -> tuple[set[Key], Term | Non
     match kind:
         case "TrainingJob" if schedule := _schedule_of(metadata):
             return keys | {Key(namespace, schedule["name"], "TrainingSchedule")}, None
-        case "ModelVersion" | "ModelDeployment":
+        case "ModelVersion":
+            job = (body.get("spec") or {}).get("trainingJob") or {}
+            made_by = {Key(namespace, job["name"], "TrainingJob")} if "name" in job else set()
+            return keys | made_by, terms(kind, body)[0]
+        case "ModelDeployment":
             return keys, terms(kind, body)[0]
         case _:
             return keys, None

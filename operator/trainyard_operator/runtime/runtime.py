@@ -10,7 +10,8 @@ from prometheus_client import Counter, Gauge, Histogram
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import KubePort
-from trainyard_operator.kube.watched import WATCHED, Kind
+from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime import metrics
 from trainyard_operator.runtime.clock import Clock, utc_now
 from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
 from trainyard_operator.runtime.controllers.model_version import ModelVersionController
@@ -38,7 +39,6 @@ TURN_SECONDS = Histogram(
 QUEUE_LENGTH = Gauge("trainyard_queue_length", "Keys that wait for a worker")
 ADMITTED = Gauge("trainyard_trainingjobs_admitted", "TrainingJobs that hold a place among those the limits allow")
 QUEUED = Gauge("trainyard_trainingjobs_queued", "TrainingJobs that wait for admission")
-OBJECTS = Gauge("trainyard_objects", "Objects in the store by kind", ["kind"])
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +166,6 @@ class Runtime:
                 log.warning("resync failed, the watches go on: %s", error)
                 continue
             self._synced = asyncio.get_running_loop().time()
-            for kind in WATCHED:
-                OBJECTS.labels(kind).set(self._store.count(kind))
+            metrics.count(self._store)
             for key in concerned:
                 self._add(key)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from trainyard_api.base import ApiModel
+from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import ModelVersionView, ObjectView, PodView, ServingPodView
 from trainyard_operator.core.plan import Plan
@@ -20,6 +21,7 @@ class Facts:
     missing: set[str] = field(default_factory=set)
     listed: bool = False
     versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
+    rivals: Rivals | None = None
     refused: Refusal | None = None
 
 

@@ -83,7 +83,7 @@ def test_the_scripts_arrive_beside_what_was_there(scripts: dict[str, str]) -> No
         f"resource.customizations.actions.trainyard.dev_{path.parent.name}" for path in SCRIPTS.glob("*/actions")
     }
     assert set(scripts) == {"url"} | health | actions
-    assert len(actions) == 3
+    assert len(actions) == 4
 
 
 def test_the_scripts_arrive_as_they_were_tested(scripts: dict[str, str]) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from tests.unit.argocd.lua import RESOURCE_VERSION, SCRIPTS, Json, Lua, LuaError, resource
-from tests.unit.argocd.test_health import DEPLOYMENT, JOB, SCHEDULE, hold, refused
-from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, TRAINING_JOB, TRAINING_SCHEDULE
-from trainyard_api.meta import ACTION_ANNOTATION, RUN_NOW_ANNOTATION
+from tests.unit.argocd.test_health import DEPLOYMENT, JOB, SCHEDULE, VERSION, hold, refused
+from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, TRAINING_SCHEDULE
+from trainyard_api.meta import ACTION_ANNOTATION, ACTION_REASON_ANNOTATION, RUN_NOW_ANNOTATION
 from trainyard_operator.core.serving.verbs import parse
+from trainyard_operator.core.version.overrule import token_of
 
 TOKEN = rf"[0-9]{{8}}T[0-9]{{6}}Z-{RESOURCE_VERSION}"
 OWNER = [{"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingSchedule", "name": "nightly", "uid": "1"}]
@@ -46,6 +47,11 @@ def deployment(status: Json | None = None, **metadata: Any) -> Json:
     return resource(MODEL_DEPLOYMENT, spec, status or {"phase": "Serving", "activeVersion": 6}, **metadata)
 
 
+def version(status: Json | None = None, **metadata: Any) -> Json:
+    missed = {"metric": "mae", "passed": False, "reason": "NotMet"}
+    return resource(MODEL_VERSION, VERSION, status or {"phase": "Rejected", "gates": [missed]}, **metadata)
+
+
 def verb(before: Json, after: Json, annotation: str = ACTION_ANNOTATION) -> str:
     """Return what an action wrote, after a look that it wrote nothing else and that the operator understands it."""
     left = copy.deepcopy(after)
@@ -64,10 +70,10 @@ def test_what_is_offered_exists(lua: Lua, kind: str) -> None:
     things = {
         "TrainingJob": resource(TRAINING_JOB, JOB),
         "TrainingSchedule": resource(TRAINING_SCHEDULE, SCHEDULE),
+        "ModelVersion": version(),
         "ModelDeployment": deployment(),
     }
-    offered = {"discovery", *discover(lua, things[kind])} if kind in things else set()
-    assert actions == offered
+    assert actions == {"discovery", *discover(lua, things[kind])}
 
 
 @pytest.mark.parametrize("annotations", [None, {}, {"note": "mine"}, {ACTION_ANNOTATION: "hold/old", "note": "mine"}])
@@ -122,6 +128,39 @@ def test_two_clicks_in_one_second_are_two_tokens(lua: Lua, action: str) -> None:
     first["metadata"]["resourceVersion"] = "4712"  # what the API server makes of the first click
     annotation = first["metadata"]["annotations"][ACTION_ANNOTATION]
     assert act(lua, first, action)["metadata"]["annotations"][ACTION_ANNOTATION] != annotation
+
+
+@pytest.mark.parametrize("annotations", [None, {"note": "mine"}, {ACTION_REASON_ANNOTATION: "an older one"}])
+def test_a_version_is_validated_with_a_reason(lua: Lua, annotations: dict[str, str] | None) -> None:
+    before = version() if annotations is None else version(annotations=annotations)
+    after = act(lua, before, "validate", {"reason": "the new shop has no past"})
+    text = after["metadata"]["annotations"].pop(ACTION_ANNOTATION)
+    assert re.fullmatch(rf"validate/{TOKEN}", text)
+    assert token_of(text)
+    before["metadata"].setdefault("annotations", {})
+    assert after["metadata"]["annotations"].pop(ACTION_REASON_ANNOTATION) == "the new shop has no past"
+    before["metadata"]["annotations"].pop(ACTION_REASON_ANNOTATION, None)
+    assert as_lua_sees(after) == as_lua_sees(before)
+
+
+@pytest.mark.parametrize("params", [None, {}, {"reason": ""}])
+def test_no_version_is_validated_without_a_reason(lua: Lua, params: dict[str, str] | None) -> None:
+    with pytest.raises(LuaError, match=r"^give the parameter reason"):
+        act(lua, version(), "validate", params)
+
+
+@pytest.mark.parametrize(
+    ("status", "offered"),
+    [
+        ({"phase": "Rejected", "gates": [{"metric": "mae", "passed": False, "reason": "NotMet"}]}, True),
+        ({"phase": "Rejected"}, False),
+        ({"phase": "Validated", "gates": [{"metric": "mae", "passed": False, "reason": "NotMet"}]}, False),
+        ({"phase": "Pending"}, False),
+        ({"phase": "Quarantined"}, False),
+    ],
+)
+def test_only_what_gates_refused_is_validated(lua: Lua, status: Json, *, offered: bool) -> None:
+    assert (enabled(lua, version(status)) == {"validate"}) is offered
 
 
 PIN = {"version": {"policy": "Pinned", "pin": "6"}}

@@ -106,6 +106,25 @@ def test_schedules_are_healthy_whatever_their_runs_do(lua: Lua, reason: str, sta
     assert health(lua, TRAINING_SCHEDULE, shown) == ("Healthy", message)
 
 
+REFUSED_MODEL = {"status": "False", "reason": "VersionRejected", "message": "version 7 was refused"}
+
+
+def test_a_refused_model_is_told_and_degrades_nothing(lua: Lua) -> None:
+    told = [
+        *conditions(ready=True),
+        {"type": "ModelAccepted", "lastTransitionTime": "2026-11-21T07:30:00Z", **REFUSED_MODEL},
+    ]
+    expected = ("Healthy", "so it is; version 7 was refused")
+    assert health(lua, TRAINING_SCHEDULE, {"phase": "Active", "conditions": told}) == expected
+    good = [told[0], {**told[1], "status": "True"}]
+    assert health(lua, TRAINING_SCHEDULE, {"phase": "Active", "conditions": good}) == ("Healthy", "so it is")
+    serving = {"phase": "Serving", "activeVersion": 6, "conditions": conditions("NewerVersionRejected", ready=True)}
+    assert health(lua, MODEL_DEPLOYMENT, serving) == ("Healthy", "so it is; so it is")
+    verdict = {"phase": "Rejected", "reason": "GatesNotMet", "message": "mae 9: asked for <= 2"}
+    ended = {"phase": "Succeeded", "conditions": conditions("Complete", ready=True), "verdict": verdict}
+    assert health(lua, TRAINING_JOB, ended) == ("Healthy", "so it is; its version was refused: mae 9: asked for <= 2")
+
+
 def test_a_run_that_is_refused_for_now_is_tried_again(lua: Lua) -> None:
     status = {"phase": "Active", "conditions": conditions("Reconciling", reason="CreateRefused")}
     assert health(lua, TRAINING_SCHEDULE, status) == ("Progressing", "so it is")

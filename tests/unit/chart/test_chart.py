@@ -162,6 +162,21 @@ def test_users_may_read_all_and_write_what_is_theirs(helm: Path) -> None:
     assert (versions["resources"], versions["verbs"]) == (["modelversions"], ["delete", "deletecollection"])
 
 
+def test_overruling_gates_is_a_right_of_its_own(helm: Path) -> None:
+    for switches in ((), ("rbac.aggregate=false",)):
+        [role] = [
+            role
+            for role in of_kind(render(helm, *switches), "ClusterRole")
+            if role["metadata"]["name"] == "trainyard-overrule"
+        ]
+        assert not [label for label in role["metadata"]["labels"] if "aggregate" in label]
+        [rule] = role["rules"]
+        assert (rule["resources"], rule["verbs"]) == (["modelversions"], ["get", "list", "watch", "patch"])
+    others = [role for role in of_kind(render(helm), "ClusterRole") if role["metadata"]["name"] != "trainyard-overrule"]
+    for rule in [rule for role in others for rule in role["rules"] if "modelversions" in rule["resources"]]:
+        assert not {"update", "patch"} & set(rule["verbs"])
+
+
 def test_rights_stay_in_the_watched_namespaces(helm: Path) -> None:
     objects = render(helm, 'watchNamespaces=["a", "b"]')
     [cluster_wide] = [role for role in of_kind(objects, "ClusterRole") if role["metadata"]["name"] == "trainyard"]

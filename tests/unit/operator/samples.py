@@ -8,6 +8,7 @@ from typing import Any
 from tests.unit.operator.cluster import NAMESPACE, START
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import JobView, ModelVersionView, PodView, TrainingJobView
 from trainyard_operator.core.training.observed import Observed
@@ -112,5 +113,12 @@ def pod(exit_code: int | None = None, **more: Any) -> PodView:
 def observed(job: TrainingJobView | None = None, *children: JobView, after: float = 0.0, **more: Any) -> Observed:
     """Return what the planner sees ``after`` seconds."""
     now: datetime = START + timedelta(seconds=after)
-    base = {"job": job or job_view(), "children": children, "now": now, "config": CONFIG, "ca": CA}
+    base = {
+        "job": job or job_view(),
+        "children": children,
+        "now": now,
+        "config": CONFIG,
+        "ca": CA,
+        "rivals": Rivals(),
+    }
     return Observed(**{**base, **more})

@@ -119,6 +119,20 @@ class World:
         status = {"observedGeneration": 1, "phase": phase, "completionTime": to_rfc3339(self.cluster.now)}
         self.cluster.change(TRAINING_JOBS, NAMESPACE, name, status=status)
 
+    def end_with_version(self, name: str, version: int) -> None:
+        """Let a TrainingJob succeed with a version that is not judged yet."""
+        self.end(name)
+        made = {"modelVersion": {"name": f"{NAME}-v{version}", "version": version}}
+        status = {**self.jobs[name]["status"], **made, "verdict": {"phase": "Pending", "reason": "Pending"}}
+        self.cluster.change(TRAINING_JOBS, NAMESPACE, name, status=status)
+
+    def judge(self, name: str, phase: str) -> None:
+        """Let the verdict on a run's version come in."""
+        time = to_rfc3339(self.cluster.now)
+        verdict = {"phase": phase, "reason": "Judged", "message": f"its gates said {phase}", "time": time}
+        status = {**self.jobs[name]["status"], "verdict": verdict}
+        self.cluster.change(TRAINING_JOBS, NAMESPACE, name, status=status)
+
     def end_all(self, phase: str = "Succeeded") -> None:
         for name in self.unfinished():
             self.end(name, phase)

@@ -6,6 +6,8 @@ from typing import Final
 MANIFEST: Final = "manifest.json"
 STARTED: Final = "started.json"
 CHECKPOINTS: Final = "checkpoints"
+JUDGED: Final = "judged"
+"""In a run, the folder of the judged model, fitted without the held-out rows; its files are named as the final ones."""
 VERSION_DIGITS: Final = 8
 
 

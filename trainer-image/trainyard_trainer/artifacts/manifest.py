@@ -12,9 +12,11 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, ValidationError
 
 from trainyard_api.base import Digest
-from trainyard_api.modelversion import Signature
+from trainyard_api.metric_goals import DATA
+from trainyard_api.modelversion import Comparison, Signature
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import WireModel
+from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.errors import DataError
 
@@ -53,6 +55,22 @@ class DataInfo(WireModel):
     holdout_digest: Digest
 
 
+class SplitInfo(WireModel):
+    """The rule by which rows were held out, and until when each model has learned where that rule is time.
+
+    ``columns`` are what is hashed, or the column of times. For forecasts ``judged_until`` and ``final_until`` are the
+    newest of all series; the model's own files say it for each.
+    """
+
+    strategy: Literal["Time", "Group", "Stratified", "Random"]
+    seed: int
+    test_fraction: float
+    validation_fraction: float
+    columns: list[str]
+    judged_until: str | None = None
+    final_until: str | None = None
+
+
 class Frame(WireModel):
     """A small table as JSON: times in ISO 8601, missing values null."""
 
@@ -80,11 +98,13 @@ class Latency(WireModel):
 class Measurements(WireModel):
     """What the saved model costs to use, on the machine that trained it; it says nothing of what the model is.
 
+    ``size_bytes`` is that of the final model's files, ``judged_bytes`` what the judged one adds to the artifact.
     ``memory_bytes`` is by how much it made the process's resident memory grow when it was loaded and answered the
     golden rows; missing where that cannot be told.
     """
 
     size_bytes: int
+    judged_bytes: int | None = None
     memory_bytes: int | None = None
     latency: Latency | None = None
     onnx_max_difference: float | None = None
@@ -122,12 +142,20 @@ class Manifest(WireModel):
     objective: ObjectiveValue
     golden: GoldenRows
     data: DataInfo
+    split: SplitInfo | None = None
+    """Without it the manifest is of an older release, or of user code."""
+    comparison: Comparison | None = None
     series: SeriesCount | None = None
     device: str
     measurements: Measurements | None = None
     content_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     """Of what the training decided, see ``content_digest``; without it the manifest is of an older release."""
     warnings: list[str] = Field(default_factory=list)
+
+    @property
+    def served(self) -> list[FileEntry]:
+        """The files that a server needs: all but those of the judged model."""
+        return [entry for entry in self.files if PurePosixPath(entry.path).parts[0] != JUDGED]
 
     @property
     def size_bytes(self) -> int:
@@ -157,15 +185,17 @@ def canonical_json(value: Any) -> bytes:
 def content_digest(manifest: Manifest, files: Collection[str]) -> str:
     """Return one digest of all that training decided: the same for an undisturbed run and one that was taken up again.
 
-    Covers the listed files, parameters, metrics, golden rows and data; not when, where, at which attempt and how fast.
+    Covers the listed files, parameters, metrics, golden rows and data; not when, where, at which attempt and how fast,
+    nor what the data was compared with: another version may serve when a training is taken up again.
     """
     decided = {
         "files": {entry.path: entry.sha256 for entry in manifest.files if entry.path in files},
         "golden": {"inputs": manifest.golden.inputs.model_dump(), "outputs": manifest.golden.outputs.model_dump()},
         **manifest.model_dump(
             mode="json",
-            include={"framework", "task", "parameters", "metrics", "objective", "series"},
+            include={"framework", "task", "parameters", "objective", "series"},
         ),
+        "metrics": {name: value for name, value in manifest.metrics.items() if not name.startswith(DATA)},
         "data": [manifest.data.digest, manifest.data.holdout_digest, manifest.data.rows],
     }
     return sha256_of(canonical_json(decided))

@@ -93,9 +93,14 @@ def newest_run(store: ArtifactStore, keys: ModelKeys) -> FinishedRun | None:
     InputMissing, DataError
         If the version is there and its run is gone or was changed.
     """
-    number = _next_number(store, keys) - 1
-    record = _read_record(store, keys, number) if number > 0 else None
+    record = newest_record(store, keys)
     return None if record is None else _run_of(store, record)
+
+
+def newest_record(store: ArtifactStore, keys: ModelKeys) -> VersionRecord | None:
+    """Return the claim of the model's highest version. Raises DataError if it cannot be read."""
+    number = _next_number(store, keys) - 1
+    return _read_record(store, keys, number) if number > 0 else None
 
 
 def claim_version(store: ArtifactStore, keys: ModelKeys, uid: str, run: FinishedRun) -> VersionRecord:

@@ -16,8 +16,16 @@ if TYPE_CHECKING:
     from trainyard_trainer.data.sources import Ways
 
 
-def load(config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool]) -> Table:
+def load(
+    config: TrainerConfig,
+    env: Environment,
+    progress: Progress,
+    stop: Callable[[], bool],
+    also: Sequence[str] = (),
+) -> Table:
     """Read the table of a job, only the columns it needs, and its covariates.
+
+    ``also`` names columns to read where they are there, beyond those of the specification.
 
     Raises
     ------
@@ -30,13 +38,17 @@ def load(config: TrainerConfig, env: Environment, progress: Progress, stop: Call
 
     ways = sources.Ways.of(config, env)
     table = (
-        _from_files(config, ways, progress, stop) if config.spec.data.uri else _from_query(config, env, progress, stop)
+        _from_files(config, ways, progress, stop, also)
+        if config.spec.data.uri
+        else _from_query(config, env, progress, stop, also)
     )
     progress(0.8, f"read {len(table.frame)} rows, {len(table.frame.columns)} columns")
     return _with_covariates(table, config, ways, stop) if config.spec.data.covariates else table
 
 
-def _from_files(config: TrainerConfig, ways: "Ways", progress: Progress, stop: Callable[[], bool]) -> Table:
+def _from_files(
+    config: TrainerConfig, ways: "Ways", progress: Progress, stop: Callable[[], bool], also: Sequence[str]
+) -> Table:
     from trainyard_trainer.data import sources, tables
 
     data = config.spec.data
@@ -45,12 +57,15 @@ def _from_files(config: TrainerConfig, ways: "Ways", progress: Progress, stop: C
         progress(0.4, f"reading {source.size_bytes} bytes")
         with ThreadPoolExecutor(1) as beside:
             hashed = beside.submit(source.hash, tables.hashed_beside(source, data.format))
-            frame, notes, files = tables.read(source, tables.Wanted.of(data, config.spec.task), data.format, data.csv)
+            wanted = tables.Wanted.of(data, config.spec.task, also)
+            frame, notes, files = tables.read(source, wanted, data.format, data.csv)
         hashed.result()
         return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
 
 
-def _from_query(config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool]) -> Table:
+def _from_query(
+    config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool], also: Sequence[str]
+) -> Table:
     from trainyard_trainer.data import sql, tables
     from trainyard_trainer.data.splits import digest_of
 
@@ -58,7 +73,7 @@ def _from_query(config: TrainerConfig, env: Environment, progress: Progress, sto
     if query is None:
         raise ConfigError("spec.data needs exactly one of uri and sql")
     progress(0.0, f"querying {sql.name_of(query)}")
-    rows = sql.read_query(query, env.data_secret_dir, tables.Wanted.of(config.spec.data, config.spec.task), stop)
+    rows = sql.read_query(query, env.data_secret_dir, tables.Wanted.of(config.spec.data, config.spec.task, also), stop)
     size = rows.nbytes
     frame = tables.to_frame(rows)
     return Table(frame, Origin(sql.name_of(query), digest_of(frame), size, ("SQL query",)))
@@ -90,12 +105,14 @@ def preprocess(table: Table, config: TrainerConfig) -> Dataset:
     ConfigError
         The specification asks of the data what it cannot give, e.g. an unknown frequency.
     """
-    if config.spec.task == "Forecast":
-        from trainyard_trainer.data.forecast import prepare_series as prepare
-    else:
-        from trainyard_trainer.data.tabular import prepare_rows as prepare
     try:
-        return prepare(table, config.spec)
+        if config.spec.task == "Forecast":
+            from trainyard_trainer.data.forecast import prepare_series
+
+            return prepare_series(table, config.spec)
+        from trainyard_trainer.data.tabular import prepare_rows
+
+        return prepare_rows(table, config.spec, keep_rows=config.champion is not None)
     except DataError as error:
         raise DataError(f"{table.origin.uri}: {error}{_in_file(error.row, table.origin.files)}") from error
 

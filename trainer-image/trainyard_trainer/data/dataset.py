@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from trainyard_trainer.data.demand import DemandClass
+    from trainyard_trainer.data.splits import Sides
 
 GOLDEN_SERIES = 3
 """Of a model per series, these many answer for all."""
@@ -167,6 +168,14 @@ class Dataset:
         Classification.
     parts
         The split of a table; ``None`` for forecasts, whose split stands in ``series``.
+    sides
+        The rule of that split, for whoever asks on which side another table's row stands.
+    times
+        Tables that are split by time: the instant of each row of ``frame``.
+    groups
+        Tables that are split by group: a number for the group of each row of ``parts.test``.
+    held_out
+        Tables: the rows of ``parts.test`` with all columns as they were read, where a champion is to read them.
     frequency
         The pandas offset alias of the time steps; ``None`` for tables.
     clock
@@ -190,6 +199,10 @@ class Dataset:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     parts: Parts | None = None
+    sides: Sides | None = None
+    times: npt.NDArray[np.datetime64] | None = None
+    groups: npt.NDArray[np.uint64] | None = None
+    held_out: pd.DataFrame | None = None
     series: tuple[Series, ...] = ()
     series_total: int = 0
     frequency: str | None = None

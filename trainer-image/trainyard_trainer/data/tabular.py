@@ -1,5 +1,6 @@
 """Rows that stand for themselves: regression and classification."""
 
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -10,11 +11,12 @@ from trainyard_api.data import Data, DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.columns import codes_by_name, is_text, target_numbers, text_to_numbers
-from trainyard_trainer.data.dataset import Dataset, Finding, Table
+from trainyard_trainer.data.dataset import Dataset, Finding, Parts, Table
 from trainyard_trainer.data.joins import join_rows
 from trainyard_trainer.data.labels import labels_of, note_weak_classes, positive_second
 from trainyard_trainer.data.leaks import suspects
-from trainyard_trainer.data.splits import Strategy, digest_of_rows, row_hashes, split_rows
+from trainyard_trainer.data.row_hash import Hashes, hash_rows
+from trainyard_trainer.data.splits import Sides, Strategy, digest_of_rows, split_by_hash, split_by_time
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import DataError
 
@@ -27,13 +29,16 @@ _CELLS_TO_COMPARE: Final = 20_000_000
 """Looking for equal rows takes time by the number of cells; in larger tables nobody looks."""
 
 _CAUSES_SHOWN: Final = 3
+_FEW_HELD_OUT: Final = 30
 _MAX_CATEGORIES: Final = 10_000
 _IDENTIFIER_SHARE: Final = 0.5
 """A text column with so many distinct values per row names rows; nothing can be learned from a name seen once."""
 
 
-def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
+def prepare_rows(table: Table, spec: TrainingJobSpec, *, keep_rows: bool = False) -> Dataset:
     """Give the columns of a table their types and roles, and hold rows out.
+
+    ``keep_rows`` keeps the held-out rows as they were read, for a champion that reads them by its own columns.
 
     Raises
     ------
@@ -48,15 +53,15 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
         frame, target = frame[present], target[present]
     _require_rows(len(frame), len(table.frame), data)
     columns, categories = _features(frame, data, joined, findings)
-    named = pd.DataFrame({**columns, data.target: _by_name(target, classes)}, copy=False)
-    hashes = row_hashes(named) if len(named) * len(columns) <= _CELLS_TO_COMPARE else None
-    findings += [*_weaknesses(columns, hashes, data), *suspects(columns, target, len(classes))]
-    split = spec.split or Split()
-    strategy = _strategy(spec, split)
-    parts = split_rows(strategy, split, rows=len(frame), by=_split_key(strategy, frame, data, target, findings))
+    own = _columns_of_a_row(table.frame, data)
+    hashes = hash_rows(frame[own]) if len(frame) * len(own) <= _CELLS_TO_COMPARE else None
+    split = _hold_out(frame, spec, own, hashes, findings)
+    findings += [*_weaknesses(columns, hashes, data, split.sides), *suspects(columns, target, len(classes))]
+    findings += _of_holdout(split.parts, target, classes)
     prepared = pd.DataFrame({**columns, data.target: target}, copy=False)
-    held_out = row_hashes(named.iloc[parts.test]) if hashes is None else hashes[parts.test]
-    findings.append(Finding("Split", "info", _describe_split(strategy, parts.train, parts.validation, parts.test)))
+    test = split.parts.test
+    held_out = hash_rows(frame[own].iloc[test]) if hashes is None else hashes[test]
+    findings.append(Finding("Split", "info", _describe_split(split.sides.strategy, split.parts)))
     return Dataset(
         task=spec.task,
         frame=prepared,
@@ -66,10 +71,82 @@ def prepare_rows(table: Table, spec: TrainingJobSpec) -> Dataset:
         classes=classes,
         findings=tuple(findings),
         origin=table.origin,
-        holdout_digest=digest_of_rows(named.columns, held_out),
+        holdout_digest=digest_of_rows(sorted(own), np.sort(held_out)),
         rows=len(prepared),
-        parts=parts,
+        parts=split.parts,
+        sides=split.sides,
+        times=split.times,
+        groups=None if data.group is None or split.sides.strategy != "Group" else split.hashes[test],
+        held_out=frame.iloc[test].reset_index(drop=True) if keep_rows else None,
     )
+
+
+@dataclass(frozen=True)
+class _Held:
+    """How rows are held out: the rule, and what it made of this table."""
+
+    sides: Sides
+    parts: Parts
+    hashes: Hashes
+    times: npt.NDArray[np.datetime64] | None = None
+
+
+def _hold_out(
+    frame: pd.DataFrame, spec: TrainingJobSpec, own: list[str], hashes: Hashes | None, findings: list[Finding]
+) -> _Held:
+    data, split = spec.data, spec.split or Split()
+    strategy = _strategy(spec, split)
+    if strategy == "Time" and data.time:
+        times, notes = parse_times(_complete(frame[data.time], data.time, "time"), data.time, data.time_zone)
+        findings.extend(notes)
+        named = times.rename(data.time)
+        sides = Sides.of(strategy, split, (data.time,))
+        return _Held(sides, split_by_time(named, split), np.empty(0, np.uint64), named.to_numpy("datetime64[ns]"))
+    if strategy == "Group" and data.group:
+        sides = Sides.of(strategy, split, (data.group,))
+        found = sides.hashes(_complete(frame[data.group], data.group, "group").to_frame())
+    elif data.key:
+        sides = Sides.of(strategy, split, (data.key,))
+        found = sides.hashes(_complete(frame[data.key], data.key, "key").to_frame())
+        findings += _repeated_keys(found, data.key)
+    else:
+        sides = Sides.of(strategy, split, tuple(own))
+        found = sides.hashes(frame) if hashes is None or len(own) == 1 else hashes
+    return _Held(sides, split_by_hash(sides, found), found)
+
+
+def _columns_of_a_row(frame: pd.DataFrame, data: Data) -> list[str]:
+    """Return the columns whose values are a row's own: what the specification names, else all that were read.
+
+    Never what became of them: whether a column is constant, or its text an identifier, changes with the data.
+    """
+    named = [*data.features, data.target, data.time, data.series, data.group, data.key] if data.features else None
+    left_out = set(data.exclude or ())
+    return [name for name in frame.columns if (named is None or name in named) and name not in left_out]
+
+
+def _repeated_keys(hashes: Hashes, key: str) -> list[Finding]:
+    repeated = len(hashes) - len(pd.unique(hashes))
+    if not repeated:
+        return []
+    text = (
+        f"{repeated} rows have a value of {key!r} (data.key) that another row has: they stay on one side of the split"
+    )
+    return [Finding("RepeatedKey", "warning", text, count=repeated)]
+
+
+def _of_holdout(parts: Parts, target: npt.NDArray[np.float64], classes: tuple[str, ...]) -> list[Finding]:
+    """Return what the rows that judge cannot tell."""
+    found: list[Finding] = []
+    if len(parts.test) < _FEW_HELD_OUT:
+        text = f"{len(parts.test)} rows judge the model: its metrics are rough; {_FEW_HELD_OUT} or more are recommended"
+        found.append(Finding("FewHeldOut", "warning", text, count=len(parts.test)))
+    judged = set(target[parts.test].astype(np.intp).tolist()) if classes else set()
+    absent = [name for number, name in enumerate(classes) if number not in judged]
+    if absent:
+        text = f"no held-out row has class {', '.join(map(repr, absent[:_CAUSES_SHOWN]))}: nothing judges it"
+        found.append(Finding("ClassNotJudged", "warning", text, count=len(absent)))
+    return found
 
 
 def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple[pd.DataFrame, list[str]]:
@@ -101,14 +178,7 @@ def _require_rows(usable: int, rows: int, data: Data) -> None:
         )
 
 
-def _by_name(target: npt.NDArray[np.float64], classes: tuple[str, ...]) -> npt.NDArray[np.float64] | pd.Categorical:
-    """Return the target with its classes by name: their numbers change when a new class appears."""
-    if not classes:
-        return target
-    return pd.Categorical.from_codes(target.astype(np.intp), dtype=pd.CategoricalDtype(list(classes)))  # type: ignore[arg-type] # as below
-
-
-def _weaknesses(columns: dict[str, pd.Series], hashes: npt.NDArray[np.uint64] | None, data: Data) -> list[Finding]:
+def _weaknesses(columns: dict[str, pd.Series], hashes: Hashes | None, data: Data, sides: Sides) -> list[Finding]:
     """Return what will make the model of a usable table worse, or its judgement too kind."""
     found: list[Finding] = []
     rows, recommended = len(next(iter(columns.values()))), (data.validation or DataValidation()).recommended_points
@@ -118,7 +188,11 @@ def _weaknesses(columns: dict[str, pd.Series], hashes: npt.NDArray[np.uint64] | 
     if hashes is not None:
         repeated = len(hashes) - len(pd.unique(hashes))
         if repeated:
-            text = f"{repeated} rows repeat another one: held-out rows may be known from training"
+            by_values = sides.strategy in {"Random", "Stratified"} and len(sides.columns) > 1
+            effect = (
+                "equal rows stand on one side of the split" if by_values else "held-out rows may be known from training"
+            )
+            text = f"{repeated} rows repeat another one: {effect}"
             found.append(Finding("RepeatedRows", "warning", text, count=repeated))
     for name, column in columns.items():
         missing = int(column.isna().sum())
@@ -173,7 +247,7 @@ def _require_variety(values: npt.NDArray[np.float64], name: str) -> None:
 def _features(
     frame: pd.DataFrame, data: Data, joined: list[str], findings: list[Finding]
 ) -> tuple[dict[str, pd.Series], dict[str, tuple[str, ...]]]:
-    roles = {data.target, data.time, data.series, data.group}
+    roles = {data.target, data.time, data.series, data.group, data.key}
     names = [*data.features, *joined] if data.features else [name for name in frame.columns if name not in roles]
     left_out = set(data.exclude or ())
     columns: dict[str, pd.Series] = {}
@@ -259,22 +333,6 @@ def _strategy(spec: TrainingJobSpec, split: Split) -> Strategy:
             return chosen
 
 
-def _split_key(
-    strategy: Strategy, frame: pd.DataFrame, data: Data, target: npt.NDArray[np.float64], findings: list[Finding]
-) -> pd.Series | None:
-    match strategy:
-        case "Stratified":
-            return pd.Series(target)
-        case "Group" if data.group:
-            return _complete(frame[data.group], data.group, "group").rename(data.group)
-        case "Time" if data.time:
-            times, notes = parse_times(_complete(frame[data.time], data.time, "time"), data.time, data.time_zone)
-            findings.extend(notes)
-            return times.rename(data.time)
-        case _:
-            return None
-
-
 def _complete(column: pd.Series, name: str, role: str) -> pd.Series:
     missing = column.isna().to_numpy()
     if missing.any():
@@ -287,6 +345,6 @@ def _complete(column: pd.Series, name: str, role: str) -> pd.Series:
     return column
 
 
-def _describe_split(strategy: Strategy, *parts: npt.NDArray[np.intp]) -> str:
-    train, validation, test = (len(part) for part in parts)
+def _describe_split(strategy: Strategy, parts: Parts) -> str:
+    train, validation, test = len(parts.train), len(parts.validation), len(parts.test)
     return f"split {strategy}: {train} rows to train, {validation} to validate, {test} held out"

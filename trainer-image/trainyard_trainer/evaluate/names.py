@@ -8,10 +8,11 @@ import difflib
 from collections.abc import Mapping
 from typing import Final
 
-from trainyard_api.metric_goals import goal_of
-from trainyard_api.training import Objective, Task
+from trainyard_api.metric_goals import DATA, goal_of
+from trainyard_api.training import Gate, Objective, Task
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError
+from trainyard_trainer.profile.names import DATA_METRICS
 
 SKILL: Final = "skill"
 BIAS: Final = "bias"
@@ -85,12 +86,31 @@ def check_metrics(spec: TrainingJobSpec, classes: int | None = None) -> None:
         _check_name("spec.objective.metric", spec.objective.metric, spec.task, classes)
         _check_goal(spec.objective)
     for index, gate in enumerate(spec.gates or ()):
+        if gate.metric.startswith(DATA):
+            _check_data_gate(index, gate)
+            continue
         _check_name(f"spec.gates[{index}].metric", gate.metric, spec.task, classes)
         if gate.compare_to is not None and gate.metric == BIAS:
             raise ConfigError(
                 f"spec.gates[{index}] compares {BIAS} with the champion, and neither more nor less of it is better: "
                 "bound it from both sides, with op and value"
             )
+
+
+def _check_data_gate(index: int, gate: Gate) -> None:
+    """Judge a gate on the data: its metric is a comparison with the champion already."""
+    if gate.metric not in DATA_METRICS:
+        near = difflib.get_close_matches(gate.metric, DATA_METRICS, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ConfigError(
+            f"spec.gates[{index}].metric {gate.metric} is no metric of the data{hint}; there are "
+            f"{', '.join(DATA_METRICS)}"
+        )
+    if gate.compare_to is not None:
+        raise ConfigError(
+            f"spec.gates[{index}] compares {gate.metric} with the champion, and it is a comparison with the champion's "
+            "data already: bound it with op and value"
+        )
 
 
 def check_container_metrics(spec: TrainingJobSpec) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 
 from trainyard_api.data import Data
+from trainyard_api.training import Framework as FrameworkName
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.errors import ConfigError, Unsupported
@@ -22,7 +23,7 @@ def framework_for(config: TrainerConfig) -> Framework:
     """
     refuse_later_features(config)
     _check_export(config.spec)
-    framework = _make(config)
+    framework = framework_named(config.spec.framework, forecast=config.spec.task == "Forecast")
     framework.check(config)
     return framework
 
@@ -35,9 +36,10 @@ def start_early(spec: TrainingJobSpec) -> None:
         start_early(spec)
 
 
-def _make(config: TrainerConfig) -> Framework:
-    match config.spec.framework:
-        case "LightGBM" if config.spec.task == "Forecast":
+def framework_named(name: FrameworkName, *, forecast: bool) -> Framework:
+    """Return a framework by its name. Raises Unsupported for user code, and ImportError where a library is missing."""
+    match name:
+        case "LightGBM" if forecast:
             import_lightgbm()
             from trainyard_trainer.frameworks.lightgbm_forecast.framework import LightGBMForecastFramework
 

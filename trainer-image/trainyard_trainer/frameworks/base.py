@@ -11,6 +11,7 @@ from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
     import pandas as pd
 
@@ -131,7 +132,15 @@ class OnnxModel:
 
 @dataclass(frozen=True)
 class Trained:
-    """The final model, its files already written below ``Context.output`` (paths relative to it)."""
+    """Two models: the judged one, fitted without the held-out rows, and the final one, fitted on everything.
+
+    Attributes
+    ----------
+    files
+        Of both, already written below ``Context.output`` (paths relative to it); those of the judged one in ``JUDGED``.
+    model, judged
+        In memory, as the framework has them. User code that makes one model of its own has no judged one.
+    """
 
     formats: tuple[str, ...]
     files: tuple[str, ...]
@@ -141,6 +150,7 @@ class Trained:
     warnings: tuple[str, ...] = ()
     device: str = "cpu"
     tuned: Tuned | None = None
+    judged: Any = None
 
 
 @dataclass(frozen=True)
@@ -216,15 +226,20 @@ class Framework(Protocol):
         ...
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Fit with ``context.parameters``, and write the model's files. Raises DataError, Interrupted."""
+        """Fit with ``context.parameters``, without the held-out rows and with them, and write the files of both models.
+
+        Raises
+        ------
+        DataError, Interrupted
+        """
         ...
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge the model on the holdout, beside a naive one."""
+        """Judge the judged model on the holdout, beside a naive one. The golden rows are those of the final one."""
         ...
 
     def load(self, folder: Path) -> Any:
-        """Read back what ``train`` wrote into ``Context.output``."""
+        """Read back what ``train`` wrote into ``Context.output``, or into ``JUDGED`` below it."""
         ...
 
     def predict(self, model: Any, inputs: pd.DataFrame) -> pd.DataFrame:
@@ -233,4 +248,35 @@ class Framework(Protocol):
 
     def to_onnx(self, model: Any) -> OnnxModel | None:
         """Return the model as ONNX; ``None`` where the framework has no such form. Raises what the converter raises."""
+        ...
+
+
+class ForecastFramework(Framework, Protocol):
+    """A framework for task Forecast: what of it a comparison on the rows of another training needs."""
+
+    def learned_until(self, model: Any) -> Mapping[str, np.datetime64]:
+        """Return for each series the time of the newest row that a loaded model has learned, by its own clock."""
+        ...
+
+    def forecast_holdouts(self, model: Any, dataset: Dataset) -> npt.NDArray[np.float64]:
+        """Forecast the held-out rows of a dataset, each series from its own split.
+
+        Nothing is fitted. What the dataset knows before the split takes the place of what the model knew: lags and
+        windows are made of it.
+
+        Parameters
+        ----------
+        model
+            As ``load`` returns it; it may be older than the dataset and know other series.
+
+        Returns
+        -------
+        Shape (held-out rows,), series by series in the order of the dataset; NaN where the model does not know a series
+        and cannot do without.
+
+        Raises
+        ------
+        DataError
+            If the dataset lacks a covariate of the model, or has another step of time.
+        """
         ...

@@ -70,6 +70,24 @@ def read_questions(inputs: pd.DataFrame, columns: Columns) -> Questions:
     )
 
 
+def require_same_steps(dataset: Dataset, columns: Columns, frequency: str) -> None:
+    """See that a model of these columns and this step can go on in a dataset.
+
+    Raises
+    ------
+    DataError
+        If the dataset has another step or clock, or lacks a covariate.
+    """
+    if dataset.frequency != frequency:
+        raise DataError(f"its steps are {frequency}, those of the data are {dataset.frequency}")
+    mine, theirs = columns.clock, dataset.clock
+    if (mine.zone, mine.wall) != (theirs.zone, theirs.wall):
+        raise DataError(f"its times are kept by {mine.zone or 'UTC'}, those of the data by {theirs.zone or 'UTC'}")
+    missing = [name for name in columns.regressors if name not in dataset.features]
+    if missing:
+        raise DataError(f"the data lacks its covariate {missing[0]!r}")
+
+
 def quantile_columns(levels: Sequence[float]) -> list[str]:
     """Return the names of the columns of quantiles."""
     return [f"{QUANTILE}{level:g}" for level in levels]

@@ -7,13 +7,15 @@ from typing import Any, Final
 
 import pandas as pd
 
-from trainyard_api.metric_goals import goal_of
+from trainyard_api.metric_goals import DATA, goal_of
+from trainyard_api.modelversion import Comparison
 from trainyard_api.threshold import Threshold
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.manifest import Measurements
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate.names import BASELINE, SKILL, THRESHOLD
 from trainyard_trainer.frameworks.base import Evaluation, Trained
+from trainyard_trainer.profile.compare import DataComparison
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report import figures, two_classes
 from trainyard_trainer.report.classes import confusion_of
@@ -42,6 +44,8 @@ class ReportInput:
     libraries: Mapping[str, str]
     warnings: Sequence[str]
     measurements: Measurements | None = None
+    comparison: Comparison | None = None
+    data_comparison: DataComparison | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,18 @@ class MetricRow:
     name: str
     value: str
     naive: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class ComparedRow:
+    """A metric of the trained model and of the champion on equal rows; ``tone`` says which is better."""
+
+    name: str
+    value: str
+    champion: str
+    difference: str
+    interval: str
     tone: str
 
 
@@ -91,7 +107,10 @@ def render_report(source: ReportInput) -> str:
         overview_legend=_overview_legend(evaluation, dataset),
         forecasts=_forecasts(evaluation, dataset, ranked),
         importance=importance_rows(evaluation.importance),
+        comparison=source.comparison,
+        compared=_compared_rows(source.comparison),
         measurements=_measurement_rows(source.measurements),
+        data_compared=_data_rows(source.data_comparison),
         tuned=source.trained.tuned,
         parameters=sorted(source.trained.parameters.items()),
     )
@@ -102,9 +121,23 @@ def metric_rows(metrics: Mapping[str, float]) -> list[MetricRow]:
     return [
         MetricRow(name, readable(value), "" if naive is None else readable(naive), _tone(name, value, naive))
         for name, value in metrics.items()
-        if not name.startswith(BASELINE)
+        if not name.startswith((BASELINE, DATA))
         for naive in [metrics.get(BASELINE + name)]
     ]
+
+
+def _compared_rows(found: Comparison | None) -> list[ComparedRow]:
+    """Return the metrics of both models on equal rows, and how sure their difference is."""
+    rows = []
+    for one in (found.metrics or ()) if found is not None else ():
+        ends = f"{_read(one.low)} to {_read(one.high)} ({one.confidence:.0%})" if one.low and one.high else ""
+        tone = _tone(one.name, float(one.value), float(one.champion))
+        rows.append(ComparedRow(one.name, _read(one.value), _read(one.champion), _read(one.difference), ends, tone))
+    return rows
+
+
+def _read(text: str | None) -> str:
+    return "" if text is None else readable(float(text))
 
 
 def importance_rows(importance: pd.DataFrame | None) -> list[tuple[str, str, int]]:
@@ -204,10 +237,18 @@ def _forecasts(evaluation: Evaluation, dataset: Dataset, ranked: Ranking | None)
     ]
 
 
+def _data_rows(comparison: DataComparison | None) -> list[tuple[str, str, str, str, str]]:
+    """Return what was compared with the champion's data: the largest change of each measure, and what was told."""
+    changes = () if comparison is None else comparison.changes
+    return [(one.subject, one.then, one.now, one.measure, short_number(one.value)) for one in changes]
+
+
 def _measurement_rows(found: Measurements | None) -> list[tuple[str, str]]:
     if found is None:
         return []
     rows: list[tuple[str, Any]] = [("Size of the files", size(found.size_bytes))]
+    if found.judged_bytes is not None:
+        rows.append(("Size of the judged model, kept beside", size(found.judged_bytes)))
     if found.memory_bytes is not None:
         rows.append(("Memory when loaded and asked", size(found.memory_bytes)))
     if found.latency is not None:

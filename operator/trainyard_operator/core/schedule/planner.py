@@ -21,6 +21,7 @@ from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import NOTHING, Action, Create, Delete, EventNote, Plan
 from trainyard_operator.core.schedule import clock as clocks
 from trainyard_operator.core.schedule import runs
+from trainyard_operator.core.schedule.acceptance import ACCEPTED, awaits_verdict, condition_of
 from trainyard_operator.core.schedule.clock import Clock
 from trainyard_operator.core.schedule.cron import Schedule, ScheduleError, UnknownZoneError, parse
 from trainyard_operator.core.schedule.observed import ObservedSchedule
@@ -127,7 +128,7 @@ def _look(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record)
     line, fault = _line(spec)
     failures = status.consecutive_failures or 0
     if spec.stop_after_failures is not None and failures >= spec.stop_after_failures and change is None:
-        line, fault = None, fault or _stopped(failures, status.last_run or "")
+        line, fault = None, fault or _stopped(spec, failures, status.last_run or "")
     clock = Clock(None, None, status.missed or 0) if line is None else clocks.read(observed, spec, line, known.last)
     run = runs.requested_run(view, status.last_handled_run_now)
     if run is None and not spec.suspend:
@@ -147,18 +148,23 @@ def _line(spec: TrainingScheduleSpec) -> tuple[Schedule | None, Verdict | None]:
         return None, Verdict(STALLED, reason, str(error), EventNote("Warning", reason, str(error), where))
 
 
-def _stopped(failures: int, last: str) -> Verdict:
-    runs_failed = f"{failures} runs in a row failed" if failures > 1 else "a run failed"
+def _stopped(spec: TrainingScheduleSpec, failures: int, last: str) -> Verdict:
+    failed = "failed or made a version that was refused" if spec.count_rejections else "failed"
+    runs_failed = f"{failures} runs in a row {failed}" if failures > 1 else f"a run {failed}"
+    well = "makes a version that is accepted" if spec.count_rejections else "succeeds"
     message = (
         f"{runs_failed}: no more by themselves until the template changes, "
-        f"or a run asked for by the annotation {meta.RUN_NOW_ANNOTATION} succeeds"
+        f"or a run asked for by the annotation {meta.RUN_NOW_ANNOTATION} {well}"
     )
     return Verdict(STALLED, "TooManyFailures", message, EventNote("Warning", "TooManyFailures", message, last))
 
 
 def _beyond_history(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> tuple[Delete, ...]:
-    """Return the deletion of the finished runs that are too many, oldest first. A cancelled one counts as failed."""
-    finished = [job for job in observed.jobs if job.finished and not job.deleting]
+    """Return the deletion of the finished runs that are too many, oldest first. A cancelled one counts as failed.
+
+    A run whose version is not judged yet stays: its verdict has to be counted.
+    """
+    finished = [job for job in observed.jobs if job.finished and not job.deleting and not awaits_verdict(job)]
     finished.sort(key=lambda job: (job.status.completion_time or "", job.name))
     good = [job for job in finished if job.status.phase == "Succeeded"]
     bad = [job for job in finished if job.status.phase != "Succeeded"]
@@ -204,11 +210,13 @@ def _tell(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record,
     }
     events = [*known.events, *clock.events]
     verdict = _verdict(observed, spec, known, outlook)
+    own = [each for each in view.status.conditions or () if each.type != ACCEPTED]
     if verdict is not None:
-        changes["conditions"] = _conditions(observed, verdict)
+        own = _conditions(observed, verdict)
         changes["phase"] = "Stalled" if "Stalled" in verdict.statuses else "Suspended" if spec.suspend else "Active"
         if verdict.event is not None:
             events.append(verdict.event)
+    changes["conditions"] = [*own, known.accepted] if known.accepted is not None else own
     status = known.status.model_copy(update=changes)
     return None if status == view.status else Plan(status=status, events=tuple(events))
 
@@ -257,7 +265,8 @@ def _invalid(observed: ObservedSchedule, error: ValidationError) -> Plan:
     message = f"{'.'.join(['spec', *(str(part) for part in first['loc'])])}: {first['msg']}"
     event = EventNote("Warning", "InvalidSpec", message, str(view.generation))
     verdict = Verdict(STALLED, "InvalidSpec", message, event)
-    conditions = _conditions(observed, verdict)
+    accepted = condition_of(view.status)
+    conditions = [*_conditions(observed, verdict), *(() if accepted is None else (accepted,))]
     changes = {"observed_generation": view.generation, "phase": "Stalled", "conditions": conditions}
     status = view.status.model_copy(update=changes)
     return NOTHING if status == view.status else Plan(status=status, events=(event,))

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from trainyard_api.conditions import Condition
 from trainyard_api.trainingschedule import ActiveRun, TrainingScheduleSpec, TrainingScheduleStatus
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import EventNote
+from trainyard_operator.core.schedule.acceptance import awaits_verdict, follow, is_rejected, is_unknown
 from trainyard_operator.core.schedule.observed import ObservedSchedule
 from trainyard_operator.core.schedule.runs import (
     change_run,
@@ -22,7 +24,8 @@ from trainyard_operator.core.schedule.runs import (
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 LISTED: Final = 32
-"""Entries in ``status.active``: as many as the schema takes. Failures of runs beyond them are not counted."""
+"""Entries in ``status.active`` and ``status.awaitingVerdict``: as many as the schema takes. What becomes of runs beyond
+them is not counted."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +36,23 @@ class Record:
     ----------
     last
         The nominal time of the newest run that was started.
+    accepted
+        The condition that tells whether the models are good enough.
     active
         The runs that have not ended, oldest first; those that are being deleted still count.
     """
 
     status: TrainingScheduleStatus
     last: datetime | None
+    accepted: Condition | None
     active: tuple[TrainingJobView, ...]
     events: tuple[EventNote, ...]
 
 
 def has_lost(observed: ObservedSchedule) -> bool:
     """Tell whether the status lists a run that is not there: deleted, or not told of by the watch yet."""
-    known = {job.uid for job in observed.jobs}
-    return any(run.uid not in known for run in observed.schedule.status.active or ())
+    known, status = {job.uid for job in observed.jobs}, observed.schedule.status
+    return any(run.uid not in known for run in (*(status.active or ()), *(status.awaiting_verdict or ())))
 
 
 def record(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> Record:
@@ -66,9 +72,14 @@ def record(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> Record:
     listed = {run.uid for run in status.active or ()}
     ended = sorted((job for job in observed.jobs if job.finished and (job.uid in listed or job.name in new)), key=_end)
     accepted = change is not None and (not spec.run_on_change or change.name in jobs)
+    awaited = {run.uid for run in status.awaiting_verdict or ()}
+    late = [job for job in observed.jobs if job.finished and job.uid in awaited and job not in ended]
+    awaiting = sorted((job for job in (*ended, *late) if awaits_verdict(job)), key=_age)
+    settled = sorted((job for job in (*ended, *late) if not awaits_verdict(job)), key=_end)
     failures = 0 if accepted else status.consecutive_failures or 0
-    for job in ended:
-        failures = _failures(job, failures)
+    for job in settled if spec.count_rejections else ended:
+        failures = _failures(job, failures, count_rejections=spec.count_rejections)
+    models = follow(observed, settled)
     last = max(clocked.values(), default=before)
     changes = {
         "observed_generation": view.generation,
@@ -77,6 +88,10 @@ def record(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> Record:
         "last_schedule_time": to_rfc3339(last) if last is not None else None,
         "last_successful_time": _last_success(observed),
         "consecutive_failures": failures,
+        "awaiting_verdict": [ActiveRun(name=job.name, uid=job.uid) for job in awaiting[-LISTED:]] or None,
+        "last_accepted_version": models.version,
+        "last_accepted_time": models.time,
+        "consecutive_rejections": models.rejections,
         "last_template_hash": template if accepted else status.last_template_hash,
         "last_handled_run_now": token_of(view) if request and request.name in jobs else status.last_handled_run_now,
         "last_run": max((jobs[name] for name in new), key=_age).name if new else status.last_run,
@@ -85,8 +100,9 @@ def record(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> Record:
         *(EventNote("Normal", "SuccessfulCreate", f"created TrainingJob {name}, {new[name]}", name) for name in new),
         *(_end_event(job) for job in ended),
         *(_gone_event(run) for run in status.active or () if run.uid not in {job.uid for job in observed.jobs}),
+        *models.events,
     )
-    return Record(status.model_copy(update=changes), last, active, events)
+    return Record(status.model_copy(update=changes), last, models.condition, active, events)
 
 
 def _age(job: TrainingJobView) -> tuple[datetime, str]:
@@ -97,9 +113,13 @@ def _end(job: TrainingJobView) -> tuple[str, str]:
     return (job.status.completion_time or "", job.name)
 
 
-def _failures(job: TrainingJobView, before: int) -> int:
+def _failures(job: TrainingJobView, before: int, *, count_rejections: bool) -> int:
     """Return the failures in a row after one more end. Who cancels a run says nothing about the template."""
     match job.status.phase:
+        case "Succeeded" if count_rejections and is_rejected(job):
+            return before + 1
+        case "Succeeded" if count_rejections and is_unknown(job):
+            return before
         case "Succeeded":
             return 0
         case "Failed":

@@ -1,38 +1,28 @@
 """What each verb does to the status, or the sentence why it does nothing."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from typing import assert_never
 
-from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, VersionPolicy
+from trainyard_operator.core import actions
+from trainyard_operator.core.actions import RefusedError
 from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.serving import rollout, verbs
 from trainyard_operator.core.serving.choice import find_pin, lived
 from trainyard_operator.core.serving.observed import Observed
-from trainyard_operator.core.serving.verbs import Plain, RefusedError, Retry, Rollback
+from trainyard_operator.core.serving.verbs import Plain, Retry, Rollback
 
 Answer = tuple[ModelDeploymentStatus, str]
 """The status that the verb leads to, and what came of it in words."""
-
-UNKNOWN = "unknown"
-
-KEPT_TOKENS = 32
-"""As many as the schema takes."""
-
-
-def pending(observed: Observed) -> str | None:
-    """Return the action that was asked for and not answered yet."""
-    text = observed.deployment.annotations.get(meta.ACTION_ANNOTATION, "")
-    handled = observed.deployment.status.last_handled_action
-    return text if text and verbs.echo(text) != handled else None
 
 
 def answer(observed: Observed, spec: ModelDeploymentSpec, text: str) -> Answer:
     """Carry a verb out on the status. Raises :class:`RefusedError` with a sentence."""
     verb = verbs.parse(text)
-    _refuse_used(observed.deployment.status, verb.token)
-    by = observed.deployment.managers.get(meta.ACTION_ANNOTATION) or UNKNOWN
+    actions.refuse_used(observed.deployment.status, verb.token)
+    by = actions.asked_by(observed.deployment)
     match verb:
         case Rollback(version=number):
             return _rollback(observed, spec, number, by)
@@ -46,21 +36,10 @@ def answer(observed: Observed, spec: ModelDeploymentSpec, text: str) -> Answer:
 
 def echoed(status: ModelDeploymentStatus, text: str, message: str) -> ModelDeploymentStatus:
     """Return the status that says that an action was handled, and what came of it."""
-    used = status.used_tokens or []
-    try:
+    token = None
+    with suppress(RefusedError):  # the message says what is wrong
         token = verbs.parse(text).token
-    except RefusedError:
-        pass  # no token to remember; the message says what is wrong
-    else:
-        used = [*(known for known in used if known != token), token][-KEPT_TOKENS:]
-    handled = {"last_handled_action": verbs.echo(text), "last_action_message": message[:1024]}
-    return status.model_copy(update={**handled, "used_tokens": used or None})
-
-
-def _refuse_used(status: ModelDeploymentStatus, token: str) -> None:
-    """A token marks one wish: it must not come back with another verb, or out of Git after other wishes."""
-    if token in (status.used_tokens or ()):
-        raise RefusedError(f"token {token!r} was used before: take a new one, such as the time")
+    return status.model_copy(update=actions.handled(status, text, message, token))
 
 
 def _rollback(observed: Observed, spec: ModelDeploymentSpec, asked: int | None, by: str) -> Answer:
@@ -95,7 +74,7 @@ def _retry(observed: Observed, spec: ModelDeploymentSpec, number: int, by: str) 
     status = observed.deployment.status
     version = _known(observed, number)
     if version.status.phase == "Rejected":
-        raise RefusedError(f"version {number} did not pass its gates: train a better one")
+        raise RefusedError(f"version {number} did not pass its gates: train a better one, or {BY_HAND}")
     if not (rollout.is_rejected(status, number) or version.status.phase == "Quarantined"):
         raise RefusedError(f"version {number} is not quarantined, so there is nothing to lift")
     lifted = rollout.lift(status, number)
@@ -151,6 +130,9 @@ _PLAIN: dict[verbs.PlainVerb, Callable[[ModelDeploymentStatus, ModelDeploymentSp
     "hold": _hold,
     "release": _release,
 }
+
+BY_HAND = "validate it by hand (action validate/<token> on its ModelVersion)"
+"""The way on from gates that are closed."""
 
 EXPLICIT = frozenset({"Promoted", "Retry", "Rollback"})
 """Reasons for a candidate that somebody asked for by name: the policy does not put another one in its place."""

@@ -12,12 +12,14 @@ from pydantic import ValidationError
 
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from trainyard_api.modeldeployment import Rollback as RollbackPolicy
+from trainyard_operator.core import actions
+from trainyard_operator.core.actions import RefusedError
 from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.naming import serving_name
 from trainyard_operator.core.objects import ServingPodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
-from trainyard_operator.core.serving import answers, children, mending, rollout, verbs
+from trainyard_operator.core.serving import answers, children, mending, rollout
 from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
 from trainyard_operator.core.serving.health import Failure, are_at_fault, failure_of, waiting_for
 from trainyard_operator.core.serving.observed import Observed
@@ -107,15 +109,15 @@ def _notice_edit(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
 
 def _answer(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
-    text = answers.pending(observed)
+    text = actions.pending(observed.deployment)
     if text is None:
         return None
     try:
         status, message = answers.answer(observed, spec, text)
-    except verbs.RefusedError as error:
+    except RefusedError as error:
         refused, events = _refused(observed, text, str(error))
         return _report(observed, spec, refused, events=events)
-    event = EventNote("Normal", "ActionTaken", f"{verbs.echo(text)}: {message}", f"action/{verbs.echo(text)}")
+    event = EventNote("Normal", "ActionTaken", f"{actions.echo(text)}: {message}", f"action/{actions.echo(text)}")
     return _report(observed, spec, answers.echoed(status, text, message), events=(event,))
 
 
@@ -334,7 +336,7 @@ def _blocked(observed: Observed, trouble: Failure) -> Plan:
     """Say why nothing is decided. What serves goes on, and nothing of it is taken away."""
     status = observed.deployment.status
     events: tuple[EventNote, ...] = ()
-    text = answers.pending(observed)
+    text = actions.pending(observed.deployment)
     if text is not None:
         status, events = _refused(observed, text, trouble.message)
     told = describe_blocked(observed, status, trouble)
@@ -345,9 +347,8 @@ def _blocked(observed: Observed, trouble: Failure) -> Plan:
 
 
 def _refused(observed: Observed, text: str, sentence: str) -> tuple[ModelDeploymentStatus, tuple[EventNote, ...]]:
-    echo = verbs.echo(text)
-    event = EventNote("Warning", "ActionRefused", f"{echo}: {sentence}", f"action/{echo}")
-    return answers.echoed(observed.deployment.status, text, f"refused: {sentence}"), (event,)
+    status = answers.echoed(observed.deployment.status, text, actions.refused_message(sentence))
+    return status, (actions.refused_event(text, sentence),)
 
 
 def _newly_stalled(observed: Observed, told: ModelDeploymentStatus) -> EventNote | None:

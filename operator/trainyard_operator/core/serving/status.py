@@ -2,6 +2,7 @@
 
 ``Ready`` speaks of the version that serves. ``Reconciling`` and ``Stalled`` exist only while they are true, and never
 together. ``RolledBack`` informs that the last thing that happened was a going back; a newer version ends it.
+``NewerVersionRejected`` informs that what serves grows old: the newest version was refused by its gates.
 """
 
 from collections.abc import Iterable
@@ -16,7 +17,7 @@ from trainyard_operator.core.serving.choice import choose
 from trainyard_operator.core.serving.health import Failure, waiting_for
 from trainyard_operator.core.serving.observed import Observed
 from trainyard_operator.core.serving.rollout import last_setback
-from trainyard_operator.core.times import from_rfc3339
+from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 AWAITING_PROMOTION: Final = "AwaitingPromotion"
 _LONGEST: Final = 1024
@@ -78,6 +79,7 @@ def _told(
             "True",
             Failure(setback.reason, _setback(setback.version, setback.message)) if setback else None,
         ),
+        "NewerVersionRejected": ("True", _newer_rejected(observed, active)),
     }
     conditions: list[Condition] = []
     for kind, (value, told) in statements.items():
@@ -88,6 +90,7 @@ def _told(
             "observed_generation": md.generation,
             "phase": phase,
             "conditions": conditions,
+            "active_trained_time": _trained(observed, status),
             "url": None if active is None else f"http://{md.name}.{md.namespace}.svc/v2/models/{md.model}",
         }
     )
@@ -211,6 +214,27 @@ def _serving(observed: Observed, status: ModelDeploymentStatus) -> str:
         )
         parts.append(f"held ({status.hold.reason}) until {above}")
     return "; ".join(parts)
+
+
+def _newer_rejected(observed: Observed, active: int | None) -> Failure | None:
+    """Return the refusal of the newest version that was judged, unless what serves is newer."""
+    judged = [v for v in observed.known if not v.waits and not v.unreadable and v.version > (active or 0)]
+    newest = max(judged, key=lambda v: v.version, default=None)
+    if newest is None or newest.status.phase != "Rejected":
+        return None
+    ready = next((c for c in newest.status.conditions or () if c.type == "Ready"), None)
+    why = f": {ready.message}" if ready is not None else ""
+    goes_on = "no version serves" if active is None else f"version {active} goes on serving"
+    message = f"version {newest.version} was refused, {goes_on}{why}"
+    return Failure(ready.reason if ready is not None else "Rejected", message)
+
+
+def _trained(observed: Observed, status: ModelDeploymentStatus) -> str | None:
+    """Return when the active version was made; what was known stays when its ModelVersion is gone."""
+    version, before = observed.version(status.active_version), observed.deployment.status
+    if version is not None and is_same_model(status, version):
+        return to_rfc3339(version.created)
+    return before.active_trained_time if status.active_version == before.active_version else None
 
 
 def _setback(number: int, message: str) -> str:

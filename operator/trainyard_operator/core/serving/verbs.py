@@ -4,21 +4,15 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from trainyard_operator.core import actions
+
 PlainVerb = Literal["promote", "abort", "hold", "release"]
 
-LONGEST: Final = 256
-"""What ``status.lastHandledAction`` holds."""
-
-_TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,63}")
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,14}")
 _HOW: Final = (
     "write rollback/<version|previous>/<token>, retry/<version>/<token>, or promote, abort, hold or release "
     "followed by /<token>; a token is any new word, such as the time"
 )
-
-
-class RefusedError(Exception):
-    """The verb cannot be carried out; the text is one sentence for the user."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +42,9 @@ class Plain:
 Verb = Rollback | Retry | Plain
 
 
-def echo(text: str) -> str:
-    """Return what the status keeps of an annotation, so that equality tells that it was handled."""
-    return text[:LONGEST]
-
-
 def parse(text: str) -> Verb:
-    """Read an annotation. Raises :class:`RefusedError` for what is no verb."""
-    parts = text.split("/")
-    if len(text) > LONGEST or _TOKEN.fullmatch(parts[-1]) is None:
-        raise RefusedError(f"{text[:80]!r} is no action: {_HOW}")
-    match parts:
+    """Read an annotation. Raises :class:`~trainyard_operator.core.actions.RefusedError` for what is no verb."""
+    match actions.words_of(text, _HOW):
         case ["rollback", "previous", token]:
             return Rollback(None, token)
         case ["rollback", version, token] if _VERSION.fullmatch(version):
@@ -67,4 +53,4 @@ def parse(text: str) -> Verb:
             return Retry(int(version), token)
         case [("promote" | "abort" | "hold" | "release") as verb, token]:
             return Plain(verb, token)
-    raise RefusedError(f"{text[:80]!r} is no action: {_HOW}")
+    raise actions.no_action(text, _HOW)

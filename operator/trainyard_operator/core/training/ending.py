@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainyard_api.training import Retry, Storage
-from trainyard_api.trainingjob import Artifact, Attempt, Result, TrainerStatus, TrainingJobSpec, VersionRef
+from trainyard_api.trainingjob import Artifact, Attempt, Result, TrainerStatus, TrainingJobSpec, Verdict, VersionRef
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.naming import model_name, version_name
@@ -12,7 +12,7 @@ from trainyard_operator.core.objects import JobView, ModelVersionView, PodView
 from trainyard_operator.core.plan import Create, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, resolve_storage
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.training import accelerator, attempts, deadlines, outcome, render, stop
+from trainyard_operator.core.training import accelerator, attempts, deadlines, outcome, render, stop, verdict
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.transition import Transition, finish, report
 
@@ -58,7 +58,9 @@ def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result:
         return _failed(observed, child.attempt, child, _version_taken(observed, version))
     made: dict[str, Any] = {
         "model_version": VersionRef(name=name, version=number),
+        "objective_metric": render.objective_metric(spec, result),
         "objective_value": render.objective_value(spec, result),
+        "verdict": verdict.of_version(version),
     }
     return _succeeded(observed, spec, child, result, f"made ModelVersion {name}", made)
 
@@ -119,7 +121,9 @@ def _succeeded(
             warnings=result.warnings,
         ),
     }
-    return finish(observed, Transition("Succeeded", "Succeeded", message, changes))
+    judged = made.get("verdict")
+    events = verdict.event_of(judged) if isinstance(judged, Verdict) else ()
+    return finish(observed, Transition("Succeeded", "Succeeded", message, changes), events=events)
 
 
 # ---- failure ---------------------------------------------------------------------------------------------------------

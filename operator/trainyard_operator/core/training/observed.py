@@ -5,6 +5,7 @@ from datetime import datetime
 
 from trainyard_api.trainingjob import TrainerStatus
 from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
+from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import JobView, ModelVersionView, PodView, TrainingJobView
@@ -28,6 +29,10 @@ class Observed:
     """Jobs by name that were looked for and are not there."""
     versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
     """ModelVersions by name, ``None`` for one that was looked for and is not there."""
+    made: ModelVersionView | None = None
+    """The ModelVersion that a finished job names, as far as the watch has told of it."""
+    rivals: Rivals | None = None
+    """The versions and deployments of its model, once they were asked about."""
     refused: Refusal | None = None
     admission: Verdict = ADMITTED
     """Whether a first attempt may start now; an attempt that runs or is tried again has its place."""

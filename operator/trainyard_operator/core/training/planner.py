@@ -10,7 +10,7 @@ from trainyard_api.training import Retry
 from trainyard_api.trainingjob import Attempt, Phase, TrainingJobSpec
 from trainyard_operator.core.admission.verdict import Waiting
 from trainyard_operator.core.facts import Fact, Need, Refusal
-from trainyard_operator.core.naming import is_fallback
+from trainyard_operator.core.naming import is_fallback, model_name
 from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.plan import NOTHING, Apply, Create, Delete, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, parse_spec, refuse_unsupported
@@ -20,6 +20,7 @@ from trainyard_operator.core.training import (
     attempts,
     deadlines,
     ending,
+    handover,
     outcome,
     progress,
     render,
@@ -110,6 +111,9 @@ def _admit(observed: Observed, spec: TrainingJobSpec, attempt: int) -> Plan:
     status, waiting = observed.job.status, observed.admission
     if isinstance(waiting, Waiting) and status.phase == "Queued":
         return _queued(observed, waiting)
+    admitted = not isinstance(waiting, Waiting)
+    if admitted and handover.is_wanted(spec) and observed.rivals is None:
+        return Plan(needs=(Need(Fact.RIVALS, model_name(observed.job)),))
     try:
         refuse_unsupported(spec)
         body = render.attempt_job(
@@ -121,6 +125,7 @@ def _admit(observed: Observed, spec: TrainingJobSpec, attempt: int) -> Plan:
             out_of_memory=attempts.out_of_memory(status),
             limit=deadlines.active_left(status, spec),
             fallback=bool(accelerator.fallback_of(status)),
+            champion=handover.champion_of(observed.rivals) if observed.rivals is not None else None,
         )
     except InvalidSpecError as error:
         return finish(observed, Transition("Failed", "InvalidSpec", str(error), {}))

@@ -4,7 +4,7 @@ from trainyard_api import API_VERSION, meta
 from trainyard_api.exit_codes import NON_RETRYABLE
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_api.wire import TrainingResult
+from trainyard_api.wire import ChampionRef, TrainingResult
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import attempt_job_name, model_name, version_name
 from trainyard_operator.core.objects import JobView, TrainingJobView
@@ -25,15 +25,16 @@ def attempt_job(
     out_of_memory: int = 0,
     limit: int | None = None,
     fallback: bool = False,
+    champion: ChampionRef | None = None,
 ) -> Body:
     """Return the Job of one attempt.
 
     ``out_of_memory`` counts the attempts before that were killed for memory; each multiplies it by
     ``retry.memoryGrowth``. ``limit`` is the running time in seconds that the attempts before left, ``fallback`` says
-    that ``spec`` is without the accelerator that the job asks for. The Job carries its configuration in pod-template
-    annotations, so one write is an attempt.
+    that ``spec`` is without the accelerator that the job asks for, ``champion`` is what the trainer compares its model
+    with. The Job carries its configuration in pod-template annotations, so one write is an attempt.
     """
-    settings = trainer_config(job, spec, attempt, config)
+    settings = trainer_config(job, spec, attempt, config, champion)
     labels = child_labels(job, attempt, settings.model_name)
     body: Body = {
         "apiVersion": "batch/v1",
@@ -105,6 +106,7 @@ def model_version(
         "metrics": result.metrics and [metric.wire() for metric in result.metrics],
         "holdoutDigest": result.holdout_digest,
         "dataDigest": result.data_digest,
+        "comparison": result.comparison and result.comparison.wire(),
         "objective": wish.objective and wish.objective.wire(),
         "objectiveValue": objective_value(wish, result),
         "gates": [gate.wire() for gate in wish.gates] if wish.gates else None,
@@ -135,6 +137,11 @@ def objective_value(wish: TrainingJobSpec, result: TrainingResult) -> str | None
     if result.objective_value is not None or wish.objective is None:
         return result.objective_value
     return next((metric.value for metric in result.metrics or () if metric.name == wish.objective.metric), None)
+
+
+def objective_metric(wish: TrainingJobSpec, result: TrainingResult) -> str | None:
+    """Return the name of that number, by the result's own word or by the wish."""
+    return result.objective_metric or (wish.objective.metric if wish.objective is not None else None)
 
 
 def child_labels(job: TrainingJobView, attempt: int, model: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from trainyard_operator.core.naming import attempt_job_name
 from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.plan import NOTHING, Delete, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, parse_spec
-from trainyard_operator.core.training import accelerator, attempts, deadlines
+from trainyard_operator.core.training import accelerator, attempts, deadlines, verdict
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.outcome import SUSPENDED
 from trainyard_operator.core.training.transition import Transition, finish, report
@@ -116,14 +116,21 @@ def _suspending(observed: Observed, child: JobView) -> Plan:
 def keep_finished(observed: Observed) -> Plan:
     """Terminal is sticky: a later edit of the spec is acknowledged and changes nothing but how long the Jobs stay.
 
+    Only the verdict on its version comes later than the end.
+
     A Job that still lives was created by a write whose answer was lost, or by another replica: nobody waits for it.
     """
     job = observed.job
     doomed = _unfinished_jobs(observed)
     if doomed:
         return Plan(actions=doomed)
-    if job.status.observed_generation != job.generation:
-        return Plan(status=job.status.model_copy(update={"observed_generation": job.generation}))
+    found = verdict.follow(observed)
+    if isinstance(found, Need):
+        return Plan(needs=(found,))
+    if found is not None or job.status.observed_generation != job.generation:
+        changes = {"observed_generation": job.generation, "verdict": found or job.status.verdict}
+        events = () if found is None else verdict.event_of(found)
+        return Plan(status=job.status.model_copy(update=changes), events=events)
     kept = tuple(Delete("Job", child.name, child.uid) for child in observed.children if not child.deleting)
     left = deadlines.children_left(job.status.completion_time, _time_to_live(observed), observed.now)
     if left is None or not kept:

@@ -82,10 +82,10 @@ def _begun(job: TrainingJobView, status: TrainingJobStatus) -> tuple[EventNote, 
     return (EventNote("Normal", "Rerun", f"This job is a rerun of TrainingJob {origin}", "rerun"), *created)
 
 
-def finish(observed: Observed, transition: Transition) -> Plan:
-    """Store a terminal phase and tell it once."""
+def finish(observed: Observed, transition: Transition, *, events: tuple[EventNote, ...] = ()) -> Plan:
+    """Store a terminal phase and tell it once, with what else happened."""
     changes = {"completion_time": to_rfc3339(observed.now), **transition.changes}
     event = EventNote(
         "Warning" if transition.phase == "Failed" else "Normal", transition.reason, transition.message, "end"
     )
-    return report(observed, replace(transition, changes=changes), events=(event,))
+    return report(observed, replace(transition, changes=changes), events=(event, *events))

@@ -12,17 +12,22 @@ from pydantic import ValidationError
 
 from trainyard_api.modeldeployment import RejectedVersion
 from trainyard_api.modelversion import GateResult, ModelVersionSpec, VersionPhase
+from trainyard_operator.core import actions, champion
+from trainyard_operator.core.actions import RefusedError
+from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.conditions import stamped
-from trainyard_operator.core.naming import version_name
+from trainyard_operator.core.naming import has_its_name, version_name, version_number
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
-from trainyard_operator.core.version import gates
+from trainyard_operator.core.version import gates, overrule
 from trainyard_operator.core.version.observed import ObservedVersion
 
 SENTENCE = 1024
 """Characters of a condition's message, as in every other status of ours."""
+REASON = 400
+"""Characters of a person's reason in that message; ``status.overruled`` has all of it."""
 USERS = 32
 """Names in ``usedBy``: as many as the schema takes."""
 
@@ -45,6 +50,9 @@ def plan(observed: ObservedVersion) -> Plan:  # noqa: PLR0911 - a list of questi
         return hands_off(observed.version)
     if any(deployment.unreadable for deployment in _live(observed)):
         return NOTHING  # who serves, and what was gone back from, is known once that can be read again
+    text = actions.pending(observed.version)
+    if text is not None:
+        return _answer(observed, text)
     phase = observed.version.status.phase
     match phase:
         case None | "Pending":
@@ -70,18 +78,18 @@ def _pending(observed: ObservedVersion) -> Plan:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(["spec", *(str(part) for part in first["loc"])])
         return _refused(observed, "InvalidSpec", f"{where}: {first['msg']}")
-    if not _is_named_by_its_number(view):
+    if not has_its_name(view):
         right = version_name(spec.model, spec.version)
         message = f"version {spec.version} of model {spec.model} is ModelVersion {right} and no other"
         return _refused(observed, "Misnamed", message)
-    if any(other.waits and _number(other) < spec.version for other in _peers(observed)):
+    if any(other.waits and version_number(other) < spec.version for other in _peers(observed)):
         message = "the versions before it are judged first"  # which ones is not told: it would be written for each
         return _report(observed, Transition("Pending", "EarlierVersionPending", message))
     return _judged(observed, spec)
 
 
 def _judged(observed: ObservedVersion, spec: ModelVersionSpec) -> Plan:
-    candidate = gates.Candidate(_metrics(spec), spec.holdout_digest, spec.objective)
+    candidate = gates.Candidate(_metrics(spec), spec.holdout_digest, spec.objective, spec.comparison)
     results = gates.judge(spec.gates or (), candidate, _champion(observed))
     missed = [result for result in results if not result.passed]
     changes = {"gates": results or None, "judged_time": to_rfc3339(observed.now)}
@@ -126,32 +134,39 @@ def _keep(observed: ObservedVersion) -> Plan:
     return _store(observed, {})
 
 
+def _answer(observed: ObservedVersion, text: str) -> Plan:
+    """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
+    view, token = observed.version, None
+    try:
+        token = overrule.token_of(text)
+        record = overrule.overruled(view, text, observed.now)
+    except RefusedError as error:
+        sentence = str(error)
+        answered = actions.handled(view.status, text, actions.refused_message(sentence), token)
+        return _store(observed, answered, (actions.refused_event(text, sentence),))
+    missed = _sentences(result for result in view.status.gates or () if not result.passed)
+    message = f"validated by {record.by}: {record.reason[:REASON]}; gates not met: {missed}"
+    answered = actions.handled(view.status, text, f"validated by {record.by}", token)
+    transition = Transition("Validated", "Overruled", message, {**answered, "overruled": record})
+    return _told(observed, transition, "Normal", "Overruled", f"action/{actions.echo(text)}")
+
+
 # ---- what it hangs on ------------------------------------------------------------------------------------------------
 
 
 def _champion(observed: ObservedVersion) -> gates.Champion | None:
-    """Return the version that serves, else the newest Validated one before this one."""
-    own = _number(observed.version)
-    serving = [
-        deployment.status.active_version
-        for deployment in sorted(_live(observed), key=lambda each: (each.created, each.name))
-        if deployment.status.active_version not in (None, own)
-    ]
-    peers = {_number(other): other for other in _peers(observed)}
-    if serving and serving[0] is not None:
-        return _as_champion(serving[0], peers.get(serving[0]))
-    earlier = [number for number, other in peers.items() if number < own and other.status.phase == "Validated"]
-    return _as_champion(max(earlier), peers[max(earlier)]) if earlier else None
-
-
-def _as_champion(number: int, view: ModelVersionView | None) -> gates.Champion:
-    if view is None:
-        return gates.Champion(number, None)
+    """Return the version to beat, with what is known of it."""
+    rivals = Rivals(observed.others, observed.deployments)
+    chosen = champion.choose(rivals, judged=version_number(observed.version))
+    if chosen is None:
+        return None
     try:
-        spec = ModelVersionSpec.model_validate(view.spec, extra="ignore")
+        spec = ModelVersionSpec.model_validate(chosen.view.spec, extra="ignore") if chosen.view is not None else None
     except ValidationError:  # told by the gate: nothing to compare with
-        return gates.Champion(number, None)
-    return gates.Champion(number, _metrics(spec), spec.holdout_digest)
+        spec = None
+    if spec is None:
+        return gates.Champion(chosen, None)
+    return gates.Champion(chosen, _metrics(spec), spec.holdout_digest)
 
 
 def _metrics(spec: ModelVersionSpec) -> dict[str, str]:
@@ -160,17 +175,7 @@ def _metrics(spec: ModelVersionSpec) -> dict[str, str]:
 
 def _peers(observed: ObservedVersion) -> list[ModelVersionView]:
     """Return the versions that count: those that stay, each under the one name that its number has."""
-    return [other for other in observed.others if not other.deleting and _is_named_by_its_number(other)]
-
-
-def _is_named_by_its_number(view: ModelVersionView) -> bool:
-    return view.name == version_name(str(view.spec.get("model")), _number(view))
-
-
-def _number(view: ModelVersionView) -> int:
-    """Return the version's number; 0, which no version has, where somebody else wrote something else."""
-    number = view.spec.get("version")
-    return number if isinstance(number, int) else 0
+    return [other for other in observed.others if not other.deleting and has_its_name(other)]
 
 
 def _live(observed: ObservedVersion) -> list[ModelDeploymentView]:
@@ -179,7 +184,7 @@ def _live(observed: ObservedVersion) -> list[ModelDeploymentView]:
 
 def _rejection(observed: ObservedVersion) -> tuple[ModelDeploymentView, RejectedVersion] | None:
     """Return the deployment that was the first to go back from this version, with its entry."""
-    own = _number(observed.version)
+    own = version_number(observed.version)
     found = [
         (deployment, entry)
         for deployment in _live(observed)
@@ -191,7 +196,7 @@ def _rejection(observed: ObservedVersion) -> tuple[ModelDeploymentView, Rejected
 
 def _taken_by(observed: ObservedVersion) -> ModelDeploymentView | None:
     """Return a deployment that serves this version or is about to."""
-    own = _number(observed.version)
+    own = version_number(observed.version)
     takes = [
         deployment
         for deployment in _live(observed)
@@ -201,7 +206,7 @@ def _taken_by(observed: ObservedVersion) -> ModelDeploymentView | None:
 
 
 def _users(observed: ObservedVersion) -> list[str] | None:
-    own = _number(observed.version)
+    own = version_number(observed.version)
     each = [(deployment.name, deployment.status) for deployment in observed.deployments]
     users = [name for name, of in each if own in (of.active_version, of.previous_version, of.candidate_version)]
     return sorted(users)[:USERS] or None

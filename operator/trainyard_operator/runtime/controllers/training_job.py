@@ -60,6 +60,7 @@ class TrainingJobController:
         children = self._store.children(job.uid)
         attempt = max((child.attempt for child in children), default=0)
         estimate = None
+        ref = job.status.model_version if job.finished else None
         if job.status.phase is None:
             estimate = estimated_seconds(job, self._store.jobs_of_model(job.namespace, model_name(job)))
         return Observed(
@@ -72,6 +73,8 @@ class TrainingJobController:
             pods=facts.pods,
             missing=frozenset(facts.missing),
             versions=facts.versions,
+            made=self._store.model_version(Key(job.namespace, ref.name, "ModelVersion")) if ref is not None else None,
+            rivals=facts.rivals,
             refused=facts.refused,
             admission=self._ledger.verdict(key),
             estimate=estimate,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trainyard_api.metric_goals import GOALS
 from trainyard_api.modelversion import GateResult
 from trainyard_api.training import Gate, Objective
+from trainyard_operator.core.champion import Chosen
 from trainyard_operator.core.version.gates import Candidate, Champion, judge
 
 ROWS = "sha256:" + "a" * 64
@@ -21,12 +22,16 @@ def gate(metric: str = "mae", **fields: Any) -> Gate:
     return Gate.model_validate({"metric": metric, **fields})
 
 
+def chosen(version: int = 3, digest: str = "c" * 64) -> Chosen:
+    return Chosen(version, digest, None)
+
+
 def one(
     wanted: Gate, value: str | None, best: str | None = None, *, objective: Objective | None = None, rows: str = ROWS
 ) -> GateResult:
     """Judge one gate; ``best`` is what the champion, version 3, has."""
     candidate = Candidate({} if value is None else {wanted.metric: value}, ROWS, objective)
-    champion = None if best is None else Champion(3, {wanted.metric: best}, rows)
+    champion = None if best is None else Champion(chosen(), {wanted.metric: best}, rows)
     (result,) = judge([wanted], candidate, champion)
     return result
 
@@ -98,8 +103,8 @@ def test_a_missing_metric_is_not_met(wanted: Gate, champion: str | None) -> None
 def test_a_champion_without_the_metric_or_without_its_object_is_not_beaten() -> None:
     candidate = Candidate({"mae": "1"}, ROWS)
     for champion, words in (
-        (Champion(3, {"rmse": "1"}, ROWS), "of version 3, the champion, mae was not reported"),
-        (Champion(3, None), "version 3 is the champion, and no ModelVersion has its metrics"),
+        (Champion(chosen(), {"rmse": "1"}, ROWS), "of version 3, the champion, mae was not reported"),
+        (Champion(chosen(), None), "version 3 is the champion, and no ModelVersion has its metrics"),
     ):
         (result,) = judge([gate(compareTo="Champion")], candidate, champion)
         assert (result.passed, result.reason, result.champion) == (False, "MetricMissing", 3)
@@ -108,7 +113,7 @@ def test_a_champion_without_the_metric_or_without_its_object_is_not_beaten() -> 
 
 @pytest.mark.parametrize(("own", "its"), [(ROWS, OTHER_ROWS), (ROWS, None), (None, ROWS), (None, None)])
 def test_other_rows_are_no_comparison(own: str | None, its: str | None) -> None:
-    (result,) = judge([gate(compareTo="Champion")], Candidate({"mae": "1"}, own), Champion(3, {"mae": "9"}, its))
+    (result,) = judge([gate(compareTo="Champion")], Candidate({"mae": "1"}, own), Champion(chosen(), {"mae": "9"}, its))
     assert (result.passed, result.reason) == (False, "HoldoutDiffers")
 
 
@@ -124,6 +129,31 @@ def test_a_metric_that_nobody_knows_needs_a_goal() -> None:
     assert one(wanted, "2", "1", objective=Objective(metric="other", goal="Maximize")).reason == "GoalUnknown"
     assert one(wanted, "2", "1", objective=Objective(metric="lift", goal="Maximize")).passed
     assert not one(wanted, "2", "1", objective=Objective(metric="lift", goal="Minimize")).passed
+
+
+def test_without_a_comparison_there_is_no_confidence() -> None:
+    wanted = gate(compareTo="Champion", confidence=0.9)
+    assert one(wanted, "31", "30").reason == "NotMet"
+    result = one(wanted, "29", "30")
+    assert (result.passed, result.reason) == (False, "Inconclusive")
+    assert "no interval at confidence 0.9" in result.message
+    assert one(wanted, "29").reason == "NoChampion"
+
+
+@pytest.mark.parametrize(
+    ("reported", "champion", "reason"),
+    [
+        (None, None, "NoChampion"),
+        (None, "30", "MetricMissing"),
+        ("nan", None, "MetricMissing"),
+        ("0.1", None, "Met"),
+        ("0.3", None, "NotMet"),
+        ("0.1", "30", "Met"),
+    ],
+)
+def test_a_gate_on_the_data_needs_data_to_compare_with(reported: str | None, champion: str | None, reason: str) -> None:
+    assert one(gate("data_shift", op="<=", value=0.2), reported, champion).reason == reason
+    assert one(gate("datum", op="<=", value=0.2), None).reason == "MetricMissing", "no other name is excused"
 
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)

@@ -116,6 +116,32 @@ def test_a_champion_of_other_rows_lets_nothing_pass() -> None:
     assert champion_of(judged(2, fields=spec(2, holdoutDigest="b" * 64))) == ("Rejected", "HoldoutDiffers", 2)
 
 
+def beside(champion: int, digest: int) -> dict[str, Any]:
+    """Return the comparison of a trainer: no better than the champion, on rows that it had not learned from."""
+    metric = {"name": "mae", "value": "1.4", "champion": "1.4", "difference": "0", "low": "-0.1", "high": "0.1"}
+    return {"champion": champion, "championDigest": f"{digest:064x}", "reason": "Compared", "metrics": [metric]}
+
+
+@pytest.mark.parametrize(
+    ("serves", "comparison", "verdict"),
+    [
+        (1, beside(1, 1), ("Validated", "Met", 1)),
+        (2, beside(1, 1), ("Rejected", "ChampionChanged", 2)),
+        (1, beside(1, 7), ("Rejected", "ChampionChanged", 1)),
+        (1, {**beside(1, 1), "reason": "ChampionUnreadable"}, ("Rejected", "ChampionUnreadable", 1)),
+    ],
+    ids=["same", "another", "other bytes", "no answer"],
+)
+def test_the_comparison_of_the_trainer_decides(
+    serves: int, comparison: dict[str, Any], verdict: tuple[Any, ...]
+) -> None:
+    other_rows = [judged(number, fields=spec(number, holdoutDigest="b" * 64)) for number in (1, 2)]
+    view = version(9, fields=spec(9, "9", [CHAMPION], comparison=comparison))
+    status, _ = after(view, *other_rows, deployment(activeVersion=serves))
+    (gate,) = status.gates or ()
+    assert (status.phase, gate.reason, gate.champion) == verdict
+
+
 def test_a_deployment_that_is_being_deleted_names_no_champion() -> None:
     gone = replace(deployment(activeVersion=1), deleting=True)
     assert champion_of(judged(1), judged(2), gone) == ("Validated", "Met", 2)

@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, deployment, rejected, spec, version
+from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, asked, deployment, rejected, spec, version
+from trainyard_api.meta import ACTION_ANNOTATION
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
@@ -23,9 +24,16 @@ AFTER = {
     "Pending": {"Pending", "Validated", "Rejected"},
     "Validated": {"Validated", "Quarantined"},
     "Quarantined": {"Quarantined", "Validated"},
-    "Rejected": {"Rejected"},
+    "Rejected": {"Rejected", "Validated"},
 }
-GATES = ([], [BELOW_2], [CHAMPION], [BELOW_2, CHAMPION], [{"metric": "never", "op": ">", "value": 0}])
+GATES = (
+    [],
+    [BELOW_2],
+    [CHAMPION],
+    [BELOW_2, CHAMPION],
+    [{**CHAMPION, "confidence": 0.9, "tolerance": 1}],
+    [{"metric": "never", "op": ">", "value": 0}],
+)
 FOREIGN: tuple[dict[str, Any], ...] = (
     {},
     {"model": "m"},
@@ -35,6 +43,15 @@ FOREIGN: tuple[dict[str, Any], ...] = (
 )
 
 numbers = st.integers(1, 3)
+
+
+def compared(champion: int, value: str, answered: bool) -> dict[str, Any]:
+    """Return what a trainer found that was handed this champion."""
+    metric = {"name": "mae", "value": "1.5", "champion": value, "difference": "0", "low": "-1", "high": "1"}
+    reason = "Compared" if answered else "ChampionIncompatible"
+    return {"champion": champion, "championDigest": f"{champion:064x}", "reason": reason, "metrics": [metric]}
+
+
 deployments = st.sampled_from(("a", "b"))
 
 
@@ -54,15 +71,23 @@ class Versions(RuleBasedStateMachine):
 
     # ---- everybody else --------------------------------------------------------------------------------------------
 
-    @rule(mae=st.sampled_from((None, "0", "1.5", "1.5", "2.5", "-1")), gates=st.sampled_from(GATES), rows=st.booleans())
-    def register(self, mae: str | None, gates: list[dict[str, Any]], rows: bool) -> None:
-        fields = spec(self.next, mae, gates, holdoutDigest="a" * 64 if rows else None)
+    @rule(
+        mae=st.sampled_from((None, "0", "1.5", "1.5", "2.5", "-1")),
+        gates=st.sampled_from(GATES),
+        rows=st.booleans(),
+        beside=st.one_of(st.none(), st.builds(compared, numbers, st.sampled_from(("0", "2")), st.booleans())),
+    )
+    def register(
+        self, mae: str | None, gates: list[dict[str, Any]], rows: bool, beside: dict[str, Any] | None = None
+    ) -> None:
+        fields = spec(self.next, mae, gates, holdoutDigest="a" * 64 if rows else None, comparison=beside)
         self.put(version(self.next, fields=fields))
         self.next += 1
 
     @rule(name=st.sampled_from(("mine", "m-v2", "m-v1")), fields=st.sampled_from(FOREIGN))
     def somebody_writes_one(self, name: str, fields: dict[str, Any]) -> None:
         if name not in self.versions:
+            self.clock += 1
             self.put(version(1, fields=fields, name=name, uid=f"uid-{name}-{self.clock}"))
 
     @rule(number=numbers, waits=st.booleans())
@@ -71,6 +96,14 @@ class Versions(RuleBasedStateMachine):
         view = self.versions.pop(f"m-v{number}", None)
         if waits and view is not None:
             self.put(replace(view, deleting=True))
+
+    @rule(
+        number=numbers, text=st.sampled_from(("validate/1", "validate/2", "hold/3")), why=st.sampled_from((None, "x"))
+    )
+    def ask(self, number: int, text: str, why: str | None) -> None:
+        view = self.versions.get(f"m-v{number}")
+        if view is not None:
+            self.versions[view.name] = asked(view, text, why)
 
     @rule(name=deployments, number=numbers, field=st.sampled_from(("active", "candidate", "previous")))
     def serve(self, name: str, number: int, field: str) -> None:
@@ -170,6 +203,10 @@ class Versions(RuleBasedStateMachine):
         assert {result.metric for result in status.gates or ()} == {
             gate["metric"] for gate in view.spec.get("gates") or ()
         }
+        beside = view.spec.get("comparison")
+        for result in status.gates or ():
+            if result.champion is not None and beside is not None:
+                assert result.champion == beside["champion"], "judged by a comparison with another version"
 
     # ---- what always holds -----------------------------------------------------------------------------------------
 
@@ -194,12 +231,19 @@ class Versions(RuleBasedStateMachine):
             first = self.verdicts.setdefault(view.uid, status)
             assert (status.gates, status.judged_time) == (first.gates, first.judged_time)
             assert (status.quarantined_by is not None) == (status.phase == "Quarantined")
+            refused = any(not result.passed for result in status.gates or ())
+            assert not refused or (status.overruled is None) == (status.phase == "Rejected")
+            assert status.overruled is None or refused
 
     @invariant()
     def every_verdict_is_told(self) -> None:
         for uid, status in self.verdicts.items():
             reason = "Rejected" if status.phase == "Rejected" else "Validated"
             assert (uid, "judged", reason) in self.told
+        for view in self.versions.values():
+            assert view.status.overruled is None or any(
+                uid == view.uid and reason == "Overruled" for uid, _, reason in self.told
+            )
 
     def teardown(self) -> None:
         if hasattr(self, "versions"):
@@ -218,6 +262,7 @@ class Versions(RuleBasedStateMachine):
             if view.deleting:
                 continue
             assert view.status.phase != "Pending"
+            assert view.annotations.get(ACTION_ANNOTATION) == view.status.last_handled_action
             number = view.spec.get("version")
             takes = [s for s in self.statuses() if number in (s.active_version, s.candidate_version)]
             lists = [s for s in self.statuses() if number in [each.version for each in s.rejected_versions or ()]]

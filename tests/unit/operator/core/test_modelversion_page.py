@@ -3,7 +3,17 @@
 import re
 from typing import get_args
 
-from tests.unit.operator.core.versions import BELOW_2, deployment, judged, observed, rejected, spec, version
+from tests.unit.operator.core.versions import (
+    BELOW_2,
+    asked,
+    deployment,
+    judged,
+    missed,
+    observed,
+    rejected,
+    spec,
+    version,
+)
 from trainyard_api.generate import checkout
 from trainyard_api.modelversion import GateReason, GateResult, ModelVersionSpec, ModelVersionStatus
 from trainyard_operator.core.version.observed import ObservedVersion
@@ -19,6 +29,7 @@ SITUATIONS: tuple[ObservedVersion, ...] = (
     observed(version(1, name="mine")),
     observed(judged(1), deployment(rejectedVersions=[rejected(1)])),
     observed(judged(1, "Quarantined"), deployment(candidateVersion=1)),
+    observed(asked(missed(1), "validate/t1")),
 )
 
 

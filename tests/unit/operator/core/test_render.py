@@ -347,7 +347,9 @@ def test_storage_defaults_complete_only_what_lies_on_the_same_server() -> None:
 
 
 def test_model_version() -> None:
-    result = parse_result(result_text(version=7, dataDigest="b" * 64))
+    metric = {"name": "mae", "value": "1.5", "champion": "2", "difference": "-0.5", "low": "-0.9", "high": "-0.1"}
+    compared = {"champion": 6, "championDigest": "c" * 64, "reason": "Compared", "rows": 88, "metrics": [metric]}
+    result = parse_result(result_text(version=7, dataDigest="b" * 64, comparison=compared))
     assert isinstance(result, TrainingResult)
     gates = [{"metric": "mae", "op": "<", "value": 2}, {"metric": "r2", "compareTo": "Champion", "tolerance": 0.1}]
     job = job_view(spec={**SPEC, "modelName": "demand", "gates": gates, "objective": {"metric": "r2"}})
@@ -378,6 +380,7 @@ def test_model_version() -> None:
             "formats": ["LightGBM"],
             "metrics": [{"name": "mae", "value": "1.5"}, {"name": "r2", "value": "0.4"}],
             "dataDigest": "b" * 64,
+            "comparison": {**compared, "message": "", "metrics": [{**metric, "confidence": 0.95}]},
             "objective": {"metric": "r2"},
             "objectiveValue": "0.4",
             "gates": gates,

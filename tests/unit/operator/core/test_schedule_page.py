@@ -66,6 +66,16 @@ def succeeded() -> World:
     return world
 
 
+def rejected() -> World:
+    world = World()
+    world.go_to("09:00:00")
+    (name,) = world.jobs
+    world.end_with_version(name, 1)
+    world.judge(name, "Rejected")
+    world.operator.settle()
+    return world
+
+
 def refused(error: Exception) -> World:
     world = World()
     refuse(world, error)
@@ -85,6 +95,7 @@ WORLDS: tuple[Callable[[], World], ...] = (
     failed,
     deleted,
     given_up,
+    rejected,
     invalid,
     lambda: World(suspend=True),
     lambda: waiting(suspend=True),
@@ -101,7 +112,7 @@ def test_phases_and_reasons() -> None:
     for make in WORLDS:
         world = make()
         ready = world.condition()
-        others = {each["type"] for each in world.status["conditions"]} - {"Ready"}
+        others = {each["type"] for each in world.status["conditions"]} - {"Ready", "ModelAccepted"}
         seen.add((world.status["phase"], ready["status"], ready["reason"], *others))
     rows = table("Phase")
     told = {(*row[:3], *re.findall(r"`(Stalled|Reconciling)`$", row[3].rstrip("."))) for row in rows}

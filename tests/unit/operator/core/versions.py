@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from trainyard_api.meta import ACTION_ANNOTATION, ACTION_REASON_ANNOTATION
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
@@ -56,6 +57,19 @@ def version(
 
 def judged(number: int, phase: str = "Validated", **more: Any) -> ModelVersionView:
     return version(number, {"observedGeneration": 1, "phase": phase, "judgedTime": STAMP}, **more)
+
+
+def missed(number: int, **more: Any) -> ModelVersionView:
+    """Return a version that its gate refused."""
+    gate = {"metric": "mae", "passed": False, "reason": "NotMet", "message": "mae 2.5: asked for <= 2"}
+    status = {"observedGeneration": 1, "phase": "Rejected", "judgedTime": STAMP, "gates": [gate]}
+    return version(number, status, **more)
+
+
+def asked(view: ModelVersionView, text: str, reason: str | None = "a new shop") -> ModelVersionView:
+    """Return a version with the annotations of a verb, as ``ann`` writes them."""
+    annotations = {ACTION_ANNOTATION: text} | ({} if reason is None else {ACTION_REASON_ANNOTATION: reason})
+    return replace(view, annotations=annotations, managers=dict.fromkeys(annotations, "ann"))
 
 
 def deployment(name: str = "shop", **status: Any) -> ModelDeploymentView:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.operator.runtime import deployment_page
+from trainyard_operator.core.actions import RefusedError
 from trainyard_operator.core.serving import choice, verbs, waits
 from trainyard_operator.core.serving import health as serving_health
 from trainyard_operator.core.serving import planner as model_deployment
@@ -24,7 +25,7 @@ def test_every_verb_is_read() -> None:
     assert deployment_page.verbs() == {"rollback", "promote", "abort", "hold", "release", "retry"}
     for row in deployment_page.table("Verbs"):
         verbs.parse(row[0].strip("`").replace("<version>", "7").replace("<token>", "t1"))
-    with pytest.raises(verbs.RefusedError):
+    with pytest.raises(RefusedError):
         verbs.parse("undo/7/t1")
 
 

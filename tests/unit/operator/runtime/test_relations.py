@@ -47,6 +47,13 @@ def test_a_version_concerns_the_others_of_its_model_and_their_deployments(store:
     assert store.apply("ModelVersion", version(3, 11), deleted=True) == expected
 
 
+def test_a_version_concerns_the_job_that_made_it_and_no_other(store: Store) -> None:
+    made = version(3, 10)
+    made["spec"]["trainingJob"] = {"name": "nightly-7", "uid": "uid-7"}
+    changed = store.apply("ModelVersion", made)
+    assert {key for key in changed if key.kind == "TrainingJob"} == keys("TrainingJob", "nightly-7")
+
+
 def test_a_deployment_concerns_the_versions_and_other_deployments_of_its_model(store: Store) -> None:
     changed = store.apply("ModelDeployment", body("second", 10, {"modelName": "demand"}))
     assert changed == keys("ModelVersion", "demand-v1", "demand-v2") | keys("ModelDeployment", "shop", "second")

@@ -5,7 +5,7 @@ any two writes, loses answers, and reads its watches late and in any order.
 """
 
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from hypothesis import HealthCheck, settings
@@ -40,17 +40,21 @@ class Life(RuleBasedStateMachine):
 
     policy: ClassVar[str] = "Allow"
 
-    @initialize(run_on_change=st.booleans(), failures=st.sampled_from((None, 2)))
-    def begin(self, *, run_on_change: bool, failures: int | None) -> None:
+    @initialize(run_on_change=st.booleans(), failures=st.sampled_from((None, 2)), rejections=st.booleans())
+    def begin(self, *, run_on_change: bool, failures: int | None, rejections: bool) -> None:
         spec: dict[str, Any] = {"concurrencyPolicy": self.policy, "runOnChange": run_on_change}
+        if failures is not None:
+            spec["countRejections"] = rejections
         self.world = World(schedule="* * * * *", stopAfterFailures=failures, **spec)
         self.cluster, self.operator = self.world.cluster, self.world.operator
         self.cluster.hook = self.watch
         self.fault: FaultyWrite | None = None
         self.user_deleted: Counter[str] = Counter()
         self.tokens: set[str] = set()
+        self.versions = 0
+        self.last_verdict = self.cluster.now
         self.templates = 1
-        self.clock_runs: Counter[datetime] = Counter()
+        self.clock_runs: dict[datetime, set[str]] = {}
 
     def watch(self, verb: str, resource: Resource, after: bool) -> None:
         """Look at each creation at the moment it happens, before a fault may follow."""
@@ -60,7 +64,7 @@ class Life(RuleBasedStateMachine):
                 assert len(self.world.unfinished()) == 1, self.world.unfinished()
             if name.removeprefix(f"{NAME}-").isdecimal():
                 assert int(name.rpartition("-")[2]) * 60 <= self.cluster.now.timestamp()
-                self.clock_runs[self.cluster.now] += 1
+                self.clock_runs.setdefault(self.cluster.now, set()).add(name)
         if self.fault is not None:
             self.fault(verb, resource, after)
 
@@ -101,6 +105,46 @@ class Life(RuleBasedStateMachine):
     def end_run(self, number: int, phase: str) -> None:
         if runs := self.world.unfinished():
             self.world.end(runs[number % len(runs)], phase)
+
+    @rule(number=numbers)
+    def end_with_version(self, number: int) -> None:
+        if runs := self.world.unfinished():
+            self.versions += 1
+            self.world.end_with_version(runs[number % len(runs)], self.versions)
+
+    @rule(number=numbers, phase=st.sampled_from(("Validated", "Rejected", "Rejected", "Unknown")))
+    def judge(self, number: int, phase: str) -> None:
+        """At a time of its own, so that the order of verdicts is known."""
+        if runs := self.awaiting():
+            self.cluster.now = max(self.cluster.now, self.last_verdict) + timedelta(seconds=1)
+            self.last_verdict = self.cluster.now
+            self.world.judge(runs[number % len(runs)], phase)
+
+    def awaiting(self) -> list[str]:
+        return sorted(
+            name
+            for name, body in self.world.jobs.items()
+            if body["status"].get("verdict", {}).get("phase") == "Pending"
+        )
+
+    @rule()
+    def refused_night(self) -> None:
+        """The usual course of a bad model: counted exactly once."""
+        self.operator.settle()
+        if not (runs := self.world.unfinished()):
+            return
+        self.end_with_version(0)
+        self.operator.settle()
+        before = self.world.status.get("consecutiveRejections", 0)
+        listed = {run["name"] for run in self.world.status.get("awaitingVerdict", [])}
+        assert runs[0] in listed or len(listed) == 32
+        self.cluster.now = max(self.cluster.now, self.last_verdict) + timedelta(seconds=1)
+        self.last_verdict = self.cluster.now
+        self.world.judge(runs[0], "Rejected")
+        self.operator.settle()
+        self.operator.restart()
+        self.operator.settle()
+        assert self.world.status["consecutiveRejections"] == before + 1
 
     @rule()
     def collect(self) -> None:
@@ -155,13 +199,22 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def one_catch_up(self) -> None:
-        assert all(count == 1 for count in self.clock_runs.values()), self.clock_runs
+        """One run, by whatever name; that it is made again only if a user deleted it, the invariant above sees to."""
+        assert all(len(names) == 1 for names in self.clock_runs.values()), self.clock_runs
 
     @invariant()
     def no_more_runs_than_reasons(self) -> None:
         names = {name.removeprefix(f"{NAME}-") for name in self.world.created()}
         assert sum(name.startswith("r") for name in names) <= len(self.tokens)
         assert sum(name.startswith("c") for name in names) <= self.templates
+
+    @invariant()
+    def the_verdicts_are_waited_for(self) -> None:
+        """Nobody but a user removes a run whose version is not judged yet."""
+        gone = [
+            run["name"] for run in self.world.status.get("awaitingVerdict", []) if run["name"] not in self.world.jobs
+        ]
+        assert all(self.user_deleted[name] for name in gone), gone
 
     @invariant()
     def a_suspended_schedule_promises_nothing(self) -> None:
@@ -178,6 +231,8 @@ class Life(RuleBasedStateMachine):
         """From here on nothing goes wrong: what is owed runs, the next time is kept, and then all is silent."""
         self.world.edit(schedule="*/5 * * * *", timeZone="UTC", suspend=False, startingDeadlineSeconds=None)
         self.world.annotate("last")
+        for name in self.awaiting():
+            self.world.judge(name, "Validated")
         for _ in range(6):
             self.operator.settle()
             self.world.end_all("Succeeded")

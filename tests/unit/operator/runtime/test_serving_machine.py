@@ -17,7 +17,7 @@ from tests.unit.operator.operators import FaultyWrite, Killed
 from tests.unit.operator.runtime import deployment_page
 from tests.unit.operator.serving import MODEL, NAME, Health, ServingCluster, ServingOperator
 from trainyard_api import meta
-from trainyard_operator.core.serving import verbs
+from trainyard_operator.core import actions
 from trainyard_operator.kube.errors import ConflictError, ForbiddenError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, SERVICES, Resource
 from trainyard_operator.runtime.keys import Key
@@ -333,7 +333,7 @@ class Serving(RuleBasedStateMachine):
         if active is None or self.cluster.health[active] == "loads":
             assert not extra, (children, status)
         text = self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["metadata"].get("annotations", {}).get(meta.ACTION_ANNOTATION)
-        assert not text or status["lastHandledAction"] == verbs.echo(text)
+        assert not text or status["lastHandledAction"] == actions.echo(text)
         if candidate is None and "hold" not in status and spec.get("version", {}).get("policy") != "Pinned":
             waiting = [
                 number

@@ -53,6 +53,33 @@ def test_the_policy_takes_the_highest_validated_version_and_never_a_lower_one(wo
     assert world.cluster.version_phase(3) == "Rejected"
 
 
+def test_a_newer_version_that_was_refused_is_told(world: World) -> None:
+    world.cluster.publish(1, good=False)
+    world.operator.go_on()
+    assert world.told("NewerVersionRejected")[:2] == ("True", "GatesNotMet")
+    assert "no version serves" in world.told("NewerVersionRejected")[2]
+    world.serve(2)
+    assert world.told("NewerVersionRejected")[0] == ""
+    made = world.cluster.of(MODEL_VERSIONS)["m-v2"]["metadata"]["creationTimestamp"]
+    assert world.status["activeTrainedTime"] == made
+    world.cluster.publish(3, good=False)
+    world.operator.go_on()
+    told = (
+        "True",
+        "GatesNotMet",
+        "version 3 was refused, version 2 goes on serving: 1 of 1 gates not met: mae 2.5: asked",
+    )
+    status, reason, message = world.told("NewerVersionRejected")
+    assert (status, reason, message[: len(told[2])]) == told
+    assert world.told("Ready")[:2] == ("True", "Serving")
+    assert (world.told("Reconciling")[0], world.told("Stalled")[0]) == ("", "")
+    world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v2")
+    world.operator.go_on()
+    assert world.status["activeTrainedTime"] == made, "it is known although its ModelVersion is gone"
+    world.serve(4)
+    assert world.told("NewerVersionRejected")[0] == ""
+
+
 def test_requests_move_when_all_pods_are_ready_and_not_before(world: World) -> None:
     world.edit(serving={"replicas": 2})
     world.serve(1)

@@ -27,7 +27,7 @@ def laid_out(pod: ContainerPod, text: str, **spec: Any) -> tuple[dict[str, Any],
 
 def test_a_table_in_three_parts(pod: ContainerPod) -> None:
     settings, tables = laid_out(pod, table(), data={"time": "when", "group": "machine"})
-    assert {name: len(rows) for name, rows in tables.items()} == {"train": 59, "validation": 20, "test": 20}
+    assert {name: len(rows) for name, rows in tables.items()} == {"train": 69, "validation": 10, "test": 20}
     assert list(tables["train"][0]) == ["when", "machine", "size", "colour", "gap", "y"]
     rows = [row for part in tables.values() for row in part]
     assert {float(row["size"]) for row in rows} == {float(row) for row in range(100)} - {7}, "row 7 has no target"

@@ -19,6 +19,7 @@ from trainyard_trainer.evaluate.names import (
     searched_metric,
 )
 from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.profile.names import DATA_METRICS, ROWS_RATIO
 
 
 def table(rows=300):
@@ -103,7 +104,27 @@ def test_a_metric_of_two_classes_is_refused_for_three_before_the_training(tmp_pa
 
 
 def test_every_metric_has_a_goal_and_no_other_name_has():
-    assert set(GOALS) == {name for names in METRICS.values() for name in names} - {BIAS}
+    of_models = {name for names in METRICS.values() for name in names} - {BIAS}
+    assert set(GOALS) == of_models | set(DATA_METRICS) - {ROWS_RATIO}
+
+
+@pytest.mark.parametrize("task", METRICS)
+@pytest.mark.parametrize("metric", DATA_METRICS)
+def test_a_gate_may_ask_for_every_metric_of_the_data_and_an_objective_for_none(task, metric):
+    framework_for(job("s3://bucket/t.csv", task=task, gates=[{"metric": metric, "op": "<=", "value": 0.25}]))
+    with pytest.raises(ConfigError, match=f"{metric} is no metric of task {task}"):
+        framework_for(job("s3://bucket/t.csv", task=task, objective={"metric": metric}))
+
+
+def test_a_gate_on_the_data_is_a_comparison_already():
+    with pytest.raises(
+        ConfigError, match=r"spec.gates\[0\] compares data_shift with the champion, and it is a comparison"
+    ):
+        framework_for(job("s3://bucket/t.csv", gates=[{"metric": "data_shift", "compareTo": "Champion"}]))
+    with pytest.raises(
+        ConfigError, match=r"data_shfit is no metric of the data; did you mean data_shift\?; there are data_"
+    ):
+        framework_for(job("s3://bucket/t.csv", gates=[{"metric": "data_shfit", "op": "<", "value": 1}]))
 
 
 def test_the_bias_is_bounded_by_gates_and_ranks_nothing():

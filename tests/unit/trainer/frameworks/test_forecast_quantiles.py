@@ -77,7 +77,7 @@ def test_they_are_judged_saved_and_proven(model):
     framework, output, done, evaluation = model
     assert 0.6 < evaluation.metrics["coverage"] <= 1
     assert 0 < evaluation.metrics["pinball"] < evaluation.metrics["mae"] / 2
-    assert {file.name for file in output.iterdir()} == set(done.files)
+    assert {str(file.relative_to(output)) for file in output.rglob("*") if file.is_file()} == set(done.files)
     assert "quantiles.json" in done.files
     assert verify_saved_model(framework, output, evaluation.golden).max_difference < 1e-4
     assert [column.name for column in signature_of(evaluation.golden).outputs] == COLUMNS

@@ -49,7 +49,9 @@ def test_a_saved_model_answers_as_the_trained_one(tmp_path, task, target, expect
     assert expected <= set(found.metrics)
     assert found.metrics["skill"] > 0.5
     assert trained.formats == ("lightgbm-text",)
-    assert {file.name for file in context.output.iterdir()} == set(trained.files)
+    assert {str(file.relative_to(context.output)) for file in context.output.rglob("*") if file.is_file()} == set(
+        trained.files
+    )
     assert len(found.golden.inputs) == 20
     pd.testing.assert_frame_equal(framework.predict(loaded, found.golden.inputs), found.golden.outputs)
     assert set(found.table.columns) == {"series", "metric", "value", "baseline"}
@@ -57,19 +59,19 @@ def test_a_saved_model_answers_as_the_trained_one(tmp_path, task, target, expect
     assert found.importance["feature"][0] == "x [m]"
 
 
-def test_the_model_is_the_one_that_frames_would_give(tmp_path):
+def test_both_models_are_those_that_frames_would_give(tmp_path):
     _, dataset, context, trained = train(tmp_path)
     frame = dataset.frame[list(dataset.features)].set_axis(["x_m_", "shop_name_"], axis=1)
-    known = np.sort(np.concatenate([dataset.parts.train, dataset.parts.validation]))
-    final = {**trained.parameters, "early_stopping_round": 0}
-    final["num_iterations"] = final.pop("best_iteration")
-    target = dataset.frame["y"].to_numpy()[known]
-    rows = lightgbm.Dataset(frame.iloc[known], target, params=final)
-    lightgbm.train(final, rows, keep_training_booster=True).save_model(tmp_path / "bare.txt")
+    learned = np.sort(np.concatenate([dataset.parts.train, dataset.parts.validation]))
+    fixed = {**trained.parameters, "early_stopping_round": 0}
+    fixed["num_iterations"] = fixed.pop("best_iteration")
+    for known, folder in ((learned, context.output / "judged"), (np.arange(dataset.rows), context.output)):
+        target = dataset.frame["y"].to_numpy()[known]
+        rows = lightgbm.Dataset(frame.iloc[known], target, params=fixed)
+        lightgbm.train(fixed, rows, keep_training_booster=True).save_model(tmp_path / "bare.txt")
+        assert (folder / "model.txt").read_text() == (tmp_path / "bare.txt").read_text()
 
-    saved = context.output / "model.txt"
-    assert saved.read_text() == (tmp_path / "bare.txt").read_text()
-    answers = lightgbm.Booster(model_file=saved).predict(frame)  # it knows the texts, too
+    answers = lightgbm.Booster(model_file=context.output / "model.txt").predict(frame)  # it knows the texts, too
     own = LightGBMFramework().predict(trained.model, dataset.frame.astype({"shop [name]": object}))
     assert own["prediction"].tolist() == answers.tolist()
 

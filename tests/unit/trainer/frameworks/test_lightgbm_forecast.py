@@ -51,7 +51,9 @@ def test_a_saved_model_answers_as_the_trained_one(tmp_path):
     framework, dataset, context, done, found = trained(tmp_path, daily())
     assert (done.series.total, done.series.trained, done.series.fallback) == (2, 2, 0)
     assert done.formats == ("lightgbm-forecast",)
-    assert {file.name for file in context.output.iterdir()} == set(done.files)
+    assert {str(file.relative_to(context.output)) for file in context.output.rglob("*") if file.is_file()} == set(
+        done.files
+    )
     assert done.parameters["num_leaves"] == 7
     assert found.metrics["mae"] < found.metrics["baseline_mae"]
     assert {"mase", "wape", "skill", "series_below_baseline"} <= set(found.metrics)

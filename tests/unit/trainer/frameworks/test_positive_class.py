@@ -58,7 +58,7 @@ def test_the_words_for_the_classes_change_no_number(tmp_path, framework, no, yes
     assert 0.2 < metrics[1]["recall"] < 1, "of the failures, not of the many that run"
     assert metrics[1]["baseline_average_precision"] < 0.12
     rows = dataset.frame.iloc[dataset.parts.test]
-    answers = made.predict(made.load(context.output), rows[["heat", "load"]])
+    answers = made.predict(made.load(context.output / "judged"), rows[["heat", "load"]])
     called = answers["prediction"] == yes
     assert (called == (answers[f"probability:{yes}"] >= metrics[1]["threshold"])).all()
     failed = rows["failure"].to_numpy() == 1

@@ -46,7 +46,9 @@ def test_a_saved_model_answers_as_the_trained_one(tmp_path, workers):
     assert list(found.golden.inputs.columns) == ["day", "item"]
     answers = framework.predict(framework.load(context.output), found.golden.inputs)
     pd.testing.assert_frame_equal(answers, found.golden.outputs, rtol=1e-9)
-    assert {file.name for file in context.output.iterdir()} == set(trained.files)
+    assert {str(file.relative_to(context.output)) for file in context.output.rglob("*") if file.is_file()} == set(
+        trained.files
+    )
     assert list(context.work_dir.iterdir()) == []
 
 

@@ -97,7 +97,9 @@ def test_interruptions_anywhere_change_nothing_and_repeat_nothing(prepared, undi
             assert len(kept.series()) > 0
     assert kept.series() == Counter(NAMES), "each series once"
     assert found[0] == undisturbed[0]
-    assert dataclasses.replace(found[1], model=None) == dataclasses.replace(undisturbed[1], model=None)
+    assert dataclasses.replace(found[1], model=None, judged=None) == dataclasses.replace(
+        undisturbed[1], model=None, judged=None
+    )
     assert found[2].metrics == undisturbed[2].metrics
     pd.testing.assert_frame_equal(found[2].golden.outputs, undisturbed[2].golden.outputs)
 
@@ -141,7 +143,7 @@ def test_a_piece_that_was_cut_off_costs_its_last_series(prepared, undisturbed, t
 
 def outcome_of(name):
     numbers = np.random.default_rng(0).standard_normal(5) / 3
-    return Outcome(name, "tsb", b"\x00\xff", numbers, numbers[:2], {"imapa": "why"}, {"growth": "flat"}, 3, 1)
+    return Outcome(name, "tsb", b"\x00\xff", b"\x01", numbers, numbers[:2], {"imapa": "why"}, {"growth": "flat"}, 3, 1)
 
 
 def test_a_piece_is_left_every_fifty_series_and_every_ten_seconds(tmp_path):

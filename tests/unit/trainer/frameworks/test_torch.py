@@ -56,7 +56,9 @@ def test_a_saved_network_answers_as_the_trained_one(tmp_path, task, target, expe
     assert expected <= set(found.metrics)
     assert found.metrics["skill"] > 0.1
     assert (trained.formats, trained.device) == (("safetensors", "onnx"), "cpu")
-    assert {file.name for file in context.output.iterdir()} == set(trained.files)
+    assert {str(file.relative_to(context.output)) for file in context.output.rglob("*") if file.is_file()} == set(
+        trained.files
+    )
     assert len(found.golden.inputs) == 20
     assert len(found.holdout) == len(dataset.parts.test)
     answers = framework.predict(framework.load(context.output), found.golden.inputs)
@@ -73,7 +75,7 @@ def test_no_file_is_a_pickle_and_the_description_is_plain_json(tmp_path):
     assert fields["categories"] == {"shop": ["east", "north", "south"]}
     assert fields["scales"]["x [m]"]["gaps"] is True
     assert 0 < fields["threshold"] < 1
-    for file in context.output.iterdir():
+    for file in (path for path in context.output.rglob("*") if path.is_file()):
         assert file.suffix in {".onnx", ".json", ".safetensors"}
         assert not file.read_bytes().startswith((b"\x80", b"PK")), f"{file.name} looks like a pickle or an archive"
 
@@ -180,23 +182,28 @@ class Kept(dict):
         return sorted(self)
 
 
-def test_an_interrupted_job_ends_with_the_files_of_an_undisturbed_one(tmp_path):
+@pytest.mark.parametrize(("steps", "left", "first"), [(30, "torch/epoch", "judged"), (85, "torch/final", "final")])
+def test_an_interrupted_job_ends_with_the_files_of_an_undisturbed_one(tmp_path, steps, left, first):
     parameters = QUICK | {"epochs": 6}
     framework, dataset, context = prepared(tmp_path, parameters=parameters)
     framework.train(dataset, context)
-    undisturbed = {file.name: file.read_bytes() for file in context.output.iterdir()}
+    undisturbed = bodies_below(context.output)
     asked, kept = iter(range(1000)), Kept()
-    stopped = dataclasses.replace(context, checkpoints=kept, stop=lambda: next(asked) > 30)
+    stopped = dataclasses.replace(context, checkpoints=kept, stop=lambda: next(asked) > steps)
     with pytest.raises(Interrupted, match="epoch"):
         framework.train(dataset, stopped)
-    assert kept.names() == ["torch/epoch"]
+    assert kept.names() == [left]
     seen = []
     resumed = dataclasses.replace(
         context, checkpoints=kept, output=tmp_path / "again", progress=lambda *each: seen.append(each[1])
     )
     framework.train(dataset, resumed)
-    assert seen[0] != "epoch 1", "what was finished is not done again"
-    assert {file.name: file.read_bytes() for file in resumed.output.iterdir()} == undisturbed
+    assert f"{first} model: epoch 1" not in seen, "what was finished is not done again"
+    assert bodies_below(resumed.output) == undisturbed
+
+
+def bodies_below(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
 def check(**spec):

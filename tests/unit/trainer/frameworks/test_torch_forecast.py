@@ -48,7 +48,9 @@ def test_one_network_beats_the_seasonal_naive_model_and_answers_from_its_files(t
     assert found.metrics["skill"] > 0
     assert found.metrics["series_below_baseline"] <= 1
     assert (trained.series.total, trained.series.trained, trained.series.failed) == (3, 3, 0)
-    assert {file.name for file in context.output.iterdir()} == set(trained.files)
+    assert {str(file.relative_to(context.output)) for file in context.output.rglob("*") if file.is_file()} == set(
+        trained.files
+    )
     assert set(found.holdout["series"]) == {"bread", "rolls", "cake"}
     assert len(found.holdout) == 3 * 14
     answers = framework.predict(framework.load(context.output), found.golden.inputs)
@@ -90,7 +92,7 @@ def test_the_future_does_not_reach_the_training(tmp_path):
         frame.loc[frame["ds"] > frame["ds"].max() - pd.Timedelta(days=14), "y"] *= factor
         framework, dataset, context = prepared(tmp_path / name, frame, parameters=QUICK | {"epochs": 2})
         trained = framework.train(dataset, context)
-        weights.append((context.output / "model.safetensors").read_bytes())
+        weights.append((context.output / "judged" / "model.safetensors").read_bytes())
         forecasts.append(framework.evaluate(dataset, trained, context).holdout["predicted"])
     assert weights[0] == weights[1]
     pd.testing.assert_series_equal(*forecasts)

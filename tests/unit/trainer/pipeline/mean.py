@@ -1,7 +1,7 @@
 """A small honest framework: it predicts the mean of the training rows. And the rooms around it."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,9 @@ class MeanFramework:
         return pd.DataFrame({"prediction": [model] * len(inputs)})
 
 
-def load(config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool]) -> Table:
+def load(
+    config: TrainerConfig, env: Environment, progress: Progress, stop: Callable[[], bool], also: Sequence[str] = ()
+) -> Table:
     progress(1.0, "made up")
     frame = pd.DataFrame({"a": np.arange(10.0), "y": np.arange(10.0) * 2})
     return Table(frame, Origin("https://user:hush@host/x.csv?sig=hush", DIGEST, 160))

@@ -70,6 +70,7 @@ def test_what_lies_in_the_run(tmp_path: Path) -> None:
         "report.html",
         "validation.json",
         "metrics.parquet",
+        "profile.json",
     }
     assert manifest.encode() == body
     assert manifest.parameters == {"kind": "mean", "rows": 3}

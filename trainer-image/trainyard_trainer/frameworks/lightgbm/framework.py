@@ -1,6 +1,6 @@
 """LightGBM: regression and classification on one table; the validation part tells when to stop and where to cut.
 
-The model is two files: ``model.txt``, LightGBM's own text, and ``model.json``, what a caller must know beside it: the
+A model is two files: ``model.txt``, LightGBM's own text, and ``model.json``, what a caller must know beside it: the
 features in order, the values of text features, the names of the classes, and the threshold.
 """
 
@@ -20,11 +20,20 @@ import pandas as pd
 
 from trainyard_api.training import Split
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError, Unsupported
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.thresholds import Cut
-from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.base import (
+    GOLDEN_ROWS,
+    Context,
+    Evaluation,
+    Golden,
+    OnnxModel,
+    Trained,
+    Tunable,
+)
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.fit import (
     Matrix,
@@ -45,6 +54,7 @@ from trainyard_trainer.frameworks.thresholds import check_classes, cut_for, note
 FORMAT: Final = "lightgbm-text"
 MODEL_FILE: Final = "model.txt"
 DESCRIPTION_FILE: Final = "model.json"
+FILES: Final = (MODEL_FILE, DESCRIPTION_FILE)
 PREDICTION: Final = "prediction"
 
 
@@ -96,9 +106,9 @@ class LightGBMFramework:
         return TabularTunable(dataset, context)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Find the number of rounds and the threshold on the validation part, then fit on both parts together.
+        """Find the number of rounds and the threshold on the validation part, then fit the judged and the final model.
 
-        The second fit gives the model a third more rows (with the default split) for the time of one more fit.
+        The judged one learns from the training and the validation part, the final one from all rows.
         """
         lightgbm.register_logger(logging.getLogger("lightgbm"))
         spec = context.config.spec
@@ -116,18 +126,26 @@ class LightGBMFramework:
         if cut is not None:
             description = dataclasses.replace(description, threshold=cut.value, threshold_by=cut.why)
         known = np.sort(np.concatenate([parts.train, parts.validation]))
-        final = {**parameters, "num_iterations": rounds, "early_stopping_round": 0}
-        booster = fit(binned(dataset, known, final), None, final, Reporter(context, 0.6, 1.0), dataset.origin.uri)
-        model = Model(booster, description)
-        _save(model, context.output)
+        fixed = {**parameters, "num_iterations": rounds, "early_stopping_round": 0}
+
+        def fitted(rows: npt.NDArray[np.intp], begin: float, end: float, output: Path) -> Model:
+            table = binned(dataset, rows, fixed)
+            booster = fit(table, None, fixed, Reporter(context, begin, end), dataset.origin.uri)
+            model = Model(booster, description)
+            _save(model, output)
+            return model
+
+        judged = fitted(known, 0.5, 0.75, context.output / JUDGED)
+        model = fitted(np.arange(dataset.rows), 0.75, 1.0, context.output)
         unfinished = (
             f"training used all {rounds} rounds without stopping early; "
             "a higher spec.parameters.num_iterations or learning_rate may do better"
         )
         return Trained(
             formats=(FORMAT,),
-            files=(MODEL_FILE, DESCRIPTION_FILE),
+            files=(*FILES, *(f"{JUDGED}/{name}" for name in FILES)),
             model=model,
+            judged=judged,
             parameters={**parameters, "best_iteration": rounds},
             warnings=(
                 *((unfinished,) if rounds >= parameters["num_iterations"] else ()),
@@ -137,17 +155,18 @@ class LightGBMFramework:
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
         """Judge on the test part, beside the mean and the median, or the share of each class."""
-        model: Model = trained.model
+        model, judged = trained.model, trained.judged
         parts = parts_of(dataset)
         context.progress(0.0, f"judging {len(parts.test)} rows")
-        raw = raw_predictions(model.booster, matrix_of(dataset, parts.test), threads_for(dataset, context.workers))
+        raw = raw_predictions(judged.booster, matrix_of(dataset, parts.test), threads_for(dataset, context.workers))
         known = np.concatenate([parts.train, parts.validation])
-        found = judge_rows(dataset, known, parts.test, raw, model.description.threshold)
+        found = judge_rows(dataset, known, parts.test, raw, judged.description.threshold)
+        golden = _as_raw(dataset, parts.test[:GOLDEN_ROWS])
         context.progress(1.0, "judged", {name: found.metrics[name] for name in (names.SKILL,) if name in found.metrics})
         return Evaluation(
             metrics=found.metrics,
             table=found.table,
-            golden=Golden(_as_raw(dataset, parts.test[:GOLDEN_ROWS]), _answers(model, raw[:GOLDEN_ROWS])),
+            golden=Golden(golden, self.predict(model, golden)),
             importance=_importance(model),
             holdout=found.holdout,
             notes=(*note_of(dataset, model.description.threshold, model.description.threshold_by), *found.notes),
@@ -210,7 +229,7 @@ def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tupl
         training,
         binned(dataset, parts.validation, parameters, training),
         parameters,
-        Reporter(context, 0.0, 0.6),
+        Reporter(context, 0.0, 0.5),
         dataset.origin.uri,
     )
     rounds = booster.best_iteration or booster.current_iteration()

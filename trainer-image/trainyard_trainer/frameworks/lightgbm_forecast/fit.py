@@ -26,7 +26,7 @@ from trainyard_trainer.frameworks.lightgbm_forecast.features import (
 )
 from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
 from trainyard_trainer.frameworks.lightgbm_forecast.origins import Origins, Rows
-from trainyard_trainer.frameworks.lightgbm_forecast.panel import Panel, Positions
+from trainyard_trainer.frameworks.lightgbm_forecast.panel import Positions
 
 ROUNDS_PER_LOOK: Final = 10
 """After so many rounds the windows are forecast again: a look costs as much as some rounds."""
@@ -70,16 +70,7 @@ class Fitter:
             raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
         self.horizon = spec.forecast.horizon
         frequency = frequency_of(dataset.frequency or "D")
-        regressors = dataset.frame[list(dataset.features)].to_numpy(np.float64) if dataset.features else None
-        self.rows = Rows(
-            dataset=dataset,
-            frequency=frequency,
-            panel=Panel.of(dataset, frequency),
-            times=dataset.frame["ds"].to_numpy("datetime64[ns]"),
-            values=dataset.frame["y"].to_numpy(dtype=np.float64),
-            regressors=regressors,
-            baseline=Baseline.chosen(dataset, spec),
-        )
+        self.rows = Rows.of(dataset, frequency, dataset.features, Baseline.chosen(dataset, spec))
         self._context = context
         self._metric = searched_metric(spec)
         folds = spec.split.folds if spec.split is not None else 2

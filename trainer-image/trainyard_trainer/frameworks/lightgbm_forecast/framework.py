@@ -1,6 +1,7 @@
 """LightGBM for forecasts: one model of all series, each beside a naive forecast of the same holdout."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,14 +13,24 @@ import pandas as pd
 
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
-from trainyard_trainer.frameworks.forecast_columns import Columns, as_asked, read_questions
+from trainyard_trainer.frameworks.base import (
+    GOLDEN_ROWS,
+    Context,
+    Evaluation,
+    Golden,
+    OnnxModel,
+    Trained,
+    Tunable,
+)
+from trainyard_trainer.frameworks.forecast_baseline import Baseline
+from trainyard_trainer.frameworks.forecast_columns import Columns, as_asked, read_questions, require_same_steps
 from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.tunable import ForecastTunable
@@ -35,9 +46,10 @@ PREDICTION: Final = "prediction"
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model that is kept, and what one that had not seen the holdouts said of them, series by series."""
+    """The model that is kept, the one that had not seen the holdouts, and what it said of them, series by series."""
 
     kept: ForecastModel
+    judged: ForecastModel
     units: tuple[Unit, ...]
     forecasts: Floats
     rows: Rows
@@ -101,11 +113,15 @@ class LightGBMForecastFramework:
         columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
         quantiles = quantiles.ending(dataset, fitter.rows.frequency.season)
         kept = ForecastModel(trees, fitter.rows.state(chosen.recipe, ends), columns, fitter.horizon, quantiles)
+        at_split = ForecastModel(judged, fitter.rows.state(chosen.recipe, units), columns, fitter.horizon, quantiles)
+        fitted = Fitted(kept, at_split, units, forecasts, fitter.rows)
+        beside = (f"{JUDGED}/{name}" for name in at_split.save(context.output / JUDGED))
         short = int((~kept.state.fitted).sum())
         return Trained(
             formats=(FORMAT,),
-            files=kept.save(context.output),
-            model=Fitted(kept, units, forecasts, fitter.rows),
+            files=(*kept.save(context.output), *beside),
+            model=fitted,
+            judged=at_split,
             parameters={
                 **parameters,
                 "best_iteration": chosen.rounds,
@@ -166,6 +182,18 @@ class LightGBMForecastFramework:
         """
         known = model.kept if isinstance(model, Fitted) else model
         return _answers(known, inputs)
+
+    def learned_until(self, model: ForecastModel) -> Mapping[str, np.datetime64]:
+        """Return where each series ends that the trees have learned."""
+        return dict(zip(model.state.names, model.state.ends, strict=True))
+
+    def forecast_holdouts(self, model: ForecastModel, dataset: Dataset) -> Floats:
+        """Forecast held-out rows from what lies before them: see ``ForecastFramework``. Any series can be answered."""
+        require_same_steps(dataset, model.columns, model.trees.frequency.alias)
+        frequency = model.trees.frequency
+        rows = Rows.of(dataset, frequency, model.columns.regressors, Baseline("last value", frequency))
+        units = tuple(Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series))
+        return rows.forecast(model.trees, units, 0)
 
     def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
         """Return nothing: a walk over a horizon is no single graph of trees."""

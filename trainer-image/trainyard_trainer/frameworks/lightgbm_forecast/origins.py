@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 import pandas as pd
@@ -58,6 +58,19 @@ class Rows:
     values: Floats
     regressors: Floats | None
     baseline: Baseline
+
+    @classmethod
+    def of(cls, dataset: Dataset, frequency: Frequency, regressors: Sequence[str], baseline: Baseline) -> Self:
+        """Lay a dataset out, with some of its covariates."""
+        return cls(
+            dataset=dataset,
+            frequency=frequency,
+            panel=Panel.of(dataset, frequency),
+            times=dataset.frame["ds"].to_numpy("datetime64[ns]"),
+            values=dataset.frame["y"].to_numpy(dtype=np.float64),
+            regressors=dataset.frame[list(regressors)].to_numpy(np.float64) if regressors else None,
+            baseline=baseline,
+        )
 
     def ahead(self, units: Sequence[Unit], steps: int) -> Floats | None:
         """Return the regressors of the steps behind the cuts; shape (units, steps, regressors); NaN where unknown."""

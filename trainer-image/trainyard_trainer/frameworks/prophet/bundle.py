@@ -9,24 +9,35 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
 
+import numpy as np
+
 from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.frameworks.forecast_columns import Columns
-from trainyard_trainer.frameworks.prophet.choice import Outcome
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
 from trainyard_trainer.frameworks.prophet.series import read_record
 
 MODELS_FILE: Final = "models.jsonl.zst"
 INDEX_FILE: Final = "models.index.json"
+FILES: Final = (MODELS_FILE, INDEX_FILE)
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """The models of a job on disk. ``index`` maps a series to the offset and the length of its record."""
+    """The models of a job on disk.
+
+    Attributes
+    ----------
+    index
+        Maps a series to the offset and the length of its record.
+    until
+        The time of the newest row that the model of a series has learned; empty where an older release wrote it.
+    """
 
     folder: Path
     columns: Columns
     index: dict[str, tuple[int, int]]
     quantiles: Quantiles = field(default_factory=Quantiles)
+    until: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -38,7 +49,8 @@ class Bundle:
             known["time"], known["series"], tuple(known.get("regressors", ())), Clock(**known.get("clock", {}))
         )
         asked = fields.get("quantiles", {})  # not there where there are none
-        return cls(folder, columns, index, Quantiles(tuple(asked.get("levels", ())), int(asked.get("seed", 0))))
+        quantiles = Quantiles(tuple(asked.get("levels", ())), int(asked.get("seed", 0)))
+        return cls(folder, columns, index, quantiles, fields.get("until", {}))
 
     def read(self, series: str) -> dict[str, Any]:
         """Return the record of one series. Raises KeyError."""
@@ -56,15 +68,20 @@ class BundleWriter:
         self._bundle = Bundle(folder, columns, {}, quantiles)
         self._file = (folder / MODELS_FILE).open("wb")
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, series: str, record: bytes, until: np.datetime64) -> None:
         """Write one model."""
-        self._bundle.index[outcome.name] = (self._file.tell(), len(outcome.record))
-        self._file.write(outcome.record)
+        self._bundle.index[series] = (self._file.tell(), len(record))
+        self._bundle.until[series] = str(until)
+        self._file.write(record)
 
     def close(self) -> Bundle:
         """Finish both files."""
         self._file.close()
-        fields: dict[str, Any] = {"columns": asdict(self._bundle.columns), "series": self._bundle.index}
+        fields: dict[str, Any] = {
+            "columns": asdict(self._bundle.columns),
+            "series": self._bundle.index,
+            "until": self._bundle.until,
+        }
         if self._bundle.quantiles.levels:
             fields["quantiles"] = asdict(self._bundle.quantiles)
         (self._bundle.folder / INDEX_FILE).write_text(json.dumps(fields, ensure_ascii=False) + "\n")

@@ -18,7 +18,7 @@ from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.evaluate.metrics import Floats, point_scores
 from trainyard_trainer.frameworks.prophet.fallbacks import fallbacks_of
-from trainyard_trainer.frameworks.prophet.models import fit_model
+from trainyard_trainer.frameworks.prophet.models import SeriesModel, fit_model
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
 from trainyard_trainer.frameworks.prophet.series import Kind, Task, write_record
 from trainyard_trainer.search.study import PATIENCE, Found, GivenUpError, Report, Rules, search
@@ -36,10 +36,10 @@ class Outcome:
 
     Attributes
     ----------
-    record
-        The saved model, one compressed frame.
+    record, judged
+        The final model and the judged one, fitted without the holdout: a compressed frame each.
     forecast
-        For the rows of the holdout, by what was kept, fitted without them; shape (rows, 1 + quantiles).
+        For the rows of the holdout, by the judged model; shape (rows, 1 + quantiles).
     golden
         For the first of these rows, by the saved model; shape (rows, 1 + quantiles).
     failures
@@ -51,6 +51,7 @@ class Outcome:
     name: str
     kind: Kind
     record: bytes
+    judged: bytes
     forecast: Floats
     golden: Floats
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -61,6 +62,7 @@ class Outcome:
 
 class _Kept(NamedTuple):
     record: bytes
+    judged: bytes
     forecast: Floats
     golden: Floats
 
@@ -147,13 +149,14 @@ class _Series:
     def _kept(self, kind: Kind, parameters: Mapping[str, Any]) -> _Kept:
         task, recipe = self._task, self._task.recipe
         quantiles = Quantiles(recipe.levels, recipe.seed)
-        forecast = self._forecast(kind, parameters, self._holdout, quantiles)
+        forecast, judged = self._forecast(kind, parameters, self._holdout, quantiles)
         model = fit_model(kind, task, slice(None), self._frequency, parameters, recipe.levels)
         asked = slice(self._holdout.cut, self._holdout.cut + task.golden)
         golden = np.empty((0, 1 + len(recipe.levels)))
         if task.golden:
             golden = model.answer(task.times[asked], task.beside(asked), quantiles)
-        return _Kept(write_record(task.name, model.record()), forecast, golden)
+        final, at_split = write_record(task.name, model.record()), write_record(task.name, judged.record())
+        return _Kept(final, at_split, forecast, golden)
 
     def _score(self, parameters: Mapping[str, Any], report: Report) -> float:
         if self._stop():
@@ -176,18 +179,20 @@ class _Series:
         for step, (fold, actual) in enumerate(zip(folds, actuals, strict=True)):
             if step:
                 report(step - 1, float(np.mean(losses)))
-            forecast = self._forecast(kind, parameters, fold, Quantiles())[:, 0]
+            forecast = self._forecast(kind, parameters, fold, Quantiles())[0][:, 0]
             losses.append(point_scores(actual, forecast).metrics[name])
         return float(np.mean(losses))
 
-    def _forecast(self, kind: Kind, parameters: Mapping[str, Any], fold: Fold, quantiles: Quantiles) -> Floats:
-        """Return the forecast of a fold and its quantiles, by a model of the rows before; shape (rows, 1 + levels)."""
+    def _forecast(
+        self, kind: Kind, parameters: Mapping[str, Any], fold: Fold, quantiles: Quantiles
+    ) -> tuple[Floats, SeriesModel]:
+        """Return the forecast of a fold and its quantiles, shape (rows, 1 + levels), and the model that made it."""
         task = self._task
         model = fit_model(kind, task, fold.fit, self._frequency, parameters, quantiles.levels)
         forecast = model.answer(task.times[fold.judge], task.beside(fold.judge), quantiles)
         if not np.isfinite(forecast).all():
             raise ValueError("its forecast is not finite")
-        return forecast
+        return forecast, model
 
     def _attempt(self, kind: Kind, work: Callable[[], T]) -> T | None:
         try:

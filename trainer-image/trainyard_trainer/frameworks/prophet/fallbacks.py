@@ -56,6 +56,17 @@ def _level(kind: Kind, values: Floats) -> float:
     return float(model.forecast(y=values, h=1)["mean"][0])
 
 
+def going_on(record: Mapping[str, Any], times: Times, values: Floats) -> Mapping[str, Any]:
+    """Return a saved model that has seen these rows: a repeated season is the newest one. Nothing is fitted.
+
+    Prophet has no state, and the level of TSB or IMAPA is what was fitted.
+    """
+    if record["kind"] != "seasonal-naive":
+        return record
+    newest = fit_fallback("seasonal-naive", times, values, frequency_of(record["frequency"]))
+    return {**record, **newest}
+
+
 def fallback_at(record: Mapping[str, Any], times: Times) -> Floats:
     """Return the forecasts of a saved fallback at ``times``, in their order; shape (times,)."""
     if "value" in record:

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -15,6 +15,7 @@ import pandas as pd
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Series
 from trainyard_trainer.data.demand import trials_of
 from trainyard_trainer.data.frequency import frequency_of
@@ -34,11 +35,12 @@ from trainyard_trainer.frameworks.base import (
     Tuned,
 )
 from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, unknown_series
+from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, require_same_steps, unknown_series
 from trainyard_trainer.frameworks.forecast_quantiles import levels_of
-from trainyard_trainer.frameworks.prophet.bundle import INDEX_FILE, MODELS_FILE, Bundle, BundleWriter
+from trainyard_trainer.frameworks.prophet.bundle import FILES, Bundle, BundleWriter
 from trainyard_trainer.frameworks.prophet.checks import check_prophet, space_of
 from trainyard_trainer.frameworks.prophet.choice import Outcome
+from trainyard_trainer.frameworks.prophet.fallbacks import going_on
 from trainyard_trainer.frameworks.prophet.models import read_model
 from trainyard_trainer.frameworks.prophet.pieces import Finished, PieceWriter
 from trainyard_trainer.frameworks.prophet.pool import fit_all
@@ -110,16 +112,18 @@ class ProphetFramework:
         """
         data = context.config.spec.data
         columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
-        writer = BundleWriter(context.output, columns, _quantiles(context))
+        folders = context.output, context.output / JUDGED
+        final, judged = (BundleWriter(folder, columns, _quantiles(context)) for folder in folders)
         outcomes: list[Outcome] = []
-        total = len(dataset.series)
+        total, times = len(dataset.series), dataset.frame["ds"].to_numpy()
         try:
-            for outcome in _finish(dataset, context):
-                writer.add(outcome)
-                outcomes.append(dataclasses.replace(outcome, record=b""))
+            for series, outcome in zip(dataset.series, _finish(dataset, context), strict=True):
+                final.add(series.name, outcome.record, times[series.stop - 1])
+                judged.add(series.name, outcome.judged, times[series.split - 1])
+                outcomes.append(dataclasses.replace(outcome, record=b"", judged=b""))
                 context.progress(len(outcomes) / total, f"{len(outcomes)} of {total} series")
         finally:
-            bundle = writer.close()
+            bundle, at_split = final.close(), judged.close()
         failed = [outcome for outcome in outcomes if "prophet" in outcome.failures]
         if len(failed) == total:
             raise DataError(
@@ -129,8 +133,9 @@ class ProphetFramework:
         fallback = sum(outcome.kind != "prophet" for outcome in outcomes)
         return Trained(
             formats=(FORMAT,),
-            files=(MODELS_FILE, INDEX_FILE),
+            files=(*FILES, *(f"{JUDGED}/{name}" for name in FILES)),
             model=Model(bundle, tuple(outcomes)),
+            judged=at_split,
             parameters={"frequency": dataset.frequency, **context.parameters},
             series=SeriesCount(
                 total=dataset.series_total,
@@ -164,6 +169,27 @@ class ProphetFramework:
     def load(self, folder: Path) -> Bundle:
         """Read the index of the models; each is read when it is asked."""
         return Bundle.load(folder)
+
+    def learned_until(self, model: Bundle) -> Mapping[str, np.datetime64]:
+        """Return where each series ends that its model has learned; nothing where an older release wrote it."""
+        return {name: np.datetime64(until, "ns") for name, until in model.until.items()}
+
+    def forecast_holdouts(self, model: Bundle, dataset: Dataset) -> Floats:
+        """Forecast held-out rows: see ``ForecastFramework``. Prophet extrapolates; a repeated season is today's."""
+        require_same_steps(dataset, model.columns, dataset.frequency or "D")
+        times, values = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]"), dataset.frame["y"].to_numpy()
+        regressors = list(model.columns.regressors)
+        beside = dataset.frame[regressors].to_numpy(dtype=np.float64) if regressors else None
+        found = []
+        for series in dataset.series:
+            held = slice(series.split, series.stop)
+            if series.name not in model.index:
+                found.append(np.full(series.holdout, np.nan))
+                continue
+            known = slice(series.start, series.split)
+            one = read_model(going_on(model.read(series.name), times[known], values[known]))
+            found.append(one.answer(times[held], None if beside is None else beside[held], Quantiles())[:, 0])
+        return np.concatenate(found)
 
     def predict(self, model: Bundle, inputs: pd.DataFrame) -> pd.DataFrame:
         """Answer times of series.

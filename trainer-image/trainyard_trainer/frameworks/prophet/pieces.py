@@ -26,6 +26,7 @@ _SECONDS: Final = 10.0
 """A piece is left when it has so many series, or so long after the last one: what a kill costs at most."""
 
 _ARRAYS: Final = ("forecast", "golden")
+_BYTES: Final = ("record", "judged")
 
 
 class PieceWriter:
@@ -64,9 +65,12 @@ class Finished:
 
     def _keep(self, line: bytes) -> None:
         try:
-            series = str(json.loads(line)["name"])
+            fields = json.loads(line)
+            series = str(fields["name"])
         except (ValueError, KeyError):
             return  # the end of a piece that was cut off: the series is fitted again
+        if not fields.keys() >= set(_BYTES):
+            return  # of an older release, which kept no judged model
         self._places[series] = (self._file.tell(), len(line))
         self._file.write(line)
 
@@ -94,10 +98,11 @@ def _name(series: Sequence[str]) -> str:
 def _line(outcome: Outcome) -> bytes:
     fields = asdict(outcome)
     fields |= {name: fields[name].tolist() for name in _ARRAYS}
-    return (json.dumps({**fields, "record": base64.b64encode(outcome.record).decode()}) + "\n").encode()
+    fields |= {name: base64.b64encode(fields[name]).decode() for name in _BYTES}
+    return (json.dumps(fields) + "\n").encode()
 
 
 def _outcome(line: bytes) -> Outcome:
     fields: dict[str, Any] = json.loads(line)
     arrays: dict[str, Floats] = {name: np.array(fields[name], dtype=np.float64) for name in _ARRAYS}
-    return Outcome(**{**fields, **arrays, "record": base64.b64decode(fields["record"])})
+    return Outcome(**{**fields, **arrays, **{name: base64.b64decode(fields[name]) for name in _BYTES}})

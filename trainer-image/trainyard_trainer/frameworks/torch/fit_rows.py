@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch.nn import functional
 
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import Dataset, Parts
 from trainyard_trainer.errors import ConfigError, DataError
 from trainyard_trainer.evaluate import names
@@ -48,15 +50,21 @@ class RowsLesson:
     """All rows on the device at once, taken by their numbers: a table in memory needs no loader."""
 
     def __init__(
-        self, dataset: Dataset, description: torch_rows.Description, loss: Loss, device: torch.device, seed: int
+        self,
+        dataset: Dataset,
+        description: torch_rows.Description,
+        loss: Loss,
+        device: torch.device,
+        seed: int,
+        rows: npt.NDArray[np.intp],
     ) -> None:
         torch.manual_seed(seed)
         self.network = TabularNetwork(description).to(device)
         self.description = description
         parts = parts_of(dataset)
-        self.examples = len(parts.train)
+        self.examples = len(rows)
         self._loss = LOSSES[loss]
-        self._train = _tensors(dataset, description, parts.train, device)
+        self._train = _tensors(dataset, description, rows, device)
         self._validation = _tensors(dataset, description, parts.validation, device)
         self.judged: Tensor = torch.empty(0)
 
@@ -89,27 +97,40 @@ def train_rows(dataset: Dataset, context: Context) -> Trained:
     spec = context.config.spec
     check_classes(spec, dataset)
     parameters = torch_parameters.tabular(context.parameters)
-    watch = watch_of(context)
-    work = on_device(
-        parameters.device, spec.accelerator, lambda device: teach(dataset, context, parameters, lambda _: watch, device)
-    )
-    lesson, course = work.made.lesson, work.made.course
-    cut, description = _cut(dataset, lesson, spec), lesson.description
-    if cut is not None:
-        description = dataclasses.replace(description, threshold=cut.value, threshold_by=cut.why)
-    network = (Probabilities(lesson.network) if dataset.classes else lesson.network).cpu()
-    example = torch_rows.tensors_of(description, dataset.frame.iloc[:2])
-    weights = write_weights(lesson.network, context.output)
-    model = TabularModel(description, run_of(network), as_onnx(network, example))
+    watches = watch_of(context, 0.0, 0.6, "judged model"), watch_of(context, 0.6, 1.0, "final model")
+
+    def both(device: torch.device) -> tuple[Taught, Taught]:
+        judged = teach(dataset, context, parameters, lambda _: watches[0], device)
+        best = judged.course.best
+        return judged, teach(dataset, context, parameters, lambda _: watches[1], device, epochs=best)
+
+    work = on_device(parameters.device, spec.accelerator, both)
+    first, final = work.made
+    course, cut = first.course, _cut(dataset, first.lesson, spec)
+    judged, beside = _saved(dataset, first.lesson, cut, context.output / JUDGED)
+    model, files = _saved(dataset, final.lesson, cut, context.output)
     return Trained(
         formats=FORMATS,
-        files=(weights, *write_description(model, context.output)),
+        files=(*files, *(f"{JUDGED}/{name}" for name in beside)),
         model=model,
+        judged=judged,
         parameters={**parameters.model_dump(mode="json"), **course.numbers},
         warnings=(*work.warnings, *course.warnings, *((cut.warning,) if cut is not None and cut.warning else ())),
         device=work.device,
         tuned=context.tuned,
     )
+
+
+def _saved(dataset: Dataset, lesson: RowsLesson, cut: Cut | None, output: Path) -> tuple[TabularModel, tuple[str, ...]]:
+    """Write a network, and return it with the names of its files."""
+    description = lesson.description
+    if cut is not None:
+        description = dataclasses.replace(description, threshold=cut.value, threshold_by=cut.why)
+    network = (Probabilities(lesson.network) if dataset.classes else lesson.network).cpu()
+    example = torch_rows.tensors_of(description, dataset.frame.iloc[:2])
+    weights = write_weights(lesson.network, output)
+    model = TabularModel(description, run_of(network), as_onnx(network, example))
+    return model, (weights, *write_description(model, output))
 
 
 def score_rows(
@@ -136,19 +157,21 @@ def teach(
     parameters: TabularParameters,
     watching: Callable[[RowsLesson], Watch],
     device: torch.device,
+    epochs: int | None = None,
 ) -> Taught:
-    """Fit one network on one device."""
+    """Fit one network on one device: on the training part, or with ``epochs`` on all rows for so long."""
     seed = (context.config.spec.split or Split()).seed
-    lesson = RowsLesson(dataset, describe(dataset, parameters), parameters.loss, device, seed)
-    course = learn(lesson, dataset, context, parameters, watching(lesson), device)
+    rows = parts_of(dataset).train if epochs is None else np.arange(dataset.rows)
+    lesson = RowsLesson(dataset, describe(dataset, parameters, rows), parameters.loss, device, seed, rows)
+    course = learn(lesson, dataset, context, parameters, watching(lesson), device, epochs)
     with torch.inference_mode():
         lesson.judge()
     return Taught(lesson, course)
 
 
-def describe(dataset: Dataset, parameters: TabularParameters) -> torch_rows.Description:
-    """Measure the training part."""
-    frame = dataset.frame.iloc[parts_of(dataset).train]
+def describe(dataset: Dataset, parameters: TabularParameters, rows: npt.NDArray[np.intp]) -> torch_rows.Description:
+    """Measure the rows to learn from."""
+    frame = dataset.frame.iloc[rows]
     numbers = [name for name in dataset.features if name not in dataset.categories]
     target = None if dataset.classes else torch_rows.Scale.of(frame[dataset.target].to_numpy(dtype=np.float64))
     return torch_rows.Description(

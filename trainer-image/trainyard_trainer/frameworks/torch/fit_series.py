@@ -1,11 +1,12 @@
 """One network learns the windows of all series: precomputed views of one long row of steps, taken by their numbers.
 
-The newest part of each series before its holdout ends the training. The weights that were judged are those that are
-kept; what the holdout adds is where the forecasts begin.
+The newest part of each series before its holdout ends the training of the judged network. The final one learns all rows
+for as many epochs as were best.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainyard_api.trainingjob import SeriesCount
+from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate import names
@@ -100,24 +102,25 @@ def train_series(dataset: Dataset, context: Context) -> Trained:
     """Fit, and write the model's files. Raises ConfigError, DataError, Interrupted, Unsupported."""
     parameters = torch_parameters.forecast(context.parameters)
     material = Material(dataset, context, parameters)
-    watch = watch_of(context)
-    work = on_device(
-        parameters.device,
-        context.config.spec.accelerator,
-        lambda device: teach(material, context, parameters, lambda _: watch, device),
-    )
-    lesson, course = work.made
-    network = lesson.network.cpu()
-    contexts = {one.name: material.context(number, one.stop) for number, one in enumerate(dataset.series)}
-    run = run_of(network)
-    quantiles = _quantiles(material, run, levels_of(context.config.spec))
-    model = ForecastModel(material.description, contexts, run, as_onnx(network, _example(material)), quantiles)
-    weights = write_weights(network, context.output)
+    whole = Material(dataset, context, parameters.of_length(material.description.length), whole=True)
+    watches = watch_of(context, 0.0, 0.6, "judged model"), watch_of(context, 0.6, 1.0, "final model")
+
+    def both(device: torch.device) -> tuple[WindowsLesson, Course, WindowsLesson]:
+        judged, course = teach(material, context, parameters, lambda _: watches[0], device)
+        final, _ = teach(whole, context, parameters, lambda _: watches[1], device, epochs=course.best)
+        return judged, course, final
+
+    work = on_device(parameters.device, context.config.spec.accelerator, both)
+    lesson, course, final = work.made
+    quantiles = _quantiles(material, run_of(lesson.network.cpu()), levels_of(context.config.spec))
+    judged, beside = _saved(material, lesson, quantiles, context.output / JUDGED)
+    model, files = _saved(whole, final, quantiles, context.output)
     written = parameters.of_length(material.description.length).model_dump(mode="json")
     return Trained(
         formats=FORMATS,
-        files=(weights, *write_description(model, context.output)),
+        files=(*files, *(f"{JUDGED}/{name}" for name in beside)),
         model=model,
+        judged=judged,
         parameters={"frequency": dataset.frequency, **written, **course.numbers},
         series=SeriesCount(
             total=dataset.series_total,
@@ -129,6 +132,18 @@ def train_series(dataset: Dataset, context: Context) -> Trained:
         device=work.device,
         tuned=context.tuned,
     )
+
+
+def _saved(
+    material: Material, lesson: WindowsLesson, quantiles: ErrorQuantiles, output: Path
+) -> tuple[ForecastModel, tuple[str, ...]]:
+    """Write a network with the ends of the series that it has learned, and return it with the names of its files."""
+    network, series = lesson.network.cpu(), material.dataset.series
+    contexts = {one.name: material.context(number, material.end(one)) for number, one in enumerate(series)}
+    exported = as_onnx(network, _example(material))
+    model = ForecastModel(material.description, contexts, run_of(network), exported, quantiles)
+    weights = write_weights(network, output)
+    return model, (weights, *write_description(model, output))
 
 
 def _quantiles(material: Material, run: torch_windows.Run, levels: tuple[float, ...]) -> ErrorQuantiles:
@@ -178,11 +193,12 @@ def teach(
     parameters: ForecastParameters,
     watching: Callable[[WindowsLesson], Watch],
     device: torch.device,
+    epochs: int | None = None,
 ) -> tuple[WindowsLesson, Course]:
-    """Fit one network on one device."""
+    """Fit one network on one device; with ``epochs`` for so long."""
     lesson = WindowsLesson(material, parameters.loss, device, material.split.seed)
     decided = parameters.of_length(material.description.length)
-    return lesson, learn(lesson, material.dataset, context, decided, watching(lesson), device)
+    return lesson, learn(lesson, material.dataset, context, decided, watching(lesson), device, epochs)
 
 
 def _lay_out(
@@ -200,7 +216,7 @@ def _lay_out(
     validation: list[_Places] = []
     begin = 0
     for number, one in enumerate(material.dataset.series):
-        grid = material.grid(number, one.split)
+        grid = material.grid(number, material.end(one))
         steps = len(grid.values)
         places = np.clip(np.arange(-(length - 1), steps + horizon), 0, steps - 1)
         real = np.arange(-(length - 1), steps + horizon)
@@ -208,10 +224,10 @@ def _lay_out(
         observed.append(grid.observed[places] & (real >= 0) & (real < steps))
         times = times_of(grid.first, real, material.frequency)
         features.append(np.column_stack([calendar.features(times), grid.regressors[places]]))
-        cut = max(1, steps - min(material.validated(one), steps // 2))
+        cut = steps if material.whole else max(1, steps - min(material.validated(one), steps // 2))
         for windows, origins, limit in (
             (train, _origins(min(length, max(1, cut // 3)), cut, horizon), cut),
-            (validation, _origins(cut, steps, horizon), steps),
+            (validation, _origins(min(cut, steps - 1), steps, horizon), steps),
         ):
             starts = begin + origins - 1
             windows.append((starts, np.full(len(starts), begin + length - 1 + limit, dtype=np.int64)))

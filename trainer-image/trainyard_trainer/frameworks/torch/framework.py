@@ -18,14 +18,16 @@ from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.judgement import Judgement
+from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
-from trainyard_trainer.frameworks.forecast_columns import as_asked
+from trainyard_trainer.frameworks.forecast_columns import as_asked, require_same_steps
 from trainyard_trainer.frameworks.prophet.public_holidays import check_country
 from trainyard_trainer.frameworks.thresholds import note_of
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
+from trainyard_trainer.frameworks.torch import windows as torch_windows
 from trainyard_trainer.frameworks.torch.calendar import times_of
-from trainyard_trainer.frameworks.torch.model import FORMATS, ForecastModel, TabularModel, load
+from trainyard_trainer.frameworks.torch.model import FORMATS, ForecastModel, TabularModel, asked_of, load
 from trainyard_trainer.frameworks.torch.rows import PREDICTION
 
 FORMAT: Final = FORMATS[1]
@@ -64,7 +66,7 @@ class TorchFramework:
         return _TorchTunable(dataset, context)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Fit with early stopping on the validation part, and keep the weights of the best epoch."""
+        """Fit with early stopping on the validation part, then on all rows for as many epochs as were best."""
         if dataset.task == "Forecast":
             from trainyard_trainer.frameworks.torch.fit_series import train_series
 
@@ -79,9 +81,9 @@ class TorchFramework:
         model: TabularModel | ForecastModel = trained.model
         match model:
             case TabularModel():
-                found, golden = _judge_rows(dataset, model)
+                found, golden = _judge_rows(dataset, trained.judged), _golden_rows(dataset, model)
             case ForecastModel():
-                found, golden = _judge_series(dataset, model, context)
+                found, golden = _judge_series(dataset, trained.judged, context), _golden_steps(dataset, model)
         context.progress(1.0, f"judged {len(found.holdout)} rows", _shown(found.metrics))
         return Evaluation(
             found.metrics, found.table, golden, holdout=found.holdout, notes=found.notes, baseline=found.baseline
@@ -105,6 +107,16 @@ class TorchFramework:
             If a column is missing, a series is not known, or a time is not ahead.
         """
         return model.predict(inputs)
+
+    def learned_until(self, model: ForecastModel) -> Mapping[str, np.datetime64]:
+        """Return where each series ends that the network has learned."""
+        return {name: one.last for name, one in model.contexts.items()}
+
+    def forecast_holdouts(self, model: ForecastModel, dataset: Dataset) -> Floats:
+        """Forecast held-out rows from what lies before them: see ``ForecastFramework``. Any series can be answered."""
+        require_same_steps(dataset, model.description.columns, model.description.frequency)
+        asked = [asked_of(model, dataset, one) for one in dataset.series]
+        return np.concatenate(torch_windows.forecast(asked, model.description, model.run))
 
     def to_onnx(self, model: TabularModel | ForecastModel) -> OnnxModel:
         """Return the network, which is saved in this form anyway."""
@@ -151,7 +163,7 @@ def _parts(dataset: Dataset) -> Parts:
     return dataset.parts
 
 
-def _judge_rows(dataset: Dataset, model: TabularModel) -> tuple[Judgement, Golden]:
+def _judge_rows(dataset: Dataset, model: TabularModel) -> Judgement:
     parts = _parts(dataset)
     target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)
     answers = model.predict(dataset.frame.iloc[parts.test])
@@ -162,14 +174,18 @@ def _judge_rows(dataset: Dataset, model: TabularModel) -> tuple[Judgement, Golde
             actual.astype(np.intp), probabilities, known.astype(np.intp), dataset.classes, model.description.threshold
         )
         note = note_of(dataset, model.description.threshold, model.description.threshold_by)
-        found = dataclasses.replace(found, notes=(*note, *found.notes))
-    else:
-        found = judge_numbers(actual, answers[PREDICTION].to_numpy(dtype=np.float64), known)
-    raw = dataset.frame.iloc[parts.test[:GOLDEN_ROWS], : len(dataset.features)].reset_index(drop=True)
-    return found, Golden(raw.astype(dict.fromkeys(dataset.categories, object)), answers.iloc[:GOLDEN_ROWS])
+        return dataclasses.replace(found, notes=(*note, *found.notes))
+    return judge_numbers(actual, answers[PREDICTION].to_numpy(dtype=np.float64), known)
 
 
-def _judge_series(dataset: Dataset, model: ForecastModel, context: Context) -> tuple[Judgement, Golden]:
+def _golden_rows(dataset: Dataset, model: TabularModel) -> Golden:
+    rows = _parts(dataset).test[:GOLDEN_ROWS]
+    raw = dataset.frame.iloc[rows, : len(dataset.features)].reset_index(drop=True)
+    asked = raw.astype(dict.fromkeys(dataset.categories, object))
+    return Golden(asked, model.predict(asked))
+
+
+def _judge_series(dataset: Dataset, model: ForecastModel, context: Context) -> Judgement:
     from trainyard_trainer.frameworks.torch.material import Material, holdouts
 
     parameters = torch_parameters.forecast(context.parameters).of_length(model.description.length)
@@ -177,15 +193,18 @@ def _judge_series(dataset: Dataset, model: ForecastModel, context: Context) -> t
     cuts = holdouts(dataset)
     forecasts = material.forecasts(cuts, model.run)
     found = judge(forecasts, material.baseline.name)
-    found = dataclasses.replace(
+    return dataclasses.replace(
         found,
         metrics=found.metrics | model.quantiles.judged(forecasts, material.steps(cuts)),
         notes=(material.baseline.note, *found.notes),
     )
+
+
+def _golden_steps(dataset: Dataset, model: ForecastModel) -> Golden:
     inputs = pd.concat(
         [_next_rows(model, name) for name in model.contexts if name in dataset.golden_series], ignore_index=True
     )
-    return found, Golden(inputs, model.predict(inputs))
+    return Golden(inputs, model.predict(inputs))
 
 
 def _next_rows(model: ForecastModel, series: str) -> pd.DataFrame:

@@ -33,7 +33,10 @@ Cut = tuple[int, int, int]
 class Material:
     """All series of a dataset as the network sees them, and where each may be cut."""
 
-    def __init__(self, dataset: Dataset, context: Context, parameters: ForecastParameters) -> None:
+    def __init__(
+        self, dataset: Dataset, context: Context, parameters: ForecastParameters, *, whole: bool = False
+    ) -> None:
+        """``whole``: the network learns the held-out rows too, and has no rows that end its training."""
         spec = self._spec = context.config.spec
         self.dataset = dataset
         self.frequency = frequency_of(dataset.frequency or "D")
@@ -42,7 +45,8 @@ class Material:
         self._times = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]")
         self._values = dataset.frame["y"].to_numpy(dtype=np.float64)
         self._beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
-        known = np.concatenate([np.arange(one.start, one.split) for one in dataset.series])
+        self.whole = whole
+        known = np.concatenate([np.arange(one.start, self.end(one)) for one in dataset.series])
         self.description = torch_windows.Description(
             columns=Columns(spec.data.time or "ds", spec.data.series, dataset.features, dataset.clock),
             frequency=self.frequency.alias,
@@ -53,7 +57,11 @@ class Material:
             hidden=parameters.hidden,
             dropout=parameters.dropout,
         )
-        self.scales = [Scale.of(self._values[one.start : one.split]) for one in dataset.series]
+        self.scales = [Scale.of(self._values[one.start : self.end(one)]) for one in dataset.series]
+
+    def end(self, one: Series) -> int:
+        """Return the row before which a series is learned."""
+        return one.stop if self.whole else one.split
 
     def grid(self, number: int, stop: int) -> torch_windows.Grid:
         """Lay a series out up to a row of the frame."""

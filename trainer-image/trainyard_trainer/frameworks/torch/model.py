@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_trainer.data.dataset import Dataset, Series
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.metrics import Floats
@@ -146,6 +147,29 @@ def steps_after(last: np.datetime64, times: npt.NDArray[np.datetime64], alias: s
     """Return how many steps of a frequency lie between a time and others; 0 or less for those not after it."""
     ordinals = frequency_of(alias).ordinals(np.concatenate([[last], times]).astype("datetime64[ns]"))
     return np.asarray(ordinals[1:] - ordinals[0])
+
+
+def asked_of(model: ForecastModel, dataset: Dataset, one: Series) -> torch_windows.Asked:
+    """Return the question for the held-out rows of a series, from its rows before them.
+
+    The series keeps the scale that the network learned it with; one that the network does not know gets its own.
+    """
+    known, held = slice(one.start, one.split), slice(one.split, one.stop)
+    times = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]")
+    values = dataset.frame["y"].to_numpy(dtype=np.float64)
+    regressors = list(model.description.columns.regressors)
+    beside = dataset.frame[regressors].to_numpy(dtype=np.float64) if regressors else None
+    learned = model.contexts.get(one.name)
+    scale = Scale.of(values[known]) if learned is None else learned.scale
+    grid = torch_windows.grid_of(
+        times[known], values[known], None if beside is None else beside[known], scale, model.description
+    )
+    floor = 0.0 if values[known].min() >= 0 else None
+    context = torch_windows.Context(
+        one.name, times[one.split - 1], *torch_windows.last_of(grid, model.description.length), scale, floor
+    )
+    steps = steps_after(times[one.split - 1], times[held], model.description.frequency)
+    return torch_windows.Asked(context, steps, None if beside is None else beside[held])
 
 
 def load(folder: Path) -> TabularModel | ForecastModel:

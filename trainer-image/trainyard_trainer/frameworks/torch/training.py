@@ -25,6 +25,7 @@ from trainyard_trainer.frameworks.base import Checkpoints, Context, NoCheckpoint
 from trainyard_trainer.frameworks.torch.parameters import ForecastParameters, TabularParameters
 
 CHECKPOINT: Final = "torch/epoch"
+FINAL_CHECKPOINT: Final = "torch/final"
 
 _CHECKPOINT_SECONDS: Final = 10.0
 _LONGEST_GRADIENT: Final = 1.0
@@ -65,6 +66,9 @@ class Plan:
     patience: int
     seed: int
     identity: str = ""
+    checkpoint: str = CHECKPOINT
+    early_stopping: bool = True
+    """Keep the weights of the best epoch and stop behind it; else train all epochs and keep the last weights."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,11 @@ class _Notes:
     loss: float = math.inf
 
 
-def watch_of(context: Context) -> Watch:
-    """Return the watch of the one final training of a job."""
+def watch_of(context: Context, begin: float, end: float, what: str) -> Watch:
+    """Return the watch of one of the two trainings of a job, which takes this part of its progress."""
 
     def seen(epoch: int, of: int, loss: float) -> None:
-        context.progress(epoch / of, f"epoch {epoch}", {"validation_loss": loss})
+        context.progress(begin + (end - begin) * epoch / of, f"{what}: epoch {epoch}", {"validation_loss": loss})
 
     return Watch(context.stop, seen, context.checkpoints)
 
@@ -134,16 +138,22 @@ def learn(
     parameters: TabularParameters | ForecastParameters,
     watch: Watch,
     device: torch.device,
+    epochs: int | None = None,
 ) -> Course:
-    """Teach a network what a dataset holds, with all that the parameters say of how. See :func:`fit`."""
+    """Teach a network what a dataset holds, with all that the parameters say of how. See :func:`fit`.
+
+    ``epochs`` is how many a final training takes, from the best epoch of the judged one: it has no rows to stop by.
+    """
     seed = (context.config.spec.split or Split()).seed
     decides = (dataset.origin.digest, dataset.holdout_digest, parameters.model_dump(mode="json"), seed, device.type)
     plan = Plan(
         learning_rate=parameters.learning_rate,
         weight_decay=parameters.weight_decay,
         batch_size=batch_of(parameters.batch_size, lesson.examples),
-        epochs=parameters.epochs,
+        epochs=parameters.epochs if epochs is None else epochs,
         patience=parameters.patience,
+        checkpoint=CHECKPOINT if epochs is None else FINAL_CHECKPOINT,
+        early_stopping=epochs is None,
         seed=seed,
         identity=hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest(),
     )
@@ -170,7 +180,7 @@ def fit(lesson: Lesson, plan: Plan, watch: Watch, device: torch.device) -> Cours
     network = lesson.network
     optimizer = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay)
     notes, best = _resume(network, optimizer, plan, watch.checkpoints)
-    kept_at = watch.clock()
+    began = kept_at = watch.clock()
     while notes.epoch < plan.epochs and notes.epoch - notes.best < plan.patience:
         before = _state(network, optimizer, best)
         if not _epoch(lesson, optimizer, plan, notes.epoch, watch.stop, device):
@@ -185,13 +195,15 @@ def fit(lesson: Lesson, plan: Plan, watch: Watch, device: torch.device) -> Cours
                 f"than {plan.learning_rate:g}"
             )
         notes.epoch += 1
-        if loss < notes.loss:
+        if loss < notes.loss or not plan.early_stopping:
             notes.best, notes.loss = notes.epoch, loss
             best = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
         if watch.clock() - kept_at >= _CHECKPOINT_SECONDS:
             _keep(watch.checkpoints, _state(network, optimizer, best), notes, plan)
             kept_at = watch.clock()
         watch.seen(notes.epoch, plan.epochs, loss)
+    if watch.clock() - began >= _CHECKPOINT_SECONDS:
+        _keep(watch.checkpoints, _state(network, optimizer, best), notes, plan)  # another training follows
     network.load_state_dict(best)
     network.eval()
     return Course(notes.epoch, notes.best, notes.loss, used_up=notes.epoch - notes.best < plan.patience)
@@ -233,14 +245,14 @@ def _state(network: nn.Module, optimizer: torch.optim.Optimizer, best: State) ->
 def _keep(checkpoints: Checkpoints, state: State, notes: _Notes, plan: Plan) -> None:
     said = {"identity": plan.identity, "epoch": notes.epoch, "best": notes.best, "loss": notes.loss.hex()}
     tensors = {name: tensor.cpu().contiguous() for name, tensor in state.items()}
-    checkpoints.put(CHECKPOINT, save_tensors(tensors, metadata={"notes": json.dumps(said)}))
+    checkpoints.put(plan.checkpoint, save_tensors(tensors, metadata={"notes": json.dumps(said)}))
 
 
 def _resume(
     network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, checkpoints: Checkpoints
 ) -> tuple[_Notes, State]:
     """Take up what an earlier attempt left; else begin."""
-    body = checkpoints.get(CHECKPOINT)
+    body = checkpoints.get(plan.checkpoint)
     said = _said(body) if body is not None else {}
     if body is None or said.get("identity") != plan.identity:
         return _Notes(), {}

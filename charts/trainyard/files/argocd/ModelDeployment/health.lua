@@ -32,4 +32,7 @@ local message = ready.message or ("version " .. tostring(status.activeVersion) .
 if condition.RolledBack then
   message = message .. "; " .. (condition.RolledBack.message or condition.RolledBack.reason)
 end
+if condition.NewerVersionRejected then
+  message = message .. "; " .. (condition.NewerVersionRejected.message or condition.NewerVersionRejected.reason)
+end
 return {status = "Healthy", message = message}

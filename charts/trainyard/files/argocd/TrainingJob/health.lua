@@ -13,7 +13,11 @@ for _, each in ipairs(status.conditions or {}) do
 end
 
 if condition.Complete then
-  return {status = "Healthy", message = condition.Complete.message}
+  local message = condition.Complete.message
+  if status.verdict and status.verdict.phase == "Rejected" then
+    message = message .. "; its version was refused: " .. (status.verdict.message or status.verdict.reason)
+  end
+  return {status = "Healthy", message = message}
 end
 -- A cancelled run is Failed, too: what was asked for will not come.
 local failure = condition.Failed or condition.Stalled

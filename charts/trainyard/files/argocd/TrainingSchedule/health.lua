@@ -29,4 +29,8 @@ if failures == 1 then
 elseif failures > 1 then
   message = message .. "; the last " .. failures .. " runs failed"
 end
+local accepted = condition.ModelAccepted
+if accepted and accepted.status == "False" then
+  message = message .. "; " .. (accepted.message or accepted.reason)
+end
 return {status = "Healthy", message = message}

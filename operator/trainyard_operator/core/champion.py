@@ -1,0 +1,84 @@
+"""Which version is the champion of a model: the one rule for the handover to a trainer and for the gates."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from trainyard_operator.core.naming import has_its_name, version_number
+from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """What the rule looks at: the versions and the deployments of one model in one namespace, in any order."""
+
+    versions: tuple[ModelVersionView, ...] = ()
+    deployments: tuple[ModelDeploymentView, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The champion.
+
+    Attributes
+    ----------
+    digest
+        SHA-256 of its manifest, hexadecimal; empty where nothing tells it.
+    view
+        Its ModelVersion. ``None`` when that is gone, or when the number belongs to another model by now.
+    """
+
+    version: int
+    digest: str
+    view: ModelVersionView | None
+
+
+def choose(rivals: Rivals, *, judged: int | None = None) -> Chosen | None:
+    """Return the champion, or ``None`` if there is no version to compare with.
+
+    It is the active version of the model's ModelDeployment (of several, the oldest one's), else the newest Validated
+    version.
+
+    Parameters
+    ----------
+    rivals
+        The versions and deployments of the model.
+    judged
+        The number of the version that is judged: it is never its own champion, and only versions before it count
+        where none serves. ``None`` for a training that has no number yet.
+    """
+    peers = {version_number(view): view for view in rivals.versions if not view.deleting and has_its_name(view)}
+    for deployment in sorted(_live(rivals.deployments), key=lambda each: (each.created, each.name)):
+        serving, digest = deployment.status.active_version, bare(deployment.status.active_digest)
+        if serving is None or serving == judged:
+            continue
+        view = peers.get(serving)
+        own = digest_of(view)
+        return Chosen(serving, digest or own, view if digest in ("", own) else None)
+    earlier = [
+        number
+        for number, view in peers.items()
+        if view.status.phase == "Validated" and (judged is None or number < judged)
+    ]
+    newest = max(earlier, default=None)
+    return None if newest is None else Chosen(newest, digest_of(peers[newest]), peers[newest])
+
+
+def is_known(rivals: Rivals) -> bool:
+    """Tell whether the rule can be applied: a deployment whose status cannot be read does not tell what it serves."""
+    return not any(deployment.unreadable for deployment in _live(rivals.deployments))
+
+
+def digest_of(view: ModelVersionView | None) -> str:
+    """Return the digest of a version's manifest; empty where somebody wrote an object without one."""
+    artifact = view.spec.get("artifact") if view is not None else None
+    digest = artifact.get("manifestSha256") if isinstance(artifact, dict) else None
+    return bare(digest) if isinstance(digest, str) else ""
+
+
+def bare(digest: str | None) -> str:
+    """Return a digest without its ``sha256:``."""
+    return (digest or "").removeprefix("sha256:")
+
+
+def _live(deployments: Iterable[ModelDeploymentView]) -> list[ModelDeploymentView]:
+    return [deployment for deployment in deployments if not deployment.deleting]

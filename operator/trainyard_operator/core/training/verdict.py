@@ -1,0 +1,70 @@
+"""What a finished job says of its version: the training succeeded, and the model may be refused all the same."""
+
+from trainyard_api.trainingjob import TrainingJobStatus, Verdict
+from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.objects import ModelVersionView
+from trainyard_operator.core.plan import EventNote
+from trainyard_operator.core.training.observed import Observed
+
+_PENDING = Verdict(phase="Pending", reason="Pending", message="its gates are judged next")
+_DELETED = Verdict(
+    phase="Unknown", reason="VersionDeleted", message="its ModelVersion was deleted before it was judged"
+)
+
+
+def of_version(view: ModelVersionView) -> Verdict:
+    """Return the verdict on a version: what its gates, or a person in their place, said of it.
+
+    A version that was quarantined later was good enough when it was judged: the training is not to blame.
+    """
+    status = view.status
+    if view.waits or view.unreadable:
+        return _PENDING
+    ready = next((each for each in status.conditions or () if each.type == "Ready"), None)
+    accepted = status.phase != "Rejected"
+    by_hand = status.overruled.time if accepted and status.overruled is not None else None
+    return Verdict(
+        phase="Validated" if accepted else "Rejected",
+        reason=ready.reason if ready is not None else "Judged",
+        message=ready.message[:1024] if ready is not None else "",
+        time=by_hand or status.judged_time,
+    )
+
+
+def follow(observed: Observed) -> Need | Verdict | None:
+    """Return the verdict of a finished job where it is another than the stored one; ``None`` where nothing changed.
+
+    A version that is not in sight may have been deleted: that is asked for, since nothing else ends the waiting.
+    """
+    status = observed.job.status
+    if status.model_version is None:
+        return None
+    made = _own(observed, observed.made)
+    if made is None:
+        if status.verdict is not None and status.verdict.phase != "Pending":
+            return None  # judged before it was deleted
+        name = status.model_version.name
+        if name not in observed.versions:
+            return Need(Fact.VERSION, name)
+        made = _own(observed, observed.versions[name])
+    found = _DELETED if made is None else of_version(made)
+    return None if _is_told(status, found) else found
+
+
+def event_of(verdict: Verdict) -> tuple[EventNote, ...]:
+    """Return the Event that tells of a refusal, on the job as on the version."""
+    if verdict.phase != "Rejected":
+        return ()
+    return (EventNote("Warning", "VersionRejected", verdict.message, "verdict"),)
+
+
+def _own(observed: Observed, view: ModelVersionView | None) -> ModelVersionView | None:
+    return view if view is not None and view.job_uid == observed.job.uid else None
+
+
+def _is_told(status: TrainingJobStatus, found: Verdict) -> bool:
+    """Compare phases only: what happens to a version later (quarantine, another sentence) is told by the version.
+
+    A verdict is never taken back to Pending, as for a version that cannot be read any more.
+    """
+    return status.verdict is not None and found.phase in ("Pending", status.verdict.phase)

@@ -1,0 +1,55 @@
+"""The verb of a ModelVersion: a person validates what the gates refused, by name and with a reason."""
+
+from datetime import datetime
+from typing import Final
+
+from trainyard_api import meta
+from trainyard_api.modelversion import Overruled
+from trainyard_operator.core import actions
+from trainyard_operator.core.actions import RefusedError
+from trainyard_operator.core.objects import ModelVersionView
+from trainyard_operator.core.times import to_rfc3339
+
+VERB: Final = "validate"
+_HOW: Final = f"write {VERB}/<token>; a token is any new word, such as the time"
+_LONGEST_REASON: Final = 1024
+
+
+def token_of(text: str) -> str:
+    """Return the token of an action. Raises :class:`RefusedError` for what is no action of a ModelVersion."""
+    match actions.words_of(text, _HOW):
+        case [verb, token] if verb == VERB:
+            return token
+    raise actions.no_action(text, _HOW)
+
+
+def overruled(view: ModelVersionView, text: str, now: datetime) -> Overruled:
+    """Return the record of what a person decided. Raises :class:`RefusedError` with a sentence."""
+    actions.refuse_used(view.status, token_of(text))
+    _refuse_unless_gates_refused(view)
+    reason = view.annotations.get(meta.ACTION_REASON_ANNOTATION, "").strip()[:_LONGEST_REASON]
+    if not reason:
+        raise RefusedError(
+            f"say why in the annotation {meta.ACTION_REASON_ANNOTATION}, in one command with the action and a new token"
+        )
+    return Overruled(by=actions.asked_by(view)[:256], reason=reason, time=to_rfc3339(now))
+
+
+def _refuse_unless_gates_refused(view: ModelVersionView) -> None:
+    phase, number = view.status.phase or "Pending", view.spec.get("version")
+    match phase:
+        case "Rejected" if any(not gate.passed for gate in view.status.gates or ()):
+            return
+        case "Rejected":
+            ready = next((each for each in view.status.conditions or () if each.type == "Ready"), None)
+            why = f"{ready.reason}: {ready.message}" if ready is not None else "its status does not say why"
+            raise RefusedError(f"no gate refused this version ({why}), so there is nothing to overrule")
+        case "Pending":
+            raise RefusedError("its gates have not been judged yet: ask again with a new token once they are")
+        case "Quarantined":
+            raise RefusedError(
+                f"version {number} was quarantined by ModelDeployment {view.status.quarantined_by}: the action "
+                f"retry/{number}/<token> on that ModelDeployment lifts it"
+            )
+        case _:
+            raise RefusedError(f"version {number} is {phase}: only a Rejected version can be validated by hand")

@@ -1,0 +1,57 @@
+"""The result of one gate, and when a number satisfies it."""
+
+from decimal import Decimal
+from typing import Any, Final, assert_never
+
+from trainyard_api.modelversion import GateReason, GateResult
+from trainyard_api.training import Gate, Goal, Operator
+from trainyard_operator.core.version.numbers import text_of
+
+PASSES: Final[frozenset[GateReason]] = frozenset({"Met", "NoChampion"})
+_LONGEST: Final = 1024
+
+Details = dict[str, Any]
+"""Fields of a result, by their names in Python."""
+
+
+def result(gate: Gate, reason: GateReason, message: str, details: Details | None = None) -> GateResult:
+    """Return the result of a gate. Only a reason in ``PASSES`` passes."""
+    told = {"metric": gate.metric, "passed": reason in PASSES, "reason": reason, "message": message[:_LONGEST]}
+    return GateResult.model_validate({**told, **(details or {})})
+
+
+def holds(value: Decimal, op: Operator, threshold: Decimal) -> bool:
+    """Tell whether a value satisfies a comparison."""
+    match op:
+        case "<":
+            return value < threshold
+        case "<=":
+            return value <= threshold
+        case ">":
+            return value > threshold
+        case ">=":
+            return value >= threshold
+        case "==":
+            return value == threshold
+    assert_never(op)
+
+
+def room_of(gate: Gate, best: Decimal) -> Decimal:
+    """Return how much worse than the champion is still good: a fraction of the magnitude of its value."""
+    return Decimal(repr(gate.tolerance or 0)) * abs(best)
+
+
+def threshold_of(goal: Goal, best: Decimal, room: Decimal) -> tuple[Operator, Decimal]:
+    """Return what a value has to satisfy to be no worse than the champion, but for the tolerance."""
+    return ("<=", best + room) if goal == "Minimize" else (">=", best - room)
+
+
+def against(op: Operator, threshold: Decimal, value: Decimal, best: Decimal, champion: int) -> Details:
+    """Return the numbers of a comparison with the champion."""
+    return {
+        "value": text_of(value),
+        "op": op,
+        "threshold": text_of(threshold),
+        "champion": champion,
+        "champion_value": text_of(best),
+    }

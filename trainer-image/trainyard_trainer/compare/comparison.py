@@ -1,0 +1,254 @@
+"""Both models on equal rows: their metrics, the paired difference, and its interval."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.modelversion import ComparedMetric, Comparison, ComparisonReason
+from trainyard_api.training import Split
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_api.wire import ChampionRef
+from trainyard_trainer.compare.champion import CannotAnswer, Champion
+from trainyard_trainer.compare.rows import Answers, answers_of
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.evaluate import statistics
+from trainyard_trainer.evaluate.bootstrap import LEAST_UNITS, Resamples
+from trainyard_trainer.evaluate.forecasts import SCALE, judge_rows
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.evaluate.names import METRICS, ranking_metrics
+from trainyard_trainer.evaluate.rows import PROBABILITY, judge_classes, judge_numbers
+from trainyard_trainer.evaluate.statistics import Statistic
+from trainyard_trainer.frameworks.base import Evaluation
+from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.tracker import metric_value
+
+CONFIDENCE: Final = 0.95
+"""Of an interval that no gate asks another confidence of."""
+
+_MOST_METRICS: Final = 16
+_MESSAGE: Final = 1024
+_FEW_SERIES: Final = 10
+"""With fewer series, stretches of steps are the units: a handful of series says nothing of chance."""
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One model on the rows that both have answered: what it said, its metrics, and how to weigh them."""
+
+    metrics: Metrics
+    statistic: Callable[[str, npt.NDArray[np.intp]], Statistic | None]
+
+
+def compare(
+    champion: Champion, dataset: Dataset, evaluation: Evaluation, spec: TrainingJobSpec, work: Path
+) -> Comparison:
+    """Let the champion answer the held-out rows, and compare. Never raises: why it cannot is an answer too.
+
+    Parameters
+    ----------
+    evaluation
+        Of the judged model, on all held-out rows.
+    work
+        A folder for the champion's files.
+    """
+    began = time.monotonic()
+    try:
+        answers = answers_of(champion, dataset, spec.data, work)
+        found = _compared(champion, answers, dataset, evaluation, spec)
+    except CannotAnswer as error:
+        return refused(champion.ref, error)
+    except MemoryError:
+        message = "there is not enough memory for its answers; raise spec.resources.limits.memory"
+        return refused(champion.ref, CannotAnswer("ChampionTooLarge", message))
+    except Exception as error:  # noqa: BLE001 - told, and the gates fail closed: the trained model must not be lost
+        LOGGER.exception("the champion could not be compared with")
+        return refused(champion.ref, CannotAnswer("ChampionUnreadable", f"{type(error).__name__}: {error}"))
+    LOGGER.info("the champion answered within %.2f s: %s", time.monotonic() - began, found.message)
+    return found
+
+
+def refused(ref: ChampionRef, error: CannotAnswer) -> Comparison:
+    """Return the comparison that there cannot be."""
+    reason: ComparisonReason = error.reason
+    return Comparison(
+        champion=ref.version,
+        champion_digest=ref.artifact.manifest_sha256.removeprefix("sha256:"),
+        reason=reason,
+        message=f"version {ref.version} cannot answer the held-out rows: {error}"[:_MESSAGE],
+    )
+
+
+def wanted_metrics(spec: TrainingJobSpec) -> list[tuple[str, float | None]]:
+    """Return which metrics are compared: the gates' first, then the objective, then others.
+
+    The first two decide something and have an interval with a confidence; an interval for each of the others would cost
+    more than the champion's answers.
+    """
+    wanted: list[tuple[str, float | None]] = [
+        (gate.metric, CONFIDENCE if gate.confidence is None else gate.confidence)
+        for gate in spec.gates or ()
+        if gate.compare_to is not None
+    ]
+    named = ranking_metrics(spec)[:1]
+    for names, confidence in ((named, CONFIDENCE), (METRICS[spec.task], None)):
+        known = {name for name, _ in wanted}
+        wanted += [(name, confidence) for name in names if name not in known]
+    return list(dict.fromkeys(wanted))
+
+
+def _compared(
+    champion: Champion, answers: Answers, dataset: Dataset, evaluation: Evaluation, spec: TrainingJobSpec
+) -> Comparison:
+    holdout = evaluation.holdout
+    if holdout is None:
+        raise AssertionError("a built-in framework gives the rows that judged")
+    if dataset.task == "Forecast":
+        mine, theirs, units = _of_series(holdout, answers)
+    else:
+        mine, theirs, units = _of_rows(holdout, answers, dataset, evaluation)
+    rows = int(answers.rows.sum())
+    if rows < LEAST_UNITS:
+        raise CannotAnswer("TooFewRows", f"both models have answered {rows} row; give more data")
+    resamples = Resamples(units, (spec.split or Split()).seed)
+    metrics = [
+        one
+        for name, confidence in wanted_metrics(spec)
+        if (one := _metric(name, confidence, mine, theirs, resamples)) is not None
+    ]
+    part = "" if answers.rows.all() else f" of {len(answers.rows)}; it has learned or does not know the others"
+    return Comparison(
+        champion=champion.ref.version,
+        champion_digest=champion.ref.artifact.manifest_sha256.removeprefix("sha256:"),
+        reason="Compared",
+        message=f"version {champion.ref.version} answered {rows} held-out rows{part}",
+        answered_by=answers.by,
+        rows=rows,
+        units=resamples.count,
+        metrics=metrics[:_MOST_METRICS] or None,
+    )
+
+
+def _metric(
+    name: str, confidence: float | None, mine: _Side, theirs: _Side, resamples: Resamples
+) -> ComparedMetric | None:
+    if name not in mine.metrics or name not in theirs.metrics:
+        return None
+    value, best = mine.metrics[name], theirs.metrics[name]
+    found = None
+    if confidence is not None:
+        left, right = mine.statistic(name, resamples.rows), theirs.statistic(name, resamples.rows)
+        if left is not None and right is not None:
+            found = resamples.difference(left, right, value - best, confidence)
+    return ComparedMetric(
+        name=name,
+        value=metric_value(value),
+        champion=metric_value(best),
+        difference=metric_value(value - best),
+        low=None if found is None else metric_value(found.low),
+        high=None if found is None else metric_value(found.high),
+        confidence=CONFIDENCE if confidence is None else confidence,
+    )
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _of_rows(
+    holdout: pd.DataFrame, answers: Answers, dataset: Dataset, evaluation: Evaluation
+) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
+    rows = answers.rows
+    part, values = holdout[rows], answers.values[rows]
+    groups = np.arange(len(part)) if dataset.groups is None else dataset.groups[rows]
+    units = pd.factorize(groups)[0].astype(np.intp)
+    known = _known_target(dataset)
+    if not dataset.classes:
+        return _numbers(part, _column(part, "predicted"), known), _numbers(part, values, known), units
+    names = [PROBABILITY + name for name in dataset.classes]
+    own = part[names].to_numpy(dtype=np.float64)
+    threshold = evaluation.metrics.get("threshold")
+    mine = _classes(part, own, known, dataset.classes, threshold)
+    return mine, _classes(part, values, known, dataset.classes, answers.threshold), units
+
+
+def _known_target(dataset: Dataset) -> Floats:
+    parts = dataset.parts
+    if parts is None:
+        raise AssertionError("a table is always split")
+    rows = np.concatenate([parts.train, parts.validation])
+    return np.asarray(dataset.frame[dataset.target].to_numpy(dtype=np.float64)[rows])
+
+
+def _numbers(part: pd.DataFrame, predicted: Floats, known: Floats) -> _Side:
+    actual, baseline = _column(part, "actual"), _column(part, "baseline")
+
+    def statistic(name: str, rows: npt.NDArray[np.intp]) -> Statistic | None:
+        return statistics.of_numbers(name, actual[rows], predicted[rows], baseline[rows])
+
+    return _Side(judge_numbers(actual, predicted, known).metrics, statistic)
+
+
+def _classes(
+    part: pd.DataFrame, probabilities: Floats, known: Floats, classes: Sequence[str], threshold: float | None
+) -> _Side:
+    actual = _column(part, "actual").astype(np.intp)
+    found = judge_classes(actual, probabilities, known.astype(np.intp), classes, threshold)
+
+    def statistic(name: str, rows: npt.NDArray[np.intp]) -> Statistic | None:
+        if len(classes) != 2:
+            return statistics.of_many_classes(name, actual[rows], probabilities[rows])
+        return statistics.of_classes(
+            name, actual[rows], probabilities[rows, 1], 0.5 if threshold is None else threshold
+        )
+
+    return _Side(found.metrics, statistic)
+
+
+# ---- forecasts -------------------------------------------------------------------------------------------------------
+
+
+def _of_series(holdout: pd.DataFrame, answers: Answers) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
+    part = holdout[answers.rows].reset_index(drop=True)
+    codes, names = pd.factorize(part["series"])
+    units = codes.astype(np.intp) if len(names) >= _FEW_SERIES else _stretches(codes)
+    return _series(part, codes), _series(part.assign(predicted=answers.values[answers.rows]), codes), units
+
+
+def _stretches(codes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return units of neighbouring steps within a series, as long as the cube root of its rows (Kuensch, 1989)."""
+    units = np.empty(len(codes), dtype=np.intp)
+    next_ = 0
+    for code in range(int(codes.max()) + 1):
+        rows = np.flatnonzero(codes == code)
+        length = max(1, round(len(rows) ** (1 / 3)))
+        units[rows] = next_ + np.arange(len(rows)) // length
+        next_ = int(units[rows].max()) + 1
+    return units
+
+
+def _series(part: pd.DataFrame, codes: npt.NDArray[np.intp]) -> _Side:
+    actual = _column(part, "actual")
+    shaped = statistics.SeriesRows(
+        actual=actual,
+        predicted=_column(part, "predicted"),
+        baseline=_column(part, "baseline"),
+        count=np.bincount(codes)[codes].astype(np.float64),
+        volume=np.bincount(codes, np.abs(actual))[codes].astype(np.float64),
+        scale=_column(part, SCALE),
+    )
+
+    def statistic(name: str, rows: npt.NDArray[np.intp]) -> Statistic | None:
+        return statistics.of_series(name, shaped.take(rows))
+
+    return _Side(judge_rows(part).metrics, statistic)
+
+
+def _column(part: pd.DataFrame, name: str) -> Floats:
+    return part[name].to_numpy(dtype=np.float64)
