@@ -87,7 +87,7 @@ def _told(job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRu
 def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:
     folder = begin_run(store, keys, job.config.uid, job.config.attempt)
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
-        run = train_and_judge(job, framework, Bench(store, keys, Path(work), _champion_of(job, store)))
+        run = train_and_judge(job, framework, Bench(store, keys, Path(work), _champion_of(job)))
         enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
         return register_run(run, framework, store, folder)
 
@@ -105,11 +105,11 @@ class Bench:
     champion: Champion | Comparison | None = None
 
 
-def _champion_of(job: Job, store: ArtifactStore) -> Champion | Comparison | None:
+def _champion_of(job: Job) -> Champion | Comparison | None:
     if job.config.champion is None:
         return None
     try:
-        return find_champion(job.config, job.env, store)
+        return find_champion(job.config, job.env)
     except CannotAnswer as error:
         return refused(job.config.champion, error)
 
