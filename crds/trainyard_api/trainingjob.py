@@ -239,6 +239,8 @@ class Result(ApiModel):
     metrics: Metrics | None = None
     artifact: Artifact | None = None
     report: Uri | None = None
+    forecast: Uri | None = None
+    """The table of what was forecast for the steps behind the data, with task Forecast."""
     series: SeriesCount | None = None
     device: Annotated[str, Field(max_length=64)] | None = None
     warnings: Annotated[list[Message], Field(max_length=16)] | None = None

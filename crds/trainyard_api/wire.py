@@ -101,6 +101,8 @@ class TrainingResult(WireModel):
     comparison: Comparison | None = None
     """The champion beside the new version; none without a champion."""
     report: Uri | None = None
+    forecast: Uri | None = None
+    """The table of the steps behind the end of each series; none unless the task is Forecast."""
     series: SeriesCount | None = None
     device: Annotated[str, Field(max_length=64)] | None = None
     warnings: Annotated[list[Message], Field(max_length=16)] | None = None

@@ -85,7 +85,7 @@ def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
         run = train_and_judge(job, framework, Bench(store, keys, Path(work)))
         enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
-        return register_run(run, framework, store, folder)
+        return register_run(run, framework, store, folder, progress=job.tracker, stop=job.stop)
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ import importlib.metadata
 import json
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.ahead.work import Ahead, write_forecast
 from trainyard_trainer.artifacts.manifest import (
     DataInfo,
     FileEntry,
@@ -27,6 +29,7 @@ from trainyard_trainer.frameworks.base import Evaluation, Framework, Trained
 from trainyard_trainer.golden import signature_of, verify
 from trainyard_trainer.measure import latency, with_memory
 from trainyard_trainer.onnx.export import MODEL_FILE
+from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report.findings import limited, validation_document
 from trainyard_trainer.report.page import ReportInput, render_report
@@ -54,7 +57,7 @@ _DISTRIBUTIONS: Final = {
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What the stages before have made; ``output`` holds the model's files."""
+    """What the stages before have made; ``output`` holds the model's files. ``ahead`` is the forecast, once written."""
 
     config: TrainerConfig
     dataset: Dataset
@@ -62,6 +65,7 @@ class TrainedRun:
     evaluation: Evaluation
     objective: ObjectiveValue
     output: Path
+    ahead: Ahead | None = None
 
 
 @dataclass(frozen=True)
@@ -73,15 +77,23 @@ class About:
     measurements: Measurements | None
 
 
-def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, folder: str) -> FinishedRun:
-    """Check the saved model, measure and describe it, and write all of it into the run's folder.
+def register_run(
+    run: TrainedRun,
+    framework: Framework,
+    store: ArtifactStore,
+    folder: str,
+    *,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> FinishedRun:
+    """Check the saved model, let it forecast, measure and describe it, and write all of it into the run's folder.
 
     Raises
     ------
     RuntimeError
         If the saved files do not answer as the trained model did.
     TrainerError
-        If the storage refuses: then there is no manifest and so no model.
+        If the storage refuses, or ``stop`` turns true while it forecasts: then there is no manifest and so no model.
     """
     asked = run.evaluation.golden
 
@@ -92,6 +104,8 @@ def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, fo
     (model, golden), memory = with_memory(load)
     size = sum((run.output / path).stat().st_size for path in run.trained.files)
     run, difference = _with_onnx(run, framework, model, golden.max_difference)
+    ahead = write_forecast(framework, model, run.dataset, run.config, run.output, progress=progress, stop=stop)
+    run = replace(run, ahead=ahead)
     measurements = Measurements(
         size_bytes=size,
         memory_bytes=memory,
@@ -134,9 +148,12 @@ def store_run(
     about = About(datetime.now(UTC).isoformat(timespec="milliseconds"), libraries, measurements)
     _write_documents(run, about)
     search = [] if run.trained.tuned is None else [SEARCH]
-    entries = upload_files(store, folder, run.output, [*run.trained.files, *search, REPORT, VALIDATION, METRICS])
+    ahead = [] if run.ahead is None else run.ahead.files
+    files = [*run.trained.files, *search, *ahead, REPORT, VALIDATION, METRICS]
+    entries = upload_files(store, folder, run.output, files)
     manifest = _manifest(run, golden, entries, about)
-    # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own.
+    # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own. The
+    # forecast follows from model and data, and its rows name their run.
     content = content_digest(manifest, {*run.trained.files, *search} - {MODEL_FILE})
     return finish_run(store, folder, manifest.model_copy(update={"content_sha256": content}))
 
@@ -148,7 +165,11 @@ def warnings_of(run: TrainedRun) -> list[str]:
         for finding in limited(run.dataset.findings)
         if finding.severity != "info"
     ]
-    return [redact(text) for text in dict.fromkeys([*run.trained.warnings, *findings])]
+    return [redact(text) for text in dict.fromkeys([*_told_by_model(run), *findings])]
+
+
+def _told_by_model(run: TrainedRun) -> list[str]:
+    return [*run.trained.warnings, *(() if run.ahead is None else run.ahead.warnings)]
 
 
 def data_info(dataset: Dataset) -> DataInfo:
@@ -182,7 +203,8 @@ def _write_documents(run: TrainedRun, about: About) -> None:
             created_at=about.created_at,
             libraries=about.libraries,
             measurements=about.measurements,
-            warnings=[redact(text) for text in run.trained.warnings],
+            warnings=[redact(text) for text in _told_by_model(run)],
+            ahead=None if run.ahead is None else run.ahead.drawn,
         )
     )
     (run.output / REPORT).write_text(page, encoding="utf-8")
@@ -206,6 +228,7 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
         formats=list(trained.formats),
         files=entries,
         report=REPORT,
+        forecast=None if run.ahead is None else run.ahead.table,
         libraries=about.libraries,
         parameters={name: _plain(value) for name, value in trained.parameters.items()},
         signature=signature_of(run.evaluation.golden),

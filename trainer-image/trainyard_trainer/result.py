@@ -56,6 +56,7 @@ def succeeded(
         holdout_digest=manifest.data.holdout_digest,
         data_digest=manifest.data.digest,
         report=store.address(f"{run.folder}/{manifest.report}"),
+        forecast=None if manifest.forecast is None else store.address(f"{run.folder}/{manifest.forecast}"),
         series=manifest.series,
         device=manifest.device,
         warnings=[*warnings, *manifest.warnings][:_WARNINGS] or None,
@@ -77,7 +78,8 @@ def fit(result: TrainingResult) -> str:
     """Return the result as JSON of at most ``RESULT_MAX_BYTES`` bytes.
 
     What does not fit goes in this order, and stays in the manifest and the report: the signature, warnings beyond three
-    and their ends, metrics beyond twenty, all warnings, the report's address, all metrics, the end of the message.
+    and their ends, metrics beyond twenty, all warnings, the addresses of report and forecast, all metrics, the end of
+    the message.
     """
     text = result.to_json()
     for shrink in _shrinks():
@@ -99,7 +101,7 @@ def _shrinks() -> Iterator[Callable[[TrainingResult], TrainingResult]]:
     yield _fewer_warnings
     yield lambda r: r.model_copy(update={"metrics": (r.metrics or [])[:_FEW_METRICS] or None})
     yield lambda r: r.model_copy(update={"warnings": None})
-    yield lambda r: r.model_copy(update={"report": None})
+    yield lambda r: r.model_copy(update={"report": None, "forecast": None})
     yield lambda r: r.model_copy(update={"metrics": None})
     yield lambda r: r.model_copy(update={"message": _cut(r.message or "", _SHORT_MESSAGE)})
 

@@ -111,6 +111,8 @@ class Manifest(WireModel):
     formats: list[str]
     files: list[FileEntry]
     report: str
+    forecast: str | None = None
+    """The table of what comes after the data, of a model of series; none in the runs of older releases."""
     libraries: dict[str, str]
     parameters: dict[str, Any]
     signature: Signature | None = None

@@ -15,6 +15,7 @@ from trainyard_trainer.evaluate.names import BASELINE, SKILL
 from trainyard_trainer.frameworks.base import Evaluation, Trained
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report import figures
+from trainyard_trainer.report.ahead import ahead_section
 from trainyard_trainer.report.classes import confusion_of
 from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited
@@ -41,6 +42,8 @@ class ReportInput:
     libraries: Mapping[str, str]
     warnings: Sequence[str]
     measurements: Measurements | None = None
+    ahead: pd.DataFrame | None = None
+    """The forecast of the series that are to be drawn: see ``ahead.work.Ahead.drawn``."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,7 @@ def render_report(source: ReportInput) -> str:
         overview_title=title,
         overview_legend=_overview_legend(evaluation, dataset),
         forecasts=_forecasts(evaluation, dataset, ranked),
+        ahead=ahead_section(source.ahead, dataset, source.config.spec.data.target),
         importance=importance_rows(evaluation.importance),
         measurements=_measurement_rows(source.measurements),
         tuned=source.trained.tuned,

@@ -114,6 +114,7 @@ def _succeeded(
             metrics=result.metrics,
             artifact=result.artifact,
             report=result.report,
+            forecast=result.forecast,
             series=result.series,
             device=device,
             warnings=result.warnings,
