@@ -12,6 +12,8 @@ from trainyard_trainer.artifacts.manifest import ObjectiveValue
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, find_version, run_of
+from trainyard_trainer.backtest.run import run_backtest
+from trainyard_trainer.backtest.windows import require_room
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
@@ -107,6 +109,7 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     """
     config = job.config
     dataset = _prepare(job)
+    require_room(dataset, config.spec)
     output = bench.folder / "output"
     output.mkdir()
     checkpoints = open_checkpoints(bench.store, bench.keys, config, dataset)
@@ -130,7 +133,11 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     evaluation = framework.evaluate(dataset, trained, context)
     objective = _objective(config, evaluation, dataset.origin.uri)
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
-    return TrainedRun(config, dataset, trained, evaluation, objective, output)
+    run = TrainedRun(config, dataset, trained, evaluation, objective, output)
+    if config.spec.backtest is None:
+        return run
+    job.tracker.begin(Stage.EVALUATE, "judging the training at earlier cutoffs")
+    return run.with_backtest(run_backtest(framework, dataset, context, known=evaluation))
 
 
 def _prepare(job: Job) -> Dataset:

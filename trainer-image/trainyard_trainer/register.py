@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.ahead.work import Ahead, write_forecast
@@ -24,6 +24,8 @@ from trainyard_trainer.artifacts.manifest import (
 )
 from trainyard_trainer.artifacts.runs import FinishedRun, finish_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.backtest.files import write_backtest
+from trainyard_trainer.backtest.run import Backtest
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.frameworks.base import Evaluation, Framework, Trained
 from trainyard_trainer.golden import signature_of, verify
@@ -66,6 +68,12 @@ class TrainedRun:
     objective: ObjectiveValue
     output: Path
     ahead: Ahead | None = None
+    backtest: Backtest | None = None
+
+    def with_backtest(self, backtest: Backtest) -> Self:
+        """Return it with a backtest, whose metrics stand beside those of the holdout."""
+        metrics = self.evaluation.metrics | backtest.scores.metrics
+        return replace(self, evaluation=replace(self.evaluation, metrics=metrics), backtest=backtest)
 
 
 @dataclass(frozen=True)
@@ -149,12 +157,13 @@ def store_run(
     _write_documents(run, about)
     search = [] if run.trained.tuned is None else [SEARCH]
     ahead = [] if run.ahead is None else run.ahead.files
-    files = [*run.trained.files, *search, *ahead, REPORT, VALIDATION, METRICS]
+    backtest = [] if run.backtest is None else [write_backtest(run.backtest.rows, run.dataset.clock, run.output)]
+    files = [*run.trained.files, *search, *ahead, *backtest, REPORT, VALIDATION, METRICS]
     entries = upload_files(store, folder, run.output, files)
     manifest = _manifest(run, golden, entries, about)
     # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own. The
     # forecast follows from model and data, and its rows name their run.
-    content = content_digest(manifest, {*run.trained.files, *search} - {MODEL_FILE})
+    content = content_digest(manifest, {*run.trained.files, *search, *backtest} - {MODEL_FILE})
     return finish_run(store, folder, manifest.model_copy(update={"content_sha256": content}))
 
 
@@ -169,7 +178,8 @@ def warnings_of(run: TrainedRun) -> list[str]:
 
 
 def _told_by_model(run: TrainedRun) -> list[str]:
-    return [*run.trained.warnings, *(() if run.ahead is None else run.ahead.warnings)]
+    ahead = () if run.ahead is None else run.ahead.warnings
+    return [*run.trained.warnings, *ahead, *(() if run.backtest is None else run.backtest.warnings)]
 
 
 def data_info(dataset: Dataset) -> DataInfo:
@@ -205,6 +215,7 @@ def _write_documents(run: TrainedRun, about: About) -> None:
             measurements=about.measurements,
             warnings=[redact(text) for text in _told_by_model(run)],
             ahead=None if run.ahead is None else run.ahead.drawn,
+            backtest=run.backtest,
         )
     )
     (run.output / REPORT).write_text(page, encoding="utf-8")

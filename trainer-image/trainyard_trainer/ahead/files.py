@@ -69,8 +69,8 @@ class ForecastWriter:
         codes = np.repeat(np.arange(count), steps)
         columns: dict[str, Any] = {
             SERIES: np.array(names, dtype=object)[codes],
-            TIME: self._as_written(times.ravel()),
-            AS_OF: self._as_written(ends).iloc[codes].reset_index(drop=True),
+            TIME: as_written(times.ravel(), self._clock),
+            AS_OF: as_written(ends, self._clock).iloc[codes].reset_index(drop=True),
             STEP: np.tile(np.arange(1, steps + 1, dtype=np.int32), count),
             **{name: answers[name].to_numpy() for name in answers.columns},
             MODEL: np.full(len(codes), self._model, dtype=object),
@@ -81,11 +81,6 @@ class ForecastWriter:
         texts = frame.assign(**{name: self._texts(frame[name]) for name in (TIME, AS_OF)})
         texts.to_csv(self._text, index=False, header=False, lineterminator="\n")
 
-    def _as_written(self, times: Times) -> "pd.Series[pd.Timestamp]":
-        """Return times by the user's clock: with the offset of their zone where they are kept in UTC."""
-        asked = as_asked(times, self._clock)
-        return asked if asked.dt.tz is None else asked.dt.tz_convert(self._clock.zone)
-
     def _texts(self, times: "pd.Series[pd.Timestamp]") -> npt.NDArray[np.object_]:
         """Return ISO 8601; each time is written once, as a panel repeats them."""
         codes, found = pd.factorize(times)
@@ -93,6 +88,12 @@ class ForecastWriter:
         form: Literal["milliseconds", "seconds"] = "milliseconds" if (distinct.microsecond > 0).any() else "seconds"
         written = [one.date().isoformat() if self._days else one.isoformat(timespec=form) for one in distinct]
         return np.array(written, dtype=object)[codes]
+
+
+def as_written(times: Times, clock: Clock) -> "pd.Series[pd.Timestamp]":
+    """Return times by the user's clock: with the offset of their zone where they are kept in UTC."""
+    asked = as_asked(times, clock)
+    return asked if asked.dt.tz is None else asked.dt.tz_convert(clock.zone)
 
 
 def are_days(times: Times, clock: Clock) -> bool:
