@@ -1,37 +1,14 @@
 """The forecast in the report: drawn with its band, named, and told in words."""
 
-import dataclasses
 import re
 from xml.etree import ElementTree
 
 import numpy as np
-import pandas as pd
 
 from tests.unit.trainer.report import samples
 from trainyard_trainer.report.ahead import ahead_section
-from trainyard_trainer.report.page import ReportInput, render_report
+from trainyard_trainer.report.page import render_report
 from trainyard_trainer.report.svg import WIDTH
-
-
-def source(*, quantiles: bool = True, horizon: int = 28, series: int = 12, drawn: int = 2) -> ReportInput:
-    plain = samples.forecasts(series, "first", horizon=28)
-    ends = plain.dataset.frame["ds"].max()
-    rows = pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "series": one.name,
-                    "time": pd.date_range(ends, periods=horizon + 1)[1:],
-                    "step": np.arange(1, horizon + 1),
-                    "prediction": 40.0,
-                    **({"quantile:0.1": 30.0, "quantile:0.5": 41.0, "quantile:0.9": 50.0} if quantiles else {}),
-                }
-            )
-            for one in plain.dataset.series[:drawn]
-        ],
-        ignore_index=True,
-    )
-    return dataclasses.replace(plain, ahead=rows)
 
 
 def pictures(page: str) -> list[ElementTree.Element]:
@@ -41,7 +18,7 @@ def pictures(page: str) -> list[ElementTree.Element]:
 
 
 def test_it_has_titles_axes_legend_and_words() -> None:
-    page = render_report(source())
+    page = render_report(samples.ahead())
     assert "Forecast of the next 28 steps" in page
     assert "Of 12 series the 2 with the largest volume." in page
     assert "from quantile 0.1 to 0.9" in page
@@ -58,7 +35,7 @@ def test_it_has_titles_axes_legend_and_words() -> None:
 
 
 def test_the_band_lies_around_the_line() -> None:
-    (first, *_) = pictures(render_report(source()))
+    (first, *_) = pictures(render_report(samples.ahead()))
     shapes = {path.get("class"): path.get("d", "") for path in first.iter("path")}
     numbers = np.array(re.findall(r"([\d.]+) ([\d.]+)", shapes["area band"]), dtype=float)
     (level,) = set(np.array(re.findall(r"([\d.]+) ([\d.]+)", shapes["line model"]), dtype=float)[:, 1])
@@ -69,7 +46,7 @@ def test_the_band_lies_around_the_line() -> None:
 
 
 def test_without_quantiles_there_is_no_band() -> None:
-    page = render_report(source(quantiles=False))
+    page = render_report(samples.ahead(quantiles=False))
     assert "area band" not in page
     assert "quantile" not in pictures(page)[0].get("aria-label", "")
 
@@ -81,14 +58,14 @@ def test_nothing_is_drawn_where_nothing_was_forecast() -> None:
 
 
 def test_all_series_need_no_word_about_which() -> None:
-    given = source(series=2)
+    given = samples.ahead(series=2)
     section = ahead_section(given.ahead, given.dataset, "y")
     assert section is not None
     assert section.which == ""
 
 
 def test_a_long_horizon_stays_a_small_picture() -> None:
-    given = source(horizon=10_000, drawn=1)
+    given = samples.ahead(horizon=10_000, drawn=1)
     section = ahead_section(given.ahead, given.dataset, "y")
     assert section is not None
     assert len(section.figures[0].picture) < 40_000
@@ -96,7 +73,7 @@ def test_a_long_horizon_stays_a_small_picture() -> None:
 
 
 def test_what_is_not_finite_is_told() -> None:
-    given = source(quantiles=False, drawn=1)
+    given = samples.ahead(quantiles=False, drawn=1)
     assert given.ahead is not None
     section = ahead_section(given.ahead.assign(prediction=np.nan), given.dataset, "y")
     assert section is not None
