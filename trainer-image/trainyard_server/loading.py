@@ -10,7 +10,7 @@ import pandas as pd
 
 from trainyard_server.columns import Columns, columns_of, frame_of
 from trainyard_server.settings import Target
-from trainyard_trainer.artifacts.layout import MANIFEST
+from trainyard_trainer.artifacts.layout import MANIFEST, PREDICTIONS
 from trainyard_trainer.artifacts.manifest import (
     Frame,
     Manifest,
@@ -132,13 +132,14 @@ def _framework(manifest: Manifest) -> Framework:
 
 
 def _fetch(target: Target, manifest: Manifest, body: bytes, store: ArtifactStore, kept: Path) -> Path:
-    """Return a folder with the manifest and all files of the run, each verified.
+    """Return a folder with the manifest and the files of the run, each verified, but for what the model has said.
 
     The folder outlives a restart of the container inside its pod: what it holds is verified again and not fetched
     again, so that a crash while the storage is down, or refuses its credentials, does not become an outage.
     """
+    wanted = [entry for entry in manifest.files if entry.path not in PREDICTIONS]
     if kept.is_dir():
-        whole = all((kept / entry.path).is_file() and file_entry(kept, entry.path) == entry for entry in manifest.files)
+        whole = all((kept / entry.path).is_file() and file_entry(kept, entry.path) == entry for entry in wanted)
         if whole and (kept / MANIFEST).is_file() and (kept / MANIFEST).read_bytes() == body:
             return kept
         shutil.rmtree(kept)
@@ -146,7 +147,7 @@ def _fetch(target: Target, manifest: Manifest, body: bytes, store: ArtifactStore
     with tempfile.TemporaryDirectory(prefix="fetching-", dir=kept.parent) as temporary:
         files = Path(temporary) / "files"
         files.mkdir()
-        for entry in manifest.files:
+        for entry in wanted:
             fetch_file(store, target.run, entry, files)
         (files / MANIFEST).write_bytes(body)
         files.rename(kept)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from trainyard_trainer.artifacts.layout import FORECAST, FORECAST_TEXT
 from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.frameworks.forecast_columns import Times, as_asked
-
-TABLE: Final = "forecast.parquet"
-TEXT: Final = "forecast.csv"
 
 SERIES, TIME, AS_OF, STEP, MODEL, RUN = "series", "time", "as_of", "step", "model", "run"
 
@@ -50,8 +48,8 @@ class ForecastWriter:
                 (RUN, pa.string()),
             ]
         )
-        self._table = pq.ParquetWriter(folder / TABLE, self._schema, compression="zstd")
-        self._text = (folder / TEXT).open("w", encoding="utf-8", newline="")
+        self._table = pq.ParquetWriter(folder / FORECAST, self._schema, compression="zstd")
+        self._text = (folder / FORECAST_TEXT).open("w", encoding="utf-8", newline="")
         self._text.write(",".join(self._schema.names) + "\n")
 
     def __enter__(self) -> Self:

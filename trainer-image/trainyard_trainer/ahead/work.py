@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 
 from trainyard_api.wire import TrainerConfig
-from trainyard_trainer.ahead.files import STEP, TABLE, TEXT, TIME, ForecastWriter, are_days
+from trainyard_trainer.ahead.files import STEP, TIME, ForecastWriter, are_days
 from trainyard_trainer.ahead.questions import questions
+from trainyard_trainer.artifacts.layout import FORECAST, FORECAST_TEXT
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.environment import worker_count
@@ -104,8 +105,8 @@ def write_forecast(
                     drawn[name] = _drawn(name, one.times[place], answers.iloc[place * one.times.shape[1] :])
             done += len(one.names)
             progress(done / total, f"forecast {done} of {total} series")
-    warnings = (f"{lost} values of the forecast are not finite: they are empty in {TABLE}",) if lost else ()
-    return Ahead((TABLE, TEXT), pd.concat([drawn[name] for name in largest], ignore_index=True), warnings)
+    warnings = (f"{lost} values of the forecast are not finite: they are empty in {FORECAST}",) if lost else ()
+    return Ahead((FORECAST, FORECAST_TEXT), pd.concat([drawn[name] for name in largest], ignore_index=True), warnings)
 
 
 def _are_days(dataset: Dataset) -> bool:

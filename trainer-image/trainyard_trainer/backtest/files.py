@@ -9,10 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trainyard_trainer.ahead.files import as_written
+from trainyard_trainer.artifacts.layout import BACKTEST
 from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.frameworks.forecast_columns import QUANTILE
-
-TABLE: Final = "backtest.parquet"
 
 _ROWS_AT_ONCE: Final = 1 << 17
 
@@ -38,5 +37,5 @@ def write_backtest(rows: pd.DataFrame, clock: Clock, folder: Path) -> str:
         if pa.types.is_timestamp(field.type):
             instant = table.column(place).cast(pa.timestamp("us", field.type.tz))
             table = table.set_column(place, field.name, instant)
-    pq.write_table(table, folder / TABLE, compression="zstd", row_group_size=_ROWS_AT_ONCE)
-    return TABLE
+    pq.write_table(table, folder / BACKTEST, compression="zstd", row_group_size=_ROWS_AT_ONCE)
+    return BACKTEST

@@ -16,10 +16,11 @@ from trainyard_trainer.artifacts.backtests import (
     finish_backtest,
 )
 from trainyard_trainer.artifacts.checkpoints import open_checkpoints, remove_checkpoints
+from trainyard_trainer.artifacts.layout import BACKTEST
 from trainyard_trainer.artifacts.manifest import FileEntry, JobInfo
 from trainyard_trainer.artifacts.runs import begin_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
-from trainyard_trainer.backtest.files import TABLE, write_backtest
+from trainyard_trainer.backtest.files import write_backtest
 from trainyard_trainer.backtest.run import Backtest, run_backtest
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import worker_count
@@ -91,7 +92,7 @@ def _make(job: Job, framework: Framework, store: ArtifactStore, keys: BacktestKe
         warnings = [redact(text)[:_WARNING_LENGTH] for text in dict.fromkeys(warnings)]
         _write(job, dataset, found, output, (created_at, warnings))
         enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
-        entries = upload_files(store, folder, output, [TABLE, PAGE, VALIDATION])
+        entries = upload_files(store, folder, output, [BACKTEST, PAGE, VALIDATION])
     return finish_backtest(store, folder, _manifest(job, dataset, found, entries, (created_at, warnings)))
 
 
@@ -118,7 +119,7 @@ def _manifest(
         framework=config.spec.framework,
         task=config.spec.task,
         files=entries,
-        table=TABLE,
+        table=BACKTEST,
         report=PAGE,
         rows=len(found.rows),
         windows=found.windows,
