@@ -24,7 +24,6 @@ from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.evaluate.quantiles import quantile_scores
 from trainyard_trainer.frameworks.base import (
     GOLDEN_ROWS,
     Context,
@@ -36,7 +35,7 @@ from trainyard_trainer.frameworks.base import (
     Tuned,
 )
 from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, require_same_steps, unknown_series
-from trainyard_trainer.frameworks.forecast_quantiles import levels_of
+from trainyard_trainer.frameworks.forecast_quantiles import levels_of, with_quantiles
 from trainyard_trainer.frameworks.prophet.bundle import FILES, Bundle, BundleWriter
 from trainyard_trainer.frameworks.prophet.checks import check_prophet, space_of
 from trainyard_trainer.frameworks.prophet.choice import Outcome
@@ -151,13 +150,12 @@ class ProphetFramework:
         """Judge the forecasts of the holdouts, per series and over all rows together."""
         model: Model = trained.model
         forecasts = _forecasts(dataset, model.outcomes)
-        found = judge(forecasts)
+        quantiles = np.concatenate([outcome.forecast[:, 1:] for outcome in model.outcomes])
+        found = with_quantiles(judge(forecasts), model.bundle.quantiles.levels, quantiles)
         text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
         context.progress(1.0, text, {"mae": found.metrics["mae"]})
-        actual = np.concatenate([forecast.actual for forecast in forecasts])
-        quantiles = np.concatenate([outcome.forecast[:, 1:] for outcome in model.outcomes])
         return Evaluation(
-            metrics=found.metrics | quantile_scores(actual, quantiles, model.bundle.quantiles.levels),
+            metrics=found.metrics,
             table=found.table,
             golden=_golden(dataset, model),
             holdout=found.holdout,

@@ -3,7 +3,6 @@
 What is saved is asked by onnxruntime, here as in a server: see ``torch_model``.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -22,6 +21,7 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.forecast_columns import as_asked, require_same_steps
+from trainyard_trainer.frameworks.forecast_quantiles import with_quantiles
 from trainyard_trainer.frameworks.prophet.public_holidays import check_country
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
 from trainyard_trainer.frameworks.torch import windows as torch_windows
@@ -187,8 +187,8 @@ def _judge_series(dataset: Dataset, model: ForecastModel, context: Context) -> J
     material = Material(dataset, context, parameters)
     cuts = holdouts(dataset)
     forecasts = material.forecasts(cuts, model.run)
-    found = judge(forecasts)
-    return dataclasses.replace(found, metrics=found.metrics | model.quantiles.judged(forecasts, material.steps(cuts)))
+    quantiles = model.quantiles.beside(forecasts, material.steps(cuts))
+    return with_quantiles(judge(forecasts), model.quantiles.levels, quantiles)
 
 
 def _golden_steps(dataset: Dataset, model: ForecastModel) -> Golden:
