@@ -278,7 +278,7 @@ class Verdict(ApiModel):
     """What became of the version that a job made: the training may succeed and its model be refused."""
 
     phase: Literal["Pending", "Validated", "Rejected", "Unknown"]
-    """Unknown: its ModelVersion was deleted before it was judged."""
+    """Unknown: its ModelVersion was deleted before its verdict was seen."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
     message: Message = ""
     """The sentence of the gates."""
