@@ -33,6 +33,10 @@ _UP: Final[Goal] = "Maximize"
 GOALS: Final[Mapping[str, Goal]] = MappingProxyType(dict.fromkeys(_LOWER, _DOWN) | dict.fromkeys(_HIGHER, _UP))
 
 
+BACKTEST: Final = "backtest_"
+"""Before the name of a metric: the same metric over all cutoffs of ``spec.backtest``."""
+
+
 def goal_of(metric: str, objective: Objective | None = None) -> Goal | None:
     """Return which way a metric is better; ``None`` when nobody has said it.
 
@@ -40,4 +44,4 @@ def goal_of(metric: str, objective: Objective | None = None) -> Goal | None:
     """
     if objective is not None and objective.metric == metric and objective.goal is not None:
         return objective.goal
-    return GOALS.get(metric)
+    return GOALS.get(metric.removeprefix(BACKTEST))

@@ -42,6 +42,15 @@ class Forecast(ApiModel):
     )
 
 
+class Backtest(ApiModel):
+    """Judge the training at several moments of the past: at each cutoff it sees what came before, and forecasts on."""
+
+    windows: Annotated[int, Field(ge=1, le=100)]
+    """Cutoffs; the newest lies one horizon before the end of each series."""
+    step: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """Steps between two cutoffs; default: forecast.horizon."""
+
+
 class Split(ApiModel):
     """How rows are held out.
 

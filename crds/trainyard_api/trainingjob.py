@@ -26,6 +26,7 @@ from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, Secret
 from trainyard_api.threshold import Threshold
 from trainyard_api.training import (
     Accelerator,
+    Backtest,
     Export,
     Forecast,
     Framework,
@@ -70,6 +71,7 @@ class TrainingJobSpec(ApiModel):
     """What the model answers: values ahead in time, a number, or a class."""
     data: Data
     forecast: Forecast | None = None
+    backtest: Backtest | None = None
     split: Split | None = None
     threshold: Threshold | None = None
     """From which probability on the positive one of two classes is called; default: 0.5 where the classes are balanced,
@@ -80,8 +82,9 @@ class TrainingJobSpec(ApiModel):
     objective: Objective | None = None
     gates: Annotated[list[Gate], Field(max_length=16)] | None = None
     """What a version must meet to be Validated; all of them."""
-    mode: Literal["Train", "Prepare"] = "Train"
-    """Train, or Prepare: the dataset and a report of it, no model."""
+    mode: Literal["Train", "Prepare", "Backtest"] = "Train"
+    """Train, or Prepare: the dataset and a report of it, or Backtest: how good forecasts would have been. Only Train
+    makes a model."""
     script: Script | None = None
     command: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1, max_length=64)] | None = None
     """Framework Container: the command of your image, with the same contract of files and exit codes."""
@@ -145,6 +148,24 @@ class TrainingJobSpec(ApiModel):
             "task Forecast needs the section forecast (at least forecast.horizon), and only task Forecast has it",
             lambda m: (m.task == "Forecast") == is_set(m, "forecast"),
             field="forecast",
+        ),
+        Rule(
+            "!has(self.backtest) || self.task == 'Forecast'",
+            "the section backtest needs task Forecast",
+            lambda m: not is_set(m, "backtest") or m.task == "Forecast",
+            field="backtest",
+        ),
+        Rule(
+            "!has(self.backtest) || self.framework in ['Prophet', 'LightGBM', 'Torch']",
+            "the section backtest needs framework Prophet, LightGBM or Torch",
+            lambda m: not is_set(m, "backtest") or m.framework in {"Prophet", "LightGBM", "Torch"},
+            field="backtest",
+        ),
+        Rule(
+            "self.mode != 'Backtest' || has(self.backtest)",
+            "mode Backtest needs the section backtest (at least backtest.windows)",
+            lambda m: m.mode != "Backtest" or is_set(m, "backtest"),
+            field="backtest",
         ),
         Rule(
             "(self.framework == 'Script') == has(self.script)",
@@ -259,6 +280,8 @@ class Result(ApiModel):
     metrics: Metrics | None = None
     artifact: Artifact | None = None
     report: Uri | None = None
+    forecast: Uri | None = None
+    """The table of what was forecast for the steps behind the data, with task Forecast."""
     series: SeriesCount | None = None
     device: Annotated[str, Field(max_length=64)] | None = None
     warnings: Annotated[list[Message], Field(max_length=16)] | None = None
@@ -275,7 +298,7 @@ class Verdict(ApiModel):
     """What became of the version that a job made: the training may succeed and its model be refused."""
 
     phase: Literal["Pending", "Validated", "Rejected", "Unknown"]
-    """Unknown: its ModelVersion was deleted before it was judged."""
+    """Unknown: its ModelVersion was deleted before its verdict was seen."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
     message: Message = ""
     """The sentence of the gates."""

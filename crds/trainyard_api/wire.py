@@ -82,12 +82,13 @@ class RegisteredVersion(WireModel):
 class TrainingResult(WireModel):
     """How a trainer ended: the final truth, at most ``RESULT_MAX_BYTES`` of JSON in the termination message.
 
-    A success says what it made: a ``Version`` names the version and the artifact, a ``Dataset`` (``mode: Prepare``) the
-    artifact, a ``Shard`` is a part that another pod of the Job merges. A failure has ``reason`` and ``message`` alone.
+    A success says what it made: a ``Version`` names the version and the artifact, a ``Dataset`` (``mode: Prepare``) or
+    a ``Backtest`` the artifact, a ``Shard`` is a part that another pod of the Job merges. A failure has ``reason`` and
+    ``message`` alone.
     """
 
     outcome: Literal["Succeeded", "Failed"]
-    made: Literal["Version", "Dataset", "Shard"] = "Version"
+    made: Literal["Version", "Dataset", "Backtest", "Shard"] = "Version"
     reason: Annotated[str, Field(max_length=128)] | None = None
     message: Message | None = None
     model_version: RegisteredVersion | None = None
@@ -103,6 +104,8 @@ class TrainingResult(WireModel):
     comparison: Comparison | None = None
     """The champion beside the new version; none without a champion."""
     report: Uri | None = None
+    forecast: Uri | None = None
+    """The table of the steps behind the end of each series; none unless the task is Forecast."""
     series: SeriesCount | None = None
     device: Annotated[str, Field(max_length=64)] | None = None
     warnings: Annotated[list[Message], Field(max_length=16)] | None = None
@@ -113,8 +116,8 @@ class TrainingResult(WireModel):
             return self
         if self.made == "Version" and (self.model_version is None or self.artifact is None or not self.formats):
             raise ValueError("a Succeeded result needs modelVersion, artifact and formats")
-        if self.made == "Dataset" and self.artifact is None:
-            raise ValueError("a Succeeded result of a dataset needs its artifact")
+        if self.made in {"Dataset", "Backtest"} and self.artifact is None:
+            raise ValueError(f"a Succeeded result of a {self.made.lower()} needs its artifact")
         return self
 
 

@@ -160,17 +160,36 @@ def test_restricted_namespace_takes_the_pod(rendered: str, kubectl: Kubectl, nam
     ],
 )
 def test_rights_of_the_operator(kubectl: Kubectl, verb: str, resource: str, within: str, allowed: bool) -> None:
-    """``resource`` is group/resource[/subresource][:name]."""
+    assert may(kubectl, OPERATOR, verb, resource, within) is allowed
+
+
+def may(kubectl: Kubectl, user: str, verb: str, resource: str, within: str) -> bool:
+    """Ask what a user may do; ``resource`` is group/resource[/subresource][:name]."""
     path, _, name = resource.partition(":")
     group, kind, *subresource = path.split("/")
     attributes = {"verb": verb, "group": group, "resource": kind, "namespace": within, "name": name}
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
-        "spec": {"user": OPERATOR, "resourceAttributes": {**attributes, "subresource": "".join(subresource)}},
+        "spec": {"user": user, "resourceAttributes": {**attributes, "subresource": "".join(subresource)}},
     }
     answer = json.loads(kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review)))
-    assert answer["status"]["allowed"] is allowed
+    allowed: bool = answer["status"]["allowed"]
+    return allowed
+
+
+@pytest.mark.usefixtures("installed")
+def test_only_who_is_bound_to_it_may_overrule_gates(kubectl: Kubectl, namespace: str) -> None:
+    for user, role in (("ed", "trainyard-edit"), ("ed", "edit"), ("ad", "admin"), ("ann", "trainyard-overrule")):
+        binding = f"{user}-{role}"
+        kubectl("create", "rolebinding", binding, "-n", namespace, f"--clusterrole={role}", f"--user={user}")
+    versions, jobs = "trainyard.dev/modelversions", "trainyard.dev/trainingjobs"
+    assert may(kubectl, "ed", "patch", jobs, namespace)
+    patches = {user: may(kubectl, user, "patch", versions, namespace) for user in ("ed", "ad", "ann")}
+    assert patches == {"ed": False, "ad": False, "ann": True}
+    assert not may(kubectl, "ann", "patch", f"{versions}/status", namespace)
+    assert not may(kubectl, "ann", "patch", jobs, namespace)
+    assert not may(kubectl, "ann", "patch", versions, "default"), "only where the binding lies"
 
 
 @pytest.mark.usefixtures("installed")

@@ -1,4 +1,4 @@
-"""Which way a job goes: one model, the shards of one, a script of the user's own, or a dataset and no model."""
+"""Which way a job goes: one model, the shards of one, a script of the user's own, or no model at all."""
 
 from trainyard_api.wire import TrainingResult
 from trainyard_trainer.frameworks import check_shards, start_early
@@ -19,6 +19,11 @@ def run(job: Job) -> TrainingResult:
         from trainyard_trainer.prepare import prepare_dataset
 
         return prepare_dataset(job)
+    if spec.mode == "Backtest":
+        from trainyard_trainer.backtest.work import backtest_job
+
+        start_early(spec)
+        return backtest_job(job)
     if spec.framework == "Script":
         from trainyard_trainer.script import run_script
 

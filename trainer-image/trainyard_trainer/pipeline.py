@@ -13,6 +13,8 @@ from trainyard_trainer.artifacts.manifest import ObjectiveValue
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, find_version, run_of
+from trainyard_trainer.backtest.run import run_backtest
+from trainyard_trainer.backtest.windows import require_room
 from trainyard_trainer.compare.champion import CannotAnswer, Champion, find_champion
 from trainyard_trainer.compare.comparison import compare, refused
 from trainyard_trainer.data.dataset import Dataset
@@ -88,9 +90,9 @@ def _told(job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRu
 def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:
     folder = begin_run(store, keys, job.config.uid, job.config.attempt)
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
-        run = train_and_judge(job, framework, Bench(store, keys, Path(work), _champion_of(job, store)))
+        run = train_and_judge(job, framework, Bench(store, keys, Path(work), _champion_of(job)))
         enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
-        return register_run(run, framework, store, folder)
+        return register_run(run, framework, store, folder, progress=job.tracker, stop=job.stop)
 
 
 @dataclass(frozen=True)
@@ -106,11 +108,11 @@ class Bench:
     champion: Champion | Comparison | None = None
 
 
-def _champion_of(job: Job, store: ArtifactStore) -> Champion | Comparison | None:
+def _champion_of(job: Job) -> Champion | Comparison | None:
     if job.config.champion is None:
         return None
     try:
-        return find_champion(job.config, job.env, store)
+        return find_champion(job.config, job.env)
     except CannotAnswer as error:
         return refused(job.config.champion, error)
 
@@ -126,6 +128,7 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     config = job.config
     champion = bench.champion
     dataset = _prepare(job, champion.columns if isinstance(champion, Champion) else ())
+    require_room(dataset, config.spec)
     output = bench.folder / "output"
     output.mkdir()
     checkpoints = open_checkpoints(bench.store, bench.keys, config, dataset)
@@ -156,7 +159,11 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
     if isinstance(champion, Champion):
         champion = compare(champion, dataset, evaluation, config.spec, bench.folder)
-    return TrainedRun(config, dataset, trained, evaluation, objective, output, champion, found)
+    run = TrainedRun(config, dataset, trained, evaluation, objective, output, champion, found)
+    if config.spec.backtest is None:
+        return run
+    job.tracker.begin(Stage.EVALUATE, "judging the training at earlier cutoffs")
+    return run.with_backtest(run_backtest(framework, dataset, context, known=evaluation))
 
 
 def _prepare(job: Job, also: Sequence[str]) -> Dataset:

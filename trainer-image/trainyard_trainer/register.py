@@ -4,10 +4,11 @@ import importlib.metadata
 import json
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from trainyard_api.modelversion import Comparison
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.ahead.work import Ahead, write_forecast
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.artifacts.manifest import (
     DataInfo,
@@ -29,6 +31,8 @@ from trainyard_trainer.artifacts.manifest import (
 )
 from trainyard_trainer.artifacts.runs import FinishedRun, finish_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.backtest.files import write_backtest
+from trainyard_trainer.backtest.run import Backtest
 from trainyard_trainer.data.dataset import Dataset, Series
 from trainyard_trainer.data.splits import Sides
 from trainyard_trainer.frameworks.base import Evaluation, Framework, Trained
@@ -37,6 +41,7 @@ from trainyard_trainer.measure import latency, with_memory
 from trainyard_trainer.onnx.export import MODEL_FILE
 from trainyard_trainer.profile.model import PROFILE
 from trainyard_trainer.profile.work import NOT_PROFILED, Profiled
+from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report.findings import limited, validation_document
 from trainyard_trainer.report.page import ReportInput, render_report
@@ -64,7 +69,7 @@ _DISTRIBUTIONS: Final = {
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What the stages before have made; ``output`` holds the model's files."""
+    """What the stages before have made; ``output`` holds the model's files. ``ahead`` is the forecast, once written."""
 
     config: TrainerConfig
     dataset: Dataset
@@ -74,6 +79,13 @@ class TrainedRun:
     output: Path
     comparison: Comparison | None = None
     profiled: Profiled = NOT_PROFILED
+    ahead: Ahead | None = None
+    backtest: Backtest | None = None
+
+    def with_backtest(self, backtest: Backtest) -> Self:
+        """Return it with a backtest, whose metrics stand beside those of the holdout."""
+        metrics = self.evaluation.metrics | backtest.scores.metrics
+        return replace(self, evaluation=replace(self.evaluation, metrics=metrics), backtest=backtest)
 
 
 @dataclass(frozen=True)
@@ -85,15 +97,23 @@ class About:
     measurements: Measurements | None
 
 
-def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, folder: str) -> FinishedRun:
-    """Check the saved model, measure and describe it, and write all of it into the run's folder.
+def register_run(
+    run: TrainedRun,
+    framework: Framework,
+    store: ArtifactStore,
+    folder: str,
+    *,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> FinishedRun:
+    """Check the saved model, let it forecast, measure and describe it, and write all of it into the run's folder.
 
     Raises
     ------
     RuntimeError
         If the saved files do not answer as the trained model did.
     TrainerError
-        If the storage refuses: then there is no manifest and so no model.
+        If the storage refuses, or ``stop`` turns true while it forecasts: then there is no manifest and so no model.
     """
     asked = run.evaluation.golden
 
@@ -105,6 +125,8 @@ def register_run(run: TrainedRun, framework: Framework, store: ArtifactStore, fo
     sizes = {path: (run.output / path).stat().st_size for path in run.trained.files}
     judged = sum(size for path, size in sizes.items() if path.startswith(f"{JUDGED}/"))
     run, difference = _with_onnx(run, framework, model, golden.max_difference)
+    ahead = write_forecast(framework, model, run.dataset, run.config, run.output, progress=progress, stop=stop)
+    run = replace(run, ahead=ahead)
     measurements = Measurements(
         size_bytes=sum(sizes.values()) - judged,
         judged_bytes=judged or None,
@@ -148,11 +170,15 @@ def store_run(
     about = About(datetime.now(UTC).isoformat(timespec="milliseconds"), libraries, measurements)
     _write_documents(run, about)
     search = [] if run.trained.tuned is None else [SEARCH]
+    ahead = [] if run.ahead is None else run.ahead.files
+    backtest = [] if run.backtest is None else [write_backtest(run.backtest.rows, run.dataset.clock, run.output)]
     documents = [REPORT, VALIDATION, METRICS, *([] if run.profiled.profile is None else [PROFILE])]
-    entries = upload_files(store, folder, run.output, [*run.trained.files, *search, *documents])
+    files = [*run.trained.files, *search, *ahead, *backtest, *documents]
+    entries = upload_files(store, folder, run.output, files)
     manifest = _manifest(run, golden, entries, about)
-    # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own.
-    content = content_digest(manifest, {*run.trained.files, *search} - {MODEL_FILE})
+    # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own. The
+    # forecast follows from model and data, and its rows name their run.
+    content = content_digest(manifest, {*run.trained.files, *search, *backtest} - {MODEL_FILE})
     return finish_run(store, folder, manifest.model_copy(update={"content_sha256": content}))
 
 
@@ -163,7 +189,12 @@ def warnings_of(run: TrainedRun) -> list[str]:
         for finding in limited(run.dataset.findings)
         if finding.severity != "info"
     ]
-    return [redact(text) for text in dict.fromkeys([*run.trained.warnings, *findings])]
+    return [redact(text) for text in dict.fromkeys([*_told_by_model(run), *findings])]
+
+
+def _told_by_model(run: TrainedRun) -> list[str]:
+    ahead = () if run.ahead is None else run.ahead.warnings
+    return [*run.trained.warnings, *ahead, *(() if run.backtest is None else run.backtest.warnings)]
 
 
 def data_info(dataset: Dataset) -> DataInfo:
@@ -227,9 +258,11 @@ def _write_documents(run: TrainedRun, about: About) -> None:
             created_at=about.created_at,
             libraries=about.libraries,
             measurements=about.measurements,
-            warnings=[redact(text) for text in run.trained.warnings],
+            warnings=[redact(text) for text in _told_by_model(run)],
             comparison=run.comparison,
             data_comparison=run.profiled.comparison,
+            ahead=None if run.ahead is None else run.ahead.drawn,
+            backtest=run.backtest,
         )
     )
     (run.output / REPORT).write_text(page, encoding="utf-8")
@@ -255,6 +288,7 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
         formats=list(trained.formats),
         files=entries,
         report=REPORT,
+        forecast=None if run.ahead is None else run.ahead.table,
         libraries=about.libraries,
         parameters={name: _plain(value) for name, value in trained.parameters.items()},
         signature=signature_of(run.evaluation.golden),

@@ -63,6 +63,7 @@ def succeeded(
         data_digest=manifest.data.digest,
         comparison=_told_comparison(manifest.comparison, objective.metric, judged),
         report=store.address(f"{run.folder}/{manifest.report}"),
+        forecast=None if manifest.forecast is None else store.address(f"{run.folder}/{manifest.forecast}"),
         series=manifest.series,
         device=manifest.device,
         warnings=[*warnings, *manifest.warnings][:_WARNINGS] or None,
@@ -109,8 +110,8 @@ def fit(result: TrainingResult) -> str:
     """Return the result as JSON of at most ``RESULT_MAX_BYTES`` bytes.
 
     What does not fit goes in this order, and stays in the manifest and the report: the signature, warnings beyond three
-    and their ends, metrics beyond twenty, all warnings, the report's address, the sentence of the comparison, all
-    metrics, the end of the message.
+    and their ends, metrics beyond twenty, all warnings, the addresses of report and forecast, the sentence of the
+    comparison, all metrics, the end of the message.
     """
     text = result.to_json()
     for shrink in _shrinks():
@@ -132,7 +133,7 @@ def _shrinks() -> Iterator[Callable[[TrainingResult], TrainingResult]]:
     yield _fewer_warnings
     yield lambda r: r.model_copy(update={"metrics": (r.metrics or [])[:_FEW_METRICS] or None})
     yield lambda r: r.model_copy(update={"warnings": None})
-    yield lambda r: r.model_copy(update={"report": None})
+    yield lambda r: r.model_copy(update={"report": None, "forecast": None})
     yield _shorter_comparison
     yield lambda r: r.model_copy(update={"metrics": None})
     yield lambda r: r.model_copy(update={"message": _cut(r.message or "", _SHORT_MESSAGE)})

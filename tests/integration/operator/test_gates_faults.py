@@ -1,6 +1,7 @@
 """Gates on a real API server: the operator dies before and after each write about a version, and judges the same."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -14,9 +15,9 @@ from tests.integration.operator.namespace import Namespace
 from tests.integration.operator.test_faults import new_namespace
 from tests.unit.operator.core.versions import BELOW_2, CHAMPION, spec
 from tests.unit.operator.samples import result_text
-from trainyard_api import API_VERSION
+from trainyard_api import API_VERSION, meta
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, Body
+from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, Body
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -177,6 +178,43 @@ async def test_from_job_to_verdict_and_at_rest(namespace: Namespace) -> None:
         await namespace.apply("last", cancel=True)
         await namespace.phase("Cancelled", "last")  # by now everything was looked at
     assert port.writes["patch modelversions"] == 0
+
+
+async def handed(namespace: Namespace, job: str) -> Body | None:
+    """Return the champion that the attempt of a job was given."""
+    template = (await namespace.client.get(JOBS, namespace.name, job))["spec"]["template"]
+    champion: Body | None = json.loads(template["metadata"]["annotations"][meta.CONFIG_ANNOTATION]).get("champion")
+    return champion
+
+
+async def test_the_champion_is_handed_over_and_what_the_trainer_found_decides(namespace: Namespace) -> None:
+    gates = [{**CHAMPION, "tolerance": 0.1, "confidence": 0.95}]
+
+    async def finish(name: str, number: int, high: str) -> Body:
+        await namespace.apply(name, modelName="m", gates=gates)
+        await namespace.run_pod(f"{name}-1")
+        champion = await handed(namespace, f"{name}-1")
+        found = None
+        if champion is not None:
+            artifact = champion["artifact"]
+            metric = {"name": "mae", "value": "1.5", "champion": "1.5", "difference": "0", "low": "-0.1", "high": high}
+            found = {"champion": champion["version"], "championDigest": artifact["manifestSha256"], "rows": 88}
+            found |= {"reason": "Compared", "metrics": [metric]}
+        text = result_text(number, metrics=[{"name": "mae", "value": "1.5"}], comparison=found)
+        await namespace.end_pod(f"{name}-1", 0, text)
+        await namespace.phase("Succeeded", name)
+        return (await namespace.judged())[f"m-v{number}"]
+
+    async with namespace.operator():
+        first = await finish("a", 1, "")
+        good = await finish("b", 2, "0.15")
+        unsure = await finish("c", 3, "0.16")
+        champion = await handed(namespace, "c-1")
+    assert verdict(first) == ("Validated", ["NoChampion"], None)
+    assert verdict(good) == ("Validated", ["Met"], 1)
+    assert verdict(unsure) == ("Rejected", ["Inconclusive"], 2)
+    assert unsure["spec"]["comparison"]["rows"] == 88
+    assert champion == {"version": 2, "artifact": good["spec"]["artifact"]}
 
 
 async def test_a_version_that_a_user_made_crashes_nothing(namespace: Namespace) -> None:

@@ -1,5 +1,6 @@
 """report.html in a real browser, as wide as a phone and as wide as a desk, by day and by night."""
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -71,6 +72,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "trained": made(folder / "training", "report.html"),
         "profile": made(folder / "dataset", "profile.html", mode="Prepare"),
         "forecast": render_report(samples.forecasts(12, name)),
+        "ahead": render_report(dataclasses.replace(samples.ahead(first=name), backtest=samples.backtest(first=name))),
         "numbers": render_report(samples.numbers()),
         "classes": render_report(samples.classes()),
     }
@@ -83,10 +85,11 @@ HEADINGS = {
     "trained": {"line", "Predicted and actual", "What the model looks at", "What the model costs to use"},
     "profile": {"line: the data", "Columns", "Findings"},
     "forecast": {"demand", "All series together", "The worst forecasts", "The best forecasts", "Search"},
+    "ahead": {"Forecast of the next 28 steps", "Backtest: 4 cutoffs, 7 steps apart", "By cutoff"},
     "numbers": {"Predicted and actual", "What the model looks at"},
     "classes": {"What was called what", "How well classes are told apart"},
 }
-CHARTS = {"trained": 3, "profile": 3, "forecast": 12, "numbers": 3, "classes": 2}
+CHARTS = {"trained": 3, "profile": 3, "forecast": 12, "ahead": 12 + 2 + 2, "numbers": 3, "classes": 2}
 
 
 def ink(screenshot: bytes, place: list[float], background: str) -> float:

@@ -43,6 +43,17 @@ def test_a_restart_needs_no_storage_and_verifies_again(tmp_path: Path) -> None:
         load_model(target, store, tmp_path / "server")
 
 
+def test_what_the_model_has_said_is_not_fetched(tmp_path: Path) -> None:
+    store, _ = stored_model(tmp_path)
+    manifest = read_manifest(tmp_path / "output")
+    entry = {"path": "forecast.parquet", "size": 1, "sha256": "0" * 64}
+    target = write_manifest(tmp_path / "output", manifest | {"files": [*manifest["files"], entry]})
+    load_model(target, store, tmp_path / "server")
+    load_model(target, FolderStore(tmp_path / "nothing", "file:///nothing"), tmp_path / "server")
+    kept = tmp_path / "server/models" / target.manifest_sha256
+    assert not (kept / "forecast.parquet").exists()
+
+
 def test_a_changed_file_is_not_kept(tmp_path: Path) -> None:
     store, target = stored_model(tmp_path)
     (tmp_path / "output/model.json").write_text("{}")

@@ -10,6 +10,12 @@ JUDGED: Final = "judged"
 """In a run, the folder of the judged model, fitted without the held-out rows; its files are named as the final ones."""
 VERSION_DIGITS: Final = 8
 
+FORECAST: Final = "forecast.parquet"
+FORECAST_TEXT: Final = "forecast.csv"
+BACKTEST: Final = "backtest.parquet"
+PREDICTIONS: Final = frozenset({FORECAST, FORECAST_TEXT, BACKTEST})
+"""Files of a run that hold what a model has said: of many series they are large, and nobody needs them to ask it."""
+
 
 @dataclass(frozen=True)
 class ModelKeys:

@@ -16,7 +16,7 @@ from trainyard_api.metric_goals import DATA
 from trainyard_api.modelversion import Comparison, Signature
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import WireModel
-from trainyard_trainer.artifacts.layout import JUDGED
+from trainyard_trainer.artifacts.layout import JUDGED, PREDICTIONS
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.errors import DataError
 
@@ -131,6 +131,8 @@ class Manifest(WireModel):
     formats: list[str]
     files: list[FileEntry]
     report: str
+    forecast: str | None = None
+    """The table of what comes after the data, of a model of series; none in the runs of older releases."""
     libraries: dict[str, str]
     parameters: dict[str, Any]
     signature: Signature | None = None
@@ -154,8 +156,12 @@ class Manifest(WireModel):
 
     @property
     def served(self) -> list[FileEntry]:
-        """The files that a server needs: all but those of the judged model."""
-        return [entry for entry in self.files if PurePosixPath(entry.path).parts[0] != JUDGED]
+        """The files that a server needs: all but those of the judged model, and what the model has said already."""
+        return [
+            entry
+            for entry in self.files
+            if PurePosixPath(entry.path).parts[0] != JUDGED and entry.path not in PREDICTIONS
+        ]
 
     @property
     def size_bytes(self) -> int:

@@ -27,7 +27,9 @@ def validate(file: Path, *, data: bool) -> str:
     """
     config = read_job_file(file, Path.cwd())
     check(config)
-    what = f"{config.spec.framework}, {config.spec.task}" + (", mode Prepare" if config.spec.mode == "Prepare" else "")
+    what = f"{config.spec.framework}, {config.spec.task}" + (
+        "" if config.spec.mode == "Train" else f", mode {config.spec.mode}"
+    )
     text = f"{file}: the specification of {config.name} is good ({what})\n"
     return text + data_report(load(config)) if data else text
 

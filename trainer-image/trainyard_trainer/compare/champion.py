@@ -5,12 +5,11 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from trainyard_api.modelversion import ComparisonReason
-from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef, TrainerConfig
-from trainyard_trainer.artifacts.layout import JUDGED, MANIFEST
-from trainyard_trainer.artifacts.manifest import Manifest, fetch_file, parse_manifest, sha256_of
-from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.artifacts.layout import JUDGED
+from trainyard_trainer.artifacts.manifest import Manifest, fetch_file
+from trainyard_trainer.artifacts.stored_run import StoredRun, open_run
 from trainyard_trainer.environment import Environment, memory_left
 from trainyard_trainer.errors import DataError, InputMissing, TrainerError
 from trainyard_trainer.frameworks import framework_named
@@ -36,10 +35,12 @@ class Champion:
     """The version that serves, its manifest read and verified; its files are fetched when it is to answer."""
 
     ref: ChampionRef
-    manifest: Manifest
-    store: ArtifactStore
-    folder: str
-    """The key of its run in ``store``."""
+    run: StoredRun
+
+    @property
+    def manifest(self) -> Manifest:
+        """Everything that is known of it."""
+        return self.run.manifest
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -77,7 +78,7 @@ class Champion:
         folder = work / f"champion-{which.lower()}"
         try:
             for entry in entries:
-                fetch_file(self.store, self.folder, entry, folder)
+                fetch_file(self.run.store, self.run.folder, entry, folder)
             return self.framework.load(folder / prefix)
         except TrainerError as error:
             raise _as_reason(error) from error
@@ -96,15 +97,13 @@ class Champion:
             )
 
 
-def find_champion(config: TrainerConfig, env: Environment, store: ArtifactStore) -> Champion:
+def find_champion(config: TrainerConfig, env: Environment) -> Champion:
     """Read and verify the manifest of the version that serves.
 
     Parameters
     ----------
     config
-        With a champion.
-    store
-        That of the job.
+        With a champion and a storage.
 
     Raises
     ------
@@ -115,26 +114,11 @@ def find_champion(config: TrainerConfig, env: Environment, store: ArtifactStore)
     if ref is None or storage is None:
         raise AssertionError("only a job with a champion and a storage looks for it")
     try:
-        where, folder = _place(ref.artifact.uri, storage, env, store)
-        body = where.get(f"{folder}/{MANIFEST}")
-        if body is None:
-            raise InputMissing(f"{ref.artifact.uri}/{MANIFEST} is gone; restore it")
-        if sha256_of(body) != ref.artifact.manifest_sha256.removeprefix("sha256:"):
-            raise DataError(f"{ref.artifact.uri}/{MANIFEST} is not what was registered; restore it")
-        manifest = parse_manifest(body, ref.artifact.uri)
+        run = open_run(ref.artifact, storage, env)
     except TrainerError as error:
         raise _as_reason(error) from error
-    _require_same_task(manifest, config.spec)
-    return Champion(ref, manifest, where, folder)
-
-
-def _place(uri: str, storage: Storage, env: Environment, store: ArtifactStore) -> tuple[ArtifactStore, str]:
-    """Return the store and the key of a run: in the job's own storage, else beside it with the same credentials."""
-    below = storage.uri.rstrip("/") + "/"
-    if uri.startswith(below):
-        return store, uri.removeprefix(below)
-    parent, _, name = uri.rstrip("/").rpartition("/")
-    return open_store(storage.model_copy(update={"uri": parent}), env), name
+    _require_same_task(run.manifest, config.spec)
+    return Champion(ref, run)
 
 
 def _require_same_task(manifest: Manifest, spec: TrainingJobSpec) -> None:

@@ -186,6 +186,9 @@ class Dataset:
         The series whose answers become golden rows, where they are not simply the first: a part keeps the whole's.
     demand
         The demand class of each series by its name, among all series of the job.
+    ahead
+        The covariates of the steps behind each series by its name, shape (horizon, covariates), NaN where there are
+        none; empty without covariates.
     """
 
     task: Task
@@ -209,6 +212,7 @@ class Dataset:
     clock: Clock = Clock()
     leading: tuple[str, ...] = ()
     demand: Mapping[str, DemandClass] = field(default_factory=dict)
+    ahead: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def positive_class(self) -> str | None:

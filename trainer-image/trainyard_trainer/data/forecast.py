@@ -9,11 +9,12 @@ import pandas as pd
 from trainyard_api.data import DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.data.ahead import check_reach, covariates_ahead
 from trainyard_trainer.data.columns import codes_by_name, read_target, target_numbers
 from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Finding, Series, Table
 from trainyard_trainer.data.demand import demand_classes
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
-from trainyard_trainer.data.joins import coverage, join_steps, usable_ahead
+from trainyard_trainer.data.joins import coverage, join_steps, rows_by_series, usable_ahead
 from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
 from trainyard_trainer.data.splits import digest_of
 from trainyard_trainer.data.times import parse_times, read_times
@@ -46,8 +47,13 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     require_enough(len(rows.names), len(kept), failures, spec.data)
     frame, series = _slices(rows, kept, frequency, spec.forecast.horizon, spec.split or Split())
     _note_short_holdouts(series, spec.forecast.horizon, findings)
+    check_reach(frame["ds"].to_numpy().max(), spec.forecast.horizon, frequency)
     covariates = tuple(covariate.by(lambda times: by_clock(times, clock)) for covariate in table.covariates)
-    frame, features = _with_covariates(frame, series, frequency, covariates, findings)
+    usable, warnings = usable_ahead(covariates)
+    findings += warnings
+    frame, features = _with_covariates(frame, series, frequency, usable, findings)
+    ahead, warnings = covariates_ahead(frame, series, frequency, spec.forecast.horizon, usable)
+    findings += warnings
     return Dataset(
         task="Forecast",
         frame=frame,
@@ -62,6 +68,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         frequency=frequency.alias,
         clock=clock,
         demand=demand_classes({one.name: frame["y"].to_numpy()[one.start : one.split] for one in series}),
+        ahead=ahead,
     )
 
 
@@ -163,17 +170,15 @@ def _with_covariates(
     covariates: tuple[CovariateTable, ...],
     findings: list[Finding],
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the frame with the covariates that a forecast can have, and their names."""
-    usable, warnings = usable_ahead(covariates)
-    findings += warnings
-    names = tuple(name for covariate in usable for name in covariate.columns)
+    """Return the frame with the covariates, all of which a forecast can have, and their names."""
+    names = tuple(name for covariate in covariates for name in covariate.columns)
     if not names:
         return frame, ()
-    times = frame["ds"].to_numpy()
+    times, rows_of = frame["ds"].to_numpy(), rows_by_series(covariates)
     values = np.concatenate(
-        [join_steps(times[one.start : one.stop], one.name, frequency, usable) for one in series], axis=0
+        [join_steps(times[one.start : one.stop], one.name, frequency, rows_of(one.name)) for one in series], axis=0
     )
-    findings += coverage(usable, values, times.max())
+    findings += coverage(covariates, values, times.max())
     return frame.assign(**{name: values[:, number] for number, name in enumerate(names)}), names
 
 

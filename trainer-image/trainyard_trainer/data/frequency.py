@@ -52,6 +52,50 @@ class Frequency:
         phase = since[0] % self.nanoseconds if len(since) else 0
         return (since - phase + self.nanoseconds // 2) // self.nanoseconds
 
+    def after(self, ends: npt.NDArray[np.datetime64], steps: int) -> npt.NDArray[np.datetime64]:
+        """Return the times of the steps behind each end, as the data would have them; shape (ends, steps).
+
+        Of months the day stays, as far as the month has it; the last day of one stays the last day where the alias
+        counts by ends, and so does the first or last business day.
+
+        Parameters
+        ----------
+        ends
+            ``datetime64[ns]``; shape (ends,).
+        """
+        ahead = np.arange(1, steps + 1)
+        if self.months:
+            return self._months_after(ends, ahead * self.months)
+        if self.business:
+            days = ends.astype("datetime64[D]")
+            moved = np.busday_offset(days[:, None], ahead[None, :], roll="backward")
+            return np.asarray(moved.astype("datetime64[ns]") + (ends - days)[:, None])
+        return np.asarray(ends[:, None] + (ahead * self.nanoseconds).astype("timedelta64[ns]"))
+
+    def _months_after(
+        self, ends: npt.NDArray[np.datetime64], months: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.datetime64]:
+        name = self.alias.lstrip("0123456789").split("-")[0]
+        by_end, by_business = name.endswith("E"), name.startswith("B")
+        days, month = ends.astype("datetime64[D]"), ends.astype("datetime64[M]")
+        wanted: npt.NDArray[np.datetime64] = month[:, None] + months.astype("timedelta64[M]")
+        first, last = _edges(wanted, business=by_business)
+        edge = last if by_end else first
+        is_edge = days == _edges(month, business=by_business)[1 if by_end else 0]
+        same_day = np.minimum(wanted.astype("datetime64[D]") + (days - month)[:, None], _edges(wanted)[1])
+        found = np.where(is_edge[:, None], edge, same_day)
+        return np.asarray(found.astype("datetime64[ns]") + (ends - days)[:, None])
+
+
+def _edges(
+    months: npt.NDArray[np.datetime64], *, business: bool = False
+) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.datetime64]]:
+    """Return the first and the last day, or business day, of months."""
+    first, behind = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
+    if business:
+        return np.busday_offset(first, 0, roll="forward"), np.busday_offset(behind, -1, roll="forward")
+    return first, behind - 1
+
 
 def frequency_of(alias: str) -> Frequency:
     """Read an offset alias such as ``D``, ``W-MON``, ``MS`` or ``15min``. Raises ConfigError."""

@@ -6,6 +6,8 @@ covariate over the step, else over the newest step before, and only of covariate
 the origin of a forecast nobody has the others.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -103,6 +105,44 @@ def _at_steps(
     means = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
     place = np.searchsorted(distinct, steps, side="right") - 1
     return np.where((place >= 0)[:, None], means[np.maximum(place, 0)], np.nan)
+
+
+def join_ahead(
+    times: npt.NDArray[np.datetime64], series: str, frequency: Frequency, covariates: tuple[CovariateTable, ...]
+) -> npt.NDArray[np.float64]:
+    """Return the covariates of steps that are still to come, as :func:`join_steps` does of those that were.
+
+    Behind the last row of its table nothing is known of a covariate: NaN.
+    """
+    values = join_steps(times, series, frequency, covariates)
+    steps = _steps(times, times[0], frequency, within=False)
+    begin = 0
+    for covariate in covariates:
+        stop = begin + len(covariate.columns)
+        if len(covariate.frame):
+            ends = covariate.frame[TIME].to_numpy("datetime64[ns]")[-1:]
+            values[steps > _steps(ends, times[0], frequency, within=True), begin:stop] = np.nan
+        begin = stop
+    return values
+
+
+def rows_by_series(covariates: tuple[CovariateTable, ...]) -> Callable[[str], tuple[CovariateTable, ...]]:
+    """Return what gives the covariates of one series with its own rows alone, found once for all series."""
+    places: list[Mapping[str, npt.NDArray[np.intp]] | None] = [
+        {str(key): np.asarray(rows) for key, rows in one.frame.groupby(KEY, sort=False).indices.items()}
+        if one.keyed
+        else None
+        for one in covariates
+    ]
+    nobody = np.empty(0, dtype=np.intp)
+
+    def of(series: str) -> tuple[CovariateTable, ...]:
+        return tuple(
+            one if known is None else replace(one, frame=one.frame.iloc[known.get(series, nobody)])
+            for one, known in zip(covariates, places, strict=True)
+        )
+
+    return of
 
 
 def usable_ahead(covariates: tuple[CovariateTable, ...]) -> tuple[tuple[CovariateTable, ...], list[Finding]]:

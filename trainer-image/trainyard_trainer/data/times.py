@@ -14,7 +14,7 @@ from trainyard_trainer.data.zones import by_clock, to_instants
 from trainyard_trainer.errors import DataError
 
 _FIRST_DAY: Final = np.datetime64("1678-01-01")
-_LAST_DAY: Final = np.datetime64("2261-12-31")
+LAST_DAY: Final = np.datetime64("2261-12-31")
 _CALENDAR_NUMBERS: Final = ((19000101, 99991231, "%Y%m%d"), (1000, 2999, "%Y"))
 _EPOCH_UNITS: Final[tuple[tuple[float, Literal["ns", "us", "ms", "s"], float], ...]] = (
     (1e17, "ns", 1),
@@ -173,7 +173,7 @@ def _by_position(texts: pd.Series, first: Literal["month", "day"]) -> pd.Series:
 def _within_range(times: pd.Series, name: str) -> pd.Series:
     """Refuse what 64 bits of nanoseconds cannot hold."""
     days = times.to_numpy("datetime64[D]")
-    bad = (days < _FIRST_DAY) | (days > _LAST_DAY)
+    bad = (days < _FIRST_DAY) | (days > LAST_DAY)
     if bad.any():
         row = int(bad.argmax())
         raise _out_of_range(times, row, str(days[row]), name)
@@ -183,6 +183,6 @@ def _within_range(times: pd.Series, name: str) -> pd.Series:
 def _out_of_range(column: pd.Series, row: int, value: str, name: str) -> DataError:
     return DataError(
         f"column {name!r} (data.time), data row {column.index[row] + 1}: {value} is out of range; "
-        f"times lie between {_FIRST_DAY} and {_LAST_DAY}",
+        f"times lie between {_FIRST_DAY} and {LAST_DAY}",
         row=int(column.index[row]) + 1,
     )

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Final
 
-from trainyard_api.metric_goals import DATA, goal_of
+from trainyard_api.metric_goals import BACKTEST, DATA, goal_of
 from trainyard_api.training import Gate, Objective, Task
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError
@@ -89,11 +89,12 @@ def check_metrics(spec: TrainingJobSpec, classes: int | None = None) -> None:
         if gate.metric.startswith(DATA):
             _check_data_gate(index, gate)
             continue
-        _check_name(f"spec.gates[{index}].metric", gate.metric, spec.task, classes)
-        if gate.compare_to is not None and gate.metric == BIAS:
+        metric = _without_backtest(f"spec.gates[{index}].metric", gate.metric, spec)
+        _check_name(f"spec.gates[{index}].metric", metric, spec.task, classes)
+        if gate.compare_to is not None and metric == BIAS:
             raise ConfigError(
-                f"spec.gates[{index}] compares {BIAS} with the champion, and neither more nor less of it is better: "
-                "bound it from both sides, with op and value"
+                f"spec.gates[{index}] compares {gate.metric} with the champion, and neither more nor less of it is "
+                "better: bound it from both sides, with op and value"
             )
 
 
@@ -129,6 +130,13 @@ def check_container_metrics(spec: TrainingJobSpec) -> None:
                 f"spec.gates[{index}] compares {gate.metric} with the champion, and nothing says whether more of it is "
                 f"better: set spec.objective to {{metric: {gate.metric}, goal: Minimize}}, or to Maximize"
             )
+
+
+def _without_backtest(field: str, metric: str, spec: TrainingJobSpec) -> str:
+    """Return the metric whose value over the cutoffs of a backtest a gate asks for, or the one it names."""
+    if metric.startswith(BACKTEST) and spec.backtest is None:
+        raise ConfigError(f"{field} {metric} needs the section spec.backtest (at least backtest.windows)")
+    return metric.removeprefix(BACKTEST)
 
 
 def _check_name(field: str, metric: str, task: Task, classes: int | None) -> None:

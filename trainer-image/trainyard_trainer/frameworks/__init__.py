@@ -1,6 +1,10 @@
 """The ways to train. Each library is imported only when a job asks for it."""
 
+from __future__ import annotations
+
 from collections import Counter
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any
 
 from trainyard_api.data import Data
 from trainyard_api.training import Framework as FrameworkName
@@ -9,6 +13,9 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.frameworks.base import Framework
 from trainyard_trainer.frameworks.lightgbm.library import import_lightgbm
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def framework_for(config: TrainerConfig) -> Framework:
@@ -34,6 +41,23 @@ def start_early(spec: TrainingJobSpec) -> None:
         from trainyard_trainer.frameworks.prophet.server import start_early
 
         start_early(spec)
+
+
+def answer_each(
+    framework: Framework, model: Any, tables: Iterable[pd.DataFrame], workers: int
+) -> Generator[pd.DataFrame]:
+    """Yield what ``framework.predict`` answers to each table, in their order; with a model per series on processes.
+
+    Parameters
+    ----------
+    model
+        As ``framework.load`` gave it.
+    """
+    if framework.name == "Prophet" and workers > 1:
+        from trainyard_trainer.frameworks.prophet.answers import answer_on_processes
+
+        return answer_on_processes(model, tables, workers)
+    return (framework.predict(model, table) for table in tables)
 
 
 def framework_named(name: FrameworkName, *, forecast: bool) -> Framework:

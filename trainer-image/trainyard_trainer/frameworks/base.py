@@ -167,8 +167,9 @@ class Evaluation:
     importance
         ``feature`` and ``gain``, best first, where the framework knows it.
     holdout
-        The rows that judged, for pictures. Forecasts: ``series``, ``time``, ``actual``, ``predicted``, ``baseline``;
-        numbers: ``actual``, ``predicted``, ``baseline``; classes: ``actual`` (its number) and ``probability:<class>``.
+        The rows that judged, for pictures. Forecasts: ``series``, ``time``, ``actual``, ``predicted``, ``baseline``,
+        and ``quantile:<level>`` where they are asked for, series by series in the order of the dataset; numbers:
+        ``actual``, ``predicted``, ``baseline``; classes: ``actual`` (its number) and ``probability:<class>``.
         The judges in ``evaluate`` make them, those of forecasts with the scales of each series beside its rows.
     baseline
         The name of the naive model that stands beside it; empty where nobody says.

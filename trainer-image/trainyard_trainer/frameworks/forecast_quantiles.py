@@ -7,7 +7,7 @@ ahead they were made. Prophet needs none of this: it draws from its own uncertai
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -19,6 +19,7 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.forecasts import Forecast
+from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.quantiles import quantile_scores
 from trainyard_trainer.evaluate.scales import usual_move
@@ -106,15 +107,14 @@ class ErrorQuantiles:
         found = forecast[:, None] + self.offsets[np.minimum(steps, horizon) - 1] * spread[:, None]
         return np.asarray(np.maximum(found, np.reshape(floors, (-1, 1))))
 
-    def judged(self, forecasts: Sequence[Forecast], steps: Steps) -> dict[str, float]:
-        """Return the metrics of the quantiles of some forecasts; ``steps`` as in :meth:`of`."""
+    def beside(self, forecasts: Sequence[Forecast], steps: Steps) -> Floats:
+        """Return the quantiles of some forecasts; shape (rows, levels). ``steps`` as in :meth:`of`."""
         if not self.levels:
-            return {}
+            return np.empty((len(steps), 0))
         lengths = [len(one.actual) for one in forecasts]
         scales = np.repeat([_scale_of(one) for one in forecasts], lengths)
         floors = np.repeat([0.0 if one.known.min() >= 0 else -np.inf for one in forecasts], lengths)
-        found = self.around(np.concatenate([one.predicted for one in forecasts]), steps, scales, floors)
-        return quantile_scores(np.concatenate([one.actual for one in forecasts]), found, self.levels)
+        return self.around(np.concatenate([one.predicted for one in forecasts]), steps, scales, floors)
 
     def save(self, folder: Path) -> tuple[str, ...]:
         """Write them where there are any, and return the names of the files."""
@@ -123,6 +123,13 @@ class ErrorQuantiles:
         fields = {"levels": self.levels, "offsets": self.offsets.tolist(), "scales": dict(self.scales)}
         (folder / QUANTILES_FILE).write_text(json.dumps(fields, ensure_ascii=False) + "\n")
         return (QUANTILES_FILE,)
+
+
+def with_quantiles(found: Judgement, levels: Sequence[float], quantiles: Floats) -> Judgement:
+    """Return what was judged with the quantiles of its rows beside them, judged too; shape (rows, levels)."""
+    columns = dict(zip(quantile_columns(levels), quantiles.T, strict=True))
+    scores = quantile_scores(found.holdout["actual"].to_numpy(np.float64), quantiles, levels)
+    return replace(found, metrics=found.metrics | scores, holdout=found.holdout.assign(**columns))
 
 
 def load_quantiles(folder: Path) -> ErrorQuantiles:

@@ -10,6 +10,7 @@ import numpy as np
 from trainyard_api.data import Data
 from trainyard_trainer.profile.bins import Floats, bin_count, codes_of
 from trainyard_trainer.profile.build import Sample
+from trainyard_trainer.profile.columns import column_profile
 from trainyard_trainer.profile.measures import (
     MOVED,
     SHIFTED,
@@ -98,7 +99,7 @@ def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Dat
     target = _target(then, now, sample)
     columns = [*pairs, target]
     shifts = _shifts(then, now, columns, name)
-    changed = any(one.value >= SHIFTED for one in shifts)
+    changed = bool(gone) or any(one.value >= SHIFTED for one in shifts)
     groups = {
         ROWS_RATIO: [_rows(then, now, name)],
         MISSING_INCREASE: [*_missing(columns, name), *_gone(gone, name), *_steps(then, now, name)],
@@ -109,6 +110,9 @@ def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Dat
     }
     metrics = {measure: max((one.value for one in group), default=0.0) for measure, group in groups.items()}
     metrics[SCALE_RATIO] = max(1.0, metrics[SCALE_RATIO])
+    unasked = _unasked(then, sample, data)
+    if unasked:
+        del metrics[RELATION_SHIFT], groups[RELATION_SHIFT]
     groups[SHIFT] = shifts[:-1]
     explained = {one.subject for one in (*groups[MISSING_INCREASE], *groups[SCALE_RATIO]) if one.sentence}
     told = [
@@ -116,7 +120,7 @@ def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Dat
         for group in groups.values()
         for one in shown(group)
     ]
-    return DataComparison(version, metrics, (*told, *_new(then, sample)))
+    return DataComparison(version, metrics, (*told, *_not_related(unasked, name), *_new(then, sample)))
 
 
 def _columns(
@@ -132,9 +136,7 @@ def _columns(
         if old.name not in features:
             gone += [old] if _wanted(old.name, data) else []
             continue
-        new = known.get(old.name)
-        if new is None:
-            continue  # one of too many columns
+        new = known.get(old.name) or column_profile(sample.column(old.name))[0]
         if new.kind != old.kind:
             gone.append(old)
             continue
@@ -176,6 +178,18 @@ def _strengths(then: Profile, sample: Sample, score: Floats) -> _Strengths:
 def _wanted(name: str, data: Data) -> bool:
     """Tell whether a column would be a feature if it were there; else the user has left it out."""
     return name not in (data.exclude or ()) and (not data.features or name in data.features)
+
+
+def _unasked(then: Profile, sample: Sample, data: Data) -> list[str]:
+    """Return the columns that told the target then and are left out now by the user's wish.
+
+    What they told cannot be taken out of the strength of then: a weaker relation without them would be no sign of
+    anything.
+    """
+    features = set(sample.dataset.features)
+    return [
+        one.name for one in then.columns if one.weight > 0 and one.name not in features and not _wanted(one.name, data)
+    ]
 
 
 def _target(then: Profile, now: Profile, sample: Sample) -> _Pair:
@@ -336,6 +350,18 @@ def _relations(then: Profile, now: Profile, strengths: _Strengths, name: str, *,
         sentence = f"{what} {name} ({subject}: {was} then, {is_now} now): {guess}" if value >= WEAKER else ""
         found.append(Change(RELATION_SHIFT, subject, was, is_now, value, sentence, "warning"))
     return found
+
+
+def _not_related(unasked: list[str], name: str) -> list[Change]:
+    """Say that the relation was not compared, where features of then are left out."""
+    if not unasked:
+        return []
+    listed = ", ".join(repr(one) for one in unasked[:5]) + (f" and {len(unasked) - 5} more" if len(unasked) > 5 else "")
+    text = (
+        f"whether the target follows the features as in {name} was not compared, and {RELATION_SHIFT} is missing: "
+        f"{listed} {'is' if len(unasked) == 1 else 'are'} left out since, by data.features or data.exclude"
+    )
+    return [Change("not compared", "target by features", "", "", 0.0, text)]
 
 
 def _correlated(found: Measured | None) -> str:

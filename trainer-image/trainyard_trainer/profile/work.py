@@ -32,6 +32,7 @@ _CODES: Final[Mapping[str, str]] = {
     MISSING_INCREASE: "MoreMissing",
     SCALE_RATIO: "OtherScale",
     RELATION_SHIFT: "RelationWeakened",
+    "not compared": "NotCompared",
     "new": "NewColumns",
 }
 """The finding of each measure."""

@@ -7,17 +7,20 @@ from typing import Any, Final
 
 import pandas as pd
 
-from trainyard_api.metric_goals import DATA, goal_of
+from trainyard_api.metric_goals import BACKTEST, DATA, goal_of
 from trainyard_api.modelversion import Comparison
 from trainyard_api.threshold import Threshold
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.manifest import Measurements
+from trainyard_trainer.backtest.run import Backtest
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate.names import BASELINE, SKILL, THRESHOLD
 from trainyard_trainer.frameworks.base import Evaluation, Trained
 from trainyard_trainer.profile.compare import DataComparison
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report import figures, two_classes
+from trainyard_trainer.report.ahead import ahead_section
+from trainyard_trainer.report.backtest import backtest_section
 from trainyard_trainer.report.classes import confusion_of
 from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited
@@ -46,6 +49,9 @@ class ReportInput:
     measurements: Measurements | None = None
     comparison: Comparison | None = None
     data_comparison: DataComparison | None = None
+    ahead: pd.DataFrame | None = None
+    """The forecast of the series that are to be drawn: see ``ahead.work.Ahead.drawn``."""
+    backtest: Backtest | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +91,7 @@ def render_report(source: ReportInput) -> str:
     evaluation, dataset = source.evaluation, source.dataset
     found = limited(dataset.findings)
     ranked = ranking_of(evaluation.table, source.objective)
-    rows = metric_rows(evaluation.metrics)
+    rows = metric_rows({name: value for name, value in evaluation.metrics.items() if not name.startswith(BACKTEST)})
     title, overview = _overview(evaluation, dataset, source.config.spec.threshold)
     return render(
         "report.html.j2",
@@ -106,6 +112,8 @@ def render_report(source: ReportInput) -> str:
         naive_name=f"Naive model: {evaluation.baseline}" if evaluation.baseline else "Naive model",
         overview_legend=_overview_legend(evaluation, dataset),
         forecasts=_forecasts(evaluation, dataset, ranked),
+        backtest=None if source.backtest is None else backtest_section(source.backtest),
+        ahead=ahead_section(source.ahead, dataset, source.config.spec.data.target),
         importance=importance_rows(evaluation.importance),
         comparison=source.comparison,
         compared=_compared_rows(source.comparison),

@@ -18,6 +18,9 @@ WIDTH, HEIGHT = 360, 190
 """In the units of the chart: about the pixels of a phone, where it must be readable."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 22
+_TITLE: Final = 16
+"""So much higher is a chart, above and below, where its axes have titles."""
+
 _TICKS: Final = 4
 _MAX_POINTS: Final = 300
 _TIME_FORMATS: Final = ((3 * 365, "%Y"), (90, "%Y-%m"), (4, "%d %b"), (0, "%d %b %H:%M"))
@@ -77,8 +80,17 @@ def readable(value: float) -> str:
 class Plot:
     """One chart, filled step by step. ``kind`` is a class of the page's style: its colour."""
 
-    def __init__(self, label: str, x: Axis, y: Axis) -> None:
-        self._label, self._x, self._y = label, x, y
+    def __init__(self, label: str, x: Axis, y: Axis, *, titles: tuple[str, str] | None = None) -> None:
+        """Begin a chart.
+
+        Parameters
+        ----------
+        label
+            What it shows, for those who do not see it.
+        titles
+            Of the two axes, across and up, where no caption tells them.
+        """
+        self._label, self._x, self._y, self._titles = label, x, y, titles
         self._parts: list[str] = []
 
     def line(self, x: Floats, y: Floats, kind: str) -> Self:
@@ -91,6 +103,15 @@ class Plot:
             else:
                 pen = "M"
         return self._path(pieces, f"line {kind}")
+
+    def band(self, x: Floats, low: Floats, high: Floats, kind: str) -> Self:
+        """Fill what lies between two lines; points where one of them is not finite are left out."""
+        there = np.isfinite(low) & np.isfinite(high)
+        across, below = self._points(x[there], low[there])
+        _, above = self._points(x[there], high[there])
+        way = [*zip(across, above, strict=True), *zip(across[::-1], below[::-1], strict=True)]
+        pieces = [f"{'L' if place else 'M'}{a:.1f} {b:.1f}" for place, (a, b) in enumerate(way)]
+        return self._path([*pieces, "z"] if pieces else [], f"area {kind}")
 
     def dots(self, x: Floats, y: Floats, kind: str) -> Self:
         """Draw points, at most a few hundred of them evenly from their order."""
@@ -113,9 +134,20 @@ class Plot:
 
     def svg(self) -> Markup:
         """Return the chart."""
-        head = f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(self._label)}">'
-        drawn = "".join(self._parts)
+        above, below = (0, 0) if self._titles is None else (_TITLE, _TITLE)
+        box = f"0 {-above} {WIDTH} {HEIGHT + above + below}"
+        head = f'<svg viewBox="{box}" role="img" aria-label="{escape(self._label)}">'
+        drawn = "".join([*self._parts, self._named_axes()])
         return Markup(f"{head}{self._grid()}{drawn}</svg>")  # noqa: S704 - numbers, and text that was escaped
+
+    def _named_axes(self) -> str:
+        if self._titles is None:
+            return ""
+        across, up = self._titles
+        return (
+            f'<text x="{WIDTH - 2}" y="{HEIGHT + _TITLE - 4}" text-anchor="end">{escape(across)}</text>'
+            f'<text x="2" y="{4 - _TITLE + 8}">{escape(up)}</text>'
+        )
 
     def _path(self, pieces: list[str], kinds: str) -> Self:
         if pieces:

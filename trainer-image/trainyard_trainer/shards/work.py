@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.manifest import canonical_json
+from trainyard_trainer.backtest.run import each_window
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks.base import Context, Evaluation, Framework, OnnxModel, Trained, Tunable
@@ -79,6 +80,8 @@ class Sharded:
         part = dataset.part(share.takes)
         if checkpoints.get(share.mark) is None:
             self._train_part(part, context)
+            for window, own in each_window(dataset, context):
+                self._train_part(window.part(share.takes), own)
             checkpoints.put(share.mark, canonical_json({"series": [one.name for one in part.series]}))
         behind = share.marks.difference(checkpoints.names())
         done = f"{share}: {len(part.series)} of {len(dataset.series)} series are done"

@@ -19,6 +19,9 @@ from trainyard_operator.core.training.transition import Transition, finish, repo
 REFUSED_SECONDS = 30.0
 """How long to wait before the API server is asked again for what it refused."""
 
+_MADE = {"Train": "Version", "Prepare": "Dataset", "Backtest": "Backtest"}
+"""What the pod of each mode leaves behind."""
+
 # ---- success ---------------------------------------------------------------------------------------------------------
 
 
@@ -30,13 +33,15 @@ def complete(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tu
         return _failed(observed, child.attempt, child, failure)
     if result.made == "Shard":
         return _after_failure(observed, spec, child.attempt, child, outcome.not_merged(child))
-    wanted = "Dataset" if spec.mode == "Prepare" else "Version"
+    wanted = _MADE[spec.mode]
     if result.made != wanted:
         message = f"the pod made a {result.made}, spec.mode {spec.mode} wants a {wanted}: use the operator's own image"
         failure = outcome.Failure(outcome.RESULT_MISSING, message, retryable=False, exit_code=0, end=child.end)
         return _failed(observed, child.attempt, child, failure)
     if result.made == "Dataset":
         return _succeeded(observed, spec, child, result, f"prepared {result.message or 'the dataset'}", {})
+    if result.made == "Backtest":
+        return _succeeded(observed, spec, child, result, f"made {result.message or 'the backtest'}", {})
     return _register(observed, spec, child, result)
 
 
@@ -116,6 +121,7 @@ def _succeeded(
             metrics=result.metrics,
             artifact=result.artifact,
             report=result.report,
+            forecast=result.forecast,
             series=result.series,
             device=device,
             warnings=result.warnings,

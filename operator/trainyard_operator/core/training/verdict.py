@@ -8,7 +8,7 @@ from trainyard_operator.core.training.observed import Observed
 
 _PENDING = Verdict(phase="Pending", reason="Pending", message="its gates are judged next")
 _DELETED = Verdict(
-    phase="Unknown", reason="VersionDeleted", message="its ModelVersion was deleted before it was judged"
+    phase="Unknown", reason="VersionDeleted", message="its ModelVersion was deleted before its verdict was seen"
 )
 
 

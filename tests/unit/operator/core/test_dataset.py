@@ -21,6 +21,15 @@ PREPARE = {
     "gates": [{"metric": "mae", "op": "<", "value": 1}],
 }
 
+BACKTEST = {
+    **SPEC,
+    "mode": "Backtest",
+    "task": "Forecast",
+    "data": {**SPEC["data"], "time": "day"},
+    "forecast": {"horizon": 7},
+    "backtest": {"windows": 3},
+}
+
 
 def ended(text: str, spec: dict[str, Any] = PREPARE) -> Plan:
     """Return the plan for a complete Job whose pod left this."""
@@ -48,12 +57,33 @@ def test_it_succeeds_with_an_artifact_and_without_a_version() -> None:
     assert plan(observed(after, child(complete=True))) == NOTHING
 
 
+def test_a_backtest_succeeds_with_its_metrics_and_without_a_version() -> None:
+    told = {
+        "made": "Backtest",
+        "message": "a backtest of 3 windows",
+        "metrics": [{"name": "backtest_mae", "value": "2"}],
+    }
+    answer = ended(dataset_text(**told), BACKTEST)
+    assert (phase_of(answer), answer.actions, answer.needs) == ("Succeeded", (), ())
+    assert message_of(answer) == "made a backtest of 3 windows"
+    status = answer.status
+    assert status is not None
+    assert status.result is not None
+    assert [metric.wire() for metric in status.result.metrics or ()] == told["metrics"]
+    assert (status.model_version, status.objective_value) == (None, None)
+    after = replace(stored(job_view(spec=BACKTEST), answer), generation=1)
+    assert plan(observed(after, child(complete=True))) == NOTHING
+
+
 @pytest.mark.parametrize(
     ("text", "spec", "sentence"),
     [
         (result_text(), PREPARE, "the pod made a Version, spec.mode Prepare wants a Dataset"),
         (dataset_text(), SPEC, "the pod made a Dataset, spec.mode Train wants a Version"),
         (dataset_text(artifact=None), PREPARE, "a Succeeded result of a dataset needs its artifact"),
+        (dataset_text(), BACKTEST, "the pod made a Dataset, spec.mode Backtest wants a Backtest"),
+        (dataset_text(made="Backtest"), PREPARE, "the pod made a Backtest, spec.mode Prepare wants a Dataset"),
+        (dataset_text(made="Backtest", artifact=None), BACKTEST, "a Succeeded result of a backtest needs its artifact"),
     ],
 )
 def test_what_was_not_asked_for_is_no_success(text: str, spec: dict[str, Any], sentence: str) -> None:

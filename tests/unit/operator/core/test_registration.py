@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
+from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text, version_view
 from trainyard_api.modelversion import ModelVersionSpec
 from trainyard_operator.core.config import OperatorConfig, StorageDefaults
 from trainyard_operator.core.plan import Create
@@ -62,3 +62,13 @@ def test_the_storage_as_the_job_had_it() -> None:
 def test_no_storage_where_the_defaults_changed_meanwhile(uri: str) -> None:
     changed = StorageDefaults(uri=uri, endpoint="http://other:9000")
     assert registered(without_storage(), changed).storage is None
+
+
+def test_the_forecast_of_the_run_stands_in_the_status() -> None:
+    file = "s3://models/team/diabetes/runs/u/1/forecast.parquet"
+    pods = {"diabetes-1": (pod(0, termination_message=result_text(forecast=file)),)}
+    versions = {"diabetes-v1": version_view()}
+    answer = plan(observed(job_view({"phase": "Running"}), child(complete=True), pods=pods, versions=versions))
+    assert answer.status is not None
+    assert answer.status.result is not None
+    assert answer.status.result.forecast == file

@@ -284,7 +284,8 @@ class Serving(RuleBasedStateMachine):
         active = [entry["version"] for entry in history if entry["outcome"] == "Active"]
         assert active == ([status["activeVersion"]] if "activeVersion" in status else [])
         assert all(("to" in entry) == (entry["outcome"] != "Active") for entry in history)
-        assert status.get("previousVersion") not in {*active, *self.rejected}
+        rejected = {entry["version"] for entry in status.get("rejectedVersions") or ()}
+        assert status.get("previousVersion") not in {*active, *rejected}
         assert len(history) <= 10
 
     def teardown(self) -> None:

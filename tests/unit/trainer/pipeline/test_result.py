@@ -37,6 +37,7 @@ def success(
         ),
         warnings=list(warnings) or None,
         report="s3://models/shop/demand/runs/uid/1/report.html",
+        forecast="s3://models/shop/demand/runs/uid/1/forecast.parquet",
     )
 
 

@@ -136,7 +136,7 @@ def no_profile(folder: Path) -> None:
     ("spoil", "words"),
     [
         (changed_profile, "profile.json is not the file of the manifest: expected"),
-        (changed_manifest, "manifest.json is not what version 3 was registered with, it was changed since"),
+        (changed_manifest, "manifest.json is not what was registered, it was changed since"),
         (no_manifest, "manifest.json is gone"),
         (no_profile, "no such file; it may have been deleted"),
     ],

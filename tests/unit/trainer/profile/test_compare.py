@@ -191,6 +191,7 @@ def test_a_column_that_is_gone(change):
     found = beside(then, change(frame), config)
     assert found.metrics["data_missing_increase"] == 1
     assert told(found, "column 'a' of version 3 is gone: it is not there, has one value throughout")
+    assert told(found, "labels may be shuffled") == [], "what is gone explains it"
 
 
 @pytest.mark.parametrize("name", ["steady", "failures"])
@@ -207,7 +208,11 @@ def test_a_column_that_was_left_out_by_wish_is_not_missed(data):
     then, frame, _ = then_and_now("steady")
     found = beside(then, frame, config_of(SHAPES["steady"](np.random.default_rng(0)), **data))
     assert found.metrics["data_missing_increase"] == 0
-    assert told(found, "is gone") == []
+    assert warnings_of(found) == []
+    assert "data_relation_shift" not in found.metrics, "a gate on it is not met, and the note says why"
+    (note,) = [one.sentence for one in found.changes if "was not compared" in one.sentence]
+    assert note.startswith("whether the target follows the features as in version 3 was not compared")
+    assert "'a'" in note
 
 
 def test_a_text_that_was_renamed():

@@ -9,6 +9,8 @@ import pandas as pd
 from tests.unit.trainer.pipeline.mean import DIGEST, config
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_trainer.artifacts.manifest import Latency, Measurements
+from trainyard_trainer.backtest.run import Backtest
+from trainyard_trainer.backtest.scores import AGE, score
 from trainyard_trainer.data.dataset import Dataset, Finding, Origin, Series
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.judgement import Judgement
@@ -91,6 +93,60 @@ def forecasts(count: int = 12, first: str = NASTY, horizon: int = HORIZON) -> Re
         tuned=Tuned({"changepoint_prior_scale": 0.05}, {name.name: {} for name in series}, trials=240, pruned=61),
     )
     return source_of(dataset, judge(made), "mae", trained=trained)
+
+
+def ahead(
+    *, quantiles: bool = True, horizon: int = 28, series: int = 12, drawn: int = 2, first: str = "first"
+) -> ReportInput:
+    """Forecasts with what comes behind the data."""
+    plain = forecasts(series, first, horizon=28)
+    ends = plain.dataset.frame["ds"].max()
+    rows = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "series": one.name,
+                    "time": pd.date_range(ends, periods=horizon + 1)[1:],
+                    "step": np.arange(1, horizon + 1),
+                    "prediction": 40.0,
+                    **({"quantile:0.1": 30.0, "quantile:0.5": 41.0, "quantile:0.9": 50.0} if quantiles else {}),
+                }
+            )
+            for one in plain.dataset.series[:drawn]
+        ],
+        ignore_index=True,
+    )
+    return dataclasses.replace(plain, ahead=rows)
+
+
+def backtest(count: int = 30, windows: int = 4, first: str = NASTY) -> Backtest:
+    """Rows of some series at some cutoffs, and what they score."""
+    random = np.random.default_rng(11)
+    parts = []
+    for age in reversed(range(windows)):
+        cutoff = pd.Timestamp("2026-06-01") - pd.Timedelta(days=7 * age)
+        names = np.repeat(
+            np.array([first, *(f"product-{number}" for number in range(1, count))], dtype=object), HORIZON
+        )
+        actual = random.gamma(4, 10, len(names))
+        parts.append(
+            pd.DataFrame(
+                {
+                    "series": names,
+                    "cutoff": cutoff,
+                    "time": np.tile(pd.date_range(cutoff, periods=HORIZON + 1)[1:], count),
+                    "step": np.tile(np.arange(1, HORIZON + 1), count),
+                    "actual": actual,
+                    "predicted": actual + random.normal(0, 5, len(names)),
+                    "baseline": actual + random.normal(0, 7, len(names)),
+                    "scale": 7.0,
+                    "square_scale": 60.0,
+                    AGE: age,
+                }
+            )
+        )
+    rows = pd.concat(parts, ignore_index=True)
+    return Backtest(rows, score(rows), 7, ("backtest: 1 of 31 series are too short",))
 
 
 def numbers(rows: int = 700) -> ReportInput:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from tests.unit.trainer.pipeline.mean import pod
@@ -47,9 +48,15 @@ class Cluster:
         return [json.loads(file.read_text()) for file in sorted(runs.glob("*/manifest.json"))]
 
     def files(self, uid: str = "uid") -> dict[str, str]:
-        """Return the files of the only run, but the report, which tells the time."""
+        """Return the files of the only run, but the report, which tells the time, and the forecast, which its run."""
         (manifest,) = self.manifests(uid)
-        return {file["path"]: file["sha256"] for file in manifest["files"] if file["path"] != "report.html"}
+        other = {"report.html", "forecast.parquet", "forecast.csv"}
+        return {file["path"]: file["sha256"] for file in manifest["files"] if file["path"] not in other}
+
+    def forecast(self, uid: str = "uid") -> pd.DataFrame:
+        """Return the forecast of the only run."""
+        (file,) = (self.folder / "claims/models/all/shop/demand/runs" / uid).glob("*/forecast.parquet")
+        return pd.read_parquet(file)
 
 
 @pytest.fixture
@@ -73,6 +80,10 @@ def test_the_last_makes_the_version_and_it_is_that_of_one_pod(cluster: Cluster, 
     code, alone = cluster.run(None, uid="alone", shards=1)
     assert (code, alone.model_version.version) == (0, 2)
     assert cluster.files() == cluster.files("alone")
+    merged, whole = cluster.forecast(), cluster.forecast("alone")
+    assert merged["series"].tolist() == list(NAMES)
+    assert (merged["run"].unique().tolist(), whole["run"].unique().tolist()) == (["uid"], ["alone"])
+    pd.testing.assert_frame_equal(merged.drop(columns="run"), whole.drop(columns="run"))
     assert [one["contentSha256"] for one in cluster.manifests()] == [
         one["contentSha256"] for one in cluster.manifests("alone")
     ]

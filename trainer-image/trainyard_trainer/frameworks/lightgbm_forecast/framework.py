@@ -31,7 +31,7 @@ from trainyard_trainer.frameworks.base import (
 )
 from trainyard_trainer.frameworks.forecast_baseline import Baseline
 from trainyard_trainer.frameworks.forecast_columns import Columns, as_asked, read_questions, require_same_steps
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows, with_quantiles
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.tunable import ForecastTunable
 from trainyard_trainer.frameworks.lightgbm_forecast.features import times_after
@@ -143,11 +143,14 @@ class LightGBMForecastFramework:
         fitted: Fitted = trained.model
         forecasts = fitted.rows.judged(fitted.units, fitted.forecasts)
         baseline = fitted.rows.baseline
-        found = judge(forecasts, baseline.name)
+        quantiles = fitted.kept.quantiles
+        found = with_quantiles(
+            judge(forecasts, baseline.name), quantiles.levels, quantiles.beside(forecasts, fitted.steps)
+        )
         text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
         context.progress(1.0, text, {"mae": found.metrics["mae"]})
         return Evaluation(
-            metrics=found.metrics | fitted.kept.quantiles.judged(forecasts, fitted.steps),
+            metrics=found.metrics,
             table=found.table,
             golden=_golden(dataset, fitted.kept),
             importance=_importance(fitted.kept),

@@ -23,7 +23,6 @@ from trainyard_trainer.errors import ConfigError, DataError, Unsupported
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.evaluate.quantiles import quantile_scores
 from trainyard_trainer.frameworks.base import (
     GOLDEN_ROWS,
     Context,
@@ -36,7 +35,7 @@ from trainyard_trainer.frameworks.base import (
 )
 from trainyard_trainer.frameworks.forecast_baseline import Baseline
 from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, require_same_steps, unknown_series
-from trainyard_trainer.frameworks.forecast_quantiles import levels_of
+from trainyard_trainer.frameworks.forecast_quantiles import levels_of, with_quantiles
 from trainyard_trainer.frameworks.prophet.bundle import FILES, Bundle, BundleWriter
 from trainyard_trainer.frameworks.prophet.checks import check_prophet, space_of
 from trainyard_trainer.frameworks.prophet.choice import Outcome
@@ -152,13 +151,12 @@ class ProphetFramework:
         model: Model = trained.model
         baseline = Baseline.chosen(dataset, context.config.spec)
         forecasts = _forecasts(dataset, model.outcomes, baseline)
-        found = judge(forecasts, baseline.name)
+        quantiles = np.concatenate([outcome.forecast[:, 1:] for outcome in model.outcomes])
+        found = with_quantiles(judge(forecasts, baseline.name), model.bundle.quantiles.levels, quantiles)
         text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
         context.progress(1.0, text, {"mae": found.metrics["mae"]})
-        actual = np.concatenate([forecast.actual for forecast in forecasts])
-        quantiles = np.concatenate([outcome.forecast[:, 1:] for outcome in model.outcomes])
         return Evaluation(
-            metrics=found.metrics | quantile_scores(actual, quantiles, model.bundle.quantiles.levels),
+            metrics=found.metrics,
             table=found.table,
             golden=_golden(dataset, model),
             holdout=found.holdout,

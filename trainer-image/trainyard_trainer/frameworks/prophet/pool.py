@@ -51,7 +51,7 @@ def fit_all(tasks: Iterable[Task], workers: int, stop: Callable[[], bool], folde
             yield fit_series(task, stop)
         return
     pool = ProcessPoolExecutor(
-        workers, mp_context=multiprocessing.get_context("forkserver"), initializer=_prepare_worker
+        workers, mp_context=multiprocessing.get_context("forkserver"), initializer=prepare_worker
     )
     pending: deque[Future[Outcome]] = deque()
     stop_file = folder / _STOP_FILE
@@ -116,7 +116,8 @@ def _raise_if(stop: Callable[[], bool]) -> None:
         raise Interrupted("stopped between two series; the next attempt goes on with those that are not finished")
 
 
-def _prepare_worker() -> None:
+def prepare_worker() -> None:
+    """Make a fresh worker process share the memory of its server, and leave signals to the trainer."""
     # Else the first collection touches every object of the libraries, and copies 60 MB of pages that all share.
     gc.freeze()
     # The trainer alone answers signals; a worker that died of them would break the pool.

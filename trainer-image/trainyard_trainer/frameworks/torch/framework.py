@@ -22,6 +22,7 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.forecast_columns import as_asked, require_same_steps
+from trainyard_trainer.frameworks.forecast_quantiles import with_quantiles
 from trainyard_trainer.frameworks.prophet.public_holidays import check_country
 from trainyard_trainer.frameworks.thresholds import note_of
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
@@ -192,12 +193,9 @@ def _judge_series(dataset: Dataset, model: ForecastModel, context: Context) -> J
     material = Material(dataset, context, parameters)
     cuts = holdouts(dataset)
     forecasts = material.forecasts(cuts, model.run)
-    found = judge(forecasts, material.baseline.name)
-    return dataclasses.replace(
-        found,
-        metrics=found.metrics | model.quantiles.judged(forecasts, material.steps(cuts)),
-        notes=(material.baseline.note, *found.notes),
-    )
+    quantiles = model.quantiles.beside(forecasts, material.steps(cuts))
+    found = with_quantiles(judge(forecasts, material.baseline.name), model.quantiles.levels, quantiles)
+    return dataclasses.replace(found, notes=(material.baseline.note, *found.notes))
 
 
 def _golden_steps(dataset: Dataset, model: ForecastModel) -> Golden:

@@ -1,0 +1,101 @@
+"""The forecast in the report: the last stretch of what happened, and what the model says of the steps behind it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.data.dataset import Dataset, Series
+from trainyard_trainer.report.figures import Figure
+from trainyard_trainer.report.svg import Axis, Floats, Plot, places_of, readable, thinned
+
+Times = npt.NDArray[np.datetime64]
+
+_QUANTILE: Final = "quantile:"
+_STRETCH: Final = 3
+"""So many times as long as the forecast is what is shown before it."""
+
+_FEWEST_BEFORE: Final = 30
+
+
+@dataclass(frozen=True)
+class AheadSection:
+    """What the page says of the forecast."""
+
+    steps: int
+    which: str
+    legend: list[tuple[str, str]]
+    figures: list[Figure]
+
+
+def ahead_section(rows: pd.DataFrame | None, dataset: Dataset, target: str) -> AheadSection | None:
+    """Return the section; ``None`` where nothing was forecast.
+
+    Parameters
+    ----------
+    rows
+        Of the series to be drawn, in their order: ``series``, ``time``, ``step``, ``prediction`` and the quantiles.
+    target
+        What the user calls the values.
+    """
+    if rows is None or rows.empty:
+        return None
+    levels = sorted(float(name.removeprefix(_QUANTILE)) for name in rows.columns if name.startswith(_QUANTILE))
+    known = {one.name: one for one in dataset.series}
+    names = [str(name) for name in rows["series"].unique()]
+    which = f"Of {len(dataset.series)} series the {len(names)} with the largest volume."
+    legend = [("actual", "observed"), ("model", "forecast")]
+    if len(levels) > 1:
+        legend.append(("band", f"from quantile {levels[0]:g} to {levels[-1]:g}"))
+    return AheadSection(
+        steps=int(rows["step"].max()),
+        which=which if len(names) < len(dataset.series) else "",
+        legend=legend,
+        figures=[_figure(known[name], rows[rows["series"] == name], dataset, (target, levels)) for name in names],
+    )
+
+
+def _figure(series: Series, rows: pd.DataFrame, dataset: Dataset, told: tuple[str, list[float]]) -> Figure:
+    target, levels = told
+    first = max(series.start, series.stop - max(_STRETCH * len(rows), _FEWEST_BEFORE))
+    before = dataset.frame.iloc[first + thinned(series.stop - first)]
+    length, rows = len(rows), rows.iloc[thinned(len(rows))]
+    known_times, known = before["ds"].to_numpy(), before["y"].to_numpy(np.float64)
+    times, said = rows["time"].to_numpy(), rows["prediction"].to_numpy(np.float64)
+    edges: list[Floats] = []
+    if len(levels) > 1:
+        edges = [rows[f"{_QUANTILE}{level:g}"].to_numpy(np.float64) for level in (levels[0], levels[-1])]
+    plot = Plot(
+        _told(series.name, length, times, said, edges, levels),
+        Axis.of_times(np.concatenate([known_times, times])),
+        Axis.over(known, said, *edges),
+        titles=("time", target),
+    )
+    if edges:
+        plot.band(places_of(times), edges[0], edges[1], "band")
+    plot.line(places_of(known_times), known, "actual").line(places_of(times), said, "model")
+    ends = pd.Timestamp(known_times[-1])
+    return Figure(
+        series.name, plot.svg(), f"Observed until {_day(ends)}; forecast until {_day(pd.Timestamp(times[-1]))}."
+    )
+
+
+def _told(name: str, steps: int, times: Times, said: Floats, edges: list[Floats], levels: list[float]) -> str:
+    """Return the picture in words."""
+    first, last = (_day(pd.Timestamp(times[place])) for place in (0, -1))
+    text = f"Forecast of {name}, {steps} steps from {first} to {last}"
+    finite = said[np.isfinite(said)]
+    if not len(finite):
+        return f"{text}: no value is finite"
+    mean, low, high = (readable(float(one)) for one in (finite.mean(), finite.min(), finite.max()))
+    text = f"{text}: mean {mean}, from {low} to {high}"
+    if not edges:
+        return text
+    low, high = (readable(float(np.nanmean(edge))) for edge in edges)
+    return f"{text}; band from quantile {levels[0]:g}, mean {low}, to quantile {levels[-1]:g}, mean {high}"
+
+
+def _day(time: pd.Timestamp) -> str:
+    return f"{time.date()}" if time == time.normalize() else f"{time:%Y-%m-%d %H:%M}"
