@@ -4,22 +4,26 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
 
+from trainyard_api.base import MAX_INTEGER
 from trainyard_api.modelversion import Comparison
-from trainyard_api.wire import TrainerConfig, TrainingResult
+from trainyard_api.trainingjob import Artifact
+from trainyard_api.wire import ChampionRef, TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.checkpoints import open_checkpoints, remove_checkpoints
 from trainyard_trainer.artifacts.layout import ModelKeys
 from trainyard_trainer.artifacts.manifest import ObjectiveValue
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.artifacts.stored_run import StoredRun
 from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, find_version, run_of
 from trainyard_trainer.backtest.run import run_backtest
 from trainyard_trainer.backtest.windows import require_room
 from trainyard_trainer.compare.champion import CannotAnswer, Champion, find_champion
-from trainyard_trainer.compare.comparison import compare, refused
+from trainyard_trainer.compare.comparison import compare, compare_again, refused
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import worker_count
-from trainyard_trainer.errors import ConfigError, DataError, Interrupted
+from trainyard_trainer.errors import ConfigError, DataError, Interrupted, TrainerError
 from trainyard_trainer.evaluate.names import METRICS, ranking_metrics
 from trainyard_trainer.evaluate.weaknesses import weaknesses
 from trainyard_trainer.frameworks.base import Context, Evaluation, Framework
@@ -49,7 +53,9 @@ def run_pipeline(job: Job) -> TrainingResult:
     job.tracker.begin(Stage.LOAD, f"checking the specification of {config.namespace}/{config.name}")
     framework = job.steps.framework_for(config)
     store, keys = open_model(job)
-    return register_once(job, store, keys, lambda: _train(job, framework, store, keys))
+    return register_once(
+        job, store, keys, lambda: _train(job, framework, store, keys), lambda run: _compared_again(job, store, run)
+    )
 
 
 def open_model(job: Job) -> tuple[ArtifactStore, ModelKeys]:
@@ -60,8 +66,20 @@ def open_model(job: Job) -> tuple[ArtifactStore, ModelKeys]:
     return open_store(config.spec.storage, job.env), ModelKeys(config.namespace, config.model_name)
 
 
-def register_once(job: Job, store: ArtifactStore, keys: ModelKeys, make: Callable[[], FinishedRun]) -> TrainingResult:
+def _as_trained(run: FinishedRun) -> Comparison | None:
+    return run.manifest.comparison
+
+
+def register_once(
+    job: Job,
+    store: ArtifactStore,
+    keys: ModelKeys,
+    make: Callable[[], FinishedRun],
+    compared: Callable[[FinishedRun], Comparison | None] = _as_trained,
+) -> TrainingResult:
     """Give the job's run its version: the one it has, else one for a run that was finished before, else for a new one.
+
+    ``compared`` gives the comparison of a run with the version that serves now.
 
     Raises
     ------
@@ -73,18 +91,53 @@ def register_once(job: Job, store: ArtifactStore, keys: ModelKeys, make: Callabl
     if known is not None:
         record, run = known
         job.tracker.begin(Stage.REGISTER, f"version {record.version} was registered by an earlier attempt")
-        return _told(job, store, record, run)
+        return _told(job, store, record, run, compared(run))
     finished = find_finished(store, keys, uid) or make()
     job.tracker.begin(Stage.REGISTER, "claiming a version")
     record = claim_version(store, keys, uid, finished)
     job.tracker(1.0, f"registered version {record.version} as {record.label}")
-    return _told(job, store, record, run_of(store, record, finished))
+    run = run_of(store, record, finished)
+    return _told(job, store, record, run, compared(run))
 
 
-def _told(job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> TrainingResult:
+def _told(
+    job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun, comparison: Comparison | None
+) -> TrainingResult:
     """Tell the trackers of a version, remove what only later attempts would need, and return the result."""
     remove_checkpoints(store, ModelKeys(job.config.namespace, job.config.model_name), job.config.uid)
-    return succeeded(store, record, run, job.config.spec.gates, track(job, store, record, run))
+    return succeeded(store, record, run, job.config.spec.gates, track(job, store, record, run), comparison)
+
+
+def _compared_again(job: Job, store: ArtifactStore, run: FinishedRun) -> Comparison | None:
+    """Return the comparison of a finished run; a new one if another version serves than when it was trained.
+
+    The version is registered by now. So only a stop from outside ends the attempt: whatever else goes wrong is the
+    reason why there is no comparison.
+    """
+    ref, before = job.config.champion, run.manifest.comparison
+    digest = "" if ref is None else ref.artifact.manifest_sha256.removeprefix("sha256:")
+    if ref is None or digest == run.manifest_sha256 or (before is not None and before.champion_digest == digest):
+        return before
+    enter(job, Stage.EVALUATE, f"comparing with version {ref.version}, which serves now")
+    try:
+        champion = find_champion(job.config, job.env)
+        artifact = Artifact(uri=store.address(run.folder), manifest_sha256=run.manifest_sha256, size_bytes=0)
+        candidate = Champion(
+            ChampionRef(version=_UNNUMBERED, artifact=artifact), StoredRun(store, run.folder, run.manifest)
+        )
+        dataset = _prepare(job, (*champion.columns, *candidate.columns))
+    except CannotAnswer as error:
+        return refused(ref, error)
+    except Interrupted:
+        raise
+    except TrainerError as error:
+        return refused(ref, CannotAnswer("ChampionUnavailable", f"the data could not be read again: {error}"))
+    with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
+        return compare_again(candidate, champion, dataset, job.config.spec, Path(work))
+
+
+_UNNUMBERED: Final = MAX_INTEGER
+"""Of the version that is judged, where only its files count."""
 
 
 def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:

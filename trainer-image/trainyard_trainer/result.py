@@ -35,8 +35,11 @@ def succeeded(
     run: FinishedRun,
     gates: Iterable[Gate] | None = None,
     warnings: Iterable[str] = (),
+    comparison: Comparison | None = None,
 ) -> TrainingResult:
     """Tell what was registered. The same run always gives the same result, also when it is only found again.
+
+    ``comparison`` is that with the version that serves now; it is the only part that another attempt may change.
 
     The metrics that ``gates`` judge are cut last: one that does not arrive is a gate not met. ``warnings`` are those of
     this very attempt, before the ones that stay with the version.
@@ -61,7 +64,7 @@ def succeeded(
         signature=_signature(manifest),
         holdout_digest=manifest.data.holdout_digest,
         data_digest=manifest.data.digest,
-        comparison=_told_comparison(manifest.comparison, objective.metric, judged),
+        comparison=_told_comparison(comparison, objective.metric, judged),
         report=store.address(f"{run.folder}/{manifest.report}"),
         forecast=None if manifest.forecast is None else store.address(f"{run.folder}/{manifest.forecast}"),
         series=manifest.series,

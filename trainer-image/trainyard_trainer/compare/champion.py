@@ -32,7 +32,10 @@ class CannotAnswer(Exception):  # noqa: N818 - it says what it is
 
 @dataclass(frozen=True)
 class Champion:
-    """The version that serves, its manifest read and verified; its files are fetched when it is to answer."""
+    """A registered version, its manifest read and verified; its files are fetched when it is to answer.
+
+    It is the one that serves, or, where a model is compared again, the one that is judged.
+    """
 
     ref: ChampionRef
     run: StoredRun
@@ -75,7 +78,7 @@ class Champion:
                 "comparison has one",
             )
         self._require_memory()
-        folder = work / f"champion-{which.lower()}"
+        folder = work / f"version-{self.ref.version}-{which.lower()}"
         try:
             for entry in entries:
                 fetch_file(self.run.store, self.run.folder, entry, folder)

@@ -15,16 +15,17 @@ from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef
 from trainyard_trainer.compare.champion import CannotAnswer, Champion
-from trainyard_trainer.compare.rows import Answers, answers_of
+from trainyard_trainer.compare.rows import Answers, Mask, answers_of
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate import statistics
 from trainyard_trainer.evaluate.bootstrap import LEAST_UNITS, Resamples
-from trainyard_trainer.evaluate.forecasts import SCALE, judge_rows
+from trainyard_trainer.evaluate.forecasts import SCALE, judge, judge_rows
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.names import METRICS, ranking_metrics
 from trainyard_trainer.evaluate.rows import PROBABILITY, judge_classes, judge_numbers
 from trainyard_trainer.evaluate.statistics import Statistic
 from trainyard_trainer.frameworks.base import Evaluation
+from trainyard_trainer.frameworks.forecast_baseline import Baseline
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.tracker import metric_value
 
@@ -59,18 +60,47 @@ def compare(
     work
         A folder for the champion's files.
     """
+
+    def sides() -> _Both:
+        mine = _judged(evaluation, dataset)
+        return _Both(mine, answers_of(champion, dataset, spec.data, work), _holdout_of(evaluation))
+
+    return _told(champion.ref, sides, dataset, spec)
+
+
+def compare_again(
+    candidate: Champion, champion: Champion, dataset: Dataset, spec: TrainingJobSpec, work: Path
+) -> Comparison:
+    """Compare two registered versions on today's held-out rows, as :func:`compare` does. Nothing is trained."""
+
+    def sides() -> _Both:
+        mine, theirs = (answers_of(one, dataset, spec.data, work) for one in (candidate, champion))
+        return _Both(mine, theirs, _held_out_rows(dataset, spec))
+
+    return _told(champion.ref, sides, dataset, spec)
+
+
+@dataclass(frozen=True)
+class _Both:
+    """What both models say of the held-out rows, and these rows: actual values, naive forecasts and scales."""
+
+    mine: Answers
+    theirs: Answers
+    holdout: pd.DataFrame
+
+
+def _told(ref: ChampionRef, sides: Callable[[], _Both], dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
     began = time.monotonic()
     try:
-        answers = answers_of(champion, dataset, spec.data, work)
-        found = _compared(champion, answers, dataset, evaluation, spec)
+        found = _compared(ref, sides(), dataset, spec)
     except CannotAnswer as error:
-        return refused(champion.ref, error)
+        return refused(ref, error)
     except MemoryError:
         message = "there is not enough memory for its answers; raise spec.resources.limits.memory"
-        return refused(champion.ref, CannotAnswer("ChampionTooLarge", message))
+        return refused(ref, CannotAnswer("ChampionTooLarge", message))
     except Exception as error:  # noqa: BLE001 - told, and the gates fail closed: the trained model must not be lost
         LOGGER.exception("the champion could not be compared with")
-        return refused(champion.ref, CannotAnswer("ChampionUnreadable", f"{type(error).__name__}: {error}"))
+        return refused(ref, CannotAnswer("ChampionUnreadable", f"{type(error).__name__}: {error}"))
     LOGGER.info("the champion answered within %.2f s: %s", time.monotonic() - began, found.message)
     return found
 
@@ -104,17 +134,46 @@ def wanted_metrics(spec: TrainingJobSpec) -> list[tuple[str, float | None]]:
     return list(dict.fromkeys(wanted))
 
 
-def _compared(
-    champion: Champion, answers: Answers, dataset: Dataset, evaluation: Evaluation, spec: TrainingJobSpec
-) -> Comparison:
-    holdout = evaluation.holdout
-    if holdout is None:
+def _judged(evaluation: Evaluation, dataset: Dataset) -> Answers:
+    """Return what the judged model has said of the held-out rows, all of which it has answered."""
+    holdout = _holdout_of(evaluation)
+    names = [PROBABILITY + name for name in dataset.classes] if dataset.classes else "predicted"
+    values = holdout[names].to_numpy(dtype=np.float64)
+    everything = np.ones(len(holdout), dtype=np.bool_)
+    return Answers("Judged", everything, values, evaluation.metrics.get("threshold"))
+
+
+def _holdout_of(evaluation: Evaluation) -> pd.DataFrame:
+    if evaluation.holdout is None:
         raise AssertionError("a built-in framework gives the rows that judged")
+    return evaluation.holdout
+
+
+def _held_out_rows(dataset: Dataset, spec: TrainingJobSpec) -> pd.DataFrame:
+    """Return the held-out rows of a dataset as the judges give them; what is predicted there stands for nothing."""
+    if dataset.parts is not None:
+        actual = dataset.frame[dataset.target].to_numpy(dtype=np.float64)[dataset.parts.test]
+        if dataset.classes:
+            return pd.DataFrame({"actual": actual})
+        return judge_numbers(actual, actual, _known_target(dataset)).holdout
+    baseline = Baseline.chosen(dataset, spec)
+    times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
+    forecasts = []
+    for one in dataset.series:
+        rows = slice(one.start, one.stop)
+        steps = baseline.frequency.ordinals(times[rows])
+        nothing = np.zeros(one.holdout)
+        forecasts.append(baseline.beside(one.name, steps, times[rows], values[rows], nothing))
+    return judge(forecasts).holdout
+
+
+def _compared(ref: ChampionRef, both: _Both, dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
+    answered = both.mine.rows & both.theirs.rows
     if dataset.task == "Forecast":
-        mine, theirs, units = _of_series(holdout, answers)
+        mine, theirs, units = _of_series(both, answered)
     else:
-        mine, theirs, units = _of_rows(holdout, answers, dataset, evaluation)
-    rows = int(answers.rows.sum())
+        mine, theirs, units = _of_rows(both, answered, dataset)
+    rows = int(answered.sum())
     if rows < LEAST_UNITS:
         raise CannotAnswer("TooFewRows", f"both models have answered {rows} row; give more data")
     resamples = Resamples(units, (spec.split or Split()).seed)
@@ -123,13 +182,13 @@ def _compared(
         for name, confidence in wanted_metrics(spec)
         if (one := _metric(name, confidence, mine, theirs, resamples)) is not None
     ]
-    part = "" if answers.rows.all() else f" of {len(answers.rows)}; it has learned or does not know the others"
+    part = "" if answered.all() else f" of {len(answered)}; it has learned or does not know the others"
     return Comparison(
-        champion=champion.ref.version,
-        champion_digest=champion.ref.artifact.manifest_sha256.removeprefix("sha256:"),
+        champion=ref.version,
+        champion_digest=ref.artifact.manifest_sha256.removeprefix("sha256:"),
         reason="Compared",
-        message=f"version {champion.ref.version} answered {rows} held-out rows{part}",
-        answered_by=answers.by,
+        message=f"version {ref.version} answered {rows} held-out rows{part}",
+        answered_by=both.theirs.by,
         rows=rows,
         units=resamples.count,
         metrics=metrics[:_MOST_METRICS] or None,
@@ -161,21 +220,18 @@ def _metric(
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _of_rows(
-    holdout: pd.DataFrame, answers: Answers, dataset: Dataset, evaluation: Evaluation
-) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
-    rows = answers.rows
-    part, values = holdout[rows], answers.values[rows]
+def _of_rows(both: _Both, rows: Mask, dataset: Dataset) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
+    part, known = both.holdout[rows], _known_target(dataset)
     groups = np.arange(len(part)) if dataset.groups is None else dataset.groups[rows]
     units = pd.factorize(groups)[0].astype(np.intp)
-    known = _known_target(dataset)
     if not dataset.classes:
-        return _numbers(part, _column(part, "predicted"), known), _numbers(part, values, known), units
-    names = [PROBABILITY + name for name in dataset.classes]
-    own = part[names].to_numpy(dtype=np.float64)
-    threshold = evaluation.metrics.get("threshold")
-    mine = _classes(part, own, known, dataset.classes, threshold)
-    return mine, _classes(part, values, known, dataset.classes, answers.threshold), units
+        mine, theirs = (_numbers(part, said.values[rows], known) for said in (both.mine, both.theirs))
+    else:
+        mine, theirs = (
+            _classes(part, said.values[rows], known, dataset.classes, said.threshold)
+            for said in (both.mine, both.theirs)
+        )
+    return mine, theirs, units
 
 
 def _known_target(dataset: Dataset) -> Floats:
@@ -214,11 +270,12 @@ def _classes(
 # ---- forecasts -------------------------------------------------------------------------------------------------------
 
 
-def _of_series(holdout: pd.DataFrame, answers: Answers) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
-    part = holdout[answers.rows].reset_index(drop=True)
+def _of_series(both: _Both, rows: Mask) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
+    part = both.holdout[rows].reset_index(drop=True)
     codes, names = pd.factorize(part["series"])
     units = codes.astype(np.intp) if len(names) >= _FEW_SERIES else _stretches(codes)
-    return _series(part, codes), _series(part.assign(predicted=answers.values[answers.rows]), codes), units
+    mine, theirs = (_series(part.assign(predicted=said.values[rows]), codes) for said in (both.mine, both.theirs))
+    return mine, theirs, units
 
 
 def _stretches(codes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:

@@ -1,7 +1,8 @@
 """The list ``status.attempts``: reading it, and what it becomes.
 
 A suspended attempt is over like any other, but nobody failed: it uses up no retry, no pause follows it, and it is the
-first to leave the list. The failures of a live job, nine at most, are therefore always listed.
+first to leave the list. An attempt that ends because another version serves by then is no failure either. The failures
+of a live job, nine at most, are therefore always listed.
 """
 
 from datetime import timedelta
@@ -13,7 +14,7 @@ from trainyard_operator.core.naming import attempt_job_name
 from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.core.training.observed import Observed
-from trainyard_operator.core.training.outcome import OOM_KILLED, SUSPENDED, Failure
+from trainyard_operator.core.training.outcome import OOM_KILLED, SUSPENDED, WELL, Failure
 
 EXIT_CODES = range(256)
 """What a process can end with; a runtime that lost it says something else."""
@@ -42,7 +43,7 @@ def last_closed(status: TrainingJobStatus) -> Attempt | None:
 
 def failures(status: TrainingJobStatus) -> list[Attempt]:
     """Return the attempts that failed, in order: those that count against ``retry.maxAttempts``."""
-    return [entry for entry in status.attempts or () if entry.end is not None and entry.reason != SUSPENDED]
+    return [entry for entry in status.attempts or () if entry.end is not None and entry.reason not in WELL]
 
 
 def out_of_memory(status: TrainingJobStatus) -> int:
@@ -113,7 +114,7 @@ def backoff_left(retry: Retry, last: Attempt, observed: Observed) -> float:
     ended = from_rfc3339(last.end) if last.end is not None else observed.now
     failed = len(failures(observed.job.status))
     pause = 0.0
-    if last.reason != SUSPENDED:
+    if last.reason not in WELL:
         pause = min(retry.initial_seconds * retry.factor ** max(failed - 1, 0), retry.max_seconds)
     return min(pause, (ended + timedelta(seconds=pause) - observed.now).total_seconds())
 

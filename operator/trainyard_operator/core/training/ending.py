@@ -13,6 +13,7 @@ from trainyard_operator.core.plan import Create, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, resolve_storage
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training import accelerator, attempts, deadlines, outcome, render, stop, verdict
+from trainyard_operator.core.training.compare_again import compare_again
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.transition import Transition, finish, report
 
@@ -57,6 +58,9 @@ def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result:
     if version is None and observed.refused is not None:
         return _version_refused(observed, spec, child, observed.refused)
     if version is None:
+        again = compare_again(observed, spec, child, result)
+        if again is not None:
+            return again
         body = render.model_version(observed.job, spec, child, result, _storage(observed, spec, result.artifact))
         return Plan(actions=(Create("ModelVersion", body),))
     if version.job_uid != observed.job.uid:

@@ -16,6 +16,10 @@ POD_LOST = "PodLost"
 NOT_MERGED = "ShardsNotMerged"
 SUSPENDED = "Suspended"
 """How an attempt ends that the user stopped for a while: nothing failed."""
+CHAMPION_CHANGED = "ChampionChanged"
+"""How an attempt ends whose model is to be compared with another version than it was: nothing failed."""
+WELL = frozenset({SUSPENDED, CHAMPION_CHANGED})
+"""Ends that are no failures: another attempt follows, and none of its retries is used up."""
 
 LAST_WORDS = 512
 """So much of a container's own plain text goes into a message."""

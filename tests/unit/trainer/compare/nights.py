@@ -28,8 +28,10 @@ class Nights:
         self.folder = folder
         self.storage = f"file://{folder}/store"
 
-    def train(self, frame: pd.DataFrame, *, champion: ChampionRef | None = None, **spec: Any) -> TrainingResult:
-        """Train on a table; whatever the trainer ends with."""
+    def train(
+        self, frame: pd.DataFrame, *, champion: ChampionRef | None = None, uid: str = "", attempt: int = 1, **spec: Any
+    ) -> TrainingResult:
+        """Train on a table; whatever the trainer ends with. The same ``uid`` is another attempt of the same job."""
         path = self.folder / "table.csv"
         frame.to_csv(path, index=False)
         fields = {
@@ -44,7 +46,8 @@ class Nights:
         config = TrainerConfig(
             namespace="demo",
             name="night",
-            uid=str(uuid.uuid4()),
+            uid=uid or str(uuid.uuid4()),
+            attempt=attempt,
             model_name="model",
             spec=parsed.model_copy(update={"storage": storage}),
             champion=champion,

@@ -148,6 +148,45 @@ def test_another_horizon_is_answered(nights, forecast):
     assert (result.comparison.reason, result.comparison.rows) == ("Compared", 56)
 
 
+# ---- another champion by the time the training has ended -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("spec", "before", "now", "metric"),
+    [(TABLE, lambda: machines(900), grown, "auc"), (FORECAST, lambda: sales(300), lambda: sales(301), "mase")],
+)
+def test_another_attempt_compares_with_the_version_that_serves_now_and_trains_nothing(
+    tmp_path, spec, before, now, metric
+):
+    nights = Nights(tmp_path)
+    first = nights.train(before(), **spec)
+    candidate = nights.train(now(), uid="job", champion=ref(first), **spec)
+    other = nights.train(now(), **{**spec, "parameters": {**QUICK, "num_iterations": 2}})
+    runs = sorted((tmp_path / "store").rglob("manifest.json"))
+    again = nights.train(now(), uid="job", attempt=2, champion=ref(other), **spec)
+    assert sorted((tmp_path / "store").rglob("manifest.json")) == runs, "nothing was trained"
+    assert (again.model_version, again.artifact) == (candidate.model_version, candidate.artifact)
+    assert (again.comparison.reason, again.comparison.champion) == ("Compared", other.model_version.version)
+    old, new = by_name(candidate)[metric], by_name(again)[metric]
+    assert new.value == old.value, "the same model on the same rows"
+    assert new.champion == next(one.value for one in other.metrics if one.name == metric)
+
+
+def test_another_attempt_with_the_same_champion_says_what_the_first_one_said(nights, first):
+    result = nights.train(grown(), uid="same", champion=ref(first), **TABLE)
+    again = nights.train(grown(), uid="same", attempt=2, champion=ref(first), **TABLE)
+    assert again.comparison == result.comparison
+
+
+def test_data_that_cannot_be_read_again_is_a_reason_and_no_failure(nights, first):
+    candidate = nights.train(grown(), uid="gone", champion=ref(first), **TABLE)
+    other = nights.train(grown(), **TABLE)
+    empty = grown().drop(columns="failed")
+    again = nights.train(empty, uid="gone", attempt=2, champion=ref(other), **TABLE)
+    assert again.model_version == candidate.model_version
+    assert again.comparison.reason == "ChampionUnavailable"
+
+
 # ---- a champion that cannot answer -----------------------------------------------------------------------------------
 
 

@@ -1,0 +1,68 @@
+"""Another version serves by the time a training ends: its next attempt compares with that one, and trains nothing.
+
+The trainer of that attempt finds the version that this job has registered. So it only lets both models answer the
+held-out rows, and ends with a new comparison. Its ModelVersion is made after that, and judged by it.
+"""
+
+from typing import Final
+
+from trainyard_api.training import Retry
+from trainyard_api.trainingjob import Attempt, TrainingJobSpec
+from trainyard_api.wire import ChampionRef, TrainingResult
+from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.naming import model_name
+from trainyard_operator.core.objects import JobView
+from trainyard_operator.core.plan import EventNote, Plan
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.training import attempts, deadlines, handover
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.outcome import CHAMPION_CHANGED
+from trainyard_operator.core.training.transition import Transition, report
+
+MOST: Final = 3
+"""So often one job compares again. A model whose champion changes faster is judged closed: see the gates."""
+
+LEAST_SECONDS: Final = 60
+"""With less running time left than this, another attempt could end a training that is well."""
+
+
+def compare_again(observed: Observed, spec: TrainingJobSpec, child: JobView, result: TrainingResult) -> Plan | None:
+    """Return what ends this attempt and begins another one; ``None`` where its comparison still holds, or must do."""
+    if result.comparison is None or not any(gate.compare_to is not None for gate in spec.gates or ()):
+        return None
+    if observed.rivals is None:
+        return Plan(needs=(Need(Fact.RIVALS, model_name(observed.job)),))
+    champion = handover.champion_of(observed.rivals)
+    if champion is None or champion.artifact.manifest_sha256 == result.comparison.champion_digest:
+        return None
+    ended = Attempt(
+        number=child.attempt,
+        job_name=child.name,
+        reason=CHAMPION_CHANGED,
+        exit_code=0,
+        device=result.device,
+        start=to_rfc3339(child.start or child.created),
+        end=to_rfc3339(child.end or observed.now),
+    )
+    changes = attempts.with_end(observed, ended)
+    if not _may(observed, spec, changes["active_seconds"]):
+        return None
+    message = _message(result, champion)
+    event = EventNote("Normal", CHAMPION_CHANGED, message, f"champion-changed-{child.attempt}")
+    return report(observed, Transition("Retrying", CHAMPION_CHANGED, message, changes), events=(event,))
+
+
+def _may(observed: Observed, spec: TrainingJobSpec, spent: int) -> bool:
+    status = observed.job.status.model_copy(update={"active_seconds": spent})
+    left = deadlines.active_left(status, spec)
+    done = sum(entry.reason == CHAMPION_CHANGED for entry in status.attempts or ())
+    failed = len(attempts.failures(observed.job.status)) < (spec.retry or Retry()).max_attempts
+    return done < MOST and failed and not (spec.cancel or spec.suspend) and (left is None or left >= LEAST_SECONDS)
+
+
+def _message(result: TrainingResult, champion: ChampionRef) -> str:
+    before = f"version {result.comparison.champion}" if result.comparison is not None else "no version"
+    return (
+        f"version {champion.version} serves now, and the model was compared with {before}: another attempt compares "
+        "again and trains nothing"
+    )

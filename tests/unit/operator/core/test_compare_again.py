@@ -1,0 +1,81 @@
+"""A model whose champion changed while it was trained is compared again before its ModelVersion is made."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.core.test_champion import digest, rivals
+from tests.unit.operator.core.versions import deployment, judged
+from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
+from trainyard_api.training import Retry
+from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.plan import Create, Plan
+from trainyard_operator.core.training.attempts import backoff_left, failures
+from trainyard_operator.core.training.compare_again import MOST
+from trainyard_operator.core.training.planner import plan
+
+GATED = {**SPEC, "gates": [{"metric": "mae", "compareTo": "Champion"}]}
+COMPARED = {"champion": 1, "championDigest": digest(1), "reason": "Compared"}
+NOW_2 = rivals(judged(1), judged(2), deployment(activeVersion=2))
+
+
+def ended(
+    around: Rivals | None, *, spec: dict[str, Any] = GATED, status: dict[str, Any] | None = None, **result: Any
+) -> Plan:
+    """Plan for a job whose attempt has just made version 3."""
+    number = len((status or {}).get("attempts", ())) + 1
+    view = job_view({"phase": "Running", **(status or {})}, spec=spec)
+    job = child(number, complete=True)
+    pods = {job.name: (pod(0, termination_message=result_text(3, **{"comparison": COMPARED, **result})),)}
+    return plan(observed(view, job, pods=pods, versions={"diabetes-v3": None}, rivals=around))
+
+
+def makes_version(answer: Plan) -> bool:
+    return any(isinstance(action, Create) and action.kind == "ModelVersion" for action in answer.actions)
+
+
+def attempts_that_changed(count: int) -> dict[str, Any]:
+    each = {"reason": "ChampionChanged", "start": "2026-11-21T08:00:00Z", "end": "2026-11-21T08:00:10Z"}
+    return {"attempts": [{"number": n + 1, "jobName": f"diabetes-{n + 1}", **each} for n in range(count)]}
+
+
+def test_the_versions_are_asked_for_first() -> None:
+    assert ended(None).needs == (Need(Fact.RIVALS, "diabetes"),)
+
+
+def test_another_champion_ends_the_attempt_and_is_no_failure() -> None:
+    answer = ended(NOW_2)
+    assert not answer.actions
+    status = answer.status
+    assert status is not None
+    assert (status.phase, status.attempts[-1].reason, status.attempts[-1].exit_code) == (
+        "Retrying",
+        "ChampionChanged",
+        0,
+    )
+    assert failures(status) == []
+    assert any("version 2 serves now" in event.message for event in answer.events)
+    after = job_view(status.wire(), spec=GATED)
+    view = observed(after, rivals=NOW_2, after=60)
+    assert backoff_left(Retry(), status.attempts[-1], view) <= 0, "no pause"
+    (create,) = plan(view).actions
+    assert isinstance(create, Create)
+    assert create.body["metadata"]["name"] == "diabetes-2"
+
+
+@pytest.mark.parametrize(
+    ("around", "more"),
+    [
+        (rivals(judged(1), deployment(activeVersion=1)), {}),
+        (rivals(), {}),
+        (NOW_2, {"spec": SPEC}),
+        (NOW_2, {"spec": {**GATED, "gates": [{"metric": "mae", "op": "<", "value": 2}]}}),
+        (NOW_2, {"comparison": None}),
+        (NOW_2, {"status": attempts_that_changed(MOST)}),
+        (NOW_2, {"spec": {**GATED, "activeDeadlineSeconds": 30}}),
+    ],
+    ids=["same", "none", "no gates", "fixed gates", "not compared", "often enough", "no time left"],
+)
+def test_else_the_version_is_made_as_it_is(around: Rivals, more: dict[str, Any]) -> None:
+    assert makes_version(ended(around, **more))
