@@ -49,6 +49,8 @@ class Backtest(ApiModel):
     """Cutoffs; the newest lies one horizon before the end of each series."""
     step: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Steps between two cutoffs; default: forecast.horizon."""
+    refit: bool = True
+    """Train anew at each cutoff; false: train once, at the oldest, and give the model the observations up to each."""
 
 
 class Split(ApiModel):

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,7 @@ from trainyard_trainer.backtest.run import run_backtest
 from trainyard_trainer.backtest.windows import require_room
 from trainyard_trainer.compare.champion import CannotAnswer, Champion, find_champion
 from trainyard_trainer.compare.comparison import compare, compare_again, refused
+from trainyard_trainer.compare.rows import unseen_forecasts
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, TrainerError
@@ -210,13 +212,17 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     weak = weaknesses(evaluation, dataset.positive_class, ranking_metrics(config.spec), objective.metric)
     trained = replace(trained, warnings=(*trained.warnings, *weak))
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
-    if isinstance(champion, Champion):
-        champion = compare(champion, dataset, evaluation, config.spec, bench.folder)
-    run = TrainedRun(config, dataset, trained, evaluation, objective, output, champion, found)
+    compared = (
+        compare(champion, dataset, evaluation, config.spec, bench.folder)
+        if isinstance(champion, Champion)
+        else champion
+    )
+    run = TrainedRun(config, dataset, trained, evaluation, objective, output, compared, found)
     if config.spec.backtest is None:
         return run
     job.tracker.begin(Stage.EVALUATE, "judging the training at earlier cutoffs")
-    return run.with_backtest(run_backtest(framework, dataset, context, known=evaluation))
+    said = partial(unseen_forecasts, champion, work=bench.folder) if isinstance(champion, Champion) else None
+    return run.with_backtest(run_backtest(framework, dataset, context, known=evaluation, champion=said))
 
 
 def _prepare(job: Job, also: Sequence[str]) -> Dataset:

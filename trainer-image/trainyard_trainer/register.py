@@ -177,8 +177,8 @@ def store_run(
     entries = upload_files(store, folder, run.output, files)
     manifest = _manifest(run, golden, entries, about)
     # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own. The
-    # forecast follows from model and data, and its rows name their run.
-    content = content_digest(manifest, {*run.trained.files, *search, *backtest} - {MODEL_FILE})
+    # forecast follows from model and data, and its rows name their run; a backtest names what the champion says.
+    content = content_digest(manifest, {*run.trained.files, *search} - {MODEL_FILE})
     return finish_run(store, folder, manifest.model_copy(update={"content_sha256": content}))
 
 

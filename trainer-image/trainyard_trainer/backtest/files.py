@@ -17,10 +17,7 @@ _ROWS_AT_ONCE: Final = 1 << 17
 
 
 def write_backtest(rows: pd.DataFrame, clock: Clock, folder: Path) -> str:
-    """Write the rows of a backtest with the user's times; return the name of the file.
-
-    ``champion`` is empty: what the version that serves would have said of these rows is not asked yet.
-    """
+    """Write the rows of a backtest with the user's times; return the name of the file."""
     columns = {
         "series": rows["series"].astype(str),
         "cutoff": as_written(rows["cutoff"].to_numpy(), clock),
@@ -30,7 +27,7 @@ def write_backtest(rows: pd.DataFrame, clock: Clock, folder: Path) -> str:
         "prediction": rows["predicted"],
         **{name: rows[name] for name in rows.columns if name.startswith(QUANTILE)},
         "baseline": rows["baseline"],
-        "champion": np.full(len(rows), np.nan),
+        "champion": rows["champion"].to_numpy(np.float64),
     }
     table = pa.Table.from_pandas(pd.DataFrame(columns, copy=False), preserve_index=False)
     for place, field in enumerate(table.schema):

@@ -2,19 +2,22 @@
 
 import io
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, Protocol, runtime_checkable
+from typing import Final, Protocol, cast, runtime_checkable
 
+import numpy as np
 import pandas as pd
 
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.backtest.scores import AGE, Scores, score
-from trainyard_trainer.backtest.windows import Window, plan_windows, step_of
+from trainyard_trainer.backtest.windows import Plan, Window, plan_windows, step_of
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError, Interrupted
-from trainyard_trainer.frameworks.base import Checkpoints, Context, Evaluation, Framework
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.base import Checkpoints, Context, Evaluation, ForecastFramework, Framework
+from trainyard_trainer.frameworks.forecast_baseline import held_out_rows
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.search.tune import tune
@@ -30,8 +33,8 @@ class Backtest:
     ----------
     rows
         A row per series, cutoff and step that judged, window by window, the oldest first: ``series``, ``cutoff``,
-        ``time``, ``step``, ``actual``, ``predicted``, ``baseline``, quantiles, scales and ``age``; times by the clock
-        of the dataset.
+        ``time``, ``step``, ``actual``, ``predicted``, ``baseline``, quantiles, scales, ``age`` and ``champion``; times
+        by the clock of the dataset.
     step
         Steps between two cutoffs.
     warnings
@@ -56,13 +59,21 @@ class Shared(Protocol):
     whole: Framework
 
 
-def run_backtest(framework: Framework, dataset: Dataset, context: Context, known: Evaluation | None = None) -> Backtest:
+def run_backtest(
+    framework: Framework,
+    dataset: Dataset,
+    context: Context,
+    known: Evaluation | None = None,
+    champion: Callable[[Dataset], Floats] | None = None,
+) -> Backtest:
     """Train and judge at each cutoff of ``spec.backtest``, the oldest first; each finished one is a checkpoint.
 
     Parameters
     ----------
     known
         How the model of the whole was judged: the newest window, where that is the same.
+    champion
+        What the version that serves says of the held-out rows of a window, NaN where it has learned them.
 
     Raises
     ------
@@ -74,7 +85,27 @@ def run_backtest(framework: Framework, dataset: Dataset, context: Context, known
     spec = context.config.spec
     framework = framework.whole if isinstance(framework, Shared) else framework
     plan = plan_windows(dataset, spec)
-    parts = []
+    parts = _each(framework, dataset, context, known, plan) if _refits(spec) else _carried(framework, context, plan)
+    rows = pd.concat(
+        [
+            part.assign(champion=np.nan if champion is None else champion(window.dataset))
+            for part, window in zip(parts, plan.windows, strict=True)
+        ],
+        ignore_index=True,
+    )
+    rows = rows[np.isfinite(rows["predicted"])].reset_index(drop=True)
+    return Backtest(rows, score(rows), step_of(spec), plan.warnings)
+
+
+def _refits(spec: TrainingJobSpec) -> bool:
+    return spec.backtest is None or spec.backtest.refit
+
+
+def _each(
+    framework: Framework, dataset: Dataset, context: Context, known: Evaluation | None, plan: Plan
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each window, by a training of its own."""
+    spec = context.config.spec
     for number, window in enumerate(plan.windows):
         if context.stop():
             raise Interrupted("stopped between two windows of the backtest; the next attempt goes on with the others")
@@ -85,7 +116,7 @@ def run_backtest(framework: Framework, dataset: Dataset, context: Context, known
         body = context.checkpoints.get(name)
         if body is not None:
             LOGGER.info("%s was judged by an earlier attempt", title)
-            parts.append(pd.read_parquet(io.BytesIO(body)))
+            yield pd.read_parquet(io.BytesIO(body))
             continue
         if known is not None and known.holdout is not None and window.dataset.series == dataset.series:
             rows = _rows(known.holdout, window)
@@ -93,9 +124,29 @@ def run_backtest(framework: Framework, dataset: Dataset, context: Context, known
             own = replace(_own(context, window), progress=progress)
             rows = _rows(_holdout(framework, window, own, title), window)
             context.checkpoints.put(name, _bytes(rows))
-        parts.append(rows)
-    rows = pd.concat(parts, ignore_index=True)
-    return Backtest(rows, score(rows), step_of(spec), plan.warnings)
+        yield rows
+
+
+def _carried(framework: Framework, context: Context, plan: Plan) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each window by one model, trained at the oldest cutoff and given what came to pass since.
+
+    It has no quantiles: those of the oldest training would say nothing of later windows.
+    """
+    spec, oldest = context.config.spec, plan.windows[0]
+    progress = _Part(context.progress, 0.0, 1.0, "backtest, one training for all windows")
+    with tempfile.TemporaryDirectory(prefix="backtest-", dir=context.work_dir) as folder:
+        own = replace(_own(context, oldest), progress=progress, output=Path(folder, "output"))
+        own.output.mkdir()
+        try:
+            own = tune(framework, oldest.dataset, own)
+            trained = framework.train(oldest.dataset, own)
+        except DataError as error:
+            raise DataError(
+                f"the oldest window of the backtest: {error}; set fewer spec.backtest.windows, or give longer series"
+            ) from error
+        for window in plan.windows:
+            said = cast("ForecastFramework", framework).forecast_holdouts(trained.judged, window.dataset)
+            yield _rows(held_out_rows(window.dataset, spec, said), window)
 
 
 def each_window(dataset: Dataset, context: Context) -> Iterator[tuple[Dataset, Context]]:
@@ -106,7 +157,8 @@ def each_window(dataset: Dataset, context: Context) -> Iterator[tuple[Dataset, C
     spec = context.config.spec
     if spec.backtest is None:
         return
-    for window in plan_windows(dataset, spec).windows:
+    windows = plan_windows(dataset, spec).windows
+    for window in windows if spec.backtest.refit else windows[:1]:
         if window.dataset.series != dataset.series:
             yield window.dataset, _own(context, window)
 

@@ -19,13 +19,13 @@ from trainyard_trainer.compare.rows import Answers, Mask, answers_of
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate import statistics
 from trainyard_trainer.evaluate.bootstrap import LEAST_UNITS, Resamples
-from trainyard_trainer.evaluate.forecasts import SCALE, judge, judge_rows
+from trainyard_trainer.evaluate.forecasts import SCALE, judge_rows
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.names import METRICS, ranking_metrics
 from trainyard_trainer.evaluate.rows import PROBABILITY, judge_classes, judge_numbers
 from trainyard_trainer.evaluate.statistics import Statistic
 from trainyard_trainer.frameworks.base import Evaluation
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
+from trainyard_trainer.frameworks.forecast_baseline import held_out_rows
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.tracker import metric_value
 
@@ -156,15 +156,7 @@ def _held_out_rows(dataset: Dataset, spec: TrainingJobSpec) -> pd.DataFrame:
         if dataset.classes:
             return pd.DataFrame({"actual": actual})
         return judge_numbers(actual, actual, _known_target(dataset)).holdout
-    baseline = Baseline.chosen(dataset, spec)
-    times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
-    forecasts = []
-    for one in dataset.series:
-        rows = slice(one.start, one.stop)
-        steps = baseline.frequency.ordinals(times[rows])
-        nothing = np.zeros(one.holdout)
-        forecasts.append(baseline.beside(one.name, steps, times[rows], values[rows], nothing))
-    return judge(forecasts).holdout
+    return held_out_rows(dataset, spec, np.zeros(sum(one.holdout for one in dataset.series)))
 
 
 def _compared(ref: ChampionRef, both: _Both, dataset: Dataset, spec: TrainingJobSpec) -> Comparison:

@@ -18,6 +18,7 @@ from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.rows import PROBABILITY
 from trainyard_trainer.frameworks.base import ForecastFramework
+from trainyard_trainer.progress.log import LOGGER
 
 T = TypeVar("T")
 Mask = npt.NDArray[np.bool_]
@@ -84,14 +85,32 @@ def _of_series(champion: Champion, dataset: Dataset, work: Path) -> Answers:
     return _require_rows(Answers(by, unseen & np.isfinite(values), values), unseen)
 
 
+def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path) -> npt.NDArray[np.float64]:
+    """Return what the champion says of the held-out rows of a window, NaN where it has learned them or cannot answer.
+
+    Shape (held-out rows,).
+    """
+    try:
+        said = _of_series(champion, dataset, work)
+    except CannotAnswer as error:
+        LOGGER.info("the champion says nothing of a window of the backtest: %s", error)
+        return np.full(sum(_lengths(dataset)), np.nan)
+    return np.where(said.rows, said.values, np.nan)
+
+
 def _later(
     times: npt.NDArray[np.datetime64], names: npt.NDArray[np.object_], until: Mapping[str, np.datetime64]
 ) -> Mask:
-    """Tell which rows lie behind what a model has learned of their series; none where it does not say."""
+    """Tell the rows of series of which a model has learned no held-out row; none where it does not say.
+
+    A series counts as a whole: who has learned its first held-out days knows something of the last one, too.
+    """
     if not until:
         return np.zeros(len(times), dtype=np.bool_)
     ends = np.array([until.get(name, _NEVER) for name in names], dtype="datetime64[ns]")
-    return np.asarray(times > ends)
+    codes = pd.factorize(names)[0]
+    learned = np.bincount(codes, times <= ends)
+    return np.asarray(learned[codes] == 0)
 
 
 def _lengths(dataset: Dataset) -> list[int]:

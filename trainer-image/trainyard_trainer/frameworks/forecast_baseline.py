@@ -10,6 +10,7 @@ from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
@@ -17,7 +18,7 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.folds import rolling_origins
 from trainyard_trainer.data.frequency import Frequency, frequency_of
 from trainyard_trainer.evaluate.baselines import NAIVES, Naive, naive_forecast
-from trainyard_trainer.evaluate.forecasts import Forecast
+from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.scales import Ordinals, usual_move
 
@@ -82,6 +83,25 @@ class Baseline:
             season=self.frequency.season,
             known_steps=steps[:cut],
         )
+
+
+def held_out_rows(dataset: Dataset, spec: TrainingJobSpec, predicted: Floats) -> pd.DataFrame:
+    """Return the held-out rows of a dataset as the judges of forecasts give them: see ``Judgement.holdout``.
+
+    Parameters
+    ----------
+    predicted
+        For all of them, series by series; shape (held-out rows,).
+    """
+    baseline = Baseline.chosen(dataset, spec)
+    times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
+    said = np.split(predicted, np.cumsum([one.holdout for one in dataset.series])[:-1])
+    forecasts = []
+    for one, forecast in zip(dataset.series, said, strict=True):
+        rows = slice(one.start, one.stop)
+        steps = baseline.frequency.ordinals(times[rows])
+        forecasts.append(baseline.beside(one.name, steps, times[rows], values[rows], forecast))
+    return judge(forecasts).holdout
 
 
 def _errors(dataset: Dataset, frequency: Frequency, horizon: int, folds: int) -> Iterator[Floats | None]:

@@ -303,3 +303,30 @@ def test_too_many_windows_are_refused_before_anything_is_trained(tmp_path: Path)
     code, result = pods(tmp_path, config_of(shop(tmp_path), "LightGBM", windows=90))
     assert (code, result.reason) == (65, "BadData")
     assert "no series is long enough for spec.backtest.windows 90" in (result.message or "")
+
+
+# ---- one training for all windows ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("framework", ["LightGBM", "Prophet", "Torch"])
+def test_without_refit_the_oldest_model_answers_every_window(tmp_path: Path, framework: str) -> None:
+    config = config_of(shop(tmp_path), framework, windows=3, backtest={"windows": 3, "step": STEP, "refit": False})
+    rows = rows_of(config, tmp_path)
+    assert sorted(rows[AGE].unique()) == [0, 1, 2]
+    assert len(rows) == 3 * HORIZON * len(NAMES)
+    assert not [name for name in rows.columns if name.startswith("quantile:")]
+    assert rows["champion"].isna().all()
+    oldest = rows[rows[AGE] == 2].reset_index(drop=True)
+    anew = rows_of(config_of(shop(tmp_path), framework, windows=3), tmp_path)
+    same = anew[anew[AGE] == 2].reset_index(drop=True)
+    pd.testing.assert_series_equal(oldest["predicted"], same["predicted"], rtol=1e-6)
+    pd.testing.assert_series_equal(oldest["baseline"], same["baseline"])
+
+
+def test_without_refit_the_future_is_not_known(tmp_path: Path) -> None:
+    spec = {"windows": 2, "backtest": {"windows": 2, "step": HORIZON, "refit": False}}
+    honest = rows_of(config_of(shop(tmp_path / "a"), "LightGBM", **spec), tmp_path / "a")
+    spoiled = rows_of(
+        config_of(shop(tmp_path / "b", spoiled_from=LENGTH - HORIZON), "LightGBM", **spec), tmp_path / "b"
+    )
+    assert honest["predicted"].tolist() == spoiled["predicted"].tolist()

@@ -290,3 +290,11 @@ def test_memory_is_what_the_control_group_and_the_node_leave(tmp_path):
     assert memory_left(tmp_path) == 3000 * 1024
     write("sys/fs/cgroup/memory.max", f"{2000 * 1024}\n")
     assert memory_left(tmp_path) == 1500 * 1024
+
+
+def test_a_backtest_asks_the_champion_for_the_rows_it_has_not_learned(nights, forecast):
+    spec = {**FORECAST, "backtest": {"windows": 3, "step": 7}}
+    result = nights.train(sales(301), champion=ref(forecast), **spec)
+    rows = pd.read_parquet(nights.folder_of(result) / "backtest.parquet")
+    known = rows.groupby("cutoff")["champion"].apply(lambda said: said.notna().mean())
+    assert known.tolist() == [0.0, 0.0, 1.0], "the judged model of the champion ends before the newest window alone"
