@@ -13,10 +13,15 @@ PRODUCTS = {"baguette": 180, "croissant": 120, "rye-bread": 45, "cheesecake": 18
 """Name and mean daily sale."""
 
 
+PATIENTS = 400
+"""How many of scikit-learn's 442 the demo begins with; the others come before its schedule fires."""
+MACHINES = 40
+READING_DAYS = 30
+
+
 def tables() -> Iterator[tuple[str, str, str]]:
     """Yield object key, CSV text and where the table comes from."""
-    diabetes = datasets.load_diabetes(as_frame=True).frame
-    yield "diabetes.csv", _csv(diabetes), f"scikit-learn: {len(diabetes)} patients, 10 measurements"
+    yield "diabetes.csv", diabetes(PATIENTS), f"scikit-learn: {PATIENTS} patients, 10 measurements"
     cancer = datasets.load_breast_cancer(as_frame=True).frame
     # scikit-learn codes a malignant tumour as 0; here the column says what its name says.
     cancer = cancer.assign(malignant=1 - cancer["target"]).drop(columns="target")
@@ -27,6 +32,36 @@ def tables() -> Iterator[tuple[str, str, str]]:
         _csv(products),
         f"made up: daily sales of {len(PRODUCTS)} products over {DAYS} days, seed {SEED}",
     )
+    readings = machine_readings(READING_DAYS)
+    yield "machines.csv", _csv(readings), f"made up: {len(readings)} readings of {MACHINES} machines, seed {SEED}"
+
+
+def diabetes(patients: int | None = None) -> str:
+    """Return scikit-learn's diabetes table as CSV: the first patients, or all."""
+    return _csv(datasets.load_diabetes(as_frame=True).frame.head(patients))
+
+
+def machine_readings(days: int) -> pd.DataFrame:
+    """Return made-up readings of machines, one a day, and whether the machine failed within a week: one in eight does.
+
+    A day's rows are the same however many days follow, as in a table that grows each night.
+    """
+    frames = []
+    for day in range(days):
+        random = np.random.default_rng([SEED, day])
+        heat, vibration = random.normal(70, 8, MACHINES), random.gamma(4, 0.5, MACHINES)
+        hours = random.integers(0, 4000, MACHINES)
+        risk = (heat - 70) / 8 + 1.2 * (vibration - 2) + hours / 4000 - 2.6
+        frame = {
+            "reading": [f"m{machine:02d}-{day:04d}" for machine in range(MACHINES)],
+            "heat": heat.round(1),
+            "vibration": vibration.round(2),
+            "hours": hours,
+            "site": random.choice(["north", "south"], MACHINES),
+            "failed": np.where(random.random(MACHINES) < 1 / (1 + np.exp(-1.5 * risk)), "yes", "no"),
+        }
+        frames.append(pd.DataFrame(frame))
+    return pd.concat(frames, ignore_index=True)
 
 
 def product_sales() -> pd.DataFrame:

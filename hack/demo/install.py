@@ -16,6 +16,7 @@ JOBS_NAMESPACE = "demo"
 RELEASE = "trainyard"
 STORE_SECRET = "object-store"
 BUCKET = "models"
+DATA_BUCKET = "datasets"
 PROGRESS_PORT = 8443
 TIMEOUT = "180s"
 

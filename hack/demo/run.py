@@ -15,6 +15,7 @@ from demo.data import tables
 from demo.images import ROOT, build_images, provide_images
 from demo.install import (
     BUCKET,
+    DATA_BUCKET,
     JOBS_NAMESPACE,
     OPERATOR_NAMESPACE,
     RELEASE,
@@ -30,7 +31,6 @@ TRAININGS = [
     ROOT / f"examples/{name}.yaml"
     for name in ("diabetes-regression", "breast-cancer-classification", "retail-forecast")
 ]
-DATA_BUCKET = "datasets"
 TRAINING_SECONDS = 900
 
 

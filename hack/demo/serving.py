@@ -13,8 +13,9 @@ from cluster.model import Cluster, ClusterError
 from cluster.object_store import ObjectStore
 from cluster.service_route import service_route
 from demo.client import Client
+from demo.data import diabetes
 from demo.images import ROOT
-from demo.install import BUCKET, JOBS_NAMESPACE
+from demo.install import BUCKET, DATA_BUCKET, JOBS_NAMESPACE
 from demo.objects import Objects
 from trainyard_api import meta
 from trainyard_api.trainingjob import TERMINAL_PHASES
@@ -48,7 +49,9 @@ class Story:
         self._objects.kubectl("delete", "tj", AGAIN, "--ignore-not-found")
 
     def start_schedule(self) -> None:
-        """Begin: a minute may pass until it fires."""
+        """Let the table grow, as it does until the next night, and begin: a minute may pass until it fires."""
+        address = self._store.upload(diabetes().encode(), DATA_BUCKET, "diabetes.csv")
+        self._say(f"{address} has grown: the schedule trains on more patients than version 1 has seen")
         self._objects.apply(FOLDER / f"{SCHEDULE}.yaml")
 
     def serve(self) -> Client:

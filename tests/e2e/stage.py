@@ -20,6 +20,7 @@ from demo.images import build_images, build_torch_image, provide_images
 from demo.install import (
     BUCKET,
     CHART,
+    DATA_BUCKET,
     JOBS_NAMESPACE,
     OPERATOR_NAMESPACE,
     RELEASE,
@@ -27,7 +28,6 @@ from demo.install import (
     install_chart,
     make_namespaces,
 )
-from demo.run import DATA_BUCKET
 from tests.api_server import ApiServer
 from trainyard_api import API_VERSION
 from trainyard_api.kinds import KINDS

@@ -72,9 +72,16 @@ def hasty(stage: Stage, data: Json, again: Json) -> Json:
 
 
 @pytest.fixture(scope="module")
-def other_rows(stage: Stage, data: Json, hasty: Json) -> Json:
-    """A good training that was judged on other rows than the champion."""
-    return train(stage, "gates-other-rows", data, split={"seed": 7}, gates=[NOT_WORSE])
+def grown(stage: Stage, data: Json, hasty: Json) -> Json:
+    """The training of the next night: a hundred new rows, and an interval is asked for."""
+    tonight = {**data, "uri": stage.put("gates-grown.csv", table(rows=700))}
+    return train(stage, "gates-grown", tonight, gates=[{**NOT_WORSE, "tolerance": 0.2, "confidence": 0.95}])
+
+
+@pytest.fixture(scope="module")
+def other_rows(stage: Stage, data: Json, grown: Json) -> Json:
+    """A good training that holds out other rows than the champion did."""
+    return train(stage, "gates-other-rows", data, split={"seed": 7}, gates=[{**NOT_WORSE, "tolerance": 0.5}])
 
 
 def test_the_first_version_is_validated(stage: Stage, first: Json) -> None:
@@ -90,7 +97,10 @@ def test_the_same_training_is_as_good_as_its_champion(first: Json, again: Json) 
     (gate,) = again["status"]["gates"]
     assert (gate["champion"], gate["reason"]) == (first["spec"]["version"], "Met")
     assert again["spec"]["holdoutDigest"] == first["spec"]["holdoutDigest"]
+    comparison = again["spec"]["comparison"]
+    assert (comparison["reason"], comparison["champion"]) == ("Compared", first["spec"]["version"])
     assert float(gate["threshold"]) == pytest.approx(1.05 * metric(first, "mae"))
+    assert float(gate["difference"]) == 0
 
 
 def test_a_worse_one_is_rejected_with_the_numbers_and_its_job_is_not(stage: Stage, again: Json, hasty: Json) -> None:
@@ -106,10 +116,23 @@ def test_a_worse_one_is_rejected_with_the_numbers_and_its_job_is_not(stage: Stag
     assert message in " ".join(story.split())
 
 
-def test_other_rows_are_no_comparison(hasty: Json, other_rows: Json) -> None:
-    assert other_rows["status"]["phase"] == "Rejected"
-    assert reasons(other_rows) == ["HoldoutDiffers"]
-    assert other_rows["status"]["gates"][0]["champion"] < hasty["spec"]["version"], "a rejected one is no champion"
+def test_grown_data_takes_over_through_the_gate(again: Json, grown: Json) -> None:
+    assert grown["status"]["phase"] == "Validated", grown["status"]["gates"]
+    assert grown["spec"]["comparison"]["reason"] == "Compared"
+    (gate,) = grown["status"]["gates"]
+    assert gate["reason"] == "Met"
+    assert gate["champion"] == again["spec"]["version"], "a rejected one is no champion"
+    assert float(gate["low"]) <= float(gate["difference"]) <= float(gate["high"]) <= 0.2 * float(gate["championValue"])
+
+
+def test_other_rows_are_judged_where_the_champion_has_not_learned_them(grown: Json, other_rows: Json) -> None:
+    """Another seed: of the rows held out now the champion has learned most, and only the others count."""
+    comparison = other_rows["spec"]["comparison"]
+    assert other_rows["spec"]["holdoutDigest"] != grown["spec"]["holdoutDigest"]
+    assert (comparison["reason"], comparison["champion"]) == ("Compared", grown["spec"]["version"])
+    assert 0 < comparison["rows"] < 60, "a fifth of a fifth of 600 rows"
+    (gate,) = other_rows["status"]["gates"]
+    assert (gate["champion"], gate["reason"]) == (grown["spec"]["version"], "Met")
 
 
 def test_a_gate_on_a_metric_that_never_comes_ends_the_training_at_its_start(stage: Stage, data: Json) -> None:
@@ -128,7 +151,11 @@ def test_kubectl_get_mv_shows_the_verdicts(stage: Stage, other_rows: Json) -> No
     heading, *rows = stage.kubectl("get", "mv", f"--selector=trainyard.dev/model={MODEL}").splitlines()
     print(heading, *rows, sep="\n")  # docs/modelversion.md shows this
     assert heading.split() == ["NAME", "MODEL", "VERSION", "PHASE", "OBJECTIVE", "JOB", "AGE"]
-    assert [row.split()[3] for row in rows] == ["Validated", "Validated", "Rejected", "Rejected"]
+    verdicts = {row.split()[5]: row.split()[3] for row in rows}
+    assert verdicts == {
+        **dict.fromkeys(("gates-first", "gates-again", "gates-grown", "gates-other-rows"), "Validated"),
+        "gates-hasty": "Rejected",
+    }
 
 
 def test_a_version_stays_when_its_job_is_deleted_and_is_not_judged_again(stage: Stage, first: Json) -> None:

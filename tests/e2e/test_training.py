@@ -60,13 +60,17 @@ def test_the_stored_files_are_those_of_the_manifest(examples: Stage, name: str) 
 
 
 def test_kubectl_get_shows_the_columns(examples: Stage) -> None:
+    examples.wait_until(
+        "every version to be judged", lambda: all("verdict" in examples.get("tj", name)["status"] for name in EXAMPLES)
+    )
     heading, *rows = examples.kubectl("get", "tj", *EXAMPLES).splitlines()
     assert heading.split() == [
-        *("NAME", "MODEL", "FRAMEWORK", "PHASE", "PROGRESS", "METRIC", "OBJECTIVE", "VERSION", "VERDICT"),
-        *("ATTEMPT", "AGE"),
+        *("NAME", "MODEL", "FRAMEWORK", "PHASE", "PROGRESS", "METRIC", "OBJECTIVE"),
+        *("VERSION", "VERDICT", "ATTEMPT", "AGE"),
     ]
     cells = {row.split()[0]: row.split()[1:-1] for row in rows}
     assert cells["breast-cancer-classification"][:4] == ["breast-cancer", "LightGBM", "Succeeded", "100"]
+    assert cells["diabetes-regression"][4] == "mae"
     assert cells["diabetes-regression"][6:] == ["1", "Validated", "1"], "first version, first attempt"
     wide = examples.kubectl("get", "tj", "-o", "wide").splitlines()[0].split()
     assert wide[-4:] == ["QUEUE", "ETA", "DEVICE", "REASON"]

@@ -307,6 +307,8 @@ def test_columns_of_versions(kubectl: Kubectl, judge: Judge) -> None:
                 "SUSPEND": "true",
                 "ACTIVE": "1",
                 "NEXT": "2026-11-22T01:30:00Z",
+                "VERSION": "6",
+                "REJECTED": "1",
                 "MISSED": "2",
                 "LAST RUN": "bakery-nightly-29876543",
                 "REASON": "Active",

@@ -10,7 +10,7 @@ import yaml
 from rich.console import Console
 
 from cluster.model import ClusterError
-from demo.data import tables
+from demo.data import PATIENTS, diabetes, machine_readings, tables
 from demo.view import follow, job_line
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -37,6 +37,15 @@ def test_examples_find_their_columns(path: Path, frames: dict[str, pd.DataFrame]
 
 def test_tables_are_the_same_every_time() -> None:
     assert list(tables()) == list(tables())
+
+
+def test_tables_grow_at_their_end() -> None:
+    begin, grown = diabetes(PATIENTS), diabetes()
+    assert grown.startswith(begin)
+    assert len(grown) > len(begin)
+    ten, twelve = machine_readings(10), machine_readings(12)
+    assert twelve.head(len(ten)).equals(ten)
+    assert twelve["reading"].is_unique
 
 
 def job(phase: str, **status: object) -> Json:
