@@ -60,9 +60,11 @@ def test_the_stored_files_are_those_of_the_manifest(examples: Stage, name: str) 
 
 
 def test_kubectl_get_shows_the_columns(examples: Stage) -> None:
-    examples.wait_until(
-        "every version to be judged", lambda: all("verdict" in examples.get("tj", name)["status"] for name in EXAMPLES)
-    )
+    def judged() -> bool:
+        verdicts = [examples.get("tj", name)["status"].get("verdict", {}).get("phase") for name in EXAMPLES]
+        return all(phase not in (None, "Pending") for phase in verdicts)
+
+    examples.wait_until("every version to be judged", judged)
     heading, *rows = examples.kubectl("get", "tj", *EXAMPLES).splitlines()
     assert heading.split() == [
         *("NAME", "MODEL", "FRAMEWORK", "PHASE", "PROGRESS", "METRIC", "OBJECTIVE"),
