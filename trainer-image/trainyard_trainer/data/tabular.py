@@ -222,6 +222,11 @@ def _target(
                 f"column {name!r} (data.target) has {_one_class(classes)}; classification needs two or more, "
                 "name another column"
             )
+        if len(classes) == present.sum():
+            raise DataError(
+                f"column {name!r} (data.target) has {len(classes)} classes of one row each: there is nothing to learn; "
+                "use task Regression for numbers, or name another column"
+            )
         _note_rare_classes(labels, name, findings)
     else:
         values, classes = target_numbers(column, name), ()
