@@ -13,7 +13,7 @@ PRODUCTS = {"baguette": 180, "croissant": 120, "rye-bread": 45, "cheesecake": 18
 """Name and mean daily sale."""
 
 
-PATIENTS = 400
+PATIENTS = 380
 """How many of scikit-learn's 442 the demo begins with; the others come before its schedule fires."""
 MACHINES = 40
 READING_DAYS = 30

@@ -213,6 +213,8 @@ def test_schedules_and_deployments_may_change(judge: Judge) -> None:
     for base, field, value in free_transitions():
         before = bases()[base]
         assert judge.change(before, with_field(before, field, value)) is None, field
+        if field == "stopAfterFailures":  # countRejections needs it
+            before["spec"].pop("countRejections")
         if field != "template":
             assert judge.change(before, with_field(before, field, None)) is None, f"without {field}"
 

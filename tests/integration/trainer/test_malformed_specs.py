@@ -97,7 +97,7 @@ WISHES = [
     wish("unknown mode", 64, "spec.mode: Input should be", mode="Predict"),
     wish("Prophet of rows", 64, "framework Prophet needs task Forecast", framework="Prophet"),
     wish("rows with a horizon", 64, "only task Forecast has it", forecast={"horizon": 3}),
-    wish("classes of numbers", 65, "the split Stratified of 60 rows leaves no rows", task="Classification"),
+    wish("classes of numbers", 65, "60 classes of one row each", task="Classification"),
     wish("a container here", 78, "apply the TrainingJob to a cluster", framework="Container", image="i", command=["c"]),
     # ---- forecasts
     ahead("no column of times", 64, "task Forecast needs data.time", {"time": None}),

@@ -215,6 +215,11 @@ def _target(
                 f"column {name!r} (data.target) has {_one_class(labels.classes)}; classification needs two or more, "
                 "name another column"
             )
+        if len(labels.classes) == (labels.codes >= 0).sum():
+            raise DataError(
+                f"column {name!r} (data.target) has {len(labels.classes)} classes of one row each: there is nothing to learn; "
+                "use task Regression for numbers, or name another column"
+            )
         labels = positive_second(labels, spec.data.positive_class, name, findings)
         present = labels.codes >= 0
         values, classes = labels.codes.astype(np.float64), labels.classes

@@ -98,6 +98,7 @@ def test_classes_are_ordered_by_number_or_name(tmp_path, values, classes):
         (lambda f: f.assign(y=np.nan), "Regression", "holds no number at all"),
         (lambda f: f.assign(y=f["y"] * 1e200), "Regression", "column 'y' (data.target), data row 1: "),
         (lambda f: f.assign(y="yes"), "Classification", "column 'y' (data.target) has the one class 'yes'"),
+        (lambda f: f.assign(y=range(len(f))), "Classification", "60 classes of one row each"),
         (lambda f: f.assign(y=None), "Classification", "column 'y' (data.target) has no value at all"),
         (lambda f: f[["same", "y"]], "Regression", "beside the target 'y': column 'same' has one value throughout"),
         (lambda f: f[["id", "y"]], "Regression", "text column 'id' has 60 distinct values"),
