@@ -217,8 +217,8 @@ def _target(
             )
         if len(labels.classes) == (labels.codes >= 0).sum():
             raise DataError(
-                f"column {name!r} (data.target) has {len(labels.classes)} classes of one row each: there is nothing to learn; "
-                "use task Regression for numbers, or name another column"
+                f"column {name!r} (data.target) has {len(labels.classes)} classes of one row each: there is nothing to "
+                "learn; use task Regression for numbers, or name another column"
             )
         labels = positive_second(labels, spec.data.positive_class, name, findings)
         present = labels.codes >= 0
