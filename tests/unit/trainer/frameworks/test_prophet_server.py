@@ -38,6 +38,8 @@ def test_it_starts_early_for_many_series_and_without_pandas_in_the_trainer(worke
 def test_a_ctrl_c_while_it_imports_is_answered_by_the_trainer_alone():
     code = (
         "import os, signal\n"
+        # A shell that runs the tests in the background hands SIGINT down as ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "from multiprocessing import forkserver, get_context\n"
         "from trainyard_trainer.frameworks import start_early\n"
