@@ -127,7 +127,7 @@ def _compared_again(job: Job, store: ArtifactStore, run: FinishedRun) -> Compari
         candidate = Champion(
             ChampionRef(version=_UNNUMBERED, artifact=artifact), StoredRun(store, run.folder, run.manifest)
         )
-        dataset = _prepare(job, (*champion.columns, *candidate.columns))
+        dataset = _prepare(job, (*champion.columns, *candidate.columns), candidate.identity)
     except CannotAnswer as error:
         return refused(ref, error)
     except Interrupted:
@@ -182,7 +182,8 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     """
     config = job.config
     champion = bench.champion
-    dataset = _prepare(job, champion.columns if isinstance(champion, Champion) else ())
+    known = champion if isinstance(champion, Champion) else None
+    dataset = _prepare(job, known.columns, known.identity) if known is not None else _prepare(job)
     require_room(dataset, config.spec)
     output = bench.folder / "output"
     output.mkdir()
@@ -225,9 +226,12 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     return run.with_backtest(run_backtest(framework, dataset, context, known=evaluation, champion=said))
 
 
-def _prepare(job: Job, also: Sequence[str]) -> Dataset:
-    """Load and preprocess. The raw table ends with this function: training has the rows in memory once."""
-    table = job.steps.load(job.config, job.env, job.tracker, job.stop, also)
+def _prepare(job: Job, also: Sequence[str] = (), identity: tuple[str, ...] = ()) -> Dataset:
+    """Load and preprocess. The raw table ends with this function: training has the rows in memory once.
+
+    ``also`` are further columns to read, ``identity`` those whose values tell rows apart: see ``Table``.
+    """
+    table = replace(job.steps.load(job.config, job.env, job.tracker, job.stop, also), identity=identity)
     enter(job, Stage.PREPROCESS, "checking the data")
     return job.steps.preprocess(table, job.config)
 

@@ -54,6 +54,12 @@ class Champion:
         return tuple(dict.fromkeys([*names, *(split.columns if split is not None else ())]))
 
     @property
+    def identity(self) -> tuple[str, ...]:
+        """The columns whose values told rows apart in its split; nothing where another rule held rows out."""
+        split = self.manifest.split
+        return tuple(split.columns) if split is not None and split.strategy in {"Random", "Stratified"} else ()
+
+    @property
     def framework(self) -> Framework:
         """What loads it and lets it answer. Raises CannotAnswer where this image cannot."""
         try:

@@ -59,14 +59,23 @@ class Table:
     """The user's table as it was read, before any meaning is given to its columns.
 
     It lives until preprocessing is done; ``origin`` outlives it, so that the rows are in memory once while training.
-    ``frame`` holds only the columns that the specification needs, where the format allows a projection. ``findings``
-    are those made while loading.
+
+    Attributes
+    ----------
+    frame
+        Only the columns that are needed, where the format allows a projection.
+    findings
+        Those made while loading.
+    identity
+        The columns whose values told rows apart when the champion was trained. They go on to do so, whatever features
+        are chosen now: else rows that judged then would train today.
     """
 
     frame: pd.DataFrame
     origin: Origin
     covariates: tuple[CovariateTable, ...] = ()
     findings: tuple[Finding, ...] = ()
+    identity: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

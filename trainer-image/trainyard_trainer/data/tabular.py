@@ -55,7 +55,7 @@ def prepare_rows(table: Table, spec: TrainingJobSpec, *, keep_rows: bool = False
     columns, categories = _features(frame, data, joined, findings)
     own = _columns_of_a_row(table.frame, data)
     hashes = hash_rows(frame[own]) if len(frame) * len(own) <= _CELLS_TO_COMPARE else None
-    split = _hold_out(frame, spec, own, hashes, findings)
+    split = _hold_out(frame, spec, _identity(table, spec, own), findings)
     findings += [*_weaknesses(columns, hashes, data, split.sides), *suspects(columns, target, len(classes))]
     findings += _of_holdout(split.parts, target, classes)
     prepared = pd.DataFrame({**columns, data.target: target}, copy=False)
@@ -91,9 +91,19 @@ class _Held:
     times: npt.NDArray[np.datetime64] | None = None
 
 
-def _hold_out(
-    frame: pd.DataFrame, spec: TrainingJobSpec, own: list[str], hashes: Hashes | None, findings: list[Finding]
-) -> _Held:
+def _identity(table: Table, spec: TrainingJobSpec, own: list[str]) -> tuple[str, ...]:
+    """Return the columns whose values tell rows apart: those of the champion where they are there, else the table's.
+
+    Of classes the label is left out: one that is corrected, or spelled otherwise (yes, 1), moves no row. A number to
+    predict is part of the row: the few features of a table may say the same of many rows.
+    """
+    if table.identity and all(name in table.frame.columns for name in table.identity):
+        return table.identity
+    label = {spec.data.target} if spec.task == "Classification" else set()
+    return tuple([name for name in own if name not in label] or own)
+
+
+def _hold_out(frame: pd.DataFrame, spec: TrainingJobSpec, identity: tuple[str, ...], findings: list[Finding]) -> _Held:
     data, split = spec.data, spec.split or Split()
     strategy = _strategy(spec, split)
     if strategy == "Time" and data.time:
@@ -110,8 +120,8 @@ def _hold_out(
         found = sides.hashes(_complete(frame[data.key], data.key, "key").to_frame())
         findings += _repeated_keys(found, data.key)
     else:
-        sides = Sides.of(strategy, split, tuple(own))
-        found = sides.hashes(frame) if hashes is None or len(own) == 1 else hashes
+        sides = Sides.of(strategy, split, identity)
+        found = sides.hashes(frame)
     return _Held(sides, split_by_hash(sides, found), found)
 
 

@@ -129,11 +129,22 @@ def fitted_to(columns: Iterable[tuple[Codes, Relation]], target: Floats) -> floa
 
 
 def correlation(score: Floats, target: Floats) -> Measured:
-    """Return Pearson's correlation over all outcomes together, with its standard error ``(1 - r^2) / sqrt(n)``.
+    r"""Return Pearson's correlation over all outcomes together, with its standard error.
+
+    .. math:: \sqrt{\frac{1}{n^2} \sum_i \left(u_i v_i - \frac{r}{2} (u_i^2 + v_i^2)\right)^2}
+
+    with ``u`` and ``v`` standardised: the influence function of the correlation (Devlin, Gnanadesikan and Kettenring,
+    1975, Biometrika 62, 531-545). It holds for any distribution. The usual ``(1 - r^2) / sqrt(n)`` is that of the
+    normal one and the least that is taken: of 30 failures among 800 rows it says half of what is true.
 
     A score or target without variety has the correlation 0.
     """
     one, other = score - score.mean(axis=0), target - target.mean(axis=0)
-    scale = np.sqrt((one**2).sum() * (other**2).sum())
-    value = float((one * other).sum() / scale) if scale > 0 else 0.0
-    return Measured(value=value, error=float((1 - value**2) / np.sqrt(max(1, len(target)))))
+    rows, scale = max(1, len(target)), np.sqrt((one**2).sum() * (other**2).sum())
+    if scale <= 0:
+        return Measured(value=0.0, error=1 / np.sqrt(rows))
+    value = float((one * other).sum() / scale)
+    sizes = (one**2).sum(axis=1) / (one**2).sum() + (other**2).sum(axis=1) / (other**2).sum()
+    influence = (one * other).sum(axis=1) / scale - value / 2 * sizes
+    error = max(float(np.sqrt((influence**2).sum())), float((1 - value**2) / np.sqrt(rows)))
+    return Measured(value=value, error=error)

@@ -82,6 +82,7 @@ def test_other_features_and_another_framework_answer_the_same_rows(nights, first
     fewer = {**TABLE, "data": {"target": "failed", "features": ["heat", "site"]}}
     result = nights.train(grown(), champion=ref(first), **fewer)
     assert result.comparison.reason == "Compared"
+    assert result.comparison.rows == pytest.approx(360, rel=0.15), "the rows are divided as before"
     same = nights.train(machines(900), champion=ref(first), framework="Torch", parameters={"epochs": 3}, **TABLE)
     assert same.comparison.reason == "Compared"
     assert same.comparison.rows == pytest.approx(180, rel=0.2)

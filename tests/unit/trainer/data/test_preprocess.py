@@ -213,3 +213,14 @@ def test_bad_series_are_explained(tmp_path, change, data, words):
         forecast(tmp_path, change(daily()), **data)
     assert str(caught.value).startswith(f"file://{tmp_path / 'table.csv'}: ")
     assert words in str(caught.value)
+
+
+def test_a_label_that_is_spelled_otherwise_or_corrected_moves_no_row(tmp_path):
+    frame = rows(200)
+    words = prepare(tmp_path, frame, task="Classification", target="shop")
+    numbers = frame.assign(
+        shop=frame["shop"].map({name: n for n, name in enumerate(sorted(set(frame["shop"].dropna())))})
+    )
+    again = prepare(tmp_path, numbers, task="Classification", target="shop")
+    assert words.parts.test.tolist() == again.parts.test.tolist()
+    assert words.holdout_digest != again.holdout_digest, "these are other rows all the same"

@@ -188,7 +188,7 @@ def test_a_search_scores_the_validation_part(tmp_path, task, target, metric, bet
     tunable = framework.tunable(dataset, context)
     told = []
     sound = tunable.score({"num_iterations": 60}, lambda step, value: told.append((step, value)))
-    poor = tunable.score({"num_iterations": 2, "learning_rate": 0.001}, lambda *_: None)
+    poor = tunable.score({"num_iterations": 1, "num_leaves": 2, "learning_rate": 0.001}, lambda *_: None)
     assert better(sound, poor) == sound != poor
     assert [step for step, _ in told] == [25, 50]
     blind = dataclasses.replace(dataset, frame=dataset.frame.copy())
