@@ -30,17 +30,24 @@ def evaluate(folder, path, **spec):
 
 
 def test_machine_failures_of_ai4i(tmp_path):
-    found, dataset = evaluate(
-        tmp_path,
-        REAL_DATA / "ai4i2020.csv",
-        task="Classification",
-        target="Machine failure",
-        data={"exclude": ["UDI", "TWF", "HDF", "PWF", "OSF", "RNF"]},
-    )
-    assert dataset.rows == 10_000
-    assert found.metrics["auc"] >= 0.97
-    assert found.metrics["average_precision"] >= 0.80
-    assert found.metrics["skill"] > 0.6
+    """On average over holdouts: one of them has some 70 failures, and its luck is worth 0.02 of the AUC."""
+    metrics = []
+    for seed in range(6):
+        (tmp_path / str(seed)).mkdir()
+        found, dataset = evaluate(
+            tmp_path / str(seed),
+            REAL_DATA / "ai4i2020.csv",
+            task="Classification",
+            target="Machine failure",
+            data={"exclude": ["UDI", "TWF", "HDF", "PWF", "OSF", "RNF"]},
+            split={"seed": seed},
+        )
+        assert dataset.rows == 10_000
+        metrics.append(found.metrics)
+    mean = pd.DataFrame(metrics).mean()
+    assert mean["auc"] >= 0.97
+    assert mean["average_precision"] >= 0.80
+    assert mean["skill"] > 0.6
 
 
 def test_engines_of_cmapss_by_group(tmp_path):
