@@ -1,16 +1,13 @@
 """Backtests of ``mode: Backtest``: folders like those of runs, complete once the manifest is there; never versions."""
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from trainyard_api.wire import WireModel
-from trainyard_trainer.artifacts.layout import MANIFEST, ModelKeys
-from trainyard_trainer.artifacts.manifest import DataInfo, FileEntry, JobInfo, canonical_json, sha256_of
-from trainyard_trainer.artifacts.runs import find_manifest, put_manifest
-from trainyard_trainer.artifacts.store import ArtifactStore
-from trainyard_trainer.errors import DataError
+from trainyard_trainer.artifacts.finished import Finished
+from trainyard_trainer.artifacts.layout import ModelKeys
+from trainyard_trainer.artifacts.manifest import DataInfo, FileEntry, JobInfo
 
 
 class BacktestKeys(ModelKeys):
@@ -67,34 +64,4 @@ class BacktestManifest(WireModel):
         return sum(entry.size for entry in self.files)
 
 
-@dataclass(frozen=True)
-class FinishedBacktest:
-    """A backtest whose manifest is written. ``folder`` is its key."""
-
-    folder: str
-    manifest: BacktestManifest
-    manifest_sha256: str
-
-
-def finish_backtest(store: ArtifactStore, folder: str, manifest: BacktestManifest) -> FinishedBacktest:
-    """Write the manifest: from here on the backtest exists. Raises TrainerError."""
-    body = canonical_json(manifest.model_dump(mode="json", by_alias=True, exclude_none=True))
-    put_manifest(store, folder, body)
-    return _read(store, folder, body)
-
-
-def find_backtest(store: ArtifactStore, keys: BacktestKeys, uid: str) -> FinishedBacktest | None:
-    """Return what an earlier attempt of this job has finished. Raises DataError if its manifest cannot be read."""
-    found = find_manifest(store, keys, uid)
-    return None if found is None else _read(store, *found)
-
-
-def _read(store: ArtifactStore, folder: str, body: bytes) -> FinishedBacktest:
-    try:
-        manifest = BacktestManifest.model_validate_json(body)
-    except ValidationError as error:
-        raise DataError(
-            f"{store.address(f'{folder}/{MANIFEST}')} is not the manifest of a backtest of this release: "
-            f"{error.errors()[0]['msg']}; create a new TrainingJob"
-        ) from error
-    return FinishedBacktest(folder, manifest, sha256_of(body))
+FinishedBacktest = Finished[BacktestManifest]

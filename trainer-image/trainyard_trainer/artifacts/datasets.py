@@ -1,17 +1,14 @@
 """Datasets of ``mode: Prepare``: folders like those of runs, complete once the manifest is there; never versions."""
 
-from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from trainyard_api.base import Digest
 from trainyard_api.wire import WireModel
-from trainyard_trainer.artifacts.layout import MANIFEST, ModelKeys
-from trainyard_trainer.artifacts.manifest import DataInfo, FileEntry, JobInfo, canonical_json, sha256_of
-from trainyard_trainer.artifacts.runs import find_manifest, put_manifest
-from trainyard_trainer.artifacts.store import ArtifactStore
-from trainyard_trainer.errors import DataError
+from trainyard_trainer.artifacts.finished import Finished
+from trainyard_trainer.artifacts.layout import ModelKeys
+from trainyard_trainer.artifacts.manifest import DataInfo, FileEntry, JobInfo
 
 Role = Literal["time", "series", "group", "feature", "target", "split"]
 
@@ -70,34 +67,4 @@ class DatasetManifest(WireModel):
         return sum(entry.size for entry in self.files)
 
 
-@dataclass(frozen=True)
-class FinishedDataset:
-    """A dataset whose manifest is written. ``folder`` is its key."""
-
-    folder: str
-    manifest: DatasetManifest
-    manifest_sha256: str
-
-
-def finish_dataset(store: ArtifactStore, folder: str, manifest: DatasetManifest) -> FinishedDataset:
-    """Write the manifest: from here on the dataset exists. Raises TrainerError."""
-    body = canonical_json(manifest.model_dump(mode="json", by_alias=True, exclude_none=True))
-    put_manifest(store, folder, body)
-    return _read(store, folder, body)
-
-
-def find_dataset(store: ArtifactStore, keys: DatasetKeys, uid: str) -> FinishedDataset | None:
-    """Return what an earlier attempt of this job has finished. Raises DataError if its manifest cannot be read."""
-    found = find_manifest(store, keys, uid)
-    return None if found is None else _read(store, *found)
-
-
-def _read(store: ArtifactStore, folder: str, body: bytes) -> FinishedDataset:
-    try:
-        manifest = DatasetManifest.model_validate_json(body)
-    except ValidationError as error:
-        raise DataError(
-            f"{store.address(f'{folder}/{MANIFEST}')} is not the manifest of a dataset of this release: "
-            f"{error.errors()[0]['msg']}; create a new TrainingJob"
-        ) from error
-    return FinishedDataset(folder, manifest, sha256_of(body))
+FinishedDataset = Finished[DatasetManifest]

@@ -12,10 +12,9 @@ from trainyard_trainer.artifacts.backtests import (
     BacktestKeys,
     BacktestManifest,
     FinishedBacktest,
-    find_backtest,
-    finish_backtest,
 )
 from trainyard_trainer.artifacts.checkpoints import open_checkpoints, remove_checkpoints
+from trainyard_trainer.artifacts.finished import find, finish
 from trainyard_trainer.artifacts.layout import BACKTEST
 from trainyard_trainer.artifacts.manifest import FileEntry, JobInfo
 from trainyard_trainer.artifacts.runs import begin_run, upload_files
@@ -55,7 +54,7 @@ def backtest_job(job: Job) -> TrainingResult:
     framework = job.steps.framework_for(config)
     store, _ = open_model(job)
     keys = BacktestKeys(config.namespace, config.model_name)
-    finished = find_backtest(store, keys, config.uid)
+    finished = find(store, keys, config.uid, BacktestManifest)
     if finished is None:
         finished = _make(job, framework, store, keys)
     else:
@@ -93,7 +92,7 @@ def _make(job: Job, framework: Framework, store: ArtifactStore, keys: BacktestKe
         _write(job, dataset, found, output, (created_at, warnings))
         enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
         entries = upload_files(store, folder, output, [BACKTEST, PAGE, VALIDATION])
-    return finish_backtest(store, folder, _manifest(job, dataset, found, entries, (created_at, warnings)))
+    return finish(store, folder, _manifest(job, dataset, found, entries, (created_at, warnings)))
 
 
 def _write(job: Job, dataset: Dataset, found: Backtest, output: Path, told: tuple[str, list[str]]) -> None:

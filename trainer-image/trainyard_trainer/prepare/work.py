@@ -16,9 +16,8 @@ from trainyard_trainer.artifacts.datasets import (
     DatasetKeys,
     DatasetManifest,
     FinishedDataset,
-    find_dataset,
-    finish_dataset,
 )
+from trainyard_trainer.artifacts.finished import find, finish
 from trainyard_trainer.artifacts.manifest import FileEntry, JobInfo
 from trainyard_trainer.artifacts.runs import begin_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
@@ -56,7 +55,7 @@ def prepare_dataset(job: Job) -> TrainingResult:
     refuse_later_features(config)
     store, _ = open_model(job)
     keys = DatasetKeys(config.namespace, config.model_name)
-    finished = find_dataset(store, keys, config.uid)
+    finished = find(store, keys, config.uid, DatasetManifest)
     if finished is None:
         finished = _prepare(job, store, keys)
     else:
@@ -85,7 +84,7 @@ def _prepare(job: Job, store: ArtifactStore, keys: DatasetKeys) -> FinishedDatas
         columns = _write(source, Path(work))
         enter(job, Stage.REGISTER, f"writing {store.address(folder)}")
         entries = upload_files(store, folder, Path(work), [TABLE, PROFILE, VALIDATION])
-    return finish_dataset(store, folder, _manifest(source, columns, entries))
+    return finish(store, folder, _manifest(source, columns, entries))
 
 
 def _write(source: ProfileInput, folder: Path) -> list[DatasetColumn]:
