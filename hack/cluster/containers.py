@@ -17,9 +17,14 @@ _IMPORT_SECONDS = 600
 _NO_COLLECTION_BY_ITSELF = """\
 [plugins."io.containerd.gc.v1.scheduler"]
   mutation_threshold = 0
+  deletion_threshold = 1000000000
   startup_delay = "0s"
 """
-"""While an image takes the place of an older one, nothing holds the layers of both, and unpacking would miss them."""
+"""While an image takes the place of an older one, nothing holds the layers of both, and unpacking would miss them.
+
+A deletion threshold of 0, the default, does not mean never: the first deletion then starts a collection, and the end of
+each import deletes its lease.
+"""
 _CONFIG = """\
 version = 2
 root = "{root}"

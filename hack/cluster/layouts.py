@@ -35,7 +35,8 @@ def name(layout: Path, ref: str) -> None:
 def pack(layout: Path, known: Callable[[str], bool]) -> list[str]:
     """Return the command that writes the layout as a tar, without the blobs whose digest the reader knows already."""
     new = [str(_BLOBS / digest) for digest in _blobs(layout) if not known(digest)]
-    return ["tar", "--create", f"--directory={layout}", "oci-layout", _INDEX, f"--directory={layout.parent}", *new]
+    blobs = [f"--directory={layout.parent}", *new] if new else []  # tar refuses a folder that no file follows
+    return ["tar", "--create", *blobs, f"--directory={layout}", "oci-layout", _INDEX]
 
 
 def remove_unused(images: Path) -> None:
