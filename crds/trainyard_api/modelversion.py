@@ -48,6 +48,7 @@ ComparisonReason = Literal[
     "ChampionUnreadable",
     "ChampionUnavailable",
     "ChampionTooLarge",
+    "ChampionTooSlow",
     "ChampionKnowsRows",
     "TooFewRows",
 ]
@@ -137,6 +138,7 @@ GateReason = Literal[
     "ChampionUnreadable",
     "ChampionUnavailable",
     "ChampionTooLarge",
+    "ChampionTooSlow",
     "ChampionKnowsRows",
     "TooFewRows",
 ]

@@ -23,6 +23,7 @@ from trainyard_trainer.backtest.windows import require_room
 from trainyard_trainer.compare.champion import CannotAnswer, Champion, find_champion
 from trainyard_trainer.compare.comparison import compare, compare_again, refused
 from trainyard_trainer.compare.rows import unseen_forecasts
+from trainyard_trainer.compare.time_limit import TimeLimit
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import worker_count
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, TrainerError
@@ -135,7 +136,7 @@ def _compared_again(job: Job, store: ArtifactStore, run: FinishedRun) -> Compari
     except TrainerError as error:
         return refused(ref, CannotAnswer("ChampionUnavailable", f"the data could not be read again: {error}"))
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
-        return compare_again(candidate, champion, dataset, job.config.spec, Path(work))
+        return compare_again(candidate, champion, dataset, job.config.spec, Path(work), _limit_of(job))
 
 
 _UNNUMBERED: Final = MAX_INTEGER
@@ -170,6 +171,10 @@ def _champion_of(job: Job) -> Champion | Comparison | None:
         return find_champion(job.config, job.env)
     except CannotAnswer as error:
         return refused(job.config.champion, error)
+
+
+def _limit_of(job: Job) -> TimeLimit:
+    return TimeLimit.of(job.config.spec, job.tracker.elapsed, job.stop)
 
 
 def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
@@ -213,8 +218,9 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     weak = weaknesses(evaluation, dataset.positive_class, ranking_metrics(config.spec), objective.metric)
     trained = replace(trained, warnings=(*trained.warnings, *weak))
     job.tracker(1.0, f"{objective.metric} {metric_value(objective.value)}", evaluation.metrics)
+    limit = _limit_of(job)
     compared = (
-        compare(champion, dataset, evaluation, config.spec, bench.folder)
+        compare(champion, dataset, evaluation, config.spec, bench.folder, limit)
         if isinstance(champion, Champion)
         else champion
     )
@@ -222,7 +228,7 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     if config.spec.backtest is None:
         return run
     job.tracker.begin(Stage.EVALUATE, "judging the training at earlier cutoffs")
-    said = partial(unseen_forecasts, champion, work=bench.folder) if isinstance(champion, Champion) else None
+    said = partial(unseen_forecasts, known, work=bench.folder, limit=limit) if known is not None else None
     return run.with_backtest(run_backtest(framework, dataset, context, known=evaluation, champion=said))
 
 

@@ -16,7 +16,9 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef
 from trainyard_trainer.compare.champion import CannotAnswer, Champion
 from trainyard_trainer.compare.rows import Answers, Mask, answers_of
+from trainyard_trainer.compare.time_limit import TimeLimit
 from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.evaluate import statistics
 from trainyard_trainer.evaluate.bootstrap import LEAST_UNITS, Resamples
 from trainyard_trainer.evaluate.forecasts import SCALE, judge_rows
@@ -49,9 +51,9 @@ class _Side:
 
 
 def compare(
-    champion: Champion, dataset: Dataset, evaluation: Evaluation, spec: TrainingJobSpec, work: Path
+    champion: Champion, dataset: Dataset, evaluation: Evaluation, spec: TrainingJobSpec, work: Path, limit: TimeLimit
 ) -> Comparison:
-    """Let the champion answer the held-out rows, and compare. Never raises: why it cannot is an answer too.
+    """Let the champion answer the held-out rows, and compare. Why it cannot is an answer too.
 
     Parameters
     ----------
@@ -59,22 +61,27 @@ def compare(
         Of the judged model, on all held-out rows.
     work
         A folder for the champion's files.
+
+    Raises
+    ------
+    Interrupted
+        If the pod was asked to end.
     """
 
     def sides() -> _Both:
         mine = _judged(evaluation, dataset)
-        return _Both(mine, answers_of(champion, dataset, spec.data, work), _holdout_of(evaluation))
+        return _Both(mine, answers_of(champion, dataset, spec.data, work, limit), _holdout_of(evaluation))
 
     return _told(champion.ref, sides, dataset, spec)
 
 
 def compare_again(
-    candidate: Champion, champion: Champion, dataset: Dataset, spec: TrainingJobSpec, work: Path
+    candidate: Champion, champion: Champion, dataset: Dataset, spec: TrainingJobSpec, work: Path, limit: TimeLimit
 ) -> Comparison:
     """Compare two registered versions on today's held-out rows, as :func:`compare` does. Nothing is trained."""
 
     def sides() -> _Both:
-        mine, theirs = (answers_of(one, dataset, spec.data, work) for one in (candidate, champion))
+        mine, theirs = (answers_of(one, dataset, spec.data, work, limit) for one in (candidate, champion))
         return _Both(mine, theirs, _held_out_rows(dataset, spec))
 
     return _told(champion.ref, sides, dataset, spec)
@@ -95,6 +102,8 @@ def _told(ref: ChampionRef, sides: Callable[[], _Both], dataset: Dataset, spec: 
         found = _compared(ref, sides(), dataset, spec)
     except CannotAnswer as error:
         return refused(ref, error)
+    except Interrupted:
+        raise
     except MemoryError:
         message = "there is not enough memory for its answers; raise spec.resources.limits.memory"
         return refused(ref, CannotAnswer("ChampionTooLarge", message))

@@ -1,7 +1,8 @@
 """Which of the held-out rows the champion has not learned from, and what it answers for them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
@@ -12,6 +13,7 @@ import pandas as pd
 from trainyard_api.data import Data
 from trainyard_trainer.artifacts.manifest import SplitInfo
 from trainyard_trainer.compare.champion import CannotAnswer, Champion, Which
+from trainyard_trainer.compare.time_limit import TimeLimit
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.splits import Sides
 from trainyard_trainer.data.times import parse_times
@@ -24,6 +26,8 @@ T = TypeVar("T")
 Mask = npt.NDArray[np.bool_]
 
 PREDICTION: Final = "prediction"
+_FIRST_SERIES: Final = 16
+_FIRST_ROWS: Final = 4096
 _NEVER: Final = np.datetime64("1677-09-22", "ns")
 
 
@@ -49,23 +53,25 @@ class Answers:
     threshold: float | None = None
 
 
-def answers_of(champion: Champion, dataset: Dataset, data: Data, work: Path) -> Answers:
+def answers_of(champion: Champion, dataset: Dataset, data: Data, work: Path, limit: TimeLimit) -> Answers:
     """Let the champion answer by the newest of its two models that has learned none of the rows.
 
     Raises
     ------
     CannotAnswer
-        If it lacks a column, has learned all of the rows, or cannot be loaded.
+        If it lacks a column, has learned all of the rows, cannot be loaded, or takes too long.
+    Interrupted
+        If the pod was asked to end.
     """
     if dataset.task == "Forecast":
-        return _of_series(champion, dataset, work)
-    return _of_rows(champion, dataset, data, work)
+        return _of_series(champion, dataset, work, limit)
+    return _of_rows(champion, dataset, data, work, limit)
 
 
 # ---- forecasts -------------------------------------------------------------------------------------------------------
 
 
-def _of_series(champion: Champion, dataset: Dataset, work: Path) -> Answers:
+def _of_series(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimit) -> Answers:
     framework = cast("ForecastFramework", champion.framework)
     held = np.concatenate([np.arange(one.split, one.stop) for one in dataset.series])
     times = dataset.frame["ds"].to_numpy("datetime64[ns]")[held]
@@ -81,17 +87,21 @@ def _of_series(champion: Champion, dataset: Dataset, work: Path) -> Answers:
         by = "Judged"
         model = champion.load(by, work)
         unseen = _later(times, names, framework.learned_until(model))
-    values = _ask(lambda: framework.forecast_holdouts(model, dataset))
+    parts = [
+        _ask(partial(framework.forecast_holdouts, model, replace(dataset, series=dataset.series[part])))
+        for part in limit.parts(len(dataset.series), _FIRST_SERIES)
+    ]
+    values = np.concatenate(parts)
     return _require_rows(Answers(by, unseen & np.isfinite(values), values), unseen)
 
 
-def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path) -> npt.NDArray[np.float64]:
+def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimit) -> npt.NDArray[np.float64]:
     """Return what the champion says of the held-out rows of a window, NaN where it has learned them or cannot answer.
 
     Shape (held-out rows,).
     """
     try:
-        said = _of_series(champion, dataset, work)
+        said = _of_series(champion, dataset, work, limit)
     except CannotAnswer as error:
         LOGGER.info("the champion says nothing of a window of the backtest: %s", error)
         return np.full(sum(_lengths(dataset)), np.nan)
@@ -120,7 +130,7 @@ def _lengths(dataset: Dataset) -> list[int]:
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _of_rows(champion: Champion, dataset: Dataset, data: Data, work: Path) -> Answers:
+def _of_rows(champion: Champion, dataset: Dataset, data: Data, work: Path, limit: TimeLimit) -> Answers:
     rows, split = dataset.held_out, champion.manifest.split
     if rows is None:
         raise AssertionError("a table that is to be compared keeps its held-out rows")
@@ -135,7 +145,11 @@ def _of_rows(champion: Champion, dataset: Dataset, data: Data, work: Path) -> An
     if not unseen.any():
         raise CannotAnswer("ChampionKnowsRows", f"it has learned all of the {len(rows)} rows held out")
     model = champion.load(by, work)
-    told = _ask(lambda: champion.framework.predict(model, rows))
+    parts = [
+        _ask(partial(champion.framework.predict, model, rows.iloc[part]))
+        for part in limit.parts(len(rows), _FIRST_ROWS)
+    ]
+    told = pd.concat(parts, ignore_index=True)
     if not dataset.classes:
         values = told[PREDICTION].to_numpy(dtype=np.float64)
         return _require_rows(Answers(by, unseen & np.isfinite(values), values), unseen)

@@ -57,6 +57,11 @@ class Tracker:
         """The stage that runs now."""
         return self._stage
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this process began to train."""
+        return time.monotonic() - self._started
+
     def without_estimate(self) -> None:
         """Tell no remaining time: another process does the long part, and this one's pace says nothing about it."""
         self._estimates = False

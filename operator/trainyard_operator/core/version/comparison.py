@@ -31,6 +31,7 @@ _WAYS_ON: Final[Mapping[ComparisonReason, str]] = MappingProxyType(
         "ChampionUnreadable": f"restore its files and train again, {_ONCE}",
         "ChampionUnavailable": "train again once its storage answers",
         "ChampionTooLarge": f"train again with more memory (resources.limits.memory), {_ONCE}",
+        "ChampionTooSlow": f"train again with fewer held-out rows or a longer activeDeadlineSeconds, {_ONCE}",
         "ChampionKnowsRows": f"train again with newer rows, {_ONCE}",
         "TooFewRows": "hold out more rows (split.testFraction), or train with more data",
     }
