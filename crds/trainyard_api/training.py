@@ -1,7 +1,7 @@
 """The model-defining parts of a TrainingJob beside its data: task, split, search, gates, storage, retries."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
@@ -9,6 +9,8 @@ from trainyard_api.base import ApiModel, MetricName, Rule, Uri, has_scheme, is_s
 from trainyard_api.pod import KeyRef, LabelMap, SecretRef
 
 Framework = Literal["Prophet", "LightGBM", "Torch", "Script", "Container"]
+OWN_CODE: Final[frozenset[str]] = frozenset({"Script", "Container"})
+"""Frameworks that run code of the user's own: only that code can read the model that it makes."""
 Task = Literal["Forecast", "Regression", "Classification"]
 Priority = Literal["Urgent", "High", "Normal", "Low"]
 Operator = Literal["<", "<=", ">", ">=", "=="]

@@ -25,6 +25,7 @@ from trainyard_api.data import Data
 from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, SecretRef, Toleration
 from trainyard_api.threshold import Threshold
 from trainyard_api.training import (
+    OWN_CODE,
     Accelerator,
     Backtest,
     Export,
@@ -195,10 +196,7 @@ class TrainingJobSpec(ApiModel):
             "!has(self.threshold) || (self.task == 'Classification' && !(self.framework in ['Script', 'Container']))",
             "threshold needs task Classification, and a framework other than Script and Container: own code calls "
             "classes itself",
-            lambda m: (
-                not is_set(m, "threshold")
-                or (m.task == "Classification" and m.framework not in {"Script", "Container"})
-            ),
+            lambda m: not is_set(m, "threshold") or (m.task == "Classification" and m.framework not in OWN_CODE),
             field="threshold",
         ),
         Rule(

@@ -49,7 +49,7 @@ def test_a_version_is_made(pod: ScriptPod, caplog: pytest.LogCaptureFixture) -> 
     assert (result.warnings or [""])[0] == "metric bias is nan and was left out"
     manifest = parse_manifest((run_of(pod) / "manifest.json").read_bytes(), "manifest")
     theirs = {"model/metrics.json", "model/model.txt", "model/deep/mean.txt"}
-    ours = {"script.py", "report.html", "validation.json", "metrics.parquet"}
+    ours = {"script.py", "report.html", "validation.json", "metrics.parquet", "profile.json"}
     assert {entry.path for entry in manifest.files} == theirs | ours
     assert (run_of(pod) / "script.py").read_text() == config.spec.script.inline  # type: ignore[union-attr]
     assert list(manifest.libraries) == ["python"]

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from trainyard_api.training import OWN_CODE
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.commands.columns import aligned, size_text
 from trainyard_trainer.data.dataset import Dataset, Finding
@@ -40,7 +41,7 @@ def check(config: TrainerConfig) -> None:
 
     if config.spec.mode == "Prepare":
         refuse_later_features(config)
-    elif config.spec.framework in {"Script", "Container"}:
+    elif config.spec.framework in OWN_CODE:
         from trainyard_trainer.container.wishes import check_own_code
 
         check_own_code(config)

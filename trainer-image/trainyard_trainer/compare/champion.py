@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, cast
 
 from trainyard_api.modelversion import ComparisonReason
+from trainyard_api.training import OWN_CODE
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef, TrainerConfig
 from trainyard_trainer.artifacts.layout import JUDGED
@@ -17,7 +18,6 @@ from trainyard_trainer.frameworks.base import Framework
 
 Which = Literal["Judged", "Final"]
 
-_OWN_CODE: Final = frozenset({"Script", "Container"})
 _ROOM: Final = 1.2
 """A model takes so many times what it was measured to take, before it is refused: measurements differ by machine."""
 
@@ -131,7 +131,7 @@ def find_champion(config: TrainerConfig, env: Environment) -> Champion:
 
 
 def _require_same_task(manifest: Manifest, spec: TrainingJobSpec) -> None:
-    if manifest.framework in _OWN_CODE:
+    if manifest.framework in OWN_CODE:
         raise CannotAnswer(
             "ChampionNotServable",
             f"it was made by framework {manifest.framework}, and only its own code can ask it",

@@ -9,6 +9,7 @@ from trainyard_trainer.container.wishes import check_own_code
 from trainyard_trainer.data.dataset import Dataset, Table
 from trainyard_trainer.data.tabular import rows_with_target
 from trainyard_trainer.pipeline import enter, open_model
+from trainyard_trainer.profile.work import profiled
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.steps import Job
 
@@ -35,7 +36,7 @@ def fetch(job: Job) -> None:
     dataset, roles = typed_with_roles(job, table)
     job.tracker(0.5, f"writing {dataset.rows} rows as CSV")
     lay_out(config, dataset, roles, job.env)
-    leave(Handover.of(run, dataset), job.env.work_dir)
+    leave(Handover.of(run, dataset, profiled(dataset, config, job.env)), job.env.work_dir)
     enter(job, Stage.TRAIN, f"starting the container of image {config.image}")
 
 

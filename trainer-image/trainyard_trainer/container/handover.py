@@ -5,6 +5,7 @@ from typing import Final
 
 from trainyard_api.wire import WireModel
 from trainyard_trainer.data.dataset import Dataset, Finding, Origin
+from trainyard_trainer.profile.work import NOT_PROFILED, Profiled
 
 _FILE: Final = "handover.json"
 
@@ -21,9 +22,11 @@ class Handover(WireModel):
     rows: int
     series_total: int
     findings: tuple[Finding, ...]
+    classes: tuple[str, ...] = ()
+    profiled: Profiled = NOT_PROFILED
 
     @classmethod
-    def of(cls, run: str, dataset: Dataset) -> "Handover":
+    def of(cls, run: str, dataset: Dataset, profiled: Profiled) -> "Handover":
         """Keep of a dataset what the manifest and the report say of it."""
         return cls(
             run=run,
@@ -31,7 +34,9 @@ class Handover(WireModel):
             holdout_digest=dataset.holdout_digest,
             rows=dataset.rows,
             series_total=dataset.series_total,
-            findings=dataset.findings,
+            findings=(*profiled.findings, *dataset.findings),
+            classes=dataset.classes,
+            profiled=profiled,
         )
 
 

@@ -96,12 +96,31 @@ def _read(job: Job, handover: Handover, output: Path, folder: Path, further: tup
         files=(*further, *(f"{FOLDER}/{name}" for name in files)),
         model=None,
         parameters=spec.parameters or {},
-        warnings=tuple(warnings),
+        warnings=(*warnings, *_unfair_gates(spec)),
         device="cpu" if spec.accelerator is None else spec.accelerator.resource[:_DEVICE],
     )
     nothing = Golden(pd.DataFrame(), pd.DataFrame())
-    evaluation = Evaluation(metrics, _table(metrics), nothing)
-    return TrainedRun(job.config, _dataset(handover, spec), trained, evaluation, objective_of(spec, metrics), folder)
+    evaluation = Evaluation({**metrics, **handover.profiled.metrics}, _table(metrics), nothing)
+    return TrainedRun(
+        config=job.config,
+        dataset=_dataset(handover, spec),
+        trained=trained,
+        evaluation=evaluation,
+        objective=objective_of(spec, metrics),
+        output=folder,
+        profiled=handover.profiled,
+    )
+
+
+def _unfair_gates(spec: TrainingJobSpec) -> list[str]:
+    """Say what a gate with the champion can do here: nobody but the user's own code can answer a row."""
+    names = dict.fromkeys(gate.metric for gate in spec.gates or () if gate.compare_to is not None)
+    return [
+        f"a gate compares {name} with the champion, and framework {spec.framework} cannot answer the rows of another "
+        f"training: it is met only while both are measured on the very same rows, so not on data that grows; compare "
+        f"{name} with a fixed value"
+        for name in names
+    ]
 
 
 def objective_of(spec: TrainingJobSpec, metrics: dict[str, float]) -> ObjectiveValue:
@@ -144,5 +163,6 @@ def _dataset(handover: Handover, spec: TrainingJobSpec) -> Dataset:
         origin=handover.origin,
         holdout_digest=handover.holdout_digest,
         rows=handover.rows,
+        classes=handover.classes,
         series_total=handover.series_total,
     )

@@ -57,7 +57,7 @@ class Profiled:
 
 
 NOT_PROFILED: Final = Profiled()
-"""Of code of the user's own, whose rows are gone when its model is registered."""
+"""Of a training that has not come so far."""
 
 
 def profiled(dataset: Dataset, config: TrainerConfig, env: Environment) -> Profiled:

@@ -20,6 +20,7 @@ from trainyard_trainer.container.wishes import check_own_code
 from trainyard_trainer.data.sources import Ways
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.pipeline import enter, open_model, register_once
+from trainyard_trainer.profile.work import profiled
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.script.lines import Ear
 from trainyard_trainer.script.process import Limits, run_group
@@ -93,7 +94,7 @@ def _lay_out(job: Job, run: str, folder: Path) -> Handover:
     job.tracker(0.5, f"writing {dataset.rows} rows as CSV")
     places = replace(job.env, input_dir=folder / "input", output_dir=folder / "output")
     lay_out(job.config, dataset, roles, places)
-    return Handover.of(run, dataset)
+    return Handover.of(run, dataset, profiled(dataset, job.config, job.env))
 
 
 def _run(job: Job, script: Path, config: Path, limits: Limits) -> None:

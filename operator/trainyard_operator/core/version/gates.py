@@ -17,7 +17,7 @@ from typing import Final
 
 from trainyard_api.metric_goals import goal_of
 from trainyard_api.modelversion import Comparison, GateResult
-from trainyard_api.training import Gate, Goal, Objective
+from trainyard_api.training import OWN_CODE, Gate, Goal, Objective
 from trainyard_operator.core.champion import Chosen, bare
 from trainyard_operator.core.version import comparison
 from trainyard_operator.core.version.comparison import OVERRULE
@@ -30,12 +30,16 @@ DATA_METRIC: Final = "data_"
 
 @dataclass(frozen=True)
 class Candidate:
-    """The version that is judged: its metrics as text by name, the rows they were measured on, and the comparison."""
+    """The version that is judged: its metrics as text by name, the rows they were measured on, and the comparison.
+
+    ``formats`` are those of its files; of code of the user's own the name of the framework.
+    """
 
     metrics: Mapping[str, str]
     holdout_digest: str | None = None
     objective: Objective | None = None
     comparison: Comparison | None = None
+    formats: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,12 @@ def _beside_champion(gate: Gate, candidate: Candidate, champion: Champion | None
     return _reported(gate, goal, value, candidate, champion)
 
 
+def _not_compared(candidate: Candidate) -> str:
+    for framework in OWN_CODE.intersection(candidate.formats):
+        return f"framework {framework} cannot answer rows for a comparison: ask for a fixed value"
+    return "the trainer did not compare the two models: train again"
+
+
 def _reported(gate: Gate, goal: Goal, value: Decimal, candidate: Candidate, champion: Champion) -> GateResult:
     """Compare what the two trainings reported: fair only if both were measured on the same rows."""
     number = champion.chosen.version
@@ -97,8 +107,8 @@ def _reported(gate: Gate, goal: Goal, value: Decimal, candidate: Candidate, cham
         return result(gate, "MetricMissing", message, told)
     if candidate.holdout_digest is None or bare(candidate.holdout_digest) != bare(champion.holdout_digest):
         message = (
-            f"{gate.metric} {text_of(value)} was measured on other rows than that of version {number}, and the trainer "
-            f"did not compare the two models: train again, {OVERRULE}"
+            f"{gate.metric} {text_of(value)} was measured on other rows than that of version {number}, and "
+            f"{_not_compared(candidate)}, {OVERRULE}"
         )
         return result(gate, "HoldoutDiffers", message, told)
     best = number_of(champion.metrics, gate.metric)

@@ -89,7 +89,7 @@ def _pending(observed: ObservedVersion) -> Plan:
 
 
 def _judged(observed: ObservedVersion, spec: ModelVersionSpec) -> Plan:
-    candidate = gates.Candidate(_metrics(spec), spec.holdout_digest, spec.objective, spec.comparison)
+    candidate = gates.Candidate(_metrics(spec), spec.holdout_digest, spec.objective, spec.comparison, spec.formats)
     results = gates.judge(spec.gates or (), candidate, _champion(observed))
     missed = [result for result in results if not result.passed]
     changes = {"gates": results or None, "judged_time": to_rfc3339(observed.now)}

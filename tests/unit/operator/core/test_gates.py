@@ -117,6 +117,21 @@ def test_other_rows_are_no_comparison(own: str | None, its: str | None) -> None:
     assert (result.passed, result.reason) == (False, "HoldoutDiffers")
 
 
+@pytest.mark.parametrize(
+    ("formats", "advice"),
+    [
+        (["LightGBM"], "train again"),
+        (["Script"], "framework Script cannot answer rows for a comparison: ask for a fixed value"),
+        (["Container"], "framework Container cannot answer rows for a comparison: ask for a fixed value"),
+    ],
+)
+def test_the_way_on_is_one_that_this_framework_has(formats: list[str], advice: str) -> None:
+    candidate = Candidate({"mae": "1"}, "b" * 64, formats=formats)
+    (result,) = judge([gate(compareTo="Champion")], candidate, Champion(chosen(), {"mae": "9"}, ROWS))
+    assert result.reason == "HoldoutDiffers"
+    assert advice in (result.message or "")
+
+
 def test_a_digest_is_the_same_with_and_without_its_prefix() -> None:
     assert one(gate(compareTo="Champion"), "1", "2", rows=ROWS.removeprefix("sha256:")).passed
 

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.container.parts import ContainerPod, table, write_model
+from trainyard_api.wire import ChampionRef
 from trainyard_trainer.artifacts.manifest import parse_manifest, sha256_of
 from trainyard_trainer.job import run_job
 from trainyard_trainer.local import local_environment, read_job_file
@@ -55,7 +56,8 @@ def test_what_lies_in_the_run(pod: ContainerPod) -> None:
     assert sha256_of(body) == result.artifact.manifest_sha256
     manifest = parse_manifest(body, "manifest")
     theirs = {"model/metrics.json", "model/model.txt", "model/report.html"}
-    assert {entry.path for entry in manifest.files} == {*theirs, "report.html", "validation.json", "metrics.parquet"}
+    ours = {"report.html", "validation.json", "metrics.parquet", "profile.json"}
+    assert {entry.path for entry in manifest.files} == theirs | ours
     assert (folder / "model/report.html").read_text() == "the user's own"
     assert (manifest.framework, manifest.image, manifest.libraries) == ("Container", "mine:1", {})
     assert (manifest.parameters, manifest.data.rows) == ({"depth": 3}, 99)
@@ -73,6 +75,39 @@ def test_the_holdout_is_that_of_a_built_in_framework(pod: ContainerPod) -> None:
     config = other.config(table(), uid="uid-2", framework="LightGBM", data={"exclude": ["when"]}, command=None)
     assert run_job(lambda: config, other.env, lambda: False, display=JsonLines()) == 0
     assert other.result().holdout_digest == result.holdout_digest
+
+
+def test_the_data_is_compared_with_that_of_the_version_that_serves(pod: ContainerPod) -> None:
+    _, first = pod.run(pod.config(table(200)))
+    assert first.model_version is not None
+    assert first.artifact is not None
+    champion = ChampionRef(version=first.model_version.version, artifact=first.artifact)
+    later = ContainerPod(pod.folder, "later")
+    config = later.config(table(60), uid="uid-2", gates=[{"metric": "data_rows_ratio", "op": ">=", "value": 0.7}])
+    code, result = later.run(config.model_copy(update={"champion": champion}))
+    assert code == 0, result.message
+    metrics = {metric.name: float(metric.value) for metric in result.metrics or []}
+    assert metrics["data_rows_ratio"] == pytest.approx(60 / 200, rel=0.05)
+    assert metrics["mae"] == 0.5
+    folder = pod.folder / "claims/models/all/shop/demand/runs/uid-2/1"
+    findings = json.loads((folder / "validation.json").read_text())["findings"]
+    assert "FewerRows" in {finding["code"] for finding in findings}
+
+
+def test_the_positive_class_is_told(pod: ContainerPod) -> None:
+    text = "size,y\n" + "".join(f"{row},{'bad' if row % 5 == 0 else 'good'}\n" for row in range(100))
+    _, result = pod.run(pod.config(text, task="Classification"), lambda config: write_model(config, recall=0.5))
+    assert result.outcome == "Succeeded", result.message
+    body = (pod.folder / "claims/models/all/shop/demand/runs/uid-1/1/manifest.json").read_bytes()
+    assert parse_manifest(body, "manifest").positive_class == "bad"
+
+
+def test_a_gate_that_cannot_be_fair_is_a_warning_from_the_first_version_on(pod: ContainerPod) -> None:
+    gates = [{"metric": "mae", "compareTo": "Champion"}, {"metric": "mae", "op": "<", "value": 9}]
+    _, result = pod.run(pod.config(table(), gates=gates))
+    assert "framework Container cannot answer the rows of another training" in " ".join(result.warnings or ())
+    _, fixed = ContainerPod(pod.folder, "fixed").run(pod.config(table(), uid="uid-2", gates=gates[1:]))
+    assert "another training" not in " ".join(fixed.warnings or ())
 
 
 def test_the_objective_is_what_was_asked_for(pod: ContainerPod) -> None:
