@@ -1,7 +1,8 @@
 """Another version serves by the time a training ends: its next attempt compares with that one, and trains nothing.
 
 The trainer of that attempt finds the version that this job has registered. So it only lets both models answer the
-held-out rows, and ends with a new comparison. Its ModelVersion is made after that, and judged by it.
+held-out rows, and ends with a new comparison. Its ModelVersion is made after that, and judged by it. While another
+version of the model is judged, it is not known who the champion will be: then the job waits with its own.
 """
 
 from typing import Final
@@ -25,13 +26,23 @@ MOST: Final = 3
 LEAST_SECONDS: Final = 60
 """With less running time left than this, another attempt could end a training that is well."""
 
+_LOOK_SECONDS: Final = 1.0
+_WAIT_SECONDS: Final = 60.0
+"""So long a job waits for the verdict on another version: judging takes a moment, and its pod is not kept for ever."""
+
 
 def compare_again(observed: Observed, spec: TrainingJobSpec, child: JobView, result: TrainingResult) -> Plan | None:
-    """Return what ends this attempt and begins another one; ``None`` where its comparison still holds, or must do."""
+    """Return what ends this attempt and begins another one, or waits to know whether it has to.
+
+    ``None`` where the comparison still holds, or must do.
+    """
     if result.comparison is None or not any(gate.compare_to is not None for gate in spec.gates or ()):
         return None
     if observed.rivals is None:
         return Plan(needs=(Need(Fact.RIVALS, model_name(observed.job)),))
+    waited = (observed.now - (child.end or child.created)).total_seconds()
+    if waited < _WAIT_SECONDS and any(other.waits and not other.deleting for other in observed.rivals.versions):
+        return Plan(requeue_after=_LOOK_SECONDS)
     champion = handover.champion_of(observed.rivals)
     if champion is None or champion.artifact.manifest_sha256 == result.comparison.champion_digest:
         return None

@@ -10,8 +10,8 @@ from trainyard_operator.core.champion import Rivals
 
 
 def is_wanted(spec: TrainingJobSpec) -> bool:
-    """Tell whether the pods of a job can compare models: those that train with the trainer's own code."""
-    return spec.mode == "Train" and spec.framework != "Container"
+    """Tell whether the pods of a job compare something with the champion: their model, or at least their data."""
+    return spec.mode == "Train"
 
 
 def champion_of(rivals: Rivals) -> ChampionRef | None:

@@ -109,10 +109,12 @@ def test_what_cannot_be_read_is_not_handed_over(around: Rivals) -> None:
     assert handed(around).champion is None
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [{"mode": "Prepare"}, {"framework": "Container", "command": ["fit"], "image": "mine:1"}],
-    ids=["Prepare", "Container"],
-)
-def test_who_cannot_compare_is_not_asked_to(changes: dict[str, Any]) -> None:
-    assert handed(None, job=job_view(spec={**SPEC, **changes})).champion is None
+def test_who_makes_no_version_compares_nothing() -> None:
+    assert handed(None, job=job_view(spec={**SPEC, "mode": "Prepare"})).champion is None
+
+
+@pytest.mark.parametrize("framework", ["Container", "Script"])
+def test_own_code_is_handed_the_champion_for_the_data_that_it_was_trained_on(framework: str) -> None:
+    own = {"command": ["fit"], "image": "mine:1"} if framework == "Container" else {"script": {"inline": "pass"}}
+    job = job_view(spec={**SPEC, "framework": framework, **own})
+    assert handed(Rivals((judged(1),)), job=job).champion is not None

@@ -1,11 +1,12 @@
 """A model whose champion changed while it was trained is compared again before its ModelVersion is made."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.unit.operator.core.test_champion import digest, rivals
-from tests.unit.operator.core.versions import deployment, judged
+from tests.unit.operator.core.versions import deployment, judged, version
 from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
 from trainyard_api.training import Retry
 from trainyard_operator.core.champion import Rivals
@@ -21,14 +22,19 @@ NOW_2 = rivals(judged(1), judged(2), deployment(activeVersion=2))
 
 
 def ended(
-    around: Rivals | None, *, spec: dict[str, Any] = GATED, status: dict[str, Any] | None = None, **result: Any
+    around: Rivals | None,
+    *,
+    spec: dict[str, Any] = GATED,
+    status: dict[str, Any] | None = None,
+    ago: float = 0,
+    **result: Any,
 ) -> Plan:
     """Plan for a job whose attempt has just made version 3."""
     number = len((status or {}).get("attempts", ())) + 1
     view = job_view({"phase": "Running", **(status or {})}, spec=spec)
     job = child(number, complete=True)
     pods = {job.name: (pod(0, termination_message=result_text(3, **{"comparison": COMPARED, **result})),)}
-    return plan(observed(view, job, pods=pods, versions={"diabetes-v3": None}, rivals=around))
+    return plan(observed(view, job, pods=pods, versions={"diabetes-v3": None}, rivals=around, after=ago))
 
 
 def makes_version(answer: Plan) -> bool:
@@ -79,3 +85,25 @@ def test_another_champion_ends_the_attempt_and_is_no_failure() -> None:
 )
 def test_else_the_version_is_made_as_it_is(around: Rivals, more: dict[str, Any]) -> None:
     assert makes_version(ended(around, **more))
+
+
+def test_a_version_that_is_being_judged_may_be_the_next_champion_so_the_job_waits() -> None:
+    answer = ended(rivals(judged(1), version(2)))
+    assert (answer.actions, answer.status, answer.requeue_after) == ((), None, 1.0)
+    assert makes_version(ended(rivals(judged(1), judged(2, "Rejected"))))
+    again = ended(rivals(judged(1), judged(2)))
+    assert again.status is not None
+    assert again.status.phase == "Retrying"
+
+
+@pytest.mark.parametrize(
+    "around",
+    [rivals(judged(1), replace(version(2), deleting=True)), rivals(judged(1), replace(version(2), unreadable=True))],
+    ids=["deleted", "unreadable"],
+)
+def test_it_waits_for_no_verdict_that_may_never_come(around: Rivals) -> None:
+    assert makes_version(ended(around))
+
+
+def test_it_does_not_wait_for_ever() -> None:
+    assert makes_version(ended(rivals(judged(1), version(2)), ago=120))
