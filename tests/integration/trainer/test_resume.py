@@ -174,7 +174,7 @@ def disturb(
         codes = {75, -signal.SIGTERM} if number == signal.SIGTERM else {-signal.SIGKILL}
         assert attempt.code in {0, *codes}, (moment, attempt.lines[-3:])
         yield moment, attempt
-        if attempt.code == 0:
+        if registered(job):
             return
 
 
@@ -188,42 +188,58 @@ def checkpoints_of(job: Job) -> dict[str, bytes]:
     return found
 
 
-def content_of(job: Job, attempt: Attempt) -> str:
+def content_of(job: Job) -> str:
     """Return the digest of what was decided, of the job's one version."""
-    assert attempt.code == 0, attempt.lines[-3:]
-    assert attempt.result is not None
-    assert attempt.result.artifact is not None
     assert job.store.children(f"{job.model}/versions") == ["00000001"]
-    assert checkpoints_of(job) == {}
-    run = attempt.result.artifact.uri.split(job.model, 1)[1]
-    body = job.store.get(f"{job.model}{run}/manifest.json")
-    assert body is not None
-    digest = parse_manifest(body, run).content_sha256
+    folders = [
+        f"{job.model}/runs/{uid}/{attempt}"
+        for uid in job.store.children(f"{job.model}/runs")
+        for attempt in job.store.children(f"{job.model}/runs/{uid}")
+    ]
+    bodies = {folder: job.store.get(f"{folder}/manifest.json") for folder in folders}
+    [digest] = [parse_manifest(body, folder).content_sha256 for folder, body in bodies.items() if body is not None]
     assert digest is not None
     return digest
+
+
+def registered(job: Job) -> bool:
+    """Tell whether the version is made. Then nothing is kept to go on with, however the attempt ended."""
+    return bool(job.store.children(f"{job.model}/versions"))
+
+
+def last_of(job: Job, attempt: Attempt) -> Attempt:
+    """Return the attempt that made the version: this one, or another one where it did not come so far."""
+    if registered(job):
+        return attempt
+    last = job.attempt()
+    assert last.code == 0, last.lines[-3:]
+    assert checkpoints_of(job) == {}
+    return last
 
 
 def test_prophet_fits_no_series_twice(object_store: ObjectStore, upload: Upload, tmp_path: Path) -> None:
     levels = {f"s{number:02}": 50.0 + 10 * number for number in range(SERIES)}
     spec = forecast(upload("resume-sales.csv", sales_csv(**levels)), workers=2)
     undisturbed = PodJob(tmp_path / "undisturbed", object_store, spec)
-    whole = content_of(undisturbed, undisturbed.undisturbed())
+    assert undisturbed.undisturbed().code == 0
+    whole = content_of(undisturbed)
 
     job = PodJob(tmp_path / "disturbed", object_store, spec)
     finished = 0
-    for moment, attempt in disturb(job, f" of {SERIES} series", range(1, 3)):
+    for moment, each in disturb(job, f" of {SERIES} series", range(1, 3)):
+        attempt = each
         pieces = [line for body in checkpoints_of(job).values() for line in body.splitlines()]
         times = Counter(json.loads(line)["name"] for line in pieces)
         assert set(times.values()) <= {1}, (moment, times)
-        assert attempt.code == 0 or moment.signal == signal.SIGKILL or times, "SIGTERM leaves what is finished"
-        assert attempt.code == 0 or len(times) >= finished
+        assert registered(job) or moment.signal == signal.SIGKILL or times, "SIGTERM leaves what is finished"
+        assert registered(job) or len(times) >= finished
         finished = len(times)
-    last = attempt if attempt.code == 0 else job.attempt()
+    last = last_of(job, attempt)
     if finished and last is not attempt:
         assert last.saying("series are finished already") == [
             f"{finished} of {SERIES} series are finished already, by another attempt"
         ]
-    assert content_of(job, last) == whole
+    assert content_of(job) == whole
 
 
 def test_a_search_makes_no_trial_twice(tmp_path: Path) -> None:
@@ -231,23 +247,23 @@ def test_a_search_makes_no_trial_twice(tmp_path: Path) -> None:
     search = {"trials": TRIALS, "timeoutSeconds": 600}
     spec = regression(f"file://{tmp_path}/table.csv", search=search, parameters={"num_iterations": 40})
     undisturbed = LocalJob(tmp_path / "undisturbed", spec)
-    whole = content_of(undisturbed, undisturbed.undisturbed())
+    assert undisturbed.undisturbed().code == 0
+    whole = content_of(undisturbed)
 
     job = LocalJob(tmp_path / "disturbed", spec)
     made: list[str] = []
     for moment, attempt in disturb(job, f" of {TRIALS} in ", range(1, 5)):
         made += attempt.saying(f" of {TRIALS} in ")
         kept = [name for name in checkpoints_of(job) if name.startswith("search")]
-        assert attempt.code == 0 or len(kept) >= len(made), (moment, kept)
-    last = attempt
-    if attempt.code != 0:
-        last = job.attempt()
+        assert registered(job) or len(kept) >= len(made), (moment, kept)
+    last = last_of(job, attempt)
+    if last is not attempt:
         made += last.saying(f" of {TRIALS} in ")
     times = Counter(number_of(message) for message in made)
     assert set(times.values()) == {1}, made
     # The line of a trial comes after its record: one that is killed in between has none.
     assert len(times) in {max(times), max(times) - 1}
-    assert content_of(job, last) == whole
+    assert content_of(job) == whole
 
 
 def number_of(message: str) -> int:
@@ -260,19 +276,19 @@ def test_torch_goes_on_with_the_next_epoch(tmp_path: Path) -> None:
     parameters = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 32}
     spec = regression(f"file://{tmp_path}/table.csv", framework="Torch", parameters=parameters, workers=1)
     undisturbed = LocalJob(tmp_path / "undisturbed", spec)
-    whole = content_of(undisturbed, undisturbed.undisturbed())
+    assert undisturbed.undisturbed().code == 0
+    whole = content_of(undisturbed)
 
     job = LocalJob(tmp_path / "disturbed", spec)
     kept: dict[str, bytes] = {}
     for moment, attempt in disturb(job, "epoch ", range(1, 3)):
         assert goes_on(attempt, kept), (moment, attempt.lines)
         kept = checkpoints_of(job)
-        assert kept or attempt.code == 0 or moment.signal == signal.SIGKILL, "SIGTERM leaves the last whole epoch"
-    last = attempt
-    if attempt.code != 0:
-        last = job.attempt()
+        assert kept or registered(job) or moment.signal == signal.SIGKILL, "SIGTERM leaves the last whole epoch"
+    last = last_of(job, attempt)
+    if last is not attempt:
         assert goes_on(last, kept), last.lines
-    assert content_of(job, last) == whole
+    assert content_of(job) == whole
 
 
 def goes_on(attempt: Attempt, kept: Mapping[str, bytes]) -> bool:
