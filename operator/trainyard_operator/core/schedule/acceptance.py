@@ -89,7 +89,7 @@ def _moment(job: TrainingJobView) -> tuple[str, int]:
 
 def _accepted(observed: ObservedSchedule, known: Acceptance, job: TrainingJobView) -> Acceptance:
     time, version = _moment(job)
-    message = f"version {version} of TrainingJob {job.name} was accepted"
+    message = f"version {version} ({job.name}) was accepted"
     return Acceptance(version, time, 0, _condition(observed, "True", "VersionAccepted", message), known.events)
 
 
@@ -97,13 +97,8 @@ def _rejected(observed: ObservedSchedule, known: Acceptance, job: TrainingJobVie
     count = (known.rejections or 0) + 1
     verdict = job.status.verdict
     why = verdict.message if verdict is not None else ""
-    version = _moment(job)[1]
-    in_a_row = f"{count} versions in a row were refused" if count > 1 else "the version before it was accepted"
-    since = f"version {known.version}, accepted at {known.time}, is the newest good one"
-    if known.version is None:
-        since = "no version has been accepted yet"
-        in_a_row = f"{count} versions were refused" if count > 1 else "it is the first one"
-    head = f"version {version} of TrainingJob {job.name} was refused; {in_a_row}; {since}: "
+    since = "so far" if known.version is None else f"since version {known.version}"
+    head = f"version {_moment(job)[1]} ({job.name}) was rejected, {count} {since}: "
     message = f"{head}{why}"[:_SENTENCE]
     condition = _condition(observed, "False", "VersionRejected", message)
     return Acceptance(known.version, known.time, count, condition, (*known.events, _event(job, message)))
@@ -113,7 +108,7 @@ def _rejected_before(known: Acceptance, job: TrainingJobView) -> Acceptance:
     """Tell of a refusal whose news comes after that of a later acceptance: it is none since then."""
     verdict = job.status.verdict
     why = verdict.message if verdict is not None else ""
-    message = f"version {_moment(job)[1]} of TrainingJob {job.name} was refused: {why}"
+    message = f"version {_moment(job)[1]} ({job.name}) was rejected: {why}"
     return replace(known, events=(*known.events, _event(job, message)))
 
 

@@ -6,21 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.unit.trainer.compare.nights import FORECAST, QUICK, Nights, machines, ref, sales
+from tests.unit.trainer.compare.nights import FORECAST, Nights, ref, sales
+from tests.unit.trainer.compare.thirty import (
+    BETTER_NIGHT,
+    DATA_GATES,
+    NIGHTS,
+    NOT_WORSE,
+    WORSE_NIGHTS,
+    is_good,
+    spec,
+    table,
+)
 from trainyard_api.modelversion import GateResult
 from trainyard_api.training import Gate
 from trainyard_api.wire import ChampionRef, TrainingResult
 from trainyard_operator.core.champion import Chosen
 from trainyard_operator.core.version.gates import Candidate, Champion, judge
-
-DATA_GATES = [
-    {"metric": "data_rows_ratio", "op": ">=", "value": 0.7},
-    {"metric": "data_missing_increase", "op": "<=", "value": 0.1},
-    {"metric": "data_scale_ratio", "op": "<", "value": 10},
-    {"metric": "data_relation_shift", "op": "<=", "value": 3},
-]
-NIGHTS = 30
-ROWS, FIRST = 60, 1200
 
 
 @dataclass
@@ -54,57 +55,31 @@ def _candidate(result: TrainingResult) -> Candidate:
     return Candidate(metrics, result.holdout_digest, comparison=result.comparison)
 
 
-def table(night: int) -> pd.DataFrame:
-    return machines(FIRST + NIGHTS * ROWS, seed=4).head(FIRST + night * ROWS)
-
-
-def spec(features: list[str], **parameters: object) -> dict[str, object]:
-    data = {"target": "failed", "features": features}
-    return {"task": "Classification", "data": data, "parameters": {**QUICK, **parameters}}
-
-
-WEAK, STRONG, WORSE = ["load", "noise", "age"], ["heat", "load", "noise", "age"], ["noise", "age"]
-
-
-def shuffled(frame):
-    return frame.assign(failed=np.random.default_rng(1).permutation(frame["failed"].to_numpy()))
-
-
-POISON = {
-    14: shuffled,
-    18: lambda frame: frame.assign(heat=frame["heat"] * 1000),
-    22: lambda frame: frame.head(len(frame) // 2),
-    26: lambda frame: frame.assign(heat=frame["heat"].mask(np.arange(len(frame)) % 3 == 0)),
-}
-
-
 @pytest.fixture(scope="module")
 def life(tmp_path_factory):
-    gates = [{"metric": "auc", "compareTo": "Champion", "tolerance": 0.05}, *DATA_GATES]
+    gates = [NOT_WORSE, *DATA_GATES]
     model = Model(Nights(tmp_path_factory.mktemp("nights")), gates)
     accepted = {}
     for night in range(NIGHTS):
-        recipe = spec(WORSE) if night in {5, 10, 20} else spec(WEAK if night < 8 else STRONG)
-        frame = POISON.get(night, pd.DataFrame.copy)(table(night))
-        accepted[night] = model.night(night, frame, **recipe)
+        accepted[night] = model.night(night, table(night), **spec(night))
     return model, accepted
 
 
 def test_an_equal_recipe_on_grown_data_takes_over_each_night(life):
     _, accepted = life
-    equal = [night for night in range(NIGHTS) if night not in POISON and night not in {5, 10, 20}]
+    equal = [night for night in range(NIGHTS) if is_good(night)]
     refused = [night for night in equal if not accepted[night]]
     assert len(refused) <= 1, {night: life[0].results[night] for night in refused}
 
 
 def test_a_better_recipe_takes_over_through_the_gate(life):
     model, accepted = life
-    assert accepted[8]
-    auc = model.results[8][0]
+    assert accepted[BETTER_NIGHT]
+    auc = model.results[BETTER_NIGHT][0]
     assert float(auc.difference) > 0.1
 
 
-@pytest.mark.parametrize("night", [5, 10, 20])
+@pytest.mark.parametrize("night", WORSE_NIGHTS)
 def test_a_worse_recipe_never_does(life, night):
     model, accepted = life
     assert not accepted[night]
