@@ -17,7 +17,7 @@ from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.ahead.work import Ahead, write_forecast
-from trainyard_trainer.artifacts.layout import JUDGED
+from trainyard_trainer.artifacts.layout import JUDGED, ModelKeys
 from trainyard_trainer.artifacts.manifest import (
     DataInfo,
     FileEntry,
@@ -31,6 +31,7 @@ from trainyard_trainer.artifacts.manifest import (
 )
 from trainyard_trainer.artifacts.runs import FinishedRun, finish_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.artifacts.versions import reserve_version
 from trainyard_trainer.backtest.files import write_backtest
 from trainyard_trainer.backtest.run import Backtest
 from trainyard_trainer.data.dataset import Dataset, Series
@@ -90,8 +91,9 @@ class TrainedRun:
 
 @dataclass(frozen=True)
 class About:
-    """What is told of a run beside what it is: when, with which libraries, and at what cost it answers."""
+    """What is told of a run beside what it is: its number, when, with which libraries, and at what cost it answers."""
 
+    version: int
     created_at: str
     libraries: dict[str, str]
     measurements: Measurements | None
@@ -125,8 +127,18 @@ def register_run(
     sizes = {path: (run.output / path).stat().st_size for path in run.trained.files}
     judged = sum(size for path, size in sizes.items() if path.startswith(f"{JUDGED}/"))
     run, difference = _with_onnx(run, framework, model, golden.max_difference)
-    ahead = write_forecast(framework, model, run.dataset, run.config, run.output, progress=progress, stop=stop)
-    run = replace(run, ahead=ahead)
+    if run.config.spec.task == "Forecast":
+        ahead = write_forecast(
+            framework,
+            model,
+            run.dataset,
+            run.config,
+            run.output,
+            version=_number_of(run.config, store),
+            progress=progress,
+            stop=stop,
+        )
+        run = replace(run, ahead=ahead)
     measurements = Measurements(
         size_bytes=sum(sizes.values()) - judged,
         judged_bytes=judged or None,
@@ -167,7 +179,8 @@ def store_run(
     measurements: Measurements | None = None,
 ) -> FinishedRun:
     """Write a judged model, the documents about it, and its manifest last. Raises TrainerError."""
-    about = About(datetime.now(UTC).isoformat(timespec="milliseconds"), libraries, measurements)
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    about = About(_number_of(run.config, store), now, libraries, measurements)
     _write_documents(run, about)
     search = [] if run.trained.tuned is None else [SEARCH]
     ahead = [] if run.ahead is None else run.ahead.files
@@ -180,6 +193,11 @@ def store_run(
     # forecast follows from model and data, and its rows name their run; a backtest names what the champion says.
     content = content_digest(manifest, {*run.trained.files, *search} - {MODEL_FILE})
     return finish_run(store, folder, manifest.model_copy(update={"content_sha256": content}))
+
+
+def _number_of(config: TrainerConfig, store: ArtifactStore) -> int:
+    """Return the number of the version that this run will be: files of the run may name it from here on."""
+    return reserve_version(store, ModelKeys(config.namespace, config.model_name), config.uid)
 
 
 def warnings_of(run: TrainedRun) -> list[str]:
@@ -280,6 +298,7 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
     return Manifest(
         namespace=config.namespace,
         model=config.model_name,
+        version=about.version,
         job=JobInfo(name=config.name, uid=config.uid, attempt=config.attempt),
         created_at=about.created_at,
         image=config.image,

@@ -204,7 +204,7 @@ def content_of(job: Job) -> str:
 
 def registered(job: Job) -> bool:
     """Tell whether the version is made. Then nothing is kept to go on with, however the attempt ended."""
-    return bool(job.store.children(f"{job.model}/versions"))
+    return job.store.get(f"{job.model}/versions/00000001/version.json") is not None
 
 
 def last_of(job: Job, attempt: Attempt) -> Attempt:

@@ -1,5 +1,6 @@
 """One forecast, two files: Parquet for programs, CSV for people. Both have the same rows, columns and times."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -14,13 +15,23 @@ from trainyard_trainer.artifacts.layout import FORECAST, FORECAST_TEXT
 from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.frameworks.forecast_columns import Times, as_asked
 
-SERIES, TIME, AS_OF, STEP, MODEL, RUN = "series", "time", "as_of", "step", "model", "run"
+SERIES, TIME, AS_OF, STEP = "series", "time", "as_of", "step"
+MODEL, VERSION, RUN = "model", "version", "run"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a forecast comes from: the same in each of its rows. ``run`` is the uid of the TrainingJob."""
+
+    model: str
+    version: int
+    run: str
 
 
 class ForecastWriter:
     """Writes both files, part by part. To be used as a context."""
 
-    def __init__(self, folder: Path, clock: Clock, *, days: bool, answers: list[str], model: str, run: str) -> None:
+    def __init__(self, folder: Path, clock: Clock, *, days: bool, answers: list[str], origin: Origin) -> None:
         """Begin both.
 
         Parameters
@@ -31,10 +42,10 @@ class ForecastWriter:
             Whether all times lie at midnight: CSV has dates then.
         answers
             The names of the columns of numbers.
-        model, run
-            What stands in these columns of each row.
+        origin
+            What stands in the last columns of each row.
         """
-        self._clock, self._days, self._model, self._run = clock, days, model, run
+        self._clock, self._days, self._origin = clock, days, origin
         zone = clock.zone if clock.zone is not None and not clock.wall else None
         instant = pa.timestamp("us", zone)
         self._schema = pa.schema(
@@ -45,6 +56,7 @@ class ForecastWriter:
                 (STEP, pa.int32()),
                 *((name, pa.float64()) for name in answers),
                 (MODEL, pa.string()),
+                (VERSION, pa.int64()),
                 (RUN, pa.string()),
             ]
         )
@@ -71,8 +83,9 @@ class ForecastWriter:
             AS_OF: as_written(ends, self._clock).iloc[codes].reset_index(drop=True),
             STEP: np.tile(np.arange(1, steps + 1, dtype=np.int32), count),
             **{name: answers[name].to_numpy() for name in answers.columns},
-            MODEL: np.full(len(codes), self._model, dtype=object),
-            RUN: np.full(len(codes), self._run, dtype=object),
+            MODEL: np.full(len(codes), self._origin.model, dtype=object),
+            VERSION: np.full(len(codes), self._origin.version),
+            RUN: np.full(len(codes), self._origin.run, dtype=object),
         }
         frame = pd.DataFrame(columns, copy=False)
         self._table.write_table(pa.Table.from_pandas(frame, self._schema, preserve_index=False))

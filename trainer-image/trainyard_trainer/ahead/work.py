@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trainyard_api.wire import TrainerConfig
-from trainyard_trainer.ahead.files import STEP, TIME, ForecastWriter, are_days
+from trainyard_trainer.ahead.files import STEP, TIME, ForecastWriter, Origin, are_days
 from trainyard_trainer.ahead.questions import questions
 from trainyard_trainer.artifacts.layout import FORECAST, FORECAST_TEXT
 from trainyard_trainer.data.dataset import Dataset
@@ -62,15 +62,20 @@ def write_forecast(
     config: TrainerConfig,
     output: Path,
     *,
+    version: int,
     progress: Progress,
     stop: Callable[[], bool],
-) -> Ahead | None:
-    """Forecast the horizon behind the last row of each series into ``output``; ``None`` where nothing is forecast.
+) -> Ahead:
+    """Forecast the horizon behind the last row of each series into ``output``.
 
     Parameters
     ----------
     model
         As ``framework.load`` gave it: what is served, and not what was judged.
+    config
+        Of task Forecast.
+    version
+        The number that is reserved for this training.
 
     Raises
     ------
@@ -78,17 +83,16 @@ def write_forecast(
         When ``stop`` turns true between two parts.
     """
     spec = config.spec
-    if spec.task != "Forecast" or spec.forecast is None:
-        return None
+    if spec.forecast is None:
+        raise AssertionError("task Forecast has the section forecast: TrainingJobSpec checks it")
     columns = Columns(spec.data.time or "ds", spec.data.series, dataset.features, dataset.clock)
     asked, sent = tee(questions(dataset, columns, spec.forecast.horizon))
     answering = answer_each(framework, model, (one.inputs for one in sent), worker_count(spec.workers))
     names = [PREDICTION, *quantile_columns(levels_of(spec))]
     largest, total, done, lost = _largest(dataset), len(dataset.series), 0, 0
     drawn: dict[str, pd.DataFrame] = {}
-    writer = ForecastWriter(
-        output, dataset.clock, days=_are_days(dataset), answers=names, model=config.model_name, run=config.uid
-    )
+    origin = Origin(config.model_name, version, config.uid)
+    writer = ForecastWriter(output, dataset.clock, days=_are_days(dataset), answers=names, origin=origin)
     with writer, closing(answering) as answered:
         for one in asked:
             if stop():

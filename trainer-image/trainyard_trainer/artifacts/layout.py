@@ -38,6 +38,10 @@ class ModelKeys:
         """Return the key whose creation claims a number."""
         return f"{self.versions}/{number:0{VERSION_DIGITS}d}/version.json"
 
+    def reservation(self, number: int) -> str:
+        """Return the key whose creation keeps a number for one job, before there is anything to claim it for."""
+        return f"{self.versions}/{number:0{VERSION_DIGITS}d}/reserved.json"
+
     @property
     def jobs(self) -> str:
         """The folder with a folder for each TrainingJob's runs."""

@@ -123,6 +123,8 @@ class Manifest(WireModel):
     schema_version: Literal[1] = 1
     namespace: str
     model: str
+    version: int | None = None
+    """The number that was reserved for the run. Manifests of older releases have none: they claimed one afterwards."""
     job: JobInfo
     created_at: str
     image: str = ""

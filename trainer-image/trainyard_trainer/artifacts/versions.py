@@ -1,10 +1,15 @@
 """Version numbers: claimed in the store itself, exactly one per TrainingJob, whatever dies in between.
 
-Two objects decide, both created conditionally and never changed. ``by-run/<uid>.json`` is the number a job means to
-take; ``versions/<number>/version.json`` is the claim on that number. The intent comes first: a trainer that dies
-between the two finds its number again, so that it cannot take a second one. If the number meanwhile went to another job
-the intent is void for ever, and the job writes its next one (``by-run/<uid>.2.json``). Every process of a job walks the
-same list of intents, so that even two pods of one job at the same time end at one version.
+Three objects decide, each created conditionally and never changed:
+
+1. ``by-run/<uid>.json`` is the number that a job means to take.
+2. ``versions/<number>/reserved.json`` keeps that number for the job. From here on its files may name it.
+3. ``versions/<number>/version.json`` claims it for a finished run.
+
+The intent comes first: a trainer that dies between two of them finds its number again, so that it cannot take a second
+one. If another job has reserved the number meanwhile, the intent is void for ever, and the job writes its next one
+(``by-run/<uid>.2.json``). Every process of a job walks the same list of intents, so that even two pods of one job at
+the same time end at one version.
 """
 
 import json
@@ -27,6 +32,10 @@ _Model = TypeVar("_Model", bound=WireModel)
 
 class _Intent(WireModel):
     version: int
+
+
+class _Reservation(WireModel):
+    job_uid: str
 
 
 class VersionRecord(WireModel):
@@ -79,8 +88,12 @@ def last_unfinished(store: ArtifactStore, keys: ModelKeys) -> str | None:
 def _record_of(store: ArtifactStore, keys: ModelKeys, uid: str) -> VersionRecord | None:
     for ordinal in count(1):
         number = _read_intent(store, keys, uid, ordinal)
-        record = None if number is None else _read_record(store, keys, number)
-        if record is None or record.job_uid == uid:
+        if number is None:
+            return None
+        record = _read_record(store, keys, number)
+        if record is None and _reserved_by(store, keys, number) in (None, uid):
+            return None
+        if record is not None and record.job_uid == uid:
             return record
     raise AssertionError("unreachable")
 
@@ -99,20 +112,67 @@ def newest_run(store: ArtifactStore, keys: ModelKeys) -> FinishedRun | None:
 
 def newest_record(store: ArtifactStore, keys: ModelKeys) -> VersionRecord | None:
     """Return the claim of the model's highest version. Raises DataError if it cannot be read."""
-    number = _next_number(store, keys) - 1
-    return _read_record(store, keys, number) if number > 0 else None
+    for number in sorted(_numbers(store, keys), reverse=True):
+        if (record := _read_record(store, keys, number)) is not None:
+            return record
+    return None
 
 
-def claim_version(store: ArtifactStore, keys: ModelKeys, uid: str, run: FinishedRun) -> VersionRecord:
-    """Give the run a number, or return the one that its job got before. The record may then name another run."""
+def reserve_version(store: ArtifactStore, keys: ModelKeys, uid: str) -> int:
+    """Return the number that the version of a job will have: kept for it, or had before.
+
+    A job that ends for good without a version leaves its number unused.
+
+    Raises
+    ------
+    TrainerError
+        If the storage refuses, or somebody has deleted or changed what is kept there.
+    """
     for ordinal in count(1):
         number = _read_intent(store, keys, uid, ordinal)
         if number is None:
             number = _write_intent(store, keys, uid, ordinal)
-        record = _read_record(store, keys, number) or _write_record(store, keys, uid, number, run)
-        if record.job_uid == uid:
-            return record
+        if _owner(store, keys, uid, number) == uid:
+            return number
     raise AssertionError("unreachable")
+
+
+def claim_version(store: ArtifactStore, keys: ModelKeys, uid: str, run: FinishedRun) -> VersionRecord:
+    """Claim the job's number for a run, or return the claim that it has. The record may then name another run.
+
+    Raises
+    ------
+    DataError
+        If a trainer of a release that reserves nothing has taken the number at the same moment.
+    """
+    number = reserve_version(store, keys, uid)
+    record = _read_record(store, keys, number) or _write_record(store, keys, uid, number, run)
+    if record.job_uid != uid or run.manifest.version not in (None, number):
+        raise DataError(
+            f"version {run.manifest.version or number} was reserved for this job, and a trainer of an older release "
+            "has taken it; create a new TrainingJob"
+        )
+    return record
+
+
+def _owner(store: ArtifactStore, keys: ModelKeys, uid: str, number: int) -> str:
+    """Return the job that a number belongs to: this one, if it was free."""
+    record = _read_record(store, keys, number)
+    if record is not None:
+        return record.job_uid
+    key = keys.reservation(number)
+    if store.put_if_absent(key, canonical_json(_Reservation(job_uid=uid).model_dump(by_alias=True))):
+        return uid
+    found = _reserved_by(store, keys, number)
+    if found is None:
+        raise InputMissing(f"{store.address(key)} was deleted while a version was claimed; create a new TrainingJob")
+    return found
+
+
+def _reserved_by(store: ArtifactStore, keys: ModelKeys, number: int) -> str | None:
+    key = keys.reservation(number)
+    body = store.get(key)
+    return None if body is None else _parse(_Reservation, body, store.address(key)).job_uid
 
 
 def run_of(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> FinishedRun:
@@ -137,9 +197,9 @@ def _run_of(store: ArtifactStore, record: VersionRecord) -> FinishedRun:
     return run
 
 
-def _next_number(store: ArtifactStore, keys: ModelKeys) -> int:
-    numbers = [int(name) for name in store.children(keys.versions) if name.isdigit()]
-    return max(numbers, default=0) + 1
+def _numbers(store: ArtifactStore, keys: ModelKeys) -> list[int]:
+    """Return all numbers that are reserved or claimed."""
+    return [int(name) for name in store.children(keys.versions) if name.isdigit()]
 
 
 def _read_intent(store: ArtifactStore, keys: ModelKeys, uid: str, ordinal: int) -> int | None:
@@ -149,7 +209,7 @@ def _read_intent(store: ArtifactStore, keys: ModelKeys, uid: str, ordinal: int) 
 
 
 def _write_intent(store: ArtifactStore, keys: ModelKeys, uid: str, ordinal: int) -> int:
-    number = _next_number(store, keys)
+    number = max(_numbers(store, keys), default=0) + 1
     if store.put_if_absent(keys.intent(uid, ordinal), canonical_json({"version": number})):
         return number
     written = _read_intent(store, keys, uid, ordinal)

@@ -64,7 +64,7 @@ def test_the_saved_model_answers_the_steps_behind_each_series(tmp_path: Path, fr
     result, folder = trained(tmp_path, config)
     table = pq.read_table(folder / "forecast.parquet").to_pandas()
     assert list(table.columns) == [
-        *("series", "time", "as_of", "step", "prediction", "quantile:0.1", "quantile:0.9", "model", "run")
+        *("series", "time", "as_of", "step", "prediction", "quantile:0.1", "quantile:0.9", "model", "version", "run")
     ]
     assert table["series"].tolist() == [name for name in LENGTHS for _ in range(HORIZON)]
     assert table["step"].tolist() == [1, 2, 3, 4, 5] * 3
@@ -75,6 +75,8 @@ def test_the_saved_model_answers_the_steps_behind_each_series(tmp_path: Path, fr
         assert rows["time"].tolist() == list(pd.date_range(end, periods=HORIZON + 1)[1:])
     assert set(table["model"]) == {"demand"}
     assert set(table["run"]) == {"run-1"}
+    assert result.model_version is not None
+    assert set(table["version"]) == {result.model_version.version}
 
     asked = table[["time", "series"]].rename(columns={"time": "day", "series": "product"})
     own = framework_for(config)
@@ -103,7 +105,9 @@ def test_two_jobs_of_the_same_data_made_the_same_model_though_their_forecasts_na
     for uid in ("run-1", "run-2"):
         _, folder = trained(tmp_path, config_of(tmp_path, "LightGBM", uid))
         digests.append(json.loads((folder / "manifest.json").read_text())["contentSha256"])
-        tables.append(pd.read_parquet(folder / "forecast.parquet").drop(columns="run"))
+        tables.append(pd.read_parquet(folder / "forecast.parquet"))
+    assert [table.pop("run").unique().tolist() for table in tables] == [["run-1"], ["run-2"]]
+    assert [table.pop("version").unique().tolist() for table in tables] == [[1], [2]]
     assert digests[0] == digests[1]
     pd.testing.assert_frame_equal(*tables)
 
@@ -129,8 +133,9 @@ class Echo(MeanFramework):
 def forecast(
     config: TrainerConfig, dataset: Dataset, folder: Path, framework: Echo | None = None, stop: Any = lambda: False
 ) -> tuple[Ahead, pd.DataFrame]:
-    ahead = write_forecast(framework or Echo(), None, dataset, config, folder, progress=lambda *_: None, stop=stop)
-    assert ahead is not None
+    ahead = write_forecast(
+        framework or Echo(), None, dataset, config, folder, version=7, progress=lambda *_: None, stop=stop
+    )
     return ahead, pd.read_parquet(folder / "forecast.parquet")
 
 

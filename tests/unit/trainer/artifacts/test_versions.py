@@ -13,11 +13,19 @@ from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.layout import MANIFEST
 from trainyard_trainer.artifacts.manifest import FileEntry, fetch_file, parse_manifest
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished, finish_run
-from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, find_version, run_of, version_label
+from trainyard_trainer.artifacts.versions import (
+    VersionRecord,
+    claim_version,
+    find_version,
+    newest_record,
+    reserve_version,
+    run_of,
+    version_label,
+)
 from trainyard_trainer.errors import DataError, InputMissing, Unsupported
 
-WRITES = 7
-"""Marker, its proof, two files, manifest, intent, claim."""
+WRITES = 8
+"""Marker, its proof, two files, manifest, intent, reservation, claim."""
 
 
 @pytest.fixture
@@ -109,11 +117,55 @@ def test_two_pods_of_one_job_at_the_same_time_end_at_one_version(store: FolderSt
 
 
 def test_an_intent_whose_number_went_to_another_job_is_void(store: FolderStore, output: Path) -> None:
-    with pytest.raises(Killed):  # after the intent, before the claim
+    with pytest.raises(Killed):  # after the intent, before the reservation
         train_and_register(DyingStore(store, 5, after=True), "uid", 1, output)
     assert train_and_register(store, "other", 1, output).version == 1
     assert find_version(store, KEYS, "uid") is None
     assert train_and_register(store, "uid", 1, output).version == 2
+    found = find_version(store, KEYS, "uid")
+    assert found is not None
+    assert found[0].version == 2
+
+
+def test_a_reserved_number_is_kept_for_its_job(store: FolderStore, output: Path) -> None:
+    number = reserve_version(store, KEYS, "uid")
+    assert train_and_register(store, "other", 1, output).version == number + 1
+    assert find_version(store, KEYS, "uid") is None
+    newest = newest_record(store, KEYS)
+    assert newest is not None
+    assert newest.version == number + 1
+    assert reserve_version(store, KEYS, "uid") == number
+    assert train_and_register(store, "uid", 1, output).version == number
+    assert reserve_version(store, KEYS, "uid") == number
+
+
+def test_without_any_claim_there_is_no_newest_version(store: FolderStore) -> None:
+    reserve_version(store, KEYS, "uid")
+    assert newest_record(store, KEYS) is None
+
+
+def test_while_two_jobs_reserve_each_finds_its_own_version(store: FolderStore, output: Path) -> None:
+    """An intent of one on the number of the other must not hide the version that it has got since."""
+    assert store.put_if_absent(KEYS.intent("uid", 1), b'{"version":1}')
+    assert reserve_version(store, KEYS, "other") == 1
+    record = train_and_register(store, "uid", 1, output)
+    assert record.version == 2
+    assert train_and_register(store, "uid", 2, output) == record
+
+
+def test_a_trainer_of_an_older_release_that_takes_a_reserved_number_is_found_out(
+    store: FolderStore, output: Path
+) -> None:
+    number = reserve_version(store, KEYS, "uid")
+    older = VersionRecord(
+        version=number, label="v", job_uid="older", run="r", manifest_sha256="0" * 64, claimed_at="2026-11-21"
+    )
+    assert store.put_if_absent(KEYS.version(number), older.model_dump_json(by_alias=True).encode())
+    named = manifest("uid", 1, []).model_copy(update={"version": number})
+    with pytest.raises(DataError, match="version 1 was reserved for this job, and a trainer of an older release"):
+        claim_version(store, KEYS, "uid", finish_run(store, begin_run(store, KEYS, "uid", 1), named))
+    unnamed = finish_run(store, begin_run(store, KEYS, "uid-2", 1), manifest("uid-2", 1, []))
+    assert claim_version(store, KEYS, "uid-2", unnamed).version == 3, "a run that names no number takes the next one"
 
 
 def test_the_loser_of_a_twin_race_reports_the_run_that_won(store: FolderStore) -> None:

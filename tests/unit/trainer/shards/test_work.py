@@ -82,8 +82,9 @@ def test_the_last_makes_the_version_and_it_is_that_of_one_pod(cluster: Cluster, 
     assert cluster.files() == cluster.files("alone")
     merged, whole = cluster.forecast(), cluster.forecast("alone")
     assert merged["series"].tolist() == list(NAMES)
-    assert (merged["run"].unique().tolist(), whole["run"].unique().tolist()) == (["uid"], ["alone"])
-    pd.testing.assert_frame_equal(merged.drop(columns="run"), whole.drop(columns="run"))
+    own = [frame[["version", "run"]].drop_duplicates().to_numpy().tolist() for frame in (merged, whole)]
+    assert own == [[[1, "uid"]], [[2, "alone"]]]
+    pd.testing.assert_frame_equal(merged.drop(columns=["version", "run"]), whole.drop(columns=["version", "run"]))
     assert [one["contentSha256"] for one in cluster.manifests()] == [
         one["contentSha256"] for one in cluster.manifests("alone")
     ]
