@@ -43,8 +43,9 @@ format: venv ## Rewrite the code in the project's format
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 .PHONY: generate
-generate: venv ## Write crds/*.yaml and the chart's copies from the pydantic models
+generate: venv ## Write crds/*.yaml, the chart's copies of them and its README
 	@$(BIN)/python -m trainyard_api.generate
+	@$(BIN)/python hack/chart_readme.py
 
 .PHONY: check
 check: venv ## Format, lint, types, layers, generated files: seconds
@@ -52,6 +53,7 @@ check: venv ## Format, lint, types, layers, generated files: seconds
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m trainyard_api.generate --check
+	@$(BIN)/python hack/chart_readme.py --check
 
 .PHONY: images
 images: venv ## Build the images, Torch's included, so that clusters to come begin with them

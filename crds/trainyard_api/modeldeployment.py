@@ -13,12 +13,11 @@ from trainyard_api.base import (
     Digest,
     DnsLabel,
     Generation,
-    OptionalName,
     Rule,
     Timestamp,
 )
 from trainyard_api.conditions import Conditions
-from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, SecretRef, Toleration
+from trainyard_api.pod import PodOptions, Resources
 from trainyard_api.trainingjob import Message
 
 DeploymentPhase = Literal["Pending", "Progressing", "AwaitingPromotion", "Serving", "RollingBack", "Held", "Failed"]
@@ -80,21 +79,13 @@ class History(ApiModel):
     """Entries of status.history."""
 
 
-class Serving(ApiModel):
+class Serving(PodOptions):
     """The pods that serve."""
 
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
     image: Annotated[str, Field(max_length=512)] | None = None
     """The image of the inference server; default: from the chart."""
     resources: Resources | None = None
-    node_selector: LabelMap | None = None
-    tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
-    service_account_name: OptionalName | None = None
-    image_pull_secrets: Annotated[list[SecretRef], Field(max_length=8)] | None = None
-    env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
-    pod_labels: LabelMap | None = None
-    pod_annotations: AnnotationMap | None = None
-    priority_class_name: OptionalName | None = None
 
 
 class ModelDeploymentSpec(ApiModel):

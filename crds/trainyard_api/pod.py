@@ -1,10 +1,10 @@
 """The few pod fields a user may set, typed and bounded: an allow-list, not a whole PodSpec."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from trainyard_api.base import MAX_INTEGER, ApiModel, Count, ObjectName, Rule, is_set
+from trainyard_api.base import MAX_INTEGER, ApiModel, Count, ObjectName, OptionalName, Rule, is_set
 
 Quantity = Annotated[
     Annotated[int, Field(ge=0, le=MAX_INTEGER)]
@@ -70,7 +70,7 @@ class EnvSource(ApiModel):
 
 
 class EnvVar(ApiModel):
-    """An environment variable of the trainer container."""
+    """An environment variable of the container."""
 
     name: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
     value: Annotated[str, Field(max_length=4096)] | None = None
@@ -83,3 +83,133 @@ class EnvVar(ApiModel):
             lambda m: not (is_set(m, "value") and is_set(m, "value_from")),
         ),
     )
+
+
+AsInPods = Annotated[
+    dict[str, Any], Field(max_length=16, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
+]
+"""A part of a PodSpec as ``core/v1`` has it: kept as it is, checked by the API server when the pod's owner is made."""
+
+
+class Affinity(ApiModel):
+    """Rules for the choice of nodes, as in ``core/v1``."""
+
+    node_affinity: AsInPods | None = None
+    """Nodes by their labels."""
+    pod_affinity: AsInPods | None = None
+    """Nodes beside other pods."""
+    pod_anti_affinity: AsInPods | None = None
+    """Nodes away from other pods."""
+
+
+class TopologySpreadConstraint(ApiModel):
+    """How pods are spread over nodes or zones, as in ``core/v1``."""
+
+    max_skew: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    topology_key: LabelKey
+    when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"]
+    label_selector: AsInPods | None = None
+    """Which pods are counted."""
+    match_label_keys: Annotated[list[LabelKey], Field(max_length=8)] | None = None
+    min_domains: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
+    node_affinity_policy: Literal["Honor", "Ignore"] | None = None
+    node_taints_policy: Literal["Honor", "Ignore"] | None = None
+
+
+class ClaimVolume(ApiModel):
+    """A PersistentVolumeClaim of the namespace."""
+
+    claim_name: ObjectName
+    read_only: bool | None = None
+
+
+class ConfigMapVolume(ApiModel):
+    """A ConfigMap of the namespace; each key is a file."""
+
+    name: ObjectName
+    optional: bool | None = None
+
+
+class SecretVolume(ApiModel):
+    """A Secret of the namespace; each key is a file. The kubelet mounts it; the operator never reads it."""
+
+    secret_name: ObjectName
+    optional: bool | None = None
+
+
+class EmptyDirVolume(ApiModel):
+    """A folder that lives as long as the pod; Memory keeps it in memory, which counts as that of the containers."""
+
+    medium: Literal["Memory"] | None = None
+    size_limit: Quantity | None = None
+
+
+class Volume(ApiModel):
+    """A volume of the pod, of one of the kinds that reach nothing of the node."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    persistent_volume_claim: ClaimVolume | None = None
+    config_map: ConfigMapVolume | None = None
+    secret: SecretVolume | None = None
+    empty_dir: EmptyDirVolume | None = None
+
+    rules = (
+        Rule(
+            "[has(self.persistentVolumeClaim), has(self.configMap), has(self.secret), has(self.emptyDir)]"
+            ".filter(x, x).size() == 1",
+            "a volume needs exactly one of persistentVolumeClaim, configMap, secret and emptyDir",
+            lambda m: (
+                sum(is_set(m, name) for name in ("persistent_volume_claim", "config_map", "secret", "empty_dir")) == 1
+            ),
+        ),
+    )
+
+
+class VolumeMount(ApiModel):
+    """Where a volume lies in the container."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63)]
+    """The name of a volume of this object, of its namespace's defaults or of the chart's."""
+    mount_path: Annotated[str, Field(min_length=2, max_length=1024, pattern=r"^/[^:]+$")]
+    sub_path: Annotated[str, Field(max_length=1024)] | None = None
+    read_only: bool | None = None
+
+
+class PodOptions(ApiModel):
+    """What a pod may be given beside what it does: the same for pods that train and pods that serve.
+
+    The chart has defaults for all pods and for those of single namespaces. The object's own fields lie over them.
+    """
+
+    node_selector: LabelMap | None = None
+    """Labels of the nodes a pod may run on."""
+    tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
+    """Taints of nodes that a pod accepts."""
+    affinity: Affinity | None = None
+    """Rules for the choice of nodes. They take the place of the chart's."""
+    topology_spread_constraints: Annotated[list[TopologySpreadConstraint], Field(max_length=8)] | None = None
+    """How pods are spread over nodes and zones. They take the place of the chart's."""
+    service_account_name: OptionalName | None = None
+    """The pod's ServiceAccount; it needs no rights in the cluster. A cloud may give it rights to the storage."""
+    image_pull_secrets: Annotated[list[SecretRef], Field(max_length=8)] | None = None
+    """Secrets for the registry of the image."""
+    env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
+    """Further environment variables of the container."""
+    labels: LabelMap | None = None
+    """Further labels of all that is made for this object: the Job or the Deployment and Service, and their pods."""
+    annotations: AnnotationMap | None = None
+    """Further annotations of the same objects."""
+    pod_labels: LabelMap | None = None
+    """Further labels of the pods alone."""
+    pod_annotations: AnnotationMap | None = None
+    """Further annotations of the pods alone."""
+    priority_class_name: OptionalName | None = None
+    """The pods' PriorityClass."""
+    runtime_class_name: OptionalName | None = None
+    """The pods' RuntimeClass, such as nvidia on clusters that need it for GPUs."""
+    volumes: Annotated[list[Volume], Field(max_length=16)] | None = None
+    """Further volumes of the pods."""
+    volume_mounts: Annotated[list[VolumeMount], Field(max_length=16)] | None = None
+    """Where the container has them; with framework Container, your container."""
+    shared_memory: Quantity | None = None
+    """Size of /dev/shm, which is 64Mi otherwise: data loaders of PyTorch need more. It counts as memory of the pod."""

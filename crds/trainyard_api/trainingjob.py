@@ -14,7 +14,6 @@ from trainyard_api.base import (
     MetricName,
     MetricValue,
     ObjectName,
-    OptionalName,
     Rule,
     Timestamp,
     Uri,
@@ -22,7 +21,7 @@ from trainyard_api.base import (
 )
 from trainyard_api.conditions import Conditions
 from trainyard_api.data import Data
-from trainyard_api.pod import AnnotationMap, EnvVar, LabelMap, Resources, SecretRef, Toleration
+from trainyard_api.pod import PodOptions, Resources
 from trainyard_api.threshold import Threshold
 from trainyard_api.training import (
     OWN_CODE,
@@ -49,7 +48,7 @@ Phase = Literal["Pending", "Queued", "Starting", "Running", "Retrying", "Suspend
 TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled"})
 
 
-class TrainingJobSpec(ApiModel):
+class TrainingJobSpec(PodOptions):
     """What to train. Only priority, retry, the deadlines, suspend and cancel may change after creation."""
 
     MUTABLE: ClassVar[frozenset[str]] = frozenset(
@@ -98,26 +97,10 @@ class TrainingJobSpec(ApiModel):
     shards: Annotated[int, Field(ge=1, le=1000)] = 1
     """Pods that share the series of one job."""
     resources: Resources | None = None
-    node_selector: LabelMap | None = None
-    """Labels of the nodes a pod may run on."""
-    tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
-    """Taints of nodes that a pod accepts."""
-    service_account_name: OptionalName | None = None
-    """The pod's ServiceAccount; it needs no rights."""
-    image_pull_secrets: Annotated[list[SecretRef], Field(max_length=8)] | None = None
-    """Secrets for the registry of the image."""
-    env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
-    """Further environment variables of the trainer."""
-    pod_labels: LabelMap | None = None
-    """Further labels of the pods."""
-    pod_annotations: AnnotationMap | None = None
-    """Further annotations of the pods."""
     accelerator: Accelerator | None = None
     priority: Priority = "Normal"
     """Which waiting job starts first; then the older one."""
     queue: Queue | None = None
-    priority_class_name: OptionalName | None = None
-    """The pods' PriorityClass."""
     retry: Retry | None = None
     active_deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
     """Running time of all attempts together, without waiting and suspension."""

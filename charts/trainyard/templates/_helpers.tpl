@@ -24,6 +24,9 @@ app.kubernetes.io/part-of: trainyard
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{- define "trainyard.serviceAccountName" -}}
@@ -42,21 +45,36 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (printf "https://%s.%s.svc:%d" (include "trainyard.fullname" .) .Release.Namespace (int .Values.progress.port)) .Values.progress.url }}
 {{- end }}
 
-{{- define "trainyard.operatorImage" -}}
-{{ .Values.image.repository }}:{{ default .Chart.AppVersion .Values.image.tag }}
+{{/* The reference of an image: takes the root, a block with repository, tag and digest, and what follows the repository. */}}
+{{- define "trainyard.image" -}}
+{{- $root := index . 0 }}
+{{- $image := index . 1 }}
+{{- $suffix := index . 2 }}
+{{- $registry := $root.Values.global.imageRegistry }}
+{{- $name := printf "%s%s" $image.repository $suffix }}
+{{- if $registry }}{{ $name = printf "%s/%s" (trimSuffix "/" $registry) $name }}{{ end }}
+{{- if and $image.digest (not $suffix) }}
+{{- printf "%s@%s" $name $image.digest }}
+{{- else }}
+{{- printf "%s:%s" $name (default $root.Chart.AppVersion $image.tag) }}
 {{- end }}
-
-{{- define "trainyard.trainerImage" -}}
-{{ .Values.trainer.image.repository }}:{{ default .Chart.AppVersion .Values.trainer.image.tag }}
 {{- end }}
 
 {{- define "trainyard.imageByFramework" -}}
-{{- $torch := printf "%s-torch:%s" .Values.trainer.image.repository (default .Chart.AppVersion .Values.trainer.image.tag) }}
+{{- $torch := include "trainyard.image" (list . .Values.trainer.image "-torch") }}
 {{- mergeOverwrite (dict "Torch" $torch) .Values.trainer.imageByFramework | toJson }}
 {{- end }}
 
-{{- define "trainyard.serverImage" -}}
-{{ .Values.server.image.repository }}:{{ default .Chart.AppVersion .Values.server.image.tag }}
+{{/* What pods of one role are given, as the operator reads it: takes the root and the values of the role. */}}
+{{- define "trainyard.podDefaults" -}}
+{{- $root := index . 0 }}
+{{- $role := index . 1 }}
+{{- $given := pick $role "podSecurityContext" "securityContext" }}
+{{- range $key := list "nodeSelector" "tolerations" "affinity" "topologySpreadConstraints" "serviceAccountName" "imagePullSecrets" "env" "annotations" "podLabels" "podAnnotations" "priorityClassName" "runtimeClassName" "volumes" "volumeMounts" "sharedMemory" }}
+{{- with get $role $key }}{{ $_ := set $given $key . }}{{ end }}
+{{- end }}
+{{- with merge (dict) $role.labels $root.Values.commonLabels }}{{ $_ := set $given "labels" . }}{{ end }}
+{{- toJson $given }}
 {{- end }}
 
 {{/* What the operator may do in a namespace that it watches. It reads no Secrets and never writes a user's spec. */}}

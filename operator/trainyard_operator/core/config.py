@@ -1,11 +1,11 @@
 """The operator's configuration: what the chart writes and every decision may read."""
 
-from typing import Annotated
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from trainyard_api.pod import LabelMap, Resources, Toleration
+from trainyard_api.pod import LabelMap, PodOptions, Resources, Toleration
 from trainyard_api.training import Framework
 
 
@@ -13,6 +13,37 @@ class ConfigModel(BaseModel):
     """A part of the configuration file. Unknown keys are errors: a typo must not be silent."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
+
+
+USER: Final = 65532
+"""The images' own user, by number: the kubelet cannot tell whether a name is root."""
+
+RESTRICTED_POD: Final[dict[str, Any]] = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": USER,
+    "fsGroup": USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+RESTRICTED_CONTAINER: Final[dict[str, Any]] = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+class PodDefaults(PodOptions):
+    """What pods of one role are given where their object says nothing else, and how they are confined."""
+
+    pod_security_context: dict[str, Any] = RESTRICTED_POD
+    security_context: dict[str, Any] = RESTRICTED_CONTAINER
+
+
+class NamespaceDefaults(ConfigModel):
+    """What pods of one namespace are given: it lies over the chart's defaults, and under what an object says."""
+
+    trainer: PodOptions = PodOptions()
+    server: PodOptions = PodOptions()
 
 
 class StorageDefaults(ConfigModel):
@@ -114,6 +145,12 @@ class OperatorConfig(ConfigModel):
     images: Images = Images()
     resources: Resources = Resources(requests={"cpu": "1", "memory": "1Gi"}, limits={"memory": "2Gi"})
     serving: ServingDefaults = ServingDefaults()
+    trainer: PodDefaults = PodDefaults()
+    """The pods that train."""
+    server: PodDefaults = PodDefaults()
+    """The pods that serve."""
+    namespace_defaults: dict[str, NamespaceDefaults] = {}
+    """By the name of the namespace."""
     accelerators: dict[str, AcceleratorDefaults] = {"nvidia.com/gpu": AcceleratorDefaults(tolerations=(NVIDIA_TAINT,))}
     """By resource name; a pod with one that is not named here tolerates the taint of that name."""
     progress: ProgressServer = ProgressServer()
@@ -122,3 +159,8 @@ class OperatorConfig(ConfigModel):
     admission: Admission = Admission()
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     resync_seconds: Annotated[int, Field(ge=10)] = 300
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    def in_namespace(self, namespace: str) -> NamespaceDefaults:
+        """Return what the pods of a namespace are given beside the chart's defaults."""
+        return self.namespace_defaults.get(namespace, NamespaceDefaults())

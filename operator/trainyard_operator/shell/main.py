@@ -1,6 +1,7 @@
 """The console script ``trainyard-operator``."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ def run(env: Mapping[str, str]) -> int:
     """Run the operator as the environment says and return the exit code of the process."""
     try:
         config, credentials = load_config(env), load_credentials(env)
+        logging.getLogger().setLevel(config.log_level.upper())
         asyncio.run(_serve(config, credentials))
     except (ConfigError, CredentialsError) as error:
         return _say(error, ExitCode.BAD_CONFIG)

@@ -1,5 +1,6 @@
 """The chart as helm renders it: valid for the operator, least in its rights, strict with its values."""
 
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import yaml
 
 from cluster import toolchain
 from trainyard_api.kinds import KINDS
+from trainyard_api.pod import PodOptions
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.shell.config import load_config
 
@@ -129,6 +131,118 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
     assert (config.client.qps, config.client.burst, config.client.connections) == (5_000_000, 9_000_000, 4)
     assert (config.workers, config.resync_seconds, config.health.port) == (3, 2_000_000, 9090)
     assert config.namespaces == ("a", "b")
+
+
+def test_pods_are_given_what_the_chart_says(helm: Path) -> None:
+    given: Json = {
+        "nodeSelector": {"pool": "batch"},
+        "tolerations": [{"key": "batch", "operator": "Exists"}],
+        "affinity": {"nodeAffinity": {}},
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+        "serviceAccountName": "models",
+        "imagePullSecrets": [{"name": "registry"}],
+        "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
+        "labels": {"cost": "ml"},
+        "annotations": {"note": "a"},
+        "podLabels": {"mesh": "off"},
+        "podAnnotations": {"sidecar.istio.io/inject": "false"},
+        "priorityClassName": "batch",
+        "runtimeClassName": "nvidia",
+        "volumes": [{"name": "ca", "configMap": {"name": "company-ca"}}],
+        "volumeMounts": [{"name": "ca", "mountPath": "/etc/company", "readOnly": True}],
+        "sharedMemory": "1Gi",
+    }
+    for role in ("trainer", "server"):
+        config = config_of(
+            render(
+                helm,
+                f"{role}={json.dumps({**given, 'podSecurityContext': {'runAsUser': None, 'fsGroup': 7}})}",
+                'commonLabels={"team": "platform", "cost": "none"}',
+                f"namespaceDefaults={json.dumps({'a': {role: given}})}",
+            )
+        )
+        found = getattr(config, role).wire()
+        assert found.pop("labels") == {"team": "platform", "cost": "ml"}, "those of the role win"
+        context = found.pop("podSecurityContext")
+        assert "runAsUser" not in context, "null takes a default away: OpenShift chooses the user"
+        assert (context["fsGroup"], context["runAsNonRoot"]) == (7, True)
+        assert found.pop("securityContext")["readOnlyRootFilesystem"] is True
+        assert found == {key: value for key, value in given.items() if key != "labels"}
+        assert getattr(config.in_namespace("a"), role).wire() == given
+        assert set(given) == {field.alias for field in PodOptions.model_fields.values()}, "a field without a value"
+
+
+def test_the_schema_knows_every_option(helm: Path) -> None:
+    for role in ("trainer", "server"):
+        wrong = f'{role}={{"nodeSelectors": {{}}}}'
+        done = helm_run(helm, "template", "t", str(CHART), "--kube-version", KUBE_VERSION, "--set-json", wrong)
+        assert done.returncode != 0
+        assert "nodeSelectors" in done.stderr
+
+
+def test_images_come_from_another_registry_or_by_digest(helm: Path) -> None:
+    digest = f"sha256:{'a' * 64}"
+    objects = render(helm, 'global.imageRegistry="r.example/mirror"', f'server.image.digest="{digest}"')
+    config = config_of(objects)
+    assert config.images.trainer == "r.example/mirror/trainyard-trainer:0.1.0"
+    assert config.images.by_framework == {"Torch": "r.example/mirror/trainyard-trainer-torch:0.1.0"}
+    assert config.images.server == f"r.example/mirror/trainyard-server@{digest}"
+    assert pod_of(objects)["containers"][0]["image"] == "r.example/mirror/trainyard-operator:0.1.0"
+    [container] = pod_of(render(helm, f'image.digest="{digest}"'))["containers"]
+    assert container["image"] == f"trainyard-operator@{digest}"
+
+
+def test_the_operator_fits_its_cluster(helm: Path) -> None:
+    limits = "apiVersion: v1\nkind: LimitRange\nmetadata: {name: '{{ .Release.Name }}'}"
+    objects = render(
+        helm,
+        'commonLabels={"team": "platform"}',
+        'podSecurityContext={"runAsUser": null}',
+        'extraVolumes=[{"name": "ca", "configMap": {"name": "ca"}}]',
+        'extraVolumeMounts=[{"name": "ca", "mountPath": "/etc/ca"}]',
+        'service={"annotations": {"a": "b"}, "ipFamilyPolicy": "PreferDualStack", "ipFamilies": ["IPv6", "IPv4"]}',
+        'logLevel="debug"',
+        'serviceMonitor={"enabled": true, "labels": {"release": "prometheus"}, "interval": "10s"}',
+        f"extraObjects={json.dumps([{'apiVersion': 'v1', 'kind': 'Secret', 'metadata': {'name': 'more'}}, limits])}",
+    )
+    for each in objects:
+        if each["kind"] not in {"CustomResourceDefinition", "Secret", "LimitRange"}:
+            assert each["metadata"]["labels"]["team"] == "platform", each["kind"]
+    pod = pod_of(objects)
+    assert "runAsUser" not in pod["securityContext"]
+    assert {"name": "ca", "mountPath": "/etc/ca"} in pod["containers"][0]["volumeMounts"]
+    assert {"name": "ca", "configMap": {"name": "ca"}} in pod["volumes"]
+    [service] = of_kind(objects, "Service")
+    assert service["metadata"]["annotations"] == {"a": "b"}
+    assert (service["spec"]["ipFamilyPolicy"], service["spec"]["ipFamilies"]) == ("PreferDualStack", ["IPv6", "IPv4"])
+    assert config_of(objects).log_level == "debug"
+    [monitor] = of_kind(objects, "ServiceMonitor")
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["spec"]["endpoints"] == [{"port": "metrics", "interval": "10s"}]
+    assert "metrics" in [port["name"] for port in service["spec"]["ports"]]
+    assert [each["metadata"]["name"] for each in (*of_kind(objects, "Secret"), *of_kind(objects, "LimitRange"))] == [
+        "more",
+        "trainyard",
+    ]
+
+
+def test_network_policies_let_through_what_is_needed_and_no_more(helm: Path) -> None:
+    assert not of_kind(render(helm), "NetworkPolicy")
+    objects = render(helm, "networkPolicy.enabled=true", 'watchNamespaces=["a"]')
+    policies = {
+        (each["metadata"]["namespace"], each["metadata"]["name"]): each["spec"]
+        for each in of_kind(objects, "NetworkPolicy")
+    }
+    assert set(policies) == {("ops", "trainyard"), ("a", "trainyard-trainer"), ("a", "trainyard-server")}
+    own = policies["ops", "trainyard"]
+    labels = of_kind(objects, "Deployment")[0]["spec"]["template"]["metadata"]["labels"]
+    assert own["podSelector"]["matchLabels"].items() <= labels.items()
+    [rule] = own["ingress"]
+    assert sorted(port["port"] for port in rule["ports"]) == [8080, 8443]
+    assert policies["a", "trainyard-trainer"]["ingress"] == []
+    [rule] = policies["a", "trainyard-server"]["ingress"]
+    assert rule["ports"] == [{"port": "http", "protocol": "TCP"}]
 
 
 @pytest.mark.parametrize("values", [(), ('watchNamespaces=["a", "b"]',)], ids=["cluster", "namespaces"])

@@ -136,12 +136,15 @@ def served(observed: Observed) -> int | None:
     numbers = {child.version for child in observed.children} | {
         number for number in (observed.deployment.status.active_version,) if number is not None
     }
-    return next((n for n in sorted(numbers) if dict(service.selector) == _selector(observed, n)), None)
+    return next(
+        (n for n in sorted(numbers) if dict(service.selector) == render_serving.selector(observed.deployment, n)), None
+    )
 
 
-def point_to(observed: Observed, number: int) -> tuple[Action, ...]:
+def point_to(observed: Observed, spec: ModelDeploymentSpec, number: int) -> tuple[Action, ...]:
     """Return what gives a version all requests; nothing where that is so, or has to wait for a deletion."""
-    body, service = render_serving.service(observed.deployment, number), observed.service
+    body = render_serving.service(observed.deployment, spec, number, config=observed.config)
+    service = observed.service
     if service is None:
         return (Create("Service", body),)
     if service.deleting or (service.applied == hash_of(body) and served(observed) == number):
@@ -149,7 +152,7 @@ def point_to(observed: Observed, number: int) -> tuple[Action, ...]:
     return (Apply("Service", body),)
 
 
-def correct_service(observed: Observed, status: ModelDeploymentStatus) -> tuple[Action, ...]:
+def correct_service(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> tuple[Action, ...]:
     """Return what gives the active version all requests, unless that took them from pods that answer."""
     active = status.active_version
     if active is None:
@@ -158,7 +161,7 @@ def correct_service(observed: Observed, status: ModelDeploymentStatus) -> tuple[
     keeps = other not in (None, active) and observed.ready_pods(other) > 0 and not is_rejected(status, other)
     if keeps and observed.ready_pods(active) == 0:
         return ()
-    return point_to(observed, active)
+    return point_to(observed, spec, active)
 
 
 def superfluous(
@@ -181,8 +184,3 @@ def deletions(children: tuple[DeploymentView, ...]) -> tuple[Action, ...]:
 def hash_of(body: Body) -> str:
     """Return what a child was rendered from, as its annotation tells."""
     return str(body["metadata"]["annotations"][meta.APPLIED_ANNOTATION])
-
-
-def _selector(observed: Observed, number: int) -> dict[str, str]:
-    selector: dict[str, str] = render_serving.service(observed.deployment, number)["spec"]["selector"]
-    return selector

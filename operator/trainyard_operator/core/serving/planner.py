@@ -220,7 +220,7 @@ def _equip(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
         return None
     status = observed.deployment.status
     wanted = children.equipment(observed, spec, status)
-    actions = (*children.correct_service(observed, status), *children.missing_or_changed(observed, wanted))
+    actions = (*children.correct_service(observed, spec, status), *children.missing_or_changed(observed, wanted))
     return Plan(actions=actions) if actions else None
 
 
@@ -253,7 +253,7 @@ def _switch(
     observed: Observed, spec: ModelDeploymentSpec, number: int, after: ModelDeploymentStatus, event: EventNote
 ) -> Plan | None:
     """Point the Service to a version, and once it does, say so."""
-    actions = children.point_to(observed, number)
+    actions = children.point_to(observed, spec, number)
     if not actions and children.served(observed) == number:
         return _report(observed, spec, after, events=(event,))
     if not actions or observed.refused is not None:

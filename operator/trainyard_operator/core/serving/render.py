@@ -8,12 +8,20 @@ from pydantic import ValidationError
 
 from trainyard_api import API_VERSION, meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, Serving
-from trainyard_api.pod import Resources, SecretRef
+from trainyard_api.pod import PodOptions, Resources, SecretRef
 from trainyard_api.training import Storage
 from trainyard_operator.core.config import OperatorConfig, ServingDefaults, StorageDefaults
 from trainyard_operator.core.naming import serving_name
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
-from trainyard_operator.core.pods import confined_container, confined_pod
+from trainyard_operator.core.pods import (
+    confined_container,
+    confined_pod,
+    give,
+    labels_of,
+    mount,
+    over,
+    pod_metadata,
+)
 from trainyard_operator.core.resolve import InvalidSpecError, merge_resources
 
 Body = dict[str, Any]
@@ -40,56 +48,61 @@ def deployment(
     """
     serving = spec.serving or Serving()
     labels = _labels(md, version.version)
-    selector = _selector(md, version.version)
+    options = _options(md, spec, config)
+    pods = selector(md, version.version)
     body: Body = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {
-            "name": serving_name(md, version.version),
-            "namespace": md.namespace,
-            "labels": labels,
-            "ownerReferences": [_owner(md)],
-        },
+        "metadata": _metadata(md, serving_name(md, version.version), options, labels),
         "spec": {
             "replicas": serving.replicas,
             "revisionHistoryLimit": 1,
-            "selector": {"matchLabels": selector},
+            "selector": {"matchLabels": pods},
             # A changed template never takes a pod away before the next one answers.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {
-                "metadata": {
-                    "labels": {**(serving.pod_labels or {}), **labels},
-                    **({"annotations": dict(serving.pod_annotations)} if serving.pod_annotations else {}),
-                },
-                "spec": _pod(serving, version, selector, config),
+                "metadata": pod_metadata(options, labels, {}),
+                "spec": _pod(serving, version, pods, config, options),
             },
         },
     }
     return _with_hash(body)
 
 
-def service(md: ModelDeploymentView, version: int) -> Body:
+def service(md: ModelDeploymentView, spec: ModelDeploymentSpec, version: int, *, config: OperatorConfig) -> Body:
     """Return the Service with one version behind it: to change the version is to change this selector."""
     return _with_hash(
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": {
-                "name": md.name,
-                "namespace": md.namespace,
-                "labels": _labels(md, version),
-                "ownerReferences": [_owner(md)],
-            },
+            "metadata": _metadata(md, md.name, _options(md, spec, config), _labels(md, version)),
             "spec": {
                 "type": "ClusterIP",
-                "selector": _selector(md, version),
+                "selector": selector(md, version),
                 "ports": [{"name": _PORT_NAME, "port": SERVICE_PORT, "targetPort": _PORT_NAME, "protocol": "TCP"}],
             },
         }
     )
 
 
-def _pod(serving: Serving, version: ModelVersionView, selector: dict[str, str], config: OperatorConfig) -> Body:
+def _options(md: ModelDeploymentView, spec: ModelDeploymentSpec, config: OperatorConfig) -> PodOptions:
+    """Return what the pods are given: by the chart, for their namespace, and by the ModelDeployment."""
+    return over(spec.serving or Serving(), over(config.in_namespace(md.namespace).server, config.server))
+
+
+def _metadata(md: ModelDeploymentView, name: str, options: PodOptions, labels: dict[str, str]) -> Body:
+    return {
+        "name": name,
+        "namespace": md.namespace,
+        "labels": labels_of(options, labels),
+        **({"annotations": options.annotations} if options.annotations else {}),
+        "ownerReferences": [_owner(md)],
+    }
+
+
+def _pod(
+    serving: Serving, version: ModelVersionView, pods: dict[str, str], config: OperatorConfig, options: PodOptions
+) -> Body:
     defaults = config.serving
     storage = _storage(version, config.storage)
     volumes, mounts = _volumes(version, storage)
@@ -97,38 +110,34 @@ def _pod(serving: Serving, version: ModelVersionView, selector: dict[str, str], 
         "name": meta.SERVER_CONTAINER,
         "image": serving.image or config.images.server,
         "imagePullPolicy": defaults.pull_policy,
-        "env": _environment(serving, version, storage, defaults),
+        "env": _environment(serving, version, storage, defaults, options),
         "ports": [{"name": _PORT_NAME, "containerPort": meta.SERVER_PORT, "protocol": "TCP"}],
         "startupProbe": _probe("/v2/health/live", period=1, timeout=2, failures=STARTUP_SECONDS),
         "livenessProbe": _probe("/v2/health/live", period=10, timeout=5, failures=6),
         "readinessProbe": _probe(meta.model_ready_path(version.model), period=1, timeout=2, failures=3),
         "resources": merge_resources(serving.resources or Resources(), defaults.resources).wire(),
         "volumeMounts": mounts,
-        **confined_container(),
+        **confined_container(config.server),
     }
+    mount(container, options)
     spread = {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
         "whenUnsatisfiable": "ScheduleAnyway",
-        "labelSelector": {"matchLabels": selector},
+        "labelSelector": {"matchLabels": pods},
     }
     pod: Body = {
-        **confined_pod(),
+        **confined_pod(config.server),
         "terminationGracePeriodSeconds": defaults.drain_seconds + defaults.grace_seconds + _MARGIN_SECONDS,
         "topologySpreadConstraints": [spread],
         "containers": [container],
         "volumes": volumes,
-        "nodeSelector": serving.node_selector or None,
-        "tolerations": [toleration.wire() for toleration in serving.tolerations or ()] or None,
-        "serviceAccountName": serving.service_account_name or None,
-        "imagePullSecrets": [reference.wire() for reference in serving.image_pull_secrets or ()] or None,
-        "priorityClassName": serving.priority_class_name or None,
     }
-    return {key: value for key, value in pod.items() if value is not None}
+    return give(pod, options)
 
 
 def _environment(
-    serving: Serving, version: ModelVersionView, storage: Storage, defaults: ServingDefaults
+    serving: Serving, version: ModelVersionView, storage: Storage, defaults: ServingDefaults, options: PodOptions
 ) -> list[Body]:
     """Return the variables: what is served, where it lies, then the user's own, each name once."""
     own = {
@@ -149,12 +158,13 @@ def _environment(
         meta.SERVER_DRAIN_SECONDS_ENV: str(defaults.drain_seconds),
         meta.SERVER_GRACE_SECONDS_ENV: str(defaults.grace_seconds),
     }
-    users = {variable.name: variable.wire() for variable in serving.env or ()}
-    if taken := sorted(users.keys() & {*own, _POD_IP["name"]}):
+    ours = {*own, _POD_IP["name"]}
+    if taken := sorted(ours.intersection(variable.name for variable in serving.env or ())):
         raise InvalidSpecError(
             f"spec.serving.env: {taken[0]} is set by the operator, which says what is served; leave it out"
         )
-    return [_POD_IP, *({"name": name, "value": value} for name, value in own.items()), *users.values()]
+    further = [variable.wire() for variable in options.env or () if variable.name not in ours]
+    return [_POD_IP, *({"name": name, "value": value} for name, value in own.items()), *further]
 
 
 _POD_IP: Body = {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}
@@ -212,11 +222,11 @@ def _labels(md: ModelDeploymentView, version: int) -> dict[str, str]:
         meta.MANAGED_BY_LABEL: meta.MANAGED_BY,
         meta.DEPLOYMENT_LABEL: md.name,
         meta.MODEL_LABEL: md.model,
-        **_selector(md, version),
+        **selector(md, version),
     }
 
 
-def _selector(md: ModelDeploymentView, version: int) -> dict[str, str]:
+def selector(md: ModelDeploymentView, version: int) -> dict[str, str]:
     """By uid: the pods of an earlier ModelDeployment of this name, not gone yet, get no requests."""
     return {meta.DEPLOYMENT_UID_LABEL: md.uid, meta.VERSION_LABEL: str(version)}
 
@@ -235,5 +245,6 @@ def _owner(md: ModelDeploymentView) -> Body:
 def _with_hash(body: Body) -> Body:
     """Add the hash of everything that is asked for: comparing it needs no knowledge of the API server's defaults."""
     digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
-    metadata = {**body["metadata"], "annotations": {meta.APPLIED_ANNOTATION: digest}}
+    annotations = {**body["metadata"].get("annotations", {}), meta.APPLIED_ANNOTATION: digest}
+    metadata = {**body["metadata"], "annotations": annotations}
     return {**body, "metadata": metadata}

@@ -8,9 +8,10 @@ from trainyard_api.wire import ChampionRef, TrainingResult
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import attempt_job_name, model_name, version_name
 from trainyard_operator.core.objects import JobView, TrainingJobView
+from trainyard_operator.core.pods import labels_of, pod_metadata
 from trainyard_operator.core.resolve import trainer_config
 from trainyard_operator.core.training.render_container import is_container
-from trainyard_operator.core.training.render_pod import Body, attempt_pod
+from trainyard_operator.core.training.render_pod import Body, attempt_pod, options_of
 
 STOPPED_CODES = [int(code) for code in NON_RETRYABLE]
 
@@ -36,13 +37,16 @@ def attempt_job(
     """
     settings = trainer_config(job, spec, attempt, config, champion)
     labels = child_labels(job, attempt, settings.model_name)
+    options = options_of(job.namespace, spec, config)
+    handed = {meta.CONFIG_ANNOTATION: settings.to_json(), meta.CA_ANNOTATION: ca}
     body: Body = {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {
             "name": attempt_job_name(job, attempt, fallback=fallback),
             "namespace": job.namespace,
-            "labels": labels,
+            "labels": labels_of(options, labels),
+            **({"annotations": options.annotations} if options.annotations else {}),
             "ownerReferences": [_owner(job)],
         },
         "spec": {
@@ -55,14 +59,7 @@ def attempt_job(
                 ]
             },
             "template": {
-                "metadata": {
-                    "labels": {**(spec.pod_labels or {}), **labels},
-                    "annotations": {
-                        **(spec.pod_annotations or {}),
-                        meta.CONFIG_ANNOTATION: settings.to_json(),
-                        meta.CA_ANNOTATION: ca,
-                    },
-                },
+                "metadata": pod_metadata(options, labels, handed),
                 "spec": attempt_pod(job, spec, settings, config, out_of_memory),
             },
         },

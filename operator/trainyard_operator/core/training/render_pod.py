@@ -3,13 +3,13 @@
 from typing import Any
 
 from trainyard_api import meta
-from trainyard_api.pod import KeyRef, Resources
+from trainyard_api.pod import KeyRef, PodOptions, Resources
 from trainyard_api.training import Retry
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.pods import confined_container, confined_pod
+from trainyard_operator.core.pods import confined_container, confined_pod, give, mount, over
 from trainyard_operator.core.quantity import grown
 from trainyard_operator.core.resolve import (
     InvalidSpecError,
@@ -28,13 +28,27 @@ GRACE_SECONDS = 60
 """After SIGTERM the trainer saves what it has."""
 
 
+def options_of(namespace: str, spec: TrainingJobSpec, config: OperatorConfig) -> PodOptions:
+    """Return what the pods of a job are given: by the chart, for their namespace, and by the job itself."""
+    options = over(spec, _surroundings(namespace, config))
+    return options.model_copy(
+        update={
+            "node_selector": {**(options.node_selector or {}), **accelerated_selector(spec, config)} or None,
+            "tolerations": [*(options.tolerations or ()), *accelerated_tolerations(spec, config)] or None,
+        }
+    )
+
+
 def attempt_pod(
     job: TrainingJobView, spec: TrainingJobSpec, settings: TrainerConfig, config: OperatorConfig, out_of_memory: int
 ) -> Body:
-    """Return the PodSpec of one attempt: the trainer under the restricted profile, with what it needs mounted.
+    """Return the PodSpec of one attempt: the trainer, confined, with what it needs mounted.
 
-    With framework Container the trainer is the user's own image, between two containers that know the secrets.
+    With framework Container the trainer is the user's own image, between two containers that know the secrets. These
+    two see the variables and mounts of the chart, the user's sees those of the job.
     """
+    surroundings = _surroundings(job.namespace, config)
+    options = options_of(job.namespace, spec, config)
     volumes, mounts = _volumes(job, settings)
     growth = (spec.retry or Retry()).memory_growth
     container: Body = {
@@ -44,29 +58,36 @@ def attempt_pod(
         "env": _environment(settings),
         "resources": _grown(resolve_resources(spec, config), growth**out_of_memory),
         "volumeMounts": mounts,
-        **confined_container(),
+        **confined_container(config.trainer),
     }
+    own = spec.model_copy(update={"shared_memory": options.shared_memory})
     before: list[Body] = []
     if is_container(spec):
+        _open_up(container, surroundings.model_copy(update={"shared_memory": None}))
         before, container, more = three_steps(container, spec, config)
+        mount(before[-1], own)
         volumes += more
     else:
-        container["env"] += [variable.wire() for variable in spec.env or ()]
-    tolerations = [*(spec.tolerations or ()), *accelerated_tolerations(spec, config)]
+        _open_up(container, options)
     pod: Body = {
         "restartPolicy": "Never",
-        **confined_pod(),
+        **confined_pod(config.trainer),
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "initContainers": before or None,
+        **({"initContainers": before} if before else {}),
         "containers": [container],
         "volumes": volumes,
-        "nodeSelector": {**(spec.node_selector or {}), **accelerated_selector(spec, config)} or None,
-        "tolerations": [toleration.wire() for toleration in tolerations] or None,
-        "serviceAccountName": spec.service_account_name,
-        "imagePullSecrets": [reference.wire() for reference in spec.image_pull_secrets or ()] or None,
-        "priorityClassName": spec.priority_class_name,
     }
-    return {key: value for key, value in pod.items() if value is not None}
+    return give(pod, options)
+
+
+def _surroundings(namespace: str, config: OperatorConfig) -> PodOptions:
+    return over(config.in_namespace(namespace).trainer, config.trainer)
+
+
+def _open_up(container: Body, options: PodOptions) -> None:
+    """Give a container of the trainer's the further variables and mounts."""
+    container["env"] = [*container["env"], *(one.wire() for one in options.env or ())]
+    mount(container, options)
 
 
 def _grown(resources: Resources, factor: float) -> Body:

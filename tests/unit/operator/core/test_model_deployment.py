@@ -11,6 +11,7 @@ from tests.unit.operator.cluster import START
 from tests.unit.operator.core import versions
 from tests.unit.operator.samples import CONFIG
 from trainyard_api import meta
+from trainyard_api.modeldeployment import ModelDeploymentSpec
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import DeploymentView, ModelDeploymentView, ServiceView, ServingPodView
 from trainyard_operator.core.plan import Plan
@@ -134,7 +135,8 @@ def a_deployment(status: dict[str, Any], spec: dict[str, Any], action: str) -> M
 def a_service(md: ModelDeploymentView, number: int | None) -> ServiceView | None:
     if number is None:
         return None
-    body = render_serving.service(md, number)
+    spec = ModelDeploymentSpec.model_validate({"modelName": md.model})
+    body = render_serving.service(md, spec, number, config=CONFIG)
     applied = body["metadata"]["annotations"][meta.APPLIED_ANNOTATION]
     return ServiceView("shop", "uid-s", selector=body["spec"]["selector"], applied=applied)
 

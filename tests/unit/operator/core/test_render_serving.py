@@ -14,7 +14,8 @@ from trainyard_api.pod import Resources
 from trainyard_operator.core.config import Images, OperatorConfig, ServingDefaults, StorageDefaults
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.resolve import InvalidSpecError
-from trainyard_operator.core.serving.render import deployment, service
+from trainyard_operator.core.serving.render import deployment
+from trainyard_operator.core.serving.render import service as render_service
 
 Json = dict[str, Any]
 
@@ -70,6 +71,10 @@ def version(**more: Any) -> ModelVersionView:
 def rendered(*, of: ModelVersionView | None = None, config: OperatorConfig = CONFIG, **serving: Any) -> Json:
     owner = md(**serving)
     return deployment(owner, ModelDeploymentSpec.model_validate(owner.spec), of or version(), config=config)
+
+
+def service(owner: ModelDeploymentView, number: int, *, config: OperatorConfig = CONFIG) -> Json:
+    return render_service(owner, ModelDeploymentSpec.model_validate(owner.spec), number, config=config)
 
 
 def pod_of(**more: Any) -> Json:

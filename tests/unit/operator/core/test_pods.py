@@ -1,0 +1,203 @@
+"""What pods are given: by the chart, for their namespace, by their object; and what nobody can take from them."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.core.test_render_serving import md, rendered, service
+from tests.unit.operator.samples import SPEC, job_view
+from trainyard_api import meta
+from trainyard_api.modeldeployment import Serving
+from trainyard_api.pod import PodOptions
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_operator.core.config import NamespaceDefaults, OperatorConfig, PodDefaults, StorageDefaults
+from trainyard_operator.core.pods import over
+from trainyard_operator.core.resolve import InvalidSpecError
+from trainyard_operator.core.training import render
+
+Json = dict[str, Any]
+
+CHART = {
+    "nodeSelector": {"pool": "batch", "zone": "a"},
+    "tolerations": [{"key": "batch", "operator": "Exists"}],
+    "imagePullSecrets": [{"name": "registry"}],
+    "serviceAccountName": "models",
+    "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}, {"name": "A", "value": "chart"}],
+    "labels": {"team": "platform", "cost": "ml"},
+    "annotations": {"note": "chart"},
+    "podLabels": {"mesh": "off"},
+    "podAnnotations": {"sidecar.istio.io/inject": "false"},
+    "priorityClassName": "batch",
+    "runtimeClassName": "nvidia",
+    "affinity": {"nodeAffinity": {}},
+    "volumes": [{"name": "ca", "configMap": {"name": "company-ca"}}],
+    "volumeMounts": [{"name": "ca", "mountPath": "/etc/company", "readOnly": True}],
+    "sharedMemory": "1Gi",
+}
+SPREAD = {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "ScheduleAnyway"}
+OWN = {
+    "nodeSelector": {"zone": "b"},
+    "tolerations": [{"key": "batch", "operator": "Exists"}, {"key": "mine", "operator": "Exists"}],
+    "imagePullSecrets": [{"name": "own"}],
+    "serviceAccountName": "own",
+    "env": [{"name": "A", "value": "own"}],
+    "labels": {"cost": "sales", meta.MODEL_LABEL: "another"},
+    "affinity": {"podAffinity": {}},
+    "sharedMemory": "2Gi",
+}
+
+
+def config(role: str, *, namespace: Json | None = None, **chart: Any) -> OperatorConfig:
+    defaults = {role: PodDefaults.model_validate(chart)}
+    if namespace is not None:
+        defaults["namespace_defaults"] = {"team": NamespaceDefaults.model_validate({role: namespace})}
+    return OperatorConfig(storage=StorageDefaults(uri="s3://models/"), **defaults)
+
+
+def trained(chart: OperatorConfig, **own: Any) -> Json:
+    job = job_view(spec={**SPEC, **own})
+    spec = TrainingJobSpec.model_validate(job.spec)
+    return render.attempt_job(job, spec, 1, config=chart, ca="")
+
+
+def pod(body: Json) -> Json:
+    found: Json = body["spec"]["template"]["spec"]
+    return found
+
+
+def variables(container: Json) -> dict[str, str]:
+    return {one["name"]: one["value"] for one in container["env"] if "value" in one}
+
+
+@pytest.fixture(params=["trainer", "server"])
+def made(request: pytest.FixtureRequest) -> Any:
+    """Render the Job or the Deployment of an object that says these things itself."""
+    role = request.param
+
+    def render_it(own: Json, namespace: Json | None = None, chart: Json = CHART) -> Json:
+        whole = config(role, namespace=namespace, **chart)
+        return trained(whole, **own) if role == "trainer" else rendered(config=whole, **own)
+
+    return render_it
+
+
+def test_what_the_chart_says_reaches_every_pod(made: Any) -> None:
+    body = made({})
+    spec, metadata = pod(body), body["spec"]["template"]["metadata"]
+    for field in ("nodeSelector", "tolerations", "imagePullSecrets", "serviceAccountName", "priorityClassName"):
+        assert spec[field] == CHART[field], field
+    assert (spec["runtimeClassName"], spec["affinity"]) == ("nvidia", {"nodeAffinity": {}})
+    assert body["metadata"]["labels"].items() >= CHART["labels"].items()
+    assert body["metadata"]["annotations"]["note"] == "chart"
+    assert metadata["labels"].items() >= {**CHART["labels"], **CHART["podLabels"]}.items()
+    assert metadata["annotations"].items() >= {**CHART["annotations"], **CHART["podAnnotations"]}.items()
+    [container] = spec["containers"]
+    assert variables(container).items() >= {"HTTPS_PROXY": "http://proxy:3128", "A": "chart"}.items()
+    assert {"name": "ca", "mountPath": "/etc/company", "readOnly": True} in container["volumeMounts"]
+    assert {"name": "shared-memory", "mountPath": "/dev/shm"} in container["volumeMounts"]
+    volumes = {one["name"]: one for one in spec["volumes"]}
+    assert volumes["ca"]["configMap"] == {"name": "company-ca"}
+    assert volumes["shared-memory"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "1Gi"}
+
+
+def test_an_object_lies_over_its_namespace_and_that_over_the_chart(made: Any) -> None:
+    namespace = {"nodeSelector": {"zone": "n", "disk": "ssd"}, "env": [{"name": "A", "value": "namespace"}]}
+    spec = pod(made({}, namespace))
+    assert spec["nodeSelector"] == {"pool": "batch", "zone": "n", "disk": "ssd"}
+    assert variables(spec["containers"][0])["A"] == "namespace"
+
+    body = made(OWN, namespace)
+    spec = pod(body)
+    assert spec["nodeSelector"] == {"pool": "batch", "zone": "b", "disk": "ssd"}
+    assert [one["key"] for one in spec["tolerations"]] == ["batch", "mine"]
+    assert spec["imagePullSecrets"] == [{"name": "registry"}, {"name": "own"}]
+    assert (spec["serviceAccountName"], spec["affinity"]) == ("own", {"podAffinity": {}})
+    assert variables(spec["containers"][0])["A"] == "own"
+    assert body["metadata"]["labels"]["cost"] == "sales"
+    sizes = [one["emptyDir"]["sizeLimit"] for one in spec["volumes"] if one["name"] == "shared-memory"]
+    assert sizes == ["2Gi"]
+
+
+def test_another_namespace_has_the_chart_alone() -> None:
+    whole = config("trainer", **CHART).model_copy(
+        update={"namespace_defaults": {"other": NamespaceDefaults(trainer=PodOptions(runtime_class_name="x"))}}
+    )
+    assert pod(trained(whole))["runtimeClassName"] == "nvidia"
+
+
+def test_our_own_labels_and_variables_cannot_be_changed(made: Any) -> None:
+    body = made(OWN)
+    assert body["metadata"]["labels"][meta.MODEL_LABEL] != "another"
+    assert body["spec"]["template"]["metadata"]["labels"][meta.MODEL_LABEL] != "another"
+
+
+@pytest.mark.parametrize(
+    ("own", "sentence"),
+    [
+        (
+            {"volumes": [{"name": "work", "emptyDir": {}}]},
+            "volumes: work is there twice, or is a volume of the operator's",
+        ),
+        ({"volumeMounts": [{"name": "none", "mountPath": "/x"}]}, "volumeMounts: there is no volume none"),
+        (
+            {"volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": "/tmp/mine"}]},
+            "volumeMounts: /tmp/mine would hide /tmp",
+        ),
+        (
+            {"volumes": [{"name": "v", "emptyDir": {}}], "volumeMounts": [{"name": "v", "mountPath": "/var/run"}]},
+            "would hide /var/run/trainyard",
+        ),
+    ],
+)
+def test_volumes_that_would_be_in_the_way_are_refused(made: Any, own: Json, sentence: str) -> None:
+    with pytest.raises(InvalidSpecError, match=sentence):
+        made(own, chart={})
+
+
+def test_every_option_has_its_layer() -> None:
+    """A field that is added to the options and forgotten in the merge would be silently dropped."""
+    full = PodOptions.model_validate({**CHART, "topologySpreadConstraints": [SPREAD]})
+    assert set(full.model_fields_set) == set(PodOptions.model_fields)
+    for own, base in ((full, PodOptions()), (PodOptions(), full)):
+        assert over(own, base).wire() == full.wire()
+    assert set(PodOptions.model_fields) <= set(TrainingJobSpec.model_fields)
+    assert set(PodOptions.model_fields) <= set(Serving.model_fields)
+
+
+def test_the_service_of_a_model_has_the_labels_and_annotations() -> None:
+    body = service(md(labels={"cost": "sales"}), 7, config=config("server", **CHART))
+    assert body["metadata"]["labels"].items() >= {"team": "platform", "cost": "sales"}.items()
+    assert body["metadata"]["annotations"]["note"] == "chart"
+
+
+def test_the_steps_of_a_container_see_the_chart_and_the_users_container_sees_the_job() -> None:
+    own = {
+        "framework": "Container",
+        "image": "mine:1",
+        "command": ["fit"],
+        "env": [{"name": "B", "value": "own"}],
+        "volumes": [{"name": "lookup", "configMap": {"name": "lookup"}}],
+        "volumeMounts": [{"name": "lookup", "mountPath": "/lookup"}],
+    }
+    spec = pod(trained(config("trainer", **CHART), **own))
+    fetch, users = spec["initContainers"]
+    [register] = spec["containers"]
+    for step in (fetch, register):
+        assert variables(step).items() >= {"HTTPS_PROXY": "http://proxy:3128", "A": "chart"}.items()
+        assert "B" not in variables(step)
+        assert {"ca"} <= {one["name"] for one in step["volumeMounts"]}
+        assert not {"lookup", "shared-memory"} & {one["name"] for one in step["volumeMounts"]}
+    assert variables(users)["B"] == "own"
+    assert "HTTPS_PROXY" not in variables(users), "what the chart hands to the trainer may be a credential"
+    assert {"lookup", "shared-memory"} <= {one["name"] for one in users["volumeMounts"]}
+    assert "ca" not in {one["name"] for one in users["volumeMounts"]}
+
+
+def test_how_pods_are_confined_is_the_clusters_business(made: Any) -> None:
+    spec = pod(made({}, chart={}))
+    assert spec["securityContext"]["runAsUser"] == 65532
+    assert spec["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+    openshift = {"podSecurityContext": {"runAsNonRoot": True}, "securityContext": {"privileged": False}}
+    spec = pod(made({}, chart=openshift))
+    assert spec["securityContext"] == {"runAsNonRoot": True}
+    assert spec["containers"][0]["securityContext"] == {"privileged": False}
