@@ -78,7 +78,8 @@ def test_a_long_prediction_does_not_hold_up_the_probes(forecaster_server: Server
 def test_sigterm_loses_no_request(classifier: Stored, tmp_path: Path) -> None:
     """Clients send until the endpoint is taken out of their Service: some time after it is no longer ready."""
     body = request_of(shops()[FEATURES])
-    with ServerProcess(classifier, tmp_path, **{meta.SERVER_DRAIN_SECONDS_ENV: "3"}) as server:
+    # Long enough for some answers on a busy machine: afterwards the port is closed.
+    with ServerProcess(classifier, tmp_path, **{meta.SERVER_DRAIN_SECONDS_ENV: "10"}) as server:
         server.await_ready()
         removed, codes = threading.Event(), list[int]()
 
@@ -98,7 +99,7 @@ def test_sigterm_loses_no_request(classifier: Stored, tmp_path: Path) -> None:
             server.terminate()
             await_that(lambda: not server.ready(), "the server is no longer ready")
             assert server.infer(body).headers["connection"] == "close"
-            await_that(lambda: len(codes) > before + 50, "50 more answers, by a server that is not ready")
+            await_that(lambda: len(codes) > before + 2 * CLIENTS, "more answers, by a server that is not ready")
             removed.set()
             for one in clients:
                 one.result()
