@@ -186,6 +186,9 @@ class Storage(ApiModel):
     secret_ref: SecretRef | None = None
     """Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and more."""
     server_side_encryption: Annotated[str, Field(max_length=64)] | None = None
+    """How the server encrypts what is written: AES256, aws:kms or aws:kms:dsse; default: as the bucket says."""
+    kms_key_id: Annotated[str, Field(max_length=2048)] | None = None
+    """With aws:kms: the key, by its id, ARN or alias; default: the account's own for S3."""
     checksum_mode: Literal["WhenRequired", "WhenSupported"] = "WhenRequired"
 
     rules = (
@@ -194,6 +197,13 @@ class Storage(ApiModel):
             "storage.uri must start with s3:// or pvc://",
             lambda m: has_scheme(m.uri, "s3", "pvc"),
             field="uri",
+        ),
+        Rule(
+            "!has(self.kmsKeyId) || "
+            "(has(self.serverSideEncryption) && self.serverSideEncryption.startsWith('aws:kms'))",
+            "storage.kmsKeyId needs storage.serverSideEncryption aws:kms",
+            lambda m: not is_set(m, "kms_key_id") or (m.server_side_encryption or "").startswith("aws:kms"),
+            field="kmsKeyId",
         ),
     )
 

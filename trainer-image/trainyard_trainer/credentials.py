@@ -1,5 +1,7 @@
 """S3 clients from mounted Secrets, and S3's errors as sentences with an exit code."""
 
+import os
+import re
 from pathlib import Path
 from typing import Any, Final
 
@@ -28,8 +30,14 @@ ENDPOINT_URL: Final = "AWS_ENDPOINT_URL"
 REGION: Final = "AWS_REGION"
 _KEYS = (ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, ENDPOINT_URL, REGION)
 
-DEFAULT_REGION = "us-east-1"
+CA_FILE: Final = "ca.crt"
+"""Key of the Secret that holds the certificates to trust, where the server has one of a private authority."""
+
+DEFAULT_REGION: Final = "us-east-1"
 """Servers other than AWS do not care, but a signature needs one."""
+
+_REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
+"""Where a cloud tells its pods the region."""
 
 _CHECKSUMS = {"WhenRequired": "when_required", "WhenSupported": "when_supported"}
 
@@ -44,8 +52,9 @@ _REFUSED = {
     "InvalidAccessKeyId",
     "InvalidToken",
     "SignatureDoesNotMatch",
-    "XAdminUserNotFound",
 }
+_IDENTITY = re.compile(r"User|Account|AccessKey|Credential|Signature|Token", re.IGNORECASE)
+"""In a server's own code: it is about who asks, whatever the status is. Some say 404 for a key that was deleted."""
 _FULL = ("Quota", "StorageFull", "InsufficientStorage")
 
 
@@ -54,11 +63,19 @@ def read_secret(folder: Path) -> dict[str, str]:
     return {key: (folder / key).read_text().strip() for key in _KEYS if (folder / key).is_file()}
 
 
-def s3_client(endpoint: str | None, region: str | None, secret_dir: Path, checksum_mode: str = "WhenRequired") -> Any:
+def s3_client(
+    endpoint: str | None,
+    region: str | None,
+    secret_dir: Path,
+    checksum_mode: str = "WhenRequired",
+    *,
+    requester_pays: bool = False,
+) -> Any:
     """Return a boto3 client with bounded waits and retries.
 
-    What the specification says goes before what the Secret says. Without keys in the Secret boto3's own chain decides
-    (the pod's identity on a cloud). An own endpoint is addressed by path: few servers have a name per bucket.
+    What the specification says goes before what the Secret says, and that before what the environment says. Without
+    keys in the Secret boto3's own chain decides (the pod's identity on a cloud), in the same region. An own endpoint is
+    addressed by path: few servers have a name per bucket.
     """
     secret = read_secret(secret_dir)
     endpoint = endpoint or secret.get(ENDPOINT_URL) or None
@@ -70,11 +87,13 @@ def s3_client(endpoint: str | None, region: str | None, secret_dir: Path, checks
         response_checksum_validation=_CHECKSUMS[checksum_mode],
         s3={"addressing_style": "path" if endpoint else "auto"},
     )
+    place = region or secret.get(REGION) or next(filter(None, map(os.environ.get, _REGIONS)), DEFAULT_REGION)
+    certificates = secret_dir / CA_FILE
     try:
-        return boto3.session.Session().client(
+        client = boto3.session.Session(region_name=place).client(
             "s3",
             endpoint_url=endpoint,
-            region_name=region or secret.get(REGION) or DEFAULT_REGION,
+            verify=str(certificates) if certificates.is_file() else None,
             aws_access_key_id=secret.get(ACCESS_KEY),
             aws_secret_access_key=secret.get(SECRET_KEY),
             aws_session_token=secret.get(SESSION_TOKEN),
@@ -82,6 +101,14 @@ def s3_client(endpoint: str | None, region: str | None, secret_dir: Path, checks
         )
     except ValueError as error:
         raise ConfigError(f"storage.endpoint {endpoint!r} is not a URL: write it as https://host:port") from error
+    if requester_pays:
+        for operation in ("GetObject", "HeadObject", "ListObjectsV2"):
+            client.meta.events.register(f"provide-client-params.s3.{operation}", _pay)
+    return client
+
+
+def _pay(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+    return {**params, "RequestPayer": "requester"}
 
 
 def storage_client(storage: Storage, env: Environment) -> Any:
@@ -99,8 +126,14 @@ def data_client(config: TrainerConfig, env: Environment) -> Any:
     secret_dir = env.data_secret_dir if has_own_secret else env.storage_secret_dir
     own_endpoint = read_secret(secret_dir).get(ENDPOINT_URL) if has_own_secret else None
     if storage is None or not storage.uri.startswith("s3://"):
-        return s3_client(own_endpoint, None, secret_dir)
-    return s3_client(own_endpoint or storage.endpoint, storage.region, secret_dir, storage.checksum_mode)
+        return s3_client(own_endpoint, None, secret_dir, requester_pays=config.spec.data.requester_pays)
+    return s3_client(
+        own_endpoint or storage.endpoint,
+        storage.region,
+        secret_dir,
+        storage.checksum_mode,
+        requester_pays=config.spec.data.requester_pays,
+    )
 
 
 def translate_s3_error(error: Exception, what: str, uri: str) -> TrainerError:
@@ -132,14 +165,14 @@ def _translate_answer(error: ClientError, what: str, uri: str) -> TrainerError:
     bucket = uri.removeprefix("s3://").split("/", 1)[0]
     if code == "NoSuchBucket":
         return InputMissing(f"{what}: the bucket {bucket!r} of {uri} does not exist; create it or correct the address")
-    if code in _MISSING or status == 404:
-        return InputMissing(f"{what}: {uri} does not exist; check the bucket and the key")
     if any(word in code for word in _FULL):
         return UpstreamUnavailable(f"{what}: the storage of {uri} is full or over its quota ({code}); make room")
-    if code in _REFUSED or status in {401, 403}:
+    if code in _REFUSED or _IDENTITY.search(code) or status in {401, 403}:
         return NotPermitted(
             f"{what}: access to {uri} was refused ({code or status}); check the keys in its Secret and their rights"
         )
+    if code in _MISSING or status == 404:
+        return InputMissing(f"{what}: {uri} does not exist; check the bucket and the key")
     if status in {400, 405, 501}:
         return ConfigError(f"{what}: the server of {uri} refused the request: {error}")
     return UpstreamUnavailable(f"{what}: the server of {uri} answered {code or status}; it may work later")

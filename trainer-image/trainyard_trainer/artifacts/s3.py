@@ -36,16 +36,19 @@ class S3Store:
     ----------
     encryption
         The value of ``ServerSideEncryption`` (``AES256``, ``aws:kms``); empty leaves it to the bucket.
+    kms_key
+        With ``aws:kms`` the key; empty leaves it to the account.
     """
 
-    def __init__(self, client: Any, uri: str, encryption: str = "") -> None:
+    def __init__(self, client: Any, uri: str, encryption: str = "", kms_key: str = "") -> None:
         bucket, _, prefix = uri.removeprefix("s3://").partition("/")
         if not bucket:
             raise ConfigError(f"storage.uri {uri} names no bucket: write s3://<bucket>/<prefix>")
         self._client = client
         self._bucket = bucket
         self._prefix = prefix.strip("/")
-        self._encryption = {"ServerSideEncryption": encryption} if encryption else {}
+        wanted = {"ServerSideEncryption": encryption, "SSEKMSKeyId": kms_key}
+        self._encryption = {name: value for name, value in wanted.items() if value}
 
     def address(self, key: str) -> str:
         """Return ``s3://bucket/prefix/key``."""

@@ -60,7 +60,12 @@ def open_store(storage: Storage, env: Environment) -> ArtifactStore:
             from trainyard_trainer.artifacts.s3 import S3Store
             from trainyard_trainer.credentials import storage_client
 
-            return S3Store(storage_client(storage, env), storage.uri, storage.server_side_encryption or "")
+            return S3Store(
+                storage_client(storage, env),
+                storage.uri,
+                encryption=storage.server_side_encryption or "",
+                kms_key=storage.kms_key_id or "",
+            )
         case "pvc":
             from trainyard_trainer.artifacts.folder import FolderStore
 

@@ -1,8 +1,11 @@
 """Clients from Secrets, and S3's errors as sentences with the right exit code."""
 
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from botocore.awsrequest import AWSRequest, AWSResponse
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError
 
 from tests.unit.trainer.pipeline.mean import config, pod
@@ -32,6 +35,11 @@ def secret(folder: Path, **values: str) -> Path:
         (refused("SignatureDoesNotMatch", 403), ExitCode.NOT_PERMITTED),
         (refused("InvalidAccessKeyId", 403), ExitCode.NOT_PERMITTED),
         (refused("403", 403), ExitCode.NOT_PERMITTED),
+        (refused("XAdminUserNotFound", 404), ExitCode.NOT_PERMITTED),
+        (refused("NoSuchUser", 404), ExitCode.NOT_PERMITTED),
+        (refused("InvalidAccessKeyId", 404), ExitCode.NOT_PERMITTED),
+        (refused("ExpiredToken", 400), ExitCode.NOT_PERMITTED),
+        (refused("NoSuchVersion", 404), ExitCode.INPUT_MISSING),
         (refused("QuotaExceeded", 403), ExitCode.UPSTREAM_UNAVAILABLE),
         (refused("XMinioStorageFull", 507), ExitCode.UPSTREAM_UNAVAILABLE),
         (refused("SlowDown", 503), ExitCode.UPSTREAM_UNAVAILABLE),
@@ -66,6 +74,59 @@ def test_the_specification_goes_before_the_secret(tmp_path: Path) -> None:
     assert s3_client("", "", folder).meta.region_name == "eu-west-1"
     assert s3_client("http://spec:2", "eu-west-3", folder).meta.endpoint_url == "http://spec:2"
     assert s3_client("http://spec:2", "eu-west-3", folder).meta.region_name == "eu-west-3"
+
+
+@pytest.mark.parametrize(
+    ("variables", "region"),
+    [
+        ({}, "us-east-1"),
+        ({"AWS_REGION": "eu-central-1"}, "eu-central-1"),
+        ({"AWS_DEFAULT_REGION": "eu-north-1"}, "eu-north-1"),
+        ({"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-north-1"}, "eu-central-1"),
+        ({"AWS_REGION": ""}, "us-east-1"),
+    ],
+)
+def test_a_cloud_tells_its_pods_the_region(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
+) -> None:
+    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert s3_client(None, None, tmp_path).meta.region_name == region
+    assert s3_client(None, "ap-south-1", tmp_path).meta.region_name == "ap-south-1"
+
+
+def test_the_secret_may_hold_the_certificates_to_trust(tmp_path: Path) -> None:
+    folder = secret(tmp_path / "s", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="key")
+    usual = s3_client("https://s3:1", None, folder)._endpoint.http_session._verify
+    assert usual != str(folder / "ca.crt")
+    (folder / "ca.crt").write_text("-----BEGIN CERTIFICATE-----\n")
+    assert s3_client("https://s3:1", None, folder)._endpoint.http_session._verify == str(folder / "ca.crt")
+
+
+@pytest.mark.parametrize("pays", [True, False])
+def test_a_bucket_whose_readers_pay(tmp_path: Path, *, pays: bool) -> None:
+    folder = secret(tmp_path / "s", AWS_ACCESS_KEY_ID="id", AWS_SECRET_ACCESS_KEY="key")
+    client = s3_client("http://s3:1", None, folder, requester_pays=pays)
+    sent: list[dict[str, str]] = []
+
+    def hear(request: AWSRequest, **_: object) -> AWSResponse:
+        sent.append(dict(request.headers))
+        return AWSResponse(request.url, 200, {"Content-Length": "0"}, Nothing())
+
+    client.meta.events.register("before-send.s3", hear)
+    client.head_object(Bucket="b", Key="k")
+    client.list_objects_v2(Bucket="b")
+    told = [value for headers in sent for name, value in headers.items() if name.lower() == "x-amz-request-payer"]
+    assert [text.decode() if isinstance(text, bytes) else text for text in told] == (["requester"] * 2 if pays else [])
+
+
+class Nothing(io.BytesIO):
+    """The body of an answer without one."""
+
+    def stream(self) -> Iterator[bytes]:
+        yield b""
 
 
 def test_data_is_read_with_its_own_secret_or_else_with_the_storages(tmp_path: Path) -> None:
