@@ -230,6 +230,11 @@ class KubeClient:
                 return response.status, _seconds(response.headers.get("Retry-After")), raw
         except TimeoutError as error:
             raise UnavailableError(0, "Timeout", f"{method} {url.path}: no answer in time") from error
+        except asyncio.CancelledError as error:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            # kopf, when it ends, cancels each younger task, those in which aiohttp opens a connection for us included
+            raise UnavailableError(0, "Cancelled", f"{method} {url.path}: the connection was given up") from error
         except aiohttp.ClientError as error:
             raise UnavailableError(
                 0, "NoConnection", f"{method} {url.path}: {error or type(error).__name__}"

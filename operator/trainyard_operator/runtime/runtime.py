@@ -23,7 +23,7 @@ from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.queue import WorkQueue
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.reports import Reports
-from trainyard_operator.runtime.resync import resync
+from trainyard_operator.runtime.resync import Listed, nobody, resync
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller
 
@@ -54,7 +54,9 @@ class Runtime:
         ca: str,
         instance: str = "trainyard-operator",
         clock: Clock = utc_now,
+        listed: Listed = nobody,
     ) -> None:
+        """``listed`` hears of each list that the API server answers."""
         self._port = port
         self._config = config
         self._queue = WorkQueue()
@@ -63,7 +65,9 @@ class Runtime:
         QUEUED.set_function(lambda: self._ledger.waiting)
         self._store = Store(self._ledger.changed)
         self._tasks: list[asyncio.Task[None]] = []
+        self._listed = listed
         self._synced: float | None = None
+        self._answered = 0.0
         self.reports = Reports(wake=self._queue.add)
         self.directory = Directory(self._store)
         jobs = TrainingJobController(self._store, self._ledger, self.reports, config, ca=ca, clock=clock)
@@ -94,7 +98,7 @@ class Runtime:
 
     async def start(self) -> None:
         """Fill the store, then start the workers. Raises :class:`ApiError` if the first list fails."""
-        await resync(self._port, self._store, self._config.namespaces)
+        await resync(self._port, self._store, self._config.namespaces, self._note_list)
         self._synced = asyncio.get_running_loop().time()
         for kind in self._controllers:
             for key in self._store.names(kind):
@@ -111,18 +115,23 @@ class Runtime:
         self._queue.close()
 
     def health(self) -> str | None:
-        """Return a sentence when work is stuck, ``None`` when all is well."""
-        now = asyncio.get_running_loop().time()
+        """Return why only a restart would help, ``None`` when none is needed.
+
+        A turn that waits for an API server that is away ends with a time-out and is repeated. It hangs for a reason of
+        its own when the API server has answered a list that was asked for long after the turn had begun.
+        """
         for task in self._tasks:
             if task.done():
                 return f"task {task.get_name()} has ended"
         oldest = self._queue.oldest_active
-        if oldest is not None and now - oldest > STUCK_SECONDS:
-            return f"a turn has been running for {now - oldest:.0f} s"
-        limit = 3 * self._config.resync_seconds + STUCK_SECONDS
-        if self._synced is not None and now - self._synced > limit:
-            return f"the last complete list was {now - self._synced:.0f} s ago"
+        if oldest is not None and self._answered - oldest > STUCK_SECONDS:
+            age = asyncio.get_running_loop().time() - oldest
+            return f"a turn has been running for {age:.0f} s while the API server answers"
         return None
+
+    def _note_list(self, kind: Kind, namespace: str | None) -> None:
+        self._answered = asyncio.get_running_loop().time()
+        self._listed(kind, namespace)
 
     async def _work(self) -> None:
         while True:
@@ -161,7 +170,7 @@ class Runtime:
             await asyncio.sleep(pause)
             pause = self._config.resync_seconds
             try:
-                concerned = await resync(self._port, self._store, self._config.namespaces)
+                concerned = await resync(self._port, self._store, self._config.namespaces, self._note_list)
             except ApiError as error:
                 log.warning("resync failed, the watches go on: %s", error)
                 continue

@@ -6,44 +6,26 @@ kopf cancels every task that is younger than itself when it ends, so it starts l
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
-from typing import TypeVar
-
-import kopf
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack, suppress
 
 from trainyard_api.exit_codes import ExitCode
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
-from trainyard_operator.kube.errors import ApiError, ForbiddenError, NotFoundError, UnauthorizedError
 from trainyard_operator.progress.server import ProgressEndpoint, ProgressListener
-from trainyard_operator.progress.tls import ServerCertificate, TlsSecretError, ensure_authority, server_names
+from trainyard_operator.progress.tls import ServerCertificate, ensure_authority, server_names
 from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.runtime import Runtime
 from trainyard_operator.shell.freshness import Freshness
-from trainyard_operator.shell.login import Login
 from trainyard_operator.shell.probes import Probes
-from trainyard_operator.shell.settings import configure
-from trainyard_operator.shell.wiring import register
+from trainyard_operator.shell.start import Patience, StartError
+from trainyard_operator.shell.watches import EXIT_SECONDS, Watches
 
-START_SECONDS = 60.0
-"""How long to wait for an API server, CRDs or RBAC that come up at the same time as we do."""
-PAUSE_SECONDS = 1.0
 STOP_SECONDS = 5.0
 """How long the workers may take for the calls they are in."""
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
-
-
-class StartError(Exception):
-    """The operator cannot run; one sentence for the user, and the exit code of the process."""
-
-    def __init__(self, code: ExitCode, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class Operator:
@@ -56,20 +38,19 @@ class Operator:
         *,
         stop: asyncio.Event,
         kopf_ready: Callable[[], None] = lambda: None,
-        start_seconds: float = START_SECONDS,
+        patience: Patience | None = None,
     ) -> None:
-        """``stop`` ends :meth:`run`; ``kopf_ready`` is called once kopf runs, which takes the signals for itself."""
+        """``stop`` ends :meth:`run`; ``kopf_ready`` is called each time kopf has started: it takes the signals."""
         self._config = config
         self._credentials = credentials
         self._stop = stop
         self._kopf_ready = kopf_ready
-        self._start_seconds = start_seconds
-        self._kopf_stop = asyncio.Event()
+        self._patience = patience or Patience(credentials.server)
+        self._refused = asyncio.Event()
         self._freshness = Freshness(config.namespaces)
-        self._login = Login(credentials, self._freshness)
-        self._kopf: asyncio.Task[None] | None = None
         self._runtime: Runtime | None = None
         self._listener: ProgressListener | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.probes = Probes(config.health, health=self.health, readiness=self.readiness)
 
     @property
@@ -78,17 +59,19 @@ class Operator:
         return self._listener.port if self._listener is not None else None
 
     def health(self) -> str | None:
-        """Return why a restart would help, ``None`` if it would not."""
-        runtime = self._runtime.health() if self._runtime is not None else None
-        return runtime or self._freshness.health()
+        """Return why a restart would help, ``None`` if it would not. Nothing outside the process counts here."""
+        ended = next((task.get_name() for task in self._tasks if task.done()), None)
+        if ended is not None:
+            return f"task {ended} has ended"
+        return self._runtime.health() if self._runtime is not None else None
 
     def readiness(self) -> str | None:
-        """Return what is still missing, ``None`` when all there is was listed and reports are taken."""
+        """Return what is missing, ``None`` when all there is was listed, the watches tell, and reports are taken."""
         if self._runtime is None or not self._runtime.ready:
             return "the first list is not complete"
         if self.progress_port is None:
             return "the progress endpoint does not listen yet"
-        return None if self._freshness.complete else "the watches are not open yet"
+        return self._freshness.readiness()
 
     async def run(self) -> None:
         """Run until told to stop.
@@ -96,23 +79,28 @@ class Operator:
         Raises
         ------
         StartError
-            When the API server is not there, refuses us, or lacks our CRDs.
+            When the API server refuses us, or lacks our CRDs.
         """
+        ends = [asyncio.create_task(event.wait()) for event in (self._stop, self._refused)]
         async with AsyncExitStack() as stack:  # the last entered stops first
-            stack.push_async_callback(self._stop_kopf)
-            await self._start(stack)
-            log.info("running: progress on port %s, probes on port %s", self.progress_port, self.probes.port)
-            await self._wait()
+            stack.callback(_cancel, ends)
+            start = asyncio.create_task(self._start(stack), name="start")
+            await asyncio.wait([*ends, start], return_when=asyncio.FIRST_COMPLETED)
+            watches = await _result(start)
+            if watches is not None:
+                log.info("running: progress on port %s, probes on port %s", self.progress_port, self.probes.port)
+                await asyncio.wait([*ends, watches], return_when=asyncio.FIRST_COMPLETED)
             log.info("stopping")
-        if self._login.refused.is_set():
+        if self._refused.is_set():
             raise StartError(ExitCode.NOT_PERMITTED, f"{self._credentials.server} refuses our credentials")
 
-    async def _start(self, stack: AsyncExitStack) -> None:
+    async def _start(self, stack: AsyncExitStack) -> asyncio.Task[None]:
+        """Start everything, and return the task that watches: it is the last to start and ends when kopf is told to."""
         config = self._config
         await self.probes.start()
         stack.push_async_callback(self.probes.stop)
         port = await stack.enter_async_context(KubeClient(self._credentials, config.client))
-        authority = await self._patiently(
+        authority = await self._patience.until_done(
             "the TLS secret",
             lambda: ensure_authority(port, config.namespace, config.progress.tls_secret, now=utc_now()),
         )
@@ -120,9 +108,11 @@ class Operator:
         renewal = asyncio.create_task(certificate.keep_fresh(), name="certificate")
         stack.callback(renewal.cancel)
 
-        runtime = self._runtime = Runtime(port, config, ca=authority.pem, instance=socket.gethostname())
+        runtime = self._runtime = Runtime(
+            port, config, ca=authority.pem, instance=socket.gethostname(), listed=self._freshness.listed
+        )
         stack.push_async_callback(self._stop_runtime, runtime)
-        await self._patiently("the first list", runtime.start)
+        await self._patience.until_done("the first list", runtime.start)
         endpoint = ProgressEndpoint(
             port,
             runtime.directory,
@@ -133,76 +123,40 @@ class Operator:
         self._listener = ProgressListener(endpoint, config.progress, certificate.context)
         await self._listener.start()
         stack.push_async_callback(self._listener.stop)
-        self._kopf = asyncio.create_task(self._watch(runtime), name="kopf")
-
-    async def _patiently(self, what: str, step: Callable[[], Awaitable[T]]) -> T:
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._start_seconds
-        while True:
-            try:
-                return await step()
-            except TlsSecretError as error:
-                raise StartError(ExitCode.BAD_CONFIG, str(error)) from error
-            except ApiError as error:
-                problem = _start_error(self._credentials.server, what, error)
-                if isinstance(error, UnauthorizedError) or loop.time() > deadline or self._stop.is_set():
-                    raise problem from error
-                log.warning("%s; trying again", problem)
-            await asyncio.sleep(PAUSE_SECONDS)
-
-    async def _watch(self, runtime: Runtime) -> None:
-        registry = kopf.OperatorRegistry()
-        register(registry, runtime, self._login)
-        settings = kopf.OperatorSettings()
-        configure(settings)
-        ready = asyncio.Event()
-        told = asyncio.create_task(self._tell(ready), name="kopf-ready")
-        try:
-            await kopf.operator(
-                registry=registry,
-                settings=settings,
-                standalone=True,
-                clusterwide=not self._config.namespaces,
-                namespaces=self._config.namespaces,
-                stop_flag=self._kopf_stop,
-                ready_flag=ready,
-            )
-        finally:
-            told.cancel()
-
-    async def _tell(self, ready: asyncio.Event) -> None:
-        await ready.wait()
-        self._kopf_ready()
-
-    async def _wait(self) -> None:
-        """Wait until we are told to stop, the API server refuses us, or kopf ends by itself (it raises then)."""
-        events = [asyncio.create_task(event.wait()) for event in (self._stop, self._login.refused)]
-        assert self._kopf is not None  # noqa: S101 - _start made it
-        await asyncio.wait([*events, self._kopf], return_when=asyncio.FIRST_COMPLETED)
-        for event in events:
-            event.cancel()
-
-    async def _stop_kopf(self) -> None:
-        self._kopf_stop.set()
-        if self._kopf is not None:
-            await self._kopf
+        watches = Watches(
+            config.namespaces,
+            self._credentials,
+            runtime,
+            self._freshness,
+            refused=self._refused,
+            ready=self._kopf_ready,
+        )
+        watching = asyncio.create_task(watches.run(), name="watches")
+        stack.push_async_callback(_stop_watches, watches, watching)
+        self._tasks = [renewal, watching]
+        return watching
 
     async def _stop_runtime(self, runtime: Runtime) -> None:
         async with asyncio.timeout(STOP_SECONDS):
             await runtime.stop()
 
 
-def _start_error(server: str, what: str, error: ApiError) -> StartError:
-    match error:
-        case UnauthorizedError():
-            return StartError(ExitCode.NOT_PERMITTED, f"{server} refuses our credentials at {what}: {error.message}")
-        case ForbiddenError():
-            return StartError(
-                ExitCode.NOT_PERMITTED, f"RBAC forbids {what}: {error.message}; install the chart's roles"
-            )
-        case NotFoundError():
-            return StartError(
-                ExitCode.INPUT_MISSING, f"{server} does not know {what}: {error.message}; install the CRDs of the chart"
-            )
-        case _:
-            return StartError(ExitCode.UPSTREAM_UNAVAILABLE, f"{server} does not answer at {what}: {error}")
+async def _stop_watches(watches: Watches, task: asyncio.Task[None]) -> None:
+    watches.stop()
+    async with asyncio.timeout(EXIT_SECONDS):
+        await task
+
+
+async def _result(start: asyncio.Task[asyncio.Task[None]]) -> asyncio.Task[None] | None:
+    """Return what the start returned; ``None`` when we were told to stop before its end."""
+    if start.done():
+        return start.result()
+    start.cancel()
+    with suppress(asyncio.CancelledError):
+        return await start
+    return None
+
+
+def _cancel(tasks: Iterable[asyncio.Task[bool]]) -> None:
+    for task in tasks:
+        task.cancel()

@@ -1,18 +1,67 @@
 """Whether the watches still deliver.
 
 kopf tells its handlers of changes only, so a quiet cluster and a dead watch look alike. But the server ends each watch
-after a few minutes and kopf opens the next: a watch that was not opened for longer than that is broken.
+after a few minutes and kopf opens the next: a watch that was not opened for longer than that is silent. To restart the
+process would not help. So a silent watch is reported, and is opened anew once the API server answers our own lists.
 """
 
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
 from types import SimpleNamespace
 
 import aiohttp
+from prometheus_client import Gauge
 
-from trainyard_operator.kube.watched import WATCHED
+from trainyard_operator.kube.watched import WATCHED, Kind
 
 SILENT_SECONDS = 300.0
+GRACE_SECONDS = 60.0
+"""kopf tries each watch again more often than this. A watch that is silent for so long after the API server's first
+answer to a list of ours is stuck."""
+REFUSALS = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+
+AGE = Gauge(
+    "trainyard_watch_age_seconds",
+    "Time since the API server last accepted a watch, which it ends after 240 s; namespace is empty for all of them",
+    ["resource", "namespace"],
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Watch:
+    """One watch: when it was last opened, and what the API server says to it.
+
+    Attributes
+    ----------
+    refused
+        The status (403, 404) with which the API server last refused the watch or its list; ``None`` otherwise.
+    answered
+        When a list of ours was first answered while the watch was silent; ``None`` if none was.
+    """
+
+    name: str
+    opened: float
+    waiting: bool = True
+    refused: int | None = None
+    answered: float | None = None
+    told: bool = False
+
+    def is_silent(self, now: float) -> bool:
+        """Tell whether the watch was not opened for longer than the API server lets one live."""
+        return now - self.opened > SILENT_SECONDS
+
+    def problem(self, now: float) -> str | None:
+        """Return what is wrong with the watch, ``None`` when nothing is."""
+        if self.refused is not None:
+            return f"the API server refuses the watch on {self.name} with {self.refused}"
+        if self.is_silent(now):
+            return f"the watch on {self.name} was last opened {now - self.opened:.0f} s ago"
+        return None
 
 
 class Freshness:
@@ -20,39 +69,90 @@ class Freshness:
 
     def __init__(self, namespaces: tuple[str, ...], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        within = [f"/namespaces/{namespace}" for namespace in namespaces] or [""]
-        self._opened = {
-            f"{watched.resource.base}{where}/{watched.resource.plural}": clock()
-            for watched in WATCHED.values()
-            for where in within
-        }
-        self._waiting = set(self._opened)
-
-    @property
-    def complete(self) -> bool:
-        """Every watch was opened at least once."""
-        return not self._waiting
+        self._watches: dict[str, Watch] = {}
+        for kind, watched in WATCHED.items():
+            for namespace in namespaces or (None,):
+                watch = Watch(watched.resource.plural + (f" in {namespace}" if namespace else ""), clock())
+                self._watches[_path(kind, namespace)] = watch
+                AGE.labels(watched.resource.plural, namespace or "").set_function(_age(watch, clock))
 
     def opened(self, path: str) -> None:
-        """Note that the API server answered a watch on ``path``."""
-        if path in self._opened:
-            self._opened[path] = self._clock()
-            self._waiting.discard(path)
+        """Note that the API server accepted a watch on ``path``."""
+        if (watch := self._watches.get(path)) is not None:
+            watch.opened, watch.waiting, watch.refused, watch.answered = self._clock(), False, None, None
 
-    def health(self) -> str | None:
-        """Return a sentence when a watch is silent, ``None`` when all are well."""
-        for path, at in self._opened.items():
-            if (age := self._clock() - at) > SILENT_SECONDS:
-                return f"the watch on {path} was last opened {age:.0f} s ago"
-        return None
+    def refused(self, path: str, status: int) -> None:
+        """Note that the API server refused a watch on ``path``, or the list before it."""
+        if (watch := self._watches.get(path)) is not None:
+            watch.refused = status
+
+    def listed(self, kind: Kind, namespace: str | None) -> None:
+        """Note that the API server answered our own list of what a watch is for."""
+        watch, now = self._watches[_path(kind, namespace)], self._clock()
+        if watch.answered is None and watch.is_silent(now):
+            watch.answered = now
+
+    def readiness(self) -> str | None:
+        """Return why the watches do not tell what happens, ``None`` when they do.
+
+        A watch that is refused does not count while others are open: one namespace must not stop all the others.
+        """
+        now = self._clock()
+        usable = [watch for watch in self._watches.values() if watch.refused is None]
+        if not usable:
+            return "the API server refuses every watch; check the chart's roles and CRDs"
+        if any(watch.waiting for watch in usable):
+            return "the watches are not open yet"
+        return _first(watch.problem(now) for watch in usable)
+
+    def tell(self) -> None:
+        """Log each watch that has gone wrong, or is well again, since the last call."""
+        now = self._clock()
+        for watch in self._watches.values():
+            problem = watch.problem(now)
+            if problem is not None and not watch.told:
+                log.warning("%s; what it would tell arrives with the next list", problem)
+            elif problem is None and watch.told:
+                log.info("the watch on %s is open again", watch.name)
+            watch.told = problem is not None
+
+    def stuck(self) -> str | None:
+        """Return a watch that stays silent although the API server would answer: to open it anew helps."""
+        now = self._clock()
+        return _first(
+            watch.problem(now)
+            for watch in self._watches.values()
+            if watch.refused is None and watch.answered is not None and now - watch.answered > GRACE_SECONDS
+        )
+
+    def reopening(self) -> None:
+        """Note that every watch is being opened anew. One that stays silent is stuck only after the next list."""
+        for watch in self._watches.values():
+            watch.answered = None
 
     def trace(self) -> aiohttp.TraceConfig:
         """Return what an aiohttp session needs to report its watches here."""
 
         async def ended(_: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
-            if "watch" in end.url.query and end.response.ok:
+            if end.response.status in REFUSALS:
+                self.refused(end.url.path, end.response.status)
+            elif "watch" in end.url.query and end.response.ok:
                 self.opened(end.url.path)
 
         config = aiohttp.TraceConfig()
         config.on_request_end.append(ended)
         return config
+
+
+def _path(kind: Kind, namespace: str | None) -> str:
+    resource = WATCHED[kind].resource
+    within = f"/namespaces/{namespace}" if namespace is not None else ""
+    return f"{resource.base}{within}/{resource.plural}"
+
+
+def _age(watch: Watch, clock: Callable[[], float]) -> Callable[[], float]:
+    return lambda: clock() - watch.opened
+
+
+def _first(problems: Iterable[str | None]) -> str | None:
+    return next((problem for problem in problems if problem is not None), None)

@@ -23,21 +23,26 @@ class Login:
     """kopf's login handler. kopf asks again after every 401; a rotated token was read by then."""
 
     def __init__(
-        self, credentials: Credentials, freshness: Freshness, *, clock: Callable[[], float] = time.monotonic
+        self,
+        credentials: Credentials,
+        freshness: Freshness,
+        *,
+        refused: asyncio.Event,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``refused`` is set when the API server keeps refusing us; the process has to end then."""
         self._credentials = credentials
         self._freshness = freshness
         self._clock = clock
         self._recent: list[float] = []
-        self.refused = asyncio.Event()
-        """Set when the API server keeps refusing us; the process has to end then."""
+        self._refused = refused
 
     def session(self) -> kopf.AiohttpSession | None:
         """Return a new session, or ``None`` once we were refused. Call it inside the event loop."""
         now = self._clock()
         self._recent = [at for at in self._recent if now - at < LOGIN_SECONDS]
         if len(self._recent) >= MAX_LOGINS:
-            self.refused.set()
+            self._refused.set()
             return None
         self._recent.append(now)
         tls = self._credentials.tls

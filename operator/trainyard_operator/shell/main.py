@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from trainyard_api.exit_codes import ExitCode
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.credentials import Credentials, CredentialsError, load_credentials
-from trainyard_operator.shell.app import Operator, StartError
+from trainyard_operator.shell.app import Operator
 from trainyard_operator.shell.config import ConfigError, load_config
 from trainyard_operator.shell.logs import configure_logging
+from trainyard_operator.shell.start import StartError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 

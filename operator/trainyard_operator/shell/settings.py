@@ -1,5 +1,7 @@
 """kopf's settings: a shell that lists and watches, and writes nothing."""
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import kopf
@@ -11,8 +13,20 @@ SERVER_TIMEOUT_SECONDS = 240
 """The server ends each watch after this, so a watch that was not renewed for longer is broken (see freshness)."""
 INACTIVITY_SECONDS = 70.0
 """Bookmarks come every 60 s; a stream without any is dead."""
-EXIT_SECONDS = 20.0
-"""kopf kills the process when its own stop hangs longer; the pod's grace period is 30 s."""
+FIRST_BACKOFFS = (1, 2, 5, 10)
+LAST_BACKOFF = 20
+
+
+class Backoffs:
+    """The pauses between the tries of a request, without end.
+
+    kopf ends as a whole when one request is given up. A namespace whose list is forbidden must not end the watches of
+    the others, and an API server that is away comes back.
+    """
+
+    def __iter__(self) -> Iterator[float]:
+        """Return the pauses of one request."""
+        return itertools.chain(FIRST_BACKOFFS, itertools.repeat(LAST_BACKOFF))
 
 
 class NoDiffBase(kopf.AnnotationsDiffBaseStorage):
@@ -42,10 +56,10 @@ def configure(settings: kopf.OperatorSettings) -> None:
     watching.reconnect_backoff = 1.0
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
-    settings.networking.error_backoffs = (1, 2, 5, 10)
+    settings.networking.error_backoffs = Backoffs()
     settings.scanning.disabled = True
     settings.posting.enabled = False
     settings.persistence.finalizer = f"{GROUP}/finalizer"
     settings.persistence.diffbase_storage = NoDiffBase(prefix=GROUP)
     settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
-    settings.process.ultimate_exiting_timeout = EXIT_SECONDS
+    settings.process.ultimate_exiting_timeout = None  # or an end of kopf would kill the process, which goes on

@@ -14,6 +14,7 @@ from trainyard_api.wire import ReportedStatus
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.errors import ApiError, UnavailableError
 from trainyard_operator.kube.port import JOBS, TRAINING_JOBS, Body
+from trainyard_operator.runtime import runtime as runtime_module
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.runtime import Runtime
 
@@ -143,4 +144,42 @@ async def test_health_tells_of_a_worker_that_ended() -> None:
     tasks[0].cancel()
     await asyncio.wait(tasks)
     assert runtime.health() == "task worker-0 has ended"
+    await runtime.stop()
+
+
+class Hanging(Cluster):
+    """Never answers a write; lists are answered unless the API server is away."""
+
+    away = False
+    asked = 0
+
+    async def patch_status(self, *_: Any, **__: Any) -> Body:
+        return await asyncio.get_running_loop().create_future()
+
+    async def create(self, *_: Any, **__: Any) -> Body:
+        return await asyncio.get_running_loop().create_future()
+
+    async def list(self, *args: Any, **options: Any) -> AsyncIterator[Body]:
+        if self.away:
+            self.asked += 1
+            raise UnavailableError(0, "Timeout", "no answer")
+        async for body in super().list(*args, **options):
+            yield body
+
+
+@pytest.mark.parametrize("away", [True, False])
+async def test_a_turn_hangs_only_where_the_api_server_answers(away: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime_module, "STUCK_SECONDS", 0.0)
+    monkeypatch.setattr(runtime_module, "FIRST_RESYNC_SECONDS", 0.1)
+    cluster = Hanging()
+    cluster.submit("a", SPEC)
+    runtime = Runtime(cluster, CONFIG, ca=CA, clock=lambda: cluster.now)
+    await runtime.start()
+    await until("the turn to begin", lambda: runtime._queue.oldest_active is not None)
+    cluster.away = away
+    if away:
+        await until("a list without an answer", lambda: cluster.asked)
+        assert runtime.health() is None
+    else:
+        await until("a hanging turn", lambda: "while the API server answers" in (runtime.health() or ""))
     await runtime.stop()

@@ -64,6 +64,10 @@ class FakeApi:
         self.watching = asyncio.Condition()
         self.refuse: int | None = None
         self.refuse_watches = False
+        self.forbidden = ""
+        """A part of the paths that RBAC forbids."""
+        self.asked = asyncio.Event()
+        """Set by each request."""
         self.url = ""
 
     @property
@@ -81,9 +85,20 @@ class FakeApi:
     async def send(self, path: str, event: str, body: dict[str, Any]) -> None:
         await self.watches[path].write(json.dumps({"type": event, "object": body}).encode() + b"\n")
 
+    def cut_watches(self) -> None:
+        """Break every open watch off, as an API server that goes away does."""
+        for response in self.watches.values():
+            transport = response._req.transport if response._req is not None else None
+            if transport is not None:
+                transport.abort()
+        self.watches.clear()
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         assert request.headers["Authorization"] == "Bearer secret-token"
+        self.asked.set()
         watch = "watch" in request.query
+        if self.forbidden and self.forbidden in request.path:
+            return web.json_response({"kind": "Status", "reason": "Forbidden", "message": "no RBAC"}, status=403)
         if self.refuse is not None or (watch and self.refuse_watches):
             code = self.refuse or 401
             return web.json_response({"kind": "Status", "reason": "No", "message": "go away"}, status=code)

@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -10,8 +10,9 @@ from tests.unit.operator.shell.fake_api import JOBS, TRAINING_JOBS, FakeApi, fak
 from trainyard_api.exit_codes import ExitCode
 from trainyard_operator.core.config import HealthServer, OperatorConfig, ProgressServer, StorageDefaults
 from trainyard_operator.kube.watched import WATCHED
-from trainyard_operator.shell.app import Operator, StartError
+from trainyard_operator.shell.app import Operator
 from trainyard_operator.shell.main import SIGNALS
+from trainyard_operator.shell.start import Patience, StartError
 
 PATIENCE = 30.0
 LOCAL = OperatorConfig(
@@ -65,9 +66,7 @@ async def _probe(operator: Operator, path: str) -> tuple[int, str]:
 async def test_it_becomes_ready_and_stops_quickly(api: FakeApi) -> None:
     async with running(api) as (operator, stop):
         await api.until_watched(*PATHS)
-        async with asyncio.timeout(PATIENCE):  # until the answers to the watches arrived
-            while (await _probe(operator, "/readyz"))[0] != 200:  # noqa: ASYNC110 - asked as the kubelet asks
-                await asyncio.sleep(0.02)
+        await until("readiness", lambda: _is_ready(operator))
         assert await _probe(operator, "/healthz") == (200, "ok")
         assert operator.progress_port
         assert "trainyard_api_requests_total" in (await _probe(operator, "/metrics"))[1]
@@ -126,12 +125,12 @@ async def test_it_watches_the_named_namespaces_only(api: FakeApi) -> None:
     [
         (401, ExitCode.NOT_PERMITTED, "refuses our credentials"),
         (403, ExitCode.NOT_PERMITTED, "RBAC forbids the TLS secret: go away"),
-        (500, ExitCode.UPSTREAM_UNAVAILABLE, "does not answer at the TLS secret"),
+        (404, ExitCode.INPUT_MISSING, "does not know the TLS secret"),
     ],
 )
 async def test_an_api_server_that_says_no_ends_it(api: FakeApi, status: int, code: ExitCode, says: str) -> None:
     api.refuse = status
-    operator = Operator(LOCAL, api.credentials, stop=asyncio.Event(), start_seconds=0)
+    operator = Operator(LOCAL, api.credentials, stop=asyncio.Event(), patience=Patience(api.url, grace_seconds=0))
     with pytest.raises(StartError, match=says) as raised:
         await operator.run()
     assert raised.value.code is code
@@ -146,13 +145,72 @@ async def test_credentials_that_are_refused_later_end_it_too(api: FakeApi) -> No
     assert raised.value.code is ExitCode.NOT_PERMITTED
 
 
-async def test_an_api_server_that_comes_up_late_is_waited_for(api: FakeApi) -> None:
+async def until(what: str, holds: Callable[[], Awaitable[bool]]) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not await holds():  # noqa: ASYNC110 - nothing would wake us
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"waited {PATIENCE} s for {what}") from None
+
+
+async def _is_ready(operator: Operator) -> bool:
+    return (await _probe(operator, "/readyz"))[0] == 200
+
+
+async def test_an_api_server_that_is_away_at_the_start_is_waited_for(
+    api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
     api.refuse = 503
-    stop, ready = asyncio.Event(), asyncio.Event()
-    task = asyncio.create_task(Operator(LOCAL, api.credentials, stop=stop, kopf_ready=ready.set).run())
-    await asyncio.sleep(0)
+    stop = asyncio.Event()
+    patience = Patience(api.url, grace_seconds=0, pause_seconds=0.02)
+    operator = Operator(LOCAL, api.credentials, stop=stop, patience=patience)
+    task = asyncio.create_task(operator.run())
+    for _ in range(5):
+        api.asked.clear()
+        async with asyncio.timeout(PATIENCE):  # until it has asked again
+            await api.asked.wait()
+    assert await _probe(operator, "/healthz") == (200, "ok")
+    assert await _probe(operator, "/readyz") == (503, "the first list is not complete")
+    told = [line for line in caplog.messages if "does not answer at the TLS secret" in line]
+    assert len(told) == 1
     api.refuse = None
+    await until("readiness", lambda: _is_ready(operator))
+    stop.set()
     async with asyncio.timeout(PATIENCE):
-        await ready.wait()
+        await task
+
+
+async def test_it_stops_at_once_while_it_waits_for_the_api_server(api: FakeApi) -> None:
+    api.refuse = 503
+    stop = asyncio.Event()
+    task = asyncio.create_task(Operator(LOCAL, api.credentials, stop=stop).run())
+    async with asyncio.timeout(PATIENCE):
+        await api.asked.wait()
         stop.set()
         await task
+
+
+async def test_an_outage_of_the_api_server_ends_nothing(api: FakeApi) -> None:
+    async with running(api) as (operator, _):
+        await api.until_watched(*PATHS)
+        api.refuse = 503
+        api.cut_watches()
+        for _ in range(2):
+            api.asked.clear()
+            async with asyncio.timeout(PATIENCE):  # until kopf has asked again
+                await api.asked.wait()
+        assert await _probe(operator, "/healthz") == (200, "ok")
+        api.refuse = None
+        await api.until_watched(*PATHS)
+        await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
+        async with asyncio.timeout(PATIENCE):
+            await api.created_job.wait()
+
+
+async def test_a_task_that_ended_needs_a_restart(api: FakeApi) -> None:
+    async with running(api) as (operator, _):
+        renewal = next(task for task in asyncio.all_tasks() if task.get_name() == "certificate")
+        renewal.cancel()
+        await asyncio.wait([renewal])
+        assert await _probe(operator, "/healthz") == (503, "task certificate has ended")

@@ -1,3 +1,5 @@
+import asyncio
+import itertools
 import json
 import logging
 from pathlib import Path
@@ -6,16 +8,12 @@ import kopf
 import pytest
 
 from trainyard_operator.kube.credentials import Credentials, FixedToken
-from trainyard_operator.kube.watched import WATCHED
 from trainyard_operator.shell.config import ConfigError, load_config
-from trainyard_operator.shell.freshness import SILENT_SECONDS, Freshness
+from trainyard_operator.shell.freshness import GRACE_SECONDS, SILENT_SECONDS, Freshness
 from trainyard_operator.shell.login import MAX_LOGINS, Login
 from trainyard_operator.shell.logs import JsonFormatter
 from trainyard_operator.shell.main import run
-from trainyard_operator.shell.settings import SERVER_TIMEOUT_SECONDS, configure
-
-PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in WATCHED.values()]
-LAST = PATHS[-1]
+from trainyard_operator.shell.settings import SERVER_TIMEOUT_SECONDS, Backoffs, configure
 
 
 class Clock:
@@ -68,29 +66,6 @@ def test_no_credentials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "set KUBECONFIG" in capsys.readouterr().err
 
 
-def test_a_watch_that_is_not_renewed_is_unhealthy() -> None:
-    clock = Clock()
-    freshness = Freshness((), clock=clock)
-    before = freshness.complete
-    for path in (*PATHS, "/something/else"):
-        freshness.opened(path)
-    assert (before, freshness.complete) == (False, True)
-    clock.now = SILENT_SECONDS
-    for path in PATHS[:-1]:
-        freshness.opened(path)
-    assert freshness.health() is None
-    clock.now += 1
-    assert freshness.health() == f"the watch on {LAST} was last opened 301 s ago"
-
-
-def test_a_watch_that_never_opens_is_unhealthy() -> None:
-    clock = Clock()
-    freshness = Freshness(("a",), clock=clock)
-    assert freshness.health() is None
-    clock.now = SILENT_SECONDS + 1
-    assert freshness.health() is not None
-
-
 def test_the_server_ends_watches_before_they_count_as_silent() -> None:
     assert SERVER_TIMEOUT_SECONDS < SILENT_SECONDS
 
@@ -101,15 +76,28 @@ def test_kopf_is_told_to_write_nothing() -> None:
     assert settings.scanning.disabled
     assert not settings.posting.enabled
     assert settings.persistence.diffbase_storage.fetch(body=kopf.Body({})) == {}
-    assert (settings.process.ultimate_exiting_timeout or 99) < 25
+    assert settings.process.ultimate_exiting_timeout is None, "an end of kopf must not kill the process"
+
+
+def test_kopf_never_gives_a_request_up_and_tries_watches_again_before_they_count_as_stuck() -> None:
+    settings = kopf.OperatorSettings()
+    configure(settings)
+    backoffs = settings.networking.error_backoffs
+    assert isinstance(backoffs, Backoffs)
+    for _ in range(2):  # of each request anew
+        pauses = list(itertools.islice(backoffs, 10_000))
+        assert len(pauses) == 10_000
+        longest = max(pauses) + (settings.networking.request_timeout or 0)
+        assert longest < GRACE_SECONDS
 
 
 async def test_a_login_that_is_refused_again_and_again_gives_up() -> None:
     clock = Clock()
-    login = Login(Credentials("http://h", None, FixedToken("t")), Freshness(()), clock=clock)
+    refused = asyncio.Event()
+    login = Login(Credentials("http://h", None, FixedToken("t")), Freshness(()), refused=refused, clock=clock)
     sessions = [login.session() for _ in range(MAX_LOGINS)]
     assert login.session() is None
-    assert login.refused.is_set()
+    assert refused.is_set()
     clock.now = 61
     sessions.append(login.session())
     for session in sessions:

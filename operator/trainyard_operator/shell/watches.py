@@ -1,0 +1,161 @@
+"""kopf, run as the source of watch events, and run again when it ends by itself.
+
+kopf ends as a whole when one of its requests fails for good: at an error in a watch stream, or when a kind is gone. The
+process has more to do than to watch, so it goes on and opens the watches anew.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from typing import Any
+
+import kopf
+from prometheus_client import Counter
+
+from trainyard_operator.kube.credentials import Credentials
+from trainyard_operator.shell.freshness import Freshness
+from trainyard_operator.shell.login import Login
+from trainyard_operator.shell.settings import configure
+from trainyard_operator.shell.wiring import Observer, register
+
+PAUSE_SECONDS = 5.0
+"""Between an end of kopf and its next start."""
+CHECK_SECONDS = 5.0
+END_SECONDS = 8.0
+"""kopf waits 5 s for its own tasks before it cancels them."""
+AGAIN_SECONDS = 0.5
+EXIT_SECONDS = 20.0
+"""How long kopf may take to stop; the pod's grace period is 30 s."""
+
+STARTS = Counter("trainyard_watch_starts_total", "How often all watches were opened, the first time included")
+
+log = logging.getLogger(__name__)
+
+
+class Watches:
+    """All watches of the operator, kept open until :meth:`stop`.
+
+    kopf cancels every task that is younger than itself when it ends. Whoever must outlive it is started before
+    :meth:`run`.
+    """
+
+    def __init__(
+        self,
+        namespaces: tuple[str, ...],
+        credentials: Credentials,
+        observer: Observer,
+        freshness: Freshness,
+        *,
+        refused: asyncio.Event,
+        ready: Callable[[], None],
+        pause_seconds: float = PAUSE_SECONDS,
+        check_seconds: float = CHECK_SECONDS,
+    ) -> None:
+        """``refused`` is set when the API server does not accept the credentials; ``ready`` is called once kopf runs,
+        which takes the process's signals for itself each time."""
+        self._namespaces = namespaces
+        self._credentials = credentials
+        self._observer = observer
+        self._freshness = freshness
+        self._refused = refused
+        self._ready = ready
+        self._pause = pause_seconds
+        self._check = check_seconds
+        self._ending = asyncio.Event()
+        self._round_ends = asyncio.Event()
+
+    async def run(self) -> None:
+        """Watch until told to stop, or until a signal that reached kopf ends it."""
+        keeper = asyncio.create_task(self._keep_open(), name="watch-keeper")
+        try:
+            while not self._ending.is_set():
+                self._round_ends = asyncio.Event()
+                STARTS.inc()
+                if await self._round() and not self._round_ends.is_set():
+                    return
+                await _wait(self._ending, self._pause)
+        finally:
+            keeper.cancel()
+
+    def reopen(self) -> None:
+        """Close all watches and open them anew."""
+        self._freshness.reopening()
+        self._round_ends.set()
+
+    def stop(self) -> None:
+        """End :meth:`run`."""
+        self._ending.set()
+        self._round_ends.set()
+
+    async def _round(self) -> bool:
+        """Run kopf once. Return whether it ended in order: told to by us, or by a signal."""
+        older, ending = asyncio.all_tasks(), asyncio.Event()
+        task = asyncio.create_task(self._kopf(self._round_ends, ending), name="kopf")
+        begun = asyncio.create_task(ending.wait(), name="kopf-ending")
+        try:
+            await asyncio.wait([task, begun], return_when=asyncio.FIRST_COMPLETED)
+            await _end(task, older)
+        finally:
+            begun.cancel()
+        try:
+            await task
+        except Exception:  # whatever ended kopf: the work goes on, and the watches are opened anew
+            log.exception("the watches ended; opening them anew")
+            return False
+        return True
+
+    async def _kopf(self, stop: asyncio.Event, ending: asyncio.Event) -> None:
+        registry = kopf.OperatorRegistry()
+        register(registry, self._observer, Login(self._credentials, self._freshness, refused=self._refused))
+        kopf.on.cleanup(registry=registry)(_set(ending))
+        settings = kopf.OperatorSettings()
+        configure(settings)
+        ready = asyncio.Event()
+        told = asyncio.create_task(self._tell(ready), name="kopf-ready")
+        try:
+            await kopf.operator(
+                registry=registry,
+                settings=settings,
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                stop_flag=stop,
+                ready_flag=ready,
+            )
+        finally:
+            told.cancel()
+
+    async def _tell(self, ready: asyncio.Event) -> None:
+        await ready.wait()
+        self._ready()
+
+    async def _keep_open(self) -> None:
+        while True:
+            await asyncio.sleep(self._check)
+            self._freshness.tell()
+            if problem := self._freshness.stuck():
+                log.warning("%s although the API server answers; opening all watches anew", problem)
+                self.reopen()
+
+
+def _set(event: asyncio.Event) -> Callable[..., Awaitable[None]]:
+    async def ending(**_: Any) -> None:
+        event.set()
+
+    return ending
+
+
+async def _end(task: asyncio.Task[None], older: Collection[asyncio.Task[Any]]) -> None:
+    """Let kopf end. A watcher of its own can swallow its cancellation; it is cancelled again then."""
+    await asyncio.wait([task], timeout=END_SECONDS)
+    while not task.done():
+        for other in asyncio.all_tasks() - set(older) - {task}:
+            other.cancel()
+        await asyncio.wait([task], timeout=AGAIN_SECONDS)
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except TimeoutError:
+        return

@@ -1,0 +1,124 @@
+"""kopf as a part that may fail: its end ends nothing else."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.unit.operator.shell.fake_api import JOBS, TRAINING_JOBS, FakeApi, fake_api, training_job
+from tests.unit.operator.shell.test_small import Clock
+from trainyard_operator.kube.watched import WATCHED, Kind
+from trainyard_operator.shell.freshness import GRACE_SECONDS, SILENT_SECONDS, Freshness
+from trainyard_operator.shell.main import SIGNALS
+from trainyard_operator.shell.watches import Watches
+
+PATIENCE = 30.0
+PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in WATCHED.values()]
+
+
+class Observer:
+    """Remembers the names of what it was told of."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def observe(self, kind: Kind, event: str | None, body: Mapping[str, Any]) -> None:  # noqa: ARG002
+        self.names.append(body["metadata"]["name"])
+
+    async def until_told(self, name: str) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while name not in self.names:  # noqa: ASYNC110 - kopf's handlers wake nobody
+                await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def watching(
+    api: FakeApi, freshness: Freshness, namespaces: tuple[str, ...] = ()
+) -> AsyncIterator[tuple[Observer, asyncio.Task[None]]]:
+    observer, loop = Observer(), asyncio.get_running_loop()
+
+    def take_signals_back() -> None:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+    watches = Watches(
+        namespaces,
+        api.credentials,
+        observer,
+        freshness,
+        refused=asyncio.Event(),
+        ready=take_signals_back,
+        pause_seconds=0.05,
+        check_seconds=0.05,
+    )
+    task = asyncio.create_task(watches.run())
+    try:
+        yield observer, task
+    finally:
+        watches.stop()
+        async with asyncio.timeout(PATIENCE):
+            await task
+        take_signals_back()
+
+
+async def test_an_error_in_a_stream_opens_all_watches_anew() -> None:
+    async with fake_api() as api, watching(api, Freshness(())) as (observer, task):
+        await api.until_watched(*PATHS)
+        error = {"kind": "Status", "code": 500, "message": "etcdserver: leader changed"}
+        broken, api.watches = api.watches[JOBS], {}
+        await broken.write(b'{"type": "ERROR", "object": %s}\n' % json_of(error))
+        await api.until_watched(*PATHS)
+        await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
+        await observer.until_told("demand")
+        assert not task.done()
+
+
+async def test_a_task_that_is_older_outlives_kopf() -> None:
+    older = asyncio.create_task(asyncio.Event().wait())
+    async with fake_api() as api, watching(api, Freshness(())):
+        await api.until_watched(*PATHS)
+    assert not older.done()
+    older.cancel()
+
+
+async def test_a_stuck_watch_is_closed_and_opened_anew() -> None:
+    clock = Clock()
+    freshness = Freshness((), clock=clock)
+    async with fake_api() as api, watching(api, freshness) as (observer, task):
+        await api.until_watched(*PATHS)
+        api.watches.clear()  # they are open still, and say nothing
+        clock.now = SILENT_SECONDS + 1
+        for kind in WATCHED:
+            freshness.listed(kind, None)
+        clock.now += GRACE_SECONDS + 1
+        await api.until_watched(*PATHS)
+        await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
+        await observer.until_told("demand")
+        assert freshness.readiness() is None
+        assert not task.done()
+
+
+async def test_a_namespace_that_is_forbidden_leaves_the_others_watched() -> None:
+    def paths(namespace: str) -> list[str]:
+        return [path.replace("/v1", f"/v1/namespaces/{namespace}", 1) for path in PATHS if "v1alpha1" not in path]
+
+    freshness = Freshness(("team", "gone"))
+    async with fake_api() as api:
+        api.forbidden = "/namespaces/gone/"
+        async with watching(api, freshness, ("team", "gone")) as (observer, task):
+            await api.until_watched(*paths("team"))
+            path = "/apis/trainyard.dev/v1alpha1/namespaces/team/trainingjobs"
+            await api.until_watched(path)
+            await api.send(path, "ADDED", training_job("demand", 101))
+            await observer.until_told("demand")
+            async with asyncio.timeout(PATIENCE):
+                while freshness.readiness() is not None:  # noqa: ASYNC110 - the answers of the API server wake nobody
+                    await asyncio.sleep(0.01)
+            assert not task.done()
+            api.forbidden = ""
+            await api.until_watched("/apis/trainyard.dev/v1alpha1/namespaces/gone/trainingjobs")
+
+
+def json_of(body: dict[str, Any]) -> bytes:
+    return json.dumps(body).encode()
