@@ -1,7 +1,7 @@
 """One turn: observe, plan, do, until the plan is empty or only time can help."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -51,15 +51,12 @@ class Reconciler:
         store: Store,
         controllers: Mapping[Kind, Controller],
         *,
-        wake: Callable[[Key], None],
         instance: str,
         clock: Clock,
     ) -> None:
-        """``wake`` is called for other objects whose decisions an answer of the API server may change."""
         self._port = port
         self._store = store
         self._controllers = controllers
-        self._wake = wake
         self._instance = instance
         self._clock = clock
 
@@ -180,14 +177,11 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         """Drop an object that is gone; the watch may tell later."""
-        for other in self._store.forget(key) - {key}:
-            self._wake(other)
+        self._store.forget(key, turn=key)
 
     def _take(self, key: Key, kind: Kind, body: Body) -> None:
-        """Take an answer into the store. The watch will tell the same, too late to be news: whoever it concerns is
-        woken here."""
-        for other in self._store.apply(kind, body) - {key}:
-            self._wake(other)
+        """Take an answer into the store. The watch will tell the same, too late to be news."""
+        self._store.apply(kind, body, turn=key)
 
 
 def _after(actions: tuple[Action, ...]) -> Outcome:

@@ -1,34 +1,159 @@
-"""Lists: the first fill of the store, and the regular one that finds what a watch has lost."""
+"""Lists: the first fill of the store, and the regular ones that find what a watch has lost."""
 
-from collections.abc import Callable
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
+from prometheus_client import Gauge
+
+from trainyard_operator.kube.errors import ApiError, ForbiddenError, NotFoundError, UnavailableError
 from trainyard_operator.kube.port import KubePort
 from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.store import Store
 
+FORGET_AFTER = 2
+"""After so many rounds in which every list of a namespace was forbidden, what was known of it is forgotten."""
+
+AGE = Gauge(
+    "trainyard_list_age_seconds",
+    "Time since the API server last answered a list; namespace is empty for all of them",
+    ["kind", "namespace"],
+)
+
 Listed = Callable[[Kind, str | None], None]
 """Told of each list that the API server answered whole: its kind, and its namespace, ``None`` for all of them."""
+
+log = logging.getLogger(__name__)
+
+
+class Listing(NamedTuple):
+    """One list: a kind in a namespace, ``None`` for all of them."""
+
+    kind: Kind
+    namespace: str | None
+
+    def __str__(self) -> str:
+        return f"{WATCHED[self.kind].resource.plural} in {self.namespace or 'all namespaces'}"
 
 
 def nobody(kind: Kind, namespace: str | None) -> None:
     """Take note of nothing."""
 
 
-async def resync(port: KubePort, store: Store, namespaces: tuple[str, ...], listed: Listed = nobody) -> set[Key]:
-    """List everything into the store and drop what is gone; return whose decisions that may change.
+async def resync(
+    port: KubePort, store: Store, namespaces: tuple[str, ...], listed: Listed = nobody
+) -> dict[Listing, ApiError]:
+    """List everything into the store and drop what is gone. Return the lists that failed: they change nothing.
 
     kopf never reports a deletion that fell into a broken watch, so this is the only way to learn of one. ``namespaces``
-    empty means all. Raises :class:`~trainyard_operator.kube.errors.ApiError`.
+    empty means all.
     """
-    keys: set[Key] = set()
-    for kind, watched in WATCHED.items():
-        before = store.names(kind)
-        found: list[Key] = []
+    failed: dict[Listing, ApiError] = {}
+    silent: ApiError | None = None
+    for listing in _listings(namespaces):
+        try:
+            if silent is None:
+                await _list(port, store, listing)
+                listed(*listing)
+            else:
+                failed[listing] = silent
+        except ApiError as error:
+            failed[listing] = error
+            if isinstance(error, UnavailableError) and not error.status:
+                silent = error  # nobody answers: the other lists would only take their time to fail
+    return failed
+
+
+async def _list(port: KubePort, store: Store, listing: Listing) -> None:
+    kind, namespace = listing
+    before = store.names(kind, namespace)
+    found: list[Key] = []
+    watched = WATCHED[kind]
+    async for body in port.list(watched.resource, namespace, selector=watched.selector):
+        found.append(Key(body["metadata"]["namespace"], body["metadata"]["name"], kind))
+        store.apply(kind, body)
+    store.prune(kind, before, found, namespace)
+
+
+def _listings(namespaces: tuple[str, ...]) -> Iterator[Listing]:
+    for kind in WATCHED:
         for namespace in namespaces or (None,):
-            async for body in port.list(watched.resource, namespace, selector=watched.selector):
-                found.append(Key(body["metadata"]["namespace"], body["metadata"]["name"], kind))
-                keys |= store.apply(kind, body)
-            listed(kind, namespace)
-        keys |= store.prune(kind, before, found)
-    return keys
+            yield Listing(kind, namespace)
+
+
+class Lists:
+    """All lists of the operator: when each was last answered, and which namespaces are known whole.
+
+    Decisions about an object need its children and its neighbours. So nothing is decided in a namespace until each of
+    its lists was answered once; the other namespaces do not wait for it.
+    """
+
+    def __init__(
+        self,
+        port: KubePort,
+        store: Store,
+        namespaces: tuple[str, ...],
+        listed: Listed,
+        known: Callable[[str | None], None],
+    ) -> None:
+        """``known`` is told of each namespace that has just become known whole, ``None`` for all of them."""
+        self._port = port
+        self._store = store
+        self._namespaces = namespaces
+        self._listed = listed
+        self._tell_known = known
+        self._known: set[str | None] = set()
+        self._forbidden: Counter[str | None] = Counter()
+        self._answered: dict[Listing, float] = dict.fromkeys(_listings(namespaces), time.monotonic())
+        for listing in self._answered:
+            AGE.labels(listing.kind, listing.namespace or "").set_function(self._age(listing))
+
+    def knows(self, namespace: str) -> bool:
+        """Tell whether decisions in a namespace rest on all there is."""
+        return None in self._known or namespace in self._known
+
+    async def first(self) -> None:
+        """Fill the store.
+
+        Raises
+        ------
+        ApiError
+            When an answer is missing that a later try may bring, or when no namespace can be listed whole.
+        """
+        failed = await self.refresh()
+        passing = [error for error in failed.values() if not isinstance(error, ForbiddenError | NotFoundError)]
+        for error in passing or (() if self._known else failed.values()):
+            raise error
+
+    async def refresh(self) -> dict[Listing, ApiError]:
+        """List everything anew. Return the lists that failed; they are logged, and the others are not affected."""
+        failed = await resync(self._port, self._store, self._namespaces, self._note)
+        for listing, error in failed.items():
+            log.warning("cannot list %s: %s; the other lists go on", listing, error)
+        for namespace in self._namespaces or (None,):
+            errors = [error for listing, error in failed.items() if listing.namespace == namespace]
+            if not errors and namespace not in self._known:
+                self._known.add(namespace)
+                self._tell_known(namespace)
+            gone = len(errors) == len(WATCHED) and all(isinstance(error, ForbiddenError) for error in errors)
+            self._forbidden[namespace] = self._forbidden[namespace] + 1 if gone else 0
+            if namespace is not None and self._forbidden[namespace] == FORGET_AFTER:
+                self._forget(namespace)
+        return failed
+
+    def _forget(self, namespace: str) -> None:
+        """Forget a namespace that is gone, or whose RoleBinding is: its jobs must not hold places for ever."""
+        log.warning("nothing in namespace %s may be listed: what was known of it is forgotten until it may", namespace)
+        for kind in WATCHED:
+            self._store.prune(kind, self._store.names(kind, namespace), (), namespace)
+        self._known.discard(namespace)
+
+    def _note(self, kind: Kind, namespace: str | None) -> None:
+        self._answered[Listing(kind, namespace)] = time.monotonic()
+        self._listed(kind, namespace)
+
+    def _age(self, listing: Listing) -> Callable[[], float]:
+        return lambda: time.monotonic() - self._answered[listing]

@@ -23,7 +23,7 @@ from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.queue import WorkQueue
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.reports import Reports
-from trainyard_operator.runtime.resync import Listed, nobody, resync
+from trainyard_operator.runtime.resync import Listed, Lists, nobody
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller
 
@@ -57,16 +57,15 @@ class Runtime:
         listed: Listed = nobody,
     ) -> None:
         """``listed`` hears of each list that the API server answers."""
-        self._port = port
         self._config = config
         self._queue = WorkQueue()
         self._ledger = Ledger(config.admission, wake=self._add)
         ADMITTED.set_function(lambda: self._ledger.holding)
         QUEUED.set_function(lambda: self._ledger.waiting)
-        self._store = Store(self._ledger.changed)
+        self._store = Store(self._ledger.changed, wake=self._add)
         self._tasks: list[asyncio.Task[None]] = []
         self._listed = listed
-        self._synced: float | None = None
+        self._lists = Lists(port, self._store, config.namespaces, self._note_list, self._wake_all)
         self._answered = 0.0
         self.reports = Reports(wake=self._queue.add)
         self.directory = Directory(self._store)
@@ -78,31 +77,29 @@ class Runtime:
             ModelDeploymentController(self._store, config, clock=clock),
         )
         self._controllers = {controller.kind: controller for controller in controllers}
-        self._reconciler = Reconciler(
-            port, self._store, self._controllers, wake=self._add, instance=instance, clock=clock
-        )
+        self._reconciler = Reconciler(port, self._store, self._controllers, instance=instance, clock=clock)
 
     @property
     def ready(self) -> bool:
         """The store was filled once: decisions rest on the whole state."""
-        return self._synced is not None
+        return bool(self._tasks)
 
     def observe(self, kind: Kind, event: str | None, body: Mapping[str, Any]) -> None:
         """Take in a watch event; ``event`` is ``None`` for an object from a list. Never raises, never waits."""
-        for key in self._store.apply(kind, body, deleted=event == "DELETED"):
-            self._add(key)
+        self._store.apply(kind, body, deleted=event == "DELETED")
 
     def _add(self, key: Key) -> None:
-        if self.ready and key.kind in self._controllers:
+        if key.kind in self._controllers and self._lists.knows(key.namespace):
             self._queue.add(key, new=key.kind == "TrainingJob" and self._store.is_new(key))
 
-    async def start(self) -> None:
-        """Fill the store, then start the workers. Raises :class:`ApiError` if the first list fails."""
-        await resync(self._port, self._store, self._config.namespaces, self._note_list)
-        self._synced = asyncio.get_running_loop().time()
+    def _wake_all(self, namespace: str | None) -> None:
         for kind in self._controllers:
-            for key in self._store.names(kind):
+            for key in self._store.names(kind, namespace):
                 self._add(key)
+
+    async def start(self) -> None:
+        """Fill the store, then start the workers. Raises :class:`ApiError` if the first lists fail."""
+        await self._lists.first()
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._config.workers)]
         self._tasks.append(asyncio.create_task(self._resync_forever(), name="resync"))
 
@@ -169,12 +166,5 @@ class Runtime:
         while True:
             await asyncio.sleep(pause)
             pause = self._config.resync_seconds
-            try:
-                concerned = await resync(self._port, self._store, self._config.namespaces, self._note_list)
-            except ApiError as error:
-                log.warning("resync failed, the watches go on: %s", error)
-                continue
-            self._synced = asyncio.get_running_loop().time()
+            await self._lists.refresh()
             metrics.count(self._store)
-            for key in concerned:
-                self._add(key)

@@ -33,6 +33,13 @@ from trainyard_operator.runtime.relations import (
 
 Listener = Callable[[Kind, Key], None]
 """Told of each change: its kind, and the object of ours whose decisions it may change."""
+Wake = Callable[[Key], None]
+"""Told of each object of ours that has to look again."""
+
+
+def nobody(key: Key) -> None:
+    """Wake nobody."""
+
 
 _READ: Final[dict[Kind, Callable[[Body], Any]]] = {
     "TrainingJob": views.training_job,
@@ -49,11 +56,13 @@ class Store:
     """The objects, by key. Holds JSON and reads it into views when a decision needs it.
 
     The deleted are remembered until the next list: the answer to a write can arrive after the news of the deletion.
-    Views are read on first use.
+    Views are read on first use. Whoever changes the store, it wakes whom the change concerns: in the same step, so that
+    a change and its wake-up cannot come apart.
     """
 
-    def __init__(self, listener: Listener | None = None) -> None:
+    def __init__(self, listener: Listener | None = None, wake: Wake = nobody) -> None:
         self._listener = listener
+        self._wake = wake
         self._bodies: dict[Kind, dict[Key, Body]] = {kind: {} for kind in WATCHED}
         self._buried: dict[Kind, dict[Key, int]] = {kind: {} for kind in WATCHED}
         self._found: dict[Kind, dict[Term, dict[Key, None]]] = {kind: {} for kind in WATCHED}
@@ -61,8 +70,11 @@ class Store:
 
     # ---- what comes in -----------------------------------------------------------------------------------------------
 
-    def apply(self, kind: Kind, body: Mapping[str, Any], *, deleted: bool = False) -> set[Key]:
-        """Take in a state of an object. Return whose decisions it may change; nobody's if it was old news."""
+    def apply(self, kind: Kind, body: Mapping[str, Any], *, deleted: bool = False, turn: Key | None = None) -> set[Key]:
+        """Take in a state of an object. Return whose decisions it may change; nobody's if it was old news.
+
+        ``turn`` is the object in whose turn this happens: it goes on by itself and is not woken.
+        """
         metadata = body["metadata"]
         key = Key(metadata["namespace"], metadata["name"], kind)
         known = self._bodies[kind].get(key)
@@ -81,15 +93,19 @@ class Store:
             self._remove(key)
         if not deleted:
             self._insert(key, slim(kind, body))
-        return self._told(kind, keys)
+        return self._told(kind, keys, turn)
 
-    def prune(self, kind: Kind, before: Mapping[Key, str], listed: Iterable[Key]) -> set[Key]:
+    def prune(
+        self, kind: Kind, before: Mapping[Key, str], listed: Iterable[Key], namespace: str | None = None
+    ) -> set[Key]:
         """Remove what a list no longer had and return whose decisions that may change.
 
-        A watch that breaks can lose a deletion. ``before`` is :meth:`names` from before the list began: an object that
-        was known then, has not changed since and is not listed is gone.
+        A watch that breaks can lose a deletion. ``before`` is :meth:`names` of the list's namespace from before it
+        began: an object that was known then, has not changed since and is not listed is gone.
         """
-        self._buried[kind].clear()  # an answer that was under way at a deletion has long arrived
+        buried = self._buried[kind]
+        for key in [key for key in buried if namespace in (None, key.namespace)]:
+            del buried[key]  # an answer that was under way at a deletion has long arrived
         keys: set[Key] = set()
         for key in before.keys() - set(listed):
             body = self._bodies[kind].get(key)
@@ -98,13 +114,13 @@ class Store:
                 self._remove(key)
         return self._told(kind, keys)
 
-    def forget(self, key: Key) -> set[Key]:
+    def forget(self, key: Key, *, turn: Key | None = None) -> set[Key]:
         """Remove an object that the API server says is gone; return whose decisions that may change."""
         body = self._bodies[key.kind].get(key)
         if body is None:
             return set()
         self._remove(key)
-        return self._told(key.kind, self._concerned(key.kind, body))
+        return self._told(key.kind, self._concerned(key.kind, body), turn)
 
     # ---- one object --------------------------------------------------------------------------------------------------
 
@@ -172,9 +188,13 @@ class Store:
         """Return the ModelDeployments of a model."""
         return self._find("ModelDeployment", model_term(namespace, model))
 
-    def names(self, kind: Kind) -> dict[Key, str]:
-        """Return every object's resourceVersion, for a comparison with a list."""
-        return {key: body["metadata"]["resourceVersion"] for key, body in self._bodies[kind].items()}
+    def names(self, kind: Kind, namespace: str | None = None) -> dict[Key, str]:
+        """Return every object's resourceVersion, for a comparison with a list of a namespace, ``None`` for all."""
+        return {
+            key: body["metadata"]["resourceVersion"]
+            for key, body in self._bodies[kind].items()
+            if namespace in (None, key.namespace)
+        }
 
     def count(self, kind: Kind) -> int:
         """Return how many objects of a kind there are."""
@@ -197,10 +217,12 @@ class Store:
             keys.update(self._found["ModelVersion"].get(term, ()), self._found["ModelDeployment"].get(term, ()))
         return keys
 
-    def _told(self, kind: Kind, keys: set[Key]) -> set[Key]:
+    def _told(self, kind: Kind, keys: set[Key], turn: Key | None = None) -> set[Key]:
         if self._listener is not None:
             for key in keys:
                 self._listener(kind, key)
+        for key in keys - {turn}:
+            self._wake(key)
         return keys
 
     def _insert(self, key: Key, body: Body) -> None:

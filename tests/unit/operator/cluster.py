@@ -50,11 +50,18 @@ ATOMIC: dict[Resource, tuple[str, ...]] = {SERVICES: ("selector",)}
 Hook = Callable[[str, Resource, bool], None]
 """Called before (``False``) and after (``True``) each write; raises to make it fail."""
 
+ListHook = Callable[[Resource, str | None], None]
+"""Called before each list with its resource and namespace; raises to make it fail."""
+
 WatchEvent = tuple[Kind, str, Body]
 
 
 def no_fault(verb: str, resource: Resource, after: bool) -> None:
     """Let every write through."""
+
+
+def no_list_fault(resource: Resource, namespace: str | None) -> None:
+    """Let every list through."""
 
 
 @dataclass
@@ -63,6 +70,7 @@ class Cluster:
 
     now: datetime = START
     hook: Hook = no_fault
+    list_hook: ListHook = no_list_fault
     quota: int | None = None
     objects: dict[tuple[Resource, str, str], Body] = field(default_factory=dict)
     log: list[WatchEvent] = field(default_factory=list)
@@ -86,6 +94,7 @@ class Cluster:
         selector: str = "",
         limit: int = 500,  # noqa: ARG002
     ) -> AsyncIterator[Body]:
+        self.list_hook(resource, namespace)
         wanted = dict(part.split("=") for part in selector.split(",")) if selector else {}
         for (kind, place, _), body in sorted(self.objects.items(), key=lambda item: item[0][1:]):
             labels = body["metadata"].get("labels") or {}
@@ -223,7 +232,7 @@ class Cluster:
 
     # ---- users -------------------------------------------------------------------------------------------------------
 
-    def submit(self, name: str, spec: dict[str, Any], **metadata: Any) -> Body:
+    def submit(self, name: str, spec: dict[str, Any], namespace: str = NAMESPACE, **metadata: Any) -> Body:
         """Create a TrainingJob."""
         body = {
             "apiVersion": API_VERSION,
@@ -231,7 +240,7 @@ class Cluster:
             "metadata": {"name": name, **metadata},
             "spec": spec,
         }
-        return self.add(TRAINING_JOBS, NAMESPACE, body)
+        return self.add(TRAINING_JOBS, namespace, body)
 
     def edit(self, name: str, **fields: Any) -> None:
         """Change fields of a TrainingJob's spec."""

@@ -1,13 +1,14 @@
 """An operator without an event loop: the reconciler on the in-memory cluster, moved step by step by a test."""
 
 from collections.abc import Coroutine
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
 from tests.unit.operator.samples import CA, CONFIG
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.errors import ApiError
-from trainyard_operator.kube.port import TRAINING_JOBS, Resource
+from trainyard_operator.kube.port import Resource
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.controllers.training_job import TrainingJobController
 from trainyard_operator.runtime.keys import Key
@@ -51,8 +52,24 @@ class FaultyWrite:
             raise self._error
 
 
+class FaultyList:
+    """A hook that fails the lists of one resource, in one namespace or in all."""
+
+    def __init__(self, resource: Resource | None, error: ApiError, namespace: str | None = None) -> None:
+        self._resource = resource
+        self._error = error
+        self._namespace = namespace
+
+    def __call__(self, resource: Resource, namespace: str | None) -> None:
+        if self._resource in (None, resource) and self._namespace in (None, namespace):
+            raise self._error
+
+
 class StepOperator:
-    """Store, reports and reconciler of one process; watch events arrive when the test delivers them."""
+    """Store, reports and reconciler of one process; watch events arrive when the test delivers them.
+
+    As in the real one, an object has its turn only when something woke it or its time has come.
+    """
 
     def __init__(self, cluster: Cluster, config: OperatorConfig = CONFIG) -> None:
         self.cluster = cluster
@@ -61,9 +78,10 @@ class StepOperator:
 
     def restart(self) -> None:
         """Begin with an empty memory and a full list, as a new process does."""
-        self.ledger = Ledger(self.config.admission, wake=lambda _: None)
-        self.store = Store(self.ledger.changed)
-        self.reports = Reports(wake=lambda _: None)
+        self.due: dict[Key, datetime] = {}
+        self.ledger = Ledger(self.config.admission, wake=self.wake)
+        self.store = Store(self.ledger.changed, wake=self.wake)
+        self.reports = Reports(wake=self.wake)
         jobs = TrainingJobController(
             self.store, self.ledger, self.reports, self.config, ca=CA, clock=lambda: self.cluster.now
         )
@@ -71,7 +89,6 @@ class StepOperator:
             self.cluster,
             self.store,
             {jobs.kind: jobs},
-            wake=lambda _: None,
             instance="test",
             clock=lambda: self.cluster.now,
         )
@@ -79,7 +96,13 @@ class StepOperator:
         self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
 
     def resync(self) -> None:
+        """List everything, as far as the lists are answered."""
         run(resync(self.cluster, self.store, ()))
+
+    def wake(self, key: Key, seconds: float = 0.0) -> None:
+        """Let an object have its turn in a while; an earlier time stays."""
+        time = self.cluster.now + timedelta(seconds=seconds)
+        self.due[key] = min(self.due.get(key, time), time)
 
     def deliver(self, kind: Kind, count: int | None = None) -> None:
         """Take in the next watch events of one kind; the two watches keep no order between them."""
@@ -90,27 +113,38 @@ class StepOperator:
                 self.store.apply(kind, body, deleted=event == "DELETED")
                 count = None if count is None else count - 1
 
+    def lose_events(self) -> None:
+        """Let the watches break: what happened meanwhile is heard of at the next list."""
+        self.read = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
+
     def deliver_all(self) -> None:
         for kind in WATCHED.values():
             self.deliver(kind)
 
     def turn(self, name: str) -> Outcome | ApiError:
         """Take one turn; an error of the API server is returned, a kill restarts the process."""
+        key = Key(NAMESPACE, name)
         try:
-            return run(self.reconciler.turn(Key(NAMESPACE, name)))
+            outcome = run(self.reconciler.turn(key))
         except ApiError as error:
+            self.wake(key)
             return error
         except Killed:
             self.restart()
             return Outcome(again=True)
+        if outcome.again or outcome.after is not None:
+            self.wake(key, outcome.after or 0.0)
+        return outcome
 
     def settle(self) -> None:
-        """Take turns on every TrainingJob until none is due at once."""
-        for _ in range(50):
+        """Take turns until none is due at once."""
+        for _ in range(200):
             self.deliver_all()
-            names = {*self.cluster.of(TRAINING_JOBS), *(key.name for key in self.store.names("TrainingJob"))}
-            outcomes = [self.turn(name) for name in sorted(names)]
-            busy = any(isinstance(outcome, ApiError) or outcome.again for outcome in outcomes)
-            if not busy and all(self.read[kind] == len(self.cluster.log) for kind in WATCHED.values()):
+            now = self.cluster.now
+            names = sorted(key.name for key, time in self.due.items() if key.kind == "TrainingJob" and time <= now)
+            if not names:
                 return
-        raise AssertionError("the operator did not come to rest in 50 rounds")
+            for name in names:
+                self.due.pop(Key(NAMESPACE, name), None)
+                self.turn(name)
+        raise AssertionError("the operator did not come to rest in 200 rounds")

@@ -29,7 +29,7 @@ class ScheduleOperator(StepOperator):
         self.store = Store()
         schedules = TrainingScheduleController(self.store, clock=clock)
         self.reconciler = Reconciler(
-            self.cluster, self.store, {schedules.kind: schedules}, wake=lambda _: None, instance="test", clock=clock
+            self.cluster, self.store, {schedules.kind: schedules}, instance="test", clock=clock
         )
         run(resync(self.cluster, self.store, ()))
         self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))

@@ -206,7 +206,6 @@ class ServingOperator(StepOperator):
             self.cluster,
             self.store,
             {controller.kind: controller for controller in controllers},
-            wake=lambda _: None,
             instance="test",
             clock=clock,
         )

@@ -12,14 +12,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster, no_fault
-from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
+from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster, no_fault, no_list_fault
+from tests.unit.operator.operators import FaultyList, FaultyWrite, Killed, StepOperator
 from tests.unit.operator.runtime import job_page
 from tests.unit.operator.samples import SPEC, dataset_text, failure_text, result_text
 from trainyard_api.trainingjob import TERMINAL_PHASES
 from trainyard_api.wire import ReportedStatus
 from trainyard_operator.kube.errors import ApiError, ConflictError, ForbiddenError, ThrottledError, UnavailableError
-from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, TRAINING_JOBS, Body
+from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, TRAINING_JOBS, Body, Resource
 from trainyard_operator.runtime.keys import Key
 
 NAMES = ("a", "b")
@@ -217,6 +217,19 @@ class Life(RuleBasedStateMachine):
     @rule(which=st.integers(0, 1))
     def resync(self, which: int) -> None:
         self.operators[which % self.replicas].resync()
+
+    @rule(which=st.integers(0, 1), fails=st.sampled_from(tuple(WATCHED)), silent=st.booleans())
+    def bad_resync(self, which: int, fails: Resource, silent: bool) -> None:
+        """One list fails: by itself, or because nobody answers any more."""
+        error = UnavailableError(0, "Timeout", "no answer") if silent else ForbiddenError(403, "Forbidden", "no RBAC")
+        self.cluster.list_hook = FaultyList(fails, error)
+        self.operators[which % self.replicas].resync()
+        self.cluster.list_hook = no_list_fault
+
+    @rule(which=st.integers(0, 1))
+    def lose_events(self, which: int) -> None:
+        """A watch breaks: what happened meanwhile is heard of at the next list."""
+        self.operators[which % self.replicas].lose_events()
 
     @rule(name=names, attempt=st.integers(1, 4), percent=st.integers(0, 100))
     def report(self, name: str, attempt: int, percent: int) -> None:

@@ -136,16 +136,37 @@ def test_new_until_the_operator_has_written() -> None:
     assert not store.is_new(KEY)
 
 
-def test_resync_fills_and_prunes() -> None:
-    cluster, store = Cluster(), Store()
+def test_resync_fills_prunes_and_wakes() -> None:
+    cluster = Cluster()
+    woken: set[Key] = set()
+    store = Store(wake=woken.add)
+    a, b = Key(NAMESPACE, "a"), Key(NAMESPACE, "b")
+
+    def resynced(*namespaces: str) -> set[Key]:
+        woken.clear()
+        assert run(resync(cluster, store, namespaces)) == {}
+        return set(woken)
+
     cluster.submit("a", SPEC)
     cluster.submit("b", SPEC)
-    assert run(resync(cluster, store, ())) == {Key(NAMESPACE, "a"), Key(NAMESPACE, "b")}
-    assert run(resync(cluster, store, (NAMESPACE,))) == set()
+    assert resynced() == {a, b}
+    assert resynced(NAMESPACE) == set()
     cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
-    assert run(resync(cluster, store, ())) == {Key(NAMESPACE, "a")}
+    assert resynced("elsewhere") == set()
+    assert resynced() == {a}
     assert store.count("TrainingJob") == 1
-    assert run(resync(cluster, store, ("elsewhere",))) == {Key(NAMESPACE, "b")}
+
+
+def test_the_store_wakes_all_but_the_one_whose_turn_it_is() -> None:
+    woken: list[Key] = []
+    store = Store(wake=woken.append)
+    store.apply("TrainingJob", body(1))
+    store.apply("Job", job(1, version=2), turn=KEY)
+    store.apply("Job", job(1, version=3))
+    store.apply("Job", job(1, version=3))
+    store.forget(KEY, turn=KEY)
+    store.prune("Job", store.names("Job"), [])
+    assert woken == [KEY] * 3
 
 
 @given(st.permutations(range(1, 7)), st.integers(1, 6))
