@@ -71,11 +71,12 @@ class Namespace:
 
     def job(self, name: str, attempt: int | None) -> str:
         """Create a Job that no controller runs; with an attempt it is one of the TrainingJob. Return its uid."""
-        labels = {meta.JOB_LABEL: NAME, meta.UID_LABEL: self.uid, meta.ATTEMPT_LABEL: str(attempt)} if attempt else {}
+        labels = {meta.MANAGED_BY_LABEL: meta.MANAGED_BY, meta.ATTEMPT_LABEL: str(attempt)}
+        owner = {"apiVersion": API_VERSION, "kind": "TrainingJob", "name": NAME, "uid": self.uid, "controller": True}
         created = self.create(
             f"/apis/batch/v1/namespaces/{self.name}/jobs",
             {
-                "metadata": {"name": name, "labels": labels},
+                "metadata": {"name": name, "labels": labels, "ownerReferences": [owner]} if attempt else {"name": name},
                 "spec": {"managedBy": "trainyard.dev/nobody", "template": {"spec": _pod_spec()}},
             },
         )

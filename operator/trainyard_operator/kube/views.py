@@ -60,7 +60,7 @@ def deployment(body: Body) -> DeploymentView:
     return DeploymentView(
         name=metadata["name"],
         uid=metadata["uid"],
-        version=int(metadata["labels"][meta.VERSION_LABEL]),
+        version=version_of(metadata["name"]),
         created=from_rfc3339(metadata["creationTimestamp"]),
         applied=(metadata.get("annotations") or {}).get(meta.APPLIED_ANNOTATION, ""),
         deleting="deletionTimestamp" in metadata,
@@ -87,6 +87,12 @@ def service(body: Body) -> ServiceView:
 def attempt_of(job_name: str) -> int:
     """Return the attempt that a child Job's name says: unlike a label, nobody can edit it. 0 for another Job's name."""
     found = re.search(rf"-([1-9][0-9]{{0,8}})(?:{FALLBACK_SUFFIX})?$", job_name)
+    return int(found[1]) if found else 0
+
+
+def version_of(deployment_name: str) -> int:
+    """Return the version that a child Deployment's name says. 0 for another Deployment's name."""
+    found = re.search(r"-v([1-9][0-9]{0,15})$", deployment_name)
     return int(found[1]) if found else 0
 
 

@@ -37,7 +37,7 @@ class Directory:
         job = self._store.training_job(Key(namespace, name))
         if job is None:
             return None
-        children = self._store.children(job.uid)
+        children = self._store.children(namespace, job.uid)
         attempts = {child.uid: child.attempt for child in children}
         ended = {attempt.number for attempt in job.status.attempts or () if attempt.end is not None}
         ended |= {child.attempt for child in children if child.finished}

@@ -102,11 +102,11 @@ class Ledger:
         if before is not None and (job is None or job.uid != before):
             self._delete(key, before)
         for uid in self._deleted.pop(key, set()):
-            if self._outlived(store, uid):
+            if self._outlived(store, key.namespace, uid):
                 self._deleted[key].add(uid)
         if job is None:
             return
-        children = store.children(job.uid)
+        children = store.children(job.namespace, job.uid)
         resting = job.finished or (job.status.phase == "Suspended" and bool(job.spec.get("suspend")))
         if resting or any(not child.finished for child in children):
             self._reserved.discard(job.uid)
@@ -131,9 +131,9 @@ class Ledger:
         if claim is not None:
             self._book.put(replace(claim, name=f"{claim.name} (deleted)", holds=True))
 
-    def _outlived(self, store: Store, uid: str) -> bool:
+    def _outlived(self, store: Store, namespace: str, uid: str) -> bool:
         """Tell whether a deleted TrainingJob still holds its place, because its Jobs have not gone yet."""
-        if any(not child.finished for child in store.children(uid)):
+        if any(not child.finished for child in store.children(namespace, uid)):
             return True
         self._book.drop(uid)
         return False

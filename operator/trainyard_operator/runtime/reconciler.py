@@ -8,6 +8,7 @@ from typing import assert_never
 from trainyard_api import meta
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.objects import PodView
 from trainyard_operator.core.plan import Action, Delete
 from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply
@@ -18,11 +19,15 @@ from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRA
 from trainyard_operator.kube.watched import OURS, WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.relations import controller_of
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller, Facts, Step
 
 DELETED_SECONDS = 5.0
 """How long the watch may take to tell of a deletion before it is asked for again."""
+
+CONTROLLER_UID_LABEL = "batch.kubernetes.io/controller-uid"
+"""On each pod of a Job, written by the Job controller."""
 
 MAX_STEPS = 10
 """A plan that is not at its fixed point after so many steps would never be."""
@@ -95,14 +100,13 @@ class Reconciler:
     async def _read(self, key: Key, step: Step, need: Need, facts: Facts) -> None:
         match need.fact:
             case Fact.PODS:
-                selector = f"batch.kubernetes.io/job-name={need.name},{OURS}"
-                found = self._port.list(PODS, key.namespace, selector=selector)
-                facts.pods[need.name] = tuple([views.pod(body) async for body in found])
+                facts.pods[need.name] = await self._pods_of_job(key, step.view.uid, need.name)
             case Fact.SERVING_PODS:
                 version = need.name.rpartition("-v")[2]
                 selector = f"{meta.DEPLOYMENT_UID_LABEL}={step.view.uid},{meta.VERSION_LABEL}={version}"
                 found = self._port.list(PODS, key.namespace, selector=selector)
-                facts.serving_pods[need.name] = tuple([views.serving_pod(body) async for body in found])
+                pods = [body async for body in found if _is_of_deployment(body, need.name)]
+                facts.serving_pods[need.name] = tuple(views.serving_pod(body) for body in pods)
             case Fact.JOB:
                 await self._read_job(key, step.view.uid, need.name, facts)
             case Fact.RUNS:
@@ -122,6 +126,15 @@ class Reconciler:
             case _:
                 assert_never(need.fact)
 
+    async def _pods_of_job(self, key: Key, uid: str, name: str) -> tuple[PodView, ...]:
+        """Read the pods of a Job, not those of an earlier Job of its name that are still going."""
+        job = next((child for child in self._store.children(key.namespace, uid) if child.name == name), None)
+        if job is None:
+            return ()
+        found = self._port.list(PODS, key.namespace, selector=f"{CONTROLLER_UID_LABEL}={job.uid},{OURS}")
+        pods = [body async for body in found if (controller_of(body, "Job") or {}).get("uid") == job.uid]
+        return tuple(views.pod(body) for body in pods)
+
     async def _read_job(self, key: Key, uid: str, name: str, facts: Facts) -> None:
         """Ask for a Job of an attempt that no watch has told of."""
         try:
@@ -129,7 +142,7 @@ class Reconciler:
         except NotFoundError:
             facts.missing.add(name)
         else:
-            if all(child.name != name for child in self._store.children(uid)):
+            if all(child.name != name for child in self._store.children(key.namespace, uid)):
                 facts.missing.add(name)  # the name is there, but not our Job
 
     async def _read_runs(self, key: Key, uid: str) -> None:
@@ -182,6 +195,13 @@ class Reconciler:
     def _take(self, key: Key, kind: Kind, body: Body) -> None:
         """Take an answer into the store. The watch will tell the same, too late to be news."""
         self._store.apply(kind, body, turn=key)
+
+
+def _is_of_deployment(pod: Body, name: str) -> bool:
+    """Tell whether a ReplicaSet of a Deployment controls a pod: it is named after the Deployment and its template."""
+    template = (pod["metadata"].get("labels") or {}).get("pod-template-hash")
+    owner = controller_of(pod, "ReplicaSet")
+    return owner is not None and owner["name"] == f"{name}-{template}"
 
 
 def _after(actions: tuple[Action, ...]) -> Outcome:

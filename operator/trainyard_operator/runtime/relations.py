@@ -11,22 +11,13 @@ from trainyard_operator.runtime.keys import Key
 
 Term = tuple[str, ...]
 
-OWNER: Final[dict[Kind, tuple[Kind, str, str]]] = {
-    "Job": ("TrainingJob", meta.JOB_LABEL, meta.UID_LABEL),
-    "Deployment": ("ModelDeployment", meta.DEPLOYMENT_LABEL, meta.DEPLOYMENT_UID_LABEL),
-    "Service": ("ModelDeployment", meta.DEPLOYMENT_LABEL, meta.DEPLOYMENT_UID_LABEL),
-}
-"""For each kind of child: the kind of its owner, and the labels with the owner's name and uid."""
+OWNER: Final[dict[Kind, Kind]] = {"Job": "TrainingJob", "Deployment": "ModelDeployment", "Service": "ModelDeployment"}
+"""For each kind of child: the kind of its owner."""
 
 
-def owner_term(uid: str) -> Term:
-    """Return the term that finds the children of an object."""
-    return ("owner", uid)
-
-
-def schedule_term(uid: str) -> Term:
-    """Return the term that finds the TrainingJobs of a TrainingSchedule."""
-    return ("schedule", uid)
+def owner_term(namespace: str, uid: str) -> Term:
+    """Return the term that finds what an object controls, in its own namespace: an owner has no children elsewhere."""
+    return ("owner", namespace, uid)
 
 
 def model_term(namespace: str, model: str) -> Term:
@@ -37,55 +28,61 @@ def model_term(namespace: str, model: str) -> Term:
 def terms(kind: Kind, body: Mapping[str, Any]) -> tuple[Term, ...]:
     """Return the terms that find an object."""
     metadata, spec = body["metadata"], body.get("spec") or {}
-    labels = metadata.get("labels") or {}
     match kind:
         case "TrainingJob":
             model = model_term(metadata["namespace"], spec.get("modelName") or metadata["name"])
-            schedule = _schedule_of(metadata)
-            return (model, schedule_term(schedule["uid"])) if schedule else (model,)
+            schedule = controller_of(body, "TrainingSchedule")
+            return (model, owner_term(metadata["namespace"], schedule["uid"])) if schedule else (model,)
         case "ModelVersion":
             return (model_term(metadata["namespace"], spec["model"]),)
         case "ModelDeployment":
             return (model_term(metadata["namespace"], spec["modelName"]),)
         case "Job" | "Deployment" | "Service":
-            return (owner_term(labels[OWNER[kind][2]]),)
+            owner = controller_of(body, OWNER[kind])
+            return (owner_term(metadata["namespace"], owner["uid"]),) if owner else ()
         case "TrainingSchedule":
             return ()
 
 
 def is_child(kind: Kind, body: Mapping[str, Any]) -> bool:
-    """Tell whether an object names its owner as a child of ours does, and is named after it.
+    """Tell whether an object of ours controls a child, and the child is named after it.
 
-    A user may have edited its labels, or made a copy of it under another name, which is theirs.
+    Labels do not tell: people copy them, and a tenant may write those of another. They only say whether a watch of ours
+    would tell of it: a child that has lost them is not seen any more.
     """
     if kind not in OWNER:
         return True
-    _, name, uid = OWNER[kind]
-    labels = body["metadata"].get("labels") or {}
-    if name not in labels or uid not in labels:
+    metadata, owner = body["metadata"], controller_of(body, OWNER[kind])
+    if owner is None or (metadata.get("labels") or {}).get(meta.MANAGED_BY_LABEL) != meta.MANAGED_BY:
         return False
-    child = body["metadata"]["name"]
+    child = metadata["name"]
     match kind:
         case "Job":
             attempt = views.attempt_of(child)
-            return attempt > 0 and child.removesuffix(FALLBACK_SUFFIX) == f"{labels[name]}-{attempt}"
+            return attempt > 0 and child.removesuffix(FALLBACK_SUFFIX) == f"{owner['name']}-{attempt}"
         case "Deployment":
-            version = str(labels.get(meta.VERSION_LABEL, ""))
-            return version.isdecimal() and child == f"{labels[name]}-v{version}"
+            version = views.version_of(child)
+            return version > 0 and child == f"{owner['name']}-v{version}"
         case _:
             return True
+
+
+def controller_of(body: Mapping[str, Any], kind: str) -> Mapping[str, Any] | None:
+    """Return the reference to the object of this kind that controls an object, ``None`` if there is none."""
+    owners: Iterable[Mapping[str, Any]] = body["metadata"].get("ownerReferences") or ()
+    return next((each for each in owners if each.get("controller") and each.get("kind") == kind), None)
 
 
 def concerned(kind: Kind, body: Mapping[str, Any]) -> tuple[set[Key], Term | None]:
     """Return whose decisions hang on an object: keys, and a term that finds further versions and deployments."""
     metadata = body["metadata"]
-    namespace, labels = metadata["namespace"], metadata.get("labels") or {}
+    namespace = metadata["namespace"]
     if kind in OWNER:
-        owner, name, _ = OWNER[kind]
-        return {Key(namespace, labels[name], owner)}, None
+        owner = controller_of(body, OWNER[kind])
+        return ({Key(namespace, owner["name"], OWNER[kind])} if owner else set()), None
     keys = {Key(namespace, metadata["name"], kind)}
     match kind:
-        case "TrainingJob" if schedule := _schedule_of(metadata):
+        case "TrainingJob" if schedule := controller_of(body, "TrainingSchedule"):
             return keys | {Key(namespace, schedule["name"], "TrainingSchedule")}, None
         case "ModelVersion":
             job = (body.get("spec") or {}).get("trainingJob") or {}
@@ -95,9 +92,3 @@ def concerned(kind: Kind, body: Mapping[str, Any]) -> tuple[set[Key], Term | Non
             return keys, terms(kind, body)[0]
         case _:
             return keys, None
-
-
-def _schedule_of(metadata: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """Return the reference to the TrainingSchedule that a TrainingJob is of. Labels do not tell: people copy them."""
-    owners: Iterable[Mapping[str, Any]] = metadata.get("ownerReferences") or ()
-    return next((each for each in owners if each.get("controller") and each.get("kind") == "TrainingSchedule"), None)

@@ -27,7 +27,6 @@ from trainyard_operator.runtime.relations import (
     is_child,
     model_term,
     owner_term,
-    schedule_term,
     terms,
 )
 
@@ -160,21 +159,21 @@ class Store:
 
     # ---- many --------------------------------------------------------------------------------------------------------
 
-    def children(self, uid: str) -> tuple[JobView, ...]:
+    def children(self, namespace: str, uid: str) -> tuple[JobView, ...]:
         """Return the Jobs of a TrainingJob."""
-        return self._find("Job", owner_term(uid))
+        return self._find("Job", owner_term(namespace, uid))
 
-    def deployments(self, uid: str) -> tuple[DeploymentView, ...]:
+    def deployments(self, namespace: str, uid: str) -> tuple[DeploymentView, ...]:
         """Return the Deployments of a ModelDeployment."""
-        return self._find("Deployment", owner_term(uid))
+        return self._find("Deployment", owner_term(namespace, uid))
 
-    def services(self, uid: str) -> tuple[ServiceView, ...]:
+    def services(self, namespace: str, uid: str) -> tuple[ServiceView, ...]:
         """Return the Services of a ModelDeployment."""
-        return self._find("Service", owner_term(uid))
+        return self._find("Service", owner_term(namespace, uid))
 
-    def jobs_of_schedule(self, uid: str) -> tuple[TrainingJobView, ...]:
+    def jobs_of_schedule(self, namespace: str, uid: str) -> tuple[TrainingJobView, ...]:
         """Return the TrainingJobs that a TrainingSchedule created."""
-        return self._find("TrainingJob", schedule_term(uid))
+        return self._find("TrainingJob", owner_term(namespace, uid))
 
     def jobs_of_model(self, namespace: str, model: str) -> tuple[TrainingJobView, ...]:
         """Return the TrainingJobs that train a model."""

@@ -259,9 +259,8 @@ class Cluster:
         self.now += timedelta(seconds=seconds)
 
     def _ensure_pod(self, job: str) -> None:
-        labels = {meta.MANAGED_BY_LABEL: meta.MANAGED_BY, "batch.kubernetes.io/job-name": job}
         if (PODS, NAMESPACE, f"{job}-pod") not in self.objects:
-            self.add(PODS, NAMESPACE, {"metadata": {"name": f"{job}-pod", "labels": labels}, "status": {}})
+            self.add(PODS, NAMESPACE, pod_of(self.of(JOBS)[job], f"{job}-pod"))
 
     def hold_pod(self, job: str, why: str) -> None:
         """Let the Job's pod find no node."""
@@ -327,6 +326,18 @@ def _merged(before: Any, patch: Any) -> Any:
         else:
             merged[key] = _merged(merged.get(key), value)
     return merged
+
+
+def pod_of(job: Body, name: str) -> Body:
+    """Return a pod as the Job controller makes it."""
+    uid, job_name = job["metadata"]["uid"], job["metadata"]["name"]
+    labels = {
+        meta.MANAGED_BY_LABEL: meta.MANAGED_BY,
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": job_name,
+    }
+    owner = {"kind": "Job", "name": job_name, "uid": uid, "controller": True}
+    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "status": {}}
 
 
 def events_of(cluster: Cluster) -> list[str]:

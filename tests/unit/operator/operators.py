@@ -123,7 +123,9 @@ class StepOperator:
 
     def turn(self, name: str) -> Outcome | ApiError:
         """Take one turn; an error of the API server is returned, a kill restarts the process."""
-        key = Key(NAMESPACE, name)
+        return self._turn(Key(NAMESPACE, name))
+
+    def _turn(self, key: Key) -> Outcome | ApiError:
         try:
             outcome = run(self.reconciler.turn(key))
         except ApiError as error:
@@ -141,10 +143,10 @@ class StepOperator:
         for _ in range(200):
             self.deliver_all()
             now = self.cluster.now
-            names = sorted(key.name for key, time in self.due.items() if key.kind == "TrainingJob" and time <= now)
-            if not names:
+            keys = sorted(key for key, time in self.due.items() if key.kind == "TrainingJob" and time <= now)
+            if not keys:
                 return
-            for name in names:
-                self.due.pop(Key(NAMESPACE, name), None)
-                self.turn(name)
+            for key in keys:
+                self.due.pop(key, None)
+                self._turn(key)
         raise AssertionError("the operator did not come to rest in 200 rounds")

@@ -135,7 +135,9 @@ class ServingCluster(Cluster):
                     "name": f"{name}-{made_from}-{self.counter}",
                     "labels": {**template["metadata"]["labels"], "pod-template-hash": made_from},
                     "annotations": {TEMPLATE: made_from},
-                    "ownerReferences": [{"uid": uid}],
+                    "ownerReferences": [
+                        {"kind": "ReplicaSet", "name": f"{name}-{made_from}", "uid": uid, "controller": True}
+                    ],
                 },
                 "status": _pod_status(ready=False, pulls=self.health.get(_version_of(body)) == "no image"),
             }

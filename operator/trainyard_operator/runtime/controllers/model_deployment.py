@@ -28,11 +28,11 @@ class ModelDeploymentController:
         if view is None:
             return None
         same_model = self._store.deployments_of_model(view.namespace, view.model)
-        services = self._store.services(view.uid)
+        services = self._store.services(view.namespace, view.uid)
         observed = Observed(
             deployment=view,
             versions=self._store.versions_of_model(view.namespace, view.model),
-            children=self._store.deployments(view.uid),
+            children=self._store.deployments(view.namespace, view.uid),
             service=next((service for service in services if service.name == view.name), None),
             others=tuple(other for other in same_model if other.name != view.name),
             now=self._clock(),

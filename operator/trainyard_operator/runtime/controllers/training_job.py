@@ -57,7 +57,7 @@ class TrainingJobController:
         return Step(job, found)
 
     def _observe(self, key: Key, job: TrainingJobView, facts: Facts) -> Observed:
-        children = self._store.children(job.uid)
+        children = self._store.children(job.namespace, job.uid)
         attempt = max((child.attempt for child in children), default=0)
         estimate = None
         ref = job.status.model_version if job.finished else None

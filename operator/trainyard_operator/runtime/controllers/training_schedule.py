@@ -27,7 +27,7 @@ class TrainingScheduleController:
             return None
         observed = ObservedSchedule(
             schedule=schedule,
-            jobs=self._store.jobs_of_schedule(schedule.uid),
+            jobs=self._store.jobs_of_schedule(schedule.namespace, schedule.uid),
             now=self._clock(),
             listed=facts.listed,
             refused=facts.refused,

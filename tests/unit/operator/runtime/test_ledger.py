@@ -47,8 +47,9 @@ class World:
     def create_job(self, name: str) -> None:
         uid = self.cluster.of(TRAINING_JOBS)[name]["metadata"]["uid"]
         labels = {meta.MANAGED_BY_LABEL: meta.MANAGED_BY, meta.JOB_LABEL: name, meta.UID_LABEL: uid}
-        body = {"metadata": {"name": f"{name}-1", "labels": labels}, "spec": {"template": {"spec": {"containers": []}}}}
-        self.cluster.add(JOBS, NAMESPACE, body)
+        owner = {"kind": "TrainingJob", "name": name, "uid": uid, "controller": True}
+        metadata = {"name": f"{name}-1", "labels": labels, "ownerReferences": [owner]}
+        self.cluster.add(JOBS, NAMESPACE, {"metadata": metadata, "spec": {"template": {"spec": {"containers": []}}}})
 
     def status(self, name: str, **status: Any) -> None:
         self.cluster.change(TRAINING_JOBS, NAMESPACE, name, status={"observedGeneration": 1, **status})

@@ -67,16 +67,36 @@ def test_a_job_concerns_its_schedule() -> None:
     assert changed == keys("TrainingJob", "nightly-1") | keys("TrainingSchedule", "nightly")
 
 
+def child(name: str, at: int, owner: str = "shop", **reference: Any) -> dict[str, Any]:
+    labels = {meta.DEPLOYMENT_LABEL: "shop", meta.DEPLOYMENT_UID_LABEL: "uid-shop", meta.VERSION_LABEL: "2"}
+    found = body(name, at, **{**labels, meta.MANAGED_BY_LABEL: meta.MANAGED_BY})
+    controller = {"kind": "ModelDeployment", "name": owner, "uid": f"uid-{owner}", "controller": True, **reference}
+    found["metadata"]["ownerReferences"] = [controller]
+    return found
+
+
 @pytest.mark.parametrize("kind", ["Deployment", "Service"])
 def test_a_child_concerns_its_owner_alone(store: Store, kind: Kind) -> None:
-    labels = {meta.DEPLOYMENT_LABEL: "shop", meta.DEPLOYMENT_UID_LABEL: "uid-shop", meta.VERSION_LABEL: "2"}
-    assert store.apply(kind, body("shop-v2", 10, **labels)) == keys("ModelDeployment", "shop")
+    assert store.apply(kind, child("shop-v2", 10)) == keys("ModelDeployment", "shop")
 
 
-@pytest.mark.parametrize("number", ["", "two", "-1"])
-def test_a_deployment_without_a_version_is_no_child(store: Store, number: str) -> None:
-    labels = {meta.DEPLOYMENT_LABEL: "shop", meta.DEPLOYMENT_UID_LABEL: "uid-shop", meta.VERSION_LABEL: number}
-    assert store.apply("Deployment", body("shop-v2", 10, **labels)) == set()
+@pytest.mark.parametrize("name", ["shop", "shop-v", "shop-vtwo", "shop-v-1", "shop-v02", "other-v2"])
+def test_a_deployment_that_is_not_named_after_a_version_is_no_child(store: Store, name: str) -> None:
+    assert store.apply("Deployment", child(name, 10)) == set()
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service"])
+@pytest.mark.parametrize("reference", [{"controller": False}, {"kind": "HelmRelease"}])
+def test_labels_alone_make_no_child(store: Store, kind: Kind, reference: dict[str, Any]) -> None:
+    assert store.apply(kind, child("shop-v2", 10, **reference)) == set()
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "Service"])
+def test_a_child_in_another_namespace_is_nobodys(store: Store, kind: Kind) -> None:
+    forged = child("shop-v2", 10)
+    forged["metadata"]["namespace"] = "evil"
+    store.apply(kind, forged)
+    assert store.deployments("team", "uid-shop") == store.services("team", "uid-shop") == ()
 
 
 def test_an_object_that_changes_its_model_concerns_both(store: Store) -> None:

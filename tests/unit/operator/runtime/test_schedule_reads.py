@@ -18,7 +18,7 @@ def test_a_creation_whose_answer_was_lost_counts_as_active() -> None:
     world.cluster.tick(60)
     assert isinstance(world.operator.turn(), ApiError)
     world.cluster.hook = no_fault
-    assert world.operator.store.jobs_of_schedule(world.body["metadata"]["uid"]) == ()
+    assert world.operator.store.jobs_of_schedule(NAMESPACE, world.body["metadata"]["uid"]) == ()
     world.cluster.tick(180)
     world.operator.turn()  # another minute is due, and no watch has told of the first run
     world.operator.turn()

@@ -219,8 +219,8 @@ class Serving(RuleBasedStateMachine):
         view = store.model_deployment(KEY)
         if view is None or now is None or now == self.before:
             return
-        ready = {child.version: child.ready for child in store.deployments(view.uid) if not child.deleting}
-        pointed = {service.selector.get(meta.VERSION_LABEL) for service in store.services(view.uid)}
+        ready = {child.version: child.ready for child in store.deployments(NAMESPACE, view.uid) if not child.deleting}
+        pointed = {service.selector.get(meta.VERSION_LABEL) for service in store.services(NAMESPACE, view.uid)}
         answered = (
             ready.get(self.before or 0) and str(self.before) in pointed
         )  # somebody may have pointed it there since
@@ -241,7 +241,9 @@ class Serving(RuleBasedStateMachine):
         view = self.operator.store.model_deployment(KEY)
         if active in (None, before) or view is None:
             return
-        selected = [service.selector.get(meta.VERSION_LABEL) for service in self.operator.store.services(view.uid)]
+        selected = [
+            service.selector.get(meta.VERSION_LABEL) for service in self.operator.store.services(NAMESPACE, view.uid)
+        ]
         if selected != [str(active)]:
             self.bad_switches.append(f"{active} is called active while {selected} gets the requests")
 

@@ -83,10 +83,10 @@ def test_children_are_found_by_the_uid_of_their_owner() -> None:
     store = Store()
     assert store.apply("Job", job(1)) == {KEY}
     assert store.apply("Job", job(2, version=2)) == {KEY}
-    assert [child.attempt for child in store.children("uid-tj")] == [1, 2]
+    assert [child.attempt for child in store.children(NAMESPACE, "uid-tj")] == [1, 2]
     store.apply("Job", job(1, version=3), deleted=True)
-    assert [child.attempt for child in store.children("uid-tj")] == [2]
-    assert store.children("other") == ()
+    assert [child.attempt for child in store.children(NAMESPACE, "uid-tj")] == [2]
+    assert store.children(NAMESPACE, "other") == ()
 
 
 @pytest.mark.parametrize(
@@ -94,6 +94,10 @@ def test_children_are_found_by_the_uid_of_their_owner() -> None:
     [
         {"labels": {}},
         {"labels": None},
+        {"ownerReferences": None},
+        {"ownerReferences": [{"kind": "TrainingJob", "name": "diabetes", "uid": "uid-tj"}]},
+        {"ownerReferences": [{"kind": "CronJob", "name": "diabetes", "uid": "uid-tj", "controller": True}]},
+        {"ownerReferences": [{"kind": "TrainingJob", "name": "other", "uid": "uid-tj", "controller": True}]},
         {"name": "diabetes"},
         {"name": "diabetes-01"},
         {"name": "my-diabetes-2"},
@@ -106,16 +110,22 @@ def test_a_job_that_is_no_child_is_ignored(metadata: dict[str, Any]) -> None:
 
 def test_a_child_whose_label_was_edited_keeps_its_attempt() -> None:
     store = Store()
-    labels = {**job()["metadata"]["labels"], "trainyard.dev/attempt": "seven"}
+    labels = {**job()["metadata"]["labels"], "trainyard.dev/attempt": "seven", "trainyard.dev/trainingjob": "another"}
     store.apply("Job", job(labels=labels))
-    assert [child.attempt for child in store.children("uid-tj")] == [1]
+    assert [child.attempt for child in store.children(NAMESPACE, "uid-tj")] == [1]
+
+
+def test_a_child_in_another_namespace_is_nobodys() -> None:
+    store = Store()
+    store.apply("Job", job(namespace="elsewhere"))
+    assert store.children(NAMESPACE, "uid-tj") == ()
 
 
 def test_a_child_that_lost_its_labels_is_gone() -> None:
     store = Store()
     store.apply("Job", job())
     assert store.apply("Job", job(version=2, labels={})) == {KEY}
-    assert store.children("uid-tj") == ()
+    assert store.children(NAMESPACE, "uid-tj") == ()
 
 
 def test_what_changes_while_a_list_is_read_is_not_pruned() -> None:
