@@ -48,6 +48,14 @@ class Buckets:
 
 
 @dataclass(frozen=True)
+class Owner:
+    """The Job that controls a pod, and the uid of the TrainingJob that the pod's labels name: a claim, no proof."""
+
+    job: str
+    claims: str
+
+
+@dataclass(frozen=True)
 class Sender:
     """An authenticated pod: the job as it was known then, and which attempt the pod belongs to."""
 
@@ -62,7 +70,7 @@ class Authenticator:
         self._port = port
         self._directory = directory
         self._verdicts: TimedCache[tuple[bytes, str], TokenIdentity | None] = TimedCache(REVIEW_SECONDS, CACHE_SIZE)
-        self._owners: TimedCache[tuple[str, str, str], str | None] = TimedCache(OWNER_SECONDS, CACHE_SIZE)
+        self._owners: TimedCache[tuple[str, str, str], Owner | None] = TimedCache(OWNER_SECONDS, CACHE_SIZE)
         self._strangers = Buckets(lambda: TokenBucket(STRANGER_RATE, STRANGER_BURST))
 
     async def sender(self, token: ClaimedToken, namespace: str, name: str, source: str) -> Sender:
@@ -72,7 +80,7 @@ class Authenticator:
         ------
         RefusedError
             401 for a token that is not valid, 403 for one of somebody else, 404 for a job that is not there, 429 for a
-            source of too many bad tokens, 503 while the API server cannot be asked.
+            source of too many bad tokens, 503 while the API server cannot be asked or the Job is not known yet.
         """
         if token.namespace != namespace or not _names(token, namespace, name):
             raise RefusedError(403, "the token was made for another TrainingJob")
@@ -91,7 +99,9 @@ class Authenticator:
             raise RefusedError(
                 503, "the API server cannot be asked who the token belongs to", retry_after=UNAVAILABLE_SECONDS
             ) from error
-        attempt = facts.attempt_job_uids.get(owner) if owner is not None else None
+        attempt = facts.attempt_job_uids.get(owner.job) if owner is not None else None
+        if attempt is None and owner is not None and owner.claims == facts.uid:
+            raise RefusedError(503, "the Job of this pod is not known yet", retry_after=UNAVAILABLE_SECONDS)
         if attempt is None:
             raise RefusedError(403, "the token belongs to a pod that is not of this TrainingJob")
         return Sender(facts, attempt)
@@ -105,15 +115,15 @@ class Authenticator:
             stranger.give_back()
         return identity
 
-    async def _owner(self, namespace: str, identity: TokenIdentity) -> str | None:
-        """Return the uid of the Job that controls the token's pod."""
+    async def _owner(self, namespace: str, identity: TokenIdentity) -> Owner | None:
+        """Return the Job that controls the token's pod."""
         names, uids = identity.extra.get(POD_NAME, ()), identity.extra.get(POD_UID, ())
         if len(names) != 1 or len(uids) != 1:
             raise RefusedError(403, "the token is not bound to a pod; use the projected token of the trainer's pod")
         pod, uid = names[0], uids[0]
         return await self._owners.get((namespace, pod, uid), lambda: self._read_owner(namespace, pod, uid))
 
-    async def _read_owner(self, namespace: str, name: str, uid: str) -> str | None:
+    async def _read_owner(self, namespace: str, name: str, uid: str) -> Owner | None:
         try:
             pod = await self._port.get(PODS, namespace, name)
         except NotFoundError:
@@ -126,8 +136,9 @@ def _names(token: ClaimedToken, namespace: str, name: str) -> bool:
     return any(audience.startswith(prefix) for audience in token.audiences)
 
 
-def _controlling_job(pod: Body) -> str | None:
+def _controlling_job(pod: Body) -> Owner | None:
+    claims = str((pod["metadata"].get("labels") or {}).get(meta.UID_LABEL, ""))
     for owner in pod["metadata"].get("ownerReferences") or ():
         if owner.get("controller") and owner.get("kind") == "Job":
-            return str(owner["uid"])
+            return Owner(str(owner["uid"]), claims)
     return None

@@ -22,6 +22,7 @@ from trainyard_operator.core.config import ProgressServer
 from trainyard_operator.kube.port import KubePort
 from trainyard_operator.kube.ratelimit import TokenBucket
 from trainyard_operator.progress.authentication import Authenticator, Buckets
+from trainyard_operator.progress.connections import QuietConnections
 from trainyard_operator.progress.jobs import JobDirectory, ReportSink
 from trainyard_operator.progress.refused import RefusedError
 from trainyard_operator.progress.token import ClaimedToken
@@ -148,11 +149,20 @@ def _answer(refusal: RefusedError) -> web.Response:
 class ProgressListener:
     """The endpoint on a socket."""
 
-    def __init__(self, endpoint: ProgressEndpoint, config: ProgressServer, tls: ssl.SSLContext) -> None:
+    def __init__(
+        self,
+        endpoint: ProgressEndpoint,
+        config: ProgressServer,
+        tls: ssl.SSLContext,
+        quiet: QuietConnections | None = None,
+    ) -> None:
         self._config = config
         self._tls = tls
+        self._quiet = quiet or QuietConnections()
+        app = endpoint.application()
+        self._quiet.watch(app)
         self._runner = web.AppRunner(
-            endpoint.application(),
+            app,
             access_log=None,
             handle_signals=False,
             shutdown_timeout=SHUTDOWN_SECONDS,
@@ -169,7 +179,9 @@ class ProgressListener:
         """Listen. Raises :class:`OSError` when the port is taken."""
         await self._runner.setup()
         await web.TCPSite(self._runner, self._config.bind, self._config.port, ssl_context=self._tls).start()
+        self._quiet.start(self._runner)
 
     async def stop(self) -> None:
         """Close the socket and let running requests end."""
+        self._quiet.stop()
         await self._runner.cleanup()

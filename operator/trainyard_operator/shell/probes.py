@@ -6,6 +6,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trainyard_operator.core.config import HealthServer
+from trainyard_operator.progress.connections import QuietConnections
 
 Check = Callable[[], str | None]
 """Returns a sentence when something is wrong, ``None`` when all is well."""
@@ -20,6 +21,8 @@ class Probes:
         app.router.add_get("/healthz", _handler(health))
         app.router.add_get("/readyz", _handler(readiness))
         app.router.add_get("/metrics", _metrics)
+        self._quiet = QuietConnections()
+        self._quiet.watch(app)
         self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1.0)
 
     @property
@@ -31,9 +34,11 @@ class Probes:
         """Listen. Raises :class:`OSError` when the port is taken."""
         await self._runner.setup()
         await web.TCPSite(self._runner, self._config.bind, self._config.port).start()
+        self._quiet.start(self._runner)
 
     async def stop(self) -> None:
         """Close the socket."""
+        self._quiet.stop()
         await self._runner.cleanup()
 
 

@@ -16,7 +16,9 @@ from trainyard_trainer.progress.log import LOGGER
 INTERVAL_SECONDS: Final = 5.0
 _TIMEOUT_SECONDS: Final = 5.0
 _MAX_PAUSE_SECONDS: Final = 60.0
-_GIVE_UP: Final = {403: "this token is not the attempt's", 404: "the job is gone", 409: "the attempt is over"}
+_REFUSALS: Final = {403: "this token is not the attempt's", 404: "the job is gone", 409: "the attempt is over"}
+_GIVE_UP_AFTER: Final = 5
+"""So many refusals in a row: the operator may see the cluster late, but not for minutes."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ class Reporter:
     """Keeps the newest status and sends it when it is due.
 
     At most one report per interval, and only if the percentage or the stage has moved; ``close`` sends the last one.
-    A failure is logged once and lengthens the pause; a refusal that cannot change (403, 404, 409) ends the reporting.
+    A failure is logged once and lengthens the pause; a refusal (403, 404, 409) that is repeated ends the reporting.
     """
 
     def __init__(self, send: Send, interval: float = INTERVAL_SECONDS) -> None:
@@ -78,6 +80,7 @@ class Reporter:
         self._newest: ReportedStatus | None = None
         self._sent: ReportedStatus | None = None
         self._closing = False
+        self._refusals = 0
         self._given_up = False
         self._has_logged = False
         self._thread = threading.Thread(target=self._run, name="progress", daemon=True)
@@ -129,9 +132,10 @@ class Reporter:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._failed(f"{type(error).__name__}: {error}", None, status)
             return
-        if answer.status in _GIVE_UP:
+        self._refusals = self._refusals + 1 if answer.status in _REFUSALS else 0
+        if self._refusals == _GIVE_UP_AFTER:
             self._given_up = True
-            LOGGER.warning("progress is no longer reported: %s (%d)", _GIVE_UP[answer.status], answer.status)
+            LOGGER.warning("progress is no longer reported: %s (%d)", _REFUSALS[answer.status], answer.status)
         elif answer.status >= 300:
             self._failed(f"the endpoint answered {answer.status}", answer.retry_after, status)
         else:

@@ -52,9 +52,9 @@ def _segment(content: bytes) -> str:
     return base64.urlsafe_b64encode(content).decode().rstrip("=")
 
 
-def pod(*, name: str = POD, uid: str = POD_UID, job_uid: str = JOB_UID, **owner: Any) -> Body:
+def pod(*, name: str = POD, uid: str = POD_UID, job_uid: str = JOB_UID, of: str = "", **owner: Any) -> Body:
     controller = {"apiVersion": "batch/v1", "kind": "Job", "name": "j", "uid": job_uid, "controller": True, **owner}
-    return {"metadata": {"name": name, "uid": uid, "ownerReferences": [controller]}}
+    return {"metadata": {"name": name, "uid": uid, "ownerReferences": [controller], "labels": {meta.UID_LABEL: of}}}
 
 
 def identity(**changes: tuple[str, ...]) -> TokenIdentity:

@@ -183,6 +183,18 @@ async def test_a_valid_token_of_another_jobs_pod_is_refused(endpoint: Endpoint) 
     refused(endpoint, await endpoint.post(), 403, "Forbidden", "not of this TrainingJob")
 
 
+async def test_a_pod_whose_job_the_watch_has_not_told_of_may_try_again(endpoint: Endpoint) -> None:
+    """The answer to the Job's creation was lost, and the watch is late."""
+    endpoint.cluster.objects["pods", NAMESPACE, POD] = pod(of=UID)
+    endpoint.cluster.jobs[NAMESPACE, NAME] = facts(attempt_job_uids={}, current_attempt=0)
+    headers = {"Authorization": f"Bearer {token()}"}
+    async with endpoint.client.post(PATH, json=REPORT, headers=headers) as answer:
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+        assert (await answer.json())["message"] == "the Job of this pod is not known yet"
+    endpoint.cluster.jobs[NAMESPACE, NAME] = facts()
+    assert (await endpoint.post())[0] == 200
+
+
 @pytest.mark.parametrize(
     "stranger",
     [

@@ -99,15 +99,27 @@ def test_nothing_is_sent_twice() -> None:
 
 
 @pytest.mark.parametrize("refusal", [403, 404, 409])
-def test_a_refusal_that_cannot_change_ends_the_reporting(refusal: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_that_is_repeated_ends_the_reporting(refusal: int, caplog: pytest.LogCaptureFixture) -> None:
     recorder = Recorder(Answer(refusal))
-    reporter = Reporter(recorder, interval=0.01)
+    reporter = Reporter(recorder, interval=0.001)
     reporter.submit(status(1))
-    recorder.wait_for(1)
+    recorder.wait_for(5)
     reporter.submit(status(50))
     reporter.close()
-    assert len(recorder.sent) == 1
+    assert len(recorder.sent) == 5
     assert "progress is no longer reported" in caplog.text
+
+
+def test_refusals_that_pass_end_nothing() -> None:
+    refused, taken = [Answer(403), Answer(409), Answer(404), Answer(403)], Answer(200)
+    recorder = Recorder(*refused, taken, *refused, taken)
+    reporter = Reporter(recorder, interval=0.001)
+    for percent in (1, 2):
+        reporter.submit(status(percent))
+        recorder.wait_for(5 * percent)
+        eventually(lambda percent=percent: reporter._sent == status(percent), "the report is noted as sent")
+    reporter.close()
+    assert len(recorder.sent) == 10
 
 
 @pytest.mark.parametrize(
