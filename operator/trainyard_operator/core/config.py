@@ -96,7 +96,8 @@ class ProgressServer(ConfigModel):
 
     url: str = ""
     """What trainers are told, e.g. ``https://trainyard.trainyard.svc:8443``; its host goes into the certificate."""
-    bind: str = "0.0.0.0"  # noqa: S104 - a pod listens on its own address
+    bind: str = ""
+    """An address to listen on; empty for all of the pod, IPv4 and IPv6."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8443
     tls_secret: str = "trainyard-tls"  # noqa: S105 - the name of the Secret
     reports_per_minute: Annotated[int, Field(ge=1)] = 60
@@ -106,7 +107,8 @@ class ProgressServer(ConfigModel):
 class HealthServer(ConfigModel):
     """Probes and metrics, plain HTTP."""
 
-    bind: str = "0.0.0.0"  # noqa: S104 - a pod listens on its own address
+    bind: str = ""
+    """An address to listen on; empty for all of the pod, IPv4 and IPv6."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
 
 

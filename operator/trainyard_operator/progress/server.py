@@ -24,6 +24,7 @@ from trainyard_operator.kube.ratelimit import TokenBucket
 from trainyard_operator.progress.authentication import Authenticator, Buckets
 from trainyard_operator.progress.connections import QuietConnections
 from trainyard_operator.progress.jobs import JobDirectory, ReportSink
+from trainyard_operator.progress.listening import site
 from trainyard_operator.progress.refused import RefusedError
 from trainyard_operator.progress.token import ClaimedToken
 from trainyard_operator.runtime.keys import Key
@@ -178,7 +179,7 @@ class ProgressListener:
     async def start(self) -> None:
         """Listen. Raises :class:`OSError` when the port is taken."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._config.bind, self._config.port, ssl_context=self._tls).start()
+        await site(self._runner, self._config.bind, self._config.port, self._tls).start()
         self._quiet.start(self._runner)
 
     async def stop(self) -> None:

@@ -7,6 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from trainyard_operator.core.config import HealthServer
 from trainyard_operator.progress.connections import QuietConnections
+from trainyard_operator.progress.listening import site
 
 Check = Callable[[], str | None]
 """Returns a sentence when something is wrong, ``None`` when all is well."""
@@ -33,7 +34,7 @@ class Probes:
     async def start(self) -> None:
         """Listen. Raises :class:`OSError` when the port is taken."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, self._config.bind, self._config.port).start()
+        await site(self._runner, self._config.bind, self._config.port).start()
         self._quiet.start(self._runner)
 
     async def stop(self) -> None:
