@@ -1,10 +1,25 @@
 """Conditions, as every Kubernetes object writes them, with the three types that kstatus reads."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from trainyard_api.base import ApiModel, Generation, Timestamp
+
+CONDITION_TYPES: Final = frozenset(
+    {
+        "Complete",
+        "DeviceFallback",
+        "Failed",
+        "ModelAccepted",
+        "NewerVersionRejected",
+        "Ready",
+        "Reconciling",
+        "RolledBack",
+        "Stalled",
+    }
+)
+"""Every type that this release writes. All others are of somebody else, or of a newer release."""
 
 
 class Condition(ApiModel):

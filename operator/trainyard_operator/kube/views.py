@@ -25,6 +25,7 @@ from trainyard_operator.core.objects import (
     TrainingScheduleView,
 )
 from trainyard_operator.core.times import from_rfc3339
+from trainyard_operator.kube.patch import own_conditions
 from trainyard_operator.kube.port import Body
 from trainyard_operator.kube.slim import MANAGERS
 
@@ -197,7 +198,7 @@ def _status(body: Body, model: type[ApiModel]) -> dict[str, Any]:
     It is ours, but a newer release may have written it, with words that this one does not know.
     """
     try:
-        return {"status": model.model_validate(body.get("status") or {}, extra="ignore")}
+        return {"status": model.model_validate(own_conditions(body.get("status") or {}), extra="ignore")}
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(["status", *(str(part) for part in first["loc"])])

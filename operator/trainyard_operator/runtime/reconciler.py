@@ -14,7 +14,7 @@ from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply
 from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
 from trainyard_operator.kube.events import event_body
-from trainyard_operator.kube.patch import merge_patch
+from trainyard_operator.kube.patch import status_patch
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, Body, KubePort
 from trainyard_operator.kube.watched import OURS, WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock
@@ -176,7 +176,7 @@ class Reconciler:
     async def _write_status(self, key: Key, step: Step) -> None:
         if step.plan.status is None:
             return
-        changes = merge_patch(self._store.stored_status(key), step.plan.status.wire())
+        changes = status_patch(self._store.stored_status(key), step.view.status.wire(), step.plan.status.wire())
         patch = {"metadata": {"resourceVersion": step.view.resource_version}, "status": changes}
         resource = WATCHED[key.kind].resource
         try:
