@@ -20,11 +20,12 @@ from cluster.archives import write_archive
 from cluster.kubectl import apply, kubectl, read
 from cluster.model import Backend, Cluster, ClusterError, Progress
 from cluster.process_backend import add_programs
-from cluster.process_node.programs import Program
+from cluster.process_node.programs import POD_IP_REFERENCE, Program
 
 NAMESPACE = "object-store"
 NAME = "object-store"
 PORT = 7070
+"""The default of versitygw."""
 REGION = "us-east-1"
 IMAGE = "localhost/versitygw:1.8.0"
 _DATA = "/data"
@@ -88,7 +89,7 @@ def deploy(cluster: Cluster, backend: Backend, progress: Progress = print) -> Ob
     progress("object store: versitygw, an S3 server over a persistent volume")
     program = toolchain.ensure("versitygw", progress)
     if cluster.kind == "process":
-        add_programs(cluster, {"versitygw": Program((str(program),))})
+        add_programs(cluster, {"versitygw": _local_program(program)})
     else:
         _load_image(cluster, backend, program, progress)
     access_key, secret_key = _credentials(cluster)
@@ -97,6 +98,11 @@ def deploy(cluster: Cluster, backend: Backend, progress: Progress = print) -> Ob
     local = f"http://{backend.service_address(cluster, NAMESPACE, NAME, PORT)}"
     inside = local if cluster.kind == "process" else f"http://{NAME}.{NAMESPACE}.svc:{PORT}"
     return ObjectStore(inside, local, access_key, secret_key)
+
+
+def _local_program(program: Path) -> Program:
+    """Return the program of a process node: there it must leave the other addresses to other pods."""
+    return Program((str(program),), env={"VGW_PORT": f"{POD_IP_REFERENCE}:{PORT}"})
 
 
 def manifests(access_key: str, secret_key: str, volume: dict[str, Any] | None) -> list[dict[str, Any]]:
@@ -141,9 +147,9 @@ def _pod() -> dict[str, Any]:
         "name": "versitygw",
         "image": IMAGE,
         "imagePullPolicy": "IfNotPresent",
-        "args": [f"--port=$(POD_IP):{PORT}", "--health=/healthz", "--quiet", "posix", _DATA],
+        # No --port: its default is this port of all addresses, and a process node says otherwise.
+        "args": ["--health=/healthz", "--quiet", "posix", _DATA],
         "env": [
-            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
             secret("ROOT_ACCESS_KEY", "AWS_ACCESS_KEY_ID"),
             secret("ROOT_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
         ],

@@ -16,14 +16,17 @@ from cluster.model import Cluster, ClusterError, ClusterSpec, Kind, Progress
 from cluster.process_node.addresses import node_addresses
 from cluster.process_node.layout import NodeFolder
 from cluster.process_node.leftovers import end_leftovers
-from cluster.process_node.programs import Program, read_programs, write_programs
+from cluster.process_node.programs import POD_IP_REFERENCE, Program, read_programs, write_programs
 from cluster.process_node.provisioner import storage_class
 from cluster.processes import ProcessTable, wait_for
 from cluster.state import folder_of, forget, save
+from trainyard_api import meta
 
 NODE_PROCESS = "process-node"
 _READY_SECONDS = 120
 _OUR_PROGRAMS = ("trainyard-operator", "trainyard-trainer", "trainyard-server", "python")
+_LISTENS = {"trainyard-server": {meta.SERVER_HOST_ENV: POD_IP_REFERENCE}}
+"""What keeps a program from the addresses of other pods."""
 _OTHER_IMAGES = {"trainyard-trainer-torch": "trainyard-trainer"}
 """Images that bring more libraries and the same program; this environment has all libraries."""
 
@@ -106,7 +109,10 @@ def checkout_programs() -> dict[str, Program]:
     """Map the images of this project to the console scripts of the environment that runs this command."""
     scripts = Path(sys.executable).parent
     programs = {**dict(zip(_OUR_PROGRAMS, _OUR_PROGRAMS, strict=True)), **_OTHER_IMAGES}
-    return {name: Program((str(scripts / each),), env={"PYTHONUNBUFFERED": "1"}) for name, each in programs.items()}
+    return {
+        name: Program((str(scripts / each),), env={"PYTHONUNBUFFERED": "1", **_LISTENS.get(each, {})})
+        for name, each in programs.items()
+    }
 
 
 def add_programs(cluster: Cluster, programs: dict[str, Program]) -> None:

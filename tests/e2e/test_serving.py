@@ -1,12 +1,18 @@
 """A model that serves on a real node, while clients predict all the time: none of them may ever notice anything."""
 
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+import requests
 
+from cluster import object_store
 from demo.images import TAG, repository
+from demo.install import BUCKET, JOBS_NAMESPACE
 from demo.serving import corrupt
+from tests.e2e.port_forward import port_forward
 from tests.e2e.serving import Served, says
 from tests.e2e.stage import DEPLOYMENT, Json, Stage, condition
 from trainyard_api import meta
@@ -39,6 +45,33 @@ def numbers(deployed: Served) -> Iterator[tuple[int, int]]:
     status = deployed.status()
     yield status["activeVersion"], status.get("previousVersion") or 0
     deployed.deploy()
+
+
+@pytest.fixture
+def node_with_networks(stage: Stage) -> Stage:
+    """A node whose pods have a network of their own: kubectl has no way to the pods of a process node."""
+    if stage.cluster.kind == "process":
+        if os.environ.get("CI") == "true":
+            pytest.fail("port-forward needs a host node or kind")
+        pytest.skip("port-forward needs a host node or kind")
+    return stage
+
+
+def test_a_port_forward_reaches_the_model(node_with_networks: Stage, deployed: Served) -> None:
+    with port_forward(node_with_networks, JOBS_NAMESPACE, MODEL, 80) as address:
+        url = f"{address}/v2/models/{MODEL}"
+        assert requests.get(f"{url}/ready", timeout=30).status_code == 200
+        rows = {"name": "x", "shape": [1], "datatype": "FP64", "data": [3]}
+        answer = requests.post(f"{url}/infer", json={"inputs": [rows]}, timeout=30)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["model_version"] == str(deployed.status()["activeVersion"])
+
+
+def test_a_port_forward_reaches_the_store(node_with_networks: Stage) -> None:
+    place = (object_store.NAMESPACE, object_store.NAME, object_store.PORT)
+    with port_forward(node_with_networks, *place) as address:
+        client = replace(node_with_networks.store, endpoint_local=address).client()
+        assert BUCKET in {each["Name"] for each in client.list_buckets()["Buckets"]}
 
 
 def test_a_deployment_without_versions_waits(stage: Stage, data: Json) -> None:

@@ -13,13 +13,13 @@ from prometheus_client import REGISTRY
 
 from trainyard_api.exit_codes import ExitCode
 from trainyard_server.app import create_app
+from trainyard_server.listening import listen
 from trainyard_server.loading import load_model
 from trainyard_server.metrics import Metrics
 from trainyard_server.model import ServedModel
 from trainyard_server.repository import OneModelRepository
 from trainyard_server.settings import Settings, Target
 from trainyard_trainer.artifacts.store import open_store
-from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.progress.log import LOGGER
 
 
@@ -66,15 +66,11 @@ async def _run(settings: Settings) -> int:
 
     repository = OneModelRepository(target, load)
     server = _Server(_config(settings, create_app(repository, metrics)), repository, settings.drain_seconds)
+    listener = listen(settings.host, settings.port)
     LOGGER.info("loading version %d of %s from %s", target.version, target.model, target.uri)
     loading = _in_a_thread_of_its_own(repository)
     loading.add_done_callback(lambda done: _loaded(done, server, repository, metrics))
-    try:
-        await server.serve()
-    except SystemExit as error:
-        if server.started or error.code == ExitCode.OK:  # 0 is our own SIGTERM handler, before uvicorn has set its own
-            raise
-        raise ConfigError(f"cannot listen on {settings.host}, port {settings.port}: the log has the reason") from error
+    await server.serve(sockets=[listener])
     if not loading.done():
         # Asked to end while loading: nothing is being served, and a download may not be waited for.
         os._exit(ExitCode.OK)
@@ -86,8 +82,6 @@ async def _run(settings: Settings) -> int:
 def _config(settings: Settings, app: Any) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        host=settings.host,
-        port=settings.port,
         log_config=None,
         access_log=False,
         server_header=False,

@@ -50,6 +50,7 @@ class Settings:
     storage: Storage
     env: Environment
     host: str
+    """The address to listen on; empty means all."""
     port: int
     threads: int
     max_rows: int
@@ -75,7 +76,7 @@ class Settings:
                 checksum_mode=_checksum_mode(environ.get(meta.STORAGE_CHECKSUM_MODE_ENV) or "WhenRequired"),
             ),
             env=Environment.from_environ(environ),
-            host=environ.get(meta.SERVER_HOST_ENV) or "0.0.0.0",  # noqa: S104 - a pod is reached by its address
+            host=environ.get(meta.SERVER_HOST_ENV, "").strip(),
             port=_number(environ, meta.SERVER_PORT_ENV, default=meta.SERVER_PORT, least=1, most=65535),
             threads=worker_count(_number(environ, meta.SERVER_THREADS_ENV, default=0)),
             max_rows=_number(environ, meta.SERVER_MAX_ROWS_ENV, default=DEFAULT_MAX_ROWS, least=1),

@@ -264,7 +264,7 @@ class PodRunner:
         folder.create()
         program = find_program(_read(self._facts.programs), container.image)
         sources = await fetch_sources(self._client, self._pod.namespace, sources_of(container))
-        base = self._base_environment(folder) | dict(program.env)
+        base = self._base_environment(folder) | program.variables(self._ip)
         if self._write_kubeconfig(container, folder):
             base["KUBECONFIG"] = str(folder.kubeconfig)
         variables = build_environment(self._placed_pod(), container, sources, base, self._facts.allocatable)

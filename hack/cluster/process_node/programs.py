@@ -13,6 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from cluster.process_node.podspec import Container
 
+POD_IP_REFERENCE = "$(POD_IP)"
+"""In a variable of a program, the address of the pod that it runs in.
+
+All pods here share one network. A program that listens on all addresses, as it should in a pod with a network of its
+own, is told here to listen on its pod's address alone.
+"""
+
 
 class ImageUnknownError(Exception):
     """No program is mapped to the image: what a kubelet calls a failed pull."""
@@ -30,6 +37,10 @@ class Program:
     arguments: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
     keeps_entrypoint: bool = False
+
+    def variables(self, pod_ip: str) -> dict[str, str]:
+        """Return the environment in a pod with this address."""
+        return {name: value.replace(POD_IP_REFERENCE, pod_ip) for name, value in self.env.items()}
 
 
 _ENTRIES: TypeAdapter[dict[str, tuple[str, ...] | Program]] = TypeAdapter(dict[str, tuple[str, ...] | Program])

@@ -174,7 +174,7 @@ def test_a_variable_that_is_not_set(line: Stored, tmp_path: Path) -> None:
 def test_a_port_that_is_taken(line: Stored, classifier_server: ServerProcess, tmp_path: Path) -> None:
     code, message = ended(line, tmp_path, **{meta.SERVER_PORT_ENV: str(classifier_server.port)})
     assert code == 64
-    assert message.startswith(f"cannot listen on 0.0.0.0, port {classifier_server.port}")
+    assert message.startswith(f"cannot listen on all addresses, port {classifier_server.port}: Address already in use")
 
 
 def refused(stored: Stored, folder: Path, **variables: str) -> tuple[int, str]:

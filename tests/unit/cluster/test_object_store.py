@@ -37,6 +37,12 @@ def test_the_service_finds_the_pod() -> None:
     assert target in {port["name"] for port in template["spec"]["containers"][0]["ports"]}
 
 
+def test_every_address_of_the_pod_is_listened_on() -> None:
+    [container] = by_kind()["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert not [each for each in container["args"] if each.startswith("--port")], "the default: PORT on all addresses"
+    assert not {"POD_IP", "VGW_PORT"} & {each["name"] for each in container["env"]}
+
+
 def test_a_given_volume_is_bound_and_no_other() -> None:
     volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": NAME}}
     claim = by_kind(volume)["PersistentVolumeClaim"]["spec"]

@@ -75,6 +75,11 @@ def test_programs_are_those_of_this_environment() -> None:
     assert all(Path(each.entrypoint[0]).exists() for each in programs.values())
 
 
+def test_programs_that_listen_leave_the_addresses_of_other_pods_alone() -> None:
+    told = [each.env for name, each in checkout_programs().items() if "server" in name]
+    assert [env["TRAINYARD_SERVER_HOST"] for env in told] == ["$(POD_IP)"]
+
+
 def test_the_certificate_covers_every_network_that_can_be_claimed() -> None:
     claim, network = claim_network()
     with claim:

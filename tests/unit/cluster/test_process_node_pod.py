@@ -80,6 +80,15 @@ async def test_phases_are_written_once_each(facts: NodeFacts) -> None:
     assert all(each["podIP"] == "127.64.1.1" for each in api.statuses)
 
 
+@pytest.mark.parametrize(
+    ("own", "seen"), [([], "127.64.1.1:80"), ([{"name": "WHERE", "value": ":80"}], ":80")], ids=["of program", "of pod"]
+)
+async def test_a_program_is_told_the_address_of_its_pod(facts: NodeFacts, own: list[Json], seen: str) -> None:
+    write_programs(facts.programs, {"sh": Program(("/bin/sh",), env={"WHERE": "$(POD_IP):80"})})
+    await runner_of(facts, FakeApi(), raw_pod('printf %s "$WHERE"', container={"env": own})).run()
+    assert facts.folder.pod("a-b-c").container("c").log(0).read_text() == seen
+
+
 class SlowApi(FakeApi):
     """Answers the first write once its pod has ended."""
 

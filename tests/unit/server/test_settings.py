@@ -21,7 +21,7 @@ def test_what_the_operator_sets_and_the_defaults() -> None:
     assert (settings.target.model, settings.target.version) == ("demand", 3)
     assert (settings.target.storage_uri, settings.target.run) == ("s3://models/shop/demand/runs/0", "1")
     assert (settings.storage.endpoint, settings.storage.checksum_mode) == ("http://store:7070", "WhenRequired")
-    assert (settings.host, settings.port, settings.max_rows) == ("0.0.0.0", 8080, 10_000)
+    assert (settings.host, settings.port, settings.max_rows) == ("", 8080, 10_000)
     assert settings.threads >= 1
     assert settings.drain_seconds + settings.grace_seconds < 30
     assert settings.env.storage_secret_dir == Path("/var/run/secrets/trainyard/storage")

@@ -152,22 +152,16 @@ def _environment(
         meta.CLAIMS_DIR_ENV: meta.CLAIMS_DIR,
         meta.WORK_DIR_ENV: meta.WORK_DIR,
         meta.TERMINATION_LOG_ENV: meta.TERMINATION_LOG,
-        # Its own address and no other: there are nodes whose pods share one network.
-        meta.SERVER_HOST_ENV: "$(POD_IP)",
         meta.SERVER_PORT_ENV: str(meta.SERVER_PORT),
         meta.SERVER_DRAIN_SECONDS_ENV: str(defaults.drain_seconds),
         meta.SERVER_GRACE_SECONDS_ENV: str(defaults.grace_seconds),
     }
-    ours = {*own, _POD_IP["name"]}
-    if taken := sorted(ours.intersection(variable.name for variable in serving.env or ())):
+    if taken := sorted(own.keys() & {variable.name for variable in serving.env or ()}):
         raise InvalidSpecError(
             f"spec.serving.env: {taken[0]} is set by the operator, which says what is served; leave it out"
         )
-    further = [variable.wire() for variable in options.env or () if variable.name not in ours]
-    return [_POD_IP, *({"name": name, "value": value} for name, value in own.items()), *further]
-
-
-_POD_IP: Body = {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}}
+    further = [variable.wire() for variable in options.env or () if variable.name not in own]
+    return [*({"name": name, "value": value} for name, value in own.items()), *further]
 
 
 def _volumes(version: ModelVersionView, storage: Storage) -> tuple[list[Body], list[Body]]:
