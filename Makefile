@@ -91,6 +91,10 @@ test-integration: venv ## Tests on a real etcd, API server and controllers
 test-e2e: venv ## Tests on a real node with the images and the chart
 	@$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
+.PHONY: test-matrix
+test-matrix: venv ## The tests that meet an API server, on every supported Kubernetes (MATRIX="1.31 1.36")
+	@PYTHONPATH=hack $(BIN)/python hack/matrix.py $(MATRIX)
+
 .PHONY: bench
 bench: bench-burst bench-trainer ## Benchmarks, each beside its baseline in the same run
 

@@ -36,6 +36,8 @@ class ControlPlaneOptions:
         What goes in front of every command: how to enter the node's namespaces.
     scheduler
         Whether pods get a node at all.
+    server
+        API server and controllers of another release than the one that everything here is built from.
     flags
         Further flags by program, e.g. an audit log for a benchmark.
     facts
@@ -46,6 +48,7 @@ class ControlPlaneOptions:
     services: str = _SERVICE_RANGE
     prefix: tuple[str, ...] = ()
     scheduler: bool = False
+    server: toolchain.ToolSet | None = None
     flags: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facts: Mapping[str, str] = field(default_factory=dict)
 
@@ -66,7 +69,9 @@ class ControlPlane:
 
 def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -> ControlPlane:
     """Start a control plane in an empty folder and wait until it takes orders. Raises :class:`ClusterError`."""
-    programs = toolchain.ensure_all(("etcd", "kube-apiserver", "kube-controller-manager", "kubectl"), progress)
+    programs = toolchain.ensure_all(("etcd", "kubectl"), progress)
+    for server in ("kube-apiserver", "kube-controller-manager"):
+        programs[server] = toolchain.ensure(server, progress, options.server)
     if options.scheduler:
         programs["kube-scheduler"] = toolchain.ensure("kube-scheduler", progress)
     folder = folder_of(spec.name)

@@ -54,12 +54,16 @@ def _kubernetes(*names: str) -> dict[str, str]:
     return {name: f"k8s.io/kubernetes/cmd/{name}" for name in names}
 
 
+def _kubernetes_variables(version: str) -> dict[str, str]:
+    major, minor = version.removeprefix("v").split(".")[:2]
+    return {
+        f"k8s.io/{package}/version.{name}": value
+        for package in ("component-base", "client-go/pkg")
+        for name, value in (("gitVersion", version), ("gitMajor", major), ("gitMinor", minor))
+    }
+
+
 _MAJOR, _MINOR = KUBERNETES_VERSION.removeprefix("v").split(".")[:2]
-_KUBERNETES_VARIABLES = {
-    f"k8s.io/{package}/version.{name}": value
-    for package in ("component-base", "client-go/pkg")
-    for name, value in (("gitVersion", KUBERNETES_VERSION), ("gitMajor", _MAJOR), ("gitMinor", _MINOR))
-}
 _HELM_VARIABLES = {
     "helm.sh/helm/v3/internal/version.version": HELM_VERSION,
     # Without these, helm believes in the oldest Kubernetes it knows and refuses charts that need a newer one.
@@ -73,7 +77,7 @@ TOOL_SETS = (
     ToolSet(
         "kubernetes",
         _kubernetes("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl"),
-        _KUBERNETES_VARIABLES,
+        _kubernetes_variables(KUBERNETES_VERSION),
     ),
     ToolSet("etcd", {"etcd": "go.etcd.io/etcd/server/v3"}, {}),
     ToolSet("coredns", {"coredns": "github.com/coredns/coredns"}, {}),
@@ -84,25 +88,35 @@ TOOL_SETS = (
     ToolSet("kind", {"kind": "sigs.k8s.io/kind"}, {}),
     ToolSet("pause", {"pause": "."}, {}),
 )
+_SERVERS = ("kube-apiserver", "kube-controller-manager")
+OLDER_SERVERS = {
+    version: ToolSet(
+        f"kubernetes-{version[1:].rpartition('.')[0]}", _kubernetes(*_SERVERS), _kubernetes_variables(version)
+    )
+    for version in ("v1.31.14", "v1.34.4")
+}
+"""API server and controllers of older releases, by version: the tests run on them."""
 _SET_OF = {program: tools for tools in TOOL_SETS for program in tools.programs}
 
 
-def ensure(program: str, progress: Progress = print) -> Path:
+def ensure(program: str, progress: Progress = print, tools: ToolSet | None = None) -> Path:
     """Return the path of a program, building it first if the cache does not have it.
 
-    ``KUBEBUILDER_ASSETS`` (the habit of envtest) names a folder that goes first.
+    ``KUBEBUILDER_ASSETS`` (the habit of envtest) names a folder that goes first, unless one tool set is asked for.
 
     Raises
     ------
     ClusterError
         When it has to be built and that is not possible; the text says what to install.
     """
-    if at_hand := _find(program):
+    if tools is None and (at_hand := _find(program)):
         return at_hand
-    built = _target(program)
-    with only_one(built.parent / ".lock"):
-        if not built.exists():
-            _build(_SET_OF[program], program, built, progress)
+    wanted = tools or _SET_OF[program]
+    built = _target(program, wanted)
+    if not built.exists():
+        with only_one(built.parent / ".lock"):
+            if not built.exists():
+                _build(wanted, program, built, progress)
     return built
 
 
@@ -123,11 +137,11 @@ def _find(program: str) -> Path | None:
     """Return a program that need not be built."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     given = [Path(assets) / program] if assets else []
-    return next((file for file in (*given, _target(program)) if file.is_file()), None)
+    return next((file for file in (*given, _target(program, _SET_OF[program])) if file.is_file()), None)
 
 
-def _target(program: str) -> Path:
-    return cache_folder() / "tools" / _SET_OF[program].key / program
+def _target(program: str, tools: ToolSet) -> Path:
+    return cache_folder() / "tools" / tools.key / program
 
 
 def _build(tools: ToolSet, program: str, target: Path, progress: Progress) -> None:

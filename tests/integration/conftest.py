@@ -1,6 +1,7 @@
 """A real control plane for the tests of this folder: etcd, API server, controller manager. No nodes: no pod ever runs.
 
-``TRAINYARD_TEST_KUBECONFIG`` names a control plane that runs already, for quick turns at the keyboard.
+``TRAINYARD_TEST_KUBECONFIG`` names a control plane of the newest release that runs already, for quick turns.
+``TRAINYARD_TEST_KUBERNETES`` names another release than the newest, as ``make test-matrix`` does.
 """
 
 import os
@@ -10,24 +11,33 @@ from pathlib import Path
 
 import pytest
 
-from cluster import lifecycle, state, toolchain
+from cluster import lifecycle, releases, state, toolchain
+from cluster.releases import Release
+from matrix import RELEASE_VARIABLE
 from trainyard_api.generate import checkout
 from trainyard_api.kinds import KINDS
 
 KUBECONFIG_ENV = "TRAINYARD_TEST_KUBECONFIG"
-_PREFIX = "tests-"
+_PREFIX = "kubernetes-"
 
 
 @pytest.fixture(scope="package")
-def control_plane() -> Iterator[Path]:
+def release() -> Release:
+    """Return the Kubernetes that the tests of this folder run on."""
+    return releases.release(os.environ.get(RELEASE_VARIABLE, releases.NEWEST.minor))
+
+
+@pytest.fixture(scope="package")
+def control_plane(release: Release) -> Iterator[Path]:
     """Yield the administrator's kubeconfig. A control plane that cannot start is an error, never a skip."""
-    if given := os.environ.get(KUBECONFIG_ENV):
+    if release == releases.NEWEST and (given := os.environ.get(KUBECONFIG_ENV)):
         yield Path(given)
         return
     for name in state.names():
-        if name.startswith(_PREFIX) and not Path("/proc", name.removeprefix(_PREFIX)).exists():
+        if name.startswith(_PREFIX) and not Path("/proc", name.rpartition("-")[2]).exists():
             lifecycle.down(name, print)  # of a session that was killed
-    with lifecycle.temporary_control_plane(f"{_PREFIX}{os.getpid()}") as cluster:
+    name = f"{_PREFIX}{release.minor.replace('.', '-')}-{os.getpid()}"
+    with lifecycle.temporary_control_plane(name, release.options()) as cluster:
         yield cluster.kubeconfig
 
 

@@ -77,17 +77,38 @@ def test_given_programs_go_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert toolchain.ensure("etcd") == tmp_path / "etcd"
 
 
-@pytest.mark.parametrize("tools", toolchain.TOOL_SETS, ids=lambda tools: tools.name)
+def test_a_server_of_an_older_release_is_never_a_given_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The folder holds one release; the release that a test asks for is another."""
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    older = toolchain.OLDER_SERVERS["v1.31.14"]
+    for folder in (tmp_path / "assets", tmp_path / "trainyard/tools" / older.key):
+        folder.mkdir(parents=True)
+        (folder / "kube-apiserver").touch()
+    assert toolchain.ensure("kube-apiserver", tools=older).parent.name == older.key
+
+
+_ALL_SETS = (*toolchain.TOOL_SETS, *toolchain.OLDER_SERVERS.values())
+
+
+@pytest.mark.parametrize("tools", _ALL_SETS, ids=lambda tools: tools.name)
 def test_programs_are_pinned(tools: toolchain.ToolSet):
     declared = re.findall(r"^(?:tool |\t)([^\s(]+)$", (tools.folder / "go.mod").read_text(), re.MULTILINE)
     assert set(tools.programs.values()) <= {*declared, "."}
     assert tools.key.startswith(f"{tools.name}-")
 
 
-def test_kubernetes_tells_its_version():
-    kubernetes = next(tools for tools in toolchain.TOOL_SETS if tools.name == "kubernetes")
-    assert f"k8s.io/kubernetes {toolchain.KUBERNETES_VERSION}" in (kubernetes.folder / "go.mod").read_text()
-    assert f"component-base/version.gitVersion={toolchain.KUBERNETES_VERSION}" in kubernetes.flags
+_NEWEST = next(tools for tools in toolchain.TOOL_SETS if tools.name == "kubernetes")
+
+
+@pytest.mark.parametrize(
+    ("version", "tools"), [(toolchain.KUBERNETES_VERSION, _NEWEST), *toolchain.OLDER_SERVERS.items()]
+)
+def test_kubernetes_tells_its_version(version: str, tools: toolchain.ToolSet):
+    assert re.search(
+        rf"k8s\.io/kubernetes {version}(?: // indirect)?$", (tools.folder / "go.mod").read_text(), re.MULTILINE
+    )
+    assert f"component-base/version.gitVersion={version}" in tools.flags
 
 
 @pytest.mark.parametrize("forward", [True, False])
