@@ -91,6 +91,10 @@ test-integration: venv ## Tests on a real etcd, API server and controllers
 test-e2e: venv ## Tests on a real node with the images and the chart
 	@$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
+.PHONY: test-docker
+test-docker: venv ## Every image built by a Docker daemon of its own, and run; kind up to its node (root on Debian; minutes, 20 GB)
+	@TRAINYARD_TEST_DOCKER=all $(BIN)/pytest tests/e2e/test_docker.py $(PYTEST_ARGS)
+
 .PHONY: test-matrix
 test-matrix: venv ## The tests that meet an API server, on every supported Kubernetes (MATRIX="1.31 1.36")
 	@PYTHONPATH=hack $(BIN)/python hack/matrix.py $(MATRIX)

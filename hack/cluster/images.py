@@ -121,12 +121,12 @@ def _build_with_buildah(build: ImageBuild, base: str, layout: Path, progress: Pr
     buildah = _buildah()
     _bound_storage(buildah, progress)
     if base == _base_key():
-        name = f"localhost/trainyard-base:{base}"
+        name = base_name()
         if not succeeds((*buildah, "inspect", "--type", "image", name)):
-            _run((*buildah, "pull", f"docker-archive:{_base_archive(name, progress)}"))
+            _run((*buildah, "pull", f"docker-archive:{base_archive(progress)}"))
         base = name
     with tempfile.TemporaryDirectory() as folder:
-        mounts = (f"--volume={host}:{inside}:ro" for host, inside in _pip_files(Path(folder)))
+        mounts = (f"--volume={host}:{inside}:ro" for host, inside in pip_files(Path(folder)))
         how = ("--isolation=chroot", "--network=host", "--layers", "--format=docker", *mounts)
         _run((*buildah, "build", *how, "--tag", build.tag, *_build_options(build, base), str(build.context)))
     _copy_out(buildah, build.tag, layout)
@@ -170,7 +170,7 @@ def _bound_storage(buildah: tuple[str, ...], progress: Progress) -> None:
         _run((*buildah, "rmi", "--all", "--force"))
 
 
-def _pip_files(folder: Path) -> list[tuple[Path, str]]:
+def pip_files(folder: Path) -> list[tuple[Path, str]]:
     """Return files that make pip in a build find what pip finds here: its configuration and the trusted authorities."""
     listed = run((sys.executable, "-m", "pip", "config", "list")).splitlines()
     settings = configparser.RawConfigParser()
@@ -195,7 +195,12 @@ def _base_key() -> str:
     return f"{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
 
 
-def _base_archive(name: str, progress: Progress) -> Path:
+def base_name() -> str:
+    """Return the name of the image in :func:`base_archive`."""
+    return f"localhost/trainyard-base:{_base_key()}"
+
+
+def base_archive(progress: Progress) -> Path:
     """Return Debian with Python as an image's archive: made once, where no image registry needs to be reached."""
     archive = cache_folder() / "base" / f"{_base_key()}.tar"
     if archive.exists():
@@ -208,7 +213,7 @@ def _base_archive(name: str, progress: Progress) -> Path:
         _run(("debootstrap", "--variant=minbase", f"--include={_BASE_PACKAGES}", _SUITE, str(root)))
         without = [f"--exclude={pattern}" for pattern in _NOT_IN_BASE]
         _run(("tar", f"--directory={root}", "--numeric-owner", *without, "--create", f"--file={layer}", "."))
-        write_layer_archive(archive, name, layer, {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]})
+        write_layer_archive(archive, base_name(), layer, {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"]})
     return archive
 
 

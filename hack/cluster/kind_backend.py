@@ -1,5 +1,6 @@
 """kind: Kubernetes inside a Docker container, where a Docker daemon answers."""
 
+import os
 import shutil
 import socket
 from collections.abc import Callable
@@ -16,6 +17,11 @@ from cluster.state import folder_of, forget, free_ports, save
 
 _PREFIX = "trainyard-"
 """Before every name that kind sees: clusters of other people on the same daemon are never touched."""
+
+NODE_IMAGE_VARIABLE = "TRAINYARD_KIND_IMAGE"
+"""Names the node image to use instead, for example that of a mirror."""
+_NODE_IMAGE = "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed"
+"""The newest supported Kubernetes that kind v0.33.0 has an image of, as its release notes name it."""
 
 _ASK_SECONDS = 20
 _CREATE_SECONDS = 600
@@ -95,8 +101,8 @@ class KindBackend:
 
 def create_command(kind: Path, name: str, kubeconfig: Path) -> list[str]:
     """Build the command that creates a cluster."""
-    wait = ["--wait", _READY]
-    return [str(kind), "create", "cluster", "--name", _PREFIX + name, "--kubeconfig", str(kubeconfig), *wait]
+    node = ["--image", os.environ.get(NODE_IMAGE_VARIABLE) or _NODE_IMAGE, "--wait", _READY]
+    return [str(kind), "create", "cluster", "--name", _PREFIX + name, "--kubeconfig", str(kubeconfig), *node]
 
 
 def delete_command(kind: Path, name: str, kubeconfig: Path) -> list[str]:
