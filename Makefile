@@ -97,7 +97,7 @@ test-docker: venv ## Every image built by a Docker daemon of its own, and run; k
 
 .PHONY: test-matrix
 test-matrix: venv ## The tests that meet an API server, on every supported Kubernetes (MATRIX="1.31 1.36")
-	@PYTHONPATH=hack $(BIN)/python hack/matrix.py $(MATRIX)
+	@PYTHONPATH=hack PYTEST_ARGS="$(SIDE_BY_SIDE) $(PYTEST_ARGS)" $(BIN)/python hack/matrix.py $(MATRIX)
 
 .PHONY: bench
 bench: bench-burst bench-trainer ## Benchmarks, each beside its baseline in the same run
