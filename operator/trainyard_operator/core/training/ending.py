@@ -28,17 +28,15 @@ _MADE = {"Train": "Version", "Prepare": "Dataset", "Backtest": "Backtest"}
 
 def complete(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tuple[PodView, ...]) -> Plan:
     """The Job is complete: read the result, make its version if it trained one, then call it Succeeded."""
-    result = outcome.success_of(pods)
-    if isinstance(result, str):
-        failure = outcome.Failure(outcome.RESULT_MISSING, result, retryable=False, exit_code=0, end=child.end)
-        return _failed(observed, child.attempt, child, failure)
+    result = outcome.success_of(child, pods)
+    if isinstance(result, outcome.Failure):
+        return _after_failure(observed, spec, child.attempt, child, result)
     if result.made == "Shard":
         return _after_failure(observed, spec, child.attempt, child, outcome.not_merged(child))
     wanted = _MADE[spec.mode]
     if result.made != wanted:
         message = f"the pod made a {result.made}, spec.mode {spec.mode} wants a {wanted}: use the operator's own image"
-        failure = outcome.Failure(outcome.RESULT_MISSING, message, retryable=False, exit_code=0, end=child.end)
-        return _failed(observed, child.attempt, child, failure)
+        return _failed(observed, child.attempt, child, outcome.result_missing(child, message))
     if result.made == "Dataset":
         return _succeeded(observed, spec, child, result, f"prepared {result.message or 'the dataset'}", {})
     if result.made == "Backtest":

@@ -46,19 +46,31 @@ class Failure:
     end: datetime | None = None
 
 
-def success_of(pods: tuple[PodView, ...]) -> TrainingResult | str:
+def success_of(job: JobView, pods: tuple[PodView, ...]) -> TrainingResult | Failure:
     """Return the result of a complete Job from its succeeded pod, or why there is none.
 
-    Of several pods that shared a job the one that put their shards together speaks.
+    Of several pods that shared a job the one that put their shards together speaks. Where the pod is gone, another
+    attempt helps: the trainer finds the finished run in the storage, and trains nothing.
     """
     done = sorted((pod for pod in pods if pod.phase == "Succeeded"), key=_age)
     if not done:
-        return "the Job is complete, but its pod is gone and with it the result"
+        message = (
+            f"Job {job.name} is complete, but its pod is gone, and the result with it; another attempt reads the "
+            "result of the finished run"
+        )
+        return result_missing(job, message, retryable=True)
     results = [parse_result(pod.termination_message) for pod in done]
     result = next((each for each in reversed(results) if not _is_shard(each)), results[-1])
-    if isinstance(result, TrainingResult) and result.outcome != "Succeeded":
-        return f"the pod ended with exit code 0 but says that it failed: {result.message}"
+    if isinstance(result, str):
+        return result_missing(job, result)
+    if result.outcome != "Succeeded":
+        return result_missing(job, f"the pod ended with exit code 0 but says that it failed: {result.message}")
     return result
+
+
+def result_missing(job: JobView, message: str, *, retryable: bool = False) -> Failure:
+    """Explain a complete Job without a result that can be used."""
+    return Failure(RESULT_MISSING, message, retryable=retryable, exit_code=0, end=job.end)
 
 
 def not_merged(job: JobView) -> Failure:

@@ -7,8 +7,9 @@ import pytest
 from tests.unit.operator.cluster import START
 from tests.unit.operator.samples import child, failure_text, pod, result_text
 from trainyard_api.wire import TrainingResult
+from trainyard_operator.core.objects import PodView
 from trainyard_operator.core.quantity import grown, to_bytes
-from trainyard_operator.core.training.outcome import failure_of, success_of
+from trainyard_operator.core.training.outcome import Failure, failure_of, success_of
 
 NEVER_AGAIN = {64: "BadConfig", 65: "BadData", 66: "InputMissing", 77: "NotPermitted", 78: "Unsupported"}
 AGAIN = {69: "UpstreamUnavailable", 75: "Interrupted", 137: "Killed"}
@@ -75,10 +76,8 @@ def test_the_newest_pod_that_was_not_disrupted_speaks() -> None:
 
 
 def test_success_needs_a_result_of_success() -> None:
-    assert isinstance(success_of((pod(0, termination_message=result_text()),)), TrainingResult)
+    assert isinstance(success_of(child(), (pod(0, termination_message=result_text()),)), TrainingResult)
     for pods in (
-        (),
-        (pod(1),),
         (pod(0),),
         (pod(0, termination_message="{"),),
         (pod(0, termination_message='{"outcome": "Succeeded"}'),),
@@ -86,13 +85,23 @@ def test_success_needs_a_result_of_success() -> None:
         (pod(0, termination_message=result_text(version=2**60)),),
         (pod(0, termination_message=result_text(objectiveValue="good")),),
     ):
-        assert isinstance(success_of(pods), str)
+        failure = success_of(child(), pods)
+        assert isinstance(failure, Failure)
+        assert (failure.reason, failure.retryable) == ("ResultMissing", False), "the same image says the same again"
+
+
+@pytest.mark.parametrize("pods", [(), (pod(1),), (pod(143, disrupted=True),)])
+def test_a_result_that_went_with_its_pod_is_fetched_by_another_attempt(pods: tuple[PodView, ...]) -> None:
+    failure = success_of(child(), pods)
+    assert isinstance(failure, Failure)
+    assert (failure.reason, failure.retryable) == ("ResultMissing", True)
+    assert "Job diabetes-1 is complete, but its pod is gone" in failure.message
 
 
 def test_a_newer_trainers_fields_are_ignored() -> None:
     artifact = {"uri": "s3://m/x", "manifestSha256": "a" * 64, "sizeBytes": 1, "compression": "zstd"}
     text = result_text(artifact=artifact, surprise={"a": 1})
-    assert isinstance(success_of((pod(0, termination_message=text),)), TrainingResult)
+    assert isinstance(success_of(child(), (pod(0, termination_message=text),)), TrainingResult)
 
 
 @pytest.mark.parametrize(

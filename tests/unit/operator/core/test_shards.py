@@ -62,7 +62,7 @@ def test_the_pod_that_merged_has_the_result() -> None:
         shard(1, termination_message=result_text()),
         shard(2, termination_message=SHARD, created=later),
     )
-    result = success_of(pods)
+    result = success_of(child(), pods)
     assert isinstance(result, TrainingResult)
     assert result.made == "Version"
     job = job_view(RUNNING, spec={**FORECAST, "shards": 3})
@@ -73,7 +73,7 @@ def test_the_pod_that_merged_has_the_result() -> None:
 
 def test_two_that_merged_at_once_say_the_same() -> None:
     pods = (shard(0, termination_message=result_text()), shard(1, termination_message=result_text()))
-    assert isinstance(success_of(pods), TrainingResult)
+    assert isinstance(success_of(child(), pods), TrainingResult)
 
 
 def test_shards_that_nobody_merged_are_tried_again() -> None:

@@ -9,7 +9,7 @@ from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
 from tests.unit.operator.samples import SPEC, result_text
 from tests.unit.operator.training import World, reason_of
 from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
-from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, TRAINING_JOBS
+from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS
 from trainyard_operator.runtime.keys import Key
 
 
@@ -55,6 +55,20 @@ def test_result_missing(world: World) -> None:
     world.settle()
     status = world.end(1, 0, "")
     assert (status["phase"], reason_of(status)) == ("Failed", "ResultMissing")
+
+
+def test_a_finished_job_whose_pod_is_gone_is_read_by_the_next_attempt(world: World) -> None:
+    """The operator is away while the training ends, and the node is scaled down before it is back."""
+    world.settle()
+    world.cluster.finish_pod("a-1", 0, result_text())
+    world.cluster.remove(PODS, NAMESPACE, "a-1-pod")
+    world.operator.restart()
+    status = world.settle()
+    assert (status["phase"], reason_of(status)) == ("Retrying", "ResultMissing")
+    world.later()
+    status = world.end(2, 0, result_text())
+    assert (status["phase"], status["modelVersion"]["name"]) == ("Succeeded", "a-v1")
+    assert [attempt["reason"] for attempt in status["attempts"]] == ["ResultMissing", "Completed"]
 
 
 def test_a_version_of_another_job_is_not_taken_over(world: World) -> None:
