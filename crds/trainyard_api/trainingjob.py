@@ -300,6 +300,9 @@ class TrainingJobStatus(ApiModel):
     active_seconds: Count | None = None
     """Running time of the attempts that are over; activeDeadlineSeconds bounds it."""
     evictions: Count | None = None
+    """How often a pod was evicted, preempted or drained, or lost its node."""
+    interrupted_time: Timestamp | None = None
+    """When an attempt that ran last lost its pod; pendingDeadlineSeconds and fallbackAfterSeconds count from here."""
     trainer_status: TrainerStatus | None = None
     objective_metric: MetricName | None = None
     """The metric whose value objectiveValue is."""

@@ -145,7 +145,10 @@ class OperatorConfig(ConfigModel):
     """The operator's own, for its TLS secret."""
     storage: StorageDefaults = StorageDefaults()
     images: Images = Images()
-    resources: Resources = Resources(requests={"cpu": "1", "memory": "1Gi"}, limits={"memory": "2Gi"})
+    resources: Resources = Resources(
+        requests={"cpu": "1", "memory": "1Gi", "ephemeral-storage": "1Gi"},
+        limits={"memory": "2Gi", "ephemeral-storage": "20Gi"},
+    )
     serving: ServingDefaults = ServingDefaults()
     trainer: PodDefaults = PodDefaults()
     """The pods that train."""

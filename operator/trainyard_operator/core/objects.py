@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from trainyard_api import meta
 from trainyard_api.base import ApiModel
@@ -11,6 +11,9 @@ from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TERMINAL_PHASES, TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
+
+EVICTED: Final = "Evicted"
+"""The kubelet's word for a pod that it stopped: its node lacked something, or the pod used more storage than it may."""
 
 S_co = TypeVar("S_co", bound=ApiModel, covariant=True)
 
@@ -110,10 +113,14 @@ class JobView:
     attempt: int
     created: datetime
     deleting: bool = False
+    deleted: datetime | None = None
+    """When its deletion was asked for."""
     image: str = ""
     ready: int = 0
     active: int = 0
     terminating: int = 0
+    ending: bool = False
+    """Some pod has ended, and the Job controller counts it: the Job's own end follows."""
     deadline: int | None = None
     """Its own ``activeDeadlineSeconds``, counted from ``start``."""
     start: datetime | None = None
@@ -131,12 +138,34 @@ class JobView:
 
 @dataclass(frozen=True)
 class PodView:
-    """A pod of an attempt, as far as our containers go: ``container`` is the one that the fields speak of."""
+    """A pod of an attempt, as far as our containers go: ``container`` is the one that the fields speak of.
+
+    Attributes
+    ----------
+    running
+        One of our containers runs, as far as is known.
+    lost
+        The control plane says that the pod is not ready and the kubelet said that it is: its node does not answer.
+    cause
+        Who stopped it from outside: the kubelet's reason (``Evicted``), or that of the condition DisruptionTarget.
+    cause_message
+        The sentence that goes with it.
+    disrupted_at
+        When that was.
+    """
 
     name: str
     phase: str
     created: datetime
+    uid: str = ""
+    node: str = ""
+    deleting: bool = False
+    running: bool = False
+    lost: bool = False
     disrupted: bool = False
+    disrupted_at: datetime | None = None
+    cause: str = ""
+    cause_message: str = ""
     started: bool = False
     """Some container has run or runs, an init container too: the pod has its node, volumes and an image."""
     container: str = meta.CONTAINER
@@ -148,6 +177,11 @@ class PodView:
     """Why it does not run yet, in the kubelet's or the scheduler's words."""
     index: int | None = None
     """Which of the shards it trains, from 0; ``None`` without shards."""
+
+    @property
+    def over(self) -> bool:
+        """It has ended: none of its containers runs."""
+        return self.phase in ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -14,6 +14,7 @@ from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
 from trainyard_operator.core.naming import FALLBACK_SUFFIX
 from trainyard_operator.core.objects import (
+    EVICTED,
     DeploymentView,
     JobView,
     ModelDeploymentView,
@@ -110,10 +111,12 @@ def job(body: Body) -> JobView:
         attempt=attempt_of(metadata["name"]),
         created=from_rfc3339(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
+        deleted=_time(metadata.get("deletionTimestamp")),
         image=next((c.get("image", "") for c in containers if c["name"] == meta.CONTAINER), ""),
         ready=status.get("ready") or 0,
         active=status.get("active") or 0,
         terminating=status.get("terminating") or 0,
+        ending=_is_ending(status),
         deadline=body["spec"].get("activeDeadlineSeconds"),
         start=_time(status.get("startTime")),
         end=_time(status.get("completionTime") or (failed or complete or {}).get("lastTransitionTime")),
@@ -134,11 +137,24 @@ def pod(body: Body) -> PodView:
     statuses = [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]
     states = {s["name"]: s.get("state") or {} for s in statuses if s["name"] in meta.CONTAINERS}
     name, ended = _speaker(states)
+    disruption = conditions.get("DisruptionTarget") or {}
+    disrupted = disruption.get("status") == "True"
+    evicted = status.get("reason") == EVICTED
+    cause = status if status.get("reason") else disruption if disrupted else {}
+    lost = _is_lost(conditions, statuses)
     return PodView(
         name=metadata["name"],
         phase=status.get("phase", ""),
         created=from_rfc3339(metadata["creationTimestamp"]),
-        disrupted=conditions.get("DisruptionTarget", {}).get("status") == "True",
+        uid=metadata.get("uid", ""),
+        node=(body.get("spec") or {}).get("nodeName") or "",
+        deleting="deletionTimestamp" in metadata,
+        running=any("running" in state for state in states.values()) and not lost,
+        lost=lost,
+        disrupted=disrupted,
+        disrupted_at=_time(disruption.get("lastTransitionTime") if disrupted else evicted and ended.get("finishedAt")),
+        cause=cause.get("reason", ""),
+        cause_message=cause.get("message", ""),
         started=any("running" in state or "terminated" in state for state in states.values()),
         container=name,
         exit_code=ended.get("exitCode"),
@@ -218,6 +234,21 @@ def _speaker(states: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
     return name, ends.get(name, {})
 
 
+def _is_ending(status: dict[str, Any]) -> bool:
+    """Tell whether the Job controller counts pods that have ended: it does so before it ends the Job."""
+    uncounted = any((status.get("uncountedTerminatedPods") or {}).values())
+    counted = bool(status.get("succeeded") or status.get("failed"))
+    return uncounted or (counted and not (status.get("active") or status.get("terminating")))
+
+
+def _is_lost(conditions: dict[str, Any], statuses: list[dict[str, Any]]) -> bool:
+    """Tell whether a node does not answer: the control plane alone says then that its pods are not ready."""
+    ready = conditions.get("Ready", {}).get("status")
+    return ready in ("False", "Unknown") and any(
+        s.get("ready") and "running" in (s.get("state") or {}) for s in statuses
+    )
+
+
 def _waiting(containers: list[dict[str, str]], scheduled: dict[str, str]) -> str:
     wait = next((each for each in containers if each.get("reason", "") not in _WAITING_IS_NORMAL), {})
     if scheduled.get("status") == "False":
@@ -228,5 +259,5 @@ def _waiting(containers: list[dict[str, str]], scheduled: dict[str, str]) -> str
     return f"{reason}: {message}" if message else reason
 
 
-def _time(text: str | None) -> datetime | None:
+def _time(text: str | Literal[False] | None) -> datetime | None:
     return from_rfc3339(text) if text else None

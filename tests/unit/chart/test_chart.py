@@ -113,7 +113,7 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
         render(helm, 'trainer.image={"repository": "r.example/t"}', 'trainer.imageByFramework={"Script": "s:1"}')
     )
     assert own.images.by_framework == {"Torch": "r.example/t-torch:0.1.0", "Script": "s:1"}
-    assert config.resources.wire()["limits"] == {"memory": "3Gi"}
+    assert config.resources.wire()["limits"] == {"memory": "3Gi", "ephemeral-storage": "20Gi"}
     assert (config.images.server, config.serving.pull_policy) == ("r.example/s:8", "Always")
     assert (config.serving.drain_seconds, config.serving.grace_seconds) == (9, 30)
     assert config.serving.resources.wire()["limits"] == {"memory": "4Gi"}

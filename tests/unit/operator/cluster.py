@@ -43,6 +43,9 @@ START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 WATCHED: dict[Resource, Kind] = {watched.resource: kind for kind, watched in KINDS_WATCHED.items()}
 OURS: dict[Resource, ApiKind] = {Resource(GROUP, VERSION, kind.plural): kind for kind in KINDS}
 
+LOW_MEMORY = "The node was low on resource: memory. "
+ON_NODE = {"nodeName": "node-1"}
+
 MAPS = ("labels", "annotations")
 ATOMIC: dict[Resource, tuple[str, ...]] = {SERVICES: ("selector",)}
 """Parts of a spec that an apply replaces as a whole (``mapType=atomic``)."""
@@ -258,23 +261,62 @@ class Cluster:
         """Let time pass."""
         self.now += timedelta(seconds=seconds)
 
-    def _ensure_pod(self, job: str) -> None:
-        if (PODS, NAMESPACE, f"{job}-pod") not in self.objects:
-            self.add(PODS, NAMESPACE, pod_of(self.of(JOBS)[job], f"{job}-pod"))
+    def pods_of(self, job: str) -> tuple[str, ...]:
+        """Return the names of a Job's pods, oldest first."""
+        label = "batch.kubernetes.io/job-name"
+        own = [body for body in self.of(PODS).values() if body["metadata"].get("labels", {}).get(label) == job]
+        own.sort(key=lambda body: int(body["metadata"]["uid"].removeprefix("uid-")))
+        return tuple(body["metadata"]["name"] for body in own)
+
+    def _ensure_pod(self, job: str) -> str:
+        """Return the Job's pod that has not been evicted; make one where there is none."""
+        names = self.pods_of(job)
+        if names and self.of(PODS)[names[-1]]["status"].get("phase") != "Failed":
+            return names[-1]
+        name = f"{job}-pod" + (f"-{len(names) + 1}" if names else "")
+        self.add(PODS, NAMESPACE, pod_of(self.of(JOBS)[job], name))
+        return names[-1]
+        name = f"{job}-pod" + (f"-{len(names) + 1}" if names else "")
+        labels = {meta.MANAGED_BY_LABEL: meta.MANAGED_BY, "batch.kubernetes.io/job-name": job}
+        self.add(PODS, NAMESPACE, {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": {}})
+        return name
 
     def hold_pod(self, job: str, why: str) -> None:
         """Let the Job's pod find no node."""
-        self._ensure_pod(job)
         waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
-        self.change(PODS, NAMESPACE, f"{job}-pod", status={"phase": "Pending", "conditions": [waits]})
+        self.change(PODS, NAMESPACE, self._ensure_pod(job), status={"phase": "Pending", "conditions": [waits]})
         self.change(JOBS, NAMESPACE, job, status={"active": 1, "startTime": to_rfc3339(self.now)})
 
     def start_pod(self, job: str) -> None:
         """Let the Job's pod run and be ready."""
-        self._ensure_pod(job)
-        self.change(PODS, NAMESPACE, f"{job}-pod", status={"phase": "Running"})
+        runs = [{"name": meta.CONTAINER, "ready": True, "state": {"running": {"startedAt": to_rfc3339(self.now)}}}]
+        pod = self._ensure_pod(job)
+        self.change(PODS, NAMESPACE, pod, status={"phase": "Running", "containerStatuses": runs}, spec=ON_NODE)
         status = {"active": 1, "ready": 1, "startTime": to_rfc3339(self.now)}
         self.change(JOBS, NAMESPACE, job, status=status)
+
+    def evict_pod(self, job: str, reason: str = "Evicted", message: str = LOW_MEMORY) -> None:
+        """Let the kubelet evict the Job's pod; the Job controller makes another one, which waits."""
+        since = to_rfc3339(self.now)
+        disruption = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"}
+        ended = {"exitCode": 137, "reason": "Error", "finishedAt": since}
+        status = {
+            "phase": "Failed",
+            "reason": reason,
+            "message": message,
+            "conditions": [{**disruption, "lastTransitionTime": since, "message": message}],
+            "containerStatuses": [{"name": meta.CONTAINER, "state": {"terminated": ended}}],
+        }
+        self.change(PODS, NAMESPACE, self._ensure_pod(job), status=status)
+        self._ensure_pod(job)
+        self.change(JOBS, NAMESPACE, job, status={"active": 1, "startTime": since})
+
+    def lose_node(self, job: str) -> None:
+        """Let the node of the Job's pod answer no more: the control plane calls the pod not ready."""
+        pod = self._ensure_pod(job)
+        conditions = [{"type": "Ready", "status": "False"}]
+        self.change(PODS, NAMESPACE, pod, status={**self.of(PODS)[pod]["status"], "conditions": conditions})
+        self.change(JOBS, NAMESPACE, job, status={"active": 1, "startTime": to_rfc3339(self.now)})
 
     def finish_pod(self, job: str, exit_code: int, message: str = "", reason: str = "") -> None:
         """Let the Job's pod end, and the Job controller with it."""
@@ -287,7 +329,8 @@ class Cluster:
         }
         phase = "Succeeded" if exit_code == 0 else "Failed"
         states = [{"name": meta.CONTAINER, "state": {"terminated": ended}}]
-        self.change(PODS, NAMESPACE, f"{job}-pod", status={"phase": phase, "containerStatuses": states})
+        pod = self._ensure_pod(job)
+        self.change(PODS, NAMESPACE, pod, status={"phase": phase, "containerStatuses": states})
         kind = "Complete" if exit_code == 0 else "Failed"
         condition = {"type": kind, "status": "True", "lastTransitionTime": to_rfc3339(self.now), "reason": "Told"}
         started = self.of(JOBS)[job]["status"]["startTime"]
@@ -313,7 +356,8 @@ class Cluster:
             if orphan or "deletionTimestamp" in body["metadata"]:
                 self.remove(resource, namespace, name)
                 if resource == JOBS:
-                    self.objects.pop((PODS, namespace, f"{name}-pod"), None)
+                    for pod in self.pods_of(name):
+                        self.objects.pop((PODS, namespace, pod))
 
 
 def _merged(before: Any, patch: Any) -> Any:

@@ -6,8 +6,6 @@ is deleted, and the same attempt goes on in a Job whose name ends with ``-cpu``.
 ``mode: Prepare`` trains nothing, so it takes no device from those who do, whatever its spec asks for.
 """
 
-from datetime import datetime
-
 from trainyard_api.conditions import Condition
 from trainyard_api.training import Accelerator
 from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
@@ -41,12 +39,12 @@ def device_of(spec: TrainingJobSpec, child: JobView) -> str | None:
     return CPU if _is_idle(spec) or is_fallback(child.name) else spec.accelerator.resource[:64]
 
 
-def patience_left(spec: TrainingJobSpec, child: JobView, now: datetime) -> float | None:
-    """Return the seconds until this Job gives its accelerator up, ``None`` if it never does."""
+def patience_left(spec: TrainingJobSpec, child: JobView, waited: float) -> float | None:
+    """Return the seconds until a Job that waited so long gives its accelerator up, ``None`` if it never does."""
     wanted = spec.accelerator
     if wanted is None or wanted.fallback != "CPU" or _is_idle(spec) or is_fallback(child.name):
         return None
-    return wanted.fallback_after_seconds - (now - child.created).total_seconds()
+    return wanted.fallback_after_seconds - waited
 
 
 def lacking(wanted: Accelerator, pods: tuple[PodView, ...], *, selects_nodes: bool) -> str:

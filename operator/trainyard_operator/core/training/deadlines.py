@@ -16,8 +16,8 @@ from trainyard_operator.core.training.observed import Observed
 def pending_left(observed: Observed, spec: TrainingJobSpec) -> float | None:
     """Return the seconds left to start in, ``None`` without a limit.
 
-    Each wait for a start has the whole time: it begins when the job is first seen, when it is resumed, and when the
-    pause before another attempt is over.
+    Each wait for a start has the whole time: it begins when the job is first seen, when it is resumed, when the pause
+    before another attempt is over, and when an attempt that ran loses its pod.
     """
     if spec.pending_deadline_seconds is None:
         return None
@@ -28,6 +28,8 @@ def pending_left(observed: Observed, spec: TrainingJobSpec) -> float | None:
     if before is not None:
         pause = attempts.backoff_left(spec.retry or Retry(), before, observed)
         since = max(since, now + timedelta(seconds=pause))
+    if status.interrupted_time is not None:
+        since = max(since, from_rfc3339(status.interrupted_time))
     return (since - now).total_seconds() + spec.pending_deadline_seconds
 
 

@@ -12,7 +12,16 @@ from trainyard_operator.core.objects import JobView, ModelVersionView, PodView
 from trainyard_operator.core.plan import Create, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, resolve_storage
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.training import accelerator, attempts, deadlines, outcome, render, stop, verdict
+from trainyard_operator.core.training import (
+    accelerator,
+    attempts,
+    deadlines,
+    interruption,
+    outcome,
+    render,
+    stop,
+    verdict,
+)
 from trainyard_operator.core.training.compare_again import compare_again
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.transition import Transition, finish, report
@@ -145,6 +154,11 @@ def attempt_failed(observed: Observed, spec: TrainingJobSpec, child: JobView) ->
     return _after_failure(observed, spec, child.attempt, child, outcome.failure_of(child, pods))
 
 
+def evicted(observed: Observed, spec: TrainingJobSpec, child: JobView, pod: PodView) -> Plan:
+    """The kubelet evicted too many pods of one attempt: the next one would end the same way."""
+    return _after_failure(observed, spec, child.attempt, child, outcome.evicted_too_often(child, pod))
+
+
 def child_deleted(observed: Observed, spec: TrainingJobSpec, last: Attempt) -> Plan:
     """Somebody deleted the Job of an attempt: that counts, or it would be made again for ever."""
     message = f"Job {last.job_name} was deleted while attempt {last.number} ran"
@@ -190,7 +204,12 @@ def _failed(observed: Observed, number: int, child: JobView | None, failure: out
 
 def _with_failure(observed: Observed, number: int, child: JobView | None, failure: outcome.Failure) -> dict[str, Any]:
     """Return what changes with a failed attempt: its entry, and the last progress it told."""
-    return {**attempts.with_failure(observed, number, child, failure), **stop.last_progress(observed)}
+    pods = observed.pods.get(child.name, ()) if child is not None else ()
+    return {
+        **attempts.with_failure(observed, number, child, failure),
+        **interruption.changes(observed, pods, stopped=False),
+        **stop.last_progress(observed),
+    }
 
 
 # ---- small facts -----------------------------------------------------------------------------------------------------

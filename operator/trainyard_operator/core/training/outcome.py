@@ -1,12 +1,13 @@
 """How an attempt ended, and whether another one could end better."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from trainyard_api.exit_codes import NON_RETRYABLE, ExitCode, reason_of
 from trainyard_api.wire import TrainingResult, parse_result
-from trainyard_operator.core.objects import JobView, PodView
+from trainyard_operator.core.objects import EVICTED, JobView, PodView
+from trainyard_operator.core.training import causes
 
 OOM_KILLED = "OOMKilled"
 CHILD_DELETED = "ChildDeleted"
@@ -20,6 +21,9 @@ CHAMPION_CHANGED = "ChampionChanged"
 """How an attempt ends whose model is to be compared with another version than it was: nothing failed."""
 WELL = frozenset({SUSPENDED, CHAMPION_CHANGED})
 """Ends that are no failures: another attempt follows, and none of its retries is used up."""
+
+_STORAGE = ("ephemeral", "emptyDir", "EmptyDir")
+"""Words of the kubelet's sentence for a pod that wrote too much."""
 
 LAST_WORDS = 512
 """So much of a container's own plain text goes into a message."""
@@ -96,10 +100,7 @@ def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:
         )
     pod = _culprit(tuple(pod for pod in pods if pod.exit_code not in (None, 0)))
     if pod is None or pod.exit_code is None:
-        message = (
-            f"no pod of Job {job.name} tells why it failed: {job.failure_message or job.failure_reason or 'unknown'}"
-        )
-        return Failure(POD_LOST, message, retryable=True, end=end)
+        return _without_exit_code(job, pods)
     code = pod.exit_code
     if code == ExitCode.KILLED and pod.exit_reason == OOM_KILLED:
         message = (
@@ -107,6 +108,8 @@ def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:
             "raise resources.limits.memory if the next attempt does too"
         )
         return Failure(OOM_KILLED, message, retryable=True, exit_code=code, end=pod.finished_at or end)
+    if code not in NON_RETRYABLE and (stopped := _stopped(pod)) is not None:
+        return replace(stopped, exit_code=code, end=pod.finished_at or end)
     reason = reason_of(code)
     told = parse_result(pod.termination_message)
     if isinstance(told, TrainingResult) and told.message:
@@ -117,6 +120,38 @@ def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:
         logs = f"kubectl logs {pod.name} -c {pod.container}"
         message = f"container {pod.container} of pod {pod.name} ended with exit code {code}{said}; see {logs}"
     return Failure(reason, message, retryable=code not in NON_RETRYABLE, exit_code=code, end=pod.finished_at or end)
+
+
+def evicted_too_often(job: JobView, pod: PodView) -> Failure:
+    """Explain an attempt whose pods the kubelet evicted as often as they may be: ``pod`` was the last of them."""
+    stopped = _stopped(pod)
+    sentence = stopped.message if stopped is not None else f"pod {pod.name} was evicted"
+    message = f"the kubelet evicted {causes.MOST_EVICTIONS} pods of Job {job.name}: {sentence}"
+    return Failure(EVICTED, message, retryable=True, end=pod.disrupted_at or job.end)
+
+
+def _stopped(pod: PodView) -> Failure | None:
+    """Explain a pod that something outside stopped; what its container said then is that it was stopped."""
+    cause = causes.cause_of(pod)
+    if cause is None:
+        return None
+    reason, message = cause
+    if any(word in pod.cause_message for word in _STORAGE):
+        message += "; let the training write less, or raise ephemeral-storage in spec.resources"
+    return Failure(_as_reason(reason) or POD_LOST, message, retryable=True)
+
+
+def _without_exit_code(job: JobView, pods: tuple[PodView, ...]) -> Failure:
+    """Explain a failed Job none of whose pods has an exit code."""
+    told = job.failure_message or job.failure_reason or "unknown"
+    stopped = next((found for pod in sorted(pods, key=_age, reverse=True) if (found := _stopped(pod))), None)
+    if stopped is not None:
+        return replace(stopped, end=job.end)
+    if pods:
+        message = f"no pod of Job {job.name} tells why it failed: {told}"
+    else:
+        message = f"the pod of Job {job.name} is gone: it was deleted, or its node was removed ({told})"
+    return Failure(POD_LOST, message, retryable=True, end=job.end)
 
 
 def _last_line(text: str) -> str:

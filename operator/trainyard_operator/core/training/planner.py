@@ -18,9 +18,11 @@ from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training import (
     accelerator,
     attempts,
+    causes,
     deadlines,
     ending,
     handover,
+    interruption,
     outcome,
     progress,
     render,
@@ -149,30 +151,46 @@ def _refused(observed: Observed, refusal: Refusal) -> Plan:
 
 
 def _underway(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan:
-    """The Job exists and has not ended: Starting until a pod is ready or a report arrived, then Running.
-
-    A pod of framework Container is ready only with its last step: when it was looked at and has begun, that is enough.
-    """
-    job, reported = observed.job, observed.reported
-    fresh = not attempts.is_known(job.status, child)
-    was_running = job.status.phase == "Running" and not fresh
-    begun = any(pod.started for pod in observed.pods.get(child.name, ()))
-    running = was_running or child.ready > 0 or reported is not None or begun
-    fell_back = accelerator.fallback_of(job.status)
-    if not running and fell_back and not is_fallback(child.name):
+    """The Job exists and has not ended: Running while a pod of it trains, else Starting."""
+    job = observed.job
+    running = interruption.is_running(observed, child)
+    if running is None:
+        return Plan(needs=(Need(Fact.PODS, child.name),))
+    evicted = causes.evicted_too_often(observed.pods.get(child.name, ()))
+    if evicted is not None and not child.deleting:
+        return ending.evicted(observed, spec, child, evicted)
+    if not running and accelerator.fallback_of(job.status) and not is_fallback(child.name):
         return NOTHING if child.deleting else Plan(actions=(Delete("Job", child.name, child.uid),))
     limit = deadlines.due(job.status, spec, child)
     if limit is not None and not child.deleting:
         if observed.refused is None:
             return Plan(actions=(Apply("Job", render.deadline(job, child, limit)),))
         return _deadline_refused(observed, observed.refused)
-    device = accelerator.device_of(spec, child)
-    changes: dict[str, Any] = {"attempts": attempts.with_child(observed, child, running=running, device=device)}
+    return _observed_state(observed, spec, child, running=running)
+
+
+def _observed_state(observed: Observed, spec: TrainingJobSpec, child: JobView, *, running: bool) -> Plan:
+    """Say whether the Job trains or waits for a pod, and what that means for the attempt's entry."""
+    job, pods = observed.job, observed.pods.get(child.name, ())
+    fresh = not attempts.is_known(job.status, child)
+    stopped = job.status.phase == "Running" and not (fresh or running)
+    changes: dict[str, Any] = {
+        "attempts": attempts.with_child(observed, child, running=running, device=accelerator.device_of(spec, child)),
+        **interruption.changes(observed, pods, stopped=stopped),
+    }
     if fresh:
         changes["trainer_status"] = None  # the last attempt's progress is not this one's
+    if stopped:
+        return starting.interrupted(observed, spec, child, changes)
     if not running:
         return starting.still_starting(observed, spec, child, changes)
-    stored = None if fresh else job.status.trainer_status
+    return _running(observed, child, changes)
+
+
+def _running(observed: Observed, child: JobView, changes: dict[str, Any]) -> Plan:
+    """A pod trains: say so, with its progress. ``changes`` is what this attempt's being there means by itself."""
+    job, reported = observed.job, observed.reported
+    stored = job.status.trainer_status if attempts.is_known(job.status, child) else None
     requeue: float | None = None
     if reported is not None and progress.newer(stored, reported):
         requeue = progress.seconds_until_due(stored, reported, observed.now)
@@ -183,8 +201,11 @@ def _underway(observed: Observed, spec: TrainingJobSpec, child: JobView) -> Plan
         changes["start_time"] = to_rfc3339(child.start or child.created)
     message = f"attempt {child.attempt} is running in Job {child.name}"
     # A pod that got its accelerator in the very moment it was given up keeps it.
-    facts = fell_back if is_fallback(child.name) else ()
+    facts = accelerator.fallback_of(job.status) if is_fallback(child.name) else ()
     transition = Transition("Running", "Running", message, changes, facts)
+    if child.ready == 0 and not child.deleting:  # nothing but a look tells when such a pod goes
+        look = starting.look_again(interruption.waits_since(observed, child))
+        requeue = look if requeue is None else min(requeue, look)
     return report(observed, transition, requeue_after=requeue)
 
 
@@ -207,13 +228,17 @@ def _child_missing(observed: Observed, spec: TrainingJobSpec, last: Attempt) -> 
     if accelerator.fallback_of(observed.job.status) and not is_fallback(last.job_name):
         return _start(observed, spec, last.number)
     left = deadlines.pending_left(observed, spec)
-    if last.start is None and left is not None and left <= 0:
+    waits = last.start is None or observed.job.status.phase == "Starting"
+    if waits and left is not None and left <= 0:
         return stop.pending_too_long(observed, spec)
     return ending.child_deleted(observed, spec, last)
 
 
 def _retry(observed: Observed, spec: TrainingJobSpec, last: Attempt) -> Plan:
     """An attempt is over and another is due: wait for the old pods and the back-off, then create its Job."""
+    doomed = stop.unfinished_jobs(observed)
+    if doomed:  # the attempt ended before its Job did
+        return Plan(actions=doomed)
     if any(child.active or child.terminating or not child.finished for child in observed.children):
         return NOTHING
     used_up = ending.used_up(observed, spec)

@@ -25,13 +25,17 @@ def is_container(spec: TrainingJobSpec) -> bool:
     return spec.framework == "Container" and spec.mode == "Train"
 
 
-def three_steps(trainer: Body, spec: TrainingJobSpec, config: OperatorConfig) -> tuple[list[Body], Body, list[Body]]:
+def three_steps(
+    trainer: Body, spec: TrainingJobSpec, config: OperatorConfig, scratch: Body
+) -> tuple[list[Body], Body, list[Body]]:
     """Return the init containers, the main container, and the volumes they need beside the trainer's own.
 
     Parameters
     ----------
     trainer
         The container of a built-in framework: the user's image and resources, the trainer's mounts and environment.
+    scratch
+        The volume source of the folders that they share.
 
     Raises
     ------
@@ -61,7 +65,7 @@ def three_steps(trainer: Body, spec: TrainingJobSpec, config: OperatorConfig) ->
         "args": ["register"],
         "volumeMounts": [*trainer["volumeMounts"], _mount(_OUTPUT, read_only=True)],
     }
-    volumes = [{"name": name, "emptyDir": {}} for name in (_INPUT, _OUTPUT, _SCRATCH)]
+    volumes = [{"name": name, **scratch} for name in (_INPUT, _OUTPUT, _SCRATCH)]
     return [fetch, _users(trainer, spec)], register, volumes
 
 

@@ -49,14 +49,16 @@ def attempt_pod(
     """
     surroundings = _surroundings(job.namespace, config)
     options = options_of(job.namespace, spec, config)
-    volumes, mounts = _volumes(job, settings)
+    resources = resolve_resources(spec, config)
+    scratch = scratch_volume(resources)
+    volumes, mounts = _volumes(job, settings, scratch)
     growth = (spec.retry or Retry()).memory_growth
     container: Body = {
         "name": meta.CONTAINER,
         "image": settings.image,
         "imagePullPolicy": config.images.pull_policy,
         "env": _environment(settings),
-        "resources": _grown(resolve_resources(spec, config), growth**out_of_memory),
+        "resources": _grown(resources, growth**out_of_memory),
         "volumeMounts": mounts,
         **confined_container(config.trainer),
     }
@@ -64,7 +66,7 @@ def attempt_pod(
     before: list[Body] = []
     if is_container(spec):
         _open_up(container, surroundings.model_copy(update={"shared_memory": None}))
-        before, container, more = three_steps(container, spec, config)
+        before, container, more = three_steps(container, spec, config, scratch)
         mount(before[-1], own)
         volumes += more
     else:
@@ -88,6 +90,12 @@ def _open_up(container: Body, options: PodOptions) -> None:
     """Give a container of the trainer's the further variables and mounts."""
     container["env"] = [*container["env"], *(one.wire() for one in options.env or ())]
     mount(container, options)
+
+
+def scratch_volume(resources: Resources) -> Body:
+    """Return an emptyDir that holds no more than its pod may write: the kubelet evicts a pod that writes more."""
+    limit = (resources.limits or {}).get("ephemeral-storage")
+    return {"emptyDir": {"sizeLimit": str(limit)} if limit is not None else {}}
 
 
 def _grown(resources: Resources, factor: float) -> Body:
@@ -119,14 +127,14 @@ def _environment(settings: TrainerConfig) -> list[Body]:
     return [{"name": name, "value": value} for name, value in paths.items()]
 
 
-def _volumes(job: TrainingJobView, settings: TrainerConfig) -> tuple[list[Body], list[Body]]:
+def _volumes(job: TrainingJobView, settings: TrainerConfig, scratch: Body) -> tuple[list[Body], list[Body]]:
     """Return volumes and mounts: the projected configuration, scratch space, credentials, and claims named by URIs."""
     audience = meta.token_audience(job.namespace, job.name, job.uid)
     annotations = ((meta.CONFIG_FILE, meta.CONFIG_ANNOTATION), (meta.CA_FILE, meta.CA_ANNOTATION))
     items = [{"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{key}']"}} for path, key in annotations]
     token = {"path": meta.TOKEN_FILE, "audience": audience, "expirationSeconds": TOKEN_SECONDS}
     projected = {"sources": [{"downwardAPI": {"items": items}}, {"serviceAccountToken": token}]}
-    volumes: list[Body] = [{"name": "trainyard", "projected": projected}, {"name": "work", "emptyDir": {}}]
+    volumes: list[Body] = [{"name": "trainyard", "projected": projected}, {"name": "work", **scratch}]
     mounts: list[Body] = [
         {"name": "trainyard", "mountPath": meta.CONFIG_DIR, "readOnly": True},
         {"name": "work", "mountPath": meta.WORK_DIR},

@@ -8,7 +8,7 @@ from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.objects import JobView, PodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import accelerated_selector
-from trainyard_operator.core.training import accelerator, deadlines, stop
+from trainyard_operator.core.training import accelerator, causes, deadlines, interruption, stop
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.transition import Transition, report
 
@@ -24,24 +24,41 @@ def still_starting(observed: Observed, spec: TrainingJobSpec, child: JobView, ch
 
     ``changes`` is what this attempt's being there means by itself.
     """
-    waited = (observed.now - child.created).total_seconds()
-    left, patience = deadlines.pending_left(observed, spec), accelerator.patience_left(spec, child, observed.now)
+    waited = interruption.waits_since(observed, child)
+    left, patience = deadlines.pending_left(observed, spec), accelerator.patience_left(spec, child, waited)
     late, impatient = left is not None and left <= 0, patience is not None and patience <= 0
     if late and child.deleting:
         return NOTHING  # because it was late; once the Job is gone, that is the end
-    if (waited >= FIRST_LOOK_SECONDS or late or impatient) and child.name not in observed.pods:
+    due = waited >= FIRST_LOOK_SECONDS or late or impatient or interruption.has_run(observed, child)
+    if due and child.name not in observed.pods:
         return Plan(needs=(Need(Fact.PODS, child.name),))
     pods = observed.pods.get(child.name, ())
     lack = _lacking(observed, spec, pods) if impatient and not late else ""
     if lack:
         return _fall_back(observed, spec, child, lack, changes)
-    told = report(observed, Transition("Starting", "Starting", _waits_for(spec, child, pods), changes))
-    if late and told.status is None and not any(pod.started for pod in pods):
+    reason, cause = interruption.told(observed, child)
+    message = "; ".join(part for part in (cause, _waits_for(spec, child, pods)) if part)
+    told = report(observed, Transition("Starting", reason, message, changes))
+    if late and told.status is None and not any(pod.started and causes.cause_of(pod) is None for pod in pods):
         return stop.pending_too_long(observed, spec)
-    look_again = min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
+    again = look_again(waited)
     if patience is not None and impatient:
-        look_again = min(look_again, max(-patience, AFTER_PATIENCE_SECONDS))
-    return deadlines.sooner(deadlines.sooner(replace(told, requeue_after=look_again), left), patience)
+        again = min(again, max(-patience, AFTER_PATIENCE_SECONDS))
+    return deadlines.sooner(deadlines.sooner(replace(told, requeue_after=again), left), patience)
+
+
+def interrupted(observed: Observed, spec: TrainingJobSpec, child: JobView, changes: dict[str, Any]) -> Plan:
+    """A Job that trained has no pod any more that does: write down since when, and why."""
+    pods = observed.pods.get(child.name, ())
+    reason, cause = interruption.told(observed, child)
+    message = "; ".join(part for part in (cause, _waits_for(spec, child, pods)) if part)
+    event = EventNote("Warning", reason, message, f"{child.name}/{changes['interrupted_time']}")
+    return report(observed, Transition("Starting", reason, message, changes), events=(event,))
+
+
+def look_again(waited: float) -> float:
+    """Return the seconds until pods are looked at again."""
+    return min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
 
 
 def _waits_for(spec: TrainingJobSpec, child: JobView, pods: tuple[PodView, ...]) -> str:

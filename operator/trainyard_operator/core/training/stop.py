@@ -20,12 +20,17 @@ from trainyard_operator.core.training.transition import Transition, finish, repo
 
 PENDING_DEADLINE_EXCEEDED = "PendingDeadlineExceeded"
 SUSPENDING = "Suspending"
+CANCELLING = "Cancelling"
 RESUMED = "Resumed"
+
+GONE_SECONDS = 90.0
+"""When pods should be gone after their Job was deleted: their grace period and some time to tell."""
+LOOK_SECONDS = 300.0
 
 
 def stop(observed: Observed, transition: Transition) -> Plan:
     """Stop what runs, then end: an end frees the job's place, so no Job of it may be left that nobody has seen."""
-    doomed = _unfinished_jobs(observed)
+    doomed = unfinished_jobs(observed)
     if doomed:
         return Plan(actions=doomed)
     if any(not child.finished for child in observed.children):
@@ -38,7 +43,13 @@ def stop(observed: Observed, transition: Transition) -> Plan:
 
 
 def cancel(observed: Observed) -> Plan:
-    """End a job that nobody wants any more."""
+    """End a job that nobody wants any more. While its pods go, the status says so."""
+    going = next((child for child in observed.children if not child.finished), None)
+    if going is not None:
+        told = _stopping(observed, going, CANCELLING, "spec.cancel")
+        if told.status is not None or told.needs:
+            return told
+        return Plan(actions=doomed) if (doomed := unfinished_jobs(observed)) else told
     return stop(observed, Transition("Cancelled", "Cancelled", "cancelled by spec.cancel", {}))
 
 
@@ -64,16 +75,16 @@ def is_suspending(observed: Observed, current: JobView | None) -> bool:
 def suspend(observed: Observed, current: JobView | None) -> Plan:
     """Write down that the pods go, delete their Job, and call it Suspended once they are gone."""
     last = attempts.last_attempt(observed)
-    live = current is not None and not current.finished
-    if current is not None and live and not (current.deleting and attempts.is_known(observed.job.status, current)):
-        told = _suspending(observed, current)
-        if told.status is not None:
+    told = NOTHING
+    if current is not None and not current.finished:
+        told = _stopping(observed, current, SUSPENDING, "spec.suspend")
+        if told.status is not None or told.needs:
             return told
-    doomed = _unfinished_jobs(observed)
+    doomed = unfinished_jobs(observed)
     if doomed:
         return Plan(actions=doomed)
     if any(child.deleting or not child.finished for child in observed.children):
-        return NOTHING
+        return told
     unseen = _unseen(observed, last)
     if observed.job.status.phase != "Suspended" and unseen not in observed.missing:
         return Plan(needs=(Need(Fact.JOB, unseen),))
@@ -100,14 +111,37 @@ def _unseen(observed: Observed, last: Attempt | None) -> str:
     return attempt_job_name(observed.job, last.number + 1 if last is not None else 1, fallback=fell_back)
 
 
-def _suspending(observed: Observed, child: JobView) -> Plan:
+def _stopping(observed: Observed, child: JobView, reason: str, wish: str) -> Plan:
+    """Say that the pods of a Job go, and once they should be gone, which one is in the way."""
     status = observed.job.status
-    phase: Phase = status.phase if status.phase in ("Starting", "Running") else "Starting"
-    message = f"spec.suspend stops the pods of Job {child.name}"
+    phase: Phase = "Starting" if status.phase is None or observed.job.finished else status.phase
+    message = f"{wish} stops the pods of Job {child.name}"
+    again: float | None = None
+    if child.deleted is not None:
+        left = GONE_SECONDS - (observed.now - child.deleted).total_seconds()
+        if left <= 0 and child.name not in observed.pods:
+            return Plan(needs=(Need(Fact.PODS, child.name),))
+        message += "" if left > 0 else f"; {_in_the_way(observed, child)}"
+        again = min(left, GONE_SECONDS) if left > 0 else LOOK_SECONDS
     changes: dict[str, Any] = {}
     if not attempts.is_known(status, child):
         changes = {"attempts": attempts.with_child(observed, child, running=phase == "Running")}
-    return report(observed, Transition(phase, SUSPENDING, message, changes))
+    return report(observed, Transition(phase, reason, message, changes), requeue_after=again)
+
+
+def _in_the_way(observed: Observed, child: JobView) -> str:
+    """Return which pod of a deleted Job does not go, where it is, and what to do."""
+    left = sorted((pod for pod in observed.pods[child.name] if not pod.over), key=lambda pod: pod.name)
+    if not left:
+        return f"its pods are gone, but Job {child.name} stays: look at its finalizers"
+    pod, more = left[0], f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+    if not pod.node:
+        return f"pod {pod.name}{more} does not go: look at its finalizers"
+    why = f"node {pod.node} does not answer" if pod.lost else f"it has not stopped on node {pod.node}"
+    return (
+        f"pod {pod.name}{more} is in the way: {why}. Look at the node; if it is gone for good, run kubectl delete node "
+        f"{pod.node}"
+    )
 
 
 # ---- what is over ----------------------------------------------------------------------------------------------------
@@ -121,7 +155,7 @@ def keep_finished(observed: Observed) -> Plan:
     A Job that still lives was created by a write whose answer was lost, or by another replica: nobody waits for it.
     """
     job = observed.job
-    doomed = _unfinished_jobs(observed)
+    doomed = unfinished_jobs(observed)
     if doomed:
         return Plan(actions=doomed)
     found = verdict.follow(observed)
@@ -151,7 +185,7 @@ def _time_to_live(observed: Observed) -> int | None:
         return None  # it ended because of that, and never had a Job
 
 
-def _unfinished_jobs(observed: Observed) -> tuple[Delete, ...]:
+def unfinished_jobs(observed: Observed) -> tuple[Delete, ...]:
     """Return the deletion of every Job that runs and is not being deleted yet."""
     return tuple(
         Delete("Job", child.name, child.uid) for child in observed.children if not (child.finished or child.deleting)

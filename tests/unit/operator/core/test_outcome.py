@@ -1,6 +1,7 @@
 """How attempts end: every exit code, lost pods, and termination messages that anybody may have written."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -122,3 +123,41 @@ def test_growth_rounds_up_to_mebibytes() -> None:
     assert grown("1Gi", 1.5) == "1536Mi"
     assert grown("100M", 1.5) == "144Mi"
     assert grown(10**29, 4) == f"{-(-4 * 10**29 // 2**20)}Mi"
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason", "words"),
+    [
+        (
+            {"cause": "Evicted", "cause_message": 'Usage of EmptyDir volume "work" exceeds the limit "20Gi". '},
+            "Evicted",
+            'pod diabetes-pod on node n1 was evicted: Usage of EmptyDir volume "work" exceeds the limit "20Gi"; let',
+        ),
+        ({"cause": "PreemptionByScheduler"}, "Preempted", "was preempted"),
+        ({"cause": "DeletionByTaintManager"}, "NodeTainted", "has a taint"),
+        ({"cause": "OutOfcpu", "cause_message": "no room"}, "OutOfcpu", "was stopped: no room"),
+        ({"lost": True}, "NodeLost", "node n1 does not answer"),
+        ({"deleting": True}, "PodDeleted", "was deleted while it ran"),
+    ],
+)
+@pytest.mark.parametrize("code", [None, 75, 137, 143])
+def test_what_stopped_a_pod_from_outside_is_told_before_its_last_word(
+    code: int | None, facts: dict[str, Any], reason: str, words: str
+) -> None:
+    said = failure_text("Interrupted", "the script was stopped by a signal")
+    failure = failure_of(child(failed=True), (pod(code, termination_message=said, node="n1", **facts),))
+    assert (failure.reason, failure.retryable, failure.exit_code) == (reason, True, code)
+    assert words in failure.message
+
+
+def test_its_own_verdict_on_the_data_is_not_hidden_by_an_eviction() -> None:
+    assert failure_of(child(failed=True), (pod(65, cause="Evicted"),)).reason == "BadData"
+    assert failure_of(child(failed=True), (pod(137, exit_reason="OOMKilled", deleting=True),)).reason == "OOMKilled"
+
+
+def test_a_pod_that_is_gone_was_deleted() -> None:
+    failure = failure_of(child(failed=True, failure_message="Job has reached the specified backoff limit"), ())
+    assert failure.message == (
+        "the pod of Job diabetes-1 is gone: it was deleted, or its node was removed (Job has reached the specified "
+        "backoff limit)"
+    )

@@ -51,19 +51,12 @@ def test_an_attempt_under_way(facts: dict[str, Any], phase: str) -> None:
 
 
 def test_a_report_means_running() -> None:
-    reported = TrainerStatus(sequence=1, progress_percentage=3)
+    reported = TrainerStatus(sequence=1, progress_percentage=3, last_updated_time=T0)
     answer = plan(observed(job_view({"phase": "Starting", "attempts": [OPEN]}), child(), reported=reported))
     assert phase_of(answer) == "Running"
     assert answer.status is not None
     assert answer.status.trainer_status is not None
     assert answer.status.trainer_status.progress_percentage == 3
-
-
-def test_running_stays_running_while_a_pod_is_replaced() -> None:
-    assert plan(observed(job_view(RUNNING), child(ready=0, active=1))).status is not None
-    stored = plan(observed(job_view(RUNNING), child(ready=1))).status
-    assert stored is not None
-    assert plan(observed(replace(job_view(), status=stored), child(ready=0), after=9)) == NOTHING
 
 
 def test_a_pod_that_does_not_start_is_looked_at_after_a_while() -> None:
@@ -150,7 +143,7 @@ def test_memory_grows_with_the_kills_so_far() -> None:
     ).actions
     assert isinstance(action, Create)
     container = action.body["spec"]["template"]["spec"]["containers"][0]
-    assert container["resources"]["limits"] == {"memory": "3072Mi"}
+    assert container["resources"]["limits"]["memory"] == "3072Mi"
 
 
 def test_a_missing_job_is_looked_for_before_it_counts() -> None:
@@ -181,8 +174,11 @@ def test_a_change_of_the_operators_storage_does_not_touch_what_runs() -> None:
 
 def test_cancel_deletes_first() -> None:
     spec = {**SPEC, "cancel": True}
-    assert plan(observed(job_view(RUNNING, spec=spec), child())).actions == (Delete("Job", "diabetes-1", "uid-1"),)
-    assert plan(observed(job_view(RUNNING, spec=spec), child(deleting=True))) == NOTHING
+    told = plan(observed(job_view(RUNNING, spec=spec), child()))
+    assert (phase_of(told), reason_of(told)) == ("Running", "Cancelling"), "at once, before anything is deleted"
+    marked = replace(job_view(RUNNING, spec=spec), status=told.status)
+    assert plan(observed(marked, child())).actions == (Delete("Job", "diabetes-1", "uid-1"),)
+    assert plan(observed(marked, child(deleting=True))) == NOTHING
     assert plan(observed(job_view(RUNNING, spec=spec))).needs == (Need(Fact.JOB, "diabetes-1"),), "it may be unseen"
     assert phase_of(plan(observed(job_view(RUNNING, spec=spec), missing=GONE))) == "Cancelled"
 

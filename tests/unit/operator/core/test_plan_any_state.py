@@ -41,6 +41,11 @@ _pods = st.builds(
     finished_at=st.none() | _moments,
     waiting=st.sampled_from(["", "ErrImagePull: no", "Unschedulable: 1 Insufficient nvidia.com/gpu."]),
     started=st.booleans(),
+    running=st.booleans(),
+    lost=st.booleans(),
+    deleting=st.booleans(),
+    cause=st.sampled_from(["", "Evicted", "PreemptionByScheduler", "OutOfcpu", "no word"]),
+    disrupted_at=st.none() | _moments,
 )
 _children = st.lists(
     st.builds(
@@ -50,6 +55,7 @@ _children = st.lists(
         ready=st.integers(0, 1),
         active=st.integers(0, 1),
         terminating=st.integers(0, 1),
+        ending=st.booleans(),
         start=st.none() | _moments,
         end=st.none() | _moments,
         deadline=_limits,
@@ -116,6 +122,8 @@ _specs = st.fixed_dictionaries(
 @st.composite
 def states(draw: st.DrawFn) -> Observed:
     status: dict[str, Any] = {"observedGeneration": draw(st.integers(-1, 3))}
+    if draw(st.booleans()):
+        status |= {"evictions": draw(st.integers(0, 3)), "interruptedTime": draw(_stamps)}
     if phase := draw(_phases):
         status["phase"] = phase
     if attempts := draw(_attempts):
@@ -133,7 +141,7 @@ def states(draw: st.DrawFn) -> Observed:
         *children,
         after=draw(st.floats(-100, 10_000)),
         reported=draw(st.none() | _progress),
-        pods={name: tuple(draw(st.lists(_pods, max_size=2))) for name in draw(st.sets(st.sampled_from(sorted(names))))},
+        pods={name: tuple(draw(st.lists(_pods, max_size=4))) for name in draw(st.sets(st.sampled_from(sorted(names))))},
         missing=frozenset(draw(st.sets(st.sampled_from(sorted(names))))),
         versions=draw(versions),
         refused=draw(st.none() | st.builds(Refusal, st.just("no"), permanent=st.booleans())),

@@ -95,7 +95,8 @@ def test_a_suspension_taken_back_in_the_middle_is_no_failure() -> None:
     marked = job_view({**RUNNING, **conditions("Running", "Suspending")})
     assert phase_of(plan(observed(marked, child(ready=1)))) == "Running"
     assert reason_of(plan(observed(marked, child(ready=1)))) == "Running", "nothing was deleted yet"
-    assert plan(observed(marked, child(deleting=True))) == NOTHING
+    told = stored(marked, plan(observed(marked, child(deleting=True))))
+    assert plan(observed(told, child(deleting=True))) == NOTHING
     assert plan(observed(marked, child(deleting=True, failed=True))) == NOTHING, "SIGTERM is what ended it"
     answer = plan(observed(marked, missing=GONE))
     assert phase_of(answer) == "Suspended"
@@ -136,7 +137,7 @@ def test_suspensions_are_neither_failures_nor_pauses_nor_growth() -> None:
     body = created(plan(observed(job)))
     assert body["metadata"]["name"] == "diabetes-4"
     limits = body["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
-    assert limits == {"memory": "3072Mi"}, "grown once"
+    assert limits["memory"] == "3072Mi", "grown once"
     running = {"phase": "Running", "attempts": [*entries, {"number": 4, "jobName": "diabetes-4", "start": T0}]}
     failed = observed(job_view(running, spec=spec), child(4, failed=True), pods={"diabetes-4": (pod(1),)})
     answer = plan(failed)
@@ -267,10 +268,12 @@ def test_a_pod_that_does_not_start_in_time() -> None:
 
 def test_a_pod_that_has_started_is_not_late() -> None:
     job = job_view({**STARTING, **conditions("Starting")}, spec=waiting())
-    pods = {"diabetes-1": (pod(phase="Pending", started=True),)}
+    pods = {"diabetes-1": (pod(phase="Pending", started=True, running=True),)}
     first = plan(observed(job, child(), pods=pods, after=61))
     assert phase_of(first) == "Running", "ready is only its last step, and nobody may report"
-    assert plan(observed(stored(job, first), child(), after=10**6)) == NOTHING
+    later = observed(stored(job, first), child(), after=10**6)
+    assert plan(later).needs == (Need(Fact.PODS, "diabetes-1"),)
+    assert plan(replace(later, pods=pods)) == Plan(requeue_after=300), "nothing but a look tells when it goes"
 
 
 @pytest.mark.parametrize(
@@ -314,7 +317,7 @@ def test_growth_beyond_any_node_is_still_a_quantity() -> None:
     spec = {**SPEC, "retry": {"maxAttempts": 10, "initialSeconds": 0, "memoryGrowth": 4}}
     body = created(plan(observed(job_view({"phase": "Retrying", "attempts": entries}, spec=spec))))
     limits = body["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]
-    assert limits == {"memory": f"{2048 * 4**9}Mi"}
+    assert limits["memory"] == f"{2048 * 4**9}Mi"
 
 
 # ---- what is over ----------------------------------------------------------------------------------------------------

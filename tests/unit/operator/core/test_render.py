@@ -7,6 +7,7 @@ import pytest
 
 from tests.unit.operator.samples import CA, CONFIG, SPEC, child, job_view, result_text
 from trainyard_api import meta
+from trainyard_api.pod import Resources
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig, TrainingResult, parse_result
@@ -275,7 +276,10 @@ def test_pod_fields_of_the_user() -> None:
 )
 def test_resources_are_merged_key_by_key(resources: dict[str, Any] | None, expected: dict[str, Any]) -> None:
     spec = {} if resources is None else {"resources": resources}
-    found = container_of(**spec)["resources"]
+    config = CONFIG.model_copy(
+        update={"resources": Resources(requests={"cpu": "1", "memory": "1Gi"}, limits={"memory": "2Gi"})}
+    )
+    found = container_of(config=config, **spec)["resources"]
     assert {"limits": {}, **found} == expected
 
 

@@ -154,7 +154,10 @@ def test_no_step_gets_less_memory_than_the_default(
 
 def test_the_users_own_resources_are_what_it_asked_for() -> None:
     _, trainer, _ = steps_of(resources={"limits": {"memory": "64Mi"}})
-    assert trainer["resources"] == {"requests": {"cpu": "1", "memory": "64Mi"}, "limits": {"memory": "64Mi"}}
+    assert trainer["resources"] == {
+        "requests": {"cpu": "1", "memory": "64Mi", "ephemeral-storage": "1Gi"},
+        "limits": {"memory": "64Mi", "ephemeral-storage": "20Gi"},
+    }
 
 
 def test_memory_grows_with_each_kill() -> None:

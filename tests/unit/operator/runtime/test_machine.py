@@ -159,6 +159,21 @@ class Life(RuleBasedStateMachine):
         if asking:
             self.cluster.hold_pod(asking[number % len(asking)], NO_NODE)
 
+    @rule(number=st.integers(0, 5), settles=st.booleans())
+    def evict(self, number: int, *, settles: bool) -> None:
+        """The kubelet evicts a pod that runs; the Job controller makes another one."""
+        if live := self.live():
+            self.cluster.start_pod(live[number % len(live)])
+            if settles:
+                self.operators[0].settle()
+            self.cluster.evict_pod(live[number % len(live)])
+
+    @rule(number=st.integers(0, 5))
+    def lose_node(self, number: int) -> None:
+        if live := self.live():
+            self.cluster.start_pod(live[number % len(live)])
+            self.cluster.lose_node(live[number % len(live)])
+
     @rule(number=st.integers(0, 5), completes=st.booleans())
     def stopped_pod_ends(self, number: int, completes: bool) -> None:
         """SIGTERM ended it, or it was just done; whoever deletes its Job takes the pod."""

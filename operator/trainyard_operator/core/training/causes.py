@@ -1,0 +1,53 @@
+"""Why a pod was stopped from outside, in the words of the kubelet or the control plane."""
+
+from datetime import datetime
+from typing import Final
+
+from trainyard_operator.core.objects import EVICTED, PodView
+
+MOST_EVICTIONS: Final = 3
+"""With so many pods that the kubelet evicted, an attempt ends. A training that fills the disk of its node would
+otherwise go from node to node."""
+
+INTERRUPTED: Final = "Interrupted"
+"""The reason where nothing tells the cause any more."""
+NODE_LOST: Final = "NodeLost"
+POD_DELETED: Final = "PodDeleted"
+
+_CAUSES: Final = {
+    EVICTED: (EVICTED, "was evicted"),
+    "Terminated": ("NodeShutdown", "was stopped, because its node shuts down"),
+    "Preempting": ("Preempted", "was preempted"),
+    "PreemptionByScheduler": ("Preempted", "was preempted"),
+    "EvictionByEvictionAPI": ("Drained", "was evicted through the API, as by kubectl drain"),
+    "DeletionByTaintManager": ("NodeTainted", "was deleted, because its node has a taint that it does not tolerate"),
+    "DeletionByPodGC": (NODE_LOST, "lost its node"),
+    NODE_LOST: (NODE_LOST, "lost its node"),
+}
+"""By the kubelet's or the control plane's reason: our reason, and what happened."""
+REASONS: Final = frozenset({INTERRUPTED, POD_DELETED, *(reason for reason, _ in _CAUSES.values())})
+
+
+def cause_of(pod: PodView) -> tuple[str, str] | None:
+    """Return a reason and a sentence for a pod that something outside stopped, ``None`` for any other pod."""
+    where = f" on node {pod.node}" if pod.node else ""
+    if pod.cause:
+        reason, what = _CAUSES.get(pod.cause, (pod.cause, "was stopped"))
+        said = f": {pod.cause_message.strip().rstrip('.')}" if pod.cause_message else ""
+        return reason, f"pod {pod.name}{where} {what}{said}"
+    if pod.lost:
+        return NODE_LOST, f"pod {pod.name} is lost: node {pod.node or 'unknown'} does not answer"
+    if pod.deleting:
+        return POD_DELETED, f"pod {pod.name}{where} was deleted while it ran"
+    return None
+
+
+def evicted_too_often(pods: tuple[PodView, ...]) -> PodView | None:
+    """Return the pod that the kubelet evicted last, where it evicted as many of one Job as it may."""
+    evicted = sorted((pod for pod in pods if pod.cause == EVICTED), key=when)
+    return evicted[-1] if len(evicted) >= MOST_EVICTIONS else None
+
+
+def when(pod: PodView) -> tuple[datetime, str]:
+    """Return what orders pods by when they were stopped, or else made."""
+    return pod.disrupted_at or pod.created, pod.name
