@@ -22,6 +22,7 @@ class Fact(Enum):
     RUNS = auto()
     VERSION = auto()
     RIVALS = auto()
+    EVENTS = auto()
 
 
 @dataclass(frozen=True)
@@ -31,4 +32,5 @@ class Need:
     fact: Fact
     name: str
     """For ``PODS`` the Job whose pods are meant, for ``SERVING_PODS`` the Deployment, for ``RUNS`` the
-    TrainingSchedule, which is read again with its TrainingJobs, for ``RIVALS`` the model, else the object itself."""
+    TrainingSchedule, which is read again with its TrainingJobs, for ``RIVALS`` the model, for ``EVENTS`` the uid of
+    the object that Warning Events are about, else the object itself."""

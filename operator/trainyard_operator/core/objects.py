@@ -185,6 +185,15 @@ class PodView:
 
 
 @dataclass(frozen=True)
+class WarningView:
+    """A Warning Event of another component: why a Job has no pod, or why a pod does not start."""
+
+    reason: str
+    note: str
+    time: datetime
+
+
+@dataclass(frozen=True)
 class DeploymentView:
     """A child Deployment: the pods of one version.
 

@@ -57,7 +57,7 @@ async def apply(port: KubePort, namespace: str, actions: tuple[Action, ...]) -> 
 
 def _refusal(error: Exception) -> Refusal:
     if isinstance(error, InvalidError):
-        return Refusal(error.message, permanent=True)
+        return Refusal(error.message, permanent=not error.by_admission)
     return Refusal(str(error), permanent=False)
 
 

@@ -104,13 +104,20 @@ class KubeClient:
         return await self._call("get", resource, "GET", _path(resource, namespace, name))
 
     async def list(
-        self, resource: Resource, namespace: str | None = None, *, selector: str = "", limit: int = 500
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        fields: str = "",
+        limit: int = 500,
     ) -> AsyncIterator[Body]:
         """Iterate over objects, page by page.
 
         A snapshot that expires between two pages (410) starts the list again: objects may come twice, none is missed.
         """
-        query = {"limit": str(limit), "labelSelector": selector} if selector else {"limit": str(limit)}
+        wanted = {"labelSelector": selector, "fieldSelector": fields}
+        query = {"limit": str(limit), **{key: value for key, value in wanted.items() if value}}
         path = _path(resource, namespace)
         token, restarts = "", 0
         while True:

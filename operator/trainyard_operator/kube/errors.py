@@ -1,5 +1,9 @@
 """What can go wrong between us and the API server, as types a caller can match."""
 
+from typing import Final
+
+_DENIALS: Final = ("denied the request", "denied request", " is forbidden: ")
+
 
 class ApiError(Exception):
     """The API server refused or did not answer.
@@ -21,6 +25,16 @@ class ApiError(Exception):
         self.message = message
         self.retry_after = retry_after
 
+    @property
+    def by_admission(self) -> bool:
+        """A rule of the cluster says no (a policy, a webhook, a quota): it says so by its own sentence alone.
+
+        A webhook's denial is 400, that of a ValidatingAdmissionPolicy 422, like a body that is wrong. For such a body
+        the API server writes "is invalid" before anything that the user wrote.
+        """
+        before, found, _ = self.message.partition(" is invalid: ")
+        return any(words in (before if found else self.message) for words in _DENIALS)
+
 
 class NotFoundError(ApiError):
     """404: the object, or its namespace, is not there."""
@@ -35,7 +49,7 @@ class ConflictError(ApiError):
 
 
 class InvalidError(ApiError):
-    """400 or 422: the body is wrong, and sending it again would not help."""
+    """400 or 422: the body is wrong, and sending it again would not help, unless it was refused ``by_admission``."""
 
 
 class ForbiddenError(ApiError):

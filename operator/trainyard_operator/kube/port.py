@@ -54,9 +54,18 @@ class KubePort(Protocol):
         ...
 
     def list(
-        self, resource: Resource, namespace: str | None = None, *, selector: str = "", limit: int = 500
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        fields: str = "",
+        limit: int = 500,
     ) -> AsyncIterator[Body]:
-        """Iterate over objects, page by page. ``namespace=None`` means all; ``selector`` is a label selector."""
+        """Iterate over objects, page by page.
+
+        ``namespace=None`` means all; ``selector`` is a label selector, ``fields`` a field selector.
+        """
         ...
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:

@@ -24,6 +24,7 @@ from trainyard_operator.core.objects import (
     ServingPodView,
     TrainingJobView,
     TrainingScheduleView,
+    WarningView,
 )
 from trainyard_operator.core.times import from_rfc3339
 from trainyard_operator.kube.patch import own_conditions
@@ -164,6 +165,15 @@ def pod(body: Body) -> PodView:
         waiting=_waiting([s.get("waiting") or {} for s in states.values()], conditions.get("PodScheduled") or {}),
         index=_index((metadata.get("annotations") or {}).get(_COMPLETION_INDEX)),
     )
+
+
+def warning(body: Body) -> WarningView:
+    """Read a Warning Event. Components that count repetitions write the time of the last one where it used to be."""
+    series = body.get("series") or {}
+    times = (series.get("lastObservedTime"), body.get("deprecatedLastTimestamp"), body.get("eventTime"))
+    last = next((time for time in times if time), body["metadata"]["creationTimestamp"])
+    note = " ".join(str(body.get("note") or "").split())
+    return WarningView(str(body.get("reason") or ""), note, from_rfc3339(last))
 
 
 def serving_pod(body: Body) -> ServingPodView:

@@ -123,6 +123,10 @@ class Reconciler:
                     self._store.versions_of_model(key.namespace, need.name),
                     self._store.deployments_of_model(key.namespace, need.name),
                 )
+            case Fact.EVENTS:
+                about = f"regarding.uid={need.name},type=Warning"
+                events = self._port.list(EVENTS, key.namespace, fields=about)
+                facts.warnings[need.name] = tuple([views.warning(body) async for body in events])
             case _:
                 assert_never(need.fact)
 

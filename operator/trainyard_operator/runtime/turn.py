@@ -6,7 +6,7 @@ from typing import Protocol
 from trainyard_api.base import ApiModel
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Refusal
-from trainyard_operator.core.objects import ModelVersionView, ObjectView, PodView, ServingPodView
+from trainyard_operator.core.objects import ModelVersionView, ObjectView, PodView, ServingPodView, WarningView
 from trainyard_operator.core.plan import Plan
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.keys import Key
@@ -22,6 +22,7 @@ class Facts:
     listed: bool = False
     versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
     rivals: Rivals | None = None
+    warnings: dict[str, tuple[WarningView, ...]] = field(default_factory=dict)
     refused: Refusal | None = None
 
 

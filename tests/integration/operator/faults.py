@@ -72,9 +72,15 @@ class FaultyPort:
         return await self._port.get(resource, namespace, name)
 
     def list(
-        self, resource: Resource, namespace: str | None = None, *, selector: str = "", limit: int = 500
+        self,
+        resource: Resource,
+        namespace: str | None = None,
+        *,
+        selector: str = "",
+        fields: str = "",
+        limit: int = 500,
     ) -> AsyncIterator[Body]:
-        return self._port.list(resource, namespace, selector=selector, limit=limit)
+        return self._port.list(resource, namespace, selector=selector, fields=fields, limit=limit)
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         return await self._write("create", resource, lambda: self._port.create(resource, namespace, body))

@@ -95,12 +95,15 @@ class Cluster:
         namespace: str | None = None,
         *,
         selector: str = "",
+        fields: str = "",
         limit: int = 500,  # noqa: ARG002
     ) -> AsyncIterator[Body]:
         self.list_hook(resource, namespace)
         wanted = dict(part.split("=") for part in selector.split(",")) if selector else {}
         for (kind, place, _), body in sorted(self.objects.items(), key=lambda item: item[0][1:]):
             labels = body["metadata"].get("labels") or {}
+            if fields and not _has_fields(body, fields):
+                continue
             if kind == resource and namespace in (None, place) and wanted.items() <= labels.items():
                 yield copy.deepcopy(body)
 
@@ -295,6 +298,19 @@ class Cluster:
         status = {"active": 1, "ready": 1, "startTime": to_rfc3339(self.now)}
         self.change(JOBS, NAMESPACE, job, status=status)
 
+    def warn(self, resource: Resource, name: str, reason: str, note: str) -> None:
+        """Let another component write a Warning Event about an object."""
+        uid = self.of(resource)[name]["metadata"]["uid"]
+        body = {"metadata": {"name": f"{name}.{self.counter}"}, "type": "Warning", "reason": reason, "note": note}
+        self.add(
+            EVENTS, NAMESPACE, {**body, "regarding": {"uid": uid}, "deprecatedLastTimestamp": to_rfc3339(self.now)}
+        )
+
+    def refuse_pods(self, job: str, why: str) -> None:
+        """Let the API server refuse the pods of a Job: its controller says so in an Event of the Job alone."""
+        self.warn(JOBS, job, "FailedCreate", f'Error creating: pods "{job}-{self.counter:05d}" is forbidden: {why}')
+        self.change(JOBS, NAMESPACE, job, status={"startTime": to_rfc3339(self.now)})
+
     def evict_pod(self, job: str, reason: str = "Evicted", message: str = LOW_MEMORY) -> None:
         """Let the kubelet evict the Job's pod; the Job controller makes another one, which waits."""
         since = to_rfc3339(self.now)
@@ -358,6 +374,12 @@ class Cluster:
                 if resource == JOBS:
                     for pod in self.pods_of(name):
                         self.objects.pop((PODS, namespace, pod))
+
+
+def _has_fields(body: Body, fields: str) -> bool:
+    """Tell whether an Event matches a field selector, such as ``regarding.uid=u,type=Warning``."""
+    found = {"regarding.uid": (body.get("regarding") or {}).get("uid"), "type": body.get("type")}
+    return dict(part.split("=") for part in fields.split(",")).items() <= found.items()
 
 
 def _merged(before: Any, patch: Any) -> Any:

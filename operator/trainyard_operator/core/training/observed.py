@@ -8,7 +8,7 @@ from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.facts import Refusal
-from trainyard_operator.core.objects import JobView, ModelVersionView, PodView, TrainingJobView
+from trainyard_operator.core.objects import JobView, ModelVersionView, PodView, TrainingJobView, WarningView
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Observed:
     """The ModelVersion that a finished job names, as far as the watch has told of it."""
     rivals: Rivals | None = None
     """The versions and deployments of its model, once they were asked about."""
+    warnings: dict[str, tuple[WarningView, ...]] = field(default_factory=dict)
+    """Warning Events by the uid of what they are about, for the objects that were asked about."""
     refused: Refusal | None = None
     admission: Verdict = ADMITTED
     """Whether a first attempt may start now; an attempt that runs or is tried again has its place."""

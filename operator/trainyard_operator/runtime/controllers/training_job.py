@@ -75,6 +75,7 @@ class TrainingJobController:
             versions=facts.versions,
             made=self._store.model_version(Key(job.namespace, ref.name, "ModelVersion")) if ref is not None else None,
             rivals=facts.rivals,
+            warnings=facts.warnings,
             refused=facts.refused,
             admission=self._ledger.verdict(key),
             estimate=estimate,

@@ -9,6 +9,7 @@ from tests.unit.operator.operators import run
 from trainyard_api import meta
 from trainyard_operator.core.plan import Apply, ChildKind, Create, Delete
 from trainyard_operator.kube.apply import apply
+from trainyard_operator.kube.errors import InvalidError
 from trainyard_operator.kube.watched import WATCHED
 
 
@@ -55,3 +56,37 @@ def test_after_a_refusal_nothing_further_is_done() -> None:
     assert done.refused is not None
     assert [kind for kind, _ in done.bodies] == ["Service"]
     assert cluster.writes == [("apply", "services")]
+
+
+DENIALS = (
+    (400, "BadRequest", 'admission webhook "validate.kyverno.svc" denied the request: label team is missing'),
+    (
+        422,
+        "Invalid",
+        "jobs.batch \"a-1\" is forbidden: ValidatingAdmissionPolicy 'p' with binding 'b' denied request: x",
+    ),
+)
+WRONG = (
+    (
+        422,
+        "Invalid",
+        'Job.batch "a-1" is invalid: spec.template.spec.nodeSelector: Invalid value: "denied the request"',
+    ),
+    (400, "BadRequest", 'Job in version "v1" cannot be handled as a Job: strict decoding error: unknown field "x"'),
+)
+
+
+@pytest.mark.parametrize(("error", "permanent"), [*((e, False) for e in DENIALS), *((e, True) for e in WRONG)])
+def test_a_rule_of_the_cluster_refuses_for_now_and_a_wrong_body_for_good(
+    error: tuple[int, str, str], permanent: bool
+) -> None:
+    cluster = Cluster()
+
+    def deny(*_: object) -> None:
+        raise InvalidError(*error)
+
+    cluster.hook = deny
+    job = {"metadata": {"name": "a-1", "labels": {meta.UID_LABEL: "u"}}, "spec": {}}
+    done = run(apply(cluster, NAMESPACE, (Create("Job", job),)))
+    assert done.refused is not None
+    assert (done.refused.permanent, done.refused.message) == (permanent, error[2])
