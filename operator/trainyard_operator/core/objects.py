@@ -166,6 +166,8 @@ class PodView:
     disrupted_at: datetime | None = None
     cause: str = ""
     cause_message: str = ""
+    staying: tuple[str, ...] = ()
+    """Containers that are not ours and still run, once ours have all ended."""
     started: bool = False
     """Some container has run or runs, an init container too: the pod has its node, volumes and an image."""
     container: str = meta.CONTAINER
@@ -180,7 +182,7 @@ class PodView:
 
     @property
     def over(self) -> bool:
-        """It has ended: none of its containers runs."""
+        """It has ended, as far as our containers go."""
         return self.phase in ("Succeeded", "Failed")
 
 

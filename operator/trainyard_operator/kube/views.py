@@ -143,9 +143,10 @@ def pod(body: Body) -> PodView:
     evicted = status.get("reason") == EVICTED
     cause = status if status.get("reason") else disruption if disrupted else {}
     lost = _is_lost(conditions, statuses)
+    staying = _staying(status)
     return PodView(
         name=metadata["name"],
-        phase=status.get("phase", ""),
+        phase=("Failed" if ended.get("exitCode") else "Succeeded") if staying else status.get("phase", ""),
         created=from_rfc3339(metadata["creationTimestamp"]),
         uid=metadata.get("uid", ""),
         node=(body.get("spec") or {}).get("nodeName") or "",
@@ -156,6 +157,7 @@ def pod(body: Body) -> PodView:
         disrupted_at=_time(disruption.get("lastTransitionTime") if disrupted else evicted and ended.get("finishedAt")),
         cause=cause.get("reason", ""),
         cause_message=cause.get("message", ""),
+        staying=staying,
         started=any("running" in state or "terminated" in state for state in states.values()),
         container=name,
         exit_code=ended.get("exitCode"),
@@ -242,6 +244,15 @@ def _speaker(states: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
     last = next(reversed(ends), meta.CONTAINER)
     name = next((name for name, ended in ends.items() if ended.get("exitCode")), last)
     return name, ends.get(name, {})
+
+
+def _staying(status: dict[str, Any]) -> tuple[str, ...]:
+    """Return the containers that go on although ours have ended: an injected proxy that nobody tells to stop."""
+    statuses = status.get("containerStatuses") or ()
+    own = [each for each in statuses if each["name"] in meta.CONTAINERS]
+    if not own or any("terminated" not in (each.get("state") or {}) for each in own):
+        return ()
+    return tuple(each["name"] for each in statuses if "running" in (each.get("state") or {}))
 
 
 def _is_ending(status: dict[str, Any]) -> bool:

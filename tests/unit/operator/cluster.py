@@ -352,6 +352,14 @@ class Cluster:
         started = self.of(JOBS)[job]["status"]["startTime"]
         self.change(JOBS, NAMESPACE, job, status={"startTime": started, "conditions": [condition]})
 
+    def leave_sidecar(self, job: str, exit_code: int, message: str = "") -> None:
+        """Let our container end in a pod whose proxy runs on."""
+        self.start_pod(job)
+        ended = {"exitCode": exit_code, "message": message, "finishedAt": to_rfc3339(self.now)}
+        states = [{"name": meta.CONTAINER, "state": {"terminated": ended}}, {"name": "proxy", "state": {"running": {}}}]
+        self.change(PODS, NAMESPACE, self._ensure_pod(job), status={"phase": "Running", "containerStatuses": states})
+        self.change(JOBS, NAMESPACE, job, status={"active": 1, "startTime": to_rfc3339(self.now)})
+
     def enforce_deadlines(self) -> None:
         """Fail the Jobs that ran longer than their ``activeDeadlineSeconds``, as the Job controller does."""
         for name, body in self.of(JOBS).items():

@@ -159,6 +159,23 @@ def evicted(observed: Observed, spec: TrainingJobSpec, child: JobView, pod: PodV
     return _after_failure(observed, spec, child.attempt, child, outcome.evicted_too_often(child, pod))
 
 
+def stayed(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tuple[PodView, ...]) -> Plan:
+    """The training is over and a container that is not ours keeps its pod: end, and say which. The Job is deleted."""
+    if any(pod.exit_code for pod in pods if pod.staying):
+        found = _after_failure(observed, spec, child.attempt, child, outcome.failure_of(child, pods))
+    else:
+        found = complete(observed, spec, child, pods)
+    if found.status is None:
+        return found
+    pod = next(pod for pod in pods if pod.staying)
+    message = (
+        f"container {', '.join(pod.staying)} of pod {pod.name} still ran after the training had ended, so Job "
+        f"{child.name} is deleted; use a native sidecar, or keep it out of such pods (docs/service-meshes.md)"
+    )
+    event = EventNote("Warning", "ContainerStayed", message[:1024], f"stayed-{child.name}")
+    return replace(found, events=(*found.events, event))
+
+
 def child_deleted(observed: Observed, spec: TrainingJobSpec, last: Attempt) -> Plan:
     """Somebody deleted the Job of an attempt: that counts, or it would be made again for ever."""
     message = f"Job {last.job_name} was deleted while attempt {last.number} ran"

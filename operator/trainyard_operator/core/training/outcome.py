@@ -122,6 +122,17 @@ def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:
     return Failure(reason, message, retryable=code not in NON_RETRYABLE, exit_code=code, end=pod.finished_at or end)
 
 
+def staying(shards: int, pods: tuple[PodView, ...]) -> tuple[PodView, ...]:
+    """Return the pods of a Job whose training is over although the Job is not: another container goes on in them.
+
+    Nothing where one of ours still runs, or a pod is still to come.
+    """
+    kept = tuple(pod for pod in pods if pod.staying)
+    failed = any(pod.phase == "Failed" for pod in kept)
+    all_over = all(pod.over for pod in pods) and (failed or len(kept) >= shards)
+    return pods if kept and all_over else ()
+
+
 def evicted_too_often(job: JobView, pod: PodView) -> Failure:
     """Explain an attempt whose pods the kubelet evicted as often as they may be: ``pod`` was the last of them."""
     stopped = _stopped(pod)

@@ -62,6 +62,8 @@ def _ended(observed: Observed, spec: TrainingJobSpec, current: JobView | None) -
         if pods is None:
             return Plan(needs=(Need(Fact.PODS, current.name),))
         return None if outcome.result_is_gone(current, pods) else ending.complete(observed, spec, current, pods)
+    if not current.finished and (pods := outcome.staying(spec.shards, observed.pods.get(current.name, ()))):
+        return ending.stayed(observed, spec, current, pods)
     if current.failed and not (spec.cancel or stop.is_suspending(observed, current)):
         return ending.attempt_failed(observed, spec, current)
     return None

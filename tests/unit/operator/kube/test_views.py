@@ -85,6 +85,62 @@ def test_the_shard_of_a_pod(written: str, index: int | None) -> None:
     assert views.pod({"metadata": metadata}).index is None
 
 
+@pytest.mark.parametrize(
+    ("own", "other", "phase", "staying"),
+    [
+        (ended(0, "result"), running(), "Succeeded", ("istio-proxy",)),
+        (ended(65), running(), "Failed", ("istio-proxy",)),
+        (running(), running(), "Running", ()),
+        (ended(0), ended(0), "Running", ()),
+    ],
+)
+def test_a_container_that_stays_after_ours(
+    own: dict[str, Any], other: dict[str, Any], phase: str, staying: tuple[str, ...]
+) -> None:
+    pod = pod_of({"trainer": own, "istio-proxy": other})
+    assert (pod.phase, pod.staying, pod.over) == (phase, staying, phase != "Running")
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "said"),
+    [
+        ({"reason": "Evicted", "message": "low on memory", "conditions": []}, "Evicted", "low on memory"),
+        (
+            {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}]},
+            "PreemptionByScheduler",
+            "",
+        ),
+        ({"conditions": [{"type": "DisruptionTarget", "status": "False", "reason": "x"}]}, "", ""),
+    ],
+)
+def test_what_stopped_a_pod_from_outside(status: dict[str, Any], cause: str, said: str) -> None:
+    pod = pod_of({"trainer": ended(137)}, phase="Failed", **status)
+    assert (pod.cause, pod.cause_message) == (cause, said)
+
+
+def test_a_pod_whose_node_does_not_answer_is_lost() -> None:
+    statuses = [{"name": "trainer", "ready": True, "state": running()}]
+    metadata = {"name": "p", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    status = {"phase": "Running", "containerStatuses": statuses, "conditions": [{"type": "Ready", "status": "False"}]}
+    pod = views.pod({"metadata": metadata, "spec": {"nodeName": "n1"}, "status": status})
+    assert (pod.lost, pod.running, pod.node) == (True, False, "n1")
+
+
+@pytest.mark.parametrize(
+    ("status", "ending"),
+    [
+        ({"active": 1}, False),
+        ({"active": 0, "uncountedTerminatedPods": {"succeeded": ["u"]}}, True),
+        ({"active": 0, "succeeded": 1, "uncountedTerminatedPods": {}}, True),
+        ({"active": 2, "succeeded": 1}, False),
+    ],
+)
+def test_a_job_whose_pods_are_being_counted_ends(status: dict[str, Any], *, ending: bool) -> None:
+    metadata = {"name": "a-1", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    job = views.job({"metadata": metadata, "spec": {"template": {"spec": {"containers": []}}}, "status": status})
+    assert job.ending is ending
+
+
 def test_why_it_waits() -> None:
     image = waiting("ImagePullBackOff", "no such image")
     init = {"fetch": ended(0), "trainer": image}

@@ -168,6 +168,11 @@ class Life(RuleBasedStateMachine):
                 self.operators[0].settle()
             self.cluster.evict_pod(live[number % len(live)])
 
+    @rule(number=st.integers(0, 5), ending=st.sampled_from(ENDINGS))
+    def leave_sidecar(self, number: int, ending: tuple[int, str, str]) -> None:
+        if live := self.live():
+            self.cluster.leave_sidecar(live[number % len(live)], *ending[:2])
+
     @rule(number=st.integers(0, 5))
     def lose_node(self, number: int) -> None:
         if live := self.live():
