@@ -411,7 +411,7 @@ def pod_of(job: Body, name: str) -> Body:
         "batch.kubernetes.io/job-name": job_name,
     }
     owner = {"kind": "Job", "name": job_name, "uid": uid, "controller": True}
-    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "status": {}}
+    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "spec": {}, "status": {}}
 
 
 def events_of(cluster: Cluster) -> list[str]:
