@@ -115,9 +115,6 @@ class RejectedVersion(ApiModel):
     reason: Annotated[str, Field(min_length=1, max_length=128)]
     message: Message = ""
     time: Timestamp
-    tried_with: Annotated[str, Field(max_length=64)] | None = None
-    """Where only room, the image or the storage was lacking: what its pods were made from. Once that is another, it is
-    tried again."""
 
 
 class Hold(ApiModel):

@@ -107,6 +107,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list]
+# Read is only what is told of a pod that itself says nothing: a volume that cannot be mounted.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create, patch, list]

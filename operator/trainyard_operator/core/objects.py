@@ -205,6 +205,8 @@ class DeploymentView:
         The Deployment controller has seen the last change of the spec, so that the counts below speak of it.
     applied
         What it was rendered from, as a hash (the annotation that we wrote).
+    refusal
+        Why the API server takes no pods from it, in its controller's words: a quota, a policy, no ServiceAccount.
     """
 
     name: str
@@ -214,6 +216,7 @@ class DeploymentView:
     applied: str = ""
     deleting: bool = False
     settled: bool = False
+    refusal: str = ""
     replicas: int = 0
     updated: int = 0
     ready: int = 0
@@ -247,12 +250,15 @@ class ServingPodView:
         How the container ended last, now or before its newest restart.
     message
         What it said then: the server's sentence.
+    uid
+        By which its Events are found.
     waiting
         Why it does not run, in the kubelet's or the scheduler's words.
     """
 
     name: str
     created: datetime
+    uid: str = ""
     ready: bool = False
     deleting: bool = False
     running: bool = False

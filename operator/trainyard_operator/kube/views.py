@@ -34,6 +34,9 @@ from trainyard_operator.kube.slim import MANAGERS
 _COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 """On a pod of an Indexed Job, written by the Job controller."""
 
+_NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
+"""The runtime could not start the container: a command that is not in the image, say. Its exit code is not its own."""
+
 _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
@@ -68,6 +71,7 @@ def deployment(body: Body) -> DeploymentView:
         applied=(metadata.get("annotations") or {}).get(meta.APPLIED_ANNOTATION, ""),
         deleting="deletionTimestamp" in metadata,
         settled=(status.get("observedGeneration") or 0) >= metadata.get("generation", 0),
+        refusal=_refusal({c["type"]: c for c in status.get("conditions") or ()}),
         replicas=body["spec"].get("replicas", 1),
         updated=status.get("updatedReplicas") or 0,
         ready=status.get("readyReplicas") or 0,
@@ -186,11 +190,17 @@ def serving_pod(body: Body) -> ServingPodView:
     container: dict[str, Any] = next((entry for entry in statuses if entry["name"] == meta.SERVER_CONTAINER), {})
     state, before = container.get("state") or {}, container.get("lastState") or {}
     ended = state.get("terminated") or before.get("terminated") or {}
+    waits = [state.get("waiting") or {}]
+    if ended.get("reason") in _NEVER_RAN:
+        waits, ended = [ended], {}
+    if status.get("phase") == "Failed" and not statuses:  # refused by its node
+        waits = [status]
     ready = conditions.get("Ready", {}).get("status") == "True"
     lost = not ready and bool(container.get("ready"))  # that the pod is not ready says the control plane alone
     return ServingPodView(
         name=metadata["name"],
         created=from_rfc3339(metadata["creationTimestamp"]),
+        uid=metadata["uid"],
         ready=ready,
         deleting="deletionTimestamp" in metadata or conditions.get("DisruptionTarget", {}).get("status") == "True",
         running="running" in state and not lost,
@@ -198,8 +208,21 @@ def serving_pod(body: Body) -> ServingPodView:
         restarts=container.get("restartCount") or 0,
         exit_code=ended.get("exitCode"),
         message=ended.get("message", ""),
-        waiting=_waiting([state.get("waiting") or {}], conditions.get("PodScheduled") or {}),
+        waiting=_waiting(waits, conditions.get("PodScheduled") or {}),
     )
+
+
+def warning(body: Body) -> str:
+    """Read an Event: what went wrong, in the words of the component that reported it."""
+    reason, note = body.get("reason") or "Warning", " ".join((body.get("note") or "").split())
+    return f"{reason}: {note}" if note else str(reason)
+
+
+def last_seen(body: Body) -> str:
+    """Return when an Event was reported last: as text, times compare by their seconds."""
+    series = body.get("series") or {}
+    times = (series.get("lastObservedTime"), body.get("deprecatedLastTimestamp"), body.get("eventTime"))
+    return str(next((time for time in times if time), body["metadata"].get("creationTimestamp", "")))[:19]
 
 
 def _object(body: Body) -> dict[str, Any]:
@@ -231,6 +254,20 @@ def _status(body: Body, model: type[ApiModel]) -> dict[str, Any]:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(["status", *(str(part) for part in first["loc"])])
         return {"status": model(), "unreadable": f"{where}: {first['msg']}"}
+
+
+def _refusal(conditions: dict[str, dict[str, str]]) -> str:
+    """Return why the Deployment controller, or the one of its ReplicaSet, cannot create what it should.
+
+    That pods are late says Progressing too; that is no refusal.
+    """
+    failure, progressing = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
+    told: dict[str, str] = {}
+    if progressing.get("status") == "False" and progressing.get("reason") != "ProgressDeadlineExceeded":
+        told = progressing
+    if failure.get("status") == "True":
+        told = failure
+    return ": ".join(filter(None, (told.get("reason"), told.get("message"))))
 
 
 def _index(text: str | None) -> int | None:

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from trainyard_api import meta
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Fact, Need
-from trainyard_operator.core.objects import PodView
+from trainyard_operator.core.objects import PodView, ServingPodView
 from trainyard_operator.core.plan import Action, Delete
 from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply
@@ -105,8 +105,8 @@ class Reconciler:
                 version = need.name.rpartition("-v")[2]
                 selector = f"{meta.DEPLOYMENT_UID_LABEL}={step.view.uid},{meta.VERSION_LABEL}={version}"
                 found = self._port.list(PODS, key.namespace, selector=selector)
-                pods = [body async for body in found if _is_of_deployment(body, need.name)]
-                facts.serving_pods[need.name] = tuple(views.serving_pod(body) for body in pods)
+                pods = [views.serving_pod(body) async for body in found if _is_of_deployment(body, need.name)]
+                facts.serving_pods[need.name] = await self._explained(key, pods)
             case Fact.JOB:
                 await self._read_job(key, step.view.uid, need.name, facts)
             case Fact.RUNS:
@@ -138,6 +138,18 @@ class Reconciler:
         found = self._port.list(PODS, key.namespace, selector=f"{CONTROLLER_UID_LABEL}={job.uid},{OURS}")
         pods = [body async for body in found if (controller_of(body, "Job") or {}).get("uid") == job.uid]
         return tuple(views.pod(body) for body in pods)
+
+    async def _explained(self, key: Key, pods: list[ServingPodView]) -> tuple[ServingPodView, ...]:
+        """Let the newest pod that says nothing say what its kubelet reports in Events alone: a volume, a network."""
+        silent = [p for p in pods if not (p.ready or p.deleting or p.running or p.waiting or p.exit_code is not None)]
+        newest = max(silent, key=lambda pod: (pod.created, pod.name), default=None)
+        if newest is None:
+            return tuple(pods)
+        about = f"regarding.uid={newest.uid},type=Warning"
+        events = [body async for body in self._port.list(EVENTS, key.namespace, fields=about)]
+        last = max(events, key=views.last_seen, default=None)
+        told = replace(newest, waiting=views.warning(last)) if last is not None else newest
+        return tuple(told if pod is newest else pod for pod in pods)
 
     async def _read_job(self, key: Key, uid: str, name: str, facts: Facts) -> None:
         """Ask for a Job of an attempt that no watch has told of."""

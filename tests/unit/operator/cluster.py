@@ -100,11 +100,14 @@ class Cluster:
     ) -> AsyncIterator[Body]:
         self.list_hook(resource, namespace)
         wanted = dict(part.split("=") for part in selector.split(",")) if selector else {}
+        exactly = dict(part.split("=") for part in fields.split(",")) if fields else {}
         for (kind, place, _), body in sorted(self.objects.items(), key=lambda item: item[0][1:]):
             labels = body["metadata"].get("labels") or {}
             if fields and not _has_fields(body, fields):
                 continue
             if kind == resource and namespace in (None, place) and wanted.items() <= labels.items():
+                if any(str(_at(body, path)) != value for path, value in exactly.items()):
+                    continue
                 yield copy.deepcopy(body)
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
@@ -388,6 +391,13 @@ def _has_fields(body: Body, fields: str) -> bool:
     """Tell whether an Event matches a field selector, such as ``regarding.uid=u,type=Warning``."""
     found = {"regarding.uid": (body.get("regarding") or {}).get("uid"), "type": body.get("type")}
     return dict(part.split("=") for part in fields.split(",")).items() <= found.items()
+
+
+def _at(body: Body, path: str) -> Any:
+    """Return what lies at a path such as ``regarding.uid``."""
+    for part in path.split("."):
+        body = body.get(part) or {}
+    return body
 
 
 def _merged(before: Any, patch: Any) -> Any:

@@ -12,7 +12,16 @@ from tests.unit.operator.samples import CONFIG
 from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.errors import ApiError
-from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS, SERVICES, Body, Resource
+from trainyard_operator.kube.port import (
+    DEPLOYMENTS,
+    EVENTS,
+    MODEL_DEPLOYMENTS,
+    MODEL_VERSIONS,
+    PODS,
+    SERVICES,
+    Body,
+    Resource,
+)
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
 from trainyard_operator.runtime.controllers.model_version import ModelVersionController
@@ -26,7 +35,11 @@ MODEL = "m"
 NAME = "shop"
 TEMPLATE = "template"
 
-Health = Literal["loads", "hangs", "crashes", "corrupt", "upstream", "refused", "node lost", "no image"]
+Health = Literal[
+    "loads", "hangs", "crashes", "corrupt", "upstream", "refused", "node lost", "no image", "no volume", "no command"
+]
+NEVER_RUNS: frozenset[Health] = frozenset({"no image", "no volume", "no command"})
+BLAMELESS: frozenset[Health] = NEVER_RUNS | {"upstream", "refused", "node lost"}
 EXIT_CODES: dict[Health, int] = {"crashes": 1, "corrupt": 65, "upstream": 69, "refused": 77}
 
 
@@ -36,6 +49,8 @@ class ServingCluster(Cluster):
 
     health: dict[int, Health] = field(default_factory=dict)
     """By version; what is not named loads."""
+    refused: dict[int, str] = field(default_factory=dict)
+    """By version: why its ReplicaSet may create no pod, as a quota or a policy says."""
 
     # ---- users -------------------------------------------------------------------------------------------------------
 
@@ -89,6 +104,10 @@ class ServingCluster(Cluster):
         """Return the phase of a ModelVersion."""
         return str(self.of(MODEL_VERSIONS)[f"{MODEL}-v{number}"]["status"]["phase"])
 
+    def can_serve(self, number: int) -> bool:
+        """Tell whether pods of a version come, and become ready."""
+        return self.health.get(number, "loads") == "loads" and number not in self.refused
+
     def served(self, name: str = NAME) -> int | None:
         """Return the version that the Service selects."""
         service = self.of(SERVICES).get(name)
@@ -116,6 +135,20 @@ class ServingCluster(Cluster):
                 restarts = body["status"]["containerStatuses"][0]["restartCount"] + 1
                 self.change(PODS, NAMESPACE, name, status=_pod_status(ready=False, restarts=restarts, code=code))
 
+    def report(self, version: int, reason: str, note: str) -> None:
+        """Let the kubelet tell of a version's pods by an Event."""
+        for name, body in self.of(PODS).items():
+            if body["metadata"]["labels"][meta.VERSION_LABEL] == str(version):
+                event = {
+                    "metadata": {"name": f"{name}.{self.counter}"},
+                    "regarding": {"kind": "Pod", "name": name, "uid": body["metadata"]["uid"]},
+                    "type": "Warning",
+                    "reason": reason,
+                    "note": note,
+                    "deprecatedLastTimestamp": to_rfc3339(self.now),
+                }
+                self.add(EVENTS, NAMESPACE, event)
+
     def _scale(self, name: str, body: Body) -> None:
         template = body["spec"]["template"]
         made_from = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:8]
@@ -129,7 +162,7 @@ class ServingCluster(Cluster):
             self.remove(PODS, NAMESPACE, unready_old[0])
         elif old and len(ready) > wanted:
             self.remove(PODS, NAMESPACE, old[0])
-        elif len(new) < wanted and len(pods) < wanted + 1:
+        elif len(new) < wanted and len(pods) < wanted + 1 and _version_of(body) not in self.refused:
             pod = {
                 "metadata": {
                     "name": f"{name}-{made_from}-{self.counter}",
@@ -139,7 +172,7 @@ class ServingCluster(Cluster):
                         {"kind": "ReplicaSet", "name": f"{name}-{made_from}", "uid": uid, "controller": True}
                     ],
                 },
-                "status": _pod_status(ready=False, pulls=self.health.get(_version_of(body)) == "no image"),
+                "status": _first_status(self.health.get(_version_of(body), "loads")),
             }
             self.add(PODS, NAMESPACE, pod)
         elif not old and len(new) > wanted:
@@ -150,11 +183,12 @@ class ServingCluster(Cluster):
         """Let pods be ready that can be, and count them."""
         pods = {n: p for n, p in self.of(PODS).items() if p["metadata"]["ownerReferences"][0]["uid"] == uid}
         health = self.health.get(_version_of(body), "loads")
-        loads, lost = health == "loads", health == "node lost"
+        loads, lost, never = health == "loads", health == "node lost", health in NEVER_RUNS
         for name, pod in pods.items():
             if _is_ready(pod) != loads:
                 restarts = pod["status"]["containerStatuses"][0]["restartCount"]
-                self.change(PODS, NAMESPACE, name, status=_pod_status(ready=loads, restarts=restarts, lost=lost))
+                status = _pod_status(ready=loads, restarts=restarts, lost=lost)
+                self.change(PODS, NAMESPACE, name, status=_first_status(health) if never else status)
         status = {
             "observedGeneration": body["metadata"]["generation"],
             "replicas": len(pods),
@@ -162,6 +196,10 @@ class ServingCluster(Cluster):
             "readyReplicas": len(pods) if loads else 0,
             "availableReplicas": len(pods) if loads else 0,
         }
+        why = self.refused.get(_version_of(body))
+        if why is not None and status["updatedReplicas"] < body["spec"]["replicas"]:
+            failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": why}
+            status["conditions"] = [failure]
         if status != body.get("status"):
             self.change(DEPLOYMENTS, NAMESPACE, body["metadata"]["name"], status=status)
 
@@ -174,9 +212,25 @@ def _is_ready(pod: Body) -> bool:
     return bool(pod["status"]["conditions"][0]["status"] == "True")
 
 
-def _pod_status(
-    *, ready: bool, restarts: int = 0, code: int | None = None, lost: bool = False, pulls: bool = False
-) -> Body:
+def _first_status(health: Health) -> Body:
+    """Return what a new pod says: that it runs, or why it never will."""
+    status = _pod_status(ready=False)
+    match health:
+        case "no image":
+            state: Body = {"waiting": {"reason": "ImagePullBackOff"}}
+        case "no volume":
+            state = {"waiting": {"reason": "ContainerCreating"}}
+        case "no command":
+            ended = {"exitCode": 128, "reason": "StartError", "message": "exec: not found"}
+            status["containerStatuses"][0] |= {"restartCount": 7, "lastState": {"terminated": ended}}
+            state = {"waiting": {"reason": "CrashLoopBackOff"}}
+        case _:
+            state = {"running": {}}
+    status["containerStatuses"][0]["state"] = state
+    return status
+
+
+def _pod_status(*, ready: bool, restarts: int = 0, code: int | None = None, lost: bool = False) -> Body:
     ended = {"terminated": {"exitCode": code, "message": f"BadData: code {code}"}} if code is not None else {}
     return {
         "conditions": [{"type": "Ready", "status": str(ready)}],
@@ -185,7 +239,7 @@ def _pod_status(
                 "name": meta.SERVER_CONTAINER,
                 "ready": ready or lost,
                 "restartCount": restarts,
-                "state": {"waiting": {"reason": "ImagePullBackOff"}} if pulls else {"running": {}},
+                "state": {"running": {}},
                 "lastState": ended,
             }
         ],

@@ -125,6 +125,13 @@ def is_ready(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploym
     return body is not None and child.applied == hash_of(body) and child.settled and child.updated >= replicas(spec)
 
 
+def is_current(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, number: int) -> bool:
+    """Tell whether a version has pods of the template that it should have: those from before an edit prove nothing."""
+    child, body = observed.child(number), equipment(observed, spec, status).bodies.get(number)
+    made = child is not None and body is not None and child.applied == hash_of(body)
+    return made and child is not None and child.settled and child.updated > 0
+
+
 # ---- the Service -----------------------------------------------------------------------------------------------------
 
 

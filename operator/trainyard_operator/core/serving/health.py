@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from trainyard_api.exit_codes import NON_RETRYABLE, ExitCode, reason_of
-from trainyard_operator.core.objects import ServingPodView
+from trainyard_operator.core.objects import DeploymentView, ServingPodView
 
 CRASH_LOOP_RESTARTS: Final = 3
 """So many starts in vain are a property of the version, not bad luck."""
@@ -62,6 +62,12 @@ def waiting_for(pods: tuple[ServingPodView, ...]) -> str:
         if pod.waiting:
             return f"pod {pod.name}: {pod.waiting}"
     return ""
+
+
+def cause_of(child: DeploymentView | None, pods: tuple[ServingPodView, ...]) -> str:
+    """Return why pods are not there or not ready, in the words of whoever knows; empty when nothing is known."""
+    refused = f"Deployment {child.name}: {child.refusal}" if child is not None and child.refusal else ""
+    return "; ".join(filter(None, (refused, waiting_for(pods))))
 
 
 def _told(pod: ServingPodView) -> str:

@@ -19,18 +19,16 @@ from trainyard_operator.core.naming import serving_name
 from trainyard_operator.core.objects import ServingPodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
-from trainyard_operator.core.serving import answers, children, mending, rollout
+from trainyard_operator.core.serving import answers, children, rollout
 from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
-from trainyard_operator.core.serving.health import Failure, are_at_fault, failure_of, waiting_for
+from trainyard_operator.core.serving.health import Failure, are_at_fault, cause_of, failure_of, waiting_for
 from trainyard_operator.core.serving.observed import Observed
 from trainyard_operator.core.serving.rollout import Blame
 from trainyard_operator.core.serving.status import (
     AWAITING_PROMOTION,
     approved,
-    deadline,
     describe,
     describe_blocked,
-    unready_since,
 )
 from trainyard_operator.core.serving.waits import (
     FIRST_LOOK_SECONDS,
@@ -38,7 +36,10 @@ from trainyard_operator.core.serving.waits import (
     UNREADY_SECONDS,
     active_waits,
     candidate_waits,
+    deadline,
     next_look,
+    short_waits,
+    unready_since,
 )
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
@@ -88,8 +89,9 @@ def _look(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     """Read the pods of what has not been ready for a while: they tell why."""
     status, names = observed.deployment.status, []
     for number, waited in (
-        (status.candidate_version, candidate_waits(observed, spec)),
+        (status.candidate_version, candidate_waits(observed, spec, status)),
         (status.active_version, active_waits(observed)),
+        (status.active_version, short_waits(observed, spec)),
     ):
         if number is not None and waited is not None and waited >= FIRST_LOOK_SECONDS:
             name = serving_name(observed.deployment, number)
@@ -121,18 +123,6 @@ def _answer(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     return _report(observed, spec, answers.echoed(status, text, message), events=(event,))
 
 
-def _mend(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
-    """Try a version again that could not start, once an edit has changed what it lacked."""
-    version, status = mending.mended(observed, spec), observed.deployment.status
-    if version is None:
-        return None
-    number = version.version
-    message = f"version {number} could not start, and is tried again: what its pods are made from has changed"
-    event = _event(observed, "Normal", "TriedAgain", message)
-    again = rollout.take(rollout.lift(status, number), number, "Retry", rollout.OPERATOR, observed.now)
-    return _report(observed, spec, again, events=(event,))
-
-
 def _choose(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
     """Take the version that the spec asks for as candidate, and drop one that it no longer asks for."""
     status, current = observed.deployment.status, observed.deployment.status.candidate_version
@@ -151,26 +141,28 @@ def _choose(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _judge(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
-    """Reject a candidate that cannot load, crashes again and again, or is not ready in time."""
-    status, waited = observed.deployment.status, candidate_waits(observed, spec)
-    number = status.candidate_version
+    """Reject a candidate that cannot load, crashes again and again, or runs and is not ready in time.
+
+    One that cannot start (no room, no image, a refusal, a storage that is away) is not to blame, and stays.
+    """
+    status = observed.deployment.status
+    number, waited = status.candidate_version, candidate_waits(observed, spec, status)
     if waited is None or number is None:
         return None
     if status.phase == AWAITING_PROMOTION:  # it was ready before: it gets all of its time again
         again = status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})
         return _report(observed, spec, again)
-    pods = observed.pods_of(number)
-    failure, tried_with = failure_of(pods), None
-    if failure is None and waited >= deadline(spec) and children.equipment(observed, spec, status).trouble is None:
-        waits = waiting_for(pods)
+    pods = observed.pods_of(number) if children.is_current(observed, spec, status, number) else ()
+    failure = failure_of(pods)
+    if failure is None and waited >= deadline(spec) and are_at_fault(pods):
         message = f"not ready in {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
+        waits = waiting_for(pods)
         failure = Failure("ProgressDeadlineExceeded", f"{message}; {waits}" if waits else message)
-        tried_with = mending.tried_with(observed, spec, number)
     if failure is None:
         return None
     version = observed.version(number)
     digest = plain_digest(version) if version is not None else None
-    blame = Blame(failure.reason, failure.message, tried_with=tried_with)
+    blame = Blame(failure.reason, failure.message)
     rejected = rollout.reject(status, digest, blame, spec, observed.now)
     message = f"version {number} is rejected ({failure.reason}): {failure.message}"
     return _report(observed, spec, rejected, events=(_event(observed, "Warning", "CandidateRejected", message),))
@@ -237,7 +229,6 @@ _QUESTIONS: Final[tuple[Question, ...]] = (
     _look,
     _notice_edit,
     _answer,
-    _mend,
     _choose,
     _judge,
     _fall_back,
@@ -274,7 +265,7 @@ def _active_failure(observed: Observed) -> Failure | None:
     limit = RESCHEDULED_SECONDS if any(_is_rescheduled(observed, pod, since) for pod in pods) else UNREADY_SECONDS
     if waited < limit:
         return None
-    waits = waiting_for(pods)
+    waits = cause_of(observed.child(number), pods)
     message = f"no pod of version {number} was ready for {limit:.0f} s"
     return Failure("Unready", f"{message}; {waits}" if waits else message)
 

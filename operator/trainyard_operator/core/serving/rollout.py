@@ -44,18 +44,11 @@ _WHY: Final[dict[CandidateReason, str]] = {
 
 @dataclass(frozen=True)
 class Blame:
-    """Why a version is taken away, and who says so.
-
-    Attributes
-    ----------
-    tried_with
-        What its pods were made from, where that, and not the version, may be to blame.
-    """
+    """Why a version is taken away, and who says so."""
 
     reason: str
     message: str
     by: str = OPERATOR
-    tried_with: str | None = None
 
 
 def is_rejected(status: ModelDeploymentStatus, number: int | None) -> bool:
@@ -219,13 +212,7 @@ def _entry(number: int, digest: str | None, by: str, reason: str, now: datetime)
 
 
 def _with_rejection(status: ModelDeploymentStatus, number: int, blame: Blame, moment: str) -> list[RejectedVersion]:
-    entry = RejectedVersion(
-        version=number,
-        reason=blame.reason,
-        message=blame.message[:_LONGEST_MESSAGE],
-        time=moment,
-        tried_with=blame.tried_with,
-    )
+    entry = RejectedVersion(version=number, reason=blame.reason, message=blame.message[:_LONGEST_MESSAGE], time=moment)
     others = [known for known in status.rejected_versions or () if known.version != number]
     return [*others, entry][-_KEPT_REJECTIONS:]
 

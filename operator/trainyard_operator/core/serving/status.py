@@ -6,18 +6,19 @@ together. ``RolledBack`` informs that the last thing that happened was a going b
 """
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Final
 
 from trainyard_api.conditions import Condition
 from trainyard_api.modeldeployment import DeploymentPhase, ModelDeploymentSpec, ModelDeploymentStatus, Rollout
 from trainyard_operator.core.conditions import stamped
+from trainyard_operator.core.serving.answers import is_pinned
 from trainyard_operator.core.serving.children import equipment, is_ready, is_same_model, replicas, served
 from trainyard_operator.core.serving.choice import choose
-from trainyard_operator.core.serving.health import Failure, waiting_for
+from trainyard_operator.core.serving.health import Failure, cause_of
 from trainyard_operator.core.serving.observed import Observed
 from trainyard_operator.core.serving.rollout import last_setback
-from trainyard_operator.core.times import from_rfc3339, to_rfc3339
+from trainyard_operator.core.serving.waits import candidate_waits, deadline, unready_since
+from trainyard_operator.core.times import to_rfc3339
 
 AWAITING_PROMOTION: Final = "AwaitingPromotion"
 _LONGEST: Final = 1024
@@ -39,19 +40,6 @@ def describe_blocked(observed: Observed, status: ModelDeploymentStatus, trouble:
     """Complete the status of a ModelDeployment that may decide nothing; what serves goes on."""
     phase: DeploymentPhase = "Failed" if status.active_version is None else (status.phase or "Failed")
     return _told(observed, status, phase, trouble, None)
-
-
-def unready_since(status: ModelDeploymentStatus) -> datetime | None:
-    """Return since when the active version has had no ready pod, as far as it is known."""
-    ready = next((c for c in status.conditions or () if c.type == "Ready"), None)
-    if status.active_version is None or ready is None or ready.status == "True":
-        return None
-    return from_rfc3339(ready.last_transition_time)
-
-
-def deadline(spec: ModelDeploymentSpec) -> float:
-    """Return the seconds that pods have to become ready."""
-    return (spec.rollout or Rollout()).progress_deadline_seconds
 
 
 # ---- the parts -------------------------------------------------------------------------------------------------------
@@ -114,8 +102,9 @@ def _phase(
     if status.candidate_version is not None:
         if status.candidate_reason == "Rollback":
             return "RollingBack"
-        awaits = not approved(spec, status) and is_ready(observed, spec, status)
-        return "AwaitingPromotion" if awaits else "Progressing"
+        if not approved(spec, status) and is_ready(observed, spec, status):
+            return "AwaitingPromotion"
+        return "Failed" if failed and observed.ready_pods(status.active_version) == 0 else "Progressing"
     if status.active_version is None:
         return "Failed" if failed else "Pending"
     if observed.ready_pods(status.active_version) == 0:
@@ -129,9 +118,7 @@ def approved(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> bool:
     return automatic or status.active_version is None or status.candidate_reason in ("Promoted", "Rollback")
 
 
-def _stalled(  # noqa: PLR0911 - a list of questions
-    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
-) -> Failure | None:
+def _stalled(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Failure | None:
     """Return what nobody but the user can change."""
     trouble = equipment(observed, spec, status).trouble or choose(observed, spec, status).problem
     if trouble is not None:
@@ -139,21 +126,51 @@ def _stalled(  # noqa: PLR0911 - a list of questions
     if observed.refused is not None and observed.refused.permanent:
         return Failure("InvalidSpec", observed.refused.message)
     if status.candidate_version is not None:
-        return None
-    setback = last_setback(status)
+        return _blocked(observed, spec, status, status.candidate_version)
     if status.active_version is None:
-        if setback is None:
-            return None
-        cure = "edit what it lacks" if setback.tried_with else "train a new version"
-        lift = f"{cure}, or try it again with the action retry/{setback.version}/<token>"
-        return Failure("NoVersionServes", f"{_setback(setback.version, setback.message)}; {lift}")
+        return _no_version_serves(status)
+    return _unavailable(observed, spec, status, status.active_version)
+
+
+def _blocked(
+    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, number: int
+) -> Failure | None:
+    """Return why a candidate is late by no doing of its own: it stays the candidate, and starts once it can."""
+    waited = candidate_waits(observed, spec, status)
+    if waited is None or waited < deadline(spec):
+        return None
+    late = f"version {number} is not ready after {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
+    goes_on = "" if status.active_version is None else f"version {status.active_version} goes on serving; "
+    message = (
+        f"{late}: {_pods(observed, spec, number)}; {goes_on}version {number} is not to blame, and takes over once its "
+        "pods are ready; the action abort/<token> gives it up"
+    )
+    return Failure("CandidateBlocked", message)
+
+
+def _no_version_serves(status: ModelDeploymentStatus) -> Failure | None:
+    setback = last_setback(status)
+    if setback is None:
+        return None
+    lift = f"train a new version, or try it again with the action retry/{setback.version}/<token>"
+    return Failure("NoVersionServes", f"{_setback(setback.version, setback.message)}; {lift}")
+
+
+def _unavailable(
+    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, active: int
+) -> Failure | None:
+    """Return why the active version does not serve any more, once waiting does not help."""
     since = unready_since(observed.deployment.status)
-    down = observed.ready_pods(status.active_version) == 0 and since is not None
-    if down and since is not None and (observed.now - since).total_seconds() >= deadline(spec):
-        pods = _pods(observed, spec, status.active_version)
-        message = f"version {status.active_version} does not serve, and no previous version is ready: {pods}"
-        return Failure("Unavailable", message)
-    return None
+    if since is None or observed.ready_pods(active) > 0:
+        return None
+    child = observed.child(active)
+    if (child is None or child.deleting) and _gone(observed, status):
+        message = f"version {active} cannot be started again: {_active_pods(observed, spec, status, active)}"
+        return Failure("ModelVersionGone", message)
+    if (observed.now - since).total_seconds() < deadline(spec):
+        return None
+    pods = _active_pods(observed, spec, status, active)
+    return Failure("Unavailable", f"version {active} does not serve, and no previous version is ready: {pods}")
 
 
 def _reconciling(  # noqa: PLR0911 - a list of questions
@@ -175,7 +192,7 @@ def _reconciling(  # noqa: PLR0911 - a list of questions
         return Failure("WaitingForVersion", waiting or _no_version(observed))
     child = observed.child(active)
     if child is None or not child.settled or child.ready < replicas(spec) or child.updated < replicas(spec):
-        return Failure("Progressing", _pods(observed, spec, active))
+        return Failure("Progressing", _active_pods(observed, spec, status, active))
     if served(observed) != active:
         return Failure("Progressing", f"the Service {observed.deployment.name} does not point to version {active} yet")
     return None
@@ -191,8 +208,30 @@ def _no_version(observed: Observed) -> str:
 
 def _pods(observed: Observed, spec: ModelDeploymentSpec, number: int) -> str:
     count = f"{observed.ready_pods(number)} of {replicas(spec)} pods of version {number} are ready"
-    waits = waiting_for(observed.pods_of(number))
-    return "; ".join(filter(None, (count, waits)))
+    return "; ".join(filter(None, (count, cause_of(observed.child(number), observed.pods_of(number)))))
+
+
+def _active_pods(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, active: int) -> str:
+    """Return how the pods of the active version are; where it cannot be made anew, that too, and what helps."""
+    pods, gone = _pods(observed, spec, active), _gone(observed, status)
+    if not gone:
+        return pods
+    cure = "train a new version"
+    if is_pinned(spec):
+        cure = "pin another version (spec.version.pin)"
+    elif observed.version(status.previous_version) is not None:
+        cure = f"the action rollback/previous/<token> goes back to version {status.previous_version}"
+    return f"{gone}; {pods}; {cure}"
+
+
+def _gone(observed: Observed, status: ModelDeploymentStatus) -> str:
+    """Return why no new Deployment of the active version can be written; empty where it can."""
+    version = observed.version(status.active_version)
+    if version is None:
+        return "its ModelVersion is gone"
+    if not is_same_model(status, version):
+        return "the ModelVersion of this number is another model by now"
+    return ""
 
 
 def _elsewhere(observed: Observed, active: int | None) -> str:
@@ -202,12 +241,9 @@ def _elsewhere(observed: Observed, active: int | None) -> str:
 
 
 def _serving(observed: Observed, status: ModelDeploymentStatus) -> str:
-    active, parts = status.active_version, [f"version {status.active_version} serves"]
-    version = observed.version(active)
-    if version is None:
-        parts.append("its ModelVersion is gone: it goes on as it is, but cannot be started anew with other settings")
-    elif not is_same_model(status, version):
-        parts.append("the ModelVersion of this number is another model by now: it goes on as it is")
+    parts = [f"version {status.active_version} serves"]
+    if gone := _gone(observed, status):
+        parts.append(f"{gone}: it goes on as it is, but cannot be started anew with other settings")
     if status.hold is not None:
         above = (
             f"a version above {status.hold.above}" if status.hold.above is not None else "the action release/<token>"

@@ -3,11 +3,10 @@
 from datetime import datetime
 from typing import Final
 
-from trainyard_api.modeldeployment import ModelDeploymentSpec
+from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Rollout
 from trainyard_operator.core.objects import DeploymentView
 from trainyard_operator.core.serving import children
 from trainyard_operator.core.serving.observed import Observed
-from trainyard_operator.core.serving.status import deadline, unready_since
 from trainyard_operator.core.times import from_rfc3339
 
 FIRST_LOOK_SECONDS: Final = 5.0
@@ -17,12 +16,26 @@ UNREADY_SECONDS: Final = 15.0
 """The active version may be without a ready pod for so long; then the one before takes over again, if it is ready."""
 RESCHEDULED_SECONDS: Final = 60.0
 """The same while pods start that were created since, as after a drained node: that is no fault of the version."""
-REFUSED_SECONDS: Final = 15.0
+REFUSED_SECONDS: Final = 10.0
+"""What the API server refused is sent again after this long, then at growing intervals."""
+LONGEST_REFUSED_SECONDS: Final = 60.0
 
 
-def candidate_waits(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
+def deadline(spec: ModelDeploymentSpec) -> float:
+    """Return the seconds that pods have to become ready."""
+    return (spec.rollout or Rollout()).progress_deadline_seconds
+
+
+def unready_since(status: ModelDeploymentStatus) -> datetime | None:
+    """Return since when the active version has had no ready pod, as far as it is known."""
+    ready = next((c for c in status.conditions or () if c.type == "Ready"), None)
+    if status.active_version is None or ready is None or ready.status == "True":
+        return None
+    return from_rfc3339(ready.last_transition_time)
+
+
+def candidate_waits(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> float | None:
     """Return for how long the candidate has had the chance to be ready; none when it is, or has no Deployment."""
-    status = observed.deployment.status
     child = observed.child(status.candidate_version)
     if child is None or child.deleting or status.candidate_since is None:
         return None
@@ -39,6 +52,24 @@ def active_waits(observed: Observed) -> float | None:
     return _seconds_since(observed, since)
 
 
+def short_waits(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
+    """Return for how long the active version has had some ready pods, but fewer than it should."""
+    status = observed.deployment.status
+    child, told = observed.child(status.active_version), ("Reconciling", "Stalled")
+    if child is None or child.deleting or not 0 < child.ready < children.replicas(spec):
+        return None
+    since = [from_rfc3339(c.last_transition_time) for c in status.conditions or () if c.type in told]
+    return _seconds_since(observed, min(since)) if since else 0.0
+
+
+def refused_waits(observed: Observed) -> float:
+    """Return the seconds until what the API server refused is sent again: ever longer, as long as it is refused."""
+    told = {c.type: c for c in observed.deployment.status.conditions or ()}
+    since = told.get("Reconciling") or told.get("Stalled")
+    waited = _seconds_since(observed, from_rfc3339(since.last_transition_time)) if since is not None else 0.0
+    return min(max(waited / 2, REFUSED_SECONDS), LONGEST_REFUSED_SECONDS)
+
+
 def _seconds_since(observed: Observed, moment: datetime) -> float:
     return max((observed.now - moment).total_seconds(), 0.0)
 
@@ -46,8 +77,11 @@ def _seconds_since(observed: Observed, moment: datetime) -> float:
 def next_look(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
     """Return the seconds until time alone may change the answer."""
     status = observed.deployment.status
-    due: list[float] = [REFUSED_SECONDS] if observed.refused is not None else []
-    candidate, active = candidate_waits(observed, spec), active_waits(observed)
+    due: list[float] = [refused_waits(observed)] if observed.refused is not None else []
+    candidate, active = candidate_waits(observed, spec, status), active_waits(observed)
+    short = short_waits(observed, spec)
+    if short is not None:
+        due.append(_interval(short))
     if candidate is not None:
         due += [_interval(candidate), deadline(spec) - candidate]
     if active is not None:

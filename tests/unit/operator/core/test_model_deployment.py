@@ -29,13 +29,7 @@ readiness = st.builds(
     moments,
 )
 rejections = st.lists(
-    st.builds(
-        lambda number, time, tried: {"version": number, "reason": "R", "time": time, **tried},
-        numbers,
-        moments,
-        st.sampled_from(({}, {"triedWith": "0123456789abcdef/60"})),
-    ),
-    max_size=2,
+    st.builds(lambda number, time: {"version": number, "reason": "R", "time": time}, numbers, moments), max_size=2
 )
 entries = st.builds(
     lambda number, since, outcome: {
@@ -89,7 +83,7 @@ actions = st.sampled_from(
     ("", "rollback/previous/t1", "rollback/1/t2", "retry/2/t2", "promote/t2", "abort/t2", "hold/t2", "?")
 )
 children = st.builds(
-    lambda number, ready, updated, deleting, settled: DeploymentView(
+    lambda number, ready, updated, deleting, settled, refusal: DeploymentView(
         name=f"shop-v{number}",
         uid=f"uid-{number}",
         version=number,
@@ -100,12 +94,14 @@ children = st.builds(
         replicas=1,
         updated=updated,
         ready=ready,
+        refusal=refusal,
     ),
     numbers,
     st.integers(0, 2),
     st.integers(0, 2),
     st.booleans(),
     st.booleans(),
+    st.sampled_from(("", "FailedCreate: exceeded quota")),
 )
 pods = st.builds(
     lambda code, restarts, ready, running: (

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from trainyard_api import meta
-from trainyard_operator.core.objects import PodView
+from trainyard_operator.core.objects import PodView, ServingPodView
 from trainyard_operator.kube import views
 from trainyard_operator.kube.slim import slim
 
@@ -197,6 +197,53 @@ def test_whether_a_server_runs(
 ) -> None:
     conditions = [{"type": "Ready", "status": ready}, {"type": "DisruptionTarget", "status": disrupted}]
     status = {"conditions": conditions, "containerStatuses": [{"name": meta.SERVER_CONTAINER, **container}]}
-    metadata = {"name": "shop-v1-x", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    metadata = {"name": "shop-v1-x", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
     seen = views.serving_pod({"metadata": metadata, "status": status})
     assert (seen.ready, seen.running, seen.deleting) == (ready == "True", running, deleting)
+
+
+def serving_pod(**status: Any) -> ServingPodView:
+    metadata = {"name": "shop-v1-x", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    return views.serving_pod({"metadata": metadata, "status": status})
+
+
+def test_a_server_that_the_runtime_could_not_start_has_not_ended() -> None:
+    ended = {"terminated": {"exitCode": 128, "reason": "StartError", "message": "exec: not found"}}
+    container = {"name": meta.SERVER_CONTAINER, "restartCount": 4, "state": {"waiting": {}}, "lastState": ended}
+    seen = serving_pod(containerStatuses=[container])
+    assert (seen.exit_code, seen.waiting) == (None, "StartError: exec: not found")
+
+
+def test_a_pod_that_its_node_refused_says_why() -> None:
+    seen = serving_pod(phase="Failed", reason="OutOfcpu", message="Node didn't have enough resource: cpu")
+    assert seen.waiting == "OutOfcpu: Node didn't have enough resource: cpu"
+
+
+@pytest.mark.parametrize(
+    ("conditions", "refusal"),
+    [
+        ([], ""),
+        ([("Progressing", "False", "ProgressDeadlineExceeded", "timed out")], ""),
+        ([("Progressing", "True", "NewReplicaSetAvailable", "has progressed")], ""),
+        ([("Progressing", "False", "ReplicaSetCreateError", "denied")], "ReplicaSetCreateError: denied"),
+        (
+            [("Progressing", "True", "R", "m"), ("ReplicaFailure", "True", "FailedCreate", "exceeded quota")],
+            "FailedCreate: exceeded quota",
+        ),
+        ([("ReplicaFailure", "False", "FailedCreate", "exceeded quota")], ""),
+    ],
+)
+def test_why_a_deployment_gets_no_pods(conditions: list[tuple[str, str, str, str]], refusal: str) -> None:
+    told = [{"type": t, "status": s, "reason": r, "message": m} for t, s, r, m in conditions]
+    metadata = {"name": "shop-v1", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
+    body = {"metadata": {**metadata, "labels": {meta.VERSION_LABEL: "1"}}, "spec": {}, "status": {"conditions": told}}
+    assert views.deployment(body).refusal == refusal
+
+
+def test_the_newest_event_counts_however_it_tells_its_time() -> None:
+    metadata = {"creationTimestamp": "2026-11-21T08:00:00Z"}
+    old = {"metadata": metadata, "reason": "FailedMount", "eventTime": None, "note": "old"}
+    series = {**old, "series": {"lastObservedTime": "2026-11-21T08:03:00.000000Z"}, "note": "newest"}
+    legacy = {**old, "deprecatedLastTimestamp": "2026-11-21T08:02:00Z"}
+    newest = max((old, series, legacy), key=views.last_seen)
+    assert views.warning(newest) == "FailedMount: newest"

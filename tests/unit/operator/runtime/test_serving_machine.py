@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.operator.cluster import NAMESPACE
 from tests.unit.operator.operators import FaultyWrite, Killed
 from tests.unit.operator.runtime import deployment_page
-from tests.unit.operator.serving import MODEL, NAME, Health, ServingCluster, ServingOperator
+from tests.unit.operator.serving import BLAMELESS, MODEL, NAME, Health, ServingCluster, ServingOperator
 from trainyard_api import meta
 from trainyard_operator.core import actions
 from trainyard_operator.kube.errors import ConflictError, ForbiddenError, ThrottledError, UnavailableError
@@ -37,7 +37,7 @@ FAULTS: tuple[BaseException, ...] = (
 )
 HEALTHS: tuple[Health, ...] = (
     *("loads", "loads", "hangs", "crashes", "corrupt"),
-    *("upstream", "refused", "node lost", "no image"),
+    *("upstream", "refused", "node lost", "no image", "no volume", "no command"),
 )
 ACTIONS = (
     "rollback/previous",
@@ -70,7 +70,6 @@ class Serving(RuleBasedStateMachine):
         self.published = 0
         self.tokens = 0
         self.rejected: set[int] = set()
-        self.tried: dict[int, tuple[str, Any]] = {}
         self.lifted: set[int] = set()
         self.bad_switches: list[str] = []
         self.phases = ["(none)"]
@@ -153,6 +152,13 @@ class Serving(RuleBasedStateMachine):
     @rule(rounds=st.integers(1, 8))
     def roll(self, rounds: int) -> None:
         self.cluster.roll(rounds)
+
+    @rule(number=numbers, refused=st.booleans())
+    def refuse_pods(self, number: int, refused: bool) -> None:
+        """A quota is used up, or has room again."""
+        self.cluster.refused.pop(number, None)
+        if refused:
+            self.cluster.refused[number] = "exceeded quota"
 
     @rule()
     def crash(self) -> None:
@@ -258,18 +264,11 @@ class Serving(RuleBasedStateMachine):
         self.phases = self.phases[-1:]
 
     @invariant()
-    def quarantine_ends_by_retry_or_by_an_edit_of_what_was_lacking(self) -> None:
+    def quarantine_ends_by_retry_alone(self) -> None:
         status = self.cluster.deployed()
         rejected = {entry["version"] for entry in status.get("rejectedVersions") or ()}
-        spec = self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["spec"].get("serving")
         for number in self.rejected - rejected:
-            retried = status.get("lastHandledAction", "").startswith(f"retry/{number}/")
-            assert retried or (number in self.tried and self.tried[number][1] != spec), (number, status)
-        before, self.tried = self.tried, {}
-        for entry in status.get("rejectedVersions") or ():
-            if tried := entry.get("triedWith"):
-                known = before.get(entry["version"])
-                self.tried[entry["version"]] = known if known and known[0] == tried else (tried, spec)
+            assert status.get("lastHandledAction", "").startswith(f"retry/{number}/"), (number, status)
         self.lifted = (self.lifted | (self.rejected - rejected)) - rejected
         self.rejected = rejected
         left = {
@@ -320,20 +319,19 @@ class Serving(RuleBasedStateMachine):
         served = self.cluster.served()
         if served != active:  # somebody pointed it to pods that answer: it stays there while those of the active do not
             assert active is not None
-            assert self.cluster.health[active] != "loads"
+            assert not self.cluster.can_serve(active)
             assert self.cluster.health[served] == "loads"
             assert served not in self.rejected
             told = {each["type"]: each for each in status["conditions"]}
             assert told["Ready"]["status"] == "False"
             assert f"points to version {served}" in told["Ready"]["message"]
         if candidate is not None:
-            assert status["phase"] == "AwaitingPromotion"
-            assert self.cluster.health[candidate] == "loads"
+            self.candidate_at_rest(status, candidate)
         children = {
             int(body["metadata"]["labels"][meta.VERSION_LABEL]) for body in self.cluster.of(DEPLOYMENTS).values()
         }
         extra = children - {active, candidate}
-        if active is None or self.cluster.health[active] == "loads":
+        if active is None or self.cluster.can_serve(active):
             assert not extra, (children, status)
         text = self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["metadata"].get("annotations", {}).get(meta.ACTION_ANNOTATION)
         assert not text or status["lastHandledAction"] == actions.echo(text)
@@ -346,6 +344,15 @@ class Serving(RuleBasedStateMachine):
                 and number not in self.rejected
             ]
             assert not waiting, (waiting, status)
+
+    def candidate_at_rest(self, status: dict[str, Any], candidate: int) -> None:
+        """It waits for a person, or for what is no doing of its own, and says so."""
+        if status["phase"] == "AwaitingPromotion":
+            assert self.cluster.can_serve(candidate)
+            return
+        assert candidate in self.cluster.refused or self.cluster.health[candidate] in BLAMELESS
+        stalled = next(each for each in status["conditions"] if each["type"] == "Stalled")
+        assert stalled["reason"] == "CandidateBlocked", stalled
 
 
 TestServing = Serving.TestCase
