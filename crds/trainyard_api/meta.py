@@ -30,6 +30,8 @@ ACTION_REASON_ANNOTATION: Final = f"{GROUP}/action-reason"
 """Beside it, on a ModelVersion: why somebody asks for it."""
 APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
 """On a child that is applied: a hash of what it was rendered from; the API server's defaults change no hash."""
+ASKED_ANNOTATION: Final = f"{GROUP}/asked"
+"""On a Deployment that serves: a hash of what its user asked for. What else changes is the operator's own."""
 RETRY_OF_ANNOTATION: Final = f"{GROUP}/retry-of"
 """On a TrainingJob: the finished one that it repeats."""
 

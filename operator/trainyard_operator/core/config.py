@@ -79,6 +79,8 @@ class ServingDefaults(ConfigModel):
     """How long a pod still answers after SIGTERM, until every node has taken it out of its Service."""
     grace_seconds: Annotated[int, Field(ge=1, le=3600)] = 20
     """How long the last requests may then take."""
+    max_concurrent_updates: Annotated[int, Field(ge=0)] = 5
+    """How many Deployments exchange their pods at a time after an upgrade or a change of the defaults; 0: all."""
 
 
 NVIDIA_TAINT = Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")

@@ -23,6 +23,7 @@ class Fact(Enum):
     VERSION = auto()
     RIVALS = auto()
     EVENTS = auto()
+    UPDATE = auto()
 
 
 @dataclass(frozen=True)
@@ -33,4 +34,5 @@ class Need:
     name: str
     """For ``PODS`` the Job whose pods are meant, for ``SERVING_PODS`` the Deployment, for ``RUNS`` the
     TrainingSchedule, which is read again with its TrainingJobs, for ``RIVALS`` the model, for ``EVENTS`` the uid of
-    the object that Warning Events are about, else the object itself."""
+    the object that Warning Events are about, for ``UPDATE`` the ModelDeployment that would exchange its pods, else the
+    object itself."""

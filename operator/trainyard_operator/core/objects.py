@@ -205,6 +205,12 @@ class DeploymentView:
         The Deployment controller has seen the last change of the spec, so that the counts below speak of it.
     applied
         What it was rendered from, as a hash (the annotation that we wrote).
+    asked
+        What of it its user asked for, as a hash (the annotation that we wrote).
+    pods
+        All of them, those of an earlier template too.
+    late
+        The new pods were not ready in time, says the Deployment controller; those from before are still there.
     refusal
         Why the API server takes no pods from it, in its controller's words: a quota, a policy, no ServiceAccount.
     """
@@ -216,11 +222,21 @@ class DeploymentView:
     applied: str = ""
     deleting: bool = False
     settled: bool = False
+    asked: str = ""
+    late: bool = False
     refusal: str = ""
     replicas: int = 0
+    pods: int = 0
     updated: int = 0
     ready: int = 0
     available: int = 0
+
+    @property
+    def exchanging(self) -> bool:
+        """New pods take the place of those of an earlier template, and nothing stands in the way so far."""
+        if self.deleting or self.late or self.refusal:
+            return False
+        return not self.settled or self.pods > self.updated
 
 
 @dataclass(frozen=True)

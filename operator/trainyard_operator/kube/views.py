@@ -34,6 +34,9 @@ from trainyard_operator.kube.slim import MANAGERS
 _COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 """On a pod of an Indexed Job, written by the Job controller."""
 
+_LATE = "ProgressDeadlineExceeded"
+"""The reason of a Deployment's condition Progressing."""
+
 _NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
 """The runtime could not start the container: a command that is not in the image, say. Its exit code is not its own."""
 
@@ -63,6 +66,7 @@ def model_deployment(body: Body) -> ModelDeploymentView:
 def deployment(body: Body) -> DeploymentView:
     """Read a child Deployment."""
     metadata, status = body["metadata"], body.get("status") or {}
+    conditions = {c["type"]: c for c in status.get("conditions") or ()}
     return DeploymentView(
         name=metadata["name"],
         uid=metadata["uid"],
@@ -71,8 +75,11 @@ def deployment(body: Body) -> DeploymentView:
         applied=(metadata.get("annotations") or {}).get(meta.APPLIED_ANNOTATION, ""),
         deleting="deletionTimestamp" in metadata,
         settled=(status.get("observedGeneration") or 0) >= metadata.get("generation", 0),
-        refusal=_refusal({c["type"]: c for c in status.get("conditions") or ()}),
+        asked=(metadata.get("annotations") or {}).get(meta.ASKED_ANNOTATION, ""),
+        late=conditions.get("Progressing", {}).get("reason") == _LATE,
+        refusal=_refusal(conditions),
         replicas=body["spec"].get("replicas", 1),
+        pods=status.get("replicas") or 0,
         updated=status.get("updatedReplicas") or 0,
         ready=status.get("readyReplicas") or 0,
         available=status.get("availableReplicas") or 0,
@@ -263,7 +270,7 @@ def _refusal(conditions: dict[str, dict[str, str]]) -> str:
     """
     failure, progressing = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
     told: dict[str, str] = {}
-    if progressing.get("status") == "False" and progressing.get("reason") != "ProgressDeadlineExceeded":
+    if progressing.get("status") == "False" and progressing.get("reason") != _LATE:
         told = progressing
     if failure.get("status") == "True":
         told = failure

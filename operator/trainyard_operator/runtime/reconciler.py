@@ -58,11 +58,14 @@ class Reconciler:
         *,
         instance: str,
         clock: Clock,
+        may_update: Callable[[Key], bool] = lambda _: True,
     ) -> None:
+        """``may_update`` tells whether a ModelDeployment may exchange its pods now."""
         self._port = port
         self._store = store
         self._controllers = controllers
         self._instance = instance
+        self._may_update = may_update
         self._clock = clock
 
     async def turn(self, key: Key) -> Outcome:
@@ -127,6 +130,8 @@ class Reconciler:
                 about = f"regarding.uid={need.name},type=Warning"
                 events = self._port.list(EVENTS, key.namespace, fields=about)
                 facts.warnings[need.name] = tuple([views.warning(body) async for body in events])
+            case Fact.UPDATE:
+                facts.may_update = self._may_update(key)
             case _:
                 assert_never(need.fact)
 

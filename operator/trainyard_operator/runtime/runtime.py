@@ -26,6 +26,7 @@ from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import Listed, Lists, nobody
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller
+from trainyard_operator.runtime.updates import Updates
 
 FIRST_RESYNC_SECONDS = 10
 """What was deleted between the first list and the watches' own, nobody tells: a Job deleted just before a restart."""
@@ -77,7 +78,15 @@ class Runtime:
             ModelDeploymentController(self._store, config, clock=clock),
         )
         self._controllers = {controller.kind: controller for controller in controllers}
-        self._reconciler = Reconciler(port, self._store, self._controllers, instance=instance, clock=clock)
+        updates = Updates(self._store, config.serving.max_concurrent_updates, clock=clock)
+        self._reconciler = Reconciler(
+            port,
+            self._store,
+            self._controllers,
+            instance=instance,
+            clock=clock,
+            may_update=updates.allow,
+        )
 
     @property
     def ready(self) -> bool:

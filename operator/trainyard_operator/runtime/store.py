@@ -4,7 +4,7 @@ Watch events, lists and the answers to our own writes all come in through :meth:
 resourceVersion wins. So a decision never rests on a state from before our own last write.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from trainyard_operator.core.objects import (
@@ -166,6 +166,12 @@ class Store:
     def deployments(self, namespace: str, uid: str) -> tuple[DeploymentView, ...]:
         """Return the Deployments of a ModelDeployment."""
         return self._find("Deployment", owner_term(namespace, uid))
+
+    def exchanging(self) -> Iterator[Key]:
+        """Iterate over the ModelDeployments with a Deployment that exchanges its pods."""
+        for key, body in self._bodies["Deployment"].items():
+            if self._view(key).exchanging:
+                yield from concerned("Deployment", body)[0]
 
     def services(self, namespace: str, uid: str) -> tuple[ServiceView, ...]:
         """Return the Services of a ModelDeployment."""

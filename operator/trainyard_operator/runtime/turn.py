@@ -23,6 +23,7 @@ class Facts:
     versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
     rivals: Rivals | None = None
     warnings: dict[str, tuple[WarningView, ...]] = field(default_factory=dict)
+    may_update: bool | None = None
     refused: Refusal | None = None
 
 

@@ -88,6 +88,7 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
             'trainer.resources={"requests": {"cpu": "500m", "memory": "1Gi"}, "limits": {"memory": "3Gi"}}',
             'server={"image": {"repository": "r.example/s", "tag": "8", "pullPolicy": "Always"}, "drainSeconds": 9}',
             "server.graceSeconds=30",
+            "server.maxConcurrentUpdates=1000000",
             'server.resources.limits={"memory": "4Gi"}',
             'progress={"url": "https://p.example:1", "bind": "$(POD_IP)", "port": 9443, "tlsSecret": "own"}',
             "progress.reportsPerMinute=1000000",
@@ -116,6 +117,7 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
     assert config.resources.wire()["limits"] == {"memory": "3Gi", "ephemeral-storage": "20Gi"}
     assert (config.images.server, config.serving.pull_policy) == ("r.example/s:8", "Always")
     assert (config.serving.drain_seconds, config.serving.grace_seconds) == (9, 30)
+    assert config.serving.max_concurrent_updates == 1000000
     assert config.serving.resources.wire()["limits"] == {"memory": "4Gi"}
     assert config.accelerators["amd.com/gpu"].model_dump() == {"node_selector": {"gpu": "mi300"}, "tolerations": ()}
     assert "nvidia.com/gpu" in config.accelerators

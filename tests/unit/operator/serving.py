@@ -8,7 +8,6 @@ from typing import Any, Literal
 from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
 from tests.unit.operator.core import versions
 from tests.unit.operator.operators import Killed, StepOperator, run
-from tests.unit.operator.samples import CONFIG
 from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.errors import ApiError
@@ -30,10 +29,12 @@ from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller
+from trainyard_operator.runtime.updates import Updates
 
 MODEL = "m"
 NAME = "shop"
 TEMPLATE = "template"
+IMAGE = "image"
 
 Health = Literal[
     "loads", "hangs", "crashes", "corrupt", "upstream", "refused", "node lost", "no image", "no volume", "no command"
@@ -49,6 +50,8 @@ class ServingCluster(Cluster):
 
     health: dict[int, Health] = field(default_factory=dict)
     """By version; what is not named loads."""
+    broken: set[str] = field(default_factory=set)
+    """Images whose server never gets ready, whatever it loads."""
     refused: dict[int, str] = field(default_factory=dict)
     """By version: why its ReplicaSet may create no pod, as a quota or a policy says."""
 
@@ -167,7 +170,7 @@ class ServingCluster(Cluster):
                 "metadata": {
                     "name": f"{name}-{made_from}-{self.counter}",
                     "labels": {**template["metadata"]["labels"], "pod-template-hash": made_from},
-                    "annotations": {TEMPLATE: made_from},
+                    "annotations": {TEMPLATE: made_from, IMAGE: template["spec"]["containers"][0]["image"]},
                     "ownerReferences": [
                         {"kind": "ReplicaSet", "name": f"{name}-{made_from}", "uid": uid, "controller": True}
                     ],
@@ -184,17 +187,18 @@ class ServingCluster(Cluster):
         pods = {n: p for n, p in self.of(PODS).items() if p["metadata"]["ownerReferences"][0]["uid"] == uid}
         health = self.health.get(_version_of(body), "loads")
         loads, lost, never = health == "loads", health == "node lost", health in NEVER_RUNS
+        ready = {n for n, p in pods.items() if loads and p["metadata"]["annotations"][IMAGE] not in self.broken}
         for name, pod in pods.items():
-            if _is_ready(pod) != loads:
+            if _is_ready(pod) != (name in ready):
                 restarts = pod["status"]["containerStatuses"][0]["restartCount"]
-                status = _pod_status(ready=loads, restarts=restarts, lost=lost)
+                status = _pod_status(ready=name in ready, restarts=restarts, lost=lost)
                 self.change(PODS, NAMESPACE, name, status=_first_status(health) if never else status)
         status = {
             "observedGeneration": body["metadata"]["generation"],
             "replicas": len(pods),
             "updatedReplicas": sum(p["metadata"]["annotations"][TEMPLATE] == made_from for p in pods.values()),
-            "readyReplicas": len(pods) if loads else 0,
-            "availableReplicas": len(pods) if loads else 0,
+            "readyReplicas": len(ready),
+            "availableReplicas": len(ready),
         }
         why = self.refused.get(_version_of(body))
         if why is not None and status["updatedReplicas"] < body["spec"]["replicas"]:
@@ -256,7 +260,7 @@ class ServingOperator(StepOperator):
         clock = lambda: self.cluster.now  # noqa: E731
         controllers: tuple[Controller, ...] = (
             ModelVersionController(self.store, clock=clock),
-            ModelDeploymentController(self.store, CONFIG, clock=clock),
+            ModelDeploymentController(self.store, self.config, clock=clock),
         )
         self.reconciler = Reconciler(
             self.cluster,
@@ -264,6 +268,7 @@ class ServingOperator(StepOperator):
             {controller.kind: controller for controller in controllers},
             instance="test",
             clock=clock,
+            may_update=Updates(self.store, self.config.serving.max_concurrent_updates, clock=clock).allow,
         )
         run(resync(self.cluster, self.store, ()))
         self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))

@@ -98,16 +98,40 @@ def is_same_model(status: ModelDeploymentStatus, version: ModelVersionView) -> b
     return known in (None, plain_digest(version))
 
 
-def missing_or_changed(observed: Observed, wanted: Equipment) -> tuple[Action, ...]:
-    """Return what brings the Deployments to what they should be, in size too: who scales one to 0 blames no version."""
+def missing_or_changed(
+    observed: Observed, status: ModelDeploymentStatus, wanted: Equipment, *, update: bool
+) -> tuple[Action, ...]:
+    """Return what brings the Deployments to what they should be, in size too: who scales one to 0 blames no version.
+
+    ``update`` lets those change that serve and that only the operator renders anew.
+    """
     actions: list[Action] = []
     for number, body in wanted.bodies.items():
         child = observed.child(number)
         if child is None:
             actions.append(Create("Deployment", body))
+        elif is_outdated(status, child, body):
+            actions += [Apply("Deployment", body)] if update and number == status.active_version else []
         elif not child.deleting and (child.applied != hash_of(body) or child.replicas != body["spec"]["replicas"]):
             actions.append(Apply("Deployment", body))
     return tuple(actions)
+
+
+def update_is_due(observed: Observed, status: ModelDeploymentStatus, wanted: Equipment) -> bool:
+    """Tell whether the pods that serve are to be exchanged for no reason but the operator's own: in turn, then."""
+    child, body = observed.child(status.active_version), wanted.bodies.get(status.active_version or 0)
+    return child is not None and body is not None and is_outdated(status, child, body)
+
+
+def is_outdated(status: ModelDeploymentStatus, child: DeploymentView, body: Body) -> bool:
+    """Tell whether a Deployment is what its user asked for, from an operator of another release or configuration.
+
+    A candidate does not serve yet, so it is never that. One that is kept to go back to stays as it served.
+    """
+    if child.version == status.candidate_version or child.deleting or child.applied == hash_of(body):
+        return False
+    asked = body["metadata"]["annotations"][meta.ASKED_ANNOTATION]
+    return child.asked in ("", asked) and child.replicas == body["spec"]["replicas"]
 
 
 def is_ready(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> bool:

@@ -30,6 +30,8 @@ class Observed:
     config: OperatorConfig
     serving_pods: dict[str, tuple[ServingPodView, ...]] = field(default_factory=dict)
     """Pods by the name of their Deployment, for those that were asked about."""
+    may_update: bool | None = None
+    """Whether pods may be exchanged now that only the operator renders anew; ``None`` before that was asked."""
     refused: Refusal | None = None
 
     @property

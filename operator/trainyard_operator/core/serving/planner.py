@@ -212,7 +212,11 @@ def _equip(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
         return None
     status = observed.deployment.status
     wanted = children.equipment(observed, spec, status)
-    actions = (*children.correct_service(observed, spec, status), *children.missing_or_changed(observed, wanted))
+    if observed.may_update is None and children.update_is_due(observed, status, wanted):
+        return Plan(needs=(Need(Fact.UPDATE, observed.deployment.name),))
+    update = bool(observed.may_update)
+    changes = children.missing_or_changed(observed, status, wanted, update=update)
+    actions = (*children.correct_service(observed, spec, status), *changes)
     return Plan(actions=actions) if actions else None
 
 

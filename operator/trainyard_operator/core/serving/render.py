@@ -53,7 +53,13 @@ def deployment(
     body: Body = {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(md, serving_name(md, version.version), options, labels),
+        "metadata": _metadata(
+            md,
+            serving_name(md, version.version),
+            options,
+            labels,
+            {meta.ASKED_ANNOTATION: _digest(_asked(serving, version))},
+        ),
         "spec": {
             "replicas": serving.replicas,
             "revisionHistoryLimit": 1,
@@ -75,7 +81,7 @@ def service(md: ModelDeploymentView, spec: ModelDeploymentSpec, version: int, *,
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": _metadata(md, md.name, _options(md, spec, config), _labels(md, version)),
+            "metadata": _metadata(md, md.name, _options(md, spec, config), _labels(md, version), {}),
             "spec": {
                 "type": "ClusterIP",
                 "selector": selector(md, version),
@@ -90,12 +96,14 @@ def _options(md: ModelDeploymentView, spec: ModelDeploymentSpec, config: Operato
     return over(spec.serving or Serving(), over(config.in_namespace(md.namespace).server, config.server))
 
 
-def _metadata(md: ModelDeploymentView, name: str, options: PodOptions, labels: dict[str, str]) -> Body:
+def _metadata(
+    md: ModelDeploymentView, name: str, options: PodOptions, labels: dict[str, str], annotations: dict[str, str]
+) -> Body:
     return {
         "name": name,
         "namespace": md.namespace,
         "labels": labels_of(options, labels),
-        **({"annotations": options.annotations} if options.annotations else {}),
+        "annotations": {**(options.annotations or {}), **annotations},
         "ownerReferences": [_owner(md)],
     }
 
@@ -238,7 +246,15 @@ def _owner(md: ModelDeploymentView) -> Body:
 
 def _with_hash(body: Body) -> Body:
     """Add the hash of everything that is asked for: comparing it needs no knowledge of the API server's defaults."""
-    digest = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
-    annotations = {**body["metadata"].get("annotations", {}), meta.APPLIED_ANNOTATION: digest}
-    metadata = {**body["metadata"], "annotations": annotations}
-    return {**body, "metadata": metadata}
+    annotations = {**body["metadata"].get("annotations", {}), meta.APPLIED_ANNOTATION: _digest(body)}
+    return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
+
+
+def _digest(body: Body) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _asked(serving: Serving, version: ModelVersionView) -> Body:
+    """Return what of a Deployment is not the operator's own. Its size is no reason to exchange pods."""
+    fields = serving.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"replicas"})
+    return {"serving": fields, "artifact": version.spec["artifact"], "storage": version.spec.get("storage")}

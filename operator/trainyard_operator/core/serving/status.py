@@ -242,6 +242,8 @@ def _elsewhere(observed: Observed, active: int | None) -> str:
 
 def _serving(observed: Observed, status: ModelDeploymentStatus) -> str:
     parts = [f"version {status.active_version} serves"]
+    if observed.may_update is False:
+        parts.append("its pods get what the operator has changed, in turn (server.maxConcurrentUpdates of the chart)")
     if gone := _gone(observed, status):
         parts.append(f"{gone}: it goes on as it is, but cannot be started anew with other settings")
     if status.hold is not None:

@@ -19,6 +19,8 @@ RESCHEDULED_SECONDS: Final = 60.0
 REFUSED_SECONDS: Final = 10.0
 """What the API server refused is sent again after this long, then at growing intervals."""
 LONGEST_REFUSED_SECONDS: Final = 60.0
+UPDATE_SECONDS: Final = 20.0
+"""Who waits for the turn to exchange its pods asks again after this long."""
 
 
 def deadline(spec: ModelDeploymentSpec) -> float:
@@ -80,6 +82,8 @@ def next_look(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
     due: list[float] = [refused_waits(observed)] if observed.refused is not None else []
     candidate, active = candidate_waits(observed, spec, status), active_waits(observed)
     short = short_waits(observed, spec)
+    if observed.may_update is False:
+        due.append(UPDATE_SECONDS)
     if short is not None:
         due.append(_interval(short))
     if candidate is not None:

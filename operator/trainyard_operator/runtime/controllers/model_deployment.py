@@ -38,6 +38,7 @@ class ModelDeploymentController:
             now=self._clock(),
             config=self._config,
             serving_pods=facts.serving_pods,
+            may_update=facts.may_update,
             refused=facts.refused,
         )
         return Step(view, plan(observed))

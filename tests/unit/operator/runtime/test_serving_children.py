@@ -154,7 +154,8 @@ def test_requests_are_not_taken_from_pods_that_answer(world: World) -> None:
 
 @pytest.mark.parametrize(("resource", "name"), [(DEPLOYMENTS, "shop-v1"), (SERVICES, NAME)])
 def test_a_foreign_child_has_the_name(world: World, resource: Resource, name: str) -> None:
-    spec = {"selector": {}, "replicas": 1, "template": {"metadata": {"labels": {}}}}
+    template = {"metadata": {"labels": {}}, "spec": {"containers": [{"image": "i"}]}}
+    spec = {"selector": {}, "replicas": 1, "template": template}
     labels = {meta.VERSION_LABEL: "9"}
     world.cluster.add(resource, NAMESPACE, {"metadata": {"name": name, "labels": labels}, "spec": spec})
     world.cluster.publish(1)

@@ -18,6 +18,7 @@ from tests.unit.operator.runtime import deployment_page
 from tests.unit.operator.serving import BLAMELESS, MODEL, NAME, Health, ServingCluster, ServingOperator
 from trainyard_api import meta
 from trainyard_operator.core import actions
+from trainyard_operator.core.config import Images, OperatorConfig, ServingDefaults
 from trainyard_operator.kube.errors import ConflictError, ForbiddenError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, SERVICES, Resource
 from trainyard_operator.runtime.keys import Key
@@ -194,6 +195,13 @@ class Serving(RuleBasedStateMachine):
         self.cluster.hook = hook
         self.operator.turn_on(KEY)
         self.cluster.hook = self.watch_switches
+
+    @rule(image=st.sampled_from(("server:1", "server:2")), limit=st.integers(0, 1))
+    def upgrade(self, image: str, limit: int) -> None:
+        """The operator of another release takes over: it renders each Deployment anew."""
+        serving = ServingDefaults(max_concurrent_updates=limit)
+        self.operator.config = OperatorConfig(images=Images(server=image), serving=serving)
+        self.operator.restart()
 
     @rule()
     def restart(self) -> None:

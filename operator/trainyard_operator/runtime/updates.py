@@ -1,0 +1,44 @@
+"""How many Deployments exchange their pods at a time because the operator renders them anew, as after an upgrade.
+
+Nothing of it is stored: what is under way is seen in the Deployments. Only what was granted and is not seen yet is
+remembered, for a while.
+"""
+
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Final
+
+from trainyard_operator.runtime.clock import Clock
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.store import Store
+
+GRANTED_SECONDS: Final = 30.0
+"""A grant counts so long, also where the exchange takes less: the pods of one model settle before the next."""
+
+
+class Updates:
+    """Who may exchange pods now."""
+
+    def __init__(self, store: Store, limit: int, *, clock: Clock) -> None:
+        """``limit`` is the number of Deployments at a time; 0: all of them."""
+        self._store = store
+        self._limit = limit
+        self._clock = clock
+        self._granted: dict[Key, datetime] = {}
+
+    def allow(self, key: Key) -> bool:
+        """Tell whether a ModelDeployment may exchange its pods now; asked again in its turn, the answer stays."""
+        now = self._clock()
+        self._granted = {k: since for k, since in self._granted.items() if _is_recent(since, now)}
+        if self._limit == 0 or key in self._granted:
+            return True
+        others = (owner for owner in self._store.exchanging() if owner != key and owner not in self._granted)
+        busy = len(self._granted) + sum(1 for _ in islice(others, self._limit))
+        if busy >= self._limit:
+            return False
+        self._granted[key] = now
+        return True
+
+
+def _is_recent(since: datetime, now: datetime) -> bool:
+    return timedelta(0) <= now - since < timedelta(seconds=GRANTED_SECONDS)
