@@ -38,6 +38,8 @@ class Kind:
     rules: tuple[Rule, ...] = ()
     mutable: frozenset[str] | None = None
     selectable: tuple[str, ...] = (".status.phase",)
+    scale: Mapping[str, str] | None = None
+    """The paths of the subresource ``scale``, by the names that the API server has for them."""
     first_status: Mapping[str, str] = field(default_factory=dict)
     """What the status of a new object says beside ``observedGeneration: -1``, before anybody wrote it."""
 
@@ -155,6 +157,11 @@ MODEL_DEPLOYMENT = Kind(
         Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
         Column("URL", ".status.url", wide=True),
     ),
+    scale={
+        "specReplicasPath": ".spec.serving.replicas",
+        "statusReplicasPath": ".status.replicas",
+        "labelSelectorPath": ".status.selector",
+    },
     rules=(
         Rule(
             "self.metadata.name.size() <= 45 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",

@@ -83,6 +83,7 @@ class Serving(PodOptions):
     """The pods that serve."""
 
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Pods of each version. kubectl scale and a HorizontalPodAutoscaler change it: leave it out of Git then."""
     image: Annotated[str, Field(max_length=512)] | None = None
     """The image of the inference server; default: from the chart."""
     resources: Resources | None = None
@@ -97,7 +98,7 @@ class ModelDeploymentSpec(ApiModel):
     rollout: Rollout | None = None
     rollback: Rollback | None = None
     history: History | None = None
-    serving: Serving | None = None
+    serving: Annotated[Serving | None, Field(json_schema_extra={"default": {}})] = None
 
     rules = (
         Rule(
@@ -169,6 +170,9 @@ class ModelDeploymentStatus(ApiModel):
     history: Annotated[list[HistoryEntry], Field(max_length=50)] | None = None
     """Newest first."""
     replicas: Count | None = None
+    """Pods of the active version."""
     ready_replicas: Count | None = None
+    selector: Annotated[str, Field(max_length=512)] | None = None
+    """Selects the pods of the active version: an autoscaler measures them."""
     url: Annotated[str, Field(max_length=512)] | None = None
     """Where requests go, inside the cluster."""

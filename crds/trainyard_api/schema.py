@@ -72,9 +72,9 @@ class _Converter:
         node.update({keyword: raw[keyword] for keyword in _COPIED if keyword in raw})
         if "const" in raw:
             node["enum"] = [raw["const"]]
-        if isinstance(node.get("default"), dict | list):
+        if isinstance(node.get("default"), dict | list) and node["default"] != {}:
             raise SchemaError(
-                f"{'.'.join(trail)}: the default {node['default']!r} is not a scalar; leave the field out"
+                f"{'.'.join(trail)}: the default {node['default']!r} is neither a scalar nor {{}}; leave the field out"
             )
         for keyword, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
             if keyword in raw:

@@ -145,6 +145,25 @@ async def test_what_the_api_server_refuses_is_told(shop: Shop) -> None:
         await shop.serves(1)
 
 
+async def test_it_is_scaled_by_its_subresource(shop: Shop) -> None:
+    """As kubectl scale and a HorizontalPodAutoscaler do, also where the spec says nothing about serving."""
+    await shop.deploy()
+    async with shop.namespace.operator():
+        await shop.publish(1)
+        await shop.serves(1)
+        scale = shop.namespace.path(MODEL_DEPLOYMENTS, "shop/scale")
+        body = await shop.namespace.request("GET", scale)
+        assert (body["spec"]["replicas"], body["status"]["replicas"]) == (1, 1)
+        await shop.namespace.request("PUT", scale, {**body, "spec": {"replicas": 3}})
+        await shop.until("three pods", lambda s: s.get("readyReplicas") == 3)
+        status = (await shop.namespace.request("GET", scale))["status"]
+        assert status["replicas"] == 3
+        pods = [pod async for pod in shop.namespace.client.list(PODS, shop.namespace.name, selector=status["selector"])]
+        assert len(pods) == 3
+        await shop.publish(2)
+        assert (await shop.serves(2))["readyReplicas"] == 3
+
+
 async def test_a_foreign_service_has_the_name(shop: Shop) -> None:
     foreign = {"metadata": {"name": "shop"}, "spec": {"ports": [{"port": 80}]}}
     await shop.namespace.request("POST", shop.namespace.path(SERVICES), foreign)

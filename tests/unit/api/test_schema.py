@@ -92,7 +92,7 @@ class Defaulted(BaseModel):
 
 
 @pytest.mark.parametrize(
-    ("model", "problem"), [(Tree, "contains itself"), (Union, "a union of 3 types"), (Defaulted, "not a scalar")]
+    ("model", "problem"), [(Tree, "contains itself"), (Union, "a union of 3 types"), (Defaulted, "neither a scalar")]
 )
 def test_what_a_custom_resource_cannot_say_is_refused(model: type[BaseModel], problem: str) -> None:
     with pytest.raises(SchemaError, match=problem):

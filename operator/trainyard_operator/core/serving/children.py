@@ -117,6 +117,14 @@ def missing_or_changed(
     return tuple(actions)
 
 
+def is_asked_anew(observed: Observed, wanted: Equipment, number: int) -> bool:
+    """Tell whether the user asks for other pods of a version than there are; their number aside."""
+    child, body = observed.child(number), wanted.bodies.get(number)
+    if child is None or body is None:
+        return True
+    return child.asked != str(body["metadata"]["annotations"][meta.ASKED_ANNOTATION])
+
+
 def update_is_due(observed: Observed, status: ModelDeploymentStatus, wanted: Equipment) -> bool:
     """Tell whether the pods that serve are to be exchanged for no reason but the operator's own: in turn, then."""
     child, body = observed.child(status.active_version), wanted.bodies.get(status.active_version or 0)

@@ -101,9 +101,15 @@ def _look(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _notice_edit(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
-    """Give a candidate all of its time again when the spec changes: the edit may be the cure."""
+    """Give a candidate all of its time again when its pods are to be made from something else: that may be the cure.
+
+    Their number is no cure, and an autoscaler may change it again and again.
+    """
     md = observed.deployment
     if md.status.candidate_version is None or md.status.observed_generation == md.generation:
+        return None
+    wanted = children.equipment(observed, spec, md.status)
+    if not children.is_asked_anew(observed, wanted, md.status.candidate_version):
         return None
     again = md.status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})
     return _report(observed, spec, again)

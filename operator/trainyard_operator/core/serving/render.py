@@ -233,6 +233,11 @@ def selector(md: ModelDeploymentView, version: int) -> dict[str, str]:
     return {meta.DEPLOYMENT_UID_LABEL: md.uid, meta.VERSION_LABEL: str(version)}
 
 
+def selector_text(md: ModelDeploymentView, version: int) -> str:
+    """Return what selects the pods of a version, as a label selector in one line."""
+    return ",".join(f"{label}={value}" for label, value in _selector(md, version).items())
+
+
 def _owner(md: ModelDeploymentView) -> Body:
     return {
         "apiVersion": API_VERSION,

@@ -16,6 +16,7 @@ from trainyard_operator.core.serving.children import equipment, is_ready, is_sam
 from trainyard_operator.core.serving.choice import choose
 from trainyard_operator.core.serving.health import Failure, cause_of
 from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.render import selector_text
 from trainyard_operator.core.serving.rollout import last_setback
 from trainyard_operator.core.serving.waits import candidate_waits, deadline, unready_since
 from trainyard_operator.core.times import to_rfc3339
@@ -29,8 +30,13 @@ def describe(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploym
     active = status.active_version
     stalled = _stalled(observed, spec, status)
     reconciling = None if stalled is not None else _reconciling(observed, spec, status)
+    child = observed.child(active)
     counted = status.model_copy(
-        update={"replicas": replicas(spec), "ready_replicas": observed.ready_pods(active) if active else 0}
+        update={
+            "replicas": child.pods if child is not None else 0,
+            "ready_replicas": observed.ready_pods(active),
+            "selector": None if active is None else selector_text(observed.deployment, active),
+        }
     )
     phase = _phase(observed, spec, status, failed=stalled is not None)
     return _told(observed, counted, phase, stalled, reconciling)

@@ -3,10 +3,10 @@
 import pytest
 
 from tests.unit.operator.cluster import NAMESPACE, events_of
-from tests.unit.operator.serving import Health, World, new_world
+from tests.unit.operator.serving import NAME, Health, World, new_world
 from trainyard_operator.core.serving.children import DRAIN_SECONDS
 from trainyard_operator.kube.errors import ForbiddenError
-from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_VERSIONS, PODS, Resource
+from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS, Resource
 from trainyard_operator.runtime.reconciler import Outcome
 
 
@@ -177,6 +177,29 @@ def test_an_edit_of_the_spec_gives_a_candidate_its_time_again(world: World) -> N
     assert world.status["candidateVersion"] == 1
     world.operator.go_on(11.0)
     assert "candidateVersion" not in world.status
+
+
+def test_a_change_of_the_number_of_pods_gives_a_candidate_no_more_time(world: World) -> None:
+    """An autoscaler may change it every few seconds."""
+    world.cluster.health[1] = "hangs"
+    world.cluster.publish(1)
+    for replicas in (2, 3, 2, 3):
+        world.operator.go_on(14.0)
+        world.edit(serving={"replicas": replicas})
+    world.operator.go_on(15.0)
+    assert world.status["rejectedVersions"][0]["reason"] == "ProgressDeadlineExceeded"
+
+
+def test_the_number_of_pods_is_told_as_an_autoscaler_reads_it(world: World) -> None:
+    assert (world.status["replicas"], "selector" in world.status) == (0, False)
+    world.serve(1)
+    world.edit(serving={"replicas": 3})
+    uid = world.cluster.of(MODEL_DEPLOYMENTS)[NAME]["metadata"]["uid"]
+    assert world.status["replicas"] == world.status["readyReplicas"] == 3
+    assert world.status["selector"] == f"trainyard.dev/modeldeployment-uid={uid},trainyard.dev/version=1"
+    world.serve(2)
+    assert world.status["selector"].endswith("version=2")
+    assert world.status["replicas"] == 3
 
 
 def publish_failing(world: World, how: Health, times: int) -> None:
