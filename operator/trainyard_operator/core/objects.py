@@ -209,6 +209,8 @@ class DeploymentView:
         What of it its user asked for, as a hash (the annotation that we wrote).
     pods
         All of them, those of an earlier template too.
+    spec
+        As it is stored, with what the API server filled in.
     late
         The new pods were not ready in time, says the Deployment controller; those from before are still there.
     refusal
@@ -223,6 +225,7 @@ class DeploymentView:
     deleting: bool = False
     settled: bool = False
     asked: str = ""
+    spec: Mapping[str, Any] = field(default_factory=dict)
     late: bool = False
     refusal: str = ""
     replicas: int = 0
@@ -246,6 +249,8 @@ class ServiceView:
     name: str
     uid: str
     selector: Mapping[str, str] = field(default_factory=dict)
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """As it is stored, with what the API server filled in."""
     applied: str = ""
     deleting: bool = False
 

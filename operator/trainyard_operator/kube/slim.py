@@ -31,13 +31,9 @@ def _spec(kind: Kind, spec: Body) -> Body:
             pod = spec["template"]["spec"]
             template = {"spec": {part: _images(pod.get(part) or ()) for part in CONTAINER_LISTS}}
             return {"template": template, "activeDeadlineSeconds": spec.get("activeDeadlineSeconds")}
-        case "Deployment":
-            return {"replicas": spec.get("replicas", 1)}
-        case "Service":
-            return {"selector": spec.get("selector") or {}}
         case "ModelVersion":
             return {key: value for key, value in spec.items() if key != "signature"}
-        case "TrainingJob" | "TrainingSchedule" | "ModelDeployment":
+        case "TrainingJob" | "TrainingSchedule" | "ModelDeployment" | "Deployment" | "Service":
             return spec
 
 

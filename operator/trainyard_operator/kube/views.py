@@ -75,6 +75,7 @@ def deployment(body: Body) -> DeploymentView:
         applied=(metadata.get("annotations") or {}).get(meta.APPLIED_ANNOTATION, ""),
         deleting="deletionTimestamp" in metadata,
         settled=(status.get("observedGeneration") or 0) >= metadata.get("generation", 0),
+        spec=body["spec"],
         asked=(metadata.get("annotations") or {}).get(meta.ASKED_ANNOTATION, ""),
         late=conditions.get("Progressing", {}).get("reason") == _LATE,
         refusal=_refusal(conditions),
@@ -93,6 +94,7 @@ def service(body: Body) -> ServiceView:
         name=metadata["name"],
         uid=metadata["uid"],
         selector=body["spec"].get("selector") or {},
+        spec=body["spec"],
         applied=(metadata.get("annotations") or {}).get(meta.APPLIED_ANNOTATION, ""),
         deleting="deletionTimestamp" in metadata,
     )

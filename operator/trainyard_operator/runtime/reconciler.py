@@ -7,7 +7,7 @@ from typing import assert_never
 
 from trainyard_api import meta
 from trainyard_operator.core.champion import Rivals
-from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import PodView, ServingPodView
 from trainyard_operator.core.plan import Action, Delete
 from trainyard_operator.kube import views
@@ -179,9 +179,20 @@ class Reconciler:
     async def _act(self, key: Key, actions: tuple[Action, ...], facts: Facts) -> None:
         """Carry actions out, up to the first that is refused."""
         applied = await apply(self._port, key.namespace, actions)
+        same = [name for kind, body in applied.bodies if (name := self._unchanged(key, kind, body))]
         for kind, body in applied.bodies:
             self._take(key, kind, body)
         facts.refused = applied.refused
+        if same and len(same) == len(actions):  # planned again at once, it would come to nothing for ever
+            facts.refused = Refusal(
+                f"{same[0]} did not change: does a webhook change back what is applied?", permanent=False
+            )
+
+    def _unchanged(self, key: Key, kind: Kind, body: Body) -> str:
+        """Return what an answer is about, if the API server stored nothing new."""
+        metadata = body["metadata"]
+        known = self._store.resource_version(Key(key.namespace, metadata["name"], kind))
+        return f"{kind} {metadata['name']}" if known == metadata["resourceVersion"] else ""
 
     async def _tell(self, key: Key, step: Step) -> None:
         """Write Events. They inform; an object must not fail because one could not be written."""

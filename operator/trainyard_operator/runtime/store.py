@@ -147,6 +147,11 @@ class Store:
         """Tell whether there is such an object."""
         return key in self._bodies[key.kind]
 
+    def resource_version(self, key: Key) -> str:
+        """Return the resourceVersion of an object as it is known; empty for one that is not."""
+        body = self._bodies[key.kind].get(key)
+        return str(body["metadata"]["resourceVersion"]) if body is not None else ""
+
     def stored_status(self, key: Key) -> dict[str, Any]:
         """Return the status as the API server has it, to patch against."""
         body = self._bodies[key.kind].get(key) or {}

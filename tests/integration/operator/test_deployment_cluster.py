@@ -118,6 +118,23 @@ async def test_children_are_kept_as_they_should_be(shop: Shop) -> None:
         await shop.namespace.request("DELETE", shop.namespace.path(DEPLOYMENTS, "shop-v1"))
         await shop.serves(1)
         await shop.namespace.until("the Service to come back", selects_only_ours_or_absent(shop))
+        image = {"spec": {"containers": [{"name": meta.SERVER_CONTAINER, "image": "edited:1"}]}}
+        await shop.patch(SERVICES, "shop", {"spec": {"type": "LoadBalancer"}})
+        await shop.namespace.request(
+            "PATCH",
+            shop.namespace.path(DEPLOYMENTS, "shop-v1"),
+            {"spec": {"template": image}},
+            content_type="application/strategic-merge-patch+json",
+        )
+
+        async def as_before() -> bool:
+            service = await shop.namespace.client.get(SERVICES, shop.namespace.name, "shop")
+            body = await shop.namespace.client.get(DEPLOYMENTS, shop.namespace.name, "shop-v1")
+            containers = body["spec"]["template"]["spec"]["containers"]
+            return bool(service["spec"]["type"] == "ClusterIP" and containers[0]["image"] != "edited:1")
+
+        await shop.namespace.until("what was edited by hand to be brought back", as_before)
+        await shop.until("rest", lambda s: not condition(s, "Reconciling"))
         await shop.edit(serving={"nodeSelector": None})
 
         async def anywhere() -> bool:

@@ -131,11 +131,14 @@ class Cluster:
             parts = {
                 part: {**(known["metadata"].get(part) or {}), **(body["metadata"].get(part) or {})} for part in MAPS
             }
-            known["metadata"] = {**known["metadata"], **parts}
+            metadata = {**known["metadata"], **{part: value for part, value in parts.items() if value}}
             if body["metadata"].get("uid") not in (None, known["metadata"]["uid"]):
                 raise ConflictError(409, "Conflict", f"{name} has another uid")
             atomic = {part: body["spec"][part] for part in ATOMIC.get(resource, ()) if part in body["spec"]}
-            self.change(resource, namespace, name, spec={**_merged(known["spec"], body["spec"]), **atomic})
+            spec = {**_merged(known["spec"], body["spec"]), **atomic}
+            if (metadata, spec) != (known["metadata"], known["spec"]):  # what changes nothing is not stored
+                known["metadata"] = metadata
+                self.change(resource, namespace, name, spec=spec)
         self.writes.append(("apply", resource.plural))
         self.hook("apply", resource, True)
         return copy.deepcopy(self._find(resource, namespace, name))

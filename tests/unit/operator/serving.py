@@ -1,5 +1,6 @@
 """What serves, in memory: the Deployment controller with its pods, beside the API server, and an operator for them."""
 
+import copy
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -117,6 +118,15 @@ class ServingCluster(Cluster):
         return int(service["spec"]["selector"][meta.VERSION_LABEL]) if service is not None else None
 
     # ---- controllers and kubelet -------------------------------------------------------------------------------------
+
+    def edit_child(self, resource: Resource, name: str, image: str = "edited:1") -> None:
+        """Do as ``kubectl set image`` or ``kubectl edit svc`` does, past the ModelDeployment."""
+        spec = copy.deepcopy(self.of(resource)[name]["spec"])
+        if resource == DEPLOYMENTS:
+            spec["template"]["spec"]["containers"][0]["image"] = image
+        else:
+            spec["type"] = "LoadBalancer"
+        self.change(resource, NAMESPACE, name, spec=spec)
 
     def roll(self, rounds: int = 8) -> None:
         """Let controllers and kubelets work until nothing changes, or for so many rounds."""

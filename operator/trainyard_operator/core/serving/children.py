@@ -6,11 +6,12 @@ from typing import Any, Final
 
 from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Rollout, Serving
-from trainyard_operator.core.objects import DeploymentView, ModelVersionView
+from trainyard_operator.core.objects import DeploymentView, ModelVersionView, ServiceView
 from trainyard_operator.core.plan import Action, Apply, Create, Delete
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.serving import render as render_serving
 from trainyard_operator.core.serving.choice import plain_digest
+from trainyard_operator.core.serving.drift import difference
 from trainyard_operator.core.serving.health import Failure
 from trainyard_operator.core.serving.observed import Observed
 from trainyard_operator.core.serving.rollout import is_rejected, was_live
@@ -112,9 +113,14 @@ def missing_or_changed(
             actions.append(Create("Deployment", body))
         elif is_outdated(status, child, body):
             actions += [Apply("Deployment", body)] if update and number == status.active_version else []
-        elif not child.deleting and (child.applied != hash_of(body) or child.replicas != body["spec"]["replicas"]):
+        elif not child.deleting and (child.applied != hash_of(body) or is_edited(child, body)):
             actions.append(Apply("Deployment", body))
     return tuple(actions)
+
+
+def is_edited(child: DeploymentView | ServiceView, body: Body) -> bool:
+    """Tell whether somebody has edited what we applied; of a child whose spec is not known nothing can be said."""
+    return bool(child.spec) and bool(difference(body["spec"], child.spec))
 
 
 def is_asked_anew(observed: Observed, wanted: Equipment, number: int) -> bool:
@@ -186,7 +192,8 @@ def point_to(observed: Observed, spec: ModelDeploymentSpec, number: int) -> tupl
     service = observed.service
     if service is None:
         return (Create("Service", body),)
-    if service.deleting or (service.applied == hash_of(body) and served(observed) == number):
+    as_wanted = service.applied == hash_of(body) and not is_edited(service, body)
+    if service.deleting or (as_wanted and served(observed) == number):
         return ()
     return (Apply("Service", body),)
 

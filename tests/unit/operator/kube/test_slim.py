@@ -46,9 +46,9 @@ def test_without_managers_nobody_is_named() -> None:
 
 
 def test_what_fills_memory_is_dropped() -> None:
-    template = {"spec": {"containers": [{"name": "server", "image": "i", "env": []}]}}
-    assert slim("Deployment", {"metadata": {}, "spec": {"replicas": 2, "template": template}})["spec"] == {
-        "replicas": 2
-    }
+    template = {"spec": {"containers": [{"name": "trainer", "image": "i", "env": []}]}}
+    slimmed = slim("Job", {"metadata": {}, "spec": {"parallelism": 2, "template": template}})["spec"]
+    assert slimmed["template"]["spec"]["containers"] == [{"name": "trainer", "image": "i"}]
+    assert "parallelism" not in slimmed
     version = {"model": "m", "version": 1, "signature": {"inputs": [], "outputs": []}}
     assert slim("ModelVersion", {"metadata": {}, "spec": version})["spec"] == {"model": "m", "version": 1}

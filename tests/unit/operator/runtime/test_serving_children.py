@@ -5,7 +5,8 @@ import pytest
 from tests.unit.operator.cluster import NAMESPACE
 from tests.unit.operator.serving import NAME, World, new_world
 from trainyard_api import meta
-from trainyard_operator.core.serving.waits import UNREADY_SECONDS
+from trainyard_operator.core.serving.drift import difference
+from trainyard_operator.core.serving.waits import REFUSED_SECONDS, UNREADY_SECONDS
 from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, SERVICES, Resource
 from trainyard_operator.runtime.reconciler import Outcome
 
@@ -193,3 +194,53 @@ def test_silence_at_rest(world: World) -> None:
     world.operator.go_on(4000.0)
     assert world.cluster.writes[before:] == []
     assert world.operator.turn() == Outcome()
+
+
+@pytest.mark.parametrize(("resource", "name"), [(DEPLOYMENTS, "shop-v1"), (SERVICES, NAME)])
+def test_what_somebody_edits_past_the_model_deployment_is_brought_back(
+    world: World, resource: Resource, name: str
+) -> None:
+    world.serve(1)
+    before = world.cluster.of(resource)[name]["spec"]
+    world.cluster.edit_child(resource, name)
+    world.operator.settle()
+    assert world.cluster.of(resource)[name]["spec"] == before
+    world.operator.go_on(30.0)
+    assert world.told("Ready")[0] == "True"
+
+
+def test_what_a_webhook_changes_back_is_told_and_not_fought_over(world: World) -> None:
+    world.serve(1)
+
+    def webhook(verb: str, resource: Resource, after: bool) -> None:
+        if verb == "apply" and resource == DEPLOYMENTS and after:
+            world.cluster.objects[DEPLOYMENTS, NAMESPACE, "shop-v1"] = stored
+
+    world.cluster.edit_child(DEPLOYMENTS, "shop-v1", image="mirror.example/server:1")
+    stored = world.cluster.of(DEPLOYMENTS)["shop-v1"]
+    world.cluster.hook = webhook
+    world.operator.deliver_all()
+    assert world.operator.turn() == Outcome(after=REFUSED_SECONDS)
+    assert (
+        "Deployment shop-v1 did not change: does a webhook change back what is applied?"
+        in (world.told("Reconciling")[2])
+    )
+    writes = len(world.cluster.writes)
+    world.operator.settle()
+    assert len(world.cluster.writes) <= writes + 2
+
+
+def test_what_others_add_beside_is_no_edit() -> None:
+    wanted = {"ports": [{"name": "http", "port": 80}], "type": "ClusterIP", "env": [{"name": "A", "value": ""}]}
+    there = {
+        "ports": [{"name": "mesh", "port": 9}, {"name": "http", "port": 80, "protocol": "TCP"}],
+        "type": "ClusterIP",
+        "env": [{"name": "A"}],
+        "clusterIP": "10.0.0.7",
+    }
+    assert difference(wanted, there) == ""
+    there["ports"][1]["port"] = 81
+    assert difference(wanted, there) == "spec.ports[http].port is 81 instead of 80"
+    resources = {"resources": {"limits": {"cpu": "1000m"}}}
+    assert difference(resources, {"resources": {"limits": {"cpu": "1"}}}) == ""
+    assert difference({"args": ["a", "b"]}, {"args": ["a"]}) == "spec.args[1] is None instead of 'b'"

@@ -137,6 +137,12 @@ class Serving(RuleBasedStateMachine):
         if names and (kind != MODEL_VERSIONS or number <= 2):
             self.cluster.remove(kind, NAMESPACE, names[number % len(names)])
 
+    @rule(number=numbers, kind=st.sampled_from((DEPLOYMENTS, SERVICES)))
+    def edit_child(self, number: int, kind: Resource) -> None:
+        names = sorted(self.cluster.of(kind))
+        if names:
+            self.cluster.edit_child(kind, names[number % len(names)])
+
     @rule(number=numbers)
     def point_elsewhere(self, number: int) -> None:
         service = self.cluster.of(SERVICES).get(NAME)
@@ -333,6 +339,7 @@ class Serving(RuleBasedStateMachine):
             told = {each["type"]: each for each in status["conditions"]}
             assert told["Ready"]["status"] == "False"
             assert f"points to version {served}" in told["Ready"]["message"]
+        self.children_at_rest()
         if candidate is not None:
             self.candidate_at_rest(status, candidate)
         children = {
@@ -352,6 +359,16 @@ class Serving(RuleBasedStateMachine):
                 and number not in self.rejected
             ]
             assert not waiting, (waiting, status)
+
+    def children_at_rest(self) -> None:
+        """What somebody edited is as it should be again, where it can be said how that is."""
+        image = self.operator.config.images.server
+        for name, body in self.cluster.of(DEPLOYMENTS).items():
+            known = name.replace(NAME, MODEL, 1) in self.cluster.of(MODEL_VERSIONS)
+            if known and name == f"{NAME}-v{self.cluster.deployed().get('activeVersion')}":
+                assert body["spec"]["template"]["spec"]["containers"][0]["image"] == image
+        if self.cluster.served() == self.cluster.deployed().get("activeVersion"):
+            assert all(body["spec"]["type"] == "ClusterIP" for body in self.cluster.of(SERVICES).values())
 
     def candidate_at_rest(self, status: dict[str, Any], candidate: int) -> None:
         """It waits for a person, or for what is no doing of its own, and says so."""
