@@ -194,6 +194,11 @@ class WarningView:
     note: str
     time: datetime
 
+    @property
+    def sentence(self) -> str:
+        """What went wrong, in the words of the component that reported it."""
+        return f"{self.reason}: {self.note}" if self.note else self.reason
+
 
 @dataclass(frozen=True)
 class DeploymentView:

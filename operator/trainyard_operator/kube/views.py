@@ -188,7 +188,7 @@ def warning(body: Body) -> WarningView:
     times = (series.get("lastObservedTime"), body.get("deprecatedLastTimestamp"), body.get("eventTime"))
     last = next((time for time in times if time), body["metadata"]["creationTimestamp"])
     note = " ".join(str(body.get("note") or "").split())
-    return WarningView(str(body.get("reason") or ""), note, from_rfc3339(last))
+    return WarningView(str(body.get("reason") or "Warning"), note, from_rfc3339(last))
 
 
 def serving_pod(body: Body) -> ServingPodView:
@@ -219,19 +219,6 @@ def serving_pod(body: Body) -> ServingPodView:
         message=ended.get("message", ""),
         waiting=_waiting(waits, conditions.get("PodScheduled") or {}),
     )
-
-
-def warning(body: Body) -> str:
-    """Read an Event: what went wrong, in the words of the component that reported it."""
-    reason, note = body.get("reason") or "Warning", " ".join((body.get("note") or "").split())
-    return f"{reason}: {note}" if note else str(reason)
-
-
-def last_seen(body: Body) -> str:
-    """Return when an Event was reported last: as text, times compare by their seconds."""
-    series = body.get("series") or {}
-    times = (series.get("lastObservedTime"), body.get("deprecatedLastTimestamp"), body.get("eventTime"))
-    return str(next((time for time in times if time), body["metadata"].get("creationTimestamp", "")))[:19]
 
 
 def _object(body: Body) -> dict[str, Any]:

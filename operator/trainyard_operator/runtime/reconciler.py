@@ -1,14 +1,14 @@
 """One turn: observe, plan, do, until the plan is empty or only time can help."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from trainyard_api import meta
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Fact, Need, Refusal
-from trainyard_operator.core.objects import PodView, ServingPodView
+from trainyard_operator.core.objects import PodView, ServingPodView, WarningView
 from trainyard_operator.core.plan import Action, Delete
 from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply
@@ -127,9 +127,7 @@ class Reconciler:
                     self._store.deployments_of_model(key.namespace, need.name),
                 )
             case Fact.EVENTS:
-                about = f"regarding.uid={need.name},type=Warning"
-                events = self._port.list(EVENTS, key.namespace, fields=about)
-                facts.warnings[need.name] = tuple([views.warning(body) async for body in events])
+                facts.warnings[need.name] = await self._warnings(key.namespace, need.name)
             case Fact.UPDATE:
                 facts.may_update = self._may_update(key)
             case _:
@@ -150,11 +148,14 @@ class Reconciler:
         newest = max(silent, key=lambda pod: (pod.created, pod.name), default=None)
         if newest is None:
             return tuple(pods)
-        about = f"regarding.uid={newest.uid},type=Warning"
-        events = [body async for body in self._port.list(EVENTS, key.namespace, fields=about)]
-        last = max(events, key=views.last_seen, default=None)
-        told = replace(newest, waiting=views.warning(last)) if last is not None else newest
+        last = max(await self._warnings(key.namespace, newest.uid), key=lambda each: each.time, default=None)
+        told = replace(newest, waiting=last.sentence) if last is not None else newest
         return tuple(told if pod is newest else pod for pod in pods)
+
+    async def _warnings(self, namespace: str, uid: str) -> tuple[WarningView, ...]:
+        """Read what other components warned of an object."""
+        events = self._port.list(EVENTS, namespace, fields=f"regarding.uid={uid},type=Warning")
+        return tuple([views.warning(body) async for body in events])
 
     async def _read_job(self, key: Key, uid: str, name: str, facts: Facts) -> None:
         """Ask for a Job of an attempt that no watch has told of."""

@@ -235,7 +235,7 @@ def selector(md: ModelDeploymentView, version: int) -> dict[str, str]:
 
 def selector_text(md: ModelDeploymentView, version: int) -> str:
     """Return what selects the pods of a version, as a label selector in one line."""
-    return ",".join(f"{label}={value}" for label, value in _selector(md, version).items())
+    return ",".join(f"{label}={value}" for label, value in selector(md, version).items())
 
 
 def _owner(md: ModelDeploymentView) -> Body:

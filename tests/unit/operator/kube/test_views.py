@@ -245,5 +245,5 @@ def test_the_newest_event_counts_however_it_tells_its_time() -> None:
     old = {"metadata": metadata, "reason": "FailedMount", "eventTime": None, "note": "old"}
     series = {**old, "series": {"lastObservedTime": "2026-11-21T08:03:00.000000Z"}, "note": "newest"}
     legacy = {**old, "deprecatedLastTimestamp": "2026-11-21T08:02:00Z"}
-    newest = max((old, series, legacy), key=views.last_seen)
-    assert views.warning(newest) == "FailedMount: newest"
+    newest = max(map(views.warning, (old, series, legacy)), key=lambda each: each.time)
+    assert newest.sentence == "FailedMount: newest"
