@@ -284,10 +284,6 @@ class Cluster:
             return names[-1]
         name = f"{job}-pod" + (f"-{len(names) + 1}" if names else "")
         self.add(PODS, NAMESPACE, pod_of(self.of(JOBS)[job], name))
-        return names[-1]
-        name = f"{job}-pod" + (f"-{len(names) + 1}" if names else "")
-        labels = {meta.MANAGED_BY_LABEL: meta.MANAGED_BY, "batch.kubernetes.io/job-name": job}
-        self.add(PODS, NAMESPACE, {"metadata": {"name": name, "labels": labels}, "spec": {}, "status": {}})
         return name
 
     def hold_pod(self, job: str, why: str) -> None:
