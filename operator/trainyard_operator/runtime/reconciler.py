@@ -12,7 +12,7 @@ from trainyard_operator.core.objects import PodView, ServingPodView, WarningView
 from trainyard_operator.core.plan import Action, Delete
 from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply
-from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError
+from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, ForbiddenError, NotFoundError
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.patch import status_patch
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, Body, KubePort
@@ -127,7 +127,7 @@ class Reconciler:
                     self._store.deployments_of_model(key.namespace, need.name),
                 )
             case Fact.EVENTS:
-                facts.warnings[need.name] = await self._warnings(key.namespace, need.name)
+                facts.warnings[need.name] = await self._warnings(key, need.name)
             case Fact.UPDATE:
                 facts.may_update = self._may_update(key)
             case _:
@@ -148,14 +148,18 @@ class Reconciler:
         newest = max(silent, key=lambda pod: (pod.created, pod.name), default=None)
         if newest is None:
             return tuple(pods)
-        last = max(await self._warnings(key.namespace, newest.uid), key=lambda each: each.time, default=None)
+        last = max(await self._warnings(key, newest.uid), key=lambda each: each.time, default=None)
         told = replace(newest, waiting=last.sentence) if last is not None else newest
         return tuple(told if pod is newest else pod for pod in pods)
 
-    async def _warnings(self, namespace: str, uid: str) -> tuple[WarningView, ...]:
-        """Read what other components warned of an object."""
-        events = self._port.list(EVENTS, namespace, fields=f"regarding.uid={uid},type=Warning")
-        return tuple([views.warning(body) async for body in events])
+    async def _warnings(self, key: Key, uid: str) -> tuple[WarningView, ...]:
+        """Read the Warning Events about an object. They explain; nothing may depend on the right to read them."""
+        events = self._port.list(EVENTS, key.namespace, fields=f"regarding.uid={uid},type=Warning")
+        try:
+            return tuple([views.warning(body) async for body in events])
+        except ForbiddenError as error:
+            log.warning("%s: events cannot be read, so the status does not say why there is no pod: %s", key, error)
+            return ()
 
     async def _read_job(self, key: Key, uid: str, name: str, facts: Facts) -> None:
         """Ask for a Job of an attempt that no watch has told of."""

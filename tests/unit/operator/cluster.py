@@ -75,6 +75,7 @@ class Cluster:
     hook: Hook = no_fault
     list_hook: ListHook = no_list_fault
     quota: int | None = None
+    events_readable: bool = True
     objects: dict[tuple[Resource, str, str], Body] = field(default_factory=dict)
     log: list[WatchEvent] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)
@@ -100,14 +101,12 @@ class Cluster:
     ) -> AsyncIterator[Body]:
         self.list_hook(resource, namespace)
         wanted = dict(part.split("=") for part in selector.split(",")) if selector else {}
-        exactly = dict(part.split("=") for part in fields.split(",")) if fields else {}
         for (kind, place, _), body in sorted(self.objects.items(), key=lambda item: item[0][1:]):
             labels = body["metadata"].get("labels") or {}
-            if fields and not _has_fields(body, fields):
-                continue
-            if kind == resource and namespace in (None, place) and wanted.items() <= labels.items():
-                if any(str(_at(body, path)) != value for path, value in exactly.items()):
-                    continue
+            if resource == EVENTS and not self.events_readable:
+                raise ForbiddenError(403, "Forbidden", "events is forbidden")
+            fits = wanted.items() <= labels.items() and (not fields or _has_fields(body, fields))
+            if kind == resource and namespace in (None, place) and fits:
                 yield copy.deepcopy(body)
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:

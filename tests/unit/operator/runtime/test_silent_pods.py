@@ -32,6 +32,17 @@ def test_a_job_whose_pods_are_refused_says_why_after_30_seconds(why: str) -> Non
     assert world.settle()["phase"] == "Running"
 
 
+def test_without_the_right_to_read_events_the_deadline_holds_all_the_same() -> None:
+    world = World(pendingDeadlineSeconds=60)
+    world.cluster.events_readable = False
+    world.settle()
+    world.cluster.refuse_pods("a-1", REFUSALS[0])
+    assert message_of(world.later(31)) == "waiting for a pod of Job a-1"
+    world.later(60)
+    world.cluster.collect()
+    assert world.settle()["phase"] == "Failed"
+
+
 def test_the_newest_event_is_quoted() -> None:
     world = World()
     world.settle()
