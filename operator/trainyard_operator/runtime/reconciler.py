@@ -9,7 +9,7 @@ from trainyard_api import meta
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import PodView, ServingPodView, WarningView
-from trainyard_operator.core.plan import Action, Delete
+from trainyard_operator.core.plan import Action, Apply, Delete
 from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply
 from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, ForbiddenError, NotFoundError
@@ -183,21 +183,21 @@ class Reconciler:
 
     async def _act(self, key: Key, actions: tuple[Action, ...], facts: Facts) -> None:
         """Carry actions out, up to the first that is refused."""
+        before = self._known_before(key, actions)
         applied = await apply(self._port, key.namespace, actions)
-        same = [name for kind, body in applied.bodies if (name := self._unchanged(key, kind, body))]
         for kind, body in applied.bodies:
             self._take(key, kind, body)
         facts.refused = applied.refused
-        if same and len(same) == len(actions):  # planned again at once, it would come to nothing for ever
-            facts.refused = Refusal(
-                f"{same[0]} did not change: does a webhook change back what is applied?", permanent=False
-            )
+        after = {(kind, body["metadata"]["name"]): body["metadata"]["resourceVersion"] for kind, body in applied.bodies}
+        if before and before == after:  # planned again at once, it would come to nothing for ever
+            child = " ".join(next(iter(before)))
+            message = f"{child} did not change: does a webhook change back what is applied?"
+            facts.refused = Refusal(message, permanent=False)
 
-    def _unchanged(self, key: Key, kind: Kind, body: Body) -> str:
-        """Return what an answer is about, if the API server stored nothing new."""
-        metadata = body["metadata"]
-        known = self._store.resource_version(Key(key.namespace, metadata["name"], kind))
-        return f"{kind} {metadata['name']}" if known == metadata["resourceVersion"] else ""
+    def _known_before(self, key: Key, actions: tuple[Action, ...]) -> dict[tuple[Kind, str], str]:
+        """Return the resourceVersions of what is to be applied; the watch may tell of the change before the answer."""
+        applies = [(each.kind, str(each.body["metadata"]["name"])) for each in actions if isinstance(each, Apply)]
+        return {(kind, name): self._store.resource_version(Key(key.namespace, name, kind)) for kind, name in applies}
 
     async def _tell(self, key: Key, step: Step) -> None:
         """Write Events. They inform; an object must not fail because one could not be written."""

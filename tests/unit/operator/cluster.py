@@ -391,13 +391,6 @@ def _has_fields(body: Body, fields: str) -> bool:
     return dict(part.split("=") for part in fields.split(",")).items() <= found.items()
 
 
-def _at(body: Body, path: str) -> Any:
-    """Return what lies at a path such as ``regarding.uid``."""
-    for part in path.split("."):
-        body = body.get(part) or {}
-    return body
-
-
 def _merged(before: Any, patch: Any) -> Any:
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)

@@ -230,6 +230,25 @@ def test_what_a_webhook_changes_back_is_told_and_not_fought_over(world: World) -
     assert len(world.cluster.writes) <= writes + 2
 
 
+def test_a_watch_that_tells_of_a_change_before_the_answer_does(world: World) -> None:
+    """Then the answer is no news, and yet the change has happened."""
+
+    def watch(verb: str, resource: Resource, after: bool) -> None:
+        if verb == "apply" and after:
+            world.operator.deliver_all()
+            outcomes.append(resource)
+
+    outcomes: list[Resource] = []
+    world.serve(1)
+    world.cluster.hook = watch
+    world.cluster.edit_child(DEPLOYMENTS, "shop-v1")
+    world.operator.deliver_all()
+    assert world.operator.turn() == Outcome(again=True)
+    assert outcomes == [DEPLOYMENTS]
+    world.operator.go_on(1.0)
+    assert world.told("Reconciling")[0] == ""
+
+
 def test_what_others_add_beside_is_no_edit() -> None:
     wanted = {"ports": [{"name": "http", "port": 80}], "type": "ClusterIP", "env": [{"name": "A", "value": ""}]}
     there = {
