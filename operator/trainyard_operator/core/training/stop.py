@@ -114,7 +114,7 @@ def _unseen(observed: Observed, last: Attempt | None) -> str:
 def _stopping(observed: Observed, child: JobView, reason: str, wish: str) -> Plan:
     """Say that the pods of a Job go, and once they should be gone, which one is in the way."""
     status = observed.job.status
-    phase: Phase = "Starting" if status.phase is None or observed.job.finished else status.phase
+    phase: Phase = "Running" if status.phase == "Running" else "Starting"  # it has a Job, whatever was told of it
     message = f"{wish} stops the pods of Job {child.name}"
     again: float | None = None
     if child.deleted is not None:
