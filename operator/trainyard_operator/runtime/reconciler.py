@@ -19,6 +19,7 @@ from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRA
 from trainyard_operator.kube.watched import OURS, WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.metrics import TRANSITIONS
 from trainyard_operator.runtime.relations import controller_of
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller, Facts, Step
@@ -223,6 +224,8 @@ class Reconciler:
         except NotFoundError:
             self._forget(key)
             return
+        else:
+            _note(key, step.view.status.wire(), step.plan.status.wire())
         self._take(key, key.kind, body)
 
     def _forget(self, key: Key) -> None:
@@ -232,6 +235,23 @@ class Reconciler:
     def _take(self, key: Key, kind: Kind, body: Body) -> None:
         """Take an answer into the store. The watch will tell the same, too late to be news."""
         self._store.apply(kind, body, turn=key)
+
+
+def _note(key: Key, before: Body, after: Body) -> None:
+    """Log and count a change of phase or reason: one line for each."""
+    phase, reason = _state(after)
+    if (phase, reason) == _state(before):
+        return
+    TRANSITIONS.labels(key.kind, phase, reason).inc()
+    fields = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "phase": phase, "reason": reason}
+    what = " ".join(filter(None, (phase, reason)))
+    log.info("%s %s/%s: %s", key.kind, key.namespace, key.name, what, extra={"object": fields})
+
+
+def _state(status: Body) -> tuple[str, str]:
+    """Return the phase, and the reason of the condition Ready; empty where there is none."""
+    ready: Body = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
+    return str(status.get("phase") or ""), str(ready.get("reason") or "")
 
 
 def _is_of_deployment(pod: Body, name: str) -> bool:

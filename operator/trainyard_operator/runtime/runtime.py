@@ -109,6 +109,7 @@ class Runtime:
     async def start(self) -> None:
         """Fill the store, then start the workers. Raises :class:`ApiError` if the first lists fail."""
         await self._lists.first()
+        metrics.expose(self._store)
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._config.workers)]
         self._tasks.append(asyncio.create_task(self._resync_forever(), name="resync"))
 
@@ -176,4 +177,3 @@ class Runtime:
             await asyncio.sleep(pause)
             pause = self._config.resync_seconds
             await self._lists.refresh()
-            metrics.count(self._store)

@@ -8,7 +8,10 @@ from typing import TextIO
 
 
 class JsonFormatter(logging.Formatter):
-    """Write time, level, logger and message, and the traceback of an exception where there is one."""
+    """Write time, level, logger and message, the object that a line is about, and the traceback of an exception.
+
+    A line is about an object where it was logged with ``extra={"object": {...}}``; its fields stand beside the others.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return one line."""
@@ -18,6 +21,7 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        entry.update(getattr(record, "object", {}))
         if record.exc_info:
             entry["error"] = self.formatException(record.exc_info)
         return json.dumps(entry, ensure_ascii=False)
