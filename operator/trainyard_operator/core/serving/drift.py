@@ -6,7 +6,7 @@ Compared is only what we asked for. What the API server filled in, or somebody a
 from collections.abc import Mapping
 from typing import Any
 
-_QUANTITIES = frozenset({"requests", "limits"})
+_QUANTITIES = frozenset({"requests", "limits", "sizeLimit"})
 """The API server writes them in its own way (1000m becomes 1), so their values are not compared."""
 
 
