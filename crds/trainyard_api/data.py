@@ -84,8 +84,8 @@ class Data(ApiModel):
     csv: CsvOptions | None = None
     secret_ref: SecretRef | None = None
     """Credentials for uri; default: those of the storage."""
-    requester_pays: bool = False
-    """Pay for the requests yourself, as some public buckets ask."""
+    requester_pays: bool | None = None
+    """True: pay for the requests yourself, as some public buckets ask."""
     time: Column | None = None
     """The column with the time of a row."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None

@@ -169,8 +169,8 @@ class ModelDeploymentStatus(ApiModel):
     """Of the newest actions, the last one's at the end: a text that comes back, from Git say, is no new wish."""
     history: Annotated[list[HistoryEntry], Field(max_length=50)] | None = None
     """Newest first."""
-    replicas: Count | None = None
-    """Pods of the active version."""
+    replicas: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
+    """Pods of the active version: as many as the subresource scale can count."""
     ready_replicas: Count | None = None
     selector: Annotated[str, Field(max_length=512)] | None = None
     """Selects the pods of the active version: an autoscaler measures them."""

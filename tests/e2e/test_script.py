@@ -140,9 +140,8 @@ def test_progress_lines_move_the_job_and_cancelling_ends_the_script(jobs: Stage)
 
 def test_a_job_whose_config_map_is_missing_waits_and_says_so(jobs: Stage) -> None:
     def says_so() -> bool:
-        return (
-            "key 'train.py' of ConfigMap 'nowhere'" in condition(jobs.get("tj", "waits-for-code"), "Ready")["message"]
-        )
+        message = condition(jobs.get("tj", "waits-for-code"), "Ready")["message"]
+        return "FailedMount" in message and 'configmap "nowhere" not found' in message
 
     jobs.wait_until("the condition to name the ConfigMap", says_so, seconds=90, about="waits-for-code")
     assert jobs.get("tj", "waits-for-code")["status"]["phase"] == "Starting"

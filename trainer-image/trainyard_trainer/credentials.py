@@ -126,13 +126,13 @@ def data_client(config: TrainerConfig, env: Environment) -> Any:
     secret_dir = env.data_secret_dir if has_own_secret else env.storage_secret_dir
     own_endpoint = read_secret(secret_dir).get(ENDPOINT_URL) if has_own_secret else None
     if storage is None or not storage.uri.startswith("s3://"):
-        return s3_client(own_endpoint, None, secret_dir, requester_pays=config.spec.data.requester_pays)
+        return s3_client(own_endpoint, None, secret_dir, requester_pays=bool(config.spec.data.requester_pays))
     return s3_client(
         own_endpoint or storage.endpoint,
         storage.region,
         secret_dir,
         storage.checksum_mode,
-        requester_pays=config.spec.data.requester_pays,
+        requester_pays=bool(config.spec.data.requester_pays),
     )
 
 
