@@ -11,14 +11,14 @@ _SECONDS = 10
 
 def create(name: str) -> None:
     """Make the group in every hierarchy (one with cgroup v2, one per controller with v1)."""
-    for hierarchy in _hierarchies():
+    for hierarchy in hierarchies():
         (hierarchy / name).mkdir(exist_ok=True)
 
 
 def remove(name: str) -> None:
     """Remove the group with all below it, once its processes are gone. Raises :class:`ClusterError`."""
     deadline = time.monotonic() + _SECONDS
-    while left := [group for hierarchy in _hierarchies() for group in _below(hierarchy / name)]:
+    while left := [group for hierarchy in hierarchies() for group in _below(hierarchy / name)]:
         for group in left:
             try:
                 group.rmdir()
@@ -29,7 +29,8 @@ def remove(name: str) -> None:
                 break
 
 
-def _hierarchies() -> list[Path]:
+def hierarchies() -> list[Path]:
+    """Return the roots of all hierarchies, in each of which a cluster has its group."""
     if (_ROOT / "cgroup.procs").exists():
         return [_ROOT]
     return [folder for folder in _ROOT.iterdir() if not folder.is_symlink() and (folder / "cgroup.procs").exists()]

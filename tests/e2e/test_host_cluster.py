@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from cluster import lifecycle
+from cluster.cgroups import hierarchies
 from cluster.commands import run
 from cluster.host_network import Network
 from cluster.host_node import HostBackend
@@ -52,12 +53,12 @@ def _node_is_ready(cluster: Cluster) -> bool:
 
 
 def _traces(cluster: Cluster) -> dict[str, list[str]]:
-    """Return what a node could leave behind of its own: other workers' clusters come and go meanwhile."""
+    """Return what a node could leave behind of its own, by its own names: other clusters come and go meanwhile."""
     network = Network(int(cluster.facts["network"]))
     rules = run(("iptables-save",)).splitlines()
     return {
         "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if str(cluster.folder) in line],
         "interfaces": [path.name for path in Path("/sys/class/net").iterdir() if network.interface in path.name],
         "rules": [rule for rule in rules if network.interface in rule or network.range in rule],
-        "groups": [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{network.interface}*")],
+        "groups": [str(root / network.interface) for root in hierarchies() if (root / network.interface).exists()],
     }
