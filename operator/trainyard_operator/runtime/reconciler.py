@@ -244,7 +244,7 @@ def _note(key: Key, before: Body, after: Body) -> None:
         return
     TRANSITIONS.labels(key.kind, phase, reason).inc()
     fields = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "phase": phase, "reason": reason}
-    what = " ".join(filter(None, (phase, reason)))
+    what = " ".join(filter(None, dict.fromkeys((phase, reason))))
     log.info("%s %s/%s: %s", key.kind, key.namespace, key.name, what, extra={"object": fields})
 
 
