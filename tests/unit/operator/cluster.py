@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from tests.unit.operator.bodies import has_fields, patched, pod_of
 from trainyard_api import API_VERSION, GROUP, VERSION, meta
 from trainyard_api.kinds import KINDS
 from trainyard_api.kinds import Kind as ApiKind
@@ -105,7 +106,7 @@ class Cluster:
             labels = body["metadata"].get("labels") or {}
             if resource == EVENTS and not self.events_readable:
                 raise ForbiddenError(403, "Forbidden", "events is forbidden")
-            fits = wanted.items() <= labels.items() and (not fields or _has_fields(body, fields))
+            fits = wanted.items() <= labels.items() and (not fields or has_fields(body, fields))
             if kind == resource and namespace in (None, place) and fits:
                 yield copy.deepcopy(body)
 
@@ -134,7 +135,7 @@ class Cluster:
             if body["metadata"].get("uid") not in (None, known["metadata"]["uid"]):
                 raise ConflictError(409, "Conflict", f"{name} has another uid")
             atomic = {part: body["spec"][part] for part in ATOMIC.get(resource, ()) if part in body["spec"]}
-            spec = {**_merged(known["spec"], body["spec"]), **atomic}
+            spec = {**patched(known["spec"], body["spec"]), **atomic}
             if (metadata, spec) != (known["metadata"], known["spec"]):  # what changes nothing is not stored
                 known["metadata"] = metadata
                 self.change(resource, namespace, name, spec=spec)
@@ -148,7 +149,7 @@ class Cluster:
         expected = patch.get("metadata", {}).get("resourceVersion")
         if expected not in (None, body["metadata"]["resourceVersion"]):
             raise ConflictError(409, "Conflict", f"{name} was modified")
-        status = _merged(body.get("status") or {}, patch["status"])
+        status = patched(body.get("status") or {}, patch["status"])
         try:
             OURS[resource].status.model_validate(status, extra="ignore")  # a newer schema may know more
         except ValidationError as error:
@@ -383,36 +384,6 @@ class Cluster:
                 if resource == JOBS:
                     for pod in self.pods_of(name):
                         self.objects.pop((PODS, namespace, pod))
-
-
-def _has_fields(body: Body, fields: str) -> bool:
-    """Tell whether an Event matches a field selector, such as ``regarding.uid=u,type=Warning``."""
-    found = {"regarding.uid": (body.get("regarding") or {}).get("uid"), "type": body.get("type")}
-    return dict(part.split("=") for part in fields.split(",")).items() <= found.items()
-
-
-def _merged(before: Any, patch: Any) -> Any:
-    if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    merged = dict(before) if isinstance(before, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = _merged(merged.get(key), value)
-    return merged
-
-
-def pod_of(job: Body, name: str) -> Body:
-    """Return a pod as the Job controller makes it."""
-    uid, job_name = job["metadata"]["uid"], job["metadata"]["name"]
-    labels = {
-        meta.MANAGED_BY_LABEL: meta.MANAGED_BY,
-        "batch.kubernetes.io/controller-uid": uid,
-        "batch.kubernetes.io/job-name": job_name,
-    }
-    owner = {"kind": "Job", "name": job_name, "uid": uid, "controller": True}
-    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "spec": {}, "status": {}}
 
 
 def events_of(cluster: Cluster) -> list[str]:

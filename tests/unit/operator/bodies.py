@@ -1,0 +1,38 @@
+"""Objects as the API server and the controllers of Kubernetes make and read them."""
+
+import copy
+from typing import Any
+
+from trainyard_api import meta
+from trainyard_operator.kube.port import Body
+
+
+def has_fields(body: Body, fields: str) -> bool:
+    """Tell whether an Event matches a field selector, such as ``regarding.uid=u,type=Warning``."""
+    found = {"regarding.uid": (body.get("regarding") or {}).get("uid"), "type": body.get("type")}
+    return dict(part.split("=") for part in fields.split(",")).items() <= found.items()
+
+
+def patched(before: Any, patch: Any) -> Any:
+    """Return an object after a merge patch: null takes a field away, and a list is replaced as a whole."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    merged = dict(before) if isinstance(before, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = patched(merged.get(key), value)
+    return merged
+
+
+def pod_of(job: Body, name: str) -> Body:
+    """Return a pod as the Job controller makes it."""
+    uid, job_name = job["metadata"]["uid"], job["metadata"]["name"]
+    labels = {
+        meta.MANAGED_BY_LABEL: meta.MANAGED_BY,
+        "batch.kubernetes.io/controller-uid": uid,
+        "batch.kubernetes.io/job-name": job_name,
+    }
+    owner = {"kind": "Job", "name": job_name, "uid": uid, "controller": True}
+    return {"metadata": {"name": name, "labels": labels, "ownerReferences": [owner]}, "spec": {}, "status": {}}
