@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Final
 
 from trainyard_api.metric_goals import goal_of
-from trainyard_api.modelversion import Comparison, GateResult
+from trainyard_api.modelversion import Comparison, GateReason, GateResult
 from trainyard_api.training import OWN_CODE, Gate, Goal, Objective
 from trainyard_operator.core.champion import Chosen, bare
 from trainyard_operator.core.version import comparison
@@ -89,10 +89,14 @@ def _beside_champion(gate: Gate, candidate: Candidate, champion: Champion | None
     return _reported(gate, goal, value, candidate, champion)
 
 
-def _not_compared(candidate: Candidate) -> str:
+def _not_compared(candidate: Candidate) -> tuple[GateReason, str]:
+    """Return why the trainer did not let both models answer the same rows, and what to do."""
     for framework in OWN_CODE.intersection(candidate.formats):
-        return f"framework {framework} cannot answer rows for a comparison: ask for a fixed value"
-    return "the trainer did not compare the two models: train again"
+        return (
+            "ChampionNotServable",
+            f"framework {framework} cannot answer rows for a comparison: ask for a fixed value",
+        )
+    return "HoldoutDiffers", "the trainer did not compare the two models: train again"
 
 
 def _reported(gate: Gate, goal: Goal, value: Decimal, candidate: Candidate, champion: Champion) -> GateResult:
@@ -106,11 +110,12 @@ def _reported(gate: Gate, goal: Goal, value: Decimal, candidate: Candidate, cham
         )
         return result(gate, "MetricMissing", message, told)
     if candidate.holdout_digest is None or bare(candidate.holdout_digest) != bare(champion.holdout_digest):
+        reason, why = _not_compared(candidate)
         message = (
-            f"{gate.metric} {text_of(value)} was measured on other rows than that of version {number}, and "
-            f"{_not_compared(candidate)}, {OVERRULE}"
+            f"{gate.metric} {text_of(value)} was measured on other rows than that of version {number}, and {why}, "
+            f"{OVERRULE}"
         )
-        return result(gate, "HoldoutDiffers", message, told)
+        return result(gate, reason, message, told)
     best = number_of(champion.metrics, gate.metric)
     if isinstance(best, str):
         return result(gate, "MetricMissing", f"of version {number}, the champion, {best}", told)

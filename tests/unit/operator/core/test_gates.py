@@ -118,17 +118,25 @@ def test_other_rows_are_no_comparison(own: str | None, its: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("formats", "advice"),
+    ("formats", "reason", "advice"),
     [
-        (["LightGBM"], "train again"),
-        (["Script"], "framework Script cannot answer rows for a comparison: ask for a fixed value"),
-        (["Container"], "framework Container cannot answer rows for a comparison: ask for a fixed value"),
+        (["LightGBM"], "HoldoutDiffers", "train again"),
+        (
+            ["Script"],
+            "ChampionNotServable",
+            "framework Script cannot answer rows for a comparison: ask for a fixed value",
+        ),
+        (
+            ["Container"],
+            "ChampionNotServable",
+            "framework Container cannot answer rows for a comparison: ask for a fixed value",
+        ),
     ],
 )
-def test_the_way_on_is_one_that_this_framework_has(formats: list[str], advice: str) -> None:
+def test_the_way_on_is_one_that_this_framework_has(formats: list[str], reason: str, advice: str) -> None:
     candidate = Candidate({"mae": "1"}, "b" * 64, formats=formats)
     (result,) = judge([gate(compareTo="Champion")], candidate, Champion(chosen(), {"mae": "9"}, ROWS))
-    assert result.reason == "HoldoutDiffers"
+    assert (result.passed, result.reason) == (False, reason)
     assert advice in (result.message or "")
 
 
