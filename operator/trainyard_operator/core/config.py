@@ -81,6 +81,8 @@ class ServingDefaults(ConfigModel):
     """How long the last requests may then take."""
     max_concurrent_updates: Annotated[int, Field(ge=0)] = 5
     """How many Deployments exchange their pods at a time after an upgrade or a change of the defaults; 0: all."""
+    pod_disruption_budget: bool = True
+    """Whether a ModelDeployment with more than one pod has a PodDisruptionBudget."""
 
 
 NVIDIA_TAINT = Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSchedule")

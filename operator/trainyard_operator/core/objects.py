@@ -261,6 +261,18 @@ class ServiceView:
 
 
 @dataclass(frozen=True)
+class DisruptionBudgetView:
+    """A child PodDisruptionBudget: how many of the pods that serve a drain may take at a time."""
+
+    name: str
+    uid: str
+    spec: Mapping[str, Any] = field(default_factory=dict)
+    """As it is stored, with what the API server filled in."""
+    applied: str = ""
+    deleting: bool = False
+
+
+@dataclass(frozen=True)
 class ServingPodView:
     """A pod of a version, as far as its server container goes.
 

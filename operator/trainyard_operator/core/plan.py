@@ -6,7 +6,7 @@ from typing import Any, Literal
 from trainyard_api.base import ApiModel
 from trainyard_operator.core.facts import Need
 
-ChildKind = Literal["Job", "TrainingJob", "ModelVersion", "Deployment", "Service"]
+ChildKind = Literal["Job", "TrainingJob", "ModelVersion", "Deployment", "Service", "PodDisruptionBudget"]
 """What planners create: a child hangs on an owner, save a ModelVersion, which outlives its job."""
 
 

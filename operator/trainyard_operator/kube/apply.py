@@ -13,7 +13,7 @@ from trainyard_operator.kube.errors import AlreadyExistsError, ForbiddenError, I
 from trainyard_operator.kube.port import Body, KubePort, Resource
 from trainyard_operator.kube.watched import WATCHED
 
-APPLIED: Final[frozenset[ChildKind]] = frozenset({"Deployment", "Service"})
+APPLIED: Final[frozenset[ChildKind]] = frozenset({"Deployment", "Service", "PodDisruptionBudget"})
 """Kinds that change in place. They are created by an apply, too: a field that a later apply leaves out is taken away
 only from the manager that applied it."""
 

@@ -33,7 +33,7 @@ def _spec(kind: Kind, spec: Body) -> Body:
             return {"template": template, "activeDeadlineSeconds": spec.get("activeDeadlineSeconds")}
         case "ModelVersion":
             return {key: value for key, value in spec.items() if key != "signature"}
-        case "TrainingJob" | "TrainingSchedule" | "ModelDeployment" | "Deployment" | "Service":
+        case "TrainingJob" | "TrainingSchedule" | "ModelDeployment" | "Deployment" | "Service" | "PodDisruptionBudget":
             return spec
 
 

@@ -16,6 +16,7 @@ from trainyard_operator.core.naming import FALLBACK_SUFFIX
 from trainyard_operator.core.objects import (
     EVICTED,
     DeploymentView,
+    DisruptionBudgetView,
     JobView,
     ModelDeploymentView,
     ModelVersionView,
@@ -94,6 +95,18 @@ def service(body: Body) -> ServiceView:
         name=metadata["name"],
         uid=metadata["uid"],
         selector=body["spec"].get("selector") or {},
+        spec=body["spec"],
+        applied=(metadata.get("annotations") or {}).get(meta.APPLIED_ANNOTATION, ""),
+        deleting="deletionTimestamp" in metadata,
+    )
+
+
+def disruption_budget(body: Body) -> DisruptionBudgetView:
+    """Read a child PodDisruptionBudget."""
+    metadata = body["metadata"]
+    return DisruptionBudgetView(
+        name=metadata["name"],
+        uid=metadata["uid"],
         spec=body["spec"],
         applied=(metadata.get("annotations") or {}).get(meta.APPLIED_ANNOTATION, ""),
         deleting="deletionTimestamp" in metadata,

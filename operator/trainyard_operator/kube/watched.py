@@ -9,13 +9,23 @@ from trainyard_operator.kube.port import (
     JOBS,
     MODEL_DEPLOYMENTS,
     MODEL_VERSIONS,
+    POD_DISRUPTION_BUDGETS,
     SERVICES,
     TRAINING_JOBS,
     TRAINING_SCHEDULES,
     Resource,
 )
 
-Kind = Literal["TrainingJob", "TrainingSchedule", "ModelVersion", "ModelDeployment", "Job", "Deployment", "Service"]
+Kind = Literal[
+    "TrainingJob",
+    "TrainingSchedule",
+    "ModelVersion",
+    "ModelDeployment",
+    "Job",
+    "Deployment",
+    "Service",
+    "PodDisruptionBudget",
+]
 
 OURS: Final = f"{meta.MANAGED_BY_LABEL}={meta.MANAGED_BY}"
 
@@ -36,6 +46,7 @@ WATCHED: Final[dict[Kind, Watched]] = {
     "Job": Watched(JOBS, OURS),
     "Deployment": Watched(DEPLOYMENTS, OURS),
     "Service": Watched(SERVICES, OURS),
+    "PodDisruptionBudget": Watched(POD_DISRUPTION_BUDGETS, OURS),
 }
 
 PLANNED: Final[tuple[Kind, ...]] = ("TrainingJob", "TrainingSchedule", "ModelVersion", "ModelDeployment")

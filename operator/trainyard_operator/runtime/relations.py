@@ -11,7 +11,12 @@ from trainyard_operator.runtime.keys import Key
 
 Term = tuple[str, ...]
 
-OWNER: Final[dict[Kind, Kind]] = {"Job": "TrainingJob", "Deployment": "ModelDeployment", "Service": "ModelDeployment"}
+OWNER: Final[dict[Kind, Kind]] = {
+    "Job": "TrainingJob",
+    "Deployment": "ModelDeployment",
+    "Service": "ModelDeployment",
+    "PodDisruptionBudget": "ModelDeployment",
+}
 """For each kind of child: the kind of its owner."""
 
 
@@ -37,7 +42,7 @@ def terms(kind: Kind, body: Mapping[str, Any]) -> tuple[Term, ...]:
             return (model_term(metadata["namespace"], spec["model"]),)
         case "ModelDeployment":
             return (model_term(metadata["namespace"], spec["modelName"]),)
-        case "Job" | "Deployment" | "Service":
+        case "Job" | "Deployment" | "Service" | "PodDisruptionBudget":
             owner = controller_of(body, OWNER[kind])
             return (owner_term(metadata["namespace"], owner["uid"]),) if owner else ()
         case "TrainingSchedule":

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from trainyard_operator.core.objects import (
     DeploymentView,
+    DisruptionBudgetView,
     JobView,
     ModelDeploymentView,
     ModelVersionView,
@@ -48,6 +49,7 @@ _READ: Final[dict[Kind, Callable[[Body], Any]]] = {
     "Job": views.job,
     "Deployment": views.deployment,
     "Service": views.service,
+    "PodDisruptionBudget": views.disruption_budget,
 }
 
 
@@ -181,6 +183,10 @@ class Store:
     def services(self, namespace: str, uid: str) -> tuple[ServiceView, ...]:
         """Return the Services of a ModelDeployment."""
         return self._find("Service", owner_term(namespace, uid))
+
+    def disruption_budgets(self, namespace: str, uid: str) -> tuple[DisruptionBudgetView, ...]:
+        """Return the PodDisruptionBudgets of a ModelDeployment."""
+        return self._find("PodDisruptionBudget", owner_term(namespace, uid))
 
     def jobs_of_schedule(self, namespace: str, uid: str) -> tuple[TrainingJobView, ...]:
         """Return the TrainingJobs that a TrainingSchedule created."""

@@ -29,6 +29,7 @@ from trainyard_operator.kube.errors import (
 from trainyard_operator.kube.port import (
     EVENTS,
     JOBS,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     SERVICES,
     TRAINING_JOBS,
@@ -48,7 +49,7 @@ LOW_MEMORY = "The node was low on resource: memory. "
 ON_NODE = {"nodeName": "node-1"}
 
 MAPS = ("labels", "annotations")
-ATOMIC: dict[Resource, tuple[str, ...]] = {SERVICES: ("selector",)}
+ATOMIC: dict[Resource, tuple[str, ...]] = {SERVICES: ("selector",), POD_DISRUPTION_BUDGETS: ("selector",)}
 """Parts of a spec that an apply replaces as a whole (``mapType=atomic``)."""
 
 Hook = Callable[[str, Resource, bool], None]

@@ -17,6 +17,7 @@ from trainyard_operator.kube.port import (
     EVENTS,
     MODEL_DEPLOYMENTS,
     MODEL_VERSIONS,
+    POD_DISRUPTION_BUDGETS,
     PODS,
     SERVICES,
     Body,
@@ -117,6 +118,11 @@ class ServingCluster(Cluster):
         service = self.of(SERVICES).get(name)
         return int(service["spec"]["selector"][meta.VERSION_LABEL]) if service is not None else None
 
+    def budgeted(self, name: str = NAME) -> int | None:
+        """Return the version whose pods the PodDisruptionBudget is for, ``None`` without one."""
+        budget = self.of(POD_DISRUPTION_BUDGETS).get(name)
+        return int(budget["spec"]["selector"]["matchLabels"][meta.VERSION_LABEL]) if budget is not None else None
+
     # ---- controllers and kubelet -------------------------------------------------------------------------------------
 
     def edit_child(self, resource: Resource, name: str, image: str = "edited:1") -> None:
@@ -124,8 +130,10 @@ class ServingCluster(Cluster):
         spec = copy.deepcopy(self.of(resource)[name]["spec"])
         if resource == DEPLOYMENTS:
             spec["template"]["spec"]["containers"][0]["image"] = image
-        else:
+        elif resource == SERVICES:
             spec["type"] = "LoadBalancer"
+        else:
+            spec["maxUnavailable"] = "100%"
         self.change(resource, NAMESPACE, name, spec=spec)
 
     def roll(self, rounds: int = 8) -> None:

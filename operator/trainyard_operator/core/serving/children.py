@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Rollout, Serving
-from trainyard_operator.core.objects import DeploymentView, ModelVersionView, ServiceView
+from trainyard_operator.core.objects import DeploymentView, DisruptionBudgetView, ModelVersionView, ServiceView
 from trainyard_operator.core.plan import Action, Apply, Create, Delete
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.serving import render as render_serving
@@ -118,7 +118,7 @@ def missing_or_changed(
     return tuple(actions)
 
 
-def is_edited(child: DeploymentView | ServiceView, body: Body) -> bool:
+def is_edited(child: DeploymentView | ServiceView | DisruptionBudgetView, body: Body) -> bool:
     """Tell whether somebody has edited what we applied; of a child whose spec is not known nothing can be said."""
     return bool(child.spec) and bool(difference(body["spec"], child.spec))
 
@@ -208,6 +208,28 @@ def correct_service(observed: Observed, spec: ModelDeploymentSpec, status: Model
     if keeps and observed.ready_pods(active) == 0:
         return ()
     return point_to(observed, spec, active)
+
+
+# ---- the PodDisruptionBudget -----------------------------------------------------------------------------------------
+
+
+def correct_budget(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> tuple[Action, ...]:
+    """Return what lets a drain take one pod of the active version at a time.
+
+    A single pod has no budget: it could never be drained.
+    """
+    budget, active = observed.budget, status.active_version
+    if budget is not None and budget.deleting:
+        return ()
+    if replicas(spec) == 1 or not observed.config.serving.pod_disruption_budget:
+        return (Delete("PodDisruptionBudget", budget.name, budget.uid),) if budget is not None else ()
+    if active is None:
+        return ()
+    body = render_serving.disruption_budget(observed.deployment, spec, active, config=observed.config)
+    if budget is None:
+        return (Create("PodDisruptionBudget", body),)
+    as_wanted = budget.applied == hash_of(body) and not is_edited(budget, body)
+    return () if as_wanted else (Apply("PodDisruptionBudget", body),)
 
 
 def superfluous(

@@ -8,6 +8,7 @@ from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.naming import serving_name, version_name
 from trainyard_operator.core.objects import (
     DeploymentView,
+    DisruptionBudgetView,
     ModelDeploymentView,
     ModelVersionView,
     ServiceView,
@@ -33,6 +34,7 @@ class Observed:
     may_update: bool | None = None
     """Whether pods may be exchanged now that only the operator renders anew; ``None`` before that was asked."""
     refused: Refusal | None = None
+    budget: DisruptionBudgetView | None = None
 
     @property
     def known(self) -> tuple[ModelVersionView, ...]:

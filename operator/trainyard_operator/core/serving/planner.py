@@ -222,7 +222,8 @@ def _equip(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
         return Plan(needs=(Need(Fact.UPDATE, observed.deployment.name),))
     update = bool(observed.may_update)
     changes = children.missing_or_changed(observed, status, wanted, update=update)
-    actions = (*children.correct_service(observed, spec, status), *changes)
+    budget = children.correct_budget(observed, spec, status)
+    actions = (*children.correct_service(observed, spec, status), *changes, *budget)
     return Plan(actions=actions) if actions else None
 
 

@@ -91,6 +91,28 @@ def service(md: ModelDeploymentView, spec: ModelDeploymentSpec, version: int, *,
     )
 
 
+def disruption_budget(
+    md: ModelDeploymentView, spec: ModelDeploymentSpec, version: int, *, config: OperatorConfig
+) -> Body:
+    """Return the PodDisruptionBudget of the version that gets the requests: a drain takes one of its pods at a time.
+
+    It is for that version alone, as the Service is: a candidate that is not ready must not keep a node from its drain.
+    Pods that are not ready may always go.
+    """
+    return _with_hash(
+        {
+            "apiVersion": "policy/v1",
+            "kind": "PodDisruptionBudget",
+            "metadata": _metadata(md, md.name, _options(md, spec, config), _labels(md, version), {}),
+            "spec": {
+                "maxUnavailable": 1,
+                "selector": {"matchLabels": selector(md, version)},
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            },
+        }
+    )
+
+
 def _options(md: ModelDeploymentView, spec: ModelDeploymentSpec, config: OperatorConfig) -> PodOptions:
     """Return what the pods are given: by the chart, for their namespace, and by the ModelDeployment."""
     return over(spec.serving or Serving(), over(config.in_namespace(md.namespace).server, config.server))

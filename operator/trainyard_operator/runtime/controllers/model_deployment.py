@@ -29,6 +29,7 @@ class ModelDeploymentController:
             return None
         same_model = self._store.deployments_of_model(view.namespace, view.model)
         services = self._store.services(view.namespace, view.uid)
+        budgets = self._store.disruption_budgets(view.namespace, view.uid)
         observed = Observed(
             deployment=view,
             versions=self._store.versions_of_model(view.namespace, view.model),
@@ -40,5 +41,6 @@ class ModelDeploymentController:
             serving_pods=facts.serving_pods,
             may_update=facts.may_update,
             refused=facts.refused,
+            budget=next((budget for budget in budgets if budget.name == view.name), None),
         )
         return Step(view, plan(observed))

@@ -14,7 +14,7 @@ from trainyard_api.pod import Resources
 from trainyard_operator.core.config import Images, OperatorConfig, ServingDefaults, StorageDefaults
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.resolve import InvalidSpecError
-from trainyard_operator.core.serving.render import deployment
+from trainyard_operator.core.serving.render import deployment, disruption_budget
 from trainyard_operator.core.serving.render import service as render_service
 
 Json = dict[str, Any]
@@ -124,6 +124,22 @@ def test_service() -> None:
             "type": "ClusterIP",
             "selector": SELECTOR,
             "ports": [{"name": "http", "port": 80, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def test_a_budget_is_for_the_pods_that_the_service_selects() -> None:
+    owner = md(replicas=2)
+    body = disruption_budget(owner, ModelDeploymentSpec.model_validate(owner.spec), 7, config=CONFIG)
+    body["metadata"].pop("annotations")
+    assert body == {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "shop", "namespace": "team", "labels": LABELS, "ownerReferences": [OWNER]},
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": service(md(), 7)["spec"]["selector"]},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
         },
     }
 

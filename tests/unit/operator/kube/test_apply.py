@@ -19,7 +19,7 @@ def child(kind: ChildKind, uid: str = "uid-shop", **spec: Any) -> dict[str, Any]
     return {"kind": kind, "metadata": {"name": "shop", "labels": labels, "ownerReferences": [owner]}, "spec": spec}
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Service"])
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
 def test_creating_twice_is_creating_once(kind: ChildKind) -> None:
     cluster = Cluster()
     for _ in range(2):
@@ -29,7 +29,7 @@ def test_creating_twice_is_creating_once(kind: ChildKind) -> None:
     assert cluster.writes == [("apply", WATCHED[kind].resource.plural)]
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Service", "Job"])
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "Job"])
 def test_what_belongs_to_somebody_else_is_left_alone(kind: ChildKind) -> None:
     cluster = Cluster()
     cluster.add(WATCHED[kind].resource, NAMESPACE, child(kind, uid="other"))

@@ -75,7 +75,7 @@ def child(name: str, at: int, owner: str = "shop", **reference: Any) -> dict[str
     return found
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Service"])
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
 def test_a_child_concerns_its_owner_alone(store: Store, kind: Kind) -> None:
     assert store.apply(kind, child("shop-v2", 10)) == keys("ModelDeployment", "shop")
 
@@ -85,13 +85,13 @@ def test_a_deployment_that_is_not_named_after_a_version_is_no_child(store: Store
     assert store.apply("Deployment", child(name, 10)) == set()
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Service"])
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
 @pytest.mark.parametrize("reference", [{"controller": False}, {"kind": "HelmRelease"}])
 def test_labels_alone_make_no_child(store: Store, kind: Kind, reference: dict[str, Any]) -> None:
     assert store.apply(kind, child("shop-v2", 10, **reference)) == set()
 
 
-@pytest.mark.parametrize("kind", ["Deployment", "Service"])
+@pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
 def test_a_child_in_another_namespace_is_nobodys(store: Store, kind: Kind) -> None:
     forged = child("shop-v2", 10)
     forged["metadata"]["namespace"] = "evil"

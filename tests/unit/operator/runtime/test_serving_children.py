@@ -5,9 +5,17 @@ import pytest
 from tests.unit.operator.cluster import NAMESPACE
 from tests.unit.operator.serving import NAME, World, new_world
 from trainyard_api import meta
+from trainyard_operator.core.config import OperatorConfig, ServingDefaults
 from trainyard_operator.core.serving.drift import difference
 from trainyard_operator.core.serving.waits import REFUSED_SECONDS, UNREADY_SECONDS
-from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, SERVICES, Resource
+from trainyard_operator.kube.port import (
+    DEPLOYMENTS,
+    MODEL_DEPLOYMENTS,
+    MODEL_VERSIONS,
+    POD_DISRUPTION_BUDGETS,
+    SERVICES,
+    Resource,
+)
 from trainyard_operator.runtime.reconciler import Outcome
 
 
@@ -39,6 +47,54 @@ def test_children_that_were_deleted_or_edited_come_back(world: World) -> None:
     world.operator.go_on()
     assert world.cluster.served() == 1
     assert world.status["phase"] == "Serving"
+
+
+def test_several_pods_have_a_budget_that_follows_what_serves(world: World) -> None:
+    world.edit(serving={"replicas": 2}, rollout={"autoPromote": False})
+    world.serve(1, 2)
+    assert world.status["phase"] == "AwaitingPromotion"
+    assert world.cluster.budgeted() == 1
+    world.act("promote/t1")
+    assert world.cluster.budgeted() == 2
+    budget = world.cluster.of(POD_DISRUPTION_BUDGETS)[NAME]
+    assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+    world.cluster.edit_child(POD_DISRUPTION_BUDGETS, NAME)
+    world.operator.go_on()
+    assert world.cluster.of(POD_DISRUPTION_BUDGETS)[NAME]["spec"]["maxUnavailable"] == 1
+    world.cluster.remove(POD_DISRUPTION_BUDGETS, NAMESPACE, NAME)
+    world.operator.go_on()
+    assert world.cluster.budgeted() == 2
+
+
+def test_one_pod_has_no_budget_for_it_could_never_be_drained(world: World) -> None:
+    world.serve(1)
+    assert world.cluster.budgeted() is None
+    world.edit(serving={"replicas": 2})
+    assert world.cluster.budgeted() == 1
+    world.edit(serving={"replicas": 1})
+    assert world.cluster.budgeted() is None
+
+
+def test_the_chart_may_leave_budgets_to_others(world: World) -> None:
+    world.edit(serving={"replicas": 2})
+    world.serve(1)
+    assert world.cluster.budgeted() == 1
+    world.operator.config = OperatorConfig(serving=ServingDefaults(pod_disruption_budget=False))
+    world.operator.restart()
+    world.operator.go_on()
+    assert world.cluster.budgeted() is None
+    assert world.told("Ready")[0] == "True"
+
+
+def test_a_budget_of_somebody_else_with_our_name_is_told_and_left_alone(world: World) -> None:
+    foreign = {"metadata": {"name": NAME}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}}}
+    world.cluster.add(POD_DISRUPTION_BUDGETS, NAMESPACE, foreign)
+    world.edit(serving={"replicas": 2})
+    world.serve(1)
+    assert world.cluster.served() == 1
+    assert world.told("Reconciling")[1] == "ChildRefused"
+    assert "PodDisruptionBudget shop exists and is not of this ModelDeployment" in world.told("Reconciling")[2]
+    assert world.cluster.of(POD_DISRUPTION_BUDGETS)[NAME]["spec"] == foreign["spec"]
 
 
 def test_a_service_that_somebody_pointed_to_pods_that_answer_stays_there_and_is_told(world: World) -> None:

@@ -20,7 +20,14 @@ from trainyard_api import meta
 from trainyard_operator.core import actions
 from trainyard_operator.core.config import Images, OperatorConfig, ServingDefaults
 from trainyard_operator.kube.errors import ConflictError, ForbiddenError, ThrottledError, UnavailableError
-from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, SERVICES, Resource
+from trainyard_operator.kube.port import (
+    DEPLOYMENTS,
+    MODEL_DEPLOYMENTS,
+    MODEL_VERSIONS,
+    POD_DISRUPTION_BUDGETS,
+    SERVICES,
+    Resource,
+)
 from trainyard_operator.runtime.keys import Key
 
 MOST_VERSIONS = 7
@@ -131,13 +138,13 @@ class Serving(RuleBasedStateMachine):
             history={"limit": 1 + replicas},
         )
 
-    @rule(number=numbers, kind=st.sampled_from((DEPLOYMENTS, SERVICES, MODEL_VERSIONS)))
+    @rule(number=numbers, kind=st.sampled_from((DEPLOYMENTS, SERVICES, POD_DISRUPTION_BUDGETS, MODEL_VERSIONS)))
     def delete(self, number: int, kind: Resource) -> None:
         names = sorted(self.cluster.of(kind))
         if names and (kind != MODEL_VERSIONS or number <= 2):
             self.cluster.remove(kind, NAMESPACE, names[number % len(names)])
 
-    @rule(number=numbers, kind=st.sampled_from((DEPLOYMENTS, SERVICES)))
+    @rule(number=numbers, kind=st.sampled_from((DEPLOYMENTS, SERVICES, POD_DISRUPTION_BUDGETS)))
     def edit_child(self, number: int, kind: Resource) -> None:
         names = sorted(self.cluster.of(kind))
         if names:
@@ -177,7 +184,10 @@ class Serving(RuleBasedStateMachine):
 
     # ---- the operator ------------------------------------------------------------------------------------------------
 
-    @rule(kind=st.sampled_from(("ModelVersion", "ModelDeployment", "Deployment", "Service")), count=st.integers(1, 6))
+    @rule(
+        kind=st.sampled_from(("ModelVersion", "ModelDeployment", "Deployment", "Service", "PodDisruptionBudget")),
+        count=st.integers(1, 6),
+    )
     def deliver(self, kind: Any, count: int) -> None:
         self.operator.deliver(kind, count)
 
@@ -369,6 +379,10 @@ class Serving(RuleBasedStateMachine):
                 assert body["spec"]["template"]["spec"]["containers"][0]["image"] == image
         if self.cluster.served() == self.cluster.deployed().get("activeVersion"):
             assert all(body["spec"]["type"] == "ClusterIP" for body in self.cluster.of(SERVICES).values())
+        spec, active = self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["spec"], self.cluster.deployed().get("activeVersion")
+        several = spec.get("serving", {}).get("replicas", 1) > 1
+        assert self.cluster.budgeted() == (active if several else None)
+        assert all(body["spec"]["maxUnavailable"] == 1 for body in self.cluster.of(POD_DISRUPTION_BUDGETS).values())
 
     def candidate_at_rest(self, status: dict[str, Any], candidate: int) -> None:
         """It waits for a person, or for what is no doing of its own, and says so."""

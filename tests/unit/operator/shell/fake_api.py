@@ -21,6 +21,7 @@ CORE = [
 GROUPS = {
     ("batch", "v1"): [("jobs", "Job", True)],
     ("apps", "v1"): [("deployments", "Deployment", True)],
+    ("policy", "v1"): [("poddisruptionbudgets", "PodDisruptionBudget", True)],
     ("trainyard.dev", "v1alpha1"): [(kind.plural, kind.kind, True) for kind in KINDS],
     ("events.k8s.io", "v1"): [("events", "Event", True)],
 }
