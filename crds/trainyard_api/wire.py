@@ -1,6 +1,6 @@
 """Messages between operator and trainer: configuration down, progress up, the result in the termination message."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -72,10 +72,14 @@ class ProgressReport(WireModel):
     trainer_status: ReportedStatus
 
 
+MAX_VERSION: Final = 99_999_999
+"""The store writes a number with eight digits; a pod that names a higher one has claimed none."""
+
+
 class RegisteredVersion(WireModel):
     """The version number a run claimed in the artifact store."""
 
-    version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
     label: Annotated[str, Field(min_length=1, max_length=63)]
 
 

@@ -1,12 +1,12 @@
 """The operator's configuration: what the chart writes and every decision may read."""
 
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from trainyard_api.pod import LabelMap, PodOptions, Resources, Toleration
-from trainyard_api.training import Framework
+from trainyard_api.training import Framework, Priority
 
 
 class ConfigModel(BaseModel):
@@ -127,17 +127,33 @@ class ClientLimits(ConfigModel):
 Limit = Annotated[int, Field(ge=0)]
 
 
+RANKS: Final[dict[str, int]] = {priority: rank for rank, priority in enumerate(get_args(Priority))}
+"""The highest priority has the lowest rank."""
+
+
 class Admission(ConfigModel):
-    """How many TrainingJobs may run at a time; 0 is no limit."""
+    """How many TrainingJobs may run at a time, 0 is no limit, and whose turn it is."""
 
     max_concurrent_jobs: Limit = 0
     max_concurrent_jobs_per_namespace: Limit = 0
     namespaces: dict[str, Limit] = {}
     """By name, for namespaces with a limit of their own."""
+    max_priority: Priority = "Urgent"
+    """The highest priority that counts; a higher one counts as this one."""
+    max_priority_by_namespace: dict[str, Priority] = {}
+    """By name, for namespaces with a highest priority of their own."""
+    pods_ready_timeout_seconds: Limit = 600
+    """How long a job whose pods do not come keeps a place that others wait for; 0: for ever."""
 
     def for_namespace(self, namespace: str) -> int:
         """Return the limit of one namespace."""
         return self.namespaces.get(namespace, self.max_concurrent_jobs_per_namespace)
+
+    def priority_in(self, namespace: str, asked: str | None) -> Priority:
+        """Return what a priority counts as in a namespace; one that this release does not know counts as Normal."""
+        wanted: Priority = next((each for each in get_args(Priority) if each == asked), "Normal")
+        highest = self.max_priority_by_namespace.get(namespace, self.max_priority)
+        return max(wanted, highest, key=RANKS.__getitem__)
 
 
 class OperatorConfig(ConfigModel):

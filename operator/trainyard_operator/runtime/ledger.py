@@ -22,6 +22,7 @@ class Ledger:
     """Keep the book of claims up to date with the store, and wake whom a change concerns."""
 
     def __init__(self, limits: Admission, wake: Callable[[Key], None]) -> None:
+        self._limits = limits
         self._book = Book(limits)
         self._wake = wake
         self._changed: dict[Key, None] = {}
@@ -61,6 +62,11 @@ class Ledger:
             self._book.put(self._aside.pop(uid))
             self._tell(key)
         return self._book.verdict(uid)
+
+    def is_wanted(self, key: Key) -> bool:
+        """Tell whether another TrainingJob waits for the place that this one holds."""
+        uid = self._uids.get(key)
+        return uid is not None and self._book.is_wanted(uid)
 
     def reserve(self, key: Key) -> None:
         """Give a TrainingJob its place: the creation of its Job was just decided."""
@@ -110,7 +116,7 @@ class Ledger:
         resting = job.finished or (job.status.phase == "Suspended" and bool(job.spec.get("suspend")))
         if resting or any(not child.finished for child in children):
             self._reserved.discard(job.uid)
-        claim = claim_of(job, children, reserved=job.uid in self._reserved)
+        claim = claim_of(job, children, self._limits, reserved=job.uid in self._reserved)
         aside = self._aside.pop(job.uid, None) is not None
         if claim is None or (job.unreadable and not claim.holds):  # nothing starts that cannot be read
             self._uids.pop(key, None)

@@ -10,7 +10,14 @@ import pytest
 from tests.integration.operator.shop import Shop, condition, is_ready, new_shop, rejections
 from trainyard_api import meta
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS, SERVICES
+from trainyard_operator.kube.port import (
+    DEPLOYMENTS,
+    MODEL_DEPLOYMENTS,
+    MODEL_VERSIONS,
+    POD_DISRUPTION_BUDGETS,
+    PODS,
+    SERVICES,
+)
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 
@@ -95,7 +102,7 @@ async def test_old_pods_leave_and_the_namespace_is_left_clean(shop: Shop) -> Non
         await shop.namespace.request("DELETE", shop.namespace.path(MODEL_DEPLOYMENTS, "shop"))
 
         async def gone() -> bool:
-            kinds = (MODEL_DEPLOYMENTS, DEPLOYMENTS, SERVICES, PODS)
+            kinds = (MODEL_DEPLOYMENTS, DEPLOYMENTS, SERVICES, POD_DISRUPTION_BUDGETS, PODS)
             return not any([await shop.namespace.all(kind) for kind in kinds])
 
         await shop.namespace.until("everything but the versions to go", gone)
@@ -150,6 +157,38 @@ def selects_only_ours_or_absent(shop: Shop) -> Callable[[], Coroutine[Any, Any, 
         return both == {"shop", "shop-v1"}
 
     return ask
+
+
+async def test_a_drain_takes_one_pod_at_a_time(shop: Shop) -> None:
+    """``kubectl drain`` asks the eviction API for each pod; the disruption controller is the real one."""
+    await shop.deploy(serving={"replicas": 2})
+    async with shop.namespace.operator():
+        await shop.publish(1)
+        await shop.serves(1)
+
+        async def allowed() -> bool:
+            budget = (await shop.namespace.all(POD_DISRUPTION_BUDGETS)).get("shop", {})
+            status = budget.get("status") or {}
+            return bool(status.get("disruptionsAllowed") == 1 and status["expectedPods"] == 2)
+
+        await shop.namespace.until("the budget to allow one disruption", allowed)
+        pods = await shop.namespace.all(PODS)
+        answers = await asyncio.gather(*(evict(shop, name) for name in pods), return_exceptions=True)
+        refusals = [answer for answer in answers if isinstance(answer, BaseException)]
+        assert len(pods) == 2
+        assert len(refusals) == 1
+        assert "disruption budget" in str(refusals[0])
+        await shop.edit(serving={"replicas": 1})
+
+        async def unlimited() -> bool:
+            return not await shop.namespace.all(POD_DISRUPTION_BUDGETS)
+
+        await shop.namespace.until("the budget of a single pod to go", unlimited)
+
+
+async def evict(shop: Shop, pod: str) -> None:
+    eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod}}
+    await shop.namespace.request("POST", shop.namespace.path(PODS, pod) + "/eviction", eviction)
 
 
 async def test_what_the_api_server_refuses_is_told(shop: Shop) -> None:

@@ -1,13 +1,15 @@
 """The book of all claims: one change costs some bisections, however many wait.
 
-The verdicts are those of the plain rule: walk the line in order and let in whoever finds room in the operator, in the
-namespace and at its model. Tests compare the two at every step.
+The verdicts are those of the plain rule: as long as there is room in the operator, let in whose turn it is among those
+that find room in their namespace and at their model. That is the highest rank; within a rank, the namespace that holds
+the fewest places; within a namespace, the oldest. Tests compare the two at every step.
 """
 
 import heapq
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import Final
 
@@ -25,12 +27,15 @@ from trainyard_operator.core.config import Admission
 
 UNLIMITED: Final = 2**31
 
+Turn = tuple[int, int, Place]
+"""What starts are ordered by: the rank, how many places its namespace holds by then, and the place in its line."""
+
 
 class Book:
     """Claims by uid.
 
-    ``_lines`` has whoever waits, in order, for each scope with a limit. ``_ready`` has by namespace those that only a
-    number holds back: the first in each model's line, where nobody holds the model.
+    ``_lines`` has whoever waits, in order, for each model and for each namespace where a number counts. ``_ready`` has
+    by namespace those that only a number holds back: the first in each model's line, where nobody holds the model.
     """
 
     def __init__(self, limits: Admission) -> None:
@@ -63,14 +68,16 @@ class Book:
         if before == claim:
             return
         if before is not None:
+            self._freed |= before.holds or not claim.holds or not self._is_first(before)
             self._take_out(before)
-            self._freed |= before.holds or not claim.holds
+        else:
+            self._freed |= claim.holds
         self._claims[claim.uid] = claim
         if claim.holds:
             for scope in (OPERATOR, claim.in_namespace, claim.in_model):
                 self._held[scope][claim.uid] = None
         else:
-            for scope in self._limited(claim):
+            for scope in self._queues(claim):
                 line = self._lines[scope]
                 index = bisect_left(line, claim.place)
                 line.insert(index, claim.place)
@@ -96,10 +103,22 @@ class Book:
         if rival != uid:
             return model_locked(claim.model, self._claims[rival].name, 1 + bisect_left(line, place))
         if bisect_left(self._ready[claim.namespace], place) >= self._room(claim.in_namespace):
-            return self._held_back(claim.in_namespace, place)
-        if self._ahead(place) >= self._room(OPERATOR):
-            return self._held_back(OPERATOR, place)
+            return self._held_back(claim.in_namespace, claim)
+        if self._ahead(claim) >= self._room(OPERATOR):
+            return self._held_back(OPERATOR, claim)
         return ADMITTED
+
+    def is_wanted(self, uid: str) -> bool:
+        """Tell whether the place that a job holds is what another one waits for."""
+        claim = self._claims.get(uid)
+        if claim is None or not claim.holds:
+            return False
+        if self._lines.get(claim.in_model) or len(self._ready.get(claim.namespace, ())) > self._room(
+            claim.in_namespace
+        ):
+            return True
+        may = (min(self._room((name,)), len(ready)) for name, ready in self._ready.items())
+        return sum(may) > self._room(OPERATOR)
 
     def take_news(self) -> list[Claim]:
         """Return, once, those for whom the last changes may mean another verdict: who may start now comes first.
@@ -126,23 +145,41 @@ class Book:
     def _room(self, scope: Scope) -> int:
         return max(0, self._limit(scope) - len(self._held.get(scope, ())))
 
-    def _limited(self, claim: Claim) -> list[Scope]:
-        scopes: tuple[Scope, ...] = (OPERATOR, claim.in_namespace, claim.in_model)
-        return [scope for scope in scopes if self._limit(scope) < UNLIMITED]
+    def _queues(self, claim: Claim) -> tuple[Scope, ...]:
+        """Return the lines that a claim waits in."""
+        numbered = min(self._limit(OPERATOR), self._limit(claim.in_namespace)) < UNLIMITED
+        return (claim.in_namespace, claim.in_model) if numbered else (claim.in_model,)
 
-    def _held_back(self, scope: Scope, place: Place) -> Verdict:
-        return limit_reached(scope, self._limit(scope), 1 + bisect_left(self._lines[scope], place))
+    def _held_back(self, scope: Scope, claim: Claim) -> Verdict:
+        position = 1 + bisect_left(self._lines[claim.in_namespace], claim.place)
+        return limit_reached(scope, self._limit(scope), position)
 
-    def _ahead(self, place: Place) -> int:
-        """Count those that may start before this place, as far as their namespaces let them."""
+    def _turn(self, namespace: str, index: int) -> Turn:
+        """Return the turn of a namespace's ready ones by index: by then those before it hold a place, too."""
+        place = self._ready[namespace][index]
+        return place[0], len(self._held.get((namespace,), ())) + index, place
+
+    def _ahead(self, claim: Claim) -> int:
+        """Count those whose turn is before a claim's, as far as their namespaces let them."""
         if self._limit(OPERATOR) == UNLIMITED or not self._room(OPERATOR):
             return 0
-        return sum(min(self._room((name,)), bisect_left(ready, place)) for name, ready in self._ready.items())
+        own = self._turn(claim.namespace, bisect_left(self._ready[claim.namespace], claim.place))
+        return sum(
+            min(self._room((name,)), bisect_left(range(len(ready)), own, key=partial(self._turn, name)))
+            for name, ready in self._ready.items()
+        )
 
     def _called(self) -> Iterator[str]:
         """Return those that may start now."""
-        by_namespace = [ready[: self._room((name,))] for name, ready in self._ready.items()]
-        return (place[-1] for place in islice(heapq.merge(*by_namespace), self._room(OPERATOR)))
+        by_namespace = (
+            map(partial(self._turn, name), range(min(self._room((name,)), len(ready))))
+            for name, ready in self._ready.items()
+        )
+        return (place[-1] for _, _, place in islice(heapq.merge(*by_namespace), self._room(OPERATOR)))
+
+    def _is_first(self, claim: Claim) -> bool:
+        """Tell whether a claim is the first of its namespace that only a number holds back."""
+        return self._ready.get(claim.namespace, [])[:1] == [claim.place]
 
     def _take_out(self, claim: Claim) -> None:
         """Undo what :meth:`put` did, save the readiness of its model."""
@@ -153,7 +190,7 @@ class Book:
                     del self._held[scope]
             self._mark(self._lines.get(claim.in_model, [])[:10])
             return
-        for scope in self._limited(claim):
+        for scope in self._queues(claim):
             line = self._lines[scope]
             index = bisect_left(line, claim.place)
             del line[index]

@@ -7,14 +7,13 @@ from typing import Final
 
 from trainyard_api.trainingjob import Phase
 from trainyard_operator.core.admission.verdict import Scope
+from trainyard_operator.core.config import RANKS, Admission
 from trainyard_operator.core.naming import model_name
 from trainyard_operator.core.objects import JobView, TrainingJobView
 
 HOLDING_PHASES: Final[frozenset[Phase]] = frozenset({"Starting", "Running", "Retrying"})
 """A job keeps its place from its first attempt until it ends or is suspended, between two attempts too: whoever was
 admitted is not put back into the line by a failure."""
-
-RANKS: Final = {"Urgent": 0, "High": 1, "Normal": 2, "Low": 3}
 
 Place = tuple[int, datetime, str, str, str]
 """What jobs are ordered by: rank of the priority, creation, name, namespace, and the uid."""
@@ -48,7 +47,7 @@ class Claim:
         return (self.namespace, self.model)
 
 
-def claim_of(job: TrainingJobView, children: Iterable[JobView], *, reserved: bool) -> Claim | None:
+def claim_of(job: TrainingJobView, children: Iterable[JobView], limits: Admission, *, reserved: bool) -> Claim | None:
     """Return what a TrainingJob asks for, ``None`` for one that has ended or must not start.
 
     ``reserved`` says that the creation of its Job is under way, or that its answer was lost. A Job that has not ended
@@ -59,5 +58,5 @@ def claim_of(job: TrainingJobView, children: Iterable[JobView], *, reserved: boo
     holds = holds or (not over and (reserved or job.status.phase in HOLDING_PHASES))
     if not holds and (over or job.spec.get("suspend") or job.spec.get("cancel")):
         return None
-    rank = RANKS.get(str(job.spec.get("priority")), RANKS["Normal"])
+    rank = RANKS[limits.priority_in(job.namespace, job.spec.get("priority"))]
     return Claim(job.uid, job.namespace, job.name, model_name(job), rank, job.created, holds)

@@ -1,8 +1,9 @@
 """The list ``status.attempts``: reading it, and what it becomes.
 
 A suspended attempt is over like any other, but nobody failed: it uses up no retry, no pause follows it, and it is the
-first to leave the list. An attempt that ends because another version serves by then is no failure either. The failures
-of a live job, nine at most, are therefore always listed.
+first to leave the list. The same holds for an attempt that ends because another version serves by then, or because its
+pods did not come; only the last is followed by a pause. The failures of a live job, nine at most, are therefore always
+listed.
 """
 
 from datetime import timedelta
@@ -14,10 +15,13 @@ from trainyard_operator.core.naming import attempt_job_name
 from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.core.training.observed import Observed
-from trainyard_operator.core.training.outcome import OOM_KILLED, SUSPENDED, WELL, Failure
+from trainyard_operator.core.training.outcome import OOM_KILLED, PODS_READY_TIMEOUT, WELL, Failure
 
 EXIT_CODES = range(256)
 """What a process can end with; a runtime that lost it says something else."""
+
+FIRST_PAUSE_SECONDS = 300
+LONGEST_PAUSE_SECONDS = 3600
 
 KEPT = 10
 """Older attempts are dropped from the list, not from the count."""
@@ -38,6 +42,12 @@ def last_attempt(observed: Observed) -> Attempt | None:
 def last_closed(status: TrainingJobStatus) -> Attempt | None:
     """Return the newest attempt that is over."""
     over = (attempt for attempt in status.attempts or () if attempt.end is not None)
+    return max(over, key=lambda attempt: attempt.number, default=None)
+
+
+def last_tried(status: TrainingJobStatus) -> Attempt | None:
+    """Return the newest attempt that is over and whose pods had come, or were not wanted any more."""
+    over = (each for each in status.attempts or () if each.end is not None and each.reason != PODS_READY_TIMEOUT)
     return max(over, key=lambda attempt: attempt.number, default=None)
 
 
@@ -101,7 +111,7 @@ def replaced(observed: Observed, attempt: Attempt) -> list[Attempt]:
     others = [entry for entry in observed.job.status.attempts or () if entry.number != attempt.number]
     entries = sorted([*others, attempt], key=lambda entry: entry.number)
     while len(entries) > KEPT:
-        entries.remove(next((entry for entry in entries if entry.reason == SUSPENDED), entries[0]))
+        entries.remove(next((entry for entry in entries if entry.reason in WELL), entries[0]))
     return entries
 
 
@@ -114,9 +124,17 @@ def backoff_left(retry: Retry, last: Attempt, observed: Observed) -> float:
     ended = from_rfc3339(last.end) if last.end is not None else observed.now
     failed = len(failures(observed.job.status))
     pause = 0.0
-    if last.reason not in WELL:
+    if last.reason == PODS_READY_TIMEOUT:
+        pause = pods_ready_pause(observed.job.status)
+    elif last.reason not in WELL:
         pause = min(retry.initial_seconds * retry.factor ** max(failed - 1, 0), retry.max_seconds)
     return min(pause, (ended + timedelta(seconds=pause) - observed.now).total_seconds())
+
+
+def pods_ready_pause(status: TrainingJobStatus) -> float:
+    """Return the seconds until a job asks for a place again that gave its own back: twice as long each time."""
+    times = sum(entry.reason == PODS_READY_TIMEOUT for entry in status.attempts or ())
+    return float(min(FIRST_PAUSE_SECONDS * 2 ** max(times - 1, 0), LONGEST_PAUSE_SECONDS))
 
 
 def _seconds(attempt: Attempt) -> int:

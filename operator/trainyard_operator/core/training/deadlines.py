@@ -17,14 +17,14 @@ def pending_left(observed: Observed, spec: TrainingJobSpec) -> float | None:
     """Return the seconds left to start in, ``None`` without a limit.
 
     Each wait for a start has the whole time: it begins when the job is first seen, when it is resumed, when the pause
-    before another attempt is over, and when an attempt that ran loses its pod.
+    before another attempt is over, and when an attempt that ran loses its pod. A place that is given back begins none.
     """
     if spec.pending_deadline_seconds is None:
         return None
     status, now = observed.job.status, observed.now
     live = [condition for condition in status.conditions or () if condition.type == "Reconciling"]
     since = from_rfc3339(live[0].last_transition_time) if live else now
-    before = attempts.last_closed(status)
+    before = attempts.last_tried(status)
     if before is not None:
         pause = attempts.backoff_left(spec.retry or Retry(), before, observed)
         since = max(since, now + timedelta(seconds=pause))

@@ -42,10 +42,9 @@ def complete(observed: Observed, spec: TrainingJobSpec, child: JobView, pods: tu
         return _after_failure(observed, spec, child.attempt, child, result)
     if result.made == "Shard":
         return _after_failure(observed, spec, child.attempt, child, outcome.not_merged(child))
-    wanted = _MADE[spec.mode]
-    if result.made != wanted:
-        message = f"the pod made a {result.made}, spec.mode {spec.mode} wants a {wanted}: use the operator's own image"
-        return _failed(observed, child.attempt, child, outcome.result_missing(child, message))
+    unusable = _unusable(observed, spec, child, result)
+    if unusable is not None:
+        return _failed(observed, child.attempt, child, unusable)
     if result.made == "Dataset":
         return _succeeded(observed, spec, child, result, f"prepared {result.message or 'the dataset'}", {})
     if result.made == "Backtest":
@@ -243,6 +242,33 @@ def _storage(observed: Observed, spec: TrainingJobSpec, artifact: Artifact | Non
         return None
     below = storage.uri.rstrip("/") + "/"
     return storage if artifact is not None and artifact.uri.startswith(below) else None
+
+
+def _unusable(
+    observed: Observed, spec: TrainingJobSpec, child: JobView, result: TrainingResult
+) -> outcome.Failure | None:
+    """Explain a result that cannot be taken, ``None`` for any other: an image of a user's own may say anything."""
+    wanted = _MADE[spec.mode]
+    if result.made != wanted:
+        message = f"the pod made a {result.made}, spec.mode {spec.mode} wants a {wanted}: use the operator's own image"
+        return outcome.result_missing(child, message)
+    foreign = _foreign_uri(observed, spec, result)
+    return outcome.result_refused(child, foreign) if foreign else None
+
+
+def _foreign_uri(observed: Observed, spec: TrainingJobSpec, result: TrainingResult) -> str:
+    """Return what is wrong with a place that the pod names: it must not be another tenant's.
+
+    Servers read the artifact with credentials that may reach further than those of the job. Where the job takes the
+    operator's default storage, that may have changed since the attempt began: its namespace is in the path all the same.
+    """
+    namespace = f"/{observed.job.namespace}/"
+    for uri in filter(None, (result.artifact and result.artifact.uri, result.report, result.forecast)):
+        below = f"{spec.storage.uri.rstrip('/')}{namespace}" if spec.storage is not None else ""
+        if not uri.startswith(below) or namespace not in uri or {".", ".."} & set(uri.split("/")):
+            own = below or f"the storage's folder {observed.job.namespace}/"
+            return f"the pod says that it wrote {uri}, which is not below {own}: use the operator's own image"
+    return ""
 
 
 def _version_taken(observed: Observed, version: ModelVersionView) -> outcome.Failure:

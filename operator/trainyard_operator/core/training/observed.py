@@ -38,5 +38,7 @@ class Observed:
     refused: Refusal | None = None
     admission: Verdict = ADMITTED
     """Whether a first attempt may start now; an attempt that runs or is tried again has its place."""
+    wanted: bool = False
+    """Whether another TrainingJob waits for the place that this one holds."""
     estimate: int | None = None
     """Seconds that the model's earlier runs took; for a job that has no status yet."""

@@ -12,6 +12,7 @@ from trainyard_operator.core.training import causes
 OOM_KILLED = "OOMKilled"
 CHILD_DELETED = "ChildDeleted"
 RESULT_MISSING = "ResultMissing"
+RESULT_REFUSED = "ResultRefused"
 DEADLINE_EXCEEDED = "DeadlineExceeded"
 POD_LOST = "PodLost"
 NOT_MERGED = "ShardsNotMerged"
@@ -19,7 +20,9 @@ SUSPENDED = "Suspended"
 """How an attempt ends that the user stopped for a while: nothing failed."""
 CHAMPION_CHANGED = "ChampionChanged"
 """How an attempt ends whose model is to be compared with another version than it was: nothing failed."""
-WELL = frozenset({SUSPENDED, CHAMPION_CHANGED})
+PODS_READY_TIMEOUT = "PodsReadyTimeout"
+"""How an attempt ends whose pods did not come while others waited for its place: nothing failed."""
+WELL = frozenset({SUSPENDED, CHAMPION_CHANGED, PODS_READY_TIMEOUT})
 """Ends that are no failures: another attempt follows, and none of its retries is used up."""
 
 _STORAGE = ("ephemeral", "emptyDir", "EmptyDir")
@@ -75,6 +78,11 @@ def success_of(job: JobView, pods: tuple[PodView, ...]) -> TrainingResult | Fail
 def result_missing(job: JobView, message: str, *, retryable: bool = False) -> Failure:
     """Explain a complete Job without a result that can be used."""
     return Failure(RESULT_MISSING, message, retryable=retryable, exit_code=0, end=job.end)
+
+
+def result_refused(job: JobView, message: str) -> Failure:
+    """Explain a result that names what is not the job's own."""
+    return Failure(RESULT_REFUSED, message, retryable=False, exit_code=0, end=job.end)
 
 
 def not_merged(job: JobView) -> Failure:

@@ -140,7 +140,17 @@ def _admit(observed: Observed, spec: TrainingJobSpec, attempt: int) -> Plan:
 
 def _queued(observed: Observed, waiting: Waiting) -> Plan:
     """Stand in line. What cannot run was told before, so that nobody waits for a refusal."""
-    return report(observed, Transition("Queued", waiting.reason, waiting.message, {"queue_position": waiting.position}))
+    message = "; ".join(filter(None, (waiting.message, _bounded_priority(observed))))
+    return report(observed, Transition("Queued", waiting.reason, message, {"queue_position": waiting.position}))
+
+
+def _bounded_priority(observed: Observed) -> str:
+    """Return what to tell a job whose priority is above the highest of its namespace."""
+    job, asked = observed.job, observed.job.spec.get("priority")
+    counted = observed.config.admission.priority_in(job.namespace, asked)
+    if asked in (None, counted):
+        return ""
+    return f"priority {asked} counts as {counted} in namespace {job.namespace} (admission.maxPriority)"
 
 
 def _refused(observed: Observed, refusal: Refusal) -> Plan:

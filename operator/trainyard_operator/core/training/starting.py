@@ -1,5 +1,6 @@
 """A Job whose pod is not ready yet: what it waits for, and what is given up when that takes too long."""
 
+import math
 import re
 from dataclasses import replace
 from typing import Any
@@ -9,7 +10,8 @@ from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.objects import JobView, PodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import accelerated_selector
-from trainyard_operator.core.training import accelerator, causes, deadlines, interruption, stop
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.training import accelerator, attempts, causes, deadlines, interruption, outcome, stop
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.transition import Transition, report
 
@@ -32,13 +34,10 @@ def still_starting(observed: Observed, spec: TrainingJobSpec, child: JobView, ch
     late, impatient = left is not None and left <= 0, patience is not None and patience <= 0
     if late and child.deleting:
         return NOTHING  # because it was late; once the Job is gone, that is the end
-    due = waited >= FIRST_LOOK_SECONDS or late or impatient or interruption.has_run(observed, child)
-    if due and child.name not in observed.pods:
-        return Plan(needs=(Need(Fact.PODS, child.name),))
+    unread = _unread(observed, child, waited, hurry=late or impatient)
+    if unread is not None:
+        return Plan(needs=(unread,))
     pods = observed.pods.get(child.name, ())
-    silent = _silent(child, pods) if child.name in observed.pods and waited >= FIRST_LOOK_SECONDS else ""
-    if silent and silent not in observed.warnings:
-        return Plan(needs=(Need(Fact.EVENTS, silent),))
     lack = _lacking(observed, spec, pods) if impatient and not late else ""
     if lack:
         return _fall_back(observed, spec, child, lack, changes)
@@ -47,7 +46,10 @@ def still_starting(observed: Observed, spec: TrainingJobSpec, child: JobView, ch
     told = report(observed, Transition("Starting", reason, message, changes))
     if late and told.status is None and not any(pod.started and causes.cause_of(pod) is None for pod in pods):
         return stop.pending_too_long(observed, spec)
-    again = look_again(waited)
+    if cause_now := _gives_back(observed, child, pods):
+        return _give_back(observed, child, cause_now, changes)
+    left_of_place = _timeout_left(observed, child)
+    again = min(look_again(waited), left_of_place if left_of_place > 0 else LAST_LOOK_SECONDS)
     if patience is not None and impatient:
         again = min(again, max(-patience, AFTER_PATIENCE_SECONDS))
     return deadlines.sooner(deadlines.sooner(replace(told, requeue_after=again), left), patience)
@@ -64,6 +66,15 @@ def interrupted(observed: Observed, spec: TrainingJobSpec, child: JobView, chang
 def look_again(waited: float) -> float:
     """Return the seconds until pods are looked at again."""
     return min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
+
+
+def _unread(observed: Observed, child: JobView, waited: float, *, hurry: bool) -> Need | None:
+    """Return what must be read before it can be said what a Job waits for."""
+    due = hurry or waited >= FIRST_LOOK_SECONDS or interruption.has_run(observed, child)
+    if due and child.name not in observed.pods:
+        return Need(Fact.PODS, child.name)
+    silent = _silent(child, observed.pods[child.name]) if waited >= FIRST_LOOK_SECONDS else ""
+    return Need(Fact.EVENTS, silent) if silent and silent not in observed.warnings else None
 
 
 def _silent(child: JobView, pods: tuple[PodView, ...]) -> str:
@@ -97,6 +108,43 @@ def _newest_warning(observed: Observed, child: JobView, pods: tuple[PodView, ...
     note = re.sub(rf'"{re.escape(child.name)}-[a-z0-9]{{5}}"', f'of Job "{child.name}"', newest.note)
     name = next((f"pod {pod.name}: " for pod in pods if pod.uid == silent), "")
     return f"{name}{newest.reason}: {note[:LONGEST_NOTE]}"
+
+
+def _timeout_left(observed: Observed, child: JobView) -> float:
+    """Return the seconds for which a job keeps its place without a pod, whoever waits for it."""
+    timeout = observed.config.admission.pods_ready_timeout_seconds
+    return timeout - interruption.waits_since(observed, child) if timeout else math.inf
+
+
+def _gives_back(observed: Observed, child: JobView, pods: tuple[PodView, ...]) -> str:
+    """Return why a job gives its place back now; empty where it keeps it: a slow start is no cause."""
+    if not observed.wanted or child.deleting or _timeout_left(observed, child) > 0:
+        return ""
+    waiting = next((f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting), "")
+    if waiting:
+        return waiting
+    silent = _silent(child, pods)
+    newest = max((event.time for event in observed.warnings.get(silent, ())), default=None)
+    if newest is None or (silent != child.uid and (observed.now - newest).total_seconds() > LAST_LOOK_SECONDS):
+        return ""
+    return _newest_warning(observed, child, pods)
+
+
+def _give_back(observed: Observed, child: JobView, cause: str, changes: dict[str, Any]) -> Plan:
+    """Others wait for the place of a job whose pods do not come: end the attempt, which uses up no retry."""
+    known = next((each for each in changes["attempts"] if each.job_name == child.name), None)
+    if known is None:
+        raise AssertionError("the attempt of a Job that is there is listed")
+    ended = known.model_copy(update={"reason": outcome.PODS_READY_TIMEOUT, "end": to_rfc3339(observed.now)})
+    listed = observed.job.status.model_copy(update={"attempts": attempts.replaced(observed, ended)})
+    pause = attempts.pods_ready_pause(listed)
+    message = (
+        f"attempt {child.attempt} gives its place back, because other TrainingJobs wait for it and no pod was ready "
+        f"after {interruption.waits_since(observed, child):.0f} s ({cause}); it asks for a place again in {pause:.0f} s"
+    )
+    event = EventNote("Warning", outcome.PODS_READY_TIMEOUT, message[:1024], f"attempt-{child.attempt}")
+    end = {**changes, **attempts.with_end(observed, ended)}
+    return report(observed, Transition("Queued", outcome.PODS_READY_TIMEOUT, message, end), events=(event,))
 
 
 def _lacking(observed: Observed, spec: TrainingJobSpec, pods: tuple[PodView, ...]) -> str:

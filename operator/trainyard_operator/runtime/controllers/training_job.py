@@ -78,5 +78,6 @@ class TrainingJobController:
             warnings=facts.warnings,
             refused=facts.refused,
             admission=self._ledger.verdict(key),
+            wanted=self._ledger.is_wanted(key),
             estimate=estimate,
         )

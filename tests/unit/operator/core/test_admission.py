@@ -28,20 +28,35 @@ def claim(
 
 
 def plain_rule(claims: list[Claim], limits: Admission) -> set[str]:
-    """Walk the line and let in whoever finds room."""
+    """Let in one after the other, of those that find room: the highest rank, then whose namespace has fewest places."""
     running = [each for each in claims if each.holds]
-    admitted = {each.uid for each in running}
-    for each in sorted((each for each in claims if not each.holds), key=lambda each: each.place):
-        in_namespace = sum(other.namespace == each.namespace for other in running)
-        if any(other.in_model == each.in_model for other in running):
-            continue
-        if in_namespace >= (limits.for_namespace(each.namespace) or len(claims)):
-            continue
-        if len(running) >= (limits.max_concurrent_jobs or len(claims)):
-            continue
-        running.append(each)
-        admitted.add(each.uid)
-    return admitted
+    waiting = sorted((each for each in claims if not each.holds), key=lambda each: each.place)
+
+    def places(namespace: str) -> int:
+        return sum(each.namespace == namespace for each in running)
+
+    def finds_room(each: Claim) -> bool:
+        models = {other.in_model for other in running}
+        free_model = each.in_model not in models
+        return free_model and places(each.namespace) < (limits.for_namespace(each.namespace) or len(claims))
+
+    while len(running) < (limits.max_concurrent_jobs or len(claims)):
+        may = [each for each in waiting if finds_room(each)]
+        if not may:
+            break
+        following = min(may, key=lambda each: (each.rank, places(each.namespace), each.place))
+        waiting.remove(following)
+        running.append(following)
+    return {each.uid for each in running}
+
+
+def wanted(claims: list[Claim], limits: Admission) -> set[str]:
+    """Return whose place another one waits for: whoever would be let in without it, and is not with it."""
+    now = plain_rule(claims, limits)
+    holders = [each for each in claims if each.holds]
+    return {
+        each.uid for each in holders if plain_rule([other for other in claims if other != each], limits) - now != set()
+    }
 
 
 # ---- examples --------------------------------------------------------------------------------------------------------
@@ -104,6 +119,30 @@ def test_a_full_namespace_blocks_no_other() -> None:
     )
 
 
+def test_within_a_rank_namespaces_take_turns() -> None:
+    """However many jobs one of them has, and however old they are."""
+    several = [claim(f"old-{number}", age=100 - number) for number in range(50)]
+    several += [claim("new", namespace="y"), claim("newer", namespace="y"), claim("low", rank=3, namespace="z")]
+    book = Book(Admission(max_concurrent_jobs=4))
+    for each in several:
+        book.put(each)
+    assert [each.name for each in several if book.verdict(each.uid) == ADMITTED] == ["old-0", "old-1", "new", "newer"]
+    low = book.verdict("uid-z-low")
+    assert isinstance(low, Waiting)
+    assert low.position == 1, "its place among those of its own namespace"
+
+
+def test_a_place_is_wanted_by_whoever_would_get_it() -> None:
+    book = Book(Admission(max_concurrent_jobs=3, namespaces={"y": 1}))
+    for each in [claim("a", holds=True), claim("b", namespace="y", holds=True)]:
+        book.put(each)
+    assert not book.is_wanted("uid-x-a"), "nobody waits"
+    book.put(claim("c", namespace="y"))
+    assert (book.is_wanted("uid-x-a"), book.is_wanted("uid-y-b")) == (False, True)
+    book.put(claim("d", model="a"))
+    assert book.is_wanted("uid-x-a"), "its model is wanted"
+
+
 def test_a_namespace_may_have_no_limit_of_its_own() -> None:
     limits = Admission(max_concurrent_jobs_per_namespace=1, namespaces={"x": 0})
     assert (limits.for_namespace("x"), limits.for_namespace("y")) == (0, 1)
@@ -140,15 +179,15 @@ def test_last_places_are_where_the_shown_position_changes() -> None:
     ],
 )
 def test_what_a_job_claims(status: dict[str, Any], spec: dict[str, Any], children: Any, expected: str | None) -> None:
-    found = claim_of(job_view(status, spec={**SPEC, **spec}), children, reserved=False)
+    found = claim_of(job_view(status, spec={**SPEC, **spec}), children, Admission(), reserved=False)
     assert expected == (None if found is None else "holds" if found.holds else "waits")
 
 
 def test_a_reservation_holds_until_the_job_has_ended() -> None:
-    reserved = claim_of(job_view(), (), reserved=True)
+    reserved = claim_of(job_view(), (), Admission(), reserved=True)
     assert reserved is not None
     assert reserved.holds
-    assert claim_of(job_view({"phase": "Failed"}), (), reserved=True) is None
+    assert claim_of(job_view({"phase": "Failed"}), (), Admission(), reserved=True) is None
 
 
 # ---- any history -----------------------------------------------------------------------------------------------------
@@ -189,6 +228,7 @@ def test_the_book_is_the_plain_rule_and_tells_whom_a_change_concerns(
             present.pop(uid, None)
         after = {uid: book.verdict(uid) for uid in present}
         assert {uid for uid, verdict in after.items() if verdict == ADMITTED} == plain_rule([*present.values()], limits)
+        assert wanted([*present.values()], limits) <= {uid for uid in present if book.is_wanted(uid)}
         news = book.take_news()
         concerned = {
             other
@@ -213,9 +253,7 @@ def test_positions_are_places_in_line(limits: Admission, several: list[Claim]) -
     for each in present.values():
         verdict = book.verdict(each.uid)
         if isinstance(verdict, Waiting):
-            scope = {"ConcurrencyLimit": (), "NamespaceLimit": each.in_namespace, "ModelLocked": each.in_model}[
-                verdict.reason
-            ]
+            scope = each.in_model if verdict.reason == "ModelLocked" else each.in_namespace
             line = sorted(
                 other.place
                 for other in present.values()

@@ -18,6 +18,12 @@ LATE = 10_000.0
 Scene = Callable[[TrainingJobView], Observed]
 
 
+def unplaced(job: TrainingJobView) -> Observed:
+    """Another job waits for the place of one that no node takes."""
+    pods = {"diabetes-1": (pod(phase="Pending", waiting="Unschedulable: no node"),)}
+    return observed(job, child(), after=LATE, pods=pods, wanted=True)
+
+
 def failing(job: TrainingJobView, code: int) -> Observed:
     return observed(job, child(failed=True), pods={"diabetes-1": (pod(code),)})
 
@@ -30,7 +36,7 @@ SCENES: dict[str, tuple[dict[str, Any], tuple[Scene, ...]]] = {
             lambda job: observed(job, after=LATE),
         ),
     ),
-    "Queued": ({}, (lambda job: observed(job, after=LATE, admission=Waiting(1, "ModelLocked", "m")),)),
+    "Queued": ({}, (lambda job: observed(job, after=LATE, admission=Waiting(1, "ModelLocked", "m")), unplaced)),
     "Starting": ({}, (lambda job: observed(job, child()), lambda job: observed(job, child(2)))),
     "Running": ({}, (lambda job: observed(job, child(ready=1)), lambda job: observed(job, child(2, ready=1)))),
     "Retrying": ({}, (lambda job: failing(job, 1),)),

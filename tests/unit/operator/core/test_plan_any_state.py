@@ -20,6 +20,7 @@ from tests.unit.operator.samples import (
     version_view,
 )
 from trainyard_api.trainingjob import TrainerStatus, TrainingJobStatus
+from trainyard_operator.core.admission.verdict import ADMITTED, Waiting
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training.observed import Observed
@@ -70,7 +71,7 @@ _attempts = st.lists(
     st.fixed_dictionaries(
         {"number": st.integers(1, 5)},
         optional={
-            "reason": st.sampled_from(["OOMKilled", "Crashed", "Suspended"]),
+            "reason": st.sampled_from(["OOMKilled", "Crashed", "Suspended", "PodsReadyTimeout"]),
             "exitCode": st.integers(0, 255),
             "start": _stamps,
             "end": _stamps,
@@ -145,6 +146,8 @@ def states(draw: st.DrawFn) -> Observed:
         missing=frozenset(draw(st.sets(st.sampled_from(sorted(names))))),
         versions=draw(versions),
         refused=draw(st.none() | st.builds(Refusal, st.just("no"), permanent=st.booleans())),
+        wanted=draw(st.booleans()),
+        admission=draw(st.sampled_from([ADMITTED, Waiting(1, "ModelLocked", "m")])),
     )
 
 

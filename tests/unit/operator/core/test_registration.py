@@ -6,6 +6,7 @@ import pytest
 
 from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text, version_view
 from trainyard_api.modelversion import ModelVersionSpec
+from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_operator.core.config import OperatorConfig, StorageDefaults
 from trainyard_operator.core.plan import Create
 from trainyard_operator.core.training.planner import plan
@@ -72,3 +73,50 @@ def test_the_forecast_of_the_run_stands_in_the_status() -> None:
     assert answer.status is not None
     assert answer.status.result is not None
     assert answer.status.result.forecast == file
+
+
+def result_of(spec: dict[str, Any], **result: Any) -> TrainingJobStatus | None:
+    """Return the status that a job's result leads to without a version, ``None`` where one would be made."""
+    pods = {"diabetes-1": (pod(0, termination_message=result_text(**result)),)}
+    answer = plan(observed(job_view({"phase": "Running"}, spec=spec), child(complete=True), pods=pods))
+    assert answer.status is None or isinstance(answer.status, TrainingJobStatus)
+    return answer.status
+
+
+def artifact(uri: str) -> dict[str, Any]:
+    return {"artifact": {"uri": uri, "manifestSha256": "a" * 64, "sizeBytes": 1}}
+
+
+FOREIGN = (
+    artifact("s3://models/victim/demand/runs/u/1"),
+    artifact("s3://elsewhere/team/diabetes/runs/u/1"),
+    artifact("s3://models/team/../victim/demand/runs/u/1"),
+    artifact("s3://models/teams/diabetes/runs/u/1"),
+    {"report": "s3://models/victim/demand/runs/u/1/report.html"},
+    {"forecast": "https://example.com/forecast.parquet"},
+)
+
+
+@pytest.mark.parametrize("result", FOREIGN)
+def test_an_image_cannot_point_to_the_files_of_another_tenant(result: dict[str, Any]) -> None:
+    status = result_of(SPEC, **result)
+    assert status is not None
+    assert status.phase == "Failed"
+    ready = next(each for each in status.conditions or () if each.type == "Ready")
+    assert ready.reason == "ResultRefused"
+    assert "which is not below s3://models/team/: use the operator's own image" in ready.message
+
+
+def test_the_default_storage_may_change_while_a_job_trains_and_its_namespace_is_known_all_the_same() -> None:
+    assert registered(without_storage(), StorageDefaults(uri="s3://another")).artifact.uri.startswith(
+        "s3://models/team/"
+    )
+    status = result_of(without_storage(), **artifact("s3://another/victim/demand/runs/u/1"))
+    assert status is not None
+    assert "which is not below the storage's folder team/" in next(each.message for each in status.conditions or ())
+
+
+def test_a_version_number_that_no_store_can_hold_is_no_result() -> None:
+    status = result_of(SPEC, modelVersion={"version": 100_000_000, "label": "v"})
+    assert status is not None
+    assert "modelVersion.version" in next(each.message for each in status.conditions or ())
