@@ -260,10 +260,11 @@ def _foreign_uri(observed: Observed, spec: TrainingJobSpec, result: TrainingResu
     """Return what is wrong with a place that the pod names: it must not be another tenant's.
 
     Servers read the artifact with credentials that may reach further than those of the job. Where the job takes the
-    operator's default storage, that may have changed since the attempt began: its namespace is in the path all the same.
+    operator's default storage, that may have changed since the attempt began; its namespace is in the path anyway.
     """
     namespace = f"/{observed.job.namespace}/"
-    for uri in filter(None, (result.artifact and result.artifact.uri, result.report, result.forecast)):
+    artifact = result.artifact.uri if result.artifact is not None else None
+    for uri in (each for each in (artifact, result.report, result.forecast) if each is not None):
         below = f"{spec.storage.uri.rstrip('/')}{namespace}" if spec.storage is not None else ""
         if not uri.startswith(below) or namespace not in uri or {".", ".."} & set(uri.split("/")):
             own = below or f"the storage's folder {observed.job.namespace}/"
