@@ -163,7 +163,8 @@ def _pod(
         "containers": [container],
         "volumes": volumes,
     }
-    return give(pod, options)
+    # Always named: the API server copies it to an older field, which gives it back when it is left out.
+    return {"serviceAccountName": "default", **give(pod, options)}
 
 
 def _environment(
