@@ -32,6 +32,8 @@ APPLIED_ANNOTATION: Final = f"{GROUP}/applied"
 """On a child that is applied: a hash of what it was rendered from; the API server's defaults change no hash."""
 ASKED_ANNOTATION: Final = f"{GROUP}/asked"
 """On a Deployment that serves: a hash of what its user asked for. What else changes is the operator's own."""
+SAVED_ANNOTATION: Final = f"{GROUP}/saved-status"
+"""On objects of our kinds: what of the status a restore needs. The operator writes it."""
 RETRY_OF_ANNOTATION: Final = f"{GROUP}/retry-of"
 """On a TrainingJob: the finished one that it repeats."""
 

@@ -96,6 +96,8 @@ class JobRef(ApiModel):
 
     name: ObjectName
     uid: Annotated[str, Field(min_length=1, max_length=64)]
+    spec_digest: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]+$")] | None = None
+    """What tells its spec from that of another TrainingJob of its name; none: not known."""
 
 
 class ModelVersionSpec(ApiModel):

@@ -79,15 +79,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* What the operator may do in a namespace that it watches. It reads no Secrets and never writes a user's spec. */}}
 {{- define "trainyard.rules" -}}
+# Patched is one annotation, trainyard.dev/saved-status: what of the status a restore needs.
 - apiGroups: [trainyard.dev]
-  resources: [trainingjobs]
-  verbs: [get, list, watch, create, delete]
+  resources: [trainingjobs, modelversions]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [trainyard.dev]
   resources: [trainingschedules, modeldeployments]
-  verbs: [get, list, watch]
-- apiGroups: [trainyard.dev]
-  resources: [modelversions]
-  verbs: [get, list, watch, create]
+  verbs: [get, list, watch, patch]
 - apiGroups: [trainyard.dev]
   resources: [trainingjobs/status, trainingschedules/status, modelversions/status, modeldeployments/status]
   verbs: [get, patch]

@@ -63,6 +63,13 @@ def choose(rivals: Rivals, *, judged: int | None = None) -> Chosen | None:
     return None if newest is None else Chosen(newest, digest_of(peers[newest]), peers[newest])
 
 
+def named(rivals: Rivals, version: int, digest: str) -> Chosen:
+    """Return a version as the champion that it was, whatever serves now."""
+    views = (view for view in rivals.versions if not view.deleting and has_its_name(view))
+    view = next((v for v in views if version_number(v) == version and digest_of(v) == bare(digest)), None)
+    return Chosen(version, bare(digest), view)
+
+
 def is_known(rivals: Rivals) -> bool:
     """Tell whether the rule can be applied: a deployment whose status cannot be read does not tell what it serves."""
     return not any(deployment.unreadable for deployment in _live(rivals.deployments))

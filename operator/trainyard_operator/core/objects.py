@@ -31,6 +31,8 @@ class ObjectView(Generic[S_co]):
     unreadable
         What this release does not understand in the stored status, which another one wrote; ``status`` is then an empty
         one that says nothing. Empty where all is well.
+    recalled
+        ``status`` is not stored: it is the one that was saved in an annotation, as after a restore.
     """
 
     namespace: str
@@ -46,6 +48,7 @@ class ObjectView(Generic[S_co]):
     annotations: Mapping[str, str] = field(default_factory=dict)
     managers: Mapping[str, str] = field(default_factory=dict)
     unreadable: str = ""
+    recalled: bool = False
 
 
 class TrainingJobView(ObjectView[TrainingJobStatus]):

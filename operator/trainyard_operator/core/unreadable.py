@@ -20,7 +20,7 @@ def hands_off(view: ObjectView[ApiModel]) -> Plan:
     """Return the plan for such an object: one Event, and nothing else."""
     message = (
         f"{view.unreadable}: another release wrote this status, and this one decides nothing about the object; "
-        "let the operator of that release, or a newer one, run again, or correct the field with "
-        "kubectl edit --subresource=status"
+        "let the operator of that release, or a newer one, run again, or correct it: a field of the status with "
+        "kubectl edit --subresource=status, an annotation with kubectl annotate"
     )
     return Plan(events=(EventNote("Warning", REASON, message, view.unreadable),), requeue_after=TELL_AGAIN_SECONDS)

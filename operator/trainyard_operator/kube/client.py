@@ -5,7 +5,7 @@ Own code and not a client library, for reasons that were measured: docs/decision
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from http import HTTPStatus
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -151,12 +151,23 @@ class KubeClient:
         path = f"{_path(resource, namespace, name)}/status?fieldManager={meta.FIELD_MANAGER}"
         return await self._call("patch", resource, "PATCH", path, patch, content_type=MERGE_PATCH)
 
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+    async def annotate(
+        self, resource: Resource, namespace: str, name: str, annotations: Mapping[str, str], *, resource_version: str
+    ) -> Body:
+        """Merge annotations into an object that is unchanged since."""
+        path = f"{_path(resource, namespace, name)}?fieldManager={meta.FIELD_MANAGER}"
+        patch = {"metadata": {"resourceVersion": resource_version, "annotations": dict(annotations)}}
+        return await self._call("patch", resource, "PATCH", path, patch, content_type=MERGE_PATCH)
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str | None = None
+    ) -> None:
         """Delete exactly the object with this uid. Gone already, or another one under its name, is success."""
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
         options = {
             "kind": "DeleteOptions",
             "apiVersion": "v1",
-            "preconditions": {"uid": uid},
+            "preconditions": {key: value for key, value in preconditions.items() if value is not None},
             "propagationPolicy": "Foreground",
         }
         try:

@@ -85,8 +85,19 @@ class KubePort(Protocol):
         """Merge ``patch`` through ``/status``; with a ``metadata.resourceVersion`` in it, only if unchanged since."""
         ...
 
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
-        """Delete exactly the object with this uid, its dependents in the foreground. Absent already is success."""
+    async def annotate(
+        self, resource: Resource, namespace: str, name: str, annotations: Mapping[str, str], *, resource_version: str
+    ) -> Body:
+        """Set annotations of an object, if it is unchanged since; return it as stored."""
+        ...
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str | None = None
+    ) -> None:
+        """Delete exactly the object with this uid, its dependents in the foreground. Absent already is success.
+
+        With ``resource_version`` only if it is unchanged since.
+        """
         ...
 
     async def review_token(self, token: str, audience: str) -> TokenIdentity | None:

@@ -27,6 +27,7 @@ from trainyard_operator.core.objects import (
     TrainingScheduleView,
     WarningView,
 )
+from trainyard_operator.core.saved import recall
 from trainyard_operator.core.times import from_rfc3339
 from trainyard_operator.kube.patch import own_conditions
 from trainyard_operator.kube.port import Body
@@ -46,22 +47,22 @@ _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 def training_job(body: Body) -> TrainingJobView:
     """Read a TrainingJob."""
-    return TrainingJobView(**_object(body), **_status(body, TrainingJobStatus))
+    return recall(TrainingJobView(**_object(body), **_status(body, TrainingJobStatus)))
 
 
 def training_schedule(body: Body) -> TrainingScheduleView:
     """Read a TrainingSchedule."""
-    return TrainingScheduleView(**_object(body), **_status(body, TrainingScheduleStatus))
+    return recall(TrainingScheduleView(**_object(body), **_status(body, TrainingScheduleStatus)))
 
 
 def model_version(body: Body) -> ModelVersionView:
     """Read a ModelVersion."""
-    return ModelVersionView(**_object(body), **_status(body, ModelVersionStatus))
+    return recall(ModelVersionView(**_object(body), **_status(body, ModelVersionStatus)))
 
 
 def model_deployment(body: Body) -> ModelDeploymentView:
     """Read a ModelDeployment."""
-    return ModelDeploymentView(**_object(body), **_status(body, ModelDeploymentStatus))
+    return recall(ModelDeploymentView(**_object(body), **_status(body, ModelDeploymentStatus)))
 
 
 def deployment(body: Body) -> DeploymentView:

@@ -1,18 +1,27 @@
 """One turn: observe, plan, do, until the plan is empty or only time can help."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from trainyard_api import meta
+from trainyard_api.base import ApiModel
+from trainyard_operator.core import saved
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Fact, Need, Refusal
-from trainyard_operator.core.objects import PodView, ServingPodView, WarningView
+from trainyard_operator.core.objects import ObjectView, PodView, ServingPodView, WarningView
 from trainyard_operator.core.plan import Action, Apply, Delete
 from trainyard_operator.kube import views
 from trainyard_operator.kube.apply import apply
-from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, ForbiddenError, NotFoundError
+from trainyard_operator.kube.errors import (
+    AlreadyExistsError,
+    ApiError,
+    ConflictError,
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+)
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.patch import status_patch
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, Body, KubePort
@@ -98,6 +107,7 @@ class Reconciler:
                 await self._tell(key, step)
                 return Outcome(after=step.plan.requeue_after)
             else:
+                await self._save(key, step.view, step.view.status)
                 return Outcome(after=step.plan.requeue_after)
         raise NotSettledError(f"{key} was not settled after {MAX_STEPS} steps")
 
@@ -214,19 +224,49 @@ class Reconciler:
     async def _write_status(self, key: Key, step: Step) -> None:
         if step.plan.status is None:
             return
+        version = await self._save(key, step.view, step.plan.status)
+        if version is None:
+            return
         changes = status_patch(self._store.stored_status(key), step.view.status.wire(), step.plan.status.wire())
-        patch = {"metadata": {"resourceVersion": step.view.resource_version}, "status": changes}
-        resource = WATCHED[key.kind].resource
+        patch = {"metadata": {"resourceVersion": version}, "status": changes}
+        body = await self._write(key, self._port.patch_status(WATCHED[key.kind].resource, *key[:2], patch))
+        if body is not None:
+            _note(key, step.view.status.wire(), step.plan.status.wire())
+
+    async def _save(self, key: Key, view: ObjectView[ApiModel], status: ApiModel) -> str | None:
+        """Write the annotation from which a restore takes a status, where it is not that of this status yet.
+
+        It comes before the status: a backup that is taken between the two must know what the status is about to say.
+
+        Returns
+        -------
+        The resourceVersion that the object then has; ``None`` where somebody else has written since.
+        """
+        if not saved.is_due(view, status):
+            return view.resource_version
+        annotations = {meta.SAVED_ANNOTATION: saved.text_of(view, status) or ""}
+        resource, version = WATCHED[key.kind].resource, view.resource_version
         try:
-            body = await self._port.patch_status(resource, key.namespace, key.name, patch)
+            body = await self._write(
+                key, self._port.annotate(resource, *key[:2], annotations, resource_version=version)
+            )
+        except (ForbiddenError, InvalidError) as error:  # what is done must not hang on whether a restore knows it
+            log.warning("%s: no restore will know this status, for its annotation is not written: %s", key, error)
+            return version
+        return str(body["metadata"]["resourceVersion"]) if body is not None else None
+
+    async def _write(self, key: Key, written: Awaitable[Body]) -> Body | None:
+        """Take the answer to a write in; ``None`` where the object is gone, or somebody else wrote it before."""
+        try:
+            body = await written
         except ConflictError:
-            body = await self._port.get(resource, key.namespace, key.name)
+            self._take(key, key.kind, await self._port.get(WATCHED[key.kind].resource, key.namespace, key.name))
+            return None
         except NotFoundError:
             self._forget(key)
-            return
-        else:
-            _note(key, step.view.status.wire(), step.plan.status.wire())
+            return None
         self._take(key, key.kind, body)
+        return body
 
     def _forget(self, key: Key) -> None:
         """Drop an object that is gone; the watch may tell later."""

@@ -2,7 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import TypeVar
 
 import pytest
@@ -91,8 +92,17 @@ class FaultyPort:
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
         return await self._write("patch", resource, lambda: self._port.patch_status(resource, namespace, name, patch))
 
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
-        await self._write("delete", resource, lambda: self._port.delete(resource, namespace, name, uid=uid))
+    async def annotate(
+        self, resource: Resource, namespace: str, name: str, annotations: Mapping[str, str], *, resource_version: str
+    ) -> Body:
+        write = partial(self._port.annotate, resource, namespace, name, annotations, resource_version=resource_version)
+        return await self._write("annotate", resource, write)
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str | None = None
+    ) -> None:
+        write = partial(self._port.delete, resource, namespace, name, uid=uid, resource_version=resource_version)
+        await self._write("delete", resource, write)
 
     async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
         return await self._port.review_token(token, audience)

@@ -6,7 +6,7 @@ object of ours against the models, as the real one does with its schema.
 """
 
 import copy
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -147,9 +147,7 @@ class Cluster:
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
         self.hook("patch", resource, False)
         body = self._find(resource, namespace, name)
-        expected = patch.get("metadata", {}).get("resourceVersion")
-        if expected not in (None, body["metadata"]["resourceVersion"]):
-            raise ConflictError(409, "Conflict", f"{name} was modified")
+        self._refuse_changed(body, patch.get("metadata", {}).get("resourceVersion"))
         status = patched(body.get("status") or {}, patch["status"])
         try:
             OURS[resource].status.model_validate(status, extra="ignore")  # a newer schema may know more
@@ -164,9 +162,27 @@ class Cluster:
         self.hook("patch", resource, True)
         return copy.deepcopy(self._find(resource, namespace, name))
 
-    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+    async def annotate(
+        self, resource: Resource, namespace: str, name: str, annotations: Mapping[str, str], *, resource_version: str
+    ) -> Body:
+        self.hook("annotate", resource, False)
+        body = self._find(resource, namespace, name)
+        self._refuse_changed(body, resource_version)
+        metadata = {**body["metadata"], "annotations": {**(body["metadata"].get("annotations") or {}), **annotations}}
+        self.writes.append(("annotate", resource.plural))
+        if metadata != body["metadata"]:
+            body["metadata"] = metadata
+            self.change(resource, namespace, name)
+        self.hook("annotate", resource, True)
+        return copy.deepcopy(self._find(resource, namespace, name))
+
+    async def delete(
+        self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str | None = None
+    ) -> None:
         self.hook("delete", resource, False)
         body = self.objects.get((resource, namespace, name))
+        if body is not None and body["metadata"]["uid"] == uid:
+            self._refuse_changed(body, resource_version)
         if body is not None and body["metadata"]["uid"] == uid and "deletionTimestamp" not in body["metadata"]:
             self.writes.append(("delete", resource.plural))
             self.mark_deleted(resource, namespace, name)
@@ -223,6 +239,18 @@ class Cluster:
         if resource in WATCHED:
             self.log.append((WATCHED[resource], "DELETED", body))
 
+    def restore(self, *resources: Resource) -> None:
+        """Bring objects of ours back as a backup does: each is another one, without a status and without children."""
+        kept = {key: body for key, body in self.objects.items() if key[0] in (resources or OURS)}
+        uids = {body["metadata"]["uid"] for body in kept.values()}
+        for key, body in list(self.objects.items()):
+            owners = body["metadata"].get("ownerReferences") or ()
+            if key in kept or any(owner["uid"] in uids for owner in owners):
+                self.remove(*key)
+        for (resource, namespace, name), body in kept.items():
+            own = {part: body["metadata"][part] for part in MAPS if part in body["metadata"]}
+            self.add(resource, namespace, {**body, "metadata": {"name": name, **own}})
+
     def of(self, resource: Resource) -> dict[str, Body]:
         """Return all objects of a resource, by name."""
         return {name: body for (kind, _, name), body in self.objects.items() if kind == resource}
@@ -232,6 +260,10 @@ class Cluster:
         if body is None:
             raise NotFoundError(404, "NotFound", f"{resource.plural} {name} not found")
         return body
+
+    def _refuse_changed(self, body: Body, expected: str | None) -> None:
+        if expected not in (None, body["metadata"]["resourceVersion"]):
+            raise ConflictError(409, "Conflict", f"{body['metadata']['name']} was modified")
 
     def _store(self, resource: Resource, body: Body, event: str) -> None:
         body["metadata"] = {**body["metadata"], "resourceVersion": self._next()}

@@ -19,6 +19,7 @@ from trainyard_operator.core.conditions import stamped
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import NOTHING, Action, Create, Delete, EventNote, Plan
+from trainyard_operator.core.saved import restore
 from trainyard_operator.core.schedule import clock as clocks
 from trainyard_operator.core.schedule import runs
 from trainyard_operator.core.schedule.acceptance import ACCEPTED, awaits_verdict, condition_of
@@ -84,6 +85,8 @@ def plan(observed: ObservedSchedule) -> Plan:  # noqa: PLR0911 - a list of quest
         return NOTHING
     if view.unreadable:
         return hands_off(view)
+    if view.recalled:
+        return restore(view)
     look_again = Plan(needs=(Need(Fact.RUNS, view.name),))
     if has_lost(observed) and not observed.listed:
         return look_again

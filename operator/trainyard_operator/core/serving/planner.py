@@ -19,6 +19,7 @@ from trainyard_operator.core.naming import serving_name
 from trainyard_operator.core.objects import ServingPodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
+from trainyard_operator.core.saved import restore
 from trainyard_operator.core.serving import answers, children, rollout
 from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
 from trainyard_operator.core.serving.health import Failure, are_at_fault, cause_of, failure_of, waiting_for
@@ -47,12 +48,15 @@ from trainyard_operator.core.unreadable import hands_off
 Question = Callable[[Observed, ModelDeploymentSpec], Plan | None]
 
 
-def plan(observed: Observed) -> Plan:
+def plan(observed: Observed) -> Plan:  # noqa: PLR0911 - a list of questions
     """Return the next step for one ModelDeployment."""
     if observed.deployment.deleting:
         return NOTHING
     if observed.deployment.unreadable:
         return hands_off(observed.deployment)
+    if observed.deployment.recalled:
+        waits = observed.deployment.status.candidate_version is not None
+        return restore(observed.deployment, candidate_since=to_rfc3339(observed.now) if waits else None)
     try:
         spec = parse_spec(observed)
     except InvalidSpecError as error:

@@ -31,6 +31,8 @@ class Observed:
     """ModelVersions by name, ``None`` for one that was looked for and is not there."""
     made: ModelVersionView | None = None
     """The ModelVersion that a finished job names, as far as the watch has told of it."""
+    earlier: tuple[ModelVersionView, ...] = ()
+    """The versions of its model that a TrainingJob of its name made, as long as it has not begun itself."""
     rivals: Rivals | None = None
     """The versions and deployments of its model, once they were asked about."""
     warnings: dict[str, tuple[WarningView, ...]] = field(default_factory=dict)

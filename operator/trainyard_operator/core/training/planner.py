@@ -14,6 +14,7 @@ from trainyard_operator.core.naming import is_fallback, model_name
 from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.plan import NOTHING, Apply, Create, Delete, Plan
 from trainyard_operator.core.resolve import InvalidSpecError, parse_spec, refuse_unsupported
+from trainyard_operator.core.saved import restore
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training import (
     accelerator,
@@ -26,6 +27,7 @@ from trainyard_operator.core.training import (
     outcome,
     progress,
     render,
+    restored,
     starting,
     stop,
 )
@@ -34,19 +36,23 @@ from trainyard_operator.core.training.transition import Transition, finish, repo
 from trainyard_operator.core.unreadable import hands_off
 
 
-def plan(observed: Observed) -> Plan:
+def plan(observed: Observed) -> Plan:  # noqa: PLR0911 - a list of questions
     """Return the next step for one TrainingJob."""
     job = observed.job
     if job.deleting:
         return NOTHING
     if job.unreadable:
         return hands_off(job)
+    if job.recalled:
+        return restore(job)
     if job.finished:
         return stop.keep_finished(observed)
     try:
         spec = parse_spec(job)
     except InvalidSpecError as error:
         return stop.stop(observed, Transition("Failed", "InvalidSpec", str(error), {}))
+    if (found := restored.trained_before(observed, spec)) is not None:
+        return found
     current, last = attempts.current_child(observed), attempts.last_attempt(observed)
     if current is not None and last is not None and last.number == current.attempt and last.end is not None:
         current = None  # its end is told; its Job and pods stay for whoever reads logs

@@ -2,6 +2,7 @@
 
 from trainyard_api import API_VERSION, meta
 from trainyard_api.exit_codes import NON_RETRYABLE
+from trainyard_api.modelversion import JobRef
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef, TrainingResult
@@ -10,6 +11,7 @@ from trainyard_operator.core.naming import attempt_job_name, model_name, version
 from trainyard_operator.core.objects import JobView, TrainingJobView
 from trainyard_operator.core.pods import labels_of, pod_metadata
 from trainyard_operator.core.resolve import trainer_config
+from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.training.render_container import is_container
 from trainyard_operator.core.training.render_pod import Body, attempt_pod, options_of
 
@@ -108,7 +110,7 @@ def model_version(
         "objectiveValue": objective_value(wish, result),
         "gates": [gate.wire() for gate in wish.gates] if wish.gates else None,
         "storage": storage and storage.wire(),
-        "trainingJob": {"name": job.name, "uid": job.uid},
+        "trainingJob": job_ref(job).wire(),
         "image": child.image or None,
     }
     return {
@@ -127,6 +129,11 @@ def model_version(
         },
         "spec": {key: value for key, value in spec.items() if value is not None},
     }
+
+
+def job_ref(job: TrainingJobView) -> JobRef:
+    """Return how a version names the job that made it."""
+    return JobRef(name=job.name, uid=job.uid, spec_digest=job_digest(job))
 
 
 def objective_value(wish: TrainingJobSpec, result: TrainingResult) -> str | None:

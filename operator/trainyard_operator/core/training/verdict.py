@@ -59,7 +59,8 @@ def event_of(verdict: Verdict) -> tuple[EventNote, ...]:
 
 
 def _own(observed: Observed, view: ModelVersionView | None) -> ModelVersionView | None:
-    return view if view is not None and view.job_uid == observed.job.uid else None
+    """Return a version if this job made it. After a restore the job has another uid, and the same name."""
+    return view if view is not None and view.job_name == observed.job.name else None
 
 
 def _is_told(status: TrainingJobStatus, found: Verdict) -> bool:

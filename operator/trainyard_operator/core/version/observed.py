@@ -16,9 +16,12 @@ class ObservedVersion:
         The other ModelVersions of the model in this namespace, in any order. Read only while the version is judged.
     deployments
         The ModelDeployments of the model in this namespace, in any order.
+    trained_here
+        The TrainingJob that made the version is there. Else the version is imported, restored, or outlived its job.
     """
 
     version: ModelVersionView
     others: tuple[ModelVersionView, ...]
     deployments: tuple[ModelDeploymentView, ...]
     now: datetime
+    trained_here: bool = True

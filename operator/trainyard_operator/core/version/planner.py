@@ -14,11 +14,12 @@ from trainyard_api.modeldeployment import RejectedVersion
 from trainyard_api.modelversion import GateResult, ModelVersionSpec, VersionPhase
 from trainyard_operator.core import actions, champion
 from trainyard_operator.core.actions import RefusedError
-from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.champion import Chosen, Rivals
 from trainyard_operator.core.conditions import stamped
 from trainyard_operator.core.naming import has_its_name, version_name, version_number
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
+from trainyard_operator.core.saved import restore
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
 from trainyard_operator.core.version import gates, overrule
@@ -48,6 +49,8 @@ def plan(observed: ObservedVersion) -> Plan:  # noqa: PLR0911 - a list of questi
         return NOTHING
     if observed.version.unreadable:
         return hands_off(observed.version)
+    if observed.version.recalled:
+        return restore(observed.version)
     if any(deployment.unreadable for deployment in _live(observed)):
         return NOTHING  # who serves, and what was gone back from, is known once that can be read again
     text = actions.pending(observed.version)
@@ -90,7 +93,7 @@ def _pending(observed: ObservedVersion) -> Plan:
 
 def _judged(observed: ObservedVersion, spec: ModelVersionSpec) -> Plan:
     candidate = gates.Candidate(_metrics(spec), spec.holdout_digest, spec.objective, spec.comparison, spec.formats)
-    results = gates.judge(spec.gates or (), candidate, _champion(observed))
+    results = gates.judge(spec.gates or (), candidate, _champion(observed, spec))
     missed = [result for result in results if not result.passed]
     changes = {"gates": results or None, "judged_time": to_rfc3339(observed.now)}
     if missed:
@@ -154,10 +157,17 @@ def _answer(observed: ObservedVersion, text: str) -> Plan:
 # ---- what it hangs on ------------------------------------------------------------------------------------------------
 
 
-def _champion(observed: ObservedVersion) -> gates.Champion | None:
-    """Return the version to beat, with what is known of it."""
+def _champion(observed: ObservedVersion, judged: ModelVersionSpec) -> gates.Champion | None:
+    """Return the version to beat, with what is known of it.
+
+    A version that was not trained here and now is judged as of its training: by the champion that it was compared with.
+    Which version serves at the moment, and in which order versions are imported, must not decide that.
+    """
     rivals = Rivals(observed.others, observed.deployments)
-    chosen = champion.choose(rivals, judged=version_number(observed.version))
+    if judged.comparison is not None and not observed.trained_here:
+        chosen: Chosen | None = champion.named(rivals, judged.comparison.champion, judged.comparison.champion_digest)
+    else:
+        chosen = champion.choose(rivals, judged=version_number(observed.version))
     if chosen is None:
         return None
     try:

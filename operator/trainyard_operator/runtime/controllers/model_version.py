@@ -31,8 +31,14 @@ class ModelVersionController:
             others=self._others(view) if view.waits else (),
             deployments=self._store.deployments_of_model(view.namespace, view.model),
             now=self._clock(),
+            trained_here=self._trained_here(view),
         )
         return Step(view, plan(observed))
+
+    def _trained_here(self, view: ModelVersionView) -> bool:
+        made_by = view.spec.get("trainingJob") or {}
+        job = self._store.training_job(Key(view.namespace, str(made_by.get("name"))))
+        return job is not None and job.uid == made_by.get("uid")
 
     def _others(self, view: ModelVersionView) -> tuple[ModelVersionView, ...]:
         """Return the other versions. A change wakes all versions of a model: judged ones must not look at them all."""

@@ -5,7 +5,7 @@ from typing import Final
 from trainyard_operator.core.admission.verdict import ADMITTED
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import model_name
-from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
 from trainyard_operator.core.plan import Create, Plan
 from trainyard_operator.core.training.estimate import estimated_seconds
 from trainyard_operator.core.training.observed import Observed
@@ -56,6 +56,11 @@ class TrainingJobController:
             self._ledger.step_aside(key)
         return Step(job, found)
 
+    def _earlier(self, job: TrainingJobView) -> tuple[ModelVersionView, ...]:
+        """Return the versions of its model that were made by a TrainingJob of its name."""
+        versions = self._store.versions_of_model(job.namespace, model_name(job))
+        return tuple(view for view in versions if (view.spec.get("trainingJob") or {}).get("name") == job.name)
+
     def _observe(self, key: Key, job: TrainingJobView, facts: Facts) -> Observed:
         children = self._store.children(job.namespace, job.uid)
         attempt = max((child.attempt for child in children), default=0)
@@ -73,6 +78,7 @@ class TrainingJobController:
             pods=facts.pods,
             missing=frozenset(facts.missing),
             versions=facts.versions,
+            earlier=() if job.finished or job.status.attempts or children else self._earlier(job),
             made=self._store.model_version(Key(job.namespace, ref.name, "ModelVersion")) if ref is not None else None,
             rivals=facts.rivals,
             warnings=facts.warnings,

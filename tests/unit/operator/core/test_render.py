@@ -14,6 +14,7 @@ from trainyard_api.wire import TrainerConfig, TrainingResult, parse_result
 from trainyard_operator.core.config import Images, OperatorConfig, ProgressServer, StorageDefaults
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.resolve import parse_spec
+from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.training import render
 from trainyard_operator.core.training.render_pod import Body
 
@@ -389,7 +390,7 @@ def test_model_version() -> None:
             "objectiveValue": "0.4",
             "gates": gates,
             "storage": {"uri": "s3://models", "endpoint": "http://s3:7070", "checksumMode": "WhenRequired"},
-            "trainingJob": {"name": "diabetes", "uid": "uid-tj"},
+            "trainingJob": {"name": "diabetes", "uid": "uid-tj", "specDigest": job_digest(job)},
             "image": "trainer:1",
         },
     }

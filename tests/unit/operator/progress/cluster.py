@@ -114,5 +114,8 @@ class FakeCluster:
     async def patch_status(self, *_: Any, **__: Any) -> Body:
         raise AssertionError("the endpoint writes no status")
 
+    async def annotate(self, *_: Any, **__: Any) -> Body:
+        raise AssertionError("the endpoint annotates nothing")
+
     async def delete(self, *_: Any, **__: Any) -> None:
         raise AssertionError("the endpoint deletes nothing")

@@ -63,6 +63,10 @@ def is_finished(job: Body) -> bool:
     return any(c["type"] in ("Complete", "Failed") for c in conditions)
 
 
+def has_ended(status: dict[str, Any]) -> bool:
+    return status.get("phase") in TERMINAL_PHASES
+
+
 class Life(RuleBasedStateMachine):
     """One operator, two TrainingJobs."""
 
@@ -76,6 +80,7 @@ class Life(RuleBasedStateMachine):
         self.ends: dict[str, dict[str, Any]] = {}
         self.user_deleted: Counter[str] = Counter()
         self.suspended: Counter[str] = Counter()
+        self.restored: dict[str, dict[str, Any]] = {}
         for name in NAMES:
             self.apply(name)
             self.operators[0].settle()
@@ -139,6 +144,19 @@ class Life(RuleBasedStateMachine):
         if collected:
             self.cluster.collect()
         self.apply(name)
+
+    @precondition(lambda self: self.replicas == 1)
+    @rule(settles=st.booleans())
+    def restore(self, *, settles: bool) -> None:
+        """All TrainingJobs come back from a backup: what had ended has ended, and trains nothing."""
+        if settles:
+            self.operators[0].settle()
+        ended = {
+            name: body["status"] for name, body in self.cluster.of(TRAINING_JOBS).items() if has_ended(body["status"])
+        }
+        self.cluster.restore(TRAINING_JOBS)
+        for name, status in ended.items():
+            self.restored[self.cluster.of(TRAINING_JOBS)[name]["metadata"]["uid"]] = status
 
     # ---- the rest of the cluster -----------------------------------------------------------------------------------
 
@@ -333,6 +351,15 @@ class Life(RuleBasedStateMachine):
                     assert status["result"]["artifact"]["uri"] == "s3://models/team/job/datasets/u/1"
                 elif status["phase"] == "Succeeded":
                     assert status["modelVersion"]["name"] in self.cluster.of(MODEL_VERSIONS)
+
+    @invariant()
+    def what_had_ended_before_a_restore_trains_nothing(self) -> None:
+        assert not {owner for plural, _, owner in self.cluster.created if plural == "jobs"} & self.restored.keys()
+        for body in self.cluster.of(TRAINING_JOBS).values():
+            if body["metadata"]["uid"] in self.restored and has_ended(body["status"]):
+                before = self.restored[body["metadata"]["uid"]]
+                for field in ("phase", "modelVersion", "verdict", "completionTime"):
+                    assert body["status"].get(field) == before.get(field)
 
     def teardown(self) -> None:
         if hasattr(self, "cluster"):

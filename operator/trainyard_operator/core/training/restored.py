@@ -1,0 +1,58 @@
+"""A TrainingJob whose version is there before it has begun: it came back from Git or a backup, without a status.
+
+Its version outlived it, or was imported from the storage. A TrainingJob of this name and spec made it, so this one has
+nothing left to do.
+"""
+
+from pydantic import ValidationError
+
+from trainyard_api.modelversion import ModelVersionSpec
+from trainyard_api.trainingjob import Result, TrainingJobSpec, VersionRef
+from trainyard_operator.core.naming import has_its_name, version_number
+from trainyard_operator.core.objects import ModelVersionView
+from trainyard_operator.core.plan import Plan
+from trainyard_operator.core.saved import job_digest
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.training import verdict
+from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.transition import Transition, finish
+
+VERSION_EXISTS = "VersionExists"
+
+
+def trained_before(observed: Observed, wish: TrainingJobSpec) -> Plan | None:
+    """End a job that has not begun and whose version is there; ``None`` for any other one."""
+    if wish.mode != "Train" or observed.children or observed.job.status.attempts:
+        return None
+    fitting = [view for view in observed.earlier if _fits(observed, view)]
+    view = max(fitting, key=version_number, default=None)
+    if view is None:
+        return None
+    try:
+        spec = ModelVersionSpec.model_validate(view.spec, extra="ignore")
+    except ValidationError:
+        return None  # nothing that could be served
+    message = (
+        f"ModelVersion {view.name} was made by an earlier TrainingJob of this name and spec: nothing is trained again; "
+        "to train again, give the TrainingJob another name"
+    )
+    made = to_rfc3339(view.created)
+    judged = verdict.of_version(view)
+    changes = {
+        "model_version": VersionRef(name=view.name, version=spec.version),
+        "objective_metric": spec.objective.metric if spec.objective is not None else None,
+        "objective_value": spec.objective_value,
+        "verdict": judged,
+        "start_time": made,
+        "completion_time": made,
+        "result": Result(metrics=spec.metrics, artifact=spec.artifact),
+    }
+    transition = Transition("Succeeded", VERSION_EXISTS, message, changes)
+    return finish(observed, transition, events=verdict.event_of(judged))
+
+
+def _fits(observed: Observed, view: ModelVersionView) -> bool:
+    """Tell whether a version is what this job would train. An imported one does not say which spec made it."""
+    made_by = view.spec.get("trainingJob") or {}
+    same_spec = made_by.get("specDigest") in (None, job_digest(observed.job))
+    return made_by.get("name") == observed.job.name and same_spec and has_its_name(view) and not view.deleting

@@ -1,0 +1,102 @@
+"""A TrainingJob without a status whose version is there: it trains nothing, if it is the job that made it."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.core.versions import judged, spec, version
+from tests.unit.operator.samples import SPEC, child, job_view, observed
+from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_operator.core.admission.verdict import Waiting
+from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
+from trainyard_operator.core.saved import job_digest
+from trainyard_operator.core.training.planner import plan
+
+JOB = job_view(name="j", spec={**SPEC, "modelName": "m"})
+ATTEMPT = {"number": 1, "jobName": "j-1"}
+
+
+def made(number: int = 1, by: TrainingJobView | None = JOB, name: str = "j", **more: Any) -> ModelVersionView:
+    """Return a version of a job that is gone; ``by`` none: one that does not say from which spec."""
+    ref = {"name": name, "uid": "uid-before"} | ({} if by is None else {"specDigest": job_digest(by)})
+    fields = spec(number, objective={"metric": "mae"}, objectiveValue="1.5", trainingJob=ref)
+    return judged(number, fields=fields, **more)
+
+
+def status_of(job: TrainingJobView, *earlier: ModelVersionView, **more: Any) -> TrainingJobStatus:
+    found = plan(observed(job, earlier=earlier, **more)).status
+    assert isinstance(found, TrainingJobStatus)
+    return found
+
+
+@pytest.mark.parametrize("by", [JOB, None], ids=["of this spec", "imported"])
+def test_nothing_is_trained_again(by: TrainingJobView | None) -> None:
+    status = status_of(JOB, made(by=by))
+    assert status.phase == "Succeeded"
+    assert status.model_version is not None
+    assert (status.model_version.name, status.model_version.version) == ("m-v1", 1)
+    assert (status.objective_metric, status.objective_value) == ("mae", "1.5")
+    assert status.verdict is not None
+    assert status.verdict.phase == "Validated"
+    assert status.result is not None
+    assert status.result.artifact is not None
+    ready = next(each for each in status.conditions or () if each.type == "Ready")
+    assert ready.reason == "VersionExists"
+    assert "give the TrainingJob another name" in ready.message
+
+
+def test_the_newest_of_several() -> None:
+    status = status_of(JOB, made(1), made(3), made(2))
+    assert status.model_version is not None
+    assert status.model_version.version == 3
+
+
+def test_one_that_is_not_judged_yet_is_awaited() -> None:
+    waits = version(1, fields=made().spec)
+    status = status_of(JOB, waits)
+    assert status.verdict is not None
+    assert status.verdict.phase == "Pending"
+
+
+def test_a_refused_one_is_told() -> None:
+    refused = judged(1, "Rejected", fields=made().spec)
+    found = plan(observed(JOB, earlier=(refused,)))
+    assert [event.reason for event in found.events if event.type == "Warning"] == ["VersionRejected"]
+
+
+@pytest.mark.parametrize("phase", ["Pending", "Queued"])
+def test_one_that_waits_to_start_need_not_start(phase: str) -> None:
+    job = job_view(name="j", spec=JOB.spec, status={"observedGeneration": 1, "phase": phase})
+    waiting = Waiting(1, "ModelLocked", "m")
+    assert status_of(job, made(), admission=waiting).phase == "Succeeded"
+
+
+OTHER = job_view(name="j", spec={**SPEC, "modelName": "m", "parameters": {"num_leaves": 3}})
+
+
+@pytest.mark.parametrize(
+    ("job", "earlier"),
+    [
+        (OTHER, (made(),)),
+        (JOB, (made(deleting=True),)),
+        (JOB, (made(name="another"),)),
+        (JOB, (judged(1, fields={**made().spec, "artifact": {}}),)),
+        (JOB, (judged(1, fields=made().spec, name="somebody-elses"),)),
+        (job_view(name="j", spec={**SPEC, "modelName": "m", "mode": "Prepare"}), (made(by=None),)),
+    ],
+    ids=["another spec", "deleted", "another job", "unreadable", "misnamed", "no training"],
+)
+def test_what_is_not_its_version_ends_nothing(job: TrainingJobView, earlier: tuple[ModelVersionView, ...]) -> None:
+    (action,) = plan(observed(job, earlier=earlier)).actions
+    assert action.body["metadata"]["name"] == "j-1"
+
+
+def test_an_attempt_that_has_begun_goes_on() -> None:
+    begun = job_view(
+        name="j", spec=JOB.spec, status={"observedGeneration": 1, "phase": "Running", "attempts": [ATTEMPT]}
+    )
+    own = replace(child(1), name="j-1")
+    for job, children in ((begun, (own,)), (JOB, (own,)), (begun, ())):
+        found = plan(observed(job, *children, earlier=(made(),)))
+        assert found.status is None or found.status.model_dump()["phase"] != "Succeeded"
