@@ -22,7 +22,9 @@ VERSION_EXISTS = "VersionExists"
 
 def trained_before(observed: Observed, wish: TrainingJobSpec) -> Plan | None:
     """End a job that has not begun and whose version is there; ``None`` for any other one."""
-    if wish.mode != "Train" or observed.children or observed.job.status.attempts:
+    status = observed.job.status
+    waits = status.phase in (None, "Pending", "Queued") and not status.attempts and not observed.children
+    if wish.mode != "Train" or not waits:
         return None
     fitting = [view for view in observed.earlier if _fits(observed, view)]
     view = max(fitting, key=version_number, default=None)

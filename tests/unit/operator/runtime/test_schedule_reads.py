@@ -29,7 +29,7 @@ def test_a_creation_whose_answer_was_lost_counts_as_active() -> None:
 def test_a_recorded_run_that_is_gone_is_not_made_again() -> None:
     world = World(schedule="* * * * *", concurrencyPolicy="Forbid")
     world.cluster.tick(60)
-    world.cluster.hook = FaultyWrite(3, after=True, error=LOST_ANSWER)  # create, Event, status
+    world.cluster.hook = FaultyWrite(4, after=True, error=LOST_ANSWER)  # create, Event, annotation, status
     world.operator.turn()
     assert isinstance(world.operator.turn(), ApiError)
     world.cluster.hook = no_fault
