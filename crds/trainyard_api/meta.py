@@ -19,6 +19,8 @@ SCHEDULE_UID_LABEL: Final = f"{GROUP}/schedule-uid"
 DEPLOYMENT_LABEL: Final = f"{GROUP}/modeldeployment"
 """On the Deployments, pods and Service of a ModelDeployment: its name."""
 DEPLOYMENT_UID_LABEL: Final = f"{GROUP}/modeldeployment-uid"
+KEEP_LABEL: Final = f"{GROUP}/keep"
+"""On a ModelVersion or a TrainingJob, with any value but false: no retention deletes it."""
 
 SCHEDULED_FOR_ANNOTATION: Final = f"{GROUP}/scheduled-for"
 """On a TrainingJob: the nominal time of the run."""

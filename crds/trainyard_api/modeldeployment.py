@@ -79,6 +79,17 @@ class History(ApiModel):
     """Entries of status.history."""
 
 
+class Retention(ApiModel):
+    """Which versions of the model are kept as objects; their files stay in any case. Default: as the chart says."""
+
+    validated: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    """The newest Validated versions."""
+    rejected: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """The newest versions that are Rejected or Quarantined."""
+    max_age_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    """Older versions are not kept, however few there are."""
+
+
 class Serving(PodOptions):
     """The pods that serve."""
 
@@ -98,6 +109,7 @@ class ModelDeploymentSpec(ApiModel):
     rollout: Rollout | None = None
     rollback: Rollback | None = None
     history: History | None = None
+    retention: Retention | None = None
     serving: Annotated[Serving | None, Field(json_schema_extra={"default": {}})] = None
 
     rules = (

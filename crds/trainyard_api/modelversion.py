@@ -22,7 +22,7 @@ from trainyard_api.conditions import Conditions
 from trainyard_api.training import Gate, Objective, Operator, Storage
 from trainyard_api.trainingjob import Artifact, Message, Metrics
 
-VersionPhase = Literal["Pending", "Validated", "Rejected", "Quarantined", "Archived"]
+VersionPhase = Literal["Pending", "Validated", "Rejected", "Quarantined"]
 
 
 class SignatureColumn(ApiModel):

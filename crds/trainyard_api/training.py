@@ -236,13 +236,6 @@ class Accelerator(ApiModel):
     )
 
 
-class Queue(ApiModel):
-    """A Kueue LocalQueue that decides about admission instead of trainyard."""
-
-    name: Annotated[str, Field(min_length=1, max_length=63)]
-    priority_class: Annotated[str, Field(max_length=253)] | None = None
-
-
 class Retry(ApiModel):
     """Attempts and the wait between them: ``initialSeconds * factor ** n``, at most ``maxSeconds``."""
 

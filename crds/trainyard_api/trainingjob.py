@@ -34,7 +34,6 @@ from trainyard_api.training import (
     Gate,
     Objective,
     Priority,
-    Queue,
     Retry,
     Script,
     Search,
@@ -58,6 +57,7 @@ class TrainingJobSpec(PodOptions):
             "active_deadline_seconds",
             "pending_deadline_seconds",
             "ttl_seconds_after_finished",
+            "delete_seconds_after_finished",
             "suspend",
             "cancel",
         }
@@ -100,7 +100,6 @@ class TrainingJobSpec(PodOptions):
     accelerator: Accelerator | None = None
     priority: Priority = "Normal"
     """Which waiting job starts first; then the older one."""
-    queue: Queue | None = None
     retry: Retry | None = None
     active_deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
     """Running time of all attempts together, without waiting and suspension."""
@@ -108,6 +107,8 @@ class TrainingJobSpec(PodOptions):
     """Time to wait for a start."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
     """When to delete the Jobs and pods of a finished job; the TrainingJob itself stays."""
+    delete_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
+    """When to delete the finished TrainingJob itself; default: never. Leave it out where Git holds the TrainingJob."""
     suspend: bool = False
     """Stop the pods and wait until this is false again."""
     cancel: bool = False

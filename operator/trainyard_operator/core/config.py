@@ -39,11 +39,24 @@ class PodDefaults(PodOptions):
     security_context: dict[str, Any] = RESTRICTED_CONTAINER
 
 
+class VersionRetention(ConfigModel):
+    """Which ModelVersions of each model are kept as objects; ``None``: all of them."""
+
+    validated: Annotated[int, Field(ge=1)] | None = 10
+    """The newest Validated versions."""
+    rejected: Annotated[int, Field(ge=0)] | None = 5
+    """The newest versions that are Rejected or Quarantined."""
+    max_age_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    """Older versions are not kept, however few there are."""
+
+
 class NamespaceDefaults(ConfigModel):
-    """What pods of one namespace are given: it lies over the chart's defaults, and under what an object says."""
+    """What holds for one namespace: it lies over the chart's defaults, and under what an object says."""
 
     trainer: PodOptions = PodOptions()
     server: PodOptions = PodOptions()
+    retention: VersionRetention = VersionRetention()
+    """Fields that are left out are the chart's."""
 
 
 class StorageDefaults(ConfigModel):
@@ -174,6 +187,7 @@ class OperatorConfig(ConfigModel):
     """The pods that train."""
     server: PodDefaults = PodDefaults()
     """The pods that serve."""
+    retention: VersionRetention = VersionRetention()
     namespace_defaults: dict[str, NamespaceDefaults] = {}
     """By the name of the namespace."""
     accelerators: dict[str, AcceleratorDefaults] = {"nvidia.com/gpu": AcceleratorDefaults(tolerations=(NVIDIA_TAINT,))}

@@ -34,8 +34,6 @@ def parse_spec(job: TrainingJobView) -> TrainingJobSpec:
 
 def refuse_unsupported(spec: TrainingJobSpec) -> None:
     """Raise :class:`InvalidSpecError` for a field that means something this release does not do."""
-    if spec.queue is not None:
-        raise InvalidSpecError("spec.queue is not supported by this release; leave it out")
     if spec.shards > 1 and (spec.framework != "Prophet" or spec.mode != "Train"):
         raise InvalidSpecError(
             f"spec.shards {spec.shards} shares out series that have a model each, which framework Prophet with mode "

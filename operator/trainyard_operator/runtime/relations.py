@@ -30,6 +30,11 @@ def model_term(namespace: str, model: str) -> Term:
     return ("model", namespace, model)
 
 
+def orphan_term(namespace: str, schedule: str) -> Term:
+    """Return the term that finds runs that name a schedule and that none owns, as after a restore."""
+    return ("orphan", namespace, schedule)
+
+
 def terms(kind: Kind, body: Mapping[str, Any]) -> tuple[Term, ...]:
     """Return the terms that find an object."""
     metadata, spec = body["metadata"], body.get("spec") or {}
@@ -37,7 +42,10 @@ def terms(kind: Kind, body: Mapping[str, Any]) -> tuple[Term, ...]:
         case "TrainingJob":
             model = model_term(metadata["namespace"], spec.get("modelName") or metadata["name"])
             schedule = controller_of(body, "TrainingSchedule")
-            return (model, owner_term(metadata["namespace"], schedule["uid"])) if schedule else (model,)
+            if schedule:
+                return (model, owner_term(metadata["namespace"], schedule["uid"]))
+            named = (metadata.get("labels") or {}).get(meta.SCHEDULE_LABEL)
+            return (model, orphan_term(metadata["namespace"], named)) if named else (model,)
         case "ModelVersion":
             return (model_term(metadata["namespace"], spec["model"]),)
         case "ModelDeployment":

@@ -24,6 +24,7 @@ from trainyard_operator.runtime.queue import WorkQueue
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import Listed, Lists, nobody
+from trainyard_operator.runtime.retention import Retention
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller
 from trainyard_operator.runtime.updates import Updates
@@ -87,6 +88,7 @@ class Runtime:
             clock=clock,
             may_update=updates.allow,
         )
+        self._retention = Retention(port, self._store, config, knows=self._lists.knows, instance=instance, clock=clock)
 
     @property
     def ready(self) -> bool:
@@ -112,6 +114,7 @@ class Runtime:
         metrics.expose(self._store)
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._config.workers)]
         self._tasks.append(asyncio.create_task(self._resync_forever(), name="resync"))
+        self._tasks.append(asyncio.create_task(self._retention.run(), name="retention"))
 
     async def stop(self) -> None:
         """Stop the workers between two API calls. Whatever was half done is finished by the next start."""

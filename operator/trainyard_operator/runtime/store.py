@@ -27,6 +27,7 @@ from trainyard_operator.runtime.relations import (
     concerned,
     is_child,
     model_term,
+    orphan_term,
     owner_term,
     terms,
 )
@@ -199,6 +200,19 @@ class Store:
     def versions_of_model(self, namespace: str, model: str) -> tuple[ModelVersionView, ...]:
         """Return the ModelVersions of a model."""
         return self._find("ModelVersion", model_term(namespace, model))
+
+    def models(self) -> list[tuple[str, str, int]]:
+        """Return each model that has versions: its namespace, its name and how many versions there are."""
+        return [(namespace, model, len(keys)) for (_, namespace, model), keys in self._found["ModelVersion"].items()]
+
+    def expiring_jobs(self) -> list[Key]:
+        """Return the TrainingJobs that ask to be deleted some time after their end."""
+        bodies = self._bodies["TrainingJob"].items()
+        return [key for key, body in bodies if "deleteSecondsAfterFinished" in (body.get("spec") or {})]
+
+    def orphans_of_schedule(self, namespace: str, name: str) -> tuple[TrainingJobView, ...]:
+        """Return TrainingJobs that name a schedule and that none owns: they were restored from a backup."""
+        return self._find("TrainingJob", orphan_term(namespace, name))
 
     def deployments_of_model(self, namespace: str, model: str) -> tuple[ModelDeploymentView, ...]:
         """Return the ModelDeployments of a model."""

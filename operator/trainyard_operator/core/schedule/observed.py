@@ -15,6 +15,8 @@ class ObservedSchedule:
     ----------
     jobs
         Its TrainingJobs, in any order.
+    orphans
+        TrainingJobs that name it and that no schedule owns: a restore gives it another uid.
     listed
         The schedule and its TrainingJobs were read from the API server in this very turn.
     refused
@@ -26,3 +28,4 @@ class ObservedSchedule:
     now: datetime
     listed: bool = False
     refused: Refusal | None = None
+    orphans: tuple[TrainingJobView, ...] = ()

@@ -51,6 +51,14 @@ def nominal_time(view: TrainingScheduleView, job_name: str) -> datetime | None:
     return datetime.fromtimestamp(int(found[1]) * 60, UTC) if found else None
 
 
+def is_run(view: TrainingScheduleView, job_name: str) -> bool:
+    """Tell whether a TrainingJob has a name that a schedule of this name gives."""
+    return (
+        re.fullmatch(rf"-([1-9][0-9]{{0,8}}|[rc][0-9a-f]{{{NAME_DIGITS}}})", job_name.removeprefix(view.name))
+        is not None
+    )
+
+
 def token_of(view: TrainingScheduleView) -> str:
     """Return the token of the newest request to run at once; empty without one."""
     return view.annotations.get(meta.RUN_NOW_ANNOTATION, "").strip()[:TOKEN_LENGTH]

@@ -64,7 +64,7 @@ def plan(observed: ObservedVersion) -> Plan:  # noqa: PLR0911 - a list of questi
             return _validated(observed)
         case "Quarantined":
             return _quarantined(observed)
-        case "Rejected" | "Archived":
+        case "Rejected":
             return _keep(observed)
     assert_never(phase)
 

@@ -31,5 +31,6 @@ class TrainingScheduleController:
             now=self._clock(),
             listed=facts.listed,
             refused=facts.refused,
+            orphans=self._store.orphans_of_schedule(schedule.namespace, schedule.name),
         )
         return Step(schedule, plan(observed))

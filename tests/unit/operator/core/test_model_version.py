@@ -163,7 +163,7 @@ def test_the_versions_before_it_are_judged_first() -> None:
     assert after(waiting, replace(version(2), deleting=True))[0].phase == "Validated"
 
 
-@pytest.mark.parametrize("phase", ["Validated", "Rejected", "Quarantined", "Archived"])
+@pytest.mark.parametrize("phase", ["Validated", "Rejected", "Quarantined"])
 def test_it_is_judged_once(phase: str) -> None:
     view = judged(2, phase, fields=spec(2, "9", [BELOW_2, CHAMPION]))
     assert plan(observed(view, version(1), judged(3), deployment(activeVersion=1))) == NOTHING

@@ -34,7 +34,6 @@ def test_it_is_validated_and_the_gates_stay_visible() -> None:
         (missed(3), "validate/" + "t" * 300, "x", "is no action"),
         (version(3), "validate/t1", "x", "its gates have not been judged yet"),
         (judged(3), "validate/t1", "x", "version 3 is Validated"),
-        (judged(3, "Archived"), "validate/t1", "x", "version 3 is Archived"),
         (judged(3, "Rejected"), "validate/t1", "x", "no gate refused this version"),
         (
             version(3, {"phase": "Quarantined", "quarantinedBy": "shop"}),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.operator.core.versions import judged, version
@@ -225,6 +225,7 @@ def test_of_another_object_it_need_not_be_readable() -> None:
     assert not found.unreadable
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_whatever_stands_there(text: str) -> None:
     found = saved.recall(job_view(annotations={meta.SAVED_ANNOTATION: text}))

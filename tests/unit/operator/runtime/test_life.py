@@ -197,7 +197,7 @@ def test_cancel_before_the_lost_answer_of_a_creation_leaves_no_job(world: World)
     assert world.settle()["phase"] == "Cancelled"
 
 
-@pytest.mark.parametrize(("field", "value"), [("shards", 2), ("queue", {"name": "q"})])
+@pytest.mark.parametrize(("field", "value"), [("shards", 2)])
 def test_what_this_release_cannot_do_is_refused_before_anything_runs(field: str, value: Any) -> None:
     world = World(**{field: value})
     status = world.settle()

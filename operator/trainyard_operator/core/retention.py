@@ -1,0 +1,149 @@
+"""Which objects are kept no longer. What is in use, pinned or the champion always stays, whatever a policy says.
+
+Deleting a ModelVersion deletes no file: the number stays claimed in the storage, and an import brings the object back.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from trainyard_api import meta
+from trainyard_operator.core import champion
+from trainyard_operator.core.champion import Rivals, bare, digest_of
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.naming import has_its_name, version_number
+from trainyard_operator.core.objects import (
+    ModelDeploymentView,
+    ModelVersionView,
+    ObjectView,
+    TrainingJobView,
+    TrainingScheduleView,
+)
+from trainyard_operator.core.times import from_rfc3339
+
+LEAST_AGE: Final = timedelta(hours=1)
+"""No younger version is deleted: its verdict has still to be told, or a restore goes on."""
+
+_NOT: Final = frozenset({"", "false", "no", "0"})
+
+
+@dataclass(frozen=True)
+class Policy:
+    """How many versions of one model are kept; ``None``: all of them.
+
+    Attributes
+    ----------
+    validated
+        The newest Validated versions.
+    rejected
+        The newest versions that are Rejected or Quarantined.
+    age
+        Older ones are not kept for their number alone.
+    """
+
+    validated: int | None
+    rejected: int | None
+    age: timedelta | None = None
+
+    def keeps_all(self, count: int) -> bool:
+        """Tell whether nothing of so many versions can be too much."""
+        least = min((n for n in (self.validated, self.rejected) if n is not None), default=count)
+        return self.age is None and count <= least
+
+
+@dataclass(frozen=True)
+class Superfluous:
+    """An object to delete, and a sentence why."""
+
+    view: ObjectView[Any]
+    why: str
+
+
+def policy_of(config: OperatorConfig, namespace: str, deployments: Iterable[ModelDeploymentView] = ()) -> Policy:
+    """Return what holds for a model: what its ModelDeployment says over its namespace over the chart.
+
+    Of several ModelDeployments the oldest one counts, as everywhere.
+    """
+    fields = config.retention.model_dump()
+    fields |= config.in_namespace(namespace).retention.model_dump(exclude_unset=True)
+    oldest = min(deployments, key=lambda each: (each.created, each.name), default=None)
+    own = (oldest.spec.get("retention") if oldest is not None else None) or {}
+    for field, name in (("validated", "validated"), ("rejected", "rejected"), ("max_age_days", "maxAgeDays")):
+        if isinstance(own.get(name), int):
+            fields[field] = own[name]
+    days = fields["max_age_days"]
+    return Policy(fields["validated"], fields["rejected"], None if days is None else timedelta(days=days))
+
+
+def versions(rivals: Rivals, policy: Policy, now: datetime) -> tuple[Superfluous, ...]:
+    """Return the versions of one model that are kept no longer, the oldest first."""
+    if any(deployment.unreadable for deployment in rivals.deployments):
+        return ()  # what it serves is not known
+    own = [view for view in rivals.versions if not view.deleting and has_its_name(view)]
+    chosen = champion.choose(rivals)
+    used = {number for each in rivals.deployments for number in _used(each)}
+    pins = {bare(pin) for each in rivals.deployments if (pin := _pin(each))}
+    if chosen is not None:
+        used.add(chosen.version)
+    found: list[Superfluous] = []
+    for phases, limit in ((("Validated",), policy.validated), (("Rejected", "Quarantined"), policy.rejected)):
+        listed = sorted((v for v in own if v.status.phase in phases), key=version_number, reverse=True)
+        for place, view in enumerate(listed):
+            number = version_number(view)
+            if number in used or pins & {str(number), digest_of(view)} or not _may_go(view, now):
+                continue
+            if (why := _too_much(view, place, limit, policy, now)) is not None:
+                found.append(Superfluous(view, why))
+    return tuple(sorted(found, key=lambda each: (each.view.created, each.view.name)))
+
+
+def job(view: TrainingJobView, schedule: TrainingScheduleView | None, now: datetime) -> Superfluous | None:
+    """Return a finished TrainingJob whose ``deleteSecondsAfterFinished`` are over.
+
+    ``schedule`` is the one that made it. A run whose end or whose verdict it has not counted yet stays.
+    """
+    seconds, verdict = view.spec.get("deleteSecondsAfterFinished"), view.status.verdict
+    if not isinstance(seconds, int) or not view.finished or view.deleting or is_kept(view):
+        return None
+    if view.status.completion_time is None or (verdict is not None and verdict.phase == "Pending"):
+        return None
+    if schedule is not None and view.uid in _not_counted(schedule):
+        return None
+    if now < from_rfc3339(view.status.completion_time) + timedelta(seconds=seconds):
+        return None
+    return Superfluous(view, f"it ended {seconds} s ago or earlier (spec.deleteSecondsAfterFinished)")
+
+
+def is_kept(view: ObjectView[Any]) -> bool:
+    """Tell whether somebody asked by a label that an object stays."""
+    return view.labels.get(meta.KEEP_LABEL, "").lower() not in _NOT
+
+
+def _may_go(view: ModelVersionView, now: datetime) -> bool:
+    return not (view.unreadable or view.recalled or is_kept(view)) and now - view.created >= LEAST_AGE
+
+
+def _too_much(view: ModelVersionView, place: int, limit: int | None, policy: Policy, now: datetime) -> str | None:
+    if limit is not None and place >= limit:
+        kind = "validated" if view.status.phase == "Validated" else "rejected"
+        return f"not in use, and not among the newest {limit} {kind} versions of model {view.model}"
+    if policy.age is not None and now - view.created > policy.age:
+        return f"not in use, and older than {policy.age.days} days"
+    return None
+
+
+def _used(deployment: ModelDeploymentView) -> set[int]:
+    status = deployment.status
+    numbers = (status.active_version, status.previous_version, status.candidate_version)
+    return {number for number in numbers if number is not None}
+
+
+def _pin(deployment: ModelDeploymentView) -> str:
+    version = deployment.spec.get("version")
+    return str(version.get("pin") or "") if isinstance(version, dict) else ""
+
+
+def _not_counted(schedule: TrainingScheduleView) -> set[str]:
+    status = schedule.status
+    return {run.uid for run in (*(status.active or ()), *(status.awaiting_verdict or ()))}

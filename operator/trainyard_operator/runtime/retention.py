@@ -1,0 +1,141 @@
+"""Deletes what is kept no longer: a little at a time, and nothing that a ModelDeployment uses by now."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from datetime import datetime
+from typing import Final
+
+from prometheus_client import Counter
+
+from trainyard_api import meta
+from trainyard_operator.core import retention
+from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.objects import ModelDeploymentView
+from trainyard_operator.core.plan import EventNote
+from trainyard_operator.core.retention import Superfluous
+from trainyard_operator.kube import views
+from trainyard_operator.kube.errors import ApiError, ConflictError
+from trainyard_operator.kube.events import event_body
+from trainyard_operator.kube.port import EVENTS, MODEL_DEPLOYMENTS, KubePort
+from trainyard_operator.kube.watched import WATCHED, Kind
+from trainyard_operator.runtime.clock import Clock
+from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.store import Store
+
+SWEEP_SECONDS: Final = 60.0
+MOST_AT_ONCE: Final = 50
+"""Deletions of one sweep: a policy that turns out wrong must leave time to see it."""
+
+DELETED: Final = Counter("trainyard_retention_deleted_total", "Objects that were kept no longer", ["kind"])
+
+log = logging.getLogger(__name__)
+
+
+class Retention:
+    """Look through the store now and then."""
+
+    def __init__(
+        self,
+        port: KubePort,
+        store: Store,
+        config: OperatorConfig,
+        *,
+        knows: Callable[[str], bool],
+        instance: str,
+        clock: Clock,
+    ) -> None:
+        """``knows`` tells whether everything in a namespace is known."""
+        self._port = port
+        self._store = store
+        self._config = config
+        self._knows = knows
+        self._instance = instance
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Sweep for ever. What fails is logged, and tried again with the next sweep."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                await self.sweep()
+            except ApiError as error:
+                log.warning("retention: %s; again in %.0f s", error, SWEEP_SECONDS)
+            except Exception:  # a bug in here must not end the operator
+                log.exception("retention: a sweep failed; again in %.0f s", SWEEP_SECONDS)
+
+    async def sweep(self) -> int:
+        """Delete what is superfluous now, up to a limit; return how many objects it were.
+
+        Raises
+        ------
+        ApiError
+            When the API server does not answer or refuses; what is left waits for the next sweep.
+        """
+        deleted = 0
+        async with aclosing(self._superfluous()) as superfluous:
+            async for kind, found in superfluous:
+                deleted += await self._delete(kind, found)
+                if deleted == MOST_AT_ONCE:
+                    break
+        return deleted
+
+    async def _superfluous(self) -> AsyncGenerator[tuple[Kind, Superfluous], None]:
+        now = self._clock()
+        for key in self._store.expiring_jobs():
+            job = self._store.training_job(key) if self._knows(key.namespace) else None
+            if job is not None:
+                made_by = Key(key.namespace, job.labels.get(meta.SCHEDULE_LABEL, ""), "TrainingSchedule")
+                found = retention.job(job, self._store.training_schedule(made_by), now)
+                if found is not None:
+                    yield "TrainingJob", found
+        live: dict[str, list[ModelDeploymentView]] = {}
+        for namespace, model, count in self._store.models():
+            await asyncio.sleep(0)  # many models must not hold up the turns
+            if not self._knows(namespace) or not self._of_model(namespace, model, count, now):
+                continue
+            if namespace not in live:  # what the watch tells may be late
+                bodies = self._port.list(MODEL_DEPLOYMENTS, namespace)
+                live[namespace] = [views.model_deployment(body) async for body in bodies]
+            deployments = tuple(each for each in live[namespace] if each.spec.get("modelName") == model)
+            for found in self._of_model(namespace, model, count, now, deployments):
+                yield "ModelVersion", found
+
+    def _of_model(
+        self,
+        namespace: str,
+        model: str,
+        count: int,
+        now: datetime,
+        deployments: tuple[ModelDeploymentView, ...] | None = None,
+    ) -> tuple[Superfluous, ...]:
+        """Return what is too much of a model, by its deployments as the store or the API server has them."""
+        if deployments is None:
+            deployments = self._store.deployments_of_model(namespace, model)
+        policy = retention.policy_of(self._config, namespace, deployments)
+        if policy.keeps_all(count):
+            return ()
+        rivals = Rivals(self._store.versions_of_model(namespace, model), deployments)
+        return retention.versions(rivals, policy, now)
+
+    async def _delete(self, kind: Kind, found: Superfluous) -> bool:
+        view = found.view
+        resource = WATCHED[kind].resource
+        try:
+            await self._port.delete(
+                resource, view.namespace, view.name, uid=view.uid, resource_version=view.resource_version
+            )
+        except ConflictError:
+            return False  # it has changed since: it is looked at again
+        DELETED.labels(kind).inc()
+        fields = {"kind": kind, "namespace": view.namespace, "name": view.name, "phase": "", "reason": "Expired"}
+        log.info("%s %s/%s: Expired, deleted: %s", kind, view.namespace, view.name, found.why, extra={"object": fields})
+        note = EventNote("Normal", "Expired", f"deleted: {found.why}", "expired")
+        body = event_body(kind, view, note, instance=self._instance, now=self._clock())
+        try:
+            await self._port.create(EVENTS, view.namespace, body)
+        except ApiError as error:  # it informs
+            log.warning("event of %s %s/%s not written: %s", kind, view.namespace, view.name, error)
+        return True
