@@ -82,12 +82,12 @@ class History(ApiModel):
 class Retention(ApiModel):
     """Which versions of the model are kept as objects; their files stay in any case. Default: as the chart says."""
 
-    validated: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """The newest Validated versions."""
+    validated: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """The newest Validated versions; 0: all."""
     rejected: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    """The newest versions that are Rejected or Quarantined."""
-    max_age_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
-    """Older versions are not kept, however few there are."""
+    """The newest versions that are Rejected or Quarantined; 0: all."""
+    max_age_days: Annotated[int, Field(ge=0, le=36_500)] | None = None
+    """Older versions are not kept, however few there are; 0: at any age."""
 
 
 class Serving(PodOptions):

@@ -40,13 +40,13 @@ class PodDefaults(PodOptions):
 
 
 class VersionRetention(ConfigModel):
-    """Which ModelVersions of each model are kept as objects; ``None``: all of them."""
+    """Which ModelVersions of each model are kept as objects; 0: all of them."""
 
-    validated: Annotated[int, Field(ge=1)] | None = 10
+    validated: Annotated[int, Field(ge=0)] = 10
     """The newest Validated versions."""
-    rejected: Annotated[int, Field(ge=0)] | None = 5
+    rejected: Annotated[int, Field(ge=0)] = 5
     """The newest versions that are Rejected or Quarantined."""
-    max_age_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    max_age_days: Annotated[int, Field(ge=0, le=36_500)] = 0
     """Older versions are not kept, however few there are."""
 
 

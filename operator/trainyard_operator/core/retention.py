@@ -72,8 +72,8 @@ def policy_of(config: OperatorConfig, namespace: str, deployments: Iterable[Mode
     for field, name in (("validated", "validated"), ("rejected", "rejected"), ("max_age_days", "maxAgeDays")):
         if isinstance(own.get(name), int):
             fields[field] = own[name]
-    days = fields["max_age_days"]
-    return Policy(fields["validated"], fields["rejected"], None if days is None else timedelta(days=days))
+    age = timedelta(days=fields["max_age_days"])
+    return Policy(fields["validated"] or None, fields["rejected"] or None, age or None)
 
 
 def versions(rivals: Rivals, policy: Policy, now: datetime) -> tuple[Superfluous, ...]:

@@ -100,11 +100,11 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
             "resyncSeconds=2000000",
             'accelerators={"amd.com/gpu": {"nodeSelector": {"gpu": "mi300"}, "tolerations": []}}',
             'watchNamespaces=["a", "b"]',
-            'retention={"validated": 1000000, "rejected": null, "maxAgeDays": 90}',
+            'retention={"validated": 1000000, "rejected": 0, "maxAgeDays": 90}',
             'namespaceDefaults={"a": {"retention": {"rejected": 0}}}',
         )
     )
-    assert config.retention.model_dump() == {"validated": 1_000_000, "rejected": None, "max_age_days": 90}
+    assert config.retention.model_dump() == {"validated": 1_000_000, "rejected": 0, "max_age_days": 90}
     assert config.in_namespace("a").retention.model_dump(exclude_unset=True) == {"rejected": 0}
     assert config.storage.model_dump() == {
         "uri": "s3://models/",
@@ -294,7 +294,9 @@ def test_overruling_gates_is_a_right_of_its_own(helm: Path) -> None:
         assert not [label for label in role["metadata"]["labels"] if "aggregate" in label]
         [rule] = role["rules"]
         assert (rule["resources"], rule["verbs"]) == (["modelversions"], ["get", "list", "watch", "patch"])
-    others = [role for role in of_kind(render(helm), "ClusterRole") if role["metadata"]["name"] != "trainyard-overrule"]
+    names = ("trainyard", "trainyard-overrule")  # the operator's own, and this one
+    others = [role for role in of_kind(render(helm), "ClusterRole") if role["metadata"]["name"] not in names]
+    assert len(others) == 2
     for rule in [rule for role in others for rule in role["rules"] if "modelversions" in rule["resources"]]:
         assert not {"update", "patch"} & set(rule["verbs"])
 
@@ -348,7 +350,7 @@ def test_definitions_outlive_the_release(helm: Path) -> None:
         ('trainer.resources.limits={"memory": "2 GB"}', "/trainer/resources/limits/memory"),
         ('watchNamespaces=["Upper"]', "/watchNamespaces/0"),
         ("server.graceSeconds=0", "/server/graceSeconds"),
-        ("retention.validated=0", "/retention/validated"),
+        ("retention.validated=-1", "/retention/validated"),
         ("retention.keep=1", "keep"),
         ('namespaceDefaults={"a": {"retention": {"rejected": -1}}}', "/namespaceDefaults/a/retention/rejected"),
         ("admission.maxConcurrentJobs=-1", "/admission/maxConcurrentJobs"),

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, asked, deployment, rejected, spec, version
-from trainyard_api.meta import ACTION_ANNOTATION
+from trainyard_api.meta import ACTION_ANNOTATION, SAVED_ANNOTATION
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
+from trainyard_operator.core import saved
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.plan import NOTHING
 from trainyard_operator.core.version.observed import ObservedVersion
@@ -41,6 +42,9 @@ FOREIGN: tuple[dict[str, Any], ...] = (
     {**spec(2), "gates": "all"},
     spec(2, "9", [BELOW_2]),
 )
+
+IMPORTED = (2,)
+"""Numbers of versions whose TrainingJob is not there."""
 
 numbers = st.integers(1, 3)
 
@@ -135,6 +139,20 @@ class Versions(RuleBasedStateMachine):
         self.set(name, candidate_version=number, rejected_versions=left)
         self.keep_up()
 
+    @rule(number=numbers)
+    def restore(self, number: int) -> None:
+        """A version comes back from a backup: another object without a status."""
+        view = self.versions.get(f"m-v{number}")
+        if view is None or view.deleting:
+            return
+        text = saved.text_of(view, view.status)
+        annotations = {**view.annotations, **({} if text is None else {SAVED_ANNOTATION: text})}
+        empty = ModelVersionStatus(observed_generation=-1, phase="Pending")
+        uid = f"{view.uid}-restored"
+        self.told |= {(uid, about, reason) for known, about, reason in self.told if known == view.uid}
+        self.put(saved.recall(replace(view, uid=uid, status=empty, annotations=annotations)))
+        assert self.versions[view.name].status.phase == view.status.phase
+
     @rule(name=deployments)
     def forget(self, name: str) -> None:
         self.set(name, rejected_versions=None, candidate_version=None)
@@ -170,7 +188,8 @@ class Versions(RuleBasedStateMachine):
     ) -> bool:
         view = self.versions[name]
         others = tuple(other for other in versions.values() if other.name != name)
-        made = plan(ObservedVersion(view, others, tuple(deployments.values()), NOW))
+        here = view.spec.get("version") not in IMPORTED
+        made = plan(ObservedVersion(view, others, tuple(deployments.values()), NOW, trained_here=here))
         assert not made.actions
         assert not made.needs
         assert made.requeue_after is None
@@ -183,7 +202,7 @@ class Versions(RuleBasedStateMachine):
         self.judged_in_order(view, made.status, others)
         self.told.update((view.uid, event.about, event.reason) for event in made.events)
         if not dies:
-            self.put(replace(view, status=made.status))
+            self.put(replace(view, status=made.status, recalled=False))
         return True
 
     def judged_in_order(

@@ -153,10 +153,11 @@ def test_whatever_there_is(
 
 def test_what_holds_comes_from_three_layers() -> None:
     config = OperatorConfig.model_validate(
-        {"retention": {"validated": 7, "rejected": 2}, "namespaceDefaults": {"a": {"retention": {"rejected": None}}}}
+        {"retention": {"validated": 7, "rejected": 2}, "namespaceDefaults": {"a": {"retention": {"rejected": 0}}}}
     )
     assert retention.policy_of(config, "b") == Policy(7, 2)
     assert retention.policy_of(config, "a") == Policy(7, None)
+    assert retention.policy_of(config, "b", (deployment({}, spec={"retention": {"validated": 0}}),)) == Policy(None, 2)
     own = deployment({}, spec={"modelName": "m", "retention": {"validated": 3, "maxAgeDays": 9}})
     other = deployment({}, name="younger", spec={"modelName": "m", "retention": {"validated": 99}})
     assert retention.policy_of(config, "a", (other, own)) == Policy(3, None, timedelta(days=9))

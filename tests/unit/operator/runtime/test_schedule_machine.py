@@ -15,10 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from tests.unit.operator.cluster import NAMESPACE, no_fault
 from tests.unit.operator.operators import FaultyWrite, Killed
 from tests.unit.operator.schedules import NAME, TEMPLATE, World
+from trainyard_api.meta import RUN_NOW_ANNOTATION
 from trainyard_operator.core.schedule.cron import next_after, parse
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.errors import ApiError, ConflictError, ForbiddenError, ThrottledError, UnavailableError
-from trainyard_operator.kube.port import TRAINING_JOBS, Resource
+from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES, Resource
 
 LINES = ("* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *", "0 0 31 2 *")
 ZONES = ("UTC", "Europe/Paris", "Australia/Lord_Howe")
@@ -187,6 +188,21 @@ class Life(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.operator.restart()
+
+    @rule()
+    def restore(self) -> None:
+        """The schedule comes back from a backup, without its status and without its runs."""
+        self.operator.settle()
+        created = self.world.created()
+        self.cluster.restore(TRAINING_SCHEDULES)
+        if not self._owes():
+            self.operator.settle()
+            assert self.world.created() == created, "a restore runs nothing"
+
+    def _owes(self) -> bool:
+        """Tell whether something else than the clock is due: a request or a change that waited for its turn."""
+        spec, annotations = self.world.body["spec"], self.world.body["metadata"].get("annotations") or {}
+        return bool(spec.get("runOnChange")) or RUN_NOW_ANNOTATION in annotations
 
     # ---- what always holds -----------------------------------------------------------------------------------------
 

@@ -2,9 +2,10 @@
 
 A hypothesis state machine publishes versions good and bad, lets their pods load, hang or crash, asks for actions, edits
 specs and children, and moves both planners, of versions and of deployments; the operator is killed between any two
-writes, is refused, and hears of everything late. Time passes.
+writes, is refused, and hears of everything late. Objects come back from a backup. Time passes.
 """
 
+import json
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.operator.cluster import NAMESPACE
+from tests.unit.operator.cluster import NAMESPACE, no_fault
 from tests.unit.operator.operators import FaultyWrite, Killed
 from tests.unit.operator.runtime import deployment_page
 from tests.unit.operator.serving import BLAMELESS, MODEL, NAME, Health, ServingCluster, ServingOperator
@@ -223,6 +224,22 @@ class Serving(RuleBasedStateMachine):
     def restart(self) -> None:
         self.operator.restart()
 
+    @rule(before=st.booleans())
+    def restore(self, before: bool) -> None:
+        """Everything comes back from a backup without its status; ``before``: the operator starts only then."""
+        self.cluster.hook = no_fault
+        self.cluster.restore()
+        self.phases = ["(none)"]
+        saved = (self.cluster.of(MODEL_DEPLOYMENTS)[NAME]["metadata"].get("annotations") or {}).get(
+            meta.SAVED_ANNOTATION
+        )
+        self.active = json.loads(saved)["status"].get("activeVersion") if saved is not None else None
+        if before:
+            self.operator.restart()
+        self.operator.deliver_all()
+        self.operator.turn_on(KEY)
+        self.cluster.hook = self.watch_switches
+
     @rule()
     def lose_events(self) -> None:
         """A watch breaks: what happened meanwhile is heard of at the next list."""
@@ -238,7 +255,7 @@ class Serving(RuleBasedStateMachine):
     def watch_switches(self, verb: str, resource: Resource, after: bool) -> None:
         """Remember the selector before and after each write on the Service, and what the operator knew then."""
         if verb == "patch" and resource == MODEL_DEPLOYMENTS and after:
-            self.phases.append(self.cluster.deployed()["phase"])
+            self.phases.append(self.cluster.deployed().get("phase", "(none)"))
             self.watch_activation()
         if verb != "apply" or resource != SERVICES:
             return
