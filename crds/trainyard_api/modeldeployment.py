@@ -88,6 +88,8 @@ class Retention(ApiModel):
     """The newest versions that are Rejected or Quarantined; 0: all."""
     max_age_days: Annotated[int, Field(ge=0, le=36_500)] | None = None
     """Older versions are not kept, however few there are; 0: at any age."""
+    keep: Annotated[list[VersionNumber], Field(max_length=100)] | None = None
+    """Versions that stay in any case, by number."""
 
 
 class Serving(PodOptions):

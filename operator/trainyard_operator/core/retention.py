@@ -68,7 +68,7 @@ def policy_of(config: OperatorConfig, namespace: str, deployments: Iterable[Mode
     fields = config.retention.model_dump()
     fields |= config.in_namespace(namespace).retention.model_dump(exclude_unset=True)
     oldest = min(deployments, key=lambda each: (each.created, each.name), default=None)
-    own = (oldest.spec.get("retention") if oldest is not None else None) or {}
+    own = _retention(oldest) if oldest is not None else {}
     for field, name in (("validated", "validated"), ("rejected", "rejected"), ("max_age_days", "maxAgeDays")):
         if isinstance(own.get(name), int):
             fields[field] = own[name]
@@ -136,7 +136,12 @@ def _too_much(view: ModelVersionView, place: int, limit: int | None, policy: Pol
 def _used(deployment: ModelDeploymentView) -> set[int]:
     status = deployment.status
     numbers = (status.active_version, status.previous_version, status.candidate_version)
-    return {number for number in numbers if number is not None}
+    kept = _retention(deployment).get("keep") or ()
+    return {number for number in (*numbers, *kept) if number is not None}
+
+
+def _retention(deployment: ModelDeploymentView) -> dict[str, Any]:
+    return deployment.spec.get("retention") or {}
 
 
 def _pin(deployment: ModelDeploymentView) -> str:

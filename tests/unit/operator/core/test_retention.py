@@ -57,6 +57,11 @@ def test_what_is_pinned_stays(pin: str) -> None:
     assert gone(good(1, 2, 3, 4), user) == [2]
 
 
+def test_what_the_deployment_lists_stays() -> None:
+    user = deployment({}, spec={"modelName": "m", "retention": {"keep": [1, 99]}})
+    assert gone(good(1, 2, 3, 4), user) == [2]
+
+
 @pytest.mark.parametrize(("value", "stays"), [("true", True), ("2027-audit", True), ("false", False), ("", False)])
 def test_what_has_the_label_stays(value: str, stays: bool) -> None:
     kept = judged(1, labels={meta.KEEP_LABEL: value})

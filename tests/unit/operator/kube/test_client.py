@@ -72,6 +72,20 @@ async def test_delete_names_the_uid_and_goes_foreground(api: ScriptedApi, client
     assert asked.body["propagationPolicy"] == "Foreground"
 
 
+async def test_delete_names_the_state_that_was_seen(api: ScriptedApi, client: KubePort) -> None:
+    await client.delete(JOBS, "ns", "j", uid="u1", resource_version="7")
+    (asked,) = api.asked
+    assert asked.body["preconditions"] == {"uid": "u1", "resourceVersion": "7"}
+
+
+async def test_annotations_are_merged_into_the_state_that_was_seen(api: ScriptedApi, client: KubePort) -> None:
+    await client.annotate(JOBS, "ns", "j", {"trainyard.dev/saved-status": "{}"}, resource_version="7")
+    (asked,) = api.asked
+    assert (asked.method, asked.path) == ("PATCH", "/apis/batch/v1/namespaces/ns/jobs/j")
+    assert asked.headers["Content-Type"] == "application/merge-patch+json"
+    assert asked.body == {"metadata": {"resourceVersion": "7", "annotations": {"trainyard.dev/saved-status": "{}"}}}
+
+
 async def test_deleting_what_is_gone_is_success(api: ScriptedApi, client: KubePort) -> None:
     api.answers = [failure(404, "NotFound")]
     await client.delete(JOBS, "ns", "j", uid="u1")
