@@ -140,7 +140,14 @@ def text_of(view: ObjectView[ApiModel], status: ApiModel) -> str | None:
 def is_due(view: ObjectView[ApiModel], status: ApiModel) -> bool:
     """Tell whether the annotation has to be written before a status is stored."""
     text = text_of(view, status)
-    return not view.deleting and text is not None and text != view.annotations.get(meta.SAVED_ANNOTATION)
+    if view.deleting or text is None:
+        return False
+    return view.annotations.get(meta.SAVED_ANNOTATION) not in (text, fingerprint(text))
+
+
+def fingerprint(text: str) -> str:
+    """Return what tells an annotation from another one: of an object with a status, nobody reads more of it."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _kept(status: ApiModel) -> dict[str, Any]:

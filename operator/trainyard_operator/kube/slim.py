@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from trainyard_api import GROUP
+from trainyard_api.meta import SAVED_ANNOTATION
+from trainyard_operator.core.saved import fingerprint
 from trainyard_operator.kube.port import Body
 from trainyard_operator.kube.watched import Kind
 
@@ -20,6 +22,8 @@ def slim(kind: Kind, body: Mapping[str, Any]) -> Body:
     }
     own = {key: value for key, value in (body["metadata"].get("annotations") or {}).items() if _is_own(key)}
     if own:
+        if SAVED_ANNOTATION in own and (body.get("status") or {}).get("observedGeneration", -1) >= 0:
+            own[SAVED_ANNOTATION] = fingerprint(own[SAVED_ANNOTATION])
         metadata["annotations"] = own
         metadata[MANAGERS] = _managers(body, own)
     return {**body, "metadata": metadata, "spec": _spec(kind, body.get("spec") or {})}

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from prometheus_client import Counter
@@ -15,7 +15,7 @@ from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import ModelDeploymentView
 from trainyard_operator.core.plan import EventNote
-from trainyard_operator.core.retention import Superfluous
+from trainyard_operator.core.retention import LEAST_AGE, Superfluous
 from trainyard_operator.kube import views
 from trainyard_operator.kube.errors import ApiError, ConflictError
 from trainyard_operator.kube.events import event_body
@@ -23,11 +23,13 @@ from trainyard_operator.kube.port import EVENTS, MODEL_DEPLOYMENTS, KubePort
 from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key
-from trainyard_operator.runtime.store import Store
+from trainyard_operator.runtime.store import ModelState, Store
 
 SWEEP_SECONDS: Final = 60.0
 MOST_AT_ONCE: Final = 50
 """Deletions of one sweep: a policy that turns out wrong must leave time to see it."""
+
+LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 DELETED: Final = Counter("trainyard_retention_deleted_total", "Objects that were kept no longer", ["kind"])
 
@@ -54,6 +56,8 @@ class Retention:
         self._knows = knows
         self._instance = instance
         self._clock = clock
+        self._settled: dict[ModelState, datetime] = {}
+        """Models of which nothing is too much as they are, and since when: only time changes that, and slowly."""
 
     async def run(self) -> None:
         """Sweep for ever. What fails is logged, and tried again with the next sweep."""
@@ -92,32 +96,31 @@ class Retention:
                 if found is not None:
                     yield "TrainingJob", found
         live: dict[str, list[ModelDeploymentView]] = {}
-        for namespace, model, count in self._store.models():
-            await asyncio.sleep(0)  # many models must not hold up the turns
-            if not self._knows(namespace) or not self._of_model(namespace, model, count, now):
+        models = self._store.models()
+        self._settled = {model: since for model in models if (since := self._settled.get(model)) is not None}
+        for model in models:
+            if not self._knows(model.namespace) or now - self._settled.get(model, LONG_AGO) < LEAST_AGE:
                 continue
-            if namespace not in live:  # what the watch tells may be late
-                bodies = self._port.list(MODEL_DEPLOYMENTS, namespace)
-                live[namespace] = [views.model_deployment(body) async for body in bodies]
-            deployments = tuple(each for each in live[namespace] if each.spec.get("modelName") == model)
-            for found in self._of_model(namespace, model, count, now, deployments):
+            await asyncio.sleep(0)  # many models must not hold up the turns
+            deployments = self._store.deployments_of_model(model.namespace, model.model)
+            if not self._of_model(model, now, deployments):
+                self._settled[model] = now
+                continue
+            if model.namespace not in live:  # what the watch tells may be late
+                bodies = self._port.list(MODEL_DEPLOYMENTS, model.namespace)
+                live[model.namespace] = [views.model_deployment(body) async for body in bodies]
+            deployments = tuple(each for each in live[model.namespace] if each.spec.get("modelName") == model.model)
+            for found in self._of_model(model, now, deployments):
                 yield "ModelVersion", found
 
     def _of_model(
-        self,
-        namespace: str,
-        model: str,
-        count: int,
-        now: datetime,
-        deployments: tuple[ModelDeploymentView, ...] | None = None,
+        self, model: ModelState, now: datetime, deployments: tuple[ModelDeploymentView, ...]
     ) -> tuple[Superfluous, ...]:
         """Return what is too much of a model, by its deployments as the store or the API server has them."""
-        if deployments is None:
-            deployments = self._store.deployments_of_model(namespace, model)
-        policy = retention.policy_of(self._config, namespace, deployments)
-        if policy.keeps_all(count):
+        policy = retention.policy_of(self._config, model.namespace, deployments)
+        if policy.keeps_all(model.versions):
             return ()
-        rivals = Rivals(self._store.versions_of_model(namespace, model), deployments)
+        rivals = Rivals(self._store.versions_of_model(model.namespace, model.model), deployments)
         return retention.versions(rivals, policy, now)
 
     async def _delete(self, kind: Kind, found: Superfluous) -> bool:

@@ -5,7 +5,7 @@ resourceVersion wins. So a decision never rests on a state from before our own l
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from trainyard_operator.core.objects import (
     DeploymentView,
@@ -52,6 +52,15 @@ _READ: Final[dict[Kind, Callable[[Body], Any]]] = {
     "Service": views.service,
     "PodDisruptionBudget": views.disruption_budget,
 }
+
+
+class ModelState(NamedTuple):
+    """A model that has versions: how many there are, and what tells this state of them and who serves from another."""
+
+    namespace: str
+    model: str
+    versions: int
+    state: int
 
 
 class Store:
@@ -201,9 +210,9 @@ class Store:
         """Return the ModelVersions of a model."""
         return self._find("ModelVersion", model_term(namespace, model))
 
-    def models(self) -> list[tuple[str, str, int]]:
-        """Return each model that has versions: its namespace, its name and how many versions there are."""
-        return [(namespace, model, len(keys)) for (_, namespace, model), keys in self._found["ModelVersion"].items()]
+    def models(self) -> list[ModelState]:
+        """Return each model that has versions."""
+        return [self._model(term) for term in self._found["ModelVersion"]]
 
     def expiring_jobs(self) -> list[Key]:
         """Return the TrainingJobs that ask to be deleted some time after their end."""
@@ -229,6 +238,11 @@ class Store:
     def count(self, kind: Kind) -> int:
         """Return how many objects of a kind there are."""
         return len(self._bodies[kind])
+
+    def _model(self, term: Term) -> ModelState:
+        versions, deployments = self._found["ModelVersion"][term], self._found["ModelDeployment"].get(term, {})
+        seen = frozenset((key, self.resource_version(key)) for key in (*versions, *deployments))
+        return ModelState(term[1], term[2], len(versions), hash(seen))
 
     # ---- within ------------------------------------------------------------------------------------------------------
 

@@ -51,11 +51,14 @@ async def test_what_is_too_much_goes_and_what_serves_stays(shop: Shop) -> None:
         instance="test",
         clock=lambda: utc_now() + timedelta(hours=2),
     )
-    # Version 1 serves, 5 is the newest refused one; 2 has the label since the store was filled.
-    path = shop.namespace.path(MODEL_VERSIONS, "m-v2")
-    await shop.namespace.request("PATCH", path, {"metadata": {"labels": {meta.KEEP_LABEL: "true"}}}, content_type=MERGE)
-    await retention.sweep()
+    # Version 1 serves, 2 is the newest Validated and 5 the newest refused one; 4 changes after the store was filled.
+    path = shop.namespace.path(MODEL_VERSIONS, "m-v4")
+    labels = {"metadata": {"labels": {meta.KEEP_LABEL: "true"}}}
+    await shop.namespace.request("PATCH", path, labels, content_type=MERGE)
+    assert await retention.sweep() == 1
     left = await shop.namespace.all(MODEL_VERSIONS)
-    assert sorted(left) == ["m-v1", "m-v2", "m-v5"]
+    assert sorted(left) == ["m-v1", "m-v2", "m-v4", "m-v5"]
     told = [e for e in (await shop.namespace.all(EVENTS)).values() if e["reason"] == "Expired"]
-    assert sorted(event["regarding"]["name"] for event in told) == ["m-v3", "m-v4"]
+    assert [event["regarding"]["name"] for event in told] == ["m-v3"]
+    assert not await resync(shop.namespace.client, store, (shop.namespace.name,))
+    assert await retention.sweep() == 0, "the label keeps it"

@@ -111,7 +111,8 @@ class World:
         self.cluster.change(TRAINING_SCHEDULES, NAMESPACE, NAME, spec=spec)
 
     def annotate(self, token: str) -> None:
-        metadata = {**self.body["metadata"], "annotations": {meta.RUN_NOW_ANNOTATION: token}}
+        annotations = {**(self.body["metadata"].get("annotations") or {}), meta.RUN_NOW_ANNOTATION: token}
+        metadata = {**self.body["metadata"], "annotations": annotations}
         self.cluster.change(TRAINING_SCHEDULES, NAMESPACE, NAME, metadata=metadata)
 
     def end(self, name: str, phase: str = "Succeeded") -> None:

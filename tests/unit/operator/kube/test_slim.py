@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from trainyard_api.meta import SAVED_ANNOTATION
+from trainyard_operator.core.saved import fingerprint
 from trainyard_operator.kube.slim import slim
 from trainyard_operator.kube.views import model_deployment
 
@@ -52,3 +54,13 @@ def test_what_fills_memory_is_dropped() -> None:
     assert "parallelism" not in slimmed
     version = {"model": "m", "version": 1, "signature": {"inputs": [], "outputs": []}}
     assert slim("ModelVersion", {"metadata": {}, "spec": version})["spec"] == {"model": "m", "version": 1}
+
+
+def test_a_saved_status_is_kept_whole_where_it_is_needed() -> None:
+    """Of an object with a status only whether the annotation is the right one is ever asked."""
+    text = '{"of":"team/demand/demand","status":{"activeVersion":3}}'
+    new = body(**{SAVED_ANNOTATION: text})
+    assert model_deployment(slim("ModelDeployment", new)).status.active_version == 3
+    for generation, kept in ((-1, text), (0, fingerprint(text)), (4, fingerprint(text))):
+        slimmed = slim("ModelDeployment", {**new, "status": {"observedGeneration": generation}})
+        assert model_deployment(slimmed).annotations == {SAVED_ANNOTATION: kept}

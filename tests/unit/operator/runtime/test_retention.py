@@ -118,6 +118,29 @@ def test_not_everything_at_once() -> None:
     assert shelf.left == [f"m-v{MOST_AT_ONCE + 11}", f"m-v{MOST_AT_ONCE + 12}"]
 
 
+def test_a_model_is_looked_through_again_when_it_changes_or_time_has_passed() -> None:
+    shelf = Shelf(2)
+    for number in (3, 4):
+        shelf.publish(number)
+    shelf.look()
+    assert shelf.sweep() == 2
+    shelf.cluster.tick(1800)
+    assert shelf.sweep() == 0
+    shelf.cluster.tick(1800)
+    shelf.publish(5)
+    shelf.look()
+    assert shelf.sweep() == 1
+    assert shelf.left == ["m-v4", "m-v5"]
+    young = Shelf(0)
+    for number in (1, 2, 3):
+        young.publish(number)
+    young.look()
+    assert young.sweep() == 0
+    young.cluster.tick(3600)
+    assert young.sweep() == 1
+    assert young.left == ["m-v2", "m-v3"]
+
+
 def test_a_namespace_that_is_not_known_whole_is_left_alone() -> None:
     shelf = Shelf(known=False)
     shelf.look()
