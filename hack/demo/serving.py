@@ -47,6 +47,8 @@ class Story:
         files = [f"--filename={FOLDER / name}.yaml" for name in (DEPLOYMENT, SCHEDULE, HASTY)]
         self._objects.kubectl("delete", *files, "--ignore-not-found", "--cascade=foreground")
         self._objects.kubectl("delete", "tj", AGAIN, "--ignore-not-found")
+        # A job of the same name and spec whose version is there would train nothing.
+        self._objects.kubectl("delete", "mv", f"--selector={meta.JOB_LABEL} in ({AGAIN}, {HASTY})")
 
     def start_schedule(self) -> None:
         """Let the table grow, as it does until the next night, and begin: a minute may pass until it fires."""

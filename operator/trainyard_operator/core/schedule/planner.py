@@ -165,10 +165,9 @@ def _stopped(spec: TrainingScheduleSpec, failures: int, last: str) -> Verdict:
 def _beyond_history(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> tuple[Delete, ...]:
     """Return the deletion of the finished runs that are too many, oldest first. A cancelled one counts as failed.
 
-    A run whose version is not judged yet stays: its verdict has to be counted. Runs from before a restore have lost
-    their owner, and not their name.
+    A run whose version is not judged yet stays: its verdict has to be counted.
     """
-    before = [job for job in observed.orphans if runs.is_run(observed.schedule, job.name) and not job.recalled]
+    before = [job for job in observed.orphans if runs.is_restored(observed.schedule, job)]
     finished = [j for j in (*observed.jobs, *before) if j.finished and not j.deleting and not awaits_verdict(j)]
     finished.sort(key=lambda job: (job.status.completion_time or "", job.name))
     good = [job for job in finished if job.status.phase == "Succeeded"]

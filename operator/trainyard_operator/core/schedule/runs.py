@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from trainyard_api import API_VERSION, meta
 from trainyard_api.trainingschedule import TrainingScheduleSpec
-from trainyard_operator.core.objects import TrainingScheduleView
+from trainyard_operator.core.objects import TrainingJobView, TrainingScheduleView
 from trainyard_operator.core.times import to_rfc3339
 
 TOKEN_LENGTH: Final = 256
@@ -51,12 +51,15 @@ def nominal_time(view: TrainingScheduleView, job_name: str) -> datetime | None:
     return datetime.fromtimestamp(int(found[1]) * 60, UTC) if found else None
 
 
-def is_run(view: TrainingScheduleView, job_name: str) -> bool:
-    """Tell whether a TrainingJob has a name that a schedule of this name gives."""
-    return (
-        re.fullmatch(rf"-([1-9][0-9]{{0,8}}|[rc][0-9a-f]{{{NAME_DIGITS}}})", job_name.removeprefix(view.name))
-        is not None
-    )
+def is_restored(view: TrainingScheduleView, job: TrainingJobView) -> bool:
+    """Tell whether a TrainingJob without an owner is a run of this schedule from before a restore.
+
+    Both have other uids now. The labels name the schedule as it was; a copy that somebody makes names the present one.
+    """
+    of = job.labels.get(meta.SCHEDULE_UID_LABEL, view.uid)
+    suffix = job.name.removeprefix(view.name)
+    named = re.fullmatch(rf"-([1-9][0-9]{{0,8}}|[rc][0-9a-f]{{{NAME_DIGITS}}})", suffix) is not None
+    return named and of != view.uid and not job.recalled
 
 
 def token_of(view: TrainingScheduleView) -> str:
