@@ -1,35 +1,69 @@
 """A keyed work queue: each key at most once in it, at most one worker on a key, nothing lost while one works.
 
 The semantics are controller-runtime's: adding a key that waits changes nothing; adding one that is being worked on runs
-it again afterwards; a delayed add keeps the earliest time; failures of a key are spaced out exponentially. On top, new
-objects overtake: who applies 500 jobs waits for 500 Jobs, not for 500 Jobs and everything that follows from them.
+it again afterwards; a delayed add keeps the earliest time; failures of a key are spaced out exponentially. On top there
+are lanes, so that no kind waits behind thousands of another. New objects have one of their own: who applies 500 jobs
+waits for 500 Jobs, not for 500 Jobs and everything that follows from them.
 """
 
 import asyncio
 from collections import OrderedDict
+from typing import Final, Literal
 
+from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.keys import Key
 
 BACKOFF_START = 0.2
 BACKOFF_LIMIT = 60.0
-FAIR_SHARE = 32
-"""Of so many turns one goes to the ordinary lane although new objects wait."""
+
+SHARES: Final[dict[Kind | Literal["new"], int]] = {
+    "ModelDeployment": 32,
+    "TrainingSchedule": 8,
+    "ModelVersion": 8,
+    "TrainingJob": 1,
+    "new": 32,
+}
+"""Turns of each lane in proportion to the others that have something to do. Of those that are due at the same time, the
+first here goes first: a ModelDeployment that was at rest waits for one turn of each other lane at most."""
+
+
+class Lane:
+    """Keys in line, and when the first of them is due on the queue's own clock, which counts turns given."""
+
+    def __init__(self, share: int) -> None:
+        self.keys: OrderedDict[Key, None] = OrderedDict()
+        self._pace = 1 / share
+        self.due = 0.0
+
+    def add(self, key: Key, now: float) -> None:
+        """Put a key at the end. A lane that had nothing to do has not saved turns up."""
+        if not self.keys:
+            self.due = max(self.due, now) + self._pace
+        self.keys.setdefault(key)
+
+    def take(self) -> Key:
+        """Take the first key."""
+        key, _ = self.keys.popitem(last=False)
+        if self.keys:
+            self.due += self._pace
+        return key
 
 
 class WorkQueue:
     """The queue. Not thread-safe: it belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._lanes: tuple[OrderedDict[Key, None], OrderedDict[Key, None]] = (OrderedDict(), OrderedDict())
+        self._lanes = {name: Lane(share) for name, share in SHARES.items()}
+        self._new = self._lanes["new"]
+        self._now = 0.0
         self._active: dict[Key, float] = {}
         self._dirty: set[Key] = set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
-        self._turn = 0
         self._filled = asyncio.Event()
 
     def __len__(self) -> int:
-        return sum(len(lane) for lane in self._lanes)
+        return sum(len(lane.keys) for lane in self._lanes.values())
 
     @property
     def oldest_active(self) -> float | None:
@@ -37,18 +71,17 @@ class WorkQueue:
         return min(self._active.values(), default=None)
 
     def add(self, key: Key, *, new: bool = False) -> None:
-        """Put a key in line; ``new`` puts it into the lane that goes first."""
+        """Put a key in line; ``new`` puts it into the lane of new objects."""
         if key in self._active:
             self._dirty.add(key)
             return
-        first, rest = self._lanes
-        if key in first:
+        if key in self._new.keys:
             return
+        lane = self._lanes[key.kind]
         if new:
-            rest.pop(key, None)
-            first[key] = None
-        else:
-            rest.setdefault(key)
+            lane.keys.pop(key, None)
+            lane = self._new
+        lane.add(key, self._now)
         self._filled.set()
 
     def add_after(self, key: Key, seconds: float) -> None:
@@ -66,10 +99,9 @@ class WorkQueue:
         while not len(self):
             self._filled.clear()
             await self._filled.wait()
-        self._turn += 1
-        first, rest = self._lanes
-        lane = rest if rest and (not first or self._turn % FAIR_SHARE == 0) else first
-        key, _ = lane.popitem(last=False)
+        lane = min((lane for lane in self._lanes.values() if lane.keys), key=lambda lane: lane.due)
+        self._now = lane.due
+        key = lane.take()
         self._active[key] = asyncio.get_running_loop().time()
         return key
 

@@ -1,21 +1,24 @@
 """The queue's promises: each key once, one worker on it, nothing lost, new objects first but never alone."""
 
 import asyncio
+import sys
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.keys import Key
-from trainyard_operator.runtime.queue import BACKOFF_LIMIT, FAIR_SHARE, WorkQueue
+from trainyard_operator.runtime.queue import BACKOFF_LIMIT, SHARES, WorkQueue
 
 A, B, C = (Key("ns", name) for name in "abc")
 
 
-async def drained(queue: WorkQueue) -> list[str]:
-    """Take and give back all that waits, in order."""
-    order = []
-    while len(queue):
+async def drained(queue: WorkQueue, at_most: int = sys.maxsize) -> list[str]:
+    """Take and give back all that waits, or so many, in order."""
+    order: list[str] = []
+    while len(queue) and len(order) < at_most:
         key = await queue.get()
         order.append(key.name)
         queue.done(key)
@@ -49,12 +52,55 @@ async def test_new_objects_overtake_and_are_moved() -> None:
     assert await drained(queue) == ["c", "b", "a"]
 
 
+def many(kind: Kind, count: int = 1000) -> list[Key]:
+    return [Key("ns", f"{kind}-{number}", kind) for number in range(count)]
+
+
+def crowded() -> WorkQueue:
+    """Return a queue with a thousand of everything but ModelDeployments, in which some turns were taken."""
+    queue = WorkQueue()
+    for key in many("TrainingJob", 2000):
+        queue.add(key, new=key.name.endswith(("0", "2", "4", "6", "8")))
+    for key in (*many("ModelVersion"), *many("TrainingSchedule")):
+        queue.add(key)
+    return queue
+
+
 async def test_the_ordinary_lane_is_not_starved() -> None:
     queue = WorkQueue()
     queue.add(A)
-    for number in range(2 * FAIR_SHARE):
-        queue.add(Key("ns", f"new-{number}"), new=True)
-    assert "a" in (await drained(queue))[:FAIR_SHARE]
+    for key in many("TrainingJob"):
+        queue.add(key, new=True)
+    assert (await drained(queue)).index("a") == SHARES["new"] - 1
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 7, 100, 1234])
+async def test_a_model_deployment_waits_behind_no_burst(turns: int) -> None:
+    queue, others = crowded(), len(SHARES) - 1
+    for _ in range(turns):
+        queue.done(await queue.get())
+    for _ in range(3):  # once more after it was at rest
+        queue.add(Key("ns", "shop", "ModelDeployment"))
+        assert (await drained(queue, others + 1)).count("shop") == 1
+
+
+async def test_model_deployments_leave_turns_to_new_objects() -> None:
+    queue = crowded()
+    for key in many("ModelDeployment"):
+        queue.add(key)
+    kinds = Counter(name.partition("-")[0] for name in await drained(queue, 810))
+    assert kinds == {"ModelDeployment": 320, "TrainingJob": 330, "ModelVersion": 80, "TrainingSchedule": 80}
+
+
+async def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
+    queue = WorkQueue()
+    for key in many("TrainingJob"):
+        queue.add(key)
+    await drained(queue, 500)
+    for key in many("ModelDeployment", 100):
+        queue.add(key)
+    kinds = [name.partition("-")[0] for name in await drained(queue, 66)]
+    assert kinds.count("TrainingJob") == 2, "one turn for each 32 of the others, from now on"
 
 
 async def test_a_waiting_worker_is_woken() -> None:
