@@ -188,7 +188,7 @@ class Store:
         """Iterate over the ModelDeployments with a Deployment that exchanges its pods."""
         for key, body in self._bodies["Deployment"].items():
             if self._view(key).exchanging:
-                yield from concerned("Deployment", body)[0]
+                yield from concerned("Deployment", body).keys
 
     def services(self, namespace: str, uid: str) -> tuple[ServiceView, ...]:
         """Return the Services of a ModelDeployment."""
@@ -256,9 +256,8 @@ class Store:
         return tuple(self._view(key) for key in self._found[kind].get(term, ()))
 
     def _concerned(self, kind: Kind, body: Mapping[str, Any]) -> set[Key]:
-        keys, term = concerned(kind, body)
-        if term is not None:
-            keys.update(self._found["ModelVersion"].get(term, ()), self._found["ModelDeployment"].get(term, ()))
+        keys, versions, terms = concerned(kind, body)
+        keys.update(filter(self.knows, versions), *(self._found[of].get(term, ()) for of, term in terms))
         return keys
 
     def _told(self, kind: Kind, keys: set[Key], turn: Key | None = None) -> set[Key]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.facts import Refusal
@@ -36,14 +37,18 @@ class Observed:
     refused: Refusal | None = None
     budget: DisruptionBudgetView | None = None
 
-    @property
+    @cached_property
     def known(self) -> tuple[ModelVersionView, ...]:
         """The versions that are there to stay, each under the one name that its number has."""
         return tuple(v for v in self.versions if not v.deleting and v.name == version_name(v.model, v.version))
 
     def version(self, number: int | None) -> ModelVersionView | None:
         """Return a version by its number."""
-        return next((v for v in self.known if v.version == number), None)
+        return self._by_number.get(number) if number is not None else None
+
+    @cached_property
+    def _by_number(self) -> dict[int, ModelVersionView]:
+        return {v.version: v for v in self.known}
 
     def child(self, number: int | None) -> DeploymentView | None:
         """Return the Deployment of a version, one that is being deleted too."""

@@ -216,6 +216,9 @@ def _taken_by(observed: ObservedVersion) -> ModelDeploymentView | None:
 
 
 def _users(observed: ObservedVersion) -> list[str] | None:
+    """Return who uses it. A number belongs to the version with its name: what else carries it, nobody serves."""
+    if not has_its_name(observed.version):
+        return None
     own = version_number(observed.version)
     each = [(deployment.name, deployment.status) for deployment in observed.deployments]
     users = [name for name, of in each if own in (of.active_version, of.previous_version, of.candidate_version)]

@@ -41,6 +41,6 @@ class ModelVersionController:
         return job is not None and job.uid == made_by.get("uid")
 
     def _others(self, view: ModelVersionView) -> tuple[ModelVersionView, ...]:
-        """Return the other versions. A change wakes all versions of a model: judged ones must not look at them all."""
+        """Return the other versions."""
         versions = self._store.versions_of_model(view.namespace, view.model)
         return tuple(other for other in versions if other.name != view.name)

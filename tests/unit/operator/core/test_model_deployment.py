@@ -1,5 +1,6 @@
 """The planner of ModelDeployments for any state at all, also ones that no history leads to."""
 
+from collections import Counter as Count
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,13 @@ from tests.unit.operator.samples import CONFIG
 from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec
 from trainyard_operator.core.facts import Refusal
-from trainyard_operator.core.objects import DeploymentView, ModelDeploymentView, ServiceView, ServingPodView
+from trainyard_operator.core.objects import (
+    DeploymentView,
+    ModelDeploymentView,
+    ModelVersionView,
+    ServiceView,
+    ServingPodView,
+)
 from trainyard_operator.core.plan import Plan
 from trainyard_operator.core.serving import render as render_serving
 from trainyard_operator.core.serving.observed import Observed
@@ -154,6 +161,30 @@ def states(draw: st.DrawFn) -> Observed:
         serving_pods=draw(st.dictionaries(numbers.map(lambda n: f"shop-v{n}"), pods, max_size=3)),
         refused=draw(refusals),
     )
+
+
+def test_versions_are_sorted_out_once_for_all_questions_of_a_turn() -> None:
+    looked_at = Count[str]()
+
+    class Looked(ModelVersionView):
+        @property
+        def model(self) -> str:
+            looked_at[self.name] += 1
+            return super().model
+
+    found = [versions.judged(number, "Validated") for number in range(1, 1001)]
+    named = [Looked(**view.__dict__) for view in found]
+    state = Observed(
+        deployment=versions.deployment("shop", active_version=500),
+        versions=tuple(named),
+        children=(),
+        service=None,
+        others=(),
+        now=START,
+        config=CONFIG,
+    )
+    assert [state.version(number) for number in (1, 1000, 1001, None)] == [named[0], named[999], None, None]
+    assert set(looked_at.values()) == {1}
 
 
 @settings(max_examples=500, deadline=None)

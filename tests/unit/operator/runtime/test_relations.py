@@ -1,5 +1,6 @@
 """Whose decisions a change may alter: nobody is woken in vain by the thousand, and nobody is forgotten."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -41,10 +42,65 @@ def store() -> Store:
     return store
 
 
-def test_a_version_concerns_the_others_of_its_model_and_their_deployments(store: Store) -> None:
+def judged(number: int, at: int, phase: str = "Validated") -> dict[str, Any]:
+    return {**version(number, at), "status": {"phase": phase}}
+
+
+def shop(at: int, **status: Any) -> dict[str, Any]:
+    return {**body("shop", at, {"modelName": "demand"}), "status": status}
+
+
+def rejected(*numbers: int) -> list[dict[str, Any]]:
+    return [{"version": number, "reason": "Failing", "time": "2026-11-21T08:00:00Z"} for number in numbers]
+
+
+def test_a_version_concerns_those_that_wait_for_their_verdict_and_the_deployments(store: Store) -> None:
+    store.apply("ModelVersion", judged(4, 8))
+    store.apply("ModelVersion", judged(5, 9, "Rejected"))
     expected = keys("ModelVersion", "demand-v1", "demand-v2", "demand-v3") | keys("ModelDeployment", "shop")
     assert store.apply("ModelVersion", version(3, 10)) == expected
-    assert store.apply("ModelVersion", version(3, 11), deleted=True) == expected
+    assert store.apply("ModelVersion", judged(3, 11)) == expected
+    assert store.apply("ModelVersion", judged(3, 12), deleted=True) == expected
+    assert store.apply("ModelVersion", judged(2, 13)) == keys("ModelVersion", "demand-v1", "demand-v2") | keys(
+        "ModelDeployment", "shop"
+    )
+
+
+@pytest.mark.parametrize("field", ["activeVersion", "previousVersion", "candidateVersion"])
+def test_a_deployment_concerns_the_versions_that_it_names_and_has_named(store: Store, field: str) -> None:
+    for number in range(1, 7):
+        store.apply("ModelVersion", judged(number, 10 + number))
+    assert store.apply("ModelDeployment", shop(20, **{field: 3})) == keys("ModelVersion", "demand-v3") | keys(
+        "ModelDeployment", "shop"
+    )
+    after = shop(21, **{field: 4}, rejectedVersions=rejected(2, 9))
+    named = keys("ModelVersion", "demand-v2", "demand-v3", "demand-v4")
+    assert store.apply("ModelDeployment", after) == named | keys("ModelDeployment", "shop"), "there is no version 9"
+    named = keys("ModelVersion", "demand-v2", "demand-v4")
+    assert store.forget(Key("team", "shop", "ModelDeployment")) == named | keys("ModelDeployment", "shop")
+
+
+def test_a_deployment_that_cannot_be_read_concerns_all_versions_until_it_can(store: Store) -> None:
+    for number in range(1, 4):
+        store.apply("ModelVersion", judged(number, 10 + number))
+    everything = keys("ModelVersion", "demand-v1", "demand-v2", "demand-v3") | keys("ModelDeployment", "shop")
+    assert store.apply("ModelDeployment", shop(20, phase="Dreaming")) == everything
+    assert store.apply("ModelDeployment", shop(21)) == everything
+    assert store.apply("ModelDeployment", shop(22)) == keys("ModelDeployment", "shop")
+
+
+def test_thousands_of_judged_versions_sleep_while_one_is_trained_judged_and_served() -> None:
+    woken: list[Key] = []
+    store = Store(wake=woken.append)
+    store.apply("ModelDeployment", shop(1, activeVersion=8759, previousVersion=8758))
+    for number in range(1, 8760):
+        store.apply("ModelVersion", judged(number, 1 + number))
+    woken.clear()
+    store.apply("ModelVersion", version(8760, 10_000))
+    store.apply("ModelVersion", judged(8760, 10_001))
+    store.apply("ModelDeployment", shop(10_002, activeVersion=8759, previousVersion=8758, candidateVersion=8760))
+    store.apply("ModelDeployment", shop(10_003, activeVersion=8760, previousVersion=8759))
+    assert Counter(key.name for key in woken) == {"shop": 4, "demand-v8760": 4, "demand-v8759": 2, "demand-v8758": 2}
 
 
 def test_a_version_concerns_the_job_that_made_it_and_no_other(store: Store) -> None:
