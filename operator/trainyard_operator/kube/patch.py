@@ -1,18 +1,35 @@
 """JSON merge patches (RFC 7386), and the one that writes a status."""
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from trainyard_api.conditions import CONDITION_TYPES
 
 CONDITIONS = "conditions"
+
+IDENTITY: Final[dict[str, tuple[str, ...]]] = {
+    CONDITIONS: ("type",),
+    "active": ("uid",),
+    "attempts": ("number",),
+    "awaitingVerdict": ("uid",),
+    "gates": ("metric", "op", "threshold"),
+    "history": ("version", "from"),
+    "metrics": ("name",),
+    "rejectedVersions": ("version", "time"),
+}
+"""For each list of objects in a status of ours, by its field: what of an item stays while the rest of it changes.
+
+A merge patch replaces a list whole. So what this release does not know of an item is carried over to the same item.
+"""
 
 
 def status_patch(stored: dict[str, Any], read: Mapping[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     """Return the smallest merge patch that brings what we write of a status to ``wanted``, and leaves the rest.
 
     ``stored`` is the status as the API server has it, ``read`` what this release understood of it. A newer release may
-    have stored fields that this one does not know, and anybody may have added conditions: they stay.
+    have stored fields that this one does not know, in items of lists too, and anybody may have added conditions: they
+    stay. An item that is not wanted any more goes whole.
     """
     if CONDITIONS in wanted:
         own = [condition for condition in wanted[CONDITIONS] if condition["type"] in CONDITION_TYPES]
@@ -33,7 +50,7 @@ def own_conditions(status: Mapping[str, Any]) -> dict[str, Any]:
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the smallest merge patch that turns ``before`` into ``after``; it removes what is ``known`` alone.
 
-    Lists are replaced whole.
+    Lists are replaced whole, with what is not known of their items.
     """
     patch: dict[str, Any] = dict.fromkeys((before.keys() & known.keys()) - after.keys())
     for key, value in after.items():
@@ -42,6 +59,30 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], known: Mapp
             inner = merge_patch(old, value, of_it if isinstance(of_it, dict) else {})
             if inner:
                 patch[key] = inner
-        elif key not in before or old != value:
-            patch[key] = value
+            continue
+        whole = _whole(key, old, of_it, value)
+        if key not in before or old != whole:
+            patch[key] = whole
     return patch
+
+
+def _whole(field: str, before: Any, known: Any, after: Any) -> Any:
+    """Return the value of a field with what ``before`` has in it, in objects and in lists of them, and nobody knows."""
+    if isinstance(after, dict) and isinstance(before, dict) and isinstance(known, dict):
+        unknown = {key: value for key, value in before.items() if key not in known}
+        return unknown | {key: _whole(key, before.get(key), known.get(key), value) for key, value in after.items()}
+    if isinstance(after, list) and isinstance(before, list) and isinstance(known, list) and field in IDENTITY:
+        stored, read = _by_identity(field, before), _by_identity(field, known)
+        own = ((_identity(field, item), item) for item in after)
+        return [_whole("", stored.get(me), read.get(me), item) for me, item in own]
+    return after
+
+
+def _by_identity(field: str, items: list[Any]) -> dict[tuple[Any, ...], Any]:
+    """Return the items that can be told from the others."""
+    times = Counter(_identity(field, item) for item in items)
+    return {me: item for item in items if times[me := _identity(field, item)] == 1}
+
+
+def _identity(field: str, item: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(item.get(key) for key in IDENTITY[field])

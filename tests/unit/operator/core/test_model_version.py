@@ -271,6 +271,7 @@ def test_a_version_under_another_name_is_refused_and_counts_for_nothing() -> Non
     status, _ = after(foreign)
     assert (status.phase, ready(status).reason) == ("Rejected", "Misnamed")
     assert ready(status).message == "version 2 of model m is ModelVersion m-v2 and no other"
+    assert after(foreign, deployment("shop", activeVersion=2))[0].used_by is None, "the number is another's"
     assert after(version(3), foreign)[0].phase == "Validated", "nobody waits for it"
     assert champion_of(replace(judged(2), name="mine")) == ("Validated", "NoChampion", None)
 

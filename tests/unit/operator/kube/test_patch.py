@@ -1,11 +1,15 @@
 """A status patch changes what this release knows, and nothing else."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.unit.operator.training import World
-from trainyard_operator.kube.patch import own_conditions, status_patch
+from trainyard_api.generate import checkout
+from trainyard_api.kinds import KINDS
+from trainyard_operator.kube.patch import IDENTITY, own_conditions, status_patch
 from trainyard_operator.kube.port import TRAINING_JOBS
 
 APPROVED = {
@@ -34,6 +38,54 @@ def test_foreign_conditions_stay() -> None:
     assert patch == {"conditions": [ready("True"), APPROVED]}
 
 
+def test_what_is_not_known_of_an_item_goes_with_it_wherever_it_stands() -> None:
+    first, second = {"version": 1, "from": "t1", "outcome": "Active"}, {"version": 2, "from": "t2", "outcome": "Active"}
+    stored = {"history": [{**first, "traffic": 90, "by": {"name": "a", "team": "x"}}]}
+    read = {"history": [{**first, "by": {"name": "a"}}]}
+    after = {**first, "outcome": "Replaced", "by": {"name": "b"}}
+    patch = status_patch(stored, read, {"history": [second, after]})
+    assert patch == {"history": [second, {**after, "traffic": 90, "by": {"name": "b", "team": "x"}}]}
+    assert status_patch(stored, read, read) == {}
+    assert status_patch(stored, read, {"history": [second]}) == {"history": [second]}, "an item that ends goes whole"
+    fewer = {"history": [{"version": 1, "from": "t1"}]}
+    kept = {"version": 1, "from": "t1", "traffic": 90}
+    assert status_patch(stored, read, fewer) == {"history": [kept]}, "what is known is removed"
+
+
+def test_items_that_look_alike_get_nothing_that_may_be_anothers() -> None:
+    gate = {"metric": "mae", "op": "<", "threshold": "1", "passed": True}
+    stored = {"gates": [{**gate, "weight": 1}, {**gate, "weight": 2}]}
+    read = {"gates": [gate, gate]}
+    failed = {**gate, "passed": False}
+    assert status_patch(stored, read, {"gates": [failed, gate]}) == {"gates": [failed, gate]}
+
+
+def test_what_is_not_known_of_a_condition_of_ours_stays() -> None:
+    stored = {"conditions": [{**ready("False"), "severity": "Info"}, APPROVED]}
+    patch = status_patch(stored, {"conditions": [ready("False")]}, {"conditions": [ready("True")]})
+    assert patch == {"conditions": [{**ready("True"), "severity": "Info"}, APPROVED]}
+
+
+def lists_of_objects(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each list of objects below a schema: its field, and the schema of an item."""
+    for field, value in (schema.get("properties") or {}).items():
+        items = value.get("items") or {}
+        if "properties" in items:
+            yield field, items
+        yield from lists_of_objects(value)
+        yield from lists_of_objects(items)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.plural)
+def test_each_list_of_a_status_says_what_tells_its_items_apart(kind: Any) -> None:
+    definition = yaml.safe_load((checkout() / "crds" / f"{kind.plural}.yaml").read_text())
+    schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    found = list(lists_of_objects(schema))
+    assert found
+    for field, item in found:
+        assert set(IDENTITY[field]) <= set(item["properties"]), field
+
+
 def test_a_condition_of_another_shape_makes_no_status_unreadable() -> None:
     assert own_conditions({"phase": "Running", "conditions": [{"type": "Odd"}, ready("True"), {}]}) == {
         "phase": "Running",
@@ -52,7 +104,9 @@ def test_what_a_newer_release_and_others_stored_outlives_a_whole_run(ending: int
     world.settle()
     world.cluster.start_pod("a-1")
     status = world.settle()
-    newer = {"checkpoint": {"uri": "s3://x/7"}, "conditions": [*status["conditions"], APPROVED]}
+    attempts = [{**attempt, "checkpoint": "s3://x/7"} for attempt in status["attempts"]]
+    conditions = [*status["conditions"], APPROVED]
+    newer = {"checkpoint": {"uri": "s3://x/7"}, "conditions": conditions, "attempts": attempts}
     world.cluster.change(TRAINING_JOBS, "team", "a", status={**status, **newer})
     before = len(world.cluster.writes)
     world.settle()
@@ -61,3 +115,4 @@ def test_what_a_newer_release_and_others_stored_outlives_a_whole_run(ending: int
     assert after["phase"] != "Running"
     assert after["checkpoint"] == {"uri": "s3://x/7"}
     assert [each["type"] for each in after["conditions"]][-1] == "TeamApproved"
+    assert [(each["exitCode"], each["checkpoint"]) for each in after["attempts"]] == [(ending, "s3://x/7")]
