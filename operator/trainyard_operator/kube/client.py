@@ -20,6 +20,7 @@ from trainyard_operator.kube.credentials import Credentials, CredentialsError
 from trainyard_operator.kube.errors import (
     AlreadyExistsError,
     ApiError,
+    AwayError,
     ConflictError,
     ForbiddenError,
     InvalidError,
@@ -30,6 +31,7 @@ from trainyard_operator.kube.errors import (
 )
 from trainyard_operator.kube.port import Body, Resource, TokenIdentity
 from trainyard_operator.kube.ratelimit import TokenBucket
+from trainyard_operator.kube.reach import SICK, Reach
 
 REQUESTS = Counter(
     "trainyard_api_requests_total", "Requests to the API server; code 0: no answer", ["verb", "resource", "code"]
@@ -76,8 +78,11 @@ class KubeClient:
         limits: ClientLimits,
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
+        reach: Reach | None = None,
     ) -> None:
+        """``reach`` hears of each request whether it was answered."""
         self._server = credentials.server
+        self._reach = reach if reach is not None else Reach(credentials.server)
         self._token = credentials.token
         self._bucket = TokenBucket(limits.qps, limits.burst)
         self._session = aiohttp.ClientSession(
@@ -215,14 +220,14 @@ class KubeClient:
         data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
         for attempt in range(1, THROTTLE_ATTEMPTS + 1):
             await self._bucket.take()
-            status, retry_after, raw = 0, None, b""
+            status, retry_after, raw, began = 0, None, b"", self._reach.now()
             try:
                 status, retry_after, raw = await self._send(method, url, data, self._headers(data, content_type))
             finally:
                 REQUESTS.labels(verb, resource.plural, status).inc()
             if status < HTTPStatus.BAD_REQUEST:
                 return _parsed(status, raw)
-            error = error_of(status, raw, retry_after)
+            error = self._judged(error_of(status, raw, retry_after), method, url, began)
             if status != HTTPStatus.TOO_MANY_REQUESTS or attempt == THROTTLE_ATTEMPTS:
                 break
             wait = THROTTLE_DEFAULT_SECONDS if retry_after is None else retry_after
@@ -242,21 +247,33 @@ class KubeClient:
     async def _send(
         self, method: str, url: URL, data: bytes | None, headers: dict[str, str]
     ) -> tuple[int, float | None, bytes]:
+        began = self._reach.now()
         try:
             async with self._session.request(method, url, data=data, headers=headers) as response:
                 raw = await response.read()
-                return response.status, _seconds(response.headers.get("Retry-After")), raw
         except TimeoutError as error:
-            raise UnavailableError(0, "Timeout", f"{method} {url.path}: no answer in time") from error
+            raise self._unanswered("Timeout", f"{method} {url.path}: no answer in time", began) from error
         except asyncio.CancelledError as error:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
             # kopf, when it ends, cancels each younger task, those in which aiohttp opens a connection for us included
             raise UnavailableError(0, "Cancelled", f"{method} {url.path}: the connection was given up") from error
         except aiohttp.ClientError as error:
-            raise UnavailableError(
-                0, "NoConnection", f"{method} {url.path}: {error or type(error).__name__}"
-            ) from error
+            message = f"{method} {url.path}: {error or type(error).__name__}"
+            raise self._unanswered("NoConnection", message, began) from error
+        if response.status not in SICK:
+            self._reach.answered()
+        return response.status, _seconds(response.headers.get("Retry-After")), raw
+
+    def _unanswered(self, reason: str, message: str, began: float) -> UnavailableError:
+        away = self._reach.failed(message, began)
+        return (AwayError if away else UnavailableError)(0, reason, message)
+
+    def _judged(self, error: ApiError, method: str, url: URL, began: float) -> ApiError:
+        """Return an error as it is, unless it says that the API server itself is not there."""
+        if error.status in SICK and self._reach.failed(f"{method} {url.path}: {error}", began):
+            return AwayError(error.status, error.reason, error.message, error.retry_after)
+        return error
 
 
 def _path(resource: Resource, namespace: str | None, name: str = "") -> str:

@@ -1,5 +1,6 @@
 """What can go wrong between us and the API server, as types a caller can match."""
 
+import logging
 from typing import Final
 
 _DENIALS: Final = ("denied the request", "denied request", " is forbidden: ")
@@ -66,3 +67,12 @@ class ThrottledError(ApiError):
 
 class UnavailableError(ApiError):
     """5xx, a time-out or a broken connection: nothing is known about whether the write happened."""
+
+
+class AwayError(UnavailableError):
+    """Nobody gets an answer. The client has told so, once for all that fails meanwhile."""
+
+
+def log_level(error: ApiError) -> int:
+    """Return how loud a failed request is told: not at all, by default, while the API server is away."""
+    return logging.DEBUG if isinstance(error, AwayError) else logging.WARNING

@@ -1,22 +1,60 @@
 """What the store keeps of an object: without what no decision reads and what fills memory."""
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from trainyard_api import GROUP
 from trainyard_api.meta import SAVED_ANNOTATION
+from trainyard_api.trainingjob import TERMINAL_PHASES
 from trainyard_operator.core.saved import fingerprint
 from trainyard_operator.kube.port import Body
 from trainyard_operator.kube.watched import Kind
 
 CONTAINER_LISTS: Final = ("initContainers", "containers")
 
+SHORT: Final = 32
+"""Characters of what is likely to be said more than once: a phase, a moment, a name of a metric; an uid has 36."""
+
 MANAGERS = "managers"
 """In the metadata of a slim body, instead of managedFields: who wrote each annotation of our group."""
 
 
+def at_rest(kind: Kind, body: Mapping[str, Any]) -> bool:
+    """Tell whether an object is done with: a TrainingJob that has ended, a ModelVersion that has been judged.
+
+    They are nearly all there is in the long run, and hardly change any more.
+    """
+    phase = (body.get("status") or {}).get("phase")
+    match kind:
+        case "TrainingJob":
+            return phase in TERMINAL_PHASES
+        case "ModelVersion":
+            return phase not in (None, "Pending")
+        case _:
+            return False
+
+
 def slim(kind: Kind, body: Mapping[str, Any]) -> Body:
-    """Return a smaller copy; parts that are kept are shared with the original."""
+    """Return a smaller copy. Parts are shared: with the original, or with all others of those at rest."""
+    kept = _kept(kind, body)
+    return _shared(kept) if at_rest(kind, body) else kept
+
+
+def _shared(value: Any) -> Any:
+    """Return a copy whose keys and short texts are one object each in the whole process; that halves it and more."""
+    match value:
+        case dict():
+            return {sys.intern(key): _shared(each) for key, each in value.items()}
+        case list():
+            return [_shared(each) for each in value]
+        case str() if len(value) <= SHORT:
+            return sys.intern(value)
+        case _:
+            return value
+
+
+def _kept(kind: Kind, body: Mapping[str, Any]) -> Body:
     metadata: Body = {
         key: value for key, value in body["metadata"].items() if key not in ("managedFields", "annotations")
     }

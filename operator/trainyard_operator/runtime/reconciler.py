@@ -21,6 +21,7 @@ from trainyard_operator.kube.errors import (
     ForbiddenError,
     InvalidError,
     NotFoundError,
+    log_level,
 )
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.patch import status_patch
@@ -219,7 +220,7 @@ class Reconciler:
             except AlreadyExistsError:
                 continue  # told before, by a turn that did not get to its end
             except ApiError as error:
-                log.warning("event %s of %s not written: %s", note.reason, key, error)
+                log.log(log_level(error), "event %s of %s not written: %s", note.reason, key, error)
 
     async def _write_status(self, key: Key, step: Step) -> None:
         if step.plan.status is None:

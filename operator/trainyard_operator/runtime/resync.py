@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from prometheus_client import Gauge
 
-from trainyard_operator.kube.errors import ApiError, ForbiddenError, NotFoundError, UnavailableError
+from trainyard_operator.kube.errors import ApiError, ForbiddenError, NotFoundError, UnavailableError, log_level
 from trainyard_operator.kube.port import KubePort
 from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.keys import Key
@@ -132,7 +132,7 @@ class Lists:
         """List everything anew. Return the lists that failed; they are logged, and the others are not affected."""
         failed = await resync(self._port, self._store, self._namespaces, self._note)
         for listing, error in failed.items():
-            log.warning("cannot list %s: %s; the other lists go on", listing, error)
+            log.log(log_level(error), "cannot list %s: %s; the other lists go on", listing, error)
         for namespace in self._namespaces or (None,):
             errors = [error for listing, error in failed.items() if listing.namespace == namespace]
             if not errors and namespace not in self._known:

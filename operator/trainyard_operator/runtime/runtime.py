@@ -8,7 +8,7 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.kube.errors import ApiError
+from trainyard_operator.kube.errors import ApiError, log_level
 from trainyard_operator.kube.port import KubePort
 from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime import metrics
@@ -159,7 +159,7 @@ class Runtime:
         except ApiError as error:
             TURNS.labels("api_error").inc()
             pause = self._queue.failed(key, at_least=error.retry_after or 0.0)
-            log.warning("%s: %s; again in %.1f s", key, error, pause)
+            log.log(log_level(error), "%s: %s; again in %.1f s", key, error, pause)
         except Exception:  # one object's bug must not stop the others; it is logged, counted and tried again
             TURNS.labels("bug").inc()
             pause = self._queue.failed(key, at_least=5.0)

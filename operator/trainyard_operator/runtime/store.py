@@ -4,6 +4,7 @@ Watch events, lists and the answers to our own writes all come in through :meth:
 resourceVersion wins. So a decision never rests on a state from before our own last write.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +20,7 @@ from trainyard_operator.core.objects import (
 )
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import Body
-from trainyard_operator.kube.slim import slim
+from trainyard_operator.kube.slim import at_rest, slim
 from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.relations import (
@@ -36,6 +37,10 @@ Listener = Callable[[Kind, Key], None]
 """Told of each change: its kind, and the object of ours whose decisions it may change."""
 Wake = Callable[[Key], None]
 """Told of each object of ours that has to look again."""
+
+
+VIEWS_AT_REST: Final = 10_000
+"""So many views of objects at rest are kept, those used last: a view takes more memory than the object itself."""
 
 
 def nobody(key: Key) -> None:
@@ -67,8 +72,8 @@ class Store:
     """The objects, by key. Holds JSON and reads it into views when a decision needs it.
 
     The deleted are remembered until the next list: the answer to a write can arrive after the news of the deletion.
-    Views are read on first use. Whoever changes the store, it wakes whom the change concerns: in the same step, so that
-    a change and its wake-up cannot come apart.
+    Views are read on first use; those of objects at rest are let go when there are many. Whoever changes the store, it
+    wakes whom the change concerns: in the same step, so that a change and its wake-up cannot come apart.
     """
 
     def __init__(self, listener: Listener | None = None, wake: Wake = nobody) -> None:
@@ -78,6 +83,7 @@ class Store:
         self._buried: dict[Kind, dict[Key, int]] = {kind: {} for kind in WATCHED}
         self._found: dict[Kind, dict[Term, dict[Key, None]]] = {kind: {} for kind in WATCHED}
         self._views: dict[Key, Any] = {}
+        self._resting: OrderedDict[Key, Any] = OrderedDict()
 
     # ---- what comes in -----------------------------------------------------------------------------------------------
 
@@ -247,9 +253,21 @@ class Store:
     # ---- within ------------------------------------------------------------------------------------------------------
 
     def _view(self, key: Key) -> Any:
-        view = self._views.get(key)
-        if view is None and (body := self._bodies[key.kind].get(key)) is not None:
-            view = self._views[key] = _READ[key.kind](body)
+        if (view := self._views.get(key)) is not None:
+            return view
+        if (view := self._resting.get(key)) is not None:
+            self._resting.move_to_end(key)
+            return view
+        body = self._bodies[key.kind].get(key)
+        if body is None:
+            return None
+        view = _READ[key.kind](body)
+        if at_rest(key.kind, body):
+            self._resting[key] = view
+            if len(self._resting) > VIEWS_AT_REST:
+                self._resting.popitem(last=False)
+        else:
+            self._views[key] = view
         return view
 
     def _find(self, kind: Kind, term: Term) -> tuple[Any, ...]:
@@ -276,6 +294,7 @@ class Store:
     def _remove(self, key: Key) -> None:
         body = self._bodies[key.kind].pop(key)
         self._views.pop(key, None)
+        self._resting.pop(key, None)
         for term in terms(key.kind, body):
             found = self._found[key.kind][term]
             del found[key]

@@ -13,6 +13,7 @@ from trainyard_api.exit_codes import ExitCode
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
+from trainyard_operator.kube.reach import Reach
 from trainyard_operator.progress.server import ProgressEndpoint, ProgressListener
 from trainyard_operator.progress.tls import ServerCertificate, ensure_authority, server_names
 from trainyard_operator.runtime.clock import utc_now
@@ -47,7 +48,8 @@ class Operator:
         self._kopf_ready = kopf_ready
         self._patience = patience or Patience(credentials.server)
         self._refused = asyncio.Event()
-        self._freshness = Freshness(config.namespaces)
+        self._reach = Reach(credentials.server)
+        self._freshness = Freshness(config.namespaces, reach=self._reach)
         self._runtime: Runtime | None = None
         self._listener: ProgressListener | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -99,7 +101,7 @@ class Operator:
         config = self._config
         await self.probes.start()
         stack.push_async_callback(self.probes.stop)
-        port = await stack.enter_async_context(KubeClient(self._credentials, config.client))
+        port = await stack.enter_async_context(KubeClient(self._credentials, config.client, reach=self._reach))
         authority = await self._patience.until_done(
             "the TLS secret",
             lambda: ensure_authority(port, config.namespace, config.progress.tls_secret, now=utc_now()),

@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import SimpleNamespace
+from typing import Any
 
 import aiohttp
 from prometheus_client import Gauge
 
+from trainyard_operator.kube.reach import SICK, Reach
 from trainyard_operator.kube.watched import WATCHED, Kind
 
 SILENT_SECONDS = 300.0
@@ -67,8 +69,16 @@ class Watch:
 class Freshness:
     """When each watch was last opened, read from the requests of kopf's session."""
 
-    def __init__(self, namespaces: tuple[str, ...], *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        namespaces: tuple[str, ...],
+        *,
+        reach: Reach | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``reach`` hears of each request of kopf's whether it was answered."""
         self._clock = clock
+        self._reach = reach if reach is not None else Reach("the API server", clock=clock)
         self._watches: dict[str, Watch] = {}
         for kind, watched in WATCHED.items():
             for namespace in namespaces or (None,):
@@ -106,7 +116,12 @@ class Freshness:
         return _first(watch.problem(now) for watch in usable)
 
     def tell(self) -> None:
-        """Log each watch that has gone wrong, or is well again, since the last call."""
+        """Log each watch that has gone wrong, or is well again, since the last call.
+
+        While the API server is away, and until kopf has had time to try again, there is nothing to add to that.
+        """
+        if self._reach.away_within(GRACE_SECONDS):
+            return
         now = self._clock()
         for watch in self._watches.values():
             problem = watch.problem(now)
@@ -133,13 +148,30 @@ class Freshness:
     def trace(self) -> aiohttp.TraceConfig:
         """Return what an aiohttp session needs to report its watches here."""
 
-        async def ended(_: aiohttp.ClientSession, __: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
+        async def begins(_: aiohttp.ClientSession, request: SimpleNamespace, __: Any) -> None:
+            request.began = self._reach.now()
+
+        async def failed(
+            _: aiohttp.ClientSession, request: SimpleNamespace, end: aiohttp.TraceRequestExceptionParams
+        ) -> None:
+            if isinstance(end.exception, aiohttp.ClientError | TimeoutError):
+                self._reach.failed(
+                    f"{end.method} {end.url.path}: {end.exception or 'no answer in time'}", request.began
+                )
+
+        async def ended(_: aiohttp.ClientSession, request: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
+            if end.response.status in SICK:
+                self._reach.failed(f"{end.method} {end.url.path}: {end.response.status}", request.began)
+                return
+            self._reach.answered()
             if end.response.status in REFUSALS:
                 self.refused(end.url.path, end.response.status)
             elif "watch" in end.url.query and end.response.ok:
                 self.opened(end.url.path)
 
         config = aiohttp.TraceConfig()
+        config.on_request_start.append(begins)
+        config.on_request_exception.append(failed)
         config.on_request_end.append(ended)
         return config
 

@@ -13,6 +13,9 @@ SERVER_TIMEOUT_SECONDS = 240
 """The server ends each watch after this, so a watch that was not renewed for longer is broken (see freshness)."""
 INACTIVITY_SECONDS = 70.0
 """Bookmarks come every 60 s; a stream without any is dead."""
+IDLE_SECONDS = 0.2
+"""kopf gives each object a task, with the last event in it, and ends it when none has come for so long. At a start all
+objects come at once: at kopf's 5 s they would all be in memory, twice."""
 FIRST_BACKOFFS = (1, 2, 5, 10)
 LAST_BACKOFF = 20
 
@@ -54,6 +57,7 @@ def configure(settings: kopf.OperatorSettings) -> None:
     watching.inactivity_timeout = INACTIVITY_SECONDS
     watching.connect_timeout = 10
     watching.reconnect_backoff = 1.0
+    settings.queueing.idle_timeout = IDLE_SECONDS
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.networking.error_backoffs = Backoffs()

@@ -65,6 +65,8 @@ class FakeApi:
         self.watching = asyncio.Condition()
         self.refuse: int | None = None
         self.refuse_watches = False
+        self.away = False
+        """Break every connection off without an answer."""
         self.forbidden = ""
         """A part of the paths that RBAC forbids."""
         self.asked = asyncio.Event()
@@ -97,6 +99,8 @@ class FakeApi:
     async def handle(self, request: web.Request) -> web.StreamResponse:
         assert request.headers["Authorization"] == "Bearer secret-token"
         self.asked.set()
+        if self.away and request.transport is not None:
+            request.transport.abort()
         watch = "watch" in request.query
         if self.forbidden and self.forbidden in request.path:
             return web.json_response({"kind": "Status", "reason": "Forbidden", "message": "no RBAC"}, status=403)

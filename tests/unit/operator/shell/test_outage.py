@@ -1,0 +1,110 @@
+"""The log of the whole operator while the API server is away: lines for one fact, whatever waits for it."""
+
+import logging
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tests.unit.operator.shell.fake_api import TRAINING_JOBS, FakeApi, fake_api, training_job
+from tests.unit.operator.shell.test_app import LOCAL, PATHS, running, until
+from trainyard_operator.shell.app import Operator
+from trainyard_operator.shell.logs import AGAIN_SECONDS, Retries
+
+OBJECTS = 30
+FAILED = 100
+"""Requests that fail before the API server comes back."""
+
+WORKERS = 8
+REACH = "trainyard_operator.kube.reach"
+KOPF = "kopf._cogs.clients.watching"
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    async with fake_api() as api:
+        yield api
+
+
+def _unanswered() -> float:
+    """Return how many requests of ours failed without an answer, or with 503."""
+    samples = [sample for metric in REGISTRY.collect() for sample in metric.samples]
+    codes = {"0", "503"}
+    return sum(s.value for s in samples if s.name == "trainyard_api_requests_total" and s.labels.get("code") in codes)
+
+
+@pytest.mark.parametrize("sick", [False, True], ids=["nobody answers", "503"])
+async def test_an_outage_is_told_once_for_all(
+    api: FakeApi, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, sick: bool
+) -> None:
+    caplog.set_level("WARNING", "kopf")  # as configure_logging does
+    caplog.set_level("INFO")
+    caplog.handler.addFilter(retries := Retries())
+    monkeypatch.setattr("trainyard_operator.runtime.queue.BACKOFF_LIMIT", 0.2)
+    async with running(api, LOCAL.model_copy(update={"workers": WORKERS})) as (operator, _):
+        await api.until_watched(*PATHS)
+        await until("readiness", lambda: _ready(operator))
+        caplog.clear()
+        before, api.away, api.refuse = _unanswered(), not sick, 503
+        for number in range(OBJECTS):
+            await api.send(TRAINING_JOBS, "ADDED", training_job(f"j{number}", number + 1))
+        await until("the first failures", lambda: _failed(before, 1))
+        api.cut_watches()
+        await until(f"{FAILED} requests to fail", lambda: _failed(before, FAILED))
+        api.away, api.refuse = False, None
+        await until("the word that it is back", lambda: _said(caplog, "answers again"))
+        told = _told(caplog)
+    caplog.handler.removeFilter(retries)
+    reach = [re.sub(r":\d+|\d+ s|: (GET|POST|PATCH) .*", "", m) for r, m in told if r.name == REACH]
+    assert reach == ["http://127.0.0.1 does not answer", "http://127.0.0.1 answers again after "]
+    kopf = [message for record, message in told if record.name.startswith("kopf")]
+    assert len(kopf) == len(set(kopf)) <= (len(PATHS) if sick else 0)
+    others = [message for record, message in told if record.name != REACH and not record.name.startswith("kopf")]
+    assert len(others) <= WORKERS, "requests that began while it still answered"
+
+
+async def _ready(operator: Operator) -> bool:
+    return operator.readiness() is None
+
+
+async def _failed(before: float, count: int) -> bool:
+    return _unanswered() - before >= count
+
+
+async def _said(caplog: pytest.LogCaptureFixture, words: str) -> bool:
+    return any(words in message for _, message in _told(caplog))
+
+
+def _told(caplog: pytest.LogCaptureFixture) -> list[tuple[logging.LogRecord, str]]:
+    """Return what was written, save what the operator did to its objects."""
+    return [(r, r.getMessage()) for r in caplog.records if not hasattr(r, "object")]
+
+
+def retry(attempt: int, error: str, path: str = "jobs", logger: str = KOPF) -> logging.LogRecord:
+    sentence = (
+        f"Request attempt #{attempt} failed; will retry: GET https://api/{path}?watch=true&x={attempt} -> {error}"
+    )
+    return logging.LogRecord(logger, logging.ERROR, "", 0, sentence, (), None)
+
+
+def test_what_kopf_says_of_each_try_is_bounded() -> None:
+    now = [0.0]
+    retries = Retries(clock=lambda: now[0])
+    assert not retries.filter(retry(1, "ClientConnectorError(ConnectionKey(host='10.96.0.1'))"))
+    assert not retries.filter(retry(1, "ServerDisconnectedError('Server disconnected')"))
+    assert not retries.filter(retry(1, "TimeoutError()"))
+    told = [retries.filter(retry(n, "APIServerError('etcd')")) for n in range(1, 100)]
+    assert told == [True, *[False] * 98]
+    assert retries.filter(retry(1, "APIServerError('etcd')", "pods")), "another watch"
+    assert retries.filter(retry(1, "APIForbiddenError('no')")), "another trouble"
+    now[0] = AGAIN_SECONDS
+    assert retries.filter(retry(101, "APIServerError('etcd')"))
+
+
+def test_what_ends_a_request_and_what_is_ours_is_never_hidden() -> None:
+    retries = Retries()
+    for _ in range(2):
+        assert retries.filter(retry(1, "ClientConnectorError()", logger="trainyard_operator.kube.client"))
+        sentence = "Request attempt #4 failed; escalating: GET https://api/jobs -> ClientConnectorError()"
+        assert retries.filter(logging.LogRecord(KOPF, logging.ERROR, "", 0, sentence, (), None))
