@@ -215,8 +215,8 @@ async def drive(cluster: Cluster, bodies: list[dict[str, Any]], path: str, rate:
 
 
 @contextmanager
-def control_plane(folder: Path) -> Iterator[tuple[Cluster, Path]]:
-    """Run an empty control plane that knows our kinds and logs every write."""
+def control_plane(folder: Path, *controllers: str) -> Iterator[tuple[Cluster, Path]]:
+    """Run an empty control plane that knows our kinds and logs every write; without ``controllers`` it has them all."""
     policy, audit = folder / "policy.yaml", folder / "audit.log"
     policy.write_text(yaml.safe_dump(AUDIT_POLICY))
     audit.touch()
@@ -226,7 +226,8 @@ def control_plane(folder: Path) -> Iterator[tuple[Cluster, Path]]:
         "--audit-log-mode=batch",
         "--audit-log-batch-max-wait=1s",
     )
-    options = ControlPlaneOptions(flags={"kube-apiserver": flags})
+    some = (f"--controllers={','.join(controllers)}",) if controllers else ()
+    options = ControlPlaneOptions(flags={"kube-apiserver": flags, "kube-controller-manager": some})
     with temporary_control_plane(f"burst-{os.getpid()}", options, lambda _: None) as cluster:
         kubectl = [str(ensure("kubectl")), f"--kubeconfig={cluster.kubeconfig}"]
         for kind in KINDS:

@@ -13,6 +13,7 @@ from trainyard_operator.kube.credentials import Credentials, TokenFile
 from trainyard_operator.kube.errors import (
     AlreadyExistsError,
     ApiError,
+    AwayError,
     ConflictError,
     ForbiddenError,
     InvalidError,
@@ -146,7 +147,7 @@ async def test_a_list_that_always_expires_gives_up(api: ScriptedApi, client: Kub
         (413, "RequestEntityTooLarge", InvalidError),
         (422, "Invalid", InvalidError),
         (500, "InternalError", UnavailableError),
-        (503, "ServiceUnavailable", UnavailableError),
+        (503, "ServiceUnavailable", AwayError),
     ],
 )
 async def test_every_status_has_its_error(
