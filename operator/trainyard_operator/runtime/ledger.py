@@ -21,10 +21,15 @@ from trainyard_operator.runtime.store import Store
 class Ledger:
     """Keep the book of claims up to date with the store, and wake whom a change concerns."""
 
-    def __init__(self, limits: Admission, wake: Callable[[Key], None]) -> None:
+    def __init__(
+        self, limits: Admission, wake: Callable[[Key], None], moved: Callable[[Key], None] | None = None
+    ) -> None:
+        """``wake`` hears of who may start now, ``moved`` of who waits on at another place in line: they can be told so
+        later, and of several moves at once. By default ``wake`` hears of both."""
         self._limits = limits
         self._book = Book(limits)
         self._wake = wake
+        self._move = moved if moved is not None else wake
         self._changed: dict[Key, None] = {}
         self._uids: dict[Key, str] = {}
         self._deleted: defaultdict[Key, set[str]] = defaultdict(set)
@@ -147,5 +152,9 @@ class Ledger:
     def _tell(self, turn: Key) -> None:
         for claim in self._book.take_news():
             key = Key(claim.namespace, claim.name)
-            if key != turn:
+            if key == turn:
+                continue
+            if self._book.verdict(claim.uid) == ADMITTED:
                 self._wake(key)
+            else:
+                self._move(key)

@@ -31,6 +31,8 @@ from trainyard_operator.runtime.updates import Updates
 
 FIRST_RESYNC_SECONDS = 10
 """What was deleted between the first list and the watches' own, nobody tells: a Job deleted just before a restart."""
+MOVED_SECONDS = 30.0
+"""How old a place in line may be that a job shows: one that starts would rewrite those of all behind it."""
 STUCK_SECONDS = 180.0
 """A turn takes some API calls with time-outs of 30 s each; longer than this it hangs."""
 
@@ -61,7 +63,7 @@ class Runtime:
         """``listed`` hears of each list that the API server answers."""
         self._config = config
         self._queue = WorkQueue()
-        self._ledger = Ledger(config.admission, wake=self._add)
+        self._ledger = Ledger(config.admission, wake=self._add, moved=self._add_later)
         ADMITTED.set_function(lambda: self._ledger.holding)
         QUEUED.set_function(lambda: self._ledger.waiting)
         self._store = Store(self._ledger.changed, wake=self._add)
@@ -102,6 +104,9 @@ class Runtime:
     def _add(self, key: Key) -> None:
         if key.kind in self._controllers and self._lists.knows(key.namespace):
             self._queue.add(key, new=key.kind == "TrainingJob" and self._store.is_new(key))
+
+    def _add_later(self, key: Key) -> None:
+        self._queue.add_after(key, MOVED_SECONDS)
 
     def _wake_all(self, namespace: str | None) -> None:
         for kind in self._controllers:

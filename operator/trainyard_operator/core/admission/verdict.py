@@ -6,6 +6,7 @@ one. A job that only its model's lock or its namespace's limit holds back is no 
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count, takewhile
 from typing import Final, Literal
 
 Scope = tuple[str, ...]
@@ -42,20 +43,23 @@ ADMITTED: Final = Admitted()
 
 
 def shown_position(position: int) -> int:
-    """Round a place in line up to one digit: exact to 10, then tens to 100, then hundreds, and so on.
+    """Round a place in line up: exact to 10, then 20, 50, 100, 200, 500, and so on.
 
-    So one that starts does not rewrite a thousand others: from place 1,000 to its own start a job is written 28 times.
+    So one that starts does not rewrite thousands of others: from place 15,000 to its own start a job is written 20
+    times at most.
     """
-    step: int = 10 ** (len(str(position - 1)) - 1)
-    return -(-position // step) * step
+    return next(last for last in _shown() if last >= position)
 
 
 def last_places(length: int) -> Iterator[int]:
     """Return the places, up to a line's length, behind which another position is shown."""
-    step = 1
-    while step <= length:
-        yield from range(step, min(10 * step, length + 1), step)
-        step *= 10
+    return takewhile(lambda place: place <= length, _shown())
+
+
+def _shown() -> Iterator[int]:
+    yield from range(1, 11)
+    for power in count(1):
+        yield from (step * 10**power for step in (2, 5, 10))
 
 
 def limit_reached(scope: Scope, limit: int, position: int) -> Waiting:

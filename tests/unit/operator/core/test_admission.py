@@ -149,7 +149,8 @@ def test_a_namespace_may_have_no_limit_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("position", "shown"), [(1, 1), (10, 10), (11, 20), (20, 20), (100, 100), (101, 200), (999, 1000), (1001, 2000)]
+    ("position", "shown"),
+    [(1, 1), (10, 10), (11, 20), (20, 20), (21, 50), (51, 100), (101, 200), (501, 1000), (2001, 5000), (5001, 10_000)],
 )
 def test_positions_are_rounded_up(position: int, shown: int) -> None:
     assert shown_position(position) == shown
@@ -157,7 +158,7 @@ def test_positions_are_rounded_up(position: int, shown: int) -> None:
 
 def test_last_places_are_where_the_shown_position_changes() -> None:
     assert list(last_places(3000)) == [p for p in range(1, 3001) if shown_position(p) != shown_position(p + 1)]
-    assert len(list(last_places(1000))) == 28
+    assert len(list(last_places(15_000))) == 19
     assert list(last_places(0)) == []
 
 
