@@ -32,7 +32,9 @@ from trainyard_operator.runtime.updates import Updates
 FIRST_RESYNC_SECONDS = 10
 """What was deleted between the first list and the watches' own, nobody tells: a Job deleted just before a restart."""
 MOVED_SECONDS = 30.0
-"""How old a place in line may be that a job shows: one that starts would rewrite those of all behind it."""
+MOVED_PER_SECOND = 50
+"""A place in line that a job shows may be a second old for each 50 that wait, 30 at most: in a long line that moves
+fast nearly all writes would tell of places."""
 STUCK_SECONDS = 180.0
 """A turn takes some API calls with time-outs of 30 s each; longer than this it hangs."""
 
@@ -106,7 +108,7 @@ class Runtime:
             self._queue.add(key, new=key.kind == "TrainingJob" and self._store.is_new(key))
 
     def _add_later(self, key: Key) -> None:
-        self._queue.add_after(key, MOVED_SECONDS)
+        self._queue.add_after(key, min(MOVED_SECONDS, self._ledger.waiting / MOVED_PER_SECOND))
 
     def _wake_all(self, namespace: str | None) -> None:
         for kind in self._controllers:

@@ -96,6 +96,23 @@ def test_the_end_of_one_wakes_the_next(world: World) -> None:
     assert world.place("c") == 1
 
 
+def test_who_moves_up_hears_of_it_apart_from_who_may_start(world: World) -> None:
+    moved: list[str] = []
+    world.ledger = Ledger(world.limits, lambda key: world.woken.append(key.name), lambda key: moved.append(key.name))
+    world.store = Store(world.ledger.changed)
+    world.apply("a", "b", "c", "d")
+    world.reserve("a")
+    world.create_job("a")
+    world.look()
+    moved.clear()
+    world.cluster.finish_pod("a-1", 0, result_text())
+    world.status("a", phase="Succeeded")
+    assert (world.look("a"), moved) == (["b"], []), "b is still the first in line"
+    world.woken.clear()
+    world.reserve("b")
+    assert (world.woken, moved) == ([], ["c", "d"])
+
+
 def test_a_changed_priority_reorders_at_once(world: World) -> None:
     world.apply("a", "b", "c")
     world.reserve("a")
