@@ -26,11 +26,17 @@ class Condition(ApiModel):
     """One statement about an object (``metav1.Condition``)."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)]
+    """What the statement is about, such as Ready."""
     status: Literal["True", "False", "Unknown"]
+    """Whether it holds; Unknown where nobody can tell."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
+    """Why, in one word for programs."""
     message: Annotated[str, Field(max_length=32768)] = ""
+    """Why, in a sentence for people."""
     observed_generation: Generation | None = None
+    """The metadata.generation of the object that the statement was made for."""
     last_transition_time: Timestamp
+    """When status last changed."""
 
 
 Conditions = Annotated[

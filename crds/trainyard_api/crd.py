@@ -70,7 +70,7 @@ def _schema(kind: Kind) -> Schema:
     immutable = [rule.validation() for rule in immutability_rules(kind)]
     spec[VALIDATIONS] = [*spec.get(VALIDATIONS, []), *immutable]
     status = {**structural(kind.status), "default": {"observedGeneration": -1, **kind.first_status}}
-    problems = [*lint({"type": "object", "properties": {"spec": spec, "status": status}})]
+    problems = lint({"type": "object", "properties": {"spec": spec, "status": status}})
     if problems:
         raise SchemaError(f"{kind.kind}:\n" + "\n".join(problems))
     schema: Schema = {

@@ -25,25 +25,29 @@ class CsvOptions(ApiModel):
     """How to read text tables. ``Auto`` looks at the head of the file."""
 
     separator: Annotated[str, Field(min_length=1, max_length=4)] = "Auto"
-    """Between the fields: one character, or Auto."""
+    """What stands between two fields: one character, or Auto."""
     decimal: Literal["Auto", ".", ","] = "Auto"
-    """Between a number and its fraction."""
+    """What stands between a number and its fraction."""
     encoding: Annotated[str, Field(min_length=1, max_length=32)] = "utf-8"
-    """Of the text, by Python's name."""
+    """Encoding of the text, by its Python name."""
 
 
 class SqlSource(ApiModel):
     """A query on a database; the connection URL lies in the Secret under the key ``url``."""
 
     secret_ref: SecretRef
+    """The Secret whose key url holds the connection URL."""
     query: Annotated[str, Field(min_length=1, max_length=16384)]
+    """The query whose rows are the data."""
 
 
 class Covariate(ApiModel):
     """A second table, joined by time: weather, traffic, prices."""
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    """Name of the table; its columns are called by it."""
     uri: Uri
+    """Where the table lies: s3://bucket/key, https://host/path, or pvc://claim/path."""
     time: Column
     """The column of this table that is joined with the time of the data."""
     columns: Annotated[list[Column], Field(min_length=1, max_length=100)]
@@ -51,7 +55,7 @@ class Covariate(ApiModel):
     required: bool = False
     """Whether the job fails when this table cannot be read; else it warns and goes on without."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
-    """How long to wait for the table."""
+    """How many seconds to wait for the table."""
     known_in_future: bool = False
     """Whether the table also holds the time of the forecast."""
 
@@ -62,15 +66,15 @@ class DataValidation(ApiModel):
     """What a table must offer before anything is trained on it."""
 
     min_points: Annotated[int, Field(ge=1, le=1_000_000)] = 30
-    """Rows a series must have to be trained."""
+    """Rows that a series must have to be trained."""
     recommended_points: Annotated[int, Field(ge=1, le=1_000_000)] = 90
-    """Rows below which the report warns."""
+    """Rows of a series below which the report warns."""
     max_zero_ratio: Ratio = 0.9
-    """Share of zeros in the target above which a series is not trained."""
+    """Share of zeros in the target, from 0 to 1, above which a series is not trained."""
     min_series: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    """Series that must be trained."""
+    """How many series must be trained."""
     max_failed_ratio: Ratio = 0.2
-    """Share of series that may fail before the whole job does."""
+    """Share of series, from 0 to 1, that may fail before the whole job does."""
 
 
 class Data(ApiModel):
@@ -82,10 +86,11 @@ class Data(ApiModel):
     format: Literal["Auto", "Csv", "Parquet", "JsonLines"] = "Auto"
     """Auto goes by the suffix; .gz and .zst are unpacked."""
     csv: CsvOptions | None = None
+    """How to read the table where it is text; default: look at the head of the file."""
     secret_ref: SecretRef | None = None
-    """Credentials for uri; default: those of the storage."""
+    """A Secret with the credentials for uri; default: those of the storage."""
     requester_pays: bool | None = None
-    """True: pay for the requests yourself, as some public buckets ask."""
+    """True: pay for the requests yourself, as some public buckets ask; default: false."""
     time: Column | None = None
     """The column with the time of a row."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
@@ -104,10 +109,11 @@ class Data(ApiModel):
     features: Columns | None = None
     """The columns to learn from; none: every usable one."""
     exclude: Columns | None = None
-    """Columns to leave out."""
+    """Columns to leave out; default: none."""
     covariates: Annotated[list[Covariate], Field(max_length=16)] | None = None
     """Further tables, joined by time."""
     validation: DataValidation | None = None
+    """What the table must offer before anything is trained on it."""
 
     rules = (
         Rule(

@@ -29,14 +29,18 @@ class SignatureColumn(ApiModel):
     """One column that the model reads or writes."""
 
     name: Column
+    """Name of the column."""
     type: Annotated[str, Field(min_length=1, max_length=32)]
+    """Its type, such as float or text."""
 
 
 class Signature(ApiModel):
     """The columns a model expects and gives. Left out when too wide for an object: the manifest always holds it."""
 
     inputs: Annotated[list[SignatureColumn], Field(max_length=256)]
+    """Columns that the model reads."""
     outputs: Annotated[list[SignatureColumn], Field(max_length=64)]
+    """Columns that the model gives."""
     positive_class: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """Of two classes the one that the threshold and the metrics are of."""
 
@@ -59,10 +63,11 @@ class ComparedMetric(ApiModel):
     """One metric of both models on the same rows, and the interval of their difference."""
 
     name: MetricName
+    """Name of the metric."""
     value: MetricValue
-    """Of the version that is judged."""
+    """Its value for the version that is judged."""
     champion: MetricValue
-    """Of the champion."""
+    """Its value for the champion."""
     difference: MetricValue
     """``value`` less ``champion``."""
     low: MetricValue | None = None
@@ -81,7 +86,9 @@ class Comparison(ApiModel):
     champion_digest: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
     """SHA-256 of its manifest."""
     reason: ComparisonReason
+    """Compared, or why the two models have no numbers on equal rows."""
     message: Message = ""
+    """The same in a sentence."""
     answered_by: Literal["Judged", "Final"] | None = None
     """Which of the champion's two models answered: the newest that has learned none of the rows."""
     rows: Count | None = None
@@ -89,13 +96,16 @@ class Comparison(ApiModel):
     units: Count | None = None
     """Independent parts of these rows (rows, groups, or series and windows): few of them make wide intervals."""
     metrics: Annotated[list[ComparedMetric], Field(max_length=16)] | None = None
+    """Each metric of both models, with their difference."""
 
 
 class JobRef(ApiModel):
     """The TrainingJob a version came from: by name and uid, since the job may be gone."""
 
     name: ObjectName
+    """Name of the TrainingJob."""
     uid: Annotated[str, Field(min_length=1, max_length=64)]
+    """Its uid."""
     spec_digest: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]+$")] | None = None
     """What tells its spec from that of another TrainingJob of its name; none: not known."""
 
@@ -104,24 +114,38 @@ class ModelVersionSpec(ApiModel):
     """What was trained, on what, by what. Immutable."""
 
     model: DnsLabel
+    """The logical model, as TrainingJobs name it."""
     version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    """Its number in the storage, from 1; nobody else gets it."""
     label: Annotated[str, Field(min_length=1, max_length=63)]
+    """A name with the time of the training."""
     artifact: Artifact
+    """Where its files lie, and the digest of the manifest that lists them."""
     formats: Annotated[list[Annotated[str, Field(min_length=1, max_length=32)]], Field(min_length=1, max_length=8)]
+    """Formats in which the model is stored."""
     signature: Signature | None = None
+    """The columns that the model expects and gives; left out where too wide for an object: the manifest always holds
+    them."""
     metrics: Metrics | None = None
+    """What the model reached on rows that it had not seen."""
     holdout_digest: Digest | None = None
+    """Digest of these rows."""
     data_digest: Digest | None = None
+    """Digest of all the data."""
     comparison: Comparison | None = None
     """The champion of the time of the training, on the same rows."""
     objective: Objective | None = None
+    """The metric that says which model is better."""
     objective_value: MetricValue | None = None
+    """Value of the objective's metric."""
     gates: Annotated[list[Gate], Field(max_length=16)] | None = None
     """What the job asked of the version; here, because the job may be gone when it is judged."""
     storage: Storage | None = None
     """How to reach the artifact: server, region and Secret, as they were when it was written."""
     training_job: JobRef
+    """The TrainingJob that it came from, which may be gone."""
     image: Annotated[str, Field(max_length=512)] | None = None
+    """The image that trained it."""
 
     rules = (Rule("self == oldSelf", "a ModelVersion's spec never changes: train a new version"),)
 
@@ -150,15 +174,21 @@ class GateResult(ApiModel):
     """How one gate was judged, with the numbers it compared."""
 
     metric: MetricName
+    """Name of the metric that was judged."""
     passed: bool
+    """Whether the gate was met."""
     reason: GateReason
+    """Why, in one word."""
     value: MetricValue | None = None
+    """Value of the metric for this version."""
     op: Operator | None = None
+    """How value and threshold were compared."""
     threshold: MetricValue | None = None
     """What the value was compared with; for a champion, its value with the tolerance."""
     champion: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
     """The version compared with, as it was chosen when this one was judged."""
     champion_value: MetricValue | None = None
+    """Value of the metric for the version compared with."""
     difference: MetricValue | None = None
     """``value`` less ``championValue``, on the same rows."""
     low: MetricValue | None = None
@@ -166,8 +196,9 @@ class GateResult(ApiModel):
     high: MetricValue | None = None
     """Upper end of that interval."""
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Of that interval."""
+    """Confidence of that interval, from 0 to 1."""
     message: Message = ""
+    """Why, in a sentence."""
 
 
 class Overruled(ApiModel):
@@ -178,19 +209,26 @@ class Overruled(ApiModel):
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
     """In their own words."""
     time: Timestamp
+    """When it was validated."""
 
 
 class ModelVersionStatus(ApiModel):
     """What the operator knows of a version beyond its birth."""
 
     observed_generation: Generation = -1
+    """The metadata.generation that this status tells of; -1 before the operator saw the object."""
     phase: VersionPhase | None = None
+    """What may be done with the version: only a Validated one is taken by itself."""
     conditions: Conditions | None = None
+    """Ready, Reconciling and Stalled, each with a reason and a sentence."""
     gates: Annotated[list[GateResult], Field(max_length=16)] | None = None
+    """How each gate was judged, with the numbers that it compared."""
     judged_time: Timestamp | None = None
+    """When the gates were judged; they are judged once."""
     overruled: Overruled | None = None
     """A person validated it although its gates had not been met."""
     last_handled_action: Annotated[str, Field(max_length=256)] | None = None
+    """The annotation trainyard.dev/requested-action that was acted upon last."""
     last_action_message: Message | None = None
     """What came of that action."""
     used_tokens: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] | None = None
@@ -198,3 +236,4 @@ class ModelVersionStatus(ApiModel):
     quarantined_by: ObjectName | None = None
     """The ModelDeployment that rolled this version back."""
     used_by: Annotated[list[ObjectName], Field(max_length=32)] | None = None
+    """The ModelDeployments whose active, previous or candidate version it is."""

@@ -27,38 +27,51 @@ class SecretRef(ApiModel):
     """A Secret in the job's namespace. The kubelet mounts it; the operator never reads it."""
 
     name: ObjectName
+    """Name of the Secret."""
 
 
 class Resources(ApiModel):
     """Requests and limits of the trainer container, merged over the chart's defaults key by key."""
 
     requests: ResourceMap | None = None
+    """What the container is sure to get, by resource, such as memory: 2Gi."""
     limits: ResourceMap | None = None
+    """The most that the container may use, by resource."""
 
 
 class Toleration(ApiModel):
     """A pod toleration, as in ``core/v1``."""
 
     key: Annotated[str, Field(max_length=317)] | None = None
+    """Key of the taint; none: every key, with operator Exists."""
     operator: Literal["Exists", "Equal"] | None = None
+    """Exists: any value of the taint; Equal, the default: this value."""
     value: LabelValue | None = None
+    """Value of the taint."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    """Effect of the taint; none: every effect."""
     toleration_seconds: Count | None = None
+    """With NoExecute: how many seconds the pod stays after the taint came; default: for ever."""
 
 
 class KeyRef(ApiModel):
     """One key of a Secret or ConfigMap."""
 
     name: ObjectName
+    """Name of the Secret or ConfigMap."""
     key: Annotated[str, Field(min_length=1, max_length=253)]
+    """The key in it."""
     optional: bool | None = None
+    """True: go on where the object or the key does not exist; default: the pod waits for it."""
 
 
 class EnvSource(ApiModel):
     """Where a variable's value comes from."""
 
     secret_key_ref: KeyRef | None = None
+    """A key of a Secret of the namespace."""
     config_map_key_ref: KeyRef | None = None
+    """A key of a ConfigMap of the namespace."""
 
     rules = (
         Rule(
@@ -73,8 +86,11 @@ class EnvVar(ApiModel):
     """An environment variable of the container."""
 
     name: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
+    """Name of the variable."""
     value: Annotated[str, Field(max_length=4096)] | None = None
+    """Its value as text."""
     value_from: EnvSource | None = None
+    """Where its value comes from, instead of value."""
 
     rules = (
         Rule(
@@ -106,52 +122,72 @@ class TopologySpreadConstraint(ApiModel):
     """How pods are spread over nodes or zones, as in ``core/v1``."""
 
     max_skew: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
+    """By how many pods two domains may differ."""
     topology_key: LabelKey
+    """The label of nodes whose values are the domains, such as topology.kubernetes.io/zone."""
     when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"]
+    """What to do with a pod that would break the rule: let it wait, or start it all the same."""
     label_selector: AsInPods | None = None
     """Which pods are counted."""
     match_label_keys: Annotated[list[LabelKey], Field(max_length=8)] | None = None
+    """Labels of the pod whose values choose the counted pods, beside labelSelector."""
     min_domains: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
+    """How many domains there must be; default: 1."""
     node_affinity_policy: Literal["Honor", "Ignore"] | None = None
+    """Whether nodes that the pod's affinity and nodeSelector rule out are left out; default: Honor."""
     node_taints_policy: Literal["Honor", "Ignore"] | None = None
+    """Whether nodes whose taints the pod does not accept are left out; default: Ignore."""
 
 
 class ClaimVolume(ApiModel):
     """A PersistentVolumeClaim of the namespace."""
 
     claim_name: ObjectName
+    """Name of the PersistentVolumeClaim."""
     read_only: bool | None = None
+    """True: nobody can write to it; default: false."""
 
 
 class ConfigMapVolume(ApiModel):
     """A ConfigMap of the namespace; each key is a file."""
 
     name: ObjectName
+    """Name of the ConfigMap."""
     optional: bool | None = None
+    """True: the pod starts without it where it does not exist; default: the pod waits for it."""
 
 
 class SecretVolume(ApiModel):
     """A Secret of the namespace; each key is a file. The kubelet mounts it; the operator never reads it."""
 
     secret_name: ObjectName
+    """Name of the Secret."""
     optional: bool | None = None
+    """True: the pod starts without it where it does not exist; default: the pod waits for it."""
 
 
 class EmptyDirVolume(ApiModel):
     """A folder that lives as long as the pod; Memory keeps it in memory, which counts as that of the containers."""
 
     medium: Literal["Memory"] | None = None
+    """Memory: keep it in memory; default: on the node's disk."""
     size_limit: Quantity | None = None
+    """Bytes above which the pod is evicted, such as 1Gi; default: no limit of its own."""
 
 
 class Volume(ApiModel):
     """A volume of the pod, of one of the kinds that reach nothing of the node."""
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
+    """Name of the volume, for volumeMounts."""
     persistent_volume_claim: ClaimVolume | None = None
+    """A PersistentVolumeClaim of the namespace."""
     config_map: ConfigMapVolume | None = None
+    """A ConfigMap of the namespace; each key is a file."""
     secret: SecretVolume | None = None
+    """A Secret of the namespace; each key is a file. The kubelet mounts it; the operator never reads it."""
     empty_dir: EmptyDirVolume | None = None
+    """A folder that is empty at first and lives as long as the pod."""
 
     rules = (
         Rule(
@@ -171,8 +207,11 @@ class VolumeMount(ApiModel):
     name: Annotated[str, Field(min_length=1, max_length=63)]
     """The name of a volume of this object, of its namespace's defaults or of the chart's."""
     mount_path: Annotated[str, Field(min_length=2, max_length=1024, pattern=r"^/[^:]+$")]
+    """The folder of the container where the volume lies."""
     sub_path: Annotated[str, Field(max_length=1024)] | None = None
+    """The folder or file of the volume that is mounted; default: all of it."""
     read_only: bool | None = None
+    """True: the container cannot write to it; default: false."""
 
 
 class PodOptions(ApiModel):

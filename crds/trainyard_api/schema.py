@@ -68,7 +68,7 @@ class _Converter:
         raw, trail = self._resolve(raw, trail)
         node: Schema = {}
         if "description" in raw:
-            node["description"] = _short(raw["description"])
+            node["description"] = _short(raw["description"]) + _default(raw.get("default"))
         node.update({keyword: raw[keyword] for keyword in _COPIED if keyword in raw})
         if "const" in raw:
             node["enum"] = [raw["const"]]
@@ -136,6 +136,17 @@ def _short(description: str) -> str:
     return " ".join(description.split("\n\n", maxsplit=1)[0].replace("``", "").split())
 
 
+def _default(value: Any) -> str:
+    """Return the sentence on a default, which ``kubectl explain`` does not show by itself."""
+    match value:
+        case None | "" | dict():
+            return ""
+        case bool():
+            return f" Default: {str(value).lower()}."
+        case _:
+            return f" Default: {value:g}." if isinstance(value, float) else f" Default: {value}."
+
+
 def nodes(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
     """Yield every node below (and with) ``schema`` beside its path: ``spec.data.covariates[].uri``, ``spec.env{}``."""
     yield path, schema
@@ -151,9 +162,15 @@ def lint(schema: Schema) -> list[str]:
     """Return what is wrong with a structural schema, one sentence for each finding.
 
     Beyond what the API server itself refuses, everything must be bounded: an object of a user has an end, and the cost
-    of a CEL rule is estimated from the bounds.
+    of a CEL rule is estimated from the bounds. And each field has a description, for ``kubectl explain``.
     """
-    return [f"{path}: {problem}" for path, node in nodes(schema) for problem in _problems(node)]
+    return [f"{path}: {problem}" for path, node in nodes(schema) for problem in (*_undescribed(node), *_problems(node))]
+
+
+def _undescribed(node: Schema) -> Iterator[str]:
+    for name, child in node.get("properties", {}).items():
+        if not child.get("description"):
+            yield f"the field {name} has no description: write a docstring below it"
 
 
 def _problems(node: Schema) -> Iterator[str]:

@@ -16,7 +16,7 @@ class Threshold(ApiModel):
     """What a call of the positive class must reach, on the validation part. Exactly one wish; a cost needs both."""
 
     optimize: Literal["F1"] | None = None
-    """The best F1."""
+    """F1: the threshold with the best F1."""
     min_recall: Share | None = None
     """At least this share of the positive rows is found; of such thresholds the one with the best precision."""
     min_precision: Share | None = None
@@ -26,7 +26,7 @@ class Threshold(ApiModel):
     cost_of_alarm: Cost | None = None
     """What the call of a row that is not positive costs."""
     value: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """This threshold."""
+    """This very threshold: a probability."""
 
     rules = (
         Rule(

@@ -26,13 +26,13 @@ class Forecast(ApiModel):
     """What to predict ahead. ``horizon`` counts steps of ``frequency``."""
 
     horizon: Annotated[int, Field(ge=1, le=10_000)]
-    """Steps to predict ahead."""
+    """How many steps of frequency to predict ahead."""
     frequency: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^(Auto|[0-9]*[A-Za-z][A-Za-z-]*)$")] = "Auto"
-    """Time between two steps, by pandas' names: 1D, W-MON, 15min."""
+    """Time between two steps, by pandas' names: 1D, W-MON, 15min; Auto looks at the data."""
     holidays_country: Annotated[str, Field(min_length=2, max_length=2, pattern=r"^[A-Z]{2}$")] | None = None
-    """Country whose holidays count, by its two letters."""
+    """Country whose holidays count, by its two letters, such as FR; default: none."""
     quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(max_length=20)] | None = None
-    """Quantiles to predict beside the mean."""
+    """Quantiles to predict beside the mean, each between 0 and 1; default: none."""
 
     rules = (
         Rule(
@@ -48,7 +48,7 @@ class Backtest(ApiModel):
     """Judge the training at several moments of the past: at each cutoff it sees what came before, and forecasts on."""
 
     windows: Annotated[int, Field(ge=1, le=100)]
-    """Cutoffs; the newest lies one horizon before the end of each series."""
+    """How many cutoffs there are; the newest lies one horizon before the end of each series."""
     step: Annotated[int, Field(ge=1, le=10_000)] | None = None
     """Steps between two cutoffs; default: forecast.horizon."""
     refit: bool = True
@@ -62,12 +62,14 @@ class Split(ApiModel):
     """
 
     strategy: Literal["Auto", "Time", "Group", "Stratified", "Random"] = "Auto"
+    """How rows are divided; Auto: Time for forecasts, Group where a group column is named, Stratified for classes, else
+    Random."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of rows that judge the model."""
+    """Share of rows, from 0 to 1, that judge the model."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of rows that stop its training."""
+    """Share of rows, from 0 to 1, that stop its training."""
     folds: Annotated[int, Field(ge=1, le=20)] = 2
-    """Rounds of cross-validation in a search."""
+    """How many rounds of cross-validation a search makes."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
     """The same seed gives the same split."""
 
@@ -85,20 +87,24 @@ class AdaptiveTrials(ApiModel):
     """Trials by demand class, for jobs over many series."""
 
     high: Annotated[int, Field(ge=0, le=1000, alias="High")] = 30
+    """Parameter sets for a series of demand class High at most; 0: no search."""
     medium: Annotated[int, Field(ge=0, le=1000, alias="Medium")] = 25
+    """Parameter sets for a series of demand class Medium at most; 0: no search."""
     low: Annotated[int, Field(ge=0, le=1000, alias="Low")] = 20
+    """Parameter sets for a series of demand class Low at most; 0: no search."""
     intermittent: Annotated[int, Field(ge=0, le=1000, alias="Intermittent")] = 15
+    """Parameter sets for a series of demand class Intermittent at most; 0: no search."""
 
 
 class Search(ApiModel):
     """Hyper-parameter search within a budget."""
 
     trials: Annotated[int, Field(ge=1, le=1000)] = 20
-    """Parameter sets to try."""
+    """How many parameter sets to try."""
     timeout_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = 600
-    """When to stop trying."""
+    """Seconds after which no further set is tried."""
     space: FreeForm | None = None
-    """Where to look, by the names of the parameters."""
+    """Where to look, by the names of the parameters; default: the framework's own ranges."""
     adaptive_trials: AdaptiveTrials | None = None
 
 
@@ -115,8 +121,11 @@ class Gate(ApiModel):
     """What a version must meet to be Validated: a fixed value, or what the serving version reaches."""
 
     metric: MetricName
+    """Name of the metric that is judged."""
     op: Operator | None = None
+    """How value is compared: the metric of the version stands on the left."""
     value: float | None = None
+    """The fixed value to compare with."""
     compare_to: Literal["Champion"] | None = None
     """Compare with the version that serves now, else with the newest Validated one; without either the gate is met."""
     tolerance: Annotated[float, Field(ge=0)] | None = None
@@ -155,7 +164,9 @@ class Script(ApiModel):
     """The user's own training code for framework Script."""
 
     config_map_ref: KeyRef | None = None
+    """The key of a ConfigMap of the namespace that holds the code."""
     uri: Uri | None = None
+    """Where the code lies: s3://bucket/key, https://host/path, or pvc://claim/path."""
     inline: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
     """The code itself."""
 
@@ -181,8 +192,9 @@ class Storage(ApiModel):
     uri: Uri
     """s3://bucket/prefix or pvc://claim/path."""
     endpoint: Annotated[str, Field(max_length=2048)] | None = None
-    """Of an S3 server that is not AWS."""
+    """Address of an S3 server that is not AWS; default: AWS."""
     region: Annotated[str, Field(max_length=64)] | None = None
+    """Region of the bucket, such as eu-central-1; default: what the Secret or the cloud says, else us-east-1."""
     secret_ref: SecretRef | None = None
     """Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and more."""
     server_side_encryption: Annotated[str, Field(max_length=64)] | None = None
@@ -190,6 +202,8 @@ class Storage(ApiModel):
     kms_key_id: Annotated[str, Field(max_length=2048)] | None = None
     """With aws:kms: the key, by its id, ARN or alias; default: the account's own for S3."""
     checksum_mode: Literal["WhenRequired", "WhenSupported"] = "WhenRequired"
+    """When requests carry checksums: only where S3 requires them, which every server takes, or wherever the client
+    supports them."""
 
     rules = (
         Rule(
@@ -219,11 +233,13 @@ class Accelerator(ApiModel):
     resource: Annotated[str, Field(min_length=1, max_length=317)] = "nvidia.com/gpu"
     """The extended resource a node offers."""
     count: Annotated[int, Field(ge=1, le=64)] = 1
+    """How many devices each pod asks for."""
     node_selector: LabelMap | None = None
-    """Labels of the nodes that have it."""
+    """Labels of the nodes that have it; default: those that the chart names for the resource."""
     fallback: Literal["None", "CPU"] = "None"
-    """CPU: train without it when no node has one free in time."""
+    """What to do when no node has one free in time: wait on, or train on the CPU without it."""
     fallback_after_seconds: Annotated[int, Field(ge=0, le=86400)] = 600
+    """With fallback CPU: how many seconds to wait for a device."""
 
     rules = (
         Rule(
@@ -240,19 +256,26 @@ class Retry(ApiModel):
     """Attempts and the wait between them: ``initialSeconds * factor ** n``, at most ``maxSeconds``."""
 
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    """Attempts in all, the first one included."""
     initial_seconds: Annotated[int, Field(ge=0, le=86400)] = 10
+    """Seconds to wait after the first failure."""
     factor: Annotated[float, Field(ge=1, le=10)] = 2
+    """By how much each wait is longer than the one before."""
     max_seconds: Annotated[int, Field(ge=0, le=86400)] = 300
+    """The longest wait in seconds."""
     memory_growth: Annotated[float, Field(ge=1, le=4)] = 1.5
-    """By how much the memory grows after the pod ran out of it."""
+    """By how much the memory of the next attempt grows after the pod ran out of it."""
 
 
 class Mlflow(ApiModel):
     """An MLflow server that gets one run per job."""
 
     uri: Annotated[str, Field(min_length=1, max_length=2048)]
+    """Address of the MLflow server, such as https://mlflow.example.com."""
     experiment: Annotated[str, Field(min_length=1, max_length=256)]
+    """Name of the experiment; it is made where it does not exist."""
     secret_ref: SecretRef | None = None
+    """A Secret with the credentials of the MLflow server."""
 
 
 class Tracking(ApiModel):

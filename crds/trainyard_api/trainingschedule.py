@@ -32,13 +32,16 @@ class TemplateMetadata(ApiModel):
     """Labels and annotations of the TrainingJobs; names are the schedule's."""
 
     labels: LabelMap | None = None
+    """Labels of each TrainingJob."""
     annotations: AnnotationMap | None = None
+    """Annotations of each TrainingJob."""
 
 
 class JobTemplate(ApiModel):
     """The TrainingJobs that a schedule creates."""
 
     metadata: TemplateMetadata | None = None
+    """Labels and annotations of the TrainingJobs; their names are the schedule's to choose."""
     spec: TrainingJobSpec
     """A job's spec; modelName defaults to the name of the schedule, so that all runs train one model."""
 
@@ -60,20 +63,24 @@ class TrainingScheduleSpec(ApiModel):
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """The zone of the schedule by its IANA name, e.g. Europe/Paris; default: UTC."""
     starting_deadline_seconds: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
-    """How late a missed run may still start; default: at any time."""
+    """How many seconds late a missed run may still start; default: at any time."""
     concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Allow"
-    """What to do when a run is due and the last one has not ended."""
+    """What a run that is due does when another one has not ended: start all the same, wait for it, or delete it."""
     suspend: bool = False
     """No further runs until this is false again; runs that began go on."""
     successful_jobs_history_limit: Annotated[int, Field(ge=0, le=1000)] = 3
+    """Succeeded TrainingJobs that are kept; their models stay in any case."""
     failed_jobs_history_limit: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Failed and cancelled TrainingJobs that are kept."""
     stop_after_failures: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """After so many failed runs in a row, no more until the template changes or a run by hand succeeds."""
+    """After so many failed runs in a row, no more until the template changes or a run by hand succeeds; default:
+    never."""
     count_rejections: bool = False
     """A run whose version was refused by its gates counts as failed, too, for stopAfterFailures."""
     run_on_change: bool = False
     """Also run once whenever the template changes, and at creation."""
     template: JobTemplate
+    """The TrainingJobs that the schedule creates."""
 
     rules = (
         Rule(
@@ -108,18 +115,24 @@ class ActiveRun(ApiModel):
     """A TrainingJob of the schedule that has not ended, or whose version is not judged yet."""
 
     name: ObjectName
+    """Name of the TrainingJob."""
     uid: Annotated[str, Field(min_length=1, max_length=64)]
+    """Its uid."""
 
 
 class TrainingScheduleStatus(ApiModel):
     """What the operator observed. Written by the operator alone."""
 
     observed_generation: Generation = -1
+    """The metadata.generation that this status tells of; -1 before the operator saw the object."""
     phase: SchedulePhase | None = None
+    """Active, Suspended, or Stalled where only you can help."""
     conditions: Conditions | None = None
+    """Ready, Reconciling and Stalled, each with a reason and a sentence."""
     active: Annotated[list[ActiveRun], Field(max_length=32)] | None = None
     """The newest of the runs that have not ended."""
     active_count: Count | None = None
+    """How many runs have not ended."""
     last_schedule_time: Timestamp | None = None
     """The nominal time of the last run by the clock."""
     next_schedule_time: Timestamp | None = None
@@ -131,14 +144,17 @@ class TrainingScheduleStatus(ApiModel):
     missed: Count | None = None
     """Runs that were due and did not start: too late, or forbidden by one that still ran."""
     consecutive_failures: Count | None = None
+    """Failed runs in a row; stopAfterFailures bounds them."""
     awaiting_verdict: Annotated[list[ActiveRun], Field(max_length=32)] | None = None
     """The newest of the runs that succeeded and whose version is not judged yet."""
     last_accepted_version: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
     """The version that was Validated last, of those that its runs made."""
     last_accepted_time: Timestamp | None = None
+    """When that version was Validated."""
     consecutive_rejections: Count | None = None
-    """Versions that were Rejected since then."""
+    """Versions that were Rejected since lastAcceptedTime."""
     last_template_hash: Annotated[str, Field(max_length=64)] | None = None
+    """Hash of the template that runOnChange acted upon last."""
     last_handled_run_now: Annotated[str, Field(max_length=256)] | None = None
     """The annotation trainyard.dev/run-now that was acted upon last."""
     last_run: ObjectName | None = None

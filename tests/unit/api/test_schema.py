@@ -1,5 +1,6 @@
 """The converter: each construct of pydantic that the models use, and a refusal for those they must not."""
 
+import json
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -20,6 +21,7 @@ class Inner(ApiModel):
     """
 
     size: Annotated[int, Field(ge=0, le=9)] = 3
+    """Of the inside."""
 
 
 class Outer(ApiModel):
@@ -49,7 +51,8 @@ def test_open_bounds_are_booleans() -> None:
 
 
 def test_references_are_written_out_and_null_is_dropped() -> None:
-    inner = {"type": "object", "properties": {"size": {"type": "integer", "minimum": 0, "maximum": 9, "default": 3}}}
+    size = {"type": "integer", "minimum": 0, "maximum": 9, "default": 3, "description": "Of the inside. Default: 3."}
+    inner = {"type": "object", "properties": {"size": size}}
     assert outer("inner") == {"description": "What stands inside.", **inner}
     assert outer("needed") == {"description": "This very inner.", **inner}
 
@@ -113,7 +116,27 @@ def test_what_a_custom_resource_cannot_say_is_refused(model: type[BaseModel], pr
     ],
 )
 def test_lint(node: Schema, problem: str) -> None:
-    assert lint({"type": "object", "properties": {"field": node}}) == [f"field: {problem}"]
+    described = {**node, "description": "A field."}
+    assert lint({"type": "object", "properties": {"field": described}}) == [f"field: {problem}"]
+
+
+def test_a_field_without_a_description_is_named() -> None:
+    inner = {"type": "object", "description": "A part.", "properties": {"on": {"type": "boolean"}}}
+    schema = {"type": "object", "properties": {"parts": {"type": "array", "maxItems": 2, "items": inner}}}
+    schema["properties"]["parts"]["description"] = "The parts."
+    assert lint(schema) == ["parts[]: the field on has no description: write a docstring below it"]
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [(True, " Default: true."), (0.2, " Default: 0.2."), (7, " Default: 7."), ("Auto", " Default: Auto."), ("", "")],
+)
+def test_a_description_tells_the_default(value: object, sentence: str) -> None:
+    class Told(ApiModel):
+        field: Any = value
+        """What it is."""
+
+    assert structural(Told)["properties"]["field"]["description"] == "What it is." + sentence
 
 
 def test_a_kind_that_is_not_bounded_is_refused() -> None:
@@ -127,8 +150,8 @@ def test_a_kind_that_is_not_bounded_is_refused() -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_definitions_are_small(kind: Kind) -> None:
-    """Client-side apply copies a definition into an annotation of at most 256 KiB."""
-    assert len(to_yaml(custom_resource_definition(kind))) < 100_000
+    """Client-side apply copies a definition as JSON into an annotation, which may have 262,144 bytes."""
+    assert len(json.dumps(custom_resource_definition(kind)).encode()) < 100_000
 
 
 def test_a_schedule_may_change_its_template() -> None:
