@@ -1,7 +1,8 @@
 """The kinds of the group: names, columns, and the models of their spec and status."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 from trainyard_api.base import ApiModel, Rule
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
@@ -18,6 +19,9 @@ class Column:
     path: str
     type: str = "string"
     wide: bool = False
+
+
+_REASON: Final = Column("Reason", ".status.conditions[?(@.type=='Ready')].reason")
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ TRAINING_JOB = Kind(
     status=TrainingJobStatus,
     columns=(
         Column("Model", ".status.modelName"),
-        Column("Framework", ".spec.framework"),
         Column("Phase", ".status.phase"),
+        _REASON,
         Column("Progress", ".status.trainerStatus.progressPercentage", "integer"),
         Column("Metric", ".status.objectiveMetric"),
         Column("Objective", ".status.objectiveValue"),
@@ -62,10 +66,10 @@ TRAINING_JOB = Kind(
         Column("Verdict", ".status.verdict.phase"),
         Column("Attempt", ".status.attempts[-1:].number", "integer"),
         Column("Age", ".metadata.creationTimestamp", "date"),
+        Column("Framework", ".spec.framework", wide=True),
         Column("Queue", ".status.queuePosition", "integer", wide=True),
         Column("ETA", ".status.trainerStatus.estimatedRemainingSeconds", "integer", wide=True),
         Column("Device", ".status.result.device", wide=True),
-        Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
     ),
     mutable=TrainingJobSpec.MUTABLE,
     rules=(
@@ -94,10 +98,11 @@ MODEL_VERSION = Kind(
         Column("Model", ".spec.model"),
         Column("Version", ".spec.version", "integer"),
         Column("Phase", ".status.phase"),
+        _REASON,
+        Column("Metric", ".spec.objectiveMetric"),
         Column("Objective", ".spec.objectiveValue"),
         Column("Job", ".spec.trainingJob.name"),
         Column("Age", ".metadata.creationTimestamp", "date"),
-        Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
         Column("Used-By", ".status.usedBy", wide=True),
         Column("Formats", ".spec.formats", wide=True),
         Column("URI", ".spec.artifact.uri", wide=True),
@@ -114,7 +119,7 @@ TRAINING_SCHEDULE = Kind(
     columns=(
         Column("Schedule", ".spec.schedule"),
         Column("TimeZone", ".spec.timeZone"),
-        Column("Suspend", ".spec.suspend", "boolean"),
+        Column("Phase", ".status.phase"),
         Column("Active", ".status.activeCount", "integer"),
         Column("Last Schedule", ".status.lastScheduleTime", "date"),
         Column("Next", ".status.nextScheduleTime"),
@@ -125,7 +130,7 @@ TRAINING_SCHEDULE = Kind(
         Column("Last Success", ".status.lastSuccessfulTime", "date", wide=True),
         Column("Missed", ".status.missed", "integer", wide=True),
         Column("Last Run", ".status.lastRun", wide=True),
-        Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
+        replace(_REASON, wide=True),
     ),
     rules=(
         Rule(
@@ -146,6 +151,7 @@ MODEL_DEPLOYMENT = Kind(
     columns=(
         Column("Model", ".spec.modelName"),
         Column("Phase", ".status.phase"),
+        _REASON,
         Column("Version", ".status.activeVersion", "integer"),
         Column("Candidate", ".status.candidateVersion", "integer"),
         Column("Previous", ".status.previousVersion", "integer"),
@@ -154,7 +160,6 @@ MODEL_DEPLOYMENT = Kind(
         Column("Age", ".metadata.creationTimestamp", "date"),
         Column("Policy", ".spec.version.policy", wide=True),
         Column("Hold", ".status.hold.reason", wide=True),
-        Column("Reason", ".status.conditions[?(@.type=='Ready')].reason", wide=True),
         Column("URL", ".status.url", wide=True),
     ),
     scale={

@@ -136,8 +136,10 @@ class ModelVersionSpec(ApiModel):
     """The champion of the time of the training, on the same rows."""
     objective: Objective | None = None
     """The metric that says which model is better."""
+    objective_metric: MetricName | None = None
+    """Name of the metric that ranks the versions of the model: the objective's, else the task's."""
     objective_value: MetricValue | None = None
-    """Value of the objective's metric."""
+    """Value of objectiveMetric."""
     gates: Annotated[list[Gate], Field(max_length=16)] | None = None
     """What the job asked of the version; here, because the job may be gone when it is judged."""
     storage: Storage | None = None

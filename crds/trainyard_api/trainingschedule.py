@@ -128,7 +128,7 @@ class TrainingScheduleStatus(ApiModel):
     phase: SchedulePhase | None = None
     """Active, Suspended, or Stalled where only you can help."""
     conditions: Conditions | None = None
-    """Ready, Reconciling and Stalled, each with a reason and a sentence."""
+    """Ready, Reconciling, Stalled and ModelAccepted, each with a reason and a sentence."""
     active: Annotated[list[ActiveRun], Field(max_length=32)] | None = None
     """The newest of the runs that have not ended."""
     active_count: Count | None = None

@@ -67,15 +67,15 @@ def test_kubectl_get_shows_the_columns(examples: Stage) -> None:
     examples.wait_until("every version to be judged", judged)
     heading, *rows = examples.kubectl("get", "tj", *EXAMPLES).splitlines()
     assert heading.split() == [
-        *("NAME", "MODEL", "FRAMEWORK", "PHASE", "PROGRESS", "METRIC", "OBJECTIVE"),
+        *("NAME", "MODEL", "PHASE", "REASON", "PROGRESS", "METRIC", "OBJECTIVE"),
         *("VERSION", "VERDICT", "ATTEMPT", "AGE"),
     ]
     cells = {row.split()[0]: row.split()[1:-1] for row in rows}
-    assert cells["breast-cancer-classification"][:4] == ["breast-cancer", "LightGBM", "Succeeded", "100"]
+    assert cells["breast-cancer-classification"][:4] == ["breast-cancer", "Succeeded", "Succeeded", "100"]
     assert cells["diabetes-regression"][4] == "mae"
     assert cells["diabetes-regression"][6:] == ["1", "Validated", "1"], "first version, first attempt"
     wide = examples.kubectl("get", "tj", "-o", "wide").splitlines()[0].split()
-    assert wide[-4:] == ["QUEUE", "ETA", "DEVICE", "REASON"]
+    assert wide[-4:] == ["FRAMEWORK", "QUEUE", "ETA", "DEVICE"]
 
 
 def test_describe_tells_the_story(examples: Stage) -> None:

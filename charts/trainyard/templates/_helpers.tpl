@@ -111,5 +111,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 # Read is only what is told of a pod that itself says nothing: a volume that cannot be mounted.
 - apiGroups: [events.k8s.io]
   resources: [events]
-  verbs: [create, patch, list]
+  verbs: [list]
+# Written by the API that takes the time stamps by which kubectl sorts.
+- apiGroups: [""]
+  resources: [events]
+  verbs: [create]
 {{- end }}

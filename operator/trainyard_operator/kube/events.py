@@ -1,4 +1,8 @@
-"""Kubernetes Events about our objects, named by what they say, so that telling one twice makes one."""
+"""Kubernetes Events about our objects, named by what they say, so that telling one twice makes one.
+
+They are written by the older of the two APIs for Events: ``events.k8s.io/v1`` refuses the time stamps by which kubectl
+sorts. Both APIs read the same objects.
+"""
 
 import hashlib
 from datetime import datetime
@@ -7,6 +11,7 @@ from trainyard_api import API_VERSION, meta
 from trainyard_api.base import ApiModel
 from trainyard_operator.core.objects import ObjectView
 from trainyard_operator.core.plan import EventNote
+from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.port import Body
 
 NOTE_BYTES = 1024
@@ -14,20 +19,28 @@ NOTE_BYTES = 1024
 
 
 def event_body(kind: str, about: ObjectView[ApiModel], note: EventNote, *, instance: str, now: datetime) -> Body:
-    """Return the Event. ``instance`` is the pod that tells it."""
+    """Return the Event. ``instance`` is the pod that tells it.
+
+    ``kubectl get events --sort-by=.lastTimestamp``, ``kubectl events`` and ``kubectl describe`` sort by
+    ``lastTimestamp``, in whole seconds. An Event without it would stand before all others, however new it is.
+    """
     digest = hashlib.sha256(f"{about.uid}/{note.about}/{note.reason}".encode()).hexdigest()[:16]
     return {
-        "apiVersion": "events.k8s.io/v1",
+        "apiVersion": "v1",
         "kind": "Event",
         "metadata": {"name": f"{about.name}.{digest}", "namespace": about.namespace},
         "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-        "reportingController": meta.FIELD_MANAGER,
+        "firstTimestamp": to_rfc3339(now),
+        "lastTimestamp": to_rfc3339(now),
+        "count": 1,
+        "source": {"component": meta.FIELD_MANAGER},
+        "reportingComponent": meta.FIELD_MANAGER,
         "reportingInstance": instance,
         "action": "Reconcile",
         "type": note.type,
         "reason": note.reason,
-        "note": note.message.encode()[:NOTE_BYTES].decode(errors="ignore"),
-        "regarding": {
+        "message": note.message.encode()[:NOTE_BYTES].decode(errors="ignore"),
+        "involvedObject": {
             "apiVersion": API_VERSION,
             "kind": kind,
             "namespace": about.namespace,

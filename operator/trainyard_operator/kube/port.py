@@ -35,6 +35,9 @@ SERVICES = Resource("", "v1", "services")
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
 PODS = Resource("", "v1", "pods")
 EVENTS = Resource("events.k8s.io", "v1", "events")
+"""Where Events are read: by the uid of what they are about."""
+TOLD_EVENTS = Resource("", "v1", "events")
+"""Where ours are written; the same objects."""
 SECRETS = Resource("", "v1", "secrets")
 
 

@@ -25,11 +25,20 @@ from trainyard_operator.kube.errors import (
 )
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.patch import status_patch
-from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, Body, KubePort
+from trainyard_operator.kube.port import (
+    EVENTS,
+    JOBS,
+    MODEL_VERSIONS,
+    PODS,
+    TOLD_EVENTS,
+    TRAINING_JOBS,
+    Body,
+    KubePort,
+)
 from trainyard_operator.kube.watched import OURS, WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key
-from trainyard_operator.runtime.metrics import TRANSITIONS
+from trainyard_operator.runtime.metrics import count_transition
 from trainyard_operator.runtime.relations import controller_of
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller, Facts, Step
@@ -216,7 +225,7 @@ class Reconciler:
         for note in step.plan.events:
             body = event_body(key.kind, step.view, note, instance=self._instance, now=self._clock())
             try:
-                await self._port.create(EVENTS, key.namespace, body)
+                await self._port.create(TOLD_EVENTS, key.namespace, body)
             except AlreadyExistsError:
                 continue  # told before, by a turn that did not get to its end
             except ApiError as error:
@@ -283,7 +292,7 @@ def _note(key: Key, before: Body, after: Body) -> None:
     phase, reason = _state(after)
     if (phase, reason) == _state(before):
         return
-    TRANSITIONS.labels(key.kind, phase, reason).inc()
+    count_transition(key.kind, phase, reason)
     fields = {"kind": key.kind, "namespace": key.namespace, "name": key.name, "phase": phase, "reason": reason}
     what = " ".join(filter(None, dict.fromkeys((phase, reason))))
     log.info("%s %s/%s: %s", key.kind, key.namespace, key.name, what, extra={"object": fields})

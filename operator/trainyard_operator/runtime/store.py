@@ -175,6 +175,11 @@ class Store:
         body = self._bodies[key.kind].get(key) or {}
         return body.get("status") or {}
 
+    def stored_spec(self, key: Key) -> dict[str, Any]:
+        """Return what is kept of the spec; nothing of an object that is not known."""
+        body = self._bodies[key.kind].get(key) or {}
+        return body.get("spec") or {}
+
     def is_new(self, key: Key) -> bool:
         """Tell whether the operator has not yet written anything about an object."""
         body = self._bodies[key.kind].get(key)
@@ -240,6 +245,10 @@ class Store:
             for key, body in self._bodies[kind].items()
             if namespace in (None, key.namespace)
         }
+
+    def keys(self, kind: Kind) -> list[Key]:
+        """Return every object of a kind."""
+        return list(self._bodies[kind])
 
     def count(self, kind: Kind) -> int:
         """Return how many objects of a kind there are."""

@@ -3,11 +3,12 @@
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from trainyard_operator.core.config import HealthServer
 from trainyard_operator.progress.connections import QuietConnections
 from trainyard_operator.progress.listening import site
+from trainyard_operator.runtime import metrics
 
 Check = Callable[[], str | None]
 """Returns a sentence when something is wrong, ``None`` when all is well."""
@@ -52,4 +53,4 @@ def _handler(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 
 async def _metrics(_: web.Request) -> web.Response:
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(body=await metrics.exposition(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -13,6 +13,20 @@ def has_fields(body: Body, fields: str) -> bool:
     return dict(part.split("=") for part in fields.split(",")).items() <= found.items()
 
 
+def read_event(body: Body) -> Body:
+    """Return an Event of the API ``v1`` as ``events.k8s.io/v1`` reads it: the same object."""
+    names = {
+        "involvedObject": "regarding",
+        "message": "note",
+        "reportingComponent": "reportingController",
+        "firstTimestamp": "deprecatedFirstTimestamp",
+        "lastTimestamp": "deprecatedLastTimestamp",
+        "count": "deprecatedCount",
+        "source": "deprecatedSource",
+    }
+    return {**{names.get(key, key): value for key, value in body.items()}, "apiVersion": "events.k8s.io/v1"}
+
+
 def patched(before: Any, patch: Any) -> Any:
     """Return an object after a merge patch: null takes a field away, and a list is replaced as a whole."""
     if not isinstance(patch, dict):

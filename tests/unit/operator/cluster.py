@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tests.unit.operator.bodies import has_fields, patched, pod_of
+from tests.unit.operator.bodies import has_fields, patched, pod_of, read_event
 from trainyard_api import API_VERSION, GROUP, VERSION, meta
 from trainyard_api.kinds import KINDS
 from trainyard_api.kinds import Kind as ApiKind
@@ -32,6 +32,7 @@ from trainyard_operator.kube.port import (
     POD_DISRUPTION_BUDGETS,
     PODS,
     SERVICES,
+    TOLD_EVENTS,
     TRAINING_JOBS,
     Body,
     Resource,
@@ -113,7 +114,10 @@ class Cluster:
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         self.hook("create", resource, False)
-        stored = self.add(resource, namespace, body)
+        if resource == TOLD_EVENTS:
+            stored = self.add(EVENTS, namespace, read_event(body))
+        else:
+            stored = self.add(resource, namespace, body)
         self.writes.append(("create", resource.plural))
         self.hook("create", resource, True)
         return copy.deepcopy(stored)

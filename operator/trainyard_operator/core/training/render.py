@@ -107,6 +107,7 @@ def model_version(
         "dataDigest": result.data_digest,
         "comparison": result.comparison and result.comparison.wire(),
         "objective": wish.objective and wish.objective.wire(),
+        "objectiveMetric": objective_metric(wish, result),
         "objectiveValue": objective_value(wish, result),
         "gates": [gate.wire() for gate in wish.gates] if wish.gates else None,
         "storage": storage and storage.wire(),

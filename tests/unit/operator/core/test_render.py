@@ -387,6 +387,7 @@ def test_model_version() -> None:
             "dataDigest": "b" * 64,
             "comparison": {**compared, "message": "", "metrics": [{**metric, "confidence": 0.95}]},
             "objective": {"metric": "r2"},
+            "objectiveMetric": "r2",
             "objectiveValue": "0.4",
             "gates": gates,
             "storage": {"uri": "s3://models", "endpoint": "http://s3:7070", "checksumMode": "WhenRequired"},

@@ -1,5 +1,6 @@
-"""What the operator's metrics say of the models: refusals by namespace, and how old what serves is."""
+"""What the operator's metrics say of the objects: always true, bounded, and never in the way of a turn."""
 
+import asyncio
 import importlib
 import json
 import logging
@@ -7,27 +8,51 @@ import re
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import StepOperator
 from tests.unit.operator.runtime.test_relations import body, version
 from tests.unit.operator.samples import SPEC
 from trainyard_api.generate import checkout
-from trainyard_operator.runtime import metrics
+from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime import metrics, survey
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.shell.logs import JsonFormatter
 
-TRAINED = "trainyard_modeldeployment_trained_timestamp_seconds"
+Json = dict[str, Any]
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def value(metric: str, /, **labels: str) -> float | None:
-    return REGISTRY.get_sample_value(metric, labels)
+def read(text: str) -> Series:
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
 
 
-def with_status(thing: dict[str, Any], **status: str) -> dict[str, Any]:
+def scrape(store: Store) -> Series:
+    """Return every series as Prometheus reads it."""
+    metrics.expose(store)
+    return read(asyncio.run(metrics.exposition()).decode())
+
+
+def value(series: Series, name: str, /, **labels: str) -> float | None:
+    return series.get((name, frozenset(labels.items())))
+
+
+def condition(kind: str, status: str = "True", reason: str = "Because") -> Json:
+    return {"type": kind, "status": status, "reason": reason}
+
+
+def with_status(thing: Json, **status: Any) -> Json:
     return {**thing, "status": status}
+
+
+def waiting(name: str, number: int, phase: str, reason: str) -> Json:
+    return with_status(body(name, number, {}), phase=phase, conditions=[condition("Ready", "False", reason)])
 
 
 def test_refusals_and_the_age_of_what_serves() -> None:
@@ -35,74 +60,212 @@ def test_refusals_and_the_age_of_what_serves() -> None:
     for number, phase in enumerate(("Validated", "Rejected", "Rejected"), start=1):
         store.apply("ModelVersion", with_status(version(number, number), phase=phase))
     store.apply("ModelVersion", version(4, 4))
-    shop = with_status(body("shop", 5, {"modelName": "demand"}), activeTrainedTime="1970-01-01T00:01:00Z")
-    store.apply("ModelDeployment", shop)
+    serves = {"activeVersion": 1, "activeTrainedTime": "1970-01-01T00:01:00Z"}
+    store.apply("ModelDeployment", with_status(body("shop", 5, {"modelName": "demand"}), **serves))
     store.apply("ModelDeployment", body("empty", 6, {"modelName": "other"}))
-    metrics.expose(store)
+    seen = scrape(store)
     phases = {
-        phase: value("trainyard_modelversions", namespace="team", phase=phase)
+        phase: value(seen, "trainyard_modelversions", namespace="team", phase=phase)
         for phase in ("Validated", "Rejected", "Pending", "Quarantined")
     }
     assert phases == {"Validated": 1, "Rejected": 2, "Pending": 1, "Quarantined": None}
-    assert value("trainyard_objects", kind="ModelVersion") == 4
-    assert value(TRAINED, namespace="team", name="shop") == 60
-    assert value(TRAINED, namespace="team", name="empty") is None
+    assert value(seen, "trainyard_objects", kind="ModelVersion") == 4
+    trained = "trainyard_modeldeployment_trained_timestamp_seconds"
+    assert value(seen, trained, namespace="team", name="shop") == 60
+    assert value(seen, trained, namespace="team", name="empty") is None
 
 
 def test_what_is_gone_is_no_series_any_more() -> None:
     store = Store()
     store.apply("ModelVersion", with_status(version(1, 1), phase="Rejected"))
-    metrics.expose(store)
-    assert value("trainyard_modelversions", namespace="team", phase="Rejected") == 1
+    store.apply("TrainingSchedule", body("nightly", 2, {}))
+    assert value(scrape(store), "trainyard_modelversions", namespace="team", phase="Rejected") == 1
+    assert value(scrape(store), "trainyard_trainingschedule_missed_runs_total", namespace="team", name="nightly") == 0
     store.forget(Key("team", "demand-v1", "ModelVersion"))
-    assert value("trainyard_modelversions", namespace="team", phase="Rejected") is None
+    store.forget(Key("team", "nightly", "TrainingSchedule"))
+    assert value(scrape(store), "trainyard_modelversions", namespace="team", phase="Rejected") is None
+    assert [labels for _, labels in scrape(store) if ("name", "nightly") in labels] == []
 
 
-def test_jobs_schedules_and_deployments_are_counted_when_somebody_asks() -> None:
+def test_jobs_are_counted_by_what_they_wait_for_and_why_they_failed() -> None:
     store = Store()
-    metrics.expose(store)
-    assert value("trainyard_trainingjobs", namespace="team", phase="Failed") is None
-    store.apply("TrainingJob", with_status(body("a", 1, {}), phase="Failed"))
-    store.apply("TrainingJob", body("b", 2, {}))
-    store.apply("ModelDeployment", with_status(body("shop", 3, {"modelName": "demand"}), phase="Serving"))
-    schedule = body("nightly", 4, {})
-    schedule["status"] = {"lastAcceptedTime": "1970-01-01T00:02:00Z", "consecutiveRejections": 3}
-    store.apply("TrainingSchedule", schedule)
-    assert value("trainyard_trainingjobs", namespace="team", phase="Failed") == 1
-    assert value("trainyard_trainingjobs", namespace="team", phase="Pending") == 1
-    assert value("trainyard_modeldeployments", namespace="team", phase="Serving") == 1
-    assert value("trainyard_trainingschedule_accepted_timestamp_seconds", namespace="team", name="nightly") == 120
-    assert value("trainyard_trainingschedule_rejections", namespace="team", name="nightly") == 3
-    assert [
-        sample.value
-        for metric in REGISTRY.collect()
-        if metric.name == "trainyard_build_info"
-        for sample in metric.samples
-    ] == [1]
+    store.apply("TrainingJob", waiting("a", 1, "Queued", "ConcurrencyLimit"))
+    store.apply("TrainingJob", waiting("b", 2, "Queued", "ConcurrencyLimit"))
+    store.apply("TrainingJob", waiting("c", 3, "Queued", "ModelLocked"))
+    store.apply("TrainingJob", waiting("d", 4, "Starting", "AttemptStarted"))
+    store.apply("TrainingJob", waiting("e", 5, "Running", "Running"))
+    store.apply("TrainingJob", body("f", 6, {}))
+    failed = with_status(body("g", 7, {}), phase="Failed", conditions=[condition("Failed", "True", "BadData")])
+    store.apply("TrainingJob", failed)
+    seen = scrape(store)
+    waits = {
+        (dict(labels)["phase"], dict(labels)["reason"]): number
+        for (name, labels), number in seen.items()
+        if name == "trainyard_trainingjobs_waiting"
+    }
+    assert waits == {
+        ("Queued", "ConcurrencyLimit"): 2,
+        ("Queued", "ModelLocked"): 1,
+        ("Starting", "AttemptStarted"): 1,
+        ("Pending", ""): 1,
+    }
+    assert value(seen, "trainyard_trainingjobs_failed", namespace="team", reason="BadData") == 1
+    assert value(seen, "trainyard_trainingjobs", namespace="team", phase="Failed") == 1
+    assert value(seen, "trainyard_trainingjobs", namespace="team", phase="Queued") == 3
+
+
+def test_schedules_tell_their_runs() -> None:
+    store = Store()
+    status = {
+        "phase": "Active",
+        "lastAcceptedTime": "1970-01-01T00:02:00Z",
+        "lastSuccessfulTime": "1970-01-01T00:03:00Z",
+        "lastScheduleTime": "1970-01-01T00:04:00Z",
+        "nextScheduleTime": "1970-01-01T01:00:00+01:00",
+        "consecutiveRejections": 3,
+        "missed": 7,
+    }
+    store.apply("TrainingSchedule", with_status(body("nightly", 4, {}), **status))
+    seen = scrape(store)
+    told = {
+        name.removeprefix("trainyard_trainingschedule_"): number
+        for (name, labels), number in seen.items()
+        if labels == frozenset({("namespace", "team"), ("name", "nightly")})
+    }
+    assert told == {
+        "accepted_timestamp_seconds": 120,
+        "last_success_timestamp_seconds": 180,
+        "last_run_timestamp_seconds": 240,
+        "next_run_timestamp_seconds": 0,
+        "rejections": 3,
+        "missed_runs_total": 7,
+        "consecutive_failures": 0,
+    }
+    assert value(seen, "trainyard_trainingschedules", namespace="team", phase="Active") == 1
+
+
+def test_deployments_tell_what_serves_and_what_asks_for_attention() -> None:
+    store = Store()
+    shop = {"namespace": "team", "name": "shop"}
+    found = version(2, 1)
+    found["spec"] |= {"objectiveMetric": "mae", "objectiveValue": "-1.5e-07"}
+    store.apply("ModelVersion", found)
+    conditions = [
+        condition("Ready", "True", "Serving"),
+        condition("RolledBack", "True", "CrashLoop"),
+        condition("Reconciling", "True", "Progressing"),
+    ]
+    serving = with_status(
+        body("shop", 2, {"modelName": "demand"}), phase="Serving", activeVersion=2, conditions=conditions
+    )
+    store.apply("ModelDeployment", serving)
+    seen = scrape(store)
+    assert value(seen, "trainyard_modeldeployment_active_version", **shop) == 2
+    assert value(seen, "trainyard_modeldeployment_objective", metric="mae", **shop) == -1.5e-07
+    assert value(seen, "trainyard_modeldeployment_ready", **shop) == 1
+    told = [dict(labels) for name, labels in seen if name == "trainyard_modeldeployment_condition"]
+    assert told == [{**shop, "condition": "RolledBack", "reason": "CrashLoop"}]
+
+    older = version(3, 3)
+    older["spec"] |= {"objective": {"metric": "rmse"}, "objectiveValue": "4"}
+    store.apply("ModelVersion", older)
+    store.apply("ModelDeployment", with_status(body("shop", 4, {"modelName": "demand"}), activeVersion=3))
+    seen = scrape(store)
+    assert value(seen, "trainyard_modeldeployment_objective", metric="rmse", **shop) == 4
+    assert value(seen, "trainyard_modeldeployment_ready", **shop) == 0
+
+
+def test_there_is_a_bound_on_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "MOST_NAMED", 3)
+    store = Store()
+    for number in range(1, 6):
+        store.apply("ModelDeployment", body(f"d{number}", number, {"modelName": f"m{number}"}))
+    for number in range(1, survey.MOST_REASONS + 21):
+        store.apply("TrainingJob", waiting(f"j{number}", 10 + number, "Starting", f"Cause{number}"))
+    seen = scrape(store)
+    ready = [labels for name, labels in seen if name == "trainyard_modeldeployment_ready"]
+    assert len(ready) == 3
+    assert value(seen, "trainyard_objects_without_series", kind="ModelDeployment") == 2
+    assert value(seen, "trainyard_objects_without_series", kind="TrainingSchedule") == 0
+    assert value(seen, "trainyard_modeldeployments", namespace="team", phase="Pending") == 5
+    waits = {
+        dict(labels)["reason"]: number
+        for (name, labels), number in seen.items()
+        if name == "trainyard_trainingjobs_waiting"
+    }
+    assert len(waits) == survey.MOST_REASONS + 1
+    assert waits["Other"] == 20
+
+
+def test_a_reason_of_somebody_else_is_quoted() -> None:
+    store = Store()
+    reason = 'it said "no"\nand \\ more'
+    store.apply("TrainingJob", waiting("a", 1, "Starting", reason))
+    assert (
+        value(scrape(store), "trainyard_trainingjobs_waiting", namespace="team", phase="Starting", reason=reason) == 1
+    )
+
+
+def test_others_have_their_turns_during_a_scrape() -> None:
+    """And what changes meanwhile breaks nothing."""
+    store = Store()
+    for number in range(1, 4 * survey.SLICE + 1):
+        store.apply("TrainingJob", waiting(f"j{number}", number, "Queued", "ConcurrencyLimit"))
+    steps, pauses = survey.survey(store), 0
+    try:
+        while True:
+            next(steps)
+            pauses += 1
+            store.forget(Key("team", f"j{4 * survey.SLICE + 1 - pauses}", "TrainingJob"))
+            store.apply("TrainingJob", waiting(f"late{pauses}", 10_000 + pauses, "Queued", "ConcurrencyLimit"))
+    except StopIteration as done:
+        seen = read(done.value)
+    assert pauses == 4
+    labels = {"namespace": "team", "phase": "Queued", "reason": "ConcurrencyLimit"}
+    assert value(seen, "trainyard_trainingjobs_waiting", **labels) == 4 * survey.SLICE - 3
 
 
 def test_each_transition_is_one_line_and_one_count(caplog: pytest.LogCaptureFixture) -> None:
     cluster = Cluster()
     cluster.submit("a", SPEC)
     operator = StepOperator(cluster)
-    before = value("trainyard_transitions_total", kind="TrainingJob", phase="Starting", reason="AttemptStarted") or 0
+    counted = {"kind": "TrainingJob", "phase": "Starting", "reason": "Starting"}
+    before = value(scrape(Store()), "trainyard_transitions_total", **counted) or 0
     with caplog.at_level(logging.INFO, logger="trainyard_operator.runtime.reconciler"):
         operator.settle()
         operator.settle()
     lines = [json.loads(JsonFormatter().format(record)) for record in caplog.records if hasattr(record, "object")]
     [line] = [line for line in lines if line["phase"] == "Starting"]
-    assert (line["kind"], line["namespace"], line["name"]) == ("TrainingJob", "team", "a")
-    assert line["reason"]
-    after = value("trainyard_transitions_total", kind="TrainingJob", phase="Starting", reason=line["reason"])
-    assert after is not None
-    assert after >= before
+    told = {key: line[key] for key in ("kind", "namespace", "name", "phase", "reason")}
+    assert told == {**counted, "namespace": "team", "name": "a"}
+    assert value(scrape(Store()), "trainyard_transitions_total", **counted) == before + 1
 
 
 def test_every_metric_stands_in_the_docs() -> None:
     text = (checkout() / "docs/monitoring.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `(trainyard_\w+)` \| ([^|]*)\|", text, re.MULTILINE))
-    metrics.expose(Store())
+    rows = {
+        name: set(re.findall(r"`(\w+)`", labels))
+        for name, labels in re.findall(r"^\| `(trainyard_\w+)` \| ([^|]*)\|", text, re.MULTILINE)
+    }
     importlib.import_module("trainyard_operator.shell.app")
-    known = {metric.name for metric in REGISTRY.collect() if metric.name.startswith("trainyard_")}
-    known = {name for name in known if not name.startswith("trainyard_server")}
+    metrics.expose(Store())
+    page = asyncio.run(metrics.exposition()).decode()
+    known = {family.name for family in text_string_to_metric_families(page) if family.name.startswith("trainyard_")}
     assert {name.removesuffix("_total") for name in rows} == known
+
+    store = Store()
+    kinds: tuple[tuple[Kind, str], ...] = (("ModelDeployment", "Stalled"), ("TrainingSchedule", "Stalled"))
+    for number, (kind, name) in enumerate(kinds, start=1):
+        moments = dict.fromkeys(("lastAcceptedTime", "lastSuccessfulTime", "lastScheduleTime"), "1970-01-01T00:02:00Z")
+        status = {"conditions": [condition(name)], "activeVersion": 1, **moments}
+        status |= {"activeTrainedTime": "1970-01-01T00:02:00Z", "nextScheduleTime": "1970-01-01T00:02:00Z"}
+        store.apply(kind, with_status(body(f"o{number}", number, {"modelName": "demand"}), **status))
+    rated = version(1, 3)
+    rated["spec"] |= {"objectiveMetric": "mae", "objectiveValue": "1"}
+    store.apply("ModelVersion", rated)
+    store.apply("TrainingJob", waiting("a", 4, "Queued", "ModelLocked"))
+    store.apply("TrainingJob", with_status(body("b", 5, {}), phase="Failed"))
+    families = {family.name for family in survey.FAMILIES}
+    labels = {name: {label for label, _ in labels} for name, labels in scrape(store) if name in families}
+    assert {name: rows[name] for name in labels} == labels
+    assert set(labels) == families
