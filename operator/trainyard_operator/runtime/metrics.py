@@ -33,15 +33,15 @@ def count_transition(kind: str, phase: str, reason: str) -> None:
 async def exposition() -> bytes:
     """Return all metrics in Prometheus' text format; other tasks have their turns meanwhile."""
     own = generate_latest(REGISTRY)
-    return own + "".join([await _in_slices(store) for store in _told]).encode()
+    return b"".join([own, *[await _in_slices(store) for store in _told]])
 
 
-async def _in_slices(store: Store) -> str:
+async def _in_slices(store: Store) -> bytes:
     steps = survey(store)
     while True:
         try:
             next(steps)
         except StopIteration as done:
-            text: str = done.value
+            text: bytes = done.value
             return text
         await asyncio.sleep(0)

@@ -105,19 +105,16 @@ class _Page:
         """Add one series."""
         self.lines[family].append(f"{family.name}{{{labels}}} {value!r}\n")
 
-    def text(self) -> str:
-        """Return all of it in Prometheus' text format."""
-        parts = []
-        for family in FAMILIES:
-            for labels, number in self.counts.get(family, {}).items():
-                self.line(family, labels, number)
-            parts.append(f"# HELP {family.name} {family.what}\n# TYPE {family.name} {family.type}\n")
-            parts += self.lines.get(family, ())
-        return "".join(parts)
+    def text(self, family: Family) -> bytes:
+        """Return one metric in Prometheus' text format."""
+        for labels, number in self.counts.pop(family, {}).items():
+            self.line(family, labels, number)
+        head = f"# HELP {family.name} {family.what}\n# TYPE {family.name} {family.type}\n"
+        return "".join([head, *self.lines.pop(family, ())]).encode()
 
 
-def survey(store: Store) -> Generator[None, None, str]:
-    """Return the series of a store in Prometheus' text format; pauses after each slice of the objects.
+def survey(store: Store) -> Generator[None, None, bytes]:
+    """Return the series of a store in Prometheus' text format; pauses after each slice of the work.
 
     The store may change meanwhile: an object that is gone by then is left out, and one that came is told next time.
     """
@@ -139,7 +136,11 @@ def survey(store: Store) -> Generator[None, None, str]:
                 yield
         if kind in NAMED:
             page.counts[UNNAMED][_labels(kind=kind)] = max(0, len(keys) - MOST_NAMED)
-    return page.text()
+    parts = []
+    for family in FAMILIES:
+        parts.append(page.text(family))
+        yield
+    return b"".join(parts)
 
 
 def _training_job(page: _Page, job: _Seen) -> None:
