@@ -1,0 +1,81 @@
+"""Monitors, alerts and dashboards of the chart: nothing unless asked for, and then what the files say."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.chart.test_chart import Json, helm, of_kind, render
+from tests.unit.monitoring.files import alerts, dashboards
+
+__all__ = ["helm"]
+
+OF_OTHERS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
+"""Kinds that a cluster without the Prometheus Operator does not have."""
+
+
+def named(objects: list[Json], kind: str) -> dict[str, Json]:
+    return {each["metadata"]["name"]: each for each in of_kind(objects, kind)}
+
+
+def test_nothing_unless_asked_for(helm: Path) -> None:
+    objects = render(helm)
+    assert [kind for kind in OF_OTHERS if of_kind(objects, kind)] == []
+    assert list(named(objects, "ConfigMap")) == ["trainyard"]
+
+
+def test_dashboards_are_those_of_the_files(helm: Path) -> None:
+    objects = render(helm, "dashboards.enabled=true", 'dashboards.annotations={"grafana_folder": "trainyard"}')
+    found = named(objects, "ConfigMap")
+    assert set(found) == {"trainyard", *(f"{name}-dashboard" for name in dashboards())}
+    for name, dashboard in dashboards().items():
+        config = found[f"{name}-dashboard"]
+        assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert config["metadata"]["annotations"] == {"grafana_folder": "trainyard"}
+        assert config["metadata"]["namespace"] == "ops"
+        [(file, text)] = config["data"].items()
+        assert file == f"{name}.json"
+        assert json.loads(text) == dashboard
+        assert len(text) < 500_000, "a ConfigMap takes 1 MiB"
+
+
+def test_alerts_are_those_of_the_file(helm: Path) -> None:
+    [rule] = of_kind(
+        render(helm, "prometheusRule.enabled=true", 'prometheusRule.labels={"release": "p"}'), "PrometheusRule"
+    )
+    assert rule["metadata"]["labels"]["release"] == "p"
+    found = {each["alert"]: each for group in rule["spec"]["groups"] for each in group["rules"]}
+    assert found == alerts()
+
+
+@pytest.mark.parametrize("url", ["https://wiki.example/runbooks", "https://wiki.example/runbooks/"])
+def test_alerts_name_their_page(helm: Path, url: str) -> None:
+    [rule] = of_kind(
+        render(helm, "prometheusRule.enabled=true", f'prometheusRule.runbookUrl="{url}"'), "PrometheusRule"
+    )
+    for group in rule["spec"]["groups"]:
+        for each in group["rules"]:
+            annotations = {**each["annotations"]}
+            assert annotations.pop("runbook_url") == f"https://wiki.example/runbooks/{each['alert']}.md"
+            assert annotations == alerts()[each["alert"]]["annotations"]
+
+
+def test_monitors_keep_the_labels_of_the_objects(helm: Path) -> None:
+    [operator] = of_kind(render(helm, "serviceMonitor.enabled=true"), "ServiceMonitor")
+    [endpoint] = operator["spec"]["endpoints"]
+    assert endpoint == {"port": "metrics", "interval": "30s", "honorLabels": True}
+
+
+@pytest.mark.parametrize(
+    ("values", "where"),
+    [((), {"any": True}), (('watchNamespaces=["a", "b"]',), {"matchNames": ["a", "b"]})],
+)
+def test_servers_are_found_where_the_operator_looks(helm: Path, values: tuple[str, ...], where: Json) -> None:
+    objects = render(helm, "podMonitor.enabled=true", 'podMonitor.labels={"release": "p"}', *values)
+    [monitor] = of_kind(objects, "PodMonitor")
+    assert monitor["spec"]["namespaceSelector"] == where
+    assert monitor["spec"]["selector"] == {
+        "matchExpressions": [{"key": "trainyard.dev/modeldeployment", "operator": "Exists"}]
+    }
+    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "http", "interval": "30s"}]
+    assert monitor["metadata"]["labels"]["release"] == "p"
