@@ -356,7 +356,8 @@ def test_kubectl_selects_by_phase_and_category(kubectl: Kubectl, finished: Objec
 
 
 def test_kubectl_explains(kubectl: Kubectl, crds: Path) -> None:
-    assert "horizon counts steps of frequency." in kubectl("explain", "tj.spec.forecast"), "no marks of the docstring"
+    difference = kubectl("explain", "mv.spec.comparison.metrics.difference")
+    assert "value less champion." in difference, "without the marks of the docstring"
     waits = kubectl("explain", "tj.spec.retry.initialSeconds")
     assert "Seconds to wait after the first failure. Default: 10." in waits
 

@@ -42,9 +42,9 @@ def of_a_job(now: datetime) -> dict[str, Any]:
 
 
 @pytest.fixture
-def server(control_plane: Path, tmp_path: Path, kubectl: Kubectl) -> Iterator[ApiServer]:
+def server(crds: Path, tmp_path: Path, kubectl: Kubectl) -> Iterator[ApiServer]:
     """Yield a connection beside a namespace of the sample job, with one Event each second, written newest first."""
-    server = ApiServer(control_plane, tmp_path)
+    server = ApiServer(crds, tmp_path)
     kubectl("create", "namespace", JOB.namespace)
     begin = datetime.now(UTC).replace(microsecond=900_000) - timedelta(minutes=5)
     for number in reversed(range(len(REASONS))):

@@ -1,0 +1,117 @@
+"""A real Prometheus with the rules of the chart, and the operator as a process: started for a test, ended by it."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import requests
+import yaml
+
+START_SECONDS = 120
+ANSWER_SECONDS = 30
+POLL_SECONDS = 0.1
+
+Json = dict[str, Any]
+
+
+class Program:
+    """A process with a port of its own; entered, it runs until it is left."""
+
+    def __init__(self, port: int, command: list[str], log: Path, probe: str, **environment: str) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self._command = command
+        self._log = log
+        self._probe = probe
+        self._environment = {**os.environ, **environment}
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as output:
+            self._process = subprocess.Popen(
+                self._command, env=self._environment, stdout=output, stderr=subprocess.STDOUT
+            )
+        try:
+            wait_until(self._answers, f"{self._command[0]} to answer", START_SECONDS, self.log)
+        except AssertionError:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def log(self) -> str:
+        """Return the end of what it said."""
+        return self._log.read_text(errors="replace")[-3000:]
+
+    def _answers(self) -> bool:
+        if self._process.poll() is not None:
+            raise AssertionError(f"{self._command[0]} has ended:\n{self.log()}")
+        with suppress(requests.ConnectionError, requests.Timeout):
+            return self.session.get(f"{self.url}{self._probe}", timeout=ANSWER_SECONDS).status_code == 200
+        return False
+
+    def _end(self) -> None:
+        self._process.terminate()
+        try:
+            self._process.wait(START_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.session.close()
+
+
+def operator(folder: Path, kubeconfig: Path, port: int, **config: Any) -> Program:
+    """Return ``trainyard-operator`` as users start it."""
+    file = folder / "operator.yaml"
+    file.write_text(yaml.safe_dump({**config, "health": {"bind": "127.0.0.1", "port": port}}))
+    command = [str(Path(sys.executable).with_name("trainyard-operator"))]
+    environment = {"KUBECONFIG": str(kubeconfig), "TRAINYARD_CONFIG_FILE": str(file)}
+    return Program(port, command, folder / "operator.log", "/readyz", **environment)
+
+
+class Prometheus(Program):
+    """Scrapes each second, as the monitors of the chart would have it done."""
+
+    def __init__(self, binary: Path, folder: Path, port: int, rules: Path, jobs: list[Json]) -> None:
+        file = folder / "prometheus.yaml"
+        often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        file.write_text(yaml.safe_dump({"global": often, "rule_files": [str(rules)], "scrape_configs": jobs}))
+        command = [
+            str(binary),
+            f"--config.file={file}",
+            f"--storage.tsdb.path={folder / 'tsdb'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=warn",
+        ]
+        super().__init__(port, command, folder / "prometheus.log", "/-/ready")
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """Return the data of an answer. Raises :class:`AssertionError` with what Prometheus says against it."""
+        answer = self.session.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=ANSWER_SECONDS).json()
+        assert answer["status"] == "success", f"{parameters}: {answer.get('error')}"
+        assert not answer.get("warnings"), f"{parameters}: {answer['warnings']}"
+        return answer["data"]
+
+    def series(self, expr: str) -> list[Json]:
+        """Return what an expression gives now."""
+        found: list[Json] = self.get("query", query=expr)["result"]
+        return found
+
+
+def wait_until(holds: Callable[[], bool], what: str, seconds: float, told: Callable[[], object] = lambda: "") -> None:
+    """Ask until it holds. Raises :class:`AssertionError` with what is ``told`` once the time is over."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds:.0f} s for {what}: {told()}")
+        time.sleep(POLL_SECONDS)  # between two looks at the condition
