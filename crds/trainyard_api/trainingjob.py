@@ -303,6 +303,8 @@ class Result(ApiModel):
     """Address of the report, a page of HTML."""
     forecast: Uri | None = None
     """The table of what was forecast for the steps behind the data, with task Forecast."""
+    log: Uri | None = None
+    """The folder with what the trainer has logged, in all attempts."""
     series: SeriesCount | None = None
     """What became of the series of a job that trains many models."""
     device: Annotated[str, Field(max_length=64)] | None = None

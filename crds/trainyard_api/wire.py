@@ -110,6 +110,8 @@ class TrainingResult(WireModel):
     report: Uri | None = None
     forecast: Uri | None = None
     """The table of the steps behind the end of each series; none unless the task is Forecast."""
+    log: Uri | None = None
+    """The folder of the job's logs."""
     series: SeriesCount | None = None
     device: Annotated[str, Field(max_length=64)] | None = None
     warnings: Annotated[list[Message], Field(max_length=16)] | None = None

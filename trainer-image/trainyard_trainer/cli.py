@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainyard_api.exit_codes import ExitCode
+from trainyard_trainer.commands.storage_options import add_import, add_logs, add_prune
 from trainyard_trainer.environment import Environment, limit_threads, worker_count
 from trainyard_trainer.errors import TrainerError
 from trainyard_trainer.stopping import stop_on_signals
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return run(options.file, options.output, stop, resume=options.resume)
         case "validate" | "report" | "inspect":
             return _answer(options)
+        case "import" | "prune" | "logs":
+            return _keep(options)
         case command:
             return _run_in_pod(command)
 
@@ -60,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--model", metavar="NAME", help="of several models in the folder")
         command.add_argument("--version", dest="number", type=int, metavar="N", help="instead of the newest")
     report.add_argument("--open", action="store_true", help="open the report in a browser")
+    for name, text, add in (
+        ("import", "write the ModelVersions of a storage as YAML, for a cluster that has lost them", add_import),
+        ("prune", "remove from a storage what nothing uses: shows it only, unless --delete", add_prune),
+        ("logs", "print what the pods of a TrainingJob have logged", add_logs),
+    ):
+        add(commands.add_parser(name, help=text, description=text))
     commands.add_parser("fetch", help="in a pod of framework Container: lay the data out for the user's container")
     commands.add_parser("register", help="in a pod of framework Container: register what the user's container left")
     return parser
@@ -91,13 +100,36 @@ def _answer(options: argparse.Namespace) -> int:
     return ExitCode.OK if good else ExitCode.BAD_DATA
 
 
+def _keep(options: argparse.Namespace) -> int:
+    """Look after a storage; one sentence on the other stream where it cannot be done."""
+    try:
+        match options.command:
+            case "import":
+                from trainyard_trainer.commands.import_versions import import_versions
+
+                return import_versions(options)
+            case "prune":
+                from trainyard_trainer.commands.prune import prune
+
+                return prune(options)
+            case _:
+                from trainyard_trainer.commands.logs import logs
+
+                return logs(options)
+    except TrainerError as error:
+        print(error, file=sys.stderr)
+        return error.code
+
+
 def _run_in_pod(command: str | None) -> int:
     stop = stop_on_signals()  # before the imports: a process 1 without a handler ignores SIGTERM
     from trainyard_trainer.job import read_config, run_job
     from trainyard_trainer.progress.log import log_as_json
 
     env = Environment.from_environ(os.environ)
-    return run_job(lambda: read_config(env), env, stop, display=log_as_json(), work=_work(command))
+    return run_job(
+        lambda: read_config(env), env, stop, display=log_as_json(), work=_work(command), part=command or "train"
+    )
 
 
 def _work(command: str | None) -> "Callable[[Job], TrainingResult | None]":

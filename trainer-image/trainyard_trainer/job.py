@@ -1,5 +1,6 @@
 """From start to exit code: whatever happens ends in a result that says so."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -8,12 +9,14 @@ from pydantic import ValidationError
 
 from trainyard_api.exit_codes import ExitCode
 from trainyard_api.wire import TrainerConfig, TrainingResult
+from trainyard_trainer.artifacts.logs import finish_log
 from trainyard_trainer.dispatch import run
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError, TrainerError
-from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.kept import KeptLog
+from trainyard_trainer.progress.log import LOGGER, JsonLines
 from trainyard_trainer.progress.reporter import HttpsSender, Reporter
-from trainyard_trainer.progress.tracker import Listener, StageNamer, Tracker
+from trainyard_trainer.progress.tracker import Listener, StageNamer, StageNamers, Tracker
 from trainyard_trainer.result import failed, write_result
 from trainyard_trainer.sentences import sentences_of
 from trainyard_trainer.steps import Job, Steps
@@ -40,6 +43,7 @@ def run_job(
     listeners: tuple[Listener, ...] = (),
     steps: Steps | None = None,
     work: Callable[[Job], TrainingResult | None] = run,
+    part: str = "train",
 ) -> int:
     """Run one training, or a part of it, and leave its result; return the exit code.
 
@@ -53,12 +57,18 @@ def run_job(
         The rooms to join; the trainer's own when left out.
     work
         What to do. ``None`` of it: this part is done and another one will tell the result.
+    part
+        What it is called, in the name of its log.
     """
     tracker: Tracker | None = None
+    job_config: TrainerConfig | None = None
+    lines = display if isinstance(display, JsonLines) else JsonLines()
+    log = KeptLog(lines, part)
+    logging.getLogger().addHandler(log)
     try:
         job_config = config()
-        tracker = Tracker(display, (*listeners, *_reporter(job_config, env)))
-        result = work(Job(job_config, env, tracker, stop, steps or Steps.real()))
+        tracker = Tracker(StageNamers(display, lines), (*listeners, *_reporter(job_config, env)))
+        result = work(Job(job_config, env, tracker, stop, steps or Steps.real(), log))
         code: int = ExitCode.OK
     except TrainerError as error:
         code, result = error.code, failed(error.code, str(error))
@@ -72,6 +82,8 @@ def run_job(
         code = _leave(result, env.termination_log, code)
     if tracker is not None:
         tracker.close()
+    finish_log(log, job_config, env)
+    logging.getLogger().removeHandler(log)
     return code
 
 

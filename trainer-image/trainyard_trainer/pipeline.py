@@ -13,7 +13,8 @@ from trainyard_api.trainingjob import Artifact
 from trainyard_api.wire import ChampionRef, TrainerConfig, TrainingResult
 from trainyard_trainer.artifacts.checkpoints import open_checkpoints, remove_checkpoints
 from trainyard_trainer.artifacts.layout import ModelKeys
-from trainyard_trainer.artifacts.manifest import ObjectiveValue
+from trainyard_trainer.artifacts.logs import keep_log
+from trainyard_trainer.artifacts.manifest import ObjectiveValue, canonical_json
 from trainyard_trainer.artifacts.runs import FinishedRun, begin_run, find_finished
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.artifacts.stored_run import StoredRun
@@ -62,11 +63,14 @@ def run_pipeline(job: Job) -> TrainingResult:
 
 
 def open_model(job: Job) -> tuple[ArtifactStore, ModelKeys]:
-    """Return the store of a job's model, and its keys there. Raises TrainerError."""
+    """Return the store of a job's model, and its keys there; its log is kept from here on. Raises TrainerError."""
     config = job.config
     if config.spec.storage is None:
         raise ConfigError("spec.storage is not set, and the operator has no default storage: set spec.storage.uri")
-    return open_store(config.spec.storage, job.env), ModelKeys(config.namespace, config.model_name)
+    store = open_store(config.spec.storage, job.env)
+    if job.log is not None:
+        keep_log(job.log, store, config, job.env)
+    return store, ModelKeys(config.namespace, config.model_name)
 
 
 def _as_trained(run: FinishedRun) -> Comparison | None:
@@ -107,7 +111,10 @@ def _told(
     job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun, comparison: Comparison | None
 ) -> TrainingResult:
     """Tell the trackers of a version, remove what only later attempts would need, and return the result."""
-    remove_checkpoints(store, ModelKeys(job.config.namespace, job.config.model_name), job.config.uid)
+    keys = ModelKeys(job.config.namespace, job.config.model_name)
+    if comparison is not None and comparison != run.manifest.comparison:
+        store.replace(keys.compared(record.version), canonical_json(comparison.wire()))
+    remove_checkpoints(store, keys, job.config.uid)
     return succeeded(store, record, run, job.config.spec.gates, track(job, store, record, run), comparison)
 
 

@@ -19,6 +19,7 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.ahead.work import Ahead, write_forecast
 from trainyard_trainer.artifacts.layout import JUDGED, ModelKeys
 from trainyard_trainer.artifacts.manifest import (
+    Asked,
     DataInfo,
     FileEntry,
     GoldenRows,
@@ -308,6 +309,7 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
         files=entries,
         report=REPORT,
         forecast=None if run.ahead is None else run.ahead.table,
+        log=ModelKeys(config.namespace, config.model_name).logs(config.uid),
         libraries=about.libraries,
         parameters={name: _plain(value) for name, value in trained.parameters.items()},
         signature=signature_of(run.evaluation.golden),
@@ -319,6 +321,7 @@ def _manifest(run: TrainedRun, golden: GoldenRows, entries: list[FileEntry], abo
         data=data_info(dataset),
         split=split_info(dataset, config.spec),
         comparison=run.comparison,
+        asked=Asked(objective=config.spec.objective, gates=config.spec.gates, storage=config.spec.storage),
         series=trained.series,
         device=trained.device,
         measurements=about.measurements,

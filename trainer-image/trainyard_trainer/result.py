@@ -12,7 +12,7 @@ from trainyard_api.trainingjob import Artifact
 from trainyard_api.wire import RESULT_MAX_BYTES, TrainingResult
 from trainyard_trainer.artifacts.manifest import Manifest
 from trainyard_trainer.artifacts.runs import FinishedRun
-from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.artifacts.store import Addresses
 from trainyard_trainer.artifacts.versions import VersionRecord
 from trainyard_trainer.evaluate.names import BASELINE
 from trainyard_trainer.progress.redact import redact
@@ -30,7 +30,7 @@ _LONGEST_CLASS: Final = 256
 
 
 def succeeded(
-    store: ArtifactStore,
+    store: Addresses,
     record: VersionRecord,
     run: FinishedRun,
     gates: Iterable[Gate] | None = None,
@@ -67,6 +67,7 @@ def succeeded(
         comparison=_told_comparison(comparison, objective.metric, judged),
         report=store.address(f"{run.folder}/{manifest.report}"),
         forecast=None if manifest.forecast is None else store.address(f"{run.folder}/{manifest.forecast}"),
+        log=None if manifest.log is None else store.address(manifest.log),
         series=manifest.series,
         device=manifest.device,
         warnings=[*warnings, *manifest.warnings][:_WARNINGS] or None,
@@ -113,7 +114,7 @@ def fit(result: TrainingResult) -> str:
     """Return the result as JSON of at most ``RESULT_MAX_BYTES`` bytes.
 
     What does not fit goes in this order, and stays in the manifest and the report: the signature, warnings beyond three
-    and their ends, metrics beyond twenty, all warnings, the addresses of report and forecast, the sentence of the
+    and their ends, metrics beyond twenty, all warnings, the addresses of report, forecast and log, the sentence of the
     comparison, all metrics, the end of the message.
     """
     text = result.to_json()
@@ -136,7 +137,7 @@ def _shrinks() -> Iterator[Callable[[TrainingResult], TrainingResult]]:
     yield _fewer_warnings
     yield lambda r: r.model_copy(update={"metrics": (r.metrics or [])[:_FEW_METRICS] or None})
     yield lambda r: r.model_copy(update={"warnings": None})
-    yield lambda r: r.model_copy(update={"report": None, "forecast": None})
+    yield lambda r: r.model_copy(update={"report": None, "forecast": None, "log": None})
     yield _shorter_comparison
     yield lambda r: r.model_copy(update={"metrics": None})
     yield lambda r: r.model_copy(update={"message": _cut(r.message or "", _SHORT_MESSAGE)})

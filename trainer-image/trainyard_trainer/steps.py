@@ -8,6 +8,7 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset, Table
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.frameworks.base import Framework
+from trainyard_trainer.progress.kept import KeptLog
 from trainyard_trainer.progress.port import Progress
 from trainyard_trainer.progress.tracker import Tracker
 
@@ -54,3 +55,5 @@ class Job:
     tracker: Tracker
     stop: Callable[[], bool]
     steps: Steps
+    log: KeptLog | None = None
+    """What keeps the log; it gets its place as soon as the storage is open."""

@@ -1,5 +1,6 @@
 """Deterministic names: whoever creates a child again gets the same one."""
 
+from trainyard_api import version_object
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView, TrainingJobView
 
 FALLBACK_SUFFIX = "-cpu"
@@ -23,7 +24,7 @@ def model_name(job: TrainingJobView) -> str:
 
 def version_name(model: str, version: int) -> str:
     """Return the name of a ModelVersion."""
-    return f"{model}-v{version}"
+    return version_object.version_name(model, version)
 
 
 def version_number(view: ModelVersionView) -> int:

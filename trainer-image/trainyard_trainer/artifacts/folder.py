@@ -6,14 +6,17 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from trainyard_trainer.artifacts.store import Stored
 from trainyard_trainer.errors import InputMissing, NotPermitted, TrainerError, Unsupported, UpstreamUnavailable
 
 _REFUSED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_LINKS: Final = {errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
-_TEMPORARY: Final = ".writing-"
+TEMPORARY: Final = ".writing-"
+"""So begins the name of a file that is being written, or was when its writer died."""
 
 
 class FolderStore:
@@ -87,9 +90,21 @@ class FolderStore:
         with self._errors("listing", prefix):
             try:
                 names = [path.name for path in (self._root / prefix).iterdir()]
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return []
-        return sorted(name for name in names if not name.startswith(_TEMPORARY))
+        return sorted(name for name in names if not name.startswith(TEMPORARY))
+
+    def walk(self, prefix: str) -> Iterator[Stored]:
+        """Walk a folder; what goes meanwhile is left out."""
+        with self._errors("listing", prefix):
+            for folder, _, names in os.walk(self._root / prefix, onerror=_unless_gone):
+                for name in names:
+                    path = Path(folder) / name
+                    with suppress(FileNotFoundError):
+                        told = path.stat()
+                        yield Stored(
+                            str(path.relative_to(self._root)), told.st_size, datetime.fromtimestamp(told.st_mtime, UTC)
+                        )
 
     def _create(self, key: str, write: Callable[[Path], object]) -> bool:
         with self._written(key, write) as (path, temporary):
@@ -99,7 +114,7 @@ class FolderStore:
     def _written(self, key: str, write: Callable[[Path], object]) -> Iterator[tuple[Path, Path]]:
         """Give the key's path and a file beside it that is written and on the disk; the file goes afterwards."""
         path = self._root / key
-        temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
+        temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
         with self._errors("writing", key):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -116,6 +131,11 @@ class FolderStore:
             yield
         except OSError as error:
             raise _translate(error, act, self.address(key)) from error
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _link(path: Path, temporary: Path) -> bool:

@@ -42,6 +42,14 @@ class ModelKeys:
         """Return the key whose creation keeps a number for one job, before there is anything to claim it for."""
         return f"{self.versions}/{number:0{VERSION_DIGITS}d}/reserved.json"
 
+    def removed(self, number: int) -> str:
+        """Return the key that says that the run of a version was removed, and that its number stays taken."""
+        return f"{self.versions}/{number:0{VERSION_DIGITS}d}/removed.json"
+
+    def compared(self, number: int) -> str:
+        """Return the key of a later comparison of a version with the champion, where there was one."""
+        return f"{self.versions}/{number:0{VERSION_DIGITS}d}/comparison.json"
+
     @property
     def jobs(self) -> str:
         """The folder with a folder for each TrainingJob's runs."""
@@ -58,6 +66,10 @@ class ModelKeys:
     def checkpoints(self, uid: str) -> str:
         """Return the folder of what attempts of one TrainingJob have finished; it stands among its runs."""
         return self.run(uid, CHECKPOINTS)
+
+    def logs(self, uid: str) -> str:
+        """Return the folder of what the pods of one TrainingJob have logged."""
+        return f"{self.base}/logs/{uid}"
 
     def intent(self, uid: str, ordinal: int) -> str:
         """Return the key of a job's n-th choice of a number: ``by-run/<uid>.json``, then ``by-run/<uid>.2.json``."""

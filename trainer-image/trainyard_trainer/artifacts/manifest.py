@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field, ValidationError
 from trainyard_api.base import Digest
 from trainyard_api.metric_goals import DATA
 from trainyard_api.modelversion import Comparison, Signature
+from trainyard_api.training import Gate, Objective, Storage
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import WireModel
 from trainyard_trainer.artifacts.layout import JUDGED, PREDICTIONS
@@ -110,6 +111,14 @@ class Measurements(WireModel):
     onnx_max_difference: float | None = None
 
 
+class Asked(WireModel):
+    """What the TrainingJob asked of its version, and how the artifact is reached: its ModelVersion says it too."""
+
+    objective: Objective | None = None
+    gates: list[Gate] | None = None
+    storage: Storage | None = None
+
+
 class ObjectiveValue(WireModel):
     """The one metric that ranks this model."""
 
@@ -135,6 +144,8 @@ class Manifest(WireModel):
     report: str
     forecast: str | None = None
     """The table of what comes after the data, of a model of series; none in the runs of older releases."""
+    log: str | None = None
+    """The folder of the job's logs, below the storage's address; none in the runs of older releases."""
     libraries: dict[str, str]
     parameters: dict[str, Any]
     signature: Signature | None = None
@@ -149,6 +160,8 @@ class Manifest(WireModel):
     split: SplitInfo | None = None
     """Without it the manifest is of an older release, or of user code."""
     comparison: Comparison | None = None
+    asked: Asked | None = None
+    """None in the runs of older releases."""
     series: SeriesCount | None = None
     device: str
     measurements: Measurements | None = None

@@ -9,6 +9,7 @@ from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
+from trainyard_trainer.artifacts.store import Stored
 from trainyard_trainer.credentials import translate_s3_error
 from trainyard_trainer.errors import ConfigError
 
@@ -136,7 +137,7 @@ class S3Store:
 
     def children(self, prefix: str) -> list[str]:
         """List with a delimiter, page by page."""
-        start = self._key(prefix) + "/"
+        start = self._key(prefix) + "/" if prefix else self._key("")
         names: set[str] = set()
         with self._errors("listing", prefix):
             pages = self._client.get_paginator("list_objects_v2").paginate(
@@ -146,6 +147,18 @@ class S3Store:
                 names.update(item["Key"].removeprefix(start) for item in page.get("Contents", ()))
                 names.update(item["Prefix"].removeprefix(start).rstrip("/") for item in page.get("CommonPrefixes", ()))
         return sorted(names - {""})
+
+    def walk(self, prefix: str) -> Iterator[Stored]:
+        """List without a delimiter, page by page."""
+        with self._errors("listing", prefix):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix=self._key(prefix) + "/"
+            )
+            for page in pages:
+                for item in page.get("Contents", ()):
+                    if not item["Key"].endswith("/"):  # a folder that some tool drew
+                        key = item["Key"].removeprefix(f"{self._prefix}/") if self._prefix else item["Key"]
+                        yield Stored(key, int(item["Size"]), item["LastModified"])
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key

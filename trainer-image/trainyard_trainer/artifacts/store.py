@@ -1,9 +1,12 @@
 """The port to storage. Keys are relative to the storage's address and use ``/``.
 
-What belongs to a run or a version is never overwritten or removed; ``replace`` and ``remove`` are for checkpoints.
+What belongs to a run or a version is never overwritten; ``replace`` is for checkpoints and logs. Only ``prune`` removes
+runs, after it has seen that nothing uses them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -12,12 +15,25 @@ from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError
 
 
-class ArtifactStore(Protocol):
-    """A bucket or a folder. Every method raises TrainerError when the storage is missing, refuses, or is down."""
+@dataclass(frozen=True)
+class Stored:
+    """An object as a listing tells of it: its key, its size in bytes, and when it was written, by the store's clock."""
+
+    key: str
+    size: int
+    modified: datetime
+
+
+class Addresses(Protocol):
+    """Knows under which addresses others find what lies in a store."""
 
     def address(self, key: str) -> str:
         """Return the full URI of a key."""
         ...
+
+
+class ArtifactStore(Addresses, Protocol):
+    """A bucket or a folder. Every method raises TrainerError when the storage is missing, refuses, or is down."""
 
     def put_file(self, key: str, source: Path) -> None:
         """Copy a local file to a key that nobody else writes; large ones in parts."""
@@ -49,6 +65,10 @@ class ArtifactStore(Protocol):
 
     def children(self, prefix: str) -> list[str]:
         """Return the names directly below ``prefix/``, sorted, folders and objects alike."""
+        ...
+
+    def walk(self, prefix: str) -> Iterator[Stored]:
+        """Give every object below ``prefix/``, at any depth, in no order."""
         ...
 
 

@@ -69,7 +69,7 @@ def find_version(store: ArtifactStore, keys: ModelKeys, uid: str) -> tuple[Versi
         If the version is there and its run is gone or was changed: it is final, no second one is made.
     """
     record = _record_of(store, keys, uid)
-    return None if record is None else (record, _run_of(store, record))
+    return None if record is None else (record, registered_run(store, record))
 
 
 def last_unfinished(store: ArtifactStore, keys: ModelKeys) -> str | None:
@@ -90,7 +90,7 @@ def _record_of(store: ArtifactStore, keys: ModelKeys, uid: str) -> VersionRecord
         number = _read_intent(store, keys, uid, ordinal)
         if number is None:
             return None
-        record = _read_record(store, keys, number)
+        record = read_record(store, keys, number)
         if record is None and _reserved_by(store, keys, number) in (None, uid):
             return None
         if record is not None and record.job_uid == uid:
@@ -107,15 +107,21 @@ def newest_run(store: ArtifactStore, keys: ModelKeys) -> FinishedRun | None:
         If the version is there and its run is gone or was changed.
     """
     record = newest_record(store, keys)
-    return None if record is None else _run_of(store, record)
+    return None if record is None else registered_run(store, record)
 
 
 def newest_record(store: ArtifactStore, keys: ModelKeys) -> VersionRecord | None:
-    """Return the claim of the model's highest version. Raises DataError if it cannot be read."""
-    for number in sorted(_numbers(store, keys), reverse=True):
-        if (record := _read_record(store, keys, number)) is not None:
+    """Return the claim of the model's highest version that was not removed. Raises DataError if it cannot be read."""
+    for number in sorted(numbers_of(store, keys), reverse=True):
+        record = read_record(store, keys, number)
+        if record is not None and not was_removed(store, keys, number):
             return record
     return None
+
+
+def was_removed(store: ArtifactStore, keys: ModelKeys, number: int) -> bool:
+    """Tell whether the files of a version were removed on purpose."""
+    return store.get(keys.removed(number)) is not None
 
 
 def reserve_version(store: ArtifactStore, keys: ModelKeys, uid: str) -> int:
@@ -146,7 +152,7 @@ def claim_version(store: ArtifactStore, keys: ModelKeys, uid: str, run: Finished
         If a trainer of a release that reserves nothing has taken the number at the same moment.
     """
     number = reserve_version(store, keys, uid)
-    record = _read_record(store, keys, number) or _write_record(store, keys, uid, number, run)
+    record = read_record(store, keys, number) or _write_record(store, keys, uid, number, run)
     if record.job_uid != uid or run.manifest.version not in (None, number):
         raise DataError(
             f"version {run.manifest.version or number} was reserved for this job, and a trainer of an older release "
@@ -157,7 +163,7 @@ def claim_version(store: ArtifactStore, keys: ModelKeys, uid: str, run: Finished
 
 def _owner(store: ArtifactStore, keys: ModelKeys, uid: str, number: int) -> str:
     """Return the job that a number belongs to: this one, if it was free."""
-    record = _read_record(store, keys, number)
+    record = read_record(store, keys, number)
     if record is not None:
         return record.job_uid
     key = keys.reservation(number)
@@ -177,10 +183,11 @@ def _reserved_by(store: ArtifactStore, keys: ModelKeys, number: int) -> str | No
 
 def run_of(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> FinishedRun:
     """Return the run of a claim: ``run`` itself, or the other one that won, read from the store."""
-    return run if record.run == run.folder else _run_of(store, record)
+    return run if record.run == run.folder else registered_run(store, record)
 
 
-def _run_of(store: ArtifactStore, record: VersionRecord) -> FinishedRun:
+def registered_run(store: ArtifactStore, record: VersionRecord) -> FinishedRun:
+    """Return the run of a claim, verified. Raises InputMissing if it is gone, DataError if it was changed."""
     address = store.address(f"{record.run}/{MANIFEST}")
     body = store.get(f"{record.run}/{MANIFEST}")
     if body is None:
@@ -197,7 +204,7 @@ def _run_of(store: ArtifactStore, record: VersionRecord) -> FinishedRun:
     return run
 
 
-def _numbers(store: ArtifactStore, keys: ModelKeys) -> list[int]:
+def numbers_of(store: ArtifactStore, keys: ModelKeys) -> list[int]:
     """Return all numbers that are reserved or claimed."""
     return [int(name) for name in store.children(keys.versions) if name.isdigit()]
 
@@ -209,7 +216,7 @@ def _read_intent(store: ArtifactStore, keys: ModelKeys, uid: str, ordinal: int) 
 
 
 def _write_intent(store: ArtifactStore, keys: ModelKeys, uid: str, ordinal: int) -> int:
-    number = max(_numbers(store, keys), default=0) + 1
+    number = max(numbers_of(store, keys), default=0) + 1
     if store.put_if_absent(keys.intent(uid, ordinal), canonical_json({"version": number})):
         return number
     written = _read_intent(store, keys, uid, ordinal)
@@ -221,7 +228,8 @@ def _write_intent(store: ArtifactStore, keys: ModelKeys, uid: str, ordinal: int)
     return written
 
 
-def _read_record(store: ArtifactStore, keys: ModelKeys, number: int) -> VersionRecord | None:
+def read_record(store: ArtifactStore, keys: ModelKeys, number: int) -> VersionRecord | None:
+    """Return the claim of a number; ``None`` while nobody has claimed it. Raises DataError if it cannot be read."""
     key = keys.version(number)
     body = store.get(key)
     return None if body is None else _parse(VersionRecord, body, store.address(key))
@@ -238,7 +246,7 @@ def _write_record(store: ArtifactStore, keys: ModelKeys, uid: str, number: int, 
     )
     if store.put_if_absent(keys.version(number), canonical_json(record.model_dump(mode="json", by_alias=True))):
         return record
-    other = _read_record(store, keys, number)
+    other = read_record(store, keys, number)
     if other is None:
         raise InputMissing(
             f"{store.address(keys.version(number))} was deleted while a version was claimed; create a new TrainingJob"

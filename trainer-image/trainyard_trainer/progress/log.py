@@ -6,11 +6,14 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from itertools import count
-from typing import TextIO
+from typing import Final, TextIO
 
 from trainyard_trainer.progress.redact import redact
 
 LOGGER = logging.getLogger("trainyard")
+
+_LINE: Final = "trainyard_line"
+"""On a record: the line that it has become."""
 
 
 class JsonLines(logging.Formatter):
@@ -25,7 +28,13 @@ class JsonLines(logging.Formatter):
         self._numbers = count(1)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line, without secrets."""
+        """Return one line, without secrets. Who else formats the record gets the same line."""
+        made = record.__dict__.get(_LINE)
+        if not isinstance(made, str):
+            made = record.__dict__[_LINE] = self._line(record)
+        return made
+
+    def _line(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {
             "seq": next(self._numbers),
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),

@@ -36,6 +36,23 @@ class StageNamer(Protocol):
     stage: str
 
 
+class StageNamers:
+    """Names the stage to several at once."""
+
+    def __init__(self, *namers: StageNamer) -> None:
+        self._namers = namers
+
+    @property
+    def stage(self) -> str:
+        """The stage that runs now."""
+        return self._namers[0].stage
+
+    @stage.setter
+    def stage(self, name: str) -> None:
+        for each in self._namers:
+            each.stage = name
+
+
 class Tracker:
     """The :class:`~trainyard_trainer.progress.port.Progress` of all stages.
 

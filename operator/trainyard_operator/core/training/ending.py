@@ -5,6 +5,7 @@ from typing import Any
 
 from trainyard_api.training import Retry, Storage
 from trainyard_api.trainingjob import Artifact, Attempt, Result, TrainerStatus, TrainingJobSpec, Verdict, VersionRef
+from trainyard_api.version_object import objective_value
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.naming import model_name, version_name
@@ -74,7 +75,7 @@ def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result:
     made: dict[str, Any] = {
         "model_version": VersionRef(name=name, version=number),
         "objective_metric": render.objective_metric(spec, result),
-        "objective_value": render.objective_value(spec, result),
+        "objective_value": objective_value(spec.objective, result),
         "verdict": verdict.of_version(version),
     }
     return _succeeded(observed, spec, child, result, f"made ModelVersion {name}", made)
@@ -132,6 +133,7 @@ def _succeeded(
             artifact=result.artifact,
             report=result.report,
             forecast=result.forecast,
+            log=result.log,
             series=result.series,
             device=device,
             warnings=result.warnings,

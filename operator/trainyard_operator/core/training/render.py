@@ -5,9 +5,10 @@ from trainyard_api.exit_codes import NON_RETRYABLE
 from trainyard_api.modelversion import JobRef
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_api.version_object import version_object
 from trainyard_api.wire import ChampionRef, TrainingResult
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.naming import attempt_job_name, model_name, version_name
+from trainyard_operator.core.naming import attempt_job_name, model_name
 from trainyard_operator.core.objects import JobView, TrainingJobView
 from trainyard_operator.core.pods import labels_of, pod_metadata
 from trainyard_operator.core.resolve import trainer_config
@@ -86,62 +87,22 @@ def deadline(job: TrainingJobView, child: JobView, limit: int) -> Body:
 def model_version(
     job: TrainingJobView, wish: TrainingJobSpec, child: JobView, result: TrainingResult, storage: Storage | None
 ) -> Body:
-    """Return the ModelVersion of a successful result. It has no owner: it outlives the job that made it.
-
-    So it carries what it is judged by (gates, objective) and how its artifact is reached: ``storage`` as it was
-    resolved for the job.
-    """
-    registered, artifact = result.model_version, result.artifact
-    if registered is None or artifact is None:
-        raise ValueError("only a successful result makes a version")
-    model = model_name(job)
-    spec: Body = {
-        "model": model,
-        "version": registered.version,
-        "label": registered.label,
-        "artifact": artifact.wire(),
-        "formats": result.formats,
-        "signature": result.signature and result.signature.wire(),
-        "metrics": result.metrics and [metric.wire() for metric in result.metrics],
-        "holdoutDigest": result.holdout_digest,
-        "dataDigest": result.data_digest,
-        "comparison": result.comparison and result.comparison.wire(),
-        "objective": wish.objective and wish.objective.wire(),
-        "objectiveMetric": objective_metric(wish, result),
-        "objectiveValue": objective_value(wish, result),
-        "gates": [gate.wire() for gate in wish.gates] if wish.gates else None,
-        "storage": storage and storage.wire(),
-        "trainingJob": job_ref(job).wire(),
-        "image": child.image or None,
-    }
-    return {
-        "apiVersion": API_VERSION,
-        "kind": "ModelVersion",
-        "metadata": {
-            "name": version_name(model, registered.version),
-            "namespace": job.namespace,
-            "labels": {
-                meta.MANAGED_BY_LABEL: meta.MANAGED_BY,
-                meta.MODEL_LABEL: model,
-                meta.VERSION_LABEL: str(registered.version),
-                meta.JOB_LABEL: job.name,
-                meta.UID_LABEL: job.uid,
-            },
-        },
-        "spec": {key: value for key, value in spec.items() if value is not None},
-    }
+    """Return the ModelVersion of a successful result, with ``storage`` as it was resolved for the job."""
+    return version_object(
+        result,
+        namespace=job.namespace,
+        model=model_name(job),
+        job=job_ref(job),
+        objective=wish.objective,
+        gates=wish.gates,
+        storage=storage,
+        image=child.image,
+    )
 
 
 def job_ref(job: TrainingJobView) -> JobRef:
     """Return how a version names the job that made it."""
     return JobRef(name=job.name, uid=job.uid, spec_digest=job_digest(job))
-
-
-def objective_value(wish: TrainingJobSpec, result: TrainingResult) -> str | None:
-    """Return the number that ranks the model, by the result's own word or from its metrics."""
-    if result.objective_value is not None or wish.objective is None:
-        return result.objective_value
-    return next((metric.value for metric in result.metrics or () if metric.name == wish.objective.metric), None)
 
 
 def objective_metric(wish: TrainingJobSpec, result: TrainingResult) -> str | None:

@@ -15,7 +15,7 @@ from trainyard_trainer.artifacts.manifest import (
     ObjectiveValue,
 )
 from trainyard_trainer.artifacts.runs import begin_run, find_finished, finish_run, upload_files
-from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.artifacts.store import ArtifactStore, Stored
 from trainyard_trainer.artifacts.versions import VersionRecord, claim_version, find_version, run_of
 
 KEYS = ModelKeys("shop", "demand")
@@ -70,6 +70,9 @@ class DyingStore:
 
     def children(self, prefix: str) -> list[str]:
         return self._inner.children(prefix)
+
+    def walk(self, prefix: str) -> Iterator[Stored]:
+        return self._inner.walk(prefix)
 
 
 def manifest(uid: str, attempt: int, files: list[FileEntry]) -> Manifest:

@@ -1,0 +1,45 @@
+"""The storage that a command is about: an address as in ``storage.uri``, or a folder on this machine."""
+
+import argparse
+import os
+from pathlib import Path
+
+from trainyard_api.pod import SecretRef
+from trainyard_api.training import Storage
+from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import ConfigError, InputMissing
+
+
+def storage_of(options: argparse.Namespace) -> Storage:
+    """Return it. Raises ConfigError if the address is none of a storage."""
+    uri: str = options.uri
+    if "://" not in uri:
+        uri = f"file://{Path(uri).absolute()}"
+    try:
+        return Storage(uri=uri, endpoint=options.endpoint, region=options.region)
+    except ValueError as error:
+        raise ConfigError(
+            f"{uri} is no address of a storage: write s3://bucket/prefix, pvc://claim/path or a folder"
+        ) from error
+
+
+def open_place(storage: Storage) -> ArtifactStore:
+    """Open it with the credentials of the environment, as a trainer's pod does. Raises TrainerError."""
+    if storage.uri.startswith("file://") and not Path(storage.uri.removeprefix("file://")).is_dir():
+        raise InputMissing(f"{storage.uri} is no folder: name the storage itself, or a copy of it")
+    return open_store(storage, Environment.from_environ(os.environ))
+
+
+def seen_from_cluster(storage: Storage, uri: str | None, secret: str | None) -> Storage:
+    """Return how a cluster reaches a storage.
+
+    Raises
+    ------
+    ConfigError
+        If no cluster can: it is a folder of this machine, and no ``uri`` says where it lies else.
+    """
+    seen = uri or storage.uri
+    if not seen.startswith(("s3://", "pvc://")):
+        raise ConfigError(f"no cluster reaches {seen}: say with --as where it finds these files, s3://... or pvc://...")
+    return storage.model_copy(update={"uri": seen, "secret_ref": None if secret is None else SecretRef(name=secret)})

@@ -1,0 +1,99 @@
+"""What a cluster uses of a storage, read from its objects: raw ones, so that a newer release's are understood too."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
+
+from trainyard_api.kinds import MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, Kind
+from trainyard_api.trainingjob import TERMINAL_PHASES
+from trainyard_trainer.errors import DataError
+
+KINDS: Final[tuple[Kind, ...]] = (TRAINING_JOB, MODEL_VERSION, MODEL_DEPLOYMENT)
+"""The kinds that name what lies in a storage, in the order in which they are asked for.
+
+A job that has finished when the jobs are listed has its ModelVersion by then, so that the later list holds it.
+"""
+
+_FINISHED: Final[frozenset[str]] = frozenset(TERMINAL_PHASES)
+"""A phase that this release does not know is none of them: its job keeps what it has."""
+
+_FOLDER_PARTS: Final = 5
+"""``<namespace>/<model>/runs/<uid>/<attempt>``: the end of the address of a run, whatever the storage is called."""
+
+
+@dataclass
+class Usage:
+    """What is used in one namespace.
+
+    Attributes
+    ----------
+    folders
+        Keys of runs and backtests that an object names.
+    versions
+        Models and numbers that a ModelVersion is, or that a ModelDeployment serves.
+    working
+        UIDs of the jobs that have not finished: all of theirs is used.
+    jobs
+        UIDs of all jobs that exist.
+    registered
+        How many ModelVersions there are.
+    """
+
+    folders: set[str] = field(default_factory=set)
+    versions: set[tuple[str, int]] = field(default_factory=set)
+    working: set[str] = field(default_factory=set)
+    jobs: set[str] = field(default_factory=set)
+    registered: int = 0
+
+    @classmethod
+    def of(cls, things: Iterable[Mapping[str, Any]], namespace: str) -> Self:
+        """Read the objects of a namespace; others are passed over.
+
+        Raises
+        ------
+        DataError
+            If an object does not say what it uses.
+        """
+        usage = cls()
+        for thing in things:
+            about = thing.get("metadata") or {}
+            if about.get("namespace") != namespace:
+                continue
+            match thing.get("kind"):
+                case MODEL_VERSION.kind:
+                    usage._note_version(str(about.get("name")), thing.get("spec") or {})
+                case TRAINING_JOB.kind:
+                    usage._note_job(about, thing.get("status") or {})
+                case MODEL_DEPLOYMENT.kind:
+                    usage._note_deployment(thing.get("spec") or {}, thing.get("status") or {})
+                case _:
+                    continue
+        return usage
+
+    def _note_version(self, name: str, spec: Mapping[str, Any]) -> None:
+        uri = (spec.get("artifact") or {}).get("uri")
+        model, number = spec.get("model"), spec.get("version")
+        if not isinstance(uri, str) or not isinstance(model, str) or not isinstance(number, int):
+            raise DataError(f"ModelVersion {name} does not say which artifact it is; nothing is removed until it does")
+        self.registered += 1
+        self.folders.add(_folder_of(uri))
+        self.versions.add((model, number))
+
+    def _note_job(self, about: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        uid = str(about.get("uid") or "")
+        if not uid:
+            raise DataError(f"TrainingJob {about.get('name')} has no uid; export it with kubectl get -o yaml")
+        self.jobs.add(uid)
+        if status.get("phase") not in _FINISHED:
+            self.working.add(uid)
+
+    def _note_deployment(self, spec: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        model = str(spec.get("modelName"))
+        numbers = [status.get(f"{which}Version") for which in ("active", "previous", "candidate")]
+        pin = str((spec.get("version") or {}).get("pin") or "")
+        numbers.append(int(pin) if pin.isdecimal() else None)
+        self.versions.update((model, number) for number in numbers if isinstance(number, int))
+
+
+def _folder_of(uri: str) -> str:
+    return "/".join(uri.rstrip("/").split("/")[-_FOLDER_PARTS:])
