@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from trainyard_trainer.artifacts.backtests import BacktestKeys
 from trainyard_trainer.artifacts.folder import TEMPORARY
-from trainyard_trainer.artifacts.layout import MANIFEST, STARTED, ModelKeys
+from trainyard_trainer.artifacts.layout import MANIFEST, ModelKeys
 from trainyard_trainer.artifacts.store import Stored
 from trainyard_trainer.artifacts.versions import VersionRecord
 from trainyard_trainer.upkeep.usage import Usage
@@ -37,13 +37,15 @@ class Removal:
         """When the last of them was written."""
         return max(each.modified for each in self.objects)
 
-    def keys(self, *, named: bool) -> list[str]:
-        """Return the keys that make the folder count (``named``: its manifest), or all the others, the marker last."""
-        keys = [each.key for each in self.objects]
-        if named:
-            return [key for key in keys if key == f"{self.folder}/{MANIFEST}"]
-        rest = [key for key in keys if key != f"{self.folder}/{MANIFEST}"]
-        return sorted(rest, key=lambda key: key == f"{self.folder}/{STARTED}")
+    @property
+    def manifests(self) -> list[str]:
+        """The keys that make the folder count: they go first."""
+        return [each.key for each in self.objects if each.key == f"{self.folder}/{MANIFEST}"]
+
+    @property
+    def rest(self) -> list[str]:
+        """The keys of all other objects."""
+        return [each.key for each in self.objects if each.key != f"{self.folder}/{MANIFEST}"]
 
 
 def plan(

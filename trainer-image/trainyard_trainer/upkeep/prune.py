@@ -68,7 +68,7 @@ def remove(store: ArtifactStore, found: Found, learn: Learn, before: datetime) -
 
     1. A mark beside each claim says that the version is being removed: from now on ``import`` does not make it again.
     2. What is in use is asked again. What has come into use meanwhile stays, and its mark goes.
-    3. The manifests go: the runs do not count any more. Then all other files, the markers of the runs last.
+    3. The manifests go: the runs do not count any more. Then all other files.
 
     Raises
     ------
@@ -84,8 +84,8 @@ def remove(store: ArtifactStore, found: Found, learn: Learn, before: datetime) -
     seen = {one.folder for one in found.removals}
     now = [one for one in again if one.folder in seen]
     store.remove([keys.removed(number) for number in sorted(marked - {one.number for one in now})])
-    store.remove([key for one in now for key in one.keys(named=True)])
-    store.remove([key for one in now for key in one.keys(named=False)])
+    store.remove([key for one in now for key in one.manifests])
+    store.remove([key for one in now for key in one.rest])
     return now
 
 
