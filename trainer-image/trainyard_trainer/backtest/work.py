@@ -15,7 +15,7 @@ from trainyard_trainer.artifacts.backtests import (
 )
 from trainyard_trainer.artifacts.checkpoints import open_checkpoints, remove_checkpoints
 from trainyard_trainer.artifacts.finished import find, finish
-from trainyard_trainer.artifacts.layout import BACKTEST
+from trainyard_trainer.artifacts.layout import BACKTEST, ModelKeys
 from trainyard_trainer.artifacts.manifest import FileEntry, JobInfo
 from trainyard_trainer.artifacts.runs import begin_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
@@ -169,5 +169,6 @@ def _result(store: ArtifactStore, finished: FinishedBacktest) -> TrainingResult:
         data_digest=manifest.data.digest,
         holdout_digest=manifest.data.holdout_digest,
         report=store.address(f"{finished.folder}/{manifest.report}"),
+        log=store.address(ModelKeys(manifest.namespace, manifest.model).logs(manifest.job.uid)),
         warnings=manifest.warnings[:_WARNINGS] or None,
     )

@@ -18,6 +18,7 @@ from trainyard_trainer.artifacts.datasets import (
     FinishedDataset,
 )
 from trainyard_trainer.artifacts.finished import find, finish
+from trainyard_trainer.artifacts.layout import ModelKeys
 from trainyard_trainer.artifacts.manifest import FileEntry, JobInfo
 from trainyard_trainer.artifacts.runs import begin_run, upload_files
 from trainyard_trainer.artifacts.store import ArtifactStore
@@ -152,6 +153,7 @@ def _result(store: ArtifactStore, finished: FinishedDataset) -> TrainingResult:
         data_digest=manifest.data.digest,
         holdout_digest=manifest.data.holdout_digest,
         report=store.address(f"{finished.folder}/{manifest.report}"),
+        log=store.address(ModelKeys(manifest.namespace, manifest.model).logs(manifest.job.uid)),
         device="cpu",
         warnings=manifest.warnings[:_WARNINGS] or None,
     )

@@ -13,7 +13,7 @@ from trainyard_operator.core.objects import JobView, TrainingJobView
 from trainyard_operator.core.pods import labels_of, pod_metadata
 from trainyard_operator.core.resolve import trainer_config
 from trainyard_operator.core.saved import job_digest
-from trainyard_operator.core.training.render_container import is_container
+from trainyard_operator.core.training.render_container import is_container, without_identity
 from trainyard_operator.core.training.render_pod import Body, attempt_pod, options_of
 
 STOPPED_CODES = [int(code) for code in NON_RETRYABLE]
@@ -41,7 +41,11 @@ def attempt_job(
     settings = trainer_config(job, spec, attempt, config, champion)
     labels = child_labels(job, attempt, settings.model_name)
     options = options_of(job.namespace, spec, config)
-    handed = {meta.CONFIG_ANNOTATION: settings.to_json(), meta.CA_ANNOTATION: ca}
+    handed = {
+        **without_identity(spec, options),
+        meta.CONFIG_ANNOTATION: settings.to_json(),
+        meta.CA_ANNOTATION: ca,
+    }
     body: Body = {
         "apiVersion": "batch/v1",
         "kind": "Job",

@@ -4,10 +4,10 @@
 after the other and meet in two volumes: ``input``, which the user's container may only read, and ``output``.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from trainyard_api import meta
-from trainyard_api.pod import Resources
+from trainyard_api.pod import PodOptions, Resources
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.quantity import to_bytes
@@ -20,9 +20,28 @@ _ORDINARY = ("cpu", "memory", "ephemeral-storage")
 """What every process needs; all other resources are devices, and the user's container has them alone."""
 
 
+_SKIPPED_BY: Final = {"eks.amazonaws.com/skip-containers": ",", "azure.workload.identity/skip-containers": ";"}
+"""Annotations that name the containers which a cloud's webhook gives no identity, and what is between two names."""
+
+
 def is_container(spec: TrainingJobSpec) -> bool:
     """Tell whether the user's image runs. ``mode: Prepare`` trains nothing, so its pod is the trainer's alone."""
     return spec.framework == "Container" and spec.mode == "Train"
+
+
+def without_identity(spec: TrainingJobSpec, options: PodOptions) -> dict[str, str]:
+    """Return the annotations that keep a cloud's identity out of the user's container.
+
+    The webhooks of EKS and AKS put the role of the pod's service account into every container that is not named here.
+    Names that the chart or the user gives stay.
+    """
+    if not is_container(spec):
+        return {}
+    given = {**(options.annotations or {}), **(options.pod_annotations or {})}
+    names = {key: [name.strip() for name in given.get(key, "").split(sep)] for key, sep in _SKIPPED_BY.items()}
+    return {
+        key: sep.join(dict.fromkeys([*filter(None, names[key]), meta.CONTAINER])) for key, sep in _SKIPPED_BY.items()
+    }
 
 
 def three_steps(

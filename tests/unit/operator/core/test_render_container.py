@@ -50,6 +50,21 @@ def test_the_order_of_the_steps() -> None:
     assert [step.get("command") for step in steps] == [None, CONTAINER["command"], None]
 
 
+def test_the_users_container_gets_no_identity_of_a_cloud() -> None:
+    """The webhooks of EKS and AKS give a pod's role to every container that is not named in these annotations."""
+    eks, aks = "eks.amazonaws.com/skip-containers", "azure.workload.identity/skip-containers"
+
+    def noted(**spec: Any) -> dict[str, str]:
+        annotations: dict[str, str] = job_of(**spec)["spec"]["template"]["metadata"]["annotations"]
+        return {name: value for name, value in annotations.items() if "skip-containers" in name}
+
+    assert noted() == {eks: "trainer", aks: "trainer"}
+    given = {eks: "proxy, trainer,", aks: "proxy;other"}
+    assert noted(podAnnotations=given) == {eks: "proxy,trainer", aks: "proxy;other;trainer"}
+    assert noted(framework="LightGBM", image=None, command=None) == {}
+    assert noted(mode="Prepare") == {}
+
+
 def test_the_users_container_sees_its_own_folders_alone() -> None:
     fetch, trainer, register = steps_of()
     ours = {
