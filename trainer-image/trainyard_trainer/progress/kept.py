@@ -56,13 +56,14 @@ class KeptLog(logging.Handler):
             self.handleError(record)
             return
         self._is_new = True
-        if not self._tail and self._head_size + len(line) <= HEAD_BYTES:
+        is_head = not self._tail and not self._left_out
+        if is_head and self._head_size + len(line) <= HEAD_BYTES:
             self._head.append(line)
             self._head_size += len(line)
             return
         self._tail.append(line)
         self._tail_size += len(line)
-        while self._tail_size > TAIL_BYTES and len(self._tail) > 1:
+        while self._tail_size > TAIL_BYTES:
             self._tail_size -= len(self._tail.popleft())
             self._left_out += 1
 
