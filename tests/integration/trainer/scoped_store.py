@@ -1,4 +1,4 @@
-"""An S3 server that refuses everything outside of one prefix, as AWS does by the policy of docs/storage.md.
+"""An S3 server that refuses what a policy does not allow, as AWS does by those of docs/storage.md.
 
 It stands before the real server and passes on what the policy allows, byte by byte: requests stay signed as they are.
 """
@@ -7,8 +7,9 @@ import http.client
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Final
+from typing import Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.etree import ElementTree
 
@@ -16,15 +17,21 @@ _DENIED: Final = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message
 _HOP: Final = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
 
+Policy = dict[str, Any]
+
+
 class ScopedServer(ThreadingHTTPServer):
-    """Passes on to ``upstream`` what lies below ``s3://bucket/prefix/``. ``refused`` are the requests that did not."""
+    """Passes on to ``upstream`` what a policy of AWS allows. ``refused`` are the requests that it did not.
+
+    An object that is not there is refused too, as by servers that look for the right to list the whole bucket first.
+    """
 
     daemon_threads = True
 
-    def __init__(self, upstream: str, bucket: str, prefix: str) -> None:
+    def __init__(self, upstream: str, policy: Policy) -> None:
         super().__init__(("127.0.0.1", 0), _Gate)
         self.upstream = urlsplit(upstream)
-        self.bucket, self.prefix = bucket, prefix
+        self.policy = policy
         self.refused: list[str] = []
 
     @property
@@ -32,26 +39,51 @@ class ScopedServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def allows(self, method: str, target: str, body: bytes) -> bool:
-        parts = urlsplit(target)
-        bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
-        query = parse_qs(parts.query, keep_blank_values=True)
-        below = f"{self.prefix}/"
-        if bucket != self.bucket:
-            return False
-        if key:
-            return key.startswith(below)
-        if method == "GET" and "list-type" in query:
-            return query.get("prefix", [""])[0].startswith(below)
-        if method == "POST" and "delete" in query:
-            keys = [each.text or "" for each in ElementTree.fromstring(body).iter() if each.tag.endswith("Key")]
-            return all(key.startswith(below) for key in keys)
-        return False
+        """Tell whether every right that a request needs is given by some statement."""
+        return all(
+            any(_gives(statement, action, resource, prefix) for statement in self.policy["Statement"])
+            for action, resource, prefix in _needs(method, target, body)
+        )
+
+
+def _needs(method: str, target: str, body: bytes) -> list[tuple[str, str, str | None]]:
+    """Return actions, resources and the value of ``s3:prefix``, where the request has one."""
+    parts = urlsplit(target)
+    bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
+    query = parse_qs(parts.query, keep_blank_values=True)
+    resource = f"arn:aws:s3:::{bucket}"
+    if key:
+        aborts = method == "DELETE" and "uploadId" in query
+        actions = {"GET": "GetObject", "HEAD": "GetObject", "PUT": "PutObject", "POST": "PutObject"}
+        action = "AbortMultipartUpload" if aborts else actions.get(method, "DeleteObject")
+        return [(f"s3:{action}", f"{resource}/{key}", None)]
+    if method == "GET" and "list-type" in query:
+        return [("s3:ListBucket", resource, query.get("prefix", [""])[0])]
+    if method == "POST" and "delete" in query:
+        tree = ElementTree.fromstring(body)
+        keys = [each.text or "" for each in tree.iter() if each.tag.endswith("Key")]
+        return [("s3:DeleteObject", f"{resource}/{each}", None) for each in keys]
+    return [(f"s3:{method}", resource, None)]
+
+
+def _gives(statement: Policy, action: str, resource: str, prefix: str | None) -> bool:
+    wanted = statement.get("Condition", {}).get("StringLike", {}).get("s3:prefix")
+    return (
+        statement["Effect"] == "Allow"
+        and action in _list(statement["Action"])
+        and any(fnmatchcase(resource, pattern) for pattern in _list(statement["Resource"]))
+        and (wanted is None or (prefix is not None and any(fnmatchcase(prefix, each) for each in _list(wanted))))
+    )
+
+
+def _list(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
 
 
 @contextmanager
-def scoped(upstream: str, bucket: str, prefix: str) -> Iterator[ScopedServer]:
+def scoped(upstream: str, policy: Policy) -> Iterator[ScopedServer]:
     """Run one as long as the context is open."""
-    with ScopedServer(upstream, bucket, prefix) as server:
+    with ScopedServer(upstream, policy) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:
@@ -82,6 +114,10 @@ class _Gate(BaseHTTPRequestHandler):
         headers = {name: value for name, value in self.headers.items() if name.lower() not in {"expect", "connection"}}
         connection.request(self.command, self.path, body=body, headers=headers)
         answer = connection.getresponse()
+        if answer.status == 404:
+            self._answer(403, [("Content-Type", "application/xml")], b"" if self.command == "HEAD" else _DENIED)
+            connection.close()
+            return
         self._answer(answer.status, answer.getheaders(), answer.read())
         connection.close()
 

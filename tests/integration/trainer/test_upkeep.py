@@ -221,12 +221,21 @@ def test_a_file_of_objects_says_what_is_used(
     assert command(*asked)[0] == 65
 
 
+def policy_of_the_docs(title: str, prefix: str) -> dict[str, Any]:
+    """Return the policy below a heading of docs/storage.md, for the bucket and the prefix of a test."""
+    page = (checkout() / "docs/storage.md").read_text(encoding="utf-8")
+    _, _, rest = page.partition(f"{title}\n")
+    text = rest.partition("```json\n")[2].partition("```")[0]
+    assert text.count("arn:aws:s3:::models") == len(json.loads(text)["Statement"])
+    policy: dict[str, Any] = json.loads(text.replace(":::models", f":::{BUCKET}").replace("team-a", prefix))
+    return policy
+
+
 def test_credentials_of_one_prefix_suffice(pod: Pod, upload: Upload, command: Command, tmp_path: Path) -> None:
-    """Training, its retry, its log, serving, import and removal: nothing asks for more than the tenant's own folder."""
+    """Training, its retry, its log, import and removal: nothing asks for more than the tenant's own folder."""
     prefix = f"tenants/{pod.uid}"
     pod.store.client().put_object(Bucket=BUCKET, Key=f"{prefix}/data/table.csv", Body=regression_csv())
-    model = f"model-{pod.uid}"
-    with scoped(pod.store.endpoint, BUCKET, prefix) as server:
+    with scoped(pod.store.endpoint, policy_of_the_docs("### Who trains", prefix)) as server:
         storage = {"uri": f"s3://{BUCKET}/{prefix}/", "endpoint": server.endpoint}
         spec = {**regression(f"s3://{BUCKET}/{prefix}/data/*.csv"), "storage": storage}
         first = pod.run(spec)
@@ -234,21 +243,9 @@ def test_credentials_of_one_prefix_suffice(pod: Pod, upload: Upload, command: Co
         assert first.result.artifact is not None
         assert first.result.log is not None
         assert pod.run_here(spec, attempt=2).result.model_version == first.result.model_version
-        settings = Settings.from_environ(
-            {
-                meta.MODEL_NAME_ENV: model,
-                meta.MODEL_VERSION_ENV: "1",
-                meta.ARTIFACT_URI_ENV: first.result.artifact.uri,
-                meta.MANIFEST_SHA256_ENV: first.result.artifact.manifest_sha256,
-                meta.STORAGE_ENDPOINT_ENV: server.endpoint,
-                meta.STORAGE_SECRET_DIR_ENV: str(pod.store.admin_secret),
-                meta.WORK_DIR_ENV: str(tmp_path),
-            }
-        )
-        load_model(settings.target, open_store(settings.storage, settings.env), tmp_path)
         place = (f"s3://{BUCKET}/{prefix}/", "--endpoint", server.endpoint)
         assert command("logs", first.result.log, "--endpoint", server.endpoint)[0] == 0
-        assert command("import", *place)[0] == 0
+        assert command("import", *place, "--check-files")[0] == 0
         file = tmp_path / "objects.yaml"
         file.write_text(json.dumps({"kind": "TrainingJob", "metadata": {"name": "a", "namespace": "b", "uid": "c"}}))
         free = ("--in-use", str(file), "--namespace", "shop", "--grace-days", "0", "--no-version-in-use", "--delete")
@@ -258,3 +255,23 @@ def test_credentials_of_one_prefix_suffice(pod: Pod, upload: Upload, command: Co
         assert server.refused == []
         assert command("import", f"s3://{BUCKET}/", "--endpoint", server.endpoint)[0] == 77
         assert server.refused != []
+
+
+def test_a_server_needs_no_more_than_to_read(pod: Pod, upload: Upload, tmp_path: Path) -> None:
+    ended = trained(pod, upload)
+    assert ended.result.artifact is not None
+    with scoped(pod.store.endpoint, policy_of_the_docs("### Who serves", "pods")) as server:
+        settings = Settings.from_environ(
+            {
+                meta.MODEL_NAME_ENV: f"model-{pod.uid}",
+                meta.MODEL_VERSION_ENV: "1",
+                meta.ARTIFACT_URI_ENV: ended.result.artifact.uri,
+                meta.MANIFEST_SHA256_ENV: ended.result.artifact.manifest_sha256,
+                meta.STORAGE_ENDPOINT_ENV: server.endpoint,
+                meta.STORAGE_SECRET_DIR_ENV: str(pod.store.admin_secret),
+                meta.WORK_DIR_ENV: str(tmp_path),
+            }
+        )
+        loaded = load_model(settings.target, open_store(settings.storage, settings.env), tmp_path)
+        assert loaded.target == settings.target
+        assert server.refused == []

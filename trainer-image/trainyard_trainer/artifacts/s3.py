@@ -11,7 +11,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from trainyard_trainer.artifacts.store import Stored
 from trainyard_trainer.credentials import translate_s3_error
-from trainyard_trainer.errors import ConfigError
+from trainyard_trainer.errors import ConfigError, InputMissing
 
 _PART_BYTES: Final = 64 * 1024 * 1024
 _TRANSFER = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, max_concurrency=2)
@@ -24,6 +24,7 @@ _TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json", ".tx
 _LOST = {"PreconditionFailed", "412"}
 _CONFLICT = {"ConditionalRequestConflict", "409"}
 _ABSENT = {"NoSuchKey", "404", "NotFound"}
+_REFUSED = {"AccessDenied", "403", "Forbidden"}
 
 
 class _WriteConflictError(Exception):
@@ -115,7 +116,7 @@ class S3Store:
             try:
                 body: bytes = self._client.get_object(Bucket=self._bucket, Key=self._key(key))["Body"].read()
             except ClientError as error:
-                if error.response["Error"]["Code"] in _ABSENT:
+                if self._is_absent(error, key):
                     return None
                 raise
         return body
@@ -123,7 +124,12 @@ class S3Store:
     def download(self, key: str, target: Path) -> None:
         """Download, large objects in parts."""
         with self._errors("reading", key), target.open("wb") as stream:
-            self._client.download_fileobj(self._bucket, self._key(key), stream, Config=_TRANSFER)
+            try:
+                self._client.download_fileobj(self._bucket, self._key(key), stream, Config=_TRANSFER)
+            except ClientError as error:
+                if error.response["Error"]["Code"] in _REFUSED and self._is_absent(error, key):
+                    raise InputMissing(f"reading the model storage: {self.address(key)} does not exist") from error
+                raise
 
     def size(self, key: str) -> int | None:
         """Ask with HEAD."""
@@ -131,7 +137,7 @@ class S3Store:
             try:
                 return int(self._client.head_object(Bucket=self._bucket, Key=self._key(key))["ContentLength"])
             except ClientError as error:
-                if error.response["Error"]["Code"] in _ABSENT:
+                if self._is_absent(error, key):
                     return None
                 raise
 
@@ -159,6 +165,17 @@ class S3Store:
                     if not item["Key"].endswith("/"):  # a folder that some tool drew
                         key = item["Key"].removeprefix(f"{self._prefix}/") if self._prefix else item["Key"]
                         yield Stored(key, int(item["Size"]), item["LastModified"])
+
+    def _is_absent(self, error: ClientError, key: str) -> bool:
+        """Tell whether an error says that there is no such object.
+
+        A server may refuse what is not there, where the right to list holds for a prefix alone. Then a listing tells.
+        """
+        code = error.response["Error"]["Code"]
+        if code in _REFUSED:
+            found = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._key(key), MaxKeys=1)
+            return all(item["Key"] != self._key(key) for item in found.get("Contents", ()))
+        return code in _ABSENT
 
     def _key(self, key: str) -> str:
         return f"{self._prefix}/{key}" if self._prefix else key
