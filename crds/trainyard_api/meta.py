@@ -39,6 +39,13 @@ SAVED_ANNOTATION: Final = f"{GROUP}/saved-status"
 RETRY_OF_ANNOTATION: Final = f"{GROUP}/retry-of"
 """On a TrainingJob: the finished one that it repeats."""
 
+ADDRESS_ANNOTATION: Final = f"{GROUP}/progress-address"
+"""On the Lease of the leader: where the pod that holds it takes progress reports."""
+CLAIM_LEASE: Final = "trainyard"
+"""The Lease in each namespace that a release works in: its holder is the release, as namespace/name."""
+CLUSTER_CLAIM_NAMESPACE: Final = "kube-public"
+"""Where the Lease of the release lies that watches the whole cluster: it exists always and cannot be deleted."""
+
 CONFIG_ANNOTATION: Final = f"{GROUP}/config"
 """On the pod template: the TrainerConfig as JSON. The Job is its own snapshot."""
 CA_ANNOTATION: Final = f"{GROUP}/ca"

@@ -120,7 +120,7 @@ class TrainingJobSpec(PodOptions):
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
     """Seconds after the end when the Jobs and pods are deleted; the TrainingJob itself stays. Default: never."""
     delete_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
-    """Seconds after the end when the TrainingJob itself is deleted; default: never. Leave it out where Git holds the TrainingJob."""
+    """Seconds after the end when the TrainingJob itself is deleted; default: never. Leave it out where Git holds it."""
     suspend: bool = False
     """Stop the pods and wait until this is false again."""
     cancel: bool = False

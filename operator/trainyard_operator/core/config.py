@@ -137,6 +137,13 @@ class ClientLimits(ConfigModel):
     connections: Annotated[int, Field(ge=1)] = 16
 
 
+class LeaderElection(ConfigModel):
+    """How the replicas of a release agree on the one that works."""
+
+    lease_seconds: Annotated[int, Field(ge=2, le=120)] = 10
+    """A leader that was killed is replaced after this. One that cannot renew its Lease stops after 0.7 of it."""
+
+
 Limit = Annotated[int, Field(ge=0)]
 
 
@@ -175,7 +182,10 @@ class OperatorConfig(ConfigModel):
     namespaces: tuple[str, ...] = ()
     """Which namespaces are watched; empty for all."""
     namespace: str = "trainyard"
-    """The operator's own, for its TLS secret."""
+    """The operator's own, for its TLS secret and its Lease."""
+    name: str = "trainyard"
+    """The name of the release's objects: its Lease has it, too."""
+    leader_election: LeaderElection = LeaderElection()
     storage: StorageDefaults = StorageDefaults()
     images: Images = Images()
     resources: Resources = Resources(
@@ -199,6 +209,11 @@ class OperatorConfig(ConfigModel):
     workers: Annotated[int, Field(ge=1, le=256)] = 16
     resync_seconds: Annotated[int, Field(ge=10)] = 300
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @property
+    def release(self) -> str:
+        """What tells this release from all others in the cluster."""
+        return f"{self.namespace}/{self.name}"
 
     def in_namespace(self, namespace: str) -> NamespaceDefaults:
         """Return what the pods of a namespace are given beside the chart's defaults."""

@@ -5,8 +5,9 @@ Own code and not a client library, for reasons that were measured: docs/decision
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from http import HTTPStatus
+from types import SimpleNamespace
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -52,6 +53,9 @@ LIST_RESTARTS = 3
 """How often a list may start again because its snapshot expired between two pages."""
 MESSAGE_CHARS = 2000
 
+Fence = Callable[[str], None]
+"""Asked before each write with its namespace; raises an :class:`ApiError` where nothing may be written now."""
+
 ERRORS: dict[int, type[ApiError]] = {
     400: InvalidError,
     401: UnauthorizedError,
@@ -79,8 +83,13 @@ class KubeClient:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         reach: Reach | None = None,
+        fence: Fence = lambda _: None,
     ) -> None:
-        """``reach`` hears of each request whether it was answered."""
+        """``reach`` hears of each request whether it was answered.
+
+        ``fence`` is asked when the head of a write is about to go out: a connection may take its time to open.
+        """
+        self._fence = fence
         self._server = credentials.server
         self._reach = reach if reach is not None else Reach(credentials.server)
         self._token = credentials.token
@@ -92,6 +101,7 @@ class KubeClient:
             timeout=aiohttp.ClientTimeout(total=timeout_seconds, sock_connect=CONNECT_SECONDS),
             headers={"Accept": JSON, "User-Agent": meta.FIELD_MANAGER},
             cookie_jar=aiohttp.DummyCookieJar(),
+            trace_configs=[_asking_fence()],
         )
 
     async def __aenter__(self) -> Self:
@@ -143,18 +153,23 @@ class KubeClient:
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         """Create an object and return it as stored. A field the server does not know is an error, not a silence."""
         path = f"{_path(resource, namespace)}?fieldManager={meta.FIELD_MANAGER}&fieldValidation=Strict"
-        return await self._call("create", resource, "POST", path, body)
+        return await self._call("create", resource, "POST", path, body, within=namespace)
+
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Body) -> Body:
+        """Replace an object that has not changed since its ``metadata.resourceVersion``, and return it as stored."""
+        path = f"{_path(resource, namespace, name)}?fieldManager={meta.FIELD_MANAGER}&fieldValidation=Strict"
+        return await self._call("update", resource, "PUT", path, body, within=namespace)
 
     async def apply(self, resource: Resource, namespace: str, body: Body, *, force: bool) -> Body:
         """Apply a body on the server: create it, or bring the fields it names to this state."""
         query = f"fieldManager={meta.FIELD_MANAGER}&fieldValidation=Strict&force={str(force).lower()}"
         path = f"{_path(resource, namespace, body['metadata']['name'])}?{query}"
-        return await self._call("apply", resource, "PATCH", path, body, content_type=APPLY_PATCH)
+        return await self._call("apply", resource, "PATCH", path, body, content_type=APPLY_PATCH, within=namespace)
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
         """Merge ``patch`` through ``/status``."""
         path = f"{_path(resource, namespace, name)}/status?fieldManager={meta.FIELD_MANAGER}"
-        return await self._call("patch", resource, "PATCH", path, patch, content_type=MERGE_PATCH)
+        return await self._call("patch", resource, "PATCH", path, patch, content_type=MERGE_PATCH, within=namespace)
 
     async def annotate(
         self, resource: Resource, namespace: str, name: str, annotations: Mapping[str, str], *, resource_version: str
@@ -162,7 +177,7 @@ class KubeClient:
         """Merge annotations into an object that is unchanged since."""
         path = f"{_path(resource, namespace, name)}?fieldManager={meta.FIELD_MANAGER}"
         patch = {"metadata": {"resourceVersion": resource_version, "annotations": dict(annotations)}}
-        return await self._call("patch", resource, "PATCH", path, patch, content_type=MERGE_PATCH)
+        return await self._call("patch", resource, "PATCH", path, patch, content_type=MERGE_PATCH, within=namespace)
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str | None = None
@@ -175,8 +190,9 @@ class KubeClient:
             "preconditions": {key: value for key, value in preconditions.items() if value is not None},
             "propagationPolicy": "Foreground",
         }
+        path = _path(resource, namespace, name)
         try:
-            await self._call("delete", resource, "DELETE", _path(resource, namespace, name), options)
+            await self._call("delete", resource, "DELETE", path, options, within=namespace)
         except NotFoundError:
             return
         except ConflictError:
@@ -215,14 +231,18 @@ class KubeClient:
         body: Body | None = None,
         *,
         content_type: str = JSON,
+        within: str | None = None,
     ) -> Body:
+        """Send a request; ``within`` is the namespace of a write, which the fence is asked for."""
         url = URL(self._server + path, encoded=True)
         data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
         for attempt in range(1, THROTTLE_ATTEMPTS + 1):
             await self._bucket.take()
             status, retry_after, raw, began = 0, None, b"", self._reach.now()
             try:
-                status, retry_after, raw = await self._send(method, url, data, self._headers(data, content_type))
+                status, retry_after, raw = await self._send(
+                    method, url, data, self._headers(data, content_type), within
+                )
             finally:
                 REQUESTS.labels(verb, resource.plural, status).inc()
             if status < HTTPStatus.BAD_REQUEST:
@@ -245,11 +265,14 @@ class KubeClient:
         return headers
 
     async def _send(
-        self, method: str, url: URL, data: bytes | None, headers: dict[str, str]
+        self, method: str, url: URL, data: bytes | None, headers: dict[str, str], within: str | None
     ) -> tuple[int, float | None, bytes]:
         began = self._reach.now()
+        ask = (lambda: self._fence(within)) if within is not None else None
         try:
-            async with self._session.request(method, url, data=data, headers=headers) as response:
+            async with self._session.request(
+                method, url, data=data, headers=headers, trace_request_ctx=ask
+            ) as response:
                 raw = await response.read()
         except TimeoutError as error:
             raise self._unanswered("Timeout", f"{method} {url.path}: no answer in time", began) from error
@@ -274,6 +297,20 @@ class KubeClient:
         if error.status in SICK and self._reach.failed(f"{method} {url.path}: {error}", began):
             return AwayError(error.status, error.reason, error.message, error.retry_after)
         return error
+
+
+def _asking_fence() -> aiohttp.TraceConfig:
+    """Return what lets a request ask the fence as late as can be: whatever it waits for comes before."""
+
+    async def about_to_send(
+        _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
+    ) -> None:
+        if context.trace_request_ctx is not None:
+            context.trace_request_ctx()
+
+    config = aiohttp.TraceConfig()
+    config.on_request_headers_sent.append(about_to_send)
+    return config
 
 
 def _path(resource: Resource, namespace: str | None, name: str = "") -> str:

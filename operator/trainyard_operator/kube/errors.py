@@ -69,6 +69,13 @@ class UnavailableError(ApiError):
     """5xx, a time-out or a broken connection: nothing is known about whether the write happened."""
 
 
+class NotHeldError(ApiError):
+    """The Lease that lets us write is not certainly ours: the request was not sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(0, "NotHeld", message)
+
+
 class AwayError(UnavailableError):
     """Nobody gets an answer. The client has told so, once for all that fails meanwhile."""
 

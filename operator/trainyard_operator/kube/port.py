@@ -39,6 +39,7 @@ EVENTS = Resource("events.k8s.io", "v1", "events")
 TOLD_EVENTS = Resource("", "v1", "events")
 """Where ours are written; the same objects."""
 SECRETS = Resource("", "v1", "secrets")
+LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
 
 @dataclass(frozen=True)

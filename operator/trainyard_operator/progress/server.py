@@ -23,6 +23,7 @@ from trainyard_operator.kube.port import KubePort
 from trainyard_operator.kube.ratelimit import TokenBucket
 from trainyard_operator.progress.authentication import Authenticator, Buckets
 from trainyard_operator.progress.connections import QuietConnections
+from trainyard_operator.progress.forward import Leadership
 from trainyard_operator.progress.jobs import JobDirectory, ReportSink
 from trainyard_operator.progress.listening import site
 from trainyard_operator.progress.refused import RefusedError
@@ -54,7 +55,10 @@ class ProgressEndpoint:
         *,
         reports_per_minute: int,
         clock: Callable[[], datetime],
+        leadership: Leadership | None = None,
     ) -> None:
+        """``leadership`` knows who keeps reports; ``None``: we do."""
+        self._leadership = leadership
         self._authenticator = Authenticator(port, directory)
         self._reports = reports
         burst = max(1.0, reports_per_minute / BURST_SHARE)
@@ -67,7 +71,7 @@ class ProgressEndpoint:
         app.router.add_post(meta.progress_path("{namespace}", "{name}"), self._post)
         return app
 
-    async def _post(self, request: web.Request) -> web.Response:
+    async def _post(self, request: web.Request) -> web.StreamResponse:
         namespace, name = request.match_info["namespace"], request.match_info["name"]
         if not NAME.fullmatch(namespace) or not NAME.fullmatch(name):
             raise RefusedError(404, "the path names no TrainingJob")
@@ -75,6 +79,8 @@ class ProgressEndpoint:
         token = ClaimedToken.from_header(request.headers.get("Authorization"))
         sender = await self._authenticator.sender(token, namespace, name, request.remote or "")
         facts = sender.facts
+        if self._leadership is not None and not self._leadership.leads:
+            return await self._leadership.forward(request, body)
         if facts.terminal:
             raise RefusedError(409, f"TrainingJob {namespace}/{name} has ended")
         if sender.attempt != facts.current_attempt:

@@ -22,11 +22,19 @@ class Ledger:
     """Keep the book of claims up to date with the store, and wake whom a change concerns."""
 
     def __init__(
-        self, limits: Admission, wake: Callable[[Key], None], moved: Callable[[Key], None] | None = None
+        self,
+        limits: Admission,
+        wake: Callable[[Key], None],
+        moved: Callable[[Key], None] | None = None,
+        covers: Callable[[str], bool] = lambda _: True,
     ) -> None:
         """``wake`` hears of who may start now, ``moved`` of who waits on at another place in line: they can be told so
-        later, and of several moves at once. By default ``wake`` hears of both."""
+        later, and of several moves at once. By default ``wake`` hears of both.
+
+        ``covers`` tells whether a namespace is ours to work in; jobs of the others hold and wait for no place.
+        """
         self._limits = limits
+        self._covers = covers
         self._book = Book(limits)
         self._wake = wake
         self._move = moved if moved is not None else wake
@@ -108,6 +116,9 @@ class Ledger:
         return self._book.get(uid) if uid is not None else None
 
     def _look(self, store: Store, key: Key) -> None:
+        if not self._covers(key.namespace):
+            self._forget(key)
+            return
         job = store.training_job(key)
         before = self._uids.get(key)
         if before is not None and (job is None or job.uid != before):
@@ -132,6 +143,12 @@ class Ledger:
             self._aside[job.uid] = claim
         else:
             self._book.put(claim)
+
+    def _forget(self, key: Key) -> None:
+        for uid in {self._uids.pop(key, ""), *self._deleted.pop(key, set())} - {""}:
+            self._reserved.discard(uid)
+            self._aside.pop(uid, None)
+            self._book.drop(uid)
 
     def _delete(self, key: Key, uid: str) -> None:
         del self._uids[key]

@@ -1,5 +1,6 @@
 """Lists: the first fill of the store, and the regular ones that find what a watch has lost."""
 
+import asyncio
 import logging
 import time
 from collections import Counter
@@ -106,6 +107,8 @@ class Lists:
         self._listed = listed
         self._tell_known = known
         self._known: set[str | None] = set()
+        self._one = asyncio.Lock()
+        """Held by the round of lists that is under way."""
         self._forbidden: Counter[str | None] = Counter()
         self._answered: dict[Listing, float] = dict.fromkeys(_listings(namespaces), time.monotonic())
         for listing in self._answered:
@@ -128,8 +131,24 @@ class Lists:
         for error in passing or (() if self._known else failed.values()):
             raise error
 
+    async def anew(self) -> None:
+        """List everything again before anything is decided: what was known may be older than what others wrote.
+
+        Raises
+        ------
+        ApiError
+            As :meth:`first` does.
+        """
+        async with self._one:
+            self._known.clear()
+        await self.first()
+
     async def refresh(self) -> dict[Listing, ApiError]:
         """List everything anew. Return the lists that failed; they are logged, and the others are not affected."""
+        async with self._one:
+            return await self._refresh()
+
+    async def _refresh(self) -> dict[Listing, ApiError]:
         failed = await resync(self._port, self._store, self._namespaces, self._note)
         for listing, error in failed.items():
             log.log(log_level(error), "cannot list %s: %s; the other lists go on", listing, error)

@@ -45,15 +45,16 @@ class Retention:
         store: Store,
         config: OperatorConfig,
         *,
-        knows: Callable[[str], bool],
+        may: Callable[[str], bool],
         instance: str,
         clock: Clock,
     ) -> None:
-        """``knows`` tells whether everything in a namespace is known."""
+        """``may`` tells whether everything in a namespace is known, and ours to decide about."""
         self._port = port
         self._store = store
         self._config = config
-        self._knows = knows
+        self._may = may
+        self._deleting = asyncio.Lock()
         self._instance = instance
         self._clock = clock
         self._settled: dict[ModelState, datetime] = {}
@@ -89,7 +90,7 @@ class Retention:
     async def _superfluous(self) -> AsyncGenerator[tuple[Kind, Superfluous], None]:
         now = self._clock()
         for key in self._store.expiring_jobs():
-            job = self._store.training_job(key) if self._knows(key.namespace) else None
+            job = self._store.training_job(key) if self._may(key.namespace) else None
             if job is not None:
                 made_by = Key(key.namespace, job.labels.get(meta.SCHEDULE_LABEL, ""), "TrainingSchedule")
                 found = retention.job(job, self._store.training_schedule(made_by), now)
@@ -99,7 +100,7 @@ class Retention:
         models = self._store.models()
         self._settled = {model: since for model in models if (since := self._settled.get(model)) is not None}
         for model in models:
-            if not self._knows(model.namespace) or now - self._settled.get(model, LONG_AGO) < LEAST_AGE:
+            if not self._may(model.namespace) or now - self._settled.get(model, LONG_AGO) < LEAST_AGE:
                 continue
             await asyncio.sleep(0)  # many models must not hold up the turns
             deployments = self._store.deployments_of_model(model.namespace, model.model)
@@ -123,7 +124,15 @@ class Retention:
         rivals = Rivals(self._store.versions_of_model(model.namespace, model.model), deployments)
         return retention.versions(rivals, policy, now)
 
+    async def rest(self) -> None:
+        """Wait for the deletion under way, and begin no other one."""
+        await self._deleting.acquire()
+
     async def _delete(self, kind: Kind, found: Superfluous) -> bool:
+        async with self._deleting:
+            return await self._delete_now(kind, found)
+
+    async def _delete_now(self, kind: Kind, found: Superfluous) -> bool:
         view = found.view
         resource = WATCHED[kind].resource
         try:

@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.errors import ApiError, log_level
 from trainyard_operator.kube.port import KubePort
-from trainyard_operator.kube.watched import Kind
+from trainyard_operator.kube.watched import PLANNED, Kind
 from trainyard_operator.runtime import metrics
 from trainyard_operator.runtime.clock import Clock, utc_now
 from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
@@ -25,6 +25,7 @@ from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import Listed, Lists, nobody
 from trainyard_operator.runtime.retention import Retention
+from trainyard_operator.runtime.scope import Everywhere, Scope
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller
 from trainyard_operator.runtime.updates import Updates
@@ -50,7 +51,12 @@ log = logging.getLogger(__name__)
 
 
 class Runtime:
-    """Own the store and the workers. Lives in one event loop."""
+    """Own the store and the workers. Lives in one event loop.
+
+    A follower calls :meth:`follow` and is told of everything, but decides and writes nothing. Once elected it calls
+    :meth:`lead`. There is no way back: who loses the lead makes a new runtime, because what this one has
+    decided and not yet seen is worth nothing then.
+    """
 
     def __init__(
         self,
@@ -61,11 +67,16 @@ class Runtime:
         instance: str = "trainyard-operator",
         clock: Clock = utc_now,
         listed: Listed = nobody,
+        scope: Scope | None = None,
     ) -> None:
-        """``listed`` hears of each list that the API server answers."""
+        """``listed`` hears of each list that the API server answers; ``scope`` says where decisions are ours."""
         self._config = config
+        self._scope: Scope = scope or Everywhere()
+        self._leads = asyncio.Event()
+        self._draining = False
+        self._drained = asyncio.Event()
         self._queue = WorkQueue()
-        self._ledger = Ledger(config.admission, wake=self._add, moved=self._add_later)
+        self._ledger = Ledger(config.admission, wake=self._add, moved=self._add_later, covers=self._scope.covers)
         ADMITTED.set_function(lambda: self._ledger.holding)
         QUEUED.set_function(lambda: self._ledger.waiting)
         self._store = Store(self._ledger.changed, wake=self._add)
@@ -83,7 +94,7 @@ class Runtime:
             ModelDeploymentController(self._store, config, clock=clock),
         )
         self._controllers = {controller.kind: controller for controller in controllers}
-        updates = Updates(self._store, config.serving.max_concurrent_updates, clock=clock)
+        updates = Updates(self._store, config.serving.max_concurrent_updates, clock=clock, covers=self._scope.covers)
         self._reconciler = Reconciler(
             port,
             self._store,
@@ -92,7 +103,7 @@ class Runtime:
             clock=clock,
             may_update=updates.allow,
         )
-        self._retention = Retention(port, self._store, config, knows=self._lists.knows, instance=instance, clock=clock)
+        self._retention = Retention(port, self._store, config, may=self._may_tidy, instance=instance, clock=clock)
 
     @property
     def ready(self) -> bool:
@@ -104,7 +115,11 @@ class Runtime:
         self._store.apply(kind, body, deleted=event == "DELETED")
 
     def _add(self, key: Key) -> None:
-        if key.kind in self._controllers and self._lists.knows(key.namespace):
+        if key.kind not in self._controllers or not self._lists.knows(key.namespace):
+            return
+        if self._leads.is_set() and not self._scope.covers(key.namespace):
+            self._scope.want(key.namespace)  # and all of it is woken once it is covered
+        else:
             self._queue.add(key, new=key.kind == "TrainingJob" and self._store.is_new(key))
 
     def _add_later(self, key: Key) -> None:
@@ -115,13 +130,58 @@ class Runtime:
             for key in self._store.names(kind, namespace):
                 self._add(key)
 
+    @property
+    def leads(self) -> bool:
+        """Decisions are made here."""
+        return self._leads.is_set() and not self._draining
+
+    def namespaces(self) -> set[str]:
+        """Return the namespaces that hold objects of ours."""
+        return {key.namespace for kind in PLANNED for key in self._store.names(kind)}
+
+    def scope_changed(self, namespace: str | None) -> None:
+        """Take note that a namespace is covered from now on, or no longer; ``None`` for all of them."""
+        for key in self._store.names("TrainingJob", namespace):
+            self._ledger.changed("TrainingJob", key)
+        self._wake_all(namespace)
+
     async def start(self) -> None:
-        """Fill the store, then start the workers. Raises :class:`ApiError` if the first lists fail."""
+        """Fill the store and work, as the only operator. Raises :class:`ApiError` if the first lists fail."""
+        await self.follow()
+        self._leads.set()
+
+    async def follow(self) -> None:
+        """Fill the store and keep it filled. Raises :class:`ApiError` if the first lists fail."""
         await self._lists.first()
         metrics.expose(self._store)
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._config.workers)]
         self._tasks.append(asyncio.create_task(self._resync_forever(), name="resync"))
         self._tasks.append(asyncio.create_task(self._retention.run(), name="retention"))
+
+    async def lead(self) -> None:
+        """Decide and write from now on. Everything is listed first: the last leader's writes count.
+
+        Raises
+        ------
+        ApiError
+            When the lists fail; nothing is decided then.
+        """
+        await self._lists.anew()
+        self._leads.set()
+        self.scope_changed(None)
+
+    async def drain(self, seconds: float) -> bool:
+        """Begin no further turn and wait for those that run. Return whether all have ended: then no write is open."""
+        self._draining = True
+        self._drained.clear()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._retention.rest()
+                if self._queue.oldest_active is not None:
+                    await self._drained.wait()
+        except TimeoutError:
+            return False
+        return True
 
     async def stop(self) -> None:
         """Stop the workers between two API calls. Whatever was half done is finished by the next start."""
@@ -138,7 +198,7 @@ class Runtime:
         its own when the API server has answered a list that was asked for long after the turn had begun.
         """
         for task in self._tasks:
-            if task.done():
+            if task.done() and not self._draining:
                 return f"task {task.get_name()} has ended"
         oldest = self._queue.oldest_active
         if oldest is not None and self._answered - oldest > STUCK_SECONDS:
@@ -151,14 +211,32 @@ class Runtime:
         self._listed(kind, namespace)
 
     async def _work(self) -> None:
-        while True:
+        await self._leads.wait()
+        while not self._draining:
             key = await self._queue.get()
             QUEUE_LENGTH.set(len(self._queue))
             try:
+                if not self._may(key):
+                    continue
                 with TURN_SECONDS.time():
                     await self._turn(key)
             finally:
                 self._queue.done(key)
+                if self._queue.oldest_active is None:
+                    self._drained.set()
+
+    def _may(self, key: Key) -> bool:
+        """Tell whether an object may have its turn; one of a namespace that is not ours has it later."""
+        if self._draining:
+            return False
+        if not self._scope.covers(key.namespace):
+            self._scope.want(key.namespace)
+            return False
+        return True
+
+    def _may_tidy(self, namespace: str) -> bool:
+        """Tell whether objects of a namespace may be deleted because they are too many: all of it is known and ours."""
+        return self.leads and self._lists.knows(namespace) and self._scope.covers(namespace)
 
     async def _turn(self, key: Key) -> None:
         try:

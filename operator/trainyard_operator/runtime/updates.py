@@ -4,6 +4,7 @@ Nothing of it is stored: what is under way is seen in the Deployments. Only what
 remembered, for a while.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
@@ -19,8 +20,11 @@ GRANTED_SECONDS: Final = 30.0
 class Updates:
     """Who may exchange pods now."""
 
-    def __init__(self, store: Store, limit: int, *, clock: Clock) -> None:
-        """``limit`` is the number of Deployments at a time; 0: all of them."""
+    def __init__(
+        self, store: Store, limit: int, *, clock: Clock, covers: Callable[[str], bool] = lambda _: True
+    ) -> None:
+        """``limit`` is the number of Deployments at a time, 0: all of them; ``covers`` tells which namespaces count."""
+        self._covers = covers
         self._store = store
         self._limit = limit
         self._clock = clock
@@ -32,12 +36,15 @@ class Updates:
         self._granted = {k: since for k, since in self._granted.items() if _is_recent(since, now)}
         if self._limit == 0 or key in self._granted:
             return True
-        others = (owner for owner in self._store.exchanging() if owner != key and owner not in self._granted)
+        others = (owner for owner in self._store.exchanging() if owner != key and self._counts(owner))
         busy = len(self._granted) + sum(1 for _ in islice(others, self._limit))
         if busy >= self._limit:
             return False
         self._granted[key] = now
         return True
+
+    def _counts(self, owner: Key) -> bool:
+        return owner not in self._granted and self._covers(owner.namespace)
 
 
 def _is_recent(since: datetime, now: datetime) -> bool:

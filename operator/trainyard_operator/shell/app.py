@@ -5,26 +5,33 @@ kopf cancels every task that is younger than itself when it ends, so it starts l
 
 import asyncio
 import logging
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
+from typing import TypeVar
 
 from trainyard_api.exit_codes import ExitCode
-from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.config import ClientLimits, OperatorConfig
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
 from trainyard_operator.kube.reach import Reach
+from trainyard_operator.progress.forward import Forwarder
 from trainyard_operator.progress.server import ProgressEndpoint, ProgressListener
 from trainyard_operator.progress.tls import ServerCertificate, ensure_authority, server_names
 from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.runtime import Runtime
 from trainyard_operator.shell.freshness import Freshness
+from trainyard_operator.shell.leading import Leading, identity_of, progress_address
 from trainyard_operator.shell.probes import Probes
 from trainyard_operator.shell.start import Patience, StartError
 from trainyard_operator.shell.watches import EXIT_SECONDS, Watches
 
 STOP_SECONDS = 5.0
 """How long the workers may take for the calls they are in."""
+
+LEASE_LIMITS = ClientLimits(qps=50, burst=200, connections=2)
+"""Leases have a client of their own: a burst of work must not keep a renewal waiting."""
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +47,27 @@ class Operator:
         stop: asyncio.Event,
         kopf_ready: Callable[[], None] = lambda: None,
         patience: Patience | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> None:
-        """``stop`` ends :meth:`run`; ``kopf_ready`` is called each time kopf has started: it takes the signals."""
+        """``stop`` ends :meth:`run`; ``kopf_ready`` is called each time kopf has started: it takes the signals.
+
+        ``env`` says which pod this is.
+        """
         self._config = config
         self._credentials = credentials
         self._stop = stop
         self._kopf_ready = kopf_ready
         self._patience = patience or Patience(credentials.server)
+        self._env = env if env is not None else {}
+        self._identity = identity_of(self._env)
         self._refused = asyncio.Event()
         self._reach = Reach(credentials.server)
         self._freshness = Freshness(config.namespaces, reach=self._reach)
+        self._leading: Leading | None = None
         self._runtime: Runtime | None = None
         self._listener: ProgressListener | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self.probes = Probes(config.health, health=self.health, readiness=self.readiness)
+        self.probes = Probes(config.health, health=self.health, readiness=self.readiness, describe=self.describe)
 
     @property
     def progress_port(self) -> int | None:
@@ -65,6 +79,8 @@ class Operator:
         ended = next((task.get_name() for task in self._tasks if task.done()), None)
         if ended is not None:
             return f"task {ended} has ended"
+        if self._leading is not None and (problem := self._leading.health()) is not None:
+            return problem
         return self._runtime.health() if self._runtime is not None else None
 
     def readiness(self) -> str | None:
@@ -75,8 +91,12 @@ class Operator:
             return "the progress endpoint does not listen yet"
         return self._freshness.readiness()
 
+    def describe(self) -> str:
+        """Return whether this replica leads, and what it waits for."""
+        return self._leading.describe() if self._leading is not None else "ok"
+
     async def run(self) -> None:
-        """Run until told to stop.
+        """Run until told to stop. Who loses the lead begins anew, as a process that was just started would.
 
         Raises
         ------
@@ -84,47 +104,76 @@ class Operator:
             When the API server refuses us, or lacks our CRDs.
         """
         ends = [asyncio.create_task(event.wait()) for event in (self._stop, self._refused)]
-        async with AsyncExitStack() as stack:  # the last entered stops first
+        async with AsyncExitStack() as stack:
             stack.callback(_cancel, ends)
-            start = asyncio.create_task(self._start(stack), name="start")
-            await asyncio.wait([*ends, start], return_when=asyncio.FIRST_COMPLETED)
-            watches = await _result(start)
-            if watches is not None:
-                log.info("running: progress on port %s, probes on port %s", self.progress_port, self.probes.port)
-                await asyncio.wait([*ends, watches], return_when=asyncio.FIRST_COMPLETED)
-            log.info("stopping")
+            await self.probes.start()
+            stack.push_async_callback(self.probes.stop)
+            while await self._live(ends):
+                log.warning("%s begins anew as a follower", self._identity)
         if self._refused.is_set():
             raise StartError(ExitCode.NOT_PERMITTED, f"{self._credentials.server} refuses our credentials")
 
-    async def _start(self, stack: AsyncExitStack) -> asyncio.Task[None]:
-        """Start everything, and return the task that watches: it is the last to start and ends when kopf is told to."""
+    async def _live(self, ends: Sequence[asyncio.Task[bool]]) -> bool:
+        """Follow, and lead when it is our turn. Return whether the lead was lost, so that another life begins."""
+        async with AsyncExitStack() as stack:  # the last entered stops first
+            stack.callback(self._forget)
+            start = asyncio.create_task(self._start(stack), name="start")
+            await asyncio.wait([*ends, start], return_when=asyncio.FIRST_COMPLETED)
+            life = await _result(start)
+            if life is None:
+                return False
+            log.info("running: progress on port %s, probes on port %s", self.progress_port, self.probes.port)
+            watches, leading = life
+            await asyncio.wait([*ends, watches, leading], return_when=asyncio.FIRST_COMPLETED)
+            if leading.done():
+                leading.result()
+            lost = leading.done() and not any(end.done() for end in ends)
+            log.info("stopping")
+        return lost
+
+    async def _start(self, stack: AsyncExitStack) -> tuple[asyncio.Task[None], asyncio.Task[None]]:
+        """Start everything. Return the task that watches, which ends when kopf is told to, and that of the leader."""
         config = self._config
-        await self.probes.start()
-        stack.push_async_callback(self.probes.stop)
-        port = await stack.enter_async_context(KubeClient(self._credentials, config.client, reach=self._reach))
+        calls = await stack.enter_async_context(KubeClient(self._credentials, LEASE_LIMITS, reach=self._reach))
+        leading = self._leading = Leading(calls, config, self._identity)
+        port = await stack.enter_async_context(
+            KubeClient(self._credentials, config.client, reach=self._reach, fence=leading.fence)
+        )
         authority = await self._patience.until_done(
             "the TLS secret",
-            lambda: ensure_authority(port, config.namespace, config.progress.tls_secret, now=utc_now()),
+            lambda: ensure_authority(calls, config.namespace, config.progress.tls_secret, now=utc_now()),
         )
-        certificate = ServerCertificate(authority, server_names(config.progress.url), clock=utc_now)
+        await self._patience.until_done("the Lease", leading.look)
+        names = server_names(config.progress.url)
+        certificate = ServerCertificate(authority, names, clock=utc_now)
         renewal = asyncio.create_task(certificate.keep_fresh(), name="certificate")
         stack.callback(renewal.cancel)
 
         runtime = self._runtime = Runtime(
-            port, config, ca=authority.pem, instance=socket.gethostname(), listed=self._freshness.listed
+            port,
+            config,
+            ca=authority.pem,
+            instance=self._identity,
+            listed=self._freshness.listed,
+            scope=leading.claims,
         )
         stack.push_async_callback(self._stop_runtime, runtime)
-        await self._patience.until_done("the first list", runtime.start)
+        await self._patience.until_done("the first list", runtime.follow)
         endpoint = ProgressEndpoint(
             port,
             runtime.directory,
             runtime.reports,
             reports_per_minute=config.progress.reports_per_minute,
             clock=utc_now,
+            leadership=leading,
         )
         self._listener = ProgressListener(endpoint, config.progress, certificate.context)
         await self._listener.start()
         stack.push_async_callback(self._listener.stop)
+        forwarder = Forwarder(authority.pem, names[0])
+        stack.push_async_callback(forwarder.close)
+        address = progress_address(self._env, config.progress.bind, self.progress_port or 0)
+        leader = leading.start(runtime, forwarder, address, self._patience.until_done)
         watches = Watches(
             config.namespaces,
             self._credentials,
@@ -135,8 +184,17 @@ class Operator:
         )
         watching = asyncio.create_task(watches.run(), name="watches")
         stack.push_async_callback(_stop_watches, watches, watching)
+        stack.push_async_callback(self._resign, leading)
         self._tasks = [renewal, watching]
-        return watching
+        return watching, leader
+
+    def _forget(self) -> None:
+        """Forget a life that is over."""
+        self._tasks, self._leading, self._runtime, self._listener = [], None, None, None
+
+    async def _resign(self, leading: Leading) -> None:
+        async with asyncio.timeout(2 * STOP_SECONDS):
+            await leading.stop()
 
     async def _stop_runtime(self, runtime: Runtime) -> None:
         async with asyncio.timeout(STOP_SECONDS):
@@ -149,7 +207,7 @@ async def _stop_watches(watches: Watches, task: asyncio.Task[None]) -> None:
         await task
 
 
-async def _result(start: asyncio.Task[asyncio.Task[None]]) -> asyncio.Task[None] | None:
+async def _result(start: asyncio.Task[T]) -> T | None:
     """Return what the start returned; ``None`` when we were told to stop before its end."""
     if start.done():
         return start.result()

@@ -29,7 +29,7 @@ def run(env: Mapping[str, str]) -> int:
     try:
         config, credentials = load_config(env), load_credentials(env)
         logging.getLogger().setLevel(config.log_level.upper())
-        asyncio.run(_serve(config, credentials))
+        asyncio.run(_serve(config, credentials, env))
     except (ConfigError, CredentialsError) as error:
         return _say(error, ExitCode.BAD_CONFIG)
     except StartError as error:
@@ -37,7 +37,7 @@ def run(env: Mapping[str, str]) -> int:
     return ExitCode.OK
 
 
-async def _serve(config: OperatorConfig, credentials: Credentials) -> None:
+async def _serve(config: OperatorConfig, credentials: Credentials, env: Mapping[str, str]) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -46,7 +46,7 @@ async def _serve(config: OperatorConfig, credentials: Credentials) -> None:
             loop.add_signal_handler(number, stop.set)
 
     take_signals()
-    await Operator(config, credentials, stop=stop, kopf_ready=take_signals).run()
+    await Operator(config, credentials, stop=stop, kopf_ready=take_signals, env=env).run()
 
 
 def _say(error: Exception, code: ExitCode) -> int:

@@ -17,11 +17,14 @@ Check = Callable[[], str | None]
 class Probes:
     """``/healthz`` asks whether a restart would help, ``/readyz`` whether reports may be sent here."""
 
-    def __init__(self, config: HealthServer, *, health: Check, readiness: Check) -> None:
+    def __init__(
+        self, config: HealthServer, *, health: Check, readiness: Check, describe: Callable[[], str] = lambda: "ok"
+    ) -> None:
+        """``describe`` returns what a pod that is ready says."""
         self._config = config
         app = web.Application()
-        app.router.add_get("/healthz", _handler(health))
-        app.router.add_get("/readyz", _handler(readiness))
+        app.router.add_get("/healthz", _handler(health, lambda: "ok"))
+        app.router.add_get("/readyz", _handler(readiness, describe))
         app.router.add_get("/metrics", _metrics)
         self._quiet = QuietConnections()
         self._quiet.watch(app)
@@ -44,10 +47,10 @@ class Probes:
         await self._runner.cleanup()
 
 
-def _handler(check: Check) -> Callable[[web.Request], Awaitable[web.Response]]:
+def _handler(check: Check, well: Callable[[], str]) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def answer(_: web.Request) -> web.Response:
         problem = check()
-        return web.Response(text=problem or "ok", status=200 if problem is None else 503)
+        return web.Response(text=problem or well(), status=200 if problem is None else 503)
 
     return answer
 

@@ -47,7 +47,7 @@ async def test_what_is_too_much_goes_and_what_serves_stays(shop: Shop) -> None:
         shop.namespace.client,
         store,
         OperatorConfig(),
-        knows=lambda _: True,
+        may=lambda _: True,
         instance="test",
         clock=lambda: utc_now() + timedelta(hours=2),
     )

@@ -35,7 +35,7 @@ class Shelf:
             self.cluster,
             self.store,
             CONFIG,
-            knows=lambda _: known,
+            may=lambda _: known,
             instance="test",
             clock=lambda: self.cluster.now,
         )

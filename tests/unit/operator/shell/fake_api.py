@@ -56,6 +56,8 @@ class FakeApi:
     def __init__(self) -> None:
         self.objects: dict[str, list[dict[str, Any]]] = {}
         self.secrets: dict[str, dict[str, Any]] = {}
+        self.leases: dict[str, dict[str, Any]] = {}
+        """By path."""
         self.versions = itertools.count(1000)
         self.statuses: dict[str, dict[str, Any]] = {}
         self.writes: list[tuple[str, str, Any]] = []
@@ -134,6 +136,8 @@ class FakeApi:
     def _read(self, path: str) -> dict[str, Any] | None:
         if "/secrets/" in path:
             return self.secrets.get(path)
+        if "/leases/" in path:
+            return self.leases.get(path)
         return {"metadata": {"resourceVersion": "100"}, "items": self.objects.get(path, [])}
 
     async def _write(self, request: web.Request) -> web.Response:
@@ -141,6 +145,8 @@ class FakeApi:
         if request.path.endswith("/secrets"):
             self.secrets[f"{request.path}/{body['metadata']['name']}"] = body
             return web.json_response(body, status=201)
+        if "/leases" in request.path:
+            return self._lease(request, body)
         self.writes.append((request.method, request.path, body))
         if request.path.endswith("/status"):
             return web.json_response(self._patched(request.path.split("/")[-2], body))
@@ -148,6 +154,21 @@ class FakeApi:
             self.created_job.set()
         body["metadata"] |= {"uid": "u", "resourceVersion": str(next(self.versions)), "creationTimestamp": CREATED}
         return web.json_response(body, status=201)
+
+    def _lease(self, request: web.Request, body: dict[str, Any]) -> web.Response:
+        """Create or replace a Lease, as its resourceVersion allows."""
+        created = request.method == "POST"
+        path = f"{request.path}/{body['metadata']['name']}" if created else request.path
+        known = self.leases.get(path)
+        if created and known is not None:
+            return web.json_response({"kind": "Status", "reason": "AlreadyExists"}, status=409)
+        if not created and known is None:
+            return web.json_response({"kind": "Status", "reason": "NotFound"}, status=404)
+        if known is not None and known["metadata"]["resourceVersion"] != body["metadata"].get("resourceVersion"):
+            return web.json_response({"kind": "Status", "reason": "Conflict"}, status=409)
+        body["metadata"]["resourceVersion"] = str(next(self.versions))
+        self.leases[path] = body
+        return web.json_response(body, status=201 if created else 200)
 
     def _patched(self, name: str, patch: dict[str, Any]) -> dict[str, Any]:
         """Merge a status, one level deep, which is as deep as the operator's first writes need."""

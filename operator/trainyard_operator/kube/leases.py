@@ -1,0 +1,144 @@
+"""Leases of coordination.k8s.io/v1, as records."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from trainyard_api import meta
+from trainyard_operator.core.lease import NEVER, Record, Standing
+from trainyard_operator.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
+from trainyard_operator.kube.port import LEASES, Body, Resource
+
+MIN_SECONDS = 1
+"""The API server takes whole seconds of at least one."""
+
+TRIES = 2
+"""A second one, because the answer to our last renewal may have been lost: the Lease is ours in a newer version."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a Lease lies."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class LeaseCalls(Protocol):
+    """What is asked of the API server. Every call that fails raises a subclass of ``ApiError``."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Body:
+        """Read one object."""
+        ...
+
+    async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
+        """Create an object and return it as stored."""
+        ...
+
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Body) -> Body:
+        """Replace an object that has not changed since its ``metadata.resourceVersion``, and return it as stored."""
+        ...
+
+
+class Leases:
+    """Read, take, renew and give back. Nothing here waits or decides when."""
+
+    def __init__(self, calls: LeaseCalls, clock: Callable[[], float], wall: Callable[[], datetime]) -> None:
+        """``clock`` counts seconds and never goes back; ``wall`` tells the time for people."""
+        self._calls = calls
+        self._clock = clock
+        self._wall = wall
+
+    async def step(self, place: Place, standing: Standing, *, address: str = "") -> Standing:
+        """Take or renew a Lease where we may, else look at it.
+
+        Raises
+        ------
+        ApiError
+            When the API server does not answer, or forbids it. What is certain stays so until its time is over.
+        """
+        if standing.seen is None or standing.other is not None:
+            standing = standing.observed(await self.read(place), self._clock())
+        for _ in range(TRIES):
+            if standing.free_in(self._clock()) > 0:
+                break
+            begun = self._clock()
+            wanted = standing.wanted(time=self._time(), address=address)
+            try:
+                return standing.written(await self._write(place, wanted), begun)
+            except (AlreadyExistsError, ConflictError, NotFoundError) as error:
+                if isinstance(error, NotFoundError) and not wanted.version:
+                    raise  # the namespace itself is not there
+            standing = standing.observed(await self.read(place), self._clock())
+        return standing
+
+    async def release(self, place: Place, standing: Standing) -> Standing:
+        """Give a Lease back. One that somebody else has by now is left alone.
+
+        Raises
+        ------
+        ApiError
+            When the API server does not answer: the Lease ends by itself.
+        """
+        given = standing.released(time=self._time())
+        if given is None:
+            return standing
+        try:
+            return standing.written(await self._write(place, given), self._clock())
+        except (ConflictError, NotFoundError):
+            return replace(standing, certain=NEVER)
+
+    async def read(self, place: Place) -> Record | None:
+        """Return what a Lease says, ``None`` where there is none. Raises :class:`ApiError` without an answer."""
+        try:
+            return record(await self._calls.get(LEASES, place.namespace, place.name))
+        except NotFoundError:
+            return None
+
+    async def _write(self, place: Place, wanted: Record) -> Record:
+        body = _body(place, wanted)
+        if wanted.version:
+            return record(await self._calls.replace(LEASES, place.namespace, place.name, body))
+        return record(await self._calls.create(LEASES, place.namespace, body))
+
+    def _time(self) -> str:
+        return f"{self._wall():%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def record(body: Body) -> Record:
+    """Read a Lease; a field that somebody left out is empty."""
+    metadata, spec = body["metadata"], body.get("spec") or {}
+    return Record(
+        holder=spec.get("holderIdentity") or "",
+        duration=float(spec.get("leaseDurationSeconds") or MIN_SECONDS),
+        renewed=spec.get("renewTime") or "",
+        acquired=spec.get("acquireTime") or "",
+        transitions=int(spec.get("leaseTransitions") or 0),
+        address=(metadata.get("annotations") or {}).get(meta.ADDRESS_ANNOTATION, ""),
+        version=str(metadata.get("resourceVersion", "")),
+    )
+
+
+def _body(place: Place, wanted: Record) -> Body:
+    metadata: Body = {
+        "name": place.name,
+        "namespace": place.namespace,
+        "labels": {meta.MANAGED_BY_LABEL: meta.MANAGED_BY},
+    }
+    if wanted.address:
+        metadata["annotations"] = {meta.ADDRESS_ANNOTATION: wanted.address}
+    if wanted.version:
+        metadata["resourceVersion"] = wanted.version
+    spec: Body = {
+        "holderIdentity": wanted.holder,
+        "leaseDurationSeconds": max(MIN_SECONDS, round(wanted.duration)),
+        "renewTime": wanted.renewed,
+        "leaseTransitions": wanted.transitions,
+    }
+    if wanted.acquired:
+        spec["acquireTime"] = wanted.acquired
+    return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}

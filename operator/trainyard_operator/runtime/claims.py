@@ -1,0 +1,163 @@
+"""Which namespaces this release works in, so that no other release works there too.
+
+In each namespace lies a Lease whose holder is the release: every release asks for the same one, and the second waits.
+A release that watches the whole cluster holds one more, in a fixed place, before it takes any namespace. Only the
+leader of a release asks. A new leader finds the claims held by its own release and goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from prometheus_client import Gauge
+
+from trainyard_api import meta
+from trainyard_operator.core.lease import NEVER, Standing, Timing
+from trainyard_operator.kube.errors import ApiError
+from trainyard_operator.kube.leases import Leases, Place
+
+HELD = Gauge(
+    "trainyard_namespace_claimed",
+    "1 while this release works in a namespace, 0 while another one does; namespace is empty for the whole cluster",
+    ["namespace"],
+)
+
+log = logging.getLogger(__name__)
+
+
+class Claims:
+    """The claims of one release, kept by its leader."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        release: str,
+        namespaces: tuple[str, ...],
+        timing: Timing,
+        *,
+        clock: Callable[[], float],
+    ) -> None:
+        """``namespaces`` are those that the release watches; empty: the whole cluster, and claims follow objects."""
+        self._leases = leases
+        self._release = release
+        self._namespaces = namespaces
+        self._timing = timing
+        self._clock = clock
+        self._cluster = Place(meta.CLUSTER_CLAIM_NAMESPACE, meta.CLAIM_LEASE) if not namespaces else None
+        self._standings: dict[Place, Standing] = {}
+        self._problems: dict[Place, str] = {}
+        self._due: dict[Place, float] = {}
+        self._wanted = set(namespaces)
+        self._more = asyncio.Event()
+
+    def covers(self, namespace: str) -> bool:
+        """Tell whether this release may work in a namespace now."""
+        return self._holds(self._cluster) and self._holds(_place(namespace))
+
+    def want(self, namespace: str) -> None:
+        """Ask for a namespace soon. A release that watches some of them asks for those alone."""
+        if not self._namespaces and namespace not in self._wanted:
+            self._wanted.add(namespace)
+            self._more.set()
+
+    @property
+    def waiting(self) -> str | None:
+        """Which namespaces another release holds, as a sentence; ``None`` where nothing is missing."""
+        problems = [self._problems[place] for place in self._ask() if place in self._problems]
+        more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
+        return f"{problems[0]}{more}" if problems else None
+
+    async def run(self, in_use: Callable[[], Iterable[str]], changed: Callable[[str | None], None]) -> None:
+        """Take and renew claims. Call it while this process leads.
+
+        ``in_use`` returns the namespaces with objects of ours. ``changed`` is told of a namespace that is covered from
+        now on, or no longer; of ``None`` where that may concern them all.
+        """
+        while True:
+            self._more.clear()
+            for place in self._ask():
+                if self._clock() >= self._due.get(place, NEVER):
+                    await self._take(place, changed)
+                if place == self._cluster and not self._holds(place):
+                    break
+            try:
+                async with asyncio.timeout(self._pause()):
+                    await self._more.wait()
+            except TimeoutError:
+                await self._give_up_unused(in_use())
+
+    def _ask(self) -> list[Place]:
+        """Return which claims to ask for, in order."""
+        first = [self._cluster] if self._cluster is not None else []
+        return [*first, *(_place(namespace) for namespace in sorted(self._wanted))]
+
+    def _pause(self) -> float:
+        soonest = min((self._due[place] for place in self._ask() if place in self._due), default=NEVER)
+        return min(max(soonest - self._clock(), self._timing.poll / 10), self._timing.poll)
+
+    def _holds(self, place: Place | None) -> bool:
+        if place is None:
+            return True
+        standing = self._standings.get(place)
+        return standing is not None and standing.holds(self._clock())
+
+    async def _take(self, place: Place, changed: Callable[[str | None], None]) -> None:
+        standing, held = self._standings.get(place, Standing(self._release, self._timing)), self._holds(place)
+        problem: str | None = None
+        try:
+            async with asyncio.timeout(self._timing.poll):
+                standing = await self._leases.step(place, standing)
+        except TimeoutError:
+            problem = f"{_what(place)} cannot be claimed: the API server does not answer in time"
+        except ApiError as error:
+            problem = f"{_what(place)} cannot be claimed: {error}"
+        else:
+            if standing.other is not None:
+                problem = f"{_what(place)} is held by the release {standing.other} (Lease {place}); waiting for it"
+        self._standings[place] = standing
+        holds = self._holds(place)
+        self._due[place] = self._clock() + (self._timing.renew if holds and problem is None else self._timing.poll)
+        self._tell(place, problem)
+        HELD.labels(_label(place)).set(float(holds))
+        if holds != held:
+            changed(place.namespace if place != self._cluster else None)
+
+    def _tell(self, place: Place, problem: str | None) -> None:
+        before = self._problems.get(place)
+        if problem is None:
+            self._problems.pop(place, None)
+            if before is not None:
+                log.info("%s is held by this release now", _what(place))
+        elif problem != before:
+            self._problems[place] = problem
+            log.warning("%s", problem)
+
+    async def _give_up_unused(self, in_use: Iterable[str]) -> None:
+        """Give back the namespaces in which nothing of ours is left."""
+        if self._namespaces:
+            return
+        for namespace in self._wanted - set(in_use):
+            place = _place(namespace)
+            standing = self._standings.pop(place, None)
+            self._wanted.discard(namespace)
+            self._problems.pop(place, None)
+            self._due.pop(place, None)
+            if standing is not None:
+                HELD.remove(_label(place))
+                try:
+                    async with asyncio.timeout(self._timing.poll):
+                        await self._leases.release(place, standing)
+                except (ApiError, TimeoutError) as error:
+                    log.info("Lease %s could not be given back, it ends by itself: %s", place, error or "no answer")
+
+
+def _place(namespace: str) -> Place:
+    return Place(namespace, meta.CLAIM_LEASE)
+
+
+def _label(place: Place) -> str:
+    return "" if place.namespace == meta.CLUSTER_CLAIM_NAMESPACE else place.namespace
+
+
+def _what(place: Place) -> str:
+    return f"namespace {place.namespace}" if _label(place) else "the whole cluster"

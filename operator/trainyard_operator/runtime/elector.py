@@ -1,0 +1,128 @@
+"""The election of a leader among the replicas of a release, by one Lease."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from prometheus_client import Counter, Gauge
+
+from trainyard_operator.core.lease import Standing, Timing
+from trainyard_operator.kube.errors import ApiError
+from trainyard_operator.kube.leases import Leases, Place
+
+LEADER = Gauge("trainyard_leader", "1 while this process is the leader of its release, 0 while it follows")
+CHANGES = Counter("trainyard_leader_changes_total", "How often this process became the leader or stopped being it")
+
+RELEASE_SECONDS = 2.0
+
+log = logging.getLogger(__name__)
+
+
+def steady() -> float:
+    """Return seconds that go on while the machine sleeps, too."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Elector:
+    """Take the Lease, keep it, and say at once when it is no longer certainly ours. What is lost once stays lost."""
+
+    def __init__(
+        self,
+        leases: Leases,
+        place: Place,
+        identity: str,
+        timing: Timing,
+        *,
+        address: str = "",
+        clock: Callable[[], float] = steady,
+    ) -> None:
+        """``address`` is where this process takes progress reports; the others read it from the Lease."""
+        self._leases = leases
+        self._place = place
+        self._address = address
+        self._clock = clock
+        self._standing = Standing(identity, timing)
+        self._told: str | None = None
+        self.elected = asyncio.Event()
+        self.lost = asyncio.Event()
+        LEADER.set_function(lambda: float(self.holds()))
+
+    @property
+    def identity(self) -> str:
+        """Who we are in the Lease."""
+        return self._standing.identity
+
+    @property
+    def leader(self) -> str | None:
+        """Who holds the Lease, as far as is known; ourselves included."""
+        return self.identity if self.holds() else self._standing.other
+
+    @property
+    def leader_address(self) -> str:
+        """Where another holder of the Lease takes progress reports; empty where it is not known."""
+        seen = self._standing.seen
+        return seen.address if seen is not None and self._standing.other is not None else ""
+
+    def holds(self) -> bool:
+        """Tell whether the Lease is certainly ours now."""
+        return self._standing.holds(self._clock()) and not self.lost.is_set()
+
+    async def run(self) -> None:
+        """Wait for the Lease, then renew it until it is lost."""
+        while not self.lost.is_set():
+            await self._step()
+            self._note()
+            await asyncio.sleep(self._pause())
+
+    async def end(self, *, release: bool) -> None:
+        """Hold the Lease no longer; with ``release`` give it back, so that another takes it at once."""
+        standing, was = self._standing, self.holds()
+        self.lost.set()
+        if not was or not release:
+            return
+        try:
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._leases.release(self._place, standing)
+            log.info("%s gives Lease %s back", self.identity, self._place)
+        except (ApiError, TimeoutError) as error:
+            log.warning("Lease %s could not be given back, it ends by itself: %s", self._place, error or "no answer")
+
+    async def _step(self) -> None:
+        timing, now = self._standing.timing, self._clock()
+        left = self._standing.certain - now if self._standing.holds(now) else timing.deadline
+        try:
+            async with asyncio.timeout(max(0.0, min(left, timing.deadline / 2))):
+                self._standing = await self._leases.step(self._place, self._standing, address=self._address)
+        except TimeoutError:
+            self._tell(f"Lease {self._place}: no answer in time")
+        except ApiError as error:
+            self._tell(f"Lease {self._place}: {error}")
+        else:
+            self._told = None
+
+    def _note(self) -> None:
+        """Say what has changed."""
+        if self.elected.is_set():
+            if not self._standing.holds(self._clock()):
+                self.lost.set()
+                CHANGES.inc()
+                log.warning("%s is not the leader any more: %s", self.identity, self._standing.other or "not renewed")
+        elif self.holds():
+            self.elected.set()
+            CHANGES.inc()
+            log.info("%s is the leader (Lease %s)", self.identity, self._place)
+        elif (other := self._standing.other) is not None:
+            self._tell(f"{self.identity} follows {other} (Lease {self._place})", logging.INFO)
+
+    def _pause(self) -> float:
+        """Return how long to wait for the next step: never beyond the time at which something changes by itself."""
+        timing, now = self._standing.timing, self._clock()
+        if self.elected.is_set():
+            return max(0.0, min(timing.renew, self._standing.certain - now))
+        return min(timing.poll, self._standing.free_in(now) or timing.poll)
+
+    def _tell(self, what: str, level: int = logging.WARNING) -> None:
+        if what != self._told:
+            self._told = what
+            log.log(level, "%s", what)
