@@ -12,6 +12,11 @@
 {{- end }}
 {{- end }}
 
+{{/* Of what lies in no namespace: two releases of one name must not share it. Neither part can hold a colon. */}}
+{{- define "trainyard.clusterName" -}}
+{{- printf "%s:%s" .Release.Namespace (include "trainyard.fullname" .) }}
+{{- end }}
+
 {{- define "trainyard.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "trainyard.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
@@ -33,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "trainyard.fullname" .) .Values.serviceAccount.name }}
 {{- else }}
-{{- default "default" .Values.serviceAccount.name }}
+{{- required "serviceAccount.name: name the ServiceAccount that is there, or let the chart make one (serviceAccount.create=true)" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
 
@@ -77,6 +82,35 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toJson $given }}
 {{- end }}
 
+{{/* What cannot work is refused before anything is made. */}}
+{{- define "trainyard.check" -}}
+{{- $name := include "trainyard.fullname" . }}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
+{{- fail (printf "%q cannot name a Service: set fullnameOverride to lower-case letters, digits and '-' that begin with a letter" $name) }}
+{{- end }}
+{{- if and (not .Values.rbac.clusterScoped) (not .Values.watchNamespaces) }}
+{{- fail "rbac.clusterScoped=false needs watchNamespaces: to watch the whole cluster takes a ClusterRole" }}
+{{- end }}
+{{- include "trainyard.checkNamespaces" . }}
+{{- end }}
+
+{{/* `lookup` finds nothing where there is no cluster, as in `helm template`: then nothing can be checked. Whoever may not
+read kube-system cannot make the namespace of the release either, so that one is there. */}}
+{{- define "trainyard.checkNamespaces" -}}
+{{- $cluster := true }}
+{{- if .Values.watchNamespaces }}
+{{- $cluster = lookup "v1" "Namespace" "" .Release.Namespace }}
+{{- if not $cluster }}{{ $cluster = lookup "v1" "Namespace" "" "kube-system" }}{{ end }}
+{{- end }}
+{{- if $cluster }}
+{{- range .Values.watchNamespaces }}
+{{- if not (or (eq . $.Release.Namespace) (lookup "v1" "Namespace" "" .)) }}
+{{- fail (printf "watchNamespaces: the namespace %s does not exist; run: kubectl create namespace %s" . .) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* What the operator may do in a namespace that it watches. It reads no Secrets and never writes a user's spec. */}}
 {{- define "trainyard.rules" -}}
 # Patched is one annotation, trainyard.dev/saved-status: what of the status a restore needs.
@@ -108,6 +142,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list]
+# One Lease in each namespace says which release works there: two never do.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [trainyard]
+  verbs: [get, update]
 # Read is only what is told of a pod that itself says nothing: a volume that cannot be mounted.
 - apiGroups: [events.k8s.io]
   resources: [events]
@@ -116,4 +158,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
+{{- end }}
+
+{{/* What overruling gates takes. */}}
+{{- define "trainyard.overrule" -}}
+- apiGroups: [trainyard.dev]
+  resources: [modelversions]
+  verbs: [get, list, watch, patch]
 {{- end }}

@@ -119,6 +119,9 @@ class ProgressServer(ConfigModel):
     tls_secret: str = "trainyard-tls"  # noqa: S105 - the name of the Secret
     reports_per_minute: Annotated[int, Field(ge=1)] = 60
     """More than this from one job is answered with 429."""
+    tokens: Literal["Review", "Keys"] = "Review"
+    """What judges the tokens of reports: TokenReview, which is a right in the whole cluster, or the public keys of the
+    API server."""
 
 
 class HealthServer(ConfigModel):

@@ -118,6 +118,10 @@ class KubeClient:
         """Read one object."""
         return await self._call("get", resource, "GET", _path(resource, namespace, name))
 
+    async def read(self, path: str) -> Body:
+        """Return a document that is no object: an OpenAPI description, or the keys that sign tokens."""
+        return await self._call("get", Resource("", "", path.strip("/").partition("/")[0]), "GET", path)
+
     async def list(
         self,
         resource: Resource,

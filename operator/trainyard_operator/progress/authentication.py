@@ -10,12 +10,10 @@ from trainyard_operator.kube.port import PODS, Body, KubePort, TokenIdentity
 from trainyard_operator.kube.ratelimit import TokenBucket
 from trainyard_operator.progress.cache import TimedCache
 from trainyard_operator.progress.jobs import JobDirectory
+from trainyard_operator.progress.keys import POD_NAME, POD_UID, TokenReviewer
 from trainyard_operator.progress.refused import RefusedError
 from trainyard_operator.progress.token import ClaimedToken
 from trainyard_operator.runtime.directory import JobFacts
-
-POD_NAME = "authentication.kubernetes.io/pod-name"
-POD_UID = "authentication.kubernetes.io/pod-uid"
 
 REVIEW_SECONDS = 60.0
 """How long a verdict on a token is believed, good or bad; a deleted pod can report no longer than this."""
@@ -66,8 +64,10 @@ class Sender:
 class Authenticator:
     """Decide who a token speaks for. What the token says of itself is checked first, because that costs no API call."""
 
-    def __init__(self, port: KubePort, directory: JobDirectory) -> None:
+    def __init__(self, port: KubePort, directory: JobDirectory, tokens: TokenReviewer | None = None) -> None:
+        """``tokens`` judges tokens; ``None``: the API server does, by TokenReview."""
         self._port = port
+        self._tokens = tokens or port
         self._directory = directory
         self._verdicts: TimedCache[tuple[bytes, str], TokenIdentity | None] = TimedCache(REVIEW_SECONDS, CACHE_SIZE)
         self._owners: TimedCache[tuple[str, str, str], Owner | None] = TimedCache(OWNER_SECONDS, CACHE_SIZE)
@@ -110,7 +110,7 @@ class Authenticator:
         stranger = self._strangers.of(source)
         if wait := stranger.refuse():
             raise RefusedError(429, "too many tokens from this address were not valid", retry_after=wait)
-        identity = await self._port.review_token(token.value, audience)
+        identity = await self._tokens.review_token(token.value, audience)
         if identity is not None:
             stranger.give_back()
         return identity

@@ -25,6 +25,7 @@ from trainyard_operator.progress.authentication import Authenticator, Buckets
 from trainyard_operator.progress.connections import QuietConnections
 from trainyard_operator.progress.forward import Leadership
 from trainyard_operator.progress.jobs import JobDirectory, ReportSink
+from trainyard_operator.progress.keys import TokenReviewer
 from trainyard_operator.progress.listening import site
 from trainyard_operator.progress.refused import RefusedError
 from trainyard_operator.progress.token import ClaimedToken
@@ -56,10 +57,11 @@ class ProgressEndpoint:
         reports_per_minute: int,
         clock: Callable[[], datetime],
         leadership: Leadership | None = None,
+        tokens: TokenReviewer | None = None,
     ) -> None:
-        """``leadership`` knows who keeps reports; ``None``: we do."""
+        """``leadership`` knows who keeps reports, ``None``: we do; ``tokens`` judges tokens in place of TokenReview."""
         self._leadership = leadership
-        self._authenticator = Authenticator(port, directory)
+        self._authenticator = Authenticator(port, directory, tokens)
         self._reports = reports
         burst = max(1.0, reports_per_minute / BURST_SHARE)
         self._rates = Buckets(lambda: TokenBucket(reports_per_minute / 60, burst))

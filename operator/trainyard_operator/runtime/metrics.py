@@ -20,9 +20,9 @@ _told: list[Store] = []
 _reasons: set[str] = set()
 
 
-def expose(store: Store) -> None:
-    """Let the metrics tell of this store from now on."""
-    _told[:] = [store]
+def expose(store: Store | None) -> None:
+    """Let the metrics tell of this store from now on; ``None``: of none, so that replicas do not tell twice."""
+    _told[:] = [store] if store is not None else []
 
 
 def count_transition(kind: str, phase: str, reason: str) -> None:

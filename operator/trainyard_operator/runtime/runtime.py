@@ -148,12 +148,12 @@ class Runtime:
     async def start(self) -> None:
         """Fill the store and work, as the only operator. Raises :class:`ApiError` if the first lists fail."""
         await self.follow()
+        metrics.expose(self._store)
         self._leads.set()
 
     async def follow(self) -> None:
         """Fill the store and keep it filled. Raises :class:`ApiError` if the first lists fail."""
         await self._lists.first()
-        metrics.expose(self._store)
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._config.workers)]
         self._tasks.append(asyncio.create_task(self._resync_forever(), name="resync"))
         self._tasks.append(asyncio.create_task(self._retention.run(), name="retention"))
@@ -167,6 +167,7 @@ class Runtime:
             When the lists fail; nothing is decided then.
         """
         await self._lists.anew()
+        metrics.expose(self._store)
         self._leads.set()
         self.scope_changed(None)
 
@@ -189,6 +190,7 @@ class Runtime:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        metrics.expose(None)
         self._queue.close()
 
     def health(self) -> str | None:

@@ -15,10 +15,13 @@ from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
 from trainyard_operator.kube.reach import Reach
 from trainyard_operator.progress.forward import Forwarder
+from trainyard_operator.progress.keys import IssuerKeys
 from trainyard_operator.progress.server import ProgressEndpoint, ProgressListener
 from trainyard_operator.progress.tls import ServerCertificate, ensure_authority, server_names
 from trainyard_operator.runtime.clock import utc_now
+from trainyard_operator.runtime.elector import steady
 from trainyard_operator.runtime.runtime import Runtime
+from trainyard_operator.shell.definitions import tell_definitions
 from trainyard_operator.shell.freshness import Freshness
 from trainyard_operator.shell.leading import Leading, identity_of, progress_address
 from trainyard_operator.shell.probes import Probes
@@ -166,6 +169,7 @@ class Operator:
             reports_per_minute=config.progress.reports_per_minute,
             clock=utc_now,
             leadership=leading,
+            tokens=IssuerKeys(calls, calls, clock=utc_now, steady=steady) if config.progress.tokens == "Keys" else None,
         )
         self._listener = ProgressListener(endpoint, config.progress, certificate.context)
         await self._listener.start()
@@ -173,6 +177,8 @@ class Operator:
         forwarder = Forwarder(authority.pem, names[0])
         stack.push_async_callback(forwarder.close)
         address = progress_address(self._env, config.progress.bind, self.progress_port or 0)
+        told = asyncio.create_task(tell_definitions(calls), name="definitions")
+        stack.callback(told.cancel)
         leader = leading.start(runtime, forwarder, address, self._patience.until_done)
         watches = Watches(
             config.namespaces,

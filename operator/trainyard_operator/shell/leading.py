@@ -39,7 +39,7 @@ class Leading:
         self._config = config
         self._identity = identity
         self._leases = Leases(calls, steady, utc_now)
-        self._place = Place(config.namespace, config.name)
+        self._place = Place(config.namespace, f"{config.name}-leader")
         self._timing = Timing.of_leader(seconds)
         self.claims = Claims(self._leases, config.release, config.namespaces, Timing.of_claim(seconds), clock=steady)
         self._runtime: Runtime | None = None

@@ -1,0 +1,253 @@
+"""Two replicas of one release on a real API server: the leader is killed, stopped, paused and cut off."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.operator.namespace import POLL_SECONDS, SPEC, Namespace
+from tests.integration.replicas.conftest import Start
+from tests.integration.replicas.proxy import Proxy, through
+from tests.unit.operator.samples import result_text
+from trainyard_api import API_VERSION, meta
+from trainyard_operator.kube.port import (
+    EVENTS,
+    JOBS,
+    LEASES,
+    MODEL_DEPLOYMENTS,
+    TRAINING_JOBS,
+    TRAINING_SCHEDULES,
+    Body,
+)
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+
+PLACES = 2
+KILLS = 20
+SEED = 20261129
+MERGE = "application/merge-patch+json"
+
+
+class Work:
+    """Jobs in a queue under a limit, the pods that train them, and a user who asks for things by annotation."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.names: list[str] = []
+        self._ran: set[str] = set()
+        self._runs = 0
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The configuration of a release that works here."""
+        name = self.namespace.name
+        return {"namespaces": [name], "namespace": name, "admission": {"maxConcurrentJobs": PLACES}}
+
+    async def prepare(self) -> None:
+        run = {"spec": {**SPEC, "suspend": True}}
+        spec = {"schedule": "0 0 1 1 *", "template": run, "concurrencyPolicy": "Allow"}
+        await self._create(TRAINING_SCHEDULES, "TrainingSchedule", "yearly", spec)
+        await self._create(MODEL_DEPLOYMENTS, "ModelDeployment", "shop", {"modelName": "m"})
+
+    async def submit(self, count: int) -> None:
+        for _ in range(count):
+            self.names.append(f"job-{len(self.names)}")
+            await self.namespace.apply(self.names[-1])
+
+    async def pods_train(self) -> None:
+        """Let each pod run and succeed, for as long as the test goes on. Jobs end here alone: none is missed."""
+        while True:
+            jobs = await self.jobs()
+            live = [name for name, body in jobs.items() if not _ended(body)]
+            assert len(live) <= PLACES, f"{live} at a time, {PLACES} are allowed"
+            for name in sorted(set(live) - self._ran):
+                await self.namespace.run_pod(name)
+                await self.namespace.end_pod(name, 0, result_text(1))
+                self._ran.add(name)
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def jobs(self) -> dict[str, Body]:
+        return await self.namespace.all(JOBS)
+
+    async def ask(self) -> Callable[[], Any]:
+        """Ask for a run of the schedule, and for a hold or its end; return what is true once both were heard."""
+        self._runs += 1
+        runs, holds = self._runs, self._runs % 2 == 1
+        verb = f"{'hold' if holds else 'release'}/{runs}"
+        await self._annotate(TRAINING_SCHEDULES, "yearly", {meta.RUN_NOW_ANNOTATION: f"now-{runs}"})
+        await self._annotate(MODEL_DEPLOYMENTS, "shop", {meta.ACTION_ANNOTATION: verb})
+
+        async def heard() -> bool:
+            made = [name for name in await self.namespace.all(TRAINING_JOBS) if name.startswith("yearly-")]
+            assert len(made) <= runs, made
+            shop = await self.namespace.client.get(MODEL_DEPLOYMENTS, self.namespace.name, "shop")
+            return len(made) == runs and bool((shop.get("status") or {}).get("hold")) == holds
+
+        return heard
+
+    async def all_trained(self) -> None:
+        """Wait until every TrainingJob has succeeded, each by one Job."""
+
+        async def done() -> bool:
+            found = await self.namespace.all(TRAINING_JOBS)
+            return all(found[name]["status"].get("phase") == "Succeeded" for name in self.names)
+
+        await self.namespace.until("every TrainingJob to succeed", done, seconds=300)
+        assert sorted(await self.jobs()) == sorted(f"{name}-1" for name in self.names)
+
+    async def holder(self) -> str:
+        """Return who holds the Lease; empty where it was given back, or before there is one."""
+        lease = (await self.namespace.all(LEASES)).get("trainyard-leader") or {"spec": {}}
+        return str(lease["spec"].get("holderIdentity") or "")
+
+    async def leader(self, *, but: str = "") -> str:
+        """Wait for a leader that is not the one given, and return it."""
+
+        async def ask() -> str | None:
+            holder = await self.holder()
+            return holder if holder not in ("", but) else None
+
+        return await self.namespace.until("a leader", ask)
+
+    async def _create(self, resource: Any, kind: str, name: str, spec: dict[str, Any]) -> None:
+        body = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": name}, "spec": spec}
+        await self.namespace.request("POST", self.namespace.path(resource), body)
+
+    async def _annotate(self, resource: Any, name: str, annotations: dict[str, str]) -> None:
+        body = {"metadata": {"annotations": annotations}}
+        await self.namespace.request("PATCH", self.namespace.path(resource, name), body, content_type=MERGE)
+
+
+def _ended(job: Body) -> bool:
+    return any(each["type"] in ("Complete", "Failed") for each in job.get("status", {}).get("conditions") or ())
+
+
+@asynccontextmanager
+async def pods_of(work: Work) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(work.pods_train())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    if not task.cancelled():
+        task.result()
+
+
+@pytest.fixture
+async def work(namespace: Namespace) -> Work:
+    work = Work(namespace)
+    await work.prepare()
+    return work
+
+
+async def test_a_leader_that_is_killed_at_any_moment_is_replaced(
+    work: Work, start: Start, record_property: Callable[[str, object], None]
+) -> None:
+    moments, failovers = random.Random(SEED), list[float]()
+    replicas = {name: start(name, **work.config) for name in ("r0", "r1")}
+    for replica in replicas.values():
+        await replica.is_ready()
+    async with pods_of(work) as pods:
+        leader = await work.leader()
+        for kill in range(KILLS):
+            await work.submit(3)
+            heard = await work.ask() if kill % 2 else None
+            await asyncio.sleep(moments.uniform(0, 1.5))  # the moment of the fault
+            replicas.pop(leader).kill()
+            killed = time.monotonic()
+            heard = heard or await work.ask()
+            replicas[f"r{kill + 2}"] = start(f"r{kill + 2}", **work.config)
+            leader = await work.leader(but=leader)
+            failovers.append(time.monotonic() - killed)
+            await work.namespace.until("what was asked for", heard)
+            assert not pods.done(), pods.exception()
+        await work.all_trained()
+        assert not pods.done(), pods.exception()
+    record_property("failover_seconds", sorted(round(each, 1) for each in failovers))
+    print("failover after a kill, s:", sorted(round(each, 1) for each in failovers))
+
+
+async def test_a_leader_that_ends_in_order_is_replaced_at_once(work: Work, start: Start) -> None:
+    """With the default Lease, which a killed leader would hold for ten seconds."""
+    config = {**work.config, "leaderElection": {"leaseSeconds": 60}}
+    first = start("first", **config)
+    await first.says("decides from now on")
+    second = start("second", **config)
+    assert await second.is_ready("follows first")
+    await work.submit(3)
+    heard = await work.ask()
+    begun = time.monotonic()
+    assert await first.terminate() == 0
+    assert await work.leader(but="first") == "second"
+    print(f"failover after an end in order, s: {time.monotonic() - begun:.1f}")
+    await second.says("decides from now on")
+    async with pods_of(work):
+        await work.namespace.until("what was asked for", heard)
+        await work.all_trained()
+    assert "first gives Lease" in "".join(first.lines())
+
+
+async def test_a_leader_that_was_paused_longer_than_its_lease_writes_nothing_when_it_goes_on(
+    work: Work, start: Start
+) -> None:
+    """It stood still amid its work, with more of it in its queue."""
+    config = {**work.config, "admission": {"maxConcurrentJobs": 0}}
+    paused = start("paused", **config)
+    await paused.says("decides from now on")
+    other = start("other", **config)
+    await other.is_ready("follows paused")
+    await work.submit(40)
+    await work.namespace.until("the first Jobs", work.jobs)
+    before = await paused.writes()
+    paused.pause()
+    assert await work.leader(but="paused") == "other"
+    await other.says("decides from now on")
+    await work.namespace.until("the Jobs of all", lambda: _count(work, 40))
+    told = await _events_of(work, "paused")
+    paused.go_on()
+    await paused.says("is not the leader any more")
+    await paused.is_ready("follows other")
+    assert await _events_of(work, "paused") == told
+    after = await paused.writes()
+    print("writes while it led and was asked:", sum(before.values()), "in all:", sum(after.values()))
+    assert await work.holder() == "other"
+    assert Counter(name.rpartition("-")[2] for name in await work.jobs()) == {"1": 40}
+    settled = await paused.writes()
+    await work.submit(5)
+    await work.namespace.until("the Jobs of all", lambda: _count(work, 45))
+    assert await paused.writes() == settled, "a follower writes nothing"
+
+
+async def _count(work: Work, wanted: int) -> bool:
+    return len(await work.jobs()) >= wanted
+
+
+async def _events_of(work: Work, instance: str) -> int:
+    events = await work.namespace.all(EVENTS)
+    return sum(body.get("reportingInstance") == instance for body in events.values())
+
+
+async def test_a_leader_that_is_cut_off_from_the_api_server_stops_before_another_begins(
+    work: Work, start: Start, crds: Path, tmp_path: Path
+) -> None:
+    async with Proxy.to(crds) as proxy:
+        lonely = start("lonely", kubeconfig=through(proxy, crds, tmp_path), **work.config)
+        await lonely.says("decides from now on")
+        other = start("other", **work.config)
+        await other.is_ready("follows lonely")
+        await proxy.cut()
+        lost = asyncio.create_task(lonely.says("is not the leader any more"))
+        won = asyncio.create_task(other.says("is the leader"))
+        await asyncio.wait([lost, won], return_when=asyncio.FIRST_COMPLETED)
+        assert lost.done(), "the other one led before this one had stopped"
+        await won
+        assert (await lonely.get("/healthz"))[0] == 200, "no restart would help"
+        proxy.heal()
+        await lonely.is_ready("follows other")
