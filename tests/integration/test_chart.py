@@ -159,6 +159,14 @@ def test_restricted_namespace_takes_the_pod(rendered: str, kubectl: Kubectl, nam
         ("get", "/secrets:trainyard-tls", NAMESPACE, True),
         ("update", "/secrets:trainyard-tls", NAMESPACE, False),
         ("get", "/secrets:another", NAMESPACE, False),
+        ("create", "coordination.k8s.io/leases", "default", True),
+        ("update", "coordination.k8s.io/leases:trainyard", "default", True),
+        ("update", "coordination.k8s.io/leases:trainyard", "kube-public", True),
+        ("update", "coordination.k8s.io/leases:another", "default", False),
+        ("update", "coordination.k8s.io/leases:trainyard-leader", "default", False),
+        ("update", "coordination.k8s.io/leases:trainyard-leader", NAMESPACE, True),
+        ("delete", "coordination.k8s.io/leases:trainyard", "default", False),
+        ("list", "coordination.k8s.io/leases", NAMESPACE, False),
         ("create", "/secrets", NAMESPACE, True),
         ("create", "/secrets", "default", False),
     ],
@@ -184,8 +192,13 @@ def may(kubectl: Kubectl, user: str, verb: str, resource: str, within: str) -> b
 
 @pytest.mark.usefixtures("installed")
 def test_only_who_is_bound_to_it_may_overrule_gates(kubectl: Kubectl, namespace: str) -> None:
-    for user, role in (("ed", "trainyard-edit"), ("ed", "edit"), ("ad", "admin"), ("ann", "trainyard-overrule")):
-        binding = f"{user}-{role}"
+    for user, role in (
+        ("ed", f"{NAMESPACE}:trainyard:edit"),
+        ("ed", "edit"),
+        ("ad", "admin"),
+        ("ann", f"{NAMESPACE}:trainyard:overrule"),
+    ):
+        binding = f"{user}-{role.replace(':', '-')}"
         kubectl("create", "rolebinding", binding, "-n", namespace, f"--clusterrole={role}", f"--user={user}")
     versions, jobs = "trainyard.dev/modelversions", "trainyard.dev/trainingjobs"
     assert may(kubectl, "ed", "patch", jobs, namespace)

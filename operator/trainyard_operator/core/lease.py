@@ -35,12 +35,12 @@ class Timing:
     @classmethod
     def of_leader(cls, seconds: float) -> Self:
         """Return the spans of a Lease that elects a leader: a killed one is replaced after ``seconds`` and a poll."""
-        return cls(seconds, 0.7 * seconds, 0.2 * seconds, 0.1 * seconds)
+        return cls(seconds, 0.7 * seconds, 0.2 * seconds, min(1.0, 0.1 * seconds))
 
     @classmethod
     def of_claim(cls, seconds: float) -> Self:
         """Return the spans of a claim: a release keeps it when its leader changes, so it may last longer."""
-        return cls(6 * seconds, 4 * seconds, 2 * seconds, seconds)
+        return cls(6 * seconds, 4 * seconds, 2 * seconds, min(5.0, seconds))
 
 
 @dataclass(frozen=True)
@@ -103,9 +103,12 @@ class Standing:
         return self.seen.holder if self.seen is not None and self.seen.holder not in ("", self.identity) else None
 
     def observed(self, found: Record | None, now: float) -> "Standing":
-        """Take in what was read; ``None``: there is no Lease."""
+        """Take in what was read; ``None``: there is no Lease.
+
+        One that was deleted is waited for as if it had been renewed just now: its holder may not know yet.
+        """
         if found is None:
-            return replace(self, gone=True)
+            return self if self.gone else replace(self, gone=True, since=now)
         if found == self.seen and not self.gone:
             return self
         certain = self.certain if found.holder == self.identity else NEVER

@@ -49,7 +49,7 @@ async def tell_definitions(documents: Documents) -> None:
 
 
 def compare(document: Mapping[str, Any]) -> tuple[list[str], list[str]] | None:
-    """Return the fields that an OpenAPI description lacks and those that it has beyond ours; ``None``: no description."""
+    """Return the fields that a description lacks and those that it has beyond ours; ``None``: it has no such kind."""
     lacks, beyond = list[str](), list[str]()
     for kind in KINDS:
         served = _schema(document, kind.kind)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.operator.namespace import Namespace
 from tests.integration.operator.test_faults import new_namespace
-from tests.integration.replicas.process import Replica
+from tests.unit.operator.shell.process import Replica
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 
 Start = Callable[..., Replica]

@@ -68,6 +68,7 @@ def test_scripts_for_argo_cd_are_there_when_asked_for(helm: Path) -> None:
 def test_defaults_are_the_operators_own(helm: Path) -> None:
     """The chart's defaults and the operator's must not drift apart."""
     config, default = config_of(render(helm)), OperatorConfig()
+    assert config.release == "ops/trainyard"
     assert config.model_dump(exclude={"namespace", "images", "progress"}) == default.model_dump(
         exclude={"namespace", "images", "progress"}
     )
@@ -98,6 +99,7 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
             'client={"qps": 5000000, "burst": 9000000, "connections": 4}',
             "workers=3",
             "resyncSeconds=2000000",
+            "leaderElection.leaseSeconds=30",
             'accelerators={"amd.com/gpu": {"nodeSelector": {"gpu": "mi300"}, "tolerations": []}}',
             'watchNamespaces=["a", "b"]',
             'retention={"validated": 1000000, "rejected": 0, "maxAgeDays": 90}',
@@ -131,7 +133,9 @@ def test_every_value_reaches_the_operator(helm: Path) -> None:
         "port": 9443,
         "tls_secret": "own",
         "reports_per_minute": 1_000_000,
+        "tokens": "Review",
     }
+    assert config.leader_election.lease_seconds == 30
     assert config.admission.max_concurrent_jobs == 4_000_000
     assert [config.admission.for_namespace(name) for name in "abc"] == [0, 5, 2]
     assert (config.client.qps, config.client.burst, config.client.connections) == (5_000_000, 9_000_000, 4)
@@ -263,7 +267,11 @@ def test_rights_are_the_least(helm: Path, values: tuple[str, ...]) -> None:
     for role, rule in secrets:
         assert (role["kind"], role["metadata"]["namespace"]) == ("Role", "ops")
         assert rule["verbs"] == ["create"] or rule["resourceNames"] == ["trainyard-tls"]
-    own = [rule for role in roles if role["metadata"]["name"] == "trainyard" for rule in role["rules"]]
+    leases = [rule for role in roles for rule in role["rules"] if "leases" in rule["resources"]]
+    for rule in leases:
+        assert rule["verbs"] == ["create"] or rule["resourceNames"] in (["trainyard"], ["trainyard-leader"])
+    names = {"trainyard", "ops:trainyard"}
+    own = [rule for role in roles if role["metadata"]["name"] in names for rule in role["rules"]]
     kinds = {kind.plural for kind in KINDS}
     for rule in [rule for rule in own if kinds & set(rule["resources"])]:
         assert "update" not in rule["verbs"], "the operator writes one annotation and the status, and no spec"
@@ -276,9 +284,9 @@ def test_rights_are_the_least(helm: Path, values: tuple[str, ...]) -> None:
 def test_users_may_read_all_and_write_what_is_theirs(helm: Path) -> None:
     roles = {role["metadata"]["name"]: role["rules"] for role in of_kind(render(helm), "ClusterRole")}
     plurals = {kind.plural for kind in KINDS}
-    [view] = roles["trainyard-view"]
+    [view] = roles["ops:trainyard:view"]
     assert (set(view["resources"]), view["verbs"]) == (plurals, ["get", "list", "watch"])
-    own, versions = roles["trainyard-edit"]
+    own, versions = roles["ops:trainyard:edit"]
     assert set(own["resources"]) == plurals - {"modelversions"}
     assert set(own["verbs"]) == {"create", "update", "patch", "delete", "deletecollection"}
     assert (versions["resources"], versions["verbs"]) == (["modelversions"], ["delete", "deletecollection"])
@@ -289,12 +297,12 @@ def test_overruling_gates_is_a_right_of_its_own(helm: Path) -> None:
         [role] = [
             role
             for role in of_kind(render(helm, *switches), "ClusterRole")
-            if role["metadata"]["name"] == "trainyard-overrule"
+            if role["metadata"]["name"] == "ops:trainyard:overrule"
         ]
         assert not [label for label in role["metadata"]["labels"] if "aggregate" in label]
         [rule] = role["rules"]
         assert (rule["resources"], rule["verbs"]) == (["modelversions"], ["get", "list", "watch", "patch"])
-    names = ("trainyard", "trainyard-overrule")  # the operator's own, and this one
+    names = ("ops:trainyard", "ops:trainyard:overrule")  # the operator's own, and this one
     others = [role for role in of_kind(render(helm), "ClusterRole") if role["metadata"]["name"] not in names]
     assert len(others) == 2
     for rule in [rule for role in others for rule in role["rules"] if "modelversions" in rule["resources"]]:
@@ -303,10 +311,90 @@ def test_overruling_gates_is_a_right_of_its_own(helm: Path) -> None:
 
 def test_rights_stay_in_the_watched_namespaces(helm: Path) -> None:
     objects = render(helm, 'watchNamespaces=["a", "b"]')
-    [cluster_wide] = [role for role in of_kind(objects, "ClusterRole") if role["metadata"]["name"] == "trainyard"]
+    [cluster_wide] = [role for role in of_kind(objects, "ClusterRole") if role["metadata"]["name"] == "ops:trainyard"]
     assert [rule["resources"] for rule in cluster_wide["rules"]] == [["tokenreviews"]]
     namespaces = [role["metadata"]["namespace"] for role in of_kind(objects, "Role")]
-    assert sorted(namespaces) == ["a", "b", "ops"]
+    assert sorted(namespaces) == ["a", "b", "ops", "ops"]
+
+
+CLUSTER_SCOPED = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+TENANT = ("crds.install=false", "rbac.clusterScoped=false", 'watchNamespaces=["a", "b"]')
+
+
+def test_a_tenants_release_lies_in_namespaces_alone(helm: Path) -> None:
+    objects = render(helm, *TENANT)
+    assert not [each for each in objects if each["kind"] in CLUSTER_SCOPED]
+    assert {each["metadata"]["namespace"] for each in objects} == {"a", "b", "ops"}
+    assert not [
+        rule for role in of_kind(objects, "Role") for rule in role["rules"] if "tokenreviews" in rule["resources"]
+    ]
+    assert config_of(objects).progress.tokens == "Keys"
+    assert config_of(render(helm)).progress.tokens == "Review"
+    overrule = [role for role in of_kind(objects, "Role") if role["metadata"]["name"] == "trainyard-overrule"]
+    assert [role["metadata"]["namespace"] for role in overrule] == ["a", "b"]
+    assert all("patch" in rule["verbs"] for role in overrule for rule in role["rules"])
+
+
+def test_releases_of_one_name_share_nothing_of_the_cluster(helm: Path) -> None:
+    names = []
+    for namespace in ("ops", "team"):
+        arguments = ("template", "trainyard", str(CHART), "--namespace", namespace, "--kube-version", KUBE_VERSION)
+        objects = [each for each in yaml.safe_load_all(helm_run(helm, *arguments).stdout) if each]
+        names.append({(each["kind"], each["metadata"]["name"]) for each in objects if each["kind"] in CLUSTER_SCOPED})
+    shared = {kind for kind, _ in names[0] & names[1]}
+    assert shared == {"CustomResourceDefinition"}, "which every release has in common"
+    assert len(names[0]) == len(names[1]) > len(KINDS)
+
+
+def test_replicas_are_replaced_and_drained_one_at_a_time(helm: Path) -> None:
+    [deployment] = of_kind(render(helm), "Deployment")
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
+    labels = deployment["spec"]["template"]["metadata"]["labels"]
+    [budget] = of_kind(render(helm), "PodDisruptionBudget")
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    [spread] = pod_of(render(helm))["topologySpreadConstraints"]
+    assert (spread["topologyKey"], spread["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "ScheduleAnyway")
+    assert spread["labelSelector"]["matchLabels"].items() <= labels.items()
+    assert not of_kind(render(helm, "replicas=1"), "PodDisruptionBudget")
+    assert not of_kind(render(helm, "podDisruptionBudget.enabled=false"), "PodDisruptionBudget")
+    own = {"maxSkew": 2, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"}
+    assert pod_of(render(helm, f"topologySpreadConstraints={json.dumps([own])}"))["topologySpreadConstraints"] == [own]
+
+
+def test_a_replica_knows_its_pod(helm: Path) -> None:
+    [container] = pod_of(render(helm))["containers"]
+    fields = {
+        each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in container["env"] if "valueFrom" in each
+    }
+    assert fields == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace", "POD_IP": "status.podIP"}
+
+
+@pytest.mark.parametrize(
+    ("release", "values", "says"),
+    [
+        ("trainyard", ("serviceAccount.create=false",), "serviceAccount.name: name the ServiceAccount that is there"),
+        ("trainyard", ("rbac.clusterScoped=false",), "rbac.clusterScoped=false needs watchNamespaces"),
+        ("7", ('nameOverride="7"',), "cannot name a Service: set fullnameOverride"),
+    ],
+)
+def test_what_cannot_work_is_refused_in_a_sentence(
+    helm: Path, release: str, values: tuple[str, ...], says: str
+) -> None:
+    settings = [part for value in values for part in ("--set-json", value)]
+    done = helm_run(helm, "template", release, str(CHART), "--kube-version", KUBE_VERSION, *settings)
+    assert done.returncode != 0
+    assert says in done.stderr
+
+
+def test_rights_go_to_the_account_that_is_named(helm: Path) -> None:
+    objects = render(helm, 'serviceAccount={"create": false, "name": "robot"}')
+    bindings = of_kind(objects, "RoleBinding") + of_kind(objects, "ClusterRoleBinding")
+    assert {subject["name"] for each in bindings for subject in each["subjects"]} == {"robot"}
 
 
 def test_pod_meets_the_restricted_profile(helm: Path) -> None:
@@ -349,6 +437,11 @@ def test_definitions_outlive_the_release(helm: Path) -> None:
         ('trainer.imageByFramework={"Pytorch": "x"}', "Pytorch"),
         ('trainer.resources.limits={"memory": "2 GB"}', "/trainer/resources/limits/memory"),
         ('watchNamespaces=["Upper"]', "/watchNamespaces/0"),
+        ('fullnameOverride="a.b"', "/fullnameOverride"),
+        ('fullnameOverride="7up"', "/fullnameOverride"),
+        ('nameOverride="a_b"', "/nameOverride"),
+        ("replicas=0", "/replicas"),
+        ("leaderElection.leaseSeconds=1", "/leaderElection/leaseSeconds"),
         ("server.graceSeconds=0", "/server/graceSeconds"),
         ("retention.validated=-1", "/retention/validated"),
         ("retention.keep=1", "keep"),

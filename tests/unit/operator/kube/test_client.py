@@ -18,6 +18,7 @@ from trainyard_operator.kube.errors import (
     ForbiddenError,
     InvalidError,
     NotFoundError,
+    NotHeldError,
     ThrottledError,
     UnauthorizedError,
     UnavailableError,
@@ -279,3 +280,47 @@ async def test_a_good_token_has_an_identity(api: ScriptedApi, client: KubePort) 
 async def test_a_bad_token_has_none(api: ScriptedApi, client: KubePort, status: dict[str, object]) -> None:
     api.answers = [Answer({"status": status}, 201)]
     assert await client.review_token("t", "a") is None
+
+
+async def test_a_fence_stops_writes_before_a_byte_is_sent_and_lets_reads_through(api: ScriptedApi) -> None:
+    asked: list[str] = []
+
+    def fence(namespace: str) -> None:
+        asked.append(namespace)
+        raise NotHeldError("not the leader")
+
+    async with KubeClient(api.credentials, ClientLimits(), fence=fence) as client:
+        await client.get(JOBS, "team", "a")
+        for write in (
+            client.create(JOBS, "team", {"metadata": {"name": "a"}}),
+            client.apply(JOBS, "team", {"metadata": {"name": "a"}}, force=True),
+            client.replace(JOBS, "team", "a", {"metadata": {"name": "a"}}),
+            client.patch_status(JOBS, "team", "a", {"status": {}}),
+            client.delete(JOBS, "team", "a", uid="u"),
+        ):
+            with pytest.raises(NotHeldError):
+                await write
+        await client.review_token("token", "audience")
+    assert [each.method for each in api.asked] == ["GET", "POST"]
+    assert asked == ["team"] * 5
+
+
+async def test_the_fence_is_asked_after_the_wait_for_a_connection(api: ScriptedApi) -> None:
+    """One connection is busy when the second write begins; the lead is lost while it waits for its turn."""
+    api.hold, leads = asyncio.Event(), [True]
+
+    def fence(_: str) -> None:
+        if not leads[0]:
+            raise NotHeldError("not the leader")
+
+    async with KubeClient(api.credentials, ClientLimits(connections=1), fence=fence) as client:
+        first = asyncio.create_task(client.create(JOBS, "team", {"metadata": {"name": "a"}}))
+        await api.arrived.acquire()
+        second = asyncio.create_task(client.create(JOBS, "team", {"metadata": {"name": "b"}}))
+        await asyncio.sleep(0)
+        leads[0] = False
+        api.hold.set()
+        await first
+        with pytest.raises(NotHeldError):
+            await second
+    assert [each.body["metadata"]["name"] for each in api.asked] == ["a"]

@@ -1,0 +1,215 @@
+"""Never two holders of a Lease, whatever comes late, gets lost or stands still."""
+
+from collections.abc import Coroutine, Generator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from trainyard_operator.core.lease import NEVER, Record, Standing, Timing
+from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError, UnavailableError
+from trainyard_operator.kube.leases import Leases, Place
+from trainyard_operator.kube.port import Body, Resource
+
+TIMING = Timing.of_leader(10)
+PLACE = Place("ops", "trainyard-leader")
+TIME = datetime(2026, 11, 29, tzinfo=UTC)
+PROCESSES = 3
+
+
+def held(by: str, version: str = "1", renewed: str = "a") -> Record:
+    return Record(holder=by, duration=10, renewed=renewed, acquired="a", version=version)
+
+
+def test_the_holder_stops_before_another_begins() -> None:
+    assert TIMING.deadline < TIMING.duration
+    ours = Standing("a", TIMING).written(held("a"), begun=100)
+    assert ours.holds(100 + TIMING.deadline - 0.001)
+    assert not ours.holds(100 + TIMING.deadline)
+    theirs = Standing("b", TIMING).observed(held("a"), now=100)
+    assert theirs.free_in(100 + TIMING.deadline) == pytest.approx(TIMING.duration - TIMING.deadline)
+    assert theirs.free_in(110) == 0
+
+
+def test_what_others_wait_for_is_what_the_holder_asked_for() -> None:
+    slow = replace(held("a"), duration=60)
+    assert Standing("b", TIMING).observed(slow, now=0).free_in(20) == 40
+
+
+def test_each_renewal_is_waited_for_anew() -> None:
+    standing = Standing("b", TIMING).observed(held("a", "1", "a"), now=0)
+    assert standing.observed(held("a", "1", "a"), now=9).free_in(9) == 1
+    assert standing.observed(held("a", "2", "b"), now=9).free_in(9) == 10
+
+
+def test_a_lease_that_was_given_back_is_free_at_once() -> None:
+    ours = Standing("a", TIMING).written(held("a"), begun=0)
+    given = ours.released(time="b")
+    assert given is not None
+    assert (given.holder, given.version) == ("", "1")
+    assert Standing("b", TIMING).observed(given, now=0).free_in(0) == 0
+    assert not ours.written(given, begun=1).holds(1)
+    assert Standing("b", TIMING).observed(held("a"), now=0).released(time="b") is None
+
+
+def test_a_deleted_lease_is_waited_for_because_its_holder_may_not_know() -> None:
+    gone = Standing("b", TIMING).observed(held("a"), now=0).observed(None, now=50)
+    assert gone.free_in(50) == TIMING.duration
+    assert gone.observed(None, now=55).free_in(55) == TIMING.duration - 5
+    assert Standing("b", TIMING).observed(None, now=0).free_in(0) == 0, "nobody has ever seen one"
+
+
+def test_transitions_are_counted_and_the_time_of_a_change_is_kept() -> None:
+    first = Standing("a", TIMING).wanted(time="t1")
+    assert (first.transitions, first.acquired) == (0, "t1")
+    again = Standing("a", TIMING).written(replace(first, version="5"), begun=0).wanted(time="t2")
+    assert (again.transitions, again.acquired, again.renewed, again.version) == (0, "t1", "t2", "5")
+    other = Standing("b", TIMING).observed(first, now=0).wanted(time="t3")
+    assert (other.transitions, other.acquired) == (1, "t3")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that is under way."""
+
+    verb: str
+    body: Body | None
+
+    def __await__(self) -> Generator["Call", Body, Body]:
+        return (yield self)
+
+
+class Calls:
+    """Let each request wait until the machine says what becomes of it."""
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Body:  # noqa: ARG002
+        return await Call("get", None)
+
+    async def create(self, resource: Resource, namespace: str, body: Body) -> Body:  # noqa: ARG002
+        return await Call("create", body)
+
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Body) -> Body:  # noqa: ARG002
+        return await Call("replace", body)
+
+
+@dataclass
+class Process:
+    """One replica: what it knows, and the request it waits for."""
+
+    standing: Standing
+    step: Coroutine[Any, Any, Standing] | None = None
+    call: Call | None = None
+    answer: Body | ApiError | None = None
+
+
+class Replicas(RuleBasedStateMachine):
+    """Requests and answers of three replicas in any order, with time between any two of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.deleted = NEVER
+        self.lease: Body | None = None
+        self.versions = 0
+        self.leases = Leases(Calls(), lambda: self.now, lambda: TIME)
+        self.processes = [Process(Standing(f"p{n}", TIMING)) for n in range(PROCESSES)]
+
+    # ---- the API server ----------------------------------------------------------------------------------------------
+
+    def serve(self, call: Call) -> Body | ApiError:
+        known = self.lease["metadata"]["resourceVersion"] if self.lease is not None else None
+        if call.body is None:
+            return self.lease if self.lease is not None else NotFoundError(404, "NotFound", "")
+        if call.verb == "create" and known is not None:
+            return AlreadyExistsError(409, "AlreadyExists", "")
+        if call.verb == "replace" and known is None:
+            return NotFoundError(404, "NotFound", "")
+        if call.verb == "replace" and known != call.body["metadata"]["resourceVersion"]:
+            return ConflictError(409, "Conflict", "")
+        self.versions += 1
+        metadata = {**call.body["metadata"], "resourceVersion": str(self.versions)}
+        self.lease = {**call.body, "metadata": metadata}
+        return self.lease
+
+    # ---- what happens ------------------------------------------------------------------------------------------------
+
+    @rule(seconds=st.sampled_from([0.1, 1.0, 2.9, 3.1, 6.9, 7.1, 9.9, 10.1, 30.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @rule(n=st.integers(0, PROCESSES - 1))
+    def begins(self, n: int) -> None:
+        process = self.processes[n]
+        if process.step is None:
+            process.step = self.leases.step(PLACE, process.standing)
+            self.proceed(process, None)
+
+    @rule(n=st.integers(0, PROCESSES - 1))
+    def gives_back(self, n: int) -> None:
+        process = self.processes[n]
+        if process.step is None and process.standing.holds(self.now):
+            process.step = self.leases.release(PLACE, process.standing)
+            process.standing = replace(process.standing, certain=NEVER)
+            self.proceed(process, None)
+
+    @rule(n=st.integers(0, PROCESSES - 1))
+    def reaches_the_server(self, n: int) -> None:
+        process = self.processes[n]
+        if process.call is not None and process.answer is None:
+            process.answer = self.serve(process.call)
+
+    @rule(n=st.integers(0, PROCESSES - 1))
+    def is_answered(self, n: int) -> None:
+        process = self.processes[n]
+        if process.answer is not None:
+            self.proceed(process, process.answer)
+
+    @rule(n=st.integers(0, PROCESSES - 1))
+    def hears_nothing(self, n: int) -> None:
+        """The request or its answer is lost."""
+        process = self.processes[n]
+        if process.call is not None:
+            self.proceed(process, UnavailableError(0, "Timeout", ""))
+
+    @precondition(lambda self: self.now - self.deleted > TIMING.duration)
+    @rule(n=st.integers(0, PROCESSES - 1), late=st.booleans())
+    def starts_again(self, n: int, late: bool) -> None:
+        """The process dies; ``late``: the request it had sent is served all the same."""
+        process = self.processes[n]
+        if late and process.call is not None and process.answer is None:
+            self.serve(process.call)
+        if process.step is not None:
+            process.step.close()
+        self.processes[n] = Process(Standing(process.standing.identity, TIMING))
+
+    @precondition(lambda self: all(process.standing.seen is not None for process in self.processes))
+    @rule()
+    def somebody_deletes_it(self) -> None:
+        if self.lease is not None:
+            self.lease, self.deleted = None, self.now
+
+    def proceed(self, process: Process, answer: Body | ApiError | None) -> None:
+        assert process.step is not None
+        process.call = process.answer = None
+        try:
+            if isinstance(answer, ApiError):
+                process.call = process.step.throw(answer)
+            else:
+                process.call = process.step.send(answer)
+        except StopIteration as end:
+            process.standing, process.step = end.value, None
+        except ApiError:
+            process.step = None
+
+    @invariant()
+    def one_holds_it_at_most(self) -> None:
+        holders = [each.standing.identity for each in self.processes if each.standing.holds(self.now)]
+        assert len(holders) <= 1, holders
+
+
+Replicas.TestCase.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestReplicas = Replicas.TestCase

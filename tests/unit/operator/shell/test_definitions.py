@@ -1,0 +1,79 @@
+"""The operator says whether the definitions in the cluster are its own."""
+
+import copy
+import logging
+from typing import Any
+
+import pytest
+
+from trainyard_api import GROUP, VERSION
+from trainyard_api.crd import custom_resource_definition
+from trainyard_api.kinds import KINDS
+from trainyard_operator.kube.errors import ForbiddenError, NotFoundError
+from trainyard_operator.shell import definitions
+from trainyard_operator.shell.definitions import CURRENT, PATH, compare, tell_definitions
+
+
+def described() -> dict[str, Any]:
+    """Return the description that an API server makes of our own definitions."""
+    schemas = {}
+    for kind in KINDS:
+        [version] = custom_resource_definition(kind)["spec"]["versions"]
+        names = [{"group": GROUP, "version": VERSION, "kind": kind.kind}]
+        schemas[kind.kind] = {**version["schema"]["openAPIV3Schema"], "x-kubernetes-group-version-kind": names}
+    return copy.deepcopy({"components": {"schemas": schemas}})
+
+
+class Documents:
+    def __init__(self, *answers: Any) -> None:
+        self.answers = list(answers)
+
+    async def read(self, path: str) -> dict[str, Any]:
+        assert path == PATH
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        found: dict[str, Any] = answer
+        return found
+
+
+async def test_its_own_definitions_are_recognised(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    await tell_definitions(Documents(described()))
+    assert "the custom resource definitions are those of release" in caplog.text
+    assert CURRENT._value.get() == 1
+
+
+async def test_a_field_that_older_definitions_lack_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    older = described()
+    status = older["components"]["schemas"]["TrainingJob"]["properties"]["status"]["properties"]
+    del status["attempts"]["items"]["properties"]["reason"]
+    await tell_definitions(Documents(older))
+    [record] = [each for each in caplog.records if each.levelno == logging.WARNING]
+    assert "they lack trainingjobs status.attempts[].reason; what is written there is lost" in record.message
+    assert "crds.install=true" in record.message
+    assert CURRENT._value.get() == 0
+
+
+def test_newer_definitions_are_no_fault() -> None:
+    newer = described()
+    newer["components"]["schemas"]["ModelVersion"]["properties"]["spec"]["properties"]["colour"] = {"type": "string"}
+    assert compare(newer) == ([], ["modelversions spec.colour"])
+
+
+def test_a_cluster_that_does_not_describe_a_kind_yet_is_asked_again() -> None:
+    early = described()
+    del early["components"]["schemas"]["ModelDeployment"]
+    assert compare(early) is None
+    assert compare({}) is None
+
+
+async def test_it_waits_for_an_answer_and_takes_no_for_one(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(definitions, "AGAIN_SECONDS", 0)
+    documents = Documents(NotFoundError(404, "NotFound", ""), {}, described())
+    await tell_definitions(documents)
+    assert not documents.answers
+    await tell_definitions(Documents(ForbiddenError(403, "Forbidden", "no")))
+    assert "cannot be checked: 403 Forbidden: no" in caplog.text
