@@ -38,15 +38,17 @@ def namespace(kubectl: Kubectl) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def helm(control_plane: Path, namespace: str) -> Helm:
-    program = toolchain.ensure("helm")
-
-    def run(*arguments: str) -> str:
-        command = [str(program), "--kubeconfig", str(control_plane), "--namespace", namespace, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    def run(*arguments: str, within: str = namespace) -> str:
+        done = helm_run(control_plane, within, *arguments)
         assert done.returncode == 0, f"helm {' '.join(arguments)}: {done.stderr}"
         return done.stdout
 
     return run
+
+
+def helm_run(kubeconfig: Path, within: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(toolchain.ensure("helm")), "--kubeconfig", str(kubeconfig), "--namespace", within, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -220,4 +222,109 @@ def test_uninstall_and_reinstall_keep_the_users_objects(helm: Helm, kubectl: Kub
     assert not kubectl("get", "deployments", "-n", namespace, "-o", "name")
     assert uid() == before
     helm("install", "trainyard", str(CHART))
+    assert uid() == before
+
+
+TENANTS = ("chart-team-a", "chart-team-b")
+TENANT_VALUES = (
+    f"watchNamespaces={{{TENANTS[0]}}}",
+    "crds.install=false",
+    "rbac.clusterScoped=false",
+    "serviceAccount.name=trainyard",
+)
+
+
+@pytest.fixture(scope="module")
+def teams(kubectl: Kubectl) -> Iterator[tuple[str, str]]:
+    for name in TENANTS:
+        kubectl("create", "namespace", name)
+    yield TENANTS
+    kubectl("delete", "namespace", *TENANTS, "--timeout=180s")
+
+
+def set_all(values: tuple[str, ...]) -> list[str]:
+    return [part for value in values for part in ("--set", value)]
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_namespace_that_does_not_exist_is_named_before_anything_is_made(
+    control_plane: Path, kubectl: Kubectl, helm: Helm, teams: tuple[str, str]
+) -> None:
+    watched = f"watchNamespaces={{{teams[0]},nowhere}}"
+    for within, more in ((teams[1], ()), ("chart-to-be-made", ("--create-namespace",))):
+        done = helm_run(
+            control_plane,
+            within,
+            "install",
+            "other",
+            str(CHART),
+            "--set",
+            watched,
+            "--set",
+            "crds.install=false",
+            *more,
+        )
+        assert done.returncode != 0
+        assert "the namespace nowhere does not exist; run: kubectl create namespace nowhere" in done.stderr
+        assert "other" not in helm("list", "--all", "--all-namespaces")
+    assert not kubectl("get", "roles", "-A", "-o", "name", "-l", "app.kubernetes.io/instance=other")
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_second_release_of_the_same_name_lies_beside_the_first(
+    helm: Helm, kubectl: Kubectl, teams: tuple[str, str]
+) -> None:
+    helm("install", "trainyard", str(CHART), "--set", "crds.install=false", within=teams[1])
+    names = kubectl("get", "clusterroles", "-o", "name", "-l", "app.kubernetes.io/instance=trainyard")
+    for namespace in (NAMESPACE, teams[1]):
+        assert f"{namespace}:trainyard:overrule" in names
+    assert may(kubectl, f"system:serviceaccount:{teams[1]}:trainyard", "list", "trainyard.dev/trainingjobs", "default")
+    helm("uninstall", "trainyard", "--wait", within=teams[1])
+    assert may(kubectl, OPERATOR, "list", "trainyard.dev/trainingjobs", "default"), "the first one keeps its rights"
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_tenant_installs_with_rights_in_a_namespace_alone(
+    control_plane: Path, helm: Helm, kubectl: Kubectl, teams: tuple[str, str]
+) -> None:
+    """As docs/chart.md has it: an administrator makes the Roles once, the tenant does the rest."""
+    team, settings = teams[0], set_all(TENANT_VALUES)
+    kubectl("create", "rolebinding", "tenant", "-n", team, "--clusterrole=admin", "--user=tenant")
+    as_tenant = ("install", "own", str(CHART), *settings, "--kube-as-user", "tenant")
+    refused = helm_run(control_plane, team, *as_tenant)
+    assert refused.returncode != 0
+    assert "attempting to grant RBAC permissions not currently held" in refused.stderr
+    helm("uninstall", "own", "--ignore-not-found", "--wait", within=team)
+    only = ("--kube-version", KUBE_VERSION, "--show-only", "templates/rbac.yaml")
+    kubectl("apply", "-f", "-", stdin=helm("template", "own", str(CHART), *settings, *only, within=team))
+    done = helm_run(control_plane, team, *as_tenant, "--set", "rbac.create=false")
+    assert done.returncode == 0, done.stderr
+    operator = f"system:serviceaccount:{team}:trainyard"
+    for verb, resource, within, allowed in (
+        ("patch", "trainyard.dev/trainingjobs/status", team, True),
+        ("create", "batch/jobs", team, True),
+        ("update", "coordination.k8s.io/leases:trainyard", team, True),
+        ("update", "coordination.k8s.io/leases:own-trainyard-leader", team, True),
+        ("list", "trainyard.dev/trainingjobs", "default", False),
+        ("create", "authentication.k8s.io/tokenreviews", "", False),
+    ):
+        assert may(kubectl, operator, verb, resource, within) is allowed, (verb, resource, within)
+    helm("uninstall", "own", "--wait", within=team)
+
+
+@pytest.mark.usefixtures("installed")
+def test_another_release_takes_over_the_definitions_that_were_kept(
+    control_plane: Path, helm: Helm, kubectl: Kubectl, teams: tuple[str, str]
+) -> None:
+    def uid() -> str:
+        return kubectl("get", "crd", "trainingjobs.trainyard.dev", "-o", "jsonpath={.metadata.uid}")
+
+    before = uid()
+    helm("uninstall", "trainyard", "--wait")
+    refused = helm_run(control_plane, teams[1], "install", "renamed", str(CHART))
+    assert refused.returncode != 0
+    assert "cannot be imported into the current release" in refused.stderr
+    helm("install", "renamed", str(CHART), "--take-ownership", within=teams[1])
+    assert uid() == before
+    helm("uninstall", "renamed", "--wait", within=teams[1])
     assert uid() == before
