@@ -100,6 +100,8 @@ def _addresses(cluster: Cluster) -> Json:
     node = read(cluster, "node", node_name(cluster.name))
     address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
     return {
+        "replicas": 1,  # of the address: two could not listen there
+        "updateStrategy": {"type": "Recreate"},
         "progress": {"url": f"https://{address}:{PROGRESS_PORT}", "bind": address, "port": PROGRESS_PORT},
         "health": {"bind": "$(POD_IP)"},
     }

@@ -353,6 +353,8 @@ def test_replicas_are_replaced_and_drained_one_at_a_time(helm: Path) -> None:
         "type": "RollingUpdate",
         "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
     }
+    [other] = of_kind(render(helm, 'updateStrategy={"type": "Recreate"}'), "Deployment")
+    assert other["spec"]["strategy"] == {"type": "Recreate"}
     labels = deployment["spec"]["template"]["metadata"]["labels"]
     [budget] = of_kind(render(helm), "PodDisruptionBudget")
     assert budget["spec"]["maxUnavailable"] == 1
@@ -441,6 +443,7 @@ def test_definitions_outlive_the_release(helm: Path) -> None:
         ('fullnameOverride="7up"', "/fullnameOverride"),
         ('nameOverride="a_b"', "/nameOverride"),
         ("replicas=0", "/replicas"),
+        ('updateStrategy={"type": "Rolling"}', "/updateStrategy/type"),
         ("leaderElection.leaseSeconds=1", "/leaderElection/leaseSeconds"),
         ("server.graceSeconds=0", "/server/graceSeconds"),
         ("retention.validated=-1", "/retention/validated"),

@@ -205,3 +205,23 @@ def test_nothing_is_kept_of_what_has_ended(world: World) -> None:
     kept = [name for name, value in vars(world.ledger).items() if isinstance(value, (dict, set)) and value]
     assert kept == []
     assert set(WATCHED.values()) >= {"TrainingJob", "Job"}
+
+
+def test_jobs_in_a_namespace_of_another_release_hold_and_wait_for_no_place() -> None:
+    world, ours = World(max_concurrent_jobs=1), [True]
+    world.ledger = Ledger(world.limits, lambda key: world.woken.append(key.name), covers=lambda _: ours[0])
+    world.store = Store(world.ledger.changed)
+    world.apply("a", "b")
+    world.create_job("a")
+    world.look()
+    assert (world.ledger.holding, world.ledger.waiting) == (1, 1)
+    ours[0] = False
+    for name in ("a", "b"):
+        world.ledger.changed("TrainingJob", Key(NAMESPACE, name))
+    world.look()
+    assert (world.ledger.holding, world.ledger.waiting) == (0, 0)
+    ours[0] = True
+    for name in ("a", "b"):
+        world.ledger.changed("TrainingJob", Key(NAMESPACE, name))
+    world.look()
+    assert (world.ledger.holding, world.ledger.waiting) == (1, 1)

@@ -1,0 +1,167 @@
+"""The claims of a release on an API server of a few dicts: taken with the first object, kept, and given back."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import pytest
+
+from trainyard_operator.core.lease import Timing
+from trainyard_operator.kube.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    ForbiddenError,
+    NotFoundError,
+)
+from trainyard_operator.kube.leases import Leases
+from trainyard_operator.kube.port import Body, Resource
+from trainyard_operator.runtime.claims import Claims
+from trainyard_operator.runtime.elector import steady
+
+PATIENCE = 30.0
+TIMING = Timing(duration=60, deadline=40, renew=20, poll=0.05)
+
+
+class Api:
+    def __init__(self) -> None:
+        self.leases: dict[str, Body] = {}
+        self.forbidden: set[str] = set()
+        self.version = 0
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> Body:  # noqa: ARG002
+        if namespace in self.forbidden:
+            raise ForbiddenError(403, "Forbidden", "no")
+        if namespace not in self.leases:
+            raise NotFoundError(404, "NotFound", name)
+        return self.leases[namespace]
+
+    async def create(self, resource: Resource, namespace: str, body: Body) -> Body:  # noqa: ARG002
+        if namespace in self.leases:
+            raise AlreadyExistsError(409, "AlreadyExists", "")
+        return self._store(namespace, body)
+
+    async def replace(self, resource: Resource, namespace: str, name: str, body: Body) -> Body:  # noqa: ARG002
+        known = self.leases[namespace]["metadata"]["resourceVersion"]
+        if body["metadata"]["resourceVersion"] != known:
+            raise ConflictError(409, "Conflict", "")
+        return self._store(namespace, body)
+
+    def _store(self, namespace: str, body: Body) -> Body:
+        self.version += 1
+        self.leases[namespace] = {**body, "metadata": {**body["metadata"], "resourceVersion": str(self.version)}}
+        return self.leases[namespace]
+
+    def holders(self) -> dict[str, str]:
+        return {namespace: lease["spec"]["holderIdentity"] for namespace, lease in self.leases.items()}
+
+
+class Release:
+    """A release that works in the namespaces of its objects."""
+
+    def __init__(self, api: Api, name: str, *namespaces: str) -> None:
+        leases = Leases(api, steady, lambda: datetime.now(UTC))
+        self.claims = Claims(leases, name, namespaces, TIMING, clock=steady)
+        self.objects_in: set[str] = set()
+        self.changes: list[str | None] = []
+
+    @asynccontextmanager
+    async def leads(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.claims.run(lambda: self.objects_in, self.changes.append))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def appears(self, namespace: str) -> None:
+        self.objects_in.add(namespace)
+        self.claims.want(namespace)
+
+
+async def until(what: str, holds: Callable[[], bool]) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while not holds():  # noqa: ASYNC110 - nothing would wake us
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"waited {PATIENCE} s for {what}") from None
+
+
+@pytest.fixture
+def api() -> Api:
+    return Api()
+
+
+async def test_a_namespace_is_claimed_with_its_first_object_and_given_back_after_its_last(api: Api) -> None:
+    release = Release(api, "ops/one")
+    async with release.leads():
+        await until("the cluster", lambda: api.holders() == {"kube-public": "ops/one"})
+        assert not release.claims.covers("a")
+        release.appears("a")
+        await until("namespace a", lambda: release.claims.covers("a"))
+        assert release.changes == [None, "a"]
+        release.objects_in.clear()
+        await until("the end of the claim", lambda: api.holders() == {"kube-public": "ops/one", "a": ""})
+        assert not release.claims.covers("a")
+
+
+async def test_without_the_cluster_no_namespace_is_asked_for(api: Api) -> None:
+    one, two = Release(api, "ops/one"), Release(api, "ops/two")
+    async with one.leads():
+        await until("the cluster", lambda: api.holders() == {"kube-public": "ops/one"})
+        async with two.leads():
+            two.appears("a")
+            await until("the sentence", lambda: two.claims.waiting is not None)
+            assert two.claims.waiting == (
+                "the whole cluster is held by the release ops/one (Lease kube-public/trainyard); waiting for it"
+            )
+            assert not two.claims.covers("a")
+            one.appears("a")
+            await until("namespace a", lambda: one.claims.covers("a"))
+    assert api.holders()["a"] == "ops/one"
+
+
+async def test_releases_that_overlap_share_out_their_namespaces(api: Api) -> None:
+    one, two = Release(api, "x/one", "a", "b"), Release(api, "y/two", "b", "c")
+    async with one.leads():
+        await until("both namespaces", lambda: one.claims.covers("a") and one.claims.covers("b"))
+        async with two.leads():
+            await until("its own", lambda: two.claims.covers("c"))
+            assert not two.claims.covers("b")
+            assert "namespace b is held by the release x/one" in str(two.claims.waiting)
+            assert one.claims.waiting is None
+    assert api.holders() == {"a": "x/one", "b": "x/one", "c": "y/two"}
+
+
+async def test_the_next_leader_of_a_release_goes_on_with_its_claims(api: Api) -> None:
+    async with Release(api, "x/one", "a").leads():
+        await until("the claim", lambda: api.holders() == {"a": "x/one"})
+    successor = Release(api, "x/one", "a")
+    async with successor.leads():
+        await until("the claim", lambda: successor.claims.covers("a"))
+    assert api.leases["a"]["spec"]["leaseTransitions"] == 0
+
+
+async def test_a_namespace_that_cannot_be_claimed_keeps_no_other_from_being(api: Api) -> None:
+    release = Release(api, "x/one", "a", "b")
+    api.forbidden.add("a")
+    async with release.leads():
+        await until("the other one", lambda: release.claims.covers("b"))
+        assert not release.claims.covers("a")
+        assert "namespace a cannot be claimed: 403 Forbidden: no" in str(release.claims.waiting)
+        api.forbidden.clear()
+        await until("the first one", lambda: release.claims.covers("a"))
+        assert release.claims.waiting is None
+
+
+async def test_an_answer_is_never_taken_for_a_claim_of_another_release(api: Api) -> None:
+    """What is written by hand in the Lease counts: an administrator can hand a namespace over."""
+    release = Release(api, "x/one", "a")
+    async with release.leads():
+        await until("the claim", lambda: release.claims.covers("a"))
+        spec = {**api.leases["a"]["spec"], "holderIdentity": "y/two", "leaseDurationSeconds": 600}
+        await api.replace(Resource("", "", ""), "a", "trainyard", {**api.leases["a"], "spec": spec})
+        release.claims._due.clear()
+        await until("the loss", lambda: not release.claims.covers("a"))
+        assert release.changes == ["a", "a"]
