@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.cluster import NAMESPACE, Cluster
-from tests.unit.operator.operators import FaultyWrite
+from tests.unit.operator.operators import FaultyWrite, StepOperator
 from tests.unit.operator.samples import CA, SPEC, result_text
 from trainyard_api.wire import ReportedStatus
-from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.config import Admission, OperatorConfig
 from trainyard_operator.kube.errors import ApiError, UnavailableError
-from trainyard_operator.kube.port import JOBS, TRAINING_JOBS, Body
+from trainyard_operator.kube.port import JOBS, TRAINING_JOBS, Body, Resource
 from trainyard_operator.runtime import runtime as runtime_module
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.runtime import Runtime
@@ -182,4 +182,69 @@ async def test_a_turn_hangs_only_where_the_api_server_answers(away: bool, monkey
         assert runtime.health() is None
     else:
         await until("a hanging turn", lambda: "while the API server answers" in (runtime.health() or ""))
+    await runtime.stop()
+
+
+async def turns_of_the_loop() -> None:
+    """Let everything that can happen without a message happen."""
+    for _ in range(200):
+        await asyncio.sleep(0)
+
+
+async def test_a_follower_knows_everything_and_decides_nothing() -> None:
+    cluster = Cluster()
+    cluster.submit("a", SPEC)
+    runtime = Runtime(cluster, CONFIG, ca=CA, clock=lambda: cluster.now)
+    await runtime.follow()
+    cluster.submit("b", SPEC)
+    for kind, event, body in cluster.log:
+        runtime.observe(kind, event, body)
+    await turns_of_the_loop()
+    assert (runtime.ready, runtime.leads) == (True, False)
+    assert all(runtime.directory.find(NAMESPACE, name) is not None for name in "ab")
+    assert cluster.writes == []
+    await runtime.lead()
+    await until("both Jobs", lambda: sorted(cluster.of(JOBS)) == ["a-1", "b-1"])
+    await runtime.stop()
+
+
+async def test_a_new_leader_lists_what_the_last_one_wrote_before_it_decides() -> None:
+    """Its own watches have not told of the Job that took the only place."""
+    cluster, limits = Cluster(), CONFIG.model_copy(update={"admission": Admission(max_concurrent_jobs=1)})
+    cluster.submit("a", SPEC)
+    follower = Runtime(cluster, limits, ca=CA, clock=lambda: cluster.now)
+    await follower.follow()
+    cluster.submit("b", {**SPEC, "priority": "Urgent"})
+    last = StepOperator(cluster, limits)
+    last.turn("b")
+    assert sorted(cluster.of(JOBS)) == ["b-1"]
+    await follower.lead()
+    await until("a in the queue", lambda: phase(cluster) == "Queued")
+    assert sorted(cluster.of(JOBS)) == ["b-1"]
+    await follower.stop()
+
+
+async def test_who_drains_ends_its_turns_and_begins_no_other() -> None:
+    going_on = asyncio.Event()
+
+    class Slow(Cluster):
+        async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
+            await going_on.wait()
+            return await super().create(resource, namespace, body)
+
+    cluster = Slow()
+    for name in "abc":
+        cluster.submit(name, SPEC)
+    runtime = Runtime(cluster, CONFIG.model_copy(update={"workers": 1}), ca=CA, clock=lambda: cluster.now)
+    await runtime.start()
+    await turns_of_the_loop()
+    assert await runtime.drain(0.01) is False, "a write is open"
+    drained = asyncio.create_task(runtime.drain(5))
+    await turns_of_the_loop()
+    going_on.set()
+    assert await drained is True
+    written = list(cluster.writes)
+    await turns_of_the_loop()
+    assert cluster.writes == written
+    assert len(cluster.of(JOBS)) <= 1, "the turn that ran, and no other"
     await runtime.stop()
