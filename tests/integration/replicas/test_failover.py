@@ -152,11 +152,11 @@ async def test_a_leader_that_is_killed_at_any_moment_is_replaced(
 ) -> None:
     moments, failovers = random.Random(SEED), list[float]()
     replicas = {name: start(name, **work.config) for name in ("r0", "r1")}
-    for replica in replicas.values():
-        await replica.is_ready()
     async with pods_of(work) as pods:
         leader = await work.leader()
         for kill in range(KILLS):
+            for replica in replicas.values():
+                await replica.is_ready()
             await work.submit(3)
             heard = await work.ask() if kill % 2 else None
             await asyncio.sleep(moments.uniform(0, 1.5))  # the moment of the fault

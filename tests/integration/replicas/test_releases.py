@@ -1,0 +1,110 @@
+"""Several releases on a real API server: in one namespace one of them works, and the others wait and say for whom."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.integration.operator.namespace import Namespace
+from tests.integration.operator.test_faults import new_namespace
+from tests.integration.replicas.conftest import Start
+from trainyard_operator.kube.credentials import Credentials
+from trainyard_operator.kube.port import JOBS, LEASES, Body
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+async def teams(credentials: Credentials) -> AsyncIterator[list[Namespace]]:
+    """Return three namespaces."""
+    async with AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(new_namespace(credentials)) for _ in range(3)]
+
+
+def release(home: Namespace, *watched: Namespace) -> dict[str, Any]:
+    """Return the configuration of a release that lies in ``home``; without namespaces it watches all of them."""
+    images = {"trainer": f"trainer:{home.name}"}
+    return {
+        "namespace": home.name,
+        "namespaces": [each.name for each in watched],
+        "images": images,
+        "leaderElection": {"leaseSeconds": 2},
+    }
+
+
+async def worked_by(team: Namespace, home: Namespace, name: str) -> None:
+    """Apply a TrainingJob, and wait for a Job that the release in ``home`` made for it."""
+    await team.apply(name)
+
+    async def made() -> Body | None:
+        return (await team.all(JOBS)).get(f"{name}-1")
+
+    job = await team.until(f"a Job of {name}", made)
+    [container] = job["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == f"trainer:{home.name}"
+
+
+async def holder(team: Namespace) -> str:
+    lease = (await team.all(LEASES)).get("trainyard")
+    return str(lease["spec"].get("holderIdentity") or "") if lease is not None else ""
+
+
+async def claimed(team: Namespace, home: Namespace) -> None:
+    async def ask() -> bool:
+        return await holder(team) == f"{home.name}/trainyard"
+
+    await team.until(f"the claim of {home.name}", ask)
+
+
+async def test_two_releases_for_the_whole_cluster(teams: list[Namespace], start: Start) -> None:
+    one, two, team = teams
+    first = start("first", **release(one))
+    await worked_by(team, one, "a")
+    second = start("second", **release(two))
+    text = await second.is_ready(f"the whole cluster is held by the release {one.name}/trainyard")
+    assert "second leads" in text
+    await worked_by(team, one, "b")
+    assert sum((await second.writes()).values()) == 0
+    first.kill()
+    await worked_by(team, two, "c")
+    await claimed(team, two)
+    assert await second.terminate() == 0
+
+
+async def test_a_release_for_the_cluster_leaves_a_tenants_namespace_alone(teams: list[Namespace], start: Start) -> None:
+    tenant, wide, free = teams
+    own = start("own", **release(tenant, tenant))
+    await claimed(tenant, tenant)
+    start("wide", **release(wide))
+    await worked_by(free, wide, "a")
+    await worked_by(tenant, tenant, "a")
+    await claimed(free, wide)
+    own.kill()
+    await worked_by(tenant, wide, "b")
+    await claimed(tenant, wide)
+
+
+async def test_a_tenant_that_comes_second_waits(teams: list[Namespace], start: Start) -> None:
+    tenant, wide, _ = teams
+    first = start("wide", **release(wide))
+    await worked_by(tenant, wide, "a")
+    second = start("own", **release(tenant, tenant))
+    await second.is_ready(f"namespace {tenant.name} is held by the release {wide.name}/trainyard")
+    await worked_by(tenant, wide, "b")
+    assert sum((await second.writes()).values()) == 0
+    metric = f'trainyard_namespace_claimed{{namespace="{tenant.name}"}} 0.0'
+    assert metric in (await second.get("/metrics"))[1]
+    first.kill()
+    await worked_by(tenant, tenant, "c")
+
+
+async def test_two_tenants_that_overlap_and_two_that_do_not(teams: list[Namespace], start: Start) -> None:
+    one, both, two = teams
+    start("first", **release(one, one, both))
+    await claimed(both, one)
+    second = start("second", **release(two, two, both))
+    await claimed(two, two)
+    await asyncio.gather(worked_by(one, one, "a"), worked_by(two, two, "a"), worked_by(both, one, "a"))
+    await second.is_ready(f"namespace {both.name} is held by the release {one.name}/trainyard")
