@@ -167,11 +167,9 @@ class Ledger:
         return False
 
     def _tell(self, turn: Key) -> None:
-        for claim in self._book.take_news():
-            key = Key(claim.namespace, claim.name)
-            if key == turn:
-                continue
-            if self._book.verdict(claim.uid) == ADMITTED:
-                self._wake(key)
-            else:
-                self._move(key)
+        called, moved = self._book.take_news()
+        for claims, hear in ((called, self._wake), (moved, self._move)):
+            for claim in claims:
+                key = Key(claim.namespace, claim.name)
+                if key != turn:
+                    hear(key)

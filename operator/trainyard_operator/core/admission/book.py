@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Final
 
 from trainyard_operator.core.admission.claim import Claim, Place
@@ -120,18 +120,21 @@ class Book:
         may = (min(self._room((name,)), len(ready)) for name, ready in self._ready.items())
         return sum(may) > self._room(OPERATOR)
 
-    def take_news(self) -> list[Claim]:
-        """Return, once, those for whom the last changes may mean another verdict: who may start now comes first.
+    def take_news(self) -> tuple[list[Claim], list[Claim]]:
+        """Return, once, those for whom the last changes may mean another verdict: who may start now, and who waits on.
 
         Left out is who may no longer start: it was told that it may, and finds out when it tries.
         """
-        called = self._called() if self._freed else ()
-        uids = dict.fromkeys(chain(called, self._moved))
+        called = dict.fromkeys(self._called() if self._freed else ())
+        moved = [uid for uid in self._moved if uid not in called]
         self._moved, self._freed = {}, False
-        claims = (self._claims.get(uid) for uid in uids)
-        return [claim for claim in claims if claim is not None and not claim.holds]
+        return self._waiting(called), self._waiting(moved)
 
     # ---- within ------------------------------------------------------------------------------------------------------
+
+    def _waiting(self, uids: Iterable[str]) -> list[Claim]:
+        claims = (self._claims.get(uid) for uid in uids)
+        return [claim for claim in claims if claim is not None and not claim.holds]
 
     def _limit(self, scope: Scope) -> int:
         match len(scope):
