@@ -31,7 +31,8 @@ from trainyard_operator.core.objects import (
 )
 from trainyard_operator.core.plan import EventNote, Plan
 
-View = TrainingJobView | TrainingScheduleView | ModelVersionView | ModelDeploymentView
+View = TrainingJobView | ModelVersionView
+"""Of these the conditions are saved, too. The others have to be looked at before they can say how they are."""
 V = TypeVar("V", TrainingJobView, TrainingScheduleView, ModelVersionView, ModelDeploymentView)
 
 RESTORED: Final = "Restored"
@@ -240,14 +241,16 @@ def _sentence(where: str, error: ValidationError) -> str:
     return f"{'.'.join([where, *(str(part) for part in first['loc'])])}: {first['msg']}"
 
 
-def restore(view: View, **changes: Any) -> Plan:
-    """Return the plan for an object that was recalled: its status is stored again before anything is decided.
+def restore(view: View) -> Plan:
+    """Return the plan for an object that was recalled: its status is stored again before anything is decided."""
+    status = view.status.model_copy(update={"observed_generation": view.generation})
+    return Plan(status=status, events=(restored(),))
 
-    ``changes`` are fields whose saved value does not hold any more, such as a moment from which something waits.
-    """
-    status = view.status.model_copy(update={"observed_generation": view.generation, **changes})
+
+def restored() -> EventNote:
+    """Return the Event that tells that a status is the saved one."""
     message = (
         f"the status is restored from the annotation {meta.SAVED_ANNOTATION}; to begin anew, create the object without "
         "this annotation, or under another name"
     )
-    return Plan(status=status, events=(EventNote("Normal", RESTORED, message, "restored"),))
+    return EventNote("Normal", RESTORED, message, "restored")

@@ -82,7 +82,7 @@ class Shop:
         """Wait until a version serves and nothing else is under way."""
         return await self.until(
             f"version {number} to serve",
-            lambda s: s.get("activeVersion") == number and s["phase"] in ("Serving", "Held"),
+            lambda s: s.get("activeVersion") == number and s.get("phase") in ("Serving", "Held"),
         )
 
     async def stalled(self, reason: str, name: str = "shop") -> str:
@@ -97,10 +97,12 @@ class Shop:
     # ---- a node ------------------------------------------------------------------------------------------------------
 
     async def kubelet(self) -> None:
-        """Say of each pod, until it is off, what its server does."""
+        """Say of each pod that serves, until it is off, what its server does."""
         while not self.off.is_set():
             for name, pod in (await self.namespace.all(PODS)).items():
                 version = int(pod["metadata"]["labels"].get(meta.VERSION_LABEL, 0))
+                if version == 0:
+                    continue  # it trains
                 status = pod_status(self.health.get(version), ready=version not in self.health)
                 said = "containerStatuses" in pod["status"] and is_ready(pod) == (version not in self.health)
                 if said or "deletionTimestamp" in pod["metadata"]:

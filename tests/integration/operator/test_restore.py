@@ -1,6 +1,7 @@
 """docs/backup.md on a real API server: its commands, and what it says comes back."""
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -144,6 +145,16 @@ async def seen(shop: Shop) -> dict[str, Body]:
     return {} if waits else bodies
 
 
+def backup(folder: Path) -> list[Body]:
+    """Return the objects in the file that the page makes: one after the other, as JSON."""
+    text, found, decoder = (folder / "trainyard.json").read_text(encoding="utf-8").strip(), [], json.JSONDecoder()
+    while text:
+        body, end = decoder.raw_decode(text)
+        found.append(body)
+        text = text[end:].lstrip()
+    return found
+
+
 FIELDS = (
     *("phase", "modelVersion", "verdict", "completionTime", "quarantinedBy", "gates", "judgedTime"),
     *("activeVersion", "activeDigest", "previousVersion", "rejectedVersions", "hold", "history", "lastHandledAction"),
@@ -191,7 +202,7 @@ async def test_without_the_annotation_a_job_begins_anew_unless_its_version_is_th
         await shell(commands("Back up"))
         await shell(commands("To begin anew"))
         await shell("kubectl delete -n demo --all --timeout=60s trainingjobs")
-        await shell("kubectl create -n demo -f anew.yaml || true")  # the other objects are there
+        await shell("kubectl create -n demo -f anew.json || true")  # the other objects are there
         status = await shop.namespace.phase("Succeeded", "j2")
         assert status["modelVersion"]["name"] == "m-v2"
         assert {c["reason"] for c in status["conditions"]} == {"VersionExists"}
@@ -199,19 +210,16 @@ async def test_without_the_annotation_a_job_begins_anew_unless_its_version_is_th
         assert [name for name in await shop.namespace.all(JOBS) if name.startswith("j")] == []
 
 
-async def test_versions_come_back_after_the_deployment(shop: Shop, shell: Run) -> None:
+async def test_versions_come_back_after_the_deployment(shop: Shop, shell: Run, tmp_path: Path) -> None:
     """The worst order: what serves is known before any version is."""
     async with shop.namespace.operator():
         await live_a_little(shop)
         await shell(commands("Back up"))
         await shell(f"kubectl delete -n demo --all --timeout=60s {','.join(kind.plural for kind in OURS)}")
         for kind in ("ModelDeployment", "ModelVersion"):
-            await shell(
-                f"kubectl create -n demo --dry-run=client -o yaml -f trainyard.yaml | "
-                f"python3 -c 'import sys, yaml; yaml.safe_dump_all((b for d in yaml.safe_load_all(sys.stdin) "
-                f'for b in (d.get("items") or [d]) if b["kind"] == "{kind}"), sys.stdout)\' '
-                "| kubectl create -n demo -f -"
-            )
+            for body in [body for body in backup(tmp_path) if body["kind"] == kind]:
+                plural = MODEL_DEPLOYMENTS if kind == "ModelDeployment" else MODEL_VERSIONS
+                await shop.namespace.request("POST", shop.namespace.path(plural), body)
             if kind == "ModelDeployment":
                 await shop.until("the saved status", lambda status: status.get("activeVersion") == 1)
         await shop.serves(1)

@@ -3,7 +3,8 @@
 ``status.nextScheduleTime`` is the first nominal time that is not settled: started, or given up. It is a promise under
 the line as it was then, so a time is due only from there on, and only if it still is on the line: an edited line or
 zone begins anew from now and fires nothing at once. While suspended nothing is promised to anybody, and the same time
-is remembered as ``status.heldScheduleTime``.
+is remembered as ``status.heldScheduleTime``. After a restore the line begins anew, too: what was due between the backup
+and the restore may have run.
 """
 
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ def read(observed: ObservedSchedule, spec: TrainingScheduleSpec, line: Schedule,
     floor = max(now, view.created, last or view.created)
     first = _time(view.status.next_schedule_time or view.status.held_schedule_time)
     missed = view.status.missed or 0
-    if first is None and view.status.observed_generation < 0:
+    if first is None and view.status.observed_generation < 0 and not view.recalled:
         first = next_after(line, last or view.created)  # never seen before: nobody could have started it
     elif first is None or first > now or next_after(line, first - TICK) != first:
         first = next_after(line, floor)

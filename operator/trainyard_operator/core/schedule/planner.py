@@ -19,7 +19,7 @@ from trainyard_operator.core.conditions import stamped
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import NOTHING, Action, Create, Delete, EventNote, Plan
-from trainyard_operator.core.saved import restore
+from trainyard_operator.core.saved import restored
 from trainyard_operator.core.schedule import clock as clocks
 from trainyard_operator.core.schedule import runs
 from trainyard_operator.core.schedule.acceptance import ACCEPTED, awaits_verdict, condition_of
@@ -85,8 +85,6 @@ def plan(observed: ObservedSchedule) -> Plan:  # noqa: PLR0911 - a list of quest
         return NOTHING
     if view.unreadable:
         return hands_off(view)
-    if view.recalled:
-        return restore(view)
     look_again = Plan(needs=(Need(Fact.RUNS, view.name),))
     if has_lost(observed) and not observed.listed:
         return look_again
@@ -212,7 +210,7 @@ def _tell(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record,
         "held_schedule_time": first if spec.suspend else None,
         "missed": clock.missed,
     }
-    events = [*known.events, *clock.events]
+    events = [*([restored()] if view.recalled else []), *known.events, *clock.events]
     verdict = _verdict(observed, spec, known, outlook)
     own = [each for each in view.status.conditions or () if each.type != ACCEPTED]
     if verdict is not None:

@@ -19,7 +19,7 @@ from trainyard_operator.core.naming import serving_name
 from trainyard_operator.core.objects import ServingPodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
-from trainyard_operator.core.saved import restore
+from trainyard_operator.core.saved import restored
 from trainyard_operator.core.serving import answers, children, rollout
 from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
 from trainyard_operator.core.serving.health import Failure, are_at_fault, cause_of, failure_of, waiting_for
@@ -54,9 +54,6 @@ def plan(observed: Observed) -> Plan:  # noqa: PLR0911 - a list of questions
         return NOTHING
     if observed.deployment.unreadable:
         return hands_off(observed.deployment)
-    if observed.deployment.recalled:
-        waits = observed.deployment.status.candidate_version is not None
-        return restore(observed.deployment, candidate_since=to_rfc3339(observed.now) if waits else None)
     try:
         spec = parse_spec(observed)
     except InvalidSpecError as error:
@@ -68,6 +65,8 @@ def plan(observed: Observed) -> Plan:  # noqa: PLR0911 - a list of questions
             "serve another model"
         )
         return _blocked(observed, Failure("ModelTaken", message))
+    if observed.deployment.recalled:
+        return _restored(observed, spec)
     for question in _QUESTIONS:
         step = question(observed, spec)
         if step is not None:
@@ -84,6 +83,14 @@ def parse_spec(observed: Observed) -> ModelDeploymentSpec:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(["spec", *(str(part) for part in first["loc"])])
         raise InvalidSpecError(f"{where}: {first['msg']}") from error
+
+
+def _restored(observed: Observed, spec: ModelDeploymentSpec) -> Plan:
+    """Store the saved status before anything is decided; a candidate gets all of its time again."""
+    status = observed.deployment.status
+    if status.candidate_version is not None:
+        status = status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})
+    return _report(observed, spec, status, events=(restored(),))
 
 
 # ---- the questions, in order -----------------------------------------------------------------------------------------
