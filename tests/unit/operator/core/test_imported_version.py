@@ -1,0 +1,61 @@
+"""A version whose TrainingJob is not there (imported, restored, outlived) is judged as of its training."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, deployment, judged, spec, version
+from trainyard_api.modelversion import GateResult, ModelVersionStatus
+from trainyard_operator.core.objects import ModelVersionView
+from trainyard_operator.core.version.observed import ObservedVersion
+from trainyard_operator.core.version.planner import plan
+
+
+def beside(champion: int, theirs: str, own: str = "1.5", reason: str = "Compared") -> dict[str, Any]:
+    """Return what the trainer found: both models on the same rows."""
+    metric = {"name": "mae", "value": own, "champion": theirs, "difference": str(float(own) - float(theirs))}
+    return {"champion": champion, "championDigest": f"{champion:064x}", "reason": reason, "metrics": [metric]}
+
+
+def candidate(number: int, comparison: dict[str, Any] | None = None) -> ModelVersionView:
+    return version(number, fields=spec(number, gates=[CHAMPION], comparison=comparison))
+
+
+def verdict(view: ModelVersionView, *others: ModelVersionView, active: int | None, here: bool = False) -> GateResult:
+    status = {} if active is None else {"activeVersion": active, "activeDigest": f"{active:064x}"}
+    observed = ObservedVersion(view, others, (deployment(**status),), NOW, trained_here=here)
+    found = plan(observed).status
+    assert isinstance(found, ModelVersionStatus)
+    assert found.gates is not None
+    (result,) = found.gates
+    return result
+
+
+@pytest.mark.parametrize("active", [None, 2, 5, 9])
+@pytest.mark.parametrize("others", [(), (judged(2),), (judged(2, "Rejected"), judged(4))])
+@pytest.mark.parametrize(("theirs", "passed"), [("1.6", True), ("1.4", False)])
+def test_what_serves_now_and_what_is_there_does_not_matter(
+    active: int | None, others: tuple[ModelVersionView, ...], theirs: str, passed: bool
+) -> None:
+    found = verdict(candidate(3, beside(2, theirs)), *others, active=active)
+    assert (found.passed, found.champion, found.champion_value) == (passed, 2, theirs)
+
+
+def test_one_that_was_trained_here_has_to_beat_what_serves_now() -> None:
+    found = verdict(candidate(3, beside(2, "1.6")), judged(5), active=5, here=True)
+    assert (found.passed, found.reason) == (False, "ChampionChanged")
+
+
+def test_a_champion_that_gave_no_answer_opens_no_gate() -> None:
+    found = verdict(candidate(3, beside(2, "1.6", reason="ChampionTooLarge")), active=None)
+    assert (found.passed, found.reason) == (False, "ChampionTooLarge")
+
+
+def test_without_a_comparison_it_has_to_beat_what_serves_now() -> None:
+    assert verdict(candidate(1), active=None).reason == "NoChampion"
+    assert verdict(candidate(1), judged(5, fields=spec(5, "1.2")), active=5).reason == "NotMet"
+
+
+def test_fixed_values_are_what_they_always_were() -> None:
+    view = version(3, fields=spec(3, "2.5", gates=[BELOW_2]))
+    assert verdict(view, active=None).reason == "NotMet"
