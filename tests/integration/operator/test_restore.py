@@ -190,7 +190,7 @@ async def test_everything_comes_back(shop: Shop, shell: Run, running: bool) -> N
         table = await shell(commands("Restore").splitlines()[1])
         assert {"Held", "Quarantined", "Failed"} <= set(table.split())
         told = [event for event in (await shop.namespace.all(EVENTS)).values() if event["reason"] == "Restored"]
-        assert len({event["regarding"]["name"] for event in told}) == len(bodies) - 1  # one name is of two kinds
+        assert {f"{e['regarding']['kind'].lower()}s/{e['regarding']['name']}" for e in told} == bodies.keys()
 
         await train(shop, "j3", 3)  # life goes on: the hold ends with a newer version
         await shop.serves(3)

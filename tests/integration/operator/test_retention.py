@@ -56,8 +56,11 @@ async def test_what_is_too_much_goes_and_what_serves_stays(shop: Shop) -> None:
     labels = {"metadata": {"labels": {meta.KEEP_LABEL: "true"}}}
     await shop.namespace.request("PATCH", path, labels, content_type=MERGE)
     assert await retention.sweep() == 1
-    left = await shop.namespace.all(MODEL_VERSIONS)
-    assert sorted(left) == ["m-v1", "m-v2", "m-v4", "m-v5"]
+
+    async def left() -> bool:
+        return sorted(await shop.namespace.all(MODEL_VERSIONS)) == ["m-v1", "m-v2", "m-v4", "m-v5"]
+
+    await shop.namespace.until("version 3 to be gone", left)
     told = [e for e in (await shop.namespace.all(EVENTS)).values() if e["reason"] == "Expired"]
     assert [event["regarding"]["name"] for event in told] == ["m-v3"]
     assert not await resync(shop.namespace.client, store, (shop.namespace.name,))

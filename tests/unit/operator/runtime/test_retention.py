@@ -9,14 +9,17 @@ from prometheus_client import REGISTRY
 from tests.unit.operator.cluster import NAMESPACE, Cluster
 from tests.unit.operator.core.versions import spec
 from tests.unit.operator.operators import run
-from tests.unit.operator.samples import SPEC
+from tests.unit.operator.runtime.test_runtime import until
+from tests.unit.operator.samples import CA, SPEC
 from tests.unit.operator.schedules import World as ScheduleWorld
 from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.kube.errors import ForbiddenError
+from trainyard_operator.kube.errors import ForbiddenError, UnavailableError
 from trainyard_operator.kube.port import EVENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, TRAINING_JOBS, Resource
+from trainyard_operator.runtime import retention as retention_module
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.retention import MOST_AT_ONCE, Retention
+from trainyard_operator.runtime.runtime import Runtime
 from trainyard_operator.runtime.store import Store
 
 CONFIG = OperatorConfig.model_validate({"retention": {"validated": 2, "rejected": 1}})
@@ -192,3 +195,21 @@ def test_runs_from_before_a_restore_count_for_the_history() -> None:
     assert len(world.jobs) == 3
     assert len(before & set(world.jobs)) == 2
     assert "by-hand" in world.jobs
+
+
+async def test_the_running_operator_sweeps_and_outlives_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention_module, "SWEEP_SECONDS", 0.01)
+    shelf = Shelf()
+    answers = iter([UnavailableError(500, "InternalError", "etcd"), RuntimeError("a bug")])
+
+    def fail(verb: str, resource: Resource, after: bool) -> None:
+        if verb == "delete" and not after and (error := next(answers, None)) is not None:
+            raise error
+
+    shelf.cluster.hook = fail
+    runtime = Runtime(shelf.cluster, CONFIG, ca=CA, clock=lambda: shelf.cluster.now)
+    await runtime.start()
+    await until("two versions to go", lambda: len(shelf.left) == 2)
+    assert runtime.health() is None
+    await runtime.stop()
+    assert next(answers, None) is None
