@@ -2,8 +2,9 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pytest
 
 from cluster import toolchain
 from tests.integration.monitoring.prometheus import ANSWER_SECONDS, Prometheus, operator, wait_until
-from tests.integration.operator.conftest import connections_end
 from tests.integration.operator.namespace import SPEC
 from tests.integration.operator.shop import Shop, new_shop, rejections
 from tests.integration.server.conftest import classifier, classifier_server, object_store, train, upload
@@ -25,7 +25,7 @@ from trainyard_api import API_VERSION, meta
 from trainyard_operator.kube.credentials import load_credentials
 from trainyard_operator.kube.port import MODEL_VERSIONS, SECRETS, TRAINING_SCHEDULES
 
-__all__ = ["classifier", "classifier_server", "connections_end", "object_store", "train", "upload"]
+__all__ = ["classifier", "classifier_server", "object_store", "train", "upload"]
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1800)]  # Prometheus may have to be built first
 
@@ -36,13 +36,14 @@ MODEL = "m"
 STATUS = {
     "observedGeneration": 1,
     "phase": "Active",
-    "lastScheduleTime": "2026-11-20T02:30:00Z",
-    "lastSuccessfulTime": "2026-11-20T02:40:00Z",
-    "lastAcceptedTime": "2026-11-20T02:41:00Z",
+    "lastScheduleTime": "2016-02-29T02:30:00Z",
+    "nextScheduleTime": "2020-02-29T02:30:00Z",
+    "lastSuccessfulTime": "2016-02-29T02:40:00Z",
+    "lastAcceptedTime": "2016-02-29T02:41:00Z",
     "lastAcceptedVersion": 1,
     "consecutiveRejections": 3,
 }
-"""Of a schedule, as an operator left it that has been away since: nights were missed, and versions rejected before."""
+"""Of a schedule, as an operator left it that has been away since: runs were missed, and versions rejected before."""
 
 
 @pytest.fixture
@@ -52,8 +53,30 @@ async def shop(crds: Path) -> AsyncIterator[Shop]:
 
 
 @pytest.fixture
-def world(shop: Shop, crds: Path, classifier_server: ServerProcess, tmp_path: Path) -> Iterator[tuple[Prometheus, int]]:
-    """Yield a Prometheus beside the operator of the shop's namespace, and the port that trainers report to."""
+async def schedule(shop: Shop) -> None:
+    """Make a schedule that was due while no operator watched."""
+    body = {
+        "apiVersion": API_VERSION,
+        "kind": "TrainingSchedule",
+        "metadata": {"name": "nightly"},
+        "spec": {
+            "schedule": "30 2 29 2 *",
+            "startingDeadlineSeconds": 1,
+            "template": {"spec": {**SPEC, "modelName": "nightly"}},
+        },
+    }
+    await shop.namespace.request("POST", shop.namespace.path(TRAINING_SCHEDULES), body)
+    await shop.patch(TRAINING_SCHEDULES, "nightly", {"status": STATUS}, "/status")
+
+
+@pytest.fixture
+async def world(
+    crds: Path, classifier_server: ServerProcess, tmp_path: Path, shop: Shop, schedule: None
+) -> AsyncIterator[tuple[Prometheus, int]]:
+    """Yield a Prometheus beside the operator of the shop's namespace, and the port that trainers report to.
+
+    They start and end in threads: the shop's kubelet goes on meanwhile.
+    """
     health, reports, port = (free_port() for _ in range(3))
     name = shop.namespace.name
     jobs: list[dict[str, Any]] = [
@@ -74,33 +97,16 @@ def world(shop: Shop, crds: Path, classifier_server: ServerProcess, tmp_path: Pa
         "progress": {"url": f"https://127.0.0.1:{reports}", "bind": "127.0.0.1", "port": reports},
     }
     with ExitStack() as stack:
-        stack.enter_context(operator(tmp_path, crds, health, **config))
-        prometheus = Prometheus(toolchain.ensure("prometheus"), tmp_path, port, RULES, jobs)
-        yield stack.enter_context(prometheus), reports
-
-
-async def schedule(shop: Shop) -> None:
-    """Make a schedule that was due many times while nobody watched."""
-    body = {
-        "apiVersion": API_VERSION,
-        "kind": "TrainingSchedule",
-        "metadata": {"name": "nightly"},
-        "spec": {
-            "schedule": "30 2 * * *",
-            "startingDeadlineSeconds": 1,
-            "suspend": True,
-            "template": {"spec": {**SPEC, "modelName": "nightly"}},
-        },
-    }
-    await shop.namespace.request("POST", shop.namespace.path(TRAINING_SCHEDULES), body)
-    await shop.patch(TRAINING_SCHEDULES, "nightly", {"status": STATUS}, "/status")
-    await shop.patch(TRAINING_SCHEDULES, "nightly", {"spec": {"suspend": False}})
+        await asyncio.to_thread(stack.enter_context, operator(tmp_path, crds, health, **config))
+        prometheus = Prometheus(await asyncio.to_thread(toolchain.ensure, "prometheus"), tmp_path, port, RULES, jobs)
+        await asyncio.to_thread(stack.enter_context, prometheus)
+        yield prometheus, reports
+        await asyncio.to_thread(stack.pop_all().close)
 
 
 async def live(shop: Shop) -> None:
     """Let jobs run, wait and fail, versions be refused and taken back, and a model serve."""
     namespace = shop.namespace
-    await schedule(shop)
     await namespace.apply("fails", modelName="fails")
     await namespace.end_pod("fails-1", 64, failure_text("BadConfig", "no such parameter"))
     await namespace.phase("Failed", "fails")
@@ -137,7 +143,8 @@ async def test_every_query_answers_and_alerts_fire(
     authority = tmp_path / "ca.crt"
     authority.write_bytes(await certificate_authority(shop))
     url = f"https://127.0.0.1:{reports}{meta.progress_path(**job)}"
-    answer = prometheus.session.post(url, json={}, verify=str(authority), timeout=ANSWER_SECONDS)
+    post = partial(prometheus.session.post, url, json={}, verify=str(authority), timeout=ANSWER_SECONDS)
+    answer = await asyncio.to_thread(post)
     assert answer.status_code == 401, "a report of somebody without a token is counted, too"
     features = ["x", "open", "shop [name]"]
     assert classifier_server.infer(request_of(shops()[features].head(2), id="r")).status_code == 200

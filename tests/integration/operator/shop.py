@@ -100,6 +100,8 @@ class Shop:
         """Say of each pod that serves, until it is off, what its server does."""
         while not self.off.is_set():
             for name, pod in (await self.namespace.all(PODS)).items():
+                if meta.DEPLOYMENT_LABEL not in pod["metadata"]["labels"]:
+                    continue  # it trains
                 version = int(pod["metadata"]["labels"].get(meta.VERSION_LABEL, 0))
                 if version == 0:
                     continue  # it trains
