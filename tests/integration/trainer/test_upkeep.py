@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,13 +22,15 @@ from tests.integration.trainer.tables import regression, regression_csv
 from tests.unit.operator.samples import child, job_view
 from trainyard_api import meta
 from trainyard_api.generate import checkout
+from trainyard_api.kinds import MODEL_VERSION
 from trainyard_api.training import Storage
 from trainyard_operator.core.resolve import parse_spec
 from trainyard_operator.core.training.render import model_version
 from trainyard_server.loading import load_model
 from trainyard_server.settings import Settings
 from trainyard_trainer.artifacts.store import open_store
-from trainyard_trainer.upkeep.cluster import ACCOUNT_DIR_ENV, HOST_ENV, PORT_ENV
+from trainyard_trainer.upkeep.cluster import ACCOUNT_DIR_ENV, HOST_ENV, PORT_ENV, Cluster
+from trainyard_trainer.upkeep.usage import Usage
 
 pytestmark = pytest.mark.cluster
 
@@ -180,6 +182,27 @@ def test_only_what_the_cluster_does_not_use_goes(
     code, text, told = command("import", PREFIX, "--endpoint", pod.store.endpoint, *only)
     assert (code, text) == (0, "")
     assert "version 1: its files were removed by prune; the number stays taken" in told
+
+
+def test_a_list_comes_page_by_page(
+    pod: Pod, upload: Upload, command: Command, kubectl: Kubectl, namespace: str, account: dict[str, str]
+) -> None:
+    trained(pod, upload)
+    model = f"model-{pod.uid}"
+    _, text, _ = command("import", PREFIX, "--endpoint", pod.store.endpoint, "--model", model)
+    body = yaml.safe_load(text)
+    bodies = []
+    for number in range(1, 6):
+        about = {**body["metadata"], "name": f"{model}-v{number}"}
+        bodies.append({**body, "metadata": about, "spec": {**body["spec"], "version": number}})
+    kubectl("create", "-f", "-", stdin=yaml.safe_dump_all(bodies))
+    cluster = replace(Cluster.of_pod(account), page=2)
+    assert cluster.namespace == namespace
+    usage = Usage.of(cluster.objects(MODEL_VERSION, namespace), namespace)
+    assert {number for name, number in usage.versions if name == model} == {1, 2, 3, 4, 5}
+    assert usage.registered >= 5
+    assert body["spec"]["artifact"]["uri"].removeprefix(f"{PREFIX}/") in usage.folders
+    kubectl("delete", "mv", "-n", namespace, "--selector", f"trainyard.dev/model={model}")
 
 
 def test_who_may_not_list_removes_nothing(

@@ -9,6 +9,8 @@ CHECKPOINTS: Final = "checkpoints"
 JUDGED: Final = "judged"
 """In a run, the folder of the judged model, fitted without the held-out rows; its files are named as the final ones."""
 VERSION_DIGITS: Final = 8
+REMOVED: Final = "removed.json"
+"""Beside the claim of a version: its files were removed on purpose."""
 
 FORECAST: Final = "forecast.parquet"
 FORECAST_TEXT: Final = "forecast.csv"
@@ -44,7 +46,7 @@ class ModelKeys:
 
     def removed(self, number: int) -> str:
         """Return the key that says that the run of a version was removed, and that its number stays taken."""
-        return f"{self.versions}/{number:0{VERSION_DIGITS}d}/removed.json"
+        return f"{self.versions}/{number:0{VERSION_DIGITS}d}/{REMOVED}"
 
     def compared(self, number: int) -> str:
         """Return the key of a later comparison of a version with the champion, where there was one."""

@@ -48,6 +48,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
         if manifest.golden.inputs.rows
         else None,
         "manifest": f"sha256:{found.sha256}",
+        "log": manifest.log,
         "folder": str(found.folder.resolve()),
     }
     return [(name, text) for name, text in facts.items() if text]

@@ -1,6 +1,7 @@
 """``prune``: what of a storage nothing uses, and with ``--delete`` its removal."""
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -101,11 +102,12 @@ def _from_file(file: Path, namespace: str) -> Usage:
 def _things(file: Path) -> Iterator[dict[str, Any]]:
     """Give the objects of a file of YAML or JSON documents, also those of lists."""
     try:
-        documents = list(yaml.load_all(file.read_text(encoding="utf-8"), Loader=_LOADER))
+        text = file.read_text(encoding="utf-8")
+        documents = [json.loads(text)] if text.startswith("{") else list(yaml.load_all(text, Loader=_LOADER))
     except OSError as error:
         raise ConfigError(f"--in-use {file} cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"--in-use {file} is no YAML: {' '.join(str(error).split())}") from error
+    except (yaml.YAMLError, ValueError) as error:
+        raise DataError(f"--in-use {file} is no YAML and no JSON: {' '.join(str(error).split())}") from error
     for document in documents:
         if document is None:
             continue

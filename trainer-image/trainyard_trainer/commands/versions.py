@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from trainyard_trainer.artifacts.layout import MANIFEST
+from trainyard_trainer.artifacts.layout import MANIFEST, REMOVED
 from trainyard_trainer.artifacts.manifest import Manifest, parse_manifest, sha256_of
 from trainyard_trainer.artifacts.versions import VersionRecord
 from trainyard_trainer.errors import ConfigError, DataError, InputMissing
@@ -65,8 +65,10 @@ def _none_of(model: str | None, version: int | None) -> str:
 
 
 def _records(folder: Path) -> Iterator[tuple[Path, str, VersionRecord]]:
-    """Yield the storage's root, the model and the claim of every version."""
+    """Yield the storage's root, the model and the claim of every version whose files were not removed."""
     for file in sorted(folder.glob("*/*/versions/*/version.json")):
+        if (file.parent / REMOVED).exists():
+            continue
         try:
             yield folder, file.parents[2].name, VersionRecord.model_validate_json(file.read_bytes())
         except ValidationError as error:

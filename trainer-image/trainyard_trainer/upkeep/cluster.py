@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from trainyard_api import GROUP, VERSION
 from trainyard_api.kinds import Kind
 from trainyard_trainer.errors import ConfigError, InputMissing, NotPermitted, TrainerError, UpstreamUnavailable
+from trainyard_trainer.upkeep.usage import slim
 
 HOST_ENV: Final = "KUBERNETES_SERVICE_HOST"
 PORT_ENV: Final = "KUBERNETES_SERVICE_PORT"
@@ -21,7 +22,6 @@ PORT_ENV: Final = "KUBERNETES_SERVICE_PORT"
 ACCOUNT_DIR_ENV: Final = "TRAINYARD_SERVICE_ACCOUNT_DIR"
 ACCOUNT_DIR: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
-_PAGE: Final = 250
 _TIMEOUT_SECONDS: Final = 60.0
 _ATTEMPTS: Final = 4
 _ASK_IN_FILE: Final = "or name a file with --in-use"
@@ -34,6 +34,8 @@ class Cluster:
     host: str
     port: int
     account: Path
+    page: int = 250
+    """So many objects are asked for at a time."""
 
     @classmethod
     def of_pod(cls, environ: Mapping[str, str]) -> Self:
@@ -56,7 +58,7 @@ class Cluster:
             raise ConfigError(f"{self.account}/namespace cannot be read ({error.strerror}): add --namespace") from error
 
     def objects(self, kind: Kind, namespace: str) -> Iterator[dict[str, Any]]:
-        """Give all objects of a kind of one namespace, each with its ``kind``.
+        """Give all objects of a kind of one namespace, each with its ``kind`` and what it uses.
 
         Raises
         ------
@@ -87,13 +89,13 @@ class Cluster:
         token = ""
         while True:
             page = self._page(kind, namespace, token)
-            items += page["items"]
+            items += map(slim, page["items"])
             token = (page.get("metadata") or {}).get("continue") or ""
             if not token:
                 return items
 
     def _page(self, kind: Kind, namespace: str, token: str) -> dict[str, Any]:
-        query = urlencode({"limit": _PAGE, **({"continue": token} if token else {})})
+        query = urlencode({"limit": self.page, **({"continue": token} if token else {})})
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{kind.plural}"
         status, body = self._get(f"{path}?{query}")
         if status != 200:

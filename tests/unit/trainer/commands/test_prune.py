@@ -1,9 +1,13 @@
 """``prune`` as it is called: what it refuses before it looks at anything."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from tests.unit.trainer.artifacts.runs import KEYS, write_output
+from tests.unit.trainer.upkeep.things import train, version
+from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.cli import main
 from trainyard_trainer.upkeep.cluster import ACCOUNT_DIR_ENV, HOST_ENV
 
@@ -46,7 +50,9 @@ def test_a_file_needs_a_namespace(tmp_path: Path, in_use: Path, capsys: pytest.C
 @pytest.mark.parametrize(
     ("text", "code", "said"),
     [
-        ("{", 65, "is no YAML"),
+        ("{", 65, "is no YAML and no JSON"),
+        ("a: [", 65, "is no YAML and no JSON"),
+        ('{"kind": "Pod"}', 65, "what is in use is not known"),
         ("just text", 65, "no Kubernetes object"),
         ("items: [1]", 65, "no Kubernetes object"),
         ("items: 7", 65, "no Kubernetes object"),
@@ -77,3 +83,14 @@ def test_outside_of_a_pod(
     monkeypatch.setenv(ACCOUNT_DIR_ENV, str(tmp_path / "account"))
     assert call(tmp_path) == 64
     assert "what is in use is not known: this is no pod" in capsys.readouterr().err
+
+
+def test_what_was_removed_is_not_the_newest(tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = FolderStore(tmp_path / "out", "file:///out")
+    records = [train(store, uid, write_output(tmp_path / "output")) for uid in ("uid-1", "uid-2")]
+    in_use.write_text(json.dumps({"items": [version(records[0])]}))
+    place = (tmp_path / "out", "--in-use", in_use, "--namespace", KEYS.namespace)
+    assert call(*place, "--grace-days", 0, "--delete") == 0
+    assert "version 2" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "out")]) == 0
+    assert "version 1 " in capsys.readouterr().out
