@@ -92,13 +92,14 @@ class Replica:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def writes(self) -> Counter[str]:
-        """Return how many writes it has sent to the API server, by verb and resource; its Leases are no work."""
+        """Return how many writes it has sent to the API server, by verb and resource; its Leases and its own
+        certificate are no work."""
         found: Counter[str] = Counter()
         for line in (await self.get("/metrics"))[1].splitlines():
             if line.startswith("trainyard_api_requests_total{"):
                 labels = dict(part.split("=") for part in line[line.index("{") + 1 : line.index("}")].split(","))
                 verb, resource, code = (labels[key].strip('"') for key in ("verb", "resource", "code"))
-                if verb in WRITES and code != "0" and resource not in ("leases", "tokenreviews"):
+                if verb in WRITES and code != "0" and resource not in ("leases", "secrets", "tokenreviews"):
                     found[f"{verb} {resource}"] += int(float(line.rpartition(" ")[2]))
         return found
 
