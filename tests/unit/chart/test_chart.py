@@ -229,7 +229,7 @@ def test_the_operator_fits_its_cluster(helm: Path) -> None:
     [monitor] = of_kind(objects, "ServiceMonitor")
     assert monitor["metadata"]["labels"]["release"] == "prometheus"
     assert monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
-    assert monitor["spec"]["endpoints"] == [{"port": "metrics", "interval": "10s"}]
+    assert monitor["spec"]["endpoints"] == [{"port": "metrics", "interval": "10s", "honorLabels": True}]
     assert "metrics" in [port["name"] for port in service["spec"]["ports"]]
     assert [each["metadata"]["name"] for each in (*of_kind(objects, "Secret"), *of_kind(objects, "LimitRange"))] == [
         "more",
