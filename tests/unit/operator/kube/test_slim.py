@@ -1,11 +1,16 @@
 """What is kept of an object: enough for every view, and who asked for what."""
 
+import json
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from trainyard_api.meta import SAVED_ANNOTATION
 from trainyard_operator.core.saved import fingerprint
-from trainyard_operator.kube.slim import slim
+from trainyard_operator.kube.slim import at_rest, slim
 from trainyard_operator.kube.views import model_deployment
+from trainyard_operator.kube.watched import Kind
 
 ACTION = "trainyard.dev/requested-action"
 
@@ -64,3 +69,53 @@ def test_a_saved_status_is_kept_whole_where_it_is_needed() -> None:
     for generation, kept in ((-1, text), (0, fingerprint(text)), (4, fingerprint(text))):
         slimmed = slim("ModelDeployment", {**new, "status": {"observedGeneration": generation}})
         assert model_deployment(slimmed).annotations == {SAVED_ANNOTATION: kept}
+
+
+def read(kind: Kind, number: int, phase: str) -> dict[str, Any]:
+    """Return an object as JSON is read: no text is shared with another one."""
+    metadata = {"namespace": "team", "name": f"a-{number}", "uid": f"0f9a4c1e-0000-4000-8000-{number:012d}"}
+    spec = {"model": "demand", "modelName": "demand", "metrics": [{"name": "mae", "value": "0.5"}], "shards": 2}
+    text = json.dumps({"kind": kind, "metadata": metadata, "spec": spec, "status": {"phase": phase}})
+    parsed: dict[str, Any] = json.loads(text)
+    return parsed
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Iterate over every key and text in a body."""
+    match value:
+        case dict():
+            for key, each in value.items():
+                yield key
+                yield from texts(each)
+        case list():
+            for each in value:
+                yield from texts(each)
+        case str():
+            yield value
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase"),
+    [
+        ("TrainingJob", "Succeeded"),
+        ("TrainingJob", "Failed"),
+        ("TrainingJob", "Cancelled"),
+        ("ModelVersion", "Validated"),
+        ("ModelVersion", "Quarantined"),
+    ],
+)
+def test_objects_at_rest_share_what_they_say_alike(kind: Kind, phase: str) -> None:
+    one, two = (slim(kind, read(kind, number, phase)) for number in (1, 2))
+    assert one == read(kind, 1, phase)
+    alike = {text for text in texts(one) if text in set(texts(two))}
+    assert {"metadata", "phase", phase, "mae", "0.5"} <= alike
+    assert len({id(text) for body in (one, two) for text in texts(body) if text in alike}) == len(alike)
+
+
+@pytest.mark.parametrize(
+    ("kind", "phase"), [("TrainingJob", "Running"), ("ModelVersion", "Pending"), ("ModelDeployment", "Serving")]
+)
+def test_what_still_changes_is_not_copied_for_that(kind: Kind, phase: str) -> None:
+    whole = read(kind, 1, phase)
+    assert not at_rest(kind, whole)
+    assert slim(kind, whole)["status"] is whole["status"]

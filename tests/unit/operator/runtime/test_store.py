@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.operator.cluster import NAMESPACE, Cluster
@@ -138,6 +138,22 @@ def test_what_changes_while_a_list_is_read_is_not_pruned() -> None:
     assert store.training_job(KEY) is None
 
 
+def test_of_many_objects_at_rest_the_views_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainyard_operator.runtime.store.VIEWS_AT_REST", 2)
+    store, phases = Store(), {"a": "Succeeded", "b": "Failed", "c": "Cancelled", "d": "Running"}
+    for version, (name, phase) in enumerate(phases.items(), start=1):
+        one = body(version, phase=phase)
+        store.apply("TrainingJob", {**one, "metadata": {**one["metadata"], "name": name}})
+    a, b, c, d = (Key(NAMESPACE, name) for name in phases)
+    first = {key: store.training_job(key) for key in (a, b, d)}
+    assert store.training_job(a) is first[a]
+    store.training_job(c)
+    assert store.training_job(a) is first[a], "it was used after b"
+    assert store.training_job(b) is not first[b]
+    assert store.training_job(b) == first[b]
+    assert store.training_job(d) is first[d], "it is not at rest"
+
+
 def test_new_until_the_operator_has_written() -> None:
     store = Store()
     store.apply("TrainingJob", body(1, observedGeneration=-1))
@@ -179,6 +195,7 @@ def test_the_store_wakes_all_but_the_one_whose_turn_it_is() -> None:
     assert woken == [KEY] * 3
 
 
+@settings(deadline=None)
 @given(st.permutations(range(1, 7)), st.integers(1, 6))
 def test_any_order_ends_in_the_newest_state(order: list[int], deleted: int) -> None:
     store = Store()
