@@ -13,6 +13,8 @@ from cluster import toolchain
 from cluster.processes import wait_for
 from tests.integration.openapi_schemas import LOCATION, write_schemas
 from trainyard_api.generate import checkout
+from trainyard_operator.progress.keys import ISSUER_PATH, KEYS_PATH
+from trainyard_operator.shell.definitions import PATH as DEFINITIONS_PATH
 
 pytestmark = pytest.mark.cluster
 
@@ -312,6 +314,9 @@ def test_a_tenant_installs_with_rights_in_a_namespace_alone(
         ("create", "authentication.k8s.io/tokenreviews", "", False),
     ):
         assert may(kubectl, operator, verb, resource, within) is allowed, (verb, resource, within)
+    account = (f"--as={operator}", "--as-group=system:serviceaccounts", "--as-group=system:authenticated")
+    for path in (ISSUER_PATH, KEYS_PATH, DEFINITIONS_PATH):
+        assert kubectl("auth", "can-i", "get", path, *account).strip() == "yes"
     helm("uninstall", "own", "--wait", within=team)
 
 

@@ -19,10 +19,12 @@ from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import ClientLimits, ProgressServer
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import load_credentials
+from trainyard_operator.progress.keys import IssuerKeys
 from trainyard_operator.progress.server import ProgressEndpoint, ProgressListener
 from trainyard_operator.progress.tls import ServerCertificate, ensure_authority
 from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.directory import Directory
+from trainyard_operator.runtime.elector import steady
 from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
@@ -138,13 +140,21 @@ class Sender:
 
 
 @asynccontextmanager
-async def endpoint(namespace: Namespace, kubeconfig: Path) -> AsyncIterator[Sender]:
+async def endpoint(namespace: Namespace, kubeconfig: Path, *, keys: bool) -> AsyncIterator[Sender]:
+    """Run an endpoint that judges tokens by the API server's keys, or lets the API server judge them."""
     credentials = load_credentials({"KUBECONFIG": str(kubeconfig)})
     async with KubeClient(credentials, ClientLimits()) as port:
         authority = await ensure_authority(port, namespace.name, "trainyard-tls", now=utc_now())
         certificate = ServerCertificate(authority, ["127.0.0.1"])
         reports = Reports(wake=lambda _: None)
-        app = ProgressEndpoint(port, Directory(namespace.store), reports, reports_per_minute=600, clock=utc_now)
+        app = ProgressEndpoint(
+            port,
+            Directory(namespace.store),
+            reports,
+            reports_per_minute=600,
+            clock=utc_now,
+            tokens=IssuerKeys(port, port, clock=utc_now, steady=steady) if keys else None,
+        )
         listener = ProgressListener(app, ProgressServer(bind="127.0.0.1", port=0), certificate.context)
         await listener.start()
         trust = ssl.create_default_context(cadata=authority.pem)
@@ -152,9 +162,9 @@ async def endpoint(namespace: Namespace, kubeconfig: Path) -> AsyncIterator[Send
         await listener.stop()
 
 
-@pytest.fixture
-async def sender(namespace: Namespace, crds: Path) -> AsyncIterator[Sender]:
-    async with endpoint(namespace, crds) as sender:
+@pytest.fixture(params=[False, True], ids=["review", "keys"])
+async def sender(namespace: Namespace, crds: Path, request: pytest.FixtureRequest) -> AsyncIterator[Sender]:
+    async with endpoint(namespace, crds, keys=request.param) as sender:
         yield sender
 
 

@@ -41,6 +41,8 @@ REQUESTS = Counter(
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")
 
 JSON = "application/json"
+DOCUMENT = "application/json, application/jwk-set+json"
+"""What is taken for a document; the API server serves its keys as the second alone."""
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 TIMEOUT_SECONDS = 30.0
@@ -120,7 +122,8 @@ class KubeClient:
 
     async def read(self, path: str) -> Body:
         """Return a document that is no object: an OpenAPI description, or the keys that sign tokens."""
-        return await self._call("get", Resource("", "", path.strip("/").partition("/")[0]), "GET", path)
+        document = Resource("", "", path.strip("/").partition("/")[0])
+        return await self._call("get", document, "GET", path, accept=DOCUMENT)
 
     async def list(
         self,
@@ -235,6 +238,7 @@ class KubeClient:
         body: Body | None = None,
         *,
         content_type: str = JSON,
+        accept: str = JSON,
         within: str | None = None,
     ) -> Body:
         """Send a request; ``within`` is the namespace of a write, which the fence is asked for."""
@@ -245,7 +249,7 @@ class KubeClient:
             status, retry_after, raw, began = 0, None, b"", self._reach.now()
             try:
                 status, retry_after, raw = await self._send(
-                    method, url, data, self._headers(data, content_type), within
+                    method, url, data, {**self._headers(data, content_type), "Accept": accept}, within
                 )
             finally:
                 REQUESTS.labels(verb, resource.plural, status).inc()

@@ -30,6 +30,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
 PLACES = 2
 KILLS = 20
+DEFAULT_KILLS = 4
 SEED = 20261129
 MERGE = "application/merge-patch+json"
 
@@ -174,6 +175,25 @@ async def test_a_leader_that_is_killed_at_any_moment_is_replaced(
     print("failover after a kill, s:", sorted(round(each, 1) for each in failovers))
 
 
+async def test_a_killed_leader_is_replaced_with_the_default_lease(
+    work: Work, start: Start, record_property: Callable[[str, object], None]
+) -> None:
+    config = {**work.config, "leaderElection": {}}
+    replicas, failovers = {name: start(name, **config) for name in ("d0", "d1")}, list[float]()
+    leader = await work.leader()
+    for kill in range(DEFAULT_KILLS):
+        for replica in replicas.values():
+            await replica.is_ready()
+        replicas.pop(leader).kill()
+        killed = time.monotonic()
+        leader = await work.leader(but=leader)
+        await replicas[leader].says("decides from now on")
+        failovers.append(time.monotonic() - killed)
+        replicas[f"d{kill + 2}"] = start(f"d{kill + 2}", **config)
+    record_property("failover_seconds", failovers)
+    print("failover after a kill with the default Lease, s:", sorted(round(each, 1) for each in failovers))
+
+
 async def test_a_leader_that_ends_in_order_is_replaced_at_once(work: Work, start: Start) -> None:
     """With the default Lease, which a killed leader would hold for ten seconds."""
     config = {**work.config, "leaderElection": {"leaseSeconds": 60}}
@@ -192,6 +212,7 @@ async def test_a_leader_that_ends_in_order_is_replaced_at_once(work: Work, start
         await work.namespace.until("what was asked for", heard)
         await work.all_trained()
     assert "first gives Lease" in "".join(first.lines())
+    await second.says("the custom resource definitions are those of release")
 
 
 async def test_a_leader_that_was_paused_longer_than_its_lease_writes_nothing_when_it_goes_on(
