@@ -138,12 +138,12 @@ def text_of(view: ObjectView[ApiModel], status: ApiModel) -> str | None:
     return json.dumps(saved, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def is_due(view: ObjectView[ApiModel], status: ApiModel) -> bool:
-    """Tell whether the annotation has to be written before a status is stored."""
+def due(view: ObjectView[ApiModel], status: ApiModel) -> str | None:
+    """Return the annotation that has to be written before a status is stored; ``None`` where it is there already."""
     text = text_of(view, status)
-    if view.deleting or text is None:
-        return False
-    return view.annotations.get(meta.SAVED_ANNOTATION) not in (text, fingerprint(text))
+    if view.deleting or text is None or view.annotations.get(meta.SAVED_ANNOTATION) in (text, fingerprint(text)):
+        return None
+    return text
 
 
 def fingerprint(text: str) -> str:

@@ -252,14 +252,13 @@ class Reconciler:
         -------
         The resourceVersion that the object then has; ``None`` where somebody else has written since.
         """
-        if not saved.is_due(view, status):
-            return view.resource_version
-        annotations = {meta.SAVED_ANNOTATION: saved.text_of(view, status) or ""}
-        resource, version = WATCHED[key.kind].resource, view.resource_version
+        text, version = saved.due(view, status), view.resource_version
+        if text is None:
+            return version
+        annotations, resource = {meta.SAVED_ANNOTATION: text}, WATCHED[key.kind].resource
+        write = self._port.annotate(resource, *key[:2], annotations, resource_version=version)
         try:
-            body = await self._write(
-                key, self._port.annotate(resource, *key[:2], annotations, resource_version=version)
-            )
+            body = await self._write(key, write)
         except (ForbiddenError, InvalidError) as error:  # what is done must not hang on whether a restore knows it
             log.warning("%s: no restore will know this status, for its annotation is not written: %s", key, error)
             return version

@@ -98,7 +98,7 @@ def test_a_job_that_ended_has_ended() -> None:
 def test_a_job_that_has_not_ended_begins_anew(phase: str | None) -> None:
     view = job_view(status={"observedGeneration": 1, **({} if phase is None else {"phase": phase})})
     assert saved.text_of(view, view.status) is None
-    assert not saved.is_due(view, view.status)
+    assert not saved.due(view, view.status)
 
 
 @pytest.mark.parametrize("phase", sorted(TERMINAL_PHASES))
@@ -183,12 +183,12 @@ def test_a_schedule_knows_what_it_ran_and_promises_nothing() -> None:
     "view", [ended(), judged(2), deployment(HELD), schedule(NIGHTS)], ids=lambda v: type(v).__name__
 )
 def test_it_is_written_once(view: Any) -> None:
-    assert saved.is_due(view, view.status)
+    assert saved.due(view, view.status)
     text = saved.text_of(view, view.status)
     known = replace(view, annotations={meta.SAVED_ANNOTATION: text})
-    assert not saved.is_due(known, known.status)
+    assert saved.due(known, known.status) is None
     assert saved.text_of(back(view), back(view).status) == text
-    assert not saved.is_due(replace(view, deleting=True), view.status)
+    assert not saved.due(replace(view, deleting=True), view.status)
 
 
 @pytest.mark.parametrize("view", [ended(), judged(2)], ids=lambda v: type(v).__name__)
