@@ -90,7 +90,7 @@ class ServingCluster(Cluster):
         owned: Body = {"f:metadata": {"f:annotations": {f"f:{meta.ACTION_ANNOTATION}": {}}}}
         body["metadata"] = {
             **body["metadata"],
-            "annotations": {meta.ACTION_ANNOTATION: text},
+            "annotations": {**(body["metadata"].get("annotations") or {}), meta.ACTION_ANNOTATION: text},
             "managedFields": [{"manager": by, "time": to_rfc3339(self.now), "fieldsV1": owned}],
         }
         self._store(MODEL_DEPLOYMENTS, body, "MODIFIED")
