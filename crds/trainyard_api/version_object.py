@@ -49,6 +49,7 @@ def version_object(
         "dataDigest": result.data_digest,
         "comparison": result.comparison and result.comparison.wire(),
         "objective": objective and objective.wire(),
+        "objectiveMetric": objective_metric(objective, result),
         "objectiveValue": objective_value(objective, result),
         "gates": [gate.wire() for gate in gates] if gates else None,
         "storage": storage and storage.wire(),
@@ -78,3 +79,8 @@ def objective_value(objective: Objective | None, result: TrainingResult) -> str 
     if result.objective_value is not None or objective is None:
         return result.objective_value
     return next((metric.value for metric in result.metrics or () if metric.name == objective.metric), None)
+
+
+def objective_metric(objective: Objective | None, result: TrainingResult) -> str | None:
+    """Return the name of that number, by the result's own word or by the wish."""
+    return result.objective_metric or (objective.metric if objective is not None else None)

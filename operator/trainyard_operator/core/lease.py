@@ -115,8 +115,11 @@ class Standing:
         return replace(self, seen=found, since=now, gone=False, certain=certain)
 
     def free_in(self, now: float) -> float:
-        """Return the seconds after which we may write the Lease; 0: now."""
-        if self.seen is None or self.other is None:
+        """Return the seconds after which we may write the Lease; 0: now.
+
+        One that was deleted may have had another holder than the one that was seen last.
+        """
+        if self.seen is None or self.holds(now) or (self.other is None and not self.gone):
             return 0.0
         return max(0.0, self.since + self.seen.duration - now)
 

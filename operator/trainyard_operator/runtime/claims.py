@@ -13,7 +13,7 @@ from prometheus_client import Gauge
 
 from trainyard_api import meta
 from trainyard_operator.core.lease import NEVER, Standing, Timing
-from trainyard_operator.kube.errors import ApiError
+from trainyard_operator.kube.errors import ApiError, log_level
 from trainyard_operator.kube.leases import Leases, Place
 
 HELD = Gauge(
@@ -103,26 +103,26 @@ class Claims:
 
     async def _take(self, place: Place, changed: Callable[[str | None], None]) -> None:
         standing, held = self._standings.get(place, Standing(self._release, self._timing)), self._holds(place)
-        problem: str | None = None
+        problem, level = None, logging.WARNING
         try:
             async with asyncio.timeout(self._timing.poll):
                 standing = await self._leases.step(place, standing)
         except TimeoutError:
             problem = f"{_what(place)} cannot be claimed: the API server does not answer in time"
         except ApiError as error:
-            problem = f"{_what(place)} cannot be claimed: {error}"
+            problem, level = f"{_what(place)} cannot be claimed: {error}", log_level(error)
         else:
             if standing.other is not None:
                 problem = f"{_what(place)} is held by the release {standing.other} (Lease {place}); waiting for it"
         self._standings[place] = standing
         holds = self._holds(place)
         self._due[place] = self._clock() + (self._timing.renew if holds and problem is None else self._timing.poll)
-        self._tell(place, problem)
+        self._tell(place, problem, level)
         HELD.labels(_label(place)).set(float(holds))
         if holds != held:
             changed(place.namespace if place != self._cluster else None)
 
-    def _tell(self, place: Place, problem: str | None) -> None:
+    def _tell(self, place: Place, problem: str | None, level: int = logging.WARNING) -> None:
         before = self._problems.get(place)
         if problem is None:
             self._problems.pop(place, None)
@@ -130,7 +130,7 @@ class Claims:
                 log.info("%s is held by this release now", _what(place))
         elif problem != before:
             self._problems[place] = problem
-            log.warning("%s", problem)
+            log.log(level, "%s", problem)
 
     async def _give_up_unused(self, in_use: Iterable[str]) -> None:
         """Give back the namespaces in which nothing of ours is left."""

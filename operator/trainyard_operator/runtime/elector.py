@@ -8,7 +8,7 @@ from collections.abc import Callable
 from prometheus_client import Counter, Gauge
 
 from trainyard_operator.core.lease import Standing, Timing
-from trainyard_operator.kube.errors import ApiError
+from trainyard_operator.kube.errors import ApiError, log_level
 from trainyard_operator.kube.leases import Leases, Place
 
 LEADER = Gauge("trainyard_leader", "1 while this process is the leader of its release, 0 while it follows")
@@ -97,7 +97,7 @@ class Elector:
         except TimeoutError:
             self._tell(f"Lease {self._place}: no answer in time")
         except ApiError as error:
-            self._tell(f"Lease {self._place}: {error}")
+            self._tell(f"Lease {self._place}: {error}", log_level(error))
         else:
             self._told = None
 

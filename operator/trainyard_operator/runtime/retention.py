@@ -55,6 +55,7 @@ class Retention:
         self._config = config
         self._may = may
         self._deleting = asyncio.Lock()
+        self._rests = False
         self._instance = instance
         self._clock = clock
         self._settled: dict[ModelState, datetime] = {}
@@ -126,11 +127,12 @@ class Retention:
 
     async def rest(self) -> None:
         """Wait for the deletion under way, and begin no other one."""
-        await self._deleting.acquire()
+        async with self._deleting:
+            self._rests = True
 
     async def _delete(self, kind: Kind, found: Superfluous) -> bool:
         async with self._deleting:
-            return await self._delete_now(kind, found)
+            return not self._rests and await self._delete_now(kind, found)
 
     async def _delete_now(self, kind: Kind, found: Superfluous) -> bool:
         view = found.view

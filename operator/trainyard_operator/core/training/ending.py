@@ -5,7 +5,7 @@ from typing import Any
 
 from trainyard_api.training import Retry, Storage
 from trainyard_api.trainingjob import Artifact, Attempt, Result, TrainerStatus, TrainingJobSpec, Verdict, VersionRef
-from trainyard_api.version_object import objective_value
+from trainyard_api.version_object import objective_metric, objective_value
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.naming import model_name, version_name
@@ -74,7 +74,7 @@ def _register(observed: Observed, spec: TrainingJobSpec, child: JobView, result:
         return _failed(observed, child.attempt, child, _version_taken(observed, version))
     made: dict[str, Any] = {
         "model_version": VersionRef(name=name, version=number),
-        "objective_metric": render.objective_metric(spec, result),
+        "objective_metric": objective_metric(spec.objective, result),
         "objective_value": objective_value(spec.objective, result),
         "verdict": verdict.of_version(version),
     }

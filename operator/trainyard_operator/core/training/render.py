@@ -109,11 +109,6 @@ def job_ref(job: TrainingJobView) -> JobRef:
     return JobRef(name=job.name, uid=job.uid, spec_digest=job_digest(job))
 
 
-def objective_metric(wish: TrainingJobSpec, result: TrainingResult) -> str | None:
-    """Return the name of that number, by the result's own word or by the wish."""
-    return result.objective_metric or (wish.objective.metric if wish.objective is not None else None)
-
-
 def child_labels(job: TrainingJobView, attempt: int, model: str) -> dict[str, str]:
     """Return the labels of an attempt. The owner's own are never copied: Argo CD would prune the child by them."""
     return {

@@ -63,6 +63,15 @@ def test_a_deleted_lease_is_waited_for_because_its_holder_may_not_know() -> None
     assert Standing("b", TIMING).observed(None, now=0).free_in(0) == 0, "nobody has ever seen one"
 
 
+def test_a_lease_that_others_had_meanwhile_and_that_was_deleted_is_waited_for() -> None:
+    """Who gave it back has seen nobody since, and does not know who held it last."""
+    ours = Standing("a", TIMING).written(held("a"), begun=0)
+    given = ours.written(replace(held(""), version="2"), begun=1)
+    assert given.free_in(50) == 0
+    assert given.observed(None, now=50).free_in(50) == TIMING.duration
+    assert ours.observed(None, now=1).free_in(1) == 0, "while it is certainly ours, nobody else has it"
+
+
 def test_transitions_are_counted_and_the_time_of_a_change_is_kept() -> None:
     first = Standing("a", TIMING).wanted(time="t1")
     assert (first.transitions, first.acquired) == (0, "t1")

@@ -10,7 +10,7 @@ from trainyard_operator.kube.watched import WATCHED
 from trainyard_operator.shell.freshness import GRACE_SECONDS, SILENT_SECONDS, Freshness
 
 PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in WATCHED.values()]
-SERVICES = PATHS[-1]
+BUDGETS = PATHS[-1]
 
 
 @pytest.fixture
@@ -46,8 +46,8 @@ def test_a_silent_watch_is_not_ready_until_it_is_open_again(clock: Clock, freshn
         freshness.opened(path)
     assert freshness.readiness() is None
     clock.now += 1
-    assert freshness.readiness() == "the watch on services was last opened 301 s ago"
-    freshness.opened(SERVICES)
+    assert freshness.readiness() == "the watch on poddisruptionbudgets was last opened 301 s ago"
+    freshness.opened(BUDGETS)
     assert freshness.readiness() is None
 
 
@@ -82,13 +82,13 @@ def test_a_watch_that_stays_silent_although_lists_are_answered_is_stuck(clock: C
     clock.now += GRACE_SECONDS
     assert freshness.stuck() is None
     clock.now += 1
-    assert freshness.stuck() == "the watch on services was last opened 362 s ago"
+    assert freshness.stuck() == "the watch on poddisruptionbudgets was last opened 362 s ago"
     freshness.reopening()
     assert freshness.stuck() is None
     all_listed(freshness)
     clock.now += GRACE_SECONDS + 1
     assert freshness.stuck() is not None, "opening it anew did not help"
-    freshness.opened(SERVICES)
+    freshness.opened(BUDGETS)
     assert freshness.stuck() is None
 
 
@@ -101,7 +101,7 @@ def test_a_watch_that_was_answered_before_it_fell_silent_is_not_stuck(clock: Clo
 
 
 def test_a_refused_watch_is_not_stuck(clock: Clock, freshness: Freshness) -> None:
-    freshness.refused(SERVICES, 403)
+    freshness.refused(BUDGETS, 403)
     clock.now = SILENT_SECONDS + 1
     for path in PATHS[:-1]:
         freshness.opened(path)
@@ -122,15 +122,16 @@ def test_the_log_tells_once_of_each_change(
     for _ in range(3):
         freshness.tell()
     assert caplog.messages == [
-        "the watch on services was last opened 301 s ago; what it would tell arrives with the next list"
+        "the watch on poddisruptionbudgets was last opened 301 s ago; what it would tell arrives with the next list"
     ]
-    freshness.opened(SERVICES)
+    freshness.opened(BUDGETS)
     freshness.tell()
-    assert caplog.messages[1:] == ["the watch on services is open again"]
+    assert caplog.messages[1:] == ["the watch on poddisruptionbudgets is open again"]
 
 
 def test_the_age_is_a_metric(clock: Clock, freshness: Freshness) -> None:
+    labels = {"resource": "poddisruptionbudgets", "namespace": ""}
     clock.now = 42
-    assert REGISTRY.get_sample_value("trainyard_watch_age_seconds", {"resource": "services", "namespace": ""}) == 42
-    freshness.opened(SERVICES)
-    assert REGISTRY.get_sample_value("trainyard_watch_age_seconds", {"resource": "services", "namespace": ""}) == 0
+    assert REGISTRY.get_sample_value("trainyard_watch_age_seconds", labels) == 42
+    freshness.opened(BUDGETS)
+    assert REGISTRY.get_sample_value("trainyard_watch_age_seconds", labels) == 0

@@ -9,6 +9,7 @@ from prometheus_client import REGISTRY
 
 from tests.unit.operator.shell.fake_api import TRAINING_JOBS, FakeApi, fake_api, training_job
 from tests.unit.operator.shell.test_app import LOCAL, PATHS, running, until
+from trainyard_operator.core.config import LeaderElection
 from trainyard_operator.shell.app import Operator
 from trainyard_operator.shell.logs import AGAIN_SECONDS, Retries
 
@@ -42,9 +43,12 @@ async def test_an_outage_is_told_once_for_all(
     caplog.set_level("INFO")
     caplog.handler.addFilter(retries := Retries())
     monkeypatch.setattr("trainyard_operator.runtime.queue.BACKOFF_LIMIT", 0.2)
-    async with running(api, LOCAL.model_copy(update={"workers": WORKERS})) as (operator, _):
+    long = LeaderElection(lease_seconds=120)  # it leads all the time
+    async with running(api, LOCAL.model_copy(update={"workers": WORKERS, "leader_election": long})) as (operator, _):
         await api.until_watched(*PATHS)
         await until("readiness", lambda: _ready(operator))
+        await api.send(TRAINING_JOBS, "ADDED", training_job("first", OBJECTS + 1))
+        await until("its namespace to be claimed, and a Job", lambda: _has_a_job(api))
         caplog.clear()
         before, api.away, api.refuse = _unanswered(), not sick, 503
         for number in range(OBJECTS):
@@ -62,6 +66,34 @@ async def test_an_outage_is_told_once_for_all(
     assert len(kopf) == len(set(kopf)) <= (len(PATHS) if sick else 0)
     others = [message for record, message in told if record.name != REACH and not record.name.startswith("kopf")]
     assert len(others) <= WORKERS, "requests that began while it still answered"
+
+
+async def test_an_outage_that_outlasts_the_lease_is_told_in_a_few_lines(
+    api: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It leads no more, begins anew, waits, and leads again."""
+    caplog.set_level("INFO")
+    caplog.handler.addFilter(retries := Retries())
+    short = LeaderElection(lease_seconds=2)
+    async with running(api, LOCAL.model_copy(update={"leader_election": short})) as (operator, _):
+        await until("readiness", lambda: _ready(operator))
+        await until("the lead", lambda: _said(caplog, "decides from now on"))
+        caplog.clear()
+        api.away = True
+        api.cut_watches()
+        await until("its next life", lambda: _said(caplog, "begins anew"))
+        before = _unanswered()
+        await until("more requests to fail", lambda: _failed(before, 3))
+        api.away = False
+        await until("the lead again", lambda: _said(caplog, "decides from now on"))
+        told = [message for record, message in _told(caplog) if record.name.startswith("trainyard")]
+    caplog.handler.removeFilter(retries)
+    assert len(told) == len(set(told))
+    assert len(told) <= 12, told
+
+
+async def _has_a_job(api: FakeApi) -> bool:
+    return bool(api.jobs)
 
 
 async def _ready(operator: Operator) -> bool:
