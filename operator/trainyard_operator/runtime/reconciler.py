@@ -205,7 +205,11 @@ class Reconciler:
     async def _act(self, key: Key, actions: tuple[Action, ...], facts: Facts) -> None:
         """Carry actions out, up to the first that is refused."""
         before = self._known_before(key, actions)
-        applied = await apply(self._port, key.namespace, actions)
+        try:
+            applied = await apply(self._port, key.namespace, actions)
+        except ConflictError:
+            await self._read_again(key, actions)
+            raise
         for kind, body in applied.bodies:
             self._take(key, kind, body)
         facts.refused = applied.refused
@@ -214,6 +218,16 @@ class Reconciler:
             child = " ".join(next(iter(before)))
             message = f"{child} did not change: does a webhook change back what is applied?"
             facts.refused = Refusal(message, permanent=False)
+
+    async def _read_again(self, key: Key, actions: tuple[Action, ...]) -> None:
+        """Read what could not be applied as it is known: a watch that broke may have lost its deletion."""
+        for kind, name in [
+            (each.kind, str(each.body["metadata"]["name"])) for each in actions if isinstance(each, Apply)
+        ]:
+            try:
+                self._take(key, kind, await self._port.get(WATCHED[kind].resource, key.namespace, name))
+            except NotFoundError:
+                self._store.forget(Key(key.namespace, name, kind), turn=key)
 
     def _known_before(self, key: Key, actions: tuple[Action, ...]) -> dict[tuple[Kind, str], str]:
         """Return the resourceVersions of what is to be applied; the watch may tell of the change before the answer."""

@@ -33,6 +33,7 @@ class Queue(Life):
         self.ends = {}
         self.user_deleted = Counter()
         self.suspended = Counter()
+        self.restored = {}
         for name in MODELS:
             self.apply(name)
         self.operators[0].deliver_all()

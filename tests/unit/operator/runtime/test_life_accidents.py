@@ -175,3 +175,14 @@ def test_one_fault_at_any_write_changes_nothing(path: Any, error: BaseException,
         uid = {w.cluster.of(TRAINING_JOBS)["a"]["metadata"]["uid"] for w in (world, calm)}
         if isinstance(error, Killed) and len(uid) == 1:
             assert told == wanted, f"write {at}"
+
+
+def test_a_deadline_finds_out_that_its_job_is_gone_although_no_watch_told_so() -> None:
+    world = World()
+    world.settle()
+    world.cluster.remove(JOBS, NAMESPACE, "a-1")
+    world.operator.read["Job"] = len(world.cluster.log)  # the watch had broken just then
+    world.cluster.edit("a", activeDeadlineSeconds=30)
+    status = world.settle()
+    assert status["attempts"][0]["reason"] == "ChildDeleted"
+    assert status["phase"] == "Retrying"
