@@ -42,7 +42,7 @@ def trained_before(observed: Observed, wish: TrainingJobSpec) -> Plan | None:
     judged = verdict.of_version(view)
     changes = {
         "model_version": VersionRef(name=view.name, version=spec.version),
-        "objective_metric": spec.objective.metric if spec.objective is not None else None,
+        "objective_metric": spec.objective_metric or (spec.objective.metric if spec.objective is not None else None),
         "objective_value": spec.objective_value,
         "verdict": judged,
         "start_time": made,
