@@ -87,10 +87,11 @@ def start(spec: ClusterSpec, options: ControlPlaneOptions, progress: Progress) -
     table = ProcessTable(folder, options.prefix)
     table.start("etcd", _etcd(programs, plane))
     table.start("kube-apiserver", _apiserver(programs, plane, options))
+    _wait_for(table, plane, "the API server", "/readyz")  # the controllers wait 10 s for it and give up
     table.start("kube-controller-manager", _controllers(programs, plane, options))
     if options.scheduler:
         table.start("kube-scheduler", _scheduler(programs, plane, options))
-    _wait_ready(table, plane)
+    _wait_for(table, plane, "the controllers", "/api/v1/namespaces/default/serviceaccounts/default")
     return plane
 
 
@@ -246,20 +247,20 @@ def _component_kubeconfig(plane: ControlPlane, component: str) -> Path:
     return write_kubeconfig(plane.folder / "pki" / f"{component}.kubeconfig", plane.server, ca, identity)
 
 
-def _wait_ready(table: ProcessTable, plane: ControlPlane) -> None:
+def _wait_for(table: ProcessTable, plane: ControlPlane, what: str, path: str) -> None:
+    """Wait until the API server answers a path, which tells that something works."""
     trust = ssl.create_default_context(cafile=str(plane.authority.files.certificate))
     trust.load_cert_chain(plane.admin.certificate, plane.admin.key)
-    service_account = f"{plane.server}/api/v1/namespaces/default/serviceaccounts/default"
 
-    def answers(url: str) -> bool:
+    def answers() -> bool:
         table.insist()
         try:
-            with urllib.request.urlopen(url, context=trust, timeout=5) as response:
+            with urllib.request.urlopen(plane.server + path, context=trust, timeout=5) as response:
                 return bool(response.status == 200)
         except (urllib.error.URLError, OSError):
             return False
 
-    for what, url in (("the API server", f"{plane.server}/readyz"), ("the controllers", service_account)):
-        if not eventually(lambda url=url: answers(url), _START_SECONDS):  # type: ignore[misc]
-            logs = plane.folder / "logs"
-            raise ClusterError(f"{what} did not become ready in {_START_SECONDS} s; the logs lie in {logs}")
+    if not eventually(answers, _START_SECONDS):
+        raise ClusterError(
+            f"{what} did not become ready in {_START_SECONDS} s; the logs lie in {plane.folder / 'logs'}"
+        )
