@@ -46,15 +46,16 @@ def write_layer_archive(archive: Path, ref: str, layer: Path, settings: Mapping[
     layer_name = f"{digest}/layer.tar"
     manifest = json.dumps([{"Config": config_name, "RepoTags": [ref], "Layers": [layer_name]}]).encode()
     archive.parent.mkdir(parents=True, exist_ok=True)
-    partial = archive.with_suffix(".partial")
-    with tarfile.open(partial, mode="w") as tar:
-        _add(tar, config_name, config)
-        entry = tarfile.TarInfo(layer_name)
-        entry.size = layer.stat().st_size
-        with layer.open("rb") as content:
-            tar.addfile(entry, content)
-        _add(tar, "manifest.json", manifest)
-    partial.rename(archive)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as own:  # another process may write the same archive just now
+        partial = Path(own) / archive.name
+        with tarfile.open(partial, mode="w") as tar:
+            _add(tar, config_name, config)
+            entry = tarfile.TarInfo(layer_name)
+            entry.size = layer.stat().st_size
+            with layer.open("rb") as content:
+                tar.addfile(entry, content)
+            _add(tar, "manifest.json", manifest)
+        partial.rename(archive)
     return archive
 
 

@@ -6,6 +6,7 @@ import socket
 import ssl
 import tarfile
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 
@@ -53,6 +54,17 @@ def test_archive_is_what_docker_save_writes(tmp_path: Path):
     assert manifest["RepoTags"] == ["localhost/it:1"]
     assert config["config"]["Entrypoint"] == ["/bin/it"]
     assert len(config["rootfs"]["diff_ids"]) == len(config["history"]) == 1
+
+
+def test_several_may_write_one_archive_at_a_time(tmp_path: Path):
+    program, archive = tmp_path / "program", tmp_path / "images" / "it.tar"
+    program.write_bytes(b"x" * 2**20)
+    with ThreadPoolExecutor(8) as pool:
+        written = [
+            pool.submit(write_archive, archive, "localhost/it:1", {"/bin/it": program}, ["/bin/it"]) for _ in range(64)
+        ]
+    assert {each.result() for each in written} == {archive}
+    assert [each.name for each in archive.parent.iterdir()] == ["it.tar"]
 
 
 def test_image_is_built_anew_only_for_what_it_is_made_of(tmp_path: Path):
