@@ -150,8 +150,8 @@ def test_a_gate_on_a_metric_that_never_comes_ends_the_training_at_its_start(stag
 def test_kubectl_get_mv_shows_the_verdicts(stage: Stage, other_rows: Json) -> None:
     heading, *rows = stage.kubectl("get", "mv", f"--selector=trainyard.dev/model={MODEL}").splitlines()
     print(heading, *rows, sep="\n")  # docs/modelversion.md shows this
-    assert heading.split() == ["NAME", "MODEL", "VERSION", "PHASE", "OBJECTIVE", "JOB", "AGE"]
-    verdicts = {row.split()[5]: row.split()[3] for row in rows}
+    assert heading.split() == ["NAME", "MODEL", "VERSION", "PHASE", "REASON", "METRIC", "OBJECTIVE", "JOB", "AGE"]
+    verdicts = {row.split()[7]: row.split()[3] for row in rows}
     assert verdicts == {
         **dict.fromkeys(("gates-first", "gates-again", "gates-grown", "gates-other-rows"), "Validated"),
         "gates-hasty": "Rejected",

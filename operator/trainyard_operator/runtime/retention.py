@@ -19,7 +19,7 @@ from trainyard_operator.core.retention import LEAST_AGE, Superfluous
 from trainyard_operator.kube import views
 from trainyard_operator.kube.errors import ApiError, ConflictError
 from trainyard_operator.kube.events import event_body
-from trainyard_operator.kube.port import EVENTS, MODEL_DEPLOYMENTS, KubePort
+from trainyard_operator.kube.port import MODEL_DEPLOYMENTS, TOLD_EVENTS, KubePort
 from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.keys import Key
@@ -149,7 +149,7 @@ class Retention:
         note = EventNote("Normal", "Expired", f"deleted: {found.why}", "expired")
         body = event_body(kind, view, note, instance=self._instance, now=self._clock())
         try:
-            await self._port.create(EVENTS, view.namespace, body)
+            await self._port.create(TOLD_EVENTS, view.namespace, body)
         except ApiError as error:  # it informs
             log.warning("event of %s %s/%s not written: %s", kind, view.namespace, view.name, error)
         return True

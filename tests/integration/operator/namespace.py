@@ -140,7 +140,8 @@ class Namespace:
         await self._patch_pod(job, {"phase": "Pending", "conditions": [waits]})
 
     async def end_pod(self, job: str, exit_code: int, message: str = "") -> None:
-        """Let the pod end as its trainer says."""
+        """Let the pod end as its trainer says, with its files in this namespace's folder."""
+        message = message.replace("s3://models/team/", f"s3://models/{self.name}/")
         reason = "Completed" if exit_code == 0 else "Error"
         ended = {"exitCode": exit_code, "reason": reason, "message": message, "finishedAt": "2026-11-21T08:00:09Z"}
         phase = "Succeeded" if exit_code == 0 else "Failed"

@@ -113,24 +113,28 @@ async def live_with_every_fault(
     limit = asyncio.Semaphore(AT_ONCE)
     verdicts, events, writes = await live(credentials, None)
     assert (verdicts, events) == (WANTED, TOLD)
-    assert writes == waiting_notes(writes) + 2 * len(WANTED)
+    assert writes == waiting_notes(writes) + WRITES * len(WANTED)
 
     async def one(at: int) -> None:
         async with limit:
             fault = make(at)
             verdicts, events, _ = await live(credentials, fault)
-            assert fault.left <= 0, f"write {at} of {2 * len(WANTED)} never came"
+            assert fault.left <= 0, f"write {at} of {WRITES * len(WANTED)} never came"
             assert verdicts == WANTED, f"write {at}"
             assert events <= TOLD if events_are_lost else events == TOLD, f"write {at}: {events}"
 
     async with asyncio.TaskGroup() as group:
-        for at in range(1, 2 * len(WANTED) + 1):
+        for at in range(1, WRITES * len(WANTED) + 1):
             group.create_task(one(at))
+
+
+WRITES = 3
+"""For each verdict: an Event, the saved status, the status."""
 
 
 def waiting_notes(writes: int) -> int:
     """Each version may say once that it waits; whether it does depends on who is looked at first."""
-    extra = writes - 2 * len(WANTED)
+    extra = writes - WRITES * len(WANTED)
     assert 0 <= extra < len(WANTED), f"{writes} writes for {len(WANTED)} versions"
     return extra
 

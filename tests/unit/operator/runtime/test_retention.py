@@ -76,8 +76,8 @@ def test_what_is_too_much_goes_and_is_told() -> None:
     assert shelf.sweep() == 2
     assert shelf.left == ["m-v3", "m-v4"]
     notes = [body for body in shelf.cluster.of(EVENTS).values() if body["reason"] == "Expired"]
-    assert {body["involvedObject"]["name"] for body in notes} == {"m-v1", "m-v2"}
-    assert "not among the newest 2 validated versions" in notes[0]["message"]
+    assert {body["regarding"]["name"] for body in notes} == {"m-v1", "m-v2"}
+    assert "not among the newest 2 validated versions" in notes[0]["note"]
     assert deleted("ModelVersion") == before + 2
     shelf.look()
     assert shelf.sweep() == 0
