@@ -31,8 +31,9 @@ class ObjectView(Generic[S_co]):
     unreadable
         What this release does not understand in the stored status, which another one wrote; ``status`` is then an empty
         one that says nothing. Empty where all is well.
-    recalled
-        ``status`` is not stored: it is the one that was saved in an annotation, as after a restore.
+    recalled_from
+        The uid of the object that ``status`` was saved for, as after a restore. Empty where the status is the stored
+        one.
     """
 
     namespace: str
@@ -48,7 +49,7 @@ class ObjectView(Generic[S_co]):
     annotations: Mapping[str, str] = field(default_factory=dict)
     managers: Mapping[str, str] = field(default_factory=dict)
     unreadable: str = ""
-    recalled: bool = False
+    recalled_from: str = ""
 
 
 class TrainingJobView(ObjectView[TrainingJobStatus]):

@@ -121,7 +121,7 @@ def is_kept(view: ObjectView[Any]) -> bool:
 
 
 def _may_go(view: ModelVersionView, now: datetime) -> bool:
-    return not (view.unreadable or view.recalled or is_kept(view)) and now - view.created >= LEAST_AGE
+    return not (view.unreadable or view.recalled_from or is_kept(view)) and now - view.created >= LEAST_AGE
 
 
 def _too_much(view: ModelVersionView, place: int, limit: int | None, policy: Policy, now: datetime) -> str | None:

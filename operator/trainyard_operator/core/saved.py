@@ -5,6 +5,8 @@ that it is part of. It is read in one place only: for an object without a status
 whoever looks at such an object sees what was known of it, and it does not matter which object is looked at first.
 
 A saved status names the object that it belongs to. On another object, made from the YAML of this one, it says nothing.
+It says nothing on the very object that it was written for, either, by uid: that one has never lost a status. Who died
+between the annotation and the first status decides again, with the facts of the object's whole life.
 """
 
 import hashlib
@@ -118,11 +120,12 @@ _OF_SCHEDULE: Final = frozenset({"ModelAccepted"})
 
 
 class _Saved(BaseModel):
-    """The annotation: whose status it is, and the part of the status."""
+    """The annotation: whose status it is, by name and by uid, and the part of the status."""
 
     model_config = ConfigDict(extra="ignore")
 
     of: str
+    uid: str
     status: dict[str, Any]
 
 
@@ -134,7 +137,7 @@ def text_of(view: ObjectView[ApiModel], status: ApiModel) -> str | None:
     kept = _kept(status)
     if not kept:
         return None
-    saved = {"of": _identity(view), "status": kept}
+    saved = {"of": _identity(view), "uid": view.recalled_from or view.uid, "status": kept}
     return json.dumps(saved, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -227,11 +230,11 @@ def recall(view: V) -> V:
     where = f"annotation {meta.SAVED_ANNOTATION}"
     try:
         saved = _Saved.model_validate_json(text)
-        if saved.of != _identity(view):
+        if saved.of != _identity(view) or saved.uid == view.uid:
             return view
         where += ".status"
         found: Any = type(view.status).model_validate(saved.status, extra="ignore")
-        return replace(view, status=found, recalled=True)
+        return replace(view, status=found, recalled_from=saved.uid)
     except ValidationError as error:
         return replace(view, unreadable=_sentence(where, error))
 

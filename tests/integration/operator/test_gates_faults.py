@@ -16,7 +16,6 @@ from tests.integration.operator.test_faults import new_namespace
 from tests.unit.operator.core.versions import BELOW_2, CHAMPION, spec
 from tests.unit.operator.samples import result_text
 from trainyard_api import API_VERSION, meta
-from trainyard_operator.core.saved import RESTORED
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, Body
 
@@ -122,7 +121,6 @@ async def live_with_every_fault(
             verdicts, events, _ = await live(credentials, fault)
             assert fault.left <= 0, f"write {at} of {WRITES * len(WANTED)} never came"
             assert verdicts == WANTED, f"write {at}"
-            events = Counter({told: count for told, count in events.items() if told[1] != RESTORED})
             assert events <= TOLD if events_are_lost else events == TOLD, f"write {at}: {events}"
 
     async with asyncio.TaskGroup() as group:
@@ -131,7 +129,7 @@ async def live_with_every_fault(
 
 
 WRITES = 3
-"""For each verdict: an Event, the saved status, the status. A death between the last two is a restore, and told."""
+"""For each verdict: an Event, the saved status, the status."""
 
 
 def waiting_notes(writes: int) -> int:

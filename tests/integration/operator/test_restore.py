@@ -73,7 +73,7 @@ def shell(control_plane: Path, shop: Shop, tmp_path: Path) -> Run:
 
 
 def version_text(number: int) -> str:
-    artifact = {"uri": f"s3://models/runs/{number}", "manifestSha256": f"{number:064x}", "sizeBytes": 9}
+    artifact = {"uri": f"s3://models/team/runs/{number}", "manifestSha256": f"{number:064x}", "sizeBytes": 9}
     return result_text(version=number, artifact=artifact)
 
 

@@ -13,7 +13,7 @@ from trainyard_trainer.progress.redact import redact
 LOGGER = logging.getLogger("trainyard")
 
 _LINE: Final = "trainyard_line"
-"""On a record: the line that it has become."""
+"""On a record: the line that it has become, and of whom."""
 
 
 class JsonLines(logging.Formatter):
@@ -28,11 +28,12 @@ class JsonLines(logging.Formatter):
         self._numbers = count(1)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line, without secrets. Who else formats the record gets the same line."""
-        made = record.__dict__.get(_LINE)
-        if not isinstance(made, str):
-            made = record.__dict__[_LINE] = self._line(record)
-        return made
+        """Return one line, without secrets. Every handler with this formatter gets the same line of a record."""
+        formatter, made = record.__dict__.get(_LINE, (None, ""))
+        if formatter is not self:
+            made = self._line(record)
+            record.__dict__[_LINE] = (self, made)
+        return str(made)
 
     def _line(self, record: logging.LogRecord) -> str:
         line: dict[str, object] = {

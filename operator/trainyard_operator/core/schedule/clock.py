@@ -47,7 +47,7 @@ def read(observed: ObservedSchedule, spec: TrainingScheduleSpec, line: Schedule,
     floor = max(now, view.created, last or view.created)
     first = _time(view.status.next_schedule_time or view.status.held_schedule_time)
     missed = view.status.missed or 0
-    if first is None and view.status.observed_generation < 0 and not view.recalled:
+    if first is None and view.status.observed_generation < 0 and not view.recalled_from:
         first = next_after(line, last or view.created)  # never seen before: nobody could have started it
     elif first is None or first > now or next_after(line, first - TICK) != first:
         first = next_after(line, floor)

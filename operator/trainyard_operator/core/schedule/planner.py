@@ -210,7 +210,7 @@ def _tell(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record,
         "held_schedule_time": first if spec.suspend else None,
         "missed": clock.missed,
     }
-    events = [*([restored()] if view.recalled else []), *known.events, *clock.events]
+    events = [*([restored()] if view.recalled_from else []), *known.events, *clock.events]
     verdict = _verdict(observed, spec, known, outlook)
     own = [each for each in view.status.conditions or () if each.type != ACCEPTED]
     if verdict is not None:

@@ -59,7 +59,7 @@ def is_restored(view: TrainingScheduleView, job: TrainingJobView) -> bool:
     of = job.labels.get(meta.SCHEDULE_UID_LABEL, view.uid)
     suffix = job.name.removeprefix(view.name)
     named = re.fullmatch(rf"-([1-9][0-9]{{0,8}}|[rc][0-9a-f]{{{NAME_DIGITS}}})", suffix) is not None
-    return named and of != view.uid and not job.recalled
+    return named and of != view.uid and not job.recalled_from
 
 
 def token_of(view: TrainingScheduleView) -> str:

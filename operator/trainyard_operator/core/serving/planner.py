@@ -65,7 +65,7 @@ def plan(observed: Observed) -> Plan:  # noqa: PLR0911 - a list of questions
             "serve another model"
         )
         return _blocked(observed, Failure("ModelTaken", message))
-    if observed.deployment.recalled:
+    if observed.deployment.recalled_from:
         return _restored(observed, spec)
     for question in _QUESTIONS:
         step = question(observed, spec)

@@ -43,7 +43,7 @@ def plan(observed: Observed) -> Plan:  # noqa: PLR0911 - a list of questions
         return NOTHING
     if job.unreadable:
         return hands_off(job)
-    if job.recalled:
+    if job.recalled_from:
         return restore(job)
     if job.finished:
         return stop.keep_finished(observed)

@@ -49,7 +49,7 @@ def plan(observed: ObservedVersion) -> Plan:  # noqa: PLR0911 - a list of questi
         return NOTHING
     if observed.version.unreadable:
         return hands_off(observed.version)
-    if observed.version.recalled:
+    if observed.version.recalled_from:
         return restore(observed.version)
     if any(deployment.unreadable for deployment in _live(observed)):
         return NOTHING  # who serves, and what was gone back from, is known once that can be read again

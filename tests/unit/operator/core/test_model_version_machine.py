@@ -150,6 +150,8 @@ class Versions(RuleBasedStateMachine):
         empty = ModelVersionStatus(observed_generation=-1, phase="Pending")
         uid = f"{view.uid}-restored"
         self.told |= {(uid, about, reason) for known, about, reason in self.told if known == view.uid}
+        if view.uid in self.verdicts:
+            self.verdicts[uid] = self.verdicts[view.uid]
         self.put(saved.recall(replace(view, uid=uid, status=empty, annotations=annotations)))
         assert self.versions[view.name].status.phase == view.status.phase
 
@@ -202,7 +204,7 @@ class Versions(RuleBasedStateMachine):
         self.judged_in_order(view, made.status, others)
         self.told.update((view.uid, event.about, event.reason) for event in made.events)
         if not dies:
-            self.put(replace(view, status=made.status, recalled=False))
+            self.put(replace(view, status=made.status, recalled_from=""))
         return True
 
     def judged_in_order(

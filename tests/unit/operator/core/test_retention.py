@@ -87,7 +87,7 @@ def test_a_policy_may_keep_all() -> None:
         judged(1, deleting=True),
         judged(1, created=LATER - timedelta(minutes=59)),
         judged(1, unreadable="status.phase: ?"),
-        judged(1, recalled=True),
+        judged(1, recalled_from="uid-before"),
         judged(1, name="somebody-elses"),
     ],
     ids=["waits", "deleting", "young", "unreadable", "being restored", "misnamed"],

@@ -86,7 +86,7 @@ def back(view: V, **changes: Any) -> V:
 def test_a_job_that_ended_has_ended() -> None:
     found = back(ended())
     assert found.finished
-    assert found.recalled
+    assert found.recalled_from == "uid-tj"
     assert found.status.model_version == ended().status.model_version
     assert found.status.conditions == ended().status.conditions
     assert found.status.result is not None
@@ -118,7 +118,7 @@ def test_every_end_is_saved(phase: str) -> None:
 )
 def test_of_another_job_it_says_nothing(change: dict[str, Any]) -> None:
     found = back(ended(), **change)
-    assert not found.recalled
+    assert not found.recalled_from
     assert found.status == TrainingJobStatus()
 
 
@@ -138,7 +138,7 @@ def test_what_does_not_define_the_model_makes_no_other_job(spec: dict[str, Any])
 def test_a_spec_that_cannot_be_read_has_a_digest_too() -> None:
     view = job_view(spec={"framework": "Nonsense"}, status={**ENDED, "phase": "Failed"})
     assert back(view).finished
-    assert not back(view, spec={"framework": "Other"}).recalled
+    assert not back(view, spec={"framework": "Other"}).recalled_from
 
 
 def test_a_status_of_its_own_comes_first() -> None:
@@ -153,7 +153,7 @@ def test_a_status_of_its_own_comes_first() -> None:
 def test_a_verdict_is_kept_for_these_files_alone(phase: str) -> None:
     view = judged(2, phase)
     assert back(view).status.phase == phase
-    assert not back(view, spec=version(3).spec, name="m-v3").recalled
+    assert not back(view, spec=version(3).spec, name="m-v3").recalled_from
 
 
 def test_a_version_that_waits_is_judged_again() -> None:
@@ -168,7 +168,7 @@ def test_a_deployment_knows_its_hold_and_its_history() -> None:
     assert [(entry.version, entry.reason) for entry in found.history or ()] == [(1, "r" * 256)]
     assert found.phase is None
     assert found.ready_replicas is None
-    assert not back(deployment(HELD), spec={"modelName": "other"}).recalled
+    assert not back(deployment(HELD), spec={"modelName": "other"}).recalled_from
 
 
 def test_a_schedule_knows_what_it_ran_and_promises_nothing() -> None:
@@ -191,6 +191,25 @@ def test_it_is_written_once(view: Any) -> None:
     assert not saved.due(replace(view, deleting=True), view.status)
 
 
+@pytest.mark.parametrize(
+    "view", [ended(), judged(2), deployment(HELD), schedule(NIGHTS)], ids=lambda v: type(v).__name__
+)
+def test_who_died_before_the_first_status_restores_nothing(view: Any) -> None:
+    assert back(view, uid=view.uid).status == type(view.status)()
+    assert not back(view, uid=view.uid).recalled_from
+
+
+def test_a_restore_that_died_half_way_is_one_still() -> None:
+    """Its annotation may be written anew before its status is; it still is of the object before the restore."""
+    once = back(deployment(HELD))
+    status = once.status.model_copy(update={"candidate_version": None})
+    text = saved.text_of(once, status)
+    assert text is not None
+    again = saved.recall(replace(once, status=ModelDeploymentStatus(), annotations={meta.SAVED_ANNOTATION: text}))
+    assert again.recalled_from == once.recalled_from != once.uid
+    assert again.status.hold == once.status.hold
+
+
 @pytest.mark.parametrize("view", [ended(), judged(2)], ids=lambda v: type(v).__name__)
 def test_a_restored_object_says_so_first(view: Any) -> None:
     step = saved.restore(back(view, generation=3))
@@ -204,7 +223,8 @@ def test_a_restored_object_says_so_first(view: Any) -> None:
     [
         "nonsense",
         "[]",
-        '{"of": 1, "status": {}}',
+        '{"of": 1, "uid": "u", "status": {}}',
+        '{"of": "team/diabetes", "status": {}}',
         lambda text: text.replace('"phase":"Succeeded"', '"phase":"Evaporated"'),
         lambda text: text.replace('"version":1', '"version":"one"'),
     ],
@@ -212,13 +232,13 @@ def test_a_restored_object_says_so_first(view: Any) -> None:
 def test_what_cannot_be_read_decides_nothing(broken: Any) -> None:
     text = str(saved.text_of(ended(), ended().status))
     text = broken(text) if callable(broken) else broken
-    found = saved.recall(job_view(annotations={meta.SAVED_ANNOTATION: text}))
+    found = saved.recall(job_view(uid="uid-new", annotations={meta.SAVED_ANNOTATION: text}))
     assert found.unreadable.startswith(f"annotation {meta.SAVED_ANNOTATION}")
     assert not found.finished
 
 
 def test_of_another_object_it_need_not_be_readable() -> None:
-    of_another = json.dumps({"of": "team/other/x", "status": {"phase": "Evaporated"}})
+    of_another = json.dumps({"of": "team/other/x", "uid": "u", "status": {"phase": "Evaporated"}})
     found = saved.recall(job_view(annotations={meta.SAVED_ANNOTATION: of_another}))
     assert not found.unreadable
 
@@ -227,4 +247,4 @@ def test_of_another_object_it_need_not_be_readable() -> None:
 @given(st.text())
 def test_whatever_stands_there(text: str) -> None:
     found = saved.recall(job_view(annotations={meta.SAVED_ANNOTATION: text}))
-    assert not found.recalled
+    assert not found.recalled_from

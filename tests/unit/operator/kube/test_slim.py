@@ -63,7 +63,7 @@ def test_what_fills_memory_is_dropped() -> None:
 
 def test_a_saved_status_is_kept_whole_where_it_is_needed() -> None:
     """Of an object with a status only whether the annotation is the right one is ever asked."""
-    text = '{"of":"team/demand/demand","status":{"activeVersion":3}}'
+    text = '{"of":"team/demand/demand","uid":"before","status":{"activeVersion":3}}'
     new = body(**{SAVED_ANNOTATION: text})
     assert model_deployment(slim("ModelDeployment", new)).status.active_version == 3
     for generation, kept in ((-1, text), (0, fingerprint(text)), (4, fingerprint(text))):
