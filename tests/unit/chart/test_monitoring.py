@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.chart.test_chart import Json, helm, of_kind, render
+from tests.unit.chart.rendered import Json, of_kind, render
 from tests.unit.monitoring.files import alerts, dashboards
-
-__all__ = ["helm"]
 
 OF_OTHERS = ("ServiceMonitor", "PodMonitor", "PrometheusRule")
 """Kinds that a cluster without the Prometheus Operator does not have."""

@@ -4,7 +4,8 @@ from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
+from tests.unit.operator.api_server import NAMESPACE, WATCHED
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.samples import CA, CONFIG
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.errors import ApiError

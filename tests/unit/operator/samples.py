@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.unit.operator.cluster import NAMESPACE, START
+from tests.unit.operator.api_server import NAMESPACE, START
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_operator.core.champion import Rivals

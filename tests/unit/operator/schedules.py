@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
+from tests.unit.operator.api_server import NAMESPACE, WATCHED
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import Killed, StepOperator, run
 from tests.unit.operator.samples import SPEC
 from trainyard_api import API_VERSION, meta

@@ -6,7 +6,8 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
+from tests.unit.operator.api_server import NAMESPACE, WATCHED
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.core import versions
 from tests.unit.operator.operators import Killed, StepOperator, run
 from trainyard_api import API_VERSION, meta

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from tests.unit.operator.cluster import START
+from tests.unit.operator.api_server import START
 from tests.unit.operator.samples import version_view
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import Create, Plan

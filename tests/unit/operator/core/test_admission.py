@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.operator.cluster import START
+from tests.unit.operator.api_server import START
 from tests.unit.operator.samples import SPEC, child, job_view
 from trainyard_operator.core.admission.book import Book
 from trainyard_operator.core.admission.claim import Claim, claim_of

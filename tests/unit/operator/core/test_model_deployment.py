@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.operator.cluster import START
+from tests.unit.operator.api_server import START
 from tests.unit.operator.core import versions
 from tests.unit.operator.samples import CONFIG
 from trainyard_api import meta

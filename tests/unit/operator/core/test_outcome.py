@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import START
+from tests.unit.operator.api_server import START
 from tests.unit.operator.samples import child, failure_text, pod, result_text
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core.objects import PodView

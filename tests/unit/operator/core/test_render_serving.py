@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, START
+from tests.unit.operator.api_server import NAMESPACE, START
 from tests.unit.operator.samples import CONFIG
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE
+from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.schedules import World
 from trainyard_operator.kube.port import EVENTS, TRAINING_JOBS
 

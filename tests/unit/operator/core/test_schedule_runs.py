@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, events_of
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import events_of
 from tests.unit.operator.operators import FaultyWrite, Killed
 from tests.unit.operator.schedules import NAME, TEMPLATE, World, changed
 from trainyard_api.kinds import TRAINING_JOB

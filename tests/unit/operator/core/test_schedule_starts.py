@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, events_of
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import events_of
 from tests.unit.operator.schedules import NAME, TEMPLATE, World, changed
 from trainyard_api import meta
 from trainyard_operator.kube.port import TRAINING_SCHEDULES

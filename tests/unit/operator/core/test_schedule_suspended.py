@@ -1,6 +1,6 @@
 """A suspended TrainingSchedule promises no time, and still knows from when on it has to catch up."""
 
-from tests.unit.operator.cluster import NAMESPACE
+from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.schedules import NAME, World
 from trainyard_operator.kube.port import TRAINING_SCHEDULES
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import START
+from tests.unit.operator.api_server import START
 from tests.unit.operator.core.plans import RUNNING, created, message_of, phase_of, reason_of
 from tests.unit.operator.samples import CA, CONFIG, SPEC, child, failure_text, job_view, observed, pod, result_text
 from trainyard_api import meta

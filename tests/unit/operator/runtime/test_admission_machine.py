@@ -9,9 +9,11 @@ from collections import Counter
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, rule
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster, no_fault
+from tests.unit.operator.api_server import NAMESPACE, no_fault
+from tests.unit.operator.cluster import Cluster
+from tests.unit.operator.machines import machine_settings
 from tests.unit.operator.operators import FaultyWrite, StepOperator
-from tests.unit.operator.runtime.test_machine import Life, machine_settings
+from tests.unit.operator.runtime.test_machine import Life
 from tests.unit.operator.samples import SPEC
 from trainyard_api import meta
 from trainyard_operator.core.config import Admission, OperatorConfig

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.bodies import pod_of
-from tests.unit.operator.cluster import NAMESPACE
 from tests.unit.operator.operators import run
 from tests.unit.operator.samples import SPEC
 from tests.unit.operator.schedules import World as ScheduleWorld

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster
+from tests.unit.operator.api_server import NAMESPACE, WATCHED
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.samples import SPEC, result_text
 from trainyard_api import meta
 from trainyard_operator.core.admission.verdict import ADMITTED, Waiting

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, events_of
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import events_of
 from tests.unit.operator.operators import FaultyWrite
 from tests.unit.operator.samples import failure_text, result_text
 from tests.unit.operator.training import World, reason_of

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE
+from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
 from tests.unit.operator.samples import SPEC, result_text
 from tests.unit.operator.training import World, reason_of

@@ -8,31 +8,24 @@ watches late and in any order, and hears late and wrong reports.
 from collections import Counter
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster, no_fault, no_list_fault
+from tests.unit.operator.api_server import NAMESPACE, WATCHED, no_fault, no_list_fault
+from tests.unit.operator.cluster import Cluster
+from tests.unit.operator.machines import FAULTS, machine_settings
 from tests.unit.operator.operators import FaultyList, FaultyWrite, Killed, StepOperator
 from tests.unit.operator.runtime import job_page
 from tests.unit.operator.samples import SPEC, dataset_text, failure_text, result_text
 from trainyard_api.trainingjob import TERMINAL_PHASES
 from trainyard_api.wire import ReportedStatus
-from trainyard_operator.kube.errors import ApiError, ConflictError, ForbiddenError, ThrottledError, UnavailableError
+from trainyard_operator.kube.errors import ApiError, ForbiddenError, UnavailableError
 from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, TRAINING_JOBS, Body, Resource
 from trainyard_operator.runtime.keys import Key
 
 NAMES = ("a", "b")
 MAX_ATTEMPTS = 3
 
-FAULTS: tuple[BaseException, ...] = (
-    Killed(),
-    UnavailableError(0, "Timeout", "no answer"),
-    UnavailableError(500, "InternalError", "etcd"),
-    ThrottledError(429, "TooManyRequests", "slow down", 1.0),
-    ConflictError(409, "Conflict", "changed"),
-    ForbiddenError(403, "Forbidden", "exceeded quota"),
-)
 ENDINGS = (
     (0, result_text(), ""),
     (0, dataset_text(), ""),
@@ -406,15 +399,6 @@ def test_a_turn_that_fails_says_so() -> None:
     operator.deliver_all()
     cluster.hook = FaultyWrite(1, after=False, error=FAULTS[1])
     assert isinstance(operator.turn("a"), ApiError)
-
-
-def machine_settings(examples: int) -> settings:
-    return settings(
-        max_examples=examples,
-        stateful_step_count=30,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
 
 
 TestLife = Life.TestCase

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, ON_NODE
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import ON_NODE
 from tests.unit.operator.runtime.test_queue_of_jobs import World
 from trainyard_operator.core.config import Admission, OperatorConfig
 from trainyard_operator.kube.port import EVENTS, JOBS, PODS

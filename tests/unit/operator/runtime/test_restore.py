@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster, events_of
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import Cluster, events_of
 from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
 from tests.unit.operator.samples import SPEC, result_text
 from tests.unit.operator.schedules import World as ScheduleWorld

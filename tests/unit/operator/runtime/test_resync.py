@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, WATCHED, Cluster, no_list_fault
+from tests.unit.operator.api_server import NAMESPACE, WATCHED, no_list_fault
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import FaultyList, run
 from tests.unit.operator.runtime.test_runtime import phase, running, until
 from tests.unit.operator.samples import CA, SPEC

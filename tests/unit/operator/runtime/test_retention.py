@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.core.versions import spec
 from tests.unit.operator.operators import run
 from tests.unit.operator.runtime.test_runtime import until

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import FaultyWrite, StepOperator
 from tests.unit.operator.samples import CA, SPEC, result_text
 from trainyard_api.wire import ReportedStatus

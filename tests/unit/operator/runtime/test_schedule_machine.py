@@ -8,30 +8,22 @@ from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.unit.operator.cluster import NAMESPACE, no_fault
+from tests.unit.operator.api_server import NAMESPACE, no_fault
+from tests.unit.operator.machines import FAULTS, machine_settings
 from tests.unit.operator.operators import FaultyWrite, Killed
 from tests.unit.operator.schedules import NAME, TEMPLATE, World
 from trainyard_api.meta import RUN_NOW_ANNOTATION
 from trainyard_operator.core.schedule.cron import next_after, parse
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.kube.errors import ApiError, ConflictError, ForbiddenError, ThrottledError, UnavailableError
+from trainyard_operator.kube.errors import ApiError, UnavailableError
 from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES, Resource
 
 LINES = ("* * * * *", "*/5 * * * *", "0 * * * *", "30 2 * * *", "0 0 31 2 *")
 ZONES = ("UTC", "Europe/Paris", "Australia/Lord_Howe")
 PHASES = ("Succeeded", "Failed", "Cancelled")
-FAULTS: tuple[BaseException, ...] = (
-    Killed(),
-    UnavailableError(0, "Timeout", "no answer"),
-    UnavailableError(500, "InternalError", "etcd"),
-    ThrottledError(429, "TooManyRequests", "slow down", 1.0),
-    ConflictError(409, "Conflict", "changed"),
-    ForbiddenError(403, "Forbidden", "exceeded quota"),
-)
 
 numbers = st.integers(0, 5)
 
@@ -291,18 +283,9 @@ def test_a_turn_that_fails_says_so() -> None:
     assert isinstance(world.operator.turn(), ApiError)
 
 
-def _settings(examples: int) -> settings:
-    return settings(
-        max_examples=examples,
-        stateful_step_count=30,
-        deadline=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-    )
-
-
 TestLife = Life.TestCase
-TestLife.settings = _settings(60)
+TestLife.settings = machine_settings(60)
 TestForbid = Forbid.TestCase
-TestForbid.settings = _settings(60)
+TestForbid.settings = machine_settings(60)
 TestReplace = Replace.TestCase
-TestReplace.settings = _settings(60)
+TestReplace.settings = machine_settings(60)

@@ -1,6 +1,6 @@
 """What a schedule's turn asks the API server for before it acts: late watches and lost answers start nothing twice."""
 
-from tests.unit.operator.cluster import NAMESPACE, no_fault
+from tests.unit.operator.api_server import NAMESPACE, no_fault
 from tests.unit.operator.operators import FaultyWrite
 from tests.unit.operator.schedules import NAME, World
 from trainyard_operator.kube.errors import ApiError, UnavailableError

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE
+from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.serving import NAME, World, new_world
 from trainyard_api import meta
 from trainyard_operator.core.config import OperatorConfig, ServingDefaults

@@ -9,18 +9,18 @@ import json
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.unit.operator.cluster import NAMESPACE, no_fault
+from tests.unit.operator.api_server import NAMESPACE, no_fault
+from tests.unit.operator.machines import FAULTS, machine_settings
 from tests.unit.operator.operators import FaultyWrite, Killed
 from tests.unit.operator.runtime import deployment_page
 from tests.unit.operator.serving import BLAMELESS, MODEL, NAME, Health, ServingCluster, ServingOperator
 from trainyard_api import meta
 from trainyard_operator.core import actions
 from trainyard_operator.core.config import Images, OperatorConfig, ServingDefaults
-from trainyard_operator.kube.errors import ConflictError, ForbiddenError, ThrottledError, UnavailableError
+from trainyard_operator.kube.errors import UnavailableError
 from trainyard_operator.kube.port import (
     DEPLOYMENTS,
     MODEL_DEPLOYMENTS,
@@ -36,14 +36,6 @@ MOST_WRITES = 2000
 DOCUMENTED = deployment_page.transitions()
 KEY = Key(NAMESPACE, NAME, "ModelDeployment")
 
-FAULTS: tuple[BaseException, ...] = (
-    Killed(),
-    UnavailableError(0, "Timeout", "no answer"),
-    UnavailableError(500, "InternalError", "etcd"),
-    ThrottledError(429, "TooManyRequests", "slow down", 1.0),
-    ConflictError(409, "Conflict", "changed"),
-    ForbiddenError(403, "Forbidden", "exceeded quota"),
-)
 HEALTHS: tuple[Health, ...] = (
     *("loads", "loads", "hangs", "crashes", "corrupt"),
     *("upstream", "refused", "node lost", "no image", "no volume", "no command"),
@@ -412,9 +404,4 @@ class Serving(RuleBasedStateMachine):
 
 
 TestServing = Serving.TestCase
-TestServing.settings = settings(
-    max_examples=100,
-    stateful_step_count=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
-)
+TestServing.settings = machine_settings(100, steps=40)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, START, events_of
+from tests.unit.operator.api_server import NAMESPACE, START
+from tests.unit.operator.cluster import events_of
 from tests.unit.operator.serving import Health, World, new_world
 from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, events_of
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import events_of
 from tests.unit.operator.serving import NAME, Health, World, new_world
 from trainyard_operator.core.serving.children import DRAIN_SECONDS
 from trainyard_operator.kube.errors import ForbiddenError

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, no_fault
+from tests.unit.operator.api_server import NAMESPACE, no_fault
 from tests.unit.operator.core import versions
 from tests.unit.operator.samples import CONFIG
 from tests.unit.operator.serving import NAME, ServingCluster, ServingOperator, World, new_world

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.unit.operator.cluster import NAMESPACE, ON_NODE
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import ON_NODE
 from tests.unit.operator.runtime.test_interruptions import message_of, running
 from tests.unit.operator.training import World
 from trainyard_operator.kube.port import JOBS, PODS

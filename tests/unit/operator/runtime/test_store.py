@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import run
 from tests.unit.operator.samples import CA, CONFIG, SPEC, job_view
 from trainyard_api.trainingjob import TrainingJobSpec

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import StepOperator
 from tests.unit.operator.runtime.test_runtime import running, until
 from tests.unit.operator.samples import SPEC, result_text

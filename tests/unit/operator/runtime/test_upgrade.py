@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.unit.operator.cluster import NAMESPACE, Cluster
+from tests.unit.operator.api_server import NAMESPACE
+from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import StepOperator
 from tests.unit.operator.samples import result_text
 from tests.unit.operator.serving import NAME, ServingCluster, ServingOperator

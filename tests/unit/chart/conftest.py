@@ -1,0 +1,12 @@
+"""Fixtures for what is rendered."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster import toolchain
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    return toolchain.ensure("helm")
