@@ -326,8 +326,14 @@ def writes(audit: Path, until: datetime | None = None) -> "collections.Counter[s
 
 
 def _is_write(line: bytes) -> bool:
-    """Tell whether a line of the audit log, which holds only writes, is the operator's."""
-    return meta.FIELD_MANAGER.encode() in line and json.loads(line).get("userAgent") == meta.FIELD_MANAGER
+    """Tell whether a line of the audit log, which holds only writes, is the operator's and about an object.
+
+    Its Leases are renewed every few seconds, whatever there is to do.
+    """
+    if meta.FIELD_MANAGER.encode() not in line:
+        return False
+    entry = json.loads(line)
+    return entry.get("userAgent") == meta.FIELD_MANAGER and entry["objectRef"]["resource"] != "leases"
 
 
 def cpu_seconds(pid: int) -> float:

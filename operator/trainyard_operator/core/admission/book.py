@@ -36,6 +36,7 @@ class Book:
 
     ``_lines`` has whoever waits, in order, for each model and for each namespace where a number counts. ``_ready`` has
     by namespace those that only a number holds back: the first in each model's line, where nobody holds the model.
+    ``_called`` has whoever was told that it may start, and has neither started nor been refused since.
     """
 
     def __init__(self, limits: Admission) -> None:
@@ -46,6 +47,7 @@ class Book:
         self._ready: defaultdict[str, list[Place]] = defaultdict(list)
         self._heads: dict[Scope, Place] = {}
         self._moved: dict[str, None] = {}
+        self._called: set[str] = set()
         self._freed = False
 
     @property
@@ -67,8 +69,9 @@ class Book:
         before = self._claims.get(claim.uid)
         if before == claim:
             return
+        self._called.discard(claim.uid)
         if before is not None:
-            self._freed |= before.holds or not claim.holds or not self._is_first(before)
+            self._freed |= before.holds or not claim.holds or self._lets_others_pass(before)
             self._take_out(before)
         else:
             self._freed |= claim.holds
@@ -87,6 +90,7 @@ class Book:
     def drop(self, uid: str) -> None:
         """Forget a claim."""
         claim = self._claims.pop(uid, None)
+        self._called.discard(uid)
         if claim is not None:
             self._take_out(claim)
             self._freed = True
@@ -95,18 +99,11 @@ class Book:
     def verdict(self, uid: str) -> Verdict:
         """Return whether a job may start; one that has no claim waits for nothing."""
         claim = self._claims.get(uid)
-        if claim is None or claim.holds:
+        held_back = self._refusal(claim) if claim is not None and not claim.holds else None
+        if held_back is None:
             return ADMITTED
-        place = claim.place
-        line = self._lines[claim.in_model]
-        rival = next(iter(self._held.get(claim.in_model, ())), line[0][-1])
-        if rival != uid:
-            return model_locked(claim.model, self._claims[rival].name, 1 + bisect_left(line, place))
-        if bisect_left(self._ready[claim.namespace], place) >= self._room(claim.in_namespace):
-            return self._held_back(claim.in_namespace, claim)
-        if self._ahead(claim) >= self._room(OPERATOR):
-            return self._held_back(OPERATOR, claim)
-        return ADMITTED
+        self._called.discard(uid)
+        return held_back
 
     def is_wanted(self, uid: str) -> bool:
         """Tell whether the place that a job holds is what another one waits for."""
@@ -125,12 +122,25 @@ class Book:
 
         Left out is who may no longer start: it was told that it may, and finds out when it tries.
         """
-        called = dict.fromkeys(self._called() if self._freed else ())
-        moved = [uid for uid in self._moved if uid not in called]
+        called = [uid for uid in self._callable() if uid not in self._called] if self._freed else []
+        self._called.update(called)
+        moved = [uid for uid in self._moved if uid not in self._called]
         self._moved, self._freed = {}, False
         return self._waiting(called), self._waiting(moved)
 
     # ---- within ------------------------------------------------------------------------------------------------------
+
+    def _refusal(self, claim: Claim) -> Verdict | None:
+        place, uid = claim.place, claim.uid
+        line = self._lines[claim.in_model]
+        rival = next(iter(self._held.get(claim.in_model, ())), line[0][-1])
+        if rival != uid:
+            return model_locked(claim.model, self._claims[rival].name, 1 + bisect_left(line, place))
+        if bisect_left(self._ready[claim.namespace], place) >= self._room(claim.in_namespace):
+            return self._held_back(claim.in_namespace, claim)
+        if self._ahead(claim) >= self._room(OPERATOR):
+            return self._held_back(OPERATOR, claim)
+        return None
 
     def _waiting(self, uids: Iterable[str]) -> list[Claim]:
         claims = (self._claims.get(uid) for uid in uids)
@@ -172,7 +182,7 @@ class Book:
             for name, ready in self._ready.items()
         )
 
-    def _called(self) -> Iterator[str]:
+    def _callable(self) -> Iterator[str]:
         """Return those that may start now."""
         by_namespace = (
             map(partial(self._turn, name), range(min(self._room((name,)), len(ready))))
@@ -180,9 +190,12 @@ class Book:
         )
         return (place[-1] for _, _, place in islice(heapq.merge(*by_namespace), self._room(OPERATOR)))
 
-    def _is_first(self, claim: Claim) -> bool:
-        """Tell whether a claim is the first of its namespace that only a number holds back."""
-        return self._ready.get(claim.namespace, [])[:1] == [claim.place]
+    def _lets_others_pass(self, claim: Claim) -> bool:
+        """Tell whether, if a claim gets its place, ready ones of other namespaces come before those ahead of it.
+
+        Its namespace holds one place more then. That is nobody's loss where it was the first of its namespace.
+        """
+        return len(self._ready) > 1 and self._ready.get(claim.namespace, [])[:1] != [claim.place]
 
     def _take_out(self, claim: Claim) -> None:
         """Undo what :meth:`put` did, save the readiness of its model."""
