@@ -143,6 +143,43 @@ def test_a_place_is_wanted_by_whoever_would_get_it() -> None:
     assert book.is_wanted("uid-x-a"), "its model is wanted"
 
 
+def test_each_is_told_once_that_it_may_start() -> None:
+    """With room for many, news of one start after another would wake all the others each time."""
+    book = Book(Admission(max_concurrent_jobs=20))
+    waiting = [claim(f"w-{number:02}", model=f"m-{number}", age=number) for number in range(30)]
+    holders = [claim(f"h-{number}", model=f"h-{number}", holds=True) for number in range(20)]
+    for each in (*holders, *waiting):
+        book.put(each)
+    book.take_news()
+    told: list[str] = []
+    for each in holders:
+        book.drop(each.uid)
+        told += [news.uid for news in book.take_news()[0]]
+    for uid in reversed(told):
+        waits = book.get(uid)
+        assert waits is not None
+        book.put(replace(waits, holds=True))
+        assert book.take_news()[0] == []
+    assert len(told) == len(set(told)) == 20
+    book.drop(told[0])
+    assert len(book.take_news()[0]) == 1
+
+
+def test_who_was_told_and_is_refused_is_told_again() -> None:
+    book = Book(Admission(max_concurrent_jobs=1))
+    for each in (claim("h", model="h", holds=True), claim("a", model="a", age=1)):
+        book.put(each)
+    book.drop("uid-x-h")
+    assert [each.name for each in book.take_news()[0]] == ["a"]
+    urgent = claim("u", model="u", rank=-1)
+    book.put(urgent)
+    assert isinstance(book.verdict("uid-x-a"), Waiting)
+    book.put(replace(urgent, holds=True))
+    book.take_news()
+    book.drop(urgent.uid)
+    assert [each.name for each in book.take_news()[0]] == ["a"]
+
+
 def test_a_namespace_may_have_no_limit_of_its_own() -> None:
     limits = Admission(max_concurrent_jobs_per_namespace=1, namespaces={"x": 0})
     assert (limits.for_namespace("x"), limits.for_namespace("y")) == (0, 1)
