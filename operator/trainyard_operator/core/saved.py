@@ -13,9 +13,9 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainyard_api import meta
 from trainyard_api.base import ApiModel
@@ -125,7 +125,7 @@ class _Saved(BaseModel):
     model_config = ConfigDict(extra="ignore")
 
     of: str
-    uid: str
+    uid: Annotated[str, Field(min_length=1)]
     status: dict[str, Any]
 
 

@@ -227,6 +227,7 @@ def test_a_restored_object_says_so_first(view: Any) -> None:
         '{"of": "team/diabetes", "status": {}}',
         lambda text: text.replace('"phase":"Succeeded"', '"phase":"Evaporated"'),
         lambda text: text.replace('"version":1', '"version":"one"'),
+        lambda text: text.replace('"uid":"uid-tj"', '"uid":""'),
     ],
 )
 def test_what_cannot_be_read_decides_nothing(broken: Any) -> None:
