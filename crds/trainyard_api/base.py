@@ -28,16 +28,21 @@ class Rule:
         transition rules (they speak of ``oldSelf``) and rules about metadata.
     field
         The field below ``self`` that the API server names in its answer; the object itself when left out.
+    message_cel
+        An expression for a message that depends on what is wrong. ``message`` stands where it cannot be evaluated.
     """
 
     cel: str
     message: str
     holds: Callable[[Any], bool] | None = None
     field: str | None = None
+    message_cel: str | None = None
 
     def validation(self) -> dict[str, str]:
         """Return the entry of ``x-kubernetes-validations``."""
         entry = {"rule": self.cel, "message": self.message}
+        if self.message_cel is not None:
+            entry["messageExpression"] = self.message_cel
         return entry if self.field is None else {**entry, "fieldPath": f".{self.field}"}
 
 

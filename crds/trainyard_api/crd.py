@@ -46,29 +46,35 @@ def custom_resource_definition(kind: Kind) -> dict[str, Any]:
     }
 
 
-def immutability_rules(kind: Kind) -> tuple[Rule, ...]:
-    """Return one rule for each spec field that is not in ``kind.mutable``.
+def immutability_rule(kind: Kind) -> Rule | None:
+    """Return the rule that lets no spec field change but those in ``kind.mutable``.
 
-    The rules stand at the spec, not at the fields: there they see a field that is added or taken away, too.
+    It stands at the spec, not at the fields: there it sees a field that is added or taken away, too. It is one rule,
+    and asks first whether anything changed: the API server judges the spec at each write of a status, and each field
+    that a rule names there costs it a copy of the schema of all of them.
     """
     if kind.mutable is None:
-        return ()
-    rules = []
-    for name, field in kind.spec.model_fields.items():
-        if name in kind.mutable:
-            continue
-        wire = field.alias or name
-        same = f"self.{wire} == oldSelf.{wire}"
-        if not field.is_required() and field.default is None:
-            same = f"has(self.{wire}) == has(oldSelf.{wire}) && (!has(self.{wire}) || {same})"
-        rules.append(Rule(same, f"spec.{wire} is immutable: create a new {kind.kind}", field=wire))
-    return tuple(rules)
+        return None
+    same = {
+        wire: f"self.{wire} == oldSelf.{wire}"
+        if field.is_required() or field.default is not None
+        else f"has(self.{wire}) == has(oldSelf.{wire}) && (!has(self.{wire}) || self.{wire} == oldSelf.{wire})"
+        for name, field in kind.spec.model_fields.items()
+        if name not in kind.mutable
+        for wire in (field.alias or name,)
+    }
+    first = "".join(f"!({rule}) ? '{wire}' : " for wire, rule in same.items())
+    return Rule(
+        f"self == oldSelf || ({' && '.join(same.values())})",
+        f"a field that defines the model is immutable: create a new {kind.kind}",
+        message_cel=f"'spec.' + ({first}'') + ' is immutable: create a new {kind.kind}'",
+    )
 
 
 def _schema(kind: Kind) -> Schema:
     spec = structural(kind.spec)
-    immutable = [rule.validation() for rule in immutability_rules(kind)]
-    spec[VALIDATIONS] = [*spec.get(VALIDATIONS, []), *immutable]
+    if (immutable := immutability_rule(kind)) is not None:
+        spec[VALIDATIONS] = [*spec.get(VALIDATIONS, []), immutable.validation()]
     status = {**structural(kind.status), "default": {"observedGeneration": -1, **kind.first_status}}
     problems = lint({"type": "object", "properties": {"spec": spec, "status": status}})
     if problems:

@@ -24,7 +24,6 @@ from tests.unit.api.cases import (
 )
 from tests.unit.api.test_examples import EXAMPLES
 from trainyard_api import API_VERSION
-from trainyard_api.crd import immutability_rules
 from trainyard_api.generate import checkout
 from trainyard_api.kinds import KINDS, TRAINING_JOB, Kind
 from trainyard_api.schema import nodes, structural
@@ -163,11 +162,10 @@ def with_field(thing: Object, field: str, value: Any) -> Object:
 
 
 def test_what_defines_the_model_is_immutable(judge: Judge) -> None:
-    messages = {rule.field: rule.message for rule in immutability_rules(TRAINING_JOB)}
     wrong = []
     for field, before, after in immutable_changes():
         said = judge.change(before, after)
-        if said is None or messages[field] not in said or f"spec.{field}" not in said:
+        if said is None or f"spec.{field} is immutable: create a new TrainingJob" not in said:
             wrong.append(f"{field}: {said}")
     assert not wrong, "\n".join(wrong)
 
