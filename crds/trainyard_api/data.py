@@ -25,11 +25,21 @@ class CsvOptions(ApiModel):
     """How to read text tables. ``Auto`` looks at the head of the file."""
 
     separator: Annotated[str, Field(min_length=1, max_length=4)] = "Auto"
-    """What stands between two fields: one character, or Auto."""
+    """What stands between two fields: one character, Auto, or a blank for any number of blanks."""
     decimal: Literal["Auto", ".", ","] = "Auto"
     """What stands between a number and its fraction."""
     encoding: Annotated[str, Field(min_length=1, max_length=32)] = "utf-8"
     """Encoding of the text, by its Python name."""
+    thousands: Literal["Auto", "None", ",", ".", " ", "'"] = "Auto"
+    """What stands between thousands."""
+    nulls: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] | None = None
+    """Words for a missing value, instead of NA, NULL and the like; a field with nothing in it is always missing."""
+    skip_lines: Annotated[int, Field(ge=0, le=10_000)] | None = None
+    """Lines above the one with the names; default: those above the first line that has all names that are needed."""
+    header: Literal["Auto", "Present", "Absent"] = "Auto"
+    """Whether a line has the names of the columns; where it is absent they are column1, column2, and so on."""
+    comment: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """The character with which lines begin that are no rows; default: #, where such lines look like no row."""
 
 
 class SqlSource(ApiModel):
@@ -95,6 +105,14 @@ class Data(ApiModel):
     """The column with the time of a row."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Zone of times without an offset, and of the days, by its IANA name, e.g. Europe/Paris; default: UTC."""
+    time_format: (
+        Annotated[
+            str, Field(min_length=2, max_length=64, pattern=r"^(.*%.*|ISO8601|DMY|MDY|Digits|Excel|Unix:(s|ms|us|ns))$")
+        ]
+        | None
+    ) = None
+    """How times are written: a format such as %d.%m.%Y %H:%M, DMY or MDY for the order of day and month, Digits for
+    2026013108, Excel for days of Excel, Unix:s (ms, us, ns) for time since 1970; default: found out."""
     series: Column | None = None
     """The column that tells series apart: one model for each of its values."""
     group: Column | None = None

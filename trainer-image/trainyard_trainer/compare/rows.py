@@ -163,7 +163,7 @@ def _unseen(split: SplitInfo, rows: pd.DataFrame, data: Data) -> tuple[Which, Ma
     """Return the newest model that has learned none of the rows, or the judged one with those that it has not."""
     if split.strategy == "Time":
         column = split.columns[0]
-        times, _ = parse_times(rows[column], column, data.time_zone)
+        times, _ = parse_times(rows[column], column, data.time_zone, data.time_format)
         instants = times.to_numpy("datetime64[ns]")
         if split.final_until is not None and (instants > np.datetime64(split.final_until)).all():
             return "Final", np.ones(len(rows), dtype=np.bool_)

@@ -46,4 +46,4 @@ def typed_with_roles(job: Job, table: Table) -> tuple[Dataset, pd.DataFrame]:
     if spec.task == "Forecast":
         return job.steps.preprocess(table, job.config), pd.DataFrame()
     dataset = job.steps.preprocess(table, job.config)  # first: it names the address in what it refuses
-    return dataset, role_columns(table.frame[rows_with_target(table.frame, spec)], spec)
+    return dataset, role_columns(table.frame[rows_with_target(table, spec)], spec)

@@ -50,6 +50,7 @@ def _from_files(
     config: TrainerConfig, ways: "Ways", progress: Progress, stop: Callable[[], bool], also: Sequence[str]
 ) -> Table:
     from trainyard_trainer.data import sources, tables
+    from trainyard_trainer.data.wanted import Wanted
 
     data = config.spec.data
     progress(0.0, f"fetching {data.uri}")
@@ -57,10 +58,11 @@ def _from_files(
         progress(0.4, f"reading {source.size_bytes} bytes")
         with ThreadPoolExecutor(1) as beside:
             hashed = beside.submit(source.hash, tables.hashed_beside(source, data.format))
-            wanted = tables.Wanted.of(data, config.spec.task, also)
-            frame, notes, files = tables.read(source, wanted, data.format, data.csv)
+            wanted = Wanted.of(data, config.spec.task, also)
+            read = tables.read(source, wanted, data.format, data.csv)
         hashed.result()
-        return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
+        origin = Origin(source.uri, source.digest, source.size_bytes, read.notes, read.files)
+        return Table(read.frame, origin, findings=read.findings, notation=read.notation)
 
 
 def _from_query(
@@ -68,14 +70,16 @@ def _from_query(
 ) -> Table:
     from trainyard_trainer.data import sql, tables
     from trainyard_trainer.data.splits import digest_of
+    from trainyard_trainer.data.wanted import Wanted
 
     query = config.spec.data.sql
     if query is None:
         raise ConfigError("spec.data needs exactly one of uri and sql")
     progress(0.0, f"querying {sql.name_of(query)}")
-    rows = sql.read_query(query, env.data_secret_dir, tables.Wanted.of(config.spec.data, config.spec.task, also), stop)
+    wanted = Wanted.of(config.spec.data, config.spec.task, also)
+    rows = sql.read_query(query, env.data_secret_dir, wanted, stop)
     size = rows.nbytes
-    frame = tables.to_frame(rows)
+    frame = tables.to_frame(rows, wanted.texts)
     return Table(frame, Origin(sql.name_of(query), digest_of(frame), size, ("SQL query",)))
 
 
@@ -91,7 +95,7 @@ def _with_covariates(table: Table, config: TrainerConfig, ways: "Ways", stop: Ca
         table,
         origin=replace(table.origin, digest=digest),
         covariates=gathered.tables,
-        findings=gathered.findings,
+        findings=(*table.findings, *gathered.findings),
     )
 
 

@@ -21,10 +21,13 @@ from trainyard_api.data import Covariate
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data import tables
 from trainyard_trainer.data.addresses import Address
-from trainyard_trainer.data.columns import is_text, text_to_numbers
+from trainyard_trainer.data.columns import is_text
 from trainyard_trainer.data.dataset import CovariateTable, Finding
+from trainyard_trainer.data.notation import Notation
+from trainyard_trainer.data.numbers import read_numbers
 from trainyard_trainer.data.sources import Source, Ways, bring
 from trainyard_trainer.data.times import parse_times
+from trainyard_trainer.data.wanted import Wanted
 from trainyard_trainer.errors import (
     DataError,
     InputMissing,
@@ -260,15 +263,16 @@ def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[
     """
     series = spec.data.series
     wanted = (covariate.time, *covariate.columns)
-    frame, _, _ = tables.read(
+    read = tables.read(
         source,
-        tables.Wanted(
+        Wanted(
             required=wanted,
             columns=(*wanted, *((series,) if series else ())),
             excluded=(),
             texts=(series,) if series else (),
         ),
     )
+    frame = read.frame
     try:
         times, findings = parse_times(frame[covariate.time], covariate.time, spec.data.time_zone)
         keyed = series is not None and series in frame.columns and series not in wanted
@@ -277,7 +281,7 @@ def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[
             columns[KEY] = frame[series].astype("string")
         for name in covariate.columns:
             columns[f"{covariate.name}.{name}"] = (
-                _numbers(frame[name], name) if spec.task == "Forecast" else frame[name]
+                _numbers(frame[name], name, read.notation) if spec.task == "Forecast" else frame[name]
             )
     except DataError as error:
         raise DataError(f"{source.uri}: {error}") from error
@@ -292,16 +296,18 @@ def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[
     return CovariateTable(covariate.name, ordered, features, keyed, covariate.known_in_future), tuple(findings)
 
 
-def _numbers(column: pd.Series, name: str) -> pd.Series:
+def _numbers(column: pd.Series, name: str, known: Notation) -> pd.Series:
     if not is_text(column):
         if pd.api.types.is_numeric_dtype(column.dtype):
             return column.astype("float64")
         raise DataError(f"column {name!r} holds {column.dtype}, not numbers; a forecast takes numbers alone")
-    numbers, bad = text_to_numbers(column)
-    if bad.any():
-        row = int(bad.argmax())
+    read = read_numbers(column, known)
+    if read.doubt:
+        raise DataError(f"column {name!r}: {read.doubt}, and no other value tells which; write it without such signs")
+    if read.bad.any():
+        row = int(read.bad.argmax())
         raise DataError(
             f"column {name!r}, data row {row + 1}: {str(column.iloc[row])!r} is not a number; "
             "a forecast takes numbers alone"
         )
-    return pd.Series(numbers, index=column.index)
+    return pd.Series(read.values, index=column.index)

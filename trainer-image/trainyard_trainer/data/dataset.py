@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from trainyard_api.training import Task
+from trainyard_trainer.data.notation import UNKNOWN, Notation
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +67,8 @@ class Table:
         Only the columns that are needed, where the format allows a projection.
     findings
         Those made while loading.
+    notation
+        What is known of how its numbers are written, where they are text.
     identity
         The columns whose values told rows apart when the champion was trained. They go on to do so, whatever features
         are chosen now: else rows that judged then would train today.
@@ -75,6 +78,7 @@ class Table:
     origin: Origin
     covariates: tuple[CovariateTable, ...] = ()
     findings: tuple[Finding, ...] = ()
+    notation: Notation = UNKNOWN
     identity: tuple[str, ...] = ()
 
 
@@ -90,11 +94,14 @@ class Clock:
         Whether the table has the days of that zone, by its wall clock; else its times are in UTC.
     time_of_day_seconds
         At which second of the day the rows of such a table lie.
+    form
+        How its times are written: see :func:`trainyard_trainer.data.times.read_times`; empty in older models.
     """
 
     zone: str | None = None
     wall: bool = False
     time_of_day_seconds: int = 0
+    form: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,6 +179,8 @@ class Dataset:
         ``y`` (float), sorted by series and time, then the covariates.
     categories
         For each text feature its values in the order of their codes.
+    sentinels
+        For each feature that has one the number that stands for a missing value; ``frame`` has NaN there.
     classes
         The target's values in the order of their numbers, of two the positive one second; empty unless the task is
         Classification.
@@ -209,6 +218,7 @@ class Dataset:
     holdout_digest: str
     rows: int
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    sentinels: Mapping[str, float] = field(default_factory=dict)
     classes: tuple[str, ...] = ()
     parts: Parts | None = None
     sides: Sides | None = None

@@ -1,5 +1,6 @@
 """Time series: one table of many series becomes sorted slices, each judged on its own before anything is fitted."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -10,7 +11,7 @@ from trainyard_api.data import DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.ahead import check_reach, covariates_ahead
-from trainyard_trainer.data.columns import codes_by_name, read_target, target_numbers
+from trainyard_trainer.data.columns import codes_by_name, notes_of, read_target, target_numbers, without_sentinel
 from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Finding, Series, Table
 from trainyard_trainer.data.demand import demand_classes
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
@@ -77,17 +78,20 @@ def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -
     if data.time is None:
         raise ConfigError("task Forecast needs data.time")
     codes, names = _series_codes(frame, data.series)
-    values, no_numbers = read_target(frame[data.target], data.target)
-    times, no_times, notes = read_times(frame[data.time], data.time, data.time_zone, codes)
-    findings.extend(notes)
+    target = read_target(frame[data.target], data.target, table.notation)
+    findings += notes_of(target, data.target)
+    values, no_numbers = without_sentinel(target.values, data.target, data, findings)[0], target.bad
+    read = read_times(frame[data.time], data.time, data.time_zone, codes, data.time_format)
+    times, no_times = read.instants, read.bad
+    findings.extend(read.findings)
     spoiled = {
         **_spoiled(codes, no_numbers, frame[data.target], "UnparsableTarget", "is not a number"),
         **_spoiled(codes, no_times, frame[data.time], "UnparsableTimes", "is not a time"),
     }
     if len(spoiled) == len(names):  # nothing but such series: the strict readers say what to do
-        target_numbers(frame[data.target], data.target)
-        parse_times(frame[data.time], data.time, data.time_zone)
-    clock = clock_of(times, data.time_zone)
+        target_numbers(frame[data.target], data.target, table.notation)
+        parse_times(frame[data.time], data.time, data.time_zone, data.time_format)
+    clock = replace(clock_of(times, data.time_zone), form=read.form)
     instants = by_clock(times, clock).to_numpy(dtype="datetime64[ns]")
     if clock.zone is not None:
         kept = f"the days of {clock.zone}" if clock.wall else f"UTC, those without an offset read as {clock.zone}"

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainyard_trainer.data.columns import is_text, text_to_numbers
+from trainyard_trainer.data.columns import is_text
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -91,7 +91,7 @@ def _of_distinct(column: pd.Series) -> Hashes:
     if len(texts) == 0:
         return np.zeros(len(column), dtype=np.uint64)
     hashes = _text_hash(texts)
-    numbers, _ = text_to_numbers(pd.Series(texts, dtype=object))
+    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
     readable = ~np.isnan(numbers)
     hashes[readable] = _number_hash(numbers[readable])
     for place, text in enumerate(texts):

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from trainyard_api.data import SqlSource
 from trainyard_trainer.data.stacking import stack
-from trainyard_trainer.data.tables import Wanted
+from trainyard_trainer.data.wanted import Wanted
 from trainyard_trainer.errors import (
     ConfigError,
     DataError,

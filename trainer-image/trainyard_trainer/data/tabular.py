@@ -1,6 +1,6 @@
 """Rows that stand for themselves: regression and classification."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -10,11 +10,21 @@ import pandas as pd
 from trainyard_api.data import Data, DataValidation
 from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_trainer.data.columns import codes_by_name, is_text, target_numbers, text_to_numbers
+from trainyard_trainer.data.columns import (
+    codes_by_name,
+    is_row_number,
+    is_text,
+    notes_of,
+    read_target,
+    target_numbers,
+    without_sentinel,
+)
 from trainyard_trainer.data.dataset import Dataset, Finding, Parts, Table
 from trainyard_trainer.data.joins import join_rows
 from trainyard_trainer.data.labels import labels_of, note_weak_classes, positive_second
 from trainyard_trainer.data.leaks import suspects
+from trainyard_trainer.data.notation import Notation
+from trainyard_trainer.data.numbers import read_numbers
 from trainyard_trainer.data.row_hash import Hashes, hash_rows
 from trainyard_trainer.data.splits import Sides, Strategy, digest_of_rows, split_by_hash, split_by_time
 from trainyard_trainer.data.times import parse_times
@@ -23,7 +33,7 @@ from trainyard_trainer.errors import DataError
 _NUMERIC_SHARE: Final = 0.95
 """A text column of so many numbers is a column of numbers with some slips."""
 
-_LEFT_OUT: Final = frozenset({"ConstantColumn", "IdentifierColumn", "UnusedColumn"})
+_LEFT_OUT: Final = frozenset({"ConstantColumn", "IdentifierColumn", "RowNumbers", "ManyValues", "UnusedColumn"})
 _MOSTLY_MISSING: Final = 0.5
 _CELLS_TO_COMPARE: Final = 20_000_000
 """Looking for equal rows takes time by the number of cells; in larger tables nobody looks."""
@@ -31,8 +41,11 @@ _CELLS_TO_COMPARE: Final = 20_000_000
 _CAUSES_SHOWN: Final = 3
 _FEW_HELD_OUT: Final = 30
 _MAX_CATEGORIES: Final = 10_000
-_IDENTIFIER_SHARE: Final = 0.5
-"""A text column with so many distinct values per row names rows; nothing can be learned from a name seen once."""
+_MANY_SHARE: Final = 0.5
+"""Nothing can be learned from a text seen once."""
+
+_IDENTIFIER_SHARE: Final = 0.95
+"""A text column with so many distinct values per row names rows."""
 
 
 def prepare_rows(table: Table, spec: TrainingJobSpec, *, keep_rows: bool = False) -> Dataset:
@@ -48,11 +61,12 @@ def prepare_rows(table: Table, spec: TrainingJobSpec, *, keep_rows: bool = False
     data = spec.data
     findings: list[Finding] = list(table.findings)
     frame, joined = _with_covariates(table, data, findings)
-    target, classes, present = _target(frame[data.target], spec, findings)
+    target, classes, present = _target(frame[data.target], spec, table.notation, findings)
     if not present.all():
         frame, target = frame[present], target[present]
     _require_rows(len(frame), len(table.frame), data)
-    columns, categories = _features(frame, data, joined, findings)
+    features = _features(frame, data, joined, table.notation, findings)
+    columns = features.columns
     own = _columns_of_a_row(table.frame, data)
     hashes = hash_rows(frame[own]) if len(frame) * len(own) <= _CELLS_TO_COMPARE else None
     split = _hold_out(frame, spec, _identity(table, spec, own), findings)
@@ -67,7 +81,8 @@ def prepare_rows(table: Table, spec: TrainingJobSpec, *, keep_rows: bool = False
         frame=prepared,
         target=data.target,
         features=tuple(columns),
-        categories=categories,
+        categories=features.categories,
+        sentinels=features.sentinels,
         classes=classes,
         findings=tuple(findings),
         origin=table.origin,
@@ -107,7 +122,9 @@ def _hold_out(frame: pd.DataFrame, spec: TrainingJobSpec, identity: tuple[str, .
     data, split = spec.data, spec.split or Split()
     strategy = _strategy(spec, split)
     if strategy == "Time" and data.time:
-        times, notes = parse_times(_complete(frame[data.time], data.time, "time"), data.time, data.time_zone)
+        times, notes = parse_times(
+            _complete(frame[data.time], data.time, "time"), data.time, data.time_zone, data.time_format
+        )
         findings.extend(notes)
         named = times.rename(data.time)
         sides = Sides.of(strategy, split, (data.time,))
@@ -163,7 +180,7 @@ def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple
     """Return the table with its covariates, and their names. Raises DataError if a name is taken."""
     if not table.covariates or not data.time:
         return table.frame, []
-    times, notes = parse_times(table.frame[data.time], data.time, data.time_zone)
+    times, notes = parse_times(table.frame[data.time], data.time, data.time_zone, data.time_format)
     keys = table.frame[data.series] if data.series else None
     joined, warnings = join_rows(times, keys, table.covariates)
     findings += [*notes, *warnings]
@@ -173,9 +190,9 @@ def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple
     return table.frame.assign(**{name: joined[name].to_numpy() for name in joined.columns}), list(joined.columns)
 
 
-def rows_with_target(frame: pd.DataFrame, spec: TrainingJobSpec) -> npt.NDArray[np.bool_]:
+def rows_with_target(table: Table, spec: TrainingJobSpec) -> npt.NDArray[np.bool_]:
     """Tell which rows of a table :func:`prepare_rows` keeps. Raises DataError as it does."""
-    return _target(frame[spec.data.target], spec, [])[2]
+    return _target(table.frame[spec.data.target], spec, table.notation, [])[2]
 
 
 def _require_rows(usable: int, rows: int, data: Data) -> None:
@@ -215,7 +232,7 @@ def _weaknesses(columns: dict[str, pd.Series], hashes: Hashes | None, data: Data
 
 
 def _target(
-    column: pd.Series, spec: TrainingJobSpec, findings: list[Finding]
+    column: pd.Series, spec: TrainingJobSpec, known: Notation, findings: list[Finding]
 ) -> tuple[npt.NDArray[np.float64], tuple[str, ...], npt.NDArray[np.bool_]]:
     name = spec.data.target
     if spec.task == "Classification":
@@ -235,7 +252,10 @@ def _target(
         values, classes = labels.codes.astype(np.float64), labels.classes
         note_weak_classes(labels, name, findings)
     else:
-        values, classes = target_numbers(column, name), ()
+        values, classes = target_numbers(column, name, known), ()
+        if is_text(column):
+            findings += notes_of(read_target(column, name, known), name)
+        values = without_sentinel(values, name, spec.data, findings)[0]
         present = ~np.isnan(values)
         _require_variety(values[present], name)
     missing = int((~present).sum())
@@ -259,26 +279,42 @@ def _require_variety(values: npt.NDArray[np.float64], name: str) -> None:
         )
 
 
+@dataclass
+class _Features:
+    """The features of a table: ``columns`` as numbers or categories, and what a caller must know of them."""
+
+    columns: dict[str, pd.Series] = field(default_factory=dict)
+    categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    sentinels: dict[str, float] = field(default_factory=dict)
+
+
 def _features(
-    frame: pd.DataFrame, data: Data, joined: list[str], findings: list[Finding]
-) -> tuple[dict[str, pd.Series], dict[str, tuple[str, ...]]]:
+    frame: pd.DataFrame, data: Data, joined: list[str], known: Notation, findings: list[Finding]
+) -> _Features:
     roles = {data.target, data.time, data.series, data.group, data.key}
     names = [*data.features, *joined] if data.features else [name for name in frame.columns if name not in roles]
     left_out = set(data.exclude or ())
-    columns: dict[str, pd.Series] = {}
-    categories: dict[str, tuple[str, ...]] = {}
+    found = _Features()
     for name in names:
         if name in left_out:
             continue
-        column = _feature(frame[name], name, findings)
+        if not data.features and len(names) > 1 and is_row_number(frame[name], frame.index.to_numpy()):
+            text = f"column {name!r} counts the rows: left out; name it in data.features if it means something"
+            findings.append(Finding("RowNumbers", "warning", text))
+            continue
+        column = _feature(frame[name], name, known, findings)
         if column is None:
             continue
-        columns[name] = column
         if isinstance(column.dtype, pd.CategoricalDtype):
-            categories[name] = tuple(str(value) for value in column.cat.categories)
-    if not columns:
+            found.categories[name] = tuple(str(value) for value in column.cat.categories)
+        elif column.dtype != np.bool_:
+            values, sentinel = without_sentinel(column.to_numpy(np.float64, na_value=np.nan), name, data, findings)
+            if sentinel is not None:
+                column, found.sentinels[name] = pd.Series(values), sentinel
+        found.columns[name] = column
+    if not found.columns:
         raise DataError(_no_feature(data, findings))
-    return columns, categories
+    return found
 
 
 def _no_feature(data: Data, findings: list[Finding]) -> str:
@@ -289,14 +325,14 @@ def _no_feature(data: Data, findings: list[Finding]) -> str:
     return f"no usable feature is left beside the target {data.target!r}: {why}; add columns that tell rows apart"
 
 
-def _feature(column: pd.Series, name: str, findings: list[Finding]) -> pd.Series | None:
+def _feature(column: pd.Series, name: str, known: Notation, findings: list[Finding]) -> pd.Series | None:
     """Return the column as numbers or as categories; ``None`` if nothing can be learned from it."""
     column = pd.Series(column.array)  # its rows numbered anew, without a copy
     if column.isna().all() or (column == column.iloc[0]).all():
         findings.append(Finding("ConstantColumn", "info", f"column {name!r} has one value throughout: left out"))
         return None
     if is_text(column):
-        return _from_text(column, name, findings)
+        return _from_text(column, name, known, findings)
     if pd.api.types.is_bool_dtype(column.dtype):
         return column.astype("float64")
     if pd.api.types.is_numeric_dtype(column.dtype):
@@ -319,20 +355,35 @@ def _without_infinity(column: pd.Series, name: str, findings: list[Finding]) -> 
     return column.mask(infinite)
 
 
-def _from_text(column: pd.Series, name: str, findings: list[Finding]) -> pd.Series | None:
-    numbers, bad = text_to_numbers(column)
-    found = int((~np.isnan(numbers)).sum())
-    if found and found >= _NUMERIC_SHARE * (found + int(bad.sum())):
-        if bad.any():
-            first = int(bad.argmax())
-            text = f"{int(bad.sum())} values of {name!r} are no numbers (first: {str(column.iloc[first])!r}): missing"
-            findings.append(Finding("TextInNumbers", "warning", text, count=int(bad.sum())))
-        return pd.Series(numbers)
-    distinct = column.nunique()
-    if distinct > min(_MAX_CATEGORIES, max(2, _IDENTIFIER_SHARE * len(column))):
-        text = f"text column {name!r} has {distinct} distinct values in {len(column)} rows: an identifier, left out"
+def _from_text(column: pd.Series, name: str, known: Notation, findings: list[Finding]) -> pd.Series | None:
+    read = read_numbers(column, known)
+    found = int((~np.isnan(read.values)).sum())
+    if found and found >= _NUMERIC_SHARE * (found + int(read.bad.sum())):
+        findings += notes_of(read, name)
+        if read.bad.any():
+            first = int(read.bad.argmax())
+            text = (
+                f"{int(read.bad.sum())} values of {name!r} are no numbers (first: {str(column.iloc[first])!r}): missing"
+            )
+            findings.append(Finding("TextInNumbers", "warning", text, count=int(read.bad.sum())))
+        return pd.Series(read.values)
+    distinct, present = column.nunique(), int(column.notna().sum())
+    if distinct >= max(2, _IDENTIFIER_SHARE * present):
+        text = f"text column {name!r} has {distinct} distinct values in {present} rows: an identifier, left out"
         findings.append(Finding("IdentifierColumn", "warning", text, count=distinct))
         return None
+    if distinct > min(_MAX_CATEGORIES, max(2, _MANY_SHARE * len(column))):
+        numbers = f", {found} of its values are numbers" if found else ""
+        text = f"text column {name!r} has {distinct} distinct values in {present} rows, too many{numbers}: left out"
+        findings.append(Finding("ManyValues", "warning", text, count=distinct))
+        return None
+    if found > read.bad.sum():
+        word, bad = str(column.iloc[int(read.bad.argmax())]), int(read.bad.sum())
+        text = (
+            f"column {name!r} is taken for text: {bad} of its values are no numbers (first: {word!r}), {found} are; "
+            "name in data.csv.nulls what stands for a missing value"
+        )
+        findings.append(Finding("NumbersInText", "warning", text, count=found))
     codes, values = codes_by_name(column)
     dtype = pd.CategoricalDtype(list(values))
     return pd.Series(pd.Categorical.from_codes(codes, dtype=dtype))  # type: ignore[arg-type] # the stubs know no arrays

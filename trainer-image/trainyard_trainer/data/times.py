@@ -3,20 +3,36 @@
 All times become instants in UTC without a zone; :mod:`trainyard_trainer.data.zones` makes days of a zone out of them.
 """
 
-from typing import Any, Final, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_trainer.data.calendar_text import Order, Parts, digits, parts_of
 from trainyard_trainer.data.dataset import Clock, Finding
 from trainyard_trainer.data.zones import by_clock, to_instants
 from trainyard_trainer.errors import DataError
 
 _FIRST_DAY: Final = np.datetime64("1678-01-01")
 LAST_DAY: Final = np.datetime64("2261-12-31")
-_CALENDAR_NUMBERS: Final = ((19000101, 99991231, "%Y%m%d"), (1000, 2999, "%Y"))
-_EPOCH_UNITS: Final[tuple[tuple[float, Literal["ns", "us", "ms", "s"], float], ...]] = (
+_FIRST_YEAR, _LAST_YEAR = 1678, 2261
+Unit = Literal["ns", "us", "ms", "s"]
+EXCEL: Final = "Excel"
+DIGITS: Final = "Digits"
+_UNIX: Final = "Unix:"
+ORDERS: Final[tuple[Order, Order]] = ("MDY", "DMY")
+
+_EXCEL_EPOCH: Final = pd.Timestamp("1899-12-30")
+_EXCEL_DAYS: Final = (20_000, 80_000)
+_DAY_NS: Final = 86_400_000_000_000
+_FIRST_DATE, _LAST_DATE = 19_000_101, 99_991_231
+_NOT_YET: Final = pd.Timedelta(days=366)
+_CLEARLY: Final = 0.05
+_FEW: Final = 4
+_EPOCH_UNITS: Final[tuple[tuple[float, Unit, float], ...]] = (
     (1e17, "ns", 1),
     (1e14, "us", 1e3),
     (1e11, "ms", 1e6),
@@ -24,14 +40,36 @@ _EPOCH_UNITS: Final[tuple[tuple[float, Literal["ns", "us", "ms", "s"], float], .
 )
 """From which size on a number is an instant since 1970, counted in this unit, and the unit in nanoseconds."""
 
-HOW_TO_WRITE: Final = "write times as 2026-01-31 or 2026-01-31T08:00:00Z"
+HOW_TO_WRITE: Final = "write times as 2026-01-31 or 2026-01-31T08:00:00Z, or set data.timeFormat"
 _OFFSET: Final = r"(?i)[T:].*(?:Z|[+-]\d{2}(?::?\d{2})?)\s*$"
 """At the end of a time of day: the day of a mere date looks like an offset."""
 
 _LAST_NANOSECOND: Final = 9.2e18
 
 
-def parse_times(column: pd.Series, name: str, zone: str | None = None) -> tuple[pd.Series, list[Finding]]:
+@dataclass(frozen=True)
+class Times:
+    """A column of times as instants.
+
+    Attributes
+    ----------
+    instants
+        ``datetime64[ns]`` in UTC without a zone; missing where there is none; shape (rows,).
+    bad
+        Which values are no times, and not missing; shape (rows,).
+    form
+        How they were read: see :func:`read_times`. Times of questions are read alike.
+    """
+
+    instants: pd.Series
+    bad: npt.NDArray[np.bool_]
+    form: str
+    findings: tuple[Finding, ...] = ()
+
+
+def parse_times(
+    column: pd.Series, name: str, zone: str | None = None, form: str | None = None
+) -> tuple[pd.Series, list[Finding]]:
     """Return the times of a column as instants, ``datetime64[ns]`` in UTC; missing stay missing.
 
     Raises
@@ -39,21 +77,25 @@ def parse_times(column: pd.Series, name: str, zone: str | None = None) -> tuple[
     DataError
         If a value is no time: the sentence names the first one and its data row (the first row below the header is 1).
     """
-    times, bad, findings = read_times(column, name, zone)
-    if bad.any():
-        position = int(bad.argmax())
+    times = read_times(column, name, zone, form=form)
+    if times.bad.any():
+        position = int(times.bad.argmax())
         row = int(column.index[position]) + 1
         value = str(column.iloc[position])
         raise DataError(
             f"column {name!r} (data.time), data row {row}: {value!r} is not a time; {HOW_TO_WRITE}", row=row
         )
-    return times, findings
+    return times.instants, list(times.findings)
 
 
 def read_times(
-    column: pd.Series, name: str, zone: str | None = None, keys: npt.NDArray[Any] | None = None
-) -> tuple[pd.Series, npt.NDArray[np.bool_], list[Finding]]:
-    """Return the times of a column as :func:`parse_times` does, and which values are no times (they become missing).
+    column: pd.Series,
+    name: str,
+    zone: str | None = None,
+    keys: npt.NDArray[Any] | None = None,
+    form: str | None = None,
+) -> Times:
+    """Return the times of a column as :func:`parse_times` does; values that are no times become missing.
 
     Parameters
     ----------
@@ -61,6 +103,9 @@ def read_times(
         Of times without an offset; UTC if not given.
     keys
         The series of each row: see :func:`trainyard_trainer.data.zones.to_instants`.
+    form
+        How they are written, if that is known: a format of ``strftime``, ``ISO8601``, ``DMY`` or ``MDY`` for the order
+        of open dates, ``Digits`` for numbers such as 2026013108, ``Unix:s`` (``ms``, ``us``, ``ns``), ``Excel``.
 
     Raises
     ------
@@ -70,15 +115,17 @@ def read_times(
     findings: list[Finding] = []
     has_offset = np.zeros(len(column), dtype=bool)
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
-        times = column
+        times, form = column, "ISO8601"
         if isinstance(times.dtype, pd.DatetimeTZDtype):
             has_offset[:] = True
             times = times.dt.tz_convert("UTC").dt.tz_localize(None)
-    elif pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
-        times, is_instant = _from_numbers(column, name)
-        has_offset[:] = is_instant
     else:
-        times, has_offset, findings = _from_text(column, name)
+        numbers = _as_numbers(column, form)
+        if numbers is not None:
+            times, form = _from_numbers(numbers, name, form)
+            has_offset[:] = form.startswith(_UNIX)
+        else:
+            times, has_offset, form = _from_text(column, name, form, findings)
     bad = (times.isna() & column.notna()).to_numpy()
     times = _within_range(times, name).astype("datetime64[ns]")
     local = ~has_offset & times.notna().to_numpy()
@@ -86,7 +133,7 @@ def read_times(
         instants, notes = to_instants(times[local], zone, None if keys is None else keys[local], name)
         times = times.mask(pd.Series(local, index=times.index), instants)
         findings = [*findings, *notes]
-    return times, bad, findings
+    return Times(times, bad, form, tuple(findings))
 
 
 def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.datetime64]:
@@ -97,77 +144,184 @@ def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.da
     DataError
         If a value is no time, or missing.
     """
-    times, _ = parse_times(column, name, clock.zone)
+    times, _ = parse_times(column, name, clock.zone, clock.form or None)
     if times.isna().any():
         row = int(times.isna().to_numpy().argmax())
         raise DataError(f"column {name!r}, data row {row + 1}: there is no time; {HOW_TO_WRITE}")
     return by_clock(times, clock).to_numpy("datetime64[ns]")
 
 
-def _from_numbers(column: pd.Series, name: str) -> tuple[pd.Series, bool]:
-    """Return times, and whether they are instants; else they are dates of the calendar."""
+# ---- numbers ---------------------------------------------------------------------------------------------------------
+
+
+def _as_numbers(column: pd.Series, form: str | None) -> pd.Series | None:
+    """Return a column of numbers, or of text that is digits alone; ``None`` for other text."""
+    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+        return column
+    texts = column.dropna().astype(str).str.strip()
+    is_number = texts.str.fullmatch(r"\d+(?:\.\d+)?")
+    if len(texts) == 0 or not is_number.all() or (form is not None and "%" in form):
+        return None
+    return pd.to_numeric(column.astype("string").str.strip()).astype("Float64").astype("float64")
+
+
+def _from_numbers(column: pd.Series, name: str, form: str | None) -> tuple[pd.Series, str]:
+    """Return times, and how they were read: instants since 1970, Excel's days, or digits of the calendar."""
     numbers = column.dropna()
-    low, high = (float(numbers.min()), float(numbers.max())) if len(numbers) else (0.0, 0.0)
     whole = bool((numbers == numbers.round()).all())
-    for floor, ceiling, form in _CALENDAR_NUMBERS:
-        if whole and low >= floor and high <= ceiling:
-            texts = column.astype("Int64").astype("string")
-            return pd.to_datetime(texts, format=form, errors="coerce"), False
-    for size, unit, nanoseconds in _EPOCH_UNITS:
+    if form is not None and "%" in form:
+        texts = column.astype("Int64").astype("string") if whole else column.astype("string")
+        return pd.to_datetime(texts, format=form, errors="coerce"), form
+    if form == EXCEL:
+        days = (column * _DAY_NS).round()
+        return pd.Series(_EXCEL_EPOCH + pd.to_timedelta(days.to_numpy(), unit="ns"), index=column.index), EXCEL
+    if form is not None and form.startswith(_UNIX):
+        return _since_1970(column, cast("Unit", form.removeprefix(_UNIX)), name), form
+    if whole and (form in {None, DIGITS}):
+        read = _digits(column)
+        if form == DIGITS or read.notna().sum() == len(numbers) or _are_calendar(numbers):
+            return read, DIGITS
+    low = float(numbers.min()) if len(numbers) else 0.0
+    for size, unit, _ in _EPOCH_UNITS:
         if low >= size:
-            beyond = (column > _LAST_NANOSECOND / nanoseconds).to_numpy(dtype=bool, na_value=False)
-            if beyond.any():
-                raise _out_of_range(column, int(beyond.argmax()), f"{high:g}", name)
-            return pd.Series(pd.to_datetime(column.to_numpy(), unit=unit), index=column.index), True
+            times = _since_1970(column, unit, name)
+            _require_sense(times, numbers, unit, name)
+            return times, f"{_UNIX}{unit}"
+    excel = "; set data.timeFormat to Excel for days of Excel" if _EXCEL_DAYS[0] <= low <= _EXCEL_DAYS[1] else ""
     raise DataError(
         f"column {name!r} (data.time) holds numbers such as {low:g} that are no times; "
-        "use a date, a year, or seconds since 1970"
+        f"use a date, a year, or seconds since 1970{excel}"
     )
 
 
-def _from_text(column: pd.Series, name: str) -> tuple[pd.Series, npt.NDArray[np.bool_], list[Finding]]:
-    """Return times, which of them had an offset, and what is to be said of them."""
+def _digits(column: pd.Series) -> pd.Series:
+    codes, distinct = pd.factorize(column)
+    parts = [digits(str(int(value))) for value in distinct]
+    return _looked_up([_instant(part) for part in parts], codes, column.index)
+
+
+def _are_calendar(numbers: pd.Series) -> bool:
+    """Tell whether all numbers have eight digits and begin like a year: then one that is no date is a slip."""
+    return bool(((numbers >= _FIRST_DATE) & (numbers <= _LAST_DATE)).all())
+
+
+def _since_1970(column: pd.Series, unit: Unit, name: str) -> pd.Series:
+    nanoseconds = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}[unit]
+    beyond = (column > _LAST_NANOSECOND / nanoseconds).to_numpy(dtype=bool, na_value=False)
+    if beyond.any():
+        raise _out_of_range(column, int(beyond.argmax()), f"{float(column.max()):g}", name)
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan) if column.isna().any() else column.to_numpy()
+    return pd.Series(pd.DatetimeIndex(pd.to_datetime(pd.Series(values), unit=unit)), index=column.index)
+
+
+def _require_sense(times: pd.Series, numbers: pd.Series, unit: str, name: str) -> None:
+    """Refuse a guess that leads into the future: what was measured has happened."""
+    last = times.max()
+    if last > pd.Timestamp.now() + _NOT_YET:
+        raise DataError(
+            f"column {name!r} (data.time) holds numbers such as {int(numbers.iloc[0])}: as {unit} since 1970 they lie "
+            f"in the year {last.year}. Set data.timeFormat to Unix:{unit} if that is right, or to a format such as "
+            "%Y%m%d%H"
+        )
+
+
+# ---- text ------------------------------------------------------------------------------------------------------------
+
+
+def _from_text(
+    column: pd.Series, name: str, form: str | None, findings: list[Finding]
+) -> tuple[pd.Series, npt.NDArray[np.bool_], str]:
+    """Return times, which of them had an offset, and how they were read; what is to be said goes to ``findings``."""
     # A panel repeats each time once per series: parse the distinct ones only.
     codes, distinct = pd.factorize(column)
     texts = pd.Series([str(value) for value in distinct], dtype="string")
     if len(texts) == 0:
-        return pd.Series(pd.NaT, index=column.index), np.zeros(len(column), dtype=bool), []
-    findings: list[Finding] = []
+        return pd.Series(pd.NaT, index=column.index), np.zeros(len(column), dtype=bool), form or "ISO8601"
     has_offset = texts.str.contains(_OFFSET).to_numpy(dtype=bool)
     parsed = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
     # Each kind on its own: pandas gives a time without an offset the one of the time before it.
     for kind in (has_offset, ~has_offset):
-        parsed[kind] = pd.to_datetime(texts[kind], format="ISO8601", errors="coerce", utc=True)
-    if parsed.isna().any():
-        month_first, day_first = (_by_position(texts, order) for order in ("month", "day"))
-        readings = {"month": month_first, "day": day_first}
-        best = max(readings, key=lambda order: int(readings[order].notna().sum()))
-        if readings[best].notna().sum() >= parsed.notna().sum():
-            parsed = readings[best]
-        if month_first.notna().all() and day_first.notna().all() and not month_first.equals(day_first):
-            findings.append(
-                Finding(
-                    "AmbiguousDates",
-                    "warning",
-                    f"column {name!r} can be read with the month or the day first; month first was taken. "
-                    "Write dates as 2026-01-31",
-                )
-            )
-    lookup = parsed.dt.tz_localize(None).to_numpy()
-    values = np.where(codes >= 0, lookup[np.maximum(codes, 0)], np.datetime64("NaT", "ns"))
-    return pd.Series(values, index=column.index), np.append(has_offset, False)[codes], findings
+        written = form if form is not None and "%" in form else "ISO8601"
+        parsed[kind] = pd.to_datetime(texts[kind], format=written, errors="coerce", utc=True)
+    lookup = parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").copy()
+    unread = np.isnat(lookup)
+    found = "ISO8601" if form is None or "%" not in form else form
+    if unread.any() and found == "ISO8601":
+        parts = [parts_of(texts[place]) for place in np.flatnonzero(unread).tolist()]
+        order = form if form in {"DMY", "MDY"} else _order([part for part in parts if part], name, findings)
+        lookup[unread] = np.array([_instant(part, order) for part in parts], dtype="datetime64[ns]")
+        has_offset[unread] = [
+            part is not None and (part.offset_minutes is not None or part.zone != "") for part in parts
+        ]
+        found = order if any(part is not None and part.open for part in parts) else found
+    elif form in {"DMY", "MDY"}:
+        found = str(form)
+    return _looked_up(lookup, codes, column.index), np.append(has_offset, False)[codes], found
 
 
-def _by_position(texts: pd.Series, first: Literal["month", "day"]) -> pd.Series:
-    """Read dates such as 3/4/2026 or 31.12.26, with an optional time of day, with the month or the day in front."""
-    tidy = texts.str.strip().str.replace(r"[.\-]", "/", regex=True, n=2)
-    head = "%m/%d/" if first == "month" else "%d/%m/"
-    result = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
-    for year in ("%Y", "%y"):
-        for clock in ("", " %H:%M", " %H:%M:%S"):
-            parsed = pd.to_datetime(tidy, format=head + year + clock, errors="coerce", utc=True)
-            result = result.fillna(parsed)
-    return result
+def _looked_up(values: Any, codes: npt.NDArray[np.intp], index: pd.Index) -> pd.Series:
+    table = np.append(np.asarray(values, dtype="datetime64[ns]"), np.datetime64("NaT", "ns"))  # last that of code -1
+    return pd.Series(table[codes], index=index)
+
+
+def _instant(part: Parts | None, order: str = "DMY") -> np.datetime64:
+    """Return a time in UTC, or without a zone where it has none; NaT for what is no day that can be kept."""
+    nothing = np.datetime64("NaT", "ns")
+    if part is None or not _FIRST_YEAR <= part.year <= _LAST_YEAR:
+        return nothing
+    month, day = (part.month, part.day) if not part.open or order == "DMY" else (part.day, part.month)
+    try:
+        instant = pd.Timestamp(part.year, month, day) + pd.Timedelta(seconds=part.seconds)
+        if part.zone:
+            local = instant.tz_localize(part.zone, ambiguous=True, nonexistent="shift_forward")
+            instant = local.tz_convert("UTC").tz_localize(None)
+    except (ValueError, KeyError, OSError):  # no day of the calendar, or no zone
+        return nothing
+    east = pd.Timedelta(minutes=part.offset_minutes or 0)
+    return np.datetime64(instant - east, "ns") + np.timedelta64(part.nanoseconds, "ns")
+
+
+def _order(parts: Sequence[Parts], name: str, findings: list[Finding]) -> Order:
+    """Decide whether the day or the month stands first in dates such as 3/4/2026: one order for all.
+
+    What only one order can read decides; then points, which no country has behind a month; then the order in which the
+    times follow each other in equal steps.
+    """
+    is_open = [part for part in parts if part.open]
+    read = {order: np.array([_instant(part, order) for part in is_open], "datetime64[ns]") for order in ORDERS}
+    known = {order: int((~np.isnat(times)).sum()) for order, times in read.items()}
+    if known["DMY"] != known["MDY"]:
+        return max(ORDERS, key=lambda order: known[order])
+    if not is_open or all(part.dotted for part in is_open) or (read["DMY"] == read["MDY"]).all():
+        return "DMY" if is_open and all(part.dotted for part in is_open) else "MDY"
+    evenness = {order: _evenness(times) for order, times in read.items()}
+    better = max(ORDERS, key=lambda order: evenness[order])
+    if evenness[better] - min(evenness.values()) > _CLEARLY:
+        first = "day" if better == "DMY" else "month"
+        text = f"dates in {name!r} are read with the {first} first: so they follow each other in equal steps"
+        findings.append(Finding("DateOrder", "info", text))
+        return better
+    text = (
+        f"column {name!r} can be read with the month or the day first; month first was taken. "
+        "Write dates as 2026-01-31, or set data.timeFormat"
+    )
+    findings.append(Finding("AmbiguousDates", "warning", text))
+    return "MDY"
+
+
+def _evenness(times: npt.NDArray[np.datetime64]) -> float:
+    """Return the share of the most frequent step, in days of 24 hours or in months of one day."""
+    sorted_times = np.unique(times[~np.isnat(times)])
+    if len(sorted_times) < _FEW:
+        return 0.0
+    _, counts = np.unique(np.diff(sorted_times), return_counts=True)
+    best = float(counts.max() / (len(sorted_times) - 1))
+    days = sorted_times.astype("datetime64[D]")
+    months = days.astype("datetime64[M]")
+    if len(np.unique(days - months)) == 1:
+        _, counts = np.unique(np.diff(months), return_counts=True)
+        best = max(best, float(counts.max() / (len(sorted_times) - 1)))
+    return best
 
 
 def _within_range(times: pd.Series, name: str) -> pd.Series:

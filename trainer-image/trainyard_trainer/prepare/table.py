@@ -126,16 +126,17 @@ def _category(codes: npt.NDArray[Any], names: Sequence[str]) -> pd.Series:
 def _times(column: pd.Series, name: str, spec: TrainingJobSpec, findings: list[Finding]) -> pd.Series:
     """Return times as instants; text that is no time stays as it is, as nothing but a split needs it."""
     try:
-        times, bad, notes = read_times(column, name, spec.data.time_zone)
+        form = spec.data.time_format if name == spec.data.time else None
+        read = read_times(column, name, spec.data.time_zone, form=form)
     except DataError as error:
         findings.append(Finding("UnparsableTimes", "warning", f"column {name!r} is kept as it is: {error}"))
         return column
-    if bad.any():
-        text = f"{int(bad.sum())} values of {name!r} are no times: the column is kept as text"
-        findings.append(Finding("UnparsableTimes", "warning", text, count=int(bad.sum())))
+    if read.bad.any():
+        text = f"{int(read.bad.sum())} values of {name!r} are no times: the column is kept as text"
+        findings.append(Finding("UnparsableTimes", "warning", text, count=int(read.bad.sum())))
         return column
-    findings.extend(notes)
-    return times.astype(_INSTANT).dt.tz_localize("UTC")
+    findings.extend(read.findings)
+    return read.instants.astype(_INSTANT).dt.tz_localize("UTC")
 
 
 def _type_name(kind: pa.DataType) -> str:

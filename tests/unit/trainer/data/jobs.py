@@ -6,6 +6,7 @@ from typing import Any
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data import preprocess, sources, tables
 from trainyard_trainer.data.dataset import Dataset, Origin, Table
+from trainyard_trainer.data.wanted import Wanted
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.frameworks.base import Context
 
@@ -33,9 +34,10 @@ def environment(folder: Path) -> Environment:
 
 def table_of(config: TrainerConfig, folder: Path) -> Table:
     with sources.fetch(config, environment(folder), lambda: False) as source:
-        wanted = tables.Wanted.of(config.spec.data, config.spec.task)
-        frame, notes, files = tables.read(source, wanted, config.spec.data.format, config.spec.data.csv)
-        return Table(frame, Origin(source.uri, source.digest, source.size_bytes, notes, files))
+        wanted = Wanted.of(config.spec.data, config.spec.task)
+        read = tables.read(source, wanted, config.spec.data.format, config.spec.data.csv)
+        origin = Origin(source.uri, source.digest, source.size_bytes, read.notes, read.files)
+        return Table(read.frame, origin, findings=read.findings, notation=read.notation)
 
 
 def dataset_of(config: TrainerConfig, folder: Path) -> Dataset:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainyard_trainer.data.dialect import Dialect, check_encoding, detect, diagnose
+from trainyard_trainer.data.diagnosis import diagnose
+from trainyard_trainer.data.dialect import Dialect, check_encoding, detect
 from trainyard_trainer.errors import ConfigError, DataError
 
 _WORDS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "Zs"]), min_size=1, max_size=8)

@@ -132,7 +132,7 @@ def test_a_split_that_cannot_be_names_its_column(tmp_path, values, strategy, wor
 def test_a_decimal_comma_is_hinted_at(tmp_path):
     frame = rows().astype({"y": object})
     frame.loc[7, "y"] = "1,5"
-    with pytest.raises(DataError, match=r"row 8: '1,5' is not a number; set data\.csv\.decimal"):
+    with pytest.raises(DataError, match=r"row 8: '1,5' is not a number; correct it, or say in data\.csv\.decimal"):
         prepare(tmp_path, frame)
 
 

@@ -9,7 +9,7 @@ from tests.unit.trainer.data.jobs import job
 from tests.unit.trainer.data.test_sources import never
 from trainyard_trainer.data import load, preprocess
 from trainyard_trainer.data.sql import Patience, read_query
-from trainyard_trainer.data.tables import Wanted
+from trainyard_trainer.data.wanted import Wanted
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import (
     ConfigError,

@@ -87,7 +87,7 @@ def test_json_lines(tmp_path):
     [
         ("", "t.csv", "the file is empty"),
         ("a,y\n", "t.csv", "columns and no rows"),
-        ("a,y,a\n1,2,3\n", "t.csv", "names a column twice: 'a'"),
+        ("y,a,y\n1,2,3\n", "t.csv", "names a column twice: 'y'"),
         ("a,Y\n1,2\n", "t.csv", "no column 'y' (nearest: 'Y')"),
         ('a,y\n1,2\n"x,3\n4,5\n', "t.csv", "opens in line 3"),
         ('a,y\n1,2\n3,"4\n5,6\n', "t.csv", "opens in line 3"),

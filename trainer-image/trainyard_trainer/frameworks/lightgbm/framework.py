@@ -9,7 +9,7 @@ import functools
 import json
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -62,7 +62,8 @@ PREDICTION: Final = "prediction"
 class Description:
     """What belongs to a LightGBM model beside its trees.
 
-    ``threshold`` is that of class 1 of two, the positive one; ``threshold_by`` says how it was chosen.
+    ``threshold`` is that of class 1 of two, the positive one; ``threshold_by`` says how it was chosen. ``sentinels``
+    are numbers that stand for a missing value, by feature.
     """
 
     target: str
@@ -71,6 +72,7 @@ class Description:
     classes: tuple[str, ...]
     threshold: float | None = None
     threshold_by: str = ""
+    sentinels: Mapping[str, float] = field(default_factory=dict)
 
     @functools.cached_property
     def codes(self) -> Mapping[str, Mapping[str, int]]:
@@ -121,8 +123,11 @@ class LightGBMFramework:
             threads=threads_for(dataset, context.workers),
         )
         parts = parts_of(dataset)
+        lightgbm_parameters.check_target(parameters, dataset.frame[dataset.target].to_numpy(), dataset.target)
         rounds, cut = _try(dataset, parameters, context)
-        description = Description(dataset.target, dataset.features, dataset.categories, dataset.classes)
+        description = Description(
+            dataset.target, dataset.features, dataset.categories, dataset.classes, sentinels=dataset.sentinels
+        )
         if cut is not None:
             description = dataclasses.replace(description, threshold=cut.value, threshold_by=cut.why)
         known = np.sort(np.concatenate([parts.train, parts.validation]))
@@ -137,6 +142,7 @@ class LightGBMFramework:
 
         judged = fitted(known, 0.5, 0.75, context.output / JUDGED)
         model = fitted(np.arange(dataset.rows), 0.75, 1.0, context.output)
+        stops_early = parameters["early_stopping_round"] > 0
         unfinished = (
             f"training used all {rounds} rounds without stopping early; "
             "a higher spec.parameters.num_iterations or learning_rate may do better"
@@ -148,7 +154,7 @@ class LightGBMFramework:
             judged=judged,
             parameters={**parameters, "best_iteration": rounds},
             warnings=(
-                *((unfinished,) if rounds >= parameters["num_iterations"] else ()),
+                *((unfinished,) if stops_early and rounds >= parameters["num_iterations"] else ()),
                 *((cut.warning,) if cut is not None and cut.warning else ()),
             ),
         )
@@ -182,7 +188,8 @@ class LightGBMFramework:
             categories={name: tuple(values) for name, values in fields["categories"].items()},
             classes=tuple(fields["classes"]),
             threshold=fields["threshold"],
-            threshold_by=fields.get("threshold_by", ""),  # older artifacts do not say
+            threshold_by=fields.get("threshold_by", ""),  # older artifacts do not say, nor have they sentinels
+            sentinels=fields.get("sentinels", {}),
         )
         return Model(lightgbm.Booster(model_file=folder / MODEL_FILE), description)
 
@@ -293,6 +300,8 @@ def _matrix(description: Description, inputs: pd.DataFrame) -> Matrix:
             matrix[:, place] = np.array(codes, dtype=np.float64)  # None becomes NaN
         else:
             matrix[:, place] = _numbers(inputs[name], name)
+            if name in description.sentinels:
+                matrix[matrix[:, place] == description.sentinels[name], place] = np.nan
     return matrix
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import lightgbm
 import numpy as np
+import numpy.typing as npt
 
 from trainyard_api.training import Task
 from trainyard_api.trainingjob import TrainingJobSpec
@@ -31,6 +32,8 @@ _OBJECTIVES: Final[dict[bool, dict[Task, frozenset[str]]]] = {
     False: {"Regression": _REGRESSION, "Classification": frozenset({"binary"})},
     True: {"Regression": _REGRESSION, "Classification": frozenset({"multiclass", "multiclassova"})},
 }
+
+_NOT_NEGATIVE: Final = frozenset({"poisson", "tweedie"})
 
 _OURS: Final = {
     "num_threads": "spec.workers",
@@ -159,7 +162,7 @@ def resolved(given: Mapping[str, Any], task: Task, *, classes: int, seed: int, t
 
 
 def try_out(given: Mapping[str, Any], task: Task) -> None:
-    """Let LightGBM itself judge the values, on twenty made-up rows: seconds before the data would be read.
+    """Let LightGBM itself train with the values, on twenty made-up rows: seconds before the data would be read.
 
     Raises
     ------
@@ -169,9 +172,30 @@ def try_out(given: Mapping[str, Any], task: Task) -> None:
     random = np.random.default_rng(0)
     several = str(given.get("objective", "")).startswith("multiclass")
     classes = 0 if task == "Regression" else 3 if several else 2
-    parameters = resolved(given, task, classes=classes, seed=0, threads=1) | {"num_iterations": 1}
+    parameters = resolved(given, task, classes=classes, seed=0, threads=1)
     target = np.arange(20) % classes if classes else np.arange(1, 21)
+    rows = random.random((20, 2))
+    known = lightgbm.Dataset(rows, target, params=parameters)
+    judge = lightgbm.Dataset(rows, target, params=parameters, reference=known)
     try:
-        lightgbm.Booster(parameters, lightgbm.Dataset(random.random((20, 2)), target, params=parameters))
-    except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
+        lightgbm.train(parameters | {"num_iterations": 1}, known, valid_sets=[judge])
+    except Exception as error:  # LightGBM raises its own, TypeError, ValueError, KeyError, and others yet
         raise ConfigError(f"spec.parameters: LightGBM refused a value: {error}") from error
+
+
+def check_target(parameters: Mapping[str, Any], target: npt.NDArray[np.float64], name: str) -> None:
+    """See that an objective can take the values of the target.
+
+    Raises
+    ------
+    ConfigError
+        If one is too small for it: LightGBM would say so in words about its source.
+    """
+    objective = parameters["objective"]
+    least = float(target.min())
+    if (objective in _NOT_NEGATIVE and least < 0) or (objective == "gamma" and least <= 0):
+        needed = "above 0" if objective == "gamma" else "of 0 or more"
+        raise ConfigError(
+            f"spec.parameters.objective {objective!r} needs values {needed}, column {name!r} (data.target) has "
+            f"{least:g}; use tweedie for values of 0 and more, or regression for any"
+        )

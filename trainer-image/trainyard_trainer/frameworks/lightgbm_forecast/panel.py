@@ -134,11 +134,20 @@ def filled(values: Floats, season: int) -> Floats:
     values
         Shape (steps,); NaN in gaps, which are filled, and at the beginning, which stays.
     """
-    gaps = np.flatnonzero(np.isnan(values))
-    if len(gaps) == 0 or gaps[-1] < len(gaps):  # nothing is missing but what comes before the first value
+    known = ~np.isnan(values)
+    if known.all() or not known.any():
         return values
-    result = values.copy()
-    for gap in gaps:
-        before = result[gap - season] if gap >= season else np.nan
-        result[gap] = before if not np.isnan(before) else result[gap - 1] if gap else np.nan
-    return result
+    first = int(known.argmax())
+    rest = values[first:]
+    grid = np.full(-(-len(rest) // season) * season, np.nan)
+    grid[: len(rest)] = rest
+    cycles = grid.reshape(-1, season)
+    cycles[0] = _carried(cycles[0][:, None])[:, 0]  # the first season has none before it
+    return np.concatenate([values[:first], _carried(cycles).reshape(-1)[: len(rest)]])
+
+
+def _carried(table: Floats) -> Floats:
+    """Return a table with each gap filled by the value above it; those at the top of a column stay."""
+    rows = np.where(np.isnan(table), 0, np.arange(len(table))[:, None])
+    newest: Positions = np.maximum.accumulate(rows, axis=0)
+    return np.take_along_axis(table, newest, axis=0)

@@ -178,6 +178,7 @@ def describe(dataset: Dataset, parameters: TabularParameters, rows: npt.NDArray[
         target=dataset.target,
         features=dataset.features,
         categories=dataset.categories,
+        sentinels=dataset.sentinels,
         classes=dataset.classes,
         scales={name: torch_rows.Scale.of(frame[name].to_numpy(dtype=np.float64, na_value=np.nan)) for name in numbers},
         target_scale=target,

@@ -6,7 +6,7 @@ was missing or never seen.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -69,6 +69,8 @@ class Description:
         How it was chosen.
     hidden
         The widths of the network's layers.
+    sentinels
+        Numbers that stand for a missing value, by feature.
     """
 
     target: str
@@ -81,6 +83,7 @@ class Description:
     dropout: float
     threshold: float | None = None
     threshold_by: str = ""
+    sentinels: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def width(self) -> int:
@@ -100,7 +103,8 @@ class Description:
             hidden=tuple(fields["hidden"]),
             dropout=fields["dropout"],
             threshold=fields["threshold"],
-            threshold_by=fields.get("threshold_by", ""),  # older artifacts do not say
+            threshold_by=fields.get("threshold_by", ""),  # older artifacts do not say, nor have they sentinels
+            sentinels=fields.get("sentinels", {}),
         )
 
 
@@ -173,6 +177,8 @@ def _numbers(description: Description, rows: pd.DataFrame) -> npt.NDArray[np.flo
         except (ValueError, TypeError) as error:
             raise DataError(f"feature {name!r} of the input must hold numbers: {error}") from error
         missing = ~np.isfinite(raw)
+        if name in description.sentinels:
+            missing |= raw == description.sentinels[name]
         columns.append(np.where(missing, 0.0, np.clip(scale.standardised(raw), -_FURTHEST, _FURTHEST)))
         if scale.gaps:
             marks.append(missing.astype(np.float64))

@@ -1,0 +1,89 @@
+"""What a specification needs of a table, and what a file of it gave."""
+
+import difflib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from trainyard_api.data import Data
+from trainyard_api.training import Task
+from trainyard_trainer.data.notation import UNKNOWN, Notation
+from trainyard_trainer.errors import DataError
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the specification needs of a table.
+
+    ``columns`` is ``None`` where every column may become a feature; ``excluded`` ones are not read then. ``texts`` are
+    kept as they are written: a product called ``007`` is not the number 7.
+    """
+
+    required: tuple[str, ...]
+    columns: tuple[str, ...] | None
+    excluded: tuple[str, ...]
+    texts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, data: Data, task: Task, also: Sequence[str] = ()) -> "Wanted":
+        """Derive it from a specification. A forecast needs its roles alone; ``also`` are read where they are there."""
+        roles = [column for column in (data.time, data.series, data.group, data.key) if column]
+        listed = (
+            None if task != "Forecast" and not data.features else [data.target, *roles, *(data.features or ()), *also]
+        )
+        texts = [column for column in (data.series, data.group) if column]
+        if task == "Classification":
+            texts.append(data.target)
+        return cls(
+            required=tuple(dict.fromkeys([data.target, *roles, *(data.features or ())])),
+            columns=None if listed is None else tuple(dict.fromkeys(listed)),
+            excluded=tuple(column for column in data.exclude or () if column not in {data.target, *roles, *also}),
+            texts=tuple(texts),
+        )
+
+    def select(self, present: Sequence[str]) -> list[str]:
+        """Return the columns to read of those present. A name that stands twice is read only where it is asked for.
+
+        Raises
+        ------
+        DataError
+            That names the missing columns and the nearest, or a needed name that stands twice.
+        """
+        repeated = {name for name, count in Counter(present).items() if count > 1}
+        needed = [name for name in (*self.required, *(self.columns or ())) if name in repeated]
+        if needed:
+            raise DataError(f"the table names a column twice: {', '.join(map(repr, needed[:5]))}; rename one of them")
+        missing = [column for column in self.required if column not in present]
+        if missing:
+            raise DataError(_missing_sentence(missing, present))
+        return [
+            name
+            for name in present
+            if (self.columns is None or name in self.columns) and name not in self.excluded and name not in repeated
+        ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file: the columns that are needed, the names of all that it has, and headers among its rows."""
+
+    table: pa.Table
+    names: tuple[str, ...]
+    note: str
+    notation: Notation = UNKNOWN
+    headers: int = 0
+
+
+def _missing_sentence(missing: Sequence[str], present: Sequence[Any]) -> str:
+    names = [str(name) for name in present]
+    parts = []
+    for column in missing:
+        folded = {name.casefold(): name for name in names}
+        near = [folded[name] for name in difflib.get_close_matches(column.casefold(), folded, n=3, cutoff=0.6)]
+        hint = f" (nearest: {', '.join(map(repr, near))})" if near else ""
+        parts.append(f"{column!r}{hint}")
+    shown = ", ".join(map(repr, names[:12])) + (", ..." if len(names) > 12 else "")
+    return f"the table has no column {', '.join(parts)}; it has {shown}"
