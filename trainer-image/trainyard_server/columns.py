@@ -65,8 +65,8 @@ def _guessed(outputs: Frame) -> tuple[Column, ...]:
 def frame_of(values: Mapping[str, Sequence[Any]], columns: Sequence[Column]) -> pd.DataFrame:
     """Return a table of ``columns``, in their order; ``values`` has all of them, equally long.
 
-    Numbers and truth values become float64 with NaN for missing ones, texts and times objects: whether a time without
-    an offset is in UTC, the model knows.
+    Numbers and truth values become float64 with NaN for missing ones, texts and times objects: how a time is written,
+    and whether one without an offset is in UTC, the model knows.
 
     Raises
     ------
@@ -112,11 +112,9 @@ def _numbers(name: str, values: Sequence[Any]) -> Any:
 
 def _times(name: str, values: Sequence[Any]) -> Any:
     _check(name, values, _TEXTS, "a time; write it as text such as 2026-01-31 or 2026-01-31T08:00:00Z")
-    times = pd.to_datetime(pd.Series(values, dtype=object), format="ISO8601", errors="coerce", utc=True)
-    if times.isna().any():
-        row = int(times.isna().to_numpy().argmax())
+    if None in values:
         raise ColumnError(
-            f"column {name!r}, row {row + 1}: {_short(values[row])} is not a time; "
+            f"column {name!r}, row {values.index(None) + 1}: None is not a time; "
             "write it as 2026-01-31 or 2026-01-31T08:00:00Z"
         )
     return pd.Series(values, dtype=object)

@@ -16,7 +16,6 @@ from trainyard_trainer.errors import ConfigError
 Floats = npt.NDArray[np.float64]
 
 _DAYS_PER_MONTH: Final = 30.5
-_DAYS_PER_BUSINESS_DAY: Final = 1.5
 _NANOSECONDS_PER_DAY: Final = 86_400e9
 
 
@@ -31,8 +30,8 @@ def check_reach(newest: np.datetime64, horizon: int, frequency: Frequency) -> No
     days = frequency.nanoseconds / _NANOSECONDS_PER_DAY
     if frequency.months:
         days = frequency.months * _DAYS_PER_MONTH
-    elif frequency.business:
-        days = _DAYS_PER_BUSINESS_DAY
+    elif frequency.week:
+        days = len(frequency.week) / frequency.week.count("1") + 0.1
     if horizon * days > (LAST_DAY - newest.astype("datetime64[D]")).astype(int):
         raise ConfigError(
             f"spec.forecast.horizon {horizon}: so many steps of {frequency.alias} behind {pd.Timestamp(newest).date()} "

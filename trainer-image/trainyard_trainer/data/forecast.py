@@ -8,13 +8,13 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_api.data import DataValidation
-from trainyard_api.training import Split
+from trainyard_api.training import Forecast, Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.ahead import check_reach, covariates_ahead
 from trainyard_trainer.data.columns import codes_by_name, notes_of, read_target, target_numbers, without_sentinel
 from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Finding, Series, Table
 from trainyard_trainer.data.demand import demand_classes
-from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
+from trainyard_trainer.data.frequency import Frequency, closed_days, detect_frequency, frequency_of
 from trainyard_trainer.data.joins import coverage, join_steps, rows_by_series, usable_ahead
 from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
 from trainyard_trainer.data.splits import digest_of
@@ -42,7 +42,8 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
     findings: list[Finding] = list(table.findings)
     rows, clock = _sorted_rows(table, spec, findings)
-    frequency = _frequency(spec, spec.forecast.frequency, rows, findings)
+    frequency = _frequency(spec, spec.forecast, rows, findings)
+    clock = replace(clock, week=frequency.week)
     validation = spec.data.validation or DataValidation()
     kept, failures = judge(rows, validation, frequency, spec.forecast.horizon, findings)
     require_enough(len(rows.names), len(kept), failures, spec.data)
@@ -136,17 +137,20 @@ def _series_codes(frame: pd.DataFrame, column: str | None) -> tuple[npt.NDArray[
     return codes_by_name(frame[column])
 
 
-def _frequency(spec: TrainingJobSpec, wanted: str, rows: SortedRows, findings: list[Finding]) -> Frequency:
-    if wanted != "Auto":
-        frequency = frequency_of(wanted)
-    elif (found := detect_frequency(rows.times, rows.same_series)) is not None:
+def _frequency(spec: TrainingJobSpec, asked: Forecast, rows: SortedRows, findings: list[Finding]) -> Frequency:
+    if asked.frequency != "Auto":
+        frequency = frequency_of(asked.frequency)
+    elif (found := detect_frequency(rows.times, rows.same_series, may_close=asked.calendar == "Auto")) is not None:
         frequency = found
     else:
         raise DataError(
             f"no series has two different times in column {spec.data.time!r} (data.time); check data.time and "
             "data.series, or set forecast.frequency"
         )
-    findings.append(Finding("Frequency", "info", f"frequency {frequency.alias}, season of {frequency.season} steps"))
+    closed = closed_days(frequency)
+    never = f"; never on {', '.join(closed)}" if closed else ""
+    text = f"frequency {frequency.alias}, season of {frequency.season} steps{never}"
+    findings.append(Finding("Frequency", "info", text))
     return frequency
 
 

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,38 +19,66 @@ _CALENDAR_STEPS: Final = ((28, 31, "ME", "MS"), (90, 92, "QE", "QS"), (181, 184,
 """Days from the shortest to the longest step, and the alias for times at the end and at the start of a month."""
 
 _WEEKDAYS: Final = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+_DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+BUSINESS: Final = "1111100"
+_WEEKS_TO_TELL_CLOSED: Final = 5
 _ROWS_TO_TELL_WEEKENDS: Final = 10
+_STEPS_TO_TELL_MONTHS: Final = 6
+"""Among so many months in a row there are lengths that differ."""
+
+_EXACT: Final = 0.9
+_SHORTEST_MONTH: Final = 28
+_MOSTLY: Final = 0.6
+_JITTER: Final = 0.4
+_NEARBY: Final = 0.02
+_UNITS: Final = (
+    *(("D", _DAY), ("h", 3_600_000_000_000), ("min", 60_000_000_000), ("s", 1_000_000_000)),
+    *(("ms", 1_000_000), ("us", 1_000)),
+)
+_HOURS, _SIXTIETHS, _FRACTIONS = (1, 2, 3, 4, 6, 8, 12), (1, 2, 5, 10, 15, 20, 30), (1, 2, 5, 10, 20, 50, 100, 200, 500)
+_ROUND_STEPS: Final = tuple(
+    count * size
+    for (_, size), counts in zip(_UNITS[1:], (_HOURS, _SIXTIETHS, _SIXTIETHS, _FRACTIONS, _FRACTIONS), strict=True)
+    for count in counts
+)
+"""Steps that clocks are set to, in nanoseconds."""
 
 
 @dataclass(frozen=True)
 class Frequency:
     """The step between two times, as a pandas offset alias and as a count.
 
-    Exactly one of ``months`` and ``nanoseconds`` is positive; business days have one day and ``business``.
+    Exactly one of ``months`` and ``nanoseconds`` is positive. With ``week``, a step is one day of those that are marked
+    with 1 in it, Monday first: the others are closed, and lie on no step.
     """
 
     alias: str
     season: int
     months: int = 0
     nanoseconds: int = 0
-    business: bool = False
+    week: str = ""
 
     @property
     def per_year(self) -> float:
         """How many steps a year has."""
-        if self.business:
-            return 261.0
+        if self.week:
+            return 365.25 * self.week.count("1") / len(self.week)
         return 12 / self.months if self.months else 365.25 * _DAY / self.nanoseconds
 
     def ordinals(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
         """Number the steps: neighbours differ by 1, a gap of one row by 2. ``times`` are ``datetime64[ns]``."""
         if self.months:
             return times.astype("datetime64[M]").astype(np.int64) // self.months
-        if self.business:
-            return np.busday_count(np.datetime64("1970-01-01"), times.astype("datetime64[D]")).astype(np.int64)
+        if self.week:
+            days = times.astype("datetime64[D]")
+            return np.busday_count(np.datetime64("1970-01-01"), days, weekmask=self.week).astype(np.int64)
         since = times.astype("datetime64[ns]").astype(np.int64)
-        phase = since[0] % self.nanoseconds if len(since) else 0
-        return (since - phase + self.nanoseconds // 2) // self.nanoseconds
+        if len(since) == 0:
+            return since
+        # The steps lie where most times do: the first one may be early or late.
+        late = (since - since[0] + self.nanoseconds // 2) % self.nanoseconds - self.nanoseconds // 2
+        phase = (since[0] + int(np.median(late))) % self.nanoseconds
+        return np.asarray((since - phase + self.nanoseconds // 2) // self.nanoseconds, dtype=np.int64)
 
     def after(self, ends: npt.NDArray[np.datetime64], steps: int) -> npt.NDArray[np.datetime64]:
         """Return the times of the steps behind each end, as the data would have them; shape (ends, steps).
@@ -66,10 +94,8 @@ class Frequency:
         ahead = np.arange(1, steps + 1)
         if self.months:
             return self._months_after(ends, ahead * self.months)
-        if self.business:
-            days = ends.astype("datetime64[D]")
-            moved = np.busday_offset(days[:, None], ahead[None, :], roll="backward")
-            return np.asarray(moved.astype("datetime64[ns]") + (ends - days)[:, None])
+        if self.week:
+            return open_days_after(ends, ahead, self.week)
         return np.asarray(ends[:, None] + (ahead * self.nanoseconds).astype("timedelta64[ns]"))
 
     def _months_after(
@@ -97,13 +123,28 @@ def _edges(
     return first, behind - 1
 
 
+def open_days_after(ends: npt.NDArray[np.datetime64], ahead: npt.NDArray[Any], week: str) -> npt.NDArray[np.datetime64]:
+    """Return the open days so many steps behind each end, at its time of day; shape (ends, steps)."""
+    days = ends.astype("datetime64[D]")
+    moved = np.busday_offset(days[:, None], ahead[None, :], roll="backward", weekmask=week)
+    return np.asarray(moved.astype("datetime64[ns]") + (ends - days)[:, None])
+
+
 def frequency_of(alias: str) -> Frequency:
-    """Read an offset alias such as ``D``, ``W-MON``, ``MS`` or ``15min``. Raises ConfigError."""
+    """Read an offset alias such as ``D``, ``W-MON``, ``MS``, ``15min``, or ``B-1111110`` for the days of a week.
+
+    Raises
+    ------
+    ConfigError
+        That names the ones there are.
+    """
+    if (match := re.fullmatch(r"B-([01]{7})", alias)) is not None and "1" in match[1]:
+        return Frequency(alias, season=match[1].count("1"), nanoseconds=_DAY, week=match[1])
     try:
         offset = to_offset(_modern(alias))
     except ValueError as error:
         raise ConfigError(
-            f"forecast.frequency {alias!r} is not known; use Auto, D, B, W, MS, QS, YS, h or 15min"
+            f"forecast.frequency {alias!r} is not known; use Auto, D, B, W, MS, QS, YS, h, 15min, or B-1111110"
         ) from error
     base, count = offset.name.split("-")[0], offset.n
     months = _MONTHS.get(base)
@@ -111,7 +152,7 @@ def frequency_of(alias: str) -> Frequency:
         step = months * count
         return Frequency(offset.freqstr, season=max(1, 12 // step), months=step)
     if base == "B":
-        return Frequency(offset.freqstr, season=5, nanoseconds=_DAY, business=True)
+        return Frequency(offset.freqstr, season=5, nanoseconds=_DAY, week=BUSINESS)
     if base == "W":
         return Frequency(offset.freqstr, season=52, nanoseconds=7 * _DAY * count)
     try:
@@ -120,8 +161,22 @@ def frequency_of(alias: str) -> Frequency:
         raise ConfigError(
             f"forecast.frequency {alias!r} has no regular step; use D, B, W, MS, QS, YS, h or min"
         ) from error
-    season = 7 if step == _DAY else max(1, round(_DAY / step)) if step < _DAY else 1
-    return Frequency(offset.freqstr, season=season, nanoseconds=step)
+    return Frequency(offset.freqstr, season=_season(step), nanoseconds=step)
+
+
+def _season(step: int) -> int:
+    """Return how many steps repeat: a day of shorter ones, a week of days, a year of weeks and more.
+
+    A year of whole weeks has 364 days, so that 13 periods of four weeks are one.
+    """
+    if step < _DAY:
+        return max(1, round(_DAY / step))
+    days = step / _DAY
+    if days == 1:
+        return 7
+    if days % 7 == 0:
+        return max(1, round(364 / days))
+    return max(1, round(365.25 / days)) if days >= _SHORTEST_MONTH else 1
 
 
 def _modern(alias: str) -> str:
@@ -131,8 +186,17 @@ def _modern(alias: str) -> str:
     return f"{match[1]}{names[match[2]]}" if match else alias
 
 
-def detect_frequency(times: npt.NDArray[np.datetime64], same_series: npt.NDArray[np.bool_]) -> Frequency | None:
+def closed_days(frequency: Frequency) -> tuple[str, ...]:
+    """Return the days of the week that are no steps, by name."""
+    return tuple(name for name, is_open in zip(_DAY_NAMES, frequency.week, strict=False) if is_open == "0")
+
+
+def detect_frequency(
+    times: npt.NDArray[np.datetime64], same_series: npt.NDArray[np.bool_], *, may_close: bool = True
+) -> Frequency | None:
     """Find the most common step; ``None`` if no series has two different times.
+
+    Days of the week that never have a row are closed, unless not ``may_close``: they are no steps.
 
     Parameters
     ----------
@@ -141,30 +205,59 @@ def detect_frequency(times: npt.NDArray[np.datetime64], same_series: npt.NDArray
     same_series
         Whether row ``i + 1`` belongs to the series of row ``i``; shape (rows - 1,).
     """
-    steps = np.diff(times.astype("datetime64[ns]").astype(np.int64))[same_series]
+    steps: npt.NDArray[np.int64] = np.diff(times.astype("datetime64[ns]").astype(np.int64))[same_series].astype(
+        np.int64
+    )
     steps = steps[steps > 0]
     if len(steps) == 0:
         return None
     values, counts = np.unique(steps, return_counts=True)
-    step = int(values[counts.argmax()])
-    return frequency_of(_alias(step, times))
+    step, share = int(values[counts.argmax()]), counts.max() / len(steps)
+    if share < _MOSTLY and step < _DAY:
+        step = _typical(steps) or step
+    return frequency_of(_alias(step, float(share), len(steps), times, may_close=may_close))
 
 
-def _alias(step: int, times: npt.NDArray[np.datetime64]) -> str:
+def _typical(steps: npt.NDArray[np.int64]) -> int | None:
+    """Return the step of a clock that is never exact; ``None`` where the steps are not of one size.
+
+    It is the round one nearby, else the mean: of 60 rows a second no step is whole.
+    """
+    middle = float(np.median(steps))
+    near = steps[np.abs(steps - middle) < _JITTER * middle]
+    if len(near) < _MOSTLY * len(steps):
+        return None
+    mean = float(near.mean())
+    best = min(_ROUND_STEPS, key=lambda size: abs(size - mean))
+    return best if abs(best - mean) < _NEARBY * best else max(1, round(mean))
+
+
+def _alias(step: int, share: float, count: int, times: npt.NDArray[np.datetime64], *, may_close: bool) -> str:
     index = pd.DatetimeIndex(times)
     days = step / _DAY
+    is_exact = share >= _EXACT and count >= _STEPS_TO_TELL_MONTHS  # months and years are not all of one length
     for shortest, longest, end, start in _CALENDAR_STEPS:
-        if shortest <= days <= longest:
+        if shortest <= days <= longest and not is_exact:
             return end if bool(index.is_month_end.all()) else start
     if days == 7:
         return f"W-{_WEEKDAYS[index[0].weekday()]}"
-    if days == 1 and len(index) >= _ROWS_TO_TELL_WEEKENDS and not (index.dayofweek >= 5).any():
-        return "B"
+    if days == 1 and may_close and len(index) >= _ROWS_TO_TELL_WEEKENDS:
+        return _open_week(index)
     return _fixed_alias(step)
 
 
+def _open_week(index: pd.DatetimeIndex) -> str:
+    """Return the alias of days without those of the week that never have a row."""
+    there = np.isin(np.arange(7), np.unique(index.dayofweek))
+    week = "".join("1" if is_open else "0" for is_open in there)
+    if week == BUSINESS:
+        return "B"
+    weeks = (index.max() - index.min()).days / 7
+    return "D" if there.all() or weeks < _WEEKS_TO_TELL_CLOSED else f"B-{week}"
+
+
 def _fixed_alias(step: int) -> str:
-    for alias, size in (("D", _DAY), ("h", 3_600_000_000_000), ("min", 60_000_000_000), ("s", 1_000_000_000)):
+    for alias, size in _UNITS:
         if step % size == 0:
             return alias if step == size else f"{step // size}{alias}"
-    return f"{max(1, step // 1_000_000)}ms"
+    return f"{step}ns"

@@ -40,6 +40,7 @@ _EPOCH_UNITS: Final[tuple[tuple[float, Unit, float], ...]] = (
 )
 """From which size on a number is an instant since 1970, counted in this unit, and the unit in nanoseconds."""
 
+HOW_TO_ASK: Final = "write it as 2026-01-31 or 2026-01-31T08:00:00Z"
 HOW_TO_WRITE: Final = "write times as 2026-01-31 or 2026-01-31T08:00:00Z, or set data.timeFormat"
 _OFFSET: Final = r"(?i)[T:].*(?:Z|[+-]\d{2}(?::?\d{2})?)\s*$"
 """At the end of a time of day: the day of a mere date looks like an offset."""
@@ -142,13 +143,28 @@ def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.da
     Raises
     ------
     DataError
-        If a value is no time, or missing.
+        If a value is no time, or missing, or lies on a day that is closed.
     """
-    times, _ = parse_times(column, name, clock.zone, clock.form or None)
-    if times.isna().any():
-        row = int(times.isna().to_numpy().argmax())
-        raise DataError(f"column {name!r}, data row {row + 1}: there is no time; {HOW_TO_WRITE}")
-    return by_clock(times, clock).to_numpy("datetime64[ns]")
+    read = read_times(column, name, clock.zone, form=clock.form or None)
+    missing = read.instants.isna().to_numpy()
+    if missing.any():
+        row = int(missing.argmax())
+        raise DataError(f"column {name!r}, row {row + 1}: {_shown(column.iloc[row])} is not a time; {HOW_TO_ASK}")
+    times = by_clock(read.instants, clock).to_numpy("datetime64[ns]")
+    if clock.week:
+        closed = ~np.is_busday(times.astype("datetime64[D]"), weekmask=clock.week)
+        if closed.any():
+            row = int(closed.argmax())
+            day = pd.Timestamp(times[row]).day_name()
+            raise DataError(
+                f"column {name!r}, row {row + 1}: {_shown(column.iloc[row])} is a {day}, and the data never has one: "
+                "the model takes that day for closed; leave it out, or train with forecast.calendar: Full"
+            )
+    return times
+
+
+def _shown(value: Any) -> str:
+    return "nothing" if pd.isna(value) else repr(str(value))
 
 
 # ---- numbers ---------------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainyard_trainer.data.frequency import detect_frequency, frequency_of
+from trainyard_trainer.data.frequency import closed_days, detect_frequency, frequency_of
 from trainyard_trainer.data.times import parse_times
 from trainyard_trainer.errors import ConfigError, DataError
 
@@ -88,3 +88,61 @@ def test_unknown_frequencies_are_refused(alias):
 
 def test_one_instant_has_no_frequency():
     assert detect_frequency(np.array(["2026-01-01"], dtype="datetime64[ns]"), np.array([], dtype=bool)) is None
+
+
+@pytest.mark.parametrize(
+    ("step", "alias", "season"),
+    [
+        ("28D", "28D", 13),
+        ("30D", "30D", 12),
+        ("91D", "91D", 4),
+        ("14D", "14D", 26),
+        ("364D", "364D", 1),
+        ("500us", "500us", 172_800_000),
+        ("16666667ns", "16666667ns", 5_184_000),
+    ],
+)
+def test_steps_of_equal_length_are_no_months(step, alias, season):
+    times = pd.date_range("2020-01-05", periods=20, freq=step).to_numpy()
+    found = detect_frequency(times, np.ones(19, dtype=bool))
+    assert (found.alias, found.season) == (alias, season)
+    assert np.diff(found.ordinals(times)).tolist() == [1] * 19
+
+
+@pytest.mark.parametrize(("step", "spread"), [("20min", 90), ("1h", 200), ("1s", 0.1), ("10min", 20)])
+def test_a_clock_that_is_never_exact(step, spread):
+    chance = np.random.default_rng(5)
+    exact = pd.date_range("2026-01-01", periods=500, freq=step).to_numpy("datetime64[ns]")
+    times = exact + (chance.uniform(-spread, spread, 500) * 1e9).astype("timedelta64[ns]")
+    found = detect_frequency(times, np.ones(499, dtype=bool))
+    assert pd.tseries.frequencies.to_offset(found.alias) == pd.tseries.frequencies.to_offset(step)
+    assert (np.diff(found.ordinals(times)) == 1).mean() > 0.95
+
+
+def test_sixty_rows_a_second():
+    times = (np.arange(216_000) * 1e9 / 60).round().astype("datetime64[ns]")
+    found = detect_frequency(times, np.ones(len(times) - 1, dtype=bool))
+    assert found.alias == "16666667ns"
+    assert (np.diff(found.ordinals(times)) == 1).all()
+
+
+@pytest.mark.parametrize(("week", "season"), [("1111110", 6), ("0111111", 6), ("1110111", 6), ("1010100", 3)])
+def test_days_that_never_have_a_row_are_no_steps(week, season):
+    every = pd.date_range("2026-01-01", periods=150)
+    times = every[[week[day] == "1" for day in every.dayofweek]].to_numpy()
+    found = detect_frequency(times, np.ones(len(times) - 1, dtype=bool))
+    if week == "1010100":
+        found = frequency_of(f"B-{week}")  # most of its steps are two days
+    assert (found.alias, found.season) == (f"B-{week}", season)
+    assert np.diff(found.ordinals(times)).tolist() == [1] * (len(times) - 1)
+    assert (found.after(times[:1], 30)[0] == times[1:31]).all()
+    assert closed_days(found)[0] in {"Sunday", "Monday", "Thursday", "Tuesday"}
+
+
+def test_a_day_that_was_open_once_is_a_step():
+    every = pd.date_range("2026-01-01", periods=150)
+    times = every[(every.dayofweek < 6) | (every == "2026-02-01")].to_numpy()
+    assert detect_frequency(times, np.ones(len(times) - 1, dtype=bool)).alias == "D"
+    closed = every[every.dayofweek < 6].to_numpy()
+    assert detect_frequency(closed, np.ones(len(closed) - 1, dtype=bool), may_close=False).alias == "D"
+    assert detect_frequency(closed[:20], np.ones(19, dtype=bool)).alias == "D"  # three weeks tell nothing

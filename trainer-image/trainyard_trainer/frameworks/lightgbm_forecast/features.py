@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.data.frequency import Frequency, open_days_after
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Times
 from trainyard_trainer.frameworks.lightgbm_forecast.panel import Panel
@@ -176,8 +176,8 @@ _SHORT_SEASON: Final = 12
 
 def _seasons(frequency: Frequency) -> list[int]:
     """Return the day, the week and the year in steps, as far as they have several; whole weeks keep the weekday."""
-    if frequency.business:
-        return [5, 260]
+    if frequency.week:
+        return [frequency.season, 52 * frequency.season]
     if frequency.months:
         return [12 // frequency.months] if frequency.months <= 6 else []
     day = frequency.per_year / _DAYS_PER_YEAR
@@ -229,10 +229,8 @@ def times_after(ends: Times, steps: int, frequency: Frequency) -> Times:
     if frequency.months:
         months = ends.astype("datetime64[M]")[:, None] + ahead * frequency.months
         return months.astype("datetime64[ns]")
-    if frequency.business:
-        days = ends.astype("datetime64[D]")
-        moved = np.busday_offset(days[:, None], ahead[None, :], roll="backward")
-        return np.asarray(moved.astype("datetime64[ns]") + (ends - days)[:, None])
+    if frequency.week:
+        return open_days_after(ends, ahead, frequency.week)
     return np.asarray(ends[:, None] + (ahead * frequency.nanoseconds).astype("timedelta64[ns]"))
 
 
