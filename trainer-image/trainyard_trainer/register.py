@@ -155,7 +155,7 @@ def _with_onnx(run: TrainedRun, framework: Framework, model: Any, difference: fl
 
     ``difference`` is how far those of the saved model are.
     """
-    from trainyard_trainer.onnx import FORMAT, MODEL_FILE, export
+    from trainyard_trainer.onnx import FORMAT, MODEL_FILE, export, proof_rows
 
     wished = run.config.spec.export
     if MODEL_FILE in run.trained.files:
@@ -163,7 +163,8 @@ def _with_onnx(run: TrainedRun, framework: Framework, model: Any, difference: fl
     if wished is None or not wished.onnx:
         return run, None
 
-    made, trained = export(framework, model, run.evaluation.golden, run.output), run.trained
+    made = export(framework, model, run.evaluation.golden, run.output, proof_rows(run.dataset))
+    trained = run.trained
     if made.file is None:
         trained = replace(trained, warnings=(*trained.warnings, made.warning or ""))
     else:

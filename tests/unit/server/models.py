@@ -21,7 +21,8 @@ MODEL = "demand"
 
 def stored_model(folder: Path, **spec: Any) -> tuple[FolderStore, Target]:
     """Train on forty rows and register by hand; return the store of the run's parent, and what to ask of it."""
-    frame = pd.DataFrame({"x": range(40), "town": ["a", "b"] * 20, "y": [float(n % 7) for n in range(40)]})
+    x, y = [n * 7 % 40 for n in range(40)], [float(n % 7) for n in range(40)]
+    frame = pd.DataFrame({"x": x, "town": ["a", "b"] * 20, "y": y})
     frame["ds"] = pd.date_range("2026-01-01", periods=40)
     data = {"exclude": ["ds"], **spec.pop("data", {})}
     spec = {"parameters": {"min_data_in_leaf": 2, "num_iterations": 5}, "data": data, **spec}

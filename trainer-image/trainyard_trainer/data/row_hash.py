@@ -84,6 +84,10 @@ def _iso_texts(times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.object_]:
     return np.datetime_as_string(times.astype("datetime64[ns]"), unit="ns").astype(object)
 
 
+_BEGINS: Final = frozenset("+-.0123456789iInN?")
+"""How a number may begin. Numbers as people write them are text here: the hash of a row must never change."""
+
+
 def _of_distinct(column: pd.Series) -> Hashes:
     """Hash each distinct value once, by what it says and not by how it is stored."""
     codes, distinct = pd.factorize(column, use_na_sentinel=True)
@@ -91,7 +95,9 @@ def _of_distinct(column: pd.Series) -> Hashes:
     if len(texts) == 0:
         return np.zeros(len(column), dtype=np.uint64)
     hashes = _text_hash(texts)
-    numbers = pd.to_numeric(pd.Series(texts, dtype=object), errors="coerce").to_numpy(dtype=np.float64)
+    numbers = np.full(len(texts), np.nan)
+    maybe = [place for place, text in enumerate(texts) if text[:1] in _BEGINS]
+    numbers[maybe] = pd.to_numeric(pd.Series(texts[maybe], dtype=object), errors="coerce")
     readable = ~np.isnan(numbers)
     hashes[readable] = _number_hash(numbers[readable])
     for place, text in enumerate(texts):

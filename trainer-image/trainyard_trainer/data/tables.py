@@ -141,8 +141,6 @@ def _as_plain(column: pa.ChunkedArray, *, is_text: bool) -> pa.ChunkedArray:
         return column.cast(pa.int64()).cast(pa.string()).dictionary_encode()
     if pa.types.is_decimal(kind) or pa.types.is_float16(kind):
         return column.cast(pa.float64())
-    if pa.types.is_boolean(kind) and column.null_count and not is_text:
-        return column.cast(pa.int8()).cast(pa.float64())
     return column
 
 

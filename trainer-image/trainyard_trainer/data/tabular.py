@@ -331,6 +331,8 @@ def _feature(column: pd.Series, name: str, known: Notation, findings: list[Findi
     if column.isna().all() or (column == column.iloc[0]).all():
         findings.append(Finding("ConstantColumn", "info", f"column {name!r} has one value throughout: left out"))
         return None
+    if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "boolean":
+        return column.astype("float64")  # some are missing
     if is_text(column):
         return _from_text(column, name, known, findings)
     if pd.api.types.is_bool_dtype(column.dtype):

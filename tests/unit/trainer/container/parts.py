@@ -25,9 +25,10 @@ def table(rows: int = 100) -> str:
     """Rows with a number, a text, a gap, a group, and a target that follows the number."""
     lines = ["when,machine,size,colour,gap,y"]
     for row in range(rows):
-        colour = "red" if row % 3 else '"blue, dark"'
-        gap, target = "" if row % 4 else row, "" if row == 7 else 2 * row
-        lines.append(f"2026-01-{1 + row % 28:02d},m{row % 10},{row},{colour},{gap},{target}")
+        size = row ^ 1  # in this order it counts no rows
+        colour = "red" if size % 3 else '"blue, dark"'
+        gap, target = "" if size % 4 else size, "" if size == 7 else 2 * size
+        lines.append(f"2026-01-{1 + row % 28:02d},m{size % 10},{size},{colour},{gap},{target}")
     return "\n".join(lines) + "\n"
 
 

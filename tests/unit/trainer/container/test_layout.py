@@ -92,7 +92,7 @@ def test_a_forecast_keeps_its_names_and_holds_the_last_steps_out(pod: ContainerP
     assert [row["sold"] for row in tables["test"]] == ["55", "56", "57", "58", "59"] * 2
     assert [row["product"] for row in tables["test"]] == ["007"] * 5 + ["b"] * 5
     assert tables["test"][0]["day"] == "2026-02-25T00:00:00Z"
-    assert settings["forecast"] == {"horizon": 5, "frequency": "D"}
+    assert settings["forecast"] == {"horizon": 5, "frequency": "D", "calendar": "Auto"}
     assert (settings["time"], settings["series"], settings["target"]) == ("day", "product", "sold")
 
 

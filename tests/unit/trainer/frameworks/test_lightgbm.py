@@ -61,7 +61,7 @@ def test_a_saved_model_answers_as_the_trained_one(tmp_path, task, target, expect
 
 def test_both_models_are_those_that_frames_would_give(tmp_path):
     _, dataset, context, trained = train(tmp_path)
-    frame = dataset.frame[list(dataset.features)].set_axis(["x_m_", "shop_name_"], axis=1)
+    frame = dataset.frame[list(dataset.features)].set_axis(["column_0", "column_1"], axis=1)
     learned = np.sort(np.concatenate([dataset.parts.train, dataset.parts.validation]))
     fixed = {**trained.parameters, "early_stopping_round": 0}
     fixed["num_iterations"] = fixed.pop("best_iteration")

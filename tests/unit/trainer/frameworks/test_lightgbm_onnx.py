@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.onnx import MODEL_FILE, Exported, export
+from trainyard_trainer.onnx import MODEL_FILE, Exported, export, proof_rows
 
 KINDS = ["red", "green", "blue", "yellow", "grey"]
 
@@ -38,7 +38,8 @@ def exported(folder: Path, task: str, target: str, **parameters: Any) -> tuple[E
     framework, dataset, context = framework_for(config), dataset_of(config, folder), context_of(config, folder)
     evaluation = framework.evaluate(dataset, framework.train(dataset, context), context)
     model = framework.load(context.output)
-    return export(framework, model, evaluation.golden, context.output), framework, model, frame
+    made = export(framework, model, evaluation.golden, context.output, proof_rows(dataset))
+    return made, framework, model, frame
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,29 @@ def _session(body: bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(body, options)
+
+
+def test_a_time_in_seconds_is_too_fine_for_single_precision(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    seconds = 1_700_000_000 + np.sort(random.integers(0, 86_400, 2000))
+    frame = pd.DataFrame({"seconds": seconds, "a": random.random(2000), "y": np.sin(seconds / 300)})
+    config = job(write(tmp_path, frame.to_csv(index=False)), parameters={"num_leaves": 127, "min_data_in_leaf": 5})
+    framework, dataset, context = framework_for(config), dataset_of(config, tmp_path), context_of(config, tmp_path)
+    evaluation = framework.evaluate(dataset, framework.train(dataset, context), context)
+    made = export(framework, framework.load(context.output), evaluation.golden, context.output, proof_rows(dataset))
+    assert made.file is None
+    assert made.warning is not None
+    assert "numbers of 'seconds' (around 1.7" in made.warning
+    assert "too fine for the single precision of ONNX" in made.warning
+
+
+def test_all_held_out_rows_and_the_extremes_of_each_column_are_asked(tmp_path: Path) -> None:
+    config = job(write(tmp_path, table()[["a", "kind", "gaps", "y"]].to_csv(index=False)))
+    dataset = dataset_of(config, tmp_path)
+    rows = proof_rows(dataset)
+    assert rows is not None
+    assert len(rows) == len(dataset.parts.test) + 4
+    for place, name in enumerate(("a", "gaps")):
+        column = dataset.frame[name]
+        assert rows[name].iloc[-4 + 2 * place] == column.min()
+        assert rows[name].iloc[-3 + 2 * place] == column.max()

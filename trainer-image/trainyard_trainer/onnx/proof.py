@@ -1,0 +1,45 @@
+"""The rows on which a second form of a model must answer as the first: all that were held out, and extremes."""
+
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from trainyard_trainer.data.dataset import Dataset
+
+_NAMED: Final = 3
+
+
+def proof_rows(dataset: Dataset) -> pd.DataFrame | None:
+    """Return the held-out rows of a table as a caller would send them, and rows with the extremes of each column.
+
+    ``None`` for forecasts: their golden rows are all that a caller can ask.
+    """
+    if dataset.parts is None:
+        return None
+    raw = dataset.frame[list(dataset.features)]
+    held = raw.iloc[dataset.parts.test]
+    numbers = [name for name in dataset.features if name not in dataset.categories]
+    edges = pd.concat([held.iloc[:1]] * (2 * len(numbers)) or [held.iloc[:0]], ignore_index=True)
+    edges = edges.astype(dict.fromkeys(numbers, np.float64))
+    for place, name in enumerate(numbers):
+        column = raw[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        edges.loc[[2 * place, 2 * place + 1], name] = [np.nanmin(column), np.nanmax(column)]
+    rows = pd.concat([held, edges], ignore_index=True)
+    return rows.astype(dict.fromkeys(dataset.categories, object))
+
+
+def too_fine(rows: pd.DataFrame) -> str:
+    """Say which columns have values that single precision cannot tell apart, as ONNX keeps numbers; empty if none."""
+    names = []
+    for name in rows.columns:
+        if pd.api.types.is_numeric_dtype(rows[name]):
+            values = rows[name].dropna().to_numpy(dtype=np.float64)
+            if len(np.unique(values)) > len(np.unique(values.astype(np.float32))):
+                names.append(f"{name!r} (around {np.median(values):.6g})")
+    if not names:
+        return ""
+    return (
+        f"; numbers of {', '.join(names[:_NAMED])} are too fine for the single precision of ONNX: of a time in seconds "
+        "take the hour or the day"
+    )
