@@ -1,5 +1,6 @@
 """LightGBM: parameters are checked, models are deterministic, saved and read back, and judged beside a baseline."""
 
+import contextlib
 import dataclasses
 import json
 
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
+from trainyard_trainer.errors import ConfigError, DataError, Interrupted, TrainerError, Unsupported
 from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.lightgbm.fit import threads_to_answer
 from trainyard_trainer.frameworks.lightgbm.framework import LightGBMFramework
@@ -246,3 +247,41 @@ def test_the_parameters_of_a_search_are_trained_with(tmp_path):
     found = framework.train(dataset, dataclasses.replace(context, parameters={"num_leaves": 5}))
     assert found.parameters["num_leaves"] == 5
     assert framework.evaluate(dataset, found, context).holdout["actual"].size == len(dataset.parts.test)
+
+
+ODD_VALUES = [None, "None", "x", [], [1], True, 0, -1, 0.5, 1e308, "1e400", 10**30]
+OFTEN_SET = (
+    *("objective", "metric", "boosting", "num_leaves", "learning_rate", "max_depth", "num_iterations", "max_bin"),
+    *("early_stopping_round", "min_data_in_leaf", "bagging_fraction", "feature_fraction", "lambda_l1", "alpha"),
+    *("monotone_constraints", "interaction_constraints", "deterministic", "zero_as_missing", "linear_tree"),
+)
+
+
+@pytest.mark.parametrize("task", ["Regression", "Forecast"])
+@pytest.mark.parametrize("name", OFTEN_SET)
+def test_a_parameter_is_taken_or_refused_whatever_it_holds(name, task):
+    """An exit of 1 is a fault of ours: LightGBM raises its own exception, and half a dozen of Python's."""
+    for value in ODD_VALUES:
+        with contextlib.suppress(TrainerError):
+            framework_for(job("s3://bucket/t.csv", task=task, framework="LightGBM", parameters={name: value}))
+
+
+@pytest.mark.parametrize("metric", ["None", "none", "custom"])
+def test_without_a_metric_nothing_can_stop_early_and_it_is_told_before_the_data_is_read(metric):
+    with pytest.raises(ConfigError, match="early stopping"):
+        framework_for(job("s3://bucket/t.csv", parameters={"metric": metric}))
+    framework_for(job("s3://bucket/t.csv", parameters={"metric": metric, "early_stopping_round": 0}))
+
+
+def test_who_switches_early_stopping_off_is_not_told_that_it_did_not_stop(tmp_path):
+    *_, trained = train(tmp_path, parameters={"num_iterations": 5, "early_stopping_round": 0})
+    assert trained.warnings == ()
+
+
+@pytest.mark.parametrize(("objective", "least"), [("gamma", 0.0), ("poisson", -1.0), ("tweedie", -0.5)])
+def test_a_target_that_an_objective_cannot_take_is_named(tmp_path, objective, least):
+    frame = pd.DataFrame({"a": np.random.default_rng(0).random(60), "y": np.linspace(least, 5, 60)})
+    config = job(write(tmp_path, frame.to_csv(index=False)), parameters={"objective": objective})
+    dataset, context = dataset_of(config, tmp_path), context_of(config, tmp_path)
+    with pytest.raises(ConfigError, match=f"'{objective}' needs values .*column 'y' .* has {least:g}"):
+        framework_for(config).train(dataset, context)

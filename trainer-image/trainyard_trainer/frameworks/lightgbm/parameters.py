@@ -139,7 +139,7 @@ def resolved(given: Mapping[str, Any], task: Task, *, classes: int, seed: int, t
     user = checked(given)
     several = classes > 2
     objective = "regression" if task == "Regression" else "multiclass" if several else "binary"
-    if "objective" in user and user["objective"] not in _OBJECTIVES[several][task]:
+    if "objective" in user and str(user["objective"]) not in _OBJECTIVES[several][task]:
         allowed = ", ".join(sorted(_OBJECTIVES[several][task]))
         raise ConfigError(
             f"spec.parameters.objective {user['objective']!r} does not fit the task; use one of {allowed}"
