@@ -6,7 +6,13 @@ process, quick tests first.
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+hypothesis.settings.register_profile(
+    "any machine", deadline=None
+)  # with other work beside it, each example takes longer
+hypothesis.settings.load_profile("any machine")
 
 ORDER = ("e2e", "integration", "unit")
 ROOT = Path(__file__).parent

@@ -27,13 +27,14 @@ class Forecast(ApiModel):
 
     horizon: Annotated[int, Field(ge=1, le=10_000)]
     """How many steps of frequency to predict ahead."""
-    frequency: Annotated[str, Field(min_length=1, max_length=16, pattern=r"^(Auto|[0-9]*[A-Za-z][A-Za-z0-9-]*)$")] = (
+    frequency: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^(Auto|[0-9]*[A-Za-z][A-Za-z0-9-]*)$")] = (
         "Auto"
     )
-    """Time between two steps, by pandas' names: 1D, W-MON, 15min; B-1111110 is each day but Sunday; Auto looks at the
-    data."""
+    """Time between two steps, by pandas' names: 1D, W-MON, 15min; B-1111110 is each day but Sunday, h-1111110-0800-2000
+    its hours from 8 to 20; Auto looks at the data."""
     calendar: Literal["Auto", "Full"] = "Auto"
-    """Auto: days of the week that never have a row are closed and get no forecast. Full: each day is a step."""
+    """Auto: days of the week and hours of the day that never have a row are closed and get no forecast. Full: each is a
+    step."""
     holidays_country: Annotated[str, Field(min_length=2, max_length=2, pattern=r"^[A-Z]{2}$")] | None = None
     """Country whose holidays count, by its two letters, such as FR; default: none."""
     quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(max_length=20)] | None = None

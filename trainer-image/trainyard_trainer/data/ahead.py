@@ -30,8 +30,8 @@ def check_reach(newest: np.datetime64, horizon: int, frequency: Frequency) -> No
     days = frequency.nanoseconds / _NANOSECONDS_PER_DAY
     if frequency.months:
         days = frequency.months * _DAYS_PER_MONTH
-    elif frequency.week:
-        days = len(frequency.week) / frequency.week.count("1") + 0.1
+    elif frequency.opening is not None:
+        days = 7 / frequency.opening.per_week + 0.1
     if horizon * days > (LAST_DAY - newest.astype("datetime64[D]")).astype(int):
         raise ConfigError(
             f"spec.forecast.horizon {horizon}: so many steps of {frequency.alias} behind {pd.Timestamp(newest).date()} "

@@ -94,8 +94,8 @@ class Clock:
         Whether the table has the days of that zone, by its wall clock; else its times are in UTC.
     time_of_day_seconds
         At which second of the day the rows of such a table lie.
-    week
-        The days of the week that the table has, each 1 or 0 from Monday on; empty for all. The others are closed.
+    opening
+        When the table has rows, as the frequency of its steps says it; empty for always.
     form
         How its times are written: see :func:`trainyard_trainer.data.times.read_times`; empty in older models.
     """
@@ -104,7 +104,7 @@ class Clock:
     wall: bool = False
     time_of_day_seconds: int = 0
     form: str = ""
-    week: str = ""
+    opening: str = ""
 
 
 @dataclass(frozen=True)

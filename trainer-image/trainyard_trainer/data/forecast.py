@@ -14,7 +14,7 @@ from trainyard_trainer.data.ahead import check_reach, covariates_ahead
 from trainyard_trainer.data.columns import codes_by_name, notes_of, read_target, target_numbers, without_sentinel
 from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Finding, Series, Table
 from trainyard_trainer.data.demand import demand_classes
-from trainyard_trainer.data.frequency import Frequency, closed_days, detect_frequency, frequency_of
+from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
 from trainyard_trainer.data.joins import coverage, join_steps, rows_by_series, usable_ahead
 from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
 from trainyard_trainer.data.splits import digest_of
@@ -43,7 +43,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     findings: list[Finding] = list(table.findings)
     rows, clock = _sorted_rows(table, spec, findings)
     frequency = _frequency(spec, spec.forecast, rows, findings)
-    clock = replace(clock, week=frequency.week)
+    clock = replace(clock, opening=frequency.alias if frequency.opening is not None else "")
     validation = spec.data.validation or DataValidation()
     kept, failures = judge(rows, validation, frequency, spec.forecast.horizon, findings)
     require_enough(len(rows.names), len(kept), failures, spec.data)
@@ -147,9 +147,8 @@ def _frequency(spec: TrainingJobSpec, asked: Forecast, rows: SortedRows, finding
             f"no series has two different times in column {spec.data.time!r} (data.time); check data.time and "
             "data.series, or set forecast.frequency"
         )
-    closed = closed_days(frequency)
-    never = f"; never on {', '.join(closed)}" if closed else ""
-    text = f"frequency {frequency.alias}, season of {frequency.season} steps{never}"
+    closed = f"; {frequency.opening.describe()}" if frequency.opening is not None else ""
+    text = f"frequency {frequency.alias}, season of {frequency.season} steps{closed}"
     findings.append(Finding("Frequency", "info", text))
     return frequency
 

@@ -2,13 +2,14 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
+from trainyard_trainer.data.opening import BUSINESS, Opening, find
 from trainyard_trainer.errors import ConfigError
 
 _DAY: Final = 86_400_000_000_000
@@ -19,9 +20,10 @@ _CALENDAR_STEPS: Final = ((28, 31, "ME", "MS"), (90, 92, "QE", "QS"), (181, 184,
 """Days from the shortest to the longest step, and the alias for times at the end and at the start of a month."""
 
 _WEEKDAYS: Final = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-_DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-BUSINESS: Final = "1111100"
 _WEEKS_TO_TELL_CLOSED: Final = 5
+_SHORTEST_OPEN: Final = 60_000_000_000
+"""Of steps below a minute nobody asks for opening hours."""
+
 _ROWS_TO_TELL_WEEKENDS: Final = 10
 _STEPS_TO_TELL_MONTHS: Final = 6
 """Among so many months in a row there are lengths that differ."""
@@ -48,30 +50,29 @@ _ROUND_STEPS: Final = tuple(
 class Frequency:
     """The step between two times, as a pandas offset alias and as a count.
 
-    Exactly one of ``months`` and ``nanoseconds`` is positive. With ``week``, a step is one day of those that are marked
-    with 1 in it, Monday first: the others are closed, and lie on no step.
+    Exactly one of ``months`` and ``nanoseconds`` is positive. With ``opening`` only the open steps count: the others
+    are closed, and lie on no step.
     """
 
     alias: str
     season: int
     months: int = 0
     nanoseconds: int = 0
-    week: str = ""
+    opening: Opening | None = None
 
     @property
     def per_year(self) -> float:
         """How many steps a year has."""
-        if self.week:
-            return 365.25 * self.week.count("1") / len(self.week)
+        if self.opening is not None:
+            return 365.25 * self.opening.per_week / 7
         return 12 / self.months if self.months else 365.25 * _DAY / self.nanoseconds
 
     def ordinals(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
         """Number the steps: neighbours differ by 1, a gap of one row by 2. ``times`` are ``datetime64[ns]``."""
         if self.months:
             return times.astype("datetime64[M]").astype(np.int64) // self.months
-        if self.week:
-            days = times.astype("datetime64[D]")
-            return np.busday_count(np.datetime64("1970-01-01"), days, weekmask=self.week).astype(np.int64)
+        if self.opening is not None:
+            return self.opening.ordinals(times)
         since = times.astype("datetime64[ns]").astype(np.int64)
         if len(since) == 0:
             return since
@@ -94,8 +95,8 @@ class Frequency:
         ahead = np.arange(1, steps + 1)
         if self.months:
             return self._months_after(ends, ahead * self.months)
-        if self.week:
-            return open_days_after(ends, ahead, self.week)
+        if self.opening is not None:
+            return self.opening.after(ends, ahead)
         return np.asarray(ends[:, None] + (ahead * self.nanoseconds).astype("timedelta64[ns]"))
 
     def _months_after(
@@ -123,23 +124,19 @@ def _edges(
     return first, behind - 1
 
 
-def open_days_after(ends: npt.NDArray[np.datetime64], ahead: npt.NDArray[Any], week: str) -> npt.NDArray[np.datetime64]:
-    """Return the open days so many steps behind each end, at its time of day; shape (ends, steps)."""
-    days = ends.astype("datetime64[D]")
-    moved = np.busday_offset(days[:, None], ahead[None, :], roll="backward", weekmask=week)
-    return np.asarray(moved.astype("datetime64[ns]") + (ends - days)[:, None])
-
-
 def frequency_of(alias: str) -> Frequency:
-    """Read an offset alias such as ``D``, ``W-MON``, ``MS``, ``15min``, or ``B-1111110`` for the days of a week.
+    """Read an offset alias such as ``D``, ``W-MON``, ``MS``, ``15min``, or one with open days and hours.
+
+    ``B-1111110`` has no Sundays, ``h-1111110-0800-2000`` no nights either.
 
     Raises
     ------
     ConfigError
         That names the ones there are.
     """
-    if (match := re.fullmatch(r"B-([01]{7})", alias)) is not None and "1" in match[1]:
-        return Frequency(alias, season=match[1].count("1"), nanoseconds=_DAY, week=match[1])
+    if (match := re.fullmatch(r"(.+?)-([01]{7}.*)", alias)) is not None:
+        base = "D" if match[1] == "B" else match[1]
+        return _opened(alias, frequency_of(base).nanoseconds, match[2])
     try:
         offset = to_offset(_modern(alias))
     except ValueError as error:
@@ -152,7 +149,7 @@ def frequency_of(alias: str) -> Frequency:
         step = months * count
         return Frequency(offset.freqstr, season=max(1, 12 // step), months=step)
     if base == "B":
-        return Frequency(offset.freqstr, season=5, nanoseconds=_DAY, week=BUSINESS)
+        return Frequency(offset.freqstr, season=5, nanoseconds=_DAY, opening=Opening(_DAY, BUSINESS))
     if base == "W":
         return Frequency(offset.freqstr, season=52, nanoseconds=7 * _DAY * count)
     try:
@@ -162,6 +159,18 @@ def frequency_of(alias: str) -> Frequency:
             f"forecast.frequency {alias!r} has no regular step; use D, B, W, MS, QS, YS, h or min"
         ) from error
     return Frequency(offset.freqstr, season=_season(step), nanoseconds=step)
+
+
+def _opened(alias: str, step: int, text: str) -> Frequency:
+    opening = Opening.read(step, text) if step and _DAY % step == 0 else None
+    if opening is None or not opening.per_week:
+        raise ConfigError(
+            f"forecast.frequency {alias!r} is not known; write open days as B-1111110, Monday first, and open hours as "
+            "h-1111110-0800-2000"
+        )
+    return Frequency(
+        alias, season=opening.per_week if step == _DAY else opening.per_day, nanoseconds=step, opening=opening
+    )
 
 
 def _season(step: int) -> int:
@@ -186,17 +195,12 @@ def _modern(alias: str) -> str:
     return f"{match[1]}{names[match[2]]}" if match else alias
 
 
-def closed_days(frequency: Frequency) -> tuple[str, ...]:
-    """Return the days of the week that are no steps, by name."""
-    return tuple(name for name, is_open in zip(_DAY_NAMES, frequency.week, strict=False) if is_open == "0")
-
-
 def detect_frequency(
     times: npt.NDArray[np.datetime64], same_series: npt.NDArray[np.bool_], *, may_close: bool = True
 ) -> Frequency | None:
     """Find the most common step; ``None`` if no series has two different times.
 
-    Days of the week that never have a row are closed, unless not ``may_close``: they are no steps.
+    Days of the week and hours of the day that never have a row are closed, unless not ``may_close``: they are no steps.
 
     Parameters
     ----------
@@ -241,19 +245,18 @@ def _alias(step: int, share: float, count: int, times: npt.NDArray[np.datetime64
             return end if bool(index.is_month_end.all()) else start
     if days == 7:
         return f"W-{_WEEKDAYS[index[0].weekday()]}"
-    if days == 1 and may_close and len(index) >= _ROWS_TO_TELL_WEEKENDS:
-        return _open_week(index)
+    if days <= 1 and may_close and len(index) >= _ROWS_TO_TELL_WEEKENDS:
+        return _with_opening(step, times)
     return _fixed_alias(step)
 
 
-def _open_week(index: pd.DatetimeIndex) -> str:
-    """Return the alias of days without those of the week that never have a row."""
-    there = np.isin(np.arange(7), np.unique(index.dayofweek))
-    week = "".join("1" if is_open else "0" for is_open in there)
-    if week == BUSINESS:
+def _with_opening(step: int, times: npt.NDArray[np.datetime64]) -> str:
+    """Return the alias of steps without those that are closed: business days at once, others after five weeks."""
+    if step == _DAY and not (pd.DatetimeIndex(times).dayofweek >= 5).any():
         return "B"
-    weeks = (index.max() - index.min()).days / 7
-    return "D" if there.all() or weeks < _WEEKS_TO_TELL_CLOSED else f"B-{week}"
+    found = find(times, step, _WEEKS_TO_TELL_CLOSED) if step >= _SHORTEST_OPEN else None
+    base = "B" if step == _DAY else _fixed_alias(step)
+    return _fixed_alias(step) if found is None else f"{base}-{found}"
 
 
 def _fixed_alias(step: int) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from trainyard_trainer.data.calendar_text import Order, Parts, digits, parts_of
 from trainyard_trainer.data.dataset import Clock, Finding
+from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.data.zones import by_clock, to_instants
 from trainyard_trainer.errors import DataError
 
@@ -151,15 +152,13 @@ def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.da
         row = int(missing.argmax())
         raise DataError(f"column {name!r}, row {row + 1}: {_shown(column.iloc[row])} is not a time; {HOW_TO_ASK}")
     times = by_clock(read.instants, clock).to_numpy("datetime64[ns]")
-    if clock.week:
-        closed = ~np.is_busday(times.astype("datetime64[D]"), weekmask=clock.week)
-        if closed.any():
-            row = int(closed.argmax())
-            day = pd.Timestamp(times[row]).day_name()
-            raise DataError(
-                f"column {name!r}, row {row + 1}: {_shown(column.iloc[row])} is a {day}, and the data never has one: "
-                "the model takes that day for closed; leave it out, or train with forecast.calendar: Full"
-            )
+    opening = frequency_of(clock.opening).opening if clock.opening else None
+    if opening is not None and (closed := ~opening.is_open(times)).any():
+        row = int(closed.argmax())
+        raise DataError(
+            f"column {name!r}, row {row + 1}: {_shown(column.iloc[row])} ({pd.Timestamp(times[row]).day_name()}) is "
+            f"closed: the data has rows {opening.describe()}; leave it out, or train with forecast.calendar: Full"
+        )
     return times
 
 

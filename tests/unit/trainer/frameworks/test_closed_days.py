@@ -35,7 +35,7 @@ def test_sundays_are_no_steps(tmp_path, name):
     assert answers["prediction"][saturdays].min() > 13
     assert answers["prediction"][~saturdays].max() < 12
     sunday = ahead[ahead.dayofweek == 6][:1]
-    with pytest.raises(DataError, match=r"row 1: '2026-.*' is a Sunday, and the data never has one"):
+    with pytest.raises(DataError, match=r"row 1: '2026-.*' \(Sunday\) is closed: the data has rows never on Sunday"):
         framework.predict(model, pd.DataFrame({"ds": sunday.astype(str)}))
 
 
@@ -43,4 +43,4 @@ def test_each_day_is_a_step_where_the_user_says_so(tmp_path):
     config = job(write(tmp_path, shop()), task="Forecast", forecast={"horizon": 7, "calendar": "Full"})
     dataset = dataset_of(config, tmp_path)
     assert dataset.frequency == "D"
-    assert dataset.clock.week == ""
+    assert dataset.clock.opening == ""

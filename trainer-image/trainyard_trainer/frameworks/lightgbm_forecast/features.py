@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.data.frequency import Frequency, open_days_after
+from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Times
 from trainyard_trainer.frameworks.lightgbm_forecast.panel import Panel
@@ -176,8 +176,9 @@ _SHORT_SEASON: Final = 12
 
 def _seasons(frequency: Frequency) -> list[int]:
     """Return the day, the week and the year in steps, as far as they have several; whole weeks keep the weekday."""
-    if frequency.week:
-        return [frequency.season, 52 * frequency.season]
+    if frequency.opening is not None:
+        in_day, in_week = frequency.opening.per_day, frequency.opening.per_week
+        return [*([in_day] if in_day > 1 else []), in_week, 52 * in_week]
     if frequency.months:
         return [12 // frequency.months] if frequency.months <= 6 else []
     day = frequency.per_year / _DAYS_PER_YEAR
@@ -229,8 +230,8 @@ def times_after(ends: Times, steps: int, frequency: Frequency) -> Times:
     if frequency.months:
         months = ends.astype("datetime64[M]")[:, None] + ahead * frequency.months
         return months.astype("datetime64[ns]")
-    if frequency.week:
-        return open_days_after(ends, ahead, frequency.week)
+    if frequency.opening is not None:
+        return frequency.opening.after(ends, ahead)
     return np.asarray(ends[:, None] + (ahead * frequency.nanoseconds).astype("timedelta64[ns]"))
 
 

@@ -65,7 +65,6 @@ def times_of(first: np.datetime64, steps: Ordinals, frequency: Frequency) -> Tim
     if frequency.months:
         months = first.astype("datetime64[M]") + steps * frequency.months
         return np.asarray(months.astype("datetime64[ns]"))
-    if frequency.week:
-        days = np.busday_offset(first.astype("datetime64[D]"), steps, roll="backward", weekmask=frequency.week)
-        return np.asarray(days.astype("datetime64[ns]"))
+    if frequency.opening is not None:
+        return np.asarray(frequency.opening.after(np.array([first]), steps)[0])
     return np.asarray(first.astype("datetime64[ns]") + (steps * frequency.nanoseconds).astype("timedelta64[ns]"))

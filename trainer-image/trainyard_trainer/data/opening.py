@@ -1,0 +1,153 @@
+"""When there is data at all: days of the week and hours of the day. What is closed lies on no step."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Times = npt.NDArray[np.datetime64]
+Ordinals = npt.NDArray[np.int64]
+
+EVERY_DAY: Final = "1111111"
+BUSINESS: Final = "1111100"
+_DAY: Final = 86_400_000_000_000
+_MINUTE: Final = 60_000_000_000
+_MINUTES: Final = 1440
+_MONDAY: Final = np.datetime64("1970-01-05", "ns").astype(np.int64)
+_FORM: Final = re.compile(r"([01]{7})(?:-([0-2]\d)([0-5]\d)-([0-2]\d)([0-5]\d))?")
+DAY_NAMES: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """The open steps of a week.
+
+    Attributes
+    ----------
+    step
+        Nanoseconds from one step to the next; a whole number of them is a day.
+    week
+        The days, each 1 or 0, Monday first.
+    opens, closes
+        Minutes of the day: the first step of a day, and where the last one ends. ``closes`` before ``opens`` is on the
+        next day.
+    """
+
+    step: int
+    week: str = EVERY_DAY
+    opens: int = 0
+    closes: int = _MINUTES
+
+    @classmethod
+    def read(cls, step: int, text: str) -> Self | None:
+        """Read ``1111110`` or ``1111110-0800-2000``; ``None`` for anything else."""
+        match = _FORM.fullmatch(text)
+        if match is None or "1" not in match[1]:
+            return None
+        if match[2] is None:
+            return cls(step, match[1])
+        opens, closes = (60 * int(match[place]) + int(match[place + 1]) for place in (2, 4))
+        return cls(step, match[1], opens, closes) if opens != closes and max(opens, closes) <= _MINUTES else None
+
+    def __str__(self) -> str:
+        if (self.opens, self.closes) == (0, _MINUTES):
+            return self.week
+        return "-".join(
+            [self.week, *(f"{minutes // 60:02d}{minutes % 60:02d}" for minutes in (self.opens, self.closes))]
+        )
+
+    @property
+    def per_day(self) -> int:
+        """How many steps an open day has."""
+        return self.per_week // self.week.count("1")
+
+    @property
+    def per_week(self) -> int:
+        """How many steps a week has."""
+        return len(self._open)
+
+    def describe(self) -> str:
+        """Say when it is closed."""
+        days = [name for name, is_open in zip(DAY_NAMES, self.week, strict=True) if is_open == "0"]
+        words = [f"never on {', '.join(days)}"] if days else []
+        if (self.opens, self.closes) != (0, _MINUTES):
+            words.append(f"only from {_clock(self.opens)} to {_clock(self.closes)}")
+        return ", ".join(words)
+
+    def is_open(self, times: Times) -> npt.NDArray[np.bool_]:
+        """Tell which times lie on an open step."""
+        return np.isin(self._slots(times) % self._slots_per_week, self._open)
+
+    def ordinals(self, times: Times) -> Ordinals:
+        """Number the open steps; a closed time gets the number of the open one behind it."""
+        weeks, slot = np.divmod(self._slots(times), self._slots_per_week)
+        return np.asarray(weeks * len(self._open) + np.searchsorted(self._open, slot), dtype=np.int64)
+
+    def after(self, ends: Times, ahead: npt.NDArray[Any]) -> Times:
+        """Return the open steps so many behind each end, as late within a step as that; shape (ends, steps)."""
+        weeks, place = np.divmod(self.ordinals(ends)[:, None] + ahead[None, :], len(self._open))
+        slots = weeks * self._slots_per_week + self._open[place]
+        late = (ends.astype("datetime64[ns]").astype(np.int64) - _MONDAY) % self.step
+        return np.asarray((slots * self.step + _MONDAY + late[:, None]).astype("datetime64[ns]"))
+
+    def _slots(self, times: Times) -> Ordinals:
+        return np.asarray((times.astype("datetime64[ns]").astype(np.int64) - _MONDAY) // self.step, dtype=np.int64)
+
+    @property
+    def _slots_per_week(self) -> int:
+        return 7 * _DAY // self.step
+
+    @cached_property
+    def _open(self) -> Ordinals:
+        """The open slots of a week, in order."""
+        slots = np.arange(self._slots_per_week)
+        minutes = slots * self.step // _MINUTE
+        day, minute = np.divmod(minutes, _MINUTES)
+        if self.closes > self.opens:
+            inside = (minute >= self.opens) & (minute < self.closes)
+        else:  # over midnight: the early hours belong to the day before
+            inside = (minute >= self.opens) | (minute < self.closes)
+            day = np.where(minute < self.closes, (day - 1) % 7, day)
+        days = np.array([is_open == "1" for is_open in self.week])
+        return np.asarray(slots[inside & days[day]], dtype=np.int64)
+
+
+def find(times: Times, step: int, weeks_needed: int) -> Opening | None:
+    """Return when a table has rows, if that is not always; ``None`` also where it has too few weeks to tell.
+
+    Parameters
+    ----------
+    times
+        Of all rows, in any order; not empty.
+    step
+        Nanoseconds; a whole number of them must be a day.
+    """
+    since = times.astype("datetime64[ns]").astype(np.int64) - _MONDAY
+    if (since.max() - since.min()) / (7 * _DAY) < weeks_needed or _DAY % step:
+        return None
+    per_day = _DAY // step
+    hours = np.isin(np.arange(per_day), np.unique(since // step % per_day))
+    opens, closes = _open_hours(hours, step) if step < _DAY else (0, _MINUTES)
+    day = since // _DAY
+    if closes < opens:
+        day = (since - closes * _MINUTE) // _DAY
+    days = np.isin(np.arange(7), np.unique(day % 7))
+    found = Opening(step, "".join("1" if is_open else "0" for is_open in days), opens, closes)
+    return None if found.per_week == 7 * per_day else found
+
+
+def _open_hours(hours: npt.NDArray[np.bool_], step: int) -> tuple[int, int]:
+    """Return the one stretch of a day that has rows, in minutes; the whole day where there are several."""
+    edges = np.flatnonzero(np.diff(np.append(hours, hours[:1]).astype(np.int8)) != 0) + 1
+    if len(edges) != 2 or step % _MINUTE:
+        return 0, _MINUTES
+    first, second = (int(edge) * step // _MINUTE for edge in edges)
+    opens, closes = (second, first) if hours[0] else (first, second)
+    return opens % _MINUTES, closes if closes or opens else _MINUTES
+
+
+def _clock(minutes: int) -> str:
+    return f"{minutes // 60:02d}:{minutes % 60:02d}"
