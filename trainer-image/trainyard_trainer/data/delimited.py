@@ -151,11 +151,11 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
-def _values(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray | None:
-    """Return the values of a column of text, those of a dictionary once each; ``None`` for another column."""
+def _values(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    """Return the values of a column of text, those of its dictionaries alone; ``None`` for another column."""
     kind = column.type
     if pa.types.is_dictionary(kind):
-        return column.chunk(0).dictionary if column.num_chunks else pa.array([], kind.value_type)
+        return pa.chunked_array([chunk.dictionary for chunk in column.chunks], kind.value_type)
     return column if pa.types.is_string(kind) else None
 
 
@@ -206,7 +206,7 @@ def _lines_as_rows(
 def _spells_missing(table: pa.Table, missing: list[str]) -> bool:
     """Tell whether a word for a missing value was taken for text."""
     words = pa.array([word for word in missing if word])
-    for column in table.unify_dictionaries().columns:
+    for column in table.columns:
         values = _values(column)
         if values is not None and pyarrow.compute.any(pyarrow.compute.is_in(values, words)).as_py():
             return True

@@ -321,6 +321,7 @@ def _misread(names: Sequence[str], body: list[list[str]], decimal: Decimal) -> f
 
 
 def _is_padded(body: list[list[str]]) -> bool:
-    """Tell whether a blank stands behind each separator, as people write lists."""
+    """Tell whether a blank stands behind each separator, and before text: numbers need no care."""
     behind = [field for row in body for field in row[1:] if field.strip()]
-    return bool(behind) and all(field.startswith(" ") for field in behind)
+    is_text = any(not field.lstrip(" +-.").replace(".", "").strip().isdigit() for field in behind[:_LINES_TO_COMPARE])
+    return is_text and all(field.startswith(" ") for field in behind)

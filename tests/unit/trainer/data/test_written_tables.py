@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.trainer.data.jobs import dataset_of, job, table_of, write
+from trainyard_trainer.data import delimited
 from trainyard_trainer.errors import DataError
 
 ROWS = 60
@@ -179,6 +180,15 @@ def test_words_for_a_missing_value(tmp_path):
     assert frame["s"].isna().tolist() == [False, False, True, True, True]
     frame = table_of(job(write(tmp_path, "s,y\nx,-1\nz,2\n"), data={"csv": {"nulls": ["-1"]}}), tmp_path).frame
     assert frame["y"].isna().tolist() == [True, False]
+
+
+def test_quoted_nothing_is_missing_wherever_it_stands(tmp_path, monkeypatch):
+    """Arrow reads blocks, and each has a dictionary of its own."""
+    monkeypatch.setattr(delimited, "_SMALL_BLOCK", 1 << 10)
+    monkeypatch.setattr(delimited, "_BLOCK", 1 << 10)
+    lines = [f'"{"" if number == 900 else "word"}",{number}\n' for number in range(1000)]
+    frame = table_of(job(write(tmp_path, "s,y\n" + "".join(lines))), tmp_path).frame
+    assert np.flatnonzero(frame["s"].isna()).tolist() == [900]
 
 
 def test_thousands_in_a_target(tmp_path):
