@@ -93,7 +93,7 @@ CASES = [
     table("twice.csv", GOOD.replace(b"a,b,y", b"a,y,y"), 65, "names a column twice: 'y'"),
     table("case.csv", GOOD.replace(b"a,b,y", b"a,b,Y"), 65, "no column 'y' (nearest: 'Y')"),
     table("word.csv", after(3, b"1,2,many\n"), 65, "data row 3: 'many' is not a number"),
-    table("comma.csv", b"a;y\n" + b"1;2.5\n" * 40 + b'1;"2,5"\n', 65, "set data.csv.decimal to ','"),
+    table("comma.csv", b"a;y\n" + b"1;2.5\n" * 40 + b'1;"2,5"\n', 65, "'2,5' is not a number; correct it, or say in"),
     table("huge.csv", after(3, b"1,2,1e40\n"), 65, "data row 3: 1e+40 is beyond"),
     table("few.csv", b"\n".join(GOOD.splitlines()[:10]), 65, "9 usable rows"),
     table("same.csv", b"a,y\n" + b"1,7\n2,7\n" * 40, 65, "every value of column 'y'"),
