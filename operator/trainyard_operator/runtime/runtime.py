@@ -186,6 +186,7 @@ class Runtime:
 
     async def stop(self) -> None:
         """Stop the workers between two API calls. Whatever was half done is finished by the next start."""
+        self._draining = True  # a worker that ends from here on is no reason to restart
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

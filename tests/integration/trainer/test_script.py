@@ -54,7 +54,7 @@ def test_a_version_is_made(pod: ScriptPod, caplog: pytest.LogCaptureFixture) -> 
     assert (run_of(pod) / "script.py").read_text() == config.spec.script.inline  # type: ignore[union-attr]
     assert list(manifest.libraries) == ["python"]
     assert manifest.data.rows == 99
-    assert "script: a model of 61 rows" in caplog.messages
+    assert "script: a model of 64 rows" in caplog.messages
     (told,) = [status for status in pod.heard if status.message == "half of it"]
     assert (told.progress_percentage, told.stage) == (55, "train")
     assert {m.name: m.value for m in told.metrics or []} == {"mae": "3"}

@@ -22,7 +22,7 @@ def promtool() -> Path:
 
 
 def run(promtool: Path, *arguments: str | Path) -> None:
-    done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run([promtool, *arguments], capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
