@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trainyard_trainer.artifacts.manifest import Frame, Manifest
+from trainyard_trainer.data.times import HOW_TO_ASK
 
 ColumnType = Literal["double", "long", "boolean", "string", "datetime"]
 
@@ -111,12 +112,9 @@ def _numbers(name: str, values: Sequence[Any]) -> Any:
 
 
 def _times(name: str, values: Sequence[Any]) -> Any:
-    _check(name, values, _TEXTS, "a time; write it as text such as 2026-01-31 or 2026-01-31T08:00:00Z")
+    _check(name, values, _TEXTS, f"a time; {HOW_TO_ASK}")
     if None in values:
-        raise ColumnError(
-            f"column {name!r}, row {values.index(None) + 1}: None is not a time; "
-            "write it as 2026-01-31 or 2026-01-31T08:00:00Z"
-        )
+        raise ColumnError(f"column {name!r}, row {values.index(None) + 1}: None is not a time; {HOW_TO_ASK}")
     return pd.Series(values, dtype=object)
 
 

@@ -19,11 +19,14 @@ from trainyard_trainer.golden import signature_of, verify_saved_model
 MODEL = "demand"
 
 
-def stored_model(folder: Path, **spec: Any) -> tuple[FolderStore, Target]:
-    """Train on forty rows and register by hand; return the store of the run's parent, and what to ask of it."""
+def stored_model(folder: Path, *, times: str = "%Y-%m-%d", **spec: Any) -> tuple[FolderStore, Target]:
+    """Train on forty rows and register by hand; return the store of the run's parent, and what to ask of it.
+
+    ``times`` is how the table writes the days.
+    """
     x, y = [n * 7 % 40 for n in range(40)], [float(n % 7) for n in range(40)]
     frame = pd.DataFrame({"x": x, "town": ["a", "b"] * 20, "y": y})
-    frame["ds"] = pd.date_range("2026-01-01", periods=40)
+    frame["ds"] = pd.date_range("2026-01-01", periods=40).strftime(times)
     data = {"exclude": ["ds"], **spec.pop("data", {})}
     spec = {"parameters": {"min_data_in_leaf": 2, "num_iterations": 5}, "data": data, **spec}
     config = job(write(folder, frame.to_csv(index=False)), **spec)

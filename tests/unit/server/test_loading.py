@@ -29,6 +29,25 @@ def test_a_stored_forecast_answers(tmp_path: Path) -> None:
         loaded.predict(frame_of({"ds": ["2026-03-01"]}, loaded.columns.inputs))
 
 
+@pytest.mark.parametrize(
+    ("times", "given", "asked"),
+    [
+        ("%d.%m.%Y", True, "10.02.2026"),
+        ("%d.%m.%Y", False, "10.02.2026"),
+        ("%Y/%d/%m %H:%M", True, "2026/10/02 00:00"),
+        ("%Y%m%d", False, "20260210"),
+        ("%b %d, %Y", False, "Feb 10, 2026"),
+    ],
+)
+def test_questions_may_be_written_as_the_table_was(tmp_path: Path, times: str, given: bool, asked: str) -> None:
+    data = {"exclude": None, "timeZone": "Europe/Paris", **({"timeFormat": times} if given else {})}
+    store, target = stored_model(tmp_path, times=times, task="Forecast", framework="LightGBM", data=data)
+    loaded = load_model(target, store, tmp_path / "server")  # its golden rows are ISO 8601
+    frame = frame_of({"ds": [asked, "2026-02-10"]}, loaded.columns.inputs)
+    first, second = loaded.predict(frame)["prediction"]
+    assert first == second
+
+
 def test_a_restart_needs_no_storage_and_verifies_again(tmp_path: Path) -> None:
     store, target = stored_model(tmp_path)
     load_model(target, store, tmp_path / "server")

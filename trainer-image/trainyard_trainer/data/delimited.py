@@ -6,7 +6,7 @@ Arrow's errors name no line, so that a failed read is followed by :func:`trainya
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import IO, Final
 
 import pyarrow as pa
@@ -36,6 +36,18 @@ _MAX_DICTIONARY: Final = 10_000
 """Text columns with more distinct values in a block are kept as plain text."""
 
 
+@dataclass(frozen=True)
+class _Text:
+    """One text table, and how it is to be read."""
+
+    source: Source
+    file: File
+    dialect: dialects.Dialect
+    columns: list[str]
+    wanted: Wanted
+    missing: list[str]
+
+
 def read_csv(source: Source, file: File, options: CsvOptions, wanted: Wanted, folders: dict[str, str]) -> Part:
     """Read a text table; ``folders`` are columns that its address gives. Raises DataError, with the line."""
     with open_file(file) as content:
@@ -46,15 +58,12 @@ def read_csv(source: Source, file: File, options: CsvOptions, wanted: Wanted, fo
         given=_given(options),
         expected=[name for name in wanted.required if name not in folders],
     )
-    columns = _selected(dialect.header, wanted, folders)
     missing = _MISSING if options.nulls is None else ["", *options.nulls]
-    table, headers = None, 0
-    if not dialect.untidy:
-        table = _tidy_already(source, file, dialect, columns, wanted, head, missing)
-        if table is not None and _repeats_header(table):
-            table = None
-    if table is None:
-        table, headers = _untidy_csv(file, dialect, columns, wanted, missing)
+    text = _Text(source, file, dialect, _selected(dialect.header, wanted, folders), wanted, missing)
+    table = None if dialect.untidy else _tidy_already(text, head)
+    headers = 0
+    if table is None or _repeats_header(table):
+        table, headers = _untidy_csv(text)
     return Part(_without_empty(table), dialect.header, dialect.describe(), dialect.notation, headers)
 
 
@@ -86,53 +95,39 @@ def _selected(header: Sequence[str], wanted: Wanted, folders: dict[str, str]) ->
         ) from error
 
 
-def _tidy_already(
-    source: Source,
-    file: File,
-    dialect: dialects.Dialect,
-    columns: list[str],
-    wanted: Wanted,
-    head: bytes,
-    missing: list[str],
-) -> pa.Table | None:
+def _tidy_already(text: _Text, head: bytes) -> pa.Table | None:
     """Read a table that needs no tidying; ``None`` where it turns out to need it."""
     try:
-        table = _plain_csv(source, file, dialect, columns, wanted, head, missing)
+        table = _plain_csv(text, head)
         is_plain = table is not None
         if table is None:
-            with open_file(file) as content:
-                table = _arrow_csv(content, dialect, columns, wanted, missing, feeds_in_fields=True)
-    except pa.ArrowInvalid as error:
-        with open_file(file) as content:
-            reason = diagnose(content, dialect)
-        try:
-            _untidy_csv(file, dialect, columns, wanted, missing)
-        except DataError:
-            raise DataError(reason or str(error)) from error
+            with open_file(text.file) as content:
+                table = _arrow_csv(content, text, text.missing, feeds_in_fields=True)
+    except pa.ArrowInvalid:
         return None
-    if any(_is_binary(kind) for kind in table.schema.types) or (not is_plain and _quotes_are_odd(file)):
-        with open_file(file) as content:
-            reason = diagnose(content, dialect)
+    if any(_is_binary(kind) for kind in table.schema.types) or (not is_plain and _quotes_are_odd(text.file)):
+        reason = _diagnosis(text)
         if reason is not None:
             raise DataError(reason)
     return table
 
 
-def _untidy_csv(
-    file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted, missing: list[str]
-) -> tuple[pa.Table, int]:
+def _untidy_csv(text: _Text) -> tuple[pa.Table, int]:
     """Read a table line by line; return it with the number of headers that stood among its rows."""
-    separator = PLAIN_SEPARATOR if dialect.separator == dialects.BLANKS else dialect.separator
-    plain = replace(dialect, separator=separator, lines_above=0, encoding="utf-8")
-    with open_file(file) as content:
-        lines = Tidied(content, dialect)
+    separator = PLAIN_SEPARATOR if text.dialect.separator == dialects.BLANKS else text.dialect.separator
+    plain = replace(text.dialect, separator=separator, lines_above=0, encoding="utf-8")
+    with open_file(text.file) as content:
+        lines = Tidied(content, text.dialect, text.source.go_on)
         try:
-            return _arrow_csv(lines, plain, columns, wanted, missing, feeds_in_fields=True), lines.headers
-        except pa.ArrowInvalid as error:
-            raise DataError(str(error)) from error
-        except UnicodeDecodeError as error:
-            with open_file(file) as again:
-                raise DataError(diagnose(again, dialect) or str(error)) from error
+            return _arrow_csv(lines, replace(text, dialect=plain), text.missing, feeds_in_fields=True), lines.headers
+        except (pa.ArrowInvalid, UnicodeDecodeError, DataError) as error:
+            plainly = None if text.dialect.untidy else _diagnosis(text)
+            raise DataError(plainly or str(error)) from error
+
+
+def _diagnosis(text: _Text) -> str | None:
+    with open_file(text.file) as content:
+        return diagnose(content, text.dialect)
 
 
 def _repeats_header(table: pa.Table) -> bool:
@@ -166,41 +161,32 @@ def _without_empty(table: pa.Table) -> pa.Table:
     return table.drop_columns(empty) if empty and len(empty) < len(table.column_names) else table
 
 
-def _plain_csv(
-    source: Source,
-    file: File,
-    dialect: dialects.Dialect,
-    columns: list[str],
-    wanted: Wanted,
-    head: bytes,
-    missing: list[str],
-) -> pa.Table | None:
+def _plain_csv(text: _Text, head: bytes) -> pa.Table | None:
     """Read a table as most are, with a row in each line and nothing where a value is missing: faster by a third.
 
     ``None`` where a field holds a line feed, or may.
     """
-    spelled = {word.encode() for word in missing if word}
+    spelled = {word.encode() for word in text.missing if word}
     if spelled.isdisjoint(_FIELD_ENDS.split(head)):
-        table = _lines_as_rows(source, file, dialect, columns, wanted, missing=[""])
-        if table is None or not _spells_missing(table, missing):
+        table = _lines_as_rows(text, [""])
+        if table is None or not _spells_missing(table, text.missing):
             return table
-    return _lines_as_rows(source, file, dialect, columns, wanted, missing)
+    return _lines_as_rows(text, text.missing)
 
 
-def _lines_as_rows(
-    source: Source, file: File, dialect: dialects.Dialect, columns: list[str], wanted: Wanted, missing: list[str]
-) -> pa.Table | None:
+def _lines_as_rows(text: _Text, missing: list[str]) -> pa.Table | None:
     # Arrow notices most fields with line feeds, not all. Only where it made as many rows as there are lines, each line
     # is a row for certain; then none but the last can lack a quotation mark.
-    with open_file(file) as content:
-        lines = Lines(content, memory_pool(), source.go_on)
+    with open_file(text.file) as content:
+        lines = Lines(content, memory_pool(), text.source.go_on)
         try:
-            table = _arrow_csv(lines, dialect, columns, wanted, missing, feeds_in_fields=False)
+            table = _arrow_csv(lines, text, missing, feeds_in_fields=False)
         except pa.ArrowInvalid:
             return None
-    if not is_compressed(file):
-        source.hashes[file.path] = lines.sha256
-    return table if table.num_rows + dialect.lines_above == lines.count and lines.quotes_in_last % 2 == 0 else None
+    if not is_compressed(text.file):
+        text.source.hashes[text.file.path] = lines.sha256
+    is_whole = table.num_rows + text.dialect.lines_above == lines.count and lines.quotes_in_last % 2 == 0
+    return table if is_whole else None
 
 
 def _spells_missing(table: pa.Table, missing: list[str]) -> bool:
@@ -214,15 +200,10 @@ def _spells_missing(table: pa.Table, missing: list[str]) -> bool:
 
 
 def _arrow_csv(
-    content: IO[bytes] | io.RawIOBase,
-    dialect: dialects.Dialect,
-    columns: list[str],
-    wanted: Wanted,
-    missing: list[str],
-    *,
-    feeds_in_fields: bool,
+    content: IO[bytes] | io.RawIOBase, text: _Text, missing: list[str], *, feeds_in_fields: bool
 ) -> pa.Table:
-    text = pa.dictionary(pa.int32(), pa.string())
+    dialect, kind = text.dialect, pa.dictionary(pa.int32(), pa.string())
+    as_text = (*text.wanted.texts, *dialect.texts)
     table = pyarrow.csv.read_csv(
         content,
         read_options=pyarrow.csv.ReadOptions(
@@ -233,8 +214,8 @@ def _arrow_csv(
         ),
         parse_options=pyarrow.csv.ParseOptions(delimiter=dialect.separator, newlines_in_values=feeds_in_fields),
         convert_options=pyarrow.csv.ConvertOptions(
-            include_columns=columns,
-            column_types={name: text for name in (*wanted.texts, *dialect.texts) if name in columns},
+            include_columns=text.columns,
+            column_types={name: kind for name in as_text if name in text.columns},
             null_values=missing,
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,

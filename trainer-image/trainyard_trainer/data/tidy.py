@@ -7,7 +7,7 @@ they are written, with their quotation marks.
 import codecs
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO, Final
 
 from trainyard_trainer.data.dialect import BLANK_FIELDS, BLANKS, Dialect
@@ -28,7 +28,9 @@ class Tidied(io.RawIOBase):
         How many times the header stood among the rows.
     """
 
-    def __init__(self, content: IO[bytes], dialect: Dialect) -> None:
+    def __init__(self, content: IO[bytes], dialect: Dialect, go_on: Callable[[], None]) -> None:
+        """``go_on`` is called before each block; what it raises ends the reading."""
+        self._go_on = go_on
         self._rows = self._tidy(content, dialect)
         self._rest = b""
         self.headers = 0
@@ -39,6 +41,7 @@ class Tidied(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Return at most ``size`` bytes. Raises DataError, with the line, for a row that is too short or too long."""
+        self._go_on()
         wanted = size if size >= 0 else _BLOCK
         parts, length = [self._rest], len(self._rest)
         while length < wanted and (row := next(self._rows, None)) is not None:

@@ -21,6 +21,7 @@ _FIRST_DAY: Final = np.datetime64("1678-01-01")
 LAST_DAY: Final = np.datetime64("2261-12-31")
 _FIRST_YEAR, _LAST_YEAR = 1678, 2261
 Unit = Literal["ns", "us", "ms", "s"]
+AMBIGUOUS: Final = "AmbiguousDates"
 EXCEL: Final = "Excel"
 DIGITS: Final = "Digits"
 _UNIX: Final = "Unix:"
@@ -144,9 +145,11 @@ def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.da
     Raises
     ------
     DataError
-        If a value is no time, or missing, or lies on a day that is closed.
+        If a value is no time, may be two, is missing, or lies on a step that is closed.
     """
     read = read_times(column, name, clock.zone, form=clock.form or None)
+    if any(finding.code == AMBIGUOUS for finding in read.findings):  # the model's own times tell nothing of the order
+        raise DataError(f"column {name!r}: the month or the day may come first in its dates; {HOW_TO_ASK}")
     missing = read.instants.isna().to_numpy()
     if missing.any():
         row = int(missing.argmax())
@@ -192,7 +195,7 @@ def _from_numbers(column: pd.Series, name: str, form: str | None) -> tuple[pd.Se
         return pd.Series(_EXCEL_EPOCH + pd.to_timedelta(days.to_numpy(), unit="ns"), index=column.index), EXCEL
     if form is not None and form.startswith(_UNIX):
         return _since_1970(column, cast("Unit", form.removeprefix(_UNIX)), name), form
-    if whole and (form in {None, DIGITS}):
+    if whole:
         read = _digits(column)
         if form == DIGITS or read.notna().sum() == len(numbers) or _are_calendar(numbers):
             return read, DIGITS
@@ -256,8 +259,10 @@ def _from_text(
     parsed = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
     # Each kind on its own: pandas gives a time without an offset the one of the time before it.
     for kind in (has_offset, ~has_offset):
-        written = form if form is not None and "%" in form else "ISO8601"
-        parsed[kind] = pd.to_datetime(texts[kind], format=written, errors="coerce", utc=True)
+        if form is not None and "%" in form:
+            parsed[kind] = pd.to_datetime(texts[kind], format=form, errors="coerce", utc=True)
+        iso = texts[kind & parsed.isna().to_numpy() & _may_be_iso(texts, form)]
+        parsed[iso.index] = pd.to_datetime(iso, format="ISO8601", errors="coerce", utc=True)
     lookup = parsed.dt.tz_localize(None).to_numpy(dtype="datetime64[ns]").copy()
     unread = np.isnat(lookup)
     found = "ISO8601" if form is None or "%" not in form else form
@@ -272,6 +277,14 @@ def _from_text(
     elif form in {"DMY", "MDY"}:
         found = str(form)
     return _looked_up(lookup, codes, column.index), np.append(has_offset, False)[codes], found
+
+
+def _may_be_iso(texts: pd.Series, form: str | None) -> npt.NDArray[np.bool_]:
+    """Tell which texts may be ISO 8601 beside a format: where that begins with the year too, only what it cannot be."""
+    if form is None or not form.upper().startswith("%Y"):
+        return np.ones(len(texts), dtype=np.bool_)
+    sign = "T" if form.upper().startswith("%Y-%") else "[T-]"
+    return texts.str.contains(sign).to_numpy(dtype=np.bool_)
 
 
 def _looked_up(values: Any, codes: npt.NDArray[np.intp], index: pd.Index) -> pd.Series:
@@ -320,7 +333,7 @@ def _order(parts: Sequence[Parts], name: str, findings: list[Finding]) -> Order:
         f"column {name!r} can be read with the month or the day first; month first was taken. "
         "Write dates as 2026-01-31, or set data.timeFormat"
     )
-    findings.append(Finding("AmbiguousDates", "warning", text))
+    findings.append(Finding(AMBIGUOUS, "warning", text))
     return "MDY"
 
 

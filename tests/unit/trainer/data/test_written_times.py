@@ -86,6 +86,22 @@ def test_the_reading_is_kept_for_questions():
 
 
 @pytest.mark.parametrize(
+    "form", ["%d.%m.%y", "%Y-%d-%m", "%Y%m%d%H", "DMY", "Digits", "Excel", "Unix:s", "ISO8601", ""]
+)
+def test_every_model_knows_iso_times(form):
+    """So its golden rows are written, whatever the table had: a server that cannot read them serves nothing."""
+    for text in ("2026-03-04T00:00:00", "2026-03-04T00:00:00+00:00"):
+        assert asked_times(pd.Series([text]), "ds", Clock(form=form))[0] == np.datetime64("2026-03-04")
+
+
+def test_a_question_that_may_mean_two_days_is_refused():
+    with pytest.raises(DataError, match="the month or the day may come first"):
+        asked_times(pd.Series(["03/04/2026", "05/06/2026"]), "ds", Clock(form="ISO8601"))
+    asked = asked_times(pd.Series(["20260304"]), "ds", Clock(form="ISO8601"))
+    assert asked[0] == np.datetime64("2026-03-04")
+
+
+@pytest.mark.parametrize(
     ("value", "form", "instant"),
     [
         ("03/04/26", "%d/%m/%y", "2026-04-03T00:00:00"),

@@ -180,7 +180,8 @@ def try_out(given: Mapping[str, Any], task: Task) -> None:
     try:
         lightgbm.train(parameters | {"num_iterations": 1}, known, valid_sets=[judge])
     except Exception as error:  # LightGBM raises its own, TypeError, ValueError, KeyError, and others yet
-        raise ConfigError(f"spec.parameters: LightGBM refused a value: {error}") from error
+        hint = "; name a metric, or set early_stopping_round to 0" if "early stopping" in str(error) else ""
+        raise ConfigError(f"spec.parameters: LightGBM refused a value: {error}{hint}") from error
 
 
 def check_target(parameters: Mapping[str, Any], target: npt.NDArray[np.float64], name: str) -> None:
