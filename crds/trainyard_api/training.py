@@ -5,10 +5,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from trainyard_api.base import ApiModel, MetricName, Rule, Uri, has_scheme, is_set
+from trainyard_api.base import MAX_SECONDS, ApiModel, MetricName, Rule, Uri, has_scheme, is_set
 from trainyard_api.pod import KeyRef, LabelMap, SecretRef
 
-Framework = Literal["Prophet", "LightGBM", "Torch", "Script", "Container"]
+Framework = Literal["Auto", "StatsForecast", "LightGBM", "Prophet", "Torch", "Script", "Container"]
+Candidate = Literal["StatsForecast", "LightGBM", "Prophet"]
 OWN_CODE: Final[frozenset[str]] = frozenset({"Script", "Container"})
 """Frameworks that run code of the user's own: only that code can read the model that it makes."""
 Task = Literal["Forecast", "Regression", "Classification"]
@@ -46,6 +47,25 @@ class Forecast(ApiModel):
             "quantiles must name each level once",
             lambda m: m.quantiles is None or len(set(m.quantiles)) == len(m.quantiles),
             field="quantiles",
+        ),
+    )
+
+
+class Auto(ApiModel):
+    """Several frameworks are compared on rows before the holdout, and answer together by how good they are there."""
+
+    candidates: Annotated[list[Candidate], Field(min_length=1, max_length=3)] | None = None
+    """Frameworks to compare; default: all that the task has."""
+    budget_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
+    """Seconds of one core that the candidates may take, by estimate before they run: the dearest are left out; default:
+    600, and 1 for every two series."""
+
+    rules = (
+        Rule(
+            "!has(self.candidates) || self.candidates.all(one, self.candidates.exists_one(other, other == one))",
+            "candidates must name each framework once",
+            lambda m: m.candidates is None or len(set(m.candidates)) == len(m.candidates),
+            field="candidates",
         ),
     )
 

@@ -26,6 +26,7 @@ from trainyard_api.threshold import Threshold
 from trainyard_api.training import (
     OWN_CODE,
     Accelerator,
+    Auto,
     Backtest,
     Export,
     Forecast,
@@ -65,14 +66,16 @@ class TrainingJobSpec(PodOptions):
 
     model_name: DnsLabel | None = None
     """The model whose next version this is, in this namespace; default: the name of this object."""
-    framework: Framework
-    """What trains: a built-in framework, a script of yours, or a container of yours."""
+    framework: Framework = "Auto"
+    """What trains: a built-in framework, a script of yours, or a container of yours; Auto compares several."""
     task: Task
     """What the model answers: values ahead in time, a number, or a class."""
     data: Data
     """The table to learn from, and what its columns mean."""
     forecast: Forecast | None = None
     """With task Forecast: what to predict ahead."""
+    auto: Auto | None = None
+    """With framework Auto: what is compared, and how much that may cost."""
     backtest: Backtest | None = None
     """With task Forecast: judge the training at several moments of the past."""
     split: Split | None = None
@@ -142,6 +145,27 @@ class TrainingJobSpec(PodOptions):
             field="task",
         ),
         Rule(
+            "self.framework != 'StatsForecast' || self.task == 'Forecast'",
+            "framework StatsForecast needs task Forecast",
+            lambda m: m.framework != "StatsForecast" or m.task == "Forecast",
+            field="task",
+        ),
+        Rule(
+            "!has(self.auto) || self.framework == 'Auto'",
+            "the section auto needs framework Auto",
+            lambda m: not is_set(m, "auto") or m.framework == "Auto",
+            field="auto",
+        ),
+        Rule(
+            "!has(self.auto) || !has(self.auto.candidates) || self.task == 'Forecast' || self.auto.candidates == "
+            "['LightGBM']",
+            "auto.candidates StatsForecast and Prophet need task Forecast",
+            lambda m: (
+                m.auto is None or m.auto.candidates is None or m.task == "Forecast" or m.auto.candidates == ["LightGBM"]
+            ),
+            field="auto.candidates",
+        ),
+        Rule(
             "(self.task == 'Forecast') == has(self.forecast)",
             "task Forecast needs the section forecast (at least forecast.horizon), and only task Forecast has it",
             lambda m: (m.task == "Forecast") == is_set(m, "forecast"),
@@ -154,9 +178,9 @@ class TrainingJobSpec(PodOptions):
             field="backtest",
         ),
         Rule(
-            "!has(self.backtest) || self.framework in ['Prophet', 'LightGBM', 'Torch']",
-            "the section backtest needs framework Prophet, LightGBM or Torch",
-            lambda m: not is_set(m, "backtest") or m.framework in {"Prophet", "LightGBM", "Torch"},
+            "!has(self.backtest) || !(self.framework in ['Script', 'Container'])",
+            "the section backtest needs a framework other than Script and Container: own code is not asked twice",
+            lambda m: not is_set(m, "backtest") or m.framework not in OWN_CODE,
             field="backtest",
         ),
         Rule(

@@ -28,6 +28,11 @@ _ROWS_TO_TELL_WEEKENDS: Final = 10
 _STEPS_TO_TELL_MONTHS: Final = 6
 """Among so many months in a row there are lengths that differ."""
 
+_DAYS_PER_YEAR: Final = 365.25
+_HALF_YEAR: Final = 6
+"""Months; a longer step has no season within a year."""
+_WHOLE: Final = 0.01
+"""So near to a whole number of steps a season must be."""
 _EXACT: Final = 0.9
 _SHORTEST_MONTH: Final = 28
 _MOSTLY: Final = 0.6
@@ -64,8 +69,20 @@ class Frequency:
     def per_year(self) -> float:
         """How many steps a year has."""
         if self.opening is not None:
-            return 365.25 * self.opening.per_week / 7
-        return 12 / self.months if self.months else 365.25 * _DAY / self.nanoseconds
+            return _DAYS_PER_YEAR * self.opening.per_week / 7
+        return 12 / self.months if self.months else _DAYS_PER_YEAR * _DAY / self.nanoseconds
+
+    @property
+    def seasons(self) -> list[int]:
+        """The day, the week and the year in steps, as far as they have several; whole weeks keep the weekday."""
+        if self.opening is not None:
+            in_day, in_week = self.opening.per_day, self.opening.per_week
+            return [*([in_day] if in_day > 1 else []), in_week, 52 * in_week]
+        if self.months:
+            return [12 // self.months] if self.months <= _HALF_YEAR else []
+        day = self.per_year / _DAYS_PER_YEAR
+        lengths = (day, 7 * day, 364 * day)
+        return [round(length) for length in lengths if round(length) > 1 and abs(length - round(length)) < _WHOLE]
 
     def ordinals(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
         """Number the steps: neighbours differ by 1, a gap of one row by 2. ``times`` are ``datetime64[ns]``."""

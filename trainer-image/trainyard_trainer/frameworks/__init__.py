@@ -10,6 +10,7 @@ from trainyard_api.data import Data
 from trainyard_api.training import Framework as FrameworkName
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.environment import worker_count
 from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.frameworks.base import Framework
 from trainyard_trainer.frameworks.lightgbm.library import import_lightgbm
@@ -36,11 +37,21 @@ def framework_for(config: TrainerConfig) -> Framework:
 
 
 def start_early(spec: TrainingJobSpec) -> None:
-    """Start what takes long to start, before the trainer itself imports its libraries and reads the data."""
-    if spec.framework == "Prophet":
-        from trainyard_trainer.frameworks.prophet.server import start_early
+    """Start what takes long to start, before the trainer itself imports its libraries and reads the data.
 
-        start_early(spec)
+    That is the process that workers are forked from, for a job that will most likely need them: one of many series, on
+    more than one processor.
+    """
+    if spec.data.series is None or worker_count(spec.workers) <= 1:
+        return
+    if spec.framework == "Prophet":
+        from trainyard_trainer.frameworks.prophet.server import start
+
+        start(search=spec.search is not None)
+    elif spec.framework == "StatsForecast":
+        from trainyard_trainer.frameworks.statsforecast.server import start as start_stats
+
+        start_stats()
 
 
 def answer_each(
@@ -77,6 +88,16 @@ def framework_named(name: FrameworkName, *, forecast: bool) -> Framework:
             from trainyard_trainer.frameworks.prophet.framework import ProphetFramework
 
             return ProphetFramework()
+        case "Auto" if forecast:
+            from trainyard_trainer.frameworks.auto.framework import AutoForecastFramework
+
+            return AutoForecastFramework()
+        case "Auto":
+            raise Unsupported("framework Auto with another task than Forecast comes with a later release; use LightGBM")
+        case "StatsForecast":
+            from trainyard_trainer.frameworks.statsforecast.framework import StatsForecastFramework
+
+            return StatsForecastFramework()
         case "Container":
             raise Unsupported(
                 "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"

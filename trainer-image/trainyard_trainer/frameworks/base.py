@@ -173,6 +173,9 @@ class Evaluation:
         The judges in ``evaluate`` make them, those of forecasts with the scales of each series beside its rows.
     baseline
         The name of the naive model that stands beside it; empty where nobody says.
+    leaderboard
+        Of several candidates, best first: ``candidate``, ``within`` (of which other it is a part, or empty),
+        ``windows`` and ``holdout`` (its mean error, NaN where it was not judged), ``weight``, ``seconds`` of one core.
     """
 
     metrics: dict[str, float]
@@ -182,6 +185,7 @@ class Evaluation:
     holdout: pd.DataFrame | None = None
     notes: tuple[str, ...] = ()
     baseline: str = ""
+    leaderboard: pd.DataFrame | None = None
 
 
 @dataclass(frozen=True)

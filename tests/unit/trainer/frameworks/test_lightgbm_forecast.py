@@ -15,9 +15,9 @@ from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.forecast_panel import filled
 from trainyard_trainer.frameworks.lightgbm_forecast.features import calendar
 from trainyard_trainer.frameworks.lightgbm_forecast.fit import Fitter
-from trainyard_trainer.frameworks.lightgbm_forecast.panel import filled
 from trainyard_trainer.golden import verify_saved_model
 
 FEW_TREES = {"num_iterations": 30, "num_leaves": 7}

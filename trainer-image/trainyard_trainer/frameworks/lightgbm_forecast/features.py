@@ -17,7 +17,7 @@ from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Times
-from trainyard_trainer.frameworks.lightgbm_forecast.panel import Panel
+from trainyard_trainer.frameworks.forecast_panel import Panel
 from trainyard_trainer.frameworks.prophet.public_holidays import is_holiday
 
 Matrix = npt.NDArray[np.float32]
@@ -124,7 +124,7 @@ def near_recipe(
         From the first row of all to the last.
     """
     typical = int(np.median(lengths))
-    seasons = [season for season in _seasons(frequency) if SEASONS_TO_LEARN * season < min(typical, 2 * _LONGEST_LAG)]
+    seasons = [season for season in frequency.seasons if SEASONS_TO_LEARN * season < min(typical, 2 * _LONGEST_LAG)]
     main = seasons[0] if seasons else 1
     near = range(1, min(main if main <= _SHORT_SEASON else 3, max(1, typical // 4)) + 1)
     lags = sorted({*near, *seasons, *(2 * season for season in seasons if 3 * season < typical)})
@@ -174,18 +174,6 @@ _SHORT_SEASON: Final = 12
 """Up to so many steps each one of a season is a lag of its own."""
 
 
-def _seasons(frequency: Frequency) -> list[int]:
-    """Return the day, the week and the year in steps, as far as they have several; whole weeks keep the weekday."""
-    if frequency.opening is not None:
-        in_day, in_week = frequency.opening.per_day, frequency.opening.per_week
-        return [*([in_day] if in_day > 1 else []), in_week, 52 * in_week]
-    if frequency.months:
-        return [12 // frequency.months] if frequency.months <= 6 else []
-    day = frequency.per_year / _DAYS_PER_YEAR
-    lengths = (day, 7 * day, 364 * day)
-    return [round(length) for length in lengths if round(length) > 1 and abs(length - round(length)) < 0.01]
-
-
 def _calendar_of(frequency: Frequency, years: float, holidays_country: str | None) -> tuple[str, ...]:
     long = years >= _YEARLY_FROM
     if frequency.months:
@@ -222,17 +210,6 @@ def calendar(times: Times, names: Sequence[str], clock: Clock) -> Matrix:
     ]
     table = np.column_stack(found) if found else np.empty((len(index), 0), np.float32)
     return table.reshape(*times.shape, len(names))
-
-
-def times_after(ends: Times, steps: int, frequency: Frequency) -> Times:
-    """Return the times of the steps behind each end; shape (ends, steps). Of months only the month is right."""
-    ahead = np.arange(1, steps + 1)
-    if frequency.months:
-        months = ends.astype("datetime64[M]")[:, None] + ahead * frequency.months
-        return months.astype("datetime64[ns]")
-    if frequency.opening is not None:
-        return frequency.opening.after(ends, ahead)
-    return np.asarray(ends[:, None] + (ahead * frequency.nanoseconds).astype("timedelta64[ns]"))
 
 
 def past_features(panel: Panel, season: int, recipe: Recipe, threads: int) -> Matrix:

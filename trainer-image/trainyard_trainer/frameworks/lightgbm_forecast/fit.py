@@ -14,6 +14,8 @@ from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks.base import Context
 from trainyard_trainer.frameworks.forecast_baseline import Baseline
+from trainyard_trainer.frameworks.forecast_panel import Positions
+from trainyard_trainer.frameworks.forecast_windows import SCALE_FREE, SQUARED
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm_forecast.features import (
     Matrix,
@@ -25,8 +27,7 @@ from trainyard_trainer.frameworks.lightgbm_forecast.features import (
     past_features,
 )
 from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
-from trainyard_trainer.frameworks.lightgbm_forecast.origins import Origins, Rows
-from trainyard_trainer.frameworks.lightgbm_forecast.panel import Positions
+from trainyard_trainer.frameworks.lightgbm_forecast.origins import Origins, TreeRows
 
 ROUNDS_PER_LOOK: Final = 10
 """After so many rounds the windows are forecast again: a look costs as much as some rounds."""
@@ -45,8 +46,6 @@ _CLEARLY: Final = 0.03
 
 _LEAST_IN_LEAF: Final = 3
 _USUAL_IN_LEAF: Final = 20
-_SCALE_FREE: Final = frozenset({"mape", "smape", "mase", "rmsse"})
-_SQUARED: Final = frozenset({"rmse", "rmsse", "r2"})
 _NEVER_NEGATIVE: Final = frozenset({"tweedie", "poisson", "gamma"})
 
 Report = Callable[[int, float], None]
@@ -70,7 +69,7 @@ class Fitter:
             raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
         self.horizon = spec.forecast.horizon
         frequency = frequency_of(dataset.frequency or "D")
-        self.rows = Rows.of(dataset, frequency, dataset.features, Baseline.chosen(dataset, spec))
+        self.rows = TreeRows.of(dataset, frequency, dataset.features, Baseline.chosen(dataset, spec))
         self._context = context
         self._metric = searched_metric(spec)
         folds = spec.split.folds if spec.split is not None else 2
@@ -84,7 +83,7 @@ class Fitter:
         """Return all parameters to train with: the user's over our defaults. Raises ConfigError."""
         spec, known = self._context.config.spec, self._known_values()
         counts = bool(known.min() >= 0) and float(np.mean(known == 0)) > MANY_ZEROS
-        objective = "tweedie" if counts else "l2" if self._metric in _SQUARED else "l1"
+        objective = "tweedie" if counts else "l2" if self._metric in SQUARED else "l1"
         leaf = int(np.clip(len(known) // _USUAL_IN_LEAF, _LEAST_IN_LEAF, _USUAL_IN_LEAF))
         defaults = {"objective": objective, "min_data_in_leaf": leaf}
         resolved = lightgbm_parameters.resolved(
@@ -278,7 +277,7 @@ class Fitter:
         columns = [past - base[:, None], calendar(rows.times[chosen], recipe.calendar, rows.dataset.clock)]
         if rows.regressors is not None:
             columns.append(rows.regressors[chosen].astype(np.float32))
-        weights = None if self._metric in _SCALE_FREE else scales / scales.mean()
+        weights = None if self._metric in SCALE_FREE else scales / scales.mean()
         return lightgbm.Dataset(
             np.concatenate(columns, axis=1),
             rows.values[chosen] / scales - base,

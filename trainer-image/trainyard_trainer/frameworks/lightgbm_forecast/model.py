@@ -12,18 +12,17 @@ from typing import Final
 
 import lightgbm
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 
 from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import Frequency, frequency_of
-from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.forecast_columns import Columns, Questions, Times, unknown_series
+from trainyard_trainer.frameworks.forecast_columns import Columns, Questions
+from trainyard_trainer.frameworks.forecast_ends import Ends, times_after
+from trainyard_trainer.frameworks.forecast_panel import filled
 from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
-from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe, calendar, next_features, times_after
-from trainyard_trainer.frameworks.lightgbm_forecast.panel import Positions, State, filled
+from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe, calendar, next_features
+from trainyard_trainer.frameworks.lightgbm_forecast.state import State
 
 MODEL_FILE: Final = "model.txt"
 DESCRIPTION_FILE: Final = "model.json"
@@ -92,6 +91,11 @@ class ForecastModel:
     horizon: int
     quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
 
+    @property
+    def ends(self) -> Ends:
+        """Where each series ends."""
+        return Ends(self.state.names, self.state.ends, self.trees.frequency, self.columns, self.horizon)
+
     def answer(self, asked: Questions) -> Floats:
         """Return the forecast of each question, and the quantiles beside; shape (rows, 1 + levels).
 
@@ -100,7 +104,7 @@ class ForecastModel:
         DataError
             For a series that is not known, and times before the first step or beyond the horizon.
         """
-        numbers, steps = self._places(asked)
+        numbers, steps = self.ends.places(asked)
         series, place = np.unique(numbers, return_inverse=True)
         regressors = None
         if asked.regressors is not None:
@@ -110,33 +114,6 @@ class ForecastModel:
         forecast = self.trees.forecast(state, int(steps.max()), regressors)[place, steps - 1]
         scales = np.array([self.quantiles.scale(name) for name in state.names])
         return np.column_stack([forecast, self.quantiles.around(forecast, steps, scales[place], state.floors[place])])
-
-    def _places(self, asked: Questions) -> tuple[Positions, npt.NDArray[np.int64]]:
-        """Return for each question the number of its series, and the step behind the end of it, from 1 on."""
-        number_of = {name: number for number, name in enumerate(self.state.names)}
-        numbers = np.zeros(len(asked.times), dtype=np.intp)
-        steps = np.zeros(len(asked.times), dtype=np.int64)
-        for name, rows in asked.by_series():
-            if name is not None and name not in number_of:
-                raise unknown_series(self.columns, name, len(number_of))
-            numbers[rows] = 0 if name is None else number_of[name]
-            steps[rows] = self._steps(int(numbers[rows[0]]), asked.times, rows)
-        return numbers, steps
-
-    def _steps(self, number: int, times: Times, rows: Positions) -> npt.NDArray[np.int64]:
-        end, newest = self.state.ends[number], self.state.ends.max()
-        ordinals = self.trees.frequency.ordinals(np.concatenate([[end, newest], times[rows]]))
-        steps, last = ordinals[2:] - ordinals[0], ordinals[1] - ordinals[0] + self.horizon
-        outside = (steps < 1) | (steps > last)
-        if outside.any():
-            row = rows[int(outside.argmax())]
-            raise DataError(
-                f"column {self.columns.time!r}, data row {row + 1}: {pd.Timestamp(times[row]).isoformat()} is outside "
-                f"what the model answers for series {self.state.names[number]!r}: {last} steps of "
-                f"{self.trees.frequency.alias} behind {pd.Timestamp(end).isoformat()}; ask for one of these, or train "
-                "with newer data or a longer spec.forecast.horizon"
-            )
-        return np.asarray(steps)
 
     def save(self, folder: Path) -> tuple[str, ...]:
         """Write the files, and return their names."""

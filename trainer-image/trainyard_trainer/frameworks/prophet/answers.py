@@ -12,8 +12,8 @@ import pandas as pd
 
 from trainyard_trainer.frameworks.prophet.bundle import Bundle
 from trainyard_trainer.frameworks.prophet.framework import ProphetFramework
-from trainyard_trainer.frameworks.prophet.pool import prepare_worker
 from trainyard_trainer.frameworks.prophet.server import start
+from trainyard_trainer.frameworks.series_pool import prepare_worker
 
 _AHEAD: Final = 2
 """Tables per worker that wait or are answered."""

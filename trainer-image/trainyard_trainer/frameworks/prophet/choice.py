@@ -6,6 +6,7 @@ judged there, and then to all rows, to be kept. A series too short for a fold is
 """
 
 import functools
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -46,6 +47,10 @@ class Outcome:
         What could not be fitted, by its kind, and why; of a search the sets that Prophet refused.
     parameters, trials, pruned
         The best set of the search, and how many were tried and given up; ``None`` and 0 without a search.
+    windows
+        What the kept kind said of the rows of its folds, without a search; shape (rows,).
+    seconds
+        Of one core that all of it took.
     """
 
     name: str
@@ -58,6 +63,8 @@ class Outcome:
     parameters: Mapping[str, Any] | None = None
     trials: int = 0
     pruned: int = 0
+    windows: Floats = field(default_factory=lambda: np.empty(0))
+    seconds: float = 0.0
 
 
 class _Kept(NamedTuple):
@@ -80,15 +87,25 @@ def fit_series(task: Task, stop: Stop = never) -> Outcome:
     Interrupted
         When ``stop`` turns true during a search.
     """
+    began = _core_seconds()
     series = _Series(task, stop)
     found = series.search()
     parameters = {} if found is None else found.best.parameters
     for kind in series.best_first(parameters, None if found is None else found.best.value):
         kept = series.keep(kind, parameters)
         if kept is not None:
-            outcome = Outcome(task.name, kind, *kept, failures=series.failures)
+            said = np.concatenate([np.empty(0), *series.said.get(kind, ())])
+            outcome = Outcome(
+                task.name, kind, *kept, failures=series.failures, windows=said, seconds=_core_seconds() - began
+            )
             return outcome if found is None else _with_search(outcome, found)
     raise RuntimeError(f"series {task.name!r}: nothing could be fitted: {series.failures}")
+
+
+def _core_seconds() -> float:
+    """Return the seconds of one core that this process and its finished children have taken: Prophet fits in one."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _with_search(outcome: Outcome, found: Found) -> Outcome:
@@ -110,6 +127,7 @@ class _Series:
             folds=task.recipe.folds,
         )
         self.failures: dict[str, str] = {}
+        self.said: dict[Kind, list[Floats]] = {}
 
     def search(self) -> Found | None:
         """Search the parameters of Prophet on the folds; ``None`` where nothing is asked for, possible or left over."""
@@ -176,10 +194,13 @@ class _Series:
         if name == "mape" and not all(actual.any() for actual in actuals):
             name = "mae"  # of zeros alone there is no percentage
         losses: list[float] = []
+        self.said[kind] = said = []
         for step, (fold, actual) in enumerate(zip(folds, actuals, strict=True)):
             if step:
                 report(step - 1, float(np.mean(losses)))
             forecast = self._forecast(kind, parameters, fold, Quantiles())[0][:, 0]
+            if self._folds:
+                said.append(forecast)
             losses.append(point_scores(actual, forecast).metrics[name])
         return float(np.mean(losses))
 

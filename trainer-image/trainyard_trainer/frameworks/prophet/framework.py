@@ -18,8 +18,7 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Series
 from trainyard_trainer.data.demand import trials_of
-from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.errors import ConfigError, DataError, Unsupported
+from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
@@ -34,18 +33,20 @@ from trainyard_trainer.frameworks.base import (
     Tuned,
 )
 from trainyard_trainer.frameworks.forecast_baseline import Baseline
+from trainyard_trainer.frameworks.forecast_checks import check_forecast
 from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, require_same_steps, unknown_series
 from trainyard_trainer.frameworks.forecast_quantiles import levels_of, with_quantiles
 from trainyard_trainer.frameworks.prophet.bundle import FILES, Bundle, BundleWriter
 from trainyard_trainer.frameworks.prophet.checks import check_prophet, space_of
-from trainyard_trainer.frameworks.prophet.choice import Outcome
+from trainyard_trainer.frameworks.prophet.choice import Outcome, fit_series
 from trainyard_trainer.frameworks.prophet.fallbacks import going_on
 from trainyard_trainer.frameworks.prophet.models import read_model
-from trainyard_trainer.frameworks.prophet.pieces import Finished, PieceWriter
-from trainyard_trainer.frameworks.prophet.pool import fit_all
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
+from trainyard_trainer.frameworks.prophet.records import NEEDED, PREFIX, outcome_fields, outcome_of
 from trainyard_trainer.frameworks.prophet.series import Kind, Recipe, SearchPlan, Task
 from trainyard_trainer.frameworks.prophet.server import start
+from trainyard_trainer.frameworks.series_pieces import Finished, PieceWriter
+from trainyard_trainer.frameworks.series_pool import fit_all
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.search.space import inside
 
@@ -76,19 +77,7 @@ class ProphetFramework:
     def check(self, config: TrainerConfig) -> None:
         """Judge options and parameters; Prophet itself tries the values on a few made-up rows."""
         spec = config.spec
-        if spec.data.features:
-            raise Unsupported(
-                "spec.data.features with framework Prophet comes with a later release; leave it out for now"
-            )
-        if spec.split is not None and spec.split.strategy not in {"Auto", "Time"}:
-            raise ConfigError(
-                f"spec.split.strategy {spec.split.strategy} would let a forecast see the future; use Time"
-            )
-        if spec.forecast is None:
-            raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
-        names.check_metrics(spec)
-        if spec.forecast.frequency != "Auto":
-            frequency_of(spec.forecast.frequency)
+        check_forecast(spec)
         check_prophet(spec)
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
@@ -226,8 +215,8 @@ def _quantiles(context: Context) -> Quantiles:
 
 def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
     """Yield the outcome of every series in their order, found or fitted; leave what was fitted in the checkpoints."""
-    finished = Finished(context.checkpoints, context.work_dir)
-    pieces = PieceWriter(context.checkpoints)
+    finished = Finished(context.checkpoints, PREFIX, context.work_dir, NEEDED)
+    pieces = PieceWriter(context.checkpoints, PREFIX)
     open_ = [series for series in dataset.series if series.name not in finished]
     if known := len(dataset.series) - len(open_):
         LOGGER.info("%d of %d series are finished already, by another attempt", known, len(dataset.series))
@@ -235,14 +224,14 @@ def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
     if workers > 1:
         intermittent = any(dataset.demand.get(series.name) == "Intermittent" for series in open_)
         start(search=context.config.spec.search is not None, intermittent=intermittent)
-    fitted = fit_all(_tasks(dataset, open_, context), workers, context.stop, context.work_dir)
+    fitted = fit_all(fit_series, _tasks(dataset, open_, context), workers, context.stop, context.work_dir)
     try:
         for series in dataset.series:
             if series.name in finished:
-                yield finished.read(series.name)
+                yield outcome_of(finished.read(series.name))
                 continue
             outcome = next(fitted)
-            pieces.add(outcome)
+            pieces.add(outcome.name, outcome_fields(outcome))
             yield outcome
     finally:
         pieces.flush()

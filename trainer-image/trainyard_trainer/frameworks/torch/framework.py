@@ -21,6 +21,7 @@ from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.forecast_checks import check_forecast
 from trainyard_trainer.frameworks.forecast_columns import as_asked, require_same_steps
 from trainyard_trainer.frameworks.forecast_quantiles import with_quantiles
 from trainyard_trainer.frameworks.prophet.public_holidays import check_country
@@ -147,15 +148,7 @@ class _TorchTunable:
 
 def _check_forecast(config: TrainerConfig) -> None:
     spec = config.spec
-    if spec.data.features:
-        raise Unsupported("spec.data.features with task Forecast comes with a later release; leave it out for now")
-    if spec.split is not None and spec.split.strategy not in {"Auto", "Time"}:
-        raise ConfigError(f"spec.split.strategy {spec.split.strategy} would let a forecast see the future; use Time")
-    if spec.forecast is None:
-        raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
-    if spec.forecast.frequency != "Auto":
-        frequency_of(spec.forecast.frequency)
-    check_country(spec.forecast.holidays_country)
+    check_country(check_forecast(spec).holidays_country)
 
 
 def _parts(dataset: Dataset) -> Parts:

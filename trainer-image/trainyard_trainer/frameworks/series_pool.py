@@ -1,6 +1,6 @@
 """Many series on few processes: bounded, in order, and stoppable between series.
 
-Workers are forked from a clean server process (``server.py``), never from the trainer: a fork after LightGBM's threads
+Workers are forked from a clean server process, never from the trainer: a fork after LightGBM's threads
 have run can hang. With one worker everything runs in this process. Workers are not replaced after a number of tasks:
 ``max_tasks_per_child`` can deadlock up to Python 3.13 (cpython issue 115634), and the memory of a worker stays flat
 over hundreds of fits.
@@ -15,11 +15,13 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from trainyard_trainer.errors import Interrupted
-from trainyard_trainer.frameworks.prophet.choice import Outcome, fit_series
-from trainyard_trainer.frameworks.prophet.series import Task
+
+Task = TypeVar("Task")
+Outcome = TypeVar("Outcome")
+Stop = Callable[[], bool]
 
 _AHEAD: Final = 4
 """Tasks per worker that wait or run: enough that none idles, few enough that memory stays flat."""
@@ -30,13 +32,17 @@ _STOP_FILE: Final = "stop"
 """Lies in the working folder once the pod is asked to end: what a worker looks for between two fits of a search."""
 
 
-def fit_all(tasks: Iterable[Task], workers: int, stop: Callable[[], bool], folder: Path) -> Iterator[Outcome]:
+def fit_all(
+    fit: Callable[[Task, Stop], Outcome], tasks: Iterable[Task], workers: int, stop: Stop, folder: Path
+) -> Iterator[Outcome]:
     """Fit the series and yield their outcomes in the order of the tasks.
 
     Parameters
     ----------
+    fit
+        A function of a module; it is asked to end early when what it is given turns true.
     folder
-        The ``work_dir`` of the tasks.
+        Where the processes tell each other of a stop.
 
     Raises
     ------
@@ -48,7 +54,7 @@ def fit_all(tasks: Iterable[Task], workers: int, stop: Callable[[], bool], folde
     if workers == 1:
         for task in tasks:
             _raise_if(stop)
-            yield fit_series(task, stop)
+            yield fit(task, stop)
         return
     pool = ProcessPoolExecutor(
         workers, mp_context=multiprocessing.get_context("forkserver"), initializer=prepare_worker
@@ -56,7 +62,8 @@ def fit_all(tasks: Iterable[Task], workers: int, stop: Callable[[], bool], folde
     pending: deque[Future[Outcome]] = deque()
     stop_file = folder / _STOP_FILE
     try:
-        yield from _in_order(pool, tasks, pending, workers * _AHEAD, stop)
+        submitted = (pool.submit(_fit, fit, task, stop_file) for task in tasks)
+        yield from _in_order(submitted, pending, workers * _AHEAD, stop)
     except Interrupted:
         stop_file.touch()
         yield from _finished(pool, pending)
@@ -73,25 +80,24 @@ def fit_all(tasks: Iterable[Task], workers: int, stop: Callable[[], bool], folde
 
 
 def _in_order(
-    pool: ProcessPoolExecutor,
-    tasks: Iterable[Task],
+    submitted: Iterable[Future[Outcome]],
     pending: deque[Future[Outcome]],
     ahead: int,
-    stop: Callable[[], bool],
+    stop: Stop,
 ) -> Iterator[Outcome]:
-    for task in tasks:
-        pending.append(pool.submit(_fit, task))
+    for future in submitted:
+        pending.append(future)
         if len(pending) >= ahead:
             yield _result(pending, stop)
     while pending:
         yield _result(pending, stop)
 
 
-def _fit(task: Task) -> Outcome:
-    return fit_series(task, Path(task.recipe.work_dir, _STOP_FILE).exists)
+def _fit(fit: Callable[[Task, Stop], Outcome], task: Task, stop_file: Path) -> Outcome:
+    return fit(task, stop_file.exists)
 
 
-def _result(pending: deque[Future[Outcome]], stop: Callable[[], bool]) -> Outcome:
+def _result(pending: deque[Future[Outcome]], stop: Stop) -> Outcome:
     """Return the oldest; it stays pending until it is there."""
     while True:
         _raise_if(stop)
@@ -111,7 +117,7 @@ def _finished(pool: ProcessPoolExecutor, pending: Iterable[Future[Outcome]]) -> 
             yield future.result()
 
 
-def _raise_if(stop: Callable[[], bool]) -> None:
+def _raise_if(stop: Stop) -> None:
     if stop():
         raise Interrupted("stopped between two series; the next attempt goes on with those that are not finished")
 

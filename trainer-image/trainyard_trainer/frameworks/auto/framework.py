@@ -1,0 +1,100 @@
+"""Auto for forecasts: statistics, trees over all series and Prophet, weighted by how well they forecast before."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trainyard_api.training import Auto
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import ConfigError
+from trainyard_trainer.evaluate.forecasts import judge
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks import framework_named
+from trainyard_trainer.frameworks.auto.budget import ALL
+from trainyard_trainer.frameworks.auto.model import AutoModel, load_auto_model
+from trainyard_trainer.frameworks.auto.training import AutoTraining, Fitted, config_of, member_framework
+from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.forecast_checks import check_forecast
+from trainyard_trainer.frameworks.forecast_golden import golden_rows
+from trainyard_trainer.frameworks.forecast_quantiles import with_quantiles
+
+
+class AutoForecastFramework:
+    """Candidates are compared on windows before the holdout, and answer together."""
+
+    name = "Auto"
+
+    def check(self, config: TrainerConfig) -> None:
+        """Judge the specification for each candidate."""
+        spec = config.spec
+        check_forecast(spec)
+        if spec.search is not None:
+            raise ConfigError("spec.search looks for the parameters of one framework; name one in spec.framework")
+        wanted = (spec.auto or Auto()).candidates or ALL
+        for name in spec.parameters or {}:
+            if name not in wanted:
+                raise ConfigError(
+                    f"spec.parameters.{name} is no candidate: with framework Auto the parameters stand below the name "
+                    f"of a candidate, one of {', '.join(wanted)}"
+                )
+        for name in wanted:
+            framework_named(name, forecast=True).check(config_of(config, name))
+
+    def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
+        """Return nothing: there is no one model."""
+        return None
+
+    def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
+        """Return nothing: several models answer."""
+        return None
+
+    def train(self, dataset: Dataset, context: Context) -> Trained:
+        """Compare the candidates that fit into the budget, and train those with a weight.
+
+        Raises
+        ------
+        DataError
+            If no candidate can be trained, or quantiles are asked for and every series is too short for a window.
+        Interrupted
+            When the pod must stop. Series that were finished are in the checkpoints.
+        """
+        return AutoTraining(dataset, context).train()
+
+    def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
+        """Judge the forecasts of the holdouts, per series and over all rows together."""
+        fitted: Fitted = trained.model
+        rows, quantiles, units = fitted.rows, fitted.kept.quantiles, fitted.rows.holdouts()
+        forecasts = rows.judged(units, fitted.forecasts)
+        beside = quantiles.beside(forecasts, rows.places(units)[1] + 1)
+        found = with_quantiles(judge(forecasts, rows.baseline.name), quantiles.levels, beside)
+        text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
+        context.progress(1.0, text, {"mae": found.metrics["mae"]})
+        return Evaluation(
+            metrics=found.metrics,
+            table=found.table,
+            golden=golden_rows(dataset, fitted.kept.ends, fitted.kept.predict),
+            holdout=found.holdout,
+            notes=(rows.baseline.note, *found.notes),
+            baseline=found.baseline,
+            leaderboard=fitted.leaderboard,
+        )
+
+    def load(self, folder: Path) -> AutoModel:
+        """Read the model of each framework."""
+        return load_auto_model(folder, member_framework)
+
+    def predict(self, model: AutoModel | Fitted, inputs: pd.DataFrame) -> pd.DataFrame:
+        """Answer times of series: see ``AutoModel.predict``."""
+        return (model.kept if isinstance(model, Fitted) else model).predict(inputs)
+
+    def learned_until(self, model: AutoModel) -> Mapping[str, np.datetime64]:
+        """Return where each series ends that the frameworks have learned."""
+        return dict(zip(model.ends.names, model.ends.times, strict=True))
+
+    def forecast_holdouts(self, model: AutoModel, dataset: Dataset) -> Floats:
+        """Forecast held-out rows from what lies before them: see ``ForecastFramework``."""
+        return model.forecast_holdouts(dataset)

@@ -1,0 +1,280 @@
+"""One training of Auto: from the plan over the comparison to the files."""
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, cast
+
+import numpy as np
+import pandas as pd
+
+from trainyard_api.training import Auto, Framework
+from trainyard_api.training import Candidate as Name
+from trainyard_api.trainingjob import SeriesCount
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.layout import JUDGED
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import ConfigError, DataError
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.evaluate.names import searched_metric
+from trainyard_trainer.frameworks import framework_named
+from trainyard_trainer.frameworks.auto.budget import Plan, plan_of
+from trainyard_trainer.frameworks.auto.candidate import Candidate, candidate_of
+from trainyard_trainer.frameworks.auto.model import AutoModel, Member
+from trainyard_trainer.frameworks.base import Context, ForecastFramework, Trained
+from trainyard_trainer.frameworks.ensemble import Selection, Windows, select
+from trainyard_trainer.frameworks.forecast_baseline import Baseline
+from trainyard_trainer.frameworks.forecast_columns import Columns
+from trainyard_trainer.frameworks.forecast_ends import Ends
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
+from trainyard_trainer.frameworks.forecast_rows import Rows, Unit
+from trainyard_trainer.frameworks.forecast_windows import origins_wanted, sizes_of, windows_of
+
+FORMAT: Final = "auto"
+ENSEMBLE: Final = "all together"
+
+_ROWS_PER_JUDGED: Final = 3
+_DECIMALS: Final = 4
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The model that is kept, what the judged one said of the holdouts, and how the candidates stand."""
+
+    kept: AutoModel
+    rows: Rows
+    forecasts: Floats
+    leaderboard: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Candidates by their name in the order of the plan, and what was found out about them.
+
+    Attributes
+    ----------
+    windows
+        What each said of the windows; shape (rows,).
+    selection
+        ``None`` where no series is long enough for a window.
+    """
+
+    candidates: Mapping[Name, Candidate]
+    windows: Mapping[Name, Floats]
+    selection: Selection | None
+
+    def weights(self, series: int) -> Floats:
+        """Return the weights in each series; without windows the first candidate answers; shape (series, names)."""
+        if self.selection is None:
+            return np.tile(np.eye(len(self.windows))[0], (series, 1))
+        return np.stack([self.selection.weights(number) for number in range(series)])
+
+
+class AutoTraining:
+    """One job."""
+
+    def __init__(self, dataset: Dataset, context: Context) -> None:
+        spec = context.config.spec
+        if spec.forecast is None:
+            raise AssertionError("check has seen the section forecast")
+        self._dataset, self._context, self._spec = dataset, context, spec
+        self._horizon = spec.forecast.horizon
+        baseline = Baseline.chosen(dataset, spec)
+        self._rows = Rows.of(dataset, baseline.frequency, (), baseline)
+        asked = spec.split.folds if spec.split is not None else 2
+        self._folds = origins_wanted(dataset, self._horizon, asked, _ROWS_PER_JUDGED)
+        self._warnings: list[str] = []
+
+    def train(self) -> Trained:
+        """Return both models, written."""
+        dataset = self._dataset
+        plan = self._plan()
+        units = windows_of(self._rows, self._horizon, self._folds, range(len(dataset.series)))
+        found = self._compare(plan, units)
+        weights = found.weights(len(dataset.series))
+        used = {name: place for place, name in enumerate(found.windows) if weights[:, place].any()}
+        trained: dict[Name, Trained] = {}
+        held: dict[Name, Floats] = {}
+        for name in used:
+            trained[name], held[name] = found.candidates[name].train()
+        weights = weights[:, list(used.values())]
+        quantiles = self._quantiles(units, found)
+        kept = self._model({name: one.model for name, one in trained.items()}, weights, quantiles, "stop")
+        rows = np.repeat(weights, [one.holdout for one in dataset.series], axis=0)
+        forecasts = np.sum([rows[:, place] * one for place, one in enumerate(held.values())], axis=0)
+        output = self._context.output
+        files = [name for member, one in trained.items() for name in _gathered(output, member, one.files)]
+        at_split = {name: member_framework(name).load(output / JUDGED / name) for name in trained}
+        judged = self._model(at_split, weights, quantiles, "split")
+        files += kept.save(output)
+        files += [f"{JUDGED}/{name}" for name in judged.save(output / JUDGED)]
+        return self._told(
+            Trained(
+                formats=(FORMAT,),
+                files=tuple(files),
+                model=Fitted(kept, self._rows, forecasts, self._leaderboard(found, held, forecasts)),
+                parameters=self._parameters(trained, weights),
+                judged=judged,
+            ),
+            trained,
+        )
+
+    # ---- within ------------------------------------------------------------------------------------------------------
+
+    def _plan(self) -> Plan:
+        stats = self._context.parameters.get("StatsForecast") or {}
+        plan = plan_of(self._dataset, self._spec.auto or Auto(), stats, self._folds)
+        if plan.left_out:
+            told = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in plan.left_out.items())
+            self._warnings.append(
+                f"auto.budgetSeconds leaves out {told}, by what they take of one core by estimate; raise it to compare "
+                "them too"
+            )
+        return plan
+
+    def _compare(self, plan: Plan, units: Sequence[Unit]) -> Compared:
+        """Let the candidates forecast the windows. One that cannot takes no part, and is told."""
+        candidates: dict[Name, Candidate] = {}
+        said: dict[Name, Floats] = {}
+        for place, name in enumerate(plan.names):
+            try:
+                context = self._context_of(name, place / len(plan.names), (place + 1) / len(plan.names))
+                candidates[name] = candidate_of(name, self._dataset, context, plan.methods)
+                said[name] = candidates[name].windows(units) if units else np.empty(0)
+            except (ConfigError, DataError) as error:
+                self._warnings.append(f"{name} takes no part: {error}")
+        if not said:
+            raise DataError(f"{self._dataset.origin.uri}: no candidate can be trained: {'; '.join(self._warnings)}")
+        return Compared(candidates, said, self._select(units, list(said.values())) if units else None)
+
+    def _select(self, units: Sequence[Unit], said: Sequence[Floats]) -> Selection:
+        rows = self._rows
+        number = rows.places(units)[0]
+        actual = np.concatenate([rows.values[unit.cut : unit.stop] for unit in units])
+        naive = np.concatenate([one.baseline for one in rows.judged(units, np.zeros(len(actual)))])
+        sizes, squared = sizes_of(rows, units, searched_metric(self._spec))
+        series = np.array([unit.series for unit in units], dtype=np.intp)
+        return select(Windows(np.stack(said), actual, naive, sizes, number, series, squared))
+
+    def _context_of(self, name: Name, begin: float, end: float) -> Context:
+        """Return the context of a candidate: a folder of its own, its parameters, and a part of the progress."""
+
+        def progress(fraction: float, message: str, metrics: Mapping[str, float] | None = None) -> None:
+            self._context.progress(begin + fraction * (end - begin), f"{name}: {message}", metrics)
+
+        config = config_of(self._context.config, name)
+        output = self._context.output / name
+        output.mkdir(parents=True, exist_ok=True)
+        return dataclasses.replace(
+            self._context,
+            config=config,
+            output=output,
+            parameters=config.spec.parameters or {},
+            progress=progress,
+            tuned=None,
+            previous=None,
+        )
+
+    def _quantiles(self, units: Sequence[Unit], found: Compared) -> ErrorQuantiles:
+        levels = levels_of(self._spec)
+        if not levels:
+            return ErrorQuantiles()
+        if not units:
+            raise no_windows(self._dataset.origin.uri)
+        number, step = self._rows.places(units)
+        weights = found.weights(len(self._dataset.series))[[unit.series for unit in units]][number]
+        said = np.einsum("rc,cr->r", weights, np.stack(list(found.windows.values())))
+        told = ErrorQuantiles.of(levels, self._horizon, self._rows.judged(units, said), step + 1)
+        return told.ending(self._dataset, self._rows.frequency.season)
+
+    def _model(
+        self, models: Mapping[Name, object], weights: Floats, quantiles: ErrorQuantiles, until: str
+    ) -> AutoModel:
+        dataset, rows, data = self._dataset, self._rows, self._spec.data
+        stops = np.array([getattr(one, until) for one in dataset.series], dtype=np.intp)
+        columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
+        floors = [0.0 if rows.values[one.start : one.split].min() >= 0 else -np.inf for one in dataset.series]
+        return AutoModel(
+            ends=Ends(rows.panel.names, rows.times[stops - 1], rows.frequency, columns, self._horizon),
+            members={name: Member(member_framework(name), model) for name, model in models.items()},
+            weights=weights,
+            floors=np.array(floors),
+            quantiles=quantiles,
+        )
+
+    def _leaderboard(self, found: Compared, held: Mapping[Name, Floats], forecasts: Floats) -> pd.DataFrame:
+        """Return who forecast how well; the seconds are of one core. Shape: see ``Evaluation.leaderboard``."""
+        selection = found.selection
+        mean = found.weights(len(self._dataset.series)).mean(axis=0)
+        total = sum(one.seconds for one in found.candidates.values())
+        lines = [(ENSEMBLE, "", np.nan if selection is None else selection.loss, self._judged(forecasts), 1.0, total)]
+        for place, name in enumerate(found.windows):
+            loss = np.nan if selection is None else float(selection.losses[place])
+            judged = self._judged(held[name]) if name in held else np.nan
+            candidate = found.candidates[name]
+            lines.append((name, "", loss, judged, float(mean[place]), candidate.seconds))
+            for part, (error, weight, seconds) in candidate.parts().items():
+                lines.append((part, name, error, np.nan, weight * float(mean[place]), seconds))
+        columns = ["candidate", "within", "windows", "holdout", "weight", "seconds"]
+        table = pd.DataFrame(lines, columns=columns)
+        return table.sort_values("windows", kind="stable", ignore_index=True)
+
+    def _judged(self, forecasts: Floats) -> float:
+        """Return the mean error of forecasts of the holdouts, measured as on the windows."""
+        rows, units = self._rows, self._rows.holdouts()
+        sizes, squared = sizes_of(rows, units, searched_metric(self._spec))
+        actual = np.concatenate([rows.values[unit.cut : unit.stop] for unit in units])
+        number = rows.places(units)[0]
+        windows = Windows(forecasts[None], actual, forecasts, sizes, number, np.arange(len(units)), squared)
+        return float(windows.losses(forecasts).mean())
+
+    def _parameters(self, trained: Mapping[Name, Trained], weights: Floats) -> dict[str, object]:
+        means = {name: round(float(weights[:, place].mean()), _DECIMALS) for place, name in enumerate(trained)}
+        return {
+            "frequency": self._dataset.frequency,
+            "weights": means,
+            **{name: one.parameters for name, one in trained.items()},
+        }
+
+    def _told(self, made: Trained, trained: Mapping[Name, Trained]) -> Trained:
+        """Return it with what is to be told of the series and of the candidates."""
+        dataset = self._dataset
+        fallback = max((one.series.fallback for one in trained.values() if one.series is not None), default=0)
+        count = SeriesCount(
+            total=dataset.series_total,
+            trained=len(dataset.series) - fallback,
+            fallback=fallback,
+            failed=dataset.series_total - len(dataset.series),
+        )
+        warnings = [f"{name}: {text}" for name, one in trained.items() for text in one.warnings]
+        return dataclasses.replace(made, series=count, warnings=(*self._warnings, *warnings))
+
+
+def config_of(config: TrainerConfig, name: Name) -> TrainerConfig:
+    """Return what a candidate is asked for: the job, with the parameters below its name, and without quantiles."""
+    spec = config.spec
+    forecast = spec.forecast.model_copy(update={"quantiles": None}) if spec.forecast is not None else None
+    parameters = (spec.parameters or {}).get(name)
+    if parameters is not None and not isinstance(parameters, dict):
+        raise ConfigError(f"spec.parameters.{name} must be the parameters of {name} by their names")
+    changed = {"framework": name, "auto": None, "parameters": parameters, "forecast": forecast}
+    return config.model_copy(update={"spec": spec.model_copy(update=changed)})
+
+
+def member_framework(name: str) -> ForecastFramework:
+    """Return the framework of a member."""
+    return cast("ForecastFramework", framework_named(cast("Framework", name), forecast=True))
+
+
+def _gathered(output: Path, member: str, files: Sequence[str]) -> list[str]:
+    """Return the files of a member by their paths in the run; those of its judged model join the others' there."""
+    inside, found = f"{JUDGED}/", []
+    for name in files:
+        target = f"{inside}{member}/{name.removeprefix(inside)}" if name.startswith(inside) else f"{member}/{name}"
+        if name.startswith(inside):
+            (output / target).parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(output / member / name, output / target)
+        found.append(target)
+    return found

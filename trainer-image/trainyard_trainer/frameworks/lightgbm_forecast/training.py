@@ -1,0 +1,128 @@
+"""The steps of one training: the shape, then forecasts of windows, of the holdouts, and the model that is kept."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import lightgbm
+import numpy as np
+import numpy.typing as npt
+
+from trainyard_api.trainingjob import SeriesCount
+from trainyard_trainer.artifacts.layout import JUDGED
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.base import Context, Trained
+from trainyard_trainer.frameworks.forecast_columns import Columns
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
+from trainyard_trainer.frameworks.forecast_rows import Unit
+from trainyard_trainer.frameworks.lightgbm_forecast.fit import Choice, Fitter, rounds_of
+from trainyard_trainer.frameworks.lightgbm_forecast.model import ForecastModel
+from trainyard_trainer.frameworks.lightgbm_forecast.origins import TreeRows
+
+FORMAT: Final = "lightgbm-forecast"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The model that is kept, the one that had not seen the holdouts, and what it said of them, series by series."""
+
+    kept: ForecastModel
+    judged: ForecastModel
+    units: tuple[Unit, ...]
+    forecasts: Floats
+    rows: TreeRows
+
+    @property
+    def steps(self) -> npt.NDArray[np.int64]:
+        """How many steps ahead each of the forecasts was made, from 1 on."""
+        return self.rows.places(self.units)[1] + 1
+
+
+class TreesTraining:
+    """What is found out about the data is found out once."""
+
+    def __init__(self, dataset: Dataset, context: Context) -> None:
+        lightgbm.register_logger(logging.getLogger("lightgbm"))
+        self._dataset, self._context = dataset, context
+        self._fitter = Fitter(dataset, context)
+        self._parameters = self._fitter.parameters(context.parameters)
+        self._chosen: Choice | None = None
+
+    def choose(self) -> Choice:
+        """Choose the shape and the number of rounds, once. Raises what ``Fitter.choose`` raises."""
+        if self._chosen is None:
+            progress = self._context.progress
+            self._chosen = self._fitter.choose(self._parameters, lambda done, text: progress(0.6 * done, text))
+        return self._chosen
+
+    def windows(self, units: Sequence[Unit]) -> Floats:
+        """Forecast windows, fitted to what lies before the first of each series; shape (rows,)."""
+        chosen, fitter = self.choose(), self._fitter
+        cuts = fitter.splits.copy()
+        for unit in units:
+            cuts[unit.series] = min(cuts[unit.series], unit.cut)
+        final = rounds_of(self._parameters, chosen.rounds)
+        trees = fitter.fit(chosen.recipe, cuts, final, fitter.plain(0.6, 0.6))
+        return fitter.rows.forecast(trees, units, self._parameters["num_threads"])
+
+    def train(self) -> Trained:
+        """Fit without the holdouts and with them, and write both models."""
+        dataset, context, fitter = self._dataset, self._context, self._fitter
+        chosen = self.choose()
+        final = rounds_of(self._parameters, chosen.rounds)
+        threads = self._parameters["num_threads"]
+        quantiles = _quantiles(fitter, chosen, final, levels_of(context.config.spec))
+        units = tuple(Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series))
+        judged = fitter.fit(chosen.recipe, fitter.splits, final, fitter.plain(0.6, 0.8))
+        forecasts = fitter.rows.forecast(judged, units, threads)
+        trees = fitter.fit(chosen.recipe, fitter.stops, final, fitter.plain(0.8, 1.0))
+        ends = tuple(Unit(number, one.stop, one.stop) for number, one in enumerate(dataset.series))
+        data = context.config.spec.data
+        columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
+        quantiles = quantiles.ending(dataset, fitter.rows.frequency.season)
+        kept = ForecastModel(trees, fitter.rows.state(chosen.recipe, ends), columns, fitter.horizon, quantiles)
+        at_split = ForecastModel(judged, fitter.rows.state(chosen.recipe, units), columns, fitter.horizon, quantiles)
+        fitted = Fitted(kept, at_split, units, forecasts, fitter.rows)
+        beside = (f"{JUDGED}/{name}" for name in at_split.save(context.output / JUDGED))
+        short = int((~kept.state.fitted).sum())
+        return Trained(
+            formats=(FORMAT,),
+            files=(*kept.save(context.output), *beside),
+            model=fitted,
+            judged=at_split,
+            parameters={
+                **self._parameters,
+                "best_iteration": chosen.rounds,
+                "frequency": dataset.frequency,
+                "features": chosen.recipe.names,
+                "base": None if chosen.recipe.base is None else chosen.recipe.names[chosen.recipe.base],
+            },
+            series=SeriesCount(
+                total=dataset.series_total,
+                trained=len(dataset.series) - short,
+                fallback=short,
+                failed=dataset.series_total - len(dataset.series),
+            ),
+            warnings=_warnings(chosen.recipe.shortest, short),
+        )
+
+
+def _quantiles(fitter: Fitter, chosen: Choice, parameters: dict[str, Any], levels: tuple[float, ...]) -> ErrorQuantiles:
+    """Return by what a fit on the rows before the windows misses these; without levels nothing is fitted."""
+    if not levels:
+        return ErrorQuantiles()
+    if fitter.origins is None:
+        raise no_windows(fitter.rows.dataset.origin.uri)
+    units = fitter.origins.units
+    trees = fitter.fit(chosen.recipe, fitter.origins.cuts, parameters, fitter.plain(0.6, 0.6))
+    forecasts = fitter.rows.forecast(trees, units, parameters["num_threads"])
+    steps = fitter.rows.places(units)[1] + 1
+    return ErrorQuantiles.of(levels, fitter.horizon, fitter.rows.judged(units, forecasts), steps)
+
+
+def _warnings(shortest: int, short: int) -> tuple[str, ...]:
+    if not short:
+        return ()
+    return (f"{short} series are answered by the seasonal naive model: they have fewer than {shortest} steps",)

@@ -1,0 +1,1 @@
+"""StatsForecast: exponential smoothing, theta, decomposition, Croston's family; each series for itself."""

@@ -1,0 +1,96 @@
+"""One series, cut at some places and forecast from there by some methods: what runs in a worker process."""
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.statsforecast.methods import Method
+
+Cut = tuple[int, int]
+"""How many steps of a series are known, and how many behind them are wanted."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to forecast.
+
+    Attributes
+    ----------
+    values
+        Of each step of the series, without gaps; shape (steps,).
+    season, seasons
+        The main season in steps, and all that the step between two rows may have.
+    input_size
+        The newest so many of the known steps are fitted to.
+    """
+
+    name: str
+    values: Floats
+    cuts: tuple[Cut, ...]
+    methods: tuple[Method, ...]
+    season: int
+    seasons: tuple[int, ...]
+    input_size: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished series.
+
+    Attributes
+    ----------
+    forecasts
+        Of each cut; shape (methods, steps), NaN where a method failed.
+    seconds
+        Of one core that each method took; shape (methods,).
+    failures
+        By the label of a method why it failed, the first time.
+    """
+
+    name: str
+    forecasts: tuple[Floats, ...]
+    seconds: Floats
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what a piece in the checkpoints holds of it."""
+        return {
+            "forecasts": [one.tolist() for one in self.forecasts],
+            "seconds": self.seconds.tolist(),
+            "failures": dict(self.failures),
+        }
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> "Outcome":
+        """Return what :meth:`as_json` was made of."""
+        forecasts = tuple(np.array(one, dtype=np.float64) for one in fields["forecasts"])
+        return cls(fields["name"], forecasts, np.array(fields["seconds"]), fields["failures"])
+
+
+NEEDED = ("forecasts", "seconds", "failures")
+
+
+def forecast_series(task: Task, stop: Callable[[], bool]) -> Outcome:  # noqa: ARG001 - a series takes seconds
+    """Let each method forecast from each cut. What a method raises ends no job: see ``Outcome.failures``."""
+    forecasts: list[Floats] = []
+    failures: dict[str, str] = {}
+    seconds = np.zeros(len(task.methods))
+    for known, steps in task.cuts:
+        found = np.full((len(task.methods), steps), np.nan)
+        values = task.values[max(0, known - task.input_size) : known]
+        for number, method in enumerate(task.methods):
+            began = time.thread_time()
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    found[number] = method.forecast(values, steps, task.season, task.seasons)
+            except Exception as error:  # noqa: BLE001 - the others answer for it; it is counted and told
+                failures.setdefault(method.label, f"{type(error).__name__}: {error}".splitlines()[0])
+            seconds[number] += time.thread_time() - began
+        forecasts.append(found)
+    return Outcome(task.name, tuple(forecasts), seconds, failures)

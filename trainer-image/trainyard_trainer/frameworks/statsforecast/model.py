@@ -1,0 +1,125 @@
+"""What the methods have said, series by series: the model of framework StatsForecast, kept and read back.
+
+A method answers for nothing but the steps behind its series, so that its answers themselves are the model: a server
+needs no statsforecast, and answers at once. Two files: ``model.json`` has what all series share, ``forecasts.parquet``
+each series with its steps. Quantiles have a third, ``quantiles.json``.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trainyard_trainer.data.dataset import Clock
+from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.forecast_columns import Columns, Questions
+from trainyard_trainer.frameworks.forecast_ends import Ends
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
+
+DESCRIPTION_FILE: Final = "model.json"
+FORECASTS_FILE: Final = "forecasts.parquet"
+
+
+@dataclass(frozen=True)
+class StatsModel:
+    """The forecast of each series, and how it was mixed.
+
+    Attributes
+    ----------
+    methods
+        As ``spec.parameters.models`` would have them.
+    weights
+        Of each method in each series; shape (series, methods).
+    forecasts
+        The steps of all series, one after the other; shape (steps,).
+    begins
+        Where those of each series begin, and the end of the last; shape (series + 1,).
+    floors
+        The least that is ever forecast, quantiles too; minus infinity is none; shape (series,).
+    """
+
+    ends: Ends
+    methods: tuple[object, ...]
+    weights: Floats
+    forecasts: Floats
+    begins: npt.NDArray[np.int64]
+    floors: Floats
+    input_size: int
+    quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
+
+    def answer(self, asked: Questions) -> Floats:
+        """Return the forecast of each question, and the quantiles beside; shape (rows, 1 + levels).
+
+        Raises
+        ------
+        DataError
+            For a series that is not known, and times before the first step or beyond the horizon.
+        """
+        numbers, steps = self.ends.places(asked)
+        forecast = self.forecasts[self.begins[numbers] + steps - 1]
+        scales = np.array([self.quantiles.scale(self.ends.names[number]) for number in numbers])
+        return np.column_stack([forecast, self.quantiles.around(forecast, steps, scales, self.floors[numbers])])
+
+    def weights_of(self) -> Mapping[str, Floats]:
+        """Return the weights of each series by its name."""
+        return dict(zip(self.ends.names, self.weights, strict=True))
+
+    def save(self, folder: Path) -> tuple[str, ...]:
+        """Write the files, and return their names."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        folder.mkdir(parents=True, exist_ok=True)
+        fields = {
+            "columns": asdict(self.ends.columns),
+            "frequency": self.ends.frequency.alias,
+            "horizon": self.ends.horizon,
+            "input_size": self.input_size,
+            "methods": self.methods,
+        }
+        (folder / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
+        table = pa.table(
+            {
+                "series": list(self.ends.names),
+                "end": self.ends.times,
+                "floor": self.floors,
+                "weights": pa.FixedSizeListArray.from_arrays(pa.array(self.weights.ravel()), self.weights.shape[1]),
+                "forecast": pa.ListArray.from_arrays(pa.array(self.begins, pa.int32()), pa.array(self.forecasts)),
+            }
+        )
+        pq.write_table(table, folder / FORECASTS_FILE, compression="zstd")
+        return (DESCRIPTION_FILE, FORECASTS_FILE, *self.quantiles.save(folder))
+
+
+def load_stats_model(folder: Path) -> StatsModel:
+    """Read what :meth:`StatsModel.save` wrote."""
+    import pyarrow.parquet as pq
+
+    fields = json.loads((folder / DESCRIPTION_FILE).read_text())
+    known = fields["columns"]
+    columns = Columns(known["time"], known["series"], tuple(known["regressors"]), Clock(**known["clock"]))
+    table = pq.read_table(folder / FORECASTS_FILE)
+    forecast = table["forecast"].combine_chunks()
+    weights = table["weights"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    ends = Ends(
+        tuple(table["series"].to_pylist()),
+        table["end"].to_numpy(),
+        frequency_of(fields["frequency"]),
+        columns,
+        fields["horizon"],
+    )
+    return StatsModel(
+        ends=ends,
+        methods=tuple(fields["methods"]),
+        weights=weights.reshape(table.num_rows, -1),
+        forecasts=forecast.flatten().to_numpy(zero_copy_only=False),
+        begins=np.concatenate([[0], np.cumsum(forecast.value_lengths().to_numpy())]).astype(np.int64),
+        floors=table["floor"].to_numpy(),
+        input_size=fields["input_size"],
+        quantiles=load_quantiles(folder),
+    )
