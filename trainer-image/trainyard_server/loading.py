@@ -4,10 +4,12 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 import pandas as pd
 
+from trainyard_api.training import OWN_CODE
+from trainyard_api.training import Framework as FrameworkName
 from trainyard_server.columns import Columns, columns_of, frame_of
 from trainyard_server.settings import Target
 from trainyard_trainer.artifacts.layout import MANIFEST
@@ -21,8 +23,8 @@ from trainyard_trainer.artifacts.manifest import (
 )
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.errors import ConfigError, DataError, InputMissing, Unsupported
+from trainyard_trainer.frameworks import framework_named
 from trainyard_trainer.frameworks.base import Framework
-from trainyard_trainer.frameworks.lightgbm.library import import_lightgbm
 from trainyard_trainer.golden import max_difference
 
 _NUMERIC_OUTPUTS: Final = {"double", "long"}
@@ -98,34 +100,12 @@ def _manifest(target: Target, body: bytes, address: str) -> Manifest:
 
 def _framework(manifest: Manifest) -> Framework:
     """Return the code that saved the model; the library is imported only here, and only the one that is needed."""
-    match manifest.framework:
-        case "LightGBM" if manifest.task == "Forecast":
-            import_lightgbm()
-            from trainyard_trainer.frameworks.lightgbm_forecast import framework as lightgbm_forecast
-
-            framework: Framework = lightgbm_forecast.LightGBMForecastFramework()
-            known = lightgbm_forecast.FORMAT
-        case "LightGBM":
-            import_lightgbm()
-            from trainyard_trainer.frameworks.lightgbm import framework as lightgbm
-
-            framework = lightgbm.LightGBMFramework()
-            known = lightgbm.FORMAT
-        case "Prophet":
-            from trainyard_trainer.frameworks.prophet import framework as prophet
-
-            framework = prophet.ProphetFramework()
-            known = prophet.FORMAT
-        case "Torch":
-            from trainyard_trainer.frameworks.torch import framework as torch  # ours: the library is not needed
-
-            framework = torch.TorchFramework()
-            known = torch.FORMAT
-        case other:
-            raise Unsupported(f"this server cannot serve models of framework {other}; use an image that can")
-    if known not in manifest.formats:
+    if manifest.framework not in get_args(FrameworkName) or manifest.framework in OWN_CODE:
+        raise Unsupported(f"this server cannot serve models of framework {manifest.framework}; use an image that can")
+    framework = framework_named(cast("FrameworkName", manifest.framework), forecast=manifest.task == "Forecast")
+    if framework.format not in manifest.formats:
         raise Unsupported(
-            f"the model's formats are {', '.join(manifest.formats) or 'none'}, this server reads {known}; "
+            f"the model's formats are {', '.join(manifest.formats) or 'none'}, this server reads {framework.format}; "
             "use the server of the release that trained it"
         )
     return framework

@@ -141,7 +141,9 @@ def _number(place: Place) -> Iterator[Case]:
 def _list(place: Place) -> Iterator[Case]:
     schema, first = place.schema, place.value[0]
     if "x-kubernetes-list-map-keys" not in schema:
-        yield place.valid("as many as can be", [_another(first, number) for number in range(schema["maxItems"])])
+        words = schema["items"].get("enum")
+        many = words or [_another(first, number) for number in range(schema["maxItems"])]
+        yield place.valid("as many as can be", many[: schema["maxItems"]])
     yield place.invalid("too many", [first] * (schema["maxItems"] + 1))
     empty = "invalid" if schema.get("minItems") else "valid"
     yield getattr(place, empty)("empty", [])

@@ -80,6 +80,7 @@ class Doubling:
     """Answers twice the number; ``fail`` is raised instead if it is set."""
 
     name = "Doubling"
+    format = "doubling"
 
     def __init__(self) -> None:
         self.fail: Exception | None = None

@@ -19,8 +19,11 @@ def test_a_stored_model_answers(tmp_path: Path) -> None:
     assert loaded.predict(frame)["prediction"].notna().all()
 
 
-def test_a_stored_forecast_answers(tmp_path: Path) -> None:
-    store, target = stored_model(tmp_path, task="Forecast", framework="LightGBM", data={"exclude": None})
+@pytest.mark.parametrize("framework", ["LightGBM", "StatsForecast", "Auto"])
+def test_a_stored_forecast_answers(tmp_path: Path, framework: str) -> None:
+    store, target = stored_model(
+        tmp_path, task="Forecast", framework=framework, parameters=None, data={"exclude": None}
+    )
     loaded = load_model(target, store, tmp_path / "server")
     assert [(column.name, column.type) for column in loaded.columns.inputs] == [("ds", "datetime")]
     frame = frame_of({"ds": ["2026-02-10", "2026-02-12T00:00:00Z"]}, loaded.columns.inputs)

@@ -112,8 +112,9 @@ def framework_named(name: FrameworkName, *, forecast: bool) -> Framework:
 
 def _check_export(spec: TrainingJobSpec) -> None:
     """Raise Unsupported where a model has no ONNX form: one that is silently missing would be missed too late."""
+    has_none = spec.framework in {"Auto", "StatsForecast", "Prophet"}
     trees_of_series = spec.framework == "LightGBM" and spec.task == "Forecast"
-    if spec.export is not None and spec.export.onnx and (spec.framework == "Prophet" or trees_of_series):
+    if spec.export is not None and spec.export.onnx and (has_none or trees_of_series):
         raise Unsupported(
             f"spec.export.onnx: framework {spec.framework} with task {spec.task} has no ONNX form; leave it out, or "
             "use framework Torch"

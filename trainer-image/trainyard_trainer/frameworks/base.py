@@ -215,9 +215,16 @@ class Context:
 
 
 class Framework(Protocol):
-    """One way to train. Instances hold no state; they are made per job."""
+    """One way to train. Instances hold no state; they are made per job.
+
+    Attributes
+    ----------
+    format
+        Of the models that it writes and reads.
+    """
 
     name: str
+    format: str
 
     def check(self, config: TrainerConfig) -> None:
         """Judge the specification before any data is read, the names in ``spec.search.space`` too.

@@ -2,7 +2,8 @@
 
 Greedy selection with replacement (Caruana, Niculescu-Mizil, Crew and Ksikes 2004, "Ensemble selection from libraries of
 models"): each round adds the candidate with which the mean so far errs least. What is clearly worse than the best takes
-no part, because a few windows would give it weight by chance.
+no part in it, because a few windows would give it weight by chance. The fewer windows there are, the more the weights
+are those that follow from the error of each candidate alone.
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,14 @@ from trainyard_trainer.evaluate.metrics import Floats
 Numbers = npt.NDArray[np.intp]
 
 ROUNDS: Final = 20
-"""Weights are multiples of a twentieth."""
+"""So many candidates are added at most, the same one perhaps several times."""
 
-_CLEARLY_WORSE: Final = 1.1
-"""A candidate whose error is so many times that of the best takes no part. On 304 quarterly series and five single ones
-the holdout was missed by less with 1.1 than with 1.25, 1.5 or no bound."""
+CLEARLY_WORSE: Final = 1.1
+"""A candidate whose error is so many times that of the best is not selected. On 304 quarterly series and five single
+ones the holdout was missed by less with 1.1 than with 1.25, 1.5 or no bound."""
+
+_PRIOR_WINDOWS: Final = 32
+"""So many windows tell as much as the errors of the candidates alone. Of 8 windows the selection is mostly chance."""
 
 _CLEARLY_BETTER: Final = 0.3
 """A series leaves the common weights for one candidate that errs less by this part, and less on each of its windows."""
@@ -116,25 +120,49 @@ class Selection:
         return np.asarray(np.einsum("rc,cr->r", weights, windows.whole()))
 
 
-def select(windows: Windows) -> Selection:
-    """Return the weights that err least on some windows. All series and all windows count alike."""
+def select(windows: Windows, reach: float = CLEARLY_WORSE) -> Selection:
+    """Return the weights that err least on some windows. All series and all windows count alike.
+
+    Parameters
+    ----------
+    reach
+        While windows are few, every candidate has a weight whose error is at most so many times that of the best.
+        Candidates of different kinds miss in different ways: for them it may be large.
+    """
     said = windows.whole()
     each = np.stack([windows.losses(one) for one in said])
     losses = each.mean(axis=1)
-    common = _greedy(windows, said, np.flatnonzero(losses <= _CLEARLY_WORSE * losses.min()))
+    greedy = _greedy(windows, said, np.flatnonzero(losses <= CLEARLY_WORSE * losses.min()))
+    count = each.shape[1]
+    common = (count * greedy + _PRIOR_WINDOWS * _by_error(losses, reach)) / (count + _PRIOR_WINDOWS)
     together = windows.losses(common @ said)
     return Selection(losses, float(together.mean()), common, _leaving(each, together, windows.series))
 
 
+def _by_error(losses: Floats, reach: float) -> Floats:
+    """Return weights in the inverse ratio of the squared losses; what is beyond the reach of the best has none."""
+    if losses.min() == 0:
+        best = losses == 0
+        return np.asarray(best / best.sum())
+    found = np.where(losses <= reach * losses.min(), losses.min() / losses, 0.0) ** 2
+    return np.asarray(found / found.sum())
+
+
 def _greedy(windows: Windows, said: Floats, candidates: Numbers) -> Floats:
-    """Return the weights of all candidates, of which only some may have any; the first of equal ones is taken."""
+    """Return the weights of all candidates, of which only some may have any; those of the round that errs least.
+
+    The first of equal candidates and of equal rounds is taken.
+    """
     counts, total = np.zeros(len(said)), np.zeros(said.shape[1])
+    best, least = counts, np.inf
     for done in range(ROUNDS if len(candidates) > 1 else 1):
         losses = [windows.losses((total + said[one]) / (done + 1)).mean() for one in candidates]
-        taken = candidates[int(np.argmin(losses))]
-        counts[taken] += 1
-        total += said[taken]
-    return np.asarray(counts / counts.sum())
+        taken = int(np.argmin(losses))
+        counts = counts + np.eye(len(said))[candidates[taken]]
+        total += said[candidates[taken]]
+        if losses[taken] < least:
+            best, least = counts, losses[taken]
+    return np.asarray(best / best.sum())
 
 
 def _leaving(each: Floats, together: Floats, series: Numbers) -> dict[int, int]:

@@ -24,6 +24,7 @@ from trainyard_trainer.report.backtest import backtest_section
 from trainyard_trainer.report.classes import confusion_of
 from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited
+from trainyard_trainer.report.leaderboard import leaderboard_rows
 from trainyard_trainer.report.ranking import Ranking, ranking_of
 from trainyard_trainer.report.svg import readable, short_number
 from trainyard_trainer.report.template import render
@@ -115,6 +116,7 @@ def render_report(source: ReportInput) -> str:
         backtest=None if source.backtest is None else backtest_section(source.backtest),
         ahead=ahead_section(source.ahead, dataset, source.config.spec.data.target),
         importance=importance_rows(evaluation.importance),
+        leaderboard=leaderboard_rows(evaluation.leaderboard),
         comparison=source.comparison,
         compared=_compared_rows(source.comparison),
         measurements=_measurement_rows(source.measurements),

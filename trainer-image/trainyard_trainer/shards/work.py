@@ -54,7 +54,7 @@ class Sharded:
     """A framework whose training is shared by the pods of a job; all else it does as it always does."""
 
     def __init__(self, whole: Framework, share: Share) -> None:
-        self.name = whole.name
+        self.name, self.format = whole.name, whole.format
         self.whole = whole
         self.share = share
 

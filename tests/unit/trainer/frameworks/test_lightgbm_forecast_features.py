@@ -9,6 +9,7 @@ from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
 
 from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.frameworks.forecast_ends import times_after
 from trainyard_trainer.frameworks.forecast_panel import Panel
 from trainyard_trainer.frameworks.lightgbm_forecast.features import (
     Recipe,
@@ -18,7 +19,6 @@ from trainyard_trainer.frameworks.lightgbm_forecast.features import (
     near_recipe,
     next_features,
     past_features,
-    times_after,
 )
 from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
 from trainyard_trainer.frameworks.lightgbm_forecast.state import State

@@ -13,7 +13,8 @@ from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.prophet.choice import Outcome
-from trainyard_trainer.frameworks.prophet.pieces import PREFIX, Finished, PieceWriter
+from trainyard_trainer.frameworks.prophet.records import NEEDED, PREFIX, outcome_fields, outcome_of
+from trainyard_trainer.frameworks.series_pieces import Finished, PieceWriter
 
 DAYS = pd.date_range("2025-06-01", periods=40)
 NAMES = [f"item {number:02d}" for number in range(10)]
@@ -141,19 +142,20 @@ def test_a_piece_that_was_cut_off_costs_its_last_series(prepared, undisturbed, t
     assert len(added.splitlines()) == 1
 
 
-def outcome_of(name):
+def finished(name):
     numbers = np.random.default_rng(0).standard_normal(5) / 3
-    return Outcome(name, "tsb", b"\x00\xff", b"\x01", numbers, numbers[:2], {"imapa": "why"}, {"growth": "flat"}, 3, 1)
+    failures, parameters = {"imapa": "why"}, {"growth": "flat"}
+    return Outcome(name, "tsb", b"\x00\xff", b"\x01", numbers, numbers[:2], failures, parameters, 3, 1, numbers, 0.1)
 
 
 def test_a_piece_is_left_every_fifty_series_and_every_ten_seconds(tmp_path):
     kept, now = Kept(), [0.0]
-    writer = PieceWriter(kept, lambda: now[0])
+    writer = PieceWriter(kept, PREFIX, lambda: now[0])
     for number in range(60):
-        writer.add(outcome_of(f"{number}"))
+        writer.add(f"{number}", outcome_fields(finished(f"{number}")))
     assert len(kept.series()) == 50
     now[0] = 10.0
-    writer.add(outcome_of("one more"))
+    writer.add("one more", outcome_fields(finished("one more")))
     assert len(kept.series()) == 61
     writer.flush()
     assert len(kept.names()) == 3, "and none is empty"
@@ -161,14 +163,15 @@ def test_a_piece_is_left_every_fifty_series_and_every_ten_seconds(tmp_path):
 
 def test_an_outcome_comes_back_as_it_was(tmp_path):
     kept = Kept()
-    writer = PieceWriter(kept)
-    writer.add(outcome_of("käse\u2028\n"))
+    writer = PieceWriter(kept, PREFIX)
+    name = "käse\u2028\n"
+    writer.add(name, outcome_fields(finished(name)))
     writer.flush()
-    finished = Finished(kept, tmp_path)
-    found, expected = vars(finished.read("käse\u2028\n")), vars(outcome_of("käse\u2028\n"))
+    known = Finished(kept, PREFIX, tmp_path, NEEDED)
+    found, expected = vars(outcome_of(known.read(name))), vars(finished(name))
     assert {name: np.asarray(value).tolist() for name, value in found.items()} == {
         name: np.asarray(value).tolist() for name, value in expected.items()
     }
-    assert "other" not in finished
-    finished.close()
+    assert "other" not in known
+    known.close()
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ import pytest
 import stanio
 
 from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.frameworks.prophet.pool import fit_all
+from trainyard_trainer.frameworks.prophet.choice import fit_series
 from trainyard_trainer.frameworks.prophet.series import (
     FilesWritten,
     Recipe,
@@ -21,6 +21,7 @@ from trainyard_trainer.frameworks.prophet.series import (
     quiet_prophet,
     seasonalities,
 )
+from trainyard_trainer.frameworks.series_pool import fit_all
 
 DAYS = pd.date_range("2024-01-01", periods=200)
 DEMANDS = ("High", "Medium", "Low", "High", "High", "Low")
@@ -46,8 +47,8 @@ def told(outcomes):
 
 @pytest.mark.parametrize("demands", [DEMANDS, DEMANDS[:1], DEMANDS[:3]], ids=len)
 def test_two_workers_yield_what_one_does(tmp_path, demands):
-    one = told(fit_all(tasks(tmp_path, demands), 1, lambda: False, tmp_path))
-    assert told(fit_all(tasks(tmp_path, demands), 2, lambda: False, tmp_path)) == one
+    one = told(fit_all(fit_series, tasks(tmp_path, demands), 1, lambda: False, tmp_path))
+    assert told(fit_all(fit_series, tasks(tmp_path, demands), 2, lambda: False, tmp_path)) == one
     assert [name for name, *_ in one] == [f"series {number}" for number in range(len(demands))]
 
 

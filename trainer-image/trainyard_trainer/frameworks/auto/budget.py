@@ -22,7 +22,8 @@ _BUDGET_PER_SERIES: Final = 0.5
 """Seconds of one core, where the specification says nothing."""
 
 _SERIES_COMPARED: Final = 1000
-_LIGHTGBM_SECONDS: Final = 10.0
+_STEPS_KEPT: Final = 2_500
+_LIGHTGBM_SECONDS: Final = 3.0
 _LIGHTGBM_PER_ROW: Final = 5e-4
 _PROPHET_PER_FIT: Final = 0.15
 _PROPHET_PER_ROW: Final = 7e-4
@@ -59,11 +60,11 @@ def plan_of(dataset: Dataset, auto: Auto, stats: Mapping[str, object], windows: 
         How many windows of a series judge.
     """
     wanted = auto.candidates or list(ALL)
-    costs: dict[str | Method, float] = {}
+    costs: dict[str, float] = {}
+    methods = {one.label: one for one in _methods(dataset, stats)} if "StatsForecast" in wanted else {}
     series, steps = len(dataset.series), float(np.mean([one.stop - one.start for one in dataset.series]))
-    if "StatsForecast" in wanted:
-        fits = windows * min(series, _SERIES_COMPARED) + 2 * series
-        costs |= {one: seconds_of([one], int(min(steps, 2_500)), fits) for one in _methods(dataset, stats)}
+    fits = windows * min(series, _SERIES_COMPARED) + 2 * series
+    costs |= {label: seconds_of([one], int(min(steps, _STEPS_KEPT)), fits) for label, one in methods.items()}
     if "LightGBM" in wanted:
         costs["LightGBM"] = _LIGHTGBM_SECONDS + _LIGHTGBM_PER_ROW * dataset.rows
     if "Prophet" in wanted:
@@ -72,10 +73,10 @@ def plan_of(dataset: Dataset, auto: Auto, stats: Mapping[str, object], windows: 
     budget = auto.budget_seconds or _BUDGET + _BUDGET_PER_SERIES * series
     while sum(costs.values()) > budget and len(costs) > 1:
         dearest = max(costs, key=lambda one: costs[one])
-        left_out[dearest if isinstance(dearest, str) else dearest.label] = costs.pop(dearest)
-    methods = tuple(one for one in costs if isinstance(one, Method))
-    names = tuple(name for name in ALL if name in costs or (name == "StatsForecast" and methods))
-    return Plan(names, methods, left_out)
+        left_out[dearest] = costs.pop(dearest)
+    kept = tuple(one for label, one in methods.items() if label in costs)
+    names = tuple(name for name in ALL if name in costs or (name == "StatsForecast" and kept))
+    return Plan(names, kept, left_out)
 
 
 def _methods(dataset: Dataset, stats: Mapping[str, object]) -> list[Method]:

@@ -128,7 +128,7 @@ class ProphetCandidate:
         if self._trained is None:
             from trainyard_trainer.frameworks.prophet.framework import ProphetFramework
 
-            self._trained = ProphetFramework().train(self._dataset, self._context)
+            self._trained = ProphetFramework(alone=True).train(self._dataset, self._context)
         return self._trained
 
 

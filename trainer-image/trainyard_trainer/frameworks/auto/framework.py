@@ -16,7 +16,7 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks import framework_named
 from trainyard_trainer.frameworks.auto.budget import ALL
 from trainyard_trainer.frameworks.auto.model import AutoModel, load_auto_model
-from trainyard_trainer.frameworks.auto.training import AutoTraining, Fitted, config_of, member_framework
+from trainyard_trainer.frameworks.auto.training import FORMAT, AutoTraining, Fitted, config_of, member_framework
 from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.forecast_checks import check_forecast
 from trainyard_trainer.frameworks.forecast_golden import golden_rows
@@ -27,6 +27,7 @@ class AutoForecastFramework:
     """Candidates are compared on windows before the holdout, and answer together."""
 
     name = "Auto"
+    format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
         """Judge the specification for each candidate."""

@@ -5,7 +5,7 @@ Each framework has a folder of its own name, as it writes it itself. ``auto.json
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -120,14 +120,18 @@ def load_auto_model(folder: Path, framework_named: Callable[[str], ForecastFrame
     columns = Columns(known["time"], known["series"], tuple(known["regressors"]), Clock(**known["clock"]))
     table = pq.read_table(folder / SERIES_FILE)
     frequency = frequency_of(fields["frequency"])
-    members = {}
-    for name in fields["members"]:
-        framework = framework_named(name)
-        members[name] = Member(framework, framework.load(folder / name))
     return AutoModel(
         ends=Ends(tuple(table["series"].to_pylist()), table["end"].to_numpy(), frequency, columns, fields["horizon"]),
-        members=members,
+        members=load_members(folder, fields["members"], framework_named),
         weights=table["weights"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(table.num_rows, -1),
         floors=table["floor"].to_numpy(),
         quantiles=load_quantiles(folder),
     )
+
+
+def load_members(
+    folder: Path, names: Sequence[str], framework_named: Callable[[str], ForecastFramework]
+) -> dict[str, Member]:
+    """Read what each member wrote into its own folder."""
+    frameworks = {name: framework_named(name) for name in names}
+    return {name: Member(framework, framework.load(folder / name)) for name, framework in frameworks.items()}

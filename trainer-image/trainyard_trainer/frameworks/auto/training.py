@@ -10,7 +10,7 @@ from typing import Final, cast
 import numpy as np
 import pandas as pd
 
-from trainyard_api.training import Auto, Framework
+from trainyard_api.training import Auto, Framework, Split
 from trainyard_api.training import Candidate as Name
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
@@ -22,7 +22,7 @@ from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks import framework_named
 from trainyard_trainer.frameworks.auto.budget import Plan, plan_of
 from trainyard_trainer.frameworks.auto.candidate import Candidate, candidate_of
-from trainyard_trainer.frameworks.auto.model import AutoModel, Member
+from trainyard_trainer.frameworks.auto.model import AutoModel, load_members
 from trainyard_trainer.frameworks.base import Context, ForecastFramework, Trained
 from trainyard_trainer.frameworks.ensemble import Selection, Windows, select
 from trainyard_trainer.frameworks.forecast_baseline import Baseline
@@ -37,6 +37,9 @@ ENSEMBLE: Final = "all together"
 
 _ROWS_PER_JUDGED: Final = 3
 _DECIMALS: Final = 4
+_REACH: Final = 3.0
+"""Statistics, trees and Prophet miss in different ways: see ``ensemble.select``. On 13 single series the mean of all
+within 3 times the best missed 6 % less than selection alone."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +104,12 @@ class AutoTraining:
             trained[name], held[name] = found.candidates[name].train()
         weights = weights[:, list(used.values())]
         quantiles = self._quantiles(units, found)
-        kept = self._model({name: one.model for name, one in trained.items()}, weights, quantiles, "stop")
         rows = np.repeat(weights, [one.holdout for one in dataset.series], axis=0)
         forecasts = np.sum([rows[:, place] * one for place, one in enumerate(held.values())], axis=0)
         output = self._context.output
         files = [name for member, one in trained.items() for name in _gathered(output, member, one.files)]
-        at_split = {name: member_framework(name).load(output / JUDGED / name) for name in trained}
-        judged = self._model(at_split, weights, quantiles, "split")
+        kept = self._model(tuple(trained), output, weights, quantiles, "stop")
+        judged = self._model(tuple(trained), output / JUDGED, weights, quantiles, "split")
         files += kept.save(output)
         files += [f"{JUDGED}/{name}" for name in judged.save(output / JUDGED)]
         return self._told(
@@ -156,7 +158,7 @@ class AutoTraining:
         naive = np.concatenate([one.baseline for one in rows.judged(units, np.zeros(len(actual)))])
         sizes, squared = sizes_of(rows, units, searched_metric(self._spec))
         series = np.array([unit.series for unit in units], dtype=np.intp)
-        return select(Windows(np.stack(said), actual, naive, sizes, number, series, squared))
+        return select(Windows(np.stack(said), actual, naive, sizes, number, series, squared), _REACH)
 
     def _context_of(self, name: Name, begin: float, end: float) -> Context:
         """Return the context of a candidate: a folder of its own, its parameters, and a part of the progress."""
@@ -165,6 +167,9 @@ class AutoTraining:
             self._context.progress(begin + fraction * (end - begin), f"{name}: {message}", metrics)
 
         config = config_of(self._context.config, name)
+        if name == "Prophet":  # its windows are the folds that it compares its fallbacks on
+            split = (config.spec.split or Split()).model_copy(update={"folds": self._folds})
+            config = config.model_copy(update={"spec": config.spec.model_copy(update={"split": split})})
         output = self._context.output / name
         output.mkdir(parents=True, exist_ok=True)
         return dataclasses.replace(
@@ -190,15 +195,16 @@ class AutoTraining:
         return told.ending(self._dataset, self._rows.frequency.season)
 
     def _model(
-        self, models: Mapping[Name, object], weights: Floats, quantiles: ErrorQuantiles, until: str
+        self, names: Sequence[Name], folder: Path, weights: Floats, quantiles: ErrorQuantiles, until: str
     ) -> AutoModel:
+        """Return what the members left in a folder as one model; ``until`` names the row that its series end before."""
         dataset, rows, data = self._dataset, self._rows, self._spec.data
         stops = np.array([getattr(one, until) for one in dataset.series], dtype=np.intp)
         columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
         floors = [0.0 if rows.values[one.start : one.split].min() >= 0 else -np.inf for one in dataset.series]
         return AutoModel(
             ends=Ends(rows.panel.names, rows.times[stops - 1], rows.frequency, columns, self._horizon),
-            members={name: Member(member_framework(name), model) for name, model in models.items()},
+            members=load_members(folder, names, member_framework),
             weights=weights,
             floors=np.array(floors),
             quantiles=quantiles,

@@ -94,6 +94,7 @@ class LightGBMFramework:
     """Gradient boosted trees."""
 
     name = "LightGBM"
+    format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
         """Judge task, objective and parameters; LightGBM itself tries the values on a few made-up rows."""

@@ -33,13 +33,12 @@ from trainyard_trainer.frameworks.prophet.public_holidays import check_country
 
 PREDICTION: Final = "prediction"
 
-__all__ = ["FORMAT", "PREDICTION", "LightGBMForecastFramework"]
-
 
 class LightGBMForecastFramework:
     """Gradient boosted trees over the lags of all series together."""
 
     name = "LightGBM"
+    format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
         """Judge options and parameters; LightGBM itself tries the values on a few made-up rows."""

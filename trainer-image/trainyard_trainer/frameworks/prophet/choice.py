@@ -158,6 +158,8 @@ class _Series:
                 loss = self._attempt(kind, functools.partial(self._loss, kind, parameters))
                 if loss is not None:
                     losses[kind] = loss
+        if self._task.recipe.alone and "prophet" in losses:
+            return ["prophet", *(kind for kind in kinds if kind in losses and kind != "prophet")]
         return sorted((kind for kind in kinds if kind in losses), key=lambda kind: losses[kind])
 
     def keep(self, kind: Kind, parameters: Mapping[str, Any]) -> _Kept | None:

@@ -70,9 +70,19 @@ class Model:
 
 
 class ProphetFramework:
-    """One Prophet per series."""
+    """One Prophet per series.
+
+    Parameters
+    ----------
+    alone
+        Whether nothing may replace it but where it cannot be fitted.
+    """
 
     name = "Prophet"
+    format = FORMAT
+
+    def __init__(self, *, alone: bool = False) -> None:
+        self._alone = alone
 
     def check(self, config: TrainerConfig) -> None:
         """Judge options and parameters; Prophet itself tries the values on a few made-up rows."""
@@ -105,7 +115,7 @@ class ProphetFramework:
         outcomes: list[Outcome] = []
         total, times = len(dataset.series), dataset.frame["ds"].to_numpy()
         try:
-            for series, outcome in zip(dataset.series, _finish(dataset, context), strict=True):
+            for series, outcome in zip(dataset.series, _finish(dataset, context, alone=self._alone), strict=True):
                 final.add(series.name, outcome.record, times[series.stop - 1])
                 judged.add(series.name, outcome.judged, times[series.split - 1])
                 outcomes.append(dataclasses.replace(outcome, record=b"", judged=b""))
@@ -213,7 +223,7 @@ def _quantiles(context: Context) -> Quantiles:
     return Quantiles(levels_of(spec), (spec.split or Split()).seed)
 
 
-def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
+def _finish(dataset: Dataset, context: Context, *, alone: bool) -> Iterator[Outcome]:
     """Yield the outcome of every series in their order, found or fitted; leave what was fitted in the checkpoints."""
     finished = Finished(context.checkpoints, PREFIX, context.work_dir, NEEDED)
     pieces = PieceWriter(context.checkpoints, PREFIX)
@@ -224,7 +234,13 @@ def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
     if workers > 1:
         intermittent = any(dataset.demand.get(series.name) == "Intermittent" for series in open_)
         start(search=context.config.spec.search is not None, intermittent=intermittent)
-    fitted = fit_all(fit_series, _tasks(dataset, open_, context), workers, context.stop, context.work_dir)
+    fitted = fit_all(
+        fit_series,
+        _tasks(dataset, open_, _recipe(dataset, context, alone=alone), context),
+        workers,
+        context.stop,
+        context.work_dir,
+    )
     try:
         for series in dataset.series:
             if series.name in finished:
@@ -238,9 +254,8 @@ def _finish(dataset: Dataset, context: Context) -> Iterator[Outcome]:
         finished.close()
 
 
-def _tasks(dataset: Dataset, wanted: Sequence[Series], context: Context) -> Iterator[Task]:
+def _tasks(dataset: Dataset, wanted: Sequence[Series], recipe: Recipe, context: Context) -> Iterator[Task]:
     spec = context.config.spec
-    recipe = _recipe(dataset, context)
     beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
     times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
     classes = [dataset.demand.get(series.name, "High") for series in wanted]
@@ -264,7 +279,7 @@ def _tasks(dataset: Dataset, wanted: Sequence[Series], context: Context) -> Iter
         )
 
 
-def _recipe(dataset: Dataset, context: Context) -> Recipe:
+def _recipe(dataset: Dataset, context: Context, *, alone: bool) -> Recipe:
     spec = context.config.spec
     split = spec.split or Split()
     plan = None
@@ -282,6 +297,7 @@ def _recipe(dataset: Dataset, context: Context) -> Recipe:
         metric=names.searched_metric(spec),
         levels=_quantiles(context).levels,
         search=plan,
+        alone=alone,
     )
 
 

@@ -69,6 +69,8 @@ class Recipe:
         What is compared on them.
     levels
         Of the quantiles that are asked for.
+    alone
+        Whether nothing may replace Prophet but where it cannot be fitted: somebody else compares.
     """
 
     frequency: str
@@ -81,6 +83,7 @@ class Recipe:
     metric: str = "mae"
     levels: tuple[float, ...] = ()
     search: SearchPlan | None = None
+    alone: bool = False
 
 
 @dataclass(frozen=True)

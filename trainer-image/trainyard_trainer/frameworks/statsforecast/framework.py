@@ -47,6 +47,7 @@ class StatsForecastFramework:
     """A mix of methods per series."""
 
     name = "StatsForecast"
+    format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
         """Judge options and parameters; statsforecast itself tries the arguments on a few made-up rows."""

@@ -40,6 +40,7 @@ class TorchFramework:
     """Neural networks."""
 
     name = "Torch"
+    format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
         """Judge task, options and parameters, and whether this image has Torch at all."""

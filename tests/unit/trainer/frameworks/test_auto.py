@@ -1,0 +1,218 @@
+"""Framework Auto for forecasts: who takes part, who answers, and what is told of it."""
+
+import hashlib
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
+from trainyard_api.training import Auto
+from trainyard_trainer.artifacts.layout import JUDGED
+from trainyard_trainer.errors import ConfigError, DataError, Unsupported
+from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.auto.budget import plan_of
+from trainyard_trainer.frameworks.auto.candidate import StatsCandidate, TreesCandidate
+from trainyard_trainer.report.leaderboard import leaderboard_rows
+
+DAYS = pd.date_range("2025-01-06", periods=180)
+CHEAP = {
+    "StatsForecast": {"models": ["DynamicOptimizedTheta", "SeasonalNaive"]},
+    "LightGBM": {"num_iterations": 20, "num_leaves": 7},
+}
+
+
+def sales(number=0):
+    random = np.random.default_rng(number)
+    return 20 * (1 + number) + 6 * (DAYS.dayofweek == 5) + random.standard_normal(len(DAYS))
+
+
+def frame_of(count=3):
+    parts = [pd.DataFrame({"ds": DAYS, "item": f"s{number}", "y": sales(number)}) for number in range(count)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def config_of(folder, frame, **spec):
+    data = {**({"series": "item"} if "item" in frame else {}), **spec.pop("data", {})}
+    spec = {"auto": {"candidates": ["StatsForecast", "LightGBM"]}, "parameters": CHEAP, **spec}
+    return job(write(folder, frame.to_csv(index=False)), task="Forecast", framework="Auto", data=data, **spec)
+
+
+def run(folder, config, workers=1):
+    framework, dataset = framework_for(config), dataset_of(config, folder)
+    context = context_of(config, folder, workers=workers)
+    trained = framework.train(dataset, context)
+    return framework, dataset, context, trained, framework.evaluate(dataset, trained, context)
+
+
+def test_all_candidates_answer_together_and_the_saved_model_says_the_same(tmp_path):
+    config = config_of(tmp_path, frame_of(2), auto={}, forecast={"horizon": 7, "quantiles": [0.1, 0.9]})
+    framework, dataset, context, trained, found = run(tmp_path, config)
+    assert set(found.leaderboard["candidate"]) >= {"all together", "StatsForecast", "LightGBM", "Prophet"}
+    assert found.leaderboard["windows"].is_monotonic_increasing
+    assert trained.parameters["weights"].keys() <= {"StatsForecast", "LightGBM", "Prophet"}
+    assert sum(trained.parameters["weights"].values()) == pytest.approx(1, abs=1e-3)
+    assert found.metrics["mae"] < found.metrics["baseline_mae"]
+    written = {str(file.relative_to(context.output)) for file in context.output.rglob("*") if file.is_file()}
+    assert written == set(trained.files)
+    assert all(name in trained.files for name in ("auto.json", "series.parquet", "judged/auto.json"))
+    model = framework.load(context.output)
+    pd.testing.assert_frame_equal(framework.predict(model, found.golden.inputs), found.golden.outputs)
+    assert found.golden.outputs.columns.tolist() == ["prediction", "quantile:0.1", "quantile:0.9"]
+    assert (found.golden.outputs["quantile:0.1"] <= found.golden.outputs["quantile:0.9"]).all()
+    judged = framework.load(context.output / JUDGED)
+    np.testing.assert_allclose(framework.forecast_holdouts(judged, dataset), found.holdout["predicted"], rtol=1e-6)
+    assert framework.learned_until(judged) == dict.fromkeys(["s0", "s1"], DAYS[-8].to_datetime64())
+
+
+def test_the_answer_is_the_weighted_mean_of_what_the_members_say(tmp_path):
+    framework, _, context, _, found = run(tmp_path, config_of(tmp_path, frame_of()))
+    model = framework.load(context.output)
+    said = [
+        member.framework.predict(member.model, found.golden.inputs)["prediction"] for member in model.members.values()
+    ]
+    place = [model.ends.names.index(name) for name in found.golden.inputs["item"]]
+    expected = sum(model.weights[place, number] * one for number, one in enumerate(said))
+    np.testing.assert_allclose(found.golden.outputs["prediction"], expected)
+
+
+def test_two_runs_are_the_same_with_any_number_of_processes(tmp_path):
+    digests = []
+    for workers in (1, 2):
+        folder = tmp_path / str(workers)
+        folder.mkdir()
+        *_, context, trained, _ = run(folder, config_of(folder, frame_of()), workers)
+        digests.append(
+            {name: hashlib.sha256((context.output / name).read_bytes()).hexdigest() for name in trained.files}
+        )
+    assert digests[0] == digests[1]
+
+
+def test_a_question_that_cannot_be_answered_is_refused(tmp_path):
+    framework, _, context, _, found = run(tmp_path, config_of(tmp_path, frame_of()))
+    model = framework.load(context.output)
+    asked = found.golden.inputs[:1]
+    assert framework.predict(model, asked[:0]).columns.tolist() == ["prediction"]
+    with pytest.raises(DataError, match="no series 'other'"):
+        framework.predict(model, asked.assign(item="other"))
+    with pytest.raises(DataError, match="outside what the model answers"):
+        framework.predict(model, asked.assign(ds=DAYS[-1] + pd.Timedelta(days=8)))
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    frame = frame_of(2).replace({"s1": "unknown"})
+    said = framework.forecast_holdouts(model, dataset_of(config_of(newer, frame), newer))
+    assert np.isfinite(said[:7]).all()
+    assert np.isnan(said[7:]).all()
+
+
+def test_a_candidate_that_cannot_be_trained_takes_no_part_and_is_told(tmp_path, monkeypatch):
+    def fail(*_):
+        raise DataError("no luck")
+
+    monkeypatch.setattr(TreesCandidate, "windows", fail)
+    framework, _, context, trained, _found = run(tmp_path, config_of(tmp_path, frame_of()))
+    assert "LightGBM takes no part: no luck" in trained.warnings
+    assert trained.parameters["weights"] == {"StatsForecast": 1.0}
+    assert list(framework.load(context.output).members) == ["StatsForecast"]
+    assert not (context.output / "LightGBM").exists() or not any((context.output / "LightGBM").iterdir())
+    monkeypatch.setattr(StatsCandidate, "windows", fail)
+    again = tmp_path / "again"
+    again.mkdir()
+    with pytest.raises(DataError, match="no candidate can be trained: StatsForecast takes no part: no luck; LightGBM"):
+        run(again, config_of(again, frame_of()))
+
+
+def test_series_too_short_to_compare_anything_are_answered_by_the_first(tmp_path):
+    frame = pd.DataFrame({"ds": DAYS[:3], "y": [1.0, 2.0, 3.0]})
+    config = config_of(
+        tmp_path,
+        frame,
+        forecast={"horizon": 4, "frequency": "D"},
+        data={"validation": {"minPoints": 3}},
+        parameters={},
+        auto={},
+    )
+    framework, _, context, _trained, found = run(tmp_path, config)
+    assert list(framework.load(context.output).members) == ["StatsForecast"]
+    assert np.isfinite(found.holdout["predicted"]).all()
+
+
+def dataset_for(folder, **spec):
+    config = config_of(folder, frame_of(), **spec)
+    return dataset_of(config, folder)
+
+
+@pytest.mark.parametrize(
+    ("budget", "names", "smoothing"),
+    [
+        (100_000, {"StatsForecast", "LightGBM", "Prophet"}, True),
+        (12, {"StatsForecast", "LightGBM"}, True),
+        (7, {"StatsForecast", "LightGBM"}, False),
+        (4, {"StatsForecast"}, False),
+    ],
+)
+def test_the_dearest_are_left_out_until_the_rest_fits(tmp_path, budget, names, smoothing):
+    dataset = dataset_for(tmp_path)
+    plan = plan_of(dataset, Auto(budget_seconds=budget), {}, 8)
+    assert set(plan.names) == names
+    assert {"StatsForecast", "LightGBM", "Prophet"} - names <= plan.left_out.keys()
+    assert plan == plan_of(dataset, Auto(budget_seconds=budget), {}, 8)
+    labels = {one.label for one in plan.methods}
+    assert "SeasonalNaive" in labels, "what costs nothing is never left out"
+    assert labels.isdisjoint(plan.left_out)
+    assert ("AutoETS" in labels) == smoothing
+
+
+def test_what_is_left_out_is_told(tmp_path):
+    config = config_of(tmp_path, frame_of(), auto={"candidates": ["StatsForecast", "LightGBM"], "budgetSeconds": 3})
+    *_, trained, _ = run(tmp_path, config)
+    assert any(text.startswith("auto.budgetSeconds leaves out LightGBM (3 s)") for text in trained.warnings)
+
+
+@pytest.mark.parametrize(
+    ("spec", "sentence"),
+    [
+        ({"parameters": {"num_leaves": 7}}, "num_leaves is no candidate: with framework Auto"),
+        ({"parameters": {"Prophet": {}}}, "Prophet is no candidate"),
+        ({"parameters": {"LightGBM": {"num_leavs": 7}}}, "num_leavs"),
+        ({"parameters": {"LightGBM": 7}}, "must be the parameters of LightGBM by their names"),
+        ({"parameters": {"StatsForecast": {"models": ["Nave"]}}}, "did you mean Naive"),
+        ({"search": {"trials": 3}}, r"spec\.search looks for the parameters of one framework"),
+        ({"split": {"strategy": "Random"}}, "would let a forecast see the future"),
+    ],
+)
+def test_the_specification_is_judged_before_data_is_read(tmp_path, spec, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        framework_for(config_of(tmp_path, frame_of(), **spec))
+
+
+def test_there_is_no_onnx_form(tmp_path):
+    with pytest.raises(Unsupported, match="framework Auto with task Forecast has no ONNX form"):
+        framework_for(config_of(tmp_path, frame_of(), export={"onnx": True}))
+
+
+def test_a_forecast_without_a_framework_is_auto(tmp_path):
+    config = config_of(tmp_path, frame_of())
+    fields = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    del fields["spec"]["framework"]
+    assert type(config).model_validate(fields).spec.framework == "Auto"
+
+
+def test_the_leaderboard_has_the_parts_below_their_candidate(tmp_path):
+    *_, found = run(tmp_path, config_of(tmp_path, frame_of()))
+    rows = leaderboard_rows(found.leaderboard)
+    names = [one.candidate for one in rows]
+    at = names.index("StatsForecast")
+    assert set(names[at + 1 : at + 3]) == {"DynamicOptimizedTheta", "SeasonalNaive"}
+    assert [one.is_part for one in rows[at : at + 3]] == [False, True, True]
+    whole = next(one for one in rows if one.candidate == "all together")
+    assert (whole.weight, whole.holdout != "") == ("100%", True)
+    assert leaderboard_rows(None) == []
+
+
+def test_the_description_names_members_and_horizon(tmp_path):
+    *_, context, _, _ = run(tmp_path, config_of(tmp_path, frame_of()))
+    fields = json.loads((context.output / "auto.json").read_text())
+    assert fields["horizon"] == 7
+    assert fields["frequency"] == "D"

@@ -1,0 +1,50 @@
+"""The candidates of framework Auto as rows of a table: who forecast how well, with which weight, at what cost."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from trainyard_trainer.report.svg import readable
+
+
+@dataclass(frozen=True)
+class Place:
+    """One candidate; a part of another one stands below it. Each cell is text."""
+
+    candidate: str
+    is_part: bool
+    windows: str
+    holdout: str
+    weight: str
+    seconds: str
+
+
+def leaderboard_rows(table: pd.DataFrame | None) -> list[Place]:
+    """Return the candidates, best first, each with its parts behind it; nothing without a table.
+
+    The table is that of ``Evaluation.leaderboard``.
+    """
+    if table is None:
+        return []
+    places = []
+    for _, one in table[table["within"] == ""].iterrows():
+        places.append(_place(one))
+        places += [_place(part) for _, part in table[table["within"] == one["candidate"]].iterrows()]
+    return places
+
+
+def _place(row: "pd.Series[Any]") -> Place:
+    def number(name: str) -> str:
+        value = float(str(row[name]))
+        return "" if np.isnan(value) else readable(value)
+
+    return Place(
+        candidate=str(row["candidate"]),
+        is_part=row["within"] != "",
+        windows=number("windows"),
+        holdout=number("holdout"),
+        weight=f"{float(str(row['weight'])):.0%}",
+        seconds=f"{float(str(row['seconds'])):.1f}",
+    )
