@@ -73,6 +73,7 @@ def filled(values: Floats, season: int) -> Floats:
         return values
     first = int(known.argmax())
     rest = values[first:]
+    season = min(season, len(rest))
     grid = np.full(-(-len(rest) // season) * season, np.nan)
     grid[: len(rest)] = rest
     cycles = grid.reshape(-1, season)

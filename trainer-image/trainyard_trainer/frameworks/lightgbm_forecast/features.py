@@ -87,6 +87,11 @@ class Recipe:
         """How many steps before the one that is forecast are needed."""
         return max([*self.lags, *(one.reach for one in self.windows)])
 
+    @property
+    def nearest(self) -> int:
+        """How many steps back the nearest value lies that is looked at."""
+        return min([*self.lags, *(one.lag for one in self.windows)])
+
     def bases(self, past: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Return what each row of lags and windows is counted from; shape (rows,)."""
         if self.base is None:

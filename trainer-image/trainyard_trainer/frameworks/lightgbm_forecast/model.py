@@ -33,12 +33,13 @@ _SERIES_PER_THREAD: Final = 500
 
 @dataclass(frozen=True)
 class Trees:
-    """A booster, and what its columns mean."""
+    """A booster, and what its columns mean. Only its first ``rounds`` rounds count; -1: all."""
 
     booster: lightgbm.Booster
     recipe: Recipe
     frequency: Frequency
     clock: Clock
+    rounds: int = -1
 
     def forecast(self, state: State, steps: int, regressors: Floats | None, threads: int = 1) -> Floats:
         """Walk over the steps behind the end of each series; where a lag lies ahead of it, the forecast stands in.
@@ -69,15 +70,17 @@ class Trees:
         ends, place = np.unique(state.ends, return_inverse=True)
         dates = calendar(times_after(ends, steps, self.frequency), self.recipe.calendar, self.clock)
         floors = state.floors / state.scales
-        for step in range(steps):
-            now = known.shape[1] + step
-            past = next_features(history[:, :now], self.recipe)
+        for first in range(0, steps, self.recipe.nearest):
+            block = range(first, min(first + self.recipe.nearest, steps))  # none of these rests on another one
+            now = known.shape[1] + first
+            past = np.concatenate([next_features(history[:, : known.shape[1] + step], self.recipe) for step in block])
             base = self.recipe.bases(past)
-            columns = [past - base[:, None], dates[place, step]]
+            columns = [past - base[:, None], np.concatenate([dates[place, step] for step in block])]
             if regressors is not None:
-                columns.append(regressors[:, step])
-            said = self.booster.predict(np.concatenate(columns, axis=1), num_threads=threads)
-            history[:, now] = np.maximum(said + base, floors)
+                columns.append(np.concatenate([regressors[:, step] for step in block]))
+            table = np.concatenate(columns, axis=1)
+            said = self.booster.predict(table, num_threads=threads, num_iteration=self.rounds) + base
+            history[:, now : now + len(block)] = np.maximum(said.reshape(len(block), -1).T, floors[:, None])
         return np.asarray(history[:, known.shape[1] :] * state.scales[:, None])
 
 

@@ -38,7 +38,8 @@ class TreeRows(Rows):
 
     def state(self, recipe: Recipe, units: Sequence[Unit]) -> State:
         """Return what is known at the cuts of some units."""
-        keep = recipe.reach + self.frequency.season
+        longest = int(np.diff(self.panel.begins).max())  # a day of a series at 60 Hz has five million steps
+        keep = recipe.reach + min(self.frequency.season, longest)
         series = np.array([unit.series for unit in units], dtype=np.intp)
         cuts = np.array([unit.cut for unit in units], dtype=np.intp)
         return State.at(self.panel, self.times, series, cuts, keep=keep, shortest=recipe.shortest)

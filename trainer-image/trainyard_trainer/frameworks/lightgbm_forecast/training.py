@@ -1,9 +1,9 @@
 """The steps of one training: the shape, then forecasts of windows, of the holdouts, and the model that is kept."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import lightgbm
 import numpy as np
@@ -63,9 +63,25 @@ class TreesTraining:
         cuts = fitter.splits.copy()
         for unit in units:
             cuts[unit.series] = min(cuts[unit.series], unit.cut)
-        final = rounds_of(self._parameters, chosen.rounds)
-        trees = fitter.fit(chosen.recipe, cuts, final, fitter.plain(0.6, 0.6))
+        trees = chosen.trees
+        if trees is None or fitter.origins is None or not np.array_equal(cuts, fitter.origins.cuts):
+            trees = fitter.fit(chosen.recipe, cuts, rounds_of(self._parameters, chosen.rounds), self._part(0.6, 0.6))
         return fitter.rows.forecast(trees, units, self._parameters["num_threads"])
+
+    def _part(self, begin: float, end: float) -> Callable[[float, str], None]:
+        """Return what tells the progress of a part of the training."""
+        return lambda done, text: self._context.progress(begin + done * (end - begin), text)
+
+    def _quantiles(self, levels: tuple[float, ...]) -> ErrorQuantiles:
+        """Return by what a fit on the rows before the windows misses these; without levels nothing is forecast."""
+        if not levels:
+            return ErrorQuantiles()
+        fitter = self._fitter
+        if fitter.origins is None:
+            raise no_windows(self._dataset.origin.uri)
+        units = fitter.origins.units
+        steps = fitter.rows.places(units)[1] + 1
+        return ErrorQuantiles.of(levels, fitter.horizon, fitter.rows.judged(units, self.windows(units)), steps)
 
     def train(self) -> Trained:
         """Fit without the holdouts and with them, and write both models."""
@@ -73,11 +89,11 @@ class TreesTraining:
         chosen = self.choose()
         final = rounds_of(self._parameters, chosen.rounds)
         threads = self._parameters["num_threads"]
-        quantiles = _quantiles(fitter, chosen, final, levels_of(context.config.spec))
+        quantiles = self._quantiles(levels_of(context.config.spec))
         units = tuple(Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series))
-        judged = fitter.fit(chosen.recipe, fitter.splits, final, fitter.plain(0.6, 0.8))
+        judged = fitter.fit(chosen.recipe, fitter.splits, final, self._part(0.6, 0.8))
         forecasts = fitter.rows.forecast(judged, units, threads)
-        trees = fitter.fit(chosen.recipe, fitter.stops, final, fitter.plain(0.8, 1.0))
+        trees = fitter.fit(chosen.recipe, fitter.stops, final, self._part(0.8, 1.0))
         ends = tuple(Unit(number, one.stop, one.stop) for number, one in enumerate(dataset.series))
         data = context.config.spec.data
         columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
@@ -107,19 +123,6 @@ class TreesTraining:
             ),
             warnings=_warnings(chosen.recipe.shortest, short),
         )
-
-
-def _quantiles(fitter: Fitter, chosen: Choice, parameters: dict[str, Any], levels: tuple[float, ...]) -> ErrorQuantiles:
-    """Return by what a fit on the rows before the windows misses these; without levels nothing is fitted."""
-    if not levels:
-        return ErrorQuantiles()
-    if fitter.origins is None:
-        raise no_windows(fitter.rows.dataset.origin.uri)
-    units = fitter.origins.units
-    trees = fitter.fit(chosen.recipe, fitter.origins.cuts, parameters, fitter.plain(0.6, 0.6))
-    forecasts = fitter.rows.forecast(trees, units, parameters["num_threads"])
-    steps = fitter.rows.places(units)[1] + 1
-    return ErrorQuantiles.of(levels, fitter.horizon, fitter.rows.judged(units, forecasts), steps)
 
 
 def _warnings(shortest: int, short: int) -> tuple[str, ...]:
