@@ -1,11 +1,13 @@
 """The console script ``trainyard-operator``."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
 import sys
 from collections.abc import Mapping
+from typing import Final
 
 from trainyard_api.exit_codes import ExitCode
 from trainyard_operator.core.config import OperatorConfig
@@ -17,10 +19,15 @@ from trainyard_operator.shell.start import StartError
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+_COLLECT: Final = (10_000, 50, 100)
+"""When Python looks for cycles: see ``gc.set_threshold``. The store holds every object that is watched, and a full
+collection goes through all of it: with 9,000 TrainingJobs that took 13 % of the operator's time, in pauses of 0.4 s."""
+
 
 def main() -> None:
     """Run the operator until a signal ends it."""
     configure_logging()
+    gc.set_threshold(*_COLLECT)
     sys.exit(run(os.environ))
 
 

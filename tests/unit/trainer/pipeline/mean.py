@@ -32,6 +32,7 @@ class MeanFramework:
     during_training: Callable[[Context], None] = always
     shift: float = 0.0
     name: str = "mean"
+    format: str = "mean"
     trainings: list[int] = field(default_factory=list)
 
     def check(self, config: TrainerConfig) -> None:
