@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
-from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from trainyard_api.data import Data
 from trainyard_api.training import Framework as FrameworkName
@@ -73,41 +74,37 @@ def answer_each(
 
 def framework_named(name: FrameworkName, *, forecast: bool) -> Framework:
     """Return a framework by its name. Raises Unsupported for user code, and ImportError where a library is missing."""
-    match name:
-        case "LightGBM" if forecast:
-            import_lightgbm()
-            from trainyard_trainer.frameworks.lightgbm_forecast.framework import LightGBMForecastFramework
+    if name == "Container":
+        raise Unsupported(
+            "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"
+        )
+    if name == "Script":
+        raise Unsupported("spec.framework Script runs code of your own, which the trainer can only start")
+    if name in {"Auto", "LightGBM"}:
+        import_lightgbm()
+    module, made = (_FORECASTS if forecast else _TABLES)[name]
+    found: Framework = getattr(importlib.import_module(f"{__name__}.{module}"), made)()
+    return found
 
-            return LightGBMForecastFramework()
-        case "LightGBM":
-            import_lightgbm()
-            from trainyard_trainer.frameworks.lightgbm.framework import LightGBMFramework
 
-            return LightGBMFramework()
-        case "Prophet":
-            from trainyard_trainer.frameworks.prophet.framework import ProphetFramework
-
-            return ProphetFramework()
-        case "Auto" if forecast:
-            from trainyard_trainer.frameworks.auto.framework import AutoForecastFramework
-
-            return AutoForecastFramework()
-        case "Auto":
-            raise Unsupported("framework Auto with another task than Forecast comes with a later release; use LightGBM")
-        case "StatsForecast":
-            from trainyard_trainer.frameworks.statsforecast.framework import StatsForecastFramework
-
-            return StatsForecastFramework()
-        case "Container":
-            raise Unsupported(
-                "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"
-            )
-        case "Torch":
-            from trainyard_trainer.frameworks.torch.framework import TorchFramework
-
-            return TorchFramework()
-        case "Script":
-            raise Unsupported("spec.framework Script runs code of your own, which the trainer can only start")
+_TORCH: Final = ("torch.framework", "TorchFramework")
+_PROPHET: Final = ("prophet.framework", "ProphetFramework")
+_STATSFORECAST: Final = ("statsforecast.framework", "StatsForecastFramework")
+_FORECASTS: Final[Mapping[str, tuple[str, str]]] = {
+    "Auto": ("auto.framework", "AutoForecastFramework"),
+    "LightGBM": ("lightgbm_forecast.framework", "LightGBMForecastFramework"),
+    "Prophet": _PROPHET,
+    "StatsForecast": _STATSFORECAST,
+    "Torch": _TORCH,
+}
+_TABLES: Final[Mapping[str, tuple[str, str]]] = {
+    "Auto": ("auto.tables", "AutoTableFramework"),
+    "LightGBM": ("lightgbm.framework", "LightGBMFramework"),
+    "Prophet": _PROPHET,  # it says itself that it needs a forecast
+    "StatsForecast": _STATSFORECAST,
+    "Torch": _TORCH,
+}
+"""By framework the module below this package, and the class in it: a library is imported only where it is needed."""
 
 
 def _check_export(spec: TrainingJobSpec) -> None:

@@ -138,7 +138,7 @@ class LightGBMFramework:
             table = binned(dataset, rows, fixed)
             booster = fit(table, None, fixed, Reporter(context, begin, end), dataset.origin.uri)
             model = Model(booster, description)
-            _save(model, output)
+            save_model(model, output)
             return model
 
         judged = fitted(known, 0.5, 0.75, context.output / JUDGED)
@@ -168,13 +168,13 @@ class LightGBMFramework:
         raw = raw_predictions(judged.booster, matrix_of(dataset, parts.test), threads_for(dataset, context.workers))
         known = np.concatenate([parts.train, parts.validation])
         found = judge_rows(dataset, known, parts.test, raw, judged.description.threshold)
-        golden = _as_raw(dataset, parts.test[:GOLDEN_ROWS])
+        golden = as_raw(dataset, parts.test[:GOLDEN_ROWS])
         context.progress(1.0, "judged", {name: found.metrics[name] for name in (names.SKILL,) if name in found.metrics})
         return Evaluation(
             metrics=found.metrics,
             table=found.table,
             golden=Golden(golden, self.predict(model, golden)),
-            importance=_importance(model),
+            importance=importance_of(model),
             holdout=found.holdout,
             notes=(*note_of(dataset, model.description.threshold, model.description.threshold_by), *found.notes),
             baseline=found.baseline,
@@ -211,8 +211,8 @@ class LightGBMFramework:
         DataError
             If a feature is missing, or holds text where the model needs numbers.
         """
-        rows = _matrix(model.description, inputs)
-        return _answers(model, raw_predictions(model.booster, rows, threads_to_answer(model.booster, rows)))
+        rows = matrix_of_inputs(model.description, inputs)
+        return answers(model, raw_predictions(model.booster, rows, threads_to_answer(model.booster, rows)))
 
     def to_onnx(self, model: Model) -> OnnxModel:
         """Return the trees as ONNX; what they call a class, and from which probability on, is added to its answers."""
@@ -221,10 +221,10 @@ class LightGBMFramework:
         def answer(outputs: list[Any]) -> pd.DataFrame:
             told = np.asarray(outputs[0], dtype=np.float64)
             column = {0: 0, 2: 1}.get(len(model.description.classes))
-            return _answers(model, told if column is None else told[:, column])
+            return answers(model, told if column is None else told[:, column])
 
         def tensor(rows: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
-            return {INPUT: _matrix(model.description, rows).astype(np.float32)}
+            return {INPUT: matrix_of_inputs(model.description, rows).astype(np.float32)}
 
         return OnnxModel(converted(model.booster), tensor, answer)
 
@@ -247,7 +247,7 @@ def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tupl
     return rounds, cut_for(context.config.spec, dataset, parts.validation, validation)
 
 
-def _answers(model: Model, raw: npt.NDArray[np.float64]) -> pd.DataFrame:
+def answers(model: Model, raw: npt.NDArray[np.float64]) -> pd.DataFrame:
     """Return what a caller gets for raw predictions: see ``LightGBMFramework.predict``."""
     classes = model.description.classes
     if not classes:
@@ -264,7 +264,8 @@ def _called(model: Model, probabilities: npt.NDArray[np.float64]) -> npt.NDArray
     return np.asarray(probabilities.argmax(axis=1), dtype=np.intp)
 
 
-def _save(model: Model, output: Path) -> None:
+def save_model(model: Model, output: Path) -> None:
+    """Write what :meth:`LightGBMFramework.load` reads."""
     output.mkdir(parents=True, exist_ok=True)
     model.booster.save_model(output / MODEL_FILE)
     (output / DESCRIPTION_FILE).write_text(
@@ -272,19 +273,20 @@ def _save(model: Model, output: Path) -> None:
     )
 
 
-def _importance(model: Model) -> pd.DataFrame:
+def importance_of(model: Model) -> pd.DataFrame:
+    """Return by how much splits on each feature have improved the fit: see ``Evaluation.importance``."""
     gain = model.booster.feature_importance("gain")
     table = pd.DataFrame({"feature": model.description.features, "gain": gain})
     return table.sort_values("gain", ascending=False, ignore_index=True)
 
 
-def _as_raw(dataset: Dataset, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
+def as_raw(dataset: Dataset, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
     """Return rows as a user would send them: text as text."""
     raw = dataset.frame.iloc[rows, : len(dataset.features)].reset_index(drop=True)
     return raw.astype(dict.fromkeys(dataset.categories, object))
 
 
-def _matrix(description: Description, inputs: pd.DataFrame) -> Matrix:
+def matrix_of_inputs(description: Description, inputs: pd.DataFrame) -> Matrix:
     """Return raw rows as ``matrix_of`` does those of the dataset."""
     missing = [name for name in description.features if name not in inputs.columns]
     if missing:
