@@ -1,7 +1,7 @@
 """The step between the times of a series: found or given, counted, and how many make a season."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -9,7 +9,9 @@ import numpy.typing as npt
 import pandas as pd
 from pandas.tseries.frequencies import to_offset
 
+from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.opening import BUSINESS, Opening, find
+from trainyard_trainer.data.zones import wall_times
 from trainyard_trainer.errors import ConfigError
 
 _DAY: Final = 86_400_000_000_000
@@ -18,6 +20,9 @@ _DAY: Final = 86_400_000_000_000
 _MONTHS: Final = {"MS": 1, "ME": 1, "BMS": 1, "BME": 1, "QS": 3, "QE": 3, "BQS": 3, "BQE": 3, "YS": 12, "YE": 12}
 _CALENDAR_STEPS: Final = ((28, 31, "ME", "MS"), (90, 92, "QE", "QS"), (181, 184, "6ME", "6MS"), (365, 366, "YE", "YS"))
 """Days from the shortest to the longest step, and the alias for times at the end and at the start of a month."""
+
+_CHANGE: Final = 3_600_000_000_000
+"""Clocks are changed by an hour, or by less."""
 
 _WEEKDAYS: Final = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _WEEKS_TO_TELL_CLOSED: Final = 5
@@ -56,7 +61,8 @@ class Frequency:
     """The step between two times, as a pandas offset alias and as a count.
 
     Exactly one of ``months`` and ``nanoseconds`` is positive. With ``opening`` only the open steps count: the others
-    are closed, and lie on no step.
+    are closed, and lie on no step. With ``zone`` the times are kept in UTC and counted by the wall clock of that zone:
+    a day has 24 hours there, of which spring leaves one out, and autumn's repeated hour is one step for two rows.
     """
 
     alias: str
@@ -64,6 +70,7 @@ class Frequency:
     months: int = 0
     nanoseconds: int = 0
     opening: Opening | None = None
+    zone: str = ""
 
     @property
     def per_year(self) -> float:
@@ -86,6 +93,8 @@ class Frequency:
 
     def ordinals(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
         """Number the steps: neighbours differ by 1, a gap of one row by 2. ``times`` are ``datetime64[ns]``."""
+        if self.zone:
+            times = wall_times(times, self.zone)
         if self.months:
             return times.astype("datetime64[M]").astype(np.int64) // self.months
         if self.opening is not None:
@@ -130,6 +139,11 @@ class Frequency:
         found = np.where(is_edge[:, None], edge, same_day)
         return np.asarray(found.astype("datetime64[ns]") + (ends - days)[:, None])
 
+    @property
+    def steps_per_change(self) -> int:
+        """How many steps a change of the clocks may add between two times; 0 where steps are counted as they come."""
+        return -(-_CHANGE // self.nanoseconds) if self.zone else 0
+
 
 def _edges(
     months: npt.NDArray[np.datetime64], *, business: bool = False
@@ -139,6 +153,17 @@ def _edges(
     if business:
         return np.busday_offset(first, 0, roll="forward"), np.busday_offset(behind, -1, roll="forward")
     return first, behind - 1
+
+
+def frequency_by(alias: str, clock: Clock) -> Frequency:
+    """Read an offset alias for times that are kept by a clock: steps below a day are counted by the zone's wall clock.
+
+    People live by it: a lag of 24 hours is the same time of the day before, also across a change of the clocks. Raises
+    ConfigError.
+    """
+    frequency = frequency_of(alias)
+    is_shorter = 0 < frequency.nanoseconds < _DAY and frequency.opening is None
+    return replace(frequency, zone=clock.zone) if clock.zone and not clock.wall and is_shorter else frequency
 
 
 def frequency_of(alias: str) -> Frequency:

@@ -96,5 +96,22 @@ def by_clock(instants: pd.Series, clock: Clock) -> pd.Series:
     return pd.Series(wall.astype("datetime64[ns]"), index=instants.index)
 
 
+def wall_times(instants: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.datetime64]:
+    """Return what the wall clock of a zone shows at instants in UTC; ``datetime64[ns]`` of the same shape."""
+    index = pd.DatetimeIndex(instants.ravel()).tz_localize("UTC").tz_convert(zone).tz_localize(None)
+    return index.to_numpy("datetime64[ns]").reshape(instants.shape)
+
+
+def instants_of(wall: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.datetime64]:
+    """Return the instants in UTC at which the wall clock of a zone shows times; of the same shape.
+
+    Of an hour that autumn repeats the first, summer's; of one that spring leaves out the end of the gap.
+    """
+    index = pd.DatetimeIndex(wall.ravel())
+    summer = np.ones(len(index), dtype=bool)
+    found = index.tz_localize(zone, ambiguous=summer, nonexistent="shift_forward").tz_convert(None)
+    return found.to_numpy("datetime64[ns]").reshape(wall.shape)
+
+
 def _wall(instants: pd.Series, zone: str) -> npt.NDArray[np.datetime64]:
-    return pd.DatetimeIndex(instants).tz_localize("UTC").tz_convert(zone).tz_localize(None).to_numpy("datetime64[ns]")
+    return wall_times(instants.to_numpy("datetime64[ns]"), zone)

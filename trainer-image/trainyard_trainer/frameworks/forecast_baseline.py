@@ -16,7 +16,7 @@ from trainyard_api.training import Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.folds import rolling_origins
-from trainyard_trainer.data.frequency import Frequency, frequency_of
+from trainyard_trainer.data.frequency import Frequency, frequency_by
 from trainyard_trainer.evaluate.baselines import NAIVES, Naive, naive_forecast
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
@@ -41,7 +41,7 @@ class Baseline:
         The error of each series is divided by how far it usually moves, so that large series do not decide alone.
         Where every series is too short for a window, it is the seasonal naive forecast.
         """
-        frequency = frequency_of(dataset.frequency or "D")
+        frequency = frequency_by(dataset.frequency or "D", dataset.clock)
         horizon = spec.forecast.horizon if spec.forecast else 1
         folds = max((spec.split or Split()).folds, _MOST_WINDOWS)
         errors = [found for found in _errors(dataset, frequency, horizon, folds) if found is not None]

@@ -7,6 +7,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.data.zones import instants_of, wall_times
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks.forecast_columns import Columns, Questions, Times, unknown_series
 from trainyard_trainer.frameworks.forecast_panel import Positions
@@ -33,7 +34,7 @@ class Ends:
     def reach(self) -> npt.NDArray[np.int64]:
         """Return how many steps behind its end each series is answered; shape (series,)."""
         ordinals = self.frequency.ordinals(self.times)
-        return np.asarray(ordinals.max() - ordinals + self.horizon)
+        return np.asarray(ordinals.max() - ordinals + self.horizon + self.frequency.steps_per_change)
 
     def places(self, asked: Questions) -> tuple[Positions, npt.NDArray[np.int64]]:
         """Return for each question the number of its series, and the step behind the end of it, from 1 on.
@@ -57,6 +58,9 @@ class Ends:
         end, newest = self.times[number], self.times.max()
         ordinals = self.frequency.ordinals(np.concatenate([[end, newest], times[rows]]))
         steps, last = ordinals[2:] - ordinals[0], ordinals[1] - ordinals[0] + self.horizon
+        if self.frequency.zone:  # the second of the hours that autumn repeats is asked for behind the first
+            steps = np.where((steps == 0) & (times[rows] > end), 1, steps)
+            last += self.frequency.steps_per_change
         outside = (steps < 1) | (steps > last)
         if outside.any():
             row = rows[int(outside.argmax())]
@@ -72,6 +76,9 @@ class Ends:
 def times_after(ends: Times, steps: int, frequency: Frequency) -> Times:
     """Return the times of the steps behind each end; shape (ends, steps). Of months only the month is right."""
     ahead = np.arange(1, steps + 1)
+    if frequency.zone:
+        wall = wall_times(ends, frequency.zone)[:, None] + (ahead * frequency.nanoseconds).astype("timedelta64[ns]")
+        return instants_of(wall, frequency.zone)
     if frequency.months:
         months = ends.astype("datetime64[M]")[:, None] + ahead * frequency.months
         return months.astype("datetime64[ns]")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.dataset import Dataset
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.frequency import frequency_by
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.forecasts import Forecast
 from trainyard_trainer.evaluate.judgement import Judgement
@@ -73,7 +73,7 @@ class ErrorQuantiles:
 
     def ending(self, dataset: Dataset, season: int) -> Self:
         """Return them with the scale of each series at its end."""
-        frequency = frequency_of(dataset.frequency or "D")
+        frequency = frequency_by(dataset.frequency or "D", dataset.clock)
         times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
         scales = {}
         for one in dataset.series:

@@ -67,7 +67,7 @@ class Rows:
         for number, unit in enumerate(units):
             rows = np.arange(unit.cut, self.dataset.series[unit.series].stop)
             at = self.panel.steps[rows] - self.panel.steps[unit.cut - 1] - 1
-            near = at < steps
+            near = (at >= 0) & (at < steps)
             found[number, at[near]] = self.regressors[rows[near]]
         return found
 
@@ -76,7 +76,8 @@ class Rows:
         lengths = [unit.stop - unit.cut for unit in units]
         rows = np.concatenate([np.arange(unit.cut, unit.stop) for unit in units])
         cuts = np.repeat([unit.cut for unit in units], lengths)
-        return np.repeat(np.arange(len(units)), lengths), self.panel.steps[rows] - self.panel.steps[cuts - 1] - 1
+        step = self.panel.steps[rows] - self.panel.steps[cuts - 1] - 1
+        return np.repeat(np.arange(len(units)), lengths), np.maximum(step, 0)  # a cut may part autumn's repeated hour
 
     def holdouts(self) -> tuple[Unit, ...]:
         """Return the holdouts of all series."""

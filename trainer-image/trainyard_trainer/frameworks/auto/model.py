@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from trainyard_trainer.data.dataset import Clock, Dataset
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.frequency import frequency_by
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import ForecastFramework
 from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions
@@ -119,7 +119,7 @@ def load_auto_model(folder: Path, framework_named: Callable[[str], ForecastFrame
     known = fields["columns"]
     columns = Columns(known["time"], known["series"], tuple(known["regressors"]), Clock(**known["clock"]))
     table = pq.read_table(folder / SERIES_FILE)
-    frequency = frequency_of(fields["frequency"])
+    frequency = frequency_by(fields["frequency"], columns.clock)
     return AutoModel(
         ends=Ends(tuple(table["series"].to_pylist()), table["end"].to_numpy(), frequency, columns, fields["horizon"]),
         members=load_members(folder, fields["members"], framework_named),

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainyard_trainer.data.dataset import Dataset
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.frequency import frequency_by
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks.base import Context
@@ -79,7 +79,7 @@ class Fitter:
         if spec.forecast is None:
             raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
         self.horizon = spec.forecast.horizon
-        frequency = frequency_of(dataset.frequency or "D")
+        frequency = frequency_by(dataset.frequency or "D", dataset.clock)
         self.rows = TreeRows.of(dataset, frequency, dataset.features, Baseline.chosen(dataset, spec))
         self._context = context
         self._metric = searched_metric(spec)

@@ -14,7 +14,7 @@ import lightgbm
 import numpy as np
 
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.data.frequency import Frequency, frequency_of
+from trainyard_trainer.data.frequency import Frequency, frequency_by, frequency_of
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Columns, Questions
@@ -129,6 +129,7 @@ class ForecastModel:
             "columns": asdict(self.columns),
             "frequency": self.trees.frequency.alias,
             "horizon": self.horizon,
+            "by_wall": bool(self.trees.frequency.zone),
             "features": self.trees.recipe.as_json(),
         }
         (folder / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
@@ -168,7 +169,9 @@ def load_forecast_model(folder: Path) -> ForecastModel:
     )
     recipe = Recipe.from_json(fields["features"])
     booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
-    trees = Trees(booster, recipe, frequency_of(fields["frequency"]), clock)
+    # An older release counted the hours of a zone as they come.
+    frequency = frequency_by(fields["frequency"], clock) if fields.get("by_wall") else frequency_of(fields["frequency"])
+    trees = Trees(booster, recipe, frequency, clock)
     return ForecastModel(trees, state, columns, fields["horizon"], load_quantiles(folder))
 
 

@@ -12,7 +12,8 @@ from typing import Any, Final, Self
 import numpy as np
 
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.frameworks.forecast_columns import Columns
+from trainyard_trainer.data.zones import wall_times
+from trainyard_trainer.frameworks.forecast_columns import Columns, Times
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
 from trainyard_trainer.frameworks.prophet.series import read_record
 
@@ -31,6 +32,8 @@ class Bundle:
         Maps a series to the offset and the length of its record.
     until
         The time of the newest row that the model of a series has learned; empty where an older release wrote it.
+    zone
+        By whose wall clock the models see times that are kept in UTC; empty where they see them as they are kept.
     """
 
     folder: Path
@@ -38,6 +41,7 @@ class Bundle:
     index: dict[str, tuple[int, int]]
     quantiles: Quantiles = field(default_factory=Quantiles)
     until: dict[str, str] = field(default_factory=dict)
+    zone: str = ""
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -50,7 +54,11 @@ class Bundle:
         )
         asked = fields.get("quantiles", {})  # not there where there are none
         quantiles = Quantiles(tuple(asked.get("levels", ())), int(asked.get("seed", 0)))
-        return cls(folder, columns, index, quantiles, fields.get("until", {}))
+        return cls(folder, columns, index, quantiles, fields.get("until", {}), fields.get("zone", ""))
+
+    def seen(self, times: Times) -> Times:
+        """Return times, kept by the clock of the columns, as the models see them."""
+        return wall_times(times, self.zone) if self.zone else times
 
     def read(self, series: str) -> dict[str, Any]:
         """Return the record of one series. Raises KeyError."""
@@ -63,9 +71,9 @@ class Bundle:
 class BundleWriter:
     """Appends models as they are finished; ``close`` writes the index."""
 
-    def __init__(self, folder: Path, columns: Columns, quantiles: Quantiles) -> None:
+    def __init__(self, folder: Path, columns: Columns, quantiles: Quantiles, zone: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._bundle = Bundle(folder, columns, {}, quantiles)
+        self._bundle = Bundle(folder, columns, {}, quantiles, zone=zone)
         self._file = (folder / MODELS_FILE).open("wb")
 
     def add(self, series: str, record: bytes, until: np.datetime64) -> None:
@@ -82,6 +90,8 @@ class BundleWriter:
             "series": self._bundle.index,
             "until": self._bundle.until,
         }
+        if self._bundle.zone:
+            fields["zone"] = self._bundle.zone
         if self._bundle.quantiles.levels:
             fields["quantiles"] = asdict(self._bundle.quantiles)
         (self._bundle.folder / INDEX_FILE).write_text(json.dumps(fields, ensure_ascii=False) + "\n")

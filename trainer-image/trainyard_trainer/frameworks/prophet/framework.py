@@ -18,6 +18,8 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Series
 from trainyard_trainer.data.demand import trials_of
+from trainyard_trainer.data.frequency import frequency_by
+from trainyard_trainer.data.zones import wall_times
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
@@ -111,7 +113,8 @@ class ProphetFramework:
         data = context.config.spec.data
         columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
         folders = context.output, context.output / JUDGED
-        final, judged = (BundleWriter(folder, columns, _quantiles(context)) for folder in folders)
+        zone = _zone(dataset)
+        final, judged = (BundleWriter(folder, columns, _quantiles(context), zone) for folder in folders)
         outcomes: list[Outcome] = []
         total, times = len(dataset.series), dataset.frame["ds"].to_numpy()
         try:
@@ -184,8 +187,10 @@ class ProphetFramework:
                 found.append(np.full(series.holdout, np.nan))
                 continue
             known = slice(series.start, series.split)
-            one = read_model(going_on(model.read(series.name), times[known], values[known]))
-            found.append(one.answer(times[held], None if beside is None else beside[held], Quantiles())[:, 0])
+            one = read_model(going_on(model.read(series.name), model.seen(times[known]), values[known]))
+            found.append(
+                one.answer(model.seen(times[held]), None if beside is None else beside[held], Quantiles())[:, 0]
+            )
         return np.concatenate(found)
 
     def predict(self, model: Bundle, inputs: pd.DataFrame) -> pd.DataFrame:
@@ -208,13 +213,13 @@ class ProphetFramework:
         """
         asked = read_questions(inputs, model.columns)
         columns = [PREDICTION, *model.quantiles.columns]
-        answers = np.empty((len(inputs), len(columns)))
+        answers, times = np.empty((len(inputs), len(columns))), model.seen(asked.times)
         for asked_name, rows in asked.by_series():
             name = asked_name if asked_name is not None else next(iter(model.index))
             if name not in model.index:
                 raise unknown_series(model.columns, name, len(model.index))
             beside = None if asked.regressors is None else asked.regressors[rows]
-            answers[rows] = read_model(model.read(name)).answer(asked.times[rows], beside, model.quantiles)
+            answers[rows] = read_model(model.read(name)).answer(times[rows], beside, model.quantiles)
         return pd.DataFrame(answers, columns=columns)
 
 
@@ -257,7 +262,9 @@ def _finish(dataset: Dataset, context: Context, *, alone: bool) -> Iterator[Outc
 def _tasks(dataset: Dataset, wanted: Sequence[Series], recipe: Recipe, context: Context) -> Iterator[Task]:
     spec = context.config.spec
     beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
-    times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
+    times, values = dataset.frame["ds"].to_numpy("datetime64[ns]"), dataset.frame["y"].to_numpy()
+    zone = _zone(dataset)
+    times = wall_times(times, zone) if zone else times
     classes = [dataset.demand.get(series.name, "High") for series in wanted]
     trials = [0 if spec.search is None else trials_of(one, spec.search) for one in classes]
     behind = list(accumulate(reversed(trials)))[::-1]
@@ -277,6 +284,11 @@ def _tasks(dataset: Dataset, wanted: Sequence[Series], recipe: Recipe, context: 
             share=behind[number] / max(1, trials[number]),
             previous=inside(previous.get(series.name, {}), recipe.search.space) if recipe.search is not None else {},
         )
+
+
+def _zone(dataset: Dataset) -> str:
+    """Return by whose wall clock Prophet sees the times of a dataset that keeps them in UTC; empty for as they are."""
+    return frequency_by(dataset.frequency or "D", dataset.clock).zone
 
 
 def _recipe(dataset: Dataset, context: Context, *, alone: bool) -> Recipe:

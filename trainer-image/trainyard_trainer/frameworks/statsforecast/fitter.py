@@ -138,7 +138,7 @@ class StatsFitter:
         tasks = []
         for number, (one, near, far) in enumerate(zip(series, held.reach(), ahead.reach(), strict=True)):
             known, steps = self.layout.cut(Unit(number, one.split, one.stop))
-            cuts = [(known, max(steps, int(near))), (known + steps, int(far))]
+            cuts = [(known, max(steps, int(near))), (self.layout.known(number, one.stop), int(far))]
             tasks.append(self._task(number, cuts, np.flatnonzero(weights[number])))
         for number, outcome in enumerate(self._run("fit", tasks)):
             share = (number + 1) / len(series)

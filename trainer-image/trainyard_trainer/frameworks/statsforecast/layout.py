@@ -7,7 +7,7 @@ from typing import Final, Self
 import numpy as np
 
 from trainyard_trainer.data.dataset import Dataset
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.frequency import frequency_by
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_baseline import Baseline
@@ -45,7 +45,7 @@ class Layout:
     @classmethod
     def of(cls, dataset: Dataset, baseline: Baseline, input_size: int | None) -> Self:
         """Lay a dataset out. Without an ``input_size`` the season decides."""
-        frequency = frequency_of(dataset.frequency or "D")
+        frequency = frequency_by(dataset.frequency or "D", dataset.clock)
         rows = Rows.of(dataset, frequency, (), baseline)
         seasons = sorted({one for one in (frequency.season, *frequency.seasons) if one > 1})
         size = input_size or max(_STEPS_KEPT, _SEASONS_KEPT * frequency.season)
@@ -67,7 +67,7 @@ class Layout:
     def cut(self, unit: Unit) -> Cut:
         """Return the cut of a unit: with all steps up to the last of its rows."""
         known = self.known(unit.series, unit.cut)
-        return known, self.known(unit.series, unit.stop) - known
+        return known, max(1, self.known(unit.series, unit.stop) - known)  # a cut may part autumn's repeated hour
 
     def known(self, number: int, row: int) -> int:
         """Return how many steps of a series lie before a row of the dataset."""

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.frequency import frequency_by
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Columns, Questions
 from trainyard_trainer.frameworks.forecast_ends import Ends
@@ -109,7 +109,7 @@ def load_stats_model(folder: Path) -> StatsModel:
     ends = Ends(
         tuple(table["series"].to_pylist()),
         table["end"].to_numpy(),
-        frequency_of(fields["frequency"]),
+        frequency_by(fields["frequency"], columns.clock),
         columns,
         fields["horizon"],
     )

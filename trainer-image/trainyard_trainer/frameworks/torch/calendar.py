@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.data.zones import wall_times
 from trainyard_trainer.frameworks.prophet.public_holidays import is_holiday
 
 Times = npt.NDArray[np.datetime64]
@@ -21,10 +22,14 @@ _STEPS_PER_YEAR_OF_DAYS: Final = 250
 
 @dataclass(frozen=True)
 class Calendar:
-    """The features of a step. ``country`` names whose holidays count, by its two letters."""
+    """The features of a step. ``country`` names whose holidays count, by its two letters.
+
+    With ``zone`` times in UTC are looked at by its wall clock: people do not live by UTC.
+    """
 
     frequency: Frequency
     country: str | None = None
+    zone: str = ""
 
     @property
     def columns(self) -> int:
@@ -37,7 +42,7 @@ class Calendar:
         The day and the year are waves, so that midnight lies beside midnight; the days of the week are marks of their
         own, since a Saturday is seldom between a Friday and a Sunday.
         """
-        index = pd.DatetimeIndex(times)
+        index = pd.DatetimeIndex(wall_times(times, self.zone) if self.zone else times)
         per_year = self.frequency.per_year
         found: list[npt.NDArray[Any]] = []
         if per_year > 1:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from trainyard_api.training import Split
 from trainyard_trainer.data.dataset import Dataset, Series
 from trainyard_trainer.data.folds import Fold, rolling_origins
-from trainyard_trainer.data.frequency import Frequency, frequency_of
+from trainyard_trainer.data.frequency import Frequency, frequency_by, frequency_of
 from trainyard_trainer.evaluate.forecasts import Forecast
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import Context
@@ -56,6 +56,7 @@ class Material:
             country=spec.forecast.holidays_country if spec.forecast else None,
             hidden=parameters.hidden,
             dropout=parameters.dropout,
+            zone=frequency_by(self.frequency.alias, dataset.clock).zone,
         )
         self.scales = [Scale.of(self._values[one.start : self.end(one)]) for one in dataset.series]
 
@@ -104,7 +105,7 @@ class Material:
     def _judged(self, number: int, stop: int, predicted: Floats) -> Forecast:
         one = self.dataset.series[number]
         rows = slice(one.start, stop)
-        steps = self.frequency.ordinals(self._times[rows])
+        steps = self.baseline.frequency.ordinals(self._times[rows])
         return self.baseline.beside(one.name, steps, self._times[rows], self._values[rows], predicted)
 
     def folds(self) -> list[Cut]:

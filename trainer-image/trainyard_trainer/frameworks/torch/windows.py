@@ -41,6 +41,8 @@ class Description:
         Whose holidays count.
     hidden
         The widths of the network's layers.
+    zone
+        By whose wall clock the calendar sees times that are kept in UTC; empty where it sees them as they are kept.
     """
 
     columns: Columns
@@ -51,11 +53,12 @@ class Description:
     country: str | None
     hidden: tuple[int, ...]
     dropout: float
+    zone: str = ""
 
     @property
     def calendar(self) -> Calendar:
         """What is known of a step without data."""
-        return Calendar(frequency_of(self.frequency), self.country)
+        return Calendar(frequency_of(self.frequency), self.country, self.zone)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Description":
@@ -72,6 +75,7 @@ class Description:
             country=fields["country"],
             hidden=tuple(fields["hidden"]),
             dropout=fields["dropout"],
+            zone=fields.get("zone", ""),
         )
 
     def regressors(self, values: npt.NDArray[np.float64] | None, rows: int) -> Floats32:

@@ -1,0 +1,121 @@
+"""Hours of a zone: what people do at eight they do at eight after the clocks were changed, too."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
+from trainyard_trainer.artifacts.layout import JUDGED
+from trainyard_trainer.data.dataset import Clock
+from trainyard_trainer.data.frequency import frequency_by, frequency_of
+from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.forecast_ends import times_after
+
+ZONE = "Europe/Berlin"
+BY_HOUR = np.array([2.0, 1, 1, 1, 2, 5, 12, 30, 44, 38, 35, 33, 40, 36, 31, 30, 34, 42, 48, 39, 25, 14, 8, 4])
+AUTUMN = ("2025-09-20", "2025-10-28T12:00")  # 26 October has 25 hours
+SPRING = ("2025-02-20", "2025-03-31T12:00")  # 30 March has 23 hours
+
+
+def hours(begin, end):
+    """Instants in UTC, and what the wall clock shows there."""
+    instants = pd.date_range(begin, end, freq="h", tz="UTC")
+    return instants, instants.tz_convert(ZONE)
+
+
+def config_of(folder, span, framework, *, horizon=48, **spec):
+    instants, wall = hours(*span)
+    frame = pd.DataFrame({"ds": instants.strftime("%Y-%m-%dT%H:%M:%SZ"), "y": BY_HOUR[wall.hour]})
+    data = {"timeZone": ZONE, **spec.pop("data", {})}
+    return job(
+        write(folder, frame.to_csv(index=False)),
+        task="Forecast",
+        framework=framework,
+        data=data,
+        forecast={"horizon": horizon},
+        **spec,
+    )
+
+
+def run(folder, config):
+    framework, dataset = framework_for(config), dataset_of(config, folder)
+    context = context_of(config, folder)
+    trained = framework.train(dataset, context)
+    return framework, dataset, context, framework.evaluate(dataset, trained, context)
+
+
+FRAMEWORKS = [
+    pytest.param("StatsForecast", {"models": ["SeasonalNaive"]}, id="StatsForecast"),
+    pytest.param("LightGBM", {"num_iterations": 60}, id="LightGBM"),
+    pytest.param(
+        "Auto", {"StatsForecast": {"models": ["SeasonalNaive"]}, "LightGBM": {"num_iterations": 60}}, id="Auto"
+    ),
+]
+
+
+@pytest.mark.parametrize(("framework", "parameters"), FRAMEWORKS)
+@pytest.mark.parametrize("span", [AUTUMN, SPRING], ids=["autumn", "spring"])
+def test_a_day_is_forecast_by_the_wall_clock_across_the_change(tmp_path, span, framework, parameters):
+    auto = {"auto": {"candidates": ["StatsForecast", "LightGBM"]}} if framework == "Auto" else {}
+    config = config_of(tmp_path, span, framework, parameters=parameters, **auto)
+    made, dataset, context, found = run(tmp_path, config)
+    assert found.metrics["mae"] < 0.2, "by UTC each hour behind the change is the one beside it: 2.75 and 4.29"
+    assert found.metrics["baseline_mae"] == pytest.approx(0, abs=0.3)
+    judged = made.load(context.output / JUDGED)
+    np.testing.assert_allclose(
+        made.forecast_holdouts(judged, dataset), found.holdout["predicted"], rtol=1e-6, atol=1e-6
+    )
+    again = made.predict(made.load(context.output), found.golden.inputs)
+    pd.testing.assert_frame_equal(again, found.golden.outputs)
+
+
+@pytest.mark.parametrize("span", [AUTUMN, SPRING], ids=["autumn", "spring"])
+def test_prophet_sees_the_wall_clock(tmp_path, span):
+    made, dataset, context, found = run(tmp_path, config_of(tmp_path, span, "Prophet"))
+    assert found.metrics["mae"] < 2.5, "a few waves cannot follow every hour"
+    judged = made.load(context.output / JUDGED)
+    np.testing.assert_allclose(made.forecast_holdouts(judged, dataset), found.holdout["predicted"], rtol=1e-6)
+    again = made.predict(made.load(context.output), found.golden.inputs)
+    pd.testing.assert_frame_equal(again, found.golden.outputs)
+
+
+def test_the_calendar_of_a_network_is_that_of_the_wall_clock(tmp_path):
+    config = config_of(tmp_path, AUTUMN, "Torch", parameters={"epochs": 1})
+    made, _, context, _ = run(tmp_path, config)
+    description = made.load(context.output).description
+    assert description.zone == ZONE
+    eight = np.array(["2025-10-25T06:00", "2025-10-26T07:00"], dtype="datetime64[ns]")  # 08:00 on both days
+    time_of_day = description.calendar.features(eight)[:, -4:]
+    np.testing.assert_array_equal(time_of_day[0], time_of_day[1])
+
+
+@pytest.mark.parametrize(("framework", "parameters"), FRAMEWORKS[:2])
+@pytest.mark.parametrize(
+    "end", ["2025-10-25T20:00", "2025-10-26T00:00", "2025-10-26T01:00", "2025-03-29T20:00", "2025-03-30T00:00"]
+)
+def test_every_instant_behind_the_end_has_its_answer(tmp_path, framework, parameters, end):
+    """The horizon reaches over the change, or begins between the two hours that look alike."""
+    begin = pd.Timestamp(end) - pd.Timedelta(days=40)
+    made, _, context, _ = run(tmp_path, config_of(tmp_path, (begin, end), framework, parameters=parameters))
+    asked, wall = hours(pd.Timestamp(end) + pd.Timedelta(hours=1), pd.Timestamp(end) + pd.Timedelta(hours=48))
+    said = made.predict(made.load(context.output), pd.DataFrame({"ds": asked.strftime("%Y-%m-%dT%H:%M:%SZ")}))
+    np.testing.assert_allclose(said["prediction"], BY_HOUR[wall.hour], atol=0.5)
+
+
+def test_steps_and_times_are_each_others_inverse_but_for_the_hours_of_the_change():
+    frequency = frequency_by("h", Clock(ZONE))
+    end = np.array(["2025-03-29T12:00"], dtype="datetime64[ns]")
+    times = times_after(end, 48, frequency)[0]
+    steps = frequency.ordinals(np.concatenate([end, times]))
+    steps = steps[1:] - steps[0]
+    skipped = 13  # 02:00 on 30 March is not there: its step falls on the next one
+    assert np.flatnonzero(steps != np.arange(1, 49)).tolist() == [skipped - 1]
+    assert frequency.steps_per_change == 1
+    assert frequency_by("15min", Clock(ZONE)).steps_per_change == 4
+
+
+@pytest.mark.parametrize(
+    ("alias", "clock"), [("h", Clock()), ("D", Clock(ZONE, wall=True)), ("MS", Clock(ZONE)), ("D", Clock(ZONE))]
+)
+def test_only_steps_below_a_day_of_a_zone_are_counted_so(alias, clock):
+    assert frequency_by(alias, clock) == frequency_of(alias)
