@@ -125,7 +125,7 @@ class Data(ApiModel):
     positive_class: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """Of two classes the one that precision, recall, F1 and the threshold are of; default: the rarer one."""
     features: Columns | None = None
-    """The columns to learn from; none: every usable one."""
+    """The columns to learn from; none: every usable one, and of a forecast the target alone."""
     exclude: Columns | None = None
     """Columns to leave out; default: none."""
     covariates: Annotated[list[Covariate], Field(max_length=16)] | None = None

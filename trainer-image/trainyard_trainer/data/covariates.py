@@ -281,7 +281,7 @@ def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[
             columns[KEY] = frame[series].astype("string")
         for name in covariate.columns:
             columns[f"{covariate.name}.{name}"] = (
-                _numbers(frame[name], name, read.notation) if spec.task == "Forecast" else frame[name]
+                numbers_of(frame[name], name, read.notation) if spec.task == "Forecast" else frame[name]
             )
     except DataError as error:
         raise DataError(f"{source.uri}: {error}") from error
@@ -296,7 +296,10 @@ def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[
     return CovariateTable(covariate.name, ordered, features, keyed, covariate.known_in_future), tuple(findings)
 
 
-def _numbers(column: pd.Series, name: str, known: Notation) -> pd.Series:
+def numbers_of(column: pd.Series, name: str, known: Notation) -> pd.Series:
+    """Return a column as numbers, as a forecast takes them. Raises DataError with the column and the row."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return column.astype("float64")
     if not is_text(column):
         if pd.api.types.is_numeric_dtype(column.dtype):
             return column.astype("float64")

@@ -16,6 +16,7 @@ from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Findi
 from trainyard_trainer.data.demand import demand_classes
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
 from trainyard_trainer.data.joins import coverage, join_steps, rows_by_series, usable_ahead
+from trainyard_trainer.data.own_features import own_features
 from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
 from trainyard_trainer.data.splits import digest_of
 from trainyard_trainer.data.times import parse_times, read_times
@@ -41,7 +42,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     if spec.forecast is None:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
     findings: list[Finding] = list(table.findings)
-    rows, clock = _sorted_rows(table, spec, findings)
+    rows, clock, own = _sorted_rows(table, spec, findings)
     frequency = _frequency(spec, spec.forecast, rows, findings)
     clock = replace(clock, opening=frequency.alias if frequency.opening is not None else "")
     validation = spec.data.validation or DataValidation()
@@ -50,7 +51,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     frame, series = _slices(rows, kept, frequency, spec.forecast.horizon, spec.split or Split())
     _note_short_holdouts(series, spec.forecast.horizon, findings)
     check_reach(frame["ds"].to_numpy().max(), spec.forecast.horizon, frequency)
-    covariates = tuple(covariate.by(lambda times: by_clock(times, clock)) for covariate in table.covariates)
+    covariates = tuple(covariate.by(lambda times: by_clock(times, clock)) for covariate in (*own, *table.covariates))
     usable, warnings = usable_ahead(covariates)
     findings += warnings
     frame, features = _with_covariates(frame, series, frequency, usable, findings)
@@ -74,7 +75,9 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     )
 
 
-def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -> tuple[SortedRows, Clock]:
+def _sorted_rows(
+    table: Table, spec: TrainingJobSpec, findings: list[Finding]
+) -> tuple[SortedRows, Clock, tuple[CovariateTable, ...]]:
     data, frame = spec.data, table.frame
     if data.time is None:
         raise ConfigError("task Forecast needs data.time")
@@ -98,9 +101,10 @@ def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -
         kept = f"the days of {clock.zone}" if clock.wall else f"UTC, those without an offset read as {clock.zone}"
         findings.append(Finding("TimeZone", "info", f"times are kept by {kept}"))
     missing_time, missing_value, nameless = np.isnat(instants), np.isnan(values), codes < 0
+    own, ahead = own_features(table, data, times, codes, names, ~missing_value, findings)
     for code, column, gone in (
         ("MissingTime", data.time, missing_time & ~no_times),
-        ("MissingTarget", data.target, missing_value & ~no_numbers),
+        ("MissingTarget", data.target, missing_value & ~no_numbers & ~ahead),
         ("MissingSeries", data.series, nameless),
     ):
         if gone.any():
@@ -115,7 +119,7 @@ def _sorted_rows(table: Table, spec: TrainingJobSpec, findings: list[Finding]) -
     rows = rows[np.lexsort((instants[rows], codes[rows]))]
     sizes = np.bincount(codes[rows], minlength=len(names))
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
-    return SortedRows(names, starts, instants[rows], values[rows], spoiled), clock
+    return SortedRows(names, starts, instants[rows], values[rows], spoiled), clock, own
 
 
 def _spoiled(

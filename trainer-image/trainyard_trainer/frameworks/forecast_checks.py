@@ -3,16 +3,14 @@
 from trainyard_api.training import Forecast
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.errors import ConfigError, Unsupported
+from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.evaluate import names
 
 
 def check_forecast(spec: TrainingJobSpec) -> Forecast:
-    """Return the section of the forecast. Raises ConfigError or Unsupported, with the field and what to write."""
+    """Return the section of the forecast. Raises ConfigError, with the field and what to write."""
     if spec.forecast is None:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
-    if spec.data.features:
-        raise Unsupported("spec.data.features with task Forecast comes with a later release; leave it out for now")
     if spec.split is not None and spec.split.strategy not in {"Auto", "Time"}:
         raise ConfigError(f"spec.split.strategy {spec.split.strategy} would let a forecast see the future; use Time")
     names.check_metrics(spec)

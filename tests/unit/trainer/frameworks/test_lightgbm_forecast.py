@@ -12,10 +12,11 @@ import pytest
 from tests.unit.trainer.data.jobs import context_of, dataset_of, environment, job, write
 from trainyard_trainer.data import load, preprocess
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
+from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.forecast_panel import filled
+from trainyard_trainer.frameworks.lightgbm_forecast import fit
 from trainyard_trainer.frameworks.lightgbm_forecast.features import calendar
 from trainyard_trainer.frameworks.lightgbm_forecast.fit import Fitter
 from trainyard_trainer.golden import verify_saved_model
@@ -248,14 +249,42 @@ def test_holidays_of_a_country_are_a_feature(tmp_path):
     assert calendar(hours, ["holiday:FR"], Clock(zone="Europe/Paris")).ravel().tolist() == [1, 0]
 
 
-def test_shapes_may_be_tried_on_some_of_the_series(tmp_path):
+def test_shapes_are_tried_on_a_part_of_many_rows_and_the_rounds_found_on_all(tmp_path, monkeypatch):
     _, dataset, context = prepare(tmp_path, daily(["apple", "pear", "plum"]))
+    sizes = []
+    tables = Fitter._table
+
+    def counting(self, recipe, cuts, parameters, sample):
+        made = tables(self, recipe, cuts, parameters, sample).construct()
+        sizes.append(made.num_data())
+        return made
+
+    monkeypatch.setattr(Fitter, "_table", counting)
+    monkeypatch.setattr(fit, "_ROWS_TO_CHOOSE_BY", 100)
     fitter = Fitter(dataset, context)
-    parameters = fitter.parameters(FEW_TREES)
-    shape = fitter.shapes(parameters)[0]
-    everything = fitter.judge(shape, parameters)
-    some = fitter.judge(shape, parameters, sample=np.array([0, 2]))
-    assert 0 < some.score != everything.score > 0
+    chosen = fitter.choose(fitter.parameters(FEW_TREES), lambda *_: None)
+    assert set(sizes[:-1]) == {100}
+    assert sizes[-1] > 300
+    assert chosen.score > 0
+    monkeypatch.setattr(fit, "_ROWS_TO_CHOOSE_BY", 10_000)
+    whole = Fitter(dataset, context).choose(fitter.parameters(FEW_TREES), lambda *_: None)
+    assert whole.trees is not None
+    assert whole.trees.rounds == whole.rounds
+
+
+def test_far_lags_are_forecast_at_once_and_alike(tmp_path):
+    """Asked for one step after the other, each with its own horizon, the trees say the same."""
+    _, dataset, context = prepare(tmp_path, daily(), forecast={"horizon": 14})
+    fitter = Fitter(dataset, context)
+    parameters = {**fitter.parameters(FEW_TREES), "num_iterations": 20}
+    far = next(one for one in fitter.shapes(parameters) if one.nearest >= 14)
+    trees = fitter.fit(far, fitter.splits, parameters, lambda *_: None)
+    state = fitter.rows.state(far, fitter.rows.holdouts())
+    at_once = trees.forecast(state, 14, None)
+    for steps in (1, 5, 14):
+        np.testing.assert_array_equal(trees.forecast(state, steps, None), at_once[:, :steps])
+    near = next(one for one in fitter.shapes(parameters) if one.nearest == 1)
+    assert near.nearest < far.nearest
 
 
 def test_a_search_scores_windows_before_the_holdout(tmp_path):
@@ -263,7 +292,7 @@ def test_a_search_scores_windows_before_the_holdout(tmp_path):
     tunable = framework.tunable(dataset, context)
     space = tunable.space()
     assert "num_leaves" not in space
-    assert space["learning_rate"]["default"] == 0.05
+    assert space["learning_rate"]["default"] == 0.1
     told = []
     first = tunable.score({"num_iterations": 20, "num_leaves": 7}, lambda step, value: told.append((step, value)))
     assert [step for step, _ in told] == [10, 20]
@@ -305,7 +334,6 @@ def check(**spec):
     [
         ({"parameters": {"num_leafs": 3}}, ConfigError, "did you mean num_leaf"),
         ({"forecast": {"horizon": 7, "holidaysCountry": "ZZ"}}, ConfigError, "holidaysCountry ZZ"),
-        ({"data": {"features": ["price"]}}, Unsupported, r"spec\.data\.features"),
         ({"split": {"strategy": "Random"}}, ConfigError, "use Time"),
         ({"forecast": {"horizon": 7, "frequency": "fortnight"}}, ConfigError, "'fortnight'"),
         ({"objective": {"metric": "auc"}}, ConfigError, "auc"),

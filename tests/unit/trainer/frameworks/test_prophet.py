@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
+from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.prophet.choice import fit_series
 from trainyard_trainer.frameworks.prophet.fallbacks import fallback_at
@@ -161,7 +161,6 @@ def check(**spec):
         ({"parameters": {"holidays": []}}, ConfigError, "holidaysCountry"),
         ({"forecast": {"horizon": 7, "holidaysCountry": "ZZ"}}, ConfigError, "holidaysCountry ZZ"),
         ({"forecast": {"horizon": 7, "frequency": "fortnight"}}, ConfigError, "'fortnight'"),
-        ({"data": {"features": ["price"]}}, Unsupported, "spec.data.features"),
         ({"split": {"strategy": "Random"}}, ConfigError, "use Time"),
     ],
 )

@@ -49,7 +49,7 @@ def test_other_objects_in_the_file_are_passed_over(tmp_path: Path) -> None:
         ("target: target", "target: ''", "spec.data.target: String should have at least 1 character"),
         (", target: target", "", "spec.data.target: is required"),
         ("target: target", "target: t, sepal: 1", "spec.data.sepal: unknown field"),
-        ("LightGBM", "XGBoost", "spec.framework: Input should be 'Prophet', 'LightGBM'"),
+        ("LightGBM", "XGBoost", "spec.framework: Input should be 'Auto', 'StatsForecast'"),
         ('uri: "file:///d.csv", ', "", "exactly one of uri and sql"),
         ("Regression", "Forecast", "spec: task Forecast needs data.time"),
         ("v1alpha1", "v1", "apiVersion is 'trainyard.dev/v1', expected 'trainyard.dev/v1alpha1'"),

@@ -42,18 +42,18 @@ _USUAL_IN_LEAF: Final = 20
 """LightGBM's own default."""
 
 
-def space(given: Mapping[str, Any], in_leaf: int) -> dict[str, Any]:
+def space(given: Mapping[str, Any], in_leaf: int, rate: float = _USUAL_RATE) -> dict[str, Any]:
     """Return where to look beside what the user has set, under whatever alias.
 
     Parameters
     ----------
     given
         ``spec.parameters``.
-    in_leaf
-        Our default of ``min_data_in_leaf``.
+    in_leaf, rate
+        Our defaults of ``min_data_in_leaf`` and ``learning_rate``.
     """
     dimensions = {
-        "learning_rate": {"type": "Float", "low": 0.01, "high": 0.2, "log": True, "default": 0.05},
+        "learning_rate": {"type": "Float", "low": 0.01, "high": 0.2, "log": True, "default": rate},
         "num_leaves": {"type": "Int", "low": 4, "high": 128, "log": True, "default": 31},
         "min_data_in_leaf": {"type": "Int", "low": 2, "high": 128, "log": True, "default": in_leaf},
         "feature_fraction": {"type": "Float", "low": 0.4, "high": 1.0, "default": 1.0},
@@ -149,7 +149,8 @@ class ForecastTunable:
 
     def space(self) -> Mapping[str, Any]:
         """Return where to look: see ``Tunable``."""
-        return space(self._given, self._fitter.parameters({})["min_data_in_leaf"])
+        ours = self._fitter.parameters({})
+        return space(self._given, ours["min_data_in_leaf"], ours["learning_rate"])
 
     def score(self, parameters: Mapping[str, Any], report: Report) -> float:
         """Return the metric on the windows before the holdout: see ``Tunable``."""

@@ -1,0 +1,99 @@
+"""``data.features`` of a forecast: what the table itself says of the steps ahead."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
+from trainyard_trainer.errors import ConfigError, DataError
+from trainyard_trainer.frameworks import framework_for
+
+DAYS = pd.date_range("2025-06-02", periods=140)
+
+
+def table(*, ahead=7, series=("a", "b")):
+    """Sales that double on days with a promotion; the promotions of the next days are known."""
+    parts = []
+    for number, name in enumerate(series):
+        random = np.random.default_rng(number)
+        promo = random.random(140) < 0.3
+        sold = (10 + 5 * number) * (1 + promo) + 0.1 * random.standard_normal(140)
+        sold[140 - ahead :] = np.nan
+        price = np.where(np.isnan(sold), np.nan, 1.5)
+        parts.append(pd.DataFrame({"ds": DAYS, "item": name, "promo": promo, "price": price, "y": sold}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def config_of(folder, frame, framework="LightGBM", features=("promo",), **spec):
+    data = {"series": "item", "features": list(features)}
+    return job(write(folder, frame.to_csv(index=False)), task="Forecast", framework=framework, data=data, **spec)
+
+
+def codes(dataset):
+    return {one.code: one.message for one in dataset.findings}
+
+
+def test_rows_without_a_target_say_what_is_known_ahead(tmp_path):
+    frame = table()
+    dataset = dataset_of(config_of(tmp_path, frame), tmp_path)
+    assert dataset.features == ("promo",)
+    assert "MissingTarget" not in codes(dataset)
+    expected = frame[frame["item"] == "b"]["promo"].to_numpy(float)
+    rows = dataset.series[1]
+    np.testing.assert_array_equal(dataset.frame["promo"].iloc[rows.start : rows.stop], expected[:133])
+    np.testing.assert_array_equal(dataset.ahead["b"][:, 0], expected[133:])
+
+
+@pytest.mark.parametrize("framework", ["LightGBM", "Prophet", "Torch"])
+def test_a_promotion_moves_the_forecast(tmp_path, framework):
+    config = config_of(tmp_path, table(), framework)
+    made, dataset = framework_for(config), dataset_of(config, tmp_path)
+    context = context_of(config, tmp_path)
+    trained = made.train(dataset, context)
+    made.evaluate(dataset, trained, context)
+    asked = pd.DataFrame({"ds": [DAYS[133]] * 2, "item": ["a"] * 2, "promo": [0.0, 1.0]})
+    model = made.load(context.output)
+    without, with_it = (made.predict(model, asked.iloc[[number]])["prediction"].iloc[0] for number in (0, 1))
+    assert with_it > 1.3 * without
+    with pytest.raises(DataError, match="lacks the column 'promo'"):
+        made.predict(model, asked.drop(columns="promo"))
+
+
+def test_what_statistical_methods_do_not_use_is_named(tmp_path):
+    config = config_of(tmp_path, table(), "StatsForecast", parameters={"models": ["SeasonalNaive"]})
+    made, dataset = framework_for(config), dataset_of(config, tmp_path)
+    trained = made.train(dataset, context_of(config, tmp_path))
+    assert "the covariates promo are not used: the methods look at the target alone" in trained.warnings
+
+
+def test_a_feature_that_nobody_knows_ahead_is_left_out_and_named(tmp_path):
+    dataset = dataset_of(config_of(tmp_path, table(), features=("promo", "price")), tmp_path)
+    assert dataset.features == ("promo",)
+    assert codes(dataset)["FeatureNotKnownInFuture"].startswith("'price' of data.features left out: no row behind")
+    folder = tmp_path / "none"
+    folder.mkdir()
+    dataset = dataset_of(config_of(folder, table(ahead=0)), folder)
+    assert dataset.features == ()
+    assert "FeatureNotKnownInFuture" in codes(dataset)
+
+
+def test_a_missing_target_in_between_is_still_told(tmp_path):
+    frame = table()
+    frame.loc[20, "y"] = np.nan
+    dataset = dataset_of(config_of(tmp_path, frame), tmp_path)
+    assert codes(dataset)["MissingTarget"].startswith("1 rows without a value in 'y'")
+
+
+@pytest.mark.parametrize(
+    ("features", "error", "sentence"),
+    [
+        (["item"], ConfigError, "names 'item', which is data.series"),
+        (["ds"], ConfigError, "names 'ds', which is data.time"),
+        (["kind"], DataError, "'kind', data row 1: 'sale' is not a number"),
+        (["nothing"], DataError, "nothing"),
+    ],
+)
+def test_what_cannot_be_a_feature_is_refused(tmp_path, features, error, sentence):
+    config = config_of(tmp_path, table().assign(kind="sale"), features=features)
+    with pytest.raises(error, match=sentence):
+        dataset_of(config, tmp_path)
