@@ -116,6 +116,10 @@ bench-reading: venv ## A CSV of 5 million rows beside Arrow alone (BENCH_ARGS="-
 bench-accuracy: venv ## Models of real data beside naive ones and the aims (BENCH_ARGS="--only ai4i --data DIR")
 	@PYTHONPATH=. $(BIN)/python tests/benchmarks/accuracy.py $(BENCH_ARGS)
 
+.PHONY: bench-forecasts
+bench-forecasts: venv ## Forecasts beside statsforecast and mlforecast: errors and CPU (BENCH_ARGS="--throughput 1000")
+	@PYTHONPATH=. $(BIN)/python tests/benchmarks/forecasts.py $(BENCH_ARGS)
+
 .PHONY: bench-faults
 bench-faults: venv ## A real node whose API server stands still for ten minutes, and 20 kills of the leader (BENCH_ARGS="--outage 60")
 	@PYTHONPATH=.:hack $(BIN)/python -m tests.benchmarks.node_faults $(BENCH_ARGS)

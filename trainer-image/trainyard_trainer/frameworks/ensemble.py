@@ -6,6 +6,7 @@ no part in it, because a few windows would give it weight by chance. The fewer w
 are those that follow from the error of each candidate alone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Self
 
@@ -25,6 +26,9 @@ ones the holdout was missed by less with 1.1 than with 1.25, 1.5 or no bound."""
 
 _PRIOR_WINDOWS: Final = 32
 """So many windows tell as much as the errors of the candidates alone. Of 8 windows the selection is mostly chance."""
+
+_LEAST_WEIGHT: Final = 0.05
+"""A candidate with less would be trained and asked for nothing."""
 
 _CLEARLY_BETTER: Final = 0.3
 """A series leaves the common weights for one candidate that errs less by this part, and less on each of its windows."""
@@ -135,6 +139,8 @@ def select(windows: Windows, reach: float = CLEARLY_WORSE) -> Selection:
     greedy = _greedy(windows, said, np.flatnonzero(losses <= CLEARLY_WORSE * losses.min()))
     count = each.shape[1]
     common = (count * greedy + _PRIOR_WINDOWS * _by_error(losses, reach)) / (count + _PRIOR_WINDOWS)
+    common[common < _LEAST_WEIGHT] = 0.0
+    common /= common.sum()
     together = windows.losses(common @ said)
     return Selection(losses, float(together.mean()), common, _leaving(each, together, windows.series))
 
@@ -176,3 +182,9 @@ def _leaving(each: Floats, together: Floats, series: Numbers) -> dict[int, int]:
         if clearly and (each[best, mine] < together[mine]).all():
             found[int(number)] = best
     return found
+
+
+def shares(weights: Mapping[str, float]) -> str:
+    """Return one sentence for the reader: whose answers count how much, the heaviest first."""
+    ordered = sorted(weights.items(), key=lambda one: -one[1])
+    return "answers are those of " + ", ".join(f"{name} ({weight:.0%})" for name, weight in ordered if weight > 0)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainyard_trainer.frameworks.ensemble import CLEARLY_WORSE, Windows, select
+from trainyard_trainer.frameworks.ensemble import CLEARLY_WORSE, Windows, select, shares
 
 
 def windows(forecasts, actual, *, series=(0,), rows=4, sizes=None, squared=False):
@@ -37,7 +37,7 @@ def test_few_windows_tell_less_than_the_errors_of_all_that_are_within_reach():
         return select(windows(said, [10.0] * (4 * count), series=range(count)), reach).common
 
     np.testing.assert_allclose(weights(8, 3.0), [(8 + 32 * 0.8) / 40, 32 * 0.2 / 40, 0], rtol=1e-12)
-    assert weights(800, 3.0)[0] > 0.98
+    assert weights(800, 3.0).tolist() == [1, 0, 0], "less than a twentieth counts as nothing"
     assert weights(8, 1.1).tolist() == [1, 0, 0]
 
 
@@ -98,3 +98,7 @@ def test_a_mix_is_never_clearly_worse_on_its_windows_than_the_best_alone(seed, c
     assert (found.common >= 0).all()
     assert found.loss <= CLEARLY_WORSE * found.losses.min() + 1e-12
     assert found.common[found.losses > CLEARLY_WORSE * found.losses.min()].sum() == 0
+
+
+def test_the_shares_are_a_sentence():
+    assert shares({"a": 0.2, "b": 0.8, "c": 0.0}) == "answers are those of b (80%), a (20%)"

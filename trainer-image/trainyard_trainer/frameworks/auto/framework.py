@@ -18,6 +18,7 @@ from trainyard_trainer.frameworks.auto.budget import ALL
 from trainyard_trainer.frameworks.auto.model import AutoModel, load_auto_model
 from trainyard_trainer.frameworks.auto.training import FORMAT, AutoTraining, Fitted, config_of, member_framework
 from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.ensemble import shares
 from trainyard_trainer.frameworks.forecast_checks import check_forecast
 from trainyard_trainer.frameworks.forecast_golden import golden_rows
 from trainyard_trainer.frameworks.forecast_quantiles import with_quantiles
@@ -79,7 +80,7 @@ class AutoForecastFramework:
             table=found.table,
             golden=golden_rows(dataset, fitted.kept.ends, fitted.kept.predict),
             holdout=found.holdout,
-            notes=(rows.baseline.note, *found.notes),
+            notes=(rows.baseline.note, shares(trained.parameters["weights"]), *found.notes),
             baseline=found.baseline,
             leaderboard=fitted.leaderboard,
         )

@@ -21,7 +21,7 @@ from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.auto.training import ENSEMBLE
 from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
-from trainyard_trainer.frameworks.ensemble import Selection, Windows, select
+from trainyard_trainer.frameworks.ensemble import Selection, Windows, select, shares
 from trainyard_trainer.frameworks.forecast_windows import SQUARED
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.fit import (
@@ -188,6 +188,7 @@ class AutoTableFramework:
         raw = trained.judged.raw(matrix_of(dataset, parts.test), threads_for(dataset, context.workers))
         known = np.concatenate([parts.train, parts.validation])
         found = judge_rows(dataset, known, parts.test, raw, model.description.threshold)
+        called = note_of(dataset, model.description.threshold, model.description.threshold_by)
         golden = as_raw(dataset, parts.test[:GOLDEN_ROWS])
         context.progress(1.0, "judged", {name: found.metrics[name] for name in (names.SKILL,) if name in found.metrics})
         return Evaluation(
@@ -196,7 +197,7 @@ class AutoTableFramework:
             golden=Golden(golden, self.predict(model, golden)),
             importance=_importance(model),
             holdout=found.holdout,
-            notes=(*note_of(dataset, model.description.threshold, model.description.threshold_by), *found.notes),
+            notes=(shares(trained.parameters["weights"]), *called, *found.notes),
             baseline=found.baseline,
             leaderboard=leaderboard,
         )

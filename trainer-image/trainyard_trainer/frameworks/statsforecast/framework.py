@@ -18,6 +18,7 @@ from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.ensemble import shares
 from trainyard_trainer.frameworks.forecast_checks import check_forecast
 from trainyard_trainer.frameworks.forecast_columns import read_questions, require_same_steps
 from trainyard_trainer.frameworks.forecast_ends import Ends
@@ -100,7 +101,7 @@ class StatsForecastFramework:
             table=found.table,
             golden=golden_rows(dataset, fitted.kept.ends, lambda asked: self.predict(fitted.kept, asked)),
             holdout=found.holdout,
-            notes=(rows.baseline.note, *found.notes),
+            notes=(rows.baseline.note, shares(trained.parameters["weights"]), *found.notes),
             baseline=found.baseline,
         )
 
