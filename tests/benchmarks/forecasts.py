@@ -5,8 +5,9 @@
 
 The holdout of each series is its last horizon. The bare ones are a method of statsforecast for each series, and
 mlforecast with fixed lags over LightGBM's defaults. Ours are `trainyard-trainer run` with its defaults, which fits
-twice: without the holdout to judge, and with it to keep. Seconds are those of the whole process tree, imports and report
-too. The error is MASE: the mean over the series of the mean error, in units of the mean distance to one season before.
+twice: without the holdout to judge, and with it to keep. Seconds are those of the whole process tree, imports and the
+report too. The error is MASE: the mean over the series of the mean error, in units of the mean distance to one season
+before.
 
 `--throughput N` takes N made-up series of two years of days instead: StatsForecast with one method beside the same
 method of the bare library, fitted as often, and LightGBM's seconds per series.

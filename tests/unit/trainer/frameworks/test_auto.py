@@ -13,7 +13,7 @@ from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
 from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.auto.budget import plan_of
-from trainyard_trainer.frameworks.auto.candidate import StatsCandidate, TreesCandidate
+from trainyard_trainer.frameworks.auto.candidate import ProphetCandidate, StatsCandidate, TreesCandidate
 from trainyard_trainer.report.leaderboard import leaderboard_rows
 
 DAYS = pd.date_range("2025-01-06", periods=180)
@@ -121,6 +121,38 @@ def test_a_candidate_that_cannot_be_trained_takes_no_part_and_is_told(tmp_path, 
     again.mkdir()
     with pytest.raises(DataError, match="no candidate can be trained: StatsForecast takes no part: no luck; LightGBM"):
         run(again, config_of(again, frame_of()))
+
+
+@pytest.mark.parametrize("worse", [True, False])
+def test_a_dear_candidate_is_tried_on_some_of_many_series(tmp_path, monkeypatch, worse):
+    """Sixty short series; Prophet is far off, or as good as the others."""
+    trained = []
+    monkeypatch.setattr(ProphetCandidate, "__init__", lambda _, dataset, __: trained.append(dataset.series))
+    monkeypatch.setattr(ProphetCandidate, "seconds", 0.5, raising=False)
+
+    def windows(self, units):
+        assert {unit.series for unit in units} == set(range(len(trained[-1])))
+        rows = sum(unit.stop - unit.cut for unit in units)
+        return np.full(rows, 1000.0 if worse else np.nan)
+
+    monkeypatch.setattr(ProphetCandidate, "windows", windows)
+    days = DAYS[:60]
+    parts = [pd.DataFrame({"ds": days, "item": f"s{number:02d}", "y": sales(number)[:60]}) for number in range(60)]
+    config = config_of(
+        tmp_path,
+        pd.concat(parts),
+        auto={"candidates": ["StatsForecast", "Prophet"]},
+        parameters={"StatsForecast": {"models": ["SeasonalNaive"]}},
+    )
+    if not worse:  # without forecasts of its own it counts as the seasonal naive one, and is then trained on all
+        monkeypatch.setattr(ProphetCandidate, "train", lambda _: pytest.fail("enough"))
+        with pytest.raises(pytest.fail.Exception, match="enough"):
+            run(tmp_path, config)
+        assert [len(series) for series in trained] == [25, 60]
+        return
+    *_, found = run(tmp_path, config)
+    assert [len(series) for series in trained] == [25]
+    assert "Prophet (25 series)" in set(found.leaderboard["candidate"])
 
 
 def test_series_too_short_to_compare_anything_are_answered_by_the_first(tmp_path):
