@@ -27,7 +27,7 @@ def forecast_again(model: StatsModel, dataset: Dataset) -> Floats:
     """
     layout = Layout.of(dataset, Baseline("last value", model.ends.frequency), model.input_size)
     methods = asked_methods({"models": list(model.methods)})
-    weights = {name: row for name, row in zip(model.ends.names, model.weights, strict=True) if row.any()}
+    weights = {name: row for name, row in model.weights_of().items() if row.any()}
     units = [Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series)]
     tasks = {
         unit.series: layout.task(
