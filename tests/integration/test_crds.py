@@ -140,7 +140,7 @@ def test_left_out_sections_stay_out(judge: Judge) -> None:
 
 def immutable_changes() -> Iterator[tuple[str, Object, Object]]:
     """Yield ``field, before, after`` for each immutable field: changed, taken away, added."""
-    owner = {"script": "script-inline", "command": "container", "threshold": "classes"}
+    owner = {"auto": "automatic", "script": "script-inline", "command": "container", "threshold": "classes"}
     known = {field.alias: field for field in TRAINING_JOB.spec.model_fields.values()}
     for field, value in transitions()["immutable"].items():
         full, small = bases()[owner.get(field, "forecast")], bases()["small"]

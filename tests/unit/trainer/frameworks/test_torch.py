@@ -11,7 +11,7 @@ import pytest
 from safetensors import safe_open
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_trainer.errors import ConfigError, DataError, Interrupted, Unsupported
+from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
 from trainyard_trainer.frameworks.torch.model import TabularModel
@@ -237,11 +237,6 @@ def test_wrong_specifications_are_named_before_data_is_read(spec, words):
     with pytest.raises(ConfigError) as caught:
         check(**spec)
     assert words in str(caught.value)
-
-
-def test_what_comes_later():
-    with pytest.raises(Unsupported):
-        check(task="Forecast", data={"features": ["price"]})
 
 
 def test_one_hidden_layer_may_be_a_number(tmp_path):
