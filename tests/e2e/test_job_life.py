@@ -111,7 +111,13 @@ def test_a_deadline_set_while_it_runs(stage: Stage) -> None:
 def test_finished_jobs_go_and_a_rerun_makes_the_next_version(stage: Stage) -> None:
     """The command that docs/trainingjob.md shows."""
     stage.apply("original", **regression(ttlSecondsAfterFinished=3))
-    job = ended_well(stage, "original")
+    ended_well(stage, "original")
+
+    def judged() -> Json | None:
+        job = stage.get("tj", "original")
+        return job if job["status"]["verdict"]["phase"] != "Pending" else None
+
+    job = stage.wait_until("the verdict on its version", judged, about="original")
     stage.wait_until("its Job and pod to be gone", lambda: not children(stage, job, "pods"), about="original")
     assert stage.get("tj", "original")["status"] == job["status"]
     edit(stage, "original", cancel=True)

@@ -16,6 +16,7 @@ from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
+from trainyard_operator.kube.errors import UnavailableError
 from trainyard_operator.kube.port import MODEL_VERSIONS, TRAINING_JOBS, Body, Resource
 from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock, utc_now
@@ -27,6 +28,8 @@ WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.2
 """Many lives run side by side: to ask more often slows down the API server that all of them wait for."""
 
+_MORE_TIMES = 3
+
 SPEC: dict[str, Any] = {
     "framework": "LightGBM",
     "task": "Regression",
@@ -34,6 +37,16 @@ SPEC: dict[str, Any] = {
     "storage": {"uri": "s3://models"},
     "retry": {"maxAttempts": 3, "initialSeconds": 0},
 }
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask again where a busy API server gives no answer in time: the operator is tested, not its tests."""
+    for _ in range(_MORE_TIMES):
+        try:
+            return await ask()
+        except (UnavailableError, aiohttp.ClientConnectionError, TimeoutError):
+            continue
+    return await ask()
 
 
 class Namespace:
@@ -55,23 +68,30 @@ class Namespace:
         """Send a request as the administrator."""
         data = json.dumps(body) if body is not None else None
         url, headers = self._credentials.server + path, {"Content-Type": content_type}
-        async with self._session.request(method, url, data=data, headers=headers) as answer:
-            content: Body = await answer.json()
-            if answer.status >= 400:
-                raise AssertionError(f"{method} {path}: {content}")
-            return content
+
+        async def send() -> Body:
+            async with self._session.request(method, url, data=data, headers=headers) as answer:
+                content: Body = await answer.json()
+                if answer.status >= 400:
+                    raise AssertionError(f"{method} {path}: {content}")
+                return content
+
+        return await (send() if method == "POST" else patiently(send))
 
     def path(self, resource: Resource, name: str = "") -> str:
         return "/".join(filter(None, (f"{resource.base}/namespaces/{self.name}/{resource.plural}", name)))
 
     async def all(self, resource: Resource) -> dict[str, Body]:
-        return {body["metadata"]["name"]: body async for body in self.client.list(resource, self.name)}
+        async def ask() -> dict[str, Body]:
+            return {body["metadata"]["name"]: body async for body in self.client.list(resource, self.name)}
+
+        return await patiently(ask)
 
     async def until(self, what: str, ask: Callable[[], Awaitable[T | None]], seconds: float = WAIT_SECONDS) -> T:
         """Ask until there is an answer."""
         try:
             async with asyncio.timeout(seconds):
-                while not (found := await ask()):  # noqa: ASYNC110 - the API server cannot wake us
+                while not (found := await patiently(ask)):  # noqa: ASYNC110 - the API server cannot wake us
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             state = await self.all(TRAINING_JOBS)
