@@ -15,6 +15,9 @@ SCALE_FREE: Final = frozenset({"mape", "smape", "mase", "rmsse"})
 SQUARED: Final = frozenset({"rmse", "rmsse", "r2"})
 """Metrics by what counts: the part of a series' own size, and the square."""
 
+SERIES_COMPARED: Final = 1000
+"""On so many series candidates are compared: more would only take time."""
+
 _MOST_ORIGINS: Final = 8
 
 
@@ -28,6 +31,13 @@ def origins_wanted(dataset: Dataset, horizon: int, folds: int, rows_per_judged: 
     """
     typical = int(np.median([one.split - one.start for one in dataset.series]))
     return max(folds, min(_MOST_ORIGINS, typical // (rows_per_judged * horizon)))
+
+
+def spread_series(dataset: Dataset) -> list[int]:
+    """Return the numbers of at most ``SERIES_COMPARED`` series, evenly spread."""
+    count = len(dataset.series)
+    chosen: list[int] = np.unique(np.linspace(0, count - 1, min(SERIES_COMPARED, count)).round().astype(int)).tolist()
+    return chosen
 
 
 def windows_of(rows: Rows, horizon: int, folds: int, series: Iterable[int]) -> tuple[Unit, ...]:

@@ -11,9 +11,10 @@ from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_api.training import Auto
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
-from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks import forecast_windows, framework_for
 from trainyard_trainer.frameworks.auto.budget import plan_of
 from trainyard_trainer.frameworks.auto.candidate import ProphetCandidate, StatsCandidate, TreesCandidate
+from trainyard_trainer.frameworks.statsforecast.fitter import StatsFitter
 from trainyard_trainer.report.leaderboard import leaderboard_rows
 
 DAYS = pd.date_range("2025-01-06", periods=180)
@@ -248,3 +249,29 @@ def test_the_description_names_members_and_horizon(tmp_path):
     fields = json.loads((context.output / "auto.json").read_text())
     assert fields["horizon"] == 7
     assert fields["frequency"] == "D"
+
+
+def test_steady_and_intermittent_series_keep_methods_of_their_own(tmp_path):
+    random = np.random.default_rng(1)
+    seldom = np.where(random.random(180) < 0.2, random.integers(1, 5, 180), 0).astype(float)
+    frame = pd.concat([frame_of(1), pd.DataFrame({"ds": DAYS, "item": "seldom", "y": seldom})], ignore_index=True)
+    config = config_of(tmp_path, frame, auto={"candidates": ["StatsForecast"], "budgetSeconds": 3}, parameters={})
+    dataset, context = dataset_of(config, tmp_path), context_of(config, tmp_path)
+    plan = plan_of(dataset, config.spec.auto, {}, 8)
+    fitter = StatsFitter(dataset, context, plan.methods)
+    labels = {group: {fitter.methods[at].label for at in which} for group, which in fitter.candidates.items()}
+    assert "TSB" in labels[True] - labels[False]
+    assert "Naive" in labels[False] - labels[True]
+    assert labels[True] | labels[False] <= {one.label for one in plan.methods}
+    assert plan.left_out
+
+
+def test_of_very_many_series_some_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(forecast_windows, "SERIES_COMPARED", 2)
+    asked = []
+    windows = StatsCandidate.windows
+    monkeypatch.setattr(StatsCandidate, "windows", lambda self, units: asked.extend(units) or windows(self, units))
+    *_, trained, found = run(tmp_path, config_of(tmp_path, frame_of(5)))
+    assert {unit.series for unit in asked} == {0, 4}
+    assert trained.series.trained == 5
+    assert np.isfinite(found.holdout["predicted"]).all()

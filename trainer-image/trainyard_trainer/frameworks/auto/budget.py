@@ -13,6 +13,7 @@ from trainyard_api.training import Auto
 from trainyard_api.training import Candidate as Name
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.frameworks.forecast_windows import SERIES_COMPARED
 from trainyard_trainer.frameworks.statsforecast.methods import Method, asked_methods, default_methods, seconds_of
 
 ALL: Final[tuple[Name, ...]] = ("StatsForecast", "LightGBM", "Prophet")
@@ -21,7 +22,6 @@ _BUDGET: Final = 600
 _BUDGET_PER_SERIES: Final = 0.5
 """Seconds of one core, where the specification says nothing."""
 
-_SERIES_COMPARED: Final = 1000
 _STEPS_KEPT: Final = 2_500
 _LIGHTGBM_SECONDS: Final = 3.0
 _LIGHTGBM_PER_ROW: Final = 5e-4
@@ -63,7 +63,7 @@ def plan_of(dataset: Dataset, auto: Auto, stats: Mapping[str, object], windows: 
     costs: dict[str, float] = {}
     methods = {one.label: one for one in _methods(dataset, stats)} if "StatsForecast" in wanted else {}
     series, steps = len(dataset.series), float(np.mean([one.stop - one.start for one in dataset.series]))
-    fits = windows * min(series, _SERIES_COMPARED) + 2 * series
+    fits = windows * min(series, SERIES_COMPARED) + 2 * series
     costs |= {label: seconds_of([one], int(min(steps, _STEPS_KEPT)), fits) for label, one in methods.items()}
     if "LightGBM" in wanted:
         costs["LightGBM"] = _LIGHTGBM_SECONDS + _LIGHTGBM_PER_ROW * dataset.rows

@@ -30,7 +30,7 @@ from trainyard_trainer.frameworks.forecast_columns import Columns
 from trainyard_trainer.frameworks.forecast_ends import Ends
 from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
 from trainyard_trainer.frameworks.forecast_rows import Rows, Unit
-from trainyard_trainer.frameworks.forecast_windows import origins_wanted, sizes_of, windows_of
+from trainyard_trainer.frameworks.forecast_windows import origins_wanted, sizes_of, spread_series, windows_of
 
 FORMAT: Final = "auto"
 ENSEMBLE: Final = "all together"
@@ -99,7 +99,7 @@ class AutoTraining:
         """Return both models, written."""
         dataset = self._dataset
         plan = self._plan()
-        units = windows_of(self._rows, self._horizon, self._folds, range(len(dataset.series)))
+        units = windows_of(self._rows, self._horizon, self._folds, spread_series(dataset))
         found = self._compare(plan, units)
         weights = found.weights(len(dataset.series))
         used = {name: place for place, name in enumerate(found.windows) if weights[:, place].any()}

@@ -14,16 +14,13 @@ from trainyard_trainer.frameworks.forecast_baseline import Baseline
 from trainyard_trainer.frameworks.forecast_columns import Columns
 from trainyard_trainer.frameworks.forecast_ends import Ends
 from trainyard_trainer.frameworks.forecast_rows import Unit
-from trainyard_trainer.frameworks.forecast_windows import origins_wanted, sizes_of, windows_of
+from trainyard_trainer.frameworks.forecast_windows import origins_wanted, sizes_of, spread_series, windows_of
 from trainyard_trainer.frameworks.series_pieces import Finished, PieceWriter
 from trainyard_trainer.frameworks.series_pool import fit_all
 from trainyard_trainer.frameworks.statsforecast.fit import NEEDED, Cut, Outcome, Task, forecast_series
 from trainyard_trainer.frameworks.statsforecast.layout import Layout
 from trainyard_trainer.frameworks.statsforecast.methods import Method, asked_methods, default_methods
 from trainyard_trainer.frameworks.statsforecast.server import start
-
-_MOST_SERIES: Final = 1000
-"""On so many series, evenly spread, the methods are compared: more would only take time."""
 
 _ROWS_PER_JUDGED: Final = 3
 
@@ -68,8 +65,18 @@ class Fit:
     failures: Mapping[str, str]
 
 
+def _allowed(wanted: tuple[Method, ...], allowed: Sequence[Method]) -> tuple[Method, ...]:
+    """Return what of the wanted methods is allowed, all of them where nothing is said; at least the last one."""
+    return tuple(one for one in wanted if one in allowed) or wanted[-1:] if allowed else wanted
+
+
 class StatsFitter:
     """All fits of one job.
+
+    Parameters
+    ----------
+    methods
+        Of those that the job would compare, only these; all of them without any.
 
     Attributes
     ----------
@@ -89,9 +96,9 @@ class StatsFitter:
         self.columns = Columns(spec.data.time or "ds", spec.data.series, (), dataset.clock)
         self._folds = spec.split.folds if spec.split is not None else 2
         self._intermittent = [dataset.demand.get(one.name) == "Intermittent" for one in dataset.series]
-        asked, season = tuple(methods) or asked_methods(context.parameters), self.layout.rows.frequency.season
+        asked, season = asked_methods(context.parameters), self.layout.rows.frequency.season
         groups = {
-            intermittent: asked or default_methods(intermittent=intermittent, season=season)
+            intermittent: _allowed(asked or default_methods(intermittent=intermittent, season=season), methods)
             for intermittent in sorted(set(self._intermittent))
         }
         self.methods = tuple({one.label: one for group in groups.values() for one in group}.values())
@@ -104,10 +111,8 @@ class StatsFitter:
     def sampled_windows(self) -> tuple[Unit, ...]:
         """Return the windows that methods are compared on."""
         dataset = self.layout.rows.dataset
-        count = len(dataset.series)
-        series = np.unique(np.linspace(0, count - 1, min(_MOST_SERIES, count)).round().astype(int))
         wanted = origins_wanted(dataset, self.horizon, self._folds, _ROWS_PER_JUDGED)
-        return windows_of(self.layout.rows, self.horizon, wanted, series.tolist())
+        return windows_of(self.layout.rows, self.horizon, wanted, spread_series(dataset))
 
     def choose(self, units: Sequence[Unit], metric: str, begin: float, end: float) -> Choice:
         """Compare the methods on some windows, series by series; ``begin`` and ``end`` are for the progress."""
