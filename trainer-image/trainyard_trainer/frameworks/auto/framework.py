@@ -11,7 +11,6 @@ from trainyard_api.training import Auto
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks import framework_named
 from trainyard_trainer.frameworks.auto.budget import ALL
@@ -21,7 +20,7 @@ from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Tr
 from trainyard_trainer.frameworks.ensemble import shares
 from trainyard_trainer.frameworks.forecast_checks import check_forecast
 from trainyard_trainer.frameworks.forecast_golden import golden_rows
-from trainyard_trainer.frameworks.forecast_quantiles import with_quantiles
+from trainyard_trainer.frameworks.forecast_judging import judged_holdouts
 
 
 class AutoForecastFramework:
@@ -69,12 +68,8 @@ class AutoForecastFramework:
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
         """Judge the forecasts of the holdouts, per series and over all rows together."""
         fitted: Fitted = trained.model
-        rows, quantiles, units = fitted.rows, fitted.kept.quantiles, fitted.rows.holdouts()
-        forecasts = rows.judged(units, fitted.forecasts)
-        beside = quantiles.beside(forecasts, rows.places(units)[1] + 1)
-        found = with_quantiles(judge(forecasts, rows.baseline.name), quantiles.levels, beside)
-        text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
-        context.progress(1.0, text, {"mae": found.metrics["mae"]})
+        rows = fitted.rows
+        found = judged_holdouts(rows, fitted.forecasts, fitted.kept.quantiles, context)
         return Evaluation(
             metrics=found.metrics,
             table=found.table,

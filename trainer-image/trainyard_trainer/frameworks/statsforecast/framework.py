@@ -14,7 +14,6 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained, Tunable
@@ -23,7 +22,8 @@ from trainyard_trainer.frameworks.forecast_checks import check_forecast
 from trainyard_trainer.frameworks.forecast_columns import read_questions, require_same_steps
 from trainyard_trainer.frameworks.forecast_ends import Ends
 from trainyard_trainer.frameworks.forecast_golden import golden_rows
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows, with_quantiles
+from trainyard_trainer.frameworks.forecast_judging import judged_holdouts
+from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
 from trainyard_trainer.frameworks.statsforecast.again import forecast_again
 from trainyard_trainer.frameworks.statsforecast.fitter import Choice, Fit, StatsFitter
 from trainyard_trainer.frameworks.statsforecast.methods import Method, check_parameters
@@ -87,15 +87,8 @@ class StatsForecastFramework:
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
         """Judge the forecasts of the holdouts, per series and over all rows together."""
         fitted: Fitted = trained.model
-        rows, quantiles = fitted.fitter.layout.rows, fitted.kept.quantiles
-        units = rows.holdouts()
-        forecasts = rows.judged(units, fitted.forecasts)
-        steps = rows.places(units)[1] + 1
-        found = with_quantiles(
-            judge(forecasts, rows.baseline.name), quantiles.levels, quantiles.beside(forecasts, steps)
-        )
-        text = f"judged {len(found.holdout)} rows of {len(dataset.series)} series"
-        context.progress(1.0, text, {"mae": found.metrics["mae"]})
+        rows = fitted.fitter.layout.rows
+        found = judged_holdouts(rows, fitted.forecasts, fitted.kept.quantiles, context)
         return Evaluation(
             metrics=found.metrics,
             table=found.table,
