@@ -45,6 +45,15 @@ def proxy_rights() -> dict[str, Any]:
     return _binding("trainyard:kube-proxy", "system:node-proxier", {"kind": "User", "name": "system:kube-proxy"})
 
 
+def readiness(path: str, port: int | str) -> dict[str, Any]:
+    """Return a probe: ready at the first answer, not ready after half a minute without one.
+
+    There is one pod of each of these programs. On a busy machine a late answer must not cut every pod off from it.
+    """
+    http = {"path": path, "port": port}
+    return {"httpGet": http, "periodSeconds": 1, "timeoutSeconds": 10, "failureThreshold": 30}
+
+
 def core_dns(address: str, *, forward: bool) -> list[dict[str, Any]]:
     """Return CoreDNS behind a Service address; it asks the node's name servers about the rest."""
     account = {"kind": "ServiceAccount", "name": "coredns", "namespace": "kube-system"}
@@ -104,7 +113,7 @@ def _dns_pod() -> dict[str, Any]:
                 "image": _DNS_IMAGE,
                 "imagePullPolicy": "Never",
                 "args": ["-conf", "/etc/coredns/Corefile"],
-                "readinessProbe": {"httpGet": {"path": "/ready", "port": _READY_PORT}, "periodSeconds": 1},
+                "readinessProbe": readiness("/ready", _READY_PORT),
                 "volumeMounts": [{"name": "config", "mountPath": "/etc/coredns", "readOnly": True}],
                 "securityContext": {
                     "allowPrivilegeEscalation": False,

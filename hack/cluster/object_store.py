@@ -16,6 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cluster import toolchain
+from cluster.addons import readiness
 from cluster.archives import write_archive
 from cluster.kubectl import apply, kubectl, read
 from cluster.model import Backend, Cluster, ClusterError, Progress
@@ -154,7 +155,7 @@ def _pod() -> dict[str, Any]:
             secret("ROOT_SECRET_KEY", "AWS_SECRET_ACCESS_KEY"),
         ],
         "ports": [{"name": "s3", "containerPort": PORT}],
-        "readinessProbe": {"httpGet": {"path": "/healthz", "port": "s3"}, "periodSeconds": 1},
+        "readinessProbe": readiness("/healthz", "s3"),
         "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "512Mi"}},
         "securityContext": {
             "allowPrivilegeEscalation": False,

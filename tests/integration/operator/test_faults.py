@@ -260,7 +260,14 @@ async def test_jobs_go_when_their_time_is_over(namespace: Namespace) -> None:
     await namespace.apply(ttlSecondsAfterFinished=1)
     async with namespace.operator():
         await succeed(namespace)
-        status = await namespace.phase("Succeeded")
+        await namespace.phase("Succeeded")
+        await namespace.judged()
+
+        async def told() -> dict[str, Any] | None:
+            status = await namespace.status()
+            return status if status["verdict"]["phase"] != "Pending" else None
+
+        status = await namespace.until("the verdict to be told", told)
 
         async def gone() -> bool:
             return not await namespace.all(JOBS) and not await namespace.all(PODS)

@@ -30,7 +30,8 @@ def release(home: Namespace, *watched: Namespace) -> dict[str, Any]:
         "namespace": home.name,
         "namespaces": [each.name for each in watched],
         "images": images,
-        "leaderElection": {"leaseSeconds": 2},
+        # A busy machine must not make a leader that lives miss its own lease.
+        "leaderElection": {"leaseSeconds": 8},
     }
 
 
