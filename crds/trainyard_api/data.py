@@ -126,6 +126,9 @@ class Data(ApiModel):
     """Of two classes the one that precision, recall, F1 and the threshold are of; default: the rarer one."""
     features: Columns | None = None
     """The columns to learn from; none: every usable one, and of a forecast the target alone."""
+    static: Columns | None = None
+    """Of a forecast the columns that say what a series is, such as its region: one value for each series. Models of all
+    series together learn from them."""
     exclude: Columns | None = None
     """Columns to leave out; default: none."""
     covariates: Annotated[list[Covariate], Field(max_length=16)] | None = None
@@ -145,6 +148,12 @@ class Data(ApiModel):
             "target must not be one of the features",
             lambda m: m.target not in (m.features or ()),
             field="features",
+        ),
+        Rule(
+            "!has(self.static) || has(self.series) && !(self.target in self.static) && !(self.series in self.static)",
+            "static needs series, and names neither series nor target",
+            lambda m: not is_set(m, "static") or (is_set(m, "series") and not {m.target, m.series} & set(m.static)),
+            field="static",
         ),
         Rule(
             "!has(self.time) || self.time != self.target",

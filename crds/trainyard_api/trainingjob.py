@@ -172,6 +172,12 @@ class TrainingJobSpec(PodOptions):
             field="forecast",
         ),
         Rule(
+            "!has(self.data.static) || self.task == 'Forecast'",
+            "data.static is for task Forecast; a column of a table is a feature",
+            lambda m: not is_set(m.data, "static") or m.task == "Forecast",
+            field="data",
+        ),
+        Rule(
             "!has(self.backtest) || self.task == 'Forecast'",
             "the section backtest needs task Forecast",
             lambda m: not is_set(m, "backtest") or m.task == "Forecast",

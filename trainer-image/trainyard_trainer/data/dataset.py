@@ -171,6 +171,25 @@ class Series:
 
 
 @dataclass(frozen=True)
+class Static:
+    """What is told of each series once: ``data.static``.
+
+    Attributes
+    ----------
+    names
+        Of the columns.
+    texts
+        For each column the values of a column of text, in order; empty for a column of numbers.
+    values
+        By the name of the series one value for each column; a missing one is NaN.
+    """
+
+    names: tuple[str, ...] = ()
+    texts: tuple[tuple[str, ...], ...] = ()
+    values: Mapping[str, tuple[float | str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Typed columns, their roles, and who is held out.
 
@@ -210,6 +229,8 @@ class Dataset:
     ahead
         The covariates of the steps behind each series by its name, shape (horizon, covariates), NaN where there are
         none; empty without covariates.
+    static
+        What is told of each series once.
     """
 
     task: Task
@@ -235,6 +256,7 @@ class Dataset:
     leading: tuple[str, ...] = ()
     demand: Mapping[str, DemandClass] = field(default_factory=dict)
     ahead: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    static: Static = field(default_factory=Static)
 
     @property
     def positive_class(self) -> str | None:

@@ -12,13 +12,14 @@ from trainyard_api.training import Forecast, Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.ahead import check_reach, covariates_ahead
 from trainyard_trainer.data.columns import codes_by_name, notes_of, read_target, target_numbers, without_sentinel
-from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Finding, Series, Table
+from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Finding, Series, Static, Table
 from trainyard_trainer.data.demand import demand_classes
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
 from trainyard_trainer.data.joins import coverage, join_steps, rows_by_series, usable_ahead
 from trainyard_trainer.data.own_features import own_features
 from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
 from trainyard_trainer.data.splits import digest_of
+from trainyard_trainer.data.static import static_of
 from trainyard_trainer.data.times import parse_times, read_times
 from trainyard_trainer.data.zones import by_clock, clock_of
 from trainyard_trainer.errors import ConfigError, DataError
@@ -42,7 +43,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     if spec.forecast is None:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
     findings: list[Finding] = list(table.findings)
-    rows, clock, own = _sorted_rows(table, spec, findings)
+    rows, clock, own, static = _sorted_rows(table, spec, findings)
     frequency = _frequency(spec, spec.forecast, rows, findings)
     clock = replace(clock, opening=frequency.alias if frequency.opening is not None else "")
     validation = spec.data.validation or DataValidation()
@@ -72,12 +73,13 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         clock=clock,
         demand=demand_classes({one.name: frame["y"].to_numpy()[one.start : one.split] for one in series}),
         ahead=ahead,
+        static=static,
     )
 
 
 def _sorted_rows(
     table: Table, spec: TrainingJobSpec, findings: list[Finding]
-) -> tuple[SortedRows, Clock, tuple[CovariateTable, ...]]:
+) -> tuple[SortedRows, Clock, tuple[CovariateTable, ...], Static]:
     data, frame = spec.data, table.frame
     if data.time is None:
         raise ConfigError("task Forecast needs data.time")
@@ -119,7 +121,8 @@ def _sorted_rows(
     rows = rows[np.lexsort((instants[rows], codes[rows]))]
     sizes = np.bincount(codes[rows], minlength=len(names))
     starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.intp)
-    return SortedRows(names, starts, instants[rows], values[rows], spoiled), clock, own
+    static = static_of(table, data, rows, codes, names, findings)
+    return SortedRows(names, starts, instants[rows], values[rows], spoiled), clock, own, static
 
 
 def _spoiled(

@@ -31,14 +31,13 @@ class Wanted:
     def of(cls, data: Data, task: Task, also: Sequence[str] = ()) -> "Wanted":
         """Derive it from a specification. A forecast needs its roles alone; ``also`` are read where they are there."""
         roles = [column for column in (data.time, data.series, data.group, data.key) if column]
-        listed = (
-            None if task != "Forecast" and not data.features else [data.target, *roles, *(data.features or ()), *also]
-        )
+        named = [*(data.features or ()), *(data.static or ())]
+        listed = None if task != "Forecast" and not data.features else [data.target, *roles, *named, *also]
         texts = [column for column in (data.series, data.group) if column]
         if task == "Classification":
             texts.append(data.target)
         return cls(
-            required=tuple(dict.fromkeys([data.target, *roles, *(data.features or ())])),
+            required=tuple(dict.fromkeys([data.target, *roles, *named])),
             columns=None if listed is None else tuple(dict.fromkeys(listed)),
             excluded=tuple(column for column in data.exclude or () if column not in {data.target, *roles, *also}),
             texts=tuple(texts),

@@ -1,7 +1,8 @@
-"""What every framework for forecasts asks of a specification, judged before any data is read."""
+"""What every framework for forecasts asks of a specification, and says of a dataset that it does not use whole."""
 
 from trainyard_api.training import Forecast
 from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.evaluate import names
@@ -17,3 +18,9 @@ def check_forecast(spec: TrainingJobSpec) -> Forecast:
     if spec.forecast.frequency != "Auto":
         frequency_of(spec.forecast.frequency)
     return spec.forecast
+
+
+def static_is_unused(dataset: Dataset, why: str) -> tuple[str, ...]:
+    """Return the warning of a framework that does not learn from ``data.static``; nothing where there is none."""
+    names = dataset.static.names
+    return (f"the columns {', '.join(names)} of data.static are not used: {why}",) if names else ()

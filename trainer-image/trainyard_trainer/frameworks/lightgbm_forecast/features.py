@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainyard_trainer.data.dataset import Clock
+from trainyard_trainer.data.dataset import Clock, Static
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Times
@@ -52,7 +52,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which features there are, in the order of their columns: lags, windows, calendar, regressors.
+    """Which features there are, in the order of their columns: lags, windows, calendar, regressors, static ones.
 
     Attributes
     ----------
@@ -61,6 +61,10 @@ class Recipe:
         follow a trend, but they can say how far a value lies from the recent level.
     shortest
         How many steps a series must have to be fitted: those of its shorter lags, and one to learn from.
+    static
+        The columns of ``data.static``.
+    texts
+        For each of these the texts that its numbers stand for; empty for a column of numbers.
     """
 
     lags: tuple[int, ...]
@@ -70,12 +74,20 @@ class Recipe:
     regressors: tuple[str, ...]
     shortest: int
     base: int | None = None
+    static: tuple[str, ...] = ()
+    texts: tuple[tuple[str, ...], ...] = ()
 
     @property
     def names(self) -> list[str]:
         """The names of the columns."""
         means = [f"mean_{one.count}x{one.apart}_lag_{one.lag}" for one in self.windows]
-        return [*(f"lag_{lag}" for lag in self.lags), *means, *self.calendar, *self.regressors]
+        return [*(f"lag_{lag}" for lag in self.lags), *means, *self.calendar, *self.regressors, *self.static]
+
+    @property
+    def categories(self) -> list[int]:
+        """The columns whose numbers stand for texts."""
+        first = len(self.names) - len(self.static)
+        return [first + place for place, texts in enumerate(self.texts) if texts]
 
     @property
     def past(self) -> int:
@@ -108,7 +120,11 @@ class Recipe:
         """Read what :meth:`as_json` wrote."""
         lists = {name: tuple(fields[name]) for name in ("lags", "calendar", "regressors")}
         windows = tuple(Window(**one) for one in fields["windows"])
-        return cls(**lists, windows=windows, shortest=fields["shortest"], base=fields["base"])
+        static = tuple(fields.get("static", ()))  # older models have none
+        texts = tuple(tuple(one) for one in fields.get("texts", ()))
+        return cls(
+            **lists, windows=windows, shortest=fields["shortest"], base=fields["base"], static=static, texts=texts
+        )
 
 
 def near_recipe(
@@ -117,6 +133,7 @@ def near_recipe(
     *,
     span_days: float,
     regressors: tuple[str, ...],
+    static: Static,
     holidays_country: str | None = None,
 ) -> Recipe:
     """Choose lags and windows by the step between two rows and by how much there is to learn from.
@@ -140,7 +157,15 @@ def near_recipe(
         if (count := min(4, typical // (2 * season))) > 1 and season * count <= _LONGEST_LAG
     ]
     names = _calendar_of(frequency, span_days / _DAYS_PER_YEAR, holidays_country)
-    return Recipe(tuple(lags), tuple(windows), names, regressors, shortest=max(near[-1], main) + 1)
+    return Recipe(
+        tuple(lags),
+        tuple(windows),
+        names,
+        regressors,
+        shortest=max(near[-1], main) + 1,
+        static=static.names,
+        texts=static.texts,
+    )
 
 
 def far_recipe(near: Recipe, season: int, horizon: int, lengths: Sequence[int]) -> Recipe | None:

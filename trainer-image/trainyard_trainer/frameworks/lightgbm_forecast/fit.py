@@ -28,6 +28,7 @@ from trainyard_trainer.frameworks.lightgbm_forecast.features import (
 )
 from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
 from trainyard_trainer.frameworks.lightgbm_forecast.origins import Origins, TreeRows
+from trainyard_trainer.frameworks.lightgbm_forecast.state import static_numbers
 
 ROUNDS_PER_LOOK: Final = 10
 """After so many rounds the windows are forecast again: a look costs as much as some rounds."""
@@ -205,6 +206,7 @@ class Fitter:
             lengths,
             span_days=span,
             regressors=regressors,
+            static=self.rows.dataset.static,
             holidays_country=forecast.holidays_country if forecast else None,
         )
         if max(lengths) < near.shortest:
@@ -281,12 +283,15 @@ class Fitter:
         columns = [past - base[:, None], calendar(rows.times[chosen], recipe.calendar, rows.dataset.clock)]
         if rows.regressors is not None:
             columns.append(rows.regressors[chosen].astype(np.float32))
+        static = static_numbers(rows.dataset.static, panel.names, recipe.static, recipe.texts)
+        columns.append(static[series].astype(np.float32))
         weights = None if self._metric in SCALE_FREE else scales / scales.mean()
         return lightgbm.Dataset(
             np.concatenate(columns, axis=1),
             rows.values[chosen] / scales - base,
             weight=weights,
             feature_name=[f"column_{number}" for number in range(len(recipe.names))],
+            categorical_feature=recipe.categories,
             params=dict(parameters),
         )
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import (
@@ -118,6 +119,8 @@ class LightGBMForecastFramework:
     def forecast_holdouts(self, model: ForecastModel, dataset: Dataset) -> Floats:
         """Forecast held-out rows from what lies before them: see ``ForecastFramework``. Any series can be answered."""
         require_same_steps(dataset, model.columns, model.trees.frequency.alias)
+        if missing := [name for name in model.trees.recipe.static if name not in dataset.static.names]:
+            raise DataError(f"the data lacks its column {missing[0]!r} of data.static")
         frequency = model.trees.frequency
         rows = TreeRows.of(dataset, frequency, model.columns.regressors, Baseline("last value", frequency))
         units = tuple(Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series))

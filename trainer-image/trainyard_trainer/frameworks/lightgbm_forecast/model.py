@@ -78,6 +78,7 @@ class Trees:
             columns = [past - base[:, None], np.concatenate([dates[place, step] for step in block])]
             if regressors is not None:
                 columns.append(np.concatenate([regressors[:, step] for step in block]))
+            columns.append(np.tile(state.static, (len(block), 1)))
             table = np.concatenate(columns, axis=1)
             said = self.booster.predict(table, num_threads=threads, num_iteration=self.rounds) + base
             history[:, now : now + len(block)] = np.maximum(said.reshape(len(block), -1).T, floors[:, None])
@@ -143,6 +144,7 @@ class ForecastModel:
                 "floor": state.floors,
                 "fitted": state.fitted,
                 "values": pa.FixedSizeListArray.from_arrays(pa.array(state.values.ravel()), keep),
+                **{f"static:{name}": state.static[:, at] for at, name in enumerate(self.trees.recipe.static)},
             }
         )
         pq.write_table(table, folder / STATE_FILE, compression="zstd")
@@ -159,6 +161,8 @@ def load_forecast_model(folder: Path) -> ForecastModel:
     columns = Columns(known["time"], known["series"], tuple(known["regressors"]), clock)
     table = pq.read_table(folder / STATE_FILE)
     values = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    recipe = Recipe.from_json(fields["features"])
+    static = [table[f"static:{name}"].to_numpy() for name in recipe.static]
     state = State(
         names=tuple(table["series"].to_pylist()),
         ends=table["end"].to_numpy(),
@@ -166,8 +170,8 @@ def load_forecast_model(folder: Path) -> ForecastModel:
         scales=table["scale"].to_numpy(),
         floors=table["floor"].to_numpy(),
         fitted=table["fitted"].to_numpy(),
+        static=np.column_stack(static) if static else np.empty((table.num_rows, 0)),
     )
-    recipe = Recipe.from_json(fields["features"])
     booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
     # An older release counted the hours of a zone as they come.
     frequency = frequency_by(fields["frequency"], clock) if fields.get("by_wall") else frequency_of(fields["frequency"])

@@ -16,7 +16,7 @@ from trainyard_trainer.frameworks.forecast_rows import Rows, Unit
 from trainyard_trainer.frameworks.forecast_windows import origins_wanted, windows_of
 from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe
 from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
-from trainyard_trainer.frameworks.lightgbm_forecast.state import State
+from trainyard_trainer.frameworks.lightgbm_forecast.state import State, static_numbers
 
 _ROWS_PER_JUDGED: Final = 10
 """As long as so many rows stand behind each that judges, there are more origins than asked for: one is chance."""
@@ -42,7 +42,8 @@ class TreeRows(Rows):
         keep = recipe.reach + min(self.frequency.season, longest)
         series = np.array([unit.series for unit in units], dtype=np.intp)
         cuts = np.array([unit.cut for unit in units], dtype=np.intp)
-        return State.at(self.panel, self.times, series, cuts, keep=keep, shortest=recipe.shortest)
+        static = static_numbers(self.dataset.static, self.panel.names, recipe.static, recipe.texts)
+        return State.at(self.panel, self.times, series, cuts, keep=keep, shortest=recipe.shortest, static=static)
 
 
 @dataclass(frozen=True)

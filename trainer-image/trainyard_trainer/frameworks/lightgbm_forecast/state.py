@@ -1,11 +1,13 @@
 """The ends of many series, from which the trees walk on. NumPy only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
+from trainyard_trainer.data.dataset import Static
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Times
 from trainyard_trainer.frameworks.forecast_panel import Panel, Positions
@@ -27,6 +29,8 @@ class State:
         The least that is ever forecast: 0 for a series without negative values, else minus infinity.
     fitted
         Whether the trees answer for it; else the seasonal naive model does, because it is too short for them.
+    static
+        Its values of ``data.static`` as the trees see them; shape (series, columns).
     """
 
     names: tuple[str, ...]
@@ -35,9 +39,20 @@ class State:
     scales: Floats
     floors: Floats
     fitted: npt.NDArray[np.bool_]
+    static: Floats
 
     @classmethod
-    def at(cls, panel: Panel, times: Times, series: Positions, cuts: Positions, *, keep: int, shortest: int) -> Self:
+    def at(
+        cls,
+        panel: Panel,
+        times: Times,
+        series: Positions,
+        cuts: Positions,
+        *,
+        keep: int,
+        shortest: int,
+        static: Floats,
+    ) -> Self:
         """Return what is known before some rows.
 
         Parameters
@@ -50,6 +65,8 @@ class State:
             So many steps of each series are kept.
         shortest
             A series with fewer steps is not fitted.
+        static
+            Of all series; shape (series, columns).
         """
         begins, ends = panel.begins[series], panel.steps[cuts - 1] + 1
         values = np.full((len(cuts), keep), np.nan)
@@ -61,7 +78,7 @@ class State:
             scales[number] = np.nanmean(np.abs(known)) or 1.0
             floors[number] = 0.0 if np.nanmin(known) >= 0 else -np.inf
         names = tuple(panel.names[number] for number in series)
-        return cls(names, times[cuts - 1], values, scales, floors, ends - begins >= shortest)
+        return cls(names, times[cuts - 1], values, scales, floors, ends - begins >= shortest, static[series])
 
     def take(self, series: Positions) -> Self:
         """Return that of some series, by their numbers."""
@@ -73,4 +90,28 @@ class State:
             self.scales[series],
             self.floors[series],
             self.fitted[series],
+            self.static[series],
         )
+
+
+def static_numbers(
+    static: Static, series: Sequence[str], names: Sequence[str], texts: Sequence[tuple[str, ...]]
+) -> Floats:
+    """Return columns of ``data.static`` as the trees see them: a text as its place in ``texts``, any other one as NaN.
+
+    Returns
+    -------
+    Shape (series, names).
+    """
+    places = [static.names.index(name) for name in names]
+    codes = [{text: float(number) for number, text in enumerate(known)} for known in texts]
+    found = np.full((len(series), len(names)), np.nan)
+    for row, name in enumerate(series):
+        values = static.values.get(name)
+        for column, (place, known) in enumerate(zip(places, codes, strict=True)):
+            value = float("nan") if values is None else values[place]
+            if known:
+                found[row, column] = known.get(str(value), float("nan"))
+            elif isinstance(value, float):
+                found[row, column] = value
+    return found
