@@ -14,7 +14,7 @@ from trainyard_trainer.data.ahead import check_reach, covariates_ahead
 from trainyard_trainer.data.columns import codes_by_name, notes_of, read_target, target_numbers, without_sentinel
 from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Finding, Series, Static, Table
 from trainyard_trainer.data.demand import demand_classes
-from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of
+from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of, opened_in
 from trainyard_trainer.data.joins import coverage, join_steps, rows_by_series, usable_ahead
 from trainyard_trainer.data.own_features import own_features
 from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
@@ -44,7 +44,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
     findings: list[Finding] = list(table.findings)
     rows, clock, own, static = _sorted_rows(table, spec, findings)
-    frequency = _frequency(spec, spec.forecast, rows, findings)
+    frequency = _frequency(spec, spec.forecast, rows, clock, findings)
     clock = replace(clock, opening=frequency.alias if frequency.opening is not None else "")
     validation = spec.data.validation or DataValidation()
     kept, failures = judge(rows, validation, frequency, spec.forecast.horizon, findings)
@@ -144,10 +144,13 @@ def _series_codes(frame: pd.DataFrame, column: str | None) -> tuple[npt.NDArray[
     return codes_by_name(frame[column])
 
 
-def _frequency(spec: TrainingJobSpec, asked: Forecast, rows: SortedRows, findings: list[Finding]) -> Frequency:
+def _frequency(
+    spec: TrainingJobSpec, asked: Forecast, rows: SortedRows, clock: Clock, findings: list[Finding]
+) -> Frequency:
+    may_close = asked.calendar == "Auto"
     if asked.frequency != "Auto":
-        frequency = frequency_of(asked.frequency)
-    elif (found := detect_frequency(rows.times, rows.same_series, may_close=asked.calendar == "Auto")) is not None:
+        frequency = opened_in(frequency_of(asked.frequency), clock)
+    elif (found := detect_frequency(rows.times, rows.same_series, may_close=may_close, clock=clock)) is not None:
         frequency = found
     else:
         raise DataError(

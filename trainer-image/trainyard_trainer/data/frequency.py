@@ -11,7 +11,7 @@ from pandas.tseries.frequencies import to_offset
 
 from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.opening import BUSINESS, Opening, find
-from trainyard_trainer.data.zones import wall_times
+from trainyard_trainer.data.zones import instants_of, wall_times
 from trainyard_trainer.errors import ConfigError
 
 _DAY: Final = 86_400_000_000_000
@@ -63,6 +63,7 @@ class Frequency:
     Exactly one of ``months`` and ``nanoseconds`` is positive. With ``opening`` only the open steps count: the others
     are closed, and lie on no step. With ``zone`` the times are kept in UTC and counted by the wall clock of that zone:
     a day has 24 hours there, of which spring leaves one out, and autumn's repeated hour is one step for two rows.
+    Opening hours are those of a wall clock: their zone is a part of the alias, ``h-1111110-0800-2000@Europe/Paris``.
     """
 
     alias: str
@@ -122,8 +123,22 @@ class Frequency:
         if self.months:
             return self._months_after(ends, ahead * self.months)
         if self.opening is not None:
-            return self.opening.after(ends, ahead)
+            return self.open_after(ends, ahead)
         return np.asarray(ends[:, None] + (ahead * self.nanoseconds).astype("timedelta64[ns]"))
+
+    def open_after(self, ends: npt.NDArray[np.datetime64], ahead: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
+        """Return the open steps so many behind each end; shape (ends, steps). Only with ``opening``."""
+        if self.opening is None:
+            raise ValueError(f"{self.alias} has no opening hours")
+        if not self.zone:
+            return self.opening.after(ends, ahead)
+        return instants_of(self.opening.after(wall_times(ends, self.zone), ahead), self.zone)
+
+    def closed(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
+        """Tell which times lie on no step, because it is closed then."""
+        if self.opening is None:
+            return np.zeros(len(times), dtype=bool)
+        return ~self.opening.is_open(wall_times(times, self.zone) if self.zone else times)
 
     def _months_after(
         self, ends: npt.NDArray[np.datetime64], months: npt.NDArray[np.int64]
@@ -169,16 +184,16 @@ def frequency_by(alias: str, clock: Clock) -> Frequency:
 def frequency_of(alias: str) -> Frequency:
     """Read an offset alias such as ``D``, ``W-MON``, ``MS``, ``15min``, or one with open days and hours.
 
-    ``B-1111110`` has no Sundays, ``h-1111110-0800-2000`` no nights either.
+    ``B-1111110`` has no Sundays, ``h-1111110-0800-2000`` no nights either; behind an ``@`` stands their zone.
 
     Raises
     ------
     ConfigError
         That names the ones there are.
     """
-    if (match := re.fullmatch(r"(.+?)-([01]{7}.*)", alias)) is not None:
+    if (match := re.fullmatch(r"(.+?)-([01]{7}[^@]*)(?:@(.+))?", alias)) is not None:
         base = "D" if match[1] == "B" else match[1]
-        return _opened(alias, frequency_of(base).nanoseconds, match[2])
+        return _opened(alias, frequency_of(base).nanoseconds, match[2], match[3] or "")
     try:
         offset = to_offset(_modern(alias))
     except ValueError as error:
@@ -203,16 +218,22 @@ def frequency_of(alias: str) -> Frequency:
     return Frequency(offset.freqstr, season=_season(step), nanoseconds=step)
 
 
-def _opened(alias: str, step: int, text: str) -> Frequency:
+def opened_in(frequency: Frequency, clock: Clock) -> Frequency:
+    """Return steps with opening hours by the wall clock of the zone of the data; any others as they are."""
+    is_shorter = frequency.opening is not None and frequency.nanoseconds < _DAY
+    zone = "" if clock.wall or not is_shorter or frequency.zone else clock.zone or ""
+    return frequency_of(f"{frequency.alias}@{zone}") if zone else frequency
+
+
+def _opened(alias: str, step: int, text: str, zone: str) -> Frequency:
     opening = Opening.read(step, text) if step and _DAY % step == 0 else None
     if opening is None or not opening.per_week:
         raise ConfigError(
             f"forecast.frequency {alias!r} is not known; write open days as B-1111110, Monday first, and open hours as "
             "h-1111110-0800-2000"
         )
-    return Frequency(
-        alias, season=opening.per_week if step == _DAY else opening.per_day, nanoseconds=step, opening=opening
-    )
+    season = opening.per_week if step == _DAY else opening.per_day
+    return Frequency(alias, season=season, nanoseconds=step, opening=opening, zone=zone)
 
 
 def _season(step: int) -> int:
@@ -238,7 +259,11 @@ def _modern(alias: str) -> str:
 
 
 def detect_frequency(
-    times: npt.NDArray[np.datetime64], same_series: npt.NDArray[np.bool_], *, may_close: bool = True
+    times: npt.NDArray[np.datetime64],
+    same_series: npt.NDArray[np.bool_],
+    *,
+    may_close: bool = True,
+    clock: Clock | None = None,
 ) -> Frequency | None:
     """Find the most common step; ``None`` if no series has two different times.
 
@@ -250,6 +275,8 @@ def detect_frequency(
         ``datetime64[ns]``, sorted by series and time; shape (rows,).
     same_series
         Whether row ``i + 1`` belongs to the series of row ``i``; shape (rows - 1,).
+    clock
+        By which the times are kept; hours are open by the wall clock of its zone.
     """
     steps: npt.NDArray[np.int64] = np.diff(times.astype("datetime64[ns]").astype(np.int64))[same_series].astype(
         np.int64
@@ -261,7 +288,10 @@ def detect_frequency(
     step, share = int(values[counts.argmax()]), counts.max() / len(steps)
     if share < _MOSTLY and step < _DAY:
         step = _typical(steps) or step
-    return frequency_of(_alias(step, float(share), len(steps), times, may_close=may_close))
+    if clock is not None and clock.zone and not clock.wall and step < _DAY:
+        times = wall_times(times, clock.zone)
+    found = frequency_of(_alias(step, float(share), len(steps), times, may_close=may_close))
+    return found if clock is None else opened_in(found, clock)
 
 
 def _typical(steps: npt.NDArray[np.int64]) -> int | None:

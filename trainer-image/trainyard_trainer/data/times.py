@@ -155,9 +155,9 @@ def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.da
         row = int(missing.argmax())
         raise DataError(f"column {name!r}, row {row + 1}: {_shown(column.iloc[row])} is not a time; {HOW_TO_ASK}")
     times = by_clock(read.instants, clock).to_numpy("datetime64[ns]")
-    opening = frequency_of(clock.opening).opening if clock.opening else None
-    if opening is not None and (closed := ~opening.is_open(times)).any():
-        row = int(closed.argmax())
+    frequency = frequency_of(clock.opening) if clock.opening else None
+    if frequency is not None and frequency.opening is not None and (closed := frequency.closed(times)).any():
+        row, opening = int(closed.argmax()), frequency.opening
         raise DataError(
             f"column {name!r}, row {row + 1}: {_shown(column.iloc[row])} ({pd.Timestamp(times[row]).day_name()}) is "
             f"closed: the data has rows {opening.describe()}; leave it out, or train with forecast.calendar: Full"

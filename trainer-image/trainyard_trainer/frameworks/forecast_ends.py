@@ -76,12 +76,12 @@ class Ends:
 def times_after(ends: Times, steps: int, frequency: Frequency) -> Times:
     """Return the times of the steps behind each end; shape (ends, steps). Of months only the month is right."""
     ahead = np.arange(1, steps + 1)
+    if frequency.opening is not None:
+        return frequency.after(ends, steps)
     if frequency.zone:
         wall = wall_times(ends, frequency.zone)[:, None] + (ahead * frequency.nanoseconds).astype("timedelta64[ns]")
         return instants_of(wall, frequency.zone)
     if frequency.months:
         months = ends.astype("datetime64[M]")[:, None] + ahead * frequency.months
         return months.astype("datetime64[ns]")
-    if frequency.opening is not None:
-        return frequency.opening.after(ends, ahead)
     return np.asarray(ends[:, None] + (ahead * frequency.nanoseconds).astype("timedelta64[ns]"))

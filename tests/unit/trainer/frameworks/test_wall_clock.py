@@ -8,6 +8,7 @@ from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import frequency_by, frequency_of
+from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.forecast_ends import times_after
 
@@ -119,3 +120,46 @@ def test_steps_and_times_are_each_others_inverse_but_for_the_hours_of_the_change
 )
 def test_only_steps_below_a_day_of_a_zone_are_counted_so(alias, clock):
     assert frequency_by(alias, clock) == frequency_of(alias)
+
+
+def shop(begin, end):
+    """Instants at which a shop is open: Monday to Saturday from nine to six by its wall clock."""
+    instants, wall = hours(begin, end)
+    is_open = (wall.dayofweek < 6) & (wall.hour >= 9) & (wall.hour < 18)
+    return instants[is_open], wall[is_open]
+
+
+@pytest.mark.parametrize("asked", ["Auto", "h-1111110-0900-1800"])
+@pytest.mark.parametrize("framework", ["StatsForecast", "LightGBM", "Torch"])
+@pytest.mark.parametrize("span", [("2025-08-04", "2025-10-29"), ("2025-01-06", "2025-04-02")], ids=["autumn", "spring"])
+def test_opening_hours_are_those_of_the_wall_clock(tmp_path, span, framework, asked):
+    instants, wall = shop(*span)
+    frame = pd.DataFrame({"ds": instants.strftime("%Y-%m-%dT%H:%M:%SZ"), "y": BY_HOUR[wall.hour]})
+    parameters = {"StatsForecast": {"models": ["SeasonalNaive"]}, "LightGBM": {"num_iterations": 60}}.get(framework, {})
+    config = job(
+        write(tmp_path, frame.to_csv(index=False)),
+        task="Forecast",
+        framework=framework,
+        data={"timeZone": ZONE},
+        forecast={"horizon": 54, "frequency": asked},
+        parameters=parameters,
+    )
+    made, dataset, context, found = run(tmp_path, config)
+    assert dataset.frequency == f"h-1111110-0900-1800@{ZONE}"
+    assert found.metrics["mae"] < (4 if framework == "Torch" else 0.3)
+    later = [one for one in shop(span[1], pd.Timestamp(span[1]) + pd.Timedelta(days=3))[0] if one > instants[-1]]
+    ahead = questions_ahead(dataset, 9)
+    assert list(pd.DatetimeIndex(ahead)) == [one.tz_localize(None) for one in later[:9]]
+    model = made.load(context.output)
+    said = made.predict(model, pd.DataFrame({"ds": [one.isoformat() for one in later[:9]]}))["prediction"]
+    expected = BY_HOUR[pd.DatetimeIndex(later[:9]).tz_convert(ZONE).hour]
+    np.testing.assert_allclose(said, expected, atol=12 if framework == "Torch" else 1)
+    closed = pd.DataFrame({"ds": [later[0].tz_convert(ZONE).replace(hour=18).isoformat()]})
+    with pytest.raises(DataError, match="is closed: the data has rows never on Sunday, only from 09:00 to 18:00"):
+        made.predict(model, closed)
+
+
+def questions_ahead(dataset, steps):
+    """The times of the steps behind the end of the data."""
+    frequency = frequency_of(dataset.frequency)
+    return frequency.after(dataset.frame["ds"].to_numpy("datetime64[ns]")[-1:], steps)[0]

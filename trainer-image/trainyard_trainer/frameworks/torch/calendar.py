@@ -71,5 +71,5 @@ def times_of(first: np.datetime64, steps: Ordinals, frequency: Frequency) -> Tim
         months = first.astype("datetime64[M]") + steps * frequency.months
         return np.asarray(months.astype("datetime64[ns]"))
     if frequency.opening is not None:
-        return np.asarray(frequency.opening.after(np.array([first]), steps)[0])
+        return np.asarray(frequency.open_after(np.array([first]), steps)[0])
     return np.asarray(first.astype("datetime64[ns]") + (steps * frequency.nanoseconds).astype("timedelta64[ns]"))
