@@ -198,7 +198,7 @@ class Dataset:
     frame
         Tables: the features (numbers, or pandas categories in the order of ``categories``), then the target (float; for
         classes the position in ``classes``). Forecasts: columns ``ds`` (datetime64, no zone, by ``clock``) and
-        ``y`` (float), sorted by series and time, then the covariates.
+        ``y`` (float), sorted by series and time, then the covariates: ``features``, then ``lagged``.
     categories
         For each text feature its values in the order of their codes.
     sentinels
@@ -229,6 +229,8 @@ class Dataset:
     ahead
         The covariates of the steps behind each series by its name, shape (horizon, covariates), NaN where there are
         none; empty without covariates.
+    lagged
+        The covariates of a forecast that are known only up to now, each at the time of its row.
     static
         What is told of each series once.
     """
@@ -256,6 +258,7 @@ class Dataset:
     leading: tuple[str, ...] = ()
     demand: Mapping[str, DemandClass] = field(default_factory=dict)
     ahead: Mapping[str, npt.NDArray[np.float64]] = field(default_factory=dict)
+    lagged: tuple[str, ...] = ()
     static: Static = field(default_factory=Static)
 
     @property

@@ -15,7 +15,7 @@ from trainyard_trainer.data.columns import codes_by_name, notes_of, read_target,
 from trainyard_trainer.data.dataset import Clock, CovariateTable, Dataset, Finding, Series, Static, Table
 from trainyard_trainer.data.demand import demand_classes
 from trainyard_trainer.data.frequency import Frequency, detect_frequency, frequency_of, opened_in
-from trainyard_trainer.data.joins import coverage, join_steps, rows_by_series, usable_ahead
+from trainyard_trainer.data.joins import coverage, join_steps, only_past, rows_by_series
 from trainyard_trainer.data.own_features import own_features
 from trainyard_trainer.data.series_checks import SortedRows, judge, require_enough
 from trainyard_trainer.data.splits import digest_of
@@ -53,9 +53,12 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     _note_short_holdouts(series, spec.forecast.horizon, findings)
     check_reach(frame["ds"].to_numpy().max(), spec.forecast.horizon, frequency)
     covariates = tuple(covariate.by(lambda times: by_clock(times, clock)) for covariate in (*own, *table.covariates))
-    usable, warnings = usable_ahead(covariates)
-    findings += warnings
+    usable = tuple(one for one in covariates if one.known_in_future)
     frame, features = _with_covariates(frame, series, frequency, usable, findings)
+    frame, lagged = _with_covariates(
+        frame, series, frequency, tuple(one for one in covariates if not one.known_in_future), findings
+    )
+    findings += only_past(table.covariates)
     ahead, warnings = covariates_ahead(frame, series, frequency, spec.forecast.horizon, usable)
     findings += warnings
     return Dataset(
@@ -73,6 +76,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         clock=clock,
         demand=demand_classes({one.name: frame["y"].to_numpy()[one.start : one.split] for one in series}),
         ahead=ahead,
+        lagged=lagged,
         static=static,
     )
 
@@ -187,7 +191,7 @@ def _with_covariates(
     covariates: tuple[CovariateTable, ...],
     findings: list[Finding],
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the frame with the covariates, all of which a forecast can have, and their names."""
+    """Return the frame with the covariates, and their names."""
     names = tuple(name for covariate in covariates for name in covariate.columns)
     if not names:
         return frame, ()

@@ -2,8 +2,8 @@
 
 Rows of a table get the newest covariate row before their time; one of the same time counts only if it is known in the
 future, because what is measured over a day is not known in its morning. Steps of a forecast get the mean of the
-covariate over the step, else over the newest step before, and only of covariates that are known in the future: at
-the origin of a forecast nobody has the others.
+covariate over the step, else over the newest step before. At the origin of a forecast nobody has those that are not
+known in the future: a framework looks at them one horizon back, or not at all.
 """
 
 from collections.abc import Callable, Mapping
@@ -145,19 +145,17 @@ def rows_by_series(covariates: tuple[CovariateTable, ...]) -> Callable[[str], tu
     return of
 
 
-def usable_ahead(covariates: tuple[CovariateTable, ...]) -> tuple[tuple[CovariateTable, ...], list[Finding]]:
-    """Return the covariates that a forecast can have, and a warning for each other one."""
-    known = tuple(covariate for covariate in covariates if covariate.known_in_future)
-    findings = [
+def only_past(covariates: tuple[CovariateTable, ...]) -> list[Finding]:
+    """Return a warning for each covariate that no forecast can have at its own time."""
+    return [
         Finding(
             "CovariateNotKnownInFuture",
             "warning",
-            f"covariate {covariate.name!r} is left out: it is not knownInFuture, so no forecast could have its values",
+            f"covariate {covariate.name!r} is not knownInFuture: a forecast goes by what it was one horizon before",
         )
         for covariate in covariates
         if not covariate.known_in_future
     ]
-    return known, findings
 
 
 def coverage(

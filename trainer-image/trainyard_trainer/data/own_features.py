@@ -1,7 +1,7 @@
-"""``data.features`` of a forecast: columns of the table itself that are known ahead, such as prices and promotions.
+"""``data.features`` of a forecast: columns of the table itself, such as prices, promotions and visitors.
 
 They are joined by time as the columns of a second table would be. Rows behind the last target of a series, with a time
-and features but without a target, say what is known ahead.
+and features but without a target, say what is known ahead. Where no row does, a column is known only up to now.
 """
 
 import numpy as np
@@ -26,9 +26,7 @@ def own_features(
     has_target: npt.NDArray[np.bool_],
     findings: list[Finding],
 ) -> tuple[tuple[CovariateTable, ...], npt.NDArray[np.bool_]]:
-    """Return the features as a second table, and which rows tell them ahead.
-
-    There is no such table where no feature is asked for, or none is known ahead.
+    """Return the features as at most two tables, by whether they are known ahead, and which rows tell them ahead.
 
     Parameters
     ----------
@@ -56,20 +54,23 @@ def own_features(
     ahead = _is_ahead(instants.to_numpy("datetime64[ns]"), codes, has_target)
     columns = {name: numbers_of(table.frame[name], name, table.notation) for name in wanted}
     known = [name for name in wanted if columns[name][ahead].notna().any()]
-    if left_out := [name for name in wanted if name not in known]:
-        quoted = ", ".join(repr(name) for name in left_out)
+    if only_past := [name for name in wanted if name not in known]:
+        quoted = ", ".join(repr(name) for name in only_past)
         text = (
-            f"{quoted} of data.features left out: no row behind the last target has a value, so no forecast could have "
-            "one; add rows with time and features, and without a target, for the steps ahead"
+            f"{quoted} of data.features: no row behind the last target has a value, so a forecast goes by what it was "
+            "one horizon before; if it is known ahead, add rows with time and features, and without a target"
         )
-        findings.append(Finding("FeatureNotKnownInFuture", "warning", text, count=len(left_out)))
-    if not known:
-        return (), np.zeros(len(codes), dtype=bool)
+        findings.append(Finding("FeatureNotKnownInFuture", "warning", text, count=len(only_past)))
     frame = pd.DataFrame({TIME: instants, KEY: pd.Series(names, dtype="string").take(np.maximum(codes, 0)).to_numpy()})
-    frame = frame.assign(**{name: columns[name].to_numpy() for name in known})
+    frame = frame.assign(**{name: columns[name].to_numpy() for name in wanted})
     there = (codes >= 0) & frame[TIME].notna().to_numpy()
     ordered = frame[there].drop_duplicates([TIME, KEY], keep="last").sort_values(TIME, kind="stable", ignore_index=True)
-    return (CovariateTable(NAME, ordered, tuple(known), keyed=True, known_in_future=True),), ahead
+    tables = tuple(
+        CovariateTable(NAME, ordered, tuple(some), keyed=True, known_in_future=some is known)
+        for some in (known, only_past)
+        if some
+    )
+    return tables, ahead
 
 
 def _is_ahead(

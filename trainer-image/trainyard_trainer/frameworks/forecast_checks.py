@@ -20,7 +20,11 @@ def check_forecast(spec: TrainingJobSpec) -> Forecast:
     return spec.forecast
 
 
-def static_is_unused(dataset: Dataset, why: str) -> tuple[str, ...]:
-    """Return the warning of a framework that does not learn from ``data.static``; nothing where there is none."""
-    names = dataset.static.names
-    return (f"the columns {', '.join(names)} of data.static are not used: {why}",) if names else ()
+def unused_columns(dataset: Dataset, why: str) -> tuple[str, ...]:
+    """Return the warnings of a framework that uses neither ``data.static`` nor what is known only up to now."""
+    found = []
+    if names := dataset.static.names:
+        found.append(f"the columns {', '.join(names)} of data.static are not used: {why}")
+    if names := dataset.lagged:
+        found.append(f"{', '.join(names)}, known only up to now, are not used: {why}")
+    return tuple(found)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from trainyard_trainer.data.dataset import CovariateTable
 from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.data.joins import coverage, join_rows, join_steps, usable_ahead
+from trainyard_trainer.data.joins import coverage, join_rows, join_steps, only_past
 
 HOUR = np.timedelta64(1, "h")
 START = np.datetime64("2026-01-01", "ns")
@@ -95,9 +95,8 @@ def test_rows_without_a_time_get_nothing():
     assert rows["w.x"].iloc[1] == 7
 
 
-def test_only_what_is_known_in_the_future_reaches_a_forecast():
-    usable, findings = usable_ahead((table([0], [1]), table([0], [1], known=False)))
-    assert [covariate.known_in_future for covariate in usable] == [True]
+def test_what_is_not_known_in_the_future_is_named():
+    findings = only_past((table([0], [1]), table([0], [1], known=False)))
     assert [finding.code for finding in findings] == ["CovariateNotKnownInFuture"]
 
 

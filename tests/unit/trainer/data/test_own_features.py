@@ -66,15 +66,57 @@ def test_what_statistical_methods_do_not_use_is_named(tmp_path):
     assert "the covariates promo are not used: the methods look at the target alone" in trained.warnings
 
 
-def test_a_feature_that_nobody_knows_ahead_is_left_out_and_named(tmp_path):
+def test_a_feature_that_nobody_knows_ahead_is_named(tmp_path):
     dataset = dataset_of(config_of(tmp_path, table(), features=("promo", "price")), tmp_path)
     assert dataset.features == ("promo",)
-    assert codes(dataset)["FeatureNotKnownInFuture"].startswith("'price' of data.features left out: no row behind")
+    assert dataset.lagged == ("price",)
+    assert codes(dataset)["FeatureNotKnownInFuture"].startswith("'price' of data.features: no row behind the last")
     folder = tmp_path / "none"
     folder.mkdir()
     dataset = dataset_of(config_of(folder, table(ahead=0)), folder)
     assert dataset.features == ()
+    assert dataset.lagged == ("promo",)
     assert "FeatureNotKnownInFuture" in codes(dataset)
+
+
+HORIZON = 7
+
+
+def orders():
+    """What is ordered is delivered a week later; what will be ordered nobody knows."""
+    parts = []
+    for number, name in enumerate(("a", "b", "c")):
+        random = np.random.default_rng(number)
+        ordered = random.integers(0, 50, len(DAYS) + HORIZON)
+        delivered = 20 + ordered[:-HORIZON] * (1 + number)
+        parts.append(pd.DataFrame({"ds": DAYS, "item": name, "ordered": ordered[HORIZON:], "y": delivered}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_what_was_known_one_horizon_before_tells_the_forecast(tmp_path):
+    frame = orders()
+    config = config_of(tmp_path, frame, features=("ordered",), forecast={"horizon": HORIZON})
+    made, dataset, context = framework_for(config), dataset_of(config, tmp_path), context_of(config, tmp_path)
+    trained = made.train(dataset, context)
+    found = made.evaluate(dataset, trained, context)
+    assert found.metrics["mae"] < 0.4 * found.metrics["baseline_mae"]
+    assert "ordered_lag_7" in set(found.importance["feature"])
+    model = made.load(context.output)
+    days = DAYS[-1] + pd.to_timedelta(np.arange(1, HORIZON + 1), "D")
+    said = made.predict(model, pd.DataFrame({"ds": days, "item": "b"}))["prediction"]
+    wanted = 20 + 2 * frame[frame["item"] == "b"]["ordered"].to_numpy()[-HORIZON:]
+    assert np.corrcoef(said, wanted)[0, 1] > 0.9
+    judged = made.forecast_holdouts(trained.judged, dataset)
+    np.testing.assert_allclose(judged, found.holdout["predicted"])
+    with pytest.raises(DataError, match="lacks its covariate that is known only up to now, 'ordered'"):
+        made.forecast_holdouts(model, dataset_of(config_of(tmp_path, frame, features=()), tmp_path))
+
+
+@pytest.mark.parametrize("framework", ["Prophet", "StatsForecast"])
+def test_who_does_not_look_back_says_so(tmp_path, framework):
+    config = config_of(tmp_path, orders(), framework, features=("ordered",))
+    trained = framework_for(config).train(dataset_of(config, tmp_path), context_of(config, tmp_path))
+    assert "ordered, known only up to now, are not used: only LightGBM does" in trained.warnings
 
 
 def test_a_missing_target_in_between_is_still_told(tmp_path):

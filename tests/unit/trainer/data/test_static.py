@@ -55,7 +55,7 @@ def test_a_promotion_moves_the_forecasts_of_its_region_alone(tmp_path):
     moved.loc[moved["item"] == "shop 04", "region"] = "south"
     again = dataset_of(config_of(tmp_path, moved), tmp_path)
     assert np.isfinite(made.forecast_holdouts(model, again)).all()
-    with pytest.raises(DataError, match=r"lacks its column .region. of data\.static"):
+    with pytest.raises(DataError, match=r"lacks its column of data\.static .region."):
         made.forecast_holdouts(model, dataset_of(config_of(tmp_path, table(), static=("size",)), tmp_path))
 
 

@@ -7,7 +7,7 @@ import pytest
 from mlforecast import MLForecast
 from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
 
-from trainyard_trainer.data.dataset import Clock, Static
+from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import frequency_of
 from trainyard_trainer.frameworks.forecast_ends import times_after
 from trainyard_trainer.frameworks.forecast_panel import Panel
@@ -38,7 +38,7 @@ def test_features_of_one_step_are_those_of_mlforecast(alias, far):
     series = [random.random(size) for size in (260, 140, 20)]
     series[0][40:44] = np.nan
     panel = panel_of(series)
-    recipe = near_recipe(frequency, [260, 240, 200], span_days=900, regressors=(), static=Static())
+    recipe = near_recipe(frequency, [260, 240, 200], span_days=900, regressors=())
     recipe = far_recipe(recipe, frequency.season, 9, [260, 240, 200]) if far else recipe
     together = past_features(panel, frequency.season, recipe, threads=1)
     values = panel.filled(frequency.season)
@@ -52,7 +52,7 @@ def test_features_of_one_step_are_those_of_mlforecast(alias, far):
 
 def test_no_feature_sees_its_own_step_or_what_comes_after():
     values = np.random.default_rng(2).random(200)
-    recipe = near_recipe(frequency_of("D"), [200], span_days=200, regressors=(), static=Static())
+    recipe = near_recipe(frequency_of("D"), [200], span_days=200, regressors=())
     before = past_features(panel_of([values]), 7, recipe, threads=1)
     for step in (60, 120, 199):
         changed = values.copy()
@@ -62,7 +62,7 @@ def test_no_feature_sees_its_own_step_or_what_comes_after():
 
 
 def test_a_far_recipe_sees_nothing_nearer_than_the_horizon():
-    near = near_recipe(frequency_of("D"), [400], span_days=400, regressors=(), static=Static())
+    near = near_recipe(frequency_of("D"), [400], span_days=400, regressors=())
     far = far_recipe(near, 7, 28, [400])
     assert min(*far.lags, *(one.lag for one in far.windows)) == 28
     assert far.shortest > 28
@@ -87,7 +87,16 @@ def test_the_walk_is_that_of_mlforecast():
     ends = np.array([119, 89]).astype("datetime64[D]").astype("datetime64[ns]")
     history = np.full((2, 30), np.nan)
     history[0], history[1] = values[0][-30:], values[1][-30:]
-    state = State(("0", "1"), ends, history, np.ones(2), np.full(2, -np.inf), np.array([True, True]), np.empty((2, 0)))
+    state = State(
+        ("0", "1"),
+        ends,
+        history,
+        np.ones(2),
+        np.full(2, -np.inf),
+        np.array([True, True]),
+        np.empty((2, 0)),
+        np.empty((2, 0, 0)),
+    )
     trees = Trees(theirs.models_["LGBMRegressor"].booster_, recipe, frequency_of("D"), Clock())
     np.testing.assert_allclose(trees.forecast(state, 10, None), expected, rtol=1e-9)
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainyard_trainer.data.dataset import Clock, Static
+from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Times
@@ -52,7 +52,8 @@ class Window:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Which features there are, in the order of their columns: lags, windows, calendar, regressors, static ones.
+    """Which features there are, in the order of their columns: lags, windows, calendar, regressors, lagged
+    covariates, and what each series is.
 
     Attributes
     ----------
@@ -61,6 +62,8 @@ class Recipe:
         follow a trend, but they can say how far a value lies from the recent level.
     shortest
         How many steps a series must have to be fitted: those of its shorter lags, and one to learn from.
+    lagged, lagged_by
+        Covariates that are known only up to now, and how many steps back they are looked at.
     static
         The columns of ``data.static``.
     texts
@@ -74,6 +77,8 @@ class Recipe:
     regressors: tuple[str, ...]
     shortest: int
     base: int | None = None
+    lagged: tuple[str, ...] = ()
+    lagged_by: int = 0
     static: tuple[str, ...] = ()
     texts: tuple[tuple[str, ...], ...] = ()
 
@@ -81,7 +86,8 @@ class Recipe:
     def names(self) -> list[str]:
         """The names of the columns."""
         means = [f"mean_{one.count}x{one.apart}_lag_{one.lag}" for one in self.windows]
-        return [*(f"lag_{lag}" for lag in self.lags), *means, *self.calendar, *self.regressors, *self.static]
+        beside = [*self.regressors, *(f"{name}_lag_{self.lagged_by}" for name in self.lagged), *self.static]
+        return [*(f"lag_{lag}" for lag in self.lags), *means, *self.calendar, *beside]
 
     @property
     def categories(self) -> list[int]:
@@ -118,13 +124,14 @@ class Recipe:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
         """Read what :meth:`as_json` wrote."""
-        lists = {name: tuple(fields[name]) for name in ("lags", "calendar", "regressors")}
+        lists: dict[str, Any] = {name: tuple(fields[name]) for name in ("lags", "calendar", "regressors")}
         windows = tuple(Window(**one) for one in fields["windows"])
-        static = tuple(fields.get("static", ()))  # older models have none
-        texts = tuple(tuple(one) for one in fields.get("texts", ()))
-        return cls(
-            **lists, windows=windows, shortest=fields["shortest"], base=fields["base"], static=static, texts=texts
-        )
+        found = cls(**lists, windows=windows, shortest=fields["shortest"], base=fields["base"])
+        if "lagged" not in fields:  # an older model
+            return found
+        texts = tuple(tuple(one) for one in fields["texts"])
+        lagged, static = tuple(fields["lagged"]), tuple(fields["static"])
+        return replace(found, lagged=lagged, lagged_by=fields["lagged_by"], static=static, texts=texts)
 
 
 def near_recipe(
@@ -133,7 +140,6 @@ def near_recipe(
     *,
     span_days: float,
     regressors: tuple[str, ...],
-    static: Static,
     holidays_country: str | None = None,
 ) -> Recipe:
     """Choose lags and windows by the step between two rows and by how much there is to learn from.
@@ -157,15 +163,7 @@ def near_recipe(
         if (count := min(4, typical // (2 * season))) > 1 and season * count <= _LONGEST_LAG
     ]
     names = _calendar_of(frequency, span_days / _DAYS_PER_YEAR, holidays_country)
-    return Recipe(
-        tuple(lags),
-        tuple(windows),
-        names,
-        regressors,
-        shortest=max(near[-1], main) + 1,
-        static=static.names,
-        texts=static.texts,
-    )
+    return Recipe(tuple(lags), tuple(windows), names, regressors, shortest=max(near[-1], main) + 1)
 
 
 def far_recipe(near: Recipe, season: int, horizon: int, lengths: Sequence[int]) -> Recipe | None:

@@ -1,7 +1,7 @@
 """Fitting the one model of many series: which shape it has, how many rounds, and the fits that are judged and kept."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import lightgbm
@@ -199,16 +199,17 @@ class Fitter:
         """
         lengths = self._lengths()
         span = float((self.rows.times.max() - self.rows.times.min()) / np.timedelta64(1, "D"))
-        regressors = self.rows.dataset.features
+        dataset, regressors = self.rows.dataset, self.rows.dataset.features
         forecast = self._context.config.spec.forecast
         near = near_recipe(
             self.rows.frequency,
             lengths,
             span_days=span,
             regressors=regressors,
-            static=self.rows.dataset.static,
             holidays_country=forecast.holidays_country if forecast else None,
         )
+        near = replace(near, lagged=dataset.lagged, lagged_by=self.horizon)
+        near = replace(near, static=dataset.static.names, texts=dataset.static.texts)
         if max(lengths) < near.shortest:
             raise DataError(
                 f"{self.rows.dataset.origin.uri}: no series has the {near.shortest} steps before its holdout that a "
@@ -283,6 +284,8 @@ class Fitter:
         columns = [past - base[:, None], calendar(rows.times[chosen], recipe.calendar, rows.dataset.clock)]
         if rows.regressors is not None:
             columns.append(rows.regressors[chosen].astype(np.float32))
+        if recipe.lagged:
+            columns.append(rows.lagged(recipe, series, panel.steps[chosen]).astype(np.float32))
         static = static_numbers(rows.dataset.static, panel.names, recipe.static, recipe.texts)
         columns.append(static[series].astype(np.float32))
         weights = None if self._metric in SCALE_FREE else scales / scales.mean()

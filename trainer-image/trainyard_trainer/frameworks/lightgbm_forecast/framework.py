@@ -119,8 +119,13 @@ class LightGBMForecastFramework:
     def forecast_holdouts(self, model: ForecastModel, dataset: Dataset) -> Floats:
         """Forecast held-out rows from what lies before them: see ``ForecastFramework``. Any series can be answered."""
         require_same_steps(dataset, model.columns, model.trees.frequency.alias)
-        if missing := [name for name in model.trees.recipe.static if name not in dataset.static.names]:
-            raise DataError(f"the data lacks its column {missing[0]!r} of data.static")
+        recipe = model.trees.recipe
+        for kind, wanted, there in (
+            ("column of data.static", recipe.static, dataset.static.names),
+            ("covariate that is known only up to now,", recipe.lagged, dataset.lagged),
+        ):
+            if missing := [name for name in wanted if name not in there]:
+                raise DataError(f"the data lacks its {kind} {missing[0]!r}")
         frequency = model.trees.frequency
         rows = TreeRows.of(dataset, frequency, model.columns.regressors, Baseline("last value", frequency))
         units = tuple(Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series))

@@ -78,7 +78,7 @@ class Trees:
             columns = [past - base[:, None], np.concatenate([dates[place, step] for step in block])]
             if regressors is not None:
                 columns.append(np.concatenate([regressors[:, step] for step in block]))
-            columns.append(np.tile(state.static, (len(block), 1)))
+            columns += [_lagged_at(state.lagged, block), np.tile(state.static, (len(block), 1))]
             table = np.concatenate(columns, axis=1)
             said = self.booster.predict(table, num_threads=threads, num_iteration=self.rounds) + base
             history[:, now : now + len(block)] = np.maximum(said.reshape(len(block), -1).T, floors[:, None])
@@ -147,6 +147,10 @@ class ForecastModel:
                 **{f"static:{name}": state.static[:, at] for at, name in enumerate(self.trees.recipe.static)},
             }
         )
+        if self.trees.recipe.lagged:
+            size = state.lagged[0].size
+            lagged = pa.FixedSizeListArray.from_arrays(pa.array(state.lagged.ravel()), size)
+            table = table.append_column("lagged", lagged)
         pq.write_table(table, folder / STATE_FILE, compression="zstd")
         return (MODEL_FILE, DESCRIPTION_FILE, STATE_FILE, *self.quantiles.save(folder))
 
@@ -163,6 +167,9 @@ def load_forecast_model(folder: Path) -> ForecastModel:
     values = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     recipe = Recipe.from_json(fields["features"])
     static = [table[f"static:{name}"].to_numpy() for name in recipe.static]
+    lagged = np.empty(0)
+    if recipe.lagged:
+        lagged = table["lagged"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     state = State(
         names=tuple(table["series"].to_pylist()),
         ends=table["end"].to_numpy(),
@@ -171,6 +178,7 @@ def load_forecast_model(folder: Path) -> ForecastModel:
         floors=table["floor"].to_numpy(),
         fitted=table["fitted"].to_numpy(),
         static=np.column_stack(static) if static else np.empty((table.num_rows, 0)),
+        lagged=lagged.reshape(table.num_rows, recipe.lagged_by, len(recipe.lagged)),
     )
     booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
     # An older release counted the hours of a zone as they come.
@@ -183,3 +191,13 @@ def _naive(values: Floats, steps: int, season: int) -> Floats:
     known = np.flatnonzero(~np.isnan(values))
     wanted = np.arange(len(values), len(values) + steps)
     return seasonal_naive(known, values[known], wanted, season)
+
+
+def _lagged_at(lagged: Floats, block: range) -> Floats:
+    """Return the lagged covariates of some steps ahead, one step after the other; NaN beyond those there are."""
+    series, reach, count = lagged.shape
+    found = np.full((len(block), series, count), np.nan)
+    for place, step in enumerate(block):
+        if step < reach:
+            found[place] = lagged[:, step]
+    return found.reshape(len(block) * series, count)

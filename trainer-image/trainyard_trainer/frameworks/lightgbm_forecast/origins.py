@@ -43,7 +43,25 @@ class TreeRows(Rows):
         series = np.array([unit.series for unit in units], dtype=np.intp)
         cuts = np.array([unit.cut for unit in units], dtype=np.intp)
         static = static_numbers(self.dataset.static, self.panel.names, recipe.static, recipe.texts)
-        return State.at(self.panel, self.times, series, cuts, keep=keep, shortest=recipe.shortest, static=static)
+        ahead = self.panel.steps[cuts - 1][:, None] + np.arange(1, recipe.lagged_by + 1)
+        lagged = self.lagged(recipe, series[:, None], ahead)
+        return State.at(
+            self.panel, self.times, series, cuts, keep=keep, shortest=recipe.shortest, static=static, lagged=lagged
+        )
+
+    def lagged(self, recipe: Recipe, series: Positions, steps: Positions) -> Floats:
+        """Return the lagged covariates of steps of series, both of any one shape; the covariates stand last.
+
+        NaN where a series had no row so many steps back.
+        """
+        if not recipe.lagged:
+            return np.empty((*steps.shape, 0))
+        values = self.dataset.frame[list(recipe.lagged)].to_numpy(np.float64)
+        grid = np.full((len(self.panel.values), values.shape[1]), np.nan)
+        for one in self.dataset.series:
+            grid[self.panel.steps[one.start : one.stop]] = values[one.start : one.stop]
+        at = steps - recipe.lagged_by
+        return np.where((at >= self.panel.begins[series])[..., None], grid[np.maximum(at, 0)], np.nan)
 
 
 @dataclass(frozen=True)

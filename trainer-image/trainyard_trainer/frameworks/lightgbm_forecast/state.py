@@ -31,6 +31,8 @@ class State:
         Whether the trees answer for it; else the seasonal naive model does, because it is too short for them.
     static
         Its values of ``data.static`` as the trees see them; shape (series, columns).
+    lagged
+        The lagged covariates of the steps ahead, as far as they reach; shape (series, steps, covariates).
     """
 
     names: tuple[str, ...]
@@ -40,6 +42,7 @@ class State:
     floors: Floats
     fitted: npt.NDArray[np.bool_]
     static: Floats
+    lagged: Floats
 
     @classmethod
     def at(
@@ -52,6 +55,7 @@ class State:
         keep: int,
         shortest: int,
         static: Floats,
+        lagged: Floats,
     ) -> Self:
         """Return what is known before some rows.
 
@@ -67,6 +71,8 @@ class State:
             A series with fewer steps is not fitted.
         static
             Of all series; shape (series, columns).
+        lagged
+            Of the steps behind the cuts; shape (n, steps, covariates).
         """
         begins, ends = panel.begins[series], panel.steps[cuts - 1] + 1
         values = np.full((len(cuts), keep), np.nan)
@@ -78,7 +84,7 @@ class State:
             scales[number] = np.nanmean(np.abs(known)) or 1.0
             floors[number] = 0.0 if np.nanmin(known) >= 0 else -np.inf
         names = tuple(panel.names[number] for number in series)
-        return cls(names, times[cuts - 1], values, scales, floors, ends - begins >= shortest, static[series])
+        return cls(names, times[cuts - 1], values, scales, floors, ends - begins >= shortest, static[series], lagged)
 
     def take(self, series: Positions) -> Self:
         """Return that of some series, by their numbers."""
@@ -91,6 +97,7 @@ class State:
             self.floors[series],
             self.fitted[series],
             self.static[series],
+            self.lagged[series],
         )
 
 

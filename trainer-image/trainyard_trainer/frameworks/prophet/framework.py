@@ -35,7 +35,7 @@ from trainyard_trainer.frameworks.base import (
     Tuned,
 )
 from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_checks import check_forecast, static_is_unused
+from trainyard_trainer.frameworks.forecast_checks import check_forecast, unused_columns
 from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, require_same_steps, unknown_series
 from trainyard_trainer.frameworks.forecast_quantiles import levels_of, with_quantiles
 from trainyard_trainer.frameworks.prophet.bundle import FILES, Bundle, BundleWriter
@@ -144,7 +144,7 @@ class ProphetFramework:
                 fallback=fallback,
                 failed=dataset.series_total - total,
             ),
-            warnings=(*_describe(outcomes), *static_is_unused(dataset, "each series has a model of its own")),
+            warnings=(*_describe(outcomes), *unused_columns(dataset, "only LightGBM does")),
             tuned=_tuned(outcomes) if context.config.spec.search is not None else None,
         )
 

@@ -18,7 +18,7 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained, Tunable
 from trainyard_trainer.frameworks.ensemble import shares
-from trainyard_trainer.frameworks.forecast_checks import check_forecast, static_is_unused
+from trainyard_trainer.frameworks.forecast_checks import check_forecast, unused_columns
 from trainyard_trainer.frameworks.forecast_columns import read_questions, require_same_steps
 from trainyard_trainer.frameworks.forecast_ends import Ends
 from trainyard_trainer.frameworks.forecast_golden import golden_rows
@@ -221,7 +221,7 @@ def _warnings(context: Context, dataset: Dataset, fitter: StatsFitter, fits: Seq
         found.append(f"the covariates {', '.join(dataset.features)} are not used: the methods look at the target alone")
     if forecast is not None and forecast.holidays_country is not None:
         found.append("forecast.holidaysCountry is not used: the methods look at the target alone")
-    found += static_is_unused(dataset, "each series has a model of its own")
+    found += unused_columns(dataset, "only LightGBM does")
     longest = int(np.diff(fitter.layout.rows.panel.begins).max())
     if longest > fitter.layout.input_size:
         found.append(

@@ -21,7 +21,7 @@ from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.frameworks.base import Context, Trained
-from trainyard_trainer.frameworks.forecast_checks import static_is_unused
+from trainyard_trainer.frameworks.forecast_checks import unused_columns
 from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
 from trainyard_trainer.frameworks.torch import windows as torch_windows
@@ -129,7 +129,7 @@ def train_series(dataset: Dataset, context: Context) -> Trained:
             fallback=0,
             failed=dataset.series_total - len(dataset.series),
         ),
-        warnings=(*work.warnings, *course.warnings, *static_is_unused(dataset, "use LightGBM or Auto for them")),
+        warnings=(*work.warnings, *course.warnings, *unused_columns(dataset, "only LightGBM does")),
         device=work.device,
         tuned=context.tuned,
     )
