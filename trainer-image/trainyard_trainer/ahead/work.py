@@ -85,7 +85,7 @@ def write_forecast(
     spec = config.spec
     if spec.forecast is None:
         raise AssertionError("task Forecast has the section forecast: TrainingJobSpec checks it")
-    columns = Columns(spec.data.time or "ds", spec.data.series, dataset.features, dataset.clock)
+    columns = Columns.of(dataset, spec.data)
     asked, sent = tee(questions(dataset, columns, spec.forecast.horizon))
     answering = answer_each(framework, model, (one.inputs for one in sent), worker_count(spec.workers))
     names = [PREDICTION, *quantile_columns(levels_of(spec))]

@@ -202,7 +202,7 @@ class Dataset:
     categories
         For each text feature its values in the order of their codes.
     sentinels
-        For each feature that has one the number that stands for a missing value; ``frame`` has NaN there.
+        For each feature or covariate that has one the number that stands for a missing value; ``frame`` has NaN there.
     classes
         The target's values in the order of their numbers, of two the positive one second; empty unless the task is
         Classification.

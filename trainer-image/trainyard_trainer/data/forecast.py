@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainyard_api.data import DataValidation
+from trainyard_api.data import Data, DataValidation
 from trainyard_api.training import Forecast, Split
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.data.ahead import check_reach, covariates_ahead
@@ -53,6 +53,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
     _note_short_holdouts(series, spec.forecast.horizon, findings)
     check_reach(frame["ds"].to_numpy().max(), spec.forecast.horizon, frequency)
     covariates = tuple(covariate.by(lambda times: by_clock(times, clock)) for covariate in (*own, *table.covariates))
+    covariates, sentinels = _without_sentinels(covariates, spec.data, findings)
     usable = tuple(one for one in covariates if one.known_in_future)
     frame, features = _with_covariates(frame, series, frequency, usable, findings)
     frame, lagged = _with_covariates(
@@ -76,6 +77,7 @@ def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
         clock=clock,
         demand=demand_classes({one.name: frame["y"].to_numpy()[one.start : one.split] for one in series}),
         ahead=ahead,
+        sentinels=sentinels,
         lagged=lagged,
         static=static,
     )
@@ -182,6 +184,21 @@ def _slices(
     order = np.concatenate(list(kept.values()))
     frame = pd.DataFrame({"ds": rows.times[order], "y": rows.values[order]}, copy=False)
     return frame, tuple(series)
+
+
+def _without_sentinels(
+    covariates: tuple[CovariateTable, ...], data: Data, findings: list[Finding]
+) -> tuple[tuple[CovariateTable, ...], dict[str, float]]:
+    """Return the covariates without the numbers that stand for a missing one, and these numbers by the columns."""
+    clean, sentinels = [], {}
+    for covariate in covariates:
+        changed = {}
+        for name in covariate.columns:
+            values, sentinel = without_sentinel(covariate.frame[name].to_numpy(np.float64), name, data, findings)
+            if sentinel is not None:
+                changed[name], sentinels[name] = values, sentinel
+        clean.append(replace(covariate, frame=covariate.frame.assign(**changed)) if changed else covariate)
+    return tuple(clean), sentinels
 
 
 def _with_covariates(

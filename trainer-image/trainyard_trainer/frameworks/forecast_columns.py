@@ -1,13 +1,14 @@
 """The columns of a question to a model of forecasts, whatever framework made it: times, series and regressors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from trainyard_api.data import Data
 from trainyard_trainer.data.dataset import Clock, Dataset
 from trainyard_trainer.data.times import asked_times
 from trainyard_trainer.errors import DataError
@@ -21,12 +22,32 @@ QUANTILE: Final = "quantile:"
 
 @dataclass(frozen=True)
 class Columns:
-    """The user's names for time, series (``None`` without one) and regressors, and by which clock the times are."""
+    """The user's names for time, series (``None`` without one) and regressors, and how to read their values.
+
+    Attributes
+    ----------
+    clock
+        By which the times are.
+    sentinels
+        For each regressor that has one the number that stands for a missing value.
+    """
 
     time: str
     series: str | None
     regressors: tuple[str, ...] = ()
     clock: Clock = field(default_factory=Clock)
+    sentinels: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, dataset: Dataset, data: Data) -> Self:
+        """Return those of a dataset, with all its regressors."""
+        return cls(data.time or "ds", data.series, dataset.features, dataset.clock, dataset.sentinels)
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Read what ``dataclasses.asdict`` gave; models of older releases lack the newer fields."""
+        clock, sentinels = Clock(**fields.get("clock", {})), fields.get("sentinels", {})
+        return cls(fields["time"], fields["series"], tuple(fields.get("regressors", ())), clock, sentinels)
 
     @property
     def inputs(self) -> list[str]:
@@ -121,7 +142,8 @@ def _regressors(inputs: pd.DataFrame, columns: Columns) -> Floats | None:
     found = []
     for name in columns.regressors:
         try:
-            found.append(pd.to_numeric(inputs[name]).to_numpy(dtype=np.float64, na_value=np.nan))
+            values = pd.to_numeric(inputs[name]).to_numpy(dtype=np.float64, na_value=np.nan)
+            found.append(np.where(values == columns.sentinels.get(name, np.nan), np.nan, values))
         except (ValueError, TypeError) as error:
             raise DataError(f"column {name!r} of the input must hold numbers: {error}") from error
     return np.column_stack(found)

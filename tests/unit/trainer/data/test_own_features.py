@@ -139,3 +139,17 @@ def test_what_cannot_be_a_feature_is_refused(tmp_path, features, error, sentence
     config = config_of(tmp_path, table().assign(kind="sale"), features=features)
     with pytest.raises(error, match=sentence):
         dataset_of(config, tmp_path)
+
+
+def test_a_number_that_stands_for_a_missing_one_is_found_and_known_to_the_model(tmp_path):
+    frame = table().assign(price=lambda rows: np.where(rows["promo"], 4.0, 5.0))
+    frame.loc[frame.index % 9 == 0, "price"] = -999.0
+    config = config_of(tmp_path, frame, features=("price",))
+    made, dataset, context = framework_for(config), dataset_of(config, tmp_path), context_of(config, tmp_path)
+    assert "are -999, far from all others: taken for missing" in codes(dataset)["Sentinel"]
+    assert np.nanmin(dataset.frame["price"]) == 4
+    made.train(dataset, context)
+    asked = pd.DataFrame({"ds": [DAYS[133]] * 2, "item": ["a"] * 2, "price": [-999.0, np.nan]})
+    model = made.load(context.output)
+    sent, missing = (made.predict(model, asked.iloc[[number]])["prediction"].iloc[0] for number in (0, 1))
+    assert sent == missing

@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
-from trainyard_trainer.data.dataset import Clock, Dataset
+from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.data.frequency import frequency_by
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import ForecastFramework
@@ -116,8 +116,7 @@ def load_auto_model(folder: Path, framework_named: Callable[[str], ForecastFrame
     import pyarrow.parquet as pq
 
     fields = json.loads((folder / DESCRIPTION_FILE).read_text())
-    known = fields["columns"]
-    columns = Columns(known["time"], known["series"], tuple(known["regressors"]), Clock(**known["clock"]))
+    columns = Columns.from_json(fields["columns"])
     table = pq.read_table(folder / SERIES_FILE)
     frequency = frequency_by(fields["frequency"], columns.clock)
     return AutoModel(

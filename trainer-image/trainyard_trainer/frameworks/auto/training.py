@@ -226,9 +226,9 @@ class AutoTraining:
         self, names: Sequence[Name], folder: Path, weights: Floats, quantiles: ErrorQuantiles, until: str
     ) -> AutoModel:
         """Return what the members left in a folder as one model; ``until`` names the row that its series end before."""
-        dataset, rows, data = self._dataset, self._rows, self._spec.data
+        dataset, rows = self._dataset, self._rows
         stops = np.array([getattr(one, until) for one in dataset.series], dtype=np.intp)
-        columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
+        columns = Columns.of(dataset, self._spec.data)
         floors = [0.0 if rows.values[one.start : one.split].min() >= 0 else -np.inf for one in dataset.series]
         return AutoModel(
             ends=Ends(rows.panel.names, rows.times[stops - 1], rows.frequency, columns, self._horizon),

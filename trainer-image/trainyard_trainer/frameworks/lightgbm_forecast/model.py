@@ -160,9 +160,8 @@ def load_forecast_model(folder: Path) -> ForecastModel:
     import pyarrow.parquet as pq
 
     fields = json.loads((folder / DESCRIPTION_FILE).read_text())
-    known = fields["columns"]
-    clock = Clock(**known["clock"])
-    columns = Columns(known["time"], known["series"], tuple(known["regressors"]), clock)
+    columns = Columns.from_json(fields["columns"])
+    clock = columns.clock
     table = pq.read_table(folder / STATE_FILE)
     values = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     recipe = Recipe.from_json(fields["features"])

@@ -95,8 +95,7 @@ class TreesTraining:
         forecasts = fitter.rows.forecast(judged, units, threads)
         trees = fitter.fit(chosen.recipe, fitter.stops, final, self._part(0.8, 1.0))
         ends = tuple(Unit(number, one.stop, one.stop) for number, one in enumerate(dataset.series))
-        data = context.config.spec.data
-        columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
+        columns = Columns.of(dataset, context.config.spec.data)
         quantiles = quantiles.ending(dataset, fitter.rows.frequency.season)
         kept = ForecastModel(trees, fitter.rows.state(chosen.recipe, ends), columns, fitter.horizon, quantiles)
         at_split = ForecastModel(judged, fitter.rows.state(chosen.recipe, units), columns, fitter.horizon, quantiles)

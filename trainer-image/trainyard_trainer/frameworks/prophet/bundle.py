@@ -11,7 +11,6 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.zones import wall_times
 from trainyard_trainer.frameworks.forecast_columns import Columns, Times
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
@@ -48,10 +47,7 @@ class Bundle:
         """Read the index; the models stay on disk."""
         fields = json.loads((folder / INDEX_FILE).read_text())
         index = {name: (int(offset), int(length)) for name, (offset, length) in fields["series"].items()}
-        known = fields["columns"]  # without regressors and clock where an earlier release wrote it
-        columns = Columns(
-            known["time"], known["series"], tuple(known.get("regressors", ())), Clock(**known.get("clock", {}))
-        )
+        columns = Columns.from_json(fields["columns"])
         asked = fields.get("quantiles", {})  # not there where there are none
         quantiles = Quantiles(tuple(asked.get("levels", ())), int(asked.get("seed", 0)))
         return cls(folder, columns, index, quantiles, fields.get("until", {}), fields.get("zone", ""))

@@ -110,8 +110,7 @@ class ProphetFramework:
         Interrupted
             When the pod must stop. What was finished is in the checkpoints.
         """
-        data = context.config.spec.data
-        columns = Columns(data.time or "ds", data.series, dataset.features, dataset.clock)
+        columns = Columns.of(dataset, context.config.spec.data)
         folders = context.output, context.output / JUDGED
         zone = _zone(dataset)
         final, judged = (BundleWriter(folder, columns, _quantiles(context), zone) for folder in folders)

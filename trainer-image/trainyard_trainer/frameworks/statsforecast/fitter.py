@@ -93,7 +93,7 @@ class StatsFitter:
         self._context = context
         self.horizon = spec.forecast.horizon
         self.layout = Layout.of(dataset, Baseline.chosen(dataset, spec), context.parameters.get("input_size"))
-        self.columns = Columns(spec.data.time or "ds", spec.data.series, (), dataset.clock)
+        self.columns = replace(Columns.of(dataset, spec.data), regressors=())
         self._folds = spec.split.folds if spec.split is not None else 2
         self._intermittent = [dataset.demand.get(one.name) == "Intermittent" for one in dataset.series]
         asked, season = asked_methods(context.parameters), self.layout.rows.frequency.season

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import frequency_by
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast_columns import Columns, Questions
@@ -101,8 +100,7 @@ def load_stats_model(folder: Path) -> StatsModel:
     import pyarrow.parquet as pq
 
     fields = json.loads((folder / DESCRIPTION_FILE).read_text())
-    known = fields["columns"]
-    columns = Columns(known["time"], known["series"], tuple(known["regressors"]), Clock(**known["clock"]))
+    columns = Columns.from_json(fields["columns"])
     table = pq.read_table(folder / FORECASTS_FILE)
     forecast = table["forecast"].combine_chunks()
     weights = table["weights"].combine_chunks().flatten().to_numpy(zero_copy_only=False)

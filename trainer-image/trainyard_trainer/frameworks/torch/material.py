@@ -48,7 +48,7 @@ class Material:
         self.whole = whole
         known = np.concatenate([np.arange(one.start, self.end(one)) for one in dataset.series])
         self.description = torch_windows.Description(
-            columns=Columns(spec.data.time or "ds", spec.data.series, dataset.features, dataset.clock),
+            columns=Columns.of(dataset, spec.data),
             frequency=self.frequency.alias,
             length=_length(parameters, self.frequency, self.horizon, dataset.series),
             horizon=self.horizon,

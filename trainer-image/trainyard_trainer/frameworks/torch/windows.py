@@ -12,7 +12,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trainyard_trainer.data.dataset import Clock
 from trainyard_trainer.data.frequency import Frequency, frequency_of
 from trainyard_trainer.frameworks.forecast_columns import Columns
 from trainyard_trainer.frameworks.torch.calendar import Calendar, times_of
@@ -63,11 +62,8 @@ class Description:
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Description":
         """Read what ``dataclasses.asdict`` gave."""
-        columns = fields["columns"]
         return cls(
-            columns=Columns(
-                columns["time"], columns["series"], tuple(columns["regressors"]), Clock(**columns["clock"])
-            ),
+            columns=Columns.from_json(fields["columns"]),
             frequency=fields["frequency"],
             length=fields["length"],
             horizon=fields["horizon"],
