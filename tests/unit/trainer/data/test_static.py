@@ -7,6 +7,7 @@ import pytest
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, DataError
 from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.prepare.table import table_of
 
 DAYS = pd.date_range("2025-06-02", periods=200)
 AHEAD = 7
@@ -100,3 +101,13 @@ def test_who_does_not_learn_from_it_says_so(tmp_path, framework):
     config = config_of(tmp_path, table()[lambda rows: rows["item"] < "shop 02"], framework)
     trained = framework_for(config).train(dataset_of(config, tmp_path), context_of(config, tmp_path))
     assert any("the columns region of data.static are not used" in text for text in trained.warnings)
+
+
+def test_a_prepared_table_has_it(tmp_path):
+    config = config_of(tmp_path, table(visitors=1.5), static=("region", "size"), features=("promo", "visitors"))
+    dataset = dataset_of(config, tmp_path)
+    found = table_of(dataset, pd.DataFrame(), config.spec)
+    rows = found.frame[found.frame["item"] == "shop 03"]
+    assert set(rows["region"]) == {"south"}
+    assert set(rows["size"]) == {3.0}
+    assert {found.roles[name] for name in ("region", "size", "promo", "visitors")} == {"feature"}
