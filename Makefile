@@ -59,6 +59,10 @@ check: venv ## Format, lint, types, layers, generated files: seconds
 images: venv ## Build the images, Torch's included, so that clusters to come begin with them
 	@$(BIN)/python hack/demo images
 
+.PHONY: tools
+tools: venv ## Build the programs that clusters and tests need (minutes on a new machine)
+	@$(BIN)/python hack/tools.py
+
 .PHONY: demo
 demo: venv ## From nothing to trained and served models on a real cluster, followed live
 	@$(BIN)/python hack/demo up --name $(CLUSTER) --kind $(CLUSTER_KIND)
@@ -76,7 +80,7 @@ cluster-down: venv ## Take it away, with everything it left on this machine
 	@$(BIN)/python hack/cluster down --name $(CLUSTER)
 
 .PHONY: test
-test: venv ## Every test: unit, integration (real API server), e2e (real node, images, chart)
+test: venv tools ## Every test: unit, integration (real API server), e2e (real node, images, chart)
 	@$(BIN)/pytest $(SIDE_BY_SIDE) $(PYTEST_ARGS)
 
 .PHONY: test-unit
@@ -84,11 +88,11 @@ test-unit: venv ## Tests without a cluster: seconds
 	@$(BIN)/pytest tests/unit $(PYTEST_ARGS)
 
 .PHONY: test-integration
-test-integration: venv ## Tests on a real etcd, API server and controllers
+test-integration: venv tools ## Tests on a real etcd, API server and controllers
 	@$(BIN)/pytest tests/integration $(PYTEST_ARGS)
 
 .PHONY: test-e2e
-test-e2e: venv ## Tests on a real node with the images and the chart
+test-e2e: venv tools ## Tests on a real node with the images and the chart
 	@$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
 .PHONY: test-docker
