@@ -34,7 +34,7 @@ from trainyard_api.kinds import KINDS
 
 Json = dict[str, Any]
 
-JOB_SECONDS = 480
+JOB_SECONDS = 240
 POLL_SECONDS = 0.2
 DEPLOYMENT = "deployment/trainyard"
 

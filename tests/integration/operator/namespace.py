@@ -24,11 +24,11 @@ from trainyard_operator.runtime.runtime import Runtime
 
 T = TypeVar("T")
 
-WAIT_SECONDS = 240.0
+WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.2
 """Many lives run side by side: to ask more often slows down the API server that all of them wait for."""
 
-_MORE_TIMES = 7
+_MORE_TIMES = 3
 
 SPEC: dict[str, Any] = {
     "framework": "LightGBM",

@@ -17,7 +17,7 @@ from trainyard_operator.core.config import Admission
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, TRAINING_JOBS, Body
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 PLACES = 2
 AT_ONCE = 4

@@ -13,7 +13,7 @@ from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.credentials import load_credentials
 from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, PODS, Body, Resource
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 QUOTAS = Resource("", "v1", "resourcequotas")
 LIMIT_RANGES = Resource("", "v1", "limitranges")

@@ -20,7 +20,7 @@ from trainyard_operator.kube.port import (
     Resource,
 )
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 
 
 @pytest.fixture

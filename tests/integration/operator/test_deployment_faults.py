@@ -13,7 +13,7 @@ from tests.integration.operator.shop import Shop, new_shop, rejections
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, Body
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 
 AT_ONCE = 5
 """Lives that run side by side."""

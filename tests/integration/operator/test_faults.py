@@ -20,7 +20,7 @@ from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS, Resource
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 QUOTAS = Resource("", "v1", "resourcequotas")
 AT_ONCE = 6

@@ -19,7 +19,7 @@ from trainyard_api import API_VERSION, meta
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, Body
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 AT_ONCE = 6
 """Lives that run side by side."""

@@ -28,7 +28,7 @@ from trainyard_operator.kube.port import (
     Body,
 )
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 
 PAGE = (checkout() / "docs/backup.md").read_text(encoding="utf-8")
 OURS = (MODEL_VERSIONS, MODEL_DEPLOYMENTS, TRAINING_JOBS, TRAINING_SCHEDULES)

@@ -16,7 +16,7 @@ from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.retention import Retention
 from trainyard_operator.runtime.store import Store
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 
 
 @pytest.fixture

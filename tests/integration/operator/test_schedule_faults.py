@@ -18,7 +18,7 @@ from trainyard_operator.core.schedule.cron import ScheduleError, parse
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.port import EVENTS, TRAINING_JOBS, TRAINING_SCHEDULES, Body, Resource
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 CRON_JOBS = Resource("batch", "v1", "cronjobs")
 AT_ONCE = 6

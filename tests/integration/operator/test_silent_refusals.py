@@ -11,7 +11,7 @@ from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.errors import AlreadyExistsError, InvalidError
 from trainyard_operator.kube.port import JOBS, Body, Resource
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 LIMIT_RANGES = Resource("", "v1", "limitranges")
 POLICIES = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies"

@@ -28,7 +28,7 @@ from trainyard_operator.kube.port import (
     Resource,
 )
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 
 WALK: dict[str, tuple[Any, Any]] = {
     "replicas": (3, 2),
