@@ -127,8 +127,8 @@ class Data(ApiModel):
     features: Columns | None = None
     """The columns to learn from; none: every usable one, and of a forecast the target alone."""
     static: Columns | None = None
-    """Of a forecast the columns that say what a series is, such as its region: one value for each series. Models of all
-    series together learn from them."""
+    """Of a forecast the columns that say what a series is, such as its region: one value for each series. LightGBM and
+    Auto learn from them."""
     exclude: Columns | None = None
     """Columns to leave out; default: none."""
     covariates: Annotated[list[Covariate], Field(max_length=16)] | None = None

@@ -151,7 +151,7 @@ def only_past(covariates: tuple[CovariateTable, ...]) -> list[Finding]:
         Finding(
             "CovariateNotKnownInFuture",
             "warning",
-            f"covariate {covariate.name!r} is not knownInFuture: a forecast goes by what it was one horizon before",
+            f"covariate {covariate.name!r} is not knownInFuture: LightGBM goes by what it was one horizon before",
         )
         for covariate in covariates
         if not covariate.known_in_future

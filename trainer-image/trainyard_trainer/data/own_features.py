@@ -57,8 +57,9 @@ def own_features(
     if only_past := [name for name in wanted if name not in known]:
         quoted = ", ".join(repr(name) for name in only_past)
         text = (
-            f"{quoted} of data.features: no row behind the last target has a value, so a forecast goes by what it was "
-            "one horizon before; if it is known ahead, add rows with time and features, and without a target"
+            f"{quoted} of data.features: no row behind the last target has a value, so LightGBM goes by what it was "
+            "one horizon before, and no other framework uses it; if it is known ahead, add rows with "
+            "time and features, and without a target"
         )
         findings.append(Finding("FeatureNotKnownInFuture", "warning", text, count=len(only_past)))
     frame = pd.DataFrame({TIME: instants, KEY: pd.Series(names, dtype="string").take(np.maximum(codes, 0)).to_numpy()})
