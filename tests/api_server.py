@@ -6,6 +6,11 @@ from typing import Any
 
 import requests
 import yaml
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+_ASKED_AGAIN = Retry(total=None, connect=0, read=4, redirect=0, status=0, other=0, allowed_methods=["GET"])
+"""A question that a busy API server leaves without an answer is asked again; what changes something never is."""
 
 
 class ApiServer:
@@ -17,6 +22,7 @@ class ApiServer:
         self._url = cluster["server"]
         self._session = requests.Session()
         self._session.trust_env = False
+        self._session.mount("https://", HTTPAdapter(max_retries=_ASKED_AGAIN))
         self._session.verify = _file(cluster, "certificate-authority", folder)
         self._session.cert = (_file(user, "client-certificate", folder), _file(user, "client-key", folder))
 

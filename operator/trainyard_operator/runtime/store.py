@@ -39,7 +39,7 @@ Wake = Callable[[Key], None]
 """Told of each object of ours that has to look again."""
 
 
-VIEWS_AT_REST: Final = 10_000
+VIEWS_AT_REST: Final = 2_000
 """So many views of objects at rest are kept, those used last: a view takes more memory than the object itself."""
 
 

@@ -142,15 +142,17 @@ def watch(arguments: list[str], variables: Mapping[str, str], result: Path, mome
         begin(timers, RUN_SECONDS, lambda: os.killpg(process.pid, signal.SIGKILL))
         assert process.stdout is not None
         seen = 0
-        for text in process.stdout:
-            lines.append(json.loads(text))
-            if moment is not None and moment.text in lines[-1]["message"]:
-                seen += 1
-                if seen == moment.number:
-                    begin(timers, moment.delay, functools.partial(moment.strike, process))
-        process.wait()
-        for timer in timers:
-            timer.cancel()
+        try:
+            for text in process.stdout:
+                lines.append(json.loads(text))
+                if moment is not None and moment.text in lines[-1]["message"]:
+                    seen += 1
+                    if seen == moment.number:
+                        begin(timers, moment.delay, functools.partial(moment.strike, process))
+            process.wait()
+        finally:
+            for timer in timers:
+                timer.cancel()
     body = result.read_bytes() if result.exists() else b""
     return Attempt(process.returncode, lines, TrainingResult.model_validate_json(body) if body else None)
 
