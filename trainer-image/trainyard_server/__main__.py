@@ -1,7 +1,5 @@
 """``python -m trainyard_server``."""
 
-import sys
+from trainyard_server.cli import start
 
-from trainyard_server.cli import main
-
-sys.exit(main())
+start()

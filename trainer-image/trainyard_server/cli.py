@@ -7,16 +7,22 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from trainyard_api.exit_codes import ExitCode
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import TrainerError
 from trainyard_trainer.progress.log import LOGGER, log_as_json
 from trainyard_trainer.progress.redact import redact
+from trainyard_trainer.stopping import end_process
 
 _CRASHED: Final = 1
 _MESSAGE_BYTES: Final = 1024
+
+
+def start() -> NoReturn:
+    """Run as the program ``trainyard-server``; the process ends with the exit code."""
+    end_process(main())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,7 +1,5 @@
 """``python -m trainyard_trainer``."""
 
-import sys
+from trainyard_trainer.cli import start
 
-from trainyard_trainer.cli import main
-
-sys.exit(main())
+start()

@@ -1,30 +1,32 @@
 """The command line: without arguments the training of this pod, with ``run`` one on this machine."""
 
 import argparse
-import atexit
-import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from trainyard_api.exit_codes import ExitCode
 from trainyard_trainer.commands.storage_options import add_import, add_logs, add_prune
 from trainyard_trainer.environment import Environment, limit_threads, worker_count
 from trainyard_trainer.errors import TrainerError
-from trainyard_trainer.stopping import stop_on_signals
+from trainyard_trainer.stopping import end_process, stop_on_signals
 
 if TYPE_CHECKING:
     from trainyard_api.wire import TrainingResult
     from trainyard_trainer.steps import Job
 
 
+def start() -> NoReturn:
+    """Run as the program ``trainyard-trainer``: with the arguments of the process, which ends with the exit code."""
+    end_process(main())
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run and return the exit code (see :mod:`trainyard_api.exit_codes`)."""
     options = _parser().parse_args(arguments)
-    atexit.register(gc.freeze)  # else Python looks for garbage in all libraries before it ends, 0.1 s and more
     limit_threads(os.environ, worker_count(0))
     match options.command:
         case "run":

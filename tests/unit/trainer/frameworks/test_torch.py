@@ -133,8 +133,10 @@ def test_a_saved_network_needs_no_torch(tmp_path):
         "import sys, pathlib, pandas\n"
         "sys.modules['torch'] = sys.modules['safetensors'] = None\n"
         "from trainyard_trainer.frameworks.torch.framework import TorchFramework\n"
+        "from trainyard_trainer.stopping import end_process\n"
         "model = TorchFramework().load(pathlib.Path(sys.argv[1]))\n"
         "print(len(TorchFramework().predict(model, pandas.read_parquet(sys.argv[2]))))\n"
+        "end_process(0)\n"
     )
     command = [sys.executable, "-c", code, str(context.output), str(tmp_path / "rows.parquet")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "20"

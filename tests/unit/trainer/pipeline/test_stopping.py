@@ -39,6 +39,20 @@ os.kill(worker, signal.SIGTERM)
 print(os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1]), stop())
 """
 
+ABORTING = """
+import atexit, os, sys, threading, trainyard_trainer.cli
+
+class Library:
+    def __del__(self):
+        os.abort()  # as Arrow's threads do that outlive it
+
+sys.kept = Library()
+threading.Thread(target=threading.Event().wait).start()
+atexit.register(print, "and this at the end", flush=True)
+trainyard_trainer.cli.main = lambda: print("done") or 65
+trainyard_trainer.cli.start()
+"""
+
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_second_signal_ends_at_once(number: signal.Signals) -> None:
@@ -54,6 +68,11 @@ def test_the_second_signal_ends_at_once(number: signal.Signals) -> None:
 def test_a_forked_worker_ends_with_the_first_and_does_not_stop_its_parent() -> None:
     done = subprocess.run([sys.executable, "-c", FORKING], capture_output=True, text=True, timeout=20, check=True)
     assert done.stdout.split() == ["143", "False"]
+
+
+def test_work_that_is_done_ends_with_its_own_exit_code_whatever_a_library_leaves_behind() -> None:
+    done = subprocess.run([sys.executable, "-c", ABORTING], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (65, "done\nand this at the end\n", "")
 
 
 def test_a_register_stage_that_has_begun_runs_to_its_end(tmp_path: Path) -> None:
