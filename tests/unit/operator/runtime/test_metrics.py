@@ -222,7 +222,7 @@ def test_others_have_their_turns_during_a_scrape() -> None:
             store.apply("TrainingJob", waiting(f"late{pauses}", 10_000 + pauses, "Queued", "ConcurrencyLimit"))
     except StopIteration as done:
         seen = read(done.value.decode())
-    assert pauses == 4 + len(survey.FAMILIES)
+    assert pauses == 4 + len(KINDS.planned) + len(survey.FAMILIES)
     labels = {"namespace": "team", "phase": "Queued", "reason": "ConcurrencyLimit"}
     assert value(seen, "trainyard_trainingjobs_waiting", **labels) == 4 * survey.SLICE - 3
 
