@@ -10,8 +10,9 @@ import statistics
 import time
 from typing import Any
 
-from trainyard_operator.kube.watched import Kind
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.runtime import metrics
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.store import Store
 
 ROUNDS = 5
@@ -21,7 +22,7 @@ REASONS = {"Succeeded": "Succeeded", "Failed": "BadData", "Queued": "Concurrency
 
 def filled(count: int) -> Store:
     """Return a store with so many objects of each kind, in ten namespaces."""
-    store, number = Store(), 0
+    store, number = Store(KINDS), 0
     for index in range(count):
         name = f"model-{index:05d}"
         phase, reason = list(REASONS.items())[index % len(REASONS)]

@@ -17,6 +17,7 @@ import pytest
 from tests.api_server import ApiServer
 from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import ClientLimits, ProgressServer
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import load_credentials
 from trainyard_operator.progress.keys import IssuerKeys
@@ -25,7 +26,6 @@ from trainyard_operator.progress.tls import ServerCertificate, ensure_authority
 from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.directory import Directory
 from trainyard_operator.runtime.elector import steady
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
 

@@ -6,15 +6,15 @@ from typing import Any, Literal
 from trainyard_api.base import ApiModel
 from trainyard_operator.core.facts import Need
 
-ChildKind = Literal["Job", "TrainingJob", "ModelVersion", "Deployment", "Service", "PodDisruptionBudget"]
-"""What planners create: a child hangs on an owner, save a ModelVersion, which outlives its job."""
+Kind = str
+"""What Kubernetes calls the kind of an object."""
 
 
 @dataclass(frozen=True)
 class Create:
     """Create a child. One of this name from the same owner is success; any other one is a refusal."""
 
-    kind: ChildKind
+    kind: Kind
     body: dict[str, Any]
 
 
@@ -22,7 +22,7 @@ class Create:
 class Apply:
     """Bring a child that exists to this state (server-side apply): what the body does not name stays as it is."""
 
-    kind: ChildKind
+    kind: Kind
     body: dict[str, Any]
 
 
@@ -30,7 +30,7 @@ class Apply:
 class Delete:
     """Delete exactly this object, its dependents first."""
 
-    kind: ChildKind
+    kind: Kind
     name: str
     uid: str
 

@@ -31,7 +31,9 @@ from trainyard_operator.core.saved import recall
 from trainyard_operator.core.times import from_rfc3339
 from trainyard_operator.kube.patch import own_conditions
 from trainyard_operator.kube.port import Body
-from trainyard_operator.kube.slim import MANAGERS
+
+MANAGERS = "managers"
+"""In the metadata of a body as the store keeps it, instead of managedFields: who wrote each annotation of our group."""
 
 _COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
 """On a pod of an Indexed Job, written by the Job controller."""

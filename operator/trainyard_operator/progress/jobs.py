@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Protocol
 
 from trainyard_api.wire import ReportedStatus
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.runtime.directory import JobFacts
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reports import Report
 
 

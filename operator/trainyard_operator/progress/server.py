@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from trainyard_api import meta
 from trainyard_api.wire import REPORT_MAX_BYTES, ProgressReport
 from trainyard_operator.core.config import ProgressServer
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.port import KubePort
 from trainyard_operator.kube.ratelimit import TokenBucket
 from trainyard_operator.progress.authentication import Authenticator, Buckets
@@ -29,7 +30,6 @@ from trainyard_operator.progress.keys import TokenReviewer
 from trainyard_operator.progress.listening import site
 from trainyard_operator.progress.refused import RefusedError
 from trainyard_operator.progress.token import ClaimedToken
-from trainyard_operator.runtime.keys import Key
 
 REPORTS = Counter("trainyard_progress_reports_total", "Progress reports by HTTP status", ["code"])
 

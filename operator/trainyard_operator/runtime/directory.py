@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.kinds.children import JOB
+from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.runtime.store import Store
 
 
@@ -34,10 +35,10 @@ class Directory:
 
     def find(self, namespace: str, name: str) -> JobFacts | None:
         """Return what is known of a TrainingJob, or ``None`` if there is none."""
-        job = self._store.training_job(Key(namespace, name))
+        job = self._store.get(TRAINING_JOB, namespace, name)
         if job is None:
             return None
-        children = self._store.children(namespace, job.uid)
+        children = self._store.children(JOB, namespace, job.uid)
         attempts = {child.uid: child.attempt for child in children}
         ended = {attempt.number for attempt in job.status.attempts or () if attempt.end is not None}
         ended |= {child.attempt for child in children if child.finished}

@@ -13,8 +13,10 @@ from trainyard_operator.core.admission.book import Book
 from trainyard_operator.core.admission.claim import Claim, claim_of
 from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
 from trainyard_operator.core.config import Admission
-from trainyard_operator.kube.watched import Kind
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Key
+from trainyard_operator.kinds.children import JOB
+from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.runtime.store import Store
 
 
@@ -119,7 +121,7 @@ class Ledger:
         if not self._covers(key.namespace):
             self._forget(key)
             return
-        job = store.training_job(key)
+        job = store.get(TRAINING_JOB, key.namespace, key.name)
         before = self._uids.get(key)
         if before is not None and (job is None or job.uid != before):
             self._delete(key, before)
@@ -128,7 +130,7 @@ class Ledger:
                 self._deleted[key].add(uid)
         if job is None:
             return
-        children = store.children(job.namespace, job.uid)
+        children = store.children(JOB, job.namespace, job.uid)
         resting = job.finished or (job.status.phase == "Suspended" and bool(job.spec.get("suspend")))
         if resting or any(not child.finished for child in children):
             self._reserved.discard(job.uid)
@@ -161,7 +163,7 @@ class Ledger:
 
     def _outlived(self, store: Store, namespace: str, uid: str) -> bool:
         """Tell whether a deleted TrainingJob still holds its place, because its Jobs have not gone yet."""
-        if any(not child.finished for child in store.children(namespace, uid)):
+        if any(not child.finished for child in store.children(JOB, namespace, uid)):
             return True
         self._book.drop(uid)
         return False

@@ -8,23 +8,18 @@ waits for 500 Jobs, not for 500 Jobs and everything that follows from them.
 
 import asyncio
 from collections import OrderedDict
-from typing import Final, Literal
+from collections.abc import Mapping
+from typing import Final
 
-from trainyard_operator.kube.watched import Kind
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Key
 
 BACKOFF_START = 0.2
 BACKOFF_LIMIT = 60.0
 
-SHARES: Final[dict[Kind | Literal["new"], int]] = {
-    "ModelDeployment": 32,
-    "TrainingSchedule": 8,
-    "ModelVersion": 8,
-    "TrainingJob": 1,
-    "new": 32,
-}
-"""Turns of each lane in proportion to the others that have something to do. Of those that are due at the same time, the
-first here goes first: a ModelDeployment that was at rest waits for one turn of each other lane at most."""
+NEW: Final = "new"
+"""The lane of new objects."""
+NEW_SHARE: Final = 32
 
 
 class Lane:
@@ -52,9 +47,13 @@ class Lane:
 class WorkQueue:
     """The queue. Not thread-safe: it belongs to one event loop."""
 
-    def __init__(self) -> None:
-        self._lanes = {name: Lane(share) for name, share in SHARES.items()}
-        self._new = self._lanes["new"]
+    def __init__(self, shares: Mapping[Kind, int]) -> None:
+        """``shares`` are the turns of each kind in proportion to the others that have something to do.
+
+        Of those that are due at the same time, the first here goes first.
+        """
+        self._lanes = {name: Lane(share) for name, share in shares.items()}
+        self._new = self._lanes[NEW] = Lane(NEW_SHARE)
         self._now = 0.0
         self._active: dict[Key, float] = {}
         self._dirty: set[Key] = set()

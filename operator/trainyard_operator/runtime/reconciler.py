@@ -11,9 +11,12 @@ from trainyard_operator.core import saved
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import ObjectView, PodView, ServingPodView, WarningView
-from trainyard_operator.core.plan import Action, Apply, Delete
+from trainyard_operator.core.plan import Action, Apply, Delete, Kind
+from trainyard_operator.kinds.base import OURS, Key, controller_of, model_term
+from trainyard_operator.kinds.children import JOB
+from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
+from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.kube import views
-from trainyard_operator.kube.apply import apply
 from trainyard_operator.kube.errors import (
     AlreadyExistsError,
     ApiError,
@@ -34,12 +37,11 @@ from trainyard_operator.kube.port import (
     TRAINING_JOBS,
     Body,
     KubePort,
+    Resource,
 )
-from trainyard_operator.kube.watched import OURS, WATCHED, Kind
+from trainyard_operator.runtime.apply import apply
 from trainyard_operator.runtime.clock import Clock
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.metrics import count_transition
-from trainyard_operator.runtime.relations import controller_of
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller, Facts, Step
 
@@ -144,8 +146,8 @@ class Reconciler:
                     facts.versions[need.name] = None
             case Fact.RIVALS:  # all of them are watched; they are many, so they are looked up for one decision only
                 facts.rivals = Rivals(
-                    self._store.versions_of_model(key.namespace, need.name),
-                    self._store.deployments_of_model(key.namespace, need.name),
+                    self._store.find(MODEL_VERSION, model_term(key.namespace, need.name)),
+                    self._store.find(MODEL_DEPLOYMENT, model_term(key.namespace, need.name)),
                 )
             case Fact.EVENTS:
                 facts.warnings[need.name] = await self._warnings(key, need.name)
@@ -156,7 +158,7 @@ class Reconciler:
 
     async def _pods_of_job(self, key: Key, uid: str, name: str) -> tuple[PodView, ...]:
         """Read the pods of a Job, not those of an earlier Job of its name that are still going."""
-        job = next((child for child in self._store.children(key.namespace, uid) if child.name == name), None)
+        job = next((child for child in self._store.children(JOB, key.namespace, uid) if child.name == name), None)
         if job is None:
             return ()
         found = self._port.list(PODS, key.namespace, selector=f"{CONTROLLER_UID_LABEL}={job.uid},{OURS}")
@@ -189,13 +191,13 @@ class Reconciler:
         except NotFoundError:
             facts.missing.add(name)
         else:
-            if all(child.name != name for child in self._store.children(key.namespace, uid)):
+            if all(child.name != name for child in self._store.children(JOB, key.namespace, uid)):
                 facts.missing.add(name)  # the name is there, but not our Job
 
     async def _read_runs(self, key: Key, uid: str) -> None:
         """Ask for a schedule and its TrainingJobs: the watch may be late, and the answer to a write may be lost."""
         try:
-            self._take(key, key.kind, await self._port.get(WATCHED[key.kind].resource, key.namespace, key.name))
+            self._take(key, key.kind, await self._port.get(self._resource(key.kind), key.namespace, key.name))
         except NotFoundError:
             self._forget(key)
             return
@@ -206,7 +208,7 @@ class Reconciler:
         """Carry actions out, up to the first that is refused."""
         before = self._known_before(key, actions)
         try:
-            applied = await apply(self._port, key.namespace, actions)
+            applied = await apply(self._port, self._store.kinds, key.namespace, actions)
         except ConflictError:
             await self._read_again(key, actions)
             raise
@@ -225,7 +227,7 @@ class Reconciler:
             (each.kind, str(each.body["metadata"]["name"])) for each in actions if isinstance(each, Apply)
         ]:
             try:
-                self._take(key, kind, await self._port.get(WATCHED[kind].resource, key.namespace, name))
+                self._take(key, kind, await self._port.get(self._resource(kind), key.namespace, name))
             except NotFoundError:
                 self._store.forget(Key(key.namespace, name, kind), turn=key)
 
@@ -253,7 +255,7 @@ class Reconciler:
             return
         changes = status_patch(self._store.stored_status(key), step.view.status.wire(), step.plan.status.wire())
         patch = {"metadata": {"resourceVersion": version}, "status": changes}
-        body = await self._write(key, self._port.patch_status(WATCHED[key.kind].resource, *key[:2], patch))
+        body = await self._write(key, self._port.patch_status(self._resource(key.kind), *key[:2], patch))
         if body is not None:
             _note(key, step.view.status.wire(), step.plan.status.wire())
 
@@ -269,7 +271,7 @@ class Reconciler:
         text, version = saved.due(view, status), view.resource_version
         if text is None:
             return version
-        annotations, resource = {meta.SAVED_ANNOTATION: text}, WATCHED[key.kind].resource
+        annotations, resource = {meta.SAVED_ANNOTATION: text}, self._resource(key.kind)
         write = self._port.annotate(resource, *key[:2], annotations, resource_version=version)
         try:
             body = await self._write(key, write)
@@ -283,13 +285,16 @@ class Reconciler:
         try:
             body = await written
         except ConflictError:
-            self._take(key, key.kind, await self._port.get(WATCHED[key.kind].resource, key.namespace, key.name))
+            self._take(key, key.kind, await self._port.get(self._resource(key.kind), key.namespace, key.name))
             return None
         except NotFoundError:
             self._forget(key)
             return None
         self._take(key, key.kind, body)
         return body
+
+    def _resource(self, kind: Kind) -> Resource:
+        return self._store.kinds[kind].resource
 
     def _forget(self, key: Key) -> None:
         """Drop an object that is gone; the watch may tell later."""

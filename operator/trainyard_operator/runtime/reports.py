@@ -12,7 +12,7 @@ from datetime import datetime
 from trainyard_api.trainingjob import TrainerStatus
 from trainyard_api.wire import ReportedStatus
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.kinds.base import Key
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from prometheus_client import Gauge
 
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Key, Kinds
 from trainyard_operator.kube.errors import ApiError, ForbiddenError, NotFoundError, UnavailableError, log_level
 from trainyard_operator.kube.port import KubePort
-from trainyard_operator.kube.watched import WATCHED, Kind
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.store import Store
 
 FORGET_AFTER = 2
@@ -36,9 +36,6 @@ class Listing(NamedTuple):
     kind: Kind
     namespace: str | None
 
-    def __str__(self) -> str:
-        return f"{WATCHED[self.kind].resource.plural} in {self.namespace or 'all namespaces'}"
-
 
 def nobody(kind: Kind, namespace: str | None) -> None:
     """Take note of nothing."""
@@ -54,7 +51,7 @@ async def resync(
     """
     failed: dict[Listing, ApiError] = {}
     silent: ApiError | None = None
-    for listing in _listings(namespaces):
+    for listing in _listings(store.kinds, namespaces):
         try:
             if silent is None:
                 await _list(port, store, listing)
@@ -72,15 +69,15 @@ async def _list(port: KubePort, store: Store, listing: Listing) -> None:
     kind, namespace = listing
     before = store.names(kind, namespace)
     found: list[Key] = []
-    watched = WATCHED[kind]
+    watched = store.kinds[kind]
     async for body in port.list(watched.resource, namespace, selector=watched.selector):
         found.append(Key(body["metadata"]["namespace"], body["metadata"]["name"], kind))
         store.apply(kind, body)
     store.prune(kind, before, found, namespace)
 
 
-def _listings(namespaces: tuple[str, ...]) -> Iterator[Listing]:
-    for kind in WATCHED:
+def _listings(kinds: Kinds, namespaces: tuple[str, ...]) -> Iterator[Listing]:
+    for kind in kinds:
         for namespace in namespaces or (None,):
             yield Listing(kind, namespace)
 
@@ -110,7 +107,7 @@ class Lists:
         self._one = asyncio.Lock()
         """Held by the round of lists that is under way."""
         self._forbidden: Counter[str | None] = Counter()
-        self._answered: dict[Listing, float] = dict.fromkeys(_listings(namespaces), time.monotonic())
+        self._answered: dict[Listing, float] = dict.fromkeys(_listings(store.kinds, namespaces), time.monotonic())
         for listing in self._answered:
             AGE.labels(listing.kind, listing.namespace or "").set_function(self._age(listing))
 
@@ -151,13 +148,14 @@ class Lists:
     async def _refresh(self) -> dict[Listing, ApiError]:
         failed = await resync(self._port, self._store, self._namespaces, self._note)
         for listing, error in failed.items():
-            log.log(log_level(error), "cannot list %s: %s; the other lists go on", listing, error)
+            what, where = self._store.kinds[listing.kind].resource.plural, listing.namespace or "all namespaces"
+            log.log(log_level(error), "cannot list %s in %s: %s; the other lists go on", what, where, error)
         for namespace in self._namespaces or (None,):
             errors = [error for listing, error in failed.items() if listing.namespace == namespace]
             if not errors and namespace not in self._known:
                 self._known.add(namespace)
                 self._tell_known(namespace)
-            gone = len(errors) == len(WATCHED) and all(isinstance(error, ForbiddenError) for error in errors)
+            gone = len(errors) == len(self._store.kinds) and all(isinstance(error, ForbiddenError) for error in errors)
             self._forbidden[namespace] = self._forbidden[namespace] + 1 if gone else 0
             if namespace is not None and self._forbidden[namespace] == FORGET_AFTER:
                 self._forget(namespace)
@@ -166,7 +164,7 @@ class Lists:
     def _forget(self, namespace: str) -> None:
         """Forget a namespace that is gone, or whose RoleBinding is: its jobs must not hold places for ever."""
         log.warning("nothing in namespace %s may be listed: what was known of it is forgotten until it may", namespace)
-        for kind in WATCHED:
+        for kind in self._store.kinds:
             self._store.prune(kind, self._store.names(kind, namespace), (), namespace)
         self._known.discard(namespace)
 

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import Counter
 
@@ -14,16 +14,19 @@ from trainyard_operator.core import retention
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import ModelDeploymentView
-from trainyard_operator.core.plan import EventNote
+from trainyard_operator.core.plan import EventNote, Kind
 from trainyard_operator.core.retention import LEAST_AGE, Superfluous
+from trainyard_operator.kinds.base import MODEL, model_term
+from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
+from trainyard_operator.kinds.model_version import MODEL_VERSION
+from trainyard_operator.kinds.training_job import TRAINING_JOB
+from trainyard_operator.kinds.training_schedule import TRAINING_SCHEDULE
 from trainyard_operator.kube import views
 from trainyard_operator.kube.errors import ApiError, ConflictError
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.port import MODEL_DEPLOYMENTS, TOLD_EVENTS, KubePort
-from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock
-from trainyard_operator.runtime.keys import Key
-from trainyard_operator.runtime.store import ModelState, Store
+from trainyard_operator.runtime.store import Store
 
 SWEEP_SECONDS: Final = 60.0
 MOST_AT_ONCE: Final = 50
@@ -34,6 +37,15 @@ LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 DELETED: Final = Counter("trainyard_retention_deleted_total", "Objects that were kept no longer", ["kind"])
 
 log = logging.getLogger(__name__)
+
+
+class ModelState(NamedTuple):
+    """A model that has versions: how many there are, and what tells this state of them and who serves from another."""
+
+    namespace: str
+    model: str
+    versions: int
+    state: int
 
 
 class Retention:
@@ -90,21 +102,23 @@ class Retention:
 
     async def _superfluous(self) -> AsyncGenerator[tuple[Kind, Superfluous], None]:
         now = self._clock()
-        for key in self._store.expiring_jobs():
-            job = self._store.training_job(key) if self._may(key.namespace) else None
+        for key in self._store.keys(TRAINING_JOB.name):
+            if "deleteSecondsAfterFinished" not in self._store.stored_spec(key):
+                continue
+            job = self._store.get(TRAINING_JOB, key.namespace, key.name) if self._may(key.namespace) else None
             if job is not None:
-                made_by = Key(key.namespace, job.labels.get(meta.SCHEDULE_LABEL, ""), "TrainingSchedule")
-                found = retention.job(job, self._store.training_schedule(made_by), now)
+                made_by = job.labels.get(meta.SCHEDULE_LABEL, "")
+                found = retention.job(job, self._store.get(TRAINING_SCHEDULE, key.namespace, made_by), now)
                 if found is not None:
                     yield "TrainingJob", found
         live: dict[str, list[ModelDeploymentView]] = {}
-        models = self._store.models()
+        models = self._models()
         self._settled = {model: since for model in models if (since := self._settled.get(model)) is not None}
         for model in models:
             if not self._may(model.namespace) or now - self._settled.get(model, LONG_AGO) < LEAST_AGE:
                 continue
             await asyncio.sleep(0)  # many models must not hold up the turns
-            deployments = self._store.deployments_of_model(model.namespace, model.model)
+            deployments = self._store.find(MODEL_DEPLOYMENT, model_term(model.namespace, model.model))
             if not self._of_model(model, now, deployments):
                 self._settled[model] = now
                 continue
@@ -115,6 +129,17 @@ class Retention:
             for found in self._of_model(model, now, deployments):
                 yield "ModelVersion", found
 
+    def _models(self) -> list[ModelState]:
+        """Return each model that has versions."""
+        terms = (term for term in self._store.terms(MODEL_VERSION) if term[0] == MODEL)
+        return [self._state(namespace, model) for _, namespace, model in terms]
+
+    def _state(self, namespace: str, model: str) -> ModelState:
+        term = model_term(namespace, model)
+        versions, deployments = self._store.found(MODEL_VERSION, term), self._store.found(MODEL_DEPLOYMENT, term)
+        seen = frozenset((key, self._store.resource_version(key)) for key in (*versions, *deployments))
+        return ModelState(namespace, model, len(versions), hash(seen))
+
     def _of_model(
         self, model: ModelState, now: datetime, deployments: tuple[ModelDeploymentView, ...]
     ) -> tuple[Superfluous, ...]:
@@ -122,7 +147,8 @@ class Retention:
         policy = retention.policy_of(self._config, model.namespace, deployments)
         if policy.keeps_all(model.versions):
             return ()
-        rivals = Rivals(self._store.versions_of_model(model.namespace, model.model), deployments)
+        versions = self._store.find(MODEL_VERSION, model_term(model.namespace, model.model))
+        rivals = Rivals(versions, deployments)
         return retention.versions(rivals, policy, now)
 
     async def rest(self) -> None:
@@ -136,7 +162,7 @@ class Retention:
 
     async def _delete_now(self, kind: Kind, found: Superfluous) -> bool:
         view = found.view
-        resource = WATCHED[kind].resource
+        resource = self._store.kinds[kind].resource
         try:
             await self._port.delete(
                 resource, view.namespace, view.name, uid=view.uid, resource_version=view.resource_version

@@ -8,26 +8,23 @@ from typing import Any
 from prometheus_client import Counter, Gauge, Histogram
 
 from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError, log_level
 from trainyard_operator.kube.port import KubePort
-from trainyard_operator.kube.watched import PLANNED, Kind
 from trainyard_operator.runtime import metrics
 from trainyard_operator.runtime.clock import Clock, utc_now
-from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
-from trainyard_operator.runtime.controllers.model_version import ModelVersionController
-from trainyard_operator.runtime.controllers.training_job import TrainingJobController
-from trainyard_operator.runtime.controllers.training_schedule import TrainingScheduleController
 from trainyard_operator.runtime.directory import Directory
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.queue import WorkQueue
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
+from trainyard_operator.runtime.registry import ENTRIES, KINDS, SHARES
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import Listed, Lists, nobody
 from trainyard_operator.runtime.retention import Retention
 from trainyard_operator.runtime.scope import Everywhere, Scope
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Controller
+from trainyard_operator.runtime.turn import Parts
 from trainyard_operator.runtime.updates import Updates
 
 FIRST_RESYNC_SECONDS = 10
@@ -75,25 +72,19 @@ class Runtime:
         self._leads = asyncio.Event()
         self._draining = False
         self._drained = asyncio.Event()
-        self._queue = WorkQueue()
+        self._queue = WorkQueue(SHARES)
         self._ledger = Ledger(config.admission, wake=self._add, moved=self._add_later, covers=self._scope.covers)
         ADMITTED.set_function(lambda: self._ledger.holding)
         QUEUED.set_function(lambda: self._ledger.waiting)
-        self._store = Store(self._ledger.changed, wake=self._add)
+        self._store = Store(KINDS, self._ledger.changed, wake=self._add)
         self._tasks: list[asyncio.Task[None]] = []
         self._listed = listed
         self._lists = Lists(port, self._store, config.namespaces, self._note_list, self._wake_all)
         self._answered = 0.0
         self.reports = Reports(wake=self._queue.add)
         self.directory = Directory(self._store)
-        jobs = TrainingJobController(self._store, self._ledger, self.reports, config, ca=ca, clock=clock)
-        controllers: tuple[Controller, ...] = (
-            jobs,
-            TrainingScheduleController(self._store, clock=clock),
-            ModelVersionController(self._store, clock=clock),
-            ModelDeploymentController(self._store, config, clock=clock),
-        )
-        self._controllers = {controller.kind: controller for controller in controllers}
+        parts = Parts(self._store, self._ledger, self.reports, config, ca, clock)
+        self._controllers = {entry.kind.name: entry.controller(parts) for entry in ENTRIES}
         updates = Updates(self._store, config.serving.max_concurrent_updates, clock=clock, covers=self._scope.covers)
         self._reconciler = Reconciler(
             port,
@@ -137,7 +128,7 @@ class Runtime:
 
     def namespaces(self) -> set[str]:
         """Return the namespaces that hold objects of ours."""
-        return {key.namespace for kind in PLANNED for key in self._store.names(kind)}
+        return {key.namespace for kind in KINDS.planned for key in self._store.names(kind)}
 
     def scope_changed(self, namespace: str | None) -> None:
         """Take note that a namespace is covered from now on, or no longer; ``None`` for all of them."""

@@ -5,33 +5,15 @@ resourceVersion wins. So a decision never rests on a state from before our own l
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, TypeVar
 
-from trainyard_operator.core.objects import (
-    DeploymentView,
-    DisruptionBudgetView,
-    JobView,
-    ModelDeploymentView,
-    ModelVersionView,
-    ServiceView,
-    TrainingJobView,
-    TrainingScheduleView,
-)
-from trainyard_operator.kube import views
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Key, Kinds, Term, WatchedKind, owner_term
+from trainyard_operator.kinds.slim import slim
 from trainyard_operator.kube.port import Body
-from trainyard_operator.kube.slim import at_rest, slim
-from trainyard_operator.kube.watched import WATCHED, Kind
-from trainyard_operator.runtime.keys import Key
-from trainyard_operator.runtime.relations import (
-    Term,
-    concerned,
-    is_child,
-    model_term,
-    orphan_term,
-    owner_term,
-    terms,
-)
+
+V = TypeVar("V")
 
 Listener = Callable[[Kind, Key], None]
 """Told of each change: its kind, and the object of ours whose decisions it may change."""
@@ -47,27 +29,6 @@ def nobody(key: Key) -> None:
     """Wake nobody."""
 
 
-_READ: Final[dict[Kind, Callable[[Body], Any]]] = {
-    "TrainingJob": views.training_job,
-    "TrainingSchedule": views.training_schedule,
-    "ModelVersion": views.model_version,
-    "ModelDeployment": views.model_deployment,
-    "Job": views.job,
-    "Deployment": views.deployment,
-    "Service": views.service,
-    "PodDisruptionBudget": views.disruption_budget,
-}
-
-
-class ModelState(NamedTuple):
-    """A model that has versions: how many there are, and what tells this state of them and who serves from another."""
-
-    namespace: str
-    model: str
-    versions: int
-    state: int
-
-
 class Store:
     """The objects, by key. Holds JSON and reads it into views when a decision needs it.
 
@@ -76,12 +37,13 @@ class Store:
     wakes whom the change concerns: in the same step, so that a change and its wake-up cannot come apart.
     """
 
-    def __init__(self, listener: Listener | None = None, wake: Wake = nobody) -> None:
+    def __init__(self, kinds: Kinds, listener: Listener | None = None, wake: Wake = nobody) -> None:
+        self.kinds: Final = kinds
         self._listener = listener
         self._wake = wake
-        self._bodies: dict[Kind, dict[Key, Body]] = {kind: {} for kind in WATCHED}
-        self._buried: dict[Kind, dict[Key, int]] = {kind: {} for kind in WATCHED}
-        self._found: dict[Kind, dict[Term, dict[Key, None]]] = {kind: {} for kind in WATCHED}
+        self._bodies: dict[Kind, dict[Key, Body]] = {kind: {} for kind in kinds}
+        self._buried: dict[Kind, dict[Key, int]] = {kind: {} for kind in kinds}
+        self._found: dict[Kind, dict[Term, dict[Key, None]]] = {kind: {} for kind in kinds}
         self._views: dict[Key, Any] = {}
         self._resting: OrderedDict[Key, Any] = OrderedDict()
 
@@ -98,7 +60,7 @@ class Store:
         version = int(metadata["resourceVersion"])
         if version <= self._buried[kind].get(key, 0) or (known is not None and not _is_news(version, known, deleted)):
             return set()
-        if not is_child(kind, body):
+        if not self.kinds.is_ours(kind, body):
             if known is None:
                 return set()
             body, deleted = known, True  # its labels were taken away: no child any more
@@ -109,7 +71,7 @@ class Store:
             keys |= self._concerned(kind, known)
             self._remove(key)
         if not deleted:
-            self._insert(key, slim(kind, body))
+            self._insert(key, slim(self.kinds[kind], body))
         return self._told(kind, keys, turn)
 
     def prune(
@@ -141,24 +103,9 @@ class Store:
 
     # ---- one object --------------------------------------------------------------------------------------------------
 
-    def training_job(self, key: Key) -> TrainingJobView | None:
-        """Return a TrainingJob."""
-        view: TrainingJobView | None = self._view(key)
-        return view
-
-    def training_schedule(self, key: Key) -> TrainingScheduleView | None:
-        """Return a TrainingSchedule."""
-        view: TrainingScheduleView | None = self._view(key)
-        return view
-
-    def model_version(self, key: Key) -> ModelVersionView | None:
-        """Return a ModelVersion."""
-        view: ModelVersionView | None = self._view(key)
-        return view
-
-    def model_deployment(self, key: Key) -> ModelDeploymentView | None:
-        """Return a ModelDeployment."""
-        view: ModelDeploymentView | None = self._view(key)
+    def get(self, kind: WatchedKind[V], namespace: str, name: str) -> V | None:
+        """Return an object as planners see it; ``None`` for one that is not known."""
+        view: V | None = self._view(Key(namespace, name, kind.name))
         return view
 
     def knows(self, key: Key) -> bool:
@@ -187,56 +134,27 @@ class Store:
 
     # ---- many --------------------------------------------------------------------------------------------------------
 
-    def children(self, namespace: str, uid: str) -> tuple[JobView, ...]:
-        """Return the Jobs of a TrainingJob."""
-        return self._find("Job", owner_term(namespace, uid))
+    def find(self, kind: WatchedKind[V], term: Term) -> tuple[V, ...]:
+        """Return the objects of a kind that a term finds."""
+        return tuple(self._view(key) for key in self._found[kind.name].get(term, ()))
 
-    def deployments(self, namespace: str, uid: str) -> tuple[DeploymentView, ...]:
-        """Return the Deployments of a ModelDeployment."""
-        return self._find("Deployment", owner_term(namespace, uid))
+    def children(self, kind: WatchedKind[V], namespace: str, uid: str) -> tuple[V, ...]:
+        """Return the objects of a kind that an object controls."""
+        return self.find(kind, owner_term(namespace, uid))
 
-    def exchanging(self) -> Iterator[Key]:
-        """Iterate over the ModelDeployments with a Deployment that exchanges its pods."""
-        for key, body in self._bodies["Deployment"].items():
-            if self._view(key).exchanging:
-                yield from concerned("Deployment", body).keys
+    def terms(self, kind: WatchedKind[Any]) -> tuple[Term, ...]:
+        """Return every term that finds an object of a kind."""
+        return tuple(self._found[kind.name])
 
-    def services(self, namespace: str, uid: str) -> tuple[ServiceView, ...]:
-        """Return the Services of a ModelDeployment."""
-        return self._find("Service", owner_term(namespace, uid))
+    def found(self, kind: WatchedKind[Any], term: Term) -> tuple[Key, ...]:
+        """Return which objects of a kind a term finds, without reading them."""
+        return tuple(self._found[kind.name].get(term, ()))
 
-    def disruption_budgets(self, namespace: str, uid: str) -> tuple[DisruptionBudgetView, ...]:
-        """Return the PodDisruptionBudgets of a ModelDeployment."""
-        return self._find("PodDisruptionBudget", owner_term(namespace, uid))
-
-    def jobs_of_schedule(self, namespace: str, uid: str) -> tuple[TrainingJobView, ...]:
-        """Return the TrainingJobs that a TrainingSchedule created."""
-        return self._find("TrainingJob", owner_term(namespace, uid))
-
-    def jobs_of_model(self, namespace: str, model: str) -> tuple[TrainingJobView, ...]:
-        """Return the TrainingJobs that train a model."""
-        return self._find("TrainingJob", model_term(namespace, model))
-
-    def versions_of_model(self, namespace: str, model: str) -> tuple[ModelVersionView, ...]:
-        """Return the ModelVersions of a model."""
-        return self._find("ModelVersion", model_term(namespace, model))
-
-    def models(self) -> list[ModelState]:
-        """Return each model that has versions."""
-        return [self._model(term) for term in self._found["ModelVersion"]]
-
-    def expiring_jobs(self) -> list[Key]:
-        """Return the TrainingJobs that ask to be deleted some time after their end."""
-        bodies = self._bodies["TrainingJob"].items()
-        return [key for key, body in bodies if "deleteSecondsAfterFinished" in (body.get("spec") or {})]
-
-    def orphans_of_schedule(self, namespace: str, name: str) -> tuple[TrainingJobView, ...]:
-        """Return TrainingJobs that name a schedule and that none owns: they were restored from a backup."""
-        return self._find("TrainingJob", orphan_term(namespace, name))
-
-    def deployments_of_model(self, namespace: str, model: str) -> tuple[ModelDeploymentView, ...]:
-        """Return the ModelDeployments of a model."""
-        return self._find("ModelDeployment", model_term(namespace, model))
+    def owner(self, key: Key) -> Key | None:
+        """Return the object of ours that controls a child."""
+        body = self._bodies[key.kind].get(key)
+        reference = self.kinds.owner(key.kind, body) if body is not None else None
+        return Key(key.namespace, reference["name"], reference["kind"]) if reference is not None else None
 
     def names(self, kind: Kind, namespace: str | None = None) -> dict[Key, str]:
         """Return every object's resourceVersion, for a comparison with a list of a namespace, ``None`` for all."""
@@ -254,11 +172,6 @@ class Store:
         """Return how many objects of a kind there are."""
         return len(self._bodies[kind])
 
-    def _model(self, term: Term) -> ModelState:
-        versions, deployments = self._found["ModelVersion"][term], self._found["ModelDeployment"].get(term, {})
-        seen = frozenset((key, self.resource_version(key)) for key in (*versions, *deployments))
-        return ModelState(term[1], term[2], len(versions), hash(seen))
-
     # ---- within ------------------------------------------------------------------------------------------------------
 
     def _view(self, key: Key) -> Any:
@@ -270,8 +183,9 @@ class Store:
         body = self._bodies[key.kind].get(key)
         if body is None:
             return None
-        view = _READ[key.kind](body)
-        if at_rest(key.kind, body):
+        kind = self.kinds[key.kind]
+        view = kind.read(body)
+        if kind.is_at_rest(body):
             self._resting[key] = view
             if len(self._resting) > VIEWS_AT_REST:
                 self._resting.popitem(last=False)
@@ -279,11 +193,8 @@ class Store:
             self._views[key] = view
         return view
 
-    def _find(self, kind: Kind, term: Term) -> tuple[Any, ...]:
-        return tuple(self._view(key) for key in self._found[kind].get(term, ()))
-
     def _concerned(self, kind: Kind, body: Mapping[str, Any]) -> set[Key]:
-        keys, versions, terms = concerned(kind, body)
+        keys, versions, terms = self.kinds.concerned(kind, body)
         keys.update(filter(self.knows, versions), *(self._found[of].get(term, ()) for of, term in terms))
         return keys
 
@@ -297,14 +208,14 @@ class Store:
 
     def _insert(self, key: Key, body: Body) -> None:
         self._bodies[key.kind][key] = body
-        for term in terms(key.kind, body):
+        for term in self.kinds.terms(key.kind, body):
             self._found[key.kind].setdefault(term, {})[key] = None
 
     def _remove(self, key: Key) -> None:
         body = self._bodies[key.kind].pop(key)
         self._views.pop(key, None)
         self._resting.pop(key, None)
-        for term in terms(key.kind, body):
+        for term in self.kinds.terms(key.kind, body):
             found = self._found[key.kind][term]
             del found[key]
             if not found:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from trainyard_operator.core.naming import version_name
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.times import from_rfc3339
-from trainyard_operator.kube.watched import WATCHED, Kind
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.runtime.store import Store
 
 SLICE: Final = 200
@@ -49,10 +49,6 @@ def _named(kind: str, name: str, what: str, type_: Literal["gauge", "counter"] =
 
 OBJECTS: Final = Family("trainyard_objects", "Objects in the store by kind")
 UNNAMED: Final = Family("trainyard_objects_without_series", "Objects that are counted, and have no series of their own")
-PHASES: Final[dict[Kind, Family]] = {
-    kind: Family(f"trainyard_{kind.lower()}s", f"{kind}s by phase")
-    for kind in ("TrainingJob", "TrainingSchedule", "ModelVersion", "ModelDeployment")
-}
 JOBS_WAITING: Final = Family("trainyard_trainingjobs_waiting", "TrainingJobs that wait to train, by what they wait for")
 JOBS_FAILED: Final = Family("trainyard_trainingjobs_failed", "TrainingJobs that have failed and still exist, by reason")
 
@@ -72,7 +68,7 @@ CONDITION: Final = _named("ModelDeployment", "condition", "1 for each of its con
 ATTENTION: Final = ("Stalled", "RolledBack", "NewerVersionRejected")
 
 FAMILIES: Final = (
-    *(OBJECTS, UNNAMED, *PHASES.values(), JOBS_WAITING, JOBS_FAILED),
+    *(OBJECTS, UNNAMED, JOBS_WAITING, JOBS_FAILED),
     *(ACCEPTED, REJECTIONS, LAST_SUCCESS, LAST_RUN, NEXT_RUN, MISSED, FAILURES),
     *(TRAINED, ACTIVE, OBJECTIVE, READY, CONDITION),
 )
@@ -119,10 +115,11 @@ def survey(store: Store) -> Generator[None, None, bytes]:
     The store may change meanwhile: an object that is gone by then is left out, and one that came is told next time.
     """
     page = _Page(store)
-    for kind in WATCHED:
+    for kind in store.kinds:
         page.counts[OBJECTS][_labels(kind=kind)] = store.count(kind)
     read = 0
-    for kind, phases in PHASES.items():
+    by_phase = {kind: Family(f"trainyard_{kind.lower()}s", f"{kind}s by phase") for kind in store.kinds.planned}
+    for kind, phases in by_phase.items():
         keys, tell = store.keys(kind), _TELL.get(kind)
         for number, key in enumerate(keys):
             if store.knows(key):
@@ -137,7 +134,7 @@ def survey(store: Store) -> Generator[None, None, bytes]:
         if kind in NAMED:
             page.counts[UNNAMED][_labels(kind=kind)] = max(0, len(keys) - MOST_NAMED)
     parts = []
-    for family in FAMILIES:
+    for family in (*by_phase.values(), *FAMILIES):
         parts.append(page.text(family))
         yield
     return b"".join(parts)

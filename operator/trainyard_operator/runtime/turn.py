@@ -5,11 +5,15 @@ from typing import Protocol
 
 from trainyard_api.base import ApiModel
 from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import ModelVersionView, ObjectView, PodView, ServingPodView, WarningView
-from trainyard_operator.core.plan import Plan
-from trainyard_operator.kube.watched import Kind
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.core.plan import Kind, Plan
+from trainyard_operator.kinds.base import Key
+from trainyard_operator.runtime.clock import Clock
+from trainyard_operator.runtime.ledger import Ledger
+from trainyard_operator.runtime.reports import Reports
+from trainyard_operator.runtime.store import Store
 
 
 @dataclass
@@ -33,6 +37,24 @@ class Step:
 
     view: ObjectView[ApiModel]
     plan: Plan
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What controllers are made from.
+
+    Attributes
+    ----------
+    ca
+        The certificate of the progress endpoint, as PEM.
+    """
+
+    store: Store
+    ledger: Ledger
+    reports: Reports
+    config: OperatorConfig
+    ca: str
+    clock: Clock
 
 
 class Controller(Protocol):

@@ -4,17 +4,26 @@ Nothing of it is stored: what is under way is seen in the Deployments. Only what
 remembered, for a while.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final
 
+from trainyard_operator.kinds.base import Key
+from trainyard_operator.kinds.children import DEPLOYMENT
 from trainyard_operator.runtime.clock import Clock
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.store import Store
 
 GRANTED_SECONDS: Final = 30.0
 """A grant counts so long, also where the exchange takes less: the pods of one model settle before the next."""
+
+
+def exchanging(store: Store) -> Iterator[Key]:
+    """Iterate over the owners of Deployments that exchange their pods."""
+    for key in store.keys(DEPLOYMENT.name):
+        deployment, owner = store.get(DEPLOYMENT, key.namespace, key.name), store.owner(key)
+        if deployment is not None and deployment.exchanging and owner is not None:
+            yield owner
 
 
 class Updates:
@@ -36,7 +45,7 @@ class Updates:
         self._granted = {k: since for k, since in self._granted.items() if _is_recent(since, now)}
         if self._limit == 0 or key in self._granted:
             return True
-        others = (owner for owner in self._store.exchanging() if owner != key and self._counts(owner))
+        others = (owner for owner in exchanging(self._store) if owner != key and self._counts(owner))
         busy = len(self._granted) + sum(1 for _ in islice(others, self._limit))
         if busy >= self._limit:
             return False

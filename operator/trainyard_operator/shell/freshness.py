@@ -16,8 +16,9 @@ from typing import Any
 import aiohttp
 from prometheus_client import Gauge
 
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.kube.reach import SICK, Reach
-from trainyard_operator.kube.watched import WATCHED, Kind
+from trainyard_operator.runtime.registry import KINDS
 
 SILENT_SECONDS = 300.0
 GRACE_SECONDS = 60.0
@@ -80,7 +81,7 @@ class Freshness:
         self._clock = clock
         self._reach = reach if reach is not None else Reach("the API server", clock=clock)
         self._watches: dict[str, Watch] = {}
-        for kind, watched in WATCHED.items():
+        for kind, watched in KINDS.items():
             for namespace in namespaces or (None,):
                 watch = Watch(watched.resource.plural + (f" in {namespace}" if namespace else ""), clock())
                 self._watches[_path(kind, namespace)] = watch
@@ -177,7 +178,7 @@ class Freshness:
 
 
 def _path(kind: Kind, namespace: str | None) -> str:
-    resource = WATCHED[kind].resource
+    resource = KINDS[kind].resource
     within = f"/namespaces/{namespace}" if namespace is not None else ""
     return f"{resource.base}{within}/{resource.plural}"
 

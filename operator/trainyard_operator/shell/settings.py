@@ -7,7 +7,7 @@ from typing import Any
 import kopf
 
 from trainyard_api import GROUP
-from trainyard_operator.kube.watched import WATCHED
+from trainyard_operator.runtime.registry import KINDS
 
 SERVER_TIMEOUT_SECONDS = 240
 """The server ends each watch after this, so a watch that was not renewed for longer is broken (see freshness)."""
@@ -47,7 +47,7 @@ class NoDiffBase(kopf.AnnotationsDiffBaseStorage):
 def configure(settings: kopf.OperatorSettings) -> None:
     """Keep kopf from writing anything, bound its waits, and let the server pick out our Jobs."""
     watching = settings.watching
-    for watched in WATCHED.values():
+    for watched in KINDS.values():
         if watched.selector:
             resource = watched.resource
             watching.label_selectors[resource.group, resource.version, resource.plural] = watched.selector

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import kopf
 
-from trainyard_operator.kube.watched import WATCHED, Kind
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.shell.login import Login
 
 
@@ -32,7 +33,7 @@ def register(registry: kopf.OperatorRegistry, observer: Observer, login: Login) 
             await asyncio.get_running_loop().create_future()
         return session
 
-    for kind, watched in WATCHED.items():
+    for kind, watched in KINDS.items():
         resource = watched.resource
         watch = kopf.on.event(resource.group, resource.version, resource.plural, id=kind, registry=registry)
         watch(_handler(observer, kind))

@@ -14,12 +14,13 @@ import aiohttp
 from tests.integration.operator.faults import Fault, FaultyPort
 from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
 from trainyard_operator.kube.errors import UnavailableError
 from trainyard_operator.kube.port import MODEL_VERSIONS, TRAINING_JOBS, Body, Resource
-from trainyard_operator.kube.watched import WATCHED, Kind
 from trainyard_operator.runtime.clock import Clock, utc_now
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.runtime import Runtime
 
 T = TypeVar("T")
@@ -193,7 +194,7 @@ class Namespace:
         config = OperatorConfig(namespaces=(self.name,), workers=2, **config_fields)
         runtime = Runtime(port, config, ca="-----BEGIN CERTIFICATE-----", clock=self.clock)
         await runtime.start()
-        watches = [asyncio.create_task(self._watch(kind, runtime)) for kind in WATCHED]
+        watches = [asyncio.create_task(self._watch(kind, runtime)) for kind in KINDS]
         try:
             yield port
             problems = [repr(watch.exception()) for watch in watches if watch.done()]
@@ -209,7 +210,7 @@ class Namespace:
 
     async def _watch(self, kind: Kind, runtime: Runtime) -> None:
         """Do what kopf does: list, then watch from there."""
-        path = self.path(WATCHED[kind].resource)
+        path = self.path(KINDS[kind].resource)
         listed = await self.request("GET", path)
         for body in listed["items"]:
             runtime.observe(kind, None, body)

@@ -12,6 +12,7 @@ from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS
 from trainyard_operator.runtime.clock import utc_now
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.retention import Retention
 from trainyard_operator.runtime.store import Store
@@ -41,7 +42,7 @@ async def test_what_is_too_much_goes_and_what_serves_stays(shop: Shop) -> None:
         for number in (4, 5):
             await shop.publish(number, good=False)
         await shop.namespace.judged()
-    store = Store()
+    store = Store(KINDS)
     assert not await resync(shop.namespace.client, store, (shop.namespace.name,))
     retention = Retention(
         shop.namespace.client,

@@ -17,6 +17,7 @@ from tests.unit.operator.bodies import has_fields, patched, read_event
 from trainyard_api import GROUP, VERSION
 from trainyard_api.kinds import KINDS
 from trainyard_api.kinds import Kind as ApiKind
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.errors import (
     AlreadyExistsError,
@@ -36,12 +37,11 @@ from trainyard_operator.kube.port import (
     Resource,
     TokenIdentity,
 )
-from trainyard_operator.kube.watched import WATCHED as KINDS_WATCHED
-from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime.registry import KINDS as WATCHED_KINDS
 
 NAMESPACE = "team"
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
-WATCHED: dict[Resource, Kind] = {watched.resource: kind for kind, watched in KINDS_WATCHED.items()}
+WATCHED: dict[Resource, Kind] = {watched.resource: kind for kind, watched in WATCHED_KINDS.items()}
 OURS: dict[Resource, ApiKind] = {Resource(GROUP, VERSION, kind.plural): kind for kind in KINDS}
 
 MAPS = ("labels", "annotations")

@@ -8,13 +8,14 @@ from tests.unit.operator.api_server import NAMESPACE, WATCHED
 from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.samples import CA, CONFIG
 from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import Resource
-from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.controllers.training_job import TrainingJobController
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.store import Store
@@ -81,7 +82,7 @@ class StepOperator:
         """Begin with an empty memory and a full list, as a new process does."""
         self.due: dict[Key, datetime] = {}
         self.ledger = Ledger(self.config.admission, wake=self.wake)
-        self.store = Store(self.ledger.changed, wake=self.wake)
+        self.store = Store(KINDS, self.ledger.changed, wake=self.wake)
         self.reports = Reports(wake=self.wake)
         jobs = TrainingJobController(
             self.store, self.ledger, self.reports, self.config, ca=CA, clock=lambda: self.cluster.now

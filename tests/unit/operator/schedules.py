@@ -8,13 +8,14 @@ from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import Killed, StepOperator, run
 from tests.unit.operator.samples import SPEC
 from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES, Body
-from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.controllers.training_schedule import TrainingScheduleController
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.store import Store
 
@@ -27,7 +28,7 @@ class ScheduleOperator(StepOperator):
 
     def restart(self) -> None:
         clock = lambda: self.cluster.now  # noqa: E731
-        self.store = Store()
+        self.store = Store(KINDS)
         schedules = TrainingScheduleController(self.store, clock=clock)
         self.reconciler = Reconciler(
             self.cluster, self.store, {schedules.kind: schedules}, instance="test", clock=clock

@@ -11,7 +11,9 @@ from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.core import versions
 from tests.unit.operator.operators import Killed, StepOperator, run
 from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import (
     DEPLOYMENTS,
@@ -24,11 +26,10 @@ from trainyard_operator.kube.port import (
     Body,
     Resource,
 )
-from trainyard_operator.kube.watched import Kind
 from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
 from trainyard_operator.runtime.controllers.model_version import ModelVersionController
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.turn import Controller
@@ -275,7 +276,7 @@ class ServingOperator(StepOperator):
     cluster: ServingCluster
 
     def restart(self) -> None:
-        self.store = Store()
+        self.store = Store(KINDS)
         clock = lambda: self.cluster.now  # noqa: E731
         controllers: tuple[Controller, ...] = (
             ModelVersionController(self.store, clock=clock),

@@ -3,33 +3,41 @@
 from typing import Final
 
 from trainyard_operator.core.objects import ModelVersionView
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.version.observed import ObservedVersion
 from trainyard_operator.core.version.planner import plan
-from trainyard_operator.kube.watched import Kind
+from trainyard_operator.kinds.base import Key, model_term
+from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
+from trainyard_operator.kinds.model_version import MODEL_VERSION
+from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.runtime.clock import Clock
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Facts, Step
+from trainyard_operator.runtime.turn import Facts, Parts, Step
 
 
 class ModelVersionController:
     """Plan for ModelVersions."""
 
-    kind: Final[Kind] = "ModelVersion"
+    kind: Final[Kind] = MODEL_VERSION.name
 
     def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
+    @classmethod
+    def of(cls, parts: Parts) -> "ModelVersionController":
+        """Make it from the parts of an operator."""
+        return cls(parts.store, clock=parts.clock)
+
     def step(self, key: Key, facts: Facts) -> Step | None:  # noqa: ARG002 - everything it needs is watched
         """Observe and plan."""
-        view = self._store.model_version(key)
+        view = self._store.get(MODEL_VERSION, key.namespace, key.name)
         if view is None:
             return None
         observed = ObservedVersion(
             version=view,
             others=self._others(view) if view.waits else (),
-            deployments=self._store.deployments_of_model(view.namespace, view.model),
+            deployments=self._store.find(MODEL_DEPLOYMENT, model_term(view.namespace, view.model)),
             now=self._clock(),
             trained_here=self._trained_here(view),
         )
@@ -37,10 +45,10 @@ class ModelVersionController:
 
     def _trained_here(self, view: ModelVersionView) -> bool:
         made_by = view.spec.get("trainingJob") or {}
-        job = self._store.training_job(Key(view.namespace, str(made_by.get("name"))))
+        job = self._store.get(TRAINING_JOB, view.namespace, str(made_by.get("name")))
         return job is not None and job.uid == made_by.get("uid")
 
     def _others(self, view: ModelVersionView) -> tuple[ModelVersionView, ...]:
         """Return the other versions."""
-        versions = self._store.versions_of_model(view.namespace, view.model)
+        versions = self._store.find(MODEL_VERSION, model_term(view.namespace, view.model))
         return tuple(other for other in versions if other.name != view.name)

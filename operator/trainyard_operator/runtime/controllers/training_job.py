@@ -6,23 +6,25 @@ from trainyard_operator.core.admission.verdict import ADMITTED
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import model_name
 from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
-from trainyard_operator.core.plan import Create, Plan
+from trainyard_operator.core.plan import Create, Kind, Plan
 from trainyard_operator.core.training.estimate import estimated_seconds
 from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.planner import plan
-from trainyard_operator.kube.watched import Kind
+from trainyard_operator.kinds.base import Key, model_term
+from trainyard_operator.kinds.children import JOB
+from trainyard_operator.kinds.model_version import MODEL_VERSION
+from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.runtime.clock import Clock
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Facts, Step
+from trainyard_operator.runtime.turn import Facts, Parts, Step
 
 
 class TrainingJobController:
     """Plan for TrainingJobs."""
 
-    kind: Final[Kind] = "TrainingJob"
+    kind: Final[Kind] = TRAINING_JOB.name
 
     def __init__(
         self, store: Store, ledger: Ledger, reports: Reports, config: OperatorConfig, *, ca: str, clock: Clock
@@ -34,10 +36,15 @@ class TrainingJobController:
         self._ca = ca
         self._clock = clock
 
+    @classmethod
+    def of(cls, parts: Parts) -> "TrainingJobController":
+        """Make it from the parts of an operator."""
+        return cls(parts.store, parts.ledger, parts.reports, parts.config, ca=parts.ca, clock=parts.clock)
+
     def step(self, key: Key, facts: Facts) -> Step | None:
         """Observe and plan. A job that is to start has its place before anyone else is asked."""
         self._ledger.catch_up(self._store, key)
-        job = self._store.training_job(key)
+        job = self._store.get(TRAINING_JOB, key.namespace, key.name)
         if job is None or job.finished:
             self._reports.forget(key)
         if job is None:
@@ -58,16 +65,18 @@ class TrainingJobController:
 
     def _earlier(self, job: TrainingJobView) -> tuple[ModelVersionView, ...]:
         """Return the versions of its model that were made by a TrainingJob of its name."""
-        versions = self._store.versions_of_model(job.namespace, model_name(job))
+        versions = self._store.find(MODEL_VERSION, model_term(job.namespace, model_name(job)))
         return tuple(view for view in versions if (view.spec.get("trainingJob") or {}).get("name") == job.name)
 
     def _observe(self, key: Key, job: TrainingJobView, facts: Facts) -> Observed:
-        children = self._store.children(job.namespace, job.uid)
+        children = self._store.children(JOB, job.namespace, job.uid)
         attempt = max((child.attempt for child in children), default=0)
         estimate = None
         ref = job.status.model_version if job.finished else None
         if job.status.phase is None:
-            estimate = estimated_seconds(job, self._store.jobs_of_model(job.namespace, model_name(job)))
+            estimate = estimated_seconds(
+                job, self._store.find(TRAINING_JOB, model_term(job.namespace, model_name(job)))
+            )
         return Observed(
             job=job,
             children=children,
@@ -79,7 +88,7 @@ class TrainingJobController:
             missing=frozenset(facts.missing),
             versions=facts.versions,
             earlier=() if job.finished or job.status.attempts or children else self._earlier(job),
-            made=self._store.model_version(Key(job.namespace, ref.name, "ModelVersion")) if ref is not None else None,
+            made=self._store.get(MODEL_VERSION, job.namespace, ref.name) if ref is not None else None,
             rivals=facts.rivals,
             warnings=facts.warnings,
             refused=facts.refused,

@@ -2,35 +2,42 @@
 
 from typing import Final
 
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.schedule.observed import ObservedSchedule
 from trainyard_operator.core.schedule.planner import plan
-from trainyard_operator.kube.watched import Kind
+from trainyard_operator.kinds.base import Key
+from trainyard_operator.kinds.training_job import TRAINING_JOB, orphan_term
+from trainyard_operator.kinds.training_schedule import TRAINING_SCHEDULE
 from trainyard_operator.runtime.clock import Clock
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Facts, Step
+from trainyard_operator.runtime.turn import Facts, Parts, Step
 
 
 class TrainingScheduleController:
     """Plan for TrainingSchedules."""
 
-    kind: Final[Kind] = "TrainingSchedule"
+    kind: Final[Kind] = TRAINING_SCHEDULE.name
 
     def __init__(self, store: Store, *, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
+    @classmethod
+    def of(cls, parts: Parts) -> "TrainingScheduleController":
+        """Make it from the parts of an operator."""
+        return cls(parts.store, clock=parts.clock)
+
     def step(self, key: Key, facts: Facts) -> Step | None:
         """Observe and plan."""
-        schedule = self._store.training_schedule(key)
+        schedule = self._store.get(TRAINING_SCHEDULE, key.namespace, key.name)
         if schedule is None:
             return None
         observed = ObservedSchedule(
             schedule=schedule,
-            jobs=self._store.jobs_of_schedule(schedule.namespace, schedule.uid),
+            jobs=self._store.children(TRAINING_JOB, schedule.namespace, schedule.uid),
             now=self._clock(),
             listed=facts.listed,
             refused=facts.refused,
-            orphans=self._store.orphans_of_schedule(schedule.namespace, schedule.name),
+            orphans=self._store.find(TRAINING_JOB, orphan_term(schedule.namespace, schedule.name)),
         )
         return Step(schedule, plan(observed))

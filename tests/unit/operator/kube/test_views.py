@@ -6,8 +6,9 @@ import pytest
 
 from trainyard_api import meta
 from trainyard_operator.core.objects import PodView, ServingPodView
+from trainyard_operator.kinds.children import JOB
+from trainyard_operator.kinds.slim import slim
 from trainyard_operator.kube import views
-from trainyard_operator.kube.slim import slim
 
 
 def running() -> dict[str, Any]:
@@ -178,7 +179,7 @@ def test_a_slim_job_keeps_its_deadline_and_image() -> None:
     containers = [{"name": "trainer", "image": "t:1", "env": [{"name": "A"}]}]
     spec = {"activeDeadlineSeconds": 60, "template": {"spec": {"containers": containers}}}
     metadata = {"namespace": "team", "name": "a-1-cpu", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
-    job = views.job(slim("Job", {"metadata": metadata, "spec": spec}))
+    job = views.job(slim(JOB, {"metadata": metadata, "spec": spec}))
     assert (job.attempt, job.deadline, job.image) == (1, 60, "t:1")
 
 

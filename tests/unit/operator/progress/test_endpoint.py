@@ -24,10 +24,10 @@ from tests.unit.operator.progress.cluster import (
 )
 from trainyard_api import meta
 from trainyard_api.wire import REPORT_MAX_BYTES
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import UnavailableError
 from trainyard_operator.progress.authentication import STRANGER_BURST
 from trainyard_operator.progress.server import ProgressEndpoint
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reports import Reports
 
 NOW = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)

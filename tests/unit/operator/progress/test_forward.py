@@ -13,10 +13,10 @@ from aiohttp import web
 from tests.unit.operator.progress.cluster import NAME, NAMESPACE, UID, FakeCluster, token
 from trainyard_api import meta
 from trainyard_operator.core.config import ProgressServer
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.progress.forward import FORWARDED, Forwarder, no_leader
 from trainyard_operator.progress.server import ProgressEndpoint, ProgressListener
 from trainyard_operator.progress.tls import Authority, ServerCertificate, make_authority
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reports import Reports
 
 NOW = datetime.now(UTC)

@@ -10,9 +10,10 @@ from tests.unit.operator.samples import SPEC, result_text
 from trainyard_api import meta
 from trainyard_operator.core.admission.verdict import ADMITTED, Waiting
 from trainyard_operator.core.config import Admission
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.port import JOBS, TRAINING_JOBS
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.ledger import Ledger
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.store import Store
 
 
@@ -28,7 +29,7 @@ class World:
         """Begin with an empty memory."""
         self.woken: list[str] = []
         self.ledger = Ledger(self.limits, lambda key: self.woken.append(key.name))
-        self.store = Store(self.ledger.changed)
+        self.store = Store(KINDS, self.ledger.changed)
         self.read = 0
 
     def look(self, turn: str = "") -> list[str]:
@@ -100,7 +101,7 @@ def test_the_end_of_one_wakes_the_next(world: World) -> None:
 def test_who_moves_up_hears_of_it_apart_from_who_may_start(world: World) -> None:
     moved: list[str] = []
     world.ledger = Ledger(world.limits, lambda key: world.woken.append(key.name), lambda key: moved.append(key.name))
-    world.store = Store(world.ledger.changed)
+    world.store = Store(KINDS, world.ledger.changed)
     world.apply("a", "b", "c", "d")
     world.reserve("a")
     world.create_job("a")
@@ -211,7 +212,7 @@ def test_nothing_is_kept_of_what_has_ended(world: World) -> None:
 def test_jobs_in_a_namespace_of_another_release_hold_and_wait_for_no_place() -> None:
     world, ours = World(max_concurrent_jobs=1), [True]
     world.ledger = Ledger(world.limits, lambda key: world.woken.append(key.name), covers=lambda _: ours[0])
-    world.store = Store(world.ledger.changed)
+    world.store = Store(KINDS, world.ledger.changed)
     world.apply("a", "b")
     world.create_job("a")
     world.look()

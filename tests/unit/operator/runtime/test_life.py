@@ -10,9 +10,9 @@ from tests.unit.operator.operators import FaultyWrite
 from tests.unit.operator.samples import failure_text, result_text
 from tests.unit.operator.training import World, reason_of
 from trainyard_api.wire import ReportedStatus
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ForbiddenError, UnavailableError
 from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, TRAINING_JOBS
-from trainyard_operator.runtime.keys import Key
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.operators import FaultyWrite, Killed, StepOperator
 from tests.unit.operator.samples import SPEC, result_text
 from tests.unit.operator.training import World, reason_of
+from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
 from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRAINING_JOBS
-from trainyard_operator.runtime.keys import Key
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_late_answer_does_not_bring_the_deleted_back(world: World) -> None:
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
     world.operator.deliver_all()
     assert not world.operator.store.apply("TrainingJob", old)
-    assert world.operator.store.training_job(Key(NAMESPACE, "a")) is None
+    assert world.operator.store.get(TRAINING_JOB, NAMESPACE, "a") is None
 
 
 def success(world: World) -> None:

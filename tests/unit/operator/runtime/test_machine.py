@@ -19,9 +19,9 @@ from tests.unit.operator.runtime import job_page
 from tests.unit.operator.samples import SPEC, dataset_text, failure_text, result_text
 from trainyard_api.trainingjob import TERMINAL_PHASES
 from trainyard_api.wire import ReportedStatus
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError, ForbiddenError, UnavailableError
 from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, TRAINING_JOBS, Body, Resource
-from trainyard_operator.runtime.keys import Key
 
 NAMES = ("a", "b")
 MAX_ATTEMPTS = 3

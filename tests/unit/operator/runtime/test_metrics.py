@@ -15,9 +15,10 @@ from tests.unit.operator.operators import StepOperator
 from tests.unit.operator.runtime.test_relations import body, version
 from tests.unit.operator.samples import SPEC
 from trainyard_api.generate import checkout
-from trainyard_operator.kube.watched import Kind
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.runtime import metrics, survey
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.shell.logs import JsonFormatter
 
@@ -56,7 +57,7 @@ def waiting(name: str, number: int, phase: str, reason: str) -> Json:
 
 
 def test_refusals_and_the_age_of_what_serves() -> None:
-    store = Store()
+    store = Store(KINDS)
     for number, phase in enumerate(("Validated", "Rejected", "Rejected"), start=1):
         store.apply("ModelVersion", with_status(version(number, number), phase=phase))
     store.apply("ModelVersion", version(4, 4))
@@ -76,7 +77,7 @@ def test_refusals_and_the_age_of_what_serves() -> None:
 
 
 def test_what_is_gone_is_no_series_any_more() -> None:
-    store = Store()
+    store = Store(KINDS)
     store.apply("ModelVersion", with_status(version(1, 1), phase="Rejected"))
     store.apply("TrainingSchedule", body("nightly", 2, {}))
     assert value(scrape(store), "trainyard_modelversions", namespace="team", phase="Rejected") == 1
@@ -88,7 +89,7 @@ def test_what_is_gone_is_no_series_any_more() -> None:
 
 
 def test_jobs_are_counted_by_what_they_wait_for_and_why_they_failed() -> None:
-    store = Store()
+    store = Store(KINDS)
     store.apply("TrainingJob", waiting("a", 1, "Queued", "ConcurrencyLimit"))
     store.apply("TrainingJob", waiting("b", 2, "Queued", "ConcurrencyLimit"))
     store.apply("TrainingJob", waiting("c", 3, "Queued", "ModelLocked"))
@@ -115,7 +116,7 @@ def test_jobs_are_counted_by_what_they_wait_for_and_why_they_failed() -> None:
 
 
 def test_schedules_tell_their_runs() -> None:
-    store = Store()
+    store = Store(KINDS)
     status = {
         "phase": "Active",
         "lastAcceptedTime": "1970-01-01T00:02:00Z",
@@ -145,7 +146,7 @@ def test_schedules_tell_their_runs() -> None:
 
 
 def test_deployments_tell_what_serves_and_what_asks_for_attention() -> None:
-    store = Store()
+    store = Store(KINDS)
     shop = {"namespace": "team", "name": "shop"}
     found = version(2, 1)
     found["spec"] |= {"objectiveMetric": "mae", "objectiveValue": "-1.5e-07"}
@@ -177,7 +178,7 @@ def test_deployments_tell_what_serves_and_what_asks_for_attention() -> None:
 
 def test_there_is_a_bound_on_series(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(survey, "MOST_NAMED", 3)
-    store = Store()
+    store = Store(KINDS)
     for number in range(1, 6):
         store.apply("ModelDeployment", body(f"d{number}", number, {"modelName": f"m{number}"}))
     for number in range(1, survey.MOST_REASONS + 21):
@@ -198,7 +199,7 @@ def test_there_is_a_bound_on_series(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_reason_of_somebody_else_is_quoted() -> None:
-    store = Store()
+    store = Store(KINDS)
     reason = 'it said "no"\nand \\ more'
     store.apply("TrainingJob", waiting("a", 1, "Starting", reason))
     assert (
@@ -208,7 +209,7 @@ def test_a_reason_of_somebody_else_is_quoted() -> None:
 
 def test_others_have_their_turns_during_a_scrape() -> None:
     """And what changes meanwhile breaks nothing."""
-    store = Store()
+    store = Store(KINDS)
     for number in range(1, 4 * survey.SLICE + 1):
         store.apply("TrainingJob", waiting(f"j{number}", number, "Queued", "ConcurrencyLimit"))
     steps, pauses = survey.survey(store), 0
@@ -221,7 +222,7 @@ def test_others_have_their_turns_during_a_scrape() -> None:
             store.apply("TrainingJob", waiting(f"late{pauses}", 10_000 + pauses, "Queued", "ConcurrencyLimit"))
     except StopIteration as done:
         seen = read(done.value.decode())
-    assert pauses == 4 + len(survey.FAMILIES)
+    assert pauses == 4 + len(KINDS.planned) + len(survey.FAMILIES)
     labels = {"namespace": "team", "phase": "Queued", "reason": "ConcurrencyLimit"}
     assert value(seen, "trainyard_trainingjobs_waiting", **labels) == 4 * survey.SLICE - 3
 
@@ -231,7 +232,7 @@ def test_each_transition_is_one_line_and_one_count(caplog: pytest.LogCaptureFixt
     cluster.submit("a", SPEC)
     operator = StepOperator(cluster)
     counted = {"kind": "TrainingJob", "phase": "Starting", "reason": "Starting"}
-    before = value(scrape(Store()), "trainyard_transitions_total", **counted) or 0
+    before = value(scrape(Store(KINDS)), "trainyard_transitions_total", **counted) or 0
     with caplog.at_level(logging.INFO, logger="trainyard_operator.runtime.reconciler"):
         operator.settle()
         operator.settle()
@@ -239,7 +240,7 @@ def test_each_transition_is_one_line_and_one_count(caplog: pytest.LogCaptureFixt
     [line] = [line for line in lines if line["phase"] == "Starting"]
     told = {key: line[key] for key in ("kind", "namespace", "name", "phase", "reason")}
     assert told == {**counted, "namespace": "team", "name": "a"}
-    assert value(scrape(Store()), "trainyard_transitions_total", **counted) == before + 1
+    assert value(scrape(Store(KINDS)), "trainyard_transitions_total", **counted) == before + 1
 
 
 def test_every_metric_stands_in_the_docs() -> None:
@@ -249,12 +250,12 @@ def test_every_metric_stands_in_the_docs() -> None:
         for name, labels in re.findall(r"^\| `(trainyard_\w+)` \| ([^|]*)\|", text, re.MULTILINE)
     }
     importlib.import_module("trainyard_operator.shell.app")
-    metrics.expose(Store())
+    metrics.expose(Store(KINDS))
     page = asyncio.run(metrics.exposition()).decode()
     known = {family.name for family in text_string_to_metric_families(page) if family.name.startswith("trainyard_")}
     assert {name.removesuffix("_total") for name in rows} == known
 
-    store = Store()
+    store = Store(KINDS)
     kinds: tuple[tuple[Kind, str], ...] = (("ModelDeployment", "Stalled"), ("TrainingSchedule", "Stalled"))
     for number, (kind, name) in enumerate(kinds, start=1):
         moments = dict.fromkeys(("lastAcceptedTime", "lastSuccessfulTime", "lastScheduleTime"), "1970-01-01T00:02:00Z")

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainyard_operator.kube.watched import Kind
-from trainyard_operator.runtime.keys import Key
-from trainyard_operator.runtime.queue import BACKOFF_LIMIT, SHARES, WorkQueue
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Key
+from trainyard_operator.runtime.queue import BACKOFF_LIMIT, NEW_SHARE, WorkQueue
+from trainyard_operator.runtime.registry import SHARES
 
 A, B, C = (Key("ns", name) for name in "abc")
 
@@ -26,14 +27,14 @@ async def drained(queue: WorkQueue, at_most: int = sys.maxsize) -> list[str]:
 
 
 async def test_a_key_waits_once() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     for key in (A, B, A, A):
         queue.add(key)
     assert await drained(queue) == ["a", "b"]
 
 
 async def test_added_while_worked_on_runs_once_more() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     queue.add(A)
     key = await queue.get()
     queue.add(A)
@@ -44,7 +45,7 @@ async def test_added_while_worked_on_runs_once_more() -> None:
 
 
 async def test_new_objects_overtake_and_are_moved() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     queue.add(A)
     queue.add(B)
     queue.add(C, new=True)
@@ -58,7 +59,7 @@ def many(kind: Kind, count: int = 1000) -> list[Key]:
 
 def crowded() -> WorkQueue:
     """Return a queue with a thousand of everything but ModelDeployments, in which some turns were taken."""
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     for key in many("TrainingJob", 2000):
         queue.add(key, new=key.name.endswith(("0", "2", "4", "6", "8")))
     for key in (*many("ModelVersion"), *many("TrainingSchedule")):
@@ -67,16 +68,16 @@ def crowded() -> WorkQueue:
 
 
 async def test_the_ordinary_lane_is_not_starved() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     queue.add(A)
     for key in many("TrainingJob"):
         queue.add(key, new=True)
-    assert (await drained(queue)).index("a") == SHARES["new"] - 1
+    assert (await drained(queue)).index("a") == NEW_SHARE - 1
 
 
 @pytest.mark.parametrize("turns", [0, 1, 2, 7, 100, 1234])
 async def test_a_model_deployment_waits_behind_no_burst(turns: int) -> None:
-    queue, others = crowded(), len(SHARES) - 1
+    queue, others = crowded(), len(SHARES)
     for _ in range(turns):
         queue.done(await queue.get())
     for _ in range(3):  # once more after it was at rest
@@ -93,7 +94,7 @@ async def test_model_deployments_leave_turns_to_new_objects() -> None:
 
 
 async def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     for key in many("TrainingJob"):
         queue.add(key)
     await drained(queue, 500)
@@ -104,7 +105,7 @@ async def test_a_lane_that_was_empty_has_saved_nothing_up() -> None:
 
 
 async def test_a_waiting_worker_is_woken() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     workers = [asyncio.create_task(queue.get()) for _ in range(3)]
     await asyncio.sleep(0)
     for key in (A, B, C):
@@ -114,7 +115,7 @@ async def test_a_waiting_worker_is_woken() -> None:
 
 
 async def test_the_earliest_delay_stays() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     queue.add_after(A, 60)
     queue.add_after(A, 0.01)
     queue.add_after(A, 60)
@@ -124,7 +125,7 @@ async def test_the_earliest_delay_stays() -> None:
 
 
 async def test_a_delay_that_ends_during_the_turn_is_not_lost() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     queue.add(A)
     key = await queue.get()
     queue.add_after(A, 0)
@@ -134,7 +135,7 @@ async def test_a_delay_that_ends_during_the_turn_is_not_lost() -> None:
 
 
 async def test_failures_are_spaced_out_and_forgotten() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     pauses = [queue.failed(A) for _ in range(12)]
     assert pauses[:4] == [0.2, 0.4, 0.8, 1.6]
     assert pauses[-1] == BACKOFF_LIMIT
@@ -145,7 +146,7 @@ async def test_failures_are_spaced_out_and_forgotten() -> None:
 
 
 async def test_forgotten_and_closed_keys_do_not_come_back() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     queue.add_after(A, 0.01)
     queue.add_after(B, 0.01)
     queue.forget(A)
@@ -155,7 +156,7 @@ async def test_forgotten_and_closed_keys_do_not_come_back() -> None:
 
 
 async def test_the_longest_turn_is_known() -> None:
-    queue = WorkQueue()
+    queue = WorkQueue(SHARES)
     queue.add(A)
     key = await queue.get()
     began = queue.oldest_active
@@ -169,7 +170,7 @@ def test_no_wake_up_is_lost(adds: list[tuple[Key, bool, int]]) -> None:
     """Whatever is added, at some point after the last add of a key a turn on it begins."""
 
     async def scenario() -> None:
-        queue, turns, active = WorkQueue(), Counter[Key](), Counter[Key]()
+        queue, turns, active = WorkQueue(SHARES), Counter[Key](), Counter[Key]()
         seen_after: dict[Key, int] = {}
 
         async def work() -> None:

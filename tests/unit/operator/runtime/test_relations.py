@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from trainyard_api import meta
-from trainyard_operator.kube.watched import Kind
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Key
+from trainyard_operator.kinds.children import DEPLOYMENT, SERVICE
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.store import Store
 
 
@@ -34,7 +36,7 @@ def keys(kind: Kind, *names: str) -> set[Key]:
 
 @pytest.fixture
 def store() -> Store:
-    store = Store()
+    store = Store(KINDS)
     for number in (1, 2):
         store.apply("ModelVersion", version(number, number))
     store.apply("ModelVersion", version(1, 3, "other"))
@@ -91,7 +93,7 @@ def test_a_deployment_that_cannot_be_read_concerns_all_versions_until_it_can(sto
 
 def test_thousands_of_judged_versions_sleep_while_one_is_trained_judged_and_served() -> None:
     woken: list[Key] = []
-    store = Store(wake=woken.append)
+    store = Store(KINDS, wake=woken.append)
     store.apply("ModelDeployment", shop(1, activeVersion=8759, previousVersion=8758))
     for number in range(1, 8760):
         store.apply("ModelVersion", judged(number, 1 + number))
@@ -119,7 +121,7 @@ def test_a_job_concerns_its_schedule() -> None:
     job = body("nightly-1", 1)
     owner = {"kind": "TrainingSchedule", "name": "nightly", "uid": "uid-nightly", "controller": True}
     job["metadata"]["ownerReferences"] = [owner]
-    changed = Store().apply("TrainingJob", job)
+    changed = Store(KINDS).apply("TrainingJob", job)
     assert changed == keys("TrainingJob", "nightly-1") | keys("TrainingSchedule", "nightly")
 
 
@@ -152,7 +154,7 @@ def test_a_child_in_another_namespace_is_nobodys(store: Store, kind: Kind) -> No
     forged = child("shop-v2", 10)
     forged["metadata"]["namespace"] = "evil"
     store.apply(kind, forged)
-    assert store.deployments("team", "uid-shop") == store.services("team", "uid-shop") == ()
+    assert store.children(DEPLOYMENT, "team", "uid-shop") == store.children(SERVICE, "team", "uid-shop") == ()
 
 
 def test_an_object_that_changes_its_model_concerns_both(store: Store) -> None:
@@ -162,7 +164,7 @@ def test_an_object_that_changes_its_model_concerns_both(store: Store) -> None:
 
 def test_the_listener_hears_of_every_change(store: Store) -> None:
     heard: list[tuple[Kind, Key]] = []
-    listening = Store(lambda kind, key: heard.append((kind, key)))
+    listening = Store(KINDS, lambda kind, key: heard.append((kind, key)))
     listening.apply("TrainingJob", body("a", 1))
     listening.apply("TrainingJob", body("a", 1))
     listening.prune("TrainingJob", listening.names("TrainingJob"), [])

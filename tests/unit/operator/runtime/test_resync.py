@@ -9,10 +9,11 @@ from tests.unit.operator.runtime.test_runtime import phase, running, until
 from tests.unit.operator.samples import CA, SPEC
 from tests.unit.operator.training import World
 from trainyard_operator.core.config import Admission, OperatorConfig
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError, ForbiddenError, NotFoundError, UnauthorizedError, UnavailableError
 from trainyard_operator.kube.port import DEPLOYMENTS, JOBS, SERVICES, TRAINING_JOBS, Resource
 from trainyard_operator.runtime import runtime as runtime_module
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.runtime import Runtime
 from trainyard_operator.runtime.store import Store
@@ -48,7 +49,7 @@ def test_a_list_that_fails_loses_no_wake_up(fails: Resource, error: ApiError) ->
 
 
 def test_a_list_that_fails_is_named_and_changes_nothing() -> None:
-    cluster, store = Cluster(), Store()
+    cluster, store = Cluster(), Store(KINDS)
     cluster.submit("a", SPEC)
     run(resync(cluster, store, ()))
     cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
@@ -65,7 +66,7 @@ def test_nobody_is_asked_further_when_nobody_answers() -> None:
         raise SILENT
 
     cluster = Cluster(list_hook=no_answer)
-    assert len(run(resync(cluster, Store(), (NAMESPACE, OTHER)))) == 2 * len(WATCHED)
+    assert len(run(resync(cluster, Store(KINDS), (NAMESPACE, OTHER)))) == 2 * len(WATCHED)
     assert len(asked) == 1
 
 

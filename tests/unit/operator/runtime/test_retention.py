@@ -18,6 +18,7 @@ from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.kube.errors import ForbiddenError, UnavailableError
 from trainyard_operator.kube.port import EVENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, TRAINING_JOBS, Resource
 from trainyard_operator.runtime import retention as retention_module
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.retention import MOST_AT_ONCE, Retention
 from trainyard_operator.runtime.runtime import Runtime
@@ -31,7 +32,7 @@ class Shelf:
 
     def __init__(self, count: int = 4, *, known: bool = True) -> None:
         self.cluster = Cluster()
-        self.store = Store()
+        self.store = Store(KINDS)
         for number in range(1, count + 1):
             self.publish(number)
         self.cluster.tick(86_400)

@@ -13,10 +13,10 @@ from tests.unit.operator.operators import FaultyWrite, StepOperator
 from tests.unit.operator.samples import CA, SPEC, result_text
 from trainyard_api.wire import ReportedStatus
 from trainyard_operator.core.config import Admission, OperatorConfig
+from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError, UnavailableError
 from trainyard_operator.kube.port import JOBS, TRAINING_JOBS, Body, Resource
 from trainyard_operator.runtime import runtime as runtime_module
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.runtime import Runtime
 
 KEY = Key(NAMESPACE, "a")

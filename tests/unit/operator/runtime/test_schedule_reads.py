@@ -3,9 +3,10 @@
 from tests.unit.operator.api_server import NAMESPACE, no_fault
 from tests.unit.operator.operators import FaultyWrite
 from tests.unit.operator.schedules import NAME, World
+from trainyard_operator.kinds.base import Key
+from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.kube.errors import ApiError, UnavailableError
 from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES
-from trainyard_operator.runtime.keys import Key
 from trainyard_operator.runtime.reconciler import Outcome
 
 LOST_ANSWER = UnavailableError(0, "Timeout", "no answer")
@@ -18,7 +19,7 @@ def test_a_creation_whose_answer_was_lost_counts_as_active() -> None:
     world.cluster.tick(60)
     assert isinstance(world.operator.turn(), ApiError)
     world.cluster.hook = no_fault
-    assert world.operator.store.jobs_of_schedule(NAMESPACE, world.body["metadata"]["uid"]) == ()
+    assert world.operator.store.children(TRAINING_JOB, NAMESPACE, world.body["metadata"]["uid"]) == ()
     world.cluster.tick(180)
     world.operator.turn()  # another minute is due, and no watch has told of the first run
     world.operator.turn()

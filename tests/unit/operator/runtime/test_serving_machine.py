@@ -20,6 +20,10 @@ from tests.unit.operator.serving import BLAMELESS, MODEL, NAME, Health, ServingC
 from trainyard_api import meta
 from trainyard_operator.core import actions
 from trainyard_operator.core.config import Images, OperatorConfig, ServingDefaults
+from trainyard_operator.kinds.base import Key
+from trainyard_operator.kinds.children import DEPLOYMENT, SERVICE
+from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
+from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.kube.errors import UnavailableError
 from trainyard_operator.kube.port import (
     DEPLOYMENTS,
@@ -29,7 +33,6 @@ from trainyard_operator.kube.port import (
     SERVICES,
     Resource,
 )
-from trainyard_operator.runtime.keys import Key
 
 MOST_VERSIONS = 7
 MOST_WRITES = 2000
@@ -255,11 +258,15 @@ class Serving(RuleBasedStateMachine):
             self.before = self.cluster.served()
             return
         now, store = self.cluster.served(), self.operator.store
-        view = store.model_deployment(KEY)
+        view = store.get(MODEL_DEPLOYMENT, *KEY[:2])
         if view is None or now is None or now == self.before:
             return
-        ready = {child.version: child.ready for child in store.deployments(NAMESPACE, view.uid) if not child.deleting}
-        pointed = {service.selector.get(meta.VERSION_LABEL) for service in store.services(NAMESPACE, view.uid)}
+        ready = {
+            child.version: child.ready
+            for child in store.children(DEPLOYMENT, NAMESPACE, view.uid)
+            if not child.deleting
+        }
+        pointed = {service.selector.get(meta.VERSION_LABEL) for service in store.children(SERVICE, NAMESPACE, view.uid)}
         answered = (
             ready.get(self.before or 0) and str(self.before) in pointed
         )  # somebody may have pointed it there since
@@ -267,7 +274,7 @@ class Serving(RuleBasedStateMachine):
             self.bad_switches.append(f"from {self.before} to {now}, which is not ready: {ready}")
         if now in {entry.version for entry in view.status.rejected_versions or ()}:
             self.bad_switches.append(f"to {now}, which is quarantined")
-        version = store.model_version(Key(NAMESPACE, f"{MODEL}-v{now}", "ModelVersion"))
+        version = store.get(MODEL_VERSION, NAMESPACE, f"{MODEL}-v{now}")
         lived = {e.version for e in view.status.history or () if e.outcome != "Rejected"}
         lifted = view.status.candidate_version == now and view.status.candidate_reason == "Retry"
         if now not in lived and not lifted and (version is None or version.status.phase != "Validated"):
@@ -277,11 +284,12 @@ class Serving(RuleBasedStateMachine):
         """What is called active gets the requests already, as far as the operator knows."""
         active, before = self.cluster.deployed().get("activeVersion"), self.active
         self.active = active
-        view = self.operator.store.model_deployment(KEY)
+        view = self.operator.store.get(MODEL_DEPLOYMENT, *KEY[:2])
         if active in (None, before) or view is None:
             return
         selected = [
-            service.selector.get(meta.VERSION_LABEL) for service in self.operator.store.services(NAMESPACE, view.uid)
+            service.selector.get(meta.VERSION_LABEL)
+            for service in self.operator.store.children(SERVICE, NAMESPACE, view.uid)
         ]
         if selected != [str(active)]:
             self.bad_switches.append(f"{active} is called active while {selected} gets the requests")

@@ -13,6 +13,7 @@ from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import Images, OperatorConfig, ServingDefaults
 from trainyard_operator.kube.errors import ApiError, ForbiddenError, InvalidError
 from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_VERSIONS, SERVICES, Resource
+from trainyard_operator.runtime.updates import exchanging
 
 MODELS = ("a", "b", "c", "d", "e")
 
@@ -59,7 +60,7 @@ def test_at_most_so_many_at_a_time_and_all_of_them_in_the_end() -> None:
     for _ in range(100):
         world.operator.settle()
         steps.append(len(changed(world)))
-        moving = {str(key) for key in world.operator.store.exchanging()}
+        moving = {str(key) for key in exchanging(world.operator.store)}
         assert len(moving) <= 2, moving
         world.cluster.roll(1)
         world.cluster.tick(5.0)

@@ -12,8 +12,11 @@ from tests.unit.operator.operators import run
 from tests.unit.operator.samples import CA, CONFIG, SPEC, job_view
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.training.render import attempt_job
+from trainyard_operator.kinds.base import Key
+from trainyard_operator.kinds.children import JOB
+from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.kube.port import TRAINING_JOBS
-from trainyard_operator.runtime.keys import Key
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.store import Store
 
@@ -44,50 +47,50 @@ def job(attempt: int = 1, version: int = 1, **metadata: Any) -> dict[str, Any]:
 
 
 def test_old_news_is_ignored() -> None:
-    store = Store()
+    store = Store(KINDS)
     assert store.apply("TrainingJob", body(10, phase="Running")) == {KEY}
     assert not store.apply("TrainingJob", body(9, phase="Starting"))
     assert not store.apply("TrainingJob", body(10, phase="Running"))
-    found = store.training_job(KEY)
+    found = store.get(TRAINING_JOB, *KEY[:2])
     assert found is not None
     assert found.status.phase == "Running"
     assert store.stored_status(KEY) == {"phase": "Running"}
 
 
 def test_versions_are_numbers() -> None:
-    store = Store()
+    store = Store(KINDS)
     store.apply("TrainingJob", body(9))
     assert store.apply("TrainingJob", body(10)) == {KEY}
 
 
 def test_another_object_of_the_same_name_in_the_same_second() -> None:
-    store = Store()
+    store = Store(KINDS)
     store.apply("TrainingJob", body(5, uid="new"))
     assert not store.apply("TrainingJob", body(4, uid="old", phase="Running")), "the answer to a late write"
     assert not store.apply("TrainingJob", body(4, uid="old"), deleted=True)
-    found = store.training_job(KEY)
+    found = store.get(TRAINING_JOB, *KEY[:2])
     assert found is not None
     assert found.uid == "new"
     assert store.apply("TrainingJob", body(7, uid="newer")) == {KEY}
 
 
 def test_the_deleted_stay_deleted_until_they_are_made_again() -> None:
-    store = Store()
+    store = Store(KINDS)
     store.apply("TrainingJob", body(5))
     assert store.apply("TrainingJob", body(6), deleted=True) == {KEY}
     assert not store.apply("TrainingJob", body(5))
-    assert store.training_job(KEY) is None
+    assert store.get(TRAINING_JOB, *KEY[:2]) is None
     assert store.apply("TrainingJob", body(8, uid="u2")) == {KEY}
 
 
 def test_children_are_found_by_the_uid_of_their_owner() -> None:
-    store = Store()
+    store = Store(KINDS)
     assert store.apply("Job", job(1)) == {KEY}
     assert store.apply("Job", job(2, version=2)) == {KEY}
-    assert [child.attempt for child in store.children(NAMESPACE, "uid-tj")] == [1, 2]
+    assert [child.attempt for child in store.children(JOB, NAMESPACE, "uid-tj")] == [1, 2]
     store.apply("Job", job(1, version=3), deleted=True)
-    assert [child.attempt for child in store.children(NAMESPACE, "uid-tj")] == [2]
-    assert store.children(NAMESPACE, "other") == ()
+    assert [child.attempt for child in store.children(JOB, NAMESPACE, "uid-tj")] == [2]
+    assert store.children(JOB, NAMESPACE, "other") == ()
 
 
 @pytest.mark.parametrize(
@@ -106,57 +109,57 @@ def test_children_are_found_by_the_uid_of_their_owner() -> None:
     ],
 )
 def test_a_job_that_is_no_child_is_ignored(metadata: dict[str, Any]) -> None:
-    assert not Store().apply("Job", job(**metadata))
+    assert not Store(KINDS).apply("Job", job(**metadata))
 
 
 def test_a_child_whose_label_was_edited_keeps_its_attempt() -> None:
-    store = Store()
+    store = Store(KINDS)
     labels = {**job()["metadata"]["labels"], "trainyard.dev/attempt": "seven", "trainyard.dev/trainingjob": "another"}
     store.apply("Job", job(labels=labels))
-    assert [child.attempt for child in store.children(NAMESPACE, "uid-tj")] == [1]
+    assert [child.attempt for child in store.children(JOB, NAMESPACE, "uid-tj")] == [1]
 
 
 def test_a_child_in_another_namespace_is_nobodys() -> None:
-    store = Store()
+    store = Store(KINDS)
     store.apply("Job", job(namespace="elsewhere"))
-    assert store.children(NAMESPACE, "uid-tj") == ()
+    assert store.children(JOB, NAMESPACE, "uid-tj") == ()
 
 
 def test_a_child_that_lost_its_labels_is_gone() -> None:
-    store = Store()
+    store = Store(KINDS)
     store.apply("Job", job())
     assert store.apply("Job", job(version=2, labels={})) == {KEY}
-    assert store.children(NAMESPACE, "uid-tj") == ()
+    assert store.children(JOB, NAMESPACE, "uid-tj") == ()
 
 
 def test_what_changes_while_a_list_is_read_is_not_pruned() -> None:
-    store = Store()
+    store = Store(KINDS)
     store.apply("TrainingJob", body(1))
     before = store.names("TrainingJob")
     store.apply("TrainingJob", body(2))
     assert store.prune("TrainingJob", before, []) == set()
     assert store.prune("TrainingJob", store.names("TrainingJob"), []) == {KEY}
-    assert store.training_job(KEY) is None
+    assert store.get(TRAINING_JOB, *KEY[:2]) is None
 
 
 def test_of_many_objects_at_rest_the_views_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainyard_operator.runtime.store.VIEWS_AT_REST", 2)
-    store, phases = Store(), {"a": "Succeeded", "b": "Failed", "c": "Cancelled", "d": "Running"}
+    store, phases = Store(KINDS), {"a": "Succeeded", "b": "Failed", "c": "Cancelled", "d": "Running"}
     for version, (name, phase) in enumerate(phases.items(), start=1):
         one = body(version, phase=phase)
         store.apply("TrainingJob", {**one, "metadata": {**one["metadata"], "name": name}})
     a, b, c, d = (Key(NAMESPACE, name) for name in phases)
-    first = {key: store.training_job(key) for key in (a, b, d)}
-    assert store.training_job(a) is first[a]
-    store.training_job(c)
-    assert store.training_job(a) is first[a], "it was used after b"
-    assert store.training_job(b) is not first[b]
-    assert store.training_job(b) == first[b]
-    assert store.training_job(d) is first[d], "it is not at rest"
+    first = {key: store.get(TRAINING_JOB, *key[:2]) for key in (a, b, d)}
+    assert store.get(TRAINING_JOB, *a[:2]) is first[a]
+    store.get(TRAINING_JOB, *c[:2])
+    assert store.get(TRAINING_JOB, *a[:2]) is first[a], "it was used after b"
+    assert store.get(TRAINING_JOB, *b[:2]) is not first[b]
+    assert store.get(TRAINING_JOB, *b[:2]) == first[b]
+    assert store.get(TRAINING_JOB, *d[:2]) is first[d], "it is not at rest"
 
 
 def test_new_until_the_operator_has_written() -> None:
-    store = Store()
+    store = Store(KINDS)
     store.apply("TrainingJob", body(1, observedGeneration=-1))
     assert store.is_new(KEY)
     store.apply("TrainingJob", body(2, phase="Starting"))
@@ -166,7 +169,7 @@ def test_new_until_the_operator_has_written() -> None:
 def test_resync_fills_prunes_and_wakes() -> None:
     cluster = Cluster()
     woken: set[Key] = set()
-    store = Store(wake=woken.add)
+    store = Store(KINDS, wake=woken.add)
     a, b = Key(NAMESPACE, "a"), Key(NAMESPACE, "b")
 
     def resynced(*namespaces: str) -> set[Key]:
@@ -186,7 +189,7 @@ def test_resync_fills_prunes_and_wakes() -> None:
 
 def test_the_store_wakes_all_but_the_one_whose_turn_it_is() -> None:
     woken: list[Key] = []
-    store = Store(wake=woken.append)
+    store = Store(KINDS, wake=woken.append)
     store.apply("TrainingJob", body(1))
     store.apply("Job", job(1, version=2), turn=KEY)
     store.apply("Job", job(1, version=3))
@@ -199,7 +202,7 @@ def test_the_store_wakes_all_but_the_one_whose_turn_it_is() -> None:
 @settings(deadline=None)
 @given(st.permutations(range(1, 7)), st.integers(1, 6))
 def test_any_order_ends_in_the_newest_state(order: list[int], deleted: int) -> None:
-    store = Store()
+    store = Store(KINDS)
     for version in order:
         store.apply("TrainingJob", body(version, phase="Running"), deleted=version == deleted)
-    assert (store.training_job(KEY) is None) == (deleted == 6)
+    assert (store.get(TRAINING_JOB, *KEY[:2]) is None) == (deleted == 6)

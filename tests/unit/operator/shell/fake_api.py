@@ -88,6 +88,9 @@ class FakeApi:
             await self.watching.wait_for(lambda: set(paths) <= self.watches.keys())
 
     async def send(self, path: str, event: str, body: dict[str, Any]) -> None:
+        """Tell the watches of a change; the next list has it too."""
+        others = [each for each in self.objects.get(path, []) if each["metadata"]["name"] != body["metadata"]["name"]]
+        self.objects[path] = others if event == "DELETED" else [*others, body]
         await self.watches[path].write(json.dumps({"type": event, "object": body}).encode() + b"\n")
 
     def cut_watches(self) -> None:

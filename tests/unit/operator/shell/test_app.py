@@ -9,7 +9,7 @@ import pytest
 from tests.unit.operator.shell.fake_api import JOBS, TRAINING_JOBS, FakeApi, fake_api, training_job
 from trainyard_api.exit_codes import ExitCode
 from trainyard_operator.core.config import HealthServer, OperatorConfig, ProgressServer, StorageDefaults
-from trainyard_operator.kube.watched import WATCHED
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.shell.app import Operator
 from trainyard_operator.shell.main import SIGNALS
 from trainyard_operator.shell.start import Patience, StartError
@@ -22,7 +22,7 @@ LOCAL = OperatorConfig(
     workers=2,
 )
 
-PATHS = {f"{watched.resource.base}/{watched.resource.plural}": watched for watched in WATCHED.values()}
+PATHS = {f"{watched.resource.base}/{watched.resource.plural}": watched for watched in KINDS.values()}
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ async def test_it_watches_the_named_namespaces_only(api: FakeApi) -> None:
     paths = [
         f"{watched.resource.base}/namespaces/{namespace}/{watched.resource.plural}"
         for namespace in ("team-a", "team-b")
-        for watched in WATCHED.values()
+        for watched in KINDS.values()
     ]
     async with running(api, LOCAL.model_copy(update={"namespaces": ("team-a", "team-b")})):
         await api.until_watched(*paths)

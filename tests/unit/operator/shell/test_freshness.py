@@ -6,10 +6,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from tests.unit.operator.shell.test_small import Clock
-from trainyard_operator.kube.watched import WATCHED
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.shell.freshness import GRACE_SECONDS, SILENT_SECONDS, Freshness
 
-PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in WATCHED.values()]
+PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in KINDS.values()]
 BUDGETS = PATHS[-1]
 
 
@@ -27,7 +27,7 @@ def freshness(clock: Clock) -> Freshness:
 
 
 def all_listed(freshness: Freshness) -> None:
-    for kind in WATCHED:
+    for kind in KINDS:
         freshness.listed(kind, None)
 
 
@@ -54,7 +54,7 @@ def test_a_silent_watch_is_not_ready_until_it_is_open_again(clock: Clock, freshn
 def test_a_refused_watch_leaves_the_others_ready() -> None:
     freshness = Freshness(("a", "b"))
     for namespace in ("a", "b"):
-        for watched in WATCHED.values():
+        for watched in KINDS.values():
             path = f"{watched.resource.base}/namespaces/{namespace}/{watched.resource.plural}"
             if namespace == "a":
                 freshness.opened(path)

@@ -102,6 +102,7 @@ async def test_the_second_is_ready_and_follows_until_the_first_ends_in_order(api
     await second.is_ready("follows first")
     await api.until_watched(*PATHS)
     await api.send(TRAINING_JOBS, "ADDED", training_job("heard", 101))
+    api.objects.clear()  # it is gone by the next list
     assert api.leases[LEADER]["spec"]["holderIdentity"] == "first"
     assert await first.terminate() == 0
     await second.is_ready("second leads")

@@ -8,13 +8,14 @@ from typing import Any
 
 from tests.unit.operator.shell.fake_api import JOBS, TRAINING_JOBS, FakeApi, fake_api, training_job
 from tests.unit.operator.shell.test_small import Clock
-from trainyard_operator.kube.watched import WATCHED, Kind
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.shell.freshness import GRACE_SECONDS, SILENT_SECONDS, Freshness
 from trainyard_operator.shell.main import SIGNALS
 from trainyard_operator.shell.watches import Watches
 
 PATIENCE = 30.0
-PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in WATCHED.values()]
+PATHS = [f"{watched.resource.base}/{watched.resource.plural}" for watched in KINDS.values()]
 
 
 class Observer:
@@ -89,7 +90,7 @@ async def test_a_stuck_watch_is_closed_and_opened_anew() -> None:
         await api.until_watched(*PATHS)
         api.watches.clear()  # they are open still, and say nothing
         clock.now = SILENT_SECONDS + 1
-        for kind in WATCHED:
+        for kind in KINDS:
             freshness.listed(kind, None)
         clock.now += GRACE_SECONDS + 1
         await api.until_watched(*PATHS)

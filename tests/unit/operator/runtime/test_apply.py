@@ -8,33 +8,33 @@ from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import run
 from trainyard_api import meta
-from trainyard_operator.core.plan import Apply, ChildKind, Create, Delete
-from trainyard_operator.kube.apply import apply
+from trainyard_operator.core.plan import Apply, Create, Delete, Kind
 from trainyard_operator.kube.errors import InvalidError
-from trainyard_operator.kube.watched import WATCHED
+from trainyard_operator.runtime.apply import apply
+from trainyard_operator.runtime.registry import KINDS
 
 
-def child(kind: ChildKind, uid: str = "uid-shop", **spec: Any) -> dict[str, Any]:
+def child(kind: Kind, uid: str = "uid-shop", **spec: Any) -> dict[str, Any]:
     labels = {meta.DEPLOYMENT_LABEL: "shop", meta.DEPLOYMENT_UID_LABEL: uid, meta.VERSION_LABEL: "1"}
     owner = {"kind": "ModelDeployment", "name": "shop", "uid": uid}
     return {"kind": kind, "metadata": {"name": "shop", "labels": labels, "ownerReferences": [owner]}, "spec": spec}
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget"])
-def test_creating_twice_is_creating_once(kind: ChildKind) -> None:
+def test_creating_twice_is_creating_once(kind: Kind) -> None:
     cluster = Cluster()
     for _ in range(2):
-        done = run(apply(cluster, NAMESPACE, (Create(kind, child(kind)),)))
+        done = run(apply(cluster, KINDS, NAMESPACE, (Create(kind, child(kind)),)))
         assert done.refused is None
         assert [(kind, "shop")] == [(made, body["metadata"]["name"]) for made, body in done.bodies]
-    assert cluster.writes == [("apply", WATCHED[kind].resource.plural)]
+    assert cluster.writes == [("apply", KINDS[kind].resource.plural)]
 
 
 @pytest.mark.parametrize("kind", ["Deployment", "Service", "PodDisruptionBudget", "Job"])
-def test_what_belongs_to_somebody_else_is_left_alone(kind: ChildKind) -> None:
+def test_what_belongs_to_somebody_else_is_left_alone(kind: Kind) -> None:
     cluster = Cluster()
-    cluster.add(WATCHED[kind].resource, NAMESPACE, child(kind, uid="other"))
-    done = run(apply(cluster, NAMESPACE, (Create(kind, child(kind)),)))
+    cluster.add(KINDS[kind].resource, NAMESPACE, child(kind, uid="other"))
+    done = run(apply(cluster, KINDS, NAMESPACE, (Create(kind, child(kind)),)))
     assert done.refused is not None
     assert not done.refused.permanent
     assert f"{kind} shop exists and is not of this ModelDeployment" in done.refused.message
@@ -43,8 +43,8 @@ def test_what_belongs_to_somebody_else_is_left_alone(kind: ChildKind) -> None:
 
 def test_an_apply_changes_what_it_names() -> None:
     cluster = Cluster()
-    run(apply(cluster, NAMESPACE, (Create("Service", child("Service", selector={"v": "1"})),)))
-    done = run(apply(cluster, NAMESPACE, (Apply("Service", child("Service", selector={"v": "2"})),)))
+    run(apply(cluster, KINDS, NAMESPACE, (Create("Service", child("Service", selector={"v": "1"})),)))
+    done = run(apply(cluster, KINDS, NAMESPACE, (Apply("Service", child("Service", selector={"v": "2"})),)))
     assert [body["spec"] for _, body in done.bodies] == [{"selector": {"v": "2"}}]
 
 
@@ -52,7 +52,12 @@ def test_after_a_refusal_nothing_further_is_done() -> None:
     cluster = Cluster(quota=0)
     job = {"metadata": {"name": "a-1", "labels": {meta.UID_LABEL: "u"}}, "spec": {}}
     done = run(
-        apply(cluster, NAMESPACE, (Create("Service", child("Service")), Create("Job", job), Delete("Job", "b", "u")))
+        apply(
+            cluster,
+            KINDS,
+            NAMESPACE,
+            (Create("Service", child("Service")), Create("Job", job), Delete("Job", "b", "u")),
+        )
     )
     assert done.refused is not None
     assert [kind for kind, _ in done.bodies] == ["Service"]
@@ -88,6 +93,6 @@ def test_a_rule_of_the_cluster_refuses_for_now_and_a_wrong_body_for_good(
 
     cluster.hook = deny
     job = {"metadata": {"name": "a-1", "labels": {meta.UID_LABEL: "u"}}, "spec": {}}
-    done = run(apply(cluster, NAMESPACE, (Create("Job", job),)))
+    done = run(apply(cluster, KINDS, NAMESPACE, (Create("Job", job),)))
     assert done.refused is not None
     assert (done.refused.permanent, done.refused.message) == (permanent, error[2])

@@ -1,44 +1,24 @@
 """What the store keeps of an object: without what no decision reads and what fills memory."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from trainyard_api import GROUP
 from trainyard_api.meta import SAVED_ANNOTATION
-from trainyard_api.trainingjob import TERMINAL_PHASES
 from trainyard_operator.core.saved import fingerprint
+from trainyard_operator.kinds.base import WatchedKind
 from trainyard_operator.kube.port import Body
-from trainyard_operator.kube.watched import Kind
-
-CONTAINER_LISTS: Final = ("initContainers", "containers")
+from trainyard_operator.kube.views import MANAGERS
 
 SHORT: Final = 32
 """Characters of what is likely to be said more than once: a phase, a moment, a name of a metric; an uid has 36."""
 
-MANAGERS = "managers"
-"""In the metadata of a slim body, instead of managedFields: who wrote each annotation of our group."""
 
-
-def at_rest(kind: Kind, body: Mapping[str, Any]) -> bool:
-    """Tell whether an object is done with: a TrainingJob that has ended, a ModelVersion that has been judged.
-
-    They are nearly all there is in the long run, and hardly change any more.
-    """
-    phase = (body.get("status") or {}).get("phase")
-    match kind:
-        case "TrainingJob":
-            return phase in TERMINAL_PHASES
-        case "ModelVersion":
-            return phase not in (None, "Pending")
-        case _:
-            return False
-
-
-def slim(kind: Kind, body: Mapping[str, Any]) -> Body:
+def slim(kind: WatchedKind[Any], body: Mapping[str, Any]) -> Body:
     """Return a smaller copy. Parts are shared: with the original, or with all others of those at rest."""
     kept = _kept(kind, body)
-    return _shared(kept) if at_rest(kind, body) else kept
+    return _shared(kept) if kind.is_at_rest(body) else kept
 
 
 def _shared(value: Any) -> Any:
@@ -54,7 +34,7 @@ def _shared(value: Any) -> Any:
             return value
 
 
-def _kept(kind: Kind, body: Mapping[str, Any]) -> Body:
+def _kept(kind: WatchedKind[Any], body: Mapping[str, Any]) -> Body:
     metadata: Body = {
         key: value for key, value in body["metadata"].items() if key not in ("managedFields", "annotations")
     }
@@ -64,23 +44,7 @@ def _kept(kind: Kind, body: Mapping[str, Any]) -> Body:
             own[SAVED_ANNOTATION] = fingerprint(own[SAVED_ANNOTATION])
         metadata["annotations"] = own
         metadata[MANAGERS] = _managers(body, own)
-    return {**body, "metadata": metadata, "spec": _spec(kind, body.get("spec") or {})}
-
-
-def _spec(kind: Kind, spec: Body) -> Body:
-    match kind:
-        case "Job":
-            pod = spec["template"]["spec"]
-            template = {"spec": {part: _images(pod.get(part) or ()) for part in CONTAINER_LISTS}}
-            return {"template": template, "activeDeadlineSeconds": spec.get("activeDeadlineSeconds")}
-        case "ModelVersion":
-            return {key: value for key, value in spec.items() if key != "signature"}
-        case "TrainingJob" | "TrainingSchedule" | "ModelDeployment" | "Deployment" | "Service" | "PodDisruptionBudget":
-            return spec
-
-
-def _images(containers: Iterable[Body]) -> list[Body]:
-    return [{"name": container["name"], "image": container.get("image", "")} for container in containers]
+    return {**body, "metadata": metadata, "spec": kind.kept(body.get("spec") or {})}
 
 
 def _is_own(annotation: str) -> bool:

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from trainyard_api.meta import SAVED_ANNOTATION
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.saved import fingerprint
-from trainyard_operator.kube.slim import at_rest, slim
+from trainyard_operator.kinds.slim import slim
 from trainyard_operator.kube.views import model_deployment
-from trainyard_operator.kube.watched import Kind
+from trainyard_operator.runtime.registry import KINDS
 
 ACTION = "trainyard.dev/requested-action"
 
@@ -35,39 +36,39 @@ def body(*managed: dict[str, Any], **annotations: str) -> dict[str, Any]:
 
 def test_an_annotation_of_ours_keeps_its_manager() -> None:
     managed = [wrote("argocd-server", "2026-11-21T09:00:00Z", ACTION, "note"), wrote("kubectl", "2026-11-21T08:00:00Z")]
-    view = model_deployment(slim("ModelDeployment", body(*managed, **{ACTION: "hold/1", "note": "x"})))
+    view = model_deployment(slim(KINDS["ModelDeployment"], body(*managed, **{ACTION: "hold/1", "note": "x"})))
     assert view.annotations == {ACTION: "hold/1"}
     assert view.managers == {ACTION: "argocd-server"}
 
 
 def test_of_two_managers_the_last_one_counts() -> None:
     managed = [wrote("kubectl-annotate", "2026-11-21T10:00:00Z", ACTION), wrote("helm", "2026-11-21T09:00:00Z", ACTION)]
-    slimmed = slim("ModelDeployment", body(*managed, **{ACTION: "hold/1"}))
+    slimmed = slim(KINDS["ModelDeployment"], body(*managed, **{ACTION: "hold/1"}))
     assert model_deployment(slimmed).managers == {ACTION: "kubectl-annotate"}
     assert "managedFields" not in slimmed["metadata"]
 
 
 def test_without_managers_nobody_is_named() -> None:
-    view = model_deployment(slim("ModelDeployment", body(**{ACTION: "hold/1"})))
+    view = model_deployment(slim(KINDS["ModelDeployment"], body(**{ACTION: "hold/1"})))
     assert view.managers == {}
 
 
 def test_what_fills_memory_is_dropped() -> None:
     template = {"spec": {"containers": [{"name": "trainer", "image": "i", "env": []}]}}
-    slimmed = slim("Job", {"metadata": {}, "spec": {"parallelism": 2, "template": template}})["spec"]
+    slimmed = slim(KINDS["Job"], {"metadata": {}, "spec": {"parallelism": 2, "template": template}})["spec"]
     assert slimmed["template"]["spec"]["containers"] == [{"name": "trainer", "image": "i"}]
     assert "parallelism" not in slimmed
     version = {"model": "m", "version": 1, "signature": {"inputs": [], "outputs": []}}
-    assert slim("ModelVersion", {"metadata": {}, "spec": version})["spec"] == {"model": "m", "version": 1}
+    assert slim(KINDS["ModelVersion"], {"metadata": {}, "spec": version})["spec"] == {"model": "m", "version": 1}
 
 
 def test_a_saved_status_is_kept_whole_where_it_is_needed() -> None:
     """Of an object with a status only whether the annotation is the right one is ever asked."""
     text = '{"of":"team/demand/demand","uid":"before","status":{"activeVersion":3}}'
     new = body(**{SAVED_ANNOTATION: text})
-    assert model_deployment(slim("ModelDeployment", new)).status.active_version == 3
+    assert model_deployment(slim(KINDS["ModelDeployment"], new)).status.active_version == 3
     for generation, kept in ((-1, text), (0, fingerprint(text)), (4, fingerprint(text))):
-        slimmed = slim("ModelDeployment", {**new, "status": {"observedGeneration": generation}})
+        slimmed = slim(KINDS["ModelDeployment"], {**new, "status": {"observedGeneration": generation}})
         assert model_deployment(slimmed).annotations == {SAVED_ANNOTATION: kept}
 
 
@@ -105,7 +106,7 @@ def texts(value: Any) -> Iterator[str]:
     ],
 )
 def test_objects_at_rest_share_what_they_say_alike(kind: Kind, phase: str) -> None:
-    one, two = (slim(kind, read(kind, number, phase)) for number in (1, 2))
+    one, two = (slim(KINDS[kind], read(kind, number, phase)) for number in (1, 2))
     assert one == read(kind, 1, phase)
     alike = {text for text in texts(one) if text in set(texts(two))}
     assert {"metadata", "phase", phase, "mae", "0.5"} <= alike
@@ -117,5 +118,5 @@ def test_objects_at_rest_share_what_they_say_alike(kind: Kind, phase: str) -> No
 )
 def test_what_still_changes_is_not_copied_for_that(kind: Kind, phase: str) -> None:
     whole = read(kind, 1, phase)
-    assert not at_rest(kind, whole)
-    assert slim(kind, whole)["status"] is whole["status"]
+    assert not KINDS[kind].is_at_rest(whole)
+    assert slim(KINDS[kind], whole)["status"] is whole["status"]

@@ -8,14 +8,10 @@ from typing import Final, assert_never
 
 from trainyard_api import meta
 from trainyard_operator.core.facts import Refusal
-from trainyard_operator.core.plan import Action, Apply, ChildKind, Create, Delete
+from trainyard_operator.core.plan import Action, Apply, Create, Delete, Kind
+from trainyard_operator.kinds.base import Kinds
 from trainyard_operator.kube.errors import AlreadyExistsError, ForbiddenError, InvalidError, NotFoundError
 from trainyard_operator.kube.port import Body, KubePort, Resource
-from trainyard_operator.kube.watched import WATCHED
-
-APPLIED: Final[frozenset[ChildKind]] = frozenset({"Deployment", "Service", "PodDisruptionBudget"})
-"""Kinds that change in place. They are created by an apply, too: a field that a later apply leaves out is taken away
-only from the manager that applied it."""
 
 OWNER_LABELS: Final = (meta.UID_LABEL, meta.SCHEDULE_UID_LABEL, meta.DEPLOYMENT_UID_LABEL)
 
@@ -24,11 +20,11 @@ OWNER_LABELS: Final = (meta.UID_LABEL, meta.SCHEDULE_UID_LABEL, meta.DEPLOYMENT_
 class Applied:
     """What came of some actions: objects as the server now has them, and a refusal if one was not taken."""
 
-    bodies: list[tuple[ChildKind, Body]] = field(default_factory=list)
+    bodies: list[tuple[Kind, Body]] = field(default_factory=list)
     refused: Refusal | None = None
 
 
-async def apply(port: KubePort, namespace: str, actions: tuple[Action, ...]) -> Applied:
+async def apply(port: KubePort, kinds: Kinds, namespace: str, actions: tuple[Action, ...]) -> Applied:
     """Carry out actions in order, up to the first that is refused.
 
     Raises
@@ -41,11 +37,11 @@ async def apply(port: KubePort, namespace: str, actions: tuple[Action, ...]) -> 
         try:
             match action:
                 case Create(kind, body):
-                    done.bodies.append((kind, await _create(port, namespace, kind, body)))
+                    done.bodies.append((kind, await _create(port, kinds, namespace, kind, body)))
                 case Apply(kind, body):
-                    done.bodies.append((kind, await port.apply(WATCHED[kind].resource, namespace, body, force=True)))
+                    done.bodies.append((kind, await port.apply(kinds[kind].resource, namespace, body, force=True)))
                 case Delete(kind, name, uid):
-                    await port.delete(WATCHED[kind].resource, namespace, name, uid=uid)
+                    await port.delete(kinds[kind].resource, namespace, name, uid=uid)
                 case _:
                     assert_never(action)
         except (InvalidError, ForbiddenError, NotFoundError, _NameTakenError) as error:
@@ -65,18 +61,18 @@ class _NameTakenError(Exception):
     """An object that is not ours has the name we need."""
 
 
-async def _create(port: KubePort, namespace: str, kind: ChildKind, body: Body) -> Body:
-    resource, name = WATCHED[kind].resource, body["metadata"]["name"]
+async def _create(port: KubePort, kinds: Kinds, namespace: str, kind: Kind, body: Body) -> Body:
+    resource, name = kinds[kind].resource, body["metadata"]["name"]
     try:
-        if kind not in APPLIED:
+        if not kinds[kind].in_place:
             return await port.create(resource, namespace, body)
         if not await _exists(port, resource, namespace, name):
             return await port.apply(resource, namespace, body, force=False)
     except AlreadyExistsError:
         pass
     existing = await port.get(resource, namespace, name)
-    if kind == "ModelVersion" or _owners(existing) == _owners(body):
-        return existing  # whose a version is, the planner asks: it has no owner
+    if not body["metadata"].get("ownerReferences") or _owners(existing) == _owners(body):
+        return existing  # whose an object without an owner is, the planner asks
     owner = body["metadata"]["ownerReferences"][0]["kind"]
     raise _NameTakenError(f"{kind} {name} exists and is not of this {owner}: delete it or rename one")
 

@@ -1,0 +1,40 @@
+"""The registry of kinds: one entry for each that is watched. A new kind is a module, a controller and an entry here."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from trainyard_operator.core.plan import Kind
+from trainyard_operator.kinds.base import Kinds, WatchedKind
+from trainyard_operator.kinds.children import CHILDREN
+from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
+from trainyard_operator.kinds.model_version import MODEL_VERSION
+from trainyard_operator.kinds.training_job import TRAINING_JOB
+from trainyard_operator.kinds.training_schedule import TRAINING_SCHEDULE
+from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
+from trainyard_operator.runtime.controllers.model_version import ModelVersionController
+from trainyard_operator.runtime.controllers.training_job import TrainingJobController
+from trainyard_operator.runtime.controllers.training_schedule import TrainingScheduleController
+from trainyard_operator.runtime.turn import Controller, Parts
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A kind of ours, its controller, and its share of the turns in proportion to the others that have work to do."""
+
+    kind: WatchedKind[Any]
+    controller: Callable[[Parts], Controller]
+    share: int
+
+
+ENTRIES: Final = (
+    Entry(MODEL_DEPLOYMENT, ModelDeploymentController.of, 32),
+    Entry(TRAINING_SCHEDULE, TrainingScheduleController.of, 8),
+    Entry(MODEL_VERSION, ModelVersionController.of, 8),
+    Entry(TRAINING_JOB, TrainingJobController.of, 1),
+)
+"""Of those whose turn is due at the same time, the first here goes first: a ModelDeployment that was at rest waits for
+one turn of each other kind at most."""
+
+KINDS: Final = Kinds(*(entry.kind for entry in ENTRIES), *CHILDREN)
+SHARES: Final[dict[Kind, int]] = {entry.kind.name: entry.share for entry in ENTRIES}
