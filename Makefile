@@ -6,8 +6,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Most of a test's time is waiting for a cluster; each worker has its own.
-SIDE_BY_SIDE := -n 3 --dist loadfile --no-loadscope-reorder
+# Each worker has a cluster of its own, and what runs there takes as much of the processors as the worker itself.
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 LOCKS := constraints/dev.txt constraints/uv.txt
 
 # Which cluster: kind where Docker answers, host (a node on this machine, as root), process (pods as local processes).
