@@ -26,6 +26,7 @@ from trainyard_operator.progress.tls import ServerCertificate, ensure_authority
 from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.directory import Directory
 from trainyard_operator.runtime.elector import steady
+from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
 
@@ -41,7 +42,7 @@ class Namespace:
 
     api: ApiServer
     name: str
-    store: Store = field(default_factory=Store)
+    store: Store = field(default_factory=lambda: Store(KINDS))
     uid: str = ""
 
     def create(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
