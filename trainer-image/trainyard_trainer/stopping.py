@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -38,9 +39,12 @@ def end_process(code: int) -> NoReturn:
 
     The threads with which Arrow has read a Parquet file may still be there, and abort a process that shuts down
     (exit code 134, https://github.com/apache/arrow/issues/34314): a training that is registered would count as failed.
-    Besides, the shutdown looks for garbage in all libraries, 0.1 s and more. What asked to run at the end does run.
+    Besides, the shutdown looks for garbage in all libraries, 0.1 s and more. What asked to run at the end does run;
+    threads are not waited for.
     """
     atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # closed before the start
+            with suppress(BrokenPipeError):  # as with `| head`: who has read enough is no failure
+                stream.flush()
     os._exit(code)

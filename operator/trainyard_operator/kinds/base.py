@@ -82,12 +82,15 @@ class WatchedKind(Generic[View]):
 
     Attributes
     ----------
+    name, resource
+        How Kubernetes calls it, and where its objects lie.
     selector
         The label selector that picks out what concerns us; empty for all of it.
     read
         Reads an object into what planners see.
     owns
-        The kinds whose objects it may control, other than those that it finds by a term of its own.
+        The kinds of its children, which have no planner of their own. A TrainingJob has one, so it is no child of its
+        TrainingSchedule.
     is_named_after
         Of a child: tells by their names whether it can be an owner's. Labels do not tell: people copy them.
     terms

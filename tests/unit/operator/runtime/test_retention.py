@@ -85,6 +85,21 @@ def test_what_is_too_much_goes_and_is_told() -> None:
     assert shelf.sweep() == 0
 
 
+def test_a_model_is_looked_through_once_also_while_a_version_waits_for_its_verdict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shelf, asked = Shelf(), []
+    shelf.publish(5, "Pending")
+    shelf.look()
+    look = retention_module.retention.versions
+    monkeypatch.setattr(
+        retention_module.retention, "versions", lambda rivals, *rest: asked.append(rivals) or look(rivals, *rest)
+    )
+    monkeypatch.setattr(retention_module.retention.Policy, "keeps_all", lambda _policy, _versions: False)
+    assert shelf.sweep() == 2
+    assert len(asked) == 2, "by the store, and by the API server"
+
+
 def test_a_deployment_that_the_watch_has_not_told_of_keeps_its_version() -> None:
     shelf = Shelf()
     shelf.look()

@@ -1,5 +1,6 @@
 """The first signal asks, the second ends at once, and forked workers end with the first."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -73,6 +74,24 @@ def test_a_forked_worker_ends_with_the_first_and_does_not_stop_its_parent() -> N
 def test_work_that_is_done_ends_with_its_own_exit_code_whatever_a_library_leaves_behind() -> None:
     done = subprocess.run([sys.executable, "-c", ABORTING], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (65, "done\nand this at the end\n", "")
+
+
+PRINTING = "from trainyard_trainer.stopping import end_process; print(1); end_process(65)"
+
+
+def test_an_output_that_nobody_reads_is_no_failure() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    buffered = {**os.environ, "PYTHONUNBUFFERED": ""}
+    command = [sys.executable, "-c", PRINTING]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, env=buffered, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (65, b"")
+
+
+def test_an_output_that_is_closed_is_no_failure() -> None:
+    done = subprocess.run(["bash", "-c", f'"{sys.executable}" -c "{PRINTING}" >&-'], timeout=60, check=False)
+    assert done.returncode == 65
 
 
 def test_a_register_stage_that_has_begun_runs_to_its_end(tmp_path: Path) -> None:
