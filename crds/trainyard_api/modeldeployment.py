@@ -16,9 +16,9 @@ from trainyard_api.base import (
     Rule,
     Timestamp,
 )
+from trainyard_api.batch import Message
 from trainyard_api.conditions import Conditions
 from trainyard_api.pod import PodOptions, Resources
-from trainyard_api.trainingjob import Message
 
 DeploymentPhase = Literal["Pending", "Progressing", "AwaitingPromotion", "Serving", "RollingBack", "Held", "Failed"]
 CandidateReason = Literal["Policy", "Pin", "Retry", "Promoted", "Rollback"]

@@ -18,9 +18,10 @@ from trainyard_api.base import (
     Rule,
     Timestamp,
 )
+from trainyard_api.batch import Message, Metrics
 from trainyard_api.conditions import Conditions
 from trainyard_api.training import Gate, Objective, Operator, Storage
-from trainyard_api.trainingjob import Artifact, Message, Metrics
+from trainyard_api.trainingjob import Artifact
 
 VersionPhase = Literal["Pending", "Validated", "Rejected", "Quarantined"]
 

@@ -6,8 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic.alias_generators import to_camel
 
 from trainyard_api.base import MAX_INTEGER, Count, Digest, MetricName, MetricValue, Uri
+from trainyard_api.batch import Message, Metrics
 from trainyard_api.modelversion import Comparison, Signature
-from trainyard_api.trainingjob import Artifact, Message, Metrics, SeriesCount, TrainingJobSpec
+from trainyard_api.trainingjob import Artifact, SeriesCount, TrainingJobSpec
 
 RESULT_MAX_BYTES = 4096
 """The kubelet keeps this much of a termination message."""

@@ -18,7 +18,7 @@ from demo.images import ROOT
 from demo.install import BUCKET, DATA_BUCKET, JOBS_NAMESPACE
 from demo.objects import Objects
 from trainyard_api import meta
-from trainyard_api.trainingjob import TERMINAL_PHASES
+from trainyard_api.batch import TERMINAL_PHASES
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.model import ClusterError
-from trainyard_api.trainingjob import TERMINAL_PHASES
+from trainyard_api.batch import TERMINAL_PHASES
 
 Json = dict[str, Any]
 

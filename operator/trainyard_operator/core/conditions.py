@@ -7,8 +7,8 @@ and exactly one of ``Complete`` and ``Failed`` exists at the end of a TrainingJo
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from trainyard_api.batch import Phase
 from trainyard_api.conditions import Condition
-from trainyard_api.trainingjob import Phase
 from trainyard_operator.core.times import to_rfc3339
 
 

@@ -7,9 +7,10 @@ from typing import Any, Final, Generic, TypeVar
 
 from trainyard_api import meta
 from trainyard_api.base import ApiModel
+from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
-from trainyard_api.trainingjob import TERMINAL_PHASES, TrainingJobStatus
+from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
 
 EVICTED: Final = "Evicted"

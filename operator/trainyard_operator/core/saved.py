@@ -19,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainyard_api import meta
 from trainyard_api.base import ApiModel
+from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
-from trainyard_api.trainingjob import TERMINAL_PHASES, TrainingJobSpec, TrainingJobStatus
+from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
 from trainyard_operator.core.champion import digest_of
 from trainyard_operator.core.objects import (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from trainyard_api import meta
-from trainyard_api.trainingjob import TERMINAL_PHASES
+from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import Kind
 from trainyard_operator.kinds.base import (

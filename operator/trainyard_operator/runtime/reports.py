@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from trainyard_api.trainingjob import TrainerStatus
+from trainyard_api.batch import TrainerStatus
 from trainyard_api.wire import ReportedStatus
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kinds.base import Key

@@ -8,10 +8,11 @@ from pydantic import ValidationError
 from tests.unit.api.bounds import bound_cases, places
 from tests.unit.api.cases import Case, bases, free_transitions, kind_of, pydantic_verdict, rule_cases, transitions
 from trainyard_api.base import ApiModel, Rule
+from trainyard_api.batch import Attempt
 from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, TRAINING_JOB, TRAINING_SCHEDULE
 from trainyard_api.schema import nodes, structural
 from trainyard_api.training import Gate
-from trainyard_api.trainingjob import Attempt, TrainingJobSpec, TrainingJobStatus
+from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
 
 
 def ids(case: Case) -> str:

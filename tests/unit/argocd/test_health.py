@@ -6,9 +6,9 @@ from typing import Any, get_args
 import pytest
 
 from tests.unit.argocd.lua import SCRIPTS, Json, Lua, conditions, resource
+from trainyard_api.batch import Phase
 from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, TRAINING_SCHEDULE, Kind
 from trainyard_api.modelversion import VersionPhase
-from trainyard_api.trainingjob import Phase
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.serving.status import AWAITING_PROMOTION
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from trainyard_api.trainingjob import Metric
+from trainyard_api.batch import Metric
 from trainyard_api.wire import ReportedStatus
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.redact import redact

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_api.kinds import MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, Kind
-from trainyard_api.trainingjob import TERMINAL_PHASES
 from trainyard_trainer.errors import DataError
 
 KINDS: Final[tuple[Kind, ...]] = (TRAINING_JOB, MODEL_VERSION, MODEL_DEPLOYMENT)

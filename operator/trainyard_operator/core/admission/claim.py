@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from trainyard_api.trainingjob import Phase
+from trainyard_api.batch import Phase
 from trainyard_operator.core.admission.verdict import Scope
 from trainyard_operator.core.config import RANKS, Admission
 from trainyard_operator.core.naming import model_name

@@ -9,8 +9,9 @@ listed.
 from datetime import timedelta
 from typing import Any
 
+from trainyard_api.batch import Attempt
 from trainyard_api.training import Retry
-from trainyard_api.trainingjob import Attempt, TrainingJobStatus
+from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_operator.core.naming import attempt_job_name
 from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339

@@ -7,8 +7,9 @@ version of the model is judged, it is not known who the champion will be: then t
 
 from typing import Final
 
+from trainyard_api.batch import Attempt
 from trainyard_api.training import Retry
-from trainyard_api.trainingjob import Attempt, TrainingJobSpec
+from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef, TrainingResult
 from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.naming import model_name

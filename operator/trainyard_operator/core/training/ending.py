@@ -3,8 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+from trainyard_api.batch import Attempt, TrainerStatus
 from trainyard_api.training import Retry, Storage
-from trainyard_api.trainingjob import Artifact, Attempt, Result, TrainerStatus, TrainingJobSpec, Verdict, VersionRef
+from trainyard_api.trainingjob import Artifact, Result, TrainingJobSpec, Verdict, VersionRef
 from trainyard_api.version_object import objective_metric, objective_value
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core.facts import Fact, Need, Refusal

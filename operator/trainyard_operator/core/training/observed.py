@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from trainyard_api.trainingjob import TrainerStatus
+from trainyard_api.batch import TrainerStatus
 from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.config import OperatorConfig

@@ -6,8 +6,9 @@ point an empty one. Status follows from facts, never from what the plan is about
 
 from typing import Any
 
+from trainyard_api.batch import Attempt, Phase
 from trainyard_api.training import Retry
-from trainyard_api.trainingjob import Attempt, Phase, TrainingJobSpec
+from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.admission.verdict import Waiting
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.naming import is_fallback, model_name

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from trainyard_api.trainingjob import TrainerStatus
+from trainyard_api.batch import TrainerStatus
 from trainyard_operator.core.times import from_rfc3339
 
 MIN_SECONDS = 5.0

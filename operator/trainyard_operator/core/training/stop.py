@@ -7,7 +7,8 @@ or the clock says it as firmly: a crash in between must not make a failure of it
 from dataclasses import replace
 from typing import Any
 
-from trainyard_api.trainingjob import Attempt, Phase, TrainingJobSpec
+from trainyard_api.batch import Attempt, Phase
+from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.naming import attempt_job_name
 from trainyard_operator.core.objects import JobView

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainyard_api import meta
+from trainyard_api.batch import Phase
 from trainyard_api.conditions import Condition
-from trainyard_api.trainingjob import Phase, TrainingJobStatus
+from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.naming import model_name
 from trainyard_operator.core.objects import TrainingJobView

@@ -17,7 +17,7 @@ from tests.unit.operator.samples import (
     pod,
     result_text,
 )
-from trainyard_api.trainingjob import TERMINAL_PHASES, TrainerStatus
+from trainyard_api.batch import TERMINAL_PHASES, TrainerStatus
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.config import StorageDefaults
 from trainyard_operator.core.facts import Fact, Need, Refusal

@@ -20,7 +20,7 @@ from tests.unit.operator.core.plans import (
 )
 from tests.unit.operator.samples import SPEC, child, job_view, observed, pod
 from trainyard_api import meta
-from trainyard_api.trainingjob import TrainerStatus
+from trainyard_api.batch import TrainerStatus
 from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.objects import JobView, TrainingJobView
 from trainyard_operator.core.plan import NOTHING, Delete

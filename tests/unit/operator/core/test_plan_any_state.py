@@ -19,7 +19,8 @@ from tests.unit.operator.samples import (
     result_text,
     version_view,
 )
-from trainyard_api.trainingjob import TrainerStatus, TrainingJobStatus
+from trainyard_api.batch import TrainerStatus
+from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_operator.core.admission.verdict import ADMITTED, Waiting
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.times import to_rfc3339

@@ -27,7 +27,7 @@ from tests.unit.operator.core.plans import (
 from tests.unit.operator.samples import SPEC, child, failure_text, job_view, observed, pod, result_text
 from trainyard_api import meta
 from trainyard_api.base import MAX_SECONDS
-from trainyard_api.trainingjob import Attempt
+from trainyard_api.batch import Attempt
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import JobView
 from trainyard_operator.core.plan import NOTHING, Apply, Delete, Plan

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from tests.unit.operator.core.versions import judged, version
 from tests.unit.operator.samples import SPEC, job_view
 from trainyard_api import meta
+from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_api.modeldeployment import ModelDeploymentStatus
-from trainyard_api.trainingjob import TERMINAL_PHASES, TrainingJobStatus
+from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
 from trainyard_operator.core import saved
 from trainyard_operator.core.objects import ModelDeploymentView, TrainingJobView, TrainingScheduleView

@@ -3,8 +3,8 @@
 from itertools import product
 from typing import Final
 
+from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_api.generate import checkout
-from trainyard_api.trainingjob import TERMINAL_PHASES
 
 PAGE: Final = checkout() / "docs" / "trainingjob.md"
 NONE: Final = "(none)"

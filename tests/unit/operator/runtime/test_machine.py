@@ -17,7 +17,7 @@ from tests.unit.operator.machines import FAULTS, machine_settings
 from tests.unit.operator.operators import FaultyList, FaultyWrite, Killed, StepOperator
 from tests.unit.operator.runtime import job_page
 from tests.unit.operator.samples import SPEC, dataset_text, failure_text, result_text
-from trainyard_api.trainingjob import TERMINAL_PHASES
+from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_api.wire import ReportedStatus
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError, ForbiddenError, UnavailableError

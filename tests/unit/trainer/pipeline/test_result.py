@@ -7,9 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.trainer.artifacts.runs import manifest
+from trainyard_api.batch import Metric
 from trainyard_api.modelversion import Signature, SignatureColumn
 from trainyard_api.training import Gate
-from trainyard_api.trainingjob import Artifact, Metric
+from trainyard_api.trainingjob import Artifact
 from trainyard_api.wire import RESULT_MAX_BYTES, RegisteredVersion, TrainingResult, parse_result
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.runs import FinishedRun
