@@ -1,25 +1,21 @@
 """Deterministic names: whoever creates a child again gets the same one."""
 
 from trainyard_api import version_object
-from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView, TrainingJobView
+from trainyard_api.batch import BatchStatus
+from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView, ObjectView
 
 FALLBACK_SUFFIX = "-cpu"
 """Jobs are created once, so an attempt that goes on without its accelerator needs another name."""
 
 
-def attempt_job_name(job: TrainingJobView, attempt: int, *, fallback: bool = False) -> str:
+def attempt_job_name(job: ObjectView[BatchStatus], attempt: int, *, fallback: bool = False) -> str:
     """Return the name of an attempt's Job."""
     return f"{job.name}-{attempt}{FALLBACK_SUFFIX if fallback else ''}"
 
 
 def is_fallback(job_name: str) -> bool:
-    """Tell whether an attempt's Job does without the accelerator that its TrainingJob asks for."""
+    """Tell whether an attempt's Job does without the accelerator that its owner asks for."""
     return job_name.endswith(FALLBACK_SUFFIX)
-
-
-def model_name(job: TrainingJobView) -> str:
-    """Return the logical model a job trains: the one it names, else its own name."""
-    return str(job.spec.get("modelName") or job.name)
 
 
 def version_name(model: str, version: int) -> str:

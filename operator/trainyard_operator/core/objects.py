@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from trainyard_api import meta
 from trainyard_api.base import ApiModel
-from trainyard_api.batch import TERMINAL_PHASES
+from trainyard_api.batch import TERMINAL_PHASES, BatchStatus
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobStatus
@@ -17,6 +17,7 @@ EVICTED: Final = "Evicted"
 """The kubelet's word for a pod that it stopped: its node lacked something, or the pod used more storage than it may."""
 
 S_co = TypeVar("S_co", bound=ApiModel, covariant=True)
+B_co = TypeVar("B_co", bound=BatchStatus, covariant=True)
 
 
 @dataclass(frozen=True)
@@ -53,13 +54,22 @@ class ObjectView(Generic[S_co]):
     recalled_from: str = ""
 
 
-class TrainingJobView(ObjectView[TrainingJobStatus]):
-    """A TrainingJob."""
+class BatchView(ObjectView[B_co]):
+    """An object that runs to an end."""
 
     @property
     def finished(self) -> bool:
         """A terminal phase is stored; nothing but a new object changes it."""
         return self.status.phase in TERMINAL_PHASES
+
+    @property
+    def model(self) -> str:
+        """The logical model that it is about: the one it names, else its own name."""
+        return str(self.spec.get("modelName") or self.name)
+
+
+class TrainingJobView(BatchView[TrainingJobStatus]):
+    """A TrainingJob."""
 
 
 class TrainingScheduleView(ObjectView[TrainingScheduleStatus]):
@@ -109,14 +119,29 @@ class ModelDeploymentView(ObjectView[ModelDeploymentStatus]):
         return str(self.spec["modelName"])
 
 
+class Part(NamedTuple):
+    """One object of a workload."""
+
+    kind: str
+    name: str
+    uid: str
+
+
 @dataclass(frozen=True)
-class JobView:
-    """A child Job: one attempt."""
+class WorkloadView:
+    """What one attempt runs as.
+
+    Attributes
+    ----------
+    parts
+        The objects that it consists of: with them it is gone.
+    """
 
     name: str
     uid: str
     attempt: int
     created: datetime
+    parts: tuple[Part, ...]
     deleting: bool = False
     deleted: datetime | None = None
     """When its deletion was asked for."""

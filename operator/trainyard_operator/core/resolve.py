@@ -2,13 +2,13 @@
 
 from pydantic import ValidationError
 
+from trainyard_api.batch import BatchSpec
 from trainyard_api.meta import progress_path
 from trainyard_api.pod import Resources, SecretRef, Toleration
 from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef, TrainerConfig
 from trainyard_operator.core.config import OperatorConfig, StorageDefaults
-from trainyard_operator.core.naming import model_name
 from trainyard_operator.core.objects import TrainingJobView
 
 
@@ -82,7 +82,7 @@ def resolve_image(spec: TrainingJobSpec, config: OperatorConfig) -> str:
     return own or config.images.for_framework(spec.framework)
 
 
-def resolve_resources(spec: TrainingJobSpec, config: OperatorConfig) -> Resources:
+def resolve_resources(spec: BatchSpec, config: OperatorConfig) -> Resources:
     """Return the job's requests and limits over the operator's, with the device that it asks for."""
     merged = merge_resources(spec.resources or Resources(), config.resources)
     if spec.accelerator is None:
@@ -104,7 +104,7 @@ def merge_resources(own: Resources, defaults: Resources) -> Resources:
     return Resources.model_construct(requests=requests or None, limits=limits or None)
 
 
-def accelerated_selector(spec: TrainingJobSpec, config: OperatorConfig) -> dict[str, str]:
+def accelerated_selector(spec: BatchSpec, config: OperatorConfig) -> dict[str, str]:
     """Return the labels of nodes that have the accelerator: the job's own, else the operator's for this resource."""
     wanted = spec.accelerator
     if wanted is None:
@@ -114,7 +114,7 @@ def accelerated_selector(spec: TrainingJobSpec, config: OperatorConfig) -> dict[
     return default if wanted.node_selector is None else wanted.node_selector
 
 
-def accelerated_tolerations(spec: TrainingJobSpec, config: OperatorConfig) -> tuple[Toleration, ...]:
+def accelerated_tolerations(spec: BatchSpec, config: OperatorConfig) -> tuple[Toleration, ...]:
     """Return what a pod with the accelerator tolerates beside the job's own.
 
     Nodes with devices are usually tainted with the resource's name; whoever does otherwise says so in the chart.
@@ -141,7 +141,7 @@ def trainer_config(
         name=job.name,
         uid=job.uid,
         attempt=attempt,
-        model_name=model_name(job),
+        model_name=job.model,
         spec=spec.model_copy(update={"storage": resolve_storage(spec, config.storage)}),
         progress_url=f"{url}{progress_path(job.namespace, job.name)}" if url else None,
         champion=champion,

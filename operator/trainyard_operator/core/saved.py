@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainyard_api import meta
 from trainyard_api.base import ApiModel
-from trainyard_api.batch import TERMINAL_PHASES
+from trainyard_api.batch import TERMINAL_PHASES, BatchStatus
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
@@ -34,8 +34,6 @@ from trainyard_operator.core.objects import (
 )
 from trainyard_operator.core.plan import EventNote, Plan
 
-View = TrainingJobView | ModelVersionView
-"""Of these the conditions are saved, too. The others have to be looked at before they can say how they are."""
 V = TypeVar("V", TrainingJobView, TrainingScheduleView, ModelVersionView, ModelDeploymentView)
 
 RESTORED: Final = "Restored"
@@ -245,7 +243,7 @@ def _sentence(where: str, error: ValidationError) -> str:
     return f"{'.'.join([where, *(str(part) for part in first['loc'])])}: {first['msg']}"
 
 
-def restore(view: View) -> Plan:
+def restore(view: ObjectView[BatchStatus] | ModelVersionView) -> Plan:
     """Return the plan for an object that was recalled: its status is stored again before anything is decided."""
     status = view.status.model_copy(update={"observed_generation": view.generation})
     return Plan(status=status, events=(restored(),))

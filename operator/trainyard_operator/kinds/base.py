@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from trainyard_api import GROUP, meta
+from trainyard_operator.core.batch.workload import Workload
 from trainyard_operator.core.plan import Kind
 from trainyard_operator.kube.port import Body, Resource
 
@@ -119,6 +120,19 @@ class WatchedKind(Generic[View]):
     in_place: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class BatchWatchedKind(WatchedKind[View]):
+    """A kind that runs to an end: it asks for admission, and has attempts.
+
+    Attributes
+    ----------
+    workload
+        What its attempts run as. Its kinds are the kinds of the object's children.
+    """
+
+    workload: Workload
+
+
 class Kinds(Mapping[Kind, WatchedKind[Any]]):
     """All kinds that are watched, by name; answers what hangs on more than one of them."""
 
@@ -129,6 +143,7 @@ class Kinds(Mapping[Kind, WatchedKind[Any]]):
             for child in kind.owns:
                 owners[child] = (*owners.get(child, ()), kind.name)
         self._owners = owners
+        self._batch = {kind.name: kind for kind in kinds if isinstance(kind, BatchWatchedKind)}
 
     def __getitem__(self, name: Kind) -> WatchedKind[Any]:
         return self._kinds[name]
@@ -143,6 +158,11 @@ class Kinds(Mapping[Kind, WatchedKind[Any]]):
     def planned(self) -> tuple[Kind, ...]:
         """Our own kinds: each has a planner and turns of its own. The others are their children."""
         return tuple(name for name, kind in self._kinds.items() if kind.resource.group == GROUP)
+
+    @property
+    def batch(self) -> Mapping[Kind, BatchWatchedKind[Any]]:
+        """Those of our own kinds that run to an end."""
+        return self._batch
 
     def owner(self, kind: Kind, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the reference to the object of ours that controls a child."""

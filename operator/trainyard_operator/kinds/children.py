@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from trainyard_operator.core.naming import FALLBACK_SUFFIX
-from trainyard_operator.core.objects import DeploymentView, DisruptionBudgetView, JobView, ServiceView
+from trainyard_operator.core.objects import DeploymentView, DisruptionBudgetView, ServiceView, WorkloadView
 from trainyard_operator.kinds.base import OURS, WatchedKind
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import DEPLOYMENTS, JOBS, POD_DISRUPTION_BUDGETS, SERVICES, Body
@@ -32,7 +32,7 @@ def _images(containers: Iterable[Body]) -> list[Body]:
     return [{"name": container["name"], "image": container.get("image", "")} for container in containers]
 
 
-JOB: Final[WatchedKind[JobView]] = WatchedKind(
+JOB: Final[WatchedKind[WorkloadView]] = WatchedKind(
     name="Job",
     resource=JOBS,
     read=views.job,

@@ -7,11 +7,12 @@ from trainyard_api import meta
 from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import Kind
+from trainyard_operator.core.training.planner import TRAINING
 from trainyard_operator.kinds.base import (
+    BatchWatchedKind,
     Concern,
     Key,
     Term,
-    WatchedKind,
     controller_of,
     model_term,
     owner_term,
@@ -45,11 +46,12 @@ def _concerns(body: Mapping[str, Any], kind: Kind) -> Concern:
     return Concern({Key(namespace, body["metadata"]["name"], kind)} | made_by)
 
 
-TRAINING_JOB: Final[WatchedKind[TrainingJobView]] = WatchedKind(
+TRAINING_JOB: Final[BatchWatchedKind[TrainingJobView]] = BatchWatchedKind(
     name="TrainingJob",
     resource=TRAINING_JOBS,
     read=views.training_job,
-    owns=("Job",),
+    owns=TRAINING.workload.kinds,
+    workload=TRAINING.workload,
     terms=_terms,
     concerns=_concerns,
     is_at_rest=lambda body: phase_of(body) in TERMINAL_PHASES,

@@ -17,15 +17,16 @@ from trainyard_operator.core.objects import (
     EVICTED,
     DeploymentView,
     DisruptionBudgetView,
-    JobView,
     ModelDeploymentView,
     ModelVersionView,
+    Part,
     PodView,
     ServiceView,
     ServingPodView,
     TrainingJobView,
     TrainingScheduleView,
     WarningView,
+    WorkloadView,
 )
 from trainyard_operator.core.saved import recall
 from trainyard_operator.core.times import from_rfc3339
@@ -128,17 +129,18 @@ def version_of(deployment_name: str) -> int:
     return int(found[1]) if found else 0
 
 
-def job(body: Body) -> JobView:
+def job(body: Body) -> WorkloadView:
     """Read a child Job."""
     metadata, status = body["metadata"], body.get("status") or {}
     ended = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
     failed, complete = ended.get("Failed"), ended.get("Complete")
     pod_spec = body["spec"]["template"]["spec"]
     containers = [*pod_spec.get("initContainers", ()), *pod_spec["containers"]]
-    return JobView(
+    return WorkloadView(
         name=metadata["name"],
         uid=metadata["uid"],
         attempt=attempt_of(metadata["name"]),
+        parts=(Part("Job", metadata["name"], metadata["uid"]),),
         created=from_rfc3339(metadata["creationTimestamp"]),
         deleting="deletionTimestamp" in metadata,
         deleted=_time(metadata.get("deletionTimestamp")),

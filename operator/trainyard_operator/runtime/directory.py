@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainyard_operator.kinds.children import JOB
 from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.runtime.store import Store
 
@@ -38,10 +37,10 @@ class Directory:
         job = self._store.get(TRAINING_JOB, namespace, name)
         if job is None:
             return None
-        children = self._store.children(JOB, namespace, job.uid)
-        attempts = {child.uid: child.attempt for child in children}
+        workloads = self._store.workloads(TRAINING_JOB, namespace, job.uid)
+        attempts = {workload.uid: workload.attempt for workload in workloads}
         ended = {attempt.number for attempt in job.status.attempts or () if attempt.end is not None}
-        ended |= {child.attempt for child in children if child.finished}
+        ended |= {workload.attempt for workload in workloads if workload.finished}
         current = max(attempts.values(), default=0)
         progress = job.status.trainer_status
         return JobFacts(

@@ -1,22 +1,21 @@
 """The admission ledger: who holds a place, by what is seen and by what this process has just decided.
 
-Everything in it follows from TrainingJobs and Jobs, so a restart knows it again. The one exception is the reservation:
-between the decision to create a Job and the Job's appearance nothing shows that the place is taken, and two workers
-must not give it away twice. It is made in the same synchronous step as the decision.
+Everything in it follows from objects that run to an end and from their workloads, so a restart knows it again. The one
+exception is the reservation: between the decision to create a workload and its appearance nothing shows that the place
+is taken, and two workers must not give it away twice. It is made in the same synchronous step as the decision.
 """
 
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from trainyard_operator.core.admission.book import Book
 from trainyard_operator.core.admission.claim import Claim, claim_of
 from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
 from trainyard_operator.core.config import Admission
 from trainyard_operator.core.plan import Kind
-from trainyard_operator.kinds.base import Key
-from trainyard_operator.kinds.children import JOB
-from trainyard_operator.kinds.training_job import TRAINING_JOB
+from trainyard_operator.kinds.base import BatchWatchedKind, Key, Kinds
 from trainyard_operator.runtime.store import Store
 
 
@@ -25,6 +24,7 @@ class Ledger:
 
     def __init__(
         self,
+        kinds: Kinds,
         limits: Admission,
         wake: Callable[[Key], None],
         moved: Callable[[Key], None] | None = None,
@@ -35,6 +35,7 @@ class Ledger:
 
         ``covers`` tells whether a namespace is ours to work in; jobs of the others hold and wait for no place.
         """
+        self._kinds = kinds.batch
         self._limits = limits
         self._covers = covers
         self._book = Book(limits)
@@ -48,7 +49,7 @@ class Ledger:
 
     @property
     def holding(self) -> int:
-        """How many TrainingJobs hold a place."""
+        """How many objects hold a place."""
         return self._book.holding
 
     @property
@@ -58,7 +59,8 @@ class Ledger:
 
     def changed(self, kind: Kind, key: Key) -> None:
         """Remember that an object of this kind changed, which concerns this one. The store calls it."""
-        if key.kind == "TrainingJob" and kind in ("TrainingJob", "Job"):
+        ours = self._kinds.get(key.kind)
+        if ours is not None and (kind == key.kind or kind in ours.owns):
             self._changed[key] = None
 
     def catch_up(self, store: Store, turn: Key) -> None:
@@ -69,7 +71,7 @@ class Ledger:
         self._tell(turn)
 
     def verdict(self, key: Key) -> Verdict:
-        """Return whether a TrainingJob may start. One that stood aside stands in line again."""
+        """Return whether an object may start. One that stood aside stands in line again."""
         uid = self._uids.get(key)
         if uid is None:
             return ADMITTED
@@ -79,12 +81,12 @@ class Ledger:
         return self._book.verdict(uid)
 
     def is_wanted(self, key: Key) -> bool:
-        """Tell whether another TrainingJob waits for the place that this one holds."""
+        """Tell whether another object waits for the place that this one holds."""
         uid = self._uids.get(key)
         return uid is not None and self._book.is_wanted(uid)
 
     def reserve(self, key: Key) -> None:
-        """Give a TrainingJob its place: the creation of its Job was just decided."""
+        """Give an object its place: the creation of its workload was just decided."""
         claim = self._claim(key)
         if claim is not None and not claim.holds:
             self._reserved.add(claim.uid)
@@ -92,7 +94,7 @@ class Ledger:
             self._tell(key)
 
     def release(self, key: Key) -> None:
-        """Take a reservation back: the Job was refused."""
+        """Take a reservation back: the workload was refused."""
         claim = self._claim(key)
         if claim is not None and claim.uid in self._reserved:
             self._reserved.discard(claim.uid)
@@ -100,10 +102,10 @@ class Ledger:
             self._tell(key)
 
     def step_aside(self, key: Key) -> None:
-        """Take a TrainingJob out of the line until it asks again: it may start, but does not.
+        """Take an object out of the line until it asks again: it may start, but does not.
 
-        The API server refuses its Job (a quota of its namespace, say), its pause is not over, or planning it fails. In
-        the line it would block those behind it for as long as that lasts.
+        The API server refuses its workload (a quota of its namespace, say), its pause is not over, or planning fails.
+        In the line it would block those behind it for as long as that lasts.
         """
         claim = self._claim(key)
         if claim is not None and not claim.holds:
@@ -121,20 +123,21 @@ class Ledger:
         if not self._covers(key.namespace):
             self._forget(key)
             return
-        job = store.get(TRAINING_JOB, key.namespace, key.name)
+        kind = self._kinds[key.kind]
+        job = store.get(kind, key.namespace, key.name)
         before = self._uids.get(key)
         if before is not None and (job is None or job.uid != before):
             self._delete(key, before)
         for uid in self._deleted.pop(key, set()):
-            if self._outlived(store, key.namespace, uid):
+            if self._outlived(store, kind, key.namespace, uid):
                 self._deleted[key].add(uid)
         if job is None:
             return
-        children = store.children(JOB, job.namespace, job.uid)
+        workloads = store.workloads(kind, job.namespace, job.uid)
         resting = job.finished or (job.status.phase == "Suspended" and bool(job.spec.get("suspend")))
-        if resting or any(not child.finished for child in children):
+        if resting or any(not workload.finished for workload in workloads):
             self._reserved.discard(job.uid)
-        claim = claim_of(job, children, self._limits, reserved=job.uid in self._reserved)
+        claim = claim_of(key.kind, job, workloads, self._limits, reserved=job.uid in self._reserved)
         aside = self._aside.pop(job.uid, None) is not None
         if claim is None or (job.unreadable and not claim.holds):  # nothing starts that cannot be read
             self._uids.pop(key, None)
@@ -161,9 +164,9 @@ class Ledger:
         if claim is not None:
             self._book.put(replace(claim, name=f"{claim.name} (deleted)", holds=True))
 
-    def _outlived(self, store: Store, namespace: str, uid: str) -> bool:
-        """Tell whether a deleted TrainingJob still holds its place, because its Jobs have not gone yet."""
-        if any(not child.finished for child in store.children(JOB, namespace, uid)):
+    def _outlived(self, store: Store, kind: BatchWatchedKind[Any], namespace: str, uid: str) -> bool:
+        """Tell whether a deleted object still holds its place, because its workloads have not gone yet."""
+        if any(not workload.finished for workload in store.workloads(kind, namespace, uid)):
             return True
         self._book.drop(uid)
         return False
@@ -172,6 +175,6 @@ class Ledger:
         called, moved = self._book.take_news()
         for claims, hear in ((called, self._wake), (moved, self._move)):
             for claim in claims:
-                key = Key(claim.namespace, claim.name)
+                key = Key(claim.namespace, claim.name, claim.kind)
                 if key != turn:
                     hear(key)

@@ -73,7 +73,7 @@ class Runtime:
         self._draining = False
         self._drained = asyncio.Event()
         self._queue = WorkQueue(SHARES)
-        self._ledger = Ledger(config.admission, wake=self._add, moved=self._add_later, covers=self._scope.covers)
+        self._ledger = Ledger(KINDS, config.admission, wake=self._add, moved=self._add_later, covers=self._scope.covers)
         ADMITTED.set_function(lambda: self._ledger.holding)
         QUEUED.set_function(lambda: self._ledger.waiting)
         self._store = Store(KINDS, self._ledger.changed, wake=self._add)
@@ -111,7 +111,7 @@ class Runtime:
         if self._leads.is_set() and not self._scope.covers(key.namespace):
             self._scope.want(key.namespace)  # and all of it is woken once it is covered
         else:
-            self._queue.add(key, new=key.kind == "TrainingJob" and self._store.is_new(key))
+            self._queue.add(key, new=key.kind in KINDS.batch and self._store.is_new(key))
 
     def _add_later(self, key: Key) -> None:
         self._queue.add_after(key, min(MOVED_SECONDS, self._ledger.waiting / MOVED_PER_SECOND))
@@ -132,8 +132,9 @@ class Runtime:
 
     def scope_changed(self, namespace: str | None) -> None:
         """Take note that a namespace is covered from now on, or no longer; ``None`` for all of them."""
-        for key in self._store.names("TrainingJob", namespace):
-            self._ledger.changed("TrainingJob", key)
+        for kind in KINDS.batch:
+            for key in self._store.names(kind, namespace):
+                self._ledger.changed(kind, key)
         self._wake_all(namespace)
 
     async def start(self) -> None:

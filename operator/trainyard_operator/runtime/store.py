@@ -8,8 +8,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
+from trainyard_operator.core.objects import WorkloadView
 from trainyard_operator.core.plan import Kind
-from trainyard_operator.kinds.base import Key, Kinds, Term, WatchedKind, owner_term
+from trainyard_operator.kinds.base import BatchWatchedKind, Key, Kinds, Term, WatchedKind, owner_term
 from trainyard_operator.kinds.slim import slim
 from trainyard_operator.kube.port import Body
 
@@ -141,6 +142,10 @@ class Store:
     def children(self, kind: WatchedKind[V], namespace: str, uid: str) -> tuple[V, ...]:
         """Return the objects of a kind that an object controls."""
         return self.find(kind, owner_term(namespace, uid))
+
+    def workloads(self, kind: BatchWatchedKind[Any], namespace: str, uid: str) -> tuple[WorkloadView, ...]:
+        """Return what the attempts of an object run as."""
+        return kind.workload.observe(lambda name: self.children(self.kinds[name], namespace, uid))
 
     def terms(self, kind: WatchedKind[Any]) -> tuple[Term, ...]:
         """Return every term that finds an object of a kind."""

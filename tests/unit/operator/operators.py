@@ -81,7 +81,7 @@ class StepOperator:
     def restart(self) -> None:
         """Begin with an empty memory and a full list, as a new process does."""
         self.due: dict[Key, datetime] = {}
-        self.ledger = Ledger(self.config.admission, wake=self.wake)
+        self.ledger = Ledger(KINDS, self.config.admission, wake=self.wake)
         self.store = Store(KINDS, self.ledger.changed, wake=self.wake)
         self.reports = Reports(wake=self.wake)
         jobs = TrainingJobController(

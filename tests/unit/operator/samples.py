@@ -7,11 +7,13 @@ from typing import Any
 
 from tests.unit.operator.api_server import NAMESPACE, START
 from trainyard_api.modelversion import ModelVersionStatus
-from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
+from trainyard_operator.core.batch.workload import JOB
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.objects import JobView, ModelVersionView, PodView, TrainingJobView
-from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.objects import ModelVersionView, Part, PodView, TrainingJobView, WorkloadView
+from trainyard_operator.core.training import render
+from trainyard_operator.core.training.state import TrainingState
 
 SPEC: dict[str, Any] = {
     "framework": "LightGBM",
@@ -101,8 +103,16 @@ def version_view(number: int = 1, *, model: str = "diabetes", job_uid: str = "ui
     return replace(view, **more)
 
 
-def child(attempt: int = 1, **more: Any) -> JobView:
-    return JobView(name=f"diabetes-{attempt}", uid=f"uid-{attempt}", attempt=attempt, created=START, **more)
+def attempt_job(job: TrainingJobView, spec: TrainingJobSpec, attempt: int, **more: Any) -> dict[str, Any]:
+    """Return the Job of one attempt."""
+    (action,) = JOB.create(render.launch(job, spec, attempt, **more))
+    return action.body
+
+
+def child(attempt: int = 1, **more: Any) -> WorkloadView:
+    name, uid = f"diabetes-{attempt}", f"uid-{attempt}"
+    base = {"name": name, "uid": uid, "attempt": attempt, "created": START, "parts": (Part("Job", name, uid),)}
+    return WorkloadView(**{**base, **more})
 
 
 def pod(exit_code: int | None = None, **more: Any) -> PodView:
@@ -110,15 +120,17 @@ def pod(exit_code: int | None = None, **more: Any) -> PodView:
     return PodView(**{"name": "diabetes-pod", "phase": phase, "created": START, "exit_code": exit_code, **more})
 
 
-def observed(job: TrainingJobView | None = None, *children: JobView, after: float = 0.0, **more: Any) -> Observed:
+def observed(
+    job: TrainingJobView | None = None, *workloads: WorkloadView, after: float = 0.0, **more: Any
+) -> TrainingState:
     """Return what the planner sees ``after`` seconds."""
     now: datetime = START + timedelta(seconds=after)
     base = {
         "job": job or job_view(),
-        "children": children,
+        "workloads": workloads,
         "now": now,
         "config": CONFIG,
         "ca": CA,
         "rivals": Rivals(),
     }
-    return Observed(**{**base, **more})
+    return TrainingState(**{**base, **more})

@@ -1,15 +1,15 @@
-"""What a TrainingJob asks of admission, read from its status and its Jobs."""
+"""What an object that runs to an end asks of admission, read from its status and its workloads."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from trainyard_api.batch import Phase
+from trainyard_api.batch import BatchStatus, Phase
 from trainyard_operator.core.admission.verdict import Scope
 from trainyard_operator.core.config import RANKS, Admission
-from trainyard_operator.core.naming import model_name
-from trainyard_operator.core.objects import JobView, TrainingJobView
+from trainyard_operator.core.objects import BatchView, WorkloadView
+from trainyard_operator.core.plan import Kind
 
 HOLDING_PHASES: Final[frozenset[Phase]] = frozenset({"Starting", "Running", "Retrying"})
 """A job keeps its place from its first attempt until it ends or is suspended, between two attempts too: whoever was
@@ -21,8 +21,9 @@ Place = tuple[int, datetime, str, str, str]
 
 @dataclass(frozen=True)
 class Claim:
-    """What one TrainingJob asks for: the place that it holds, or waits for."""
+    """What one object asks for: the place that it holds, or waits for."""
 
+    kind: Kind
     uid: str
     namespace: str
     name: str
@@ -47,16 +48,18 @@ class Claim:
         return (self.namespace, self.model)
 
 
-def claim_of(job: TrainingJobView, children: Iterable[JobView], limits: Admission, *, reserved: bool) -> Claim | None:
-    """Return what a TrainingJob asks for, ``None`` for one that has ended or must not start.
+def claim_of(
+    kind: Kind, job: BatchView[BatchStatus], workloads: Iterable[WorkloadView], limits: Admission, *, reserved: bool
+) -> Claim | None:
+    """Return what an object asks for, ``None`` for one that has ended or must not start.
 
-    ``reserved`` says that the creation of its Job is under way, or that its answer was lost. A Job that has not ended
-    holds its place whatever became of the TrainingJob, for its pods may still run.
+    ``reserved`` says that the creation of its workload is under way, or that its answer was lost. A workload that has
+    not ended holds its place whatever became of its owner, for its pods may still run.
     """
     over = job.finished or job.deleting
-    holds = any(not child.finished for child in children)
+    holds = any(not workload.finished for workload in workloads)
     holds = holds or (not over and (reserved or job.status.phase in HOLDING_PHASES))
     if not holds and (over or job.spec.get("suspend") or job.spec.get("cancel")):
         return None
     rank = RANKS[limits.priority_in(job.namespace, job.spec.get("priority"))]
-    return Claim(job.uid, job.namespace, job.name, model_name(job), rank, job.created, holds)
+    return Claim(kind, job.uid, job.namespace, job.name, job.model, rank, job.created, holds)

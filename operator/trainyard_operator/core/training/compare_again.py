@@ -11,15 +11,15 @@ from trainyard_api.batch import Attempt
 from trainyard_api.training import Retry
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef, TrainingResult
+from trainyard_operator.core.batch import attempts, deadlines
+from trainyard_operator.core.batch.outcome import CHAMPION_CHANGED
+from trainyard_operator.core.batch.transition import Transition, report
 from trainyard_operator.core.facts import Fact, Need
-from trainyard_operator.core.naming import model_name
-from trainyard_operator.core.objects import JobView
+from trainyard_operator.core.objects import WorkloadView
 from trainyard_operator.core.plan import EventNote, Plan
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.training import attempts, deadlines, handover
-from trainyard_operator.core.training.observed import Observed
-from trainyard_operator.core.training.outcome import CHAMPION_CHANGED
-from trainyard_operator.core.training.transition import Transition, report
+from trainyard_operator.core.training import champion_ref
+from trainyard_operator.core.training.state import TrainingState
 
 MOST: Final = 3
 """So often one job compares again. A model whose champion changes faster is judged closed: see the gates."""
@@ -32,43 +32,45 @@ _WAIT_SECONDS: Final = 60.0
 """So long a job waits for the verdict on another version: judging takes a moment, and its pod is not kept for ever."""
 
 
-def compare_again(observed: Observed, spec: TrainingJobSpec, child: JobView, result: TrainingResult) -> Plan | None:
+def compare_again(
+    state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, result: TrainingResult
+) -> Plan | None:
     """Return what ends this attempt and begins another one, or waits to know whether it has to.
 
     ``None`` where the comparison still holds, or must do.
     """
     if result.comparison is None or not any(gate.compare_to is not None for gate in spec.gates or ()):
         return None
-    if observed.rivals is None:
-        return Plan(needs=(Need(Fact.RIVALS, model_name(observed.job)),))
-    waited = (observed.now - (child.end or child.created)).total_seconds()
-    if waited < _WAIT_SECONDS and any(other.waits and not other.deleting for other in observed.rivals.versions):
+    if state.rivals is None:
+        return Plan(needs=(Need(Fact.RIVALS, state.job.model),))
+    waited = (state.now - (workload.end or workload.created)).total_seconds()
+    if waited < _WAIT_SECONDS and any(other.waits and not other.deleting for other in state.rivals.versions):
         return Plan(requeue_after=_LOOK_SECONDS)
-    champion = handover.champion_of(observed.rivals)
+    champion = champion_ref.champion_of(state.rivals)
     if champion is None or champion.artifact.manifest_sha256 == result.comparison.champion_digest:
         return None
     ended = Attempt(
-        number=child.attempt,
-        job_name=child.name,
+        number=workload.attempt,
+        job_name=workload.name,
         reason=CHAMPION_CHANGED,
         exit_code=0,
         device=result.device,
-        start=to_rfc3339(child.start or child.created),
-        end=to_rfc3339(child.end or observed.now),
+        start=to_rfc3339(workload.start or workload.created),
+        end=to_rfc3339(workload.end or state.now),
     )
-    changes = attempts.with_end(observed, ended)
-    if not _may(observed, spec, changes["active_seconds"]):
+    changes = attempts.with_end(state, ended)
+    if not _may(state, spec, changes["active_seconds"]):
         return None
     message = _message(result, champion)
-    event = EventNote("Normal", CHAMPION_CHANGED, message, f"champion-changed-{child.attempt}")
-    return report(observed, Transition("Retrying", CHAMPION_CHANGED, message, changes), events=(event,))
+    event = EventNote("Normal", CHAMPION_CHANGED, message, f"champion-changed-{workload.attempt}")
+    return report(state, Transition("Retrying", CHAMPION_CHANGED, message, changes), events=(event,))
 
 
-def _may(observed: Observed, spec: TrainingJobSpec, spent: int) -> bool:
-    status = observed.job.status.model_copy(update={"active_seconds": spent})
+def _may(state: TrainingState, spec: TrainingJobSpec, spent: int) -> bool:
+    status = state.job.status.model_copy(update={"active_seconds": spent})
     left = deadlines.active_left(status, spec)
     done = sum(entry.reason == CHAMPION_CHANGED for entry in status.attempts or ())
-    failed = len(attempts.failures(observed.job.status)) < (spec.retry or Retry()).max_attempts
+    failed = len(attempts.failures(state.job.status)) < (spec.retry or Retry()).max_attempts
     return done < MOST and failed and not (spec.cancel or spec.suspend) and (left is None or left >= LEAST_SECONDS)
 
 

@@ -8,25 +8,25 @@ from pydantic import ValidationError
 
 from trainyard_api.modelversion import ModelVersionSpec
 from trainyard_api.trainingjob import Result, TrainingJobSpec, VersionRef
+from trainyard_operator.core.batch.transition import Transition, finish
 from trainyard_operator.core.naming import has_its_name, version_number
 from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.plan import Plan
 from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training import verdict
-from trainyard_operator.core.training.observed import Observed
-from trainyard_operator.core.training.transition import Transition, finish
+from trainyard_operator.core.training.state import TrainingState
 
 VERSION_EXISTS = "VersionExists"
 
 
-def trained_before(observed: Observed, wish: TrainingJobSpec) -> Plan | None:
+def trained_before(state: TrainingState, wish: TrainingJobSpec) -> Plan | None:
     """End a job that has not begun and whose version is there; ``None`` for any other one."""
-    status = observed.job.status
-    waits = status.phase in (None, "Pending", "Queued") and not status.attempts and not observed.children
+    status = state.job.status
+    waits = status.phase in (None, "Pending", "Queued") and not status.attempts and not state.workloads
     if wish.mode != "Train" or not waits:
         return None
-    fitting = [view for view in observed.earlier if _fits(observed, view)]
+    fitting = [view for view in state.earlier if _fits(state, view)]
     view = max(fitting, key=version_number, default=None)
     if view is None:
         return None
@@ -50,11 +50,11 @@ def trained_before(observed: Observed, wish: TrainingJobSpec) -> Plan | None:
         "result": Result(metrics=spec.metrics, artifact=spec.artifact),
     }
     transition = Transition("Succeeded", VERSION_EXISTS, message, changes)
-    return finish(observed, transition, events=verdict.event_of(judged))
+    return finish(state, transition, events=verdict.event_of(judged))
 
 
-def _fits(observed: Observed, view: ModelVersionView) -> bool:
+def _fits(state: TrainingState, view: ModelVersionView) -> bool:
     """Tell whether a version is what this job would train. An imported one does not say which spec made it."""
     made_by = view.spec.get("trainingJob") or {}
-    same_spec = made_by.get("specDigest") in (None, job_digest(observed.job))
-    return made_by.get("name") == observed.job.name and same_spec and has_its_name(view) and not view.deleting
+    same_spec = made_by.get("specDigest") in (None, job_digest(state.job))
+    return made_by.get("name") == state.job.name and same_spec and has_its_name(view) and not view.deleting

@@ -4,7 +4,7 @@ from trainyard_api.trainingjob import TrainingJobStatus, Verdict
 from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.plan import EventNote
-from trainyard_operator.core.training.observed import Observed
+from trainyard_operator.core.training.state import TrainingState
 
 _PENDING = Verdict(phase="Pending", reason="Pending", message="its gates are judged next")
 _DELETED = Verdict(
@@ -31,22 +31,22 @@ def of_version(view: ModelVersionView) -> Verdict:
     )
 
 
-def follow(observed: Observed) -> Need | Verdict | None:
+def follow(state: TrainingState) -> Need | Verdict | None:
     """Return the verdict of a finished job where it is another than the stored one; ``None`` where nothing changed.
 
     A version that is not in sight may have been deleted: that is asked for, since nothing else ends the waiting.
     """
-    status = observed.job.status
+    status = state.job.status
     if status.model_version is None:
         return None
-    made = _own(observed, observed.made)
+    made = _own(state, state.made)
     if made is None:
         if status.verdict is not None and status.verdict.phase != "Pending":
             return None  # judged before it was deleted
         name = status.model_version.name
-        if name not in observed.versions:
+        if name not in state.versions:
             return Need(Fact.VERSION, name)
-        made = _own(observed, observed.versions[name])
+        made = _own(state, state.versions[name])
     found = _DELETED if made is None else of_version(made)
     return None if _is_told(status, found) else found
 
@@ -58,9 +58,9 @@ def event_of(verdict: Verdict) -> tuple[EventNote, ...]:
     return (EventNote("Warning", "VersionRejected", verdict.message, "verdict"),)
 
 
-def _own(observed: Observed, view: ModelVersionView | None) -> ModelVersionView | None:
+def _own(state: TrainingState, view: ModelVersionView | None) -> ModelVersionView | None:
     """Return a version if this job made it. After a restore the job has another uid, and the same name."""
-    return view if view is not None and view.job_name == observed.job.name else None
+    return view if view is not None and view.job_name == state.job.name else None
 
 
 def _is_told(status: TrainingJobStatus, found: Verdict) -> bool:

@@ -4,14 +4,12 @@ from typing import Final
 
 from trainyard_operator.core.admission.verdict import ADMITTED
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.naming import model_name
 from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
 from trainyard_operator.core.plan import Create, Kind, Plan
 from trainyard_operator.core.training.estimate import estimated_seconds
-from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.planner import plan
+from trainyard_operator.core.training.state import TrainingState
 from trainyard_operator.kinds.base import Key, model_term
-from trainyard_operator.kinds.children import JOB
 from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.runtime.clock import Clock
@@ -57,7 +55,7 @@ class TrainingJobController:
         except Exception:
             self._ledger.step_aside(key)
             raise
-        if any(isinstance(action, Create) and action.kind == "Job" for action in found.actions):
+        if any(isinstance(action, Create) and action.kind in TRAINING_JOB.owns for action in found.actions):
             self._ledger.reserve(key)
         elif observed.admission == ADMITTED and found == Plan(requeue_after=found.requeue_after):
             self._ledger.step_aside(key)
@@ -65,21 +63,19 @@ class TrainingJobController:
 
     def _earlier(self, job: TrainingJobView) -> tuple[ModelVersionView, ...]:
         """Return the versions of its model that were made by a TrainingJob of its name."""
-        versions = self._store.find(MODEL_VERSION, model_term(job.namespace, model_name(job)))
+        versions = self._store.find(MODEL_VERSION, model_term(job.namespace, job.model))
         return tuple(view for view in versions if (view.spec.get("trainingJob") or {}).get("name") == job.name)
 
-    def _observe(self, key: Key, job: TrainingJobView, facts: Facts) -> Observed:
-        children = self._store.children(JOB, job.namespace, job.uid)
-        attempt = max((child.attempt for child in children), default=0)
+    def _observe(self, key: Key, job: TrainingJobView, facts: Facts) -> TrainingState:
+        workloads = self._store.workloads(TRAINING_JOB, job.namespace, job.uid)
+        attempt = max((workload.attempt for workload in workloads), default=0)
         estimate = None
         ref = job.status.model_version if job.finished else None
         if job.status.phase is None:
-            estimate = estimated_seconds(
-                job, self._store.find(TRAINING_JOB, model_term(job.namespace, model_name(job)))
-            )
-        return Observed(
+            estimate = estimated_seconds(job, self._store.find(TRAINING_JOB, model_term(job.namespace, job.model)))
+        return TrainingState(
             job=job,
-            children=children,
+            workloads=workloads,
             now=self._clock(),
             config=self._config,
             ca=self._ca,
@@ -87,7 +83,7 @@ class TrainingJobController:
             pods=facts.pods,
             missing=frozenset(facts.missing),
             versions=facts.versions,
-            earlier=() if job.finished or job.status.attempts or children else self._earlier(job),
+            earlier=() if job.finished or job.status.attempts or workloads else self._earlier(job),
             made=self._store.get(MODEL_VERSION, job.namespace, ref.name) if ref is not None else None,
             rivals=facts.rivals,
             warnings=facts.warnings,

@@ -24,7 +24,7 @@ def claim(
     name: str, *, rank: int = 2, age: int = 0, model: str = "", namespace: str = "x", holds: bool = False
 ) -> Claim:
     created = START - timedelta(seconds=age)
-    return Claim(f"uid-{namespace}-{name}", namespace, name, model or name, rank, created, holds)
+    return Claim("TrainingJob", f"uid-{namespace}-{name}", namespace, name, model or name, rank, created, holds)
 
 
 def plain_rule(claims: list[Claim], limits: Admission) -> set[str]:
@@ -217,15 +217,15 @@ def test_last_places_are_where_the_shown_position_changes() -> None:
     ],
 )
 def test_what_a_job_claims(status: dict[str, Any], spec: dict[str, Any], children: Any, expected: str | None) -> None:
-    found = claim_of(job_view(status, spec={**SPEC, **spec}), children, Admission(), reserved=False)
+    found = claim_of("TrainingJob", job_view(status, spec={**SPEC, **spec}), children, Admission(), reserved=False)
     assert expected == (None if found is None else "holds" if found.holds else "waits")
 
 
 def test_a_reservation_holds_until_the_job_has_ended() -> None:
-    reserved = claim_of(job_view(), (), Admission(), reserved=True)
+    reserved = claim_of("TrainingJob", job_view(), (), Admission(), reserved=True)
     assert reserved is not None
     assert reserved.holds
-    assert claim_of(job_view({"phase": "Failed"}), (), Admission(), reserved=True) is None
+    assert claim_of("TrainingJob", job_view({"phase": "Failed"}), (), Admission(), reserved=True) is None
 
 
 # ---- any history -----------------------------------------------------------------------------------------------------

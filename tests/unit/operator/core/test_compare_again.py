@@ -9,10 +9,10 @@ from tests.unit.operator.core.test_champion import digest, rivals
 from tests.unit.operator.core.versions import deployment, judged, version
 from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
 from trainyard_api.training import Retry
+from trainyard_operator.core.batch.attempts import backoff_left, failures
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.plan import Create, Plan
-from trainyard_operator.core.training.attempts import backoff_left, failures
 from trainyard_operator.core.training.compare_again import MOST
 from trainyard_operator.core.training.planner import plan
 

@@ -6,12 +6,22 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.core.plans import RUNNING, message_of, phase_of, reason_of, stored
-from tests.unit.operator.samples import CA, CONFIG, SPEC, child, dataset_text, job_view, observed, pod, result_text
+from tests.unit.operator.samples import (
+    CA,
+    CONFIG,
+    SPEC,
+    attempt_job,
+    child,
+    dataset_text,
+    job_view,
+    observed,
+    pod,
+    result_text,
+)
 from tests.unit.operator.schedules import TEMPLATE, World
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.config import Images, OperatorConfig
 from trainyard_operator.core.plan import NOTHING, Plan
-from trainyard_operator.core.training import render
 from trainyard_operator.core.training.planner import plan
 
 PREPARE = {
@@ -104,7 +114,7 @@ def test_the_users_own_code_is_not_run(fields: dict[str, Any]) -> None:
     view = job_view(spec={**PREPARE, **fields})
     spec = TrainingJobSpec.model_validate(view.spec)
     config = OperatorConfig(images=Images(trainer="trainer:1"))
-    body = render.attempt_job(view, spec, 1, config=config, ca=CA)
+    body = attempt_job(view, spec, 1, config=config, ca=CA)
     template = body["spec"]["template"]["spec"]
     (container,) = template["containers"]
     assert (container["image"], "command" in container, "initContainers" in template) == ("trainer:1", False, False)
@@ -126,5 +136,5 @@ def test_a_schedule_prepares_one_dataset_after_the_other() -> None:
 
 def test_an_image_for_a_built_in_framework_prepares_too() -> None:
     view = job_view(spec={**PREPARE, "image": "own-trainer:2"})
-    body = render.attempt_job(view, TrainingJobSpec.model_validate(view.spec), 1, config=CONFIG, ca=CA)
+    body = attempt_job(view, TrainingJobSpec.model_validate(view.spec), 1, config=CONFIG, ca=CA)
     assert body["spec"]["template"]["spec"]["containers"][0]["image"] == "own-trainer:2"

@@ -11,20 +11,20 @@ from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, re
 from trainyard_operator.core.admission.verdict import Waiting
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import TrainingJobView
-from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.planner import plan
+from trainyard_operator.core.training.state import TrainingState
 
 LATE = 10_000.0
-Scene = Callable[[TrainingJobView], Observed]
+Scene = Callable[[TrainingJobView], TrainingState]
 
 
-def unplaced(job: TrainingJobView) -> Observed:
+def unplaced(job: TrainingJobView) -> TrainingState:
     """Another job waits for the place of one that no node takes."""
     pods = {"diabetes-1": (pod(phase="Pending", waiting="Unschedulable: no node"),)}
     return observed(job, child(), after=LATE, pods=pods, wanted=True)
 
 
-def failing(job: TrainingJobView, code: int) -> Observed:
+def failing(job: TrainingJobView, code: int) -> TrainingState:
     return observed(job, child(failed=True), pods={"diabetes-1": (pod(code),)})
 
 

@@ -8,9 +8,9 @@ import pytest
 from tests.unit.operator.api_server import START
 from tests.unit.operator.samples import child, failure_text, pod, result_text
 from trainyard_api.wire import TrainingResult
+from trainyard_operator.core.batch.outcome import Failure, failure_of, success_of
 from trainyard_operator.core.objects import PodView
 from trainyard_operator.core.quantity import grown, to_bytes
-from trainyard_operator.core.training.outcome import Failure, failure_of, success_of
 
 NEVER_AGAIN = {64: "BadConfig", 65: "BadData", 66: "InputMissing", 77: "NotPermitted", 78: "Unsupported"}
 AGAIN = {69: "UpstreamUnavailable", 75: "Interrupted", 137: "Killed"}

@@ -18,13 +18,13 @@ from tests.unit.operator.samples import (
     result_text,
 )
 from trainyard_api.batch import TERMINAL_PHASES, TrainerStatus
+from trainyard_operator.core.batch.progress import seconds_until_due
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.config import StorageDefaults
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.plan import NOTHING, Create, Delete
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training.planner import plan
-from trainyard_operator.core.training.progress import seconds_until_due
 
 
 def test_a_new_job_gets_its_attempt_at_once() -> None:

@@ -22,7 +22,7 @@ from tests.unit.operator.samples import SPEC, child, job_view, observed, pod
 from trainyard_api import meta
 from trainyard_api.batch import TrainerStatus
 from trainyard_operator.core.facts import Fact, Need
-from trainyard_operator.core.objects import JobView, TrainingJobView
+from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import NOTHING, Delete
 from trainyard_operator.core.training.planner import plan
 
@@ -68,7 +68,7 @@ def test_the_same_attempt_goes_on_without_it() -> None:
     assert "nvidia.com/gpu" not in spec["containers"][0]["resources"]["limits"]
     assert "tolerations" not in spec
     assert '"accelerator"' not in body["spec"]["template"]["metadata"]["annotations"][meta.CONFIG_ANNOTATION]
-    cpu = JobView(name="diabetes-1-cpu", uid="uid-cpu", attempt=1, created=START + timedelta(seconds=23))
+    cpu = child(name="diabetes-1-cpu", uid="uid-cpu", created=START + timedelta(seconds=23))
     answer = plan(observed(job, cpu, after=24))
     assert [event.reason for event in answer.events] == ["AttemptStarted"]
     assert answer.status is not None
@@ -139,7 +139,7 @@ def test_memory_is_no_accelerator() -> None:
 def test_progress_of_the_job_before_is_not_this_ones() -> None:
     job = fallen_back()
     status = job.status.model_copy(update={"trainer_status": TrainerStatus(progress_percentage=50)})
-    cpu = JobView(name="diabetes-1-cpu", uid="uid-cpu", attempt=1, created=START)
+    cpu = child(name="diabetes-1-cpu", uid="uid-cpu")
     answer = plan(observed(replace(job, status=status), cpu))
     assert answer.status is not None
     assert answer.status.trainer_status is None

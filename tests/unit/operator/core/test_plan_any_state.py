@@ -24,8 +24,8 @@ from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_operator.core.admission.verdict import ADMITTED, Waiting
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.planner import plan
+from trainyard_operator.core.training.state import TrainingState
 
 _moments = st.integers(-100, 10_000).map(lambda s: START + timedelta(seconds=s))
 _stamps = _moments.map(to_rfc3339)
@@ -122,7 +122,7 @@ _specs = st.fixed_dictionaries(
 
 
 @st.composite
-def states(draw: st.DrawFn) -> Observed:
+def states(draw: st.DrawFn) -> TrainingState:
     status: dict[str, Any] = {"observedGeneration": draw(st.integers(-1, 3))}
     if draw(st.booleans()):
         status |= {"evictions": draw(st.integers(0, 3)), "interruptedTime": draw(_stamps)}
@@ -158,7 +158,7 @@ MOST_STATUSES = 4
 
 @settings(max_examples=600, deadline=None)
 @given(states())
-def test_total_deterministic_and_at_rest_after_its_own_status(seen: Observed) -> None:
+def test_total_deterministic_and_at_rest_after_its_own_status(seen: TrainingState) -> None:
     answer = plan(seen)
     assert plan(seen) == answer
     assert sum((bool(answer.needs), bool(answer.actions), answer.status is not None)) <= 1

@@ -28,12 +28,12 @@ from tests.unit.operator.samples import SPEC, child, failure_text, job_view, obs
 from trainyard_api import meta
 from trainyard_api.base import MAX_SECONDS
 from trainyard_api.batch import Attempt
+from trainyard_operator.core.batch.attempts import KEPT, replaced
 from trainyard_operator.core.facts import Fact, Need, Refusal
-from trainyard_operator.core.objects import JobView
+from trainyard_operator.core.objects import WorkloadView
 from trainyard_operator.core.plan import NOTHING, Apply, Delete, Plan
-from trainyard_operator.core.training.attempts import KEPT, replaced
-from trainyard_operator.core.training.observed import Observed
 from trainyard_operator.core.training.planner import plan
+from trainyard_operator.core.training.state import TrainingState
 
 # ---- suspend ---------------------------------------------------------------------------------------------------------
 
@@ -231,7 +231,7 @@ def test_a_changed_deadline_reaches_the_job_that_runs(before: int | None, now: i
     assert isinstance(action, Apply)
     assert action.body["spec"] == {"activeDeadlineSeconds": due}
     assert action.body["metadata"]["uid"] == "uid-1", "this very Job"
-    applied = plan(replace(seen, children=(child(ready=1, deadline=due),)))
+    applied = plan(replace(seen, workloads=(child(ready=1, deadline=due),)))
     assert applied.actions == ()
     refused = plan(replace(seen, refused=Refusal("jobs.batch is forbidden", permanent=False)))
     assert (phase_of(refused), reason_of(refused), refused.requeue_after) == ("Running", "DeadlineRefused", 30)
@@ -323,7 +323,7 @@ def test_growth_beyond_any_node_is_still_a_quantity() -> None:
 # ---- what is over ----------------------------------------------------------------------------------------------------
 
 
-def over(ttl: int | None, *children: JobView, after: float) -> Observed:
+def over(ttl: int | None, *children: WorkloadView, after: float) -> TrainingState:
     status = {"phase": "Succeeded", "observedGeneration": 1, "completionTime": at(100)}
     spec = SPEC if ttl is None else {**SPEC, "ttlSecondsAfterFinished": ttl}
     return observed(job_view(status, spec=spec), *children, after=after)

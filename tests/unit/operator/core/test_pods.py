@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.core.test_render_serving import md, rendered, service
-from tests.unit.operator.samples import SPEC, job_view
+from tests.unit.operator.samples import SPEC, attempt_job, job_view
 from trainyard_api import meta
 from trainyard_api.modeldeployment import Serving
 from trainyard_api.pod import PodOptions
@@ -13,7 +13,6 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.config import NamespaceDefaults, OperatorConfig, PodDefaults, StorageDefaults
 from trainyard_operator.core.pods import over
 from trainyard_operator.core.resolve import InvalidSpecError
-from trainyard_operator.core.training import render
 
 Json = dict[str, Any]
 
@@ -57,7 +56,7 @@ def config(role: str, *, namespace: Json | None = None, **chart: Any) -> Operato
 def trained(chart: OperatorConfig, **own: Any) -> Json:
     job = job_view(spec={**SPEC, **own})
     spec = TrainingJobSpec.model_validate(job.spec)
-    return render.attempt_job(job, spec, 1, config=chart, ca="")
+    return attempt_job(job, spec, 1, config=chart, ca="")
 
 
 def pod(body: Json) -> Json:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.samples import CA, CONFIG, SPEC, child, job_view, result_text
+from tests.unit.operator.samples import CA, CONFIG, SPEC, attempt_job, child, job_view, result_text
 from trainyard_api import meta
 from trainyard_api.pod import Resources
 from trainyard_api.training import Storage
@@ -38,7 +38,7 @@ def job_of(
 ) -> Body:
     job = view or job_view(spec={**SPEC, **spec})
     parsed = TrainingJobSpec.model_validate(job.spec)
-    return render.attempt_job(job, parsed, attempt, config=config, ca=CA, out_of_memory=out_of_memory, limit=limit)
+    return attempt_job(job, parsed, attempt, config=config, ca=CA, out_of_memory=out_of_memory, limit=limit)
 
 
 def pod_of(**more: Any) -> Body:

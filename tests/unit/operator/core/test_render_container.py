@@ -4,11 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.samples import CA, CONFIG, SPEC, job_view
+from tests.unit.operator.samples import CA, CONFIG, SPEC, attempt_job, job_view
 from trainyard_api.pod import Resources
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.config import Images, OperatorConfig
-from trainyard_operator.core.training import render
 from trainyard_operator.core.training.render_pod import Body
 
 CONTAINER = {
@@ -23,7 +22,7 @@ CONTAINER = {
 def job_of(*, config: OperatorConfig = CONFIG, out_of_memory: int = 0, **spec: Any) -> Body:
     view = job_view(spec={**SPEC, **CONTAINER, **spec})
     parsed = TrainingJobSpec.model_validate(view.spec)
-    return render.attempt_job(view, parsed, 1, config=config, ca=CA, out_of_memory=out_of_memory)
+    return attempt_job(view, parsed, 1, config=config, ca=CA, out_of_memory=out_of_memory)
 
 
 def pod_of(**more: Any) -> Body:

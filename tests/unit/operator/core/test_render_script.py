@@ -5,9 +5,8 @@ from typing import Any
 import pytest
 
 from tests.unit.operator.core.plans import STARTING, message_of
-from tests.unit.operator.samples import CA, CONFIG, SPEC, child, job_view, observed, pod
+from tests.unit.operator.samples import CA, CONFIG, SPEC, attempt_job, child, job_view, observed, pod
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_operator.core.training import render
 from trainyard_operator.core.training.planner import plan
 from trainyard_operator.core.training.render_pod import Body
 
@@ -20,7 +19,7 @@ def spec_of(script: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 def pod_of(script: dict[str, Any], **more: Any) -> Body:
     view = job_view(spec=spec_of(script, **more))
-    job = render.attempt_job(view, TrainingJobSpec.model_validate(view.spec), 1, config=CONFIG, ca=CA)
+    job = attempt_job(view, TrainingJobSpec.model_validate(view.spec), 1, config=CONFIG, ca=CA)
     found: Body = job["spec"]["template"]["spec"]
     return found
 

@@ -7,15 +7,25 @@ import pytest
 
 from tests.unit.operator.api_server import START
 from tests.unit.operator.core.plans import RUNNING, created, message_of, phase_of, reason_of
-from tests.unit.operator.samples import CA, CONFIG, SPEC, child, failure_text, job_view, observed, pod, result_text
+from tests.unit.operator.samples import (
+    CA,
+    CONFIG,
+    SPEC,
+    attempt_job,
+    child,
+    failure_text,
+    job_view,
+    observed,
+    pod,
+    result_text,
+)
 from trainyard_api import meta
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig, TrainingResult
+from trainyard_operator.core.batch.outcome import failure_of, success_of
 from trainyard_operator.core.objects import PodView
 from trainyard_operator.core.plan import Create
 from trainyard_operator.core.resolve import InvalidSpecError, refuse_unsupported
-from trainyard_operator.core.training import render
-from trainyard_operator.core.training.outcome import failure_of, success_of
 from trainyard_operator.core.training.planner import plan
 
 FORECAST: dict[str, Any] = {
@@ -30,7 +40,7 @@ SHARD = '{"outcome": "Succeeded", "made": "Shard", "message": "shard 1 of 3: 4 o
 
 def job_of(**spec: Any) -> dict[str, Any]:
     view = job_view(spec={**FORECAST, **spec})
-    return render.attempt_job(view, TrainingJobSpec.model_validate(view.spec), 1, config=CONFIG, ca=CA)
+    return attempt_job(view, TrainingJobSpec.model_validate(view.spec), 1, config=CONFIG, ca=CA)
 
 
 def shard(index: int, exit_code: int | None = 0, seconds: float = 0, **more: Any) -> PodView:

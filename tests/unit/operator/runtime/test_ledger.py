@@ -28,7 +28,7 @@ class World:
     def start(self) -> None:
         """Begin with an empty memory."""
         self.woken: list[str] = []
-        self.ledger = Ledger(self.limits, lambda key: self.woken.append(key.name))
+        self.ledger = Ledger(KINDS, self.limits, lambda key: self.woken.append(key.name))
         self.store = Store(KINDS, self.ledger.changed)
         self.read = 0
 
@@ -100,7 +100,9 @@ def test_the_end_of_one_wakes_the_next(world: World) -> None:
 
 def test_who_moves_up_hears_of_it_apart_from_who_may_start(world: World) -> None:
     moved: list[str] = []
-    world.ledger = Ledger(world.limits, lambda key: world.woken.append(key.name), lambda key: moved.append(key.name))
+    world.ledger = Ledger(
+        KINDS, world.limits, lambda key: world.woken.append(key.name), lambda key: moved.append(key.name)
+    )
     world.store = Store(KINDS, world.ledger.changed)
     world.apply("a", "b", "c", "d")
     world.reserve("a")
@@ -204,14 +206,15 @@ def test_nothing_is_kept_of_what_has_ended(world: World) -> None:
     world.look()
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
     world.look()
-    kept = [name for name, value in vars(world.ledger).items() if isinstance(value, (dict, set)) and value]
+    parts = vars(world.ledger).items()
+    kept = [name for name, value in parts if isinstance(value, (dict, set)) and value and name != "_kinds"]
     assert kept == []
     assert set(WATCHED.values()) >= {"TrainingJob", "Job"}
 
 
 def test_jobs_in_a_namespace_of_another_release_hold_and_wait_for_no_place() -> None:
     world, ours = World(max_concurrent_jobs=1), [True]
-    world.ledger = Ledger(world.limits, lambda key: world.woken.append(key.name), covers=lambda _: ours[0])
+    world.ledger = Ledger(KINDS, world.limits, lambda key: world.woken.append(key.name), covers=lambda _: ours[0])
     world.store = Store(KINDS, world.ledger.changed)
     world.apply("a", "b")
     world.create_job("a")

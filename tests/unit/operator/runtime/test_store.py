@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import run
-from tests.unit.operator.samples import CA, CONFIG, SPEC, job_view
+from tests.unit.operator.samples import CA, CONFIG, SPEC, attempt_job, job_view
 from trainyard_api.trainingjob import TrainingJobSpec
-from trainyard_operator.core.training.render import attempt_job
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kinds.children import JOB
 from trainyard_operator.kinds.training_job import TRAINING_JOB

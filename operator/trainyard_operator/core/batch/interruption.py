@@ -6,69 +6,69 @@ says what happened, and its deadlines hold. ``status.evictions`` counts such pod
 
 from typing import Any, Final
 
-from trainyard_operator.core.objects import JobView, PodView
+from trainyard_operator.core.batch import attempts, causes
+from trainyard_operator.core.batch.state import BatchState
+from trainyard_operator.core.objects import PodView, WorkloadView
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
-from trainyard_operator.core.training import attempts, causes
-from trainyard_operator.core.training.observed import Observed
 
 FRESH_SECONDS: Final = 15.0
 """The trainer reports every 5 seconds while something moves: a report that is older says nothing of now."""
 
 
-def told(observed: Observed, child: JobView) -> tuple[str, str]:
+def told(state: BatchState, workload: WorkloadView) -> tuple[str, str]:
     """Return the reason of a Job that waits for a pod, and what interrupted it: nothing before the first start."""
-    pods = sorted(observed.pods.get(child.name, ()), key=causes.when)
+    pods = sorted(state.pods.get(workload.name, ()), key=causes.when)
     found = next((cause for pod in reversed(pods) if (cause := causes.cause_of(pod)) is not None), None)
     if found is not None:
         return found
-    status = observed.job.status
+    status = state.job.status
     before = next((c.reason for c in status.conditions or () if c.type == "Ready"), "")
     if status.phase == "Starting" and before in causes.REASONS:
         return before, ""
-    return (causes.INTERRUPTED, "") if has_run(observed, child) else ("Starting", "")
+    return (causes.INTERRUPTED, "") if has_run(state, workload) else ("Starting", "")
 
 
-def has_run(observed: Observed, child: JobView) -> bool:
+def has_run(state: BatchState, workload: WorkloadView) -> bool:
     """Tell whether a pod of this Job has been seen to run."""
-    return any(entry.job_name == child.name and entry.start for entry in observed.job.status.attempts or ())
+    return any(entry.job_name == workload.name and entry.start for entry in state.job.status.attempts or ())
 
 
-def changes(observed: Observed, pods: tuple[PodView, ...], *, stopped: bool) -> dict[str, Any]:
+def changes(state: BatchState, pods: tuple[PodView, ...], *, stopped: bool) -> dict[str, Any]:
     """Return what changes in the status with pods that were interrupted since the last look.
 
     ``stopped`` says that the attempt ran, and has no pod now that does.
     """
-    status = observed.job.status
+    status = state.job.status
     since = from_rfc3339(status.interrupted_time) if status.interrupted_time else None
     times = [pod.disrupted_at for pod in pods if pod.disrupted_at and (since is None or pod.disrupted_at > since)]
     if not times and not stopped:
         return {}
     counted = (status.evictions or 0) + len(times)
-    return {"evictions": counted or None, "interrupted_time": to_rfc3339(max(times, default=observed.now))}
+    return {"evictions": counted or None, "interrupted_time": to_rfc3339(max(times, default=state.now))}
 
 
-def waits_since(observed: Observed, child: JobView) -> float:
+def waits_since(state: BatchState, workload: WorkloadView) -> float:
     """Return for how many seconds a Job has waited for a pod: since its creation, or since it lost one."""
-    lost, now = observed.job.status.interrupted_time, observed.now
-    since = child.created if lost is None else max(child.created, from_rfc3339(lost))
+    lost, now = state.job.status.interrupted_time, state.now
+    since = workload.created if lost is None else max(workload.created, from_rfc3339(lost))
     return (now - since).total_seconds()
 
 
-def is_running(observed: Observed, child: JobView) -> bool | None:
+def is_running(state: BatchState, workload: WorkloadView) -> bool | None:
     """Tell whether a Job trains, from facts of now: a ready pod, a fresh report, or a container that runs.
 
     ``None`` where its pods must be looked at first. A pod of framework Container is ready only with its last step, so
     once its reports are old, its pods tell.
     """
-    status, reported = observed.job.status, observed.reported
-    was_running = status.phase == "Running" and attempts.is_known(status, child)
-    if child.ready > 0 or (was_running and (child.ending or child.deleting)):
+    status, reported = state.job.status, state.reported
+    was_running = status.phase == "Running" and attempts.is_known(status, workload)
+    if workload.ready > 0 or (was_running and (workload.ending or workload.deleting)):
         return True
-    pods = observed.pods.get(child.name)
+    pods = state.pods.get(workload.name)
     if pods is not None and any(pod.running for pod in pods):
         return True
     if reported is not None and reported.last_updated_time is not None:
-        age = (observed.now - from_rfc3339(reported.last_updated_time)).total_seconds()
+        age = (state.now - from_rfc3339(reported.last_updated_time)).total_seconds()
         after_loss = status.interrupted_time is None or reported.last_updated_time > status.interrupted_time
         if pods is None and after_loss and (age <= FRESH_SECONDS or not was_running):
             return True

@@ -4,16 +4,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from trainyard_api import meta
-from trainyard_api.batch import Phase
+from trainyard_api.batch import BatchStatus, Phase
 from trainyard_api.conditions import Condition
-from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_operator.core.batch import accelerator
+from trainyard_operator.core.batch.state import BatchState
 from trainyard_operator.core.conditions import conditions_for
-from trainyard_operator.core.naming import model_name
-from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.objects import BatchView
 from trainyard_operator.core.plan import EventNote, Plan
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.training import accelerator
-from trainyard_operator.core.training.observed import Observed
 
 
 @dataclass(frozen=True)
@@ -34,32 +32,32 @@ class Transition:
 
 
 def report(
-    observed: Observed,
+    state: BatchState,
     transition: Transition,
     *,
     events: tuple[EventNote, ...] = (),
     requeue_after: float | None = None,
 ) -> Plan:
     """Turn a transition into a status, if it differs from the stored one."""
-    job = observed.job
+    job = state.job
     facts = accelerator.fallback_of(job.status) if transition.facts is None else transition.facts
     conditions = conditions_for(
         transition.phase,
         transition.reason,
         transition.message[:1024],
         generation=job.generation,
-        now=observed.now,
+        now=state.now,
         before=job.status.conditions or (),
     )
     status = job.status.model_copy(
         update={
             "observed_generation": job.generation,
             "phase": transition.phase,
-            "model_name": model_name(job),
+            "model_name": job.model,
             "conditions": [*conditions, *facts],
             "queue_position": None,
             "estimated_duration_seconds": (
-                job.status.estimated_duration_seconds if observed.estimate is None else observed.estimate
+                job.status.estimated_duration_seconds if state.estimate is None else state.estimate
             ),
             **transition.changes,
         }
@@ -69,7 +67,7 @@ def report(
     return Plan(status=status, events=(*_begun(job, status), *events), requeue_after=requeue_after)
 
 
-def _begun(job: TrainingJobView, status: TrainingJobStatus) -> tuple[EventNote, ...]:
+def _begun(job: BatchView[BatchStatus], status: BatchStatus) -> tuple[EventNote, ...]:
     """Tell of each attempt with the first status that lists it, be that the status of its end."""
     told = {attempt.job_name for attempt in job.status.attempts or ()}
     fresh = [attempt for attempt in status.attempts or () if attempt.job_name not in told]
@@ -83,10 +81,10 @@ def _begun(job: TrainingJobView, status: TrainingJobStatus) -> tuple[EventNote, 
     return (EventNote("Normal", "Rerun", f"This job is a rerun of TrainingJob {origin}", "rerun"), *created)
 
 
-def finish(observed: Observed, transition: Transition, *, events: tuple[EventNote, ...] = ()) -> Plan:
+def finish(state: BatchState, transition: Transition, *, events: tuple[EventNote, ...] = ()) -> Plan:
     """Store a terminal phase and tell it once, with what else happened."""
-    changes = {"completion_time": to_rfc3339(observed.now), **transition.changes}
+    changes = {"completion_time": to_rfc3339(state.now), **transition.changes}
     event = EventNote(
         "Warning" if transition.phase == "Failed" else "Normal", transition.reason, transition.message, "end"
     )
-    return report(observed, replace(transition, changes=changes), events=(event, *events))
+    return report(state, replace(transition, changes=changes), events=(event, *events))

@@ -2,17 +2,19 @@
 
 The condition DeviceFallback is the decision. Jobs follow from it: one that asks for the accelerator and does not run
 is deleted, and the same attempt goes on in a Job whose name ends with ``-cpu``. It holds for all later attempts.
-
-``mode: Prepare`` trains nothing, so it takes no device from those who do, whatever its spec asks for.
 """
 
+from typing import TypeVar
+
+from trainyard_api.batch import BatchSpec, BatchStatus
 from trainyard_api.conditions import Condition
 from trainyard_api.training import Accelerator
-from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
+from trainyard_operator.core.batch.state import BatchState
 from trainyard_operator.core.naming import is_fallback
-from trainyard_operator.core.objects import JobView, PodView
+from trainyard_operator.core.objects import PodView, WorkloadView
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.training.observed import Observed
+
+SpecT = TypeVar("SpecT", bound=BatchSpec)
 
 DEVICE_FALLBACK = "DeviceFallback"
 CPU = "cpu"
@@ -22,27 +24,27 @@ _NO_NODE = "Unschedulable"
 _NO_LABEL = "node affinity/selector"
 
 
-def fallback_of(status: TrainingJobStatus) -> tuple[Condition, ...]:
+def fallback_of(status: BatchStatus) -> tuple[Condition, ...]:
     """Return the condition that the job fell back, if it did."""
     return tuple(condition for condition in status.conditions or () if condition.type == DEVICE_FALLBACK)
 
 
-def effective(spec: TrainingJobSpec, status: TrainingJobStatus) -> TrainingJobSpec:
+def effective(spec: SpecT, status: BatchStatus) -> SpecT:
     """Return what is rendered and what the trainer is told: without an accelerator that the job does without."""
-    return spec.model_copy(update={"accelerator": None}) if _is_idle(spec) or fallback_of(status) else spec
+    return spec if spec.uses_accelerator and not fallback_of(status) else spec.model_copy(update={"accelerator": None})
 
 
-def device_of(spec: TrainingJobSpec, child: JobView) -> str | None:
+def device_of(spec: BatchSpec, workload: WorkloadView) -> str | None:
     """Return the device that an attempt asked for; of a job without accelerator its result alone tells."""
     if spec.accelerator is None:
         return None
-    return CPU if _is_idle(spec) or is_fallback(child.name) else spec.accelerator.resource[:64]
+    return CPU if not spec.uses_accelerator or is_fallback(workload.name) else spec.accelerator.resource[:64]
 
 
-def patience_left(spec: TrainingJobSpec, child: JobView, waited: float) -> float | None:
+def patience_left(spec: BatchSpec, workload: WorkloadView, waited: float) -> float | None:
     """Return the seconds until a Job that waited so long gives its accelerator up, ``None`` if it never does."""
     wanted = spec.accelerator
-    if wanted is None or wanted.fallback != "CPU" or _is_idle(spec) or is_fallback(child.name):
+    if wanted is None or wanted.fallback != "CPU" or not spec.uses_accelerator or is_fallback(workload.name):
         return None
     return wanted.fallback_after_seconds - waited
 
@@ -60,18 +62,13 @@ def lacking(wanted: Accelerator, pods: tuple[PodView, ...], *, selects_nodes: bo
     return newest.waiting.removeprefix(f"{_NO_NODE}: ") if named else ""
 
 
-def decision(observed: Observed, message: str) -> Condition:
+def decision(state: BatchState, message: str) -> Condition:
     """Return the condition that says so."""
     return Condition(
         type=DEVICE_FALLBACK,
         status="True",
         reason="AcceleratorUnavailable",
         message=message,
-        observed_generation=observed.job.generation,
-        last_transition_time=to_rfc3339(observed.now),
+        observed_generation=state.job.generation,
+        last_transition_time=to_rfc3339(state.now),
     )
-
-
-def _is_idle(spec: TrainingJobSpec) -> bool:
-    """Tell whether a device would lie idle: who turns a training into a look at its data changes the mode alone."""
-    return spec.mode == "Prepare"

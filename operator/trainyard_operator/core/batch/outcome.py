@@ -6,8 +6,8 @@ from datetime import datetime
 
 from trainyard_api.exit_codes import NON_RETRYABLE, ExitCode, reason_of
 from trainyard_api.wire import TrainingResult, parse_result
-from trainyard_operator.core.objects import EVICTED, JobView, PodView
-from trainyard_operator.core.training import causes
+from trainyard_operator.core.batch import causes
+from trainyard_operator.core.objects import EVICTED, PodView, WorkloadView
 
 OOM_KILLED = "OOMKilled"
 CHILD_DELETED = "ChildDeleted"
@@ -53,7 +53,7 @@ class Failure:
     end: datetime | None = None
 
 
-def success_of(job: JobView, pods: tuple[PodView, ...]) -> TrainingResult | Failure:
+def success_of(job: WorkloadView, pods: tuple[PodView, ...]) -> TrainingResult | Failure:
     """Return the result of a complete Job from its succeeded pod, or why there is none.
 
     Of several pods that shared a job the one that put their shards together speaks. Where the pod is gone, another
@@ -75,17 +75,17 @@ def success_of(job: JobView, pods: tuple[PodView, ...]) -> TrainingResult | Fail
     return result
 
 
-def result_missing(job: JobView, message: str, *, retryable: bool = False) -> Failure:
+def result_missing(job: WorkloadView, message: str, *, retryable: bool = False) -> Failure:
     """Explain a complete Job without a result that can be used."""
     return Failure(RESULT_MISSING, message, retryable=retryable, exit_code=0, end=job.end)
 
 
-def result_refused(job: JobView, message: str) -> Failure:
+def result_refused(job: WorkloadView, message: str) -> Failure:
     """Explain a result that names what is not the job's own."""
     return Failure(RESULT_REFUSED, message, retryable=False, exit_code=0, end=job.end)
 
 
-def not_merged(job: JobView) -> Failure:
+def not_merged(job: WorkloadView) -> Failure:
     """Explain a complete Job whose pods all left their share to another one: what each read was not the same."""
     message = (
         f"no pod of Job {job.name} put the shards together: the data changed while they read it, or the pod that did "
@@ -94,12 +94,12 @@ def not_merged(job: JobView) -> Failure:
     return Failure(NOT_MERGED, message, retryable=True, exit_code=0, end=job.end)
 
 
-def result_is_gone(job: JobView, pods: tuple[PodView, ...]) -> bool:
+def result_is_gone(job: WorkloadView, pods: tuple[PodView, ...]) -> bool:
     """Tell whether somebody deleted a Job just as it completed, and its pod before the result was read."""
     return job.deleting and all(pod.phase != "Succeeded" for pod in pods)
 
 
-def failure_of(job: JobView, pods: tuple[PodView, ...]) -> Failure:
+def failure_of(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
     """Explain a failed Job from its own condition and its last pod."""
     end = job.end
     if job.failure_reason == DEADLINE_EXCEEDED:
@@ -141,7 +141,7 @@ def staying(shards: int, pods: tuple[PodView, ...]) -> tuple[PodView, ...]:
     return pods if kept and all_over else ()
 
 
-def evicted_too_often(job: JobView, pod: PodView) -> Failure:
+def evicted_too_often(job: WorkloadView, pod: PodView) -> Failure:
     """Explain an attempt whose pods the kubelet evicted as often as they may be: ``pod`` was the last of them."""
     stopped = _stopped(pod)
     sentence = stopped.message if stopped is not None else f"pod {pod.name} was evicted"
@@ -160,7 +160,7 @@ def _stopped(pod: PodView) -> Failure | None:
     return Failure(_as_reason(reason) or POD_LOST, message, retryable=True)
 
 
-def _without_exit_code(job: JobView, pods: tuple[PodView, ...]) -> Failure:
+def _without_exit_code(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
     """Explain a failed Job none of whose pods has an exit code."""
     told = job.failure_message or job.failure_reason or "unknown"
     stopped = next((found for pod in sorted(pods, key=_age, reverse=True) if (found := _stopped(pod))), None)

@@ -9,14 +9,13 @@ listed.
 from datetime import timedelta
 from typing import Any
 
-from trainyard_api.batch import Attempt
+from trainyard_api.batch import Attempt, BatchStatus
 from trainyard_api.training import Retry
-from trainyard_api.trainingjob import TrainingJobStatus
+from trainyard_operator.core.batch.outcome import OOM_KILLED, PODS_READY_TIMEOUT, WELL, Failure
+from trainyard_operator.core.batch.state import BatchState
 from trainyard_operator.core.naming import attempt_job_name
-from trainyard_operator.core.objects import JobView
+from trainyard_operator.core.objects import WorkloadView
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
-from trainyard_operator.core.training.observed import Observed
-from trainyard_operator.core.training.outcome import OOM_KILLED, PODS_READY_TIMEOUT, WELL, Failure
 
 EXIT_CODES = range(256)
 """What a process can end with; a runtime that lost it says something else."""
@@ -28,111 +27,115 @@ KEPT = 10
 """Older attempts are dropped from the list, not from the count."""
 
 
-def current_child(observed: Observed) -> JobView | None:
+def current_workload(state: BatchState) -> WorkloadView | None:
     """Return the Job of the newest attempt, unless it is gone; an earlier attempt's Job says nothing any more."""
-    newest = max(observed.children, key=lambda child: (child.attempt, child.created, child.name), default=None)
-    last = last_attempt(observed)
+    newest = max(
+        state.workloads, key=lambda workload: (workload.attempt, workload.created, workload.name), default=None
+    )
+    last = last_attempt(state)
     return None if newest is None or (last is not None and newest.attempt < last.number) else newest
 
 
-def last_attempt(observed: Observed) -> Attempt | None:
+def last_attempt(state: BatchState) -> Attempt | None:
     """Return the newest attempt that the status knows."""
-    return max(observed.job.status.attempts or (), key=lambda attempt: attempt.number, default=None)
+    return max(state.job.status.attempts or (), key=lambda attempt: attempt.number, default=None)
 
 
-def last_closed(status: TrainingJobStatus) -> Attempt | None:
+def last_closed(status: BatchStatus) -> Attempt | None:
     """Return the newest attempt that is over."""
     over = (attempt for attempt in status.attempts or () if attempt.end is not None)
     return max(over, key=lambda attempt: attempt.number, default=None)
 
 
-def last_tried(status: TrainingJobStatus) -> Attempt | None:
+def last_tried(status: BatchStatus) -> Attempt | None:
     """Return the newest attempt that is over and whose pods had come, or were not wanted any more."""
     over = (each for each in status.attempts or () if each.end is not None and each.reason != PODS_READY_TIMEOUT)
     return max(over, key=lambda attempt: attempt.number, default=None)
 
 
-def failures(status: TrainingJobStatus) -> list[Attempt]:
+def failures(status: BatchStatus) -> list[Attempt]:
     """Return the attempts that failed, in order: those that count against ``retry.maxAttempts``."""
     return [entry for entry in status.attempts or () if entry.end is not None and entry.reason not in WELL]
 
 
-def out_of_memory(status: TrainingJobStatus) -> int:
+def out_of_memory(status: BatchStatus) -> int:
     """Return how often memory was the reason."""
     return sum(entry.reason == OOM_KILLED for entry in failures(status))
 
 
-def is_known(status: TrainingJobStatus, child: JobView) -> bool:
+def is_known(status: BatchStatus, workload: WorkloadView) -> bool:
     """Tell whether the status already lists this Job."""
-    return any(entry.job_name == child.name for entry in status.attempts or ())
+    return any(entry.job_name == workload.name for entry in status.attempts or ())
 
 
-def with_child(observed: Observed, child: JobView, *, running: bool, device: str | None = None) -> list[Attempt]:
+def with_workload(
+    state: BatchState, workload: WorkloadView, *, running: bool, device: str | None = None
+) -> list[Attempt]:
     """Return the list with this Job's attempt. The start waits for Running, so that it costs no write of its own."""
-    known = next((entry.start for entry in observed.job.status.attempts or () if entry.job_name == child.name), None)
-    start = known or (to_rfc3339(child.start or child.created) if running else None)
-    return replaced(observed, Attempt(number=child.attempt, job_name=child.name, start=start, device=device))
+    known = next((entry.start for entry in state.job.status.attempts or () if entry.job_name == workload.name), None)
+    start = known or (to_rfc3339(workload.start or workload.created) if running else None)
+    return replaced(state, Attempt(number=workload.attempt, job_name=workload.name, start=start, device=device))
 
 
-def with_failure(observed: Observed, number: int, child: JobView | None, failure: Failure) -> dict[str, Any]:
+def with_failure(state: BatchState, number: int, workload: WorkloadView | None, failure: Failure) -> dict[str, Any]:
     """Return what changes with an attempt that failed."""
-    known = next((entry for entry in observed.job.status.attempts or () if entry.number == number), None)
+    known = next((entry for entry in state.job.status.attempts or () if entry.number == number), None)
     start = known.start if known is not None else None
-    if start is None and child is not None:
-        start = to_rfc3339(child.start or child.created)
-    name = known.job_name if known is not None else attempt_job_name(observed.job, number)
+    if start is None and workload is not None:
+        start = to_rfc3339(workload.start or workload.created)
+    name = known.job_name if known is not None else attempt_job_name(state.job, number)
     ended = Attempt(
         number=number,
-        job_name=child.name if child is not None else name,
+        job_name=workload.name if workload is not None else name,
         reason=failure.reason,
         exit_code=failure.exit_code if failure.exit_code in EXIT_CODES else None,
         device=known.device if known is not None else None,
         start=start,
-        end=to_rfc3339(failure.end or observed.now),
+        end=to_rfc3339(failure.end or state.now),
     )
-    return with_end(observed, ended)
+    return with_end(state, ended)
 
 
-def with_last_closed(observed: Observed, reason: str) -> dict[str, Any]:
+def with_last_closed(state: BatchState, reason: str) -> dict[str, Any]:
     """Return the change that ends an open attempt for a reason from outside."""
-    last = last_attempt(observed)
+    last = last_attempt(state)
     if last is None or last.end is not None:
         return {}
-    return with_end(observed, last.model_copy(update={"reason": reason, "end": to_rfc3339(observed.now)}))
+    return with_end(state, last.model_copy(update={"reason": reason, "end": to_rfc3339(state.now)}))
 
 
-def with_end(observed: Observed, ended: Attempt) -> dict[str, Any]:
+def with_end(state: BatchState, ended: Attempt) -> dict[str, Any]:
     """Return what changes with the end of an attempt: its entry, and the running time of all."""
-    before = observed.job.status.active_seconds or 0
-    return {"attempts": replaced(observed, ended), "active_seconds": before + _seconds(ended)}
+    before = state.job.status.active_seconds or 0
+    return {"attempts": replaced(state, ended), "active_seconds": before + _seconds(ended)}
 
 
-def replaced(observed: Observed, attempt: Attempt) -> list[Attempt]:
+def replaced(state: BatchState, attempt: Attempt) -> list[Attempt]:
     """Return the list with one entry new or replaced, in order, and no longer than it may be."""
-    others = [entry for entry in observed.job.status.attempts or () if entry.number != attempt.number]
+    others = [entry for entry in state.job.status.attempts or () if entry.number != attempt.number]
     entries = sorted([*others, attempt], key=lambda entry: entry.number)
     while len(entries) > KEPT:
         entries.remove(next((entry for entry in entries if entry.reason in WELL), entries[0]))
     return entries
 
 
-def backoff_left(retry: Retry, last: Attempt, observed: Observed) -> float:
+def backoff_left(retry: Retry, last: Attempt, state: BatchState) -> float:
     """Return the seconds left of the pause ``initialSeconds * factor ** (failures - 1)``, at most ``maxSeconds``.
 
     Negative: it is over for so long. The end comes from a node's clock, which may run ahead of ours: never longer
     than the pause.
     """
-    ended = from_rfc3339(last.end) if last.end is not None else observed.now
-    failed = len(failures(observed.job.status))
+    ended = from_rfc3339(last.end) if last.end is not None else state.now
+    failed = len(failures(state.job.status))
     pause = 0.0
     if last.reason == PODS_READY_TIMEOUT:
-        pause = pods_ready_pause(observed.job.status)
+        pause = pods_ready_pause(state.job.status)
     elif last.reason not in WELL:
         pause = min(retry.initial_seconds * retry.factor ** max(failed - 1, 0), retry.max_seconds)
-    return min(pause, (ended + timedelta(seconds=pause) - observed.now).total_seconds())
+    return min(pause, (ended + timedelta(seconds=pause) - state.now).total_seconds())
 
 
-def pods_ready_pause(status: TrainingJobStatus) -> float:
+def pods_ready_pause(status: BatchStatus) -> float:
     """Return the seconds until a job asks for a place again that gave its own back: twice as long each time."""
     times = sum(entry.reason == PODS_READY_TIMEOUT for entry in status.attempts or ())
     return float(min(FIRST_PAUSE_SECONDS * 2 ** max(times - 1, 0), LONGEST_PAUSE_SECONDS))

@@ -1,0 +1,133 @@
+"""How an attempt ends, and what follows: another attempt, or the end of the job."""
+
+from dataclasses import replace
+from typing import Any
+
+from trainyard_api.batch import Attempt, BatchSpec, TrainerStatus
+from trainyard_api.training import Retry
+from trainyard_api.wire import TrainingResult
+from trainyard_operator.core.batch import accelerator, attempts, deadlines, interruption, outcome, stop
+from trainyard_operator.core.batch.state import BatchState
+from trainyard_operator.core.batch.transition import Transition, finish, report
+from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.objects import PodView, WorkloadView
+from trainyard_operator.core.plan import EventNote, Plan
+from trainyard_operator.core.times import to_rfc3339
+
+REFUSED_SECONDS = 30.0
+"""How long to wait before the API server is asked again for what it refused."""
+
+# ---- success ---------------------------------------------------------------------------------------------------------
+
+
+def succeeded(
+    state: BatchState,
+    spec: BatchSpec,
+    workload: WorkloadView,
+    result: TrainingResult,
+    message: str,
+    made: dict[str, Any],
+    events: tuple[EventNote, ...] = (),
+) -> Plan:
+    """End well. ``made`` are the fields of the status that tell what is left of it."""
+    end = to_rfc3339(workload.end or state.now)
+    done = Attempt(
+        number=workload.attempt,
+        job_name=workload.name,
+        reason="Completed",
+        exit_code=0,
+        device=result.device or accelerator.device_of(spec, workload),
+        start=to_rfc3339(workload.start or workload.created),
+        end=end,
+    )
+    before = state.reported or state.job.status.trainer_status or TrainerStatus(sequence=0)
+    changes: dict[str, Any] = {
+        **attempts.with_end(state, done),
+        "start_time": state.job.status.start_time or done.start,
+        "completion_time": end,
+        "trainer_status": before.model_copy(
+            update={
+                "progress_percentage": 100,
+                "estimated_remaining_seconds": 0,
+                "stage": "register",
+                "message": message[:1024],
+                "metrics": result.metrics or before.metrics,
+                "last_updated_time": before.last_updated_time or end,
+            }
+        ),
+        **made,
+    }
+    return finish(state, Transition("Succeeded", "Succeeded", message, changes), events=events)
+
+
+# ---- failure ---------------------------------------------------------------------------------------------------------
+
+
+def attempt_failed(state: BatchState, spec: BatchSpec, workload: WorkloadView) -> Plan:
+    """The Job failed: explain it from its pods, then try again or give up."""
+    pods = state.pods.get(workload.name)
+    if pods is None:
+        return Plan(needs=(Need(Fact.PODS, workload.name),))
+    return after_failure(state, spec, workload.attempt, workload, outcome.failure_of(workload, pods))
+
+
+def evicted(state: BatchState, spec: BatchSpec, workload: WorkloadView, pod: PodView) -> Plan:
+    """The kubelet evicted too many pods of one attempt: the next one would end the same way."""
+    return after_failure(state, spec, workload.attempt, workload, outcome.evicted_too_often(workload, pod))
+
+
+def workload_deleted(state: BatchState, spec: BatchSpec, last: Attempt) -> Plan:
+    """Somebody deleted the Job of an attempt: that counts, or it would be made again for ever."""
+    message = f"Job {last.job_name} was deleted while attempt {last.number} ran"
+    failure = outcome.Failure(outcome.CHILD_DELETED, message, retryable=True, end=state.now)
+    return after_failure(state, spec, last.number, None, failure)
+
+
+def used_up(state: BatchState, spec: BatchSpec) -> Plan | None:
+    """End a job that may not be tried again: its running time is spent, or ``retry.maxAttempts`` was lowered."""
+    status = state.job.status
+    left = deadlines.active_left(status, spec)
+    if left is not None and left <= 0:
+        spent = f"the attempts so far ran for {status.active_seconds} s"
+        message = f"activeDeadlineSeconds ({spec.active_deadline_seconds} s) is used up: {spent}"
+        return finish(state, Transition("Failed", outcome.DEADLINE_EXCEEDED, message, {}))
+    failures, limit = attempts.failures(status), (spec.retry or Retry()).max_attempts
+    if len(failures) < limit:
+        return None
+    reason = failures[-1].reason or outcome.POD_LOST
+    message = f"{len(failures)} of {limit} attempts failed (retry.maxAttempts), the last with {reason}"
+    return finish(state, Transition("Failed", reason, message, {}))
+
+
+def after_failure(
+    state: BatchState, spec: BatchSpec, number: int, workload: WorkloadView | None, failure: outcome.Failure
+) -> Plan:
+    """Try again, or give up: by the failure itself, and by how many came before it."""
+    count, limit = len(attempts.failures(state.job.status)) + 1, (spec.retry or Retry()).max_attempts
+    if not failure.retryable:
+        return failed(state, number, workload, failure)
+    if count >= limit:
+        last = f"attempt {count} of {limit} failed: {failure.message}"
+        return failed(state, number, workload, replace(failure, message=last))
+    message = f"attempt {count} of {limit} failed ({failure.reason}) and is tried again: {failure.message}"
+    changes = _with_failure(state, number, workload, failure)
+    event = EventNote("Warning", "AttemptFailed", message, f"attempt-{number}")
+    return report(state, Transition("Retrying", failure.reason, message, changes), events=(event,))
+
+
+def failed(state: BatchState, number: int, workload: WorkloadView | None, failure: outcome.Failure) -> Plan:
+    """Give up: no other attempt follows."""
+    changes = _with_failure(state, number, workload, failure)
+    return finish(state, Transition("Failed", failure.reason, failure.message, changes))
+
+
+def _with_failure(
+    state: BatchState, number: int, workload: WorkloadView | None, failure: outcome.Failure
+) -> dict[str, Any]:
+    """Return what changes with a failed attempt: its entry, and the last progress it told."""
+    pods = state.pods.get(workload.name, ()) if workload is not None else ()
+    return {
+        **attempts.with_failure(state, number, workload, failure),
+        **interruption.changes(state, pods, stopped=False),
+        **stop.last_progress(state),
+    }

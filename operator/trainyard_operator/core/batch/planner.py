@@ -1,0 +1,298 @@
+"""The life of everything that runs to an end: a straight list of questions, in the order of docs/trainingjob.md.
+
+:meth:`BatchPlanner.plan` is total and deterministic: any state gives a plan, the same state the same plan, and at the
+fixed point an empty one. Status follows from facts, never from what the plan is about to do.
+"""
+
+from dataclasses import replace
+from typing import Any, Generic
+
+from trainyard_api.batch import Attempt, Phase
+from trainyard_api.training import Retry
+from trainyard_operator.core.admission.verdict import Waiting
+from trainyard_operator.core.batch import (
+    accelerator,
+    attempts,
+    causes,
+    deadlines,
+    ending,
+    interruption,
+    outcome,
+    progress,
+    starting,
+    stop,
+)
+from trainyard_operator.core.batch.kind import BatchKind, SpecT, StateT
+from trainyard_operator.core.batch.state import BatchState
+from trainyard_operator.core.batch.transition import Transition, finish, report
+from trainyard_operator.core.facts import Fact, Need, Refusal
+from trainyard_operator.core.naming import is_fallback
+from trainyard_operator.core.objects import PodView, WorkloadView
+from trainyard_operator.core.plan import NOTHING, EventNote, Plan
+from trainyard_operator.core.resolve import InvalidSpecError
+from trainyard_operator.core.saved import restore
+from trainyard_operator.core.times import to_rfc3339
+from trainyard_operator.core.unreadable import hands_off
+
+
+class BatchPlanner(Generic[StateT, SpecT]):
+    """Plan for one kind."""
+
+    def __init__(self, kind: BatchKind[StateT, SpecT]) -> None:
+        self._kind = kind
+
+    def plan(self, state: StateT) -> Plan:  # noqa: PLR0911 - a list of questions
+        """Return the next step for one object."""
+        job = state.job
+        if job.deleting:
+            return NOTHING
+        if job.unreadable:
+            return hands_off(job)
+        if job.recalled_from:
+            return restore(job)
+        if job.finished:
+            return self._finished(state)
+        try:
+            spec = self._kind.spec_of(state)
+        except InvalidSpecError as error:
+            return stop.stop(state, Transition("Failed", "InvalidSpec", str(error), {}))
+        if (found := self._kind.is_done_already(state, spec)) is not None:
+            return found
+        current, last = attempts.current_workload(state), attempts.last_attempt(state)
+        if current is not None and last is not None and last.number == current.attempt and last.end is not None:
+            current = None  # its end is told; its objects and pods stay for whoever reads logs
+        return (
+            self._ended(state, spec, current)
+            or self._stopped(state, spec, current)
+            or self._live(state, spec, current, last)
+        )
+
+    def _finished(self, state: StateT) -> Plan:
+        """Terminal is sticky: a later edit of the spec is acknowledged and changes nothing but how long objects stay.
+
+        Only what the kind follows, as the verdict on a version, comes later than the end. A workload that still lives
+        was created by a write whose answer was lost, or by another replica: nobody waits for it.
+        """
+        job = state.job
+        doomed = stop.unfinished(state)
+        if doomed:
+            return Plan(actions=doomed)
+        found = self._kind.follow(state)
+        if isinstance(found, Need):
+            return Plan(needs=(found,))
+        if found is not None or job.status.observed_generation != job.generation:
+            changes = {"observed_generation": job.generation, **(found.changes if found is not None else {})}
+            events = found.events if found is not None else ()
+            return Plan(status=job.status.model_copy(update=changes), events=events)
+        return stop.clean_up(state, self._time_to_live(state))
+
+    def _time_to_live(self, state: StateT) -> int | None:
+        try:
+            return self._kind.spec_of(state).ttl_seconds_after_finished
+        except InvalidSpecError:
+            return None  # it ended because of that, and never had a workload
+
+    def _ended(self, state: StateT, spec: SpecT, current: WorkloadView | None) -> Plan | None:
+        """An end that came by itself comes first: success before a cancellation, failure too before a suspension."""
+        if current is None:
+            return None
+        if current.complete:
+            pods = state.pods.get(current.name)
+            if pods is None:
+                return Plan(needs=(Need(Fact.PODS, current.name),))
+            return None if outcome.result_is_gone(current, pods) else self._kind.complete(state, spec, current, pods)
+        if not current.finished and (pods := outcome.staying(spec.shards, state.pods.get(current.name, ()))):
+            return self._stayed(state, spec, current, pods)
+        if current.failed and not (spec.cancel or stop.is_suspending(state, current)):
+            return ending.attempt_failed(state, spec, current)
+        return None
+
+    def _stayed(self, state: StateT, spec: SpecT, workload: WorkloadView, pods: tuple[PodView, ...]) -> Plan:
+        """Its work is over and a container that is not ours keeps its pod: end, and say which. The Job is deleted."""
+        if any(pod.exit_code for pod in pods if pod.staying):
+            found = ending.after_failure(state, spec, workload.attempt, workload, outcome.failure_of(workload, pods))
+        else:
+            found = self._kind.complete(state, spec, workload, pods)
+        if found.status is None:
+            return found
+        pod = next(pod for pod in pods if pod.staying)
+        message = (
+            f"container {', '.join(pod.staying)} of pod {pod.name} still ran after the training had ended, so Job "
+            f"{workload.name} is deleted; use a native sidecar, or keep it out of such pods (docs/service-meshes.md)"
+        )
+        event = EventNote("Warning", "ContainerStayed", message[:1024], f"stayed-{workload.name}")
+        return replace(found, events=(*found.events, event))
+
+    def _stopped(self, state: StateT, spec: SpecT, current: WorkloadView | None) -> Plan | None:
+        """Whether the user wants it to stop."""
+        if spec.cancel:
+            return stop.cancel(state)
+        if spec.suspend or stop.is_suspending(state, current):
+            return stop.suspend(state, current)
+        return None
+
+    def _live(self, state: StateT, spec: SpecT, current: WorkloadView | None, last: Attempt | None) -> Plan:
+        """It goes on: from a Job that is there, or to the next one."""
+        if current is not None and current.finished:
+            return NOTHING  # it is being deleted: once it is gone, that counts
+        if current is not None:
+            return self._underway(state, spec, current)
+        if state.job.status.phase == "Suspended":
+            return stop.resume(state)
+        if last is None:
+            return self._start(state, spec, 1)
+        if last.end is None:
+            return self._workload_missing(state, spec, last)
+        return self._retry(state, spec, last)
+
+    def _start(self, state: StateT, spec: SpecT, attempt: int) -> Plan:
+        """Start, unless the time to wait for it is over."""
+        left = deadlines.pending_left(state, spec)
+        if left is not None and left <= 0:
+            return stop.pending_too_long(state, spec)
+        return deadlines.sooner(self._admit(state, spec, attempt), left)
+
+    def _admit(self, state: StateT, spec: SpecT, attempt: int) -> Plan:
+        """Admit and create the attempt's Job.
+
+        This is the one door to a running attempt: whoever may hold a job back is asked here, and what this release or
+        the operator's configuration cannot run is refused here, so that neither touches an attempt that already runs.
+        """
+        if state.refused is not None:
+            return _refused(state, state.refused)
+        status, waiting = state.job.status, state.admission
+        if isinstance(waiting, Waiting) and status.phase == "Queued":
+            return _queued(state, waiting)
+        need = None if isinstance(waiting, Waiting) else self._kind.missing_fact(state, spec)
+        if need is not None:
+            return Plan(needs=(need,))
+        try:
+            launch = self._kind.launch(state, spec, attempt)
+        except InvalidSpecError as error:
+            return finish(state, Transition("Failed", "InvalidSpec", str(error), {}))
+        if isinstance(waiting, Waiting):
+            return _queued(state, waiting)
+        return Plan(actions=self._kind.workload.create(launch))
+
+    def _underway(self, state: StateT, spec: SpecT, workload: WorkloadView) -> Plan:
+        """The Job exists and has not ended: Running while a pod of it trains, else Starting."""
+        job = state.job
+        running = interruption.is_running(state, workload)
+        if running is None:
+            return Plan(needs=(Need(Fact.PODS, workload.name),))
+        evicted = causes.evicted_too_often(state.pods.get(workload.name, ()))
+        if evicted is not None and not workload.deleting:
+            return ending.evicted(state, spec, workload, evicted)
+        if not running and accelerator.fallback_of(job.status) and not is_fallback(workload.name):
+            return NOTHING if workload.deleting else Plan(actions=stop.deletions(workload))
+        limit = deadlines.due(job.status, spec, workload)
+        if limit is not None and not workload.deleting:
+            if state.refused is None:
+                return Plan(actions=self._kind.workload.limit(job.namespace, workload, limit))
+            return _deadline_refused(state, state.refused)
+        return self._observed_state(state, spec, workload, running=running)
+
+    def _observed_state(self, state: StateT, spec: SpecT, workload: WorkloadView, *, running: bool) -> Plan:
+        """Say whether the Job trains or waits for a pod, and what that means for the attempt's entry."""
+        job, pods = state.job, state.pods.get(workload.name, ())
+        fresh = not attempts.is_known(job.status, workload)
+        stopped = job.status.phase == "Running" and not (fresh or running)
+        changes: dict[str, Any] = {
+            "attempts": attempts.with_workload(
+                state, workload, running=running, device=accelerator.device_of(spec, workload)
+            ),
+            **interruption.changes(state, pods, stopped=stopped),
+        }
+        if fresh:
+            changes["trainer_status"] = None  # the last attempt's progress is not this one's
+        hint = self._kind.start_hint(spec)
+        if stopped:
+            return starting.interrupted(state, workload, changes, hint)
+        if not running:
+            return starting.still_starting(state, spec, workload, changes, hint)
+        return _running(state, workload, changes)
+
+    def _workload_missing(self, state: StateT, spec: SpecT, last: Attempt) -> Plan:
+        """What a running attempt runs as is not known: was it really deleted? That counts, or it would come for ever.
+
+        Two watches keep no order between them, so the status of another replica may be seen before what it speaks of.
+        """
+        if last.job_name not in state.missing:
+            return Plan(needs=(Need(Fact.JOB, last.job_name),))
+        if accelerator.fallback_of(state.job.status) and not is_fallback(last.job_name):
+            return self._start(state, spec, last.number)
+        left = deadlines.pending_left(state, spec)
+        waits = last.start is None or state.job.status.phase == "Starting"
+        if waits and left is not None and left <= 0:
+            return stop.pending_too_long(state, spec)
+        return ending.workload_deleted(state, spec, last)
+
+    def _retry(self, state: StateT, spec: SpecT, last: Attempt) -> Plan:
+        """An attempt is over and another is due: wait for the old pods and the back-off, then create its Job."""
+        doomed = stop.unfinished(state)
+        if doomed:  # the attempt ended before its Job did
+            return Plan(actions=doomed)
+        if any(workload.active or workload.terminating or not workload.finished for workload in state.workloads):
+            return NOTHING
+        used_up = ending.used_up(state, spec)
+        if used_up is not None:
+            return used_up
+        wait = attempts.backoff_left(spec.retry or Retry(), last, state)
+        if wait > 0:
+            return Plan(requeue_after=wait)
+        return self._start(state, spec, last.number + 1)
+
+
+def _queued(state: BatchState, waiting: Waiting) -> Plan:
+    """Stand in line. What cannot run was told before, so that nobody waits for a refusal."""
+    message = "; ".join(filter(None, (waiting.message, _bounded_priority(state))))
+    return report(state, Transition("Queued", waiting.reason, message, {"queue_position": waiting.position}))
+
+
+def _bounded_priority(state: BatchState) -> str:
+    """Return what to tell a job whose priority is above the highest of its namespace."""
+    job, asked = state.job, state.job.spec.get("priority")
+    counted = state.config.admission.priority_in(job.namespace, asked)
+    if asked in (None, counted):
+        return ""
+    return f"priority {asked} counts as {counted} in namespace {job.namespace} (admission.maxPriority)"
+
+
+def _refused(state: BatchState, refusal: Refusal) -> Plan:
+    """The API server does not take the Job: wrong for good, or not now (a quota, a policy, a name in use)."""
+    if refusal.permanent:
+        return finish(state, Transition("Failed", "InvalidSpec", refusal.message, {}))
+    before = state.job.status.phase
+    phase: Phase = before if before in ("Starting", "Retrying") else "Pending"
+    return report(state, Transition(phase, "JobRefused", refusal.message, {}), requeue_after=ending.REFUSED_SECONDS)
+
+
+def _running(state: BatchState, workload: WorkloadView, changes: dict[str, Any]) -> Plan:
+    """A pod trains: say so, with its progress. ``changes`` is what this attempt's being there means by itself."""
+    job, reported = state.job, state.reported
+    stored = job.status.trainer_status if attempts.is_known(job.status, workload) else None
+    requeue: float | None = None
+    if reported is not None and progress.newer(stored, reported):
+        requeue = progress.seconds_until_due(stored, reported, state.now)
+        if requeue == 0 or job.status.phase != "Running":
+            changes["trainer_status"] = reported.model_copy(update={"last_updated_time": to_rfc3339(state.now)})
+            requeue = None
+    if job.status.start_time is None:
+        changes["start_time"] = to_rfc3339(workload.start or workload.created)
+    message = f"attempt {workload.attempt} is running in Job {workload.name}"
+    # A pod that got its accelerator in the very moment it was given up keeps it.
+    facts = accelerator.fallback_of(job.status) if is_fallback(workload.name) else ()
+    transition = Transition("Running", "Running", message, changes, facts)
+    if workload.ready == 0 and not workload.deleting:  # nothing but a look tells when such a pod goes
+        look = starting.look_again(interruption.waits_since(state, workload))
+        requeue = look if requeue is None else min(requeue, look)
+    return report(state, transition, requeue_after=requeue)
+
+
+def _deadline_refused(state: BatchState, refusal: Refusal) -> Plan:
+    """A new deadline did not reach the Job, which goes on with its old one."""
+    before = state.job.status.phase
+    phase: Phase = before if before in ("Starting", "Running") else "Starting"
+    return report(
+        state, Transition(phase, "DeadlineRefused", refusal.message, {}), requeue_after=ending.REFUSED_SECONDS
+    )

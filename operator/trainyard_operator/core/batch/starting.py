@@ -1,0 +1,170 @@
+"""A Job whose pod is not ready yet: what it waits for, and what is given up when that takes too long."""
+
+import math
+import re
+from dataclasses import replace
+from typing import Any
+
+from trainyard_api.batch import BatchSpec
+from trainyard_operator.core.batch import accelerator, attempts, causes, deadlines, interruption, outcome, stop
+from trainyard_operator.core.batch.state import BatchState
+from trainyard_operator.core.batch.transition import Transition, report
+from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.objects import PodView, WorkloadView
+from trainyard_operator.core.plan import NOTHING, EventNote, Plan
+from trainyard_operator.core.resolve import accelerated_selector
+from trainyard_operator.core.times import to_rfc3339
+
+FIRST_LOOK_SECONDS = 30.0
+"""A pod that has not started after this long is looked at, then at doubling intervals."""
+LAST_LOOK_SECONDS = 300.0
+LONGEST_NOTE = 700
+"""So much of an Event goes into a message."""
+AFTER_PATIENCE_SECONDS = 2.0
+"""The scheduler may not have spoken yet when the time for the accelerator is over; then at doubling intervals, too."""
+
+
+def still_starting(
+    state: BatchState, spec: BatchSpec, workload: WorkloadView, changes: dict[str, Any], hint: str
+) -> Plan:
+    """Say after a while why, and give up the accelerator, or the start, when its time is over.
+
+    ``changes`` is what this attempt's being there means by itself, ``hint`` what silent pods may wait for.
+    """
+    waited = interruption.waits_since(state, workload)
+    left, patience = deadlines.pending_left(state, spec), accelerator.patience_left(spec, workload, waited)
+    late, impatient = left is not None and left <= 0, patience is not None and patience <= 0
+    if late and workload.deleting:
+        return NOTHING  # because it was late; once the Job is gone, that is the end
+    unread = _unread(state, workload, waited, hurry=late or impatient)
+    if unread is not None:
+        return Plan(needs=(unread,))
+    pods = state.pods.get(workload.name, ())
+    lack = _lacking(state, spec, pods) if impatient and not late else ""
+    if lack:
+        return _fall_back(state, spec, workload, lack, changes)
+    reason, cause = interruption.told(state, workload)
+    message = "; ".join(part for part in (cause, _waits_for(state, workload, hint)) if part)
+    told = report(state, Transition("Starting", reason, message, changes))
+    if late and told.status is None and not any(pod.started and causes.cause_of(pod) is None for pod in pods):
+        return stop.pending_too_long(state, spec)
+    if cause_now := _gives_back(state, workload, pods):
+        return _give_back(state, workload, cause_now, changes)
+    left_of_place = _timeout_left(state, workload)
+    again = min(look_again(waited), left_of_place if left_of_place > 0 else LAST_LOOK_SECONDS)
+    if patience is not None and impatient:
+        again = min(again, max(-patience, AFTER_PATIENCE_SECONDS))
+    return deadlines.sooner(deadlines.sooner(replace(told, requeue_after=again), left), patience)
+
+
+def interrupted(state: BatchState, workload: WorkloadView, changes: dict[str, Any], hint: str) -> Plan:
+    """A Job that trained has no pod any more that does: write down since when, and why."""
+    reason, cause = interruption.told(state, workload)
+    message = "; ".join(part for part in (cause, _waits_for(state, workload, hint)) if part)
+    event = EventNote("Warning", reason, message, f"{workload.name}/{changes['interrupted_time']}")
+    return report(state, Transition("Starting", reason, message, changes), events=(event,))
+
+
+def look_again(waited: float) -> float:
+    """Return the seconds until pods are looked at again."""
+    return min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
+
+
+def _unread(state: BatchState, workload: WorkloadView, waited: float, *, hurry: bool) -> Need | None:
+    """Return what must be read before it can be said what a Job waits for."""
+    due = hurry or waited >= FIRST_LOOK_SECONDS or interruption.has_run(state, workload)
+    if due and workload.name not in state.pods:
+        return Need(Fact.PODS, workload.name)
+    silent = _silent(workload, state.pods[workload.name]) if waited >= FIRST_LOOK_SECONDS else ""
+    return Need(Fact.EVENTS, silent) if silent and silent not in state.warnings else None
+
+
+def _silent(workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
+    """Return the uid of what only Events tell about: a Job without a pod, or a pod that waits without a word."""
+    live = [pod for pod in pods if not (pod.over or pod.deleting)]
+    if not live:
+        return workload.uid
+    return next((pod.uid for pod in live if pod.node and not (pod.started or pod.waiting)), "")
+
+
+def _waits_for(state: BatchState, workload: WorkloadView, hint: str) -> str:
+    pods = state.pods.get(workload.name, ())
+    reasons = [f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting]
+    if not reasons and (warning := _newest_warning(state, workload, pods)):
+        reasons = [warning]
+    if hint and pods and not reasons:
+        reasons = [hint]
+    return "; ".join([f"waiting for a pod of Job {workload.name}", *reasons[:1]])
+
+
+def _newest_warning(state: BatchState, workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
+    """Return the newest Warning Event of a Job without a pod, or of a pod that does not start.
+
+    The Job controller names each pod that is refused; the name is random, so it is left out: the sentence stays.
+    """
+    silent = _silent(workload, pods)
+    newest = max(state.warnings.get(silent, ()), key=lambda event: (event.time, event.reason), default=None)
+    if newest is None:
+        return ""
+    note = re.sub(rf'"{re.escape(workload.name)}-[a-z0-9]{{5}}"', f'of Job "{workload.name}"', newest.note)
+    name = next((f"pod {pod.name}: " for pod in pods if pod.uid == silent), "")
+    return f"{name}{newest.reason}: {note[:LONGEST_NOTE]}"
+
+
+def _timeout_left(state: BatchState, workload: WorkloadView) -> float:
+    """Return the seconds for which a job keeps its place without a pod, whoever waits for it."""
+    timeout = state.config.admission.pods_ready_timeout_seconds
+    return timeout - interruption.waits_since(state, workload) if timeout else math.inf
+
+
+def _gives_back(state: BatchState, workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
+    """Return why a job gives its place back now; empty where it keeps it: a slow start is no cause."""
+    if not state.wanted or workload.deleting or _timeout_left(state, workload) > 0:
+        return ""
+    waiting = next((f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting), "")
+    if waiting:
+        return waiting
+    silent = _silent(workload, pods)
+    newest = max((event.time for event in state.warnings.get(silent, ())), default=None)
+    if newest is None or (silent != workload.uid and (state.now - newest).total_seconds() > LAST_LOOK_SECONDS):
+        return ""
+    return _newest_warning(state, workload, pods)
+
+
+def _give_back(state: BatchState, workload: WorkloadView, cause: str, changes: dict[str, Any]) -> Plan:
+    """Others wait for the place of a job whose pods do not come: end the attempt, which uses up no retry."""
+    known = next((each for each in changes["attempts"] if each.job_name == workload.name), None)
+    if known is None:
+        raise AssertionError("the attempt of a Job that is there is listed")
+    ended = known.model_copy(update={"reason": outcome.PODS_READY_TIMEOUT, "end": to_rfc3339(state.now)})
+    listed = state.job.status.model_copy(update={"attempts": attempts.replaced(state, ended)})
+    pause = attempts.pods_ready_pause(listed)
+    message = (
+        f"attempt {workload.attempt} gives its place back, because other TrainingJobs wait for it and no pod was ready "
+        f"after {interruption.waits_since(state, workload):.0f} s ({cause}); it asks for a place again in {pause:.0f} s"
+    )
+    event = EventNote("Warning", outcome.PODS_READY_TIMEOUT, message[:1024], f"attempt-{workload.attempt}")
+    end = {**changes, **attempts.with_end(state, ended)}
+    return report(state, Transition("Queued", outcome.PODS_READY_TIMEOUT, message, end), events=(event,))
+
+
+def _lacking(state: BatchState, spec: BatchSpec, pods: tuple[PodView, ...]) -> str:
+    if spec.accelerator is None:
+        return ""
+    selects_nodes = bool(accelerated_selector(spec, state.config))
+    return accelerator.lacking(spec.accelerator, pods, selects_nodes=selects_nodes)
+
+
+def _fall_back(state: BatchState, spec: BatchSpec, workload: WorkloadView, lack: str, changes: dict[str, Any]) -> Plan:
+    """No node has the accelerator in time: decide to go on without it. The Jobs follow from the condition."""
+    wanted = spec.accelerator
+    if wanted is None:
+        raise AssertionError("only a job with an accelerator lacks one")
+    message = (
+        f"no node had {wanted.count} {wanted.resource} in time (fallbackAfterSeconds: "
+        f"{wanted.fallback_after_seconds}); attempt {workload.attempt} goes on with the CPU alone: {lack}"
+    )
+    facts = (accelerator.decision(state, message[:1024]),)
+    event = EventNote("Warning", accelerator.DEVICE_FALLBACK, message, f"fallback-{workload.name}")
+    transition = Transition("Starting", accelerator.DEVICE_FALLBACK, message, changes, facts)
+    return report(state, transition, events=(event,))

@@ -1,0 +1,176 @@
+"""Stopping what runs: for good, for a while, and what is left of a job that is over.
+
+An end is told only once no pod is left. What was decided is written down before anything is deleted, unless the spec
+or the clock says it as firmly: a crash in between must not make a failure of it.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from trainyard_api.batch import Attempt, BatchSpec, Phase
+from trainyard_operator.core.batch import accelerator, attempts, deadlines
+from trainyard_operator.core.batch.outcome import SUSPENDED
+from trainyard_operator.core.batch.state import BatchState
+from trainyard_operator.core.batch.transition import Transition, finish, report
+from trainyard_operator.core.facts import Fact, Need
+from trainyard_operator.core.naming import attempt_job_name
+from trainyard_operator.core.objects import WorkloadView
+from trainyard_operator.core.plan import NOTHING, Delete, EventNote, Plan
+
+PENDING_DEADLINE_EXCEEDED = "PendingDeadlineExceeded"
+SUSPENDING = "Suspending"
+CANCELLING = "Cancelling"
+RESUMED = "Resumed"
+
+GONE_SECONDS = 90.0
+"""When pods should be gone after their Job was deleted: their grace period and some time to tell."""
+LOOK_SECONDS = 300.0
+
+
+def stop(state: BatchState, transition: Transition) -> Plan:
+    """Stop what runs, then end: an end frees the job's place, so no Job of it may be left that nobody has seen."""
+    doomed = unfinished(state)
+    if doomed:
+        return Plan(actions=doomed)
+    if any(not workload.finished for workload in state.workloads):
+        return NOTHING
+    unseen = _unseen(state, attempts.last_attempt(state))
+    if unseen not in state.missing and all(workload.name != unseen for workload in state.workloads):
+        return Plan(needs=(Need(Fact.JOB, unseen),))
+    changes = {**attempts.with_last_closed(state, transition.reason), **last_progress(state)}
+    return finish(state, replace(transition, changes=changes))
+
+
+def cancel(state: BatchState) -> Plan:
+    """End a job that nobody wants any more. While its pods go, the status says so."""
+    going = next((workload for workload in state.workloads if not workload.finished), None)
+    if going is not None:
+        told = _stopping(state, going, CANCELLING, "spec.cancel")
+        if told.status is not None or told.needs:
+            return told
+        return Plan(actions=doomed) if (doomed := unfinished(state)) else told
+    return stop(state, Transition("Cancelled", "Cancelled", "cancelled by spec.cancel", {}))
+
+
+def pending_too_long(state: BatchState, spec: BatchSpec) -> Plan:
+    """End a job that did not start in time, with the last that was known about why."""
+    ready = next((c.message for c in state.job.status.conditions or () if c.type == "Ready"), "")
+    why = f": {ready}" if ready else ""
+    message = f"not started within pendingDeadlineSeconds ({spec.pending_deadline_seconds} s){why}"
+    return stop(state, Transition("Failed", PENDING_DEADLINE_EXCEEDED, message, {}))
+
+
+# ---- for a while -----------------------------------------------------------------------------------------------------
+
+
+def is_suspending(state: BatchState, current: WorkloadView | None) -> bool:
+    """Tell whether a suspension that the spec took back again has already deleted the Job: it is carried through."""
+    last = attempts.last_attempt(state)
+    if last is None or last.end is not None or (current is not None and not current.deleting):
+        return False
+    return any(c.type == "Ready" and c.reason == SUSPENDING for c in state.job.status.conditions or ())
+
+
+def suspend(state: BatchState, current: WorkloadView | None) -> Plan:
+    """Write down that the pods go, delete their Job, and call it Suspended once they are gone."""
+    last = attempts.last_attempt(state)
+    told = NOTHING
+    if current is not None and not current.finished:
+        told = _stopping(state, current, SUSPENDING, "spec.suspend")
+        if told.status is not None or told.needs:
+            return told
+    doomed = unfinished(state)
+    if doomed:
+        return Plan(actions=doomed)
+    if any(workload.deleting or not workload.finished for workload in state.workloads):
+        return told
+    unseen = _unseen(state, last)
+    if state.job.status.phase != "Suspended" and unseen not in state.missing:
+        return Plan(needs=(Need(Fact.JOB, unseen),))
+    changes: dict[str, Any] = {}
+    if last is not None and last.end is None:
+        changes = {**attempts.with_last_closed(state, SUSPENDED), **last_progress(state)}
+    message = "suspended by spec.suspend; no pod is left, and it goes on when spec.suspend is false"
+    event = EventNote("Normal", SUSPENDED, message, f"suspend-{state.job.generation}")
+    return report(state, Transition("Suspended", SUSPENDED, message, changes), events=(event,))
+
+
+def resume(state: BatchState) -> Plan:
+    """The suspension is over: back to Pending, from where it starts like any other."""
+    message = "resumed by spec.suspend: waits for the next attempt"
+    event = EventNote("Normal", RESUMED, message, f"resume-{state.job.generation}")
+    return report(state, Transition("Pending", RESUMED, message, {}), events=(event,))
+
+
+def _unseen(state: BatchState, last: Attempt | None) -> str:
+    """Return the one Job that may be there although no watch told of it: its creation's answer may have been lost."""
+    if last is not None and last.end is None:
+        return last.job_name
+    fell_back = bool(accelerator.fallback_of(state.job.status))
+    return attempt_job_name(state.job, last.number + 1 if last is not None else 1, fallback=fell_back)
+
+
+def _stopping(state: BatchState, workload: WorkloadView, reason: str, wish: str) -> Plan:
+    """Say that the pods of a Job go, and once they should be gone, which one is in the way."""
+    status = state.job.status
+    phase: Phase = "Running" if status.phase == "Running" else "Starting"  # it has a Job, whatever was told of it
+    message = f"{wish} stops the pods of Job {workload.name}"
+    again: float | None = None
+    if workload.deleted is not None:
+        left = GONE_SECONDS - (state.now - workload.deleted).total_seconds()
+        if left <= 0 and workload.name not in state.pods:
+            return Plan(needs=(Need(Fact.PODS, workload.name),))
+        message += "" if left > 0 else f"; {_in_the_way(state, workload)}"
+        again = min(left, GONE_SECONDS) if left > 0 else LOOK_SECONDS
+    changes: dict[str, Any] = {}
+    if not attempts.is_known(status, workload):
+        changes = {"attempts": attempts.with_workload(state, workload, running=phase == "Running")}
+    return report(state, Transition(phase, reason, message, changes), requeue_after=again)
+
+
+def _in_the_way(state: BatchState, workload: WorkloadView) -> str:
+    """Return which pod of a deleted Job does not go, where it is, and what to do."""
+    left = sorted((pod for pod in state.pods[workload.name] if not pod.over), key=lambda pod: pod.name)
+    if not left:
+        return f"its pods are gone, but Job {workload.name} stays: look at its finalizers"
+    pod, more = left[0], f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+    if not pod.node:
+        return f"pod {pod.name}{more} does not go: look at its finalizers"
+    why = f"node {pod.node} does not answer" if pod.lost else f"it has not stopped on node {pod.node}"
+    return (
+        f"pod {pod.name}{more} is in the way: {why}. Look at the node; if it is gone for good, run kubectl delete node "
+        f"{pod.node}"
+    )
+
+
+# ---- what is over ----------------------------------------------------------------------------------------------------
+
+
+def clean_up(state: BatchState, ttl: int | None) -> Plan:
+    """Delete what a finished object's attempts ran as, once it was kept for ``ttl`` seconds; ``None``: for ever."""
+    kept = tuple(action for workload in state.workloads if not workload.deleting for action in deletions(workload))
+    left = deadlines.workloads_left(state.job.status.completion_time, ttl, state.now)
+    if left is None or not kept:
+        return NOTHING
+    return Plan(requeue_after=left) if left > 0 else Plan(actions=kept)
+
+
+def last_progress(state: BatchState) -> dict[str, Any]:
+    """Return the last progress of an attempt that is over: nothing of it remains, so nothing is estimated."""
+    told = state.reported or state.job.status.trainer_status
+    return {} if told is None else {"trainer_status": told.model_copy(update={"estimated_remaining_seconds": None})}
+
+
+def deletions(workload: WorkloadView) -> tuple[Delete, ...]:
+    """Return the deletion of everything that a workload consists of."""
+    return tuple(Delete(part.kind, part.name, part.uid) for part in workload.parts)
+
+
+def unfinished(state: BatchState) -> tuple[Delete, ...]:
+    """Return the deletion of every workload that runs and is not being deleted yet."""
+    return tuple(
+        action
+        for workload in state.workloads
+        if not (workload.finished or workload.deleting)
+        for action in deletions(workload)
+    )

@@ -1,0 +1,150 @@
+"""What a training leaves behind when it ends well: a version, a dataset or a backtest."""
+
+from typing import Any, Final
+
+from trainyard_api.training import Storage
+from trainyard_api.trainingjob import Artifact, Result, TrainingJobSpec, Verdict, VersionRef
+from trainyard_api.version_object import objective_metric, objective_value
+from trainyard_api.wire import TrainingResult
+from trainyard_operator.core.batch import accelerator, ending, outcome, stop
+from trainyard_operator.core.batch.transition import Transition, report
+from trainyard_operator.core.facts import Fact, Need, Refusal
+from trainyard_operator.core.naming import version_name
+from trainyard_operator.core.objects import ModelVersionView, PodView, WorkloadView
+from trainyard_operator.core.plan import Create, Plan
+from trainyard_operator.core.resolve import InvalidSpecError, resolve_storage
+from trainyard_operator.core.training import render, verdict
+from trainyard_operator.core.training.compare_again import compare_again
+from trainyard_operator.core.training.state import TrainingState
+
+_MADE: Final = {"Train": "Version", "Prepare": "Dataset", "Backtest": "Backtest"}
+"""What the pod of each mode leaves behind."""
+
+
+def complete(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, pods: tuple[PodView, ...]) -> Plan:
+    """The Job is complete: read the result, make its version if it trained one, then call it Succeeded."""
+    result = outcome.success_of(workload, pods)
+    if isinstance(result, outcome.Failure):
+        return ending.after_failure(state, spec, workload.attempt, workload, result)
+    if result.made == "Shard":
+        return ending.after_failure(state, spec, workload.attempt, workload, outcome.not_merged(workload))
+    unusable = _unusable(state, spec, workload, result)
+    if unusable is not None:
+        return ending.failed(state, workload.attempt, workload, unusable)
+    if result.made == "Dataset":
+        return _succeeded(state, spec, workload, result, f"prepared {result.message or 'the dataset'}", {})
+    if result.made == "Backtest":
+        return _succeeded(state, spec, workload, result, f"made {result.message or 'the backtest'}", {})
+    return _register(state, spec, workload, result)
+
+
+def _register(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, result: TrainingResult) -> Plan:
+    """The result is read: make its ModelVersion, then end."""
+    if result.model_version is None:
+        raise AssertionError("a Succeeded result always names its version: TrainingResult checks it")
+    model, number = state.job.model, result.model_version.version
+    name = version_name(model, number)
+    if name not in state.versions:
+        return Plan(needs=(Need(Fact.VERSION, name),))
+    version = state.versions[name]
+    if version is None and state.refused is not None:
+        return _version_refused(state, spec, workload, state.refused)
+    if version is None:
+        again = compare_again(state, spec, workload, result)
+        if again is not None:
+            return again
+        body = render.model_version(state.job, spec, workload, result, _storage(state, spec, result.artifact))
+        return Plan(actions=(Create("ModelVersion", body),))
+    if version.job_uid != state.job.uid:
+        return ending.failed(state, workload.attempt, workload, _version_taken(state, version))
+    made: dict[str, Any] = {
+        "model_version": VersionRef(name=name, version=number),
+        "objective_metric": objective_metric(spec.objective, result),
+        "objective_value": objective_value(spec.objective, result),
+        "verdict": verdict.of_version(version),
+    }
+    return _succeeded(state, spec, workload, result, f"made ModelVersion {name}", made)
+
+
+def _version_refused(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, refusal: Refusal) -> Plan:
+    """The model is trained and stored, but its ModelVersion cannot be made; the artifact stays where it is."""
+    if refusal.permanent:
+        failure = outcome.Failure("VersionRefused", refusal.message, retryable=False, exit_code=0, end=workload.end)
+        return ending.failed(state, workload.attempt, workload, failure)
+    if spec.cancel:
+        return stop.cancel(state)
+    transition = Transition("Running", "VersionRefused", refusal.message, {})
+    return report(state, transition, requeue_after=ending.REFUSED_SECONDS)
+
+
+def _succeeded(
+    state: TrainingState,
+    spec: TrainingJobSpec,
+    workload: WorkloadView,
+    result: TrainingResult,
+    message: str,
+    made: dict[str, Any],
+) -> Plan:
+    """End well. ``made`` are the fields of the status that tell of a version."""
+    left = Result(
+        metrics=result.metrics,
+        artifact=result.artifact,
+        report=result.report,
+        forecast=result.forecast,
+        log=result.log,
+        series=result.series,
+        device=result.device or accelerator.device_of(spec, workload),
+        warnings=result.warnings,
+    )
+    judged = made.get("verdict")
+    events = verdict.event_of(judged) if isinstance(judged, Verdict) else ()
+    return ending.succeeded(state, spec, workload, result, message, {**made, "result": left}, events)
+
+
+def _storage(state: TrainingState, spec: TrainingJobSpec, artifact: Artifact | None) -> Storage | None:
+    """Return how the artifact is reached; ``None`` where the operator's defaults changed since it was written.
+
+    A wrong server in a spec that never changes would be worse than none: who serves the version says what is missing.
+    """
+    try:
+        storage = resolve_storage(spec, state.config.storage)
+    except InvalidSpecError:
+        return None
+    below = storage.uri.rstrip("/") + "/"
+    return storage if artifact is not None and artifact.uri.startswith(below) else None
+
+
+def _unusable(
+    state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, result: TrainingResult
+) -> outcome.Failure | None:
+    """Explain a result that cannot be taken, ``None`` for any other: an image of a user's own may say anything."""
+    wanted = _MADE[spec.mode]
+    if result.made != wanted:
+        message = f"the pod made a {result.made}, spec.mode {spec.mode} wants a {wanted}: use the operator's own image"
+        return outcome.result_missing(workload, message)
+    foreign = _foreign_uri(state, spec, result)
+    return outcome.result_refused(workload, foreign) if foreign else None
+
+
+def _foreign_uri(state: TrainingState, spec: TrainingJobSpec, result: TrainingResult) -> str:
+    """Return what is wrong with a place that the pod names: it must not be another tenant's.
+
+    Servers read the artifact with credentials that may reach further than those of the job. Where the job takes the
+    operator's default storage, that may have changed since the attempt began; its namespace is in the path anyway.
+    """
+    namespace = f"/{state.job.namespace}/"
+    artifact = result.artifact.uri if result.artifact is not None else None
+    for uri in (each for each in (artifact, result.report, result.forecast) if each is not None):
+        below = f"{spec.storage.uri.rstrip('/')}{namespace}" if spec.storage is not None else ""
+        if not uri.startswith(below) or namespace not in uri or {".", ".."} & set(uri.split("/")):
+            own = below or f"the storage's folder {state.job.namespace}/"
+            return f"the pod says that it wrote {uri}, which is not below {own}: use the operator's own image"
+    return ""
+
+
+def _version_taken(state: TrainingState, version: ModelVersionView) -> outcome.Failure:
+    message = (
+        f"ModelVersion {version.name} already exists and comes from TrainingJob {version.job_name}: this storage "
+        f"numbers its versions anew. Use one storage.uri for all jobs of model {version.model}, or another modelName"
+    )
+    return outcome.Failure("VersionConflict", message, retryable=False, exit_code=0, end=state.now)
