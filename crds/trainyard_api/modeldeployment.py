@@ -21,6 +21,8 @@ from trainyard_api.conditions import Conditions
 from trainyard_api.pod import PodOptions, Resources
 
 DeploymentPhase = Literal["Pending", "Progressing", "AwaitingPromotion", "Serving", "RollingBack", "Held", "Failed"]
+RolloutStrategy = Literal["BlueGreen"]
+TrafficRole = Literal["Live", "Warm"]
 CandidateReason = Literal["Policy", "Pin", "Retry", "Promoted", "Rollback"]
 VersionNumber = Annotated[int, Field(ge=1, le=MAX_INTEGER)]
 
@@ -54,7 +56,7 @@ class VersionPolicy(ApiModel):
 class Rollout(ApiModel):
     """How a new version takes over."""
 
-    strategy: Literal["BlueGreen"] = "BlueGreen"
+    strategy: RolloutStrategy = "BlueGreen"
     """BlueGreen: new pods become ready with the right digest, then all requests go to them."""
     progress_deadline_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
     """Seconds that the new pods have to become ready."""
@@ -176,6 +178,17 @@ class HistoryEntry(ApiModel):
     """Why, in a sentence."""
 
 
+class TrafficShare(ApiModel):
+    """What one version gets of the requests."""
+
+    version: VersionNumber
+    """Number of the version."""
+    weight: Annotated[int, Field(ge=0, le=100)]
+    """Percent of the requests."""
+    role: TrafficRole
+    """Live: it answers requests; Warm: its pods are there and get none."""
+
+
 class ModelDeploymentStatus(ApiModel):
     """What the operator observed and decided. Written by the operator alone."""
 
@@ -189,6 +202,8 @@ class ModelDeploymentStatus(ApiModel):
     """The version that serves."""
     active_digest: Digest | None = None
     """SHA-256 of its manifest."""
+    traffic: Annotated[list[TrafficShare], Field(max_length=32)] | None = None
+    """Which versions have pods, and which share of the requests goes to each at the moment."""
     previous_version: VersionNumber | None = None
     """Where the verb rollback/previous goes."""
     candidate_version: VersionNumber | None = None

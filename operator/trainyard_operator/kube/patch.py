@@ -17,6 +17,7 @@ IDENTITY: Final[dict[str, tuple[str, ...]]] = {
     "history": ("version", "from"),
     "metrics": ("name",),
     "rejectedVersions": ("version", "time"),
+    "traffic": ("version",),
 }
 """For each list of objects in a status of ours, by its field: what of an item stays while the rest of it changes.
 

@@ -13,7 +13,7 @@ from trainyard_api.trainingschedule import TrainingScheduleStatus
 from trainyard_operator.core.conditions import stamped
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import EventNote
-from trainyard_operator.core.schedule.observed import ObservedSchedule
+from trainyard_operator.core.schedule.state import ScheduleState
 
 ACCEPTED: Final = "ModelAccepted"
 """Type of the condition. It says nothing about the schedule's own health: a refused model is no fault of the clock."""
@@ -53,9 +53,9 @@ def is_unknown(job: TrainingJobView) -> bool:
     return job.status.verdict is not None and job.status.verdict.phase == "Unknown"
 
 
-def follow(observed: ObservedSchedule, settled: Iterable[TrainingJobView]) -> Acceptance:
+def follow(state: ScheduleState, settled: Iterable[TrainingJobView]) -> Acceptance:
     """Return what follows from the runs whose verdict is news, and from versions validated by hand since."""
-    status = observed.schedule.status
+    status = state.schedule.status
     known = Acceptance(
         status.last_accepted_version,
         status.last_accepted_time,
@@ -63,12 +63,12 @@ def follow(observed: ObservedSchedule, settled: Iterable[TrainingJobView]) -> Ac
         condition_of(status),
     )
     fresh = {job.uid for job in settled}
-    told = [job for job in observed.jobs if _is_accepted(job) or (job.uid in fresh and is_rejected(job))]
+    told = [job for job in state.jobs if _is_accepted(job) or (job.uid in fresh and is_rejected(job))]
     for job in sorted(told, key=_moment):
         if _moment(job) <= (known.time or "", known.version or 0):
             known = known if _is_accepted(job) else _rejected_before(known, job)
         else:
-            known = _accepted(observed, known, job) if _is_accepted(job) else _rejected(observed, known, job)
+            known = _accepted(state, known, job) if _is_accepted(job) else _rejected(state, known, job)
     return known
 
 
@@ -87,20 +87,20 @@ def _moment(job: TrainingJobView) -> tuple[str, int]:
     return (verdict.time or "") if verdict is not None else "", version.version if version is not None else 0
 
 
-def _accepted(observed: ObservedSchedule, known: Acceptance, job: TrainingJobView) -> Acceptance:
+def _accepted(state: ScheduleState, known: Acceptance, job: TrainingJobView) -> Acceptance:
     time, version = _moment(job)
     message = f"version {version} ({job.name}) was accepted"
-    return Acceptance(version, time, 0, _condition(observed, "True", "VersionAccepted", message), known.events)
+    return Acceptance(version, time, 0, _condition(state, "True", "VersionAccepted", message), known.events)
 
 
-def _rejected(observed: ObservedSchedule, known: Acceptance, job: TrainingJobView) -> Acceptance:
+def _rejected(state: ScheduleState, known: Acceptance, job: TrainingJobView) -> Acceptance:
     count = (known.rejections or 0) + 1
     verdict = job.status.verdict
     why = verdict.message if verdict is not None else ""
     since = "so far" if known.version is None else f"since version {known.version}"
     head = f"version {_moment(job)[1]} ({job.name}) was rejected, {count} {since}: "
     message = f"{head}{why}"[:_SENTENCE]
-    condition = _condition(observed, "False", "VersionRejected", message)
+    condition = _condition(state, "False", "VersionRejected", message)
     return Acceptance(known.version, known.time, count, condition, (*known.events, _event(job, message)))
 
 
@@ -116,10 +116,10 @@ def _event(job: TrainingJobView, message: str) -> EventNote:
     return EventNote("Warning", "VersionRejected", message[:_SENTENCE], f"verdict-{job.uid}")
 
 
-def _condition(observed: ObservedSchedule, status: str, reason: str, message: str) -> Condition:
-    view = observed.schedule
+def _condition(state: ScheduleState, status: str, reason: str, message: str) -> Condition:
+    view = state.schedule
     before = view.status.conditions or ()
     (condition,) = stamped(
-        {ACCEPTED: status}, reason, message, generation=view.generation, now=observed.now, before=before
+        {ACCEPTED: status}, reason, message, generation=view.generation, now=state.now, before=before
     )
     return condition

@@ -14,7 +14,7 @@ from typing import Final
 from trainyard_api.trainingschedule import TrainingScheduleSpec
 from trainyard_operator.core.plan import EventNote
 from trainyard_operator.core.schedule.cron import TICK, Schedule, count_between, last_at_or_before, next_after
-from trainyard_operator.core.schedule.observed import ObservedSchedule
+from trainyard_operator.core.schedule.state import ScheduleState
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 MISSED_LIMIT: Final = 100
@@ -41,9 +41,9 @@ class Clock:
     events: tuple[EventNote, ...] = ()
 
 
-def read(observed: ObservedSchedule, spec: TrainingScheduleSpec, line: Schedule, last: datetime | None) -> Clock:
+def read(state: ScheduleState, spec: TrainingScheduleSpec, line: Schedule, last: datetime | None) -> Clock:
     """Return what the clock says; ``last`` is the nominal time of the newest run that was started."""
-    view, now = observed.schedule, observed.now
+    view, now = state.schedule, state.now
     floor = max(now, view.created, last or view.created)
     first = _time(view.status.next_schedule_time or view.status.held_schedule_time)
     missed = view.status.missed or 0

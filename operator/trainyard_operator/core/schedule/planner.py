@@ -25,9 +25,9 @@ from trainyard_operator.core.schedule import runs
 from trainyard_operator.core.schedule.acceptance import ACCEPTED, awaits_verdict, condition_of
 from trainyard_operator.core.schedule.clock import Clock
 from trainyard_operator.core.schedule.cron import Schedule, ScheduleError, UnknownZoneError, parse
-from trainyard_operator.core.schedule.observed import ObservedSchedule
 from trainyard_operator.core.schedule.record import Record, has_lost, record
 from trainyard_operator.core.schedule.runs import Run
+from trainyard_operator.core.schedule.state import ScheduleState
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
 
@@ -78,42 +78,40 @@ class Outlook:
     fault: Verdict | None
 
 
-def plan(observed: ObservedSchedule) -> Plan:  # noqa: PLR0911 - a list of questions
+def plan(state: ScheduleState) -> Plan:  # noqa: PLR0911 - a list of questions
     """Return the next step for one TrainingSchedule."""
-    view = observed.schedule
+    view = state.schedule
     if view.deleting:
         return NOTHING
     if view.unreadable:
         return hands_off(view)
     look_again = Plan(needs=(Need(Fact.RUNS, view.name),))
-    if has_lost(observed) and not observed.listed:
+    if has_lost(state) and not state.listed:
         return look_again
     try:
         spec = TrainingScheduleSpec.model_validate(view.spec, extra="ignore")
     except ValidationError as error:
-        return _invalid(observed, error)
-    known = record(observed, spec)
-    outlook = _look(observed, spec, known)
-    told = _tell(observed, spec, known, outlook)
+        return _invalid(state, error)
+    known = record(state, spec)
+    outlook = _look(state, spec, known)
+    told = _tell(state, spec, known, outlook)
     if told is not None:
         return told
-    if observed.refused is not None and outlook.run is not None and not outlook.waits:
-        return Plan(requeue_after=_pause(observed))
-    if actions := _actions(observed, spec, known, outlook):
-        return Plan(actions=actions) if observed.listed else look_again
-    return Plan(requeue_after=_sleep(observed, spec, outlook.clock))
+    if state.refused is not None and outlook.run is not None and not outlook.waits:
+        return Plan(requeue_after=_pause(state))
+    if actions := _actions(state, spec, known, outlook):
+        return Plan(actions=actions) if state.listed else look_again
+    return Plan(requeue_after=_sleep(state, spec, outlook.clock))
 
 
-def _actions(
-    observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record, outlook: Outlook
-) -> tuple[Action, ...]:
+def _actions(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> tuple[Action, ...]:
     """Make room first, then create the run, or for Replace end what is in its way."""
-    if old := _beyond_history(observed, spec):
+    if old := _beyond_history(state, spec):
         return old
     if outlook.run is None:
         return ()
     if not outlook.waits:
-        return (Create("TrainingJob", runs.body(observed.schedule, outlook.run)),)
+        return (Create("TrainingJob", runs.body(state.schedule, outlook.run)),)
     if spec.concurrency_policy == "Replace":
         in_the_way = (job for job in known.active if not job.deleting and not job.unreadable)  # that may have ended
         return tuple(Delete("TrainingJob", job.name, job.uid) for job in in_the_way)
@@ -123,14 +121,14 @@ def _actions(
 # ---- what is due -----------------------------------------------------------------------------------------------------
 
 
-def _look(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record) -> Outlook:
-    view, status = observed.schedule, known.status
+def _look(state: ScheduleState, spec: TrainingScheduleSpec, known: Record) -> Outlook:
+    view, status = state.schedule, known.status
     change = runs.change_run(view, runs.template_hash(spec), status.last_template_hash, status.last_run)
     line, fault = _line(spec)
     failures = status.consecutive_failures or 0
     if spec.stop_after_failures is not None and failures >= spec.stop_after_failures and change is None:
         line, fault = None, fault or _stopped(spec, failures, status.last_run or "")
-    clock = Clock(None, None, status.missed or 0) if line is None else clocks.read(observed, spec, line, known.last)
+    clock = Clock(None, None, status.missed or 0) if line is None else clocks.read(state, spec, line, known.last)
     run = runs.requested_run(view, status.last_handled_run_now)
     if run is None and not spec.suspend:
         run = change or (runs.due_run(view, clock.due) if clock.due is not None else None)
@@ -160,13 +158,13 @@ def _stopped(spec: TrainingScheduleSpec, failures: int, last: str) -> Verdict:
     return Verdict(STALLED, "TooManyFailures", message, EventNote("Warning", "TooManyFailures", message, last))
 
 
-def _beyond_history(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> tuple[Delete, ...]:
+def _beyond_history(state: ScheduleState, spec: TrainingScheduleSpec) -> tuple[Delete, ...]:
     """Return the deletion of the finished runs that are too many, oldest first. A cancelled one counts as failed.
 
     A run whose version is not judged yet stays: its verdict has to be counted.
     """
-    before = [job for job in observed.orphans if runs.is_restored(observed.schedule, job)]
-    finished = [j for j in (*observed.jobs, *before) if j.finished and not j.deleting and not awaits_verdict(j)]
+    before = [job for job in state.orphans if runs.is_restored(state.schedule, job)]
+    finished = [j for j in (*state.jobs, *before) if j.finished and not j.deleting and not awaits_verdict(j)]
     finished.sort(key=lambda job: (job.status.completion_time or "", job.name))
     good = [job for job in finished if job.status.phase == "Succeeded"]
     bad = [job for job in finished if job.status.phase != "Succeeded"]
@@ -180,7 +178,7 @@ def _beyond_history(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> t
 # ---- when to look again ----------------------------------------------------------------------------------------------
 
 
-def _sleep(observed: ObservedSchedule, spec: TrainingScheduleSpec, clock: Clock) -> float | None:
+def _sleep(state: ScheduleState, spec: TrainingScheduleSpec, clock: Clock) -> float | None:
     """Return the seconds until the clock may change the answer; the ends of runs are told by the watch."""
     if spec.suspend or clock.first is None:
         return None
@@ -188,22 +186,22 @@ def _sleep(observed: ObservedSchedule, spec: TrainingScheduleSpec, clock: Clock)
     moment = clock.first if clock.due is None else late + timedelta(seconds=1) if late is not None else None
     if moment is None:
         return None
-    return min(max((moment - observed.now).total_seconds(), 0.0), LONGEST_SLEEP_SECONDS)
+    return min(max((moment - state.now).total_seconds(), 0.0), LONGEST_SLEEP_SECONDS)
 
 
-def _pause(observed: ObservedSchedule) -> float:
+def _pause(state: ScheduleState) -> float:
     """Return how long to wait after a refusal: as long as it has lasted, within bounds."""
-    ready = _stored_ready(observed)
-    since = from_rfc3339(ready.last_transition_time) if ready is not None else observed.now
-    return min(max((observed.now - since).total_seconds(), REFUSED_SECONDS), LAST_REFUSED_SECONDS)
+    ready = _stored_ready(state)
+    since = from_rfc3339(ready.last_transition_time) if ready is not None else state.now
+    return min(max((state.now - since).total_seconds(), REFUSED_SECONDS), LAST_REFUSED_SECONDS)
 
 
 # ---- what is told ----------------------------------------------------------------------------------------------------
 
 
-def _tell(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> Plan | None:
+def _tell(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> Plan | None:
     """Return the status to store, if it differs from the stored one."""
-    view, clock = observed.schedule, outlook.clock
+    view, clock = state.schedule, outlook.clock
     first = to_rfc3339(clock.first) if clock.first is not None else None
     changes: dict[str, Any] = {
         "next_schedule_time": None if spec.suspend else first,
@@ -211,10 +209,10 @@ def _tell(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record,
         "missed": clock.missed,
     }
     events = [*([restored()] if view.recalled_from else []), *known.events, *clock.events]
-    verdict = _verdict(observed, spec, known, outlook)
+    verdict = _verdict(state, spec, known, outlook)
     own = [each for each in view.status.conditions or () if each.type != ACCEPTED]
     if verdict is not None:
-        own = _conditions(observed, verdict)
+        own = _conditions(state, verdict)
         changes["phase"] = "Stalled" if "Stalled" in verdict.statuses else "Suspended" if spec.suspend else "Active"
         if verdict.event is not None:
             events.append(verdict.event)
@@ -224,14 +222,14 @@ def _tell(observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record,
 
 
 def _verdict(  # noqa: PLR0911 - one line for each answer
-    observed: ObservedSchedule, spec: TrainingScheduleSpec, known: Record, outlook: Outlook
+    state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook
 ) -> Verdict | None:
     """Return what the conditions say; ``None`` leaves them while a run that was refused is tried again."""
     run = outlook.run
     if run is not None and not outlook.waits:
-        if observed.refused is not None:
-            return _refused(run, observed.refused)
-        ready = _stored_ready(observed)
+        if state.refused is not None:
+            return _refused(run, state.refused)
+        ready = _stored_ready(state)
         if ready is not None and ready.reason in REFUSED.values():
             return None
     if outlook.fault is not None:
@@ -260,30 +258,30 @@ def _refused(run: Run, refusal: Refusal) -> Verdict:
     return Verdict(STALLED if refusal.permanent else RETRYING, REFUSED[refusal.permanent], message, event)
 
 
-def _invalid(observed: ObservedSchedule, error: ValidationError) -> Plan:
+def _invalid(state: ScheduleState, error: ValidationError) -> Plan:
     """Say what the schema let through (an older CRD, a disabled validation) and leave everything as it is."""
-    view = observed.schedule
+    view = state.schedule
     first = error.errors(include_url=False, include_input=False)[0]
     message = f"{'.'.join(['spec', *(str(part) for part in first['loc'])])}: {first['msg']}"
     event = EventNote("Warning", "InvalidSpec", message, str(view.generation))
     verdict = Verdict(STALLED, "InvalidSpec", message, event)
     accepted = condition_of(view.status)
-    conditions = [*_conditions(observed, verdict), *(() if accepted is None else (accepted,))]
+    conditions = [*_conditions(state, verdict), *(() if accepted is None else (accepted,))]
     changes = {"observed_generation": view.generation, "phase": "Stalled", "conditions": conditions}
     status = view.status.model_copy(update=changes)
     return NOTHING if status == view.status else Plan(status=status, events=(event,))
 
 
-def _conditions(observed: ObservedSchedule, verdict: Verdict) -> list[Condition]:
+def _conditions(state: ScheduleState, verdict: Verdict) -> list[Condition]:
     return stamped(
         verdict.statuses,
         verdict.reason,
         verdict.message[:SENTENCE],
-        generation=observed.schedule.generation,
-        now=observed.now,
-        before=observed.schedule.status.conditions or (),
+        generation=state.schedule.generation,
+        now=state.now,
+        before=state.schedule.status.conditions or (),
     )
 
 
-def _stored_ready(observed: ObservedSchedule) -> Condition | None:
-    return next((each for each in observed.schedule.status.conditions or () if each.type == "Ready"), None)
+def _stored_ready(state: ScheduleState) -> Condition | None:
+    return next((each for each in state.schedule.status.conditions or () if each.type == "Ready"), None)

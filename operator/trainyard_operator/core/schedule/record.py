@@ -13,7 +13,6 @@ from trainyard_api.trainingschedule import ActiveRun, TrainingScheduleSpec, Trai
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import EventNote
 from trainyard_operator.core.schedule.acceptance import awaits_verdict, follow, is_rejected, is_unknown
-from trainyard_operator.core.schedule.observed import ObservedSchedule
 from trainyard_operator.core.schedule.runs import (
     change_run,
     nominal_time,
@@ -21,6 +20,7 @@ from trainyard_operator.core.schedule.runs import (
     template_hash,
     token_of,
 )
+from trainyard_operator.core.schedule.state import ScheduleState
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 LISTED: Final = 32
@@ -49,44 +49,44 @@ class Record:
     events: tuple[EventNote, ...]
 
 
-def has_lost(observed: ObservedSchedule) -> bool:
+def has_lost(state: ScheduleState) -> bool:
     """Tell whether the status lists a run that is not there: deleted, or not told of by the watch yet."""
-    known, status = {job.uid for job in observed.jobs}, observed.schedule.status
+    known, status = {job.uid for job in state.jobs}, state.schedule.status
     return any(run.uid not in known for run in (*(status.active or ()), *(status.awaiting_verdict or ())))
 
 
-def record(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> Record:
-    """Return the status after what is observed."""
-    view, status = observed.schedule, observed.schedule.status
-    jobs = {job.name: job for job in observed.jobs}
+def record(state: ScheduleState, spec: TrainingScheduleSpec) -> Record:
+    """Return the status after what is state."""
+    view, status = state.schedule, state.schedule.status
+    jobs = {job.name: job for job in state.jobs}
     template = template_hash(spec)
     request = requested_run(view, status.last_handled_run_now)
     change = change_run(view, template, status.last_template_hash, status.last_run)
-    times = {job.name: nominal_time(view, job.name) for job in observed.jobs}
+    times = {job.name: nominal_time(view, job.name) for job in state.jobs}
     before = from_rfc3339(status.last_schedule_time) if status.last_schedule_time else None
     clocked = {name: time for name, time in times.items() if time is not None and (before is None or time > before)}
     new = {run.name: run.cause for run in (request, change) if run is not None and run.name in jobs}
     new |= {name: f"due at {to_rfc3339(time)}" for name, time in clocked.items()}
 
-    active = tuple(sorted((job for job in observed.jobs if not job.finished), key=_age))
+    active = tuple(sorted((job for job in state.jobs if not job.finished), key=_age))
     listed = {run.uid for run in status.active or ()}
-    ended = sorted((job for job in observed.jobs if job.finished and (job.uid in listed or job.name in new)), key=_end)
+    ended = sorted((job for job in state.jobs if job.finished and (job.uid in listed or job.name in new)), key=_end)
     accepted = change is not None and (not spec.run_on_change or change.name in jobs)
     awaited = {run.uid for run in status.awaiting_verdict or ()}
-    late = [job for job in observed.jobs if job.finished and job.uid in awaited and job not in ended]
+    late = [job for job in state.jobs if job.finished and job.uid in awaited and job not in ended]
     awaiting = sorted((job for job in (*ended, *late) if awaits_verdict(job)), key=_age)
     settled = sorted((job for job in (*ended, *late) if not awaits_verdict(job)), key=_end)
     failures = 0 if accepted else status.consecutive_failures or 0
     for job in settled if spec.count_rejections else ended:
         failures = _failures(job, failures, count_rejections=spec.count_rejections)
-    models = follow(observed, settled)
+    models = follow(state, settled)
     last = max(clocked.values(), default=before)
     changes = {
         "observed_generation": view.generation,
         "active": [ActiveRun(name=job.name, uid=job.uid) for job in active[-LISTED:]] or None,
         "active_count": len(active),
         "last_schedule_time": to_rfc3339(last) if last is not None else None,
-        "last_successful_time": _last_success(observed),
+        "last_successful_time": _last_success(state),
         "consecutive_failures": failures,
         "awaiting_verdict": [ActiveRun(name=job.name, uid=job.uid) for job in awaiting[-LISTED:]] or None,
         "last_accepted_version": models.version,
@@ -99,7 +99,7 @@ def record(observed: ObservedSchedule, spec: TrainingScheduleSpec) -> Record:
     events = (
         *(EventNote("Normal", "SuccessfulCreate", f"created TrainingJob {name}, {new[name]}", name) for name in new),
         *(_end_event(job) for job in ended),
-        *(_gone_event(run) for run in status.active or () if run.uid not in {job.uid for job in observed.jobs}),
+        *(_gone_event(run) for run in status.active or () if run.uid not in {job.uid for job in state.jobs}),
         *models.events,
     )
     return Record(status.model_copy(update=changes), last, models.condition, active, events)
@@ -128,9 +128,9 @@ def _failures(job: TrainingJobView, before: int, *, count_rejections: bool) -> i
             return before
 
 
-def _last_success(observed: ObservedSchedule) -> str | None:
-    times = [job.status.completion_time for job in observed.jobs if job.status.phase == "Succeeded"]
-    known = [time for time in (*times, observed.schedule.status.last_successful_time) if time]
+def _last_success(state: ScheduleState) -> str | None:
+    times = [job.status.completion_time for job in state.jobs if job.status.phase == "Succeeded"]
+    known = [time for time in (*times, state.schedule.status.last_successful_time) if time]
     return max(known, key=from_rfc3339, default=None)
 
 

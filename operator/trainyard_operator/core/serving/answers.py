@@ -11,25 +11,25 @@ from trainyard_operator.core.actions import RefusedError
 from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.serving import rollout, verbs
 from trainyard_operator.core.serving.choice import find_pin, lived
-from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.verbs import Plain, Retry, Rollback
 
 Answer = tuple[ModelDeploymentStatus, str]
 """The status that the verb leads to, and what came of it in words."""
 
 
-def answer(observed: Observed, spec: ModelDeploymentSpec, text: str) -> Answer:
+def answer(state: ServingState, spec: ModelDeploymentSpec, text: str) -> Answer:
     """Carry a verb out on the status. Raises :class:`RefusedError` with a sentence."""
     verb = verbs.parse(text)
-    actions.refuse_used(observed.deployment.status, verb.token)
-    by = actions.asked_by(observed.deployment)
+    actions.refuse_used(state.deployment.status, verb.token)
+    by = actions.asked_by(state.deployment)
     match verb:
         case Rollback(version=number):
-            return _rollback(observed, spec, number, by)
+            return _rollback(state, spec, number, by)
         case Retry(version=number):
-            return _retry(observed, spec, number, by)
+            return _retry(state, spec, number, by)
         case Plain(verb=name):
-            return _PLAIN[name](observed.deployment.status, spec, by, observed.now)
+            return _PLAIN[name](state.deployment.status, spec, by, state.now)
         case _:
             assert_never(verb)
 
@@ -42,8 +42,8 @@ def echoed(status: ModelDeploymentStatus, text: str, message: str) -> ModelDeplo
     return status.model_copy(update=actions.handled(status, text, message, token))
 
 
-def _rollback(observed: Observed, spec: ModelDeploymentSpec, asked: int | None, by: str) -> Answer:
-    status = observed.deployment.status
+def _rollback(state: ServingState, spec: ModelDeploymentSpec, asked: int | None, by: str) -> Answer:
+    status = state.deployment.status
     if is_pinned(spec):
         raise RefusedError(
             "spec.version.pin decides which version serves: pin another one, or revert the commit in Git"
@@ -60,33 +60,33 @@ def _rollback(observed: Observed, spec: ModelDeploymentSpec, asked: int | None, 
         raise RefusedError(
             f"version {number} is quarantined ({rejection.reason}): lift that with retry/{number}/<token> first"
         )
-    version = _known(observed, number)
+    version = _known(state, number)
     entry = rollout.was_live(status, number)
     if entry is not None and not lived(status, version):
         raise RefusedError(f"version {number} is not the model that served under this number: its digest is another")
-    if entry is None and version.status.phase != "Validated" and not was_lifted(observed, version):
+    if entry is None and version.status.phase != "Validated" and not was_lifted(state, version):
         phase = "unreadable" if version.unreadable else version.status.phase or "Pending"
         raise RefusedError(f"version {number} has never served and is {phase}: only a validated version can take over")
-    return rollout.take(status, number, "Rollback", by, observed.now), f"going back to version {number}"
+    return rollout.take(status, number, "Rollback", by, state.now), f"going back to version {number}"
 
 
-def _retry(observed: Observed, spec: ModelDeploymentSpec, number: int, by: str) -> Answer:
-    status = observed.deployment.status
-    version = _known(observed, number)
+def _retry(state: ServingState, spec: ModelDeploymentSpec, number: int, by: str) -> Answer:
+    status = state.deployment.status
+    version = _known(state, number)
     if version.status.phase == "Rejected":
         raise RefusedError(f"version {number} did not pass its gates: train a better one, or {BY_HAND}")
     if not (rollout.is_rejected(status, number) or version.status.phase == "Quarantined"):
         raise RefusedError(f"version {number} is not quarantined, so there is nothing to lift")
     lifted = rollout.lift(status, number)
     if is_pinned(spec):
-        wanted = find_pin(observed, (spec.version or VersionPolicy()).pin) == version
+        wanted = find_pin(state, (spec.version or VersionPolicy()).pin) == version
     else:
         wanted = status.active_version is None or number > status.active_version
     if not wanted:
         told = f"version {number} may serve again: rollback/{number}/<token> or a pin leads to it"
         serving = status.active_version
         return lifted, told if serving is None else f"{told}; version {serving} goes on serving"
-    return rollout.take(lifted, number, "Retry", by, observed.now), f"version {number} is tried again"
+    return rollout.take(lifted, number, "Retry", by, state.now), f"version {number} is tried again"
 
 
 def _promote(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Answer:  # noqa: ARG001
@@ -143,15 +143,15 @@ def is_pinned(spec: ModelDeploymentSpec) -> bool:
     return spec.version is not None and spec.version.policy == "Pinned"
 
 
-def was_lifted(observed: Observed, version: ModelVersionView) -> bool:
+def was_lifted(state: ServingState, version: ModelVersionView) -> bool:
     """Tell whether only this deployment had something against it; the phase follows once it takes it again."""
-    return version.status.phase == "Quarantined" and version.status.quarantined_by == observed.deployment.name
+    return version.status.phase == "Quarantined" and version.status.quarantined_by == state.deployment.name
 
 
-def _known(observed: Observed, number: int) -> ModelVersionView:
-    version = observed.version(number)
+def _known(state: ServingState, number: int) -> ModelVersionView:
+    version = state.version(number)
     if version is None:
         raise RefusedError(
-            f"model {observed.deployment.model} has no version {number}: kubectl get mv shows the versions there are"
+            f"model {state.deployment.model} has no version {number}: kubectl get mv shows the versions there are"
         )
     return version

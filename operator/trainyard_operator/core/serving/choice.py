@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from trainyard_api.modeldeployment import CandidateReason, ModelDeploymentSpec, ModelDeploymentStatus, VersionPolicy
 from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.serving.health import Failure
-from trainyard_operator.core.serving.observed import Observed
 from trainyard_operator.core.serving.rollout import is_rejected, rejection_of, was_live
+from trainyard_operator.core.serving.state import ServingState
 
 
 @dataclass(frozen=True)
@@ -29,21 +29,21 @@ class Choice:
     waiting: str = ""
 
 
-def choose(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Choice:
+def choose(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Choice:
     """Return the version that the policy wants."""
     policy = spec.version or VersionPolicy()
     if policy.policy == "Pinned":
-        return _pinned(observed, status, policy.pin)
-    eligible = [v for v in observed.known if _takes(status, v)]
+        return _pinned(state, status, policy.pin)
+    eligible = [v for v in state.known if _takes(status, v)]
     return Choice(max(eligible, key=lambda v: v.version, default=None), "Policy")
 
 
-def find_pin(observed: Observed, pin: str) -> ModelVersionView | None:
+def find_pin(state: ServingState, pin: str) -> ModelVersionView | None:
     """Return the version that a pin names, by number or by digest."""
     if pin.startswith("sha256:"):
         digest = pin.removeprefix("sha256:")
-        return next((v for v in observed.known if plain_digest(v) == digest), None)
-    return observed.version(int(pin)) if pin.isdecimal() else None
+        return next((v for v in state.known if plain_digest(v) == digest), None)
+    return state.version(int(pin)) if pin.isdecimal() else None
 
 
 def plain_digest(version: ModelVersionView) -> str:
@@ -70,13 +70,13 @@ def _takes(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
     return version.status.phase == "Validated" and not is_rejected(status, number) and leads_to(status, number)
 
 
-def _pinned(observed: Observed, status: ModelDeploymentStatus, pin: str) -> Choice:  # noqa: PLR0911 - a list of questions
-    version = find_pin(observed, pin)
+def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Choice:  # noqa: PLR0911 - a list of questions
+    version = find_pin(state, pin)
     if version is None:
         if status.active_version is not None and pin in (str(status.active_version), f"sha256:{status.active_digest}"):
             return Choice(None, "Pin")  # it serves; that its ModelVersion is gone is told elsewhere
         message = (
-            f"spec.version.pin {pin!r} names no ModelVersion of model {observed.deployment.model}: "
+            f"spec.version.pin {pin!r} names no ModelVersion of model {state.deployment.model}: "
             "kubectl get mv shows the versions there are"
         )
         return Choice(None, "Pin", Failure("PinnedVersionNotFound", message))

@@ -10,6 +10,11 @@ _QUANTITIES = frozenset({"requests", "limits", "sizeLimit"})
 """The API server writes them in its own way (1000m becomes 1), so their values are not compared."""
 
 
+def is_edited(there: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+    """Tell whether somebody has edited what we applied; of a child whose spec is not known nothing can be said."""
+    return bool(there) and bool(difference(body["spec"], there))
+
+
 def difference(wanted: Any, there: Any, path: str = "spec") -> str:
     """Return the first field that is not as wanted, with what stands there; empty where there is none."""
     if isinstance(wanted, Mapping):

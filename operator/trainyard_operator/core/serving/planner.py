@@ -20,17 +20,19 @@ from trainyard_operator.core.objects import ServingPodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.saved import restored
-from trainyard_operator.core.serving import answers, children, rollout
+from trainyard_operator.core.serving import access, answers, deployments, rollout, service_route
 from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
 from trainyard_operator.core.serving.health import Failure, are_at_fault, cause_of, failure_of, waiting_for
-from trainyard_operator.core.serving.observed import Observed
 from trainyard_operator.core.serving.rollout import Blame
+from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.status import (
     AWAITING_PROMOTION,
     approved,
     describe,
     describe_blocked,
 )
+from trainyard_operator.core.serving.strategy import strategy_of
+from trainyard_operator.core.serving.traffic import Traffic
 from trainyard_operator.core.serving.waits import (
     FIRST_LOOK_SECONDS,
     RESCHEDULED_SECONDS,
@@ -45,131 +47,131 @@ from trainyard_operator.core.serving.waits import (
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
 
-Question = Callable[[Observed, ModelDeploymentSpec], Plan | None]
+Question = Callable[[ServingState, ModelDeploymentSpec], Plan | None]
 
 
-def plan(observed: Observed) -> Plan:  # noqa: PLR0911 - a list of questions
+def plan(state: ServingState) -> Plan:  # noqa: PLR0911 - a list of questions
     """Return the next step for one ModelDeployment."""
-    if observed.deployment.deleting:
+    if state.deployment.deleting:
         return NOTHING
-    if observed.deployment.unreadable:
-        return hands_off(observed.deployment)
+    if state.deployment.unreadable:
+        return hands_off(state.deployment)
     try:
-        spec = parse_spec(observed)
+        spec = parse_spec(state)
     except InvalidSpecError as error:
-        return _blocked(observed, Failure("InvalidSpec", str(error)))
-    older = _older_namesake(observed)
+        return _blocked(state, Failure("InvalidSpec", str(error)))
+    older = _older_namesake(state)
     if older is not None:
         message = (
-            f"ModelDeployment {older} serves model {observed.deployment.model} already: delete one of the two, or "
+            f"ModelDeployment {older} serves model {state.deployment.model} already: delete one of the two, or "
             "serve another model"
         )
-        return _blocked(observed, Failure("ModelTaken", message))
-    if observed.deployment.recalled_from:
-        return _restored(observed, spec)
+        return _blocked(state, Failure("ModelTaken", message))
+    if state.deployment.recalled_from:
+        return _restored(state, spec)
     for question in _QUESTIONS:
-        step = question(observed, spec)
+        step = question(state, spec)
         if step is not None:
             return step
-    report = _report(observed, spec, observed.deployment.status)
-    return report if report.status is not None else _tidy(observed, spec) or report
+    report = _report(state, spec, state.deployment.status)
+    return report if report.status is not None else _tidy(state, spec) or report
 
 
-def parse_spec(observed: Observed) -> ModelDeploymentSpec:
+def parse_spec(state: ServingState) -> ModelDeploymentSpec:
     """Read the spec, ignoring fields of a newer release. Raises :class:`InvalidSpecError`."""
     try:
-        return ModelDeploymentSpec.model_validate(observed.deployment.spec, extra="ignore")
+        return ModelDeploymentSpec.model_validate(state.deployment.spec, extra="ignore")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(["spec", *(str(part) for part in first["loc"])])
         raise InvalidSpecError(f"{where}: {first['msg']}") from error
 
 
-def _restored(observed: Observed, spec: ModelDeploymentSpec) -> Plan:
+def _restored(state: ServingState, spec: ModelDeploymentSpec) -> Plan:
     """Store the saved status before anything is decided; a candidate gets all of its time again."""
-    status = observed.deployment.status
+    status = state.deployment.status
     if status.candidate_version is not None:
-        status = status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})
-    return _report(observed, spec, status, events=(restored(),))
+        status = status.model_copy(update={"candidate_since": to_rfc3339(state.now)})
+    return _report(state, spec, status, events=(restored(),))
 
 
 # ---- the questions, in order -----------------------------------------------------------------------------------------
 
 
-def _look(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+def _look(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Read the pods of what has not been ready for a while: they tell why."""
-    status, names = observed.deployment.status, []
+    status, names = state.deployment.status, []
     for number, waited in (
-        (status.candidate_version, candidate_waits(observed, spec, status)),
-        (status.active_version, active_waits(observed)),
-        (status.active_version, short_waits(observed, spec)),
+        (status.candidate_version, candidate_waits(state, spec, status)),
+        (status.active_version, active_waits(state)),
+        (status.active_version, short_waits(state, spec)),
     ):
         if number is not None and waited is not None and waited >= FIRST_LOOK_SECONDS:
-            name = serving_name(observed.deployment, number)
-            if name not in observed.serving_pods:
+            name = serving_name(state.deployment, number)
+            if name not in state.serving_pods:
                 names.append(name)
     return Plan(needs=tuple(Need(Fact.SERVING_PODS, name) for name in names)) if names else None
 
 
-def _notice_edit(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+def _notice_edit(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Give a candidate all of its time again when its pods are to be made from something else: that may be the cure.
 
     Their number is no cure, and an autoscaler may change it again and again.
     """
-    md = observed.deployment
+    md = state.deployment
     if md.status.candidate_version is None or md.status.observed_generation == md.generation:
         return None
-    wanted = children.equipment(observed, spec, md.status)
-    if not children.is_asked_anew(observed, wanted, md.status.candidate_version):
+    wanted = deployments.desired(state, spec, md.status)
+    if not deployments.is_asked_anew(state, wanted, md.status.candidate_version):
         return None
-    again = md.status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})
-    return _report(observed, spec, again)
+    again = md.status.model_copy(update={"candidate_since": to_rfc3339(state.now)})
+    return _report(state, spec, again)
 
 
-def _answer(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+def _answer(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
-    text = actions.pending(observed.deployment)
+    text = actions.pending(state.deployment)
     if text is None:
         return None
     try:
-        status, message = answers.answer(observed, spec, text)
+        status, message = answers.answer(state, spec, text)
     except RefusedError as error:
-        refused, events = _refused(observed, text, str(error))
-        return _report(observed, spec, refused, events=events)
+        refused, events = _refused(state, text, str(error))
+        return _report(state, spec, refused, events=events)
     event = EventNote("Normal", "ActionTaken", f"{actions.echo(text)}: {message}", f"action/{actions.echo(text)}")
-    return _report(observed, spec, answers.echoed(status, text, message), events=(event,))
+    return _report(state, spec, answers.echoed(status, text, message), events=(event,))
 
 
-def _choose(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+def _choose(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Take the version that the spec asks for as candidate, and drop one that it no longer asks for."""
-    status, current = observed.deployment.status, observed.deployment.status.candidate_version
-    choice = choose(observed, spec, status)
+    status, current = state.deployment.status, state.deployment.status.candidate_version
+    choice = choose(state, spec, status)
     wanted = choice.version.version if choice.version is not None else None
     if wanted == status.active_version:
         wanted = None
-    if wanted == current or (current is not None and _stands(observed, spec, status, choice)):
+    if wanted == current or (current is not None and _stands(state, spec, status, choice)):
         return None
     if wanted is None:
-        event = _event(observed, "Normal", "CandidateDropped", f"version {current} is no longer asked for")
-        return _report(observed, spec, rollout.drop(status), events=(event,))
+        event = _event(state, "Normal", "CandidateDropped", f"version {current} is no longer asked for")
+        return _report(state, spec, rollout.drop(status), events=(event,))
     by = "pin" if choice.reason == "Pin" else "policy"
-    event = _event(observed, "Normal", "RolloutStarted", f"version {wanted} is the candidate, by {by}")
-    return _report(observed, spec, rollout.take(status, wanted, choice.reason, by, observed.now), events=(event,))
+    event = _event(state, "Normal", "RolloutStarted", f"version {wanted} is the candidate, by {by}")
+    return _report(state, spec, rollout.take(status, wanted, choice.reason, by, state.now), events=(event,))
 
 
-def _judge(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+def _judge(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Reject a candidate that cannot load, crashes again and again, or runs and is not ready in time.
 
     One that cannot start (no room, no image, a refusal, a storage that is away) is not to blame, and stays.
     """
-    status = observed.deployment.status
-    number, waited = status.candidate_version, candidate_waits(observed, spec, status)
+    status = state.deployment.status
+    number, waited = status.candidate_version, candidate_waits(state, spec, status)
     if waited is None or number is None:
         return None
     if status.phase == AWAITING_PROMOTION:  # it was ready before: it gets all of its time again
-        again = status.model_copy(update={"candidate_since": to_rfc3339(observed.now)})
-        return _report(observed, spec, again)
-    pods = observed.pods_of(number) if children.is_current(observed, spec, status, number) else ()
+        again = status.model_copy(update={"candidate_since": to_rfc3339(state.now)})
+        return _report(state, spec, again)
+    pods = state.pods_of(number) if deployments.is_current(state, spec, status, number) else ()
     failure = failure_of(pods)
     if failure is None and waited >= deadline(spec) and are_at_fault(pods):
         message = f"not ready in {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
@@ -177,74 +179,75 @@ def _judge(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
         failure = Failure("ProgressDeadlineExceeded", f"{message}; {waits}" if waits else message)
     if failure is None:
         return None
-    version = observed.version(number)
+    version = state.version(number)
     digest = plain_digest(version) if version is not None else None
     blame = Blame(failure.reason, failure.message)
-    rejected = rollout.reject(status, digest, blame, spec, observed.now)
+    rejected = rollout.reject(status, digest, blame, spec, state.now)
     message = f"version {number} is rejected ({failure.reason}): {failure.message}"
-    return _report(observed, spec, rejected, events=(_event(observed, "Warning", "CandidateRejected", message),))
+    return _report(state, spec, rejected, events=(_event(state, "Warning", "CandidateRejected", message),))
 
 
-def _fall_back(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+def _fall_back(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Go back to the version before when the active one has failed and the one before is ready now.
 
     Only to pods that are ready: an outage that takes both must not flap. An outage of nodes or of the storage is not
     held against the version, so the policy takes it again once its pods are ready.
     """
-    status = observed.deployment.status
+    status = state.deployment.status
     previous = status.previous_version
-    if previous is None or not (spec.rollback or RollbackPolicy()).automatic or observed.ready_pods(previous) == 0:
+    if previous is None or not (spec.rollback or RollbackPolicy()).automatic or state.ready_pods(previous) == 0:
         return None
-    failure = _active_failure(observed)
+    failure = _active_failure(state)
     if failure is None:
         return None
     left = status.active_version
-    at_fault = _is_at_fault(observed)
+    at_fault = _is_at_fault(state)
     blame = Blame(failure.reason, failure.message) if at_fault else None
-    after = rollout.go_back(status, blame, spec, observed.now)
+    after = rollout.go_back(status, blame, spec, state.now)
     message = f"went back from version {left} to {previous} ({failure.reason}): {failure.message}"
-    event = _event(observed, "Warning", "RolledBack" if at_fault else "FailedOver", message)
-    return _switch(observed, spec, previous, after, event)
+    event = _event(state, "Warning", "RolledBack" if at_fault else "FailedOver", message)
+    return _shift(state, spec, strategy_of(spec).promoted(previous), after, event)
 
 
-def _take_over(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+def _take_over(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Give a candidate that is ready, and may, all requests."""
-    status = observed.deployment.status
+    status = state.deployment.status
     number, left = status.candidate_version, status.active_version
-    if number is None or not approved(spec, status) or not children.is_ready(observed, spec, status):
+    if number is None or not approved(spec, status) or not deployments.is_ready(state, spec, status):
         return None
-    version = observed.version(number)
-    after = rollout.take_over(status, plain_digest(version) if version is not None else None, spec, observed.now)
+    version = state.version(number)
+    after = rollout.take_over(status, plain_digest(version) if version is not None else None, spec, state.now)
     before = f" instead of version {left}" if left is not None else ""
+    traffic = strategy_of(spec).promoted(number)
     if status.candidate_reason == "Rollback":
         message = f"went back to version {number}{before}, asked by {status.candidate_by}"
-        return _switch(observed, spec, number, after, _event(observed, "Normal", "RolledBack", message))
+        return _shift(state, spec, traffic, after, _event(state, "Normal", "RolledBack", message))
     message = f"version {number} serves{before}, by {status.candidate_by}"
-    return _switch(observed, spec, number, after, _event(observed, "Normal", "Promoted", message))
+    return _shift(state, spec, traffic, after, _event(state, "Normal", "Promoted", message))
 
 
-def _equip(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+def _equip(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Bring the children to what they should be: first what serves, then what is to serve."""
-    if observed.refused is not None:
+    if state.refused is not None:
         return None
-    status = observed.deployment.status
-    wanted = children.equipment(observed, spec, status)
-    if observed.may_update is None and children.update_is_due(observed, status, wanted):
-        return Plan(needs=(Need(Fact.UPDATE, observed.deployment.name),))
-    update = bool(observed.may_update)
-    changes = children.missing_or_changed(observed, status, wanted, update=update)
-    budget = children.correct_budget(observed, spec, status)
-    actions = (*children.correct_service(observed, spec, status), *changes, *budget)
+    status = state.deployment.status
+    wanted = deployments.desired(state, spec, status)
+    if state.may_update is None and deployments.update_is_due(state, status, wanted):
+        return Plan(needs=(Need(Fact.UPDATE, state.deployment.name),))
+    update = bool(state.may_update)
+    changes = deployments.missing_or_changed(state, status, wanted, update=update)
+    budget = access.correct_budget(state, spec, status)
+    actions = (*access.correct_traffic(state, spec, status), *changes, *budget)
     return Plan(actions=actions) if actions else None
 
 
-def _tidy(observed: Observed, spec: ModelDeploymentSpec) -> Plan | None:
+def _tidy(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Delete what no decision needs any more, once every node has heard of the last switch."""
-    status = observed.deployment.status
-    doomed = children.superfluous(observed, spec, status)
-    if not doomed or children.drain_seconds_left(observed, status) > 0:
+    status = state.deployment.status
+    doomed = deployments.superfluous(state, spec, status)
+    if not doomed or deployments.drain_seconds_left(state, status) > 0:
         return None
-    return Plan(actions=children.deletions(doomed))
+    return Plan(actions=deployments.deletions(doomed))
 
 
 _QUESTIONS: Final[tuple[Question, ...]] = (
@@ -262,67 +265,67 @@ _QUESTIONS: Final[tuple[Question, ...]] = (
 # ---- what the questions share ----------------------------------------------------------------------------------------
 
 
-def _switch(
-    observed: Observed, spec: ModelDeploymentSpec, number: int, after: ModelDeploymentStatus, event: EventNote
+def _shift(
+    state: ServingState, spec: ModelDeploymentSpec, traffic: Traffic, after: ModelDeploymentStatus, event: EventNote
 ) -> Plan | None:
-    """Point the Service to a version, and once it does, say so."""
-    actions = children.point_to(observed, spec, number)
-    if not actions and children.served(observed) == number:
-        return _report(observed, spec, after, events=(event,))
-    if not actions or observed.refused is not None:
+    """Lead requests to where a traffic says, and once they go there, say so."""
+    actions = service_route.shift(state, spec, traffic)
+    if not actions and service_route.current(state) == traffic.live:
+        return _report(state, spec, after, events=(event,))
+    if not actions or state.refused is not None:
         return None
     return Plan(actions=actions)
 
 
-def _active_failure(observed: Observed) -> Failure | None:
+def _active_failure(state: ServingState) -> Failure | None:
     """Return why the active version is given up: its server cannot go on, or it has been away for too long."""
-    number, waited = observed.deployment.status.active_version, active_waits(observed)
-    since = unready_since(observed.deployment.status)
+    number, waited = state.deployment.status.active_version, active_waits(state)
+    since = unready_since(state.deployment.status)
     if waited is None or since is None or waited < FIRST_LOOK_SECONDS:
         return None
-    pods = observed.pods_of(number)
+    pods = state.pods_of(number)
     failure = failure_of(pods)
     if failure is not None:
         return failure
-    limit = RESCHEDULED_SECONDS if any(_is_rescheduled(observed, pod, since) for pod in pods) else UNREADY_SECONDS
+    limit = RESCHEDULED_SECONDS if any(_is_rescheduled(state, pod, since) for pod in pods) else UNREADY_SECONDS
     if waited < limit:
         return None
-    waits = cause_of(observed.child(number), pods)
+    waits = cause_of(state.child(number), pods)
     message = f"no pod of version {number} was ready for {limit:.0f} s"
     return Failure("Unready", f"{message}; {waits}" if waits else message)
 
 
-def _is_at_fault(observed: Observed) -> bool:
+def _is_at_fault(state: ServingState) -> bool:
     """Tell whether the active version is not ready by its own doing; a pod that stands in and starts may need time."""
-    since = unready_since(observed.deployment.status)
-    pods = observed.pods_of(observed.deployment.status.active_version)
-    starting = {p for p in pods if since is not None and p.exit_code is None and _is_rescheduled(observed, p, since)}
+    since = unready_since(state.deployment.status)
+    pods = state.pods_of(state.deployment.status.active_version)
+    starting = {p for p in pods if since is not None and p.exit_code is None and _is_rescheduled(state, p, since)}
     return are_at_fault(tuple(pod for pod in pods if pod not in starting))
 
 
-def _is_rescheduled(observed: Observed, pod: ServingPodView, since: datetime) -> bool:
+def _is_rescheduled(state: ServingState, pod: ServingPodView, since: datetime) -> bool:
     """Tell whether a pod stands in for one that is gone, and has not failed itself.
 
     Times are whole seconds: a pod from before the version took over is none of these, however fast it all went.
     """
-    promoted = observed.deployment.status.promoted_time
+    promoted = state.deployment.status.promoted_time
     later = pod.created >= since and (promoted is None or pod.created > from_rfc3339(promoted))
     return later and pod.restarts == 0 and not pod.deleting
 
 
-def _stands(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, choice: Choice) -> bool:
+def _stands(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, choice: Choice) -> bool:
     """Tell whether a candidate that somebody asked for by name stays, whatever the policy would take."""
-    if status.candidate_reason not in answers.EXPLICIT or observed.version(status.candidate_version) is None:
+    if status.candidate_reason not in answers.EXPLICIT or state.version(status.candidate_version) is None:
         return False
     return not answers.is_pinned(spec) or (
         choice.version is not None and choice.version.version == status.candidate_version
     )
 
 
-def _older_namesake(observed: Observed) -> str | None:
+def _older_namesake(state: ServingState) -> str | None:
     """Return the ModelDeployment that serves the model, if it is another one: the older, then by name."""
-    md = observed.deployment
-    others = [(other.created, other.name) for other in observed.others if not other.deleting]
+    md = state.deployment
+    others = [(other.created, other.name) for other in state.others if not other.deleting]
     first = min(others, default=None)
     return first[1] if first is not None and first < (md.created, md.name) else None
 
@@ -331,55 +334,55 @@ def _older_namesake(observed: Observed) -> str | None:
 
 
 def _report(
-    observed: Observed,
+    state: ServingState,
     spec: ModelDeploymentSpec,
     status: ModelDeploymentStatus,
     *,
     events: tuple[EventNote, ...] = (),
 ) -> Plan:
     """Return the status that is to be stored, if it differs from the stored one, and when to look again."""
-    told = describe(observed, spec, status)
-    if told == observed.deployment.status:
-        return Plan(requeue_after=next_look(observed, spec))
-    stalled = _newly_stalled(observed, told)
+    told = describe(state, spec, status)
+    if told == state.deployment.status:
+        return Plan(requeue_after=next_look(state, spec))
+    stalled = _newly_stalled(state, told)
     return Plan(status=told, events=(*events, *((stalled,) if stalled is not None else ())))
 
 
-def _blocked(observed: Observed, trouble: Failure) -> Plan:
+def _blocked(state: ServingState, trouble: Failure) -> Plan:
     """Say why nothing is decided. What serves goes on, and nothing of it is taken away."""
-    status = observed.deployment.status
+    status = state.deployment.status
     events: tuple[EventNote, ...] = ()
-    text = actions.pending(observed.deployment)
+    text = actions.pending(state.deployment)
     if text is not None:
-        status, events = _refused(observed, text, trouble.message)
-    told = describe_blocked(observed, status, trouble)
-    if told == observed.deployment.status:
+        status, events = _refused(state, text, trouble.message)
+    told = describe_blocked(state, status, trouble)
+    if told == state.deployment.status:
         return NOTHING
-    stalled = _newly_stalled(observed, told)
+    stalled = _newly_stalled(state, told)
     return Plan(status=told, events=(*events, *((stalled,) if stalled is not None else ())))
 
 
-def _refused(observed: Observed, text: str, sentence: str) -> tuple[ModelDeploymentStatus, tuple[EventNote, ...]]:
-    status = answers.echoed(observed.deployment.status, text, actions.refused_message(sentence))
+def _refused(state: ServingState, text: str, sentence: str) -> tuple[ModelDeploymentStatus, tuple[EventNote, ...]]:
+    status = answers.echoed(state.deployment.status, text, actions.refused_message(sentence))
     return status, (actions.refused_event(text, sentence),)
 
 
-def _newly_stalled(observed: Observed, told: ModelDeploymentStatus) -> EventNote | None:
+def _newly_stalled(state: ServingState, told: ModelDeploymentStatus) -> EventNote | None:
     """Return a warning when something has come to a stand, or for another reason than before."""
-    before = next((c.reason for c in observed.deployment.status.conditions or () if c.type == "Stalled"), None)
+    before = next((c.reason for c in state.deployment.status.conditions or () if c.type == "Stalled"), None)
     now = next((c for c in told.conditions or () if c.type == "Stalled"), None)
     if now is None or now.reason == before:
         return None
-    return _event(observed, "Warning", now.reason, now.message, since=str(unready_since(observed.deployment.status)))
+    return _event(state, "Warning", now.reason, now.message, since=str(unready_since(state.deployment.status)))
 
 
 def _event(
-    observed: Observed, kind: Literal["Normal", "Warning"], reason: str, message: str, *, since: str = ""
+    state: ServingState, kind: Literal["Normal", "Warning"], reason: str, message: str, *, since: str = ""
 ) -> EventNote:
     """Return an Event named by what was decided before: told again after a crash or a conflict it is the same one."""
-    status = observed.deployment.status
+    status = state.deployment.status
     decided = (
-        observed.deployment.generation,
+        state.deployment.generation,
         status.promoted_time,
         status.candidate_version,
         status.candidate_since,

@@ -286,3 +286,8 @@ def _asked(serving: Serving, version: ModelVersionView) -> Body:
     """Return what of a Deployment is not the operator's own. Its size is no reason to exchange pods."""
     fields = serving.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"replicas"})
     return {"serving": fields, "artifact": version.spec["artifact"], "storage": version.spec.get("storage")}
+
+
+def hash_of(body: Body) -> str:
+    """Return what a child was rendered from, as its annotation tells."""
+    return str(body["metadata"]["annotations"][meta.APPLIED_ANNOTATION])

@@ -11,13 +11,15 @@ from typing import Final
 from trainyard_api.conditions import Condition
 from trainyard_api.modeldeployment import DeploymentPhase, ModelDeploymentSpec, ModelDeploymentStatus, Rollout
 from trainyard_operator.core.conditions import stamped
+from trainyard_operator.core.serving import service_route
 from trainyard_operator.core.serving.answers import is_pinned
-from trainyard_operator.core.serving.children import equipment, is_ready, is_same_model, replicas, served
 from trainyard_operator.core.serving.choice import choose
+from trainyard_operator.core.serving.deployments import desired, is_ready, is_same_model, replicas
 from trainyard_operator.core.serving.health import Failure, cause_of
-from trainyard_operator.core.serving.observed import Observed
 from trainyard_operator.core.serving.render import selector_text
 from trainyard_operator.core.serving.rollout import last_setback
+from trainyard_operator.core.serving.state import ServingState
+from trainyard_operator.core.serving.traffic import Traffic
 from trainyard_operator.core.serving.waits import candidate_waits, deadline, unready_since
 from trainyard_operator.core.times import to_rfc3339
 
@@ -25,45 +27,52 @@ AWAITING_PROMOTION: Final = "AwaitingPromotion"
 _LONGEST: Final = 1024
 
 
-def describe(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
+def describe(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
     """Complete a status by what follows from it and from the facts."""
     active = status.active_version
-    stalled = _stalled(observed, spec, status)
-    reconciling = None if stalled is not None else _reconciling(observed, spec, status)
-    child = observed.child(active)
+    stalled = _stalled(state, spec, status)
+    reconciling = None if stalled is not None else _reconciling(state, spec, status)
+    child = state.child(active)
     counted = status.model_copy(
         update={
             "replicas": child.pods if child is not None else 0,
-            "ready_replicas": observed.ready_pods(active),
-            "selector": None if active is None else selector_text(observed.deployment, active),
+            "ready_replicas": state.ready_pods(active),
+            "traffic": _traffic(state).wire(),
+            "selector": None if active is None else selector_text(state.deployment, active),
         }
     )
-    phase = _phase(observed, spec, status, failed=stalled is not None)
-    return _told(observed, counted, phase, stalled, reconciling)
+    phase = _phase(state, spec, status, failed=stalled is not None)
+    return _told(state, counted, phase, stalled, reconciling)
 
 
-def describe_blocked(observed: Observed, status: ModelDeploymentStatus, trouble: Failure) -> ModelDeploymentStatus:
+def _traffic(state: ServingState) -> Traffic:
+    """Return where requests go at the moment, and which other versions have pods."""
+    live = service_route.current(state)
+    return Traffic.of(live.only, *sorted((c.version for c in state.children if not c.deleting), reverse=True))
+
+
+def describe_blocked(state: ServingState, status: ModelDeploymentStatus, trouble: Failure) -> ModelDeploymentStatus:
     """Complete the status of a ModelDeployment that may decide nothing; what serves goes on."""
     phase: DeploymentPhase = "Failed" if status.active_version is None else (status.phase or "Failed")
-    return _told(observed, status, phase, trouble, None)
+    return _told(state, status, phase, trouble, None)
 
 
 # ---- the parts -------------------------------------------------------------------------------------------------------
 
 
 def _told(
-    observed: Observed,
+    state: ServingState,
     status: ModelDeploymentStatus,
     phase: DeploymentPhase,
     stalled: Failure | None,
     reconciling: Failure | None,
 ) -> ModelDeploymentStatus:
-    md, active = observed.deployment, status.active_version
-    serving = active is not None and observed.ready_pods(active) > 0 and served(observed) == active
-    ready = Failure("Serving", _serving(observed, status))
+    md, active = state.deployment, status.active_version
+    serving = active is not None and state.ready_pods(active) > 0 and service_route.current(state).only == active
+    ready = Failure("Serving", _serving(state, status))
     if not serving:
         why = stalled or reconciling or _nothing(status)
-        ready = Failure(why.reason, "; ".join(filter(None, (why.message, _elsewhere(observed, active)))))
+        ready = Failure(why.reason, "; ".join(filter(None, (why.message, _elsewhere(state, active)))))
     setback = last_setback(status)
     statements = {
         "Ready": ("True" if serving else "False", ready),
@@ -73,47 +82,47 @@ def _told(
             "True",
             Failure(setback.reason, _setback(setback.version, setback.message)) if setback else None,
         ),
-        "NewerVersionRejected": ("True", _newer_rejected(observed, active)),
+        "NewerVersionRejected": ("True", _newer_rejected(state, active)),
     }
     conditions: list[Condition] = []
     for kind, (value, told) in statements.items():
         if told is not None:
-            conditions += _condition(observed, kind, value, told)
+            conditions += _condition(state, kind, value, told)
     return status.model_copy(
         update={
             "observed_generation": md.generation,
             "phase": phase,
             "conditions": conditions,
-            "active_trained_time": _trained(observed, status),
+            "active_trained_time": _trained(state, status),
             "url": None if active is None else f"http://{md.name}.{md.namespace}.svc/v2/models/{md.model}",
         }
     )
 
 
-def _condition(observed: Observed, kind: str, value: str, told: Failure) -> Iterable[Condition]:
-    md = observed.deployment
+def _condition(state: ServingState, kind: str, value: str, told: Failure) -> Iterable[Condition]:
+    md = state.deployment
     return stamped(
         {kind: value},
         told.reason,
         told.message[:_LONGEST],
         generation=md.generation,
-        now=observed.now,
+        now=state.now,
         before=md.status.conditions or (),
     )
 
 
 def _phase(
-    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, *, failed: bool
+    state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, *, failed: bool
 ) -> DeploymentPhase:
     if status.candidate_version is not None:
         if status.candidate_reason == "Rollback":
             return "RollingBack"
-        if not approved(spec, status) and is_ready(observed, spec, status):
+        if not approved(spec, status) and is_ready(state, spec, status):
             return "AwaitingPromotion"
-        return "Failed" if failed and observed.ready_pods(status.active_version) == 0 else "Progressing"
+        return "Failed" if failed and state.ready_pods(status.active_version) == 0 else "Progressing"
     if status.active_version is None:
         return "Failed" if failed else "Pending"
-    if observed.ready_pods(status.active_version) == 0:
+    if state.ready_pods(status.active_version) == 0:
         return "Failed" if failed else "Progressing"
     return "Held" if status.hold is not None else "Serving"
 
@@ -124,31 +133,31 @@ def approved(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> bool:
     return automatic or status.active_version is None or status.candidate_reason in ("Promoted", "Rollback")
 
 
-def _stalled(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Failure | None:
+def _stalled(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Failure | None:
     """Return what nobody but the user can change."""
-    trouble = equipment(observed, spec, status).trouble or choose(observed, spec, status).problem
+    trouble = desired(state, spec, status).trouble or choose(state, spec, status).problem
     if trouble is not None:
         return trouble
-    if observed.refused is not None and observed.refused.permanent:
-        return Failure("InvalidSpec", observed.refused.message)
+    if state.refused is not None and state.refused.permanent:
+        return Failure("InvalidSpec", state.refused.message)
     if status.candidate_version is not None:
-        return _blocked(observed, spec, status, status.candidate_version)
+        return _blocked(state, spec, status, status.candidate_version)
     if status.active_version is None:
         return _no_version_serves(status)
-    return _unavailable(observed, spec, status, status.active_version)
+    return _unavailable(state, spec, status, status.active_version)
 
 
 def _blocked(
-    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, number: int
+    state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, number: int
 ) -> Failure | None:
     """Return why a candidate is late by no doing of its own: it stays the candidate, and starts once it can."""
-    waited = candidate_waits(observed, spec, status)
+    waited = candidate_waits(state, spec, status)
     if waited is None or waited < deadline(spec):
         return None
     late = f"version {number} is not ready after {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
     goes_on = "" if status.active_version is None else f"version {status.active_version} goes on serving; "
     message = (
-        f"{late}: {_pods(observed, spec, number)}; {goes_on}version {number} is not to blame, and takes over once its "
+        f"{late}: {_pods(state, spec, number)}; {goes_on}version {number} is not to blame, and takes over once its "
         "pods are ready; the action abort/<token> gives it up"
     )
     return Failure("CandidateBlocked", message)
@@ -163,76 +172,76 @@ def _no_version_serves(status: ModelDeploymentStatus) -> Failure | None:
 
 
 def _unavailable(
-    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, active: int
+    state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, active: int
 ) -> Failure | None:
     """Return why the active version does not serve any more, once waiting does not help."""
-    since = unready_since(observed.deployment.status)
-    if since is None or observed.ready_pods(active) > 0:
+    since = unready_since(state.deployment.status)
+    if since is None or state.ready_pods(active) > 0:
         return None
-    child = observed.child(active)
-    if (child is None or child.deleting) and _gone(observed, status):
-        message = f"version {active} cannot be started again: {_active_pods(observed, spec, status, active)}"
+    child = state.child(active)
+    if (child is None or child.deleting) and _gone(state, status):
+        message = f"version {active} cannot be started again: {_active_pods(state, spec, status, active)}"
         return Failure("ModelVersionGone", message)
-    if (observed.now - since).total_seconds() < deadline(spec):
+    if (state.now - since).total_seconds() < deadline(spec):
         return None
-    pods = _active_pods(observed, spec, status, active)
+    pods = _active_pods(state, spec, status, active)
     return Failure("Unavailable", f"version {active} does not serve, and no previous version is ready: {pods}")
 
 
 def _reconciling(  # noqa: PLR0911 - a list of questions
-    observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
+    state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
 ) -> Failure | None:
     """Return what goes on by itself."""
     candidate, active = status.candidate_version, status.active_version
-    if observed.refused is not None:
-        return Failure("ChildRefused", observed.refused.message)
+    if state.refused is not None:
+        return Failure("ChildRefused", state.refused.message)
     if candidate is not None:
-        pods = _pods(observed, spec, candidate)
+        pods = _pods(state, spec, candidate)
         if status.candidate_reason == "Rollback":
             return Failure("RollingBack", f"going back to version {candidate}: {pods}")
-        if not approved(spec, status) and is_ready(observed, spec, status):
+        if not approved(spec, status) and is_ready(state, spec, status):
             return Failure(AWAITING_PROMOTION, f"version {candidate} is ready and waits for the action promote/<token>")
         return Failure("Progressing", f"rolling out version {candidate}: {pods}")
     if active is None:
-        waiting = choose(observed, spec, status).waiting
-        return Failure("WaitingForVersion", waiting or _no_version(observed))
-    child = observed.child(active)
+        waiting = choose(state, spec, status).waiting
+        return Failure("WaitingForVersion", waiting or _no_version(state))
+    child = state.child(active)
     if child is None or not child.settled or child.ready < replicas(spec) or child.updated < replicas(spec):
-        return Failure("Progressing", _active_pods(observed, spec, status, active))
-    if served(observed) != active:
-        return Failure("Progressing", f"the Service {observed.deployment.name} does not point to version {active} yet")
+        return Failure("Progressing", _active_pods(state, spec, status, active))
+    if service_route.current(state).only != active:
+        return Failure("Progressing", f"the Service {state.deployment.name} does not point to version {active} yet")
     return None
 
 
-def _no_version(observed: Observed) -> str:
-    message = f"no validated version of model {observed.deployment.model} yet: it is served when one comes"
-    quarantined = max((v.version for v in observed.known if v.status.phase == "Quarantined"), default=None)
+def _no_version(state: ServingState) -> str:
+    message = f"no validated version of model {state.deployment.model} yet: it is served when one comes"
+    quarantined = max((v.version for v in state.known if v.status.phase == "Quarantined"), default=None)
     if quarantined is None:
         return message
     return f"{message}; version {quarantined} is quarantined: retry/{quarantined}/<token> tries it again"
 
 
-def _pods(observed: Observed, spec: ModelDeploymentSpec, number: int) -> str:
-    count = f"{observed.ready_pods(number)} of {replicas(spec)} pods of version {number} are ready"
-    return "; ".join(filter(None, (count, cause_of(observed.child(number), observed.pods_of(number)))))
+def _pods(state: ServingState, spec: ModelDeploymentSpec, number: int) -> str:
+    count = f"{state.ready_pods(number)} of {replicas(spec)} pods of version {number} are ready"
+    return "; ".join(filter(None, (count, cause_of(state.child(number), state.pods_of(number)))))
 
 
-def _active_pods(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, active: int) -> str:
+def _active_pods(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, active: int) -> str:
     """Return how the pods of the active version are; where it cannot be made anew, that too, and what helps."""
-    pods, gone = _pods(observed, spec, active), _gone(observed, status)
+    pods, gone = _pods(state, spec, active), _gone(state, status)
     if not gone:
         return pods
     cure = "train a new version"
     if is_pinned(spec):
         cure = "pin another version (spec.version.pin)"
-    elif observed.version(status.previous_version) is not None:
+    elif state.version(status.previous_version) is not None:
         cure = f"the action rollback/previous/<token> goes back to version {status.previous_version}"
     return f"{gone}; {pods}; {cure}"
 
 
-def _gone(observed: Observed, status: ModelDeploymentStatus) -> str:
+def _gone(state: ServingState, status: ModelDeploymentStatus) -> str:
     """Return why no new Deployment of the active version can be written; empty where it can."""
-    version = observed.version(status.active_version)
+    version = state.version(status.active_version)
     if version is None:
         return "its ModelVersion is gone"
     if not is_same_model(status, version):
@@ -240,17 +249,17 @@ def _gone(observed: Observed, status: ModelDeploymentStatus) -> str:
     return ""
 
 
-def _elsewhere(observed: Observed, active: int | None) -> str:
+def _elsewhere(state: ServingState, active: int | None) -> str:
     """Return which version gets the requests where it is not the active one: somebody pointed the Service there."""
-    other = served(observed)
+    other = service_route.current(state).only
     return f"the Service points to version {other}" if active is not None and other not in (None, active) else ""
 
 
-def _serving(observed: Observed, status: ModelDeploymentStatus) -> str:
+def _serving(state: ServingState, status: ModelDeploymentStatus) -> str:
     parts = [f"version {status.active_version} serves"]
-    if observed.may_update is False:
+    if state.may_update is False:
         parts.append("its pods get what the operator has changed, in turn (server.maxConcurrentUpdates of the chart)")
-    if gone := _gone(observed, status):
+    if gone := _gone(state, status):
         parts.append(f"{gone}: it goes on as it is, but cannot be started anew with other settings")
     if status.hold is not None:
         above = (
@@ -260,9 +269,9 @@ def _serving(observed: Observed, status: ModelDeploymentStatus) -> str:
     return "; ".join(parts)
 
 
-def _newer_rejected(observed: Observed, active: int | None) -> Failure | None:
+def _newer_rejected(state: ServingState, active: int | None) -> Failure | None:
     """Return the refusal of the newest version that was judged, unless what serves is newer."""
-    judged = [v for v in observed.known if not v.waits and not v.unreadable and v.version > (active or 0)]
+    judged = [v for v in state.known if not v.waits and not v.unreadable and v.version > (active or 0)]
     newest = max(judged, key=lambda v: v.version, default=None)
     if newest is None or newest.status.phase != "Rejected":
         return None
@@ -273,9 +282,9 @@ def _newer_rejected(observed: Observed, active: int | None) -> Failure | None:
     return Failure(ready.reason if ready is not None else "Rejected", message)
 
 
-def _trained(observed: Observed, status: ModelDeploymentStatus) -> str | None:
+def _trained(state: ServingState, status: ModelDeploymentStatus) -> str | None:
     """Return when the active version was made; what was known stays when its ModelVersion is gone."""
-    version, before = observed.version(status.active_version), observed.deployment.status
+    version, before = state.version(status.active_version), state.deployment.status
     if version is not None and is_same_model(status, version):
         return to_rfc3339(version.created)
     return before.active_trained_time if status.active_version == before.active_version else None

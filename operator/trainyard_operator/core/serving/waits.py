@@ -5,8 +5,8 @@ from typing import Final
 
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Rollout
 from trainyard_operator.core.objects import DeploymentView
-from trainyard_operator.core.serving import children
-from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving import deployments
+from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.times import from_rfc3339
 
 FIRST_LOOK_SECONDS: Final = 5.0
@@ -36,53 +36,53 @@ def unready_since(status: ModelDeploymentStatus) -> datetime | None:
     return from_rfc3339(ready.last_transition_time)
 
 
-def candidate_waits(observed: Observed, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> float | None:
+def candidate_waits(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> float | None:
     """Return for how long the candidate has had the chance to be ready; none when it is, or has no Deployment."""
-    child = observed.child(status.candidate_version)
+    child = state.child(status.candidate_version)
     if child is None or child.deleting or status.candidate_since is None:
         return None
-    if children.is_ready(observed, spec, status):
+    if deployments.is_ready(state, spec, status):
         return None
-    return _seconds_since(observed, max(from_rfc3339(status.candidate_since), child.created))
+    return _seconds_since(state, max(from_rfc3339(status.candidate_since), child.created))
 
 
-def active_waits(observed: Observed) -> float | None:
+def active_waits(state: ServingState) -> float | None:
     """Return for how long the active version has been without a ready pod, as far as the status tells."""
-    since = unready_since(observed.deployment.status)
-    if since is None or observed.ready_pods(observed.deployment.status.active_version) > 0:
+    since = unready_since(state.deployment.status)
+    if since is None or state.ready_pods(state.deployment.status.active_version) > 0:
         return None
-    return _seconds_since(observed, since)
+    return _seconds_since(state, since)
 
 
-def short_waits(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
+def short_waits(state: ServingState, spec: ModelDeploymentSpec) -> float | None:
     """Return for how long the active version has had some ready pods, but fewer than it should."""
-    status = observed.deployment.status
-    child, told = observed.child(status.active_version), ("Reconciling", "Stalled")
-    if child is None or child.deleting or not 0 < child.ready < children.replicas(spec):
+    status = state.deployment.status
+    child, told = state.child(status.active_version), ("Reconciling", "Stalled")
+    if child is None or child.deleting or not 0 < child.ready < deployments.replicas(spec):
         return None
     since = [from_rfc3339(c.last_transition_time) for c in status.conditions or () if c.type in told]
-    return _seconds_since(observed, min(since)) if since else 0.0
+    return _seconds_since(state, min(since)) if since else 0.0
 
 
-def refused_waits(observed: Observed) -> float:
+def refused_waits(state: ServingState) -> float:
     """Return the seconds until what the API server refused is sent again: ever longer, as long as it is refused."""
-    told = {c.type: c for c in observed.deployment.status.conditions or ()}
+    told = {c.type: c for c in state.deployment.status.conditions or ()}
     since = told.get("Reconciling") or told.get("Stalled")
-    waited = _seconds_since(observed, from_rfc3339(since.last_transition_time)) if since is not None else 0.0
+    waited = _seconds_since(state, from_rfc3339(since.last_transition_time)) if since is not None else 0.0
     return min(max(waited / 2, REFUSED_SECONDS), LONGEST_REFUSED_SECONDS)
 
 
-def _seconds_since(observed: Observed, moment: datetime) -> float:
-    return max((observed.now - moment).total_seconds(), 0.0)
+def _seconds_since(state: ServingState, moment: datetime) -> float:
+    return max((state.now - moment).total_seconds(), 0.0)
 
 
-def next_look(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
+def next_look(state: ServingState, spec: ModelDeploymentSpec) -> float | None:
     """Return the seconds until time alone may change the answer."""
-    status = observed.deployment.status
-    due: list[float] = [refused_waits(observed)] if observed.refused is not None else []
-    candidate, active = candidate_waits(observed, spec, status), active_waits(observed)
-    short = short_waits(observed, spec)
-    if observed.may_update is False:
+    status = state.deployment.status
+    due: list[float] = [refused_waits(state)] if state.refused is not None else []
+    candidate, active = candidate_waits(state, spec, status), active_waits(state)
+    short = short_waits(state, spec)
+    if state.may_update is False:
         due.append(UPDATE_SECONDS)
     if short is not None:
         due.append(_interval(short))
@@ -90,10 +90,10 @@ def next_look(observed: Observed, spec: ModelDeploymentSpec) -> float | None:
         due += [_interval(candidate), deadline(spec) - candidate]
     if active is not None:
         due += [_interval(active), *(limit - active for limit in (UNREADY_SECONDS, deadline(spec)))]
-    if _leftovers(observed):
+    if _leftovers(state):
         due += [
-            children.drain_seconds_left(observed, status),
-            children.warm_seconds_left(observed, spec, status),
+            deployments.drain_seconds_left(state, status),
+            deployments.warm_seconds_left(state, spec, status),
         ]
     return min((max(seconds, 1.0) for seconds in due if seconds > 0), default=None)
 
@@ -104,8 +104,8 @@ def _interval(waited: float) -> float:
     return min(max(waited / 2, FIRST_LOOK_SECONDS), LAST_LOOK_SECONDS)
 
 
-def _leftovers(observed: Observed) -> tuple[DeploymentView, ...]:
+def _leftovers(state: ServingState) -> tuple[DeploymentView, ...]:
     """Return the Deployments that only time keeps."""
-    status = observed.deployment.status
+    status = state.deployment.status
     kept = {status.active_version, status.candidate_version}
-    return tuple(child for child in observed.children if child.version not in kept and not child.deleting)
+    return tuple(child for child in state.children if child.version not in kept and not child.deleting)

@@ -23,7 +23,7 @@ from trainyard_operator.core.saved import restore
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
 from trainyard_operator.core.version import gates, overrule
-from trainyard_operator.core.version.observed import ObservedVersion
+from trainyard_operator.core.version.state import VersionState
 
 SENTENCE = 1024
 """Characters of a condition's message, as in every other status of ours."""
@@ -43,131 +43,131 @@ class Transition:
     changes: dict[str, Any] = field(default_factory=dict)
 
 
-def plan(observed: ObservedVersion) -> Plan:  # noqa: PLR0911 - a list of questions
+def plan(state: VersionState) -> Plan:  # noqa: PLR0911 - a list of questions
     """Return the next step for one ModelVersion."""
-    if observed.version.deleting:
+    if state.version.deleting:
         return NOTHING
-    if observed.version.unreadable:
-        return hands_off(observed.version)
-    if observed.version.recalled_from:
-        return restore(observed.version)
-    if any(deployment.unreadable for deployment in _live(observed)):
+    if state.version.unreadable:
+        return hands_off(state.version)
+    if state.version.recalled_from:
+        return restore(state.version)
+    if any(deployment.unreadable for deployment in _live(state)):
         return NOTHING  # who serves, and what was gone back from, is known once that can be read again
-    text = actions.pending(observed.version)
+    text = actions.pending(state.version)
     if text is not None:
-        return _answer(observed, text)
-    phase = observed.version.status.phase
+        return _answer(state, text)
+    phase = state.version.status.phase
     match phase:
         case None | "Pending":
-            return _pending(observed)
+            return _pending(state)
         case "Validated":
-            return _validated(observed)
+            return _validated(state)
         case "Quarantined":
-            return _quarantined(observed)
+            return _quarantined(state)
         case "Rejected":
-            return _keep(observed)
+            return _keep(state)
     assert_never(phase)
 
 
 # ---- the phases ------------------------------------------------------------------------------------------------------
 
 
-def _pending(observed: ObservedVersion) -> Plan:
+def _pending(state: VersionState) -> Plan:
     """Judge it, once those before it have been: the champion must not hang on who was looked at first."""
-    view = observed.version
+    view = state.version
     try:
         spec = ModelVersionSpec.model_validate(view.spec, extra="ignore")
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(["spec", *(str(part) for part in first["loc"])])
-        return _refused(observed, "InvalidSpec", f"{where}: {first['msg']}")
+        return _refused(state, "InvalidSpec", f"{where}: {first['msg']}")
     if not has_its_name(view):
         right = version_name(spec.model, spec.version)
         message = f"version {spec.version} of model {spec.model} is ModelVersion {right} and no other"
-        return _refused(observed, "Misnamed", message)
-    if any(other.waits and version_number(other) < spec.version for other in _peers(observed)):
+        return _refused(state, "Misnamed", message)
+    if any(other.waits and version_number(other) < spec.version for other in _peers(state)):
         message = "the versions before it are judged first"  # which ones is not told: it would be written for each
-        return _report(observed, Transition("Pending", "EarlierVersionPending", message))
-    return _judged(observed, spec)
+        return _report(state, Transition("Pending", "EarlierVersionPending", message))
+    return _judged(state, spec)
 
 
-def _judged(observed: ObservedVersion, spec: ModelVersionSpec) -> Plan:
+def _judged(state: VersionState, spec: ModelVersionSpec) -> Plan:
     candidate = gates.Candidate(_metrics(spec), spec.holdout_digest, spec.objective, spec.comparison, spec.formats)
-    results = gates.judge(spec.gates or (), candidate, _champion(observed, spec))
+    results = gates.judge(spec.gates or (), candidate, _champion(state, spec))
     missed = [result for result in results if not result.passed]
-    changes = {"gates": results or None, "judged_time": to_rfc3339(observed.now)}
+    changes = {"gates": results or None, "judged_time": to_rfc3339(state.now)}
     if missed:
         message = f"{len(missed)} of {len(results)} gates not met: {_sentences(missed)}"
-        return _told(observed, Transition("Rejected", "GatesNotMet", message, changes), "Warning", "Rejected", "judged")
+        return _told(state, Transition("Rejected", "GatesNotMet", message, changes), "Warning", "Rejected", "judged")
     message = f"{len(results)} of {len(results)} gates met: {_sentences(results)}" if results else "no gates to meet"
-    return _told(observed, Transition("Validated", "Validated", message, changes), "Normal", "Validated", "judged")
+    return _told(state, Transition("Validated", "Validated", message, changes), "Normal", "Validated", "judged")
 
 
-def _refused(observed: ObservedVersion, reason: str, message: str) -> Plan:
+def _refused(state: VersionState, reason: str, message: str) -> Plan:
     """Not one of ours, and nothing that could be served."""
-    transition = Transition("Rejected", reason, message, {"judged_time": to_rfc3339(observed.now)})
-    return _told(observed, transition, "Warning", "Rejected", "judged")
+    transition = Transition("Rejected", reason, message, {"judged_time": to_rfc3339(state.now)})
+    return _told(state, transition, "Warning", "Rejected", "judged")
 
 
-def _validated(observed: ObservedVersion) -> Plan:
+def _validated(state: VersionState) -> Plan:
     """Take it out of service while a deployment that went back from it has it on its list, and none wants it."""
-    found = _rejection(observed)
-    if found is None or _taken_by(observed) is not None:
-        return _keep(observed)
+    found = _rejection(state)
+    if found is None or _taken_by(state) is not None:
+        return _keep(state)
     deployment, entry = found
     why = f"{entry.reason}: {entry.message}" if entry.message else entry.reason
     message = f"ModelDeployment {deployment.name} does not serve it again by itself ({why})"
     transition = Transition("Quarantined", "Quarantined", message, {"quarantined_by": deployment.name})
-    return _told(observed, transition, "Warning", "Quarantined", f"quarantined-{deployment.uid}-{entry.time}")
+    return _told(state, transition, "Warning", "Quarantined", f"quarantined-{deployment.uid}-{entry.time}")
 
 
-def _quarantined(observed: ObservedVersion) -> Plan:
+def _quarantined(state: VersionState) -> Plan:
     """Stay, also when the deployment or its list is gone, until somebody asks a deployment to take it again."""
-    deployment = _taken_by(observed)
+    deployment = _taken_by(state)
     if deployment is None:
-        return _keep(observed)
+        return _keep(state)
     since = deployment.status.candidate_since or deployment.status.promoted_time or ""
     message = f"ModelDeployment {deployment.name} was asked to take it again"
     transition = Transition("Validated", "Reinstated", message, {"quarantined_by": None})
-    return _told(observed, transition, "Normal", "Reinstated", f"reinstated-{deployment.uid}-{since}")
+    return _told(state, transition, "Normal", "Reinstated", f"reinstated-{deployment.uid}-{since}")
 
 
-def _keep(observed: ObservedVersion) -> Plan:
+def _keep(state: VersionState) -> Plan:
     """Nothing changes but who uses it."""
-    return _store(observed, {})
+    return _store(state, {})
 
 
-def _answer(observed: ObservedVersion, text: str) -> Plan:
+def _answer(state: VersionState, text: str) -> Plan:
     """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
-    view, token = observed.version, None
+    view, token = state.version, None
     try:
         token = overrule.token_of(text)
-        record = overrule.overruled(view, text, observed.now)
+        record = overrule.overruled(view, text, state.now)
     except RefusedError as error:
         sentence = str(error)
         answered = actions.handled(view.status, text, actions.refused_message(sentence), token)
-        return _store(observed, answered, (actions.refused_event(text, sentence),))
+        return _store(state, answered, (actions.refused_event(text, sentence),))
     missed = _sentences(result for result in view.status.gates or () if not result.passed)
     message = f"validated by {record.by}: {record.reason[:REASON]}; gates not met: {missed}"
     answered = actions.handled(view.status, text, f"validated by {record.by}", token)
     transition = Transition("Validated", "Overruled", message, {**answered, "overruled": record})
-    return _told(observed, transition, "Normal", "Overruled", f"action/{actions.echo(text)}")
+    return _told(state, transition, "Normal", "Overruled", f"action/{actions.echo(text)}")
 
 
 # ---- what it hangs on ------------------------------------------------------------------------------------------------
 
 
-def _champion(observed: ObservedVersion, judged: ModelVersionSpec) -> gates.Champion | None:
+def _champion(state: VersionState, judged: ModelVersionSpec) -> gates.Champion | None:
     """Return the version to beat, with what is known of it.
 
     A version that was not trained here and now is judged as of its training: by the champion that it was compared with.
     Which version serves at the moment, and in which order versions are imported, must not decide that.
     """
-    rivals = Rivals(observed.others, observed.deployments)
-    if judged.comparison is not None and not observed.trained_here:
+    rivals = Rivals(state.others, state.deployments)
+    if judged.comparison is not None and not state.trained_here:
         chosen: Chosen | None = champion.named(rivals, judged.comparison.champion, judged.comparison.champion_digest)
     else:
-        chosen = champion.choose(rivals, judged=version_number(observed.version))
+        chosen = champion.choose(rivals, judged=version_number(state.version))
     if chosen is None:
         return None
     try:
@@ -183,44 +183,44 @@ def _metrics(spec: ModelVersionSpec) -> dict[str, str]:
     return {metric.name: metric.value for metric in spec.metrics or ()}
 
 
-def _peers(observed: ObservedVersion) -> list[ModelVersionView]:
+def _peers(state: VersionState) -> list[ModelVersionView]:
     """Return the versions that count: those that stay, each under the one name that its number has."""
-    return [other for other in observed.others if not other.deleting and has_its_name(other)]
+    return [other for other in state.others if not other.deleting and has_its_name(other)]
 
 
-def _live(observed: ObservedVersion) -> list[ModelDeploymentView]:
-    return [deployment for deployment in observed.deployments if not deployment.deleting]
+def _live(state: VersionState) -> list[ModelDeploymentView]:
+    return [deployment for deployment in state.deployments if not deployment.deleting]
 
 
-def _rejection(observed: ObservedVersion) -> tuple[ModelDeploymentView, RejectedVersion] | None:
+def _rejection(state: VersionState) -> tuple[ModelDeploymentView, RejectedVersion] | None:
     """Return the deployment that was the first to go back from this version, with its entry."""
-    own = version_number(observed.version)
+    own = version_number(state.version)
     found = [
         (deployment, entry)
-        for deployment in _live(observed)
+        for deployment in _live(state)
         for entry in deployment.status.rejected_versions or ()
         if entry.version == own
     ]
     return min(found, key=lambda each: (each[1].time, each[0].name), default=None)
 
 
-def _taken_by(observed: ObservedVersion) -> ModelDeploymentView | None:
+def _taken_by(state: VersionState) -> ModelDeploymentView | None:
     """Return a deployment that serves this version or is about to."""
-    own = version_number(observed.version)
+    own = version_number(state.version)
     takes = [
         deployment
-        for deployment in _live(observed)
+        for deployment in _live(state)
         if own in (deployment.status.active_version, deployment.status.candidate_version)
     ]
     return min(takes, key=lambda each: each.name, default=None)
 
 
-def _users(observed: ObservedVersion) -> list[str] | None:
+def _users(state: VersionState) -> list[str] | None:
     """Return who uses it. A number belongs to the version with its name: what else carries it, nobody serves."""
-    if not has_its_name(observed.version):
+    if not has_its_name(state.version):
         return None
-    own = version_number(observed.version)
-    each = [(deployment.name, deployment.status) for deployment in observed.deployments]
+    own = version_number(state.version)
+    each = [(deployment.name, deployment.status) for deployment in state.deployments]
     users = [name for name, of in each if own in (of.active_version, of.previous_version, of.candidate_version)]
     return sorted(users)[:USERS] or None
 
@@ -233,18 +233,18 @@ def _sentences(results: Iterable[GateResult]) -> str:
 
 
 def _told(
-    observed: ObservedVersion, transition: Transition, kind: Literal["Normal", "Warning"], reason: str, about: str
+    state: VersionState, transition: Transition, kind: Literal["Normal", "Warning"], reason: str, about: str
 ) -> Plan:
     """Store a new phase and tell it once."""
-    return _report(observed, transition, (EventNote(kind, reason, transition.message, about),))
+    return _report(state, transition, (EventNote(kind, reason, transition.message, about),))
 
 
-def _report(observed: ObservedVersion, transition: Transition, events: tuple[EventNote, ...] = ()) -> Plan:
+def _report(state: VersionState, transition: Transition, events: tuple[EventNote, ...] = ()) -> Plan:
     """Turn a phase into a status.
 
     A refused version is Ready=False without ``Stalled``: it is what it should be, and nobody has to repair it.
     """
-    view = observed.version
+    view = state.version
     statuses = {"Ready": "True" if transition.phase == "Validated" else "False"}
     if transition.phase == "Pending":
         statuses["Reconciling"] = "True"
@@ -255,15 +255,15 @@ def _report(observed: ObservedVersion, transition: Transition, events: tuple[Eve
             transition.reason,
             transition.message[:SENTENCE],
             generation=view.generation,
-            now=observed.now,
+            now=state.now,
             before=view.status.conditions or (),
         ),
     }
-    return _store(observed, {**changes, **transition.changes}, events)
+    return _store(state, {**changes, **transition.changes}, events)
 
 
-def _store(observed: ObservedVersion, changes: dict[str, Any], events: tuple[EventNote, ...] = ()) -> Plan:
-    view = observed.version
-    always = {"observed_generation": view.generation, "used_by": _users(observed)}
+def _store(state: VersionState, changes: dict[str, Any], events: tuple[EventNote, ...] = ()) -> Plan:
+    view = state.version
+    always = {"observed_generation": view.generation, "used_by": _users(state)}
     status = view.status.model_copy(update={**always, **changes})
     return NOTHING if status == view.status else Plan(status=status, events=events)

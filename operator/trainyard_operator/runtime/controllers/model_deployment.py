@@ -4,8 +4,8 @@ from typing import Final
 
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.plan import Kind
-from trainyard_operator.core.serving.observed import Observed
 from trainyard_operator.core.serving.planner import plan
+from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.kinds.base import Key, model_term
 from trainyard_operator.kinds.children import DEPLOYMENT, DISRUPTION_BUDGET, SERVICE
 from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
@@ -39,7 +39,7 @@ class ModelDeploymentController:
         same_model = self._store.find(MODEL_DEPLOYMENT, of_model)
         services = self._store.children(SERVICE, view.namespace, view.uid)
         budgets = self._store.children(DISRUPTION_BUDGET, view.namespace, view.uid)
-        observed = Observed(
+        observed = ServingState(
             deployment=view,
             versions=self._store.find(MODEL_VERSION, of_model),
             children=self._store.children(DEPLOYMENT, view.namespace, view.uid),

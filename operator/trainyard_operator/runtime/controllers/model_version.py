@@ -4,8 +4,8 @@ from typing import Final
 
 from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.plan import Kind
-from trainyard_operator.core.version.observed import ObservedVersion
 from trainyard_operator.core.version.planner import plan
+from trainyard_operator.core.version.state import VersionState
 from trainyard_operator.kinds.base import Key, model_term
 from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
 from trainyard_operator.kinds.model_version import MODEL_VERSION
@@ -34,7 +34,7 @@ class ModelVersionController:
         view = self._store.get(MODEL_VERSION, key.namespace, key.name)
         if view is None:
             return None
-        observed = ObservedVersion(
+        observed = VersionState(
             version=view,
             others=self._others(view) if view.waits else (),
             deployments=self._store.find(MODEL_DEPLOYMENT, model_term(view.namespace, view.model)),

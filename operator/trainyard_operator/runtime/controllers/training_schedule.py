@@ -3,8 +3,8 @@
 from typing import Final
 
 from trainyard_operator.core.plan import Kind
-from trainyard_operator.core.schedule.observed import ObservedSchedule
 from trainyard_operator.core.schedule.planner import plan
+from trainyard_operator.core.schedule.state import ScheduleState
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kinds.training_job import TRAINING_JOB, orphan_term
 from trainyard_operator.kinds.training_schedule import TRAINING_SCHEDULE
@@ -32,7 +32,7 @@ class TrainingScheduleController:
         schedule = self._store.get(TRAINING_SCHEDULE, key.namespace, key.name)
         if schedule is None:
             return None
-        observed = ObservedSchedule(
+        observed = ScheduleState(
             schedule=schedule,
             jobs=self._store.children(TRAINING_JOB, schedule.namespace, schedule.uid),
             now=self._clock(),

@@ -7,8 +7,8 @@ import pytest
 from tests.unit.operator.core.versions import BELOW_2, CHAMPION, NOW, deployment, judged, spec, version
 from trainyard_api.modelversion import GateResult, ModelVersionStatus
 from trainyard_operator.core.objects import ModelVersionView
-from trainyard_operator.core.version.observed import ObservedVersion
 from trainyard_operator.core.version.planner import plan
+from trainyard_operator.core.version.state import VersionState
 
 
 def beside(champion: int, theirs: str, own: str = "1.5", reason: str = "Compared") -> dict[str, Any]:
@@ -23,7 +23,7 @@ def candidate(number: int, comparison: dict[str, Any] | None = None) -> ModelVer
 
 def verdict(view: ModelVersionView, *others: ModelVersionView, active: int | None, here: bool = False) -> GateResult:
     status = {} if active is None else {"activeVersion": active, "activeDigest": f"{active:064x}"}
-    observed = ObservedVersion(view, others, (deployment(**status),), NOW, trained_here=here)
+    observed = VersionState(view, others, (deployment(**status),), NOW, trained_here=here)
     found = plan(observed).status
     assert isinstance(found, ModelVersionStatus)
     assert found.gates is not None

@@ -23,8 +23,8 @@ from trainyard_operator.core.objects import (
 )
 from trainyard_operator.core.plan import Plan
 from trainyard_operator.core.serving import render as render_serving
-from trainyard_operator.core.serving.observed import Observed
 from trainyard_operator.core.serving.planner import plan
+from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.times import to_rfc3339
 
 numbers = st.integers(1, 3)
@@ -145,12 +145,12 @@ def a_service(md: ModelDeploymentView, number: int | None) -> ServiceView | None
 
 
 @st.composite
-def states(draw: st.DrawFn) -> Observed:
+def states(draw: st.DrawFn) -> ServingState:
     md = a_deployment(draw(statuses), draw(specs), draw(actions))
     known = draw(st.lists(st.sampled_from(("Pending", "Validated", "Rejected", "Quarantined")), max_size=3))
     now: datetime = START + timedelta(seconds=draw(st.integers(0, 1000)))
     found = draw(st.lists(children, max_size=3, unique_by=lambda child: child.version))
-    return Observed(
+    return ServingState(
         deployment=md,
         versions=tuple(versions.judged(number, phase) for number, phase in enumerate(known, start=1)),
         children=tuple(found),
@@ -174,7 +174,7 @@ def test_versions_are_sorted_out_once_for_all_questions_of_a_turn() -> None:
 
     found = [versions.judged(number, "Validated") for number in range(1, 1001)]
     named = [Looked(**view.__dict__) for view in found]
-    state = Observed(
+    state = ServingState(
         deployment=versions.deployment("shop", active_version=500),
         versions=tuple(named),
         children=(),
@@ -189,7 +189,7 @@ def test_versions_are_sorted_out_once_for_all_questions_of_a_turn() -> None:
 
 @settings(max_examples=500, deadline=None)
 @given(state=states())
-def test_any_state_has_one_next_step_and_always_the_same(state: Observed) -> None:
+def test_any_state_has_one_next_step_and_always_the_same(state: ServingState) -> None:
     step = plan(state)
     assert step == plan(state)
     assert sum(bool(part) for part in (step.needs, step.actions, step.status)) <= 1

@@ -18,8 +18,8 @@ from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_operator.core import saved
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.plan import NOTHING
-from trainyard_operator.core.version.observed import ObservedVersion
 from trainyard_operator.core.version.planner import plan
+from trainyard_operator.core.version.state import VersionState
 
 AFTER = {
     "Pending": {"Pending", "Validated", "Rejected"},
@@ -191,7 +191,7 @@ class Versions(RuleBasedStateMachine):
         view = self.versions[name]
         others = tuple(other for other in versions.values() if other.name != name)
         here = view.spec.get("version") not in IMPORTED
-        made = plan(ObservedVersion(view, others, tuple(deployments.values()), NOW, trained_here=here))
+        made = plan(VersionState(view, others, tuple(deployments.values()), NOW, trained_here=here))
         assert not made.actions
         assert not made.needs
         assert made.requeue_after is None

@@ -16,12 +16,12 @@ from tests.unit.operator.core.versions import (
 )
 from trainyard_api.generate import checkout
 from trainyard_api.modelversion import GateReason, GateResult, ModelVersionSpec, ModelVersionStatus
-from trainyard_operator.core.version.observed import ObservedVersion
 from trainyard_operator.core.version.planner import plan
+from trainyard_operator.core.version.state import VersionState
 
 PAGE = (checkout() / "docs/modelversion.md").read_text(encoding="utf-8")
 
-SITUATIONS: tuple[ObservedVersion, ...] = (
+SITUATIONS: tuple[VersionState, ...] = (
     observed(version(2), version(1)),
     observed(version(1)),
     observed(version(1, fields=spec(1, "9", [BELOW_2]))),

@@ -11,9 +11,9 @@ from trainyard_api.trainingschedule import TrainingScheduleStatus
 from trainyard_operator.core.objects import ModelDeploymentView, ObjectView, TrainingJobView, TrainingScheduleView
 from trainyard_operator.core.plan import NOTHING, Plan
 from trainyard_operator.core.schedule import planner as schedules
-from trainyard_operator.core.schedule.observed import ObservedSchedule
+from trainyard_operator.core.schedule.state import ScheduleState
 from trainyard_operator.core.serving import planner as serving
-from trainyard_operator.core.serving.observed import Observed
+from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.training import planner as training
 from trainyard_operator.core.unreadable import REASON, TELL_AGAIN_SECONDS
 from trainyard_operator.core.version import planner as version
@@ -41,8 +41,8 @@ def schedule(**spec: Any) -> TrainingScheduleView:
     )
 
 
-def served(view: ModelDeploymentView, *around: Any) -> Observed:
-    return Observed(
+def served(view: ModelDeploymentView, *around: Any) -> ServingState:
+    return ServingState(
         deployment=view, versions=tuple(around), children=(), service=None, others=(), now=NOW, config=CONFIG
     )
 
@@ -60,7 +60,7 @@ def test_each_planner_tells_and_leaves_its_object_alone() -> None:
     job: TrainingJobView = unreadable(job_view())
     assert_told(training.plan(observed(job, child(complete=True), after=9999)), job)
     plan = unreadable(schedule(suspend=True))
-    assert_told(schedules.plan(ObservedSchedule(schedule=plan, jobs=(), now=NOW)), plan)
+    assert_told(schedules.plan(ScheduleState(schedule=plan, jobs=(), now=NOW)), plan)
     model = unreadable(versions.version(1))
     assert_told(version.plan(versions.observed(model)), model)
     md = unreadable(versions.deployment())
@@ -119,7 +119,7 @@ def test_a_run_that_cannot_be_read_counts_as_one_that_has_not_ended_and_is_not_r
     job = unreadable(job_view())
     for policy, waits in (("Forbid", True), ("Replace", True), ("Allow", False)):
         due = schedule(concurrencyPolicy=policy)
-        seen = ObservedSchedule(schedule=due, jobs=(job,), now=NOW, listed=True)
+        seen = ScheduleState(schedule=due, jobs=(job,), now=NOW, listed=True)
         told = schedules.plan(seen).status
         assert isinstance(told, TrainingScheduleStatus)
         answer = schedules.plan(replace(seen, schedule=replace(due, status=told)))

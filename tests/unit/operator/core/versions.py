@@ -8,7 +8,7 @@ from trainyard_api.meta import ACTION_ANNOTATION, ACTION_REASON_ANNOTATION
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
-from trainyard_operator.core.version.observed import ObservedVersion
+from trainyard_operator.core.version.state import VersionState
 
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -91,8 +91,8 @@ def rejected(number: int, message: str = "its pods were not ready") -> dict[str,
     return {"version": number, "reason": "NotReady", "message": message, "time": "2026-11-21T08:30:00Z"}
 
 
-def observed(view: ModelVersionView, *around: ModelVersionView | ModelDeploymentView) -> ObservedVersion:
-    return ObservedVersion(
+def observed(view: ModelVersionView, *around: ModelVersionView | ModelDeploymentView) -> VersionState:
+    return VersionState(
         version=view,
         others=tuple(each for each in around if isinstance(each, ModelVersionView)),
         deployments=tuple(each for each in around if isinstance(each, ModelDeploymentView)),

@@ -11,7 +11,7 @@ from trainyard_operator.core.serving import choice, verbs, waits
 from trainyard_operator.core.serving import health as serving_health
 from trainyard_operator.core.serving import planner as model_deployment
 from trainyard_operator.core.serving import status as deployment_status
-from trainyard_operator.core.serving.children import DRAIN_SECONDS
+from trainyard_operator.core.serving.deployments import DRAIN_SECONDS
 
 SOURCES = "".join(Path(str(module.__file__)).read_text() for module in (choice, deployment_status, model_deployment))
 

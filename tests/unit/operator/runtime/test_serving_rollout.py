@@ -5,7 +5,7 @@ import pytest
 from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.cluster import events_of
 from tests.unit.operator.serving import NAME, Health, World, new_world
-from trainyard_operator.core.serving.children import DRAIN_SECONDS
+from trainyard_operator.core.serving.deployments import DRAIN_SECONDS
 from trainyard_operator.kube.errors import ForbiddenError
 from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS, Resource
 from trainyard_operator.runtime.reconciler import Outcome
@@ -42,6 +42,21 @@ def test_the_first_version_serves(world: World) -> None:
     assert (world.status["replicas"], world.status["readyReplicas"]) == (1, 1)
     assert world.cluster.served() == 1
     assert {"RolloutStarted", "Promoted"} <= set(events_of(world.cluster))
+
+
+def test_the_status_says_where_requests_go(world: World) -> None:
+    world.cluster.publish(1)
+    world.operator.settle()
+    assert world.status["traffic"] == [{"version": 1, "weight": 0, "role": "Warm"}], "no Service yet"
+    world.operator.go_on()
+    assert world.status["traffic"] == [{"version": 1, "weight": 100, "role": "Live"}]
+    world.cluster.publish(2)
+    world.operator.settle()
+    new = {"version": 2, "weight": 0, "role": "Warm"}
+    assert world.status["traffic"] == [{"version": 1, "weight": 100, "role": "Live"}, new]
+    world.operator.go_on()
+    old = {"version": 1, "weight": 0, "role": "Warm"}
+    assert world.status["traffic"] == [{"version": 2, "weight": 100, "role": "Live"}, old]
 
 
 def test_the_policy_takes_the_highest_validated_version_and_never_a_lower_one(world: World) -> None:

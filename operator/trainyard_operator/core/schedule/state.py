@@ -8,7 +8,7 @@ from trainyard_operator.core.objects import TrainingJobView, TrainingScheduleVie
 
 
 @dataclass(frozen=True)
-class ObservedSchedule:
+class ScheduleState:
     """Everything one decision about a schedule may depend on.
 
     Attributes

@@ -7,7 +7,7 @@ from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionVie
 
 
 @dataclass(frozen=True)
-class ObservedVersion:
+class VersionState:
     """Everything one decision about a version may depend on.
 
     Attributes

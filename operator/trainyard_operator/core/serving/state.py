@@ -1,4 +1,4 @@
-"""What the planner of ModelDeployments looks at: one of them, the versions of its model, and its children."""
+"""What the planner of ModelDeployments looks at: one of them, the versions of its model, and its deployments."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +18,7 @@ from trainyard_operator.core.objects import (
 
 
 @dataclass(frozen=True)
-class Observed:
+class ServingState:
     """Everything one decision may depend on."""
 
     deployment: ModelDeploymentView

@@ -1,0 +1,40 @@
+"""Traffic by a Service: its selector picks the pods of one version, which get all requests."""
+
+from trainyard_api.modeldeployment import ModelDeploymentSpec
+from trainyard_operator.core.plan import Action, Apply, Create
+from trainyard_operator.core.serving import render
+from trainyard_operator.core.serving.drift import is_edited
+from trainyard_operator.core.serving.state import ServingState
+from trainyard_operator.core.serving.traffic import Traffic
+
+
+def current(state: ServingState) -> Traffic:
+    """Return the traffic that there is: the version that the Service selects, and nothing beside it."""
+    service = state.service
+    if service is None or service.deleting:
+        return Traffic()
+    active = state.deployment.status.active_version
+    numbers = {child.version for child in state.children} | ({active} if active is not None else set())
+    selected = (n for n in sorted(numbers) if dict(service.selector) == render.selector(state.deployment, n))
+    return Traffic.of(next(selected, None))
+
+
+def shift(state: ServingState, spec: ModelDeploymentSpec, traffic: Traffic) -> tuple[Action, ...]:
+    """Return what leads to a traffic; nothing where it is so, or has to wait for a deletion.
+
+    Raises
+    ------
+    ValueError
+        For a traffic that several versions share: a Service cannot weigh.
+    """
+    number = traffic.only
+    if number is None:
+        raise ValueError(f"a Service gives all requests to one version: {traffic}")
+    body = render.service(state.deployment, spec, number, config=state.config)
+    service = state.service
+    if service is None:
+        return (Create("Service", body),)
+    as_wanted = service.applied == render.hash_of(body) and not is_edited(service.spec, body)
+    if service.deleting or (as_wanted and current(state).only == number):
+        return ()
+    return (Apply("Service", body),)
