@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 
@@ -100,6 +100,16 @@ class ApiModel(BaseModel):
     def wire(self) -> dict[str, Any]:
         """Return the object as the API server stores it: camelCase, JSON values, absent instead of null."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def first_problem(error: ValidationError, *path: str, whole: str = "") -> str:
+    """Return the first thing that is wrong with a value, as one line: ``spec.data.target: Field required``.
+
+    ``path`` is where the value itself stands, ``whole`` what to call it where no field of it is the cause.
+    """
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join([*path, *(str(part) for part in first["loc"])]) or whole
+    return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
 def is_set(model: BaseModel, field: str) -> bool:

@@ -1,11 +1,11 @@
 """Messages between operator and trainer: configuration down, progress up, the result in the termination message."""
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from trainyard_api.base import MAX_INTEGER, Count, Digest, MetricName, MetricValue, Uri
+from trainyard_api.base import MAX_INTEGER, Count, Digest, MetricName, MetricValue, Uri, first_problem
 from trainyard_api.batch import Message, Metrics
 from trainyard_api.modelversion import Comparison, Signature
 from trainyard_api.trainingjob import Artifact, SeriesCount, TrainingJobSpec
@@ -138,6 +138,4 @@ def parse_result(text: str) -> TrainingResult | str:
     try:
         return TrainingResult.model_validate_json(text, extra="ignore")
     except ValidationError as error:
-        first: dict[str, Any] = dict(error.errors(include_url=False, include_input=False)[0])
-        where = ".".join(str(part) for part in first["loc"]) or "text"
-        return f"the result in the termination message cannot be read: {where}: {first['msg']}"
+        return f"the result in the termination message cannot be read: {first_problem(error, whole='text')}"

@@ -14,7 +14,7 @@ from tests.unit.operator.samples import job_view
 from trainyard_operator.core.plan import EventNote
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.events import event_body
-from trainyard_operator.kube.port import EVENTS, TOLD_EVENTS, Resource
+from trainyard_operator.kube.port import CORE_EVENTS, EVENTS, Resource
 
 pytestmark = pytest.mark.cluster
 
@@ -50,7 +50,7 @@ def server(crds: Path, tmp_path: Path, kubectl: Kubectl) -> Iterator[ApiServer]:
     for number in reversed(range(len(REASONS))):
         now = begin + timedelta(seconds=number)
         body = of_a_job(now) if REASONS[number] == "OfAJob" else told(number, now)
-        code, answer = server.request("POST", path(TOLD_EVENTS), body, fieldValidation="Strict")
+        code, answer = server.request("POST", path(CORE_EVENTS), body, fieldValidation="Strict")
         assert code == 201, answer
     yield server
     server.close()
@@ -67,7 +67,7 @@ def test_kubectl_shows_events_in_the_order_of_time(server: ApiServer, kubectl: K
     own = kubectl("events", "-n", JOB.namespace, f"--for=trainingjob.trainyard.dev/{JOB.name}", "--no-headers")
     assert [line.split()[2] for line in own.splitlines()] == [each for each in REASONS if each != "OfAJob"]
 
-    code, answer = server.request("POST", path(TOLD_EVENTS), told(0, datetime.now(UTC)))
+    code, answer = server.request("POST", path(CORE_EVENTS), told(0, datetime.now(UTC)))
     assert (code, answer["reason"]) == (409, "AlreadyExists"), "told twice it is one Event"
 
     code, found = server.request("GET", path(EVENTS), fieldSelector=f"regarding.uid={JOB.uid},reason=First")

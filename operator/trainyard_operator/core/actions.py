@@ -85,11 +85,11 @@ def handled(status: Answering, text: str, message: str, token: str | None) -> di
     }
 
 
-def refused_event(text: str, sentence: str) -> EventNote:
+def refused_event(text: str, why: str) -> EventNote:
     """Return the Event that tells that an action was not carried out."""
-    return EventNote("Warning", "ActionRefused", f"{echo(text)}: {sentence}", f"action/{echo(text)}")
+    return EventNote("Warning", "ActionRefused", f"{echo(text)}: {why}", f"action/{echo(text)}")
 
 
-def refused_message(sentence: str) -> str:
+def refused_message(why: str) -> str:
     """Return what the status says of an action that was not carried out."""
-    return f"refused: {sentence}"
+    return f"refused: {why}"

@@ -137,10 +137,10 @@ class Standing:
             version=before.version if before is not None and not self.gone else "",
         )
 
-    def written(self, stored: Record, begun: float) -> "Standing":
-        """Take in that the API server stored our Lease; ``begun`` is when the request was started."""
-        certain = begun + self.timing.deadline if stored.holder == self.identity else NEVER
-        return replace(self, seen=stored, since=begun, gone=False, certain=certain)
+    def written(self, stored: Record, sent: float) -> "Standing":
+        """Take in that the API server stored our Lease; ``sent`` is when the request was started."""
+        certain = sent + self.timing.deadline if stored.holder == self.identity else NEVER
+        return replace(self, seen=stored, since=sent, gone=False, certain=certain)
 
     def released(self, *, time: str) -> Record | None:
         """Return the Lease as we would give it back, ``None`` where it is not ours."""

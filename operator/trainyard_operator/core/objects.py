@@ -105,7 +105,7 @@ class ModelVersionView(ObjectView[ModelVersionStatus]):
         return str(self.spec["trainingJob"]["uid"])
 
     @property
-    def waits(self) -> bool:
+    def is_pending(self) -> bool:
         """Its gates have not been judged yet, as far as that can be read."""
         return not self.unreadable and self.status.phase in (None, "Pending")
 
@@ -149,7 +149,7 @@ class WorkloadView:
     ready: int = 0
     active: int = 0
     terminating: int = 0
-    ending: bool = False
+    finishing: bool = False
     """Some pod has ended, and the Job controller counts it: the Job's own end follows."""
     deadline: int | None = None
     """Its own ``activeDeadlineSeconds``, counted from ``start``."""
@@ -225,7 +225,7 @@ class WarningView:
     time: datetime
 
     @property
-    def sentence(self) -> str:
+    def text(self) -> str:
         """What went wrong, in the words of the component that reported it."""
         return f"{self.reason}: {self.note}" if self.note else self.reason
 

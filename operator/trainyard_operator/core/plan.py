@@ -9,13 +9,16 @@ from trainyard_operator.core.facts import Need
 Kind = str
 """What Kubernetes calls the kind of an object."""
 
+Body = dict[str, Any]
+"""An object of Kubernetes, or a part of one, as JSON."""
+
 
 @dataclass(frozen=True)
 class Create:
     """Create a child. One of this name from the same owner is success; any other one is a refusal."""
 
     kind: Kind
-    body: dict[str, Any]
+    body: Body
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Apply:
     """Bring a child that exists to this state (server-side apply): what the body does not name stays as it is."""
 
     kind: Kind
-    body: dict[str, Any]
+    body: Body
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ Three layers say what a pod is given: the chart, the chart for the pod's namespa
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from trainyard_api import meta
 from trainyard_api.pod import PodOptions
 from trainyard_operator.core.config import PodDefaults
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.resolve import InvalidSpecError
 
-Body = dict[str, Any]
 T = TypeVar("T")
 
 _SHARED_MEMORY: Final = "shared-memory"

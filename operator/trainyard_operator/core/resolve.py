@@ -2,6 +2,7 @@
 
 from pydantic import ValidationError
 
+from trainyard_api.base import first_problem
 from trainyard_api.batch import BatchSpec
 from trainyard_api.meta import progress_path
 from trainyard_api.pod import Resources, SecretRef, Toleration
@@ -27,9 +28,7 @@ def parse_spec(job: TrainingJobView) -> TrainingJobSpec:
     try:
         return TrainingJobSpec.model_validate(job.spec, extra="ignore")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(["spec", *(str(part) for part in first["loc"])])
-        raise InvalidSpecError(f"{where}: {first['msg']}") from error
+        raise InvalidSpecError(first_problem(error, "spec")) from error
 
 
 def refuse_unsupported(spec: TrainingJobSpec) -> None:

@@ -53,7 +53,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Superfluous:
+class Expired:
     """An object to delete, and a sentence why."""
 
     view: ObjectView[Any]
@@ -76,7 +76,7 @@ def policy_of(config: OperatorConfig, namespace: str, deployments: Iterable[Mode
     return Policy(fields["validated"] or None, fields["rejected"] or None, age or None)
 
 
-def versions(rivals: Rivals, policy: Policy, now: datetime) -> tuple[Superfluous, ...]:
+def versions(rivals: Rivals, policy: Policy, now: datetime) -> tuple[Expired, ...]:
     """Return the versions of one model that are kept no longer, the oldest first."""
     if any(deployment.unreadable for deployment in rivals.deployments):
         return ()  # what it serves is not known
@@ -86,19 +86,19 @@ def versions(rivals: Rivals, policy: Policy, now: datetime) -> tuple[Superfluous
     pins = {bare(pin) for each in rivals.deployments if (pin := _pin(each))}
     if chosen is not None:
         used.add(chosen.version)
-    found: list[Superfluous] = []
+    found: list[Expired] = []
     for phases, limit in ((("Validated",), policy.validated), (("Rejected", "Quarantined"), policy.rejected)):
         listed = sorted((v for v in own if v.status.phase in phases), key=version_number, reverse=True)
-        for place, view in enumerate(listed):
+        for index, view in enumerate(listed):
             number = version_number(view)
             if number in used or pins & {str(number), digest_of(view)} or not _may_go(view, now):
                 continue
-            if (why := _too_much(view, place, limit, policy, now)) is not None:
-                found.append(Superfluous(view, why))
+            if (why := _too_much(view, index, limit, policy, now)) is not None:
+                found.append(Expired(view, why))
     return tuple(sorted(found, key=lambda each: (each.view.created, each.view.name)))
 
 
-def job(view: TrainingJobView, schedule: TrainingScheduleView | None, now: datetime) -> Superfluous | None:
+def job(view: TrainingJobView, schedule: TrainingScheduleView | None, now: datetime) -> Expired | None:
     """Return a finished TrainingJob whose ``deleteSecondsAfterFinished`` are over.
 
     ``schedule`` is the one that made it. A run whose end or whose verdict it has not counted yet stays.
@@ -112,7 +112,7 @@ def job(view: TrainingJobView, schedule: TrainingScheduleView | None, now: datet
         return None
     if now < from_rfc3339(view.status.completion_time) + timedelta(seconds=seconds):
         return None
-    return Superfluous(view, f"it ended {seconds} s ago or earlier (spec.deleteSecondsAfterFinished)")
+    return Expired(view, f"it ended {seconds} s ago or earlier (spec.deleteSecondsAfterFinished)")
 
 
 def is_kept(view: ObjectView[Any]) -> bool:
@@ -124,8 +124,8 @@ def _may_go(view: ModelVersionView, now: datetime) -> bool:
     return not (view.unreadable or view.recalled_from or is_kept(view)) and now - view.created >= LEAST_AGE
 
 
-def _too_much(view: ModelVersionView, place: int, limit: int | None, policy: Policy, now: datetime) -> str | None:
-    if limit is not None and place >= limit:
+def _too_much(view: ModelVersionView, index: int, limit: int | None, policy: Policy, now: datetime) -> str | None:
+    if limit is not None and index >= limit:
         kind = "validated" if view.status.phase == "Validated" else "rejected"
         return f"not in use, and not among the newest {limit} {kind} versions of model {view.model}"
     if policy.age is not None and now - view.created > policy.age:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainyard_api import meta
-from trainyard_api.base import ApiModel
+from trainyard_api.base import ApiModel, first_problem
 from trainyard_api.batch import TERMINAL_PHASES, BatchStatus
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
@@ -235,12 +235,7 @@ def recall(view: V) -> V:
         found: Any = type(view.status).model_validate(saved.status, extra="ignore")
         return replace(view, status=found, recalled_from=saved.uid)
     except ValidationError as error:
-        return replace(view, unreadable=_sentence(where, error))
-
-
-def _sentence(where: str, error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join([where, *(str(part) for part in first['loc'])])}: {first['msg']}"
+        return replace(view, unreadable=first_problem(error, where))
 
 
 def restore(view: ObjectView[BatchStatus] | ModelVersionView) -> Plan:

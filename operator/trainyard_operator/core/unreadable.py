@@ -12,7 +12,7 @@ from trainyard_operator.core.plan import EventNote, Plan
 
 REASON: Final = "StatusUnreadable"
 
-TELL_AGAIN_SECONDS: Final = 3600.0
+REPEAT_SECONDS: Final = 3600.0
 """Events are forgotten after an hour, by default; the trouble is not over then."""
 
 
@@ -23,4 +23,4 @@ def hands_off(view: ObjectView[ApiModel]) -> Plan:
         "let the operator of that release, or a newer one, run again, or correct it: a field of the status with "
         "kubectl edit --subresource=status, an annotation with kubectl annotate"
     )
-    return Plan(events=(EventNote("Warning", REASON, message, view.unreadable),), requeue_after=TELL_AGAIN_SECONDS)
+    return Plan(events=(EventNote("Warning", REASON, message, view.unreadable),), requeue_after=REPEAT_SECONDS)

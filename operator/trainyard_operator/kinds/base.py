@@ -6,8 +6,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from trainyard_api import GROUP, meta
 from trainyard_operator.core.batch.workload import Workload
-from trainyard_operator.core.plan import Kind
-from trainyard_operator.kube.port import Body, Resource
+from trainyard_operator.core.plan import Body, Kind
+from trainyard_operator.kube.port import Resource
 
 OURS: Final = f"{meta.MANAGED_BY_LABEL}={meta.MANAGED_BY}"
 """The label selector of what the operator creates."""

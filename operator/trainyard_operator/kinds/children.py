@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from trainyard_operator.core.naming import FALLBACK_SUFFIX
 from trainyard_operator.core.objects import DeploymentView, DisruptionBudgetView, ServiceView, WorkloadView
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kinds.base import OURS, WatchedKind
 from trainyard_operator.kube import views
-from trainyard_operator.kube.port import DEPLOYMENTS, JOBS, POD_DISRUPTION_BUDGETS, SERVICES, Body
+from trainyard_operator.kube.port import DEPLOYMENTS, JOBS, POD_DISRUPTION_BUDGETS, SERVICES
 
 _CONTAINER_LISTS: Final = ("initContainers", "containers")
 

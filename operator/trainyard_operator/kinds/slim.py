@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from trainyard_api import GROUP
 from trainyard_api.meta import SAVED_ANNOTATION
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.saved import fingerprint
 from trainyard_operator.kinds.base import WatchedKind
-from trainyard_operator.kube.port import Body
 from trainyard_operator.kube.views import MANAGERS
 
 SHORT: Final = 32

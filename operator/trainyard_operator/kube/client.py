@@ -17,6 +17,7 @@ from yarl import URL
 
 from trainyard_api import meta
 from trainyard_operator.core.config import ClientLimits
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.credentials import Credentials, CredentialsError
 from trainyard_operator.kube.errors import (
     AlreadyExistsError,
@@ -30,7 +31,7 @@ from trainyard_operator.kube.errors import (
     UnauthorizedError,
     UnavailableError,
 )
-from trainyard_operator.kube.port import Body, Resource, TokenIdentity
+from trainyard_operator.kube.port import Resource, TokenIdentity
 from trainyard_operator.kube.ratelimit import TokenBucket
 from trainyard_operator.kube.reach import SICK, Reach
 
@@ -145,15 +146,15 @@ class KubeClient:
         while True:
             page = f"{path}?{urlencode({**query, 'continue': token} if token else query)}"
             try:
-                answer = await self._call("list", resource, "GET", page)
+                response = await self._call("list", resource, "GET", page)
             except ApiError as error:
                 if error.status != HTTPStatus.GONE or not token or restarts == LIST_RESTARTS:
                     raise
                 token, restarts = "", restarts + 1
                 continue
-            for item in answer.get("items") or ():
+            for item in response.get("items") or ():
                 yield item
-            token = answer.get("metadata", {}).get("continue") or ""
+            token = response.get("metadata", {}).get("continue") or ""
             if not token:
                 return
 
@@ -220,8 +221,8 @@ class KubeClient:
             "kind": "TokenReview",
             "spec": {"token": token, "audiences": [audience]},
         }
-        answer = await self._call("create", TOKEN_REVIEWS, "POST", _path(TOKEN_REVIEWS, None), review)
-        status = answer.get("status", {})
+        response = await self._call("create", TOKEN_REVIEWS, "POST", _path(TOKEN_REVIEWS, None), review)
+        status = response.get("status", {})
         audiences = tuple(status.get("audiences") or ())
         if not status.get("authenticated") or audience not in audiences:
             return None
@@ -246,7 +247,7 @@ class KubeClient:
         data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
         for attempt in range(1, THROTTLE_ATTEMPTS + 1):
             await self._bucket.take()
-            status, retry_after, raw, began = 0, None, b"", self._reach.now()
+            status, retry_after, raw, started = 0, None, b"", self._reach.now()
             try:
                 status, retry_after, raw = await self._send(
                     method, url, data, {**self._headers(data, content_type), "Accept": accept}, within
@@ -255,7 +256,7 @@ class KubeClient:
                 REQUESTS.labels(verb, resource.plural, status).inc()
             if status < HTTPStatus.BAD_REQUEST:
                 return _parsed(status, raw)
-            error = self._judged(error_of(status, raw, retry_after), method, url, began)
+            error = self._judged(error_of(status, raw, retry_after), method, url, started)
             if status != HTTPStatus.TOO_MANY_REQUESTS or attempt == THROTTLE_ATTEMPTS:
                 break
             wait = THROTTLE_DEFAULT_SECONDS if retry_after is None else retry_after
@@ -275,7 +276,7 @@ class KubeClient:
     async def _send(
         self, method: str, url: URL, data: bytes | None, headers: dict[str, str], within: str | None
     ) -> tuple[int, float | None, bytes]:
-        began = self._reach.now()
+        started = self._reach.now()
         ask = (lambda: self._fence(within)) if within is not None else None
         try:
             async with self._session.request(
@@ -283,7 +284,7 @@ class KubeClient:
             ) as response:
                 raw = await response.read()
         except TimeoutError as error:
-            raise self._unanswered("Timeout", f"{method} {url.path}: no answer in time", began) from error
+            raise self._unanswered("Timeout", f"{method} {url.path}: no answer in time", started) from error
         except asyncio.CancelledError as error:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
@@ -291,18 +292,18 @@ class KubeClient:
             raise UnavailableError(0, "Cancelled", f"{method} {url.path}: the connection was given up") from error
         except aiohttp.ClientError as error:
             message = f"{method} {url.path}: {error or type(error).__name__}"
-            raise self._unanswered("NoConnection", message, began) from error
+            raise self._unanswered("NoConnection", message, started) from error
         if response.status not in SICK:
             self._reach.answered()
         return response.status, _seconds(response.headers.get("Retry-After")), raw
 
-    def _unanswered(self, reason: str, message: str, began: float) -> UnavailableError:
-        away = self._reach.failed(message, began)
+    def _unanswered(self, reason: str, message: str, started: float) -> UnavailableError:
+        away = self._reach.failed(message, started)
         return (AwayError if away else UnavailableError)(0, reason, message)
 
-    def _judged(self, error: ApiError, method: str, url: URL, began: float) -> ApiError:
+    def _judged(self, error: ApiError, method: str, url: URL, started: float) -> ApiError:
         """Return an error as it is, unless it says that the API server itself is not there."""
-        if error.status in SICK and self._reach.failed(f"{method} {url.path}: {error}", began):
+        if error.status in SICK and self._reach.failed(f"{method} {url.path}: {error}", started):
             return AwayError(error.status, error.reason, error.message, error.retry_after)
         return error
 

@@ -185,11 +185,11 @@ def _token(user: Mapping[str, Any], folder: Path) -> TokenFile | FixedToken:
 def _tls(cluster: Mapping[str, Any], cluster_dir: Path, user: Mapping[str, Any], user_dir: Path) -> ssl.SSLContext:
     """Build the context. Python's ssl reads keys from files only, so inline ones pass through a private folder."""
     with tempfile.TemporaryDirectory() as private:
-        room = Path(private)
+        directory = Path(private)
         context = _trusting(
-            _as_file(cluster, "certificate-authority", cluster_dir, room),
-            _as_file(user, "client-certificate", user_dir, room),
-            _as_file(user, "client-key", user_dir, room),
+            _as_file(cluster, "certificate-authority", cluster_dir, directory),
+            _as_file(user, "client-certificate", user_dir, directory),
+            _as_file(user, "client-key", user_dir, directory),
         )
     if cluster.get("insecure-skip-tls-verify"):
         context.check_hostname = False
@@ -197,9 +197,9 @@ def _tls(cluster: Mapping[str, Any], cluster_dir: Path, user: Mapping[str, Any],
     return context
 
 
-def _as_file(section: Mapping[str, Any], key: str, folder: Path, room: Path) -> Path | None:
+def _as_file(section: Mapping[str, Any], key: str, folder: Path, directory: Path) -> Path | None:
     if data := section.get(f"{key}-data"):
-        file = room / key
+        file = directory / key
         try:
             file.write_bytes(base64.b64decode(data, validate=True))
         except (binascii.Error, ValueError) as error:

@@ -10,9 +10,8 @@ from datetime import datetime
 from trainyard_api import API_VERSION, meta
 from trainyard_api.base import ApiModel
 from trainyard_operator.core.objects import ObjectView
-from trainyard_operator.core.plan import EventNote
+from trainyard_operator.core.plan import Body, EventNote
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.kube.port import Body
 
 NOTE_BYTES = 1024
 """The API server counts bytes, not characters."""

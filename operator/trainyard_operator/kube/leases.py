@@ -7,8 +7,9 @@ from typing import Protocol
 
 from trainyard_api import meta
 from trainyard_operator.core.lease import NEVER, Record, Standing
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.errors import AlreadyExistsError, ConflictError, NotFoundError
-from trainyard_operator.kube.port import LEASES, Body, Resource
+from trainyard_operator.kube.port import LEASES, Resource
 
 MIN_SECONDS = 1
 """The API server takes whole seconds of at least one."""
@@ -18,7 +19,7 @@ TRIES = 2
 
 
 @dataclass(frozen=True)
-class Place:
+class LeaseName:
     """Where a Lease lies."""
 
     namespace: str
@@ -53,7 +54,7 @@ class Leases:
         self._clock = clock
         self._wall = wall
 
-    async def step(self, place: Place, standing: Standing, *, address: str = "") -> Standing:
+    async def step(self, lease: LeaseName, standing: Standing, *, address: str = "") -> Standing:
         """Take or renew a Lease where we may, else look at it.
 
         Raises
@@ -62,21 +63,21 @@ class Leases:
             When the API server does not answer, or forbids it. What is certain stays so until its time is over.
         """
         if standing.seen is None or standing.other is not None:
-            standing = standing.observed(await self.read(place), self._clock())
+            standing = standing.observed(await self.read(lease), self._clock())
         for _ in range(TRIES):
             if standing.free_in(self._clock()) > 0:
                 break
-            begun = self._clock()
+            started = self._clock()
             wanted = standing.wanted(time=self._time(), address=address)
             try:
-                return standing.written(await self._write(place, wanted), begun)
+                return standing.written(await self._write(lease, wanted), started)
             except (AlreadyExistsError, ConflictError, NotFoundError) as error:
                 if isinstance(error, NotFoundError) and not wanted.version:
                     raise  # the namespace itself is not there
-            standing = standing.observed(await self.read(place), self._clock())
+            standing = standing.observed(await self.read(lease), self._clock())
         return standing
 
-    async def release(self, place: Place, standing: Standing) -> Standing:
+    async def release(self, lease: LeaseName, standing: Standing) -> Standing:
         """Give a Lease back. One that somebody else has by now is left alone.
 
         Raises
@@ -88,22 +89,22 @@ class Leases:
         if given is None:
             return standing
         try:
-            return standing.written(await self._write(place, given), self._clock())
+            return standing.written(await self._write(lease, given), self._clock())
         except (ConflictError, NotFoundError):
             return replace(standing, certain=NEVER)
 
-    async def read(self, place: Place) -> Record | None:
+    async def read(self, lease: LeaseName) -> Record | None:
         """Return what a Lease says, ``None`` where there is none. Raises :class:`ApiError` without an answer."""
         try:
-            return record(await self._calls.get(LEASES, place.namespace, place.name))
+            return record(await self._calls.get(LEASES, lease.namespace, lease.name))
         except NotFoundError:
             return None
 
-    async def _write(self, place: Place, wanted: Record) -> Record:
-        body = _body(place, wanted)
+    async def _write(self, lease: LeaseName, wanted: Record) -> Record:
+        body = _body(lease, wanted)
         if wanted.version:
-            return record(await self._calls.replace(LEASES, place.namespace, place.name, body))
-        return record(await self._calls.create(LEASES, place.namespace, body))
+            return record(await self._calls.replace(LEASES, lease.namespace, lease.name, body))
+        return record(await self._calls.create(LEASES, lease.namespace, body))
 
     def _time(self) -> str:
         return f"{self._wall():%Y-%m-%dT%H:%M:%S.%f}Z"
@@ -123,10 +124,10 @@ def record(body: Body) -> Record:
     )
 
 
-def _body(place: Place, wanted: Record) -> Body:
+def _body(lease: LeaseName, wanted: Record) -> Body:
     metadata: Body = {
-        "name": place.name,
-        "namespace": place.namespace,
+        "name": lease.name,
+        "namespace": lease.namespace,
         "labels": {meta.MANAGED_BY_LABEL: meta.MANAGED_BY},
     }
     if wanted.address:

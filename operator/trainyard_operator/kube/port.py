@@ -6,9 +6,9 @@ typed clients drop or refuse fields they do not know (docs/decisions/).
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
-Body = dict[str, Any]
+from trainyard_operator.core.plan import Body
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
 PODS = Resource("", "v1", "pods")
 EVENTS = Resource("events.k8s.io", "v1", "events")
 """Where Events are read: by the uid of what they are about."""
-TOLD_EVENTS = Resource("", "v1", "events")
+CORE_EVENTS = Resource("", "v1", "events")
 """Where ours are written; the same objects."""
 SECRETS = Resource("", "v1", "secrets")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")

@@ -26,11 +26,11 @@ class Reach:
     def __init__(self, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._server = server
         self._clock = clock
-        self._last_answer = clock()
+        self._last_response = clock()
         self._away_since: float | None = None
         self._back: float | None = None
-        self._told: float | None = None
-        self._told_of_this = False
+        self._reported: float | None = None
+        self._reported_this = False
 
     @property
     def away(self) -> bool:
@@ -47,23 +47,23 @@ class Reach:
 
     def answered(self) -> None:
         """Note that a request was answered, whatever the answer."""
-        self._last_answer = now = self._clock()
+        self._last_response = now = self._clock()
         if self._away_since is None:
             return
-        if self._told_of_this:
+        if self._reported_this:
             log.info("%s answers again after %.0f s", self._server, now - self._away_since)
-        self._away_since, self._back, self._told_of_this = None, now, False
+        self._away_since, self._back, self._reported_this = None, now, False
 
-    def failed(self, why: str, began: float) -> bool:
-        """Note that a request was not answered. Return whether nobody was answered since it ``began``."""
+    def failed(self, why: str, started: float) -> bool:
+        """Note that a request was not answered. Return whether nobody was answered since it ``started``."""
         now = self._clock()
-        if self._last_answer > began:
+        if self._last_response > started:
             return False
         if self._away_since is None:
             self._away_since = now
-        pause = AGAIN_SECONDS if self._told_of_this else PAUSE_SECONDS
-        if self._told is None or now - self._told >= pause:
-            since = f" for {now - self._away_since:.0f} s" if self._told_of_this else ""
+        pause = AGAIN_SECONDS if self._reported_this else PAUSE_SECONDS
+        if self._reported is None or now - self._reported >= pause:
+            since = f" for {now - self._away_since:.0f} s" if self._reported_this else ""
             log.warning("%s does not answer%s: %s; all work waits for it", self._server, since, why)
-            self._told, self._told_of_this = now, True
+            self._reported, self._reported_this = now, True
         return True

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from trainyard_api import meta
-from trainyard_api.base import ApiModel
+from trainyard_api.base import ApiModel, first_problem
 from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobStatus
@@ -28,10 +28,10 @@ from trainyard_operator.core.objects import (
     WarningView,
     WorkloadView,
 )
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.saved import recall
 from trainyard_operator.core.times import from_rfc3339
 from trainyard_operator.kube.patch import own_conditions
-from trainyard_operator.kube.port import Body
 
 MANAGERS = "managers"
 """In the metadata of a body as the store keeps it, instead of managedFields: who wrote each annotation of our group."""
@@ -148,7 +148,7 @@ def job(body: Body) -> WorkloadView:
         ready=status.get("ready") or 0,
         active=status.get("active") or 0,
         terminating=status.get("terminating") or 0,
-        ending=_is_ending(status),
+        finishing=_is_finishing(status),
         deadline=body["spec"].get("activeDeadlineSeconds"),
         start=_time(status.get("startTime")),
         end=_time(status.get("completionTime") or (failed or complete or {}).get("lastTransitionTime")),
@@ -217,11 +217,11 @@ def serving_pod(body: Body) -> ServingPodView:
     container: dict[str, Any] = next((entry for entry in statuses if entry["name"] == meta.SERVER_CONTAINER), {})
     state, before = container.get("state") or {}, container.get("lastState") or {}
     ended = state.get("terminated") or before.get("terminated") or {}
-    waits = [state.get("waiting") or {}]
+    states = [state.get("waiting") or {}]
     if ended.get("reason") in _NEVER_RAN:
-        waits, ended = [ended], {}
+        states, ended = [ended], {}
     if status.get("phase") == "Failed" and not statuses:  # refused by its node
-        waits = [status]
+        states = [status]
     ready = conditions.get("Ready", {}).get("status") == "True"
     lost = not ready and bool(container.get("ready"))  # that the pod is not ready says the control plane alone
     return ServingPodView(
@@ -235,7 +235,7 @@ def serving_pod(body: Body) -> ServingPodView:
         restarts=container.get("restartCount") or 0,
         exit_code=ended.get("exitCode"),
         message=ended.get("message", ""),
-        waiting=_waiting(waits, conditions.get("PodScheduled") or {}),
+        waiting=_waiting(states, conditions.get("PodScheduled") or {}),
     )
 
 
@@ -265,9 +265,7 @@ def _status(body: Body, model: type[ApiModel]) -> dict[str, Any]:
     try:
         return {"status": model.model_validate(own_conditions(body.get("status") or {}), extra="ignore")}
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(["status", *(str(part) for part in first["loc"])])
-        return {"status": model(), "unreadable": f"{where}: {first['msg']}"}
+        return {"status": model(), "unreadable": first_problem(error, "status")}
 
 
 def _refusal(conditions: dict[str, dict[str, str]]) -> str:
@@ -276,12 +274,12 @@ def _refusal(conditions: dict[str, dict[str, str]]) -> str:
     That pods are late says Progressing too; that is no refusal.
     """
     failure, progressing = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
-    told: dict[str, str] = {}
+    condition: dict[str, str] = {}
     if progressing.get("status") == "False" and progressing.get("reason") != _LATE:
-        told = progressing
+        condition = progressing
     if failure.get("status") == "True":
-        told = failure
-    return ": ".join(filter(None, (told.get("reason"), told.get("message"))))
+        condition = failure
+    return ": ".join(filter(None, (condition.get("reason"), condition.get("message"))))
 
 
 def _index(text: str | None) -> int | None:
@@ -306,7 +304,7 @@ def _staying(status: dict[str, Any]) -> tuple[str, ...]:
     return tuple(each["name"] for each in statuses if "running" in (each.get("state") or {}))
 
 
-def _is_ending(status: dict[str, Any]) -> bool:
+def _is_finishing(status: dict[str, Any]) -> bool:
     """Tell whether the Job controller counts pods that have ended: it does so before it ends the Job."""
     uncounted = any((status.get("uncountedTerminatedPods") or {}).values())
     counted = bool(status.get("succeeded") or status.get("failed"))

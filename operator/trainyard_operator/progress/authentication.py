@@ -5,8 +5,9 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 from trainyard_api import meta
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.errors import ApiError, NotFoundError
-from trainyard_operator.kube.port import PODS, Body, KubePort, TokenIdentity
+from trainyard_operator.kube.port import PODS, KubePort, TokenIdentity
 from trainyard_operator.kube.ratelimit import TokenBucket
 from trainyard_operator.progress.cache import TimedCache
 from trainyard_operator.progress.jobs import JobDirectory

@@ -30,15 +30,15 @@ class TimedCache(Generic[K, V]):
         entry = self._entries.get(key)
         if entry is None or self._clock() >= entry[0]:
             # A task of its own: one caller that hangs up must not fail the others who wait for the same answer.
-            answer: asyncio.Future[V] = asyncio.ensure_future(load())
+            value: asyncio.Future[V] = asyncio.ensure_future(load())
             self._entries.pop(key, None)
-            self._entries[key] = (self._clock() + self._seconds, answer)
-            answer.add_done_callback(lambda done: self._drop_failed(key, done))
+            self._entries[key] = (self._clock() + self._seconds, value)
+            value.add_done_callback(lambda done: self._drop_failed(key, done))
             if len(self._entries) > self._size:
                 self._entries.popitem(last=False)
         else:
-            answer = entry[1]
-        return await asyncio.shield(answer)
+            value = entry[1]
+        return await asyncio.shield(value)
 
     def _drop_failed(self, key: K, done: "asyncio.Future[V]") -> None:
         entry = self._entries.get(key)

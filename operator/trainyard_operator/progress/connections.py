@@ -40,14 +40,14 @@ class QuietConnections:
 
     def start(self, runner: web.AppRunner) -> None:
         """Look at the connections from now on. No task: kopf cancels tasks when it ends."""
-        self._look(runner)
+        self._inspect(runner)
 
     def stop(self) -> None:
         """Look no further."""
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self, runner: web.AppRunner) -> None:
+    def _inspect(self, runner: web.AppRunner) -> None:
         loop = asyncio.get_running_loop()
         now, server = loop.time(), runner.server
         connections = server.connections if server is not None else []
@@ -55,4 +55,4 @@ class QuietConnections:
         for connection, since in self._since.items():
             if now - since > self._quiet:
                 connection.force_close()
-        self._timer = loop.call_later(self._check, self._look, runner)
+        self._timer = loop.call_later(self._check, self._inspect, runner)

@@ -66,10 +66,10 @@ class Forwarder:
         try:
             async with self._session.post(
                 f"{address}{request.path}", data=body, headers=headers, ssl=self._tls, server_hostname=self._name
-            ) as answer:
-                kept = {name: answer.headers[name] for name in KEPT_HEADERS if name in answer.headers}
+            ) as response:
+                kept = {name: response.headers[name] for name in KEPT_HEADERS if name in response.headers}
                 return web.Response(
-                    body=await answer.read(), status=answer.status, content_type=answer.content_type, headers=kept
+                    body=await response.read(), status=response.status, content_type=response.content_type, headers=kept
                 )
         except (aiohttp.ClientError, TimeoutError, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and (

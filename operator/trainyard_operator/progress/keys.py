@@ -17,8 +17,9 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.errors import NotFoundError
-from trainyard_operator.kube.port import PODS, Body, KubePort, TokenIdentity
+from trainyard_operator.kube.port import PODS, KubePort, TokenIdentity
 from trainyard_operator.progress.token import CLAIM
 
 POD_NAME = "authentication.kubernetes.io/pod-name"

@@ -17,6 +17,7 @@ from prometheus_client import Counter
 from pydantic import ValidationError
 
 from trainyard_api import meta
+from trainyard_api.base import first_problem
 from trainyard_api.wire import REPORT_MAX_BYTES, ProgressReport
 from trainyard_operator.core.config import ProgressServer
 from trainyard_operator.kinds.base import Key
@@ -126,8 +127,7 @@ def _parse(body: bytes) -> ProgressReport | None:
             raise RefusedError(422, 'the body is not JSON; send {"trainerStatus": {...}}') from error
         if first["type"] == "missing" and first["loc"] == ("trainerStatus",):
             return None
-        field = ".".join(str(part) for part in first["loc"]) or "body"
-        raise RefusedError(422, f"{field}: {first['msg']}") from error
+        raise RefusedError(422, first_problem(error, whole="body")) from error
     return report if report.trainer_status.model_fields_set else None
 
 
@@ -138,17 +138,17 @@ async def _as_status(
     try:
         response = await handler(request)
     except RefusedError as refusal:
-        response = _answer(refusal)
+        response = _response(refusal)
     except web.HTTPException as error:
-        response = _answer(RefusedError(error.status, f"{request.method} is not served here: {error.reason}"))
+        response = _response(RefusedError(error.status, f"{request.method} is not served here: {error.reason}"))
     except Exception:  # a bug must not close the endpoint; the sender sees 500, we see the trace (it holds no token)
         log.exception("a progress report could not be judged")
-        response = _answer(RefusedError(500, "the report could not be judged; the operator's log says why"))
+        response = _response(RefusedError(500, "the report could not be judged; the operator's log says why"))
     REPORTS.labels(response.status).inc()
     return response
 
 
-def _answer(refusal: RefusedError) -> web.Response:
+def _response(refusal: RefusedError) -> web.Response:
     headers = {"WWW-Authenticate": "Bearer"} if refusal.code == web.HTTPUnauthorized.status_code else {}
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(max(1, math.ceil(refusal.retry_after)))

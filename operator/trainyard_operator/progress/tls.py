@@ -8,23 +8,23 @@ needs no right to change or delete a Secret, and two of them at once present dif
 import asyncio
 import base64
 import binascii
-import ipaddress
 import ssl
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from trainyard_api import meta
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.errors import AlreadyExistsError, NotFoundError
-from trainyard_operator.kube.port import SECRETS, Body, KubePort
+from trainyard_operator.kube.port import SECRETS, KubePort
+from trainyard_operator.progress import pki
+from trainyard_operator.progress.pki import Authority
 
 AUTHORITY_DAYS = 3650
 LAST_DAYS = 30
@@ -32,8 +32,6 @@ LAST_DAYS = 30
 SERVER_DAYS = 90
 RENEW_DAYS = 30
 """A server certificate is replaced when this is left of it."""
-SKEW = timedelta(hours=1)
-"""Certificates begin in the past, for nodes whose clock is late."""
 CERTIFICATE_KEY = "tls.crt"
 PRIVATE_KEY = "tls.key"
 
@@ -42,19 +40,6 @@ Clock = Callable[[], datetime]
 
 class TlsSecretError(Exception):
     """The Secret holds no usable authority; the message is one sentence that says what to do."""
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority: what pods trust and what signs our server certificates."""
-
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey
-
-    @property
-    def pem(self) -> str:
-        """The certificate as pods get it."""
-        return self.certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 async def ensure_authority(port: KubePort, namespace: str, name: str, *, now: datetime) -> Authority:
@@ -86,15 +71,8 @@ async def ensure_authority(port: KubePort, namespace: str, name: str, *, now: da
 
 
 def make_authority(now: datetime) -> Authority:
-    """Make an authority for the progress endpoint alone: it can sign server certificates and no further authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("trainyard progress endpoint")
-    builder = (
-        _builder(name, name, key.public_key(), now, AUTHORITY_DAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-    )
-    return Authority(builder.sign(key, hashes.SHA256()), key)
+    """Make an authority for the progress endpoint alone."""
+    return pki.make_authority("trainyard progress endpoint", now, AUTHORITY_DAYS)
 
 
 def server_names(url: str) -> list[str]:
@@ -125,12 +103,14 @@ class ServerCertificate:
 
     def renew(self) -> datetime:
         """Make a new certificate and use it from the next handshake on; return when it ends."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = self._sign(key.public_key())
+        names = self._names
+        certificate, key = pki.issue(
+            self._authority, names[0], self._clock(), SERVER_DAYS, usages=[pki.SERVER], names=names
+        )
         with tempfile.TemporaryDirectory() as private:  # Python's ssl reads keys from files only
             chain, secret = Path(private, "chain.pem"), Path(private, "key.pem")
-            chain.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-            secret.write_bytes(_key_pem(key))
+            chain.write_bytes(pki.certificate_pem(certificate))
+            secret.write_bytes(pki.key_pem(key))
             self.context.load_cert_chain(chain, secret)
         self.expires = certificate.not_valid_after_utc
         return self.expires
@@ -142,69 +122,9 @@ class ServerCertificate:
             await asyncio.sleep(max(0.0, left.total_seconds()))
             self.renew()
 
-    def _sign(self, key: ec.EllipticCurvePublicKey) -> x509.Certificate:
-        authority = self._authority.certificate
-        builder = (
-            _builder(_name(self._names[0]), authority.subject, key, self._clock(), SERVER_DAYS)
-            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in self._names]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_usage(signs_certificates=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._authority.key.public_key()), critical=False
-            )
-        )
-        return builder.sign(self._authority.key, hashes.SHA256())
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, days: int
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - SKEW)
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common[:64])])
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-
 
 def _secret(name: str, authority: Authority) -> Body:
-    content = {CERTIFICATE_KEY: authority.pem.encode(), PRIVATE_KEY: _key_pem(authority.key)}
+    content = {CERTIFICATE_KEY: authority.pem.encode(), PRIVATE_KEY: pki.key_pem(authority.key)}
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -8,10 +8,10 @@ from typing import Final, assert_never
 
 from trainyard_api import meta
 from trainyard_operator.core.facts import Refusal
-from trainyard_operator.core.plan import Action, Apply, Create, Delete, Kind
+from trainyard_operator.core.plan import Action, Apply, Body, Create, Delete, Kind
 from trainyard_operator.kinds.base import Kinds
 from trainyard_operator.kube.errors import AlreadyExistsError, ForbiddenError, InvalidError, NotFoundError
-from trainyard_operator.kube.port import Body, KubePort, Resource
+from trainyard_operator.kube.port import KubePort, Resource
 
 OWNER_LABELS: Final = (meta.UID_LABEL, meta.SCHEDULE_UID_LABEL, meta.DEPLOYMENT_UID_LABEL)
 

@@ -14,7 +14,7 @@ from prometheus_client import Gauge
 from trainyard_api import meta
 from trainyard_operator.core.lease import NEVER, Standing, Timing
 from trainyard_operator.kube.errors import ApiError, log_level
-from trainyard_operator.kube.leases import Leases, Place
+from trainyard_operator.kube.leases import LeaseName, Leases
 
 HELD = Gauge(
     "trainyard_namespace_claimed",
@@ -43,16 +43,16 @@ class Claims:
         self._namespaces = namespaces
         self._timing = timing
         self._clock = clock
-        self._cluster = Place(meta.CLUSTER_CLAIM_NAMESPACE, meta.CLAIM_LEASE) if not namespaces else None
-        self._standings: dict[Place, Standing] = {}
-        self._problems: dict[Place, str] = {}
-        self._due: dict[Place, float] = {}
+        self._cluster = LeaseName(meta.CLUSTER_CLAIM_NAMESPACE, meta.CLAIM_LEASE) if not namespaces else None
+        self._standings: dict[LeaseName, Standing] = {}
+        self._problems: dict[LeaseName, str] = {}
+        self._due: dict[LeaseName, float] = {}
         self._wanted = set(namespaces)
         self._more = asyncio.Event()
 
     def covers(self, namespace: str) -> bool:
         """Tell whether this release may work in a namespace now."""
-        return self._holds(self._cluster) and self._holds(_place(namespace))
+        return self._holds(self._cluster) and self._holds(_lease(namespace))
 
     def want(self, namespace: str) -> None:
         """Ask for a namespace soon. A release that watches some of them asks for those alone."""
@@ -63,7 +63,7 @@ class Claims:
     @property
     def waiting(self) -> str | None:
         """Which namespaces another release holds, as a sentence; ``None`` where nothing is missing."""
-        problems = [self._problems[place] for place in self._ask() if place in self._problems]
+        problems = [self._problems[lease] for lease in self._ask() if lease in self._problems]
         more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
         return f"{problems[0]}{more}" if problems else None
 
@@ -75,10 +75,10 @@ class Claims:
         """
         while True:
             self._more.clear()
-            for place in self._ask():
-                if self._clock() >= self._due.get(place, NEVER):
-                    await self._take(place, changed)
-                if place == self._cluster and not self._holds(place):
+            for lease in self._ask():
+                if self._clock() >= self._due.get(lease, NEVER):
+                    await self._take(lease, changed)
+                if lease == self._cluster and not self._holds(lease):
                     break
             try:
                 async with asyncio.timeout(self._pause()):
@@ -86,50 +86,50 @@ class Claims:
             except TimeoutError:
                 await self._give_up_unused(in_use())
 
-    def _ask(self) -> list[Place]:
+    def _ask(self) -> list[LeaseName]:
         """Return which claims to ask for, in order."""
         first = [self._cluster] if self._cluster is not None else []
-        return [*first, *(_place(namespace) for namespace in sorted(self._wanted))]
+        return [*first, *(_lease(namespace) for namespace in sorted(self._wanted))]
 
     def _pause(self) -> float:
-        soonest = min((self._due[place] for place in self._ask() if place in self._due), default=NEVER)
+        soonest = min((self._due[lease] for lease in self._ask() if lease in self._due), default=NEVER)
         return min(max(soonest - self._clock(), self._timing.poll / 10), self._timing.poll)
 
-    def _holds(self, place: Place | None) -> bool:
-        if place is None:
+    def _holds(self, lease: LeaseName | None) -> bool:
+        if lease is None:
             return True
-        standing = self._standings.get(place)
+        standing = self._standings.get(lease)
         return standing is not None and standing.holds(self._clock())
 
-    async def _take(self, place: Place, changed: Callable[[str | None], None]) -> None:
-        standing, held = self._standings.get(place, Standing(self._release, self._timing)), self._holds(place)
+    async def _take(self, lease: LeaseName, changed: Callable[[str | None], None]) -> None:
+        standing, held = self._standings.get(lease, Standing(self._release, self._timing)), self._holds(lease)
         problem, level = None, logging.WARNING
         try:
             async with asyncio.timeout(self._timing.poll):
-                standing = await self._leases.step(place, standing)
+                standing = await self._leases.step(lease, standing)
         except TimeoutError:
-            problem = f"{_what(place)} cannot be claimed: the API server does not answer in time"
+            problem = f"{_what(lease)} cannot be claimed: the API server does not answer in time"
         except ApiError as error:
-            problem, level = f"{_what(place)} cannot be claimed: {error}", log_level(error)
+            problem, level = f"{_what(lease)} cannot be claimed: {error}", log_level(error)
         else:
             if standing.other is not None:
-                problem = f"{_what(place)} is held by the release {standing.other} (Lease {place}); waiting for it"
-        self._standings[place] = standing
-        holds = self._holds(place)
-        self._due[place] = self._clock() + (self._timing.renew if holds and problem is None else self._timing.poll)
-        self._tell(place, problem, level)
-        HELD.labels(_label(place)).set(float(holds))
+                problem = f"{_what(lease)} is held by the release {standing.other} (Lease {lease}); waiting for it"
+        self._standings[lease] = standing
+        holds = self._holds(lease)
+        self._due[lease] = self._clock() + (self._timing.renew if holds and problem is None else self._timing.poll)
+        self._report(lease, problem, level)
+        HELD.labels(_label(lease)).set(float(holds))
         if holds != held:
-            changed(place.namespace if place != self._cluster else None)
+            changed(lease.namespace if lease != self._cluster else None)
 
-    def _tell(self, place: Place, problem: str | None, level: int = logging.WARNING) -> None:
-        before = self._problems.get(place)
+    def _report(self, lease: LeaseName, problem: str | None, level: int = logging.WARNING) -> None:
+        before = self._problems.get(lease)
         if problem is None:
-            self._problems.pop(place, None)
+            self._problems.pop(lease, None)
             if before is not None:
-                log.info("%s is held by this release now", _what(place))
+                log.info("%s is held by this release now", _what(lease))
         elif problem != before:
-            self._problems[place] = problem
+            self._problems[lease] = problem
             log.log(level, "%s", problem)
 
     async def _give_up_unused(self, in_use: Iterable[str]) -> None:
@@ -137,27 +137,27 @@ class Claims:
         if self._namespaces:
             return
         for namespace in self._wanted - set(in_use):
-            place = _place(namespace)
-            standing = self._standings.pop(place, None)
+            lease = _lease(namespace)
+            standing = self._standings.pop(lease, None)
             self._wanted.discard(namespace)
-            self._problems.pop(place, None)
-            self._due.pop(place, None)
+            self._problems.pop(lease, None)
+            self._due.pop(lease, None)
             if standing is not None:
-                HELD.remove(_label(place))
+                HELD.remove(_label(lease))
                 try:
                     async with asyncio.timeout(self._timing.poll):
-                        await self._leases.release(place, standing)
+                        await self._leases.release(lease, standing)
                 except (ApiError, TimeoutError) as error:
-                    log.info("Lease %s could not be given back, it ends by itself: %s", place, error or "no answer")
+                    log.info("Lease %s could not be given back, it ends by itself: %s", lease, error or "no answer")
 
 
-def _place(namespace: str) -> Place:
-    return Place(namespace, meta.CLAIM_LEASE)
+def _lease(namespace: str) -> LeaseName:
+    return LeaseName(namespace, meta.CLAIM_LEASE)
 
 
-def _label(place: Place) -> str:
-    return "" if place.namespace == meta.CLUSTER_CLAIM_NAMESPACE else place.namespace
+def _label(lease: LeaseName) -> str:
+    return "" if lease.namespace == meta.CLUSTER_CLAIM_NAMESPACE else lease.namespace
 
 
-def _what(place: Place) -> str:
-    return f"namespace {place.namespace}" if _label(place) else "the whole cluster"
+def _what(lease: LeaseName) -> str:
+    return f"namespace {lease.namespace}" if _label(lease) else "the whole cluster"

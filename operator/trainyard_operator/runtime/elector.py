@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge
 
 from trainyard_operator.core.lease import Standing, Timing
 from trainyard_operator.kube.errors import ApiError, log_level
-from trainyard_operator.kube.leases import Leases, Place
+from trainyard_operator.kube.leases import LeaseName, Leases
 
 LEADER = Gauge("trainyard_leader", "1 while this process is the leader of its release, 0 while it follows")
 CHANGES = Counter("trainyard_leader_changes_total", "How often this process became the leader or stopped being it")
@@ -30,7 +30,7 @@ class Elector:
     def __init__(
         self,
         leases: Leases,
-        place: Place,
+        lease: LeaseName,
         identity: str,
         timing: Timing,
         *,
@@ -39,11 +39,11 @@ class Elector:
     ) -> None:
         """``address`` is where this process takes progress reports; the others read it from the Lease."""
         self._leases = leases
-        self._place = place
+        self._lease = lease
         self._address = address
         self._clock = clock
         self._standing = Standing(identity, timing)
-        self._told: str | None = None
+        self._reported: str | None = None
         self.elected = asyncio.Event()
         self.lost = asyncio.Event()
         LEADER.set_function(lambda: float(self.holds()))
@@ -83,23 +83,23 @@ class Elector:
             return
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                await self._leases.release(self._place, standing)
-            log.info("%s gives Lease %s back", self.identity, self._place)
+                await self._leases.release(self._lease, standing)
+            log.info("%s gives Lease %s back", self.identity, self._lease)
         except (ApiError, TimeoutError) as error:
-            log.warning("Lease %s could not be given back, it ends by itself: %s", self._place, error or "no answer")
+            log.warning("Lease %s could not be given back, it ends by itself: %s", self._lease, error or "no answer")
 
     async def _step(self) -> None:
         timing, now = self._standing.timing, self._clock()
         left = self._standing.certain - now if self._standing.holds(now) else timing.deadline
         try:
             async with asyncio.timeout(max(0.0, min(left, timing.deadline / 2))):
-                self._standing = await self._leases.step(self._place, self._standing, address=self._address)
+                self._standing = await self._leases.step(self._lease, self._standing, address=self._address)
         except TimeoutError:
-            self._tell(f"Lease {self._place}: no answer in time")
+            self._report(f"Lease {self._lease}: no answer in time")
         except ApiError as error:
-            self._tell(f"Lease {self._place}: {error}", log_level(error))
+            self._report(f"Lease {self._lease}: {error}", log_level(error))
         else:
-            self._told = None
+            self._reported = None
 
     def _note(self) -> None:
         """Say what has changed."""
@@ -111,9 +111,9 @@ class Elector:
         elif self.holds():
             self.elected.set()
             CHANGES.inc()
-            log.info("%s is the leader (Lease %s)", self.identity, self._place)
+            log.info("%s is the leader (Lease %s)", self.identity, self._lease)
         elif (other := self._standing.other) is not None:
-            self._tell(f"{self.identity} follows {other} (Lease {self._place})", logging.INFO)
+            self._report(f"{self.identity} follows {other} (Lease {self._lease})", logging.INFO)
 
     def _pause(self) -> float:
         """Return how long to wait for the next step: never beyond the time at which something changes by itself."""
@@ -122,7 +122,7 @@ class Elector:
             return max(0.0, min(timing.renew, self._standing.certain - now))
         return min(timing.poll, self._standing.free_in(now) or timing.poll)
 
-    def _tell(self, what: str, level: int = logging.WARNING) -> None:
-        if what != self._told:
-            self._told = what
+    def _report(self, what: str, level: int = logging.WARNING) -> None:
+        if what != self._reported:
+            self._reported = what
             log.log(level, "%s", what)

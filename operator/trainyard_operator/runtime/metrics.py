@@ -16,13 +16,13 @@ TRANSITIONS = Counter(
 _BUILD = Gauge("trainyard_build_info", "Always 1; the label tells the release", ["version"])
 _BUILD.labels(version("trainyard")).set(1)
 
-_told: list[Store] = []
+_stores: list[Store] = []
 _reasons: set[str] = set()
 
 
 def expose(store: Store | None) -> None:
     """Let the metrics tell of this store from now on; ``None``: of none, so that replicas do not tell twice."""
-    _told[:] = [store] if store is not None else []
+    _stores[:] = [store] if store is not None else []
 
 
 def count_transition(kind: str, phase: str, reason: str) -> None:
@@ -33,7 +33,7 @@ def count_transition(kind: str, phase: str, reason: str) -> None:
 async def exposition() -> bytes:
     """Return all metrics in Prometheus' text format; other tasks have their turns meanwhile."""
     own = generate_latest(REGISTRY)
-    return b"".join([own, *[await _in_slices(store) for store in _told]])
+    return b"".join([own, *[await _in_slices(store) for store in _stores]])
 
 
 async def _in_slices(store: Store) -> bytes:

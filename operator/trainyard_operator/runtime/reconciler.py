@@ -11,7 +11,7 @@ from trainyard_operator.core import saved
 from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import ObjectView, PodView, ServingPodView, WarningView
-from trainyard_operator.core.plan import Action, Apply, Delete, Kind
+from trainyard_operator.core.plan import Action, Apply, Body, Delete, Kind
 from trainyard_operator.kinds.base import OURS, Key, controller_of, model_term
 from trainyard_operator.kinds.children import JOB
 from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
@@ -29,21 +29,20 @@ from trainyard_operator.kube.errors import (
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.patch import status_patch
 from trainyard_operator.kube.port import (
+    CORE_EVENTS,
     EVENTS,
     JOBS,
     MODEL_VERSIONS,
     PODS,
-    TOLD_EVENTS,
     TRAINING_JOBS,
-    Body,
     KubePort,
     Resource,
 )
 from trainyard_operator.runtime.apply import apply
 from trainyard_operator.runtime.clock import Clock
+from trainyard_operator.runtime.controller import Controller, Facts, Step
 from trainyard_operator.runtime.metrics import count_transition
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Controller, Facts, Step
 
 DELETED_SECONDS = 5.0
 """How long the watch may take to tell of a deletion before it is asked for again."""
@@ -90,7 +89,7 @@ class Reconciler:
         self._may_update = may_update
         self._clock = clock
 
-    async def turn(self, key: Key) -> Outcome:
+    async def reconcile(self, key: Key) -> Outcome:
         """Bring one object as far as it can go now.
 
         Raises
@@ -111,12 +110,12 @@ class Reconciler:
                 if facts.refused is None:
                     return _after(step.plan.actions)
             elif step.plan.status is not None:
-                await self._tell(key, step)
+                await self._emit_events(key, step)
                 await self._write_status(key, step)
             elif step.plan.events:
                 for note in step.plan.events:
                     log.warning("%s: %s", key, note.message)
-                await self._tell(key, step)
+                await self._emit_events(key, step)
                 return Outcome(after=step.plan.requeue_after)
             else:
                 await self._save(key, step.view, step.view.status)
@@ -172,8 +171,8 @@ class Reconciler:
         if newest is None:
             return tuple(pods)
         last = max(await self._warnings(key, newest.uid), key=lambda each: each.time, default=None)
-        told = replace(newest, waiting=last.sentence) if last is not None else newest
-        return tuple(told if pod is newest else pod for pod in pods)
+        explained = replace(newest, waiting=last.text) if last is not None else newest
+        return tuple(explained if pod is newest else pod for pod in pods)
 
     async def _warnings(self, key: Key, uid: str) -> tuple[WarningView, ...]:
         """Read the Warning Events about an object. They explain; nothing may depend on the right to read them."""
@@ -229,19 +228,19 @@ class Reconciler:
             try:
                 self._take(key, kind, await self._port.get(self._resource(kind), key.namespace, name))
             except NotFoundError:
-                self._store.forget(Key(key.namespace, name, kind), turn=key)
+                self._store.forget(Key(key.namespace, name, kind), reconciling=key)
 
     def _known_before(self, key: Key, actions: tuple[Action, ...]) -> dict[tuple[Kind, str], str]:
         """Return the resourceVersions of what is to be applied; the watch may tell of the change before the answer."""
         applies = [(each.kind, str(each.body["metadata"]["name"])) for each in actions if isinstance(each, Apply)]
         return {(kind, name): self._store.resource_version(Key(key.namespace, name, kind)) for kind, name in applies}
 
-    async def _tell(self, key: Key, step: Step) -> None:
+    async def _emit_events(self, key: Key, step: Step) -> None:
         """Write Events. They inform; an object must not fail because one could not be written."""
         for note in step.plan.events:
             body = event_body(key.kind, step.view, note, instance=self._instance, now=self._clock())
             try:
-                await self._port.create(TOLD_EVENTS, key.namespace, body)
+                await self._port.create(CORE_EVENTS, key.namespace, body)
             except AlreadyExistsError:
                 continue  # told before, by a turn that did not get to its end
             except ApiError as error:
@@ -298,11 +297,11 @@ class Reconciler:
 
     def _forget(self, key: Key) -> None:
         """Drop an object that is gone; the watch may tell later."""
-        self._store.forget(key, turn=key)
+        self._store.forget(key, reconciling=key)
 
     def _take(self, key: Key, kind: Kind, body: Body) -> None:
         """Take an answer into the store. The watch will tell the same, too late to be news."""
-        self._store.apply(kind, body, turn=key)
+        self._store.apply(kind, body, reconciling=key)
 
 
 def _note(key: Key, before: Body, after: Body) -> None:

@@ -11,11 +11,11 @@ from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
 from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.kinds.training_schedule import TRAINING_SCHEDULE
+from trainyard_operator.runtime.controller import Controller, Parts
 from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
 from trainyard_operator.runtime.controllers.model_version import ModelVersionController
 from trainyard_operator.runtime.controllers.training_job import TrainingJobController
 from trainyard_operator.runtime.controllers.training_schedule import TrainingScheduleController
-from trainyard_operator.runtime.turn import Controller, Parts
 
 
 @dataclass(frozen=True)

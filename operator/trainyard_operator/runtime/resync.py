@@ -102,7 +102,7 @@ class Lists:
         self._store = store
         self._namespaces = namespaces
         self._listed = listed
-        self._tell_known = known
+        self._on_known = known
         self._known: set[str | None] = set()
         self._one = asyncio.Lock()
         """Held by the round of lists that is under way."""
@@ -154,7 +154,7 @@ class Lists:
             errors = [error for listing, error in failed.items() if listing.namespace == namespace]
             if not errors and namespace not in self._known:
                 self._known.add(namespace)
-                self._tell_known(namespace)
+                self._on_known(namespace)
             gone = len(errors) == len(self._store.kinds) and all(isinstance(error, ForbiddenError) for error in errors)
             self._forbidden[namespace] = self._forbidden[namespace] + 1 if gone else 0
             if namespace is not None and self._forbidden[namespace] == FORGET_AFTER:

@@ -15,7 +15,7 @@ from trainyard_operator.core.champion import Rivals
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import ModelDeploymentView
 from trainyard_operator.core.plan import EventNote, Kind
-from trainyard_operator.core.retention import LEAST_AGE, Superfluous
+from trainyard_operator.core.retention import LEAST_AGE, Expired
 from trainyard_operator.kinds.base import MODEL, model_term
 from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
 from trainyard_operator.kinds.model_version import MODEL_VERSION
@@ -24,7 +24,7 @@ from trainyard_operator.kinds.training_schedule import TRAINING_SCHEDULE
 from trainyard_operator.kube import views
 from trainyard_operator.kube.errors import ApiError, ConflictError
 from trainyard_operator.kube.events import event_body
-from trainyard_operator.kube.port import MODEL_DEPLOYMENTS, TOLD_EVENTS, KubePort
+from trainyard_operator.kube.port import CORE_EVENTS, MODEL_DEPLOYMENTS, KubePort
 from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.store import Store
 
@@ -93,14 +93,14 @@ class Retention:
             When the API server does not answer or refuses; what is left waits for the next sweep.
         """
         deleted = 0
-        async with aclosing(self._superfluous()) as superfluous:
-            async for kind, found in superfluous:
+        async with aclosing(self._expired()) as expired:
+            async for kind, found in expired:
                 deleted += await self._delete(kind, found)
                 if deleted == MOST_AT_ONCE:
                     break
         return deleted
 
-    async def _superfluous(self) -> AsyncGenerator[tuple[Kind, Superfluous], None]:
+    async def _expired(self) -> AsyncGenerator[tuple[Kind, Expired], None]:
         now = self._clock()
         for key in self._store.keys(TRAINING_JOB.name):
             if "deleteSecondsAfterFinished" not in self._store.stored_spec(key):
@@ -142,7 +142,7 @@ class Retention:
 
     def _of_model(
         self, model: ModelState, now: datetime, deployments: tuple[ModelDeploymentView, ...]
-    ) -> tuple[Superfluous, ...]:
+    ) -> tuple[Expired, ...]:
         """Return what is too much of a model, by its deployments as the store or the API server has them."""
         policy = retention.policy_of(self._config, model.namespace, deployments)
         if policy.keeps_all(model.versions):
@@ -156,11 +156,11 @@ class Retention:
         async with self._deleting:
             self._rests = True
 
-    async def _delete(self, kind: Kind, found: Superfluous) -> bool:
+    async def _delete(self, kind: Kind, found: Expired) -> bool:
         async with self._deleting:
             return not self._rests and await self._delete_now(kind, found)
 
-    async def _delete_now(self, kind: Kind, found: Superfluous) -> bool:
+    async def _delete_now(self, kind: Kind, found: Expired) -> bool:
         view = found.view
         resource = self._store.kinds[kind].resource
         try:
@@ -175,7 +175,7 @@ class Retention:
         note = EventNote("Normal", "Expired", f"deleted: {found.why}", "expired")
         body = event_body(kind, view, note, instance=self._instance, now=self._clock())
         try:
-            await self._port.create(TOLD_EVENTS, view.namespace, body)
+            await self._port.create(CORE_EVENTS, view.namespace, body)
         except ApiError as error:  # it informs
             log.warning("event of %s %s/%s not written: %s", kind, view.namespace, view.name, error)
         return True

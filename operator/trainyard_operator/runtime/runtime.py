@@ -13,9 +13,10 @@ from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError, log_level
 from trainyard_operator.kube.port import KubePort
 from trainyard_operator.runtime import metrics
+from trainyard_operator.runtime.admission import AdmissionControl
 from trainyard_operator.runtime.clock import Clock, utc_now
+from trainyard_operator.runtime.controller import Parts
 from trainyard_operator.runtime.directory import Directory
-from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.queue import WorkQueue
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.registry import ENTRIES, KINDS, SHARES
@@ -24,7 +25,6 @@ from trainyard_operator.runtime.resync import Listed, Lists, nobody
 from trainyard_operator.runtime.retention import Retention
 from trainyard_operator.runtime.scope import Everywhere, Scope
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Parts
 from trainyard_operator.runtime.updates import Updates
 
 FIRST_RESYNC_SECONDS = 10
@@ -36,8 +36,8 @@ fast nearly all writes would tell of places."""
 STUCK_SECONDS = 180.0
 """A turn takes some API calls with time-outs of 30 s each; longer than this it hangs."""
 
-TURNS = Counter("trainyard_reconcile_total", "Turns by result", ["result"])
-TURN_SECONDS = Histogram(
+RECONCILES = Counter("trainyard_reconcile_total", "Turns by result", ["result"])
+RECONCILE_SECONDS = Histogram(
     "trainyard_reconcile_seconds", "Duration of a turn", buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 )
 QUEUE_LENGTH = Gauge("trainyard_queue_length", "Keys that wait for a worker")
@@ -73,17 +73,19 @@ class Runtime:
         self._draining = False
         self._drained = asyncio.Event()
         self._queue = WorkQueue(SHARES)
-        self._ledger = Ledger(KINDS, config.admission, wake=self._add, moved=self._add_later, covers=self._scope.covers)
-        ADMITTED.set_function(lambda: self._ledger.holding)
-        QUEUED.set_function(lambda: self._ledger.waiting)
-        self._store = Store(KINDS, self._ledger.changed, wake=self._add)
+        self._admission = AdmissionControl(
+            KINDS, config.admission, wake=self._add, moved=self._add_later, covers=self._scope.covers
+        )
+        ADMITTED.set_function(lambda: self._admission.holding)
+        QUEUED.set_function(lambda: self._admission.waiting)
+        self._store = Store(KINDS, self._admission.changed, wake=self._add)
         self._tasks: list[asyncio.Task[None]] = []
         self._listed = listed
         self._lists = Lists(port, self._store, config.namespaces, self._note_list, self._wake_all)
         self._answered = 0.0
         self.reports = Reports(wake=self._queue.add)
         self.directory = Directory(self._store)
-        parts = Parts(self._store, self._ledger, self.reports, config, ca, clock)
+        parts = Parts(self._store, self._admission, self.reports, config, ca, clock)
         self._controllers = {entry.kind.name: entry.controller(parts) for entry in ENTRIES}
         updates = Updates(self._store, config.serving.max_concurrent_updates, clock=clock, covers=self._scope.covers)
         self._reconciler = Reconciler(
@@ -114,7 +116,7 @@ class Runtime:
             self._queue.add(key, new=key.kind in KINDS.batch and self._store.is_new(key))
 
     def _add_later(self, key: Key) -> None:
-        self._queue.add_after(key, min(MOVED_SECONDS, self._ledger.waiting / MOVED_PER_SECOND))
+        self._queue.add_after(key, min(MOVED_SECONDS, self._admission.waiting / MOVED_PER_SECOND))
 
     def _wake_all(self, namespace: str | None) -> None:
         for kind in self._controllers:
@@ -134,7 +136,7 @@ class Runtime:
         """Take note that a namespace is covered from now on, or no longer; ``None`` for all of them."""
         for kind in KINDS.batch:
             for key in self._store.names(kind, namespace):
-                self._ledger.changed(kind, key)
+                self._admission.changed(kind, key)
         self._wake_all(namespace)
 
     async def start(self) -> None:
@@ -213,8 +215,8 @@ class Runtime:
             try:
                 if not self._may(key):
                     continue
-                with TURN_SECONDS.time():
-                    await self._turn(key)
+                with RECONCILE_SECONDS.time():
+                    await self._reconcile(key)
             finally:
                 self._queue.done(key)
                 if self._queue.oldest_active is None:
@@ -233,19 +235,19 @@ class Runtime:
         """Tell whether objects of a namespace may be deleted because they are too many: all of it is known and ours."""
         return self.leads and self._lists.knows(namespace) and self._scope.covers(namespace)
 
-    async def _turn(self, key: Key) -> None:
+    async def _reconcile(self, key: Key) -> None:
         try:
-            outcome: Outcome = await self._reconciler.turn(key)
+            outcome: Outcome = await self._reconciler.reconcile(key)
         except ApiError as error:
-            TURNS.labels("api_error").inc()
+            RECONCILES.labels("api_error").inc()
             pause = self._queue.failed(key, at_least=error.retry_after or 0.0)
             log.log(log_level(error), "%s: %s; again in %.1f s", key, error, pause)
         except Exception:  # one object's bug must not stop the others; it is logged, counted and tried again
-            TURNS.labels("bug").inc()
+            RECONCILES.labels("bug").inc()
             pause = self._queue.failed(key, at_least=5.0)
             log.exception("%s: turn failed; again in %.1f s", key, pause)
         else:
-            TURNS.labels("ok").inc()
+            RECONCILES.labels("ok").inc()
             self._queue.succeeded(key)
             if outcome.again:
                 self._queue.add(key)

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from trainyard_operator.core.objects import WorkloadView
-from trainyard_operator.core.plan import Kind
+from trainyard_operator.core.plan import Body, Kind
 from trainyard_operator.kinds.base import BatchWatchedKind, Key, Kinds, Term, WatchedKind, owner_term
 from trainyard_operator.kinds.slim import slim
-from trainyard_operator.kube.port import Body
 
 V = TypeVar("V")
 
@@ -50,10 +49,12 @@ class Store:
 
     # ---- what comes in -----------------------------------------------------------------------------------------------
 
-    def apply(self, kind: Kind, body: Mapping[str, Any], *, deleted: bool = False, turn: Key | None = None) -> set[Key]:
+    def apply(
+        self, kind: Kind, body: Mapping[str, Any], *, deleted: bool = False, reconciling: Key | None = None
+    ) -> set[Key]:
         """Take in a state of an object. Return whose decisions it may change; nobody's if it was old news.
 
-        ``turn`` is the object in whose turn this happens: it goes on by itself and is not woken.
+        ``reconciling`` is the object in whose turn this happens: it goes on by itself and is not woken.
         """
         metadata = body["metadata"]
         key = Key(metadata["namespace"], metadata["name"], kind)
@@ -73,7 +74,7 @@ class Store:
             self._remove(key)
         if not deleted:
             self._insert(key, slim(self.kinds[kind], body))
-        return self._told(kind, keys, turn)
+        return self._notify(kind, keys, reconciling)
 
     def prune(
         self, kind: Kind, before: Mapping[Key, str], listed: Iterable[Key], namespace: str | None = None
@@ -92,15 +93,15 @@ class Store:
             if body is not None and body["metadata"]["resourceVersion"] == before[key]:
                 keys |= self._concerned(kind, body)
                 self._remove(key)
-        return self._told(kind, keys)
+        return self._notify(kind, keys)
 
-    def forget(self, key: Key, *, turn: Key | None = None) -> set[Key]:
+    def forget(self, key: Key, *, reconciling: Key | None = None) -> set[Key]:
         """Remove an object that the API server says is gone; return whose decisions that may change."""
         body = self._bodies[key.kind].get(key)
         if body is None:
             return set()
         self._remove(key)
-        return self._told(key.kind, self._concerned(key.kind, body), turn)
+        return self._notify(key.kind, self._concerned(key.kind, body), reconciling)
 
     # ---- one object --------------------------------------------------------------------------------------------------
 
@@ -203,11 +204,11 @@ class Store:
         keys.update(filter(self.knows, versions), *(self._found[of].get(term, ()) for of, term in terms))
         return keys
 
-    def _told(self, kind: Kind, keys: set[Key], turn: Key | None = None) -> set[Key]:
+    def _notify(self, kind: Kind, keys: set[Key], reconciling: Key | None = None) -> set[Key]:
         if self._listener is not None:
             for key in keys:
                 self._listener(kind, key)
-        for key in keys - {turn}:
+        for key in keys - {reconciling}:
             self._wake(key)
         return keys
 

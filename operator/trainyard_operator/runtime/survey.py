@@ -89,7 +89,7 @@ class _Page:
     """The series so far: lines of single objects, and counts by label values."""
 
     store: Store
-    lines: dict[Family, list[str]] = field(default_factory=lambda: defaultdict(list))
+    series: dict[Family, list[str]] = field(default_factory=lambda: defaultdict(list))
     counts: dict[Family, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     reasons: set[str] = field(default_factory=set)
 
@@ -97,16 +97,16 @@ class _Page:
         """Return the reason of a condition as the value of a label."""
         return bounded(self.reasons, str(_condition(status, condition).get("reason") or ""))
 
-    def line(self, family: Family, labels: str, value: float) -> None:
+    def add(self, family: Family, labels: str, value: float) -> None:
         """Add one series."""
-        self.lines[family].append(f"{family.name}{{{labels}}} {value!r}\n")
+        self.series[family].append(f"{family.name}{{{labels}}} {value!r}\n")
 
     def text(self, family: Family) -> bytes:
         """Return one metric in Prometheus' text format."""
         for labels, number in self.counts.pop(family, {}).items():
-            self.line(family, labels, number)
+            self.add(family, labels, number)
         head = f"# HELP {family.name} {family.what}\n# TYPE {family.name} {family.type}\n"
-        return "".join([head, *self.lines.pop(family, ())]).encode()
+        return "".join([head, *self.series.pop(family, ())]).encode()
 
 
 def survey(store: Store) -> Generator[None, None, bytes]:
@@ -120,14 +120,14 @@ def survey(store: Store) -> Generator[None, None, bytes]:
     read = 0
     by_phase = {kind: Family(f"trainyard_{kind.lower()}s", f"{kind}s by phase") for kind in store.kinds.planned}
     for kind, phases in by_phase.items():
-        keys, tell = store.keys(kind), _TELL.get(kind)
+        keys, add_series = store.keys(kind), _SERIES.get(kind)
         for number, key in enumerate(keys):
             if store.knows(key):
                 status = store.stored_status(key)
                 phase = str(status.get("phase") or "Pending")
                 page.counts[phases][_labels(namespace=key.namespace, phase=phase)] += 1
-                if tell is not None:
-                    tell(page, _Seen(key, phase, status, number < MOST_NAMED))
+                if add_series is not None:
+                    add_series(page, _Seen(key, phase, status, number < MOST_NAMED))
             read += 1
             if read % SLICE == 0:
                 yield
@@ -155,9 +155,9 @@ def _training_schedule(page: _Page, schedule: _Seen) -> None:
     whose = _name_of(schedule.key)
     for family, name in _MOMENTS:
         if (moment := _seconds(schedule.status.get(name))) is not None:
-            page.line(family, whose, moment)
+            page.add(family, whose, moment)
     for family, name in _NUMBERS:
-        page.line(family, whose, schedule.status.get(name) or 0)
+        page.add(family, whose, schedule.status.get(name) or 0)
 
 
 _MOMENTS: Final = (
@@ -174,25 +174,25 @@ def _model_deployment(page: _Page, deployment: _Seen) -> None:
         return
     status, whose = deployment.status, _name_of(deployment.key)
     ready = _condition(status, "Ready").get("status") == "True"
-    page.line(READY, whose, int(ready))
+    page.add(READY, whose, int(ready))
     for name in ATTENTION:
         if _condition(status, name).get("status") == "True":
-            told = _labels(condition=name, reason=page.reason(status, name))
-            page.line(CONDITION, f"{whose},{told}", 1)
+            labels = _labels(condition=name, reason=page.reason(status, name))
+            page.add(CONDITION, f"{whose},{labels}", 1)
     active = status.get("activeVersion")
     if active is None:
         return
-    page.line(ACTIVE, whose, active)
+    page.add(ACTIVE, whose, active)
     if (moment := _seconds(status.get("activeTrainedTime"))) is not None:
-        page.line(TRAINED, whose, moment)
+        page.add(TRAINED, whose, moment)
     model = str(page.store.stored_spec(deployment.key).get("modelName") or "")
     version = page.store.stored_spec(Key(deployment.key.namespace, version_name(model, active), "ModelVersion"))
     if (value := version.get("objectiveValue")) is not None:
         metric = version.get("objectiveMetric") or (version.get("objective") or {}).get("metric") or ""
-        page.line(OBJECTIVE, f"{whose},{_labels(metric=metric)}", float(value))
+        page.add(OBJECTIVE, f"{whose},{_labels(metric=metric)}", float(value))
 
 
-_TELL: Final[dict[Kind, Callable[[_Page, _Seen], None]]] = {
+_SERIES: Final[dict[Kind, Callable[[_Page, _Seen], None]]] = {
     "TrainingJob": _training_job,
     "TrainingSchedule": _training_schedule,
     "ModelDeployment": _model_deployment,

@@ -21,7 +21,7 @@ from trainyard_operator.progress.tls import ServerCertificate, ensure_authority,
 from trainyard_operator.runtime.clock import utc_now
 from trainyard_operator.runtime.elector import steady
 from trainyard_operator.runtime.runtime import Runtime
-from trainyard_operator.shell.definitions import tell_definitions
+from trainyard_operator.shell.definitions import report_definitions
 from trainyard_operator.shell.freshness import Freshness
 from trainyard_operator.shell.leading import Leading, identity_of, progress_address
 from trainyard_operator.shell.probes import Probes
@@ -146,7 +146,7 @@ class Operator:
             "the TLS secret",
             lambda: ensure_authority(calls, config.namespace, config.progress.tls_secret, now=utc_now()),
         )
-        await self._patience.until_done("the Lease", leading.look)
+        await self._patience.until_done("the Lease", leading.check)
         names = server_names(config.progress.url)
         certificate = ServerCertificate(authority, names, clock=utc_now)
         renewal = asyncio.create_task(certificate.keep_fresh(), name="certificate")
@@ -177,8 +177,8 @@ class Operator:
         forwarder = Forwarder(authority.pem, names[0])
         stack.push_async_callback(forwarder.close)
         address = progress_address(self._env, config.progress.bind, self.progress_port or 0)
-        told = asyncio.create_task(tell_definitions(calls), name="definitions")
-        stack.callback(told.cancel)
+        reported = asyncio.create_task(report_definitions(calls), name="definitions")
+        stack.callback(reported.cancel)
         leader = leading.start(runtime, forwarder, address, self._patience.until_done)
         watches = Watches(
             config.namespaces,

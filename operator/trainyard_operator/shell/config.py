@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from trainyard_api.base import first_problem
 from trainyard_operator.core.config import OperatorConfig
 
 CONFIG_FILE_ENV = "TRAINYARD_CONFIG_FILE"
@@ -39,7 +40,7 @@ def load_config(env: Mapping[str, str]) -> OperatorConfig:
     try:
         return OperatorConfig.model_validate(content or {})
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        raise ConfigError(f"{name}: {field}: {first['msg']}; correct it in the chart's values{more}") from error
+        raise ConfigError(
+            f"{name}: {first_problem(error, whole='the file')}; correct it in the chart's values{more}"
+        ) from error

@@ -31,7 +31,7 @@ CURRENT = Gauge(
 log = logging.getLogger(__name__)
 
 
-async def tell_definitions(documents: Documents) -> None:
+async def report_definitions(documents: Documents) -> None:
     """Say once whether the definitions are ours. Wait for an answer as long as it takes."""
     while True:
         try:
@@ -43,7 +43,7 @@ async def tell_definitions(documents: Documents) -> None:
             log.debug("the custom resource definitions cannot be checked yet: %s", error)
             found = None
         if found is not None:
-            _tell(*found)
+            _report(*found)
             return
         await asyncio.sleep(AGAIN_SECONDS)
 
@@ -62,7 +62,7 @@ def compare(document: Mapping[str, Any]) -> tuple[list[str], list[str]] | None:
     return lacks, beyond
 
 
-def _tell(lacks: list[str], beyond: list[str]) -> None:
+def _report(lacks: list[str], beyond: list[str]) -> None:
     release = version("trainyard")
     CURRENT.set(float(not lacks))
     if lacks:

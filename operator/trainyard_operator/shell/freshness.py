@@ -52,7 +52,7 @@ class Watch:
     waiting: bool = True
     refused: int | None = None
     answered: float | None = None
-    told: bool = False
+    reported: bool = False
 
     def is_silent(self, now: float) -> bool:
         """Tell whether the watch was not opened for longer than the API server lets one live."""
@@ -116,7 +116,7 @@ class Freshness:
             return "the watches are not open yet"
         return _first(watch.problem(now) for watch in usable)
 
-    def tell(self) -> None:
+    def report(self) -> None:
         """Log each watch that has gone wrong, or is well again, since the last call.
 
         While the API server is away, and until kopf has had time to try again, there is nothing to add to that.
@@ -126,11 +126,11 @@ class Freshness:
         now = self._clock()
         for watch in self._watches.values():
             problem = watch.problem(now)
-            if problem is not None and not watch.told:
+            if problem is not None and not watch.reported:
                 log.warning("%s; what it would tell arrives with the next list", problem)
-            elif problem is None and watch.told:
+            elif problem is None and watch.reported:
                 log.info("the watch on %s is open again", watch.name)
-            watch.told = problem is not None
+            watch.reported = problem is not None
 
     def stuck(self) -> str | None:
         """Return a watch that stays silent although the API server would answer: to open it anew helps."""
@@ -150,19 +150,19 @@ class Freshness:
         """Return what an aiohttp session needs to report its watches here."""
 
         async def begins(_: aiohttp.ClientSession, request: SimpleNamespace, __: Any) -> None:
-            request.began = self._reach.now()
+            request.started = self._reach.now()
 
         async def failed(
             _: aiohttp.ClientSession, request: SimpleNamespace, end: aiohttp.TraceRequestExceptionParams
         ) -> None:
             if isinstance(end.exception, aiohttp.ClientError | TimeoutError):
                 self._reach.failed(
-                    f"{end.method} {end.url.path}: {end.exception or 'no answer in time'}", request.began
+                    f"{end.method} {end.url.path}: {end.exception or 'no answer in time'}", request.started
                 )
 
         async def ended(_: aiohttp.ClientSession, request: SimpleNamespace, end: aiohttp.TraceRequestEndParams) -> None:
             if end.response.status in SICK:
-                self._reach.failed(f"{end.method} {end.url.path}: {end.response.status}", request.began)
+                self._reach.failed(f"{end.method} {end.url.path}: {end.response.status}", request.started)
                 return
             self._reach.answered()
             if end.response.status in REFUSALS:

@@ -11,7 +11,7 @@ from aiohttp import web
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.lease import Timing
 from trainyard_operator.kube.errors import NotHeldError
-from trainyard_operator.kube.leases import LeaseCalls, Leases, Place
+from trainyard_operator.kube.leases import LeaseCalls, LeaseName, Leases
 from trainyard_operator.progress.forward import Forwarder, no_leader
 from trainyard_operator.runtime.claims import Claims
 from trainyard_operator.runtime.clock import utc_now
@@ -39,7 +39,7 @@ class Leading:
         self._config = config
         self._identity = identity
         self._leases = Leases(calls, steady, utc_now)
-        self._place = Place(config.namespace, f"{config.name}-leader")
+        self._lease = LeaseName(config.namespace, f"{config.name}-leader")
         self._timing = Timing.of_leader(seconds)
         self.claims = Claims(self._leases, config.release, config.namespaces, Timing.of_claim(seconds), clock=steady)
         self._runtime: Runtime | None = None
@@ -80,9 +80,9 @@ class Leading:
             return None
         return next((f"task {task.get_name()} has ended" for task in self._tasks if task.done()), None)
 
-    async def look(self) -> None:
+    async def check(self) -> None:
         """Read the Lease. Raises :class:`ApiError` where that is not allowed."""
-        await self._leases.read(self._place)
+        await self._leases.read(self._lease)
 
     def start(
         self,
@@ -95,7 +95,7 @@ class Leading:
 
         Call it before kopf starts: kopf cancels younger tasks when it ends.
         """
-        elector = Elector(self._leases, self._place, self._identity, self._timing, address=address)
+        elector = Elector(self._leases, self._lease, self._identity, self._timing, address=address)
         self._runtime, self._forwarder, self._elector = runtime, forwarder, elector
         self._tasks = [
             asyncio.create_task(elector.run(), name="lease"),

@@ -48,23 +48,23 @@ class Retries(logging.Filter):
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._told: dict[tuple[str, str], float] = {}
+        self._reported: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether a line is written."""
         found = _RETRY.match(record.getMessage()) if record.name.startswith("kopf.") else None
         if found is None:
             return True
-        if _is_no_answer(found["error"]):
+        if _is_timeout(found["error"]):
             return False
         now, what = self._clock(), (found["request"], found["error"])
-        if now - self._told.get(what, -AGAIN_SECONDS) < AGAIN_SECONDS:
+        if now - self._reported.get(what, -AGAIN_SECONDS) < AGAIN_SECONDS:
             return False
-        self._told[what] = now
+        self._reported[what] = now
         return True
 
 
-def _is_no_answer(error: str) -> bool:
+def _is_timeout(error: str) -> bool:
     """Tell whether the name of an exception is one of those that kopf takes for a connection that failed."""
     kind = getattr(aiohttp, error, None)
     return error == "TimeoutError" or (isinstance(kind, type) and issubclass(kind, aiohttp.ClientConnectionError))

@@ -48,11 +48,11 @@ class Probes:
 
 
 def _handler(check: Check, well: Callable[[], str]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def answer(_: web.Request) -> web.Response:
+    async def respond(_: web.Request) -> web.Response:
         problem = check()
         return web.Response(text=problem or well(), status=200 if problem is None else 503)
 
-    return answer
+    return respond
 
 
 async def _metrics(_: web.Request) -> web.Response:

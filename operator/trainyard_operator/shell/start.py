@@ -65,10 +65,10 @@ class Patience:
                 deadline = loop.time() + self._grace if deadline is None else deadline
                 if loop.time() >= deadline:
                     raise refused from error
-                self._tell(str(refused), loop.time())
+                self._report(str(refused), loop.time())
             except ApiError as error:
                 deadline = None
-                self._tell(f"{self._server} does not answer at {what}: {error}", loop.time())
+                self._report(f"{self._server} does not answer at {what}: {error}", loop.time())
             await asyncio.sleep(self._pause)
 
     def _refused(self, what: str, error: ApiError) -> StartError:
@@ -83,7 +83,7 @@ class Patience:
                 message = f"{self._server} does not know {what}: {error.message}; install the CRDs of the chart"
                 return StartError(ExitCode.INPUT_MISSING, message)
 
-    def _tell(self, problem: str, now: float) -> None:
+    def _report(self, problem: str, now: float) -> None:
         if self._logged is None or self._logged[0] != problem or now - self._logged[1] >= LOG_SECONDS:
             self._logged = (problem, now)
             log.warning("%s; waiting for it", problem)

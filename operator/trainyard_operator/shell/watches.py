@@ -61,19 +61,19 @@ class Watches:
         self._ready = ready
         self._pause = pause_seconds
         self._check = check_seconds
-        self._ending = asyncio.Event()
+        self._stopping = asyncio.Event()
         self._round_ends = asyncio.Event()
 
     async def run(self) -> None:
         """Watch until told to stop, or until a signal that reached kopf ends it."""
         keeper = asyncio.create_task(self._keep_open(), name="watch-keeper")
         try:
-            while not self._ending.is_set():
+            while not self._stopping.is_set():
                 self._round_ends = asyncio.Event()
                 STARTS.inc()
                 if await self._round() and not self._round_ends.is_set():
                     return
-                await _wait(self._ending, self._pause)
+                await _wait(self._stopping, self._pause)
         finally:
             keeper.cancel()
 
@@ -84,19 +84,19 @@ class Watches:
 
     def stop(self) -> None:
         """End :meth:`run`."""
-        self._ending.set()
+        self._stopping.set()
         self._round_ends.set()
 
     async def _round(self) -> bool:
         """Run kopf once. Return whether it ended in order: told to by us, or by a signal."""
-        older, ending = asyncio.all_tasks(), asyncio.Event()
-        task = asyncio.create_task(self._kopf(self._round_ends, ending), name="kopf")
-        begun = asyncio.create_task(ending.wait(), name="kopf-ending")
+        older, stopping = asyncio.all_tasks(), asyncio.Event()
+        task = asyncio.create_task(self._kopf(self._round_ends, stopping), name="kopf")
+        stopped = asyncio.create_task(stopping.wait(), name="kopf-ending")
         try:
-            await asyncio.wait([task, begun], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
             await _end(task, older)
         finally:
-            begun.cancel()
+            stopped.cancel()
         try:
             await task
         except Exception:  # whatever ended kopf: the work goes on, and the watches are opened anew
@@ -104,14 +104,14 @@ class Watches:
             return False
         return True
 
-    async def _kopf(self, stop: asyncio.Event, ending: asyncio.Event) -> None:
+    async def _kopf(self, stop: asyncio.Event, stopping: asyncio.Event) -> None:
         registry = kopf.OperatorRegistry()
         register(registry, self._observer, Login(self._credentials, self._freshness, refused=self._refused))
-        kopf.on.cleanup(registry=registry)(_set(ending))
+        kopf.on.cleanup(registry=registry)(_set(stopping))
         settings = kopf.OperatorSettings()
         configure(settings)
         ready = asyncio.Event()
-        told = asyncio.create_task(self._tell(ready), name="kopf-ready")
+        reported = asyncio.create_task(self._report(ready), name="kopf-ready")
         try:
             await kopf.operator(
                 registry=registry,
@@ -123,26 +123,26 @@ class Watches:
                 ready_flag=ready,
             )
         finally:
-            told.cancel()
+            reported.cancel()
 
-    async def _tell(self, ready: asyncio.Event) -> None:
+    async def _report(self, ready: asyncio.Event) -> None:
         await ready.wait()
         self._ready()
 
     async def _keep_open(self) -> None:
         while True:
             await asyncio.sleep(self._check)
-            self._freshness.tell()
+            self._freshness.report()
             if problem := self._freshness.stuck():
                 log.warning("%s although the API server answers; opening all watches anew", problem)
                 self.reopen()
 
 
 def _set(event: asyncio.Event) -> Callable[..., Awaitable[None]]:
-    async def ending(**_: Any) -> None:
+    async def stopping(**_: Any) -> None:
         event.set()
 
-    return ending
+    return stopping
 
 
 async def _end(task: asyncio.Task[None], older: Collection[asyncio.Task[Any]]) -> None:

@@ -8,8 +8,9 @@ from typing import TypeVar
 
 import pytest
 
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.errors import ConflictError, ThrottledError, UnavailableError
-from trainyard_operator.kube.port import Body, KubePort, Resource, TokenIdentity
+from trainyard_operator.kube.port import KubePort, Resource, TokenIdentity
 
 T = TypeVar("T")
 

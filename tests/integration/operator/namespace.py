@@ -14,11 +14,11 @@ import aiohttp
 from tests.integration.operator.faults import Fault, FaultyPort
 from trainyard_api import API_VERSION, meta
 from trainyard_operator.core.config import OperatorConfig
-from trainyard_operator.core.plan import Kind
+from trainyard_operator.core.plan import Body, Kind
 from trainyard_operator.kube.client import KubeClient
 from trainyard_operator.kube.credentials import Credentials
 from trainyard_operator.kube.errors import UnavailableError
-from trainyard_operator.kube.port import MODEL_VERSIONS, TRAINING_JOBS, Body, Resource
+from trainyard_operator.kube.port import MODEL_VERSIONS, TRAINING_JOBS, Resource
 from trainyard_operator.runtime.clock import Clock, utc_now
 from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.runtime import Runtime

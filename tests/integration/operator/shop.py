@@ -13,8 +13,9 @@ from tests.integration.operator.namespace import POLL_SECONDS, Namespace
 from tests.integration.operator.test_faults import new_namespace
 from tests.unit.operator.core.versions import BELOW_2, spec
 from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.credentials import Credentials
-from trainyard_operator.kube.port import MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS, SERVICES, Body, Resource
+from trainyard_operator.kube.port import MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS, SERVICES, Resource
 
 MERGE = "application/merge-patch+json"
 

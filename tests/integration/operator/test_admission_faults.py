@@ -14,8 +14,9 @@ from tests.integration.operator.test_faults import new_namespace
 from tests.unit.operator.samples import result_text
 from trainyard_api import meta
 from trainyard_operator.core.config import Admission
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, TRAINING_JOBS, Body
+from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, TRAINING_JOBS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 

@@ -9,9 +9,10 @@ import pytest
 
 from tests.integration.operator.shop import Shop, condition, new_shop, rejections
 from tests.integration.operator.test_faults import new_namespace
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.credentials import load_credentials
-from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, PODS, Body, Resource
+from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, PODS, Resource
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

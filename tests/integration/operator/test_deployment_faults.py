@@ -10,8 +10,9 @@ import pytest
 
 from tests.integration.operator.faults import KILLED, REFUSED, Fault
 from tests.integration.operator.shop import Shop, new_shop, rejections
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, Body
+from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 

@@ -16,8 +16,9 @@ from tests.integration.operator.test_faults import new_namespace
 from tests.unit.operator.core.versions import BELOW_2
 from tests.unit.operator.samples import SPEC, result_text
 from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, TRAINING_JOBS, TRAINING_SCHEDULES, Body
+from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, TRAINING_JOBS, TRAINING_SCHEDULES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

@@ -17,6 +17,7 @@ from tests.integration.operator.shop import Shop, new_shop, rejections
 from tests.unit.operator.samples import failure_text, result_text
 from trainyard_api import API_VERSION, meta
 from trainyard_api.generate import checkout
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.port import (
     EVENTS,
@@ -25,7 +26,6 @@ from trainyard_operator.kube.port import (
     MODEL_VERSIONS,
     TRAINING_JOBS,
     TRAINING_SCHEDULES,
-    Body,
 )
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]

@@ -14,9 +14,10 @@ from tests.integration.operator.faults import KILLED, REFUSED, Fault
 from tests.integration.operator.namespace import SPEC, Namespace
 from tests.integration.operator.test_faults import QUOTAS, new_namespace
 from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.schedule.cron import ScheduleError, parse
 from trainyard_operator.kube.credentials import Credentials, load_credentials
-from trainyard_operator.kube.port import EVENTS, TRAINING_JOBS, TRAINING_SCHEDULES, Body, Resource
+from trainyard_operator.kube.port import EVENTS, TRAINING_JOBS, TRAINING_SCHEDULES, Resource
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

@@ -7,9 +7,10 @@ import pytest
 
 from tests.integration.operator.namespace import Namespace
 from tests.integration.operator.test_faults import QUOTAS, new_namespace
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.errors import AlreadyExistsError, InvalidError
-from trainyard_operator.kube.port import JOBS, Body, Resource
+from trainyard_operator.kube.port import JOBS, Resource
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 

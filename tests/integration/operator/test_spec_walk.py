@@ -15,6 +15,7 @@ import pytest
 from tests.integration.operator.shop import Shop, new_shop
 from trainyard_api.modeldeployment import ModelDeploymentSpec, Serving
 from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.serving import render
 from trainyard_operator.kube import views
 from trainyard_operator.kube.credentials import Credentials, load_credentials
@@ -24,7 +25,6 @@ from trainyard_operator.kube.port import (
     MODEL_VERSIONS,
     POD_DISRUPTION_BUDGETS,
     SERVICES,
-    Body,
     Resource,
 )
 

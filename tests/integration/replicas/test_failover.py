@@ -16,15 +16,8 @@ from tests.integration.replicas.conftest import Start
 from tests.integration.replicas.proxy import Proxy, through
 from tests.unit.operator.samples import result_text
 from trainyard_api import API_VERSION, meta
-from trainyard_operator.kube.port import (
-    EVENTS,
-    JOBS,
-    LEASES,
-    MODEL_DEPLOYMENTS,
-    TRAINING_JOBS,
-    TRAINING_SCHEDULES,
-    Body,
-)
+from trainyard_operator.core.plan import Body
+from trainyard_operator.kube.port import EVENTS, JOBS, LEASES, MODEL_DEPLOYMENTS, TRAINING_JOBS, TRAINING_SCHEDULES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 

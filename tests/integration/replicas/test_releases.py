@@ -10,8 +10,9 @@ import pytest
 from tests.integration.operator.namespace import Namespace
 from tests.integration.operator.test_faults import new_namespace
 from tests.integration.replicas.conftest import Start
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.credentials import Credentials
-from trainyard_operator.kube.port import JOBS, LEASES, Body
+from trainyard_operator.kube.port import JOBS, LEASES
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 

@@ -37,15 +37,15 @@ def test_many_clients_at_once_get_their_own_answers_and_readiness_stays(
 
     def client(number: int) -> int:
         with requests.Session() as session:
-            for turn in range(25):
-                first = (number * 25 + turn) % 250
-                body = request_of(rows.iloc[first : first + 50], id=f"{number}-{turn}")
+            for reconciling in range(25):
+                first = (number * 25 + reconciling) % 250
+                body = request_of(rows.iloc[first : first + 50], id=f"{number}-{reconciling}")
                 response = session.post(f"{classifier_server.path}/infer", json=body, timeout=ANSWER_SECONDS)
                 assert response.status_code == 200, response.text
                 answer = response.json()
-                assert answer["id"] == f"{number}-{turn}"
+                assert answer["id"] == f"{number}-{reconciling}"
                 assert answer_of(answer).equals(expected.iloc[first : first + 50].reset_index(drop=True))
-        return turn + 1
+        return reconciling + 1
 
     def probe() -> list[bool]:
         seen = [classifier_server.ready()]

@@ -17,7 +17,7 @@ from tests.unit.operator.bodies import has_fields, patched, read_event
 from trainyard_api import GROUP, VERSION
 from trainyard_api.kinds import KINDS
 from trainyard_api.kinds import Kind as ApiKind
-from trainyard_operator.core.plan import Kind
+from trainyard_operator.core.plan import Body, Kind
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.errors import (
     AlreadyExistsError,
@@ -27,13 +27,12 @@ from trainyard_operator.kube.errors import (
     NotFoundError,
 )
 from trainyard_operator.kube.port import (
+    CORE_EVENTS,
     EVENTS,
     JOBS,
     POD_DISRUPTION_BUDGETS,
     SERVICES,
-    TOLD_EVENTS,
     TRAINING_JOBS,
-    Body,
     Resource,
     TokenIdentity,
 )
@@ -109,7 +108,7 @@ class ApiServer:
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
         self.hook("create", resource, False)
-        if resource == TOLD_EVENTS:
+        if resource == CORE_EVENTS:
             stored = self.add(EVENTS, namespace, read_event(body))
         else:
             stored = self.add(resource, namespace, body)

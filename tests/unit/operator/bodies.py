@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 from trainyard_api import meta
-from trainyard_operator.kube.port import Body
+from trainyard_operator.core.plan import Body
 
 
 def has_fields(body: Body, fields: str) -> bool:

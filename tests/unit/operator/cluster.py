@@ -7,8 +7,9 @@ from typing import Any
 from tests.unit.operator.api_server import NAMESPACE, ApiServer
 from tests.unit.operator.bodies import pod_of
 from trainyard_api import API_VERSION, meta
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
-from trainyard_operator.kube.port import EVENTS, JOBS, PODS, TRAINING_JOBS, Body, Resource
+from trainyard_operator.kube.port import EVENTS, JOBS, PODS, TRAINING_JOBS, Resource
 
 LOW_MEMORY = "The node was low on resource: memory. "
 ON_NODE = {"nodeName": "node-1"}

@@ -12,8 +12,8 @@ from trainyard_operator.core.plan import Kind
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import Resource
+from trainyard_operator.runtime.admission import AdmissionControl
 from trainyard_operator.runtime.controllers.training_job import TrainingJobController
-from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.reports import Reports
@@ -81,11 +81,11 @@ class StepOperator:
     def restart(self) -> None:
         """Begin with an empty memory and a full list, as a new process does."""
         self.due: dict[Key, datetime] = {}
-        self.ledger = Ledger(KINDS, self.config.admission, wake=self.wake)
-        self.store = Store(KINDS, self.ledger.changed, wake=self.wake)
+        self.admission = AdmissionControl(KINDS, self.config.admission, wake=self.wake)
+        self.store = Store(KINDS, self.admission.changed, wake=self.wake)
         self.reports = Reports(wake=self.wake)
         jobs = TrainingJobController(
-            self.store, self.ledger, self.reports, self.config, ca=CA, clock=lambda: self.cluster.now
+            self.store, self.admission, self.reports, self.config, ca=CA, clock=lambda: self.cluster.now
         )
         self.reconciler = Reconciler(
             self.cluster,
@@ -123,13 +123,13 @@ class StepOperator:
         for kind in WATCHED.values():
             self.deliver(kind)
 
-    def turn(self, name: str) -> Outcome | ApiError:
+    def reconciling(self, name: str) -> Outcome | ApiError:
         """Take one turn; an error of the API server is returned, a kill restarts the process."""
         return self._turn(Key(NAMESPACE, name))
 
     def _turn(self, key: Key) -> Outcome | ApiError:
         try:
-            outcome = run(self.reconciler.turn(key))
+            outcome = run(self.reconciler.reconcile(key))
         except ApiError as error:
             self.wake(key)
             return error

@@ -8,11 +8,11 @@ from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import Killed, StepOperator, run
 from tests.unit.operator.samples import SPEC
 from trainyard_api import API_VERSION, meta
-from trainyard_operator.core.plan import Kind
+from trainyard_operator.core.plan import Body, Kind
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError
-from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES, Body
+from trainyard_operator.kube.port import TRAINING_JOBS, TRAINING_SCHEDULES
 from trainyard_operator.runtime.controllers.training_schedule import TrainingScheduleController
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.registry import KINDS
@@ -36,9 +36,9 @@ class ScheduleOperator(StepOperator):
         run(resync(self.cluster, self.store, ()))
         self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
 
-    def turn(self, name: str = NAME) -> Outcome | ApiError:
+    def reconciling(self, name: str = NAME) -> Outcome | ApiError:
         try:
-            return run(self.reconciler.turn(Key(NAMESPACE, name, "TrainingSchedule")))
+            return run(self.reconciler.reconcile(Key(NAMESPACE, name, "TrainingSchedule")))
         except ApiError as error:
             return error
         except Killed:
@@ -49,7 +49,7 @@ class ScheduleOperator(StepOperator):
         """Take turns until nothing is due at once, as the queue does."""
         for _ in range(50):
             self.deliver_all()
-            outcome = self.turn()
+            outcome = self.reconciling()
             busy = isinstance(outcome, ApiError) or outcome.again
             if not busy and all(self.read[kind] == len(self.cluster.log) for kind in WATCHED.values()):
                 return

@@ -11,7 +11,7 @@ from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.core import versions
 from tests.unit.operator.operators import Killed, StepOperator, run
 from trainyard_api import API_VERSION, meta
-from trainyard_operator.core.plan import Kind
+from trainyard_operator.core.plan import Body, Kind
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError
@@ -23,16 +23,15 @@ from trainyard_operator.kube.port import (
     POD_DISRUPTION_BUDGETS,
     PODS,
     SERVICES,
-    Body,
     Resource,
 )
+from trainyard_operator.runtime.controller import Controller
 from trainyard_operator.runtime.controllers.model_deployment import ModelDeploymentController
 from trainyard_operator.runtime.controllers.model_version import ModelVersionController
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.resync import resync
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Controller
 from trainyard_operator.runtime.updates import Updates
 
 MODEL = "m"
@@ -296,14 +295,14 @@ class ServingOperator(StepOperator):
     def turn_on(self, key: Key) -> Outcome | ApiError:
         """Take one turn; an error of the API server is returned, a kill restarts the process."""
         try:
-            return run(self.reconciler.turn(key))
+            return run(self.reconciler.reconcile(key))
         except ApiError as error:
             return error
         except Killed:
             self.restart()
             return Outcome(again=True)
 
-    def turn(self, name: str = NAME) -> Outcome | ApiError:
+    def reconciling(self, name: str = NAME) -> Outcome | ApiError:
         return self.turn_on(Key(NAMESPACE, name, "ModelDeployment"))
 
     def settle(self) -> None:

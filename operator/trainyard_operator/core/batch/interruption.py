@@ -15,7 +15,7 @@ FRESH_SECONDS: Final = 15.0
 """The trainer reports every 5 seconds while something moves: a report that is older says nothing of now."""
 
 
-def told(state: BatchState, workload: WorkloadView) -> tuple[str, str]:
+def last_cause(state: BatchState, workload: WorkloadView) -> tuple[str, str]:
     """Return the reason of a Job that waits for a pod, and what interrupted it: nothing before the first start."""
     pods = sorted(state.pods.get(workload.name, ()), key=causes.when)
     found = next((cause for pod in reversed(pods) if (cause := causes.cause_of(pod)) is not None), None)
@@ -47,7 +47,7 @@ def changes(state: BatchState, pods: tuple[PodView, ...], *, stopped: bool) -> d
     return {"evictions": counted or None, "interrupted_time": to_rfc3339(max(times, default=state.now))}
 
 
-def waits_since(state: BatchState, workload: WorkloadView) -> float:
+def waiting_seconds(state: BatchState, workload: WorkloadView) -> float:
     """Return for how many seconds a Job has waited for a pod: since its creation, or since it lost one."""
     lost, now = state.job.status.interrupted_time, state.now
     since = workload.created if lost is None else max(workload.created, from_rfc3339(lost))
@@ -62,7 +62,7 @@ def is_running(state: BatchState, workload: WorkloadView) -> bool | None:
     """
     status, reported = state.job.status, state.reported
     was_running = status.phase == "Running" and attempts.is_known(status, workload)
-    if workload.ready > 0 or (was_running and (workload.ending or workload.deleting)):
+    if workload.ready > 0 or (was_running and (workload.finishing or workload.deleting)):
         return True
     pods = state.pods.get(workload.name)
     if pods is not None and any(pod.running for pod in pods):

@@ -119,9 +119,9 @@ def failure_of(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
     if code not in NON_RETRYABLE and (stopped := _stopped(pod)) is not None:
         return replace(stopped, exit_code=code, end=pod.finished_at or end)
     reason = reason_of(code)
-    told = parse_result(pod.termination_message)
-    if isinstance(told, TrainingResult) and told.message:
-        reason, message = _as_reason(told.reason) or reason, told.message
+    reported = parse_result(pod.termination_message)
+    if isinstance(reported, TrainingResult) and reported.message:
+        reason, message = _as_reason(reported.reason) or reason, reported.message
     else:
         last = _last_line(pod.termination_message)
         said = f": {last}" if last else " and no message"
@@ -144,8 +144,8 @@ def staying(shards: int, pods: tuple[PodView, ...]) -> tuple[PodView, ...]:
 def evicted_too_often(job: WorkloadView, pod: PodView) -> Failure:
     """Explain an attempt whose pods the kubelet evicted as often as they may be: ``pod`` was the last of them."""
     stopped = _stopped(pod)
-    sentence = stopped.message if stopped is not None else f"pod {pod.name} was evicted"
-    message = f"the kubelet evicted {causes.MOST_EVICTIONS} pods of Job {job.name}: {sentence}"
+    cause = stopped.message if stopped is not None else f"pod {pod.name} was evicted"
+    message = f"the kubelet evicted {causes.MOST_EVICTIONS} pods of Job {job.name}: {cause}"
     return Failure(EVICTED, message, retryable=True, end=pod.disrupted_at or job.end)
 
 
@@ -162,14 +162,14 @@ def _stopped(pod: PodView) -> Failure | None:
 
 def _without_exit_code(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
     """Explain a failed Job none of whose pods has an exit code."""
-    told = job.failure_message or job.failure_reason or "unknown"
+    reported = job.failure_message or job.failure_reason or "unknown"
     stopped = next((found for pod in sorted(pods, key=_age, reverse=True) if (found := _stopped(pod))), None)
     if stopped is not None:
         return replace(stopped, end=job.end)
     if pods:
-        message = f"no pod of Job {job.name} tells why it failed: {told}"
+        message = f"no pod of Job {job.name} tells why it failed: {reported}"
     else:
-        message = f"the pod of Job {job.name} is gone: it was deleted, or its node was removed ({told})"
+        message = f"the pod of Job {job.name} is gone: it was deleted, or its node was removed ({reported})"
     return Failure(POD_LOST, message, retryable=True, end=job.end)
 
 

@@ -9,13 +9,13 @@ from typing import Any, Generic
 
 from trainyard_api.batch import Attempt, Phase
 from trainyard_api.training import Retry
-from trainyard_operator.core.admission.verdict import Waiting
+from trainyard_operator.core.admission.decision import Waiting
 from trainyard_operator.core.batch import (
     accelerator,
     attempts,
     causes,
+    completion,
     deadlines,
-    ending,
     interruption,
     outcome,
     progress,
@@ -74,9 +74,9 @@ class BatchPlanner(Generic[StateT, SpecT]):
         was created by a write whose answer was lost, or by another replica: nobody waits for it.
         """
         job = state.job
-        doomed = stop.unfinished(state)
-        if doomed:
-            return Plan(actions=doomed)
+        obsolete = stop.unfinished(state)
+        if obsolete:
+            return Plan(actions=obsolete)
         found = self._kind.follow(state)
         if isinstance(found, Need):
             return Plan(needs=(found,))
@@ -104,13 +104,15 @@ class BatchPlanner(Generic[StateT, SpecT]):
         if not current.finished and (pods := outcome.staying(spec.shards, state.pods.get(current.name, ()))):
             return self._stayed(state, spec, current, pods)
         if current.failed and not (spec.cancel or stop.is_suspending(state, current)):
-            return ending.attempt_failed(state, spec, current)
+            return completion.attempt_failed(state, spec, current)
         return None
 
     def _stayed(self, state: StateT, spec: SpecT, workload: WorkloadView, pods: tuple[PodView, ...]) -> Plan:
         """Its work is over and a container that is not ours keeps its pod: end, and say which. The Job is deleted."""
         if any(pod.exit_code for pod in pods if pod.staying):
-            found = ending.after_failure(state, spec, workload.attempt, workload, outcome.failure_of(workload, pods))
+            found = completion.after_failure(
+                state, spec, workload.attempt, workload, outcome.failure_of(workload, pods)
+            )
         else:
             found = self._kind.complete(state, spec, workload, pods)
         if found.status is None:
@@ -182,7 +184,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
             return Plan(needs=(Need(Fact.PODS, workload.name),))
         evicted = causes.evicted_too_often(state.pods.get(workload.name, ()))
         if evicted is not None and not workload.deleting:
-            return ending.evicted(state, spec, workload, evicted)
+            return completion.evicted(state, spec, workload, evicted)
         if not running and accelerator.fallback_of(job.status) and not is_fallback(workload.name):
             return NOTHING if workload.deleting else Plan(actions=stop.deletions(workload))
         limit = deadlines.due(job.status, spec, workload)
@@ -222,19 +224,19 @@ class BatchPlanner(Generic[StateT, SpecT]):
         if accelerator.fallback_of(state.job.status) and not is_fallback(last.job_name):
             return self._start(state, spec, last.number)
         left = deadlines.pending_left(state, spec)
-        waits = last.start is None or state.job.status.phase == "Starting"
-        if waits and left is not None and left <= 0:
+        pending = last.start is None or state.job.status.phase == "Starting"
+        if pending and left is not None and left <= 0:
             return stop.pending_too_long(state, spec)
-        return ending.workload_deleted(state, spec, last)
+        return completion.workload_deleted(state, spec, last)
 
     def _retry(self, state: StateT, spec: SpecT, last: Attempt) -> Plan:
         """An attempt is over and another is due: wait for the old pods and the back-off, then create its Job."""
-        doomed = stop.unfinished(state)
-        if doomed:  # the attempt ended before its Job did
-            return Plan(actions=doomed)
+        obsolete = stop.unfinished(state)
+        if obsolete:  # the attempt ended before its Job did
+            return Plan(actions=obsolete)
         if any(workload.active or workload.terminating or not workload.finished for workload in state.workloads):
             return NOTHING
-        used_up = ending.used_up(state, spec)
+        used_up = completion.used_up(state, spec)
         if used_up is not None:
             return used_up
         wait = attempts.backoff_left(spec.retry or Retry(), last, state)
@@ -264,7 +266,7 @@ def _refused(state: BatchState, refusal: Refusal) -> Plan:
         return finish(state, Transition("Failed", "InvalidSpec", refusal.message, {}))
     before = state.job.status.phase
     phase: Phase = before if before in ("Starting", "Retrying") else "Pending"
-    return report(state, Transition(phase, "JobRefused", refusal.message, {}), requeue_after=ending.REFUSED_SECONDS)
+    return report(state, Transition(phase, "JobRefused", refusal.message, {}), requeue_after=completion.REFUSED_SECONDS)
 
 
 def _running(state: BatchState, workload: WorkloadView, changes: dict[str, Any]) -> Plan:
@@ -284,8 +286,8 @@ def _running(state: BatchState, workload: WorkloadView, changes: dict[str, Any])
     facts = accelerator.fallback_of(job.status) if is_fallback(workload.name) else ()
     transition = Transition("Running", "Running", message, changes, facts)
     if workload.ready == 0 and not workload.deleting:  # nothing but a look tells when such a pod goes
-        look = starting.look_again(interruption.waits_since(state, workload))
-        requeue = look if requeue is None else min(requeue, look)
+        check = starting.next_check(interruption.waiting_seconds(state, workload))
+        requeue = check if requeue is None else min(requeue, check)
     return report(state, transition, requeue_after=requeue)
 
 
@@ -294,5 +296,5 @@ def _deadline_refused(state: BatchState, refusal: Refusal) -> Plan:
     before = state.job.status.phase
     phase: Phase = before if before in ("Starting", "Running") else "Starting"
     return report(
-        state, Transition(phase, "DeadlineRefused", refusal.message, {}), requeue_after=ending.REFUSED_SECONDS
+        state, Transition(phase, "DeadlineRefused", refusal.message, {}), requeue_after=completion.REFUSED_SECONDS
     )

@@ -15,9 +15,9 @@ from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import accelerated_selector
 from trainyard_operator.core.times import to_rfc3339
 
-FIRST_LOOK_SECONDS = 30.0
+FIRST_CHECK_SECONDS = 30.0
 """A pod that has not started after this long is looked at, then at doubling intervals."""
-LAST_LOOK_SECONDS = 300.0
+LAST_CHECK_SECONDS = 300.0
 LONGEST_NOTE = 700
 """So much of an Event goes into a message."""
 AFTER_PATIENCE_SECONDS = 2.0
@@ -31,7 +31,7 @@ def still_starting(
 
     ``changes`` is what this attempt's being there means by itself, ``hint`` what silent pods may wait for.
     """
-    waited = interruption.waits_since(state, workload)
+    waited = interruption.waiting_seconds(state, workload)
     left, patience = deadlines.pending_left(state, spec), accelerator.patience_left(spec, workload, waited)
     late, impatient = left is not None and left <= 0, patience is not None and patience <= 0
     if late and workload.deleting:
@@ -43,39 +43,39 @@ def still_starting(
     lack = _lacking(state, spec, pods) if impatient and not late else ""
     if lack:
         return _fall_back(state, spec, workload, lack, changes)
-    reason, cause = interruption.told(state, workload)
-    message = "; ".join(part for part in (cause, _waits_for(state, workload, hint)) if part)
-    told = report(state, Transition("Starting", reason, message, changes))
-    if late and told.status is None and not any(pod.started and causes.cause_of(pod) is None for pod in pods):
+    reason, cause = interruption.last_cause(state, workload)
+    message = "; ".join(part for part in (cause, _waiting_for(state, workload, hint)) if part)
+    reported = report(state, Transition("Starting", reason, message, changes))
+    if late and reported.status is None and not any(pod.started and causes.cause_of(pod) is None for pod in pods):
         return stop.pending_too_long(state, spec)
     if cause_now := _gives_back(state, workload, pods):
         return _give_back(state, workload, cause_now, changes)
-    left_of_place = _timeout_left(state, workload)
-    again = min(look_again(waited), left_of_place if left_of_place > 0 else LAST_LOOK_SECONDS)
+    quota_left = _timeout_left(state, workload)
+    again = min(next_check(waited), quota_left if quota_left > 0 else LAST_CHECK_SECONDS)
     if patience is not None and impatient:
         again = min(again, max(-patience, AFTER_PATIENCE_SECONDS))
-    return deadlines.sooner(deadlines.sooner(replace(told, requeue_after=again), left), patience)
+    return deadlines.sooner(deadlines.sooner(replace(reported, requeue_after=again), left), patience)
 
 
 def interrupted(state: BatchState, workload: WorkloadView, changes: dict[str, Any], hint: str) -> Plan:
     """A Job that trained has no pod any more that does: write down since when, and why."""
-    reason, cause = interruption.told(state, workload)
-    message = "; ".join(part for part in (cause, _waits_for(state, workload, hint)) if part)
+    reason, cause = interruption.last_cause(state, workload)
+    message = "; ".join(part for part in (cause, _waiting_for(state, workload, hint)) if part)
     event = EventNote("Warning", reason, message, f"{workload.name}/{changes['interrupted_time']}")
     return report(state, Transition("Starting", reason, message, changes), events=(event,))
 
 
-def look_again(waited: float) -> float:
+def next_check(waited: float) -> float:
     """Return the seconds until pods are looked at again."""
-    return min(max(FIRST_LOOK_SECONDS - waited, waited, 1.0), LAST_LOOK_SECONDS)
+    return min(max(FIRST_CHECK_SECONDS - waited, waited, 1.0), LAST_CHECK_SECONDS)
 
 
 def _unread(state: BatchState, workload: WorkloadView, waited: float, *, hurry: bool) -> Need | None:
     """Return what must be read before it can be said what a Job waits for."""
-    due = hurry or waited >= FIRST_LOOK_SECONDS or interruption.has_run(state, workload)
+    due = hurry or waited >= FIRST_CHECK_SECONDS or interruption.has_run(state, workload)
     if due and workload.name not in state.pods:
         return Need(Fact.PODS, workload.name)
-    silent = _silent(workload, state.pods[workload.name]) if waited >= FIRST_LOOK_SECONDS else ""
+    silent = _silent(workload, state.pods[workload.name]) if waited >= FIRST_CHECK_SECONDS else ""
     return Need(Fact.EVENTS, silent) if silent and silent not in state.warnings else None
 
 
@@ -87,7 +87,7 @@ def _silent(workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
     return next((pod.uid for pod in live if pod.node and not (pod.started or pod.waiting)), "")
 
 
-def _waits_for(state: BatchState, workload: WorkloadView, hint: str) -> str:
+def _waiting_for(state: BatchState, workload: WorkloadView, hint: str) -> str:
     pods = state.pods.get(workload.name, ())
     reasons = [f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting]
     if not reasons and (warning := _newest_warning(state, workload, pods)):
@@ -114,7 +114,7 @@ def _newest_warning(state: BatchState, workload: WorkloadView, pods: tuple[PodVi
 def _timeout_left(state: BatchState, workload: WorkloadView) -> float:
     """Return the seconds for which a job keeps its place without a pod, whoever waits for it."""
     timeout = state.config.admission.pods_ready_timeout_seconds
-    return timeout - interruption.waits_since(state, workload) if timeout else math.inf
+    return timeout - interruption.waiting_seconds(state, workload) if timeout else math.inf
 
 
 def _gives_back(state: BatchState, workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
@@ -126,7 +126,7 @@ def _gives_back(state: BatchState, workload: WorkloadView, pods: tuple[PodView, 
         return waiting
     silent = _silent(workload, pods)
     newest = max((event.time for event in state.warnings.get(silent, ())), default=None)
-    if newest is None or (silent != workload.uid and (state.now - newest).total_seconds() > LAST_LOOK_SECONDS):
+    if newest is None or (silent != workload.uid and (state.now - newest).total_seconds() > LAST_CHECK_SECONDS):
         return ""
     return _newest_warning(state, workload, pods)
 
@@ -140,8 +140,8 @@ def _give_back(state: BatchState, workload: WorkloadView, cause: str, changes: d
     listed = state.job.status.model_copy(update={"attempts": attempts.replaced(state, ended)})
     pause = attempts.pods_ready_pause(listed)
     message = (
-        f"attempt {workload.attempt} gives its place back, because other TrainingJobs wait for it and no pod was ready "
-        f"after {interruption.waits_since(state, workload):.0f} s ({cause}); it asks for a place again in {pause:.0f} s"
+        f"attempt {workload.attempt} gives its slot back, because other TrainingJobs wait for it and no pod was ready "
+        f"after {interruption.waiting_seconds(state, workload):.0f} s ({cause}); it asks again in {pause:.0f} s"
     )
     event = EventNote("Warning", outcome.PODS_READY_TIMEOUT, message[:1024], f"attempt-{workload.attempt}")
     end = {**changes, **attempts.with_end(state, ended)}

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from trainyard_api.batch import BatchStatus, TrainerStatus
-from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
+from trainyard_operator.core.admission.decision import ADMITTED, Decision
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import BatchView, PodView, WarningView, WorkloadView
@@ -30,7 +30,7 @@ class BatchState:
     warnings: dict[str, tuple[WarningView, ...]] = field(default_factory=dict)
     """Warning Events by the uid of what they are about, for the objects that were asked about."""
     refused: Refusal | None = None
-    admission: Verdict = ADMITTED
+    admission: Decision = ADMITTED
     wanted: bool = False
     """Whether another job waits for the place that this one holds."""
     estimate: int | None = None

@@ -24,14 +24,14 @@ RESUMED = "Resumed"
 
 GONE_SECONDS = 90.0
 """When pods should be gone after their Job was deleted: their grace period and some time to tell."""
-LOOK_SECONDS = 300.0
+CHECK_SECONDS = 300.0
 
 
 def stop(state: BatchState, transition: Transition) -> Plan:
     """Stop what runs, then end: an end frees the job's place, so no Job of it may be left that nobody has seen."""
-    doomed = unfinished(state)
-    if doomed:
-        return Plan(actions=doomed)
+    obsolete = unfinished(state)
+    if obsolete:
+        return Plan(actions=obsolete)
     if any(not workload.finished for workload in state.workloads):
         return NOTHING
     unseen = _unseen(state, attempts.last_attempt(state))
@@ -45,10 +45,10 @@ def cancel(state: BatchState) -> Plan:
     """End a job that nobody wants any more. While its pods go, the status says so."""
     going = next((workload for workload in state.workloads if not workload.finished), None)
     if going is not None:
-        told = _stopping(state, going, CANCELLING, "spec.cancel")
-        if told.status is not None or told.needs:
-            return told
-        return Plan(actions=doomed) if (doomed := unfinished(state)) else told
+        step = _stopping(state, going, CANCELLING, "spec.cancel")
+        if step.status is not None or step.needs:
+            return step
+        return Plan(actions=obsolete) if (obsolete := unfinished(state)) else step
     return stop(state, Transition("Cancelled", "Cancelled", "cancelled by spec.cancel", {}))
 
 
@@ -74,16 +74,16 @@ def is_suspending(state: BatchState, current: WorkloadView | None) -> bool:
 def suspend(state: BatchState, current: WorkloadView | None) -> Plan:
     """Write down that the pods go, delete their Job, and call it Suspended once they are gone."""
     last = attempts.last_attempt(state)
-    told = NOTHING
+    step = NOTHING
     if current is not None and not current.finished:
-        told = _stopping(state, current, SUSPENDING, "spec.suspend")
-        if told.status is not None or told.needs:
-            return told
-    doomed = unfinished(state)
-    if doomed:
-        return Plan(actions=doomed)
+        step = _stopping(state, current, SUSPENDING, "spec.suspend")
+        if step.status is not None or step.needs:
+            return step
+    obsolete = unfinished(state)
+    if obsolete:
+        return Plan(actions=obsolete)
     if any(workload.deleting or not workload.finished for workload in state.workloads):
-        return told
+        return step
     unseen = _unseen(state, last)
     if state.job.status.phase != "Suspended" and unseen not in state.missing:
         return Plan(needs=(Need(Fact.JOB, unseen),))
@@ -110,18 +110,18 @@ def _unseen(state: BatchState, last: Attempt | None) -> str:
     return attempt_job_name(state.job, last.number + 1 if last is not None else 1, fallback=fell_back)
 
 
-def _stopping(state: BatchState, workload: WorkloadView, reason: str, wish: str) -> Plan:
+def _stopping(state: BatchState, workload: WorkloadView, reason: str, field: str) -> Plan:
     """Say that the pods of a Job go, and once they should be gone, which one is in the way."""
     status = state.job.status
     phase: Phase = "Running" if status.phase == "Running" else "Starting"  # it has a Job, whatever was told of it
-    message = f"{wish} stops the pods of Job {workload.name}"
+    message = f"{field} stops the pods of Job {workload.name}"
     again: float | None = None
     if workload.deleted is not None:
         left = GONE_SECONDS - (state.now - workload.deleted).total_seconds()
         if left <= 0 and workload.name not in state.pods:
             return Plan(needs=(Need(Fact.PODS, workload.name),))
         message += "" if left > 0 else f"; {_in_the_way(state, workload)}"
-        again = min(left, GONE_SECONDS) if left > 0 else LOOK_SECONDS
+        again = min(left, GONE_SECONDS) if left > 0 else CHECK_SECONDS
     changes: dict[str, Any] = {}
     if not attempts.is_known(status, workload):
         changes = {"attempts": attempts.with_workload(state, workload, running=phase == "Running")}
@@ -157,8 +157,12 @@ def clean_up(state: BatchState, ttl: int | None) -> Plan:
 
 def last_progress(state: BatchState) -> dict[str, Any]:
     """Return the last progress of an attempt that is over: nothing of it remains, so nothing is estimated."""
-    told = state.reported or state.job.status.trainer_status
-    return {} if told is None else {"trainer_status": told.model_copy(update={"estimated_remaining_seconds": None})}
+    reported = state.reported or state.job.status.trainer_status
+    return (
+        {}
+        if reported is None
+        else {"trainer_status": reported.model_copy(update={"estimated_remaining_seconds": None})}
+    )
 
 
 def deletions(workload: WorkloadView) -> tuple[Delete, ...]:

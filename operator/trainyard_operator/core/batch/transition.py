@@ -64,19 +64,19 @@ def report(
     )
     if status == job.status:
         return Plan(requeue_after=requeue_after)
-    return Plan(status=status, events=(*_begun(job, status), *events), requeue_after=requeue_after)
+    return Plan(status=status, events=(*_started_attempts(job, status), *events), requeue_after=requeue_after)
 
 
-def _begun(job: BatchView[BatchStatus], status: BatchStatus) -> tuple[EventNote, ...]:
+def _started_attempts(job: BatchView[BatchStatus], status: BatchStatus) -> tuple[EventNote, ...]:
     """Tell of each attempt with the first status that lists it, be that the status of its end."""
-    told = {attempt.job_name for attempt in job.status.attempts or ()}
-    fresh = [attempt for attempt in status.attempts or () if attempt.job_name not in told]
+    known = {attempt.job_name for attempt in job.status.attempts or ()}
+    fresh = [attempt for attempt in status.attempts or () if attempt.job_name not in known]
     created = (
         EventNote("Normal", "AttemptStarted", f"Created Job {attempt.job_name}", f"start-{attempt.job_name}")
         for attempt in fresh
     )
     origin = job.annotations.get(meta.RETRY_OF_ANNOTATION)
-    if told or not fresh or not origin:
+    if known or not fresh or not origin:
         return tuple(created)
     return (EventNote("Normal", "Rerun", f"This job is a rerun of TrainingJob {origin}", "rerun"), *created)
 

@@ -13,9 +13,7 @@ from typing import Any, Final, Protocol
 
 from trainyard_api.exit_codes import NON_RETRYABLE
 from trainyard_operator.core.objects import WorkloadView
-from trainyard_operator.core.plan import Apply, Create, Kind
-
-Body = dict[str, Any]
+from trainyard_operator.core.plan import Apply, Body, Create, Kind
 
 Children = Callable[[Kind], tuple[Any, ...]]
 """The children of one owner, as the store has them, by kind."""

@@ -17,7 +17,7 @@ from trainyard_operator.core.schedule.state import ScheduleState
 
 ACCEPTED: Final = "ModelAccepted"
 """Type of the condition. It says nothing about the schedule's own health: a refused model is no fault of the clock."""
-_SENTENCE: Final = 1024
+_LONGEST_MESSAGE: Final = 1024
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def follow(state: ScheduleState, settled: Iterable[TrainingJobView]) -> Acceptan
         condition_of(status),
     )
     fresh = {job.uid for job in settled}
-    told = [job for job in state.jobs if _is_accepted(job) or (job.uid in fresh and is_rejected(job))]
-    for job in sorted(told, key=_moment):
+    counted = [job for job in state.jobs if _is_accepted(job) or (job.uid in fresh and is_rejected(job))]
+    for job in sorted(counted, key=_moment):
         if _moment(job) <= (known.time or "", known.version or 0):
             known = known if _is_accepted(job) else _rejected_before(known, job)
         else:
@@ -99,7 +99,7 @@ def _rejected(state: ScheduleState, known: Acceptance, job: TrainingJobView) -> 
     why = verdict.message if verdict is not None else ""
     since = "so far" if known.version is None else f"since version {known.version}"
     head = f"version {_moment(job)[1]} ({job.name}) was rejected, {count} {since}: "
-    message = f"{head}{why}"[:_SENTENCE]
+    message = f"{head}{why}"[:_LONGEST_MESSAGE]
     condition = _condition(state, "False", "VersionRejected", message)
     return Acceptance(known.version, known.time, count, condition, (*known.events, _event(job, message)))
 
@@ -113,7 +113,7 @@ def _rejected_before(known: Acceptance, job: TrainingJobView) -> Acceptance:
 
 
 def _event(job: TrainingJobView, message: str) -> EventNote:
-    return EventNote("Warning", "VersionRejected", message[:_SENTENCE], f"verdict-{job.uid}")
+    return EventNote("Warning", "VersionRejected", message[:_LONGEST_MESSAGE], f"verdict-{job.uid}")
 
 
 def _condition(state: ScheduleState, status: str, reason: str, message: str) -> Condition:

@@ -41,26 +41,26 @@ class Clock:
     events: tuple[EventNote, ...] = ()
 
 
-def read(state: ScheduleState, spec: TrainingScheduleSpec, line: Schedule, last: datetime | None) -> Clock:
+def read(state: ScheduleState, spec: TrainingScheduleSpec, cron: Schedule, last: datetime | None) -> Clock:
     """Return what the clock says; ``last`` is the nominal time of the newest run that was started."""
     view, now = state.schedule, state.now
     floor = max(now, view.created, last or view.created)
     first = _time(view.status.next_schedule_time or view.status.held_schedule_time)
     missed = view.status.missed or 0
     if first is None and view.status.observed_generation < 0 and not view.recalled_from:
-        first = next_after(line, last or view.created)  # never seen before: nobody could have started it
-    elif first is None or first > now or next_after(line, first - TICK) != first:
-        first = next_after(line, floor)
+        first = next_after(cron, last or view.created)  # never seen before: nobody could have started it
+    elif first is None or first > now or next_after(cron, first - TICK) != first:
+        first = next_after(cron, floor)
     elif last is not None and first <= last:
-        missed += count_between(line, first - TICK, last - TICK, MISSED_LIMIT)
-        first = next_after(line, last)
+        missed += count_between(cron, first - TICK, last - TICK, MISSED_LIMIT)
+        first = next_after(cron, last)
     if spec.suspend or first is None or first > now:
         return Clock(first, None, missed)
-    due = last_at_or_before(line, now, after=first - TICK)
+    due = last_at_or_before(cron, now, after=first - TICK)
     late = latest_start(spec, due)
     if due is None or (late is not None and late < now):
-        missed += count_between(line, first - TICK, now, MISSED_LIMIT)
-        return Clock(next_after(line, floor), None, missed, (_missed_event(due or first),))
+        missed += count_between(cron, first - TICK, now, MISSED_LIMIT)
+        return Clock(next_after(cron, floor), None, missed, (_missed_event(due or first),))
     return Clock(first, due, missed)
 
 

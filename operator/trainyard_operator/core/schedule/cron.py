@@ -222,7 +222,7 @@ _MACROS: Final = {
 _LONGEST_MONTHS: Final = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
 
-def parse(line: str, zone: str = "") -> Schedule:
+def parse(text: str, zone: str = "") -> Schedule:
     """Read a cron line in a time zone of the tz database; no zone is UTC.
 
     Raises
@@ -230,21 +230,21 @@ def parse(line: str, zone: str = "") -> Schedule:
     ScheduleError
         With one sentence, for a line or a zone that is wrong and for a line that is never due.
     """
-    if "TZ=" in line:
-        raise ScheduleError(f'schedule "{line}" sets a time zone: leave it out and write it to timeZone')
-    words = line.split()
+    if "TZ=" in text:
+        raise ScheduleError(f'schedule "{text}" sets a time zone: leave it out and write it to timeZone')
+    words = text.split()
     if len(words) == 1 and words[0].startswith("@"):
         words = _macro(words[0]).split()
     if len(words) != len(_FIELDS):
         raise ScheduleError(
-            f'schedule "{line}" has {len(words)} fields: write five, minute, hour, day of month, month and day of week'
+            f'schedule "{text}" has {len(words)} fields: write five, minute, hour, day of month, month and day of week'
         )
-    values = [_values(text, field) for text, field in zip(words, _FIELDS, strict=True)]
+    values = [_values(word, field) for word, field in zip(words, _FIELDS, strict=True)]
     minutes, hours, days, months, weekdays = values
     either_day = not (_has_star(words[2]) or _has_star(words[4]))
     if not either_day and all(min(days) > _LONGEST_MONTHS[month] for month in months):
         raise ScheduleError(
-            f'schedule "{line}" is never due: no month in its fourth field has a day {min(days)}; change one of them'
+            f'schedule "{text}" is never due: no month in its fourth field has a day {min(days)}; change one of them'
         )
     times = tuple(sorted(hour * 60 + minute for hour in hours for minute in minutes))
     return Schedule(times, days, months, weekdays, either_day, _zone(zone))

@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from trainyard_api import meta
+from trainyard_api.base import first_problem
 from trainyard_api.conditions import Condition
 from trainyard_api.trainingschedule import TrainingScheduleSpec
 from trainyard_operator.core.conditions import stamped
@@ -44,7 +45,7 @@ LAST_REFUSED_SECONDS: Final = 300.0
 LONGEST_SLEEP_SECONDS: Final = 300.0
 """Timers stand still while a machine sleeps and do not follow a corrected clock."""
 
-SENTENCE: Final = 1024
+LONGEST_MESSAGE: Final = 1024
 """Characters of a condition's message."""
 
 
@@ -66,7 +67,7 @@ class Outlook:
     ----------
     run
         The run to create next, if any is due.
-    waits
+    blocked
         The policy wants no other run beside it, and there is one.
     fault
         Why the schedule does not run by itself any more.
@@ -74,7 +75,7 @@ class Outlook:
 
     clock: Clock
     run: Run | None
-    waits: bool
+    blocked: bool
     fault: Verdict | None
 
 
@@ -85,22 +86,22 @@ def plan(state: ScheduleState) -> Plan:  # noqa: PLR0911 - a list of questions
         return NOTHING
     if view.unreadable:
         return hands_off(view)
-    look_again = Plan(needs=(Need(Fact.RUNS, view.name),))
+    read_again = Plan(needs=(Need(Fact.RUNS, view.name),))
     if has_lost(state) and not state.listed:
-        return look_again
+        return read_again
     try:
         spec = TrainingScheduleSpec.model_validate(view.spec, extra="ignore")
     except ValidationError as error:
         return _invalid(state, error)
     known = record(state, spec)
-    outlook = _look(state, spec, known)
-    told = _tell(state, spec, known, outlook)
-    if told is not None:
-        return told
-    if state.refused is not None and outlook.run is not None and not outlook.waits:
+    outlook = _outlook(state, spec, known)
+    reported = _report(state, spec, known, outlook)
+    if reported is not None:
+        return reported
+    if state.refused is not None and outlook.run is not None and not outlook.blocked:
         return Plan(requeue_after=_pause(state))
     if actions := _actions(state, spec, known, outlook):
-        return Plan(actions=actions) if state.listed else look_again
+        return Plan(actions=actions) if state.listed else read_again
     return Plan(requeue_after=_sleep(state, spec, outlook.clock))
 
 
@@ -110,7 +111,7 @@ def _actions(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, ou
         return old
     if outlook.run is None:
         return ()
-    if not outlook.waits:
+    if not outlook.blocked:
         return (Create("TrainingJob", runs.body(state.schedule, outlook.run)),)
     if spec.concurrency_policy == "Replace":
         in_the_way = (job for job in known.active if not job.deleting and not job.unreadable)  # that may have ended
@@ -121,22 +122,22 @@ def _actions(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, ou
 # ---- what is due -----------------------------------------------------------------------------------------------------
 
 
-def _look(state: ScheduleState, spec: TrainingScheduleSpec, known: Record) -> Outlook:
+def _outlook(state: ScheduleState, spec: TrainingScheduleSpec, known: Record) -> Outlook:
     view, status = state.schedule, known.status
     change = runs.change_run(view, runs.template_hash(spec), status.last_template_hash, status.last_run)
-    line, fault = _line(spec)
+    cron, fault = _cron(spec)
     failures = status.consecutive_failures or 0
     if spec.stop_after_failures is not None and failures >= spec.stop_after_failures and change is None:
-        line, fault = None, fault or _stopped(spec, failures, status.last_run or "")
-    clock = Clock(None, None, status.missed or 0) if line is None else clocks.read(state, spec, line, known.last)
+        cron, fault = None, fault or _stopped(spec, failures, status.last_run or "")
+    clock = Clock(None, None, status.missed or 0) if cron is None else clocks.read(state, spec, cron, known.last)
     run = runs.requested_run(view, status.last_handled_run_now)
     if run is None and not spec.suspend:
         run = change or (runs.due_run(view, clock.due) if clock.due is not None else None)
-    waits = run is not None and bool(known.active) and spec.concurrency_policy != "Allow"
-    return Outlook(clock, run, waits, fault)
+    blocked = run is not None and bool(known.active) and spec.concurrency_policy != "Allow"
+    return Outlook(clock, run, blocked, fault)
 
 
-def _line(spec: TrainingScheduleSpec) -> tuple[Schedule | None, Verdict | None]:
+def _cron(spec: TrainingScheduleSpec) -> tuple[Schedule | None, Verdict | None]:
     if spec.schedule is None:
         return None, None
     try:
@@ -199,7 +200,7 @@ def _pause(state: ScheduleState) -> float:
 # ---- what is told ----------------------------------------------------------------------------------------------------
 
 
-def _tell(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> Plan | None:
+def _report(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> Plan | None:
     """Return the status to store, if it differs from the stored one."""
     view, clock = state.schedule, outlook.clock
     first = to_rfc3339(clock.first) if clock.first is not None else None
@@ -226,7 +227,7 @@ def _verdict(  # noqa: PLR0911 - one line for each answer
 ) -> Verdict | None:
     """Return what the conditions say; ``None`` leaves them while a run that was refused is tried again."""
     run = outlook.run
-    if run is not None and not outlook.waits:
+    if run is not None and not outlook.blocked:
         if state.refused is not None:
             return _refused(run, state.refused)
         ready = _stored_ready(state)
@@ -234,7 +235,7 @@ def _verdict(  # noqa: PLR0911 - one line for each answer
             return None
     if outlook.fault is not None:
         return outlook.fault
-    if run is not None and outlook.waits:
+    if run is not None and outlook.blocked:
         return _waiting(outlook, spec, run, known.active)
     if spec.suspend:
         return Verdict(READY, "Suspended", "suspended by spec.suspend; a run that has begun goes on")
@@ -261,8 +262,7 @@ def _refused(run: Run, refusal: Refusal) -> Verdict:
 def _invalid(state: ScheduleState, error: ValidationError) -> Plan:
     """Say what the schema let through (an older CRD, a disabled validation) and leave everything as it is."""
     view = state.schedule
-    first = error.errors(include_url=False, include_input=False)[0]
-    message = f"{'.'.join(['spec', *(str(part) for part in first['loc'])])}: {first['msg']}"
+    message = first_problem(error, "spec")
     event = EventNote("Warning", "InvalidSpec", message, str(view.generation))
     verdict = Verdict(STALLED, "InvalidSpec", message, event)
     accepted = condition_of(view.status)
@@ -276,7 +276,7 @@ def _conditions(state: ScheduleState, verdict: Verdict) -> list[Condition]:
     return stamped(
         verdict.statuses,
         verdict.reason,
-        verdict.message[:SENTENCE],
+        verdict.message[:LONGEST_MESSAGE],
         generation=state.schedule.generation,
         now=state.now,
         before=state.schedule.status.conditions or (),

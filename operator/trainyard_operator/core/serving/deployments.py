@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Rollout, Serving
 from trainyard_operator.core.objects import DeploymentView, ModelVersionView
-from trainyard_operator.core.plan import Action, Apply, Create, Delete
+from trainyard_operator.core.plan import Action, Apply, Body, Create, Delete
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.serving import render as render_serving
 from trainyard_operator.core.serving import service_route
@@ -19,8 +19,6 @@ from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.strategy import strategy_of
 from trainyard_operator.core.serving.traffic import Traffic
 from trainyard_operator.core.times import from_rfc3339
-
-Body = dict[str, Any]
 
 DRAIN_SECONDS: Final = 10
 """Pods that requests went to stay at least so long after the switch: every node must have heard of it first."""
@@ -177,7 +175,7 @@ def is_current(state: ServingState, spec: ModelDeploymentSpec, status: ModelDepl
     return made and child is not None and child.settled and child.updated > 0
 
 
-def superfluous(
+def obsolete(
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
 ) -> tuple[DeploymentView, ...]:
     """Return the Deployments that no decision needs any more."""

@@ -36,9 +36,9 @@ def _of_lists(wanted: list[Any], there: Any, path: str) -> str:
     """Entries with a name are compared by name: somebody may have added others in between."""
     found = there if isinstance(there, list) else []
     named = {each["name"]: each for each in found if isinstance(each, Mapping) and "name" in each}
-    for place, entry in enumerate(wanted):
+    for index, entry in enumerate(wanted):
         name = entry.get("name") if isinstance(entry, Mapping) else None
-        other = named.get(name) if name is not None else next(iter(found[place : place + 1]), None)
-        if told := difference(entry, other, f"{path}[{name if name is not None else place}]"):
-            return told
+        other = named.get(name) if name is not None else next(iter(found[index : index + 1]), None)
+        if found_difference := difference(entry, other, f"{path}[{name if name is not None else index}]"):
+            return found_difference
     return ""

@@ -36,9 +36,9 @@ def failure_of(pods: tuple[ServingPodView, ...]) -> Failure | None:
         if pod.ready or pod.deleting or pod.exit_code is None or pod.exit_code in OF_THE_STORAGE:
             continue
         if pod.exit_code in FINAL:
-            return Failure(reason_of(pod.exit_code), _told(pod))
+            return Failure(reason_of(pod.exit_code), _ended_with(pod))
         if pod.restarts >= CRASH_LOOP_RESTARTS:
-            return Failure("CrashLoop", f"{_told(pod)} ({pod.restarts} restarts)")
+            return Failure("CrashLoop", f"{_ended_with(pod)} ({pod.restarts} restarts)")
     return None
 
 
@@ -58,7 +58,7 @@ def waiting_for(pods: tuple[ServingPodView, ...]) -> str:
         if pod.ready or pod.deleting:
             continue
         if pod.exit_code is not None:
-            return _told(pod)
+            return _ended_with(pod)
         if pod.waiting:
             return f"pod {pod.name}: {pod.waiting}"
     return ""
@@ -70,7 +70,7 @@ def cause_of(child: DeploymentView | None, pods: tuple[ServingPodView, ...]) -> 
     return "; ".join(filter(None, (refused, waiting_for(pods))))
 
 
-def _told(pod: ServingPodView) -> str:
+def _ended_with(pod: ServingPodView) -> str:
     said = " ".join(pod.message.split())[:LAST_WORDS]
     ended = f"pod {pod.name} ended with exit code {pod.exit_code}"
     if said:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
+from trainyard_api.base import first_problem
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from trainyard_api.modeldeployment import Rollback as RollbackPolicy
 from trainyard_operator.core import actions
@@ -20,10 +21,21 @@ from trainyard_operator.core.objects import ServingPodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.saved import restored
-from trainyard_operator.core.serving import access, answers, deployments, rollout, service_route
+from trainyard_operator.core.serving import access, deployments, requested_action, rollout, service_route
 from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
 from trainyard_operator.core.serving.health import Failure, are_at_fault, cause_of, failure_of, waiting_for
-from trainyard_operator.core.serving.rollout import Blame
+from trainyard_operator.core.serving.readiness import (
+    FIRST_CHECK_SECONDS,
+    RESCHEDULED_SECONDS,
+    UNREADY_SECONDS,
+    active_unready_seconds,
+    candidate_unready_seconds,
+    deadline,
+    next_check,
+    short_seconds,
+    unready_since,
+)
+from trainyard_operator.core.serving.rollout import Cause
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.status import (
     AWAITING_PROMOTION,
@@ -33,17 +45,6 @@ from trainyard_operator.core.serving.status import (
 )
 from trainyard_operator.core.serving.strategy import strategy_of
 from trainyard_operator.core.serving.traffic import Traffic
-from trainyard_operator.core.serving.waits import (
-    FIRST_LOOK_SECONDS,
-    RESCHEDULED_SECONDS,
-    UNREADY_SECONDS,
-    active_waits,
-    candidate_waits,
-    deadline,
-    next_look,
-    short_waits,
-    unready_since,
-)
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
 
@@ -82,9 +83,7 @@ def parse_spec(state: ServingState) -> ModelDeploymentSpec:
     try:
         return ModelDeploymentSpec.model_validate(state.deployment.spec, extra="ignore")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(["spec", *(str(part) for part in first["loc"])])
-        raise InvalidSpecError(f"{where}: {first['msg']}") from error
+        raise InvalidSpecError(first_problem(error, "spec")) from error
 
 
 def _restored(state: ServingState, spec: ModelDeploymentSpec) -> Plan:
@@ -98,15 +97,15 @@ def _restored(state: ServingState, spec: ModelDeploymentSpec) -> Plan:
 # ---- the questions, in order -----------------------------------------------------------------------------------------
 
 
-def _look(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
+def _read_pods(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Read the pods of what has not been ready for a while: they tell why."""
     status, names = state.deployment.status, []
     for number, waited in (
-        (status.candidate_version, candidate_waits(state, spec, status)),
-        (status.active_version, active_waits(state)),
-        (status.active_version, short_waits(state, spec)),
+        (status.candidate_version, candidate_unready_seconds(state, spec, status)),
+        (status.active_version, active_unready_seconds(state)),
+        (status.active_version, short_seconds(state, spec)),
     ):
-        if number is not None and waited is not None and waited >= FIRST_LOOK_SECONDS:
+        if number is not None and waited is not None and waited >= FIRST_CHECK_SECONDS:
             name = serving_name(state.deployment, number)
             if name not in state.serving_pods:
                 names.append(name)
@@ -128,18 +127,18 @@ def _notice_edit(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     return _report(state, spec, again)
 
 
-def _answer(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
+def _perform(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
     text = actions.pending(state.deployment)
     if text is None:
         return None
     try:
-        status, message = answers.answer(state, spec, text)
+        status, message = requested_action.perform(state, spec, text)
     except RefusedError as error:
         refused, events = _refused(state, text, str(error))
         return _report(state, spec, refused, events=events)
     event = EventNote("Normal", "ActionTaken", f"{actions.echo(text)}: {message}", f"action/{actions.echo(text)}")
-    return _report(state, spec, answers.echoed(status, text, message), events=(event,))
+    return _report(state, spec, requested_action.echoed(status, text, message), events=(event,))
 
 
 def _choose(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
@@ -165,7 +164,7 @@ def _judge(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     One that cannot start (no room, no image, a refusal, a storage that is away) is not to blame, and stays.
     """
     status = state.deployment.status
-    number, waited = status.candidate_version, candidate_waits(state, spec, status)
+    number, waited = status.candidate_version, candidate_unready_seconds(state, spec, status)
     if waited is None or number is None:
         return None
     if status.phase == AWAITING_PROMOTION:  # it was ready before: it gets all of its time again
@@ -175,14 +174,14 @@ def _judge(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     failure = failure_of(pods)
     if failure is None and waited >= deadline(spec) and are_at_fault(pods):
         message = f"not ready in {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
-        waits = waiting_for(pods)
-        failure = Failure("ProgressDeadlineExceeded", f"{message}; {waits}" if waits else message)
+        readiness = waiting_for(pods)
+        failure = Failure("ProgressDeadlineExceeded", f"{message}; {readiness}" if readiness else message)
     if failure is None:
         return None
     version = state.version(number)
     digest = plain_digest(version) if version is not None else None
-    blame = Blame(failure.reason, failure.message)
-    rejected = rollout.reject(status, digest, blame, spec, state.now)
+    cause = Cause(failure.reason, failure.message)
+    rejected = rollout.reject(status, digest, cause, spec, state.now)
     message = f"version {number} is rejected ({failure.reason}): {failure.message}"
     return _report(state, spec, rejected, events=(_event(state, "Warning", "CandidateRejected", message),))
 
@@ -202,8 +201,8 @@ def _fall_back(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
         return None
     left = status.active_version
     at_fault = _is_at_fault(state)
-    blame = Blame(failure.reason, failure.message) if at_fault else None
-    after = rollout.go_back(status, blame, spec, state.now)
+    cause = Cause(failure.reason, failure.message) if at_fault else None
+    after = rollout.go_back(status, cause, spec, state.now)
     message = f"went back from version {left} to {previous} ({failure.reason}): {failure.message}"
     event = _event(state, "Warning", "RolledBack" if at_fault else "FailedOver", message)
     return _shift(state, spec, strategy_of(spec).promoted(previous), after, event)
@@ -244,16 +243,16 @@ def _equip(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
 def _tidy(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     """Delete what no decision needs any more, once every node has heard of the last switch."""
     status = state.deployment.status
-    doomed = deployments.superfluous(state, spec, status)
-    if not doomed or deployments.drain_seconds_left(state, status) > 0:
+    obsolete = deployments.obsolete(state, spec, status)
+    if not obsolete or deployments.drain_seconds_left(state, status) > 0:
         return None
-    return Plan(actions=deployments.deletions(doomed))
+    return Plan(actions=deployments.deletions(obsolete))
 
 
 _QUESTIONS: Final[tuple[Question, ...]] = (
-    _look,
+    _read_pods,
     _notice_edit,
-    _answer,
+    _perform,
     _choose,
     _judge,
     _fall_back,
@@ -279,9 +278,9 @@ def _shift(
 
 def _active_failure(state: ServingState) -> Failure | None:
     """Return why the active version is given up: its server cannot go on, or it has been away for too long."""
-    number, waited = state.deployment.status.active_version, active_waits(state)
+    number, waited = state.deployment.status.active_version, active_unready_seconds(state)
     since = unready_since(state.deployment.status)
-    if waited is None or since is None or waited < FIRST_LOOK_SECONDS:
+    if waited is None or since is None or waited < FIRST_CHECK_SECONDS:
         return None
     pods = state.pods_of(number)
     failure = failure_of(pods)
@@ -290,9 +289,9 @@ def _active_failure(state: ServingState) -> Failure | None:
     limit = RESCHEDULED_SECONDS if any(_is_rescheduled(state, pod, since) for pod in pods) else UNREADY_SECONDS
     if waited < limit:
         return None
-    waits = cause_of(state.child(number), pods)
+    readiness = cause_of(state.child(number), pods)
     message = f"no pod of version {number} was ready for {limit:.0f} s"
-    return Failure("Unready", f"{message}; {waits}" if waits else message)
+    return Failure("Unready", f"{message}; {readiness}" if readiness else message)
 
 
 def _is_at_fault(state: ServingState) -> bool:
@@ -315,9 +314,9 @@ def _is_rescheduled(state: ServingState, pod: ServingPodView, since: datetime) -
 
 def _stands(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, choice: Choice) -> bool:
     """Tell whether a candidate that somebody asked for by name stays, whatever the policy would take."""
-    if status.candidate_reason not in answers.EXPLICIT or state.version(status.candidate_version) is None:
+    if status.candidate_reason not in requested_action.EXPLICIT or state.version(status.candidate_version) is None:
         return False
-    return not answers.is_pinned(spec) or (
+    return not requested_action.is_pinned(spec) or (
         choice.version is not None and choice.version.version == status.candidate_version
     )
 
@@ -341,11 +340,11 @@ def _report(
     events: tuple[EventNote, ...] = (),
 ) -> Plan:
     """Return the status that is to be stored, if it differs from the stored one, and when to look again."""
-    told = describe(state, spec, status)
-    if told == state.deployment.status:
-        return Plan(requeue_after=next_look(state, spec))
-    stalled = _newly_stalled(state, told)
-    return Plan(status=told, events=(*events, *((stalled,) if stalled is not None else ())))
+    described = describe(state, spec, status)
+    if described == state.deployment.status:
+        return Plan(requeue_after=next_check(state, spec))
+    stalled = _newly_stalled(state, described)
+    return Plan(status=described, events=(*events, *((stalled,) if stalled is not None else ())))
 
 
 def _blocked(state: ServingState, trouble: Failure) -> Plan:
@@ -355,22 +354,22 @@ def _blocked(state: ServingState, trouble: Failure) -> Plan:
     text = actions.pending(state.deployment)
     if text is not None:
         status, events = _refused(state, text, trouble.message)
-    told = describe_blocked(state, status, trouble)
-    if told == state.deployment.status:
+    described = describe_blocked(state, status, trouble)
+    if described == state.deployment.status:
         return NOTHING
-    stalled = _newly_stalled(state, told)
-    return Plan(status=told, events=(*events, *((stalled,) if stalled is not None else ())))
+    stalled = _newly_stalled(state, described)
+    return Plan(status=described, events=(*events, *((stalled,) if stalled is not None else ())))
 
 
-def _refused(state: ServingState, text: str, sentence: str) -> tuple[ModelDeploymentStatus, tuple[EventNote, ...]]:
-    status = answers.echoed(state.deployment.status, text, actions.refused_message(sentence))
-    return status, (actions.refused_event(text, sentence),)
+def _refused(state: ServingState, text: str, message: str) -> tuple[ModelDeploymentStatus, tuple[EventNote, ...]]:
+    status = requested_action.echoed(state.deployment.status, text, actions.refused_message(message))
+    return status, (actions.refused_event(text, message),)
 
 
-def _newly_stalled(state: ServingState, told: ModelDeploymentStatus) -> EventNote | None:
+def _newly_stalled(state: ServingState, described: ModelDeploymentStatus) -> EventNote | None:
     """Return a warning when something has come to a stand, or for another reason than before."""
     before = next((c.reason for c in state.deployment.status.conditions or () if c.type == "Stalled"), None)
-    now = next((c for c in told.conditions or () if c.type == "Stalled"), None)
+    now = next((c for c in described.conditions or () if c.type == "Stalled"), None)
     if now is None or now.reason == before:
         return None
     return _event(state, "Warning", now.reason, now.message, since=str(unready_since(state.deployment.status)))

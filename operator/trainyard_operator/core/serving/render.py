@@ -2,17 +2,18 @@
 
 import hashlib
 import json
-from typing import Any
 
 from pydantic import ValidationError
 
 from trainyard_api import API_VERSION, meta
+from trainyard_api.base import first_problem
 from trainyard_api.modeldeployment import ModelDeploymentSpec, Serving
 from trainyard_api.pod import PodOptions, Resources, SecretRef
 from trainyard_api.training import Storage
 from trainyard_operator.core.config import OperatorConfig, ServingDefaults, StorageDefaults
 from trainyard_operator.core.naming import serving_name
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.pods import (
     confined_container,
     confined_pod,
@@ -23,8 +24,6 @@ from trainyard_operator.core.pods import (
     pod_metadata,
 )
 from trainyard_operator.core.resolve import InvalidSpecError, merge_resources
-
-Body = dict[str, Any]
 
 SERVICE_PORT = 80
 _PORT_NAME = "http"
@@ -224,9 +223,8 @@ def _storage(version: ModelVersionView, defaults: StorageDefaults) -> Storage:
     try:
         return Storage.model_validate(stored, extra="ignore")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(["spec.storage", *(str(part) for part in first["loc"])])
-        raise InvalidSpecError(f"ModelVersion {version.name}: {where}: {first['msg']}") from error
+        problem = first_problem(error, "spec", "storage")
+        raise InvalidSpecError(f"ModelVersion {version.name}: {problem}") from error
 
 
 def _artifact_uri(version: ModelVersionView) -> str:

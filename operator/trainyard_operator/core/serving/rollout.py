@@ -43,7 +43,7 @@ _WHY: Final[dict[CandidateReason, str]] = {
 
 
 @dataclass(frozen=True)
-class Blame:
+class Cause:
     """Why a version is taken away, and who says so."""
 
     reason: str
@@ -94,7 +94,7 @@ def drop(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
 
 
 def reject(
-    status: ModelDeploymentStatus, digest: str | None, blame: Blame, spec: ModelDeploymentSpec, now: datetime
+    status: ModelDeploymentStatus, digest: str | None, cause: Cause, spec: ModelDeploymentSpec, now: datetime
 ) -> ModelDeploymentStatus:
     """Quarantine the candidate; what serves goes on."""
     number = status.candidate_version
@@ -107,10 +107,10 @@ def reject(
         from_=status.candidate_since or moment,
         to=moment,
         outcome="Rejected",
-        by=blame.by[:_LONGEST_NAME],
-        reason=blame.message[:_LONGEST_MESSAGE],
+        by=cause.by[:_LONGEST_NAME],
+        reason=cause.message[:_LONGEST_MESSAGE],
     )
-    after = drop(status).model_copy(update={"rejected_versions": _with_rejection(status, number, blame, moment)})
+    after = drop(status).model_copy(update={"rejected_versions": _with_rejection(status, number, cause, moment)})
     return after.model_copy(update=_history(after, [entry, *(status.history or ())], spec))
 
 
@@ -125,7 +125,7 @@ def take_over(
     digest: str | None,
     spec: ModelDeploymentSpec,
     now: datetime,
-    fault: Blame | None = None,
+    fault: Cause | None = None,
 ) -> ModelDeploymentStatus:
     """Make the candidate the active version; a fault, or going back by hand, quarantines the one it leaves."""
     number, left = status.candidate_version, status.active_version
@@ -134,10 +134,10 @@ def take_over(
     reason: CandidateReason = status.candidate_reason or "Policy"
     by = status.candidate_by or OPERATOR
     by_hand = reason == "Rollback" and left is not None
-    blame = fault
-    if blame is None and by_hand:
-        blame = Blame(MANUAL_ROLLBACK, f"rolled back to version {number} by hand", by)
-    after = _activate(drop(status), number, digest, _entry(number, digest, by, _WHY[reason], now), blame, spec, now)
+    cause = fault
+    if cause is None and by_hand:
+        cause = Cause(MANUAL_ROLLBACK, f"rolled back to version {number} by hand", by)
+    after = _activate(drop(status), number, digest, _entry(number, digest, by, _WHY[reason], now), cause, spec, now)
     if by_hand and left is not None:
         return after.model_copy(update={"hold": _hold_after_rollback(spec, left, by, now)})
     hold = status.hold
@@ -147,12 +147,12 @@ def take_over(
 
 
 def go_back(
-    status: ModelDeploymentStatus, blame: Blame | None, spec: ModelDeploymentSpec, now: datetime
+    status: ModelDeploymentStatus, cause: Cause | None, spec: ModelDeploymentSpec, now: datetime
 ) -> ModelDeploymentStatus:
     """Make the previous version active again by the operator's own decision; a candidate stays what it is.
 
     A candidate that is this very version has been asked for already: then it takes over, as it was to. Without
-    ``blame`` nothing is held against the version that is left: the policy may take it again.
+    ``cause`` nothing is held against the version that is left: the policy may take it again.
     """
     number = status.previous_version
     if number is None:
@@ -160,9 +160,9 @@ def go_back(
     served = was_live(status, number)
     digest = served.digest if served is not None else None
     if number == status.candidate_version:
-        return take_over(status, digest, spec, now, blame)
+        return take_over(status, digest, spec, now, cause)
     why = f"gone back to from version {status.active_version}"
-    return _activate(status, number, digest, _entry(number, digest, OPERATOR, why, now), blame, spec, now)
+    return _activate(status, number, digest, _entry(number, digest, OPERATOR, why, now), cause, spec, now)
 
 
 def release(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
@@ -184,17 +184,17 @@ def _activate(
     number: int,
     digest: str | None,
     entry: HistoryEntry,
-    blame: Blame | None,
+    cause: Cause | None,
     spec: ModelDeploymentSpec,
     now: datetime,
 ) -> ModelDeploymentStatus:
-    """Let a version serve. ``blame`` says what is wrong with the one that it replaces."""
+    """Let a version serve. ``cause`` says what is wrong with the one that it replaces."""
     moment, left = to_rfc3339(now), status.active_version
     ended: dict[str, Any] = {"to": moment, "outcome": "Replaced"}
     rejected = status.rejected_versions
-    if blame is not None and left is not None:
-        ended |= {"outcome": "RolledBack", "by": blame.by[:_LONGEST_NAME], "reason": blame.message[:_LONGEST_MESSAGE]}
-        rejected = _with_rejection(status, left, blame, moment)
+    if cause is not None and left is not None:
+        ended |= {"outcome": "RolledBack", "by": cause.by[:_LONGEST_NAME], "reason": cause.message[:_LONGEST_MESSAGE]}
+        rejected = _with_rejection(status, left, cause, moment)
     before = [e.model_copy(update=ended) if e.outcome == "Active" else e for e in status.history or ()]
     after = status.model_copy(
         update={
@@ -211,8 +211,8 @@ def _entry(number: int, digest: str | None, by: str, reason: str, now: datetime)
     return HistoryEntry(version=number, digest=digest, from_=to_rfc3339(now), outcome="Active", by=by, reason=reason)
 
 
-def _with_rejection(status: ModelDeploymentStatus, number: int, blame: Blame, moment: str) -> list[RejectedVersion]:
-    entry = RejectedVersion(version=number, reason=blame.reason, message=blame.message[:_LONGEST_MESSAGE], time=moment)
+def _with_rejection(status: ModelDeploymentStatus, number: int, cause: Cause, moment: str) -> list[RejectedVersion]:
+    entry = RejectedVersion(version=number, reason=cause.reason, message=cause.message[:_LONGEST_MESSAGE], time=moment)
     others = [known for known in status.rejected_versions or () if known.version != number]
     return [*others, entry][-_KEPT_REJECTIONS:]
 

@@ -12,15 +12,15 @@ from trainyard_api.conditions import Condition
 from trainyard_api.modeldeployment import DeploymentPhase, ModelDeploymentSpec, ModelDeploymentStatus, Rollout
 from trainyard_operator.core.conditions import stamped
 from trainyard_operator.core.serving import service_route
-from trainyard_operator.core.serving.answers import is_pinned
 from trainyard_operator.core.serving.choice import choose
 from trainyard_operator.core.serving.deployments import desired, is_ready, is_same_model, replicas
 from trainyard_operator.core.serving.health import Failure, cause_of
+from trainyard_operator.core.serving.readiness import candidate_unready_seconds, deadline, unready_since
 from trainyard_operator.core.serving.render import selector_text
+from trainyard_operator.core.serving.requested_action import is_pinned
 from trainyard_operator.core.serving.rollout import last_setback
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.traffic import Traffic
-from trainyard_operator.core.serving.waits import candidate_waits, deadline, unready_since
 from trainyard_operator.core.times import to_rfc3339
 
 AWAITING_PROMOTION: Final = "AwaitingPromotion"
@@ -42,7 +42,7 @@ def describe(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploy
         }
     )
     phase = _phase(state, spec, status, failed=stalled is not None)
-    return _told(state, counted, phase, stalled, reconciling)
+    return _complete(state, counted, phase, stalled, reconciling)
 
 
 def _traffic(state: ServingState) -> Traffic:
@@ -54,13 +54,13 @@ def _traffic(state: ServingState) -> Traffic:
 def describe_blocked(state: ServingState, status: ModelDeploymentStatus, trouble: Failure) -> ModelDeploymentStatus:
     """Complete the status of a ModelDeployment that may decide nothing; what serves goes on."""
     phase: DeploymentPhase = "Failed" if status.active_version is None else (status.phase or "Failed")
-    return _told(state, status, phase, trouble, None)
+    return _complete(state, status, phase, trouble, None)
 
 
 # ---- the parts -------------------------------------------------------------------------------------------------------
 
 
-def _told(
+def _complete(
     state: ServingState,
     status: ModelDeploymentStatus,
     phase: DeploymentPhase,
@@ -85,9 +85,9 @@ def _told(
         "NewerVersionRejected": ("True", _newer_rejected(state, active)),
     }
     conditions: list[Condition] = []
-    for kind, (value, told) in statements.items():
-        if told is not None:
-            conditions += _condition(state, kind, value, told)
+    for kind, (value, statement) in statements.items():
+        if statement is not None:
+            conditions += _condition(state, kind, value, statement)
     return status.model_copy(
         update={
             "observed_generation": md.generation,
@@ -99,12 +99,12 @@ def _told(
     )
 
 
-def _condition(state: ServingState, kind: str, value: str, told: Failure) -> Iterable[Condition]:
+def _condition(state: ServingState, kind: str, value: str, statement: Failure) -> Iterable[Condition]:
     md = state.deployment
     return stamped(
         {kind: value},
-        told.reason,
-        told.message[:_LONGEST],
+        statement.reason,
+        statement.message[:_LONGEST],
         generation=md.generation,
         now=state.now,
         before=md.status.conditions or (),
@@ -151,7 +151,7 @@ def _blocked(
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, number: int
 ) -> Failure | None:
     """Return why a candidate is late by no doing of its own: it stays the candidate, and starts once it can."""
-    waited = candidate_waits(state, spec, status)
+    waited = candidate_unready_seconds(state, spec, status)
     if waited is None or waited < deadline(spec):
         return None
     late = f"version {number} is not ready after {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
@@ -271,7 +271,7 @@ def _serving(state: ServingState, status: ModelDeploymentStatus) -> str:
 
 def _newer_rejected(state: ServingState, active: int | None) -> Failure | None:
     """Return the refusal of the newest version that was judged, unless what serves is newer."""
-    judged = [v for v in state.known if not v.waits and not v.unreadable and v.version > (active or 0)]
+    judged = [v for v in state.known if not v.is_pending and not v.unreadable and v.version > (active or 0)]
     newest = max(judged, key=lambda v: v.version, default=None)
     if newest is None or newest.status.phase != "Rejected":
         return None

@@ -11,7 +11,7 @@ from trainyard_api.modeldeployment import TrafficRole, TrafficShare
 
 ALL: Final = 100
 """Percent."""
-MOST_TOLD: Final = 32
+MOST_SHARES: Final = 32
 """What ``status.traffic`` holds."""
 
 
@@ -78,4 +78,4 @@ class Traffic:
     def wire(self) -> list[TrafficShare] | None:
         """Return what the status says of it; nothing where there is none."""
         shares = [TrafficShare(version=s.version, weight=s.weight, role=s.role) for s in self.shares]
-        return shares[:MOST_TOLD] or None
+        return shares[:MOST_SHARES] or None

@@ -27,7 +27,7 @@ MOST: Final = 3
 LEAST_SECONDS: Final = 60
 """With less running time left than this, another attempt could end a training that is well."""
 
-_LOOK_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 1.0
 _WAIT_SECONDS: Final = 60.0
 """So long a job waits for the verdict on another version: judging takes a moment, and its pod is not kept for ever."""
 
@@ -44,8 +44,8 @@ def compare_again(
     if state.rivals is None:
         return Plan(needs=(Need(Fact.RIVALS, state.job.model),))
     waited = (state.now - (workload.end or workload.created)).total_seconds()
-    if waited < _WAIT_SECONDS and any(other.waits and not other.deleting for other in state.rivals.versions):
-        return Plan(requeue_after=_LOOK_SECONDS)
+    if waited < _WAIT_SECONDS and any(other.is_pending and not other.deleting for other in state.rivals.versions):
+        return Plan(requeue_after=_CHECK_SECONDS)
     champion = champion_ref.champion_of(state.rivals)
     if champion is None or champion.artifact.manifest_sha256 == result.comparison.champion_digest:
         return None

@@ -6,7 +6,8 @@ from trainyard_api.training import Storage
 from trainyard_api.trainingjob import Artifact, Result, TrainingJobSpec, Verdict, VersionRef
 from trainyard_api.version_object import objective_metric, objective_value
 from trainyard_api.wire import TrainingResult
-from trainyard_operator.core.batch import accelerator, ending, outcome, stop
+from trainyard_operator.core.batch import accelerator, outcome, stop
+from trainyard_operator.core.batch import completion as batch_completion
 from trainyard_operator.core.batch.transition import Transition, report
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.naming import version_name
@@ -25,12 +26,12 @@ def complete(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView
     """The Job is complete: read the result, make its version if it trained one, then call it Succeeded."""
     result = outcome.success_of(workload, pods)
     if isinstance(result, outcome.Failure):
-        return ending.after_failure(state, spec, workload.attempt, workload, result)
+        return batch_completion.after_failure(state, spec, workload.attempt, workload, result)
     if result.made == "Shard":
-        return ending.after_failure(state, spec, workload.attempt, workload, outcome.not_merged(workload))
+        return batch_completion.after_failure(state, spec, workload.attempt, workload, outcome.not_merged(workload))
     unusable = _unusable(state, spec, workload, result)
     if unusable is not None:
-        return ending.failed(state, workload.attempt, workload, unusable)
+        return batch_completion.failed(state, workload.attempt, workload, unusable)
     if result.made == "Dataset":
         return _succeeded(state, spec, workload, result, f"prepared {result.message or 'the dataset'}", {})
     if result.made == "Backtest":
@@ -56,7 +57,7 @@ def _register(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadVie
         body = render.model_version(state.job, spec, workload, result, _storage(state, spec, result.artifact))
         return Plan(actions=(Create("ModelVersion", body),))
     if version.job_uid != state.job.uid:
-        return ending.failed(state, workload.attempt, workload, _version_taken(state, version))
+        return batch_completion.failed(state, workload.attempt, workload, _version_taken(state, version))
     made: dict[str, Any] = {
         "model_version": VersionRef(name=name, version=number),
         "objective_metric": objective_metric(spec.objective, result),
@@ -70,11 +71,11 @@ def _version_refused(state: TrainingState, spec: TrainingJobSpec, workload: Work
     """The model is trained and stored, but its ModelVersion cannot be made; the artifact stays where it is."""
     if refusal.permanent:
         failure = outcome.Failure("VersionRefused", refusal.message, retryable=False, exit_code=0, end=workload.end)
-        return ending.failed(state, workload.attempt, workload, failure)
+        return batch_completion.failed(state, workload.attempt, workload, failure)
     if spec.cancel:
         return stop.cancel(state)
     transition = Transition("Running", "VersionRefused", refusal.message, {})
-    return report(state, transition, requeue_after=ending.REFUSED_SECONDS)
+    return report(state, transition, requeue_after=batch_completion.REFUSED_SECONDS)
 
 
 def _succeeded(
@@ -98,7 +99,7 @@ def _succeeded(
     )
     judged = made.get("verdict")
     events = verdict.event_of(judged) if isinstance(judged, Verdict) else ()
-    return ending.succeeded(state, spec, workload, result, message, {**made, "result": left}, events)
+    return batch_completion.succeeded(state, spec, workload, result, message, {**made, "result": left}, events)
 
 
 def _storage(state: TrainingState, spec: TrainingJobSpec, artifact: Artifact | None) -> Storage | None:

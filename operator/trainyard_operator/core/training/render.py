@@ -10,11 +10,12 @@ from trainyard_operator.core.batch.workload import Launch
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import attempt_job_name
 from trainyard_operator.core.objects import TrainingJobView, WorkloadView
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.pods import labels_of, pod_metadata
 from trainyard_operator.core.resolve import trainer_config
 from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.training.render_container import is_container, without_identity
-from trainyard_operator.core.training.render_pod import Body, attempt_pod, options_of
+from trainyard_operator.core.training.render_pod import attempt_pod, options_of
 
 
 def launch(
@@ -61,7 +62,7 @@ def launch(
 
 
 def model_version(
-    job: TrainingJobView, wish: TrainingJobSpec, workload: WorkloadView, result: TrainingResult, storage: Storage | None
+    job: TrainingJobView, spec: TrainingJobSpec, workload: WorkloadView, result: TrainingResult, storage: Storage | None
 ) -> Body:
     """Return the ModelVersion of a successful result, with ``storage`` as it was resolved for the job."""
     return version_object(
@@ -69,8 +70,8 @@ def model_version(
         namespace=job.namespace,
         model=job.model,
         job=job_ref(job),
-        objective=wish.objective,
-        gates=wish.gates,
+        objective=spec.objective,
+        gates=spec.gates,
         storage=storage,
         image=workload.image,
     )

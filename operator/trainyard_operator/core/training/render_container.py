@@ -4,16 +4,15 @@
 after the other and meet in two volumes: ``input``, which the user's container may only read, and ``output``.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from trainyard_api import meta
 from trainyard_api.pod import PodOptions, Resources
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.config import OperatorConfig
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.quantity import to_bytes
 from trainyard_operator.core.resolve import InvalidSpecError
-
-Body = dict[str, Any]
 
 _INPUT, _OUTPUT, _SCRATCH = "input", "output", "scratch"
 _ORDINARY = ("cpu", "memory", "ephemeral-storage")

@@ -1,7 +1,5 @@
 """The pod of an attempt as a dict: containers, volumes, mounts. Pure, so tests compare dicts."""
 
-from typing import Any
-
 from trainyard_api import meta
 from trainyard_api.pod import KeyRef, PodOptions, Resources
 from trainyard_api.training import Retry
@@ -9,6 +7,7 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.pods import confined_container, confined_pod, give, mount, over
 from trainyard_operator.core.quantity import grown
 from trainyard_operator.core.resolve import (
@@ -19,8 +18,6 @@ from trainyard_operator.core.resolve import (
 )
 from trainyard_operator.core.training.render_container import is_container, three_steps
 
-Body = dict[str, Any]
-
 TOKEN_SECONDS = 3600
 """How long a projected token lives; the kubelet renews it long before."""
 
@@ -30,7 +27,7 @@ GRACE_SECONDS = 60
 
 def options_of(namespace: str, spec: TrainingJobSpec, config: OperatorConfig) -> PodOptions:
     """Return what the pods of a job are given: by the chart, for their namespace, and by the job itself."""
-    options = over(spec, _surroundings(namespace, config))
+    options = over(spec, _defaults(namespace, config))
     return options.model_copy(
         update={
             "node_selector": {**(options.node_selector or {}), **accelerated_selector(spec, config)} or None,
@@ -47,7 +44,7 @@ def attempt_pod(
     With framework Container the trainer is the user's own image, between two containers that know the secrets. These
     two see the variables and mounts of the chart, the user's sees those of the job.
     """
-    surroundings = _surroundings(job.namespace, config)
+    defaults = _defaults(job.namespace, config)
     options = options_of(job.namespace, spec, config)
     resources = resolve_resources(spec, config)
     scratch = scratch_volume(resources)
@@ -65,7 +62,7 @@ def attempt_pod(
     own = spec.model_copy(update={"shared_memory": options.shared_memory})
     before: list[Body] = []
     if is_container(spec):
-        _open_up(container, surroundings.model_copy(update={"shared_memory": None}))
+        _open_up(container, defaults.model_copy(update={"shared_memory": None}))
         before, container, more = three_steps(container, spec, config, scratch)
         mount(before[-1], own)
         volumes += more
@@ -82,7 +79,7 @@ def attempt_pod(
     return give(pod, options)
 
 
-def _surroundings(namespace: str, config: OperatorConfig) -> PodOptions:
+def _defaults(namespace: str, config: OperatorConfig) -> PodOptions:
     return over(config.in_namespace(namespace).trainer, config.trainer)
 
 

@@ -20,11 +20,11 @@ from trainyard_operator.core.training.state import TrainingState
 VERSION_EXISTS = "VersionExists"
 
 
-def trained_before(state: TrainingState, wish: TrainingJobSpec) -> Plan | None:
+def trained_before(state: TrainingState, job_spec: TrainingJobSpec) -> Plan | None:
     """End a job that has not begun and whose version is there; ``None`` for any other one."""
     status = state.job.status
-    waits = status.phase in (None, "Pending", "Queued") and not status.attempts and not state.workloads
-    if wish.mode != "Train" or not waits:
+    pending = status.phase in (None, "Pending", "Queued") and not status.attempts and not state.workloads
+    if job_spec.mode != "Train" or not pending:
         return None
     fitting = [view for view in state.earlier if _fits(state, view)]
     view = max(fitting, key=version_number, default=None)

@@ -18,7 +18,7 @@ def of_version(view: ModelVersionView) -> Verdict:
     A version that was quarantined later was good enough when it was judged: the training is not to blame.
     """
     status = view.status
-    if view.waits or view.unreadable:
+    if view.is_pending or view.unreadable:
         return _PENDING
     ready = next((each for each in status.conditions or () if each.type == "Ready"), None)
     accepted = status.phase != "Rejected"
@@ -48,7 +48,7 @@ def follow(state: TrainingState) -> Need | Verdict | None:
             return Need(Fact.VERSION, name)
         made = _own(state, state.versions[name])
     found = _DELETED if made is None else of_version(made)
-    return None if _is_told(status, found) else found
+    return None if _is_known(status, found) else found
 
 
 def event_of(verdict: Verdict) -> tuple[EventNote, ...]:
@@ -63,7 +63,7 @@ def _own(state: TrainingState, view: ModelVersionView | None) -> ModelVersionVie
     return view if view is not None and view.job_name == state.job.name else None
 
 
-def _is_told(status: TrainingJobStatus, found: Verdict) -> bool:
+def _is_known(status: TrainingJobStatus, found: Verdict) -> bool:
     """Compare phases only: what happens to a version later (quarantine, another sentence) is told by the version.
 
     A verdict is never taken back to Pending, as for a version that cannot be read any more.

@@ -14,7 +14,7 @@ from trainyard_api.modelversion import ComparedMetric, Comparison, ComparisonRea
 from trainyard_api.training import Gate, Goal
 from trainyard_operator.core.champion import Chosen, bare
 from trainyard_operator.core.version.numbers import finite, text_of
-from trainyard_operator.core.version.results import Details, against, holds, result, room_of, threshold_of
+from trainyard_operator.core.version.results import Details, against, holds, result, threshold_of, tolerance_of
 
 OVERRULE: Final = "or validate this version by hand (action validate/<token>)"
 """The way on that is always open."""
@@ -50,23 +50,23 @@ class _Interval:
 
 def judge(gate: Gate, goal: Goal, comparison: Comparison, champion: Chosen) -> GateResult:
     """Judge a gate by the numbers of a comparison, if they are about the present champion."""
-    told: Details = {"champion": champion.version}
+    details: Details = {"champion": champion.version}
     if comparison.champion != champion.version or bare(comparison.champion_digest) != champion.digest:
-        return result(gate, "ChampionChanged", _changed(gate, comparison, champion), told)
+        return result(gate, "ChampionChanged", _changed(gate, comparison, champion), details)
     if comparison.reason != "Compared":
         said = comparison.message[:_TRAINERS_WORDS] or "the trainer gave no explanation"
         message = (
             f"{gate.metric}: version {champion.version}, the champion, gave no answer to compare with: {said}; "
             f"{_WAYS_ON[comparison.reason]}, {OVERRULE}"
         )
-        return result(gate, comparison.reason, message, told)
+        return result(gate, comparison.reason, message, details)
     entries = [each for each in comparison.metrics or () if each.name == gate.metric]
     for entry in entries:
         value, best = finite(entry.value), finite(entry.champion)
         if value is not None and best is not None:
             return _compared(gate, goal, comparison, _Numbers(value, best, entry.difference), entries)
     message = f"{gate.metric} is not among the metrics that both models were compared by, so the gate is not met"
-    return result(gate, "MetricMissing", message, told)
+    return result(gate, "MetricMissing", message, details)
 
 
 @dataclass(frozen=True)
@@ -80,8 +80,8 @@ def _compared(
     gate: Gate, goal: Goal, comparison: Comparison, numbers: _Numbers, entries: list[ComparedMetric]
 ) -> GateResult:
     value, best = numbers.value, numbers.best
-    room = room_of(gate, best)
-    op, threshold = threshold_of(goal, best, room)
+    tolerance = tolerance_of(gate, best)
+    op, threshold = threshold_of(goal, best, tolerance)
     interval = _interval(entries, gate.confidence)
     details = {**against(op, threshold, value, best, comparison.champion), "difference": numbers.difference}
     if interval is not None:
@@ -92,14 +92,14 @@ def _compared(
         }
     said = (
         f"{gate.metric} {text_of(value)}: version {comparison.champion} has {text_of(best)} on the same "
-        f"{_rows(comparison)}, asked for {op} {text_of(threshold)}; {_interval_told(numbers, interval)}"
+        f"{_rows(comparison)}, asked for {op} {text_of(threshold)}; {_interval_text(numbers, interval)}"
     )
     reason: GateReason = "Met"
     if not holds(value, op, threshold):
         reason = "NotMet"
-    elif gate.confidence is not None and not _lies_within(interval, goal, room):
+    elif gate.confidence is not None and not _lies_within(interval, goal, tolerance):
         reason = "Inconclusive"
-        said += f"; {_inconclusive(gate, goal, interval, room)}"
+        said += f"; {_inconclusive(gate, goal, interval, tolerance)}"
     return result(gate, reason, said, details)
 
 
@@ -113,10 +113,10 @@ def _interval(entries: list[ComparedMetric], confidence: float | None) -> _Inter
     return min(found, key=lambda each: each.confidence, default=None)
 
 
-def _lies_within(interval: _Interval | None, goal: Goal, room: Decimal) -> bool:
+def _lies_within(interval: _Interval | None, goal: Goal, tolerance: Decimal) -> bool:
     if interval is None:
         return False
-    return interval.high <= room if goal == "Minimize" else interval.low >= -room
+    return interval.high <= tolerance if goal == "Minimize" else interval.low >= -tolerance
 
 
 def _changed(gate: Gate, comparison: Comparison, champion: Chosen) -> str:
@@ -131,7 +131,7 @@ def _rows(comparison: Comparison) -> str:
     return rows if comparison.units is None else f"{rows} ({comparison.units} independent units)"
 
 
-def _interval_told(numbers: _Numbers, interval: _Interval | None) -> str:
+def _interval_text(numbers: _Numbers, interval: _Interval | None) -> str:
     difference = f"the difference is {numbers.difference}"
     if interval is None:
         return f"{difference}, without an interval"
@@ -141,10 +141,10 @@ def _interval_told(numbers: _Numbers, interval: _Interval | None) -> str:
     )
 
 
-def _inconclusive(gate: Gate, goal: Goal, interval: _Interval | None, room: Decimal) -> str:
+def _inconclusive(gate: Gate, goal: Goal, interval: _Interval | None, tolerance: Decimal) -> str:
     if interval is None:
         why = f"the trainer reported no interval at confidence {gate.confidence:g}"
     else:
-        bound = f"at most {text_of(room)}" if goal == "Minimize" else f"at least {text_of(-room)}"
+        bound = f"at most {text_of(tolerance)}" if goal == "Minimize" else f"at least {text_of(-tolerance)}"
         why = f"the whole interval has to be {bound}"
     return f"{why}: hold out more rows, allow a larger tolerance or a lower confidence, {OVERRULE}"

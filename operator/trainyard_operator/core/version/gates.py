@@ -22,7 +22,7 @@ from trainyard_operator.core.champion import Chosen, bare
 from trainyard_operator.core.version import comparison
 from trainyard_operator.core.version.comparison import OVERRULE
 from trainyard_operator.core.version.numbers import number_of, text_of
-from trainyard_operator.core.version.results import Details, against, holds, result, room_of, threshold_of
+from trainyard_operator.core.version.results import Details, against, holds, result, threshold_of, tolerance_of
 
 DATA_METRIC: Final = "data_"
 """Names of metrics that compare the data with what the champion was trained on begin so."""
@@ -80,12 +80,12 @@ def _beside_champion(gate: Gate, candidate: Candidate, champion: Champion | None
     value = number_of(candidate.metrics, gate.metric)
     if isinstance(value, str):
         return result(gate, "MetricMissing", f"{value}, so the gate is not met")
-    told: Details = {"value": text_of(value)}
+    details: Details = {"value": text_of(value)}
     if goal is None:
         message = f"nothing says whether a higher or a lower {gate.metric} is better; name it in spec.objective"
-        return result(gate, "GoalUnknown", message, told)
+        return result(gate, "GoalUnknown", message, details)
     if champion is None:
-        return result(gate, "NoChampion", f"{gate.metric} {text_of(value)}: no version to compare with yet", told)
+        return result(gate, "NoChampion", f"{gate.metric} {text_of(value)}: no version to compare with yet", details)
     return _reported(gate, goal, value, candidate, champion)
 
 
@@ -102,24 +102,24 @@ def _not_compared(candidate: Candidate) -> tuple[GateReason, str]:
 def _reported(gate: Gate, goal: Goal, value: Decimal, candidate: Candidate, champion: Champion) -> GateResult:
     """Compare what the two trainings reported: fair only if both were measured on the same rows."""
     number = champion.chosen.version
-    told: Details = {"value": text_of(value), "champion": number}
+    details: Details = {"value": text_of(value), "champion": number}
     if champion.metrics is None:
         message = (
             f"version {number} is the champion, and no ModelVersion has its metrics: nothing to compare "
             f"with; let another version serve first, {OVERRULE}"
         )
-        return result(gate, "MetricMissing", message, told)
+        return result(gate, "MetricMissing", message, details)
     if candidate.holdout_digest is None or bare(candidate.holdout_digest) != bare(champion.holdout_digest):
         reason, why = _not_compared(candidate)
         message = (
             f"{gate.metric} {text_of(value)} was measured on other rows than that of version {number}, and {why}, "
             f"{OVERRULE}"
         )
-        return result(gate, reason, message, told)
+        return result(gate, reason, message, details)
     best = number_of(champion.metrics, gate.metric)
     if isinstance(best, str):
-        return result(gate, "MetricMissing", f"of version {number}, the champion, {best}", told)
-    op, threshold = threshold_of(goal, best, room_of(gate, best))
+        return result(gate, "MetricMissing", f"of version {number}, the champion, {best}", details)
+    op, threshold = threshold_of(goal, best, tolerance_of(gate, best))
     said = f"{gate.metric} {text_of(value)}: version {number} has {text_of(best)}, asked for {op} {text_of(threshold)}"
     details = against(op, threshold, value, best, number)
     if not holds(value, op, threshold):

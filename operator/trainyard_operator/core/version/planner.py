@@ -10,6 +10,7 @@ from typing import Any, Literal, assert_never
 
 from pydantic import ValidationError
 
+from trainyard_api.base import first_problem
 from trainyard_api.modeldeployment import RejectedVersion
 from trainyard_api.modelversion import GateResult, ModelVersionSpec, VersionPhase
 from trainyard_operator.core import actions, champion
@@ -25,7 +26,7 @@ from trainyard_operator.core.unreadable import hands_off
 from trainyard_operator.core.version import gates, overrule
 from trainyard_operator.core.version.state import VersionState
 
-SENTENCE = 1024
+LONGEST_MESSAGE = 1024
 """Characters of a condition's message, as in every other status of ours."""
 REASON = 400
 """Characters of a person's reason in that message; ``status.overruled`` has all of it."""
@@ -55,7 +56,7 @@ def plan(state: VersionState) -> Plan:  # noqa: PLR0911 - a list of questions
         return NOTHING  # who serves, and what was gone back from, is known once that can be read again
     text = actions.pending(state.version)
     if text is not None:
-        return _answer(state, text)
+        return _perform(state, text)
     phase = state.version.status.phase
     match phase:
         case None | "Pending":
@@ -78,14 +79,12 @@ def _pending(state: VersionState) -> Plan:
     try:
         spec = ModelVersionSpec.model_validate(view.spec, extra="ignore")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(["spec", *(str(part) for part in first["loc"])])
-        return _refused(state, "InvalidSpec", f"{where}: {first['msg']}")
+        return _refused(state, "InvalidSpec", first_problem(error, "spec"))
     if not has_its_name(view):
         right = version_name(spec.model, spec.version)
         message = f"version {spec.version} of model {spec.model} is ModelVersion {right} and no other"
         return _refused(state, "Misnamed", message)
-    if any(other.waits and version_number(other) < spec.version for other in _peers(state)):
+    if any(other.is_pending and version_number(other) < spec.version for other in _peers(state)):
         message = "the versions before it are judged first"  # which ones is not told: it would be written for each
         return _report(state, Transition("Pending", "EarlierVersionPending", message))
     return _judged(state, spec)
@@ -97,16 +96,18 @@ def _judged(state: VersionState, spec: ModelVersionSpec) -> Plan:
     missed = [result for result in results if not result.passed]
     changes = {"gates": results or None, "judged_time": to_rfc3339(state.now)}
     if missed:
-        message = f"{len(missed)} of {len(results)} gates not met: {_sentences(missed)}"
-        return _told(state, Transition("Rejected", "GatesNotMet", message, changes), "Warning", "Rejected", "judged")
-    message = f"{len(results)} of {len(results)} gates met: {_sentences(results)}" if results else "no gates to meet"
-    return _told(state, Transition("Validated", "Validated", message, changes), "Normal", "Validated", "judged")
+        message = f"{len(missed)} of {len(results)} gates not met: {_messages(missed)}"
+        return _transition(
+            state, Transition("Rejected", "GatesNotMet", message, changes), "Warning", "Rejected", "judged"
+        )
+    message = f"{len(results)} of {len(results)} gates met: {_messages(results)}" if results else "no gates to meet"
+    return _transition(state, Transition("Validated", "Validated", message, changes), "Normal", "Validated", "judged")
 
 
 def _refused(state: VersionState, reason: str, message: str) -> Plan:
     """Not one of ours, and nothing that could be served."""
     transition = Transition("Rejected", reason, message, {"judged_time": to_rfc3339(state.now)})
-    return _told(state, transition, "Warning", "Rejected", "judged")
+    return _transition(state, transition, "Warning", "Rejected", "judged")
 
 
 def _validated(state: VersionState) -> Plan:
@@ -118,7 +119,7 @@ def _validated(state: VersionState) -> Plan:
     why = f"{entry.reason}: {entry.message}" if entry.message else entry.reason
     message = f"ModelDeployment {deployment.name} does not serve it again by itself ({why})"
     transition = Transition("Quarantined", "Quarantined", message, {"quarantined_by": deployment.name})
-    return _told(state, transition, "Warning", "Quarantined", f"quarantined-{deployment.uid}-{entry.time}")
+    return _transition(state, transition, "Warning", "Quarantined", f"quarantined-{deployment.uid}-{entry.time}")
 
 
 def _quarantined(state: VersionState) -> Plan:
@@ -129,7 +130,7 @@ def _quarantined(state: VersionState) -> Plan:
     since = deployment.status.candidate_since or deployment.status.promoted_time or ""
     message = f"ModelDeployment {deployment.name} was asked to take it again"
     transition = Transition("Validated", "Reinstated", message, {"quarantined_by": None})
-    return _told(state, transition, "Normal", "Reinstated", f"reinstated-{deployment.uid}-{since}")
+    return _transition(state, transition, "Normal", "Reinstated", f"reinstated-{deployment.uid}-{since}")
 
 
 def _keep(state: VersionState) -> Plan:
@@ -137,21 +138,21 @@ def _keep(state: VersionState) -> Plan:
     return _store(state, {})
 
 
-def _answer(state: VersionState, text: str) -> Plan:
+def _perform(state: VersionState, text: str) -> Plan:
     """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
     view, token = state.version, None
     try:
         token = overrule.token_of(text)
         record = overrule.overruled(view, text, state.now)
     except RefusedError as error:
-        sentence = str(error)
-        answered = actions.handled(view.status, text, actions.refused_message(sentence), token)
-        return _store(state, answered, (actions.refused_event(text, sentence),))
-    missed = _sentences(result for result in view.status.gates or () if not result.passed)
+        refusal = str(error)
+        answered = actions.handled(view.status, text, actions.refused_message(refusal), token)
+        return _store(state, answered, (actions.refused_event(text, refusal),))
+    missed = _messages(result for result in view.status.gates or () if not result.passed)
     message = f"validated by {record.by}: {record.reason[:REASON]}; gates not met: {missed}"
     answered = actions.handled(view.status, text, f"validated by {record.by}", token)
     transition = Transition("Validated", "Overruled", message, {**answered, "overruled": record})
-    return _told(state, transition, "Normal", "Overruled", f"action/{actions.echo(text)}")
+    return _transition(state, transition, "Normal", "Overruled", f"action/{actions.echo(text)}")
 
 
 # ---- what it hangs on ------------------------------------------------------------------------------------------------
@@ -225,14 +226,14 @@ def _users(state: VersionState) -> list[str] | None:
     return sorted(users)[:USERS] or None
 
 
-def _sentences(results: Iterable[GateResult]) -> str:
+def _messages(results: Iterable[GateResult]) -> str:
     return "; ".join(result.message for result in results)
 
 
 # ---- what is written -------------------------------------------------------------------------------------------------
 
 
-def _told(
+def _transition(
     state: VersionState, transition: Transition, kind: Literal["Normal", "Warning"], reason: str, about: str
 ) -> Plan:
     """Store a new phase and tell it once."""
@@ -253,7 +254,7 @@ def _report(state: VersionState, transition: Transition, events: tuple[EventNote
         "conditions": stamped(
             statuses,
             transition.reason,
-            transition.message[:SENTENCE],
+            transition.message[:LONGEST_MESSAGE],
             generation=view.generation,
             now=state.now,
             before=view.status.conditions or (),

@@ -16,8 +16,8 @@ Details = dict[str, Any]
 
 def result(gate: Gate, reason: GateReason, message: str, details: Details | None = None) -> GateResult:
     """Return the result of a gate. Only a reason in ``PASSES`` passes."""
-    told = {"metric": gate.metric, "passed": reason in PASSES, "reason": reason, "message": message[:_LONGEST]}
-    return GateResult.model_validate({**told, **(details or {})})
+    base = {"metric": gate.metric, "passed": reason in PASSES, "reason": reason, "message": message[:_LONGEST]}
+    return GateResult.model_validate({**base, **(details or {})})
 
 
 def holds(value: Decimal, op: Operator, threshold: Decimal) -> bool:
@@ -36,14 +36,14 @@ def holds(value: Decimal, op: Operator, threshold: Decimal) -> bool:
     assert_never(op)
 
 
-def room_of(gate: Gate, best: Decimal) -> Decimal:
+def tolerance_of(gate: Gate, best: Decimal) -> Decimal:
     """Return how much worse than the champion is still good: a fraction of the magnitude of its value."""
     return Decimal(repr(gate.tolerance or 0)) * abs(best)
 
 
-def threshold_of(goal: Goal, best: Decimal, room: Decimal) -> tuple[Operator, Decimal]:
+def threshold_of(goal: Goal, best: Decimal, tolerance: Decimal) -> tuple[Operator, Decimal]:
     """Return what a value has to satisfy to be no worse than the champion, but for the tolerance."""
-    return ("<=", best + room) if goal == "Minimize" else (">=", best - room)
+    return ("<=", best + tolerance) if goal == "Minimize" else (">=", best - tolerance)
 
 
 def against(op: Operator, threshold: Decimal, value: Decimal, best: Decimal, champion: int) -> Details:

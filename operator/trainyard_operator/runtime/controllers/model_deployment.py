@@ -11,8 +11,8 @@ from trainyard_operator.kinds.children import DEPLOYMENT, DISRUPTION_BUDGET, SER
 from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
 from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.runtime.clock import Clock
+from trainyard_operator.runtime.controller import Facts, Parts, Step
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Facts, Parts, Step
 
 
 class ModelDeploymentController:

@@ -11,8 +11,8 @@ from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
 from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.runtime.clock import Clock
+from trainyard_operator.runtime.controller import Facts, Parts, Step
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Facts, Parts, Step
 
 
 class ModelVersionController:
@@ -36,7 +36,7 @@ class ModelVersionController:
             return None
         observed = VersionState(
             version=view,
-            others=self._others(view) if view.waits else (),
+            others=self._others(view) if view.is_pending else (),
             deployments=self._store.find(MODEL_DEPLOYMENT, model_term(view.namespace, view.model)),
             now=self._clock(),
             trained_here=self._trained_here(view),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from trainyard_operator.core.admission.verdict import ADMITTED
+from trainyard_operator.core.admission.decision import ADMITTED
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
 from trainyard_operator.core.plan import Create, Kind, Plan
@@ -12,11 +12,11 @@ from trainyard_operator.core.training.state import TrainingState
 from trainyard_operator.kinds.base import Key, model_term
 from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.kinds.training_job import TRAINING_JOB
+from trainyard_operator.runtime.admission import AdmissionControl
 from trainyard_operator.runtime.clock import Clock
-from trainyard_operator.runtime.ledger import Ledger
+from trainyard_operator.runtime.controller import Facts, Parts, Step
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Facts, Parts, Step
 
 
 class TrainingJobController:
@@ -25,10 +25,17 @@ class TrainingJobController:
     kind: Final[Kind] = TRAINING_JOB.name
 
     def __init__(
-        self, store: Store, ledger: Ledger, reports: Reports, config: OperatorConfig, *, ca: str, clock: Clock
+        self,
+        store: Store,
+        admission: AdmissionControl,
+        reports: Reports,
+        config: OperatorConfig,
+        *,
+        ca: str,
+        clock: Clock,
     ) -> None:
         self._store = store
-        self._ledger = ledger
+        self._admission = admission
         self._reports = reports
         self._config = config
         self._ca = ca
@@ -37,28 +44,28 @@ class TrainingJobController:
     @classmethod
     def of(cls, parts: Parts) -> "TrainingJobController":
         """Make it from the parts of an operator."""
-        return cls(parts.store, parts.ledger, parts.reports, parts.config, ca=parts.ca, clock=parts.clock)
+        return cls(parts.store, parts.admission, parts.reports, parts.config, ca=parts.ca, clock=parts.clock)
 
     def step(self, key: Key, facts: Facts) -> Step | None:
         """Observe and plan. A job that is to start has its place before anyone else is asked."""
-        self._ledger.catch_up(self._store, key)
+        self._admission.catch_up(self._store, key)
         job = self._store.get(TRAINING_JOB, key.namespace, key.name)
         if job is None or job.finished:
             self._reports.forget(key)
         if job is None:
             return None
         if facts.refused is not None:
-            self._ledger.release(key)
+            self._admission.release(key)
         observed = self._observe(key, job, facts)
         try:
             found = plan(observed)
         except Exception:
-            self._ledger.step_aside(key)
+            self._admission.defer(key)
             raise
         if any(isinstance(action, Create) and action.kind in TRAINING_JOB.owns for action in found.actions):
-            self._ledger.reserve(key)
+            self._admission.reserve(key)
         elif observed.admission == ADMITTED and found == Plan(requeue_after=found.requeue_after):
-            self._ledger.step_aside(key)
+            self._admission.defer(key)
         return Step(job, found)
 
     def _earlier(self, job: TrainingJobView) -> tuple[ModelVersionView, ...]:
@@ -88,7 +95,7 @@ class TrainingJobController:
             rivals=facts.rivals,
             warnings=facts.warnings,
             refused=facts.refused,
-            admission=self._ledger.verdict(key),
-            wanted=self._ledger.is_wanted(key),
+            admission=self._admission.decision(key),
+            wanted=self._admission.is_wanted(key),
             estimate=estimate,
         )

@@ -9,8 +9,8 @@ from trainyard_operator.kinds.base import Key
 from trainyard_operator.kinds.training_job import TRAINING_JOB, orphan_term
 from trainyard_operator.kinds.training_schedule import TRAINING_SCHEDULE
 from trainyard_operator.runtime.clock import Clock
+from trainyard_operator.runtime.controller import Facts, Parts, Step
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.turn import Facts, Parts, Step
 
 
 class TrainingScheduleController:

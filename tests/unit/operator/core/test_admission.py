@@ -11,75 +11,79 @@ from hypothesis import strategies as st
 
 from tests.unit.operator.api_server import START
 from tests.unit.operator.samples import SPEC, child, job_view
-from trainyard_operator.core.admission.book import Book
-from trainyard_operator.core.admission.claim import Claim, claim_of
-from trainyard_operator.core.admission.verdict import ADMITTED, Verdict, Waiting, last_places, shown_position
+from trainyard_operator.core.admission.decision import ADMITTED, Decision, Waiting, last_positions, shown_position
+from trainyard_operator.core.admission.queue import AdmissionQueue
+from trainyard_operator.core.admission.request import AdmissionRequest, request_of
 from trainyard_operator.core.config import Admission
 
 NAMESPACES = ("x", "y", "z")
 MODELS = ("m", "n", "o")
 
 
-def claim(
+def request(
     name: str, *, rank: int = 2, age: int = 0, model: str = "", namespace: str = "x", holds: bool = False
-) -> Claim:
+) -> AdmissionRequest:
     created = START - timedelta(seconds=age)
-    return Claim("TrainingJob", f"uid-{namespace}-{name}", namespace, name, model or name, rank, created, holds)
+    return AdmissionRequest(
+        "TrainingJob", f"uid-{namespace}-{name}", namespace, name, model or name, rank, created, holds
+    )
 
 
-def plain_rule(claims: list[Claim], limits: Admission) -> set[str]:
+def plain_rule(requests: list[AdmissionRequest], limits: Admission) -> set[str]:
     """Let in one after the other, of those that find room: the highest rank, then whose namespace has fewest places."""
-    running = [each for each in claims if each.holds]
-    waiting = sorted((each for each in claims if not each.holds), key=lambda each: each.place)
+    running = [each for each in requests if each.holds]
+    waiting = sorted((each for each in requests if not each.holds), key=lambda each: each.order)
 
-    def places(namespace: str) -> int:
+    def orders(namespace: str) -> int:
         return sum(each.namespace == namespace for each in running)
 
-    def finds_room(each: Claim) -> bool:
+    def finds_room(each: AdmissionRequest) -> bool:
         models = {other.in_model for other in running}
         free_model = each.in_model not in models
-        return free_model and places(each.namespace) < (limits.for_namespace(each.namespace) or len(claims))
+        return free_model and orders(each.namespace) < (limits.for_namespace(each.namespace) or len(requests))
 
-    while len(running) < (limits.max_concurrent_jobs or len(claims)):
+    while len(running) < (limits.max_concurrent_jobs or len(requests)):
         may = [each for each in waiting if finds_room(each)]
         if not may:
             break
-        following = min(may, key=lambda each: (each.rank, places(each.namespace), each.place))
+        following = min(may, key=lambda each: (each.rank, orders(each.namespace), each.order))
         waiting.remove(following)
         running.append(following)
     return {each.uid for each in running}
 
 
-def wanted(claims: list[Claim], limits: Admission) -> set[str]:
+def wanted(requests: list[AdmissionRequest], limits: Admission) -> set[str]:
     """Return whose place another one waits for: whoever would be let in without it, and is not with it."""
-    now = plain_rule(claims, limits)
-    holders = [each for each in claims if each.holds]
+    now = plain_rule(requests, limits)
+    holders = [each for each in requests if each.holds]
     return {
-        each.uid for each in holders if plain_rule([other for other in claims if other != each], limits) - now != set()
+        each.uid
+        for each in holders
+        if plain_rule([other for other in requests if other != each], limits) - now != set()
     }
 
 
 # ---- examples --------------------------------------------------------------------------------------------------------
 
 
-def book_of(*claims: Claim, **limits: Any) -> Callable[[str], Verdict]:
-    book = Book(Admission(**limits))
-    for each in claims:
-        book.put(each)
-    return lambda name: book.verdict(f"uid-{name}")
+def book_of(*requests: AdmissionRequest, **limits: Any) -> Callable[[str], Decision]:
+    queue = AdmissionQueue(Admission(**limits))
+    for each in requests:
+        queue.put(each)
+    return lambda name: queue.decision(f"uid-{name}")
 
 
 def test_priority_then_age_then_name() -> None:
-    verdict = book_of(
-        claim("running", holds=True),
-        claim("low", rank=3, age=99),
-        claim("old", age=50),
-        claim("b", age=20),
-        claim("a", age=20),
-        claim("urgent", rank=0),
+    decision = book_of(
+        request("running", holds=True),
+        request("low", rank=3, age=99),
+        request("old", age=50),
+        request("b", age=20),
+        request("a", age=20),
+        request("urgent", rank=0),
         max_concurrent_jobs=1,
     )
-    waits = {name: verdict(f"x-{name}") for name in ("urgent", "old", "a", "b", "low")}
+    waits = {name: decision(f"x-{name}") for name in ("urgent", "old", "a", "b", "low")}
     assert [each.position for each in waits.values() if isinstance(each, Waiting)] == [1, 2, 3, 4, 5]
     assert waits["urgent"] == Waiting(
         1,
@@ -89,30 +93,33 @@ def test_priority_then_age_then_name() -> None:
 
 
 def test_a_lock_names_its_holder_and_blocks_no_one_else() -> None:
-    verdict = book_of(
-        claim("first", model="m", holds=True), claim("second", model="m", rank=0), claim("other"), max_concurrent_jobs=2
+    decision = book_of(
+        request("first", model="m", holds=True),
+        request("second", model="m", rank=0),
+        request("other"),
+        max_concurrent_jobs=2,
     )
-    assert verdict("x-other") == ADMITTED
-    assert verdict("x-second") == Waiting(
+    assert decision("x-other") == ADMITTED
+    assert decision("x-second") == Waiting(
         1, "ModelLocked", "waiting for TrainingJob first: one TrainingJob of model m runs at a time"
     )
 
 
 def test_the_same_model_in_another_namespace_is_another_model() -> None:
-    verdict = book_of(claim("first", model="m", holds=True), claim("second", model="m", namespace="y"))
-    assert verdict("y-second") == ADMITTED
+    decision = book_of(request("first", model="m", holds=True), request("second", model="m", namespace="y"))
+    assert decision("y-second") == ADMITTED
 
 
 def test_a_full_namespace_blocks_no_other() -> None:
-    verdict = book_of(
-        claim("running", holds=True),
-        claim("urgent", rank=0),
-        claim("low", rank=3, namespace="y"),
+    decision = book_of(
+        request("running", holds=True),
+        request("urgent", rank=0),
+        request("low", rank=3, namespace="y"),
         max_concurrent_jobs=5,
         namespaces={"x": 1},
     )
-    assert verdict("y-low") == ADMITTED
-    assert verdict("x-urgent") == Waiting(
+    assert decision("y-low") == ADMITTED
+    assert decision("x-urgent") == Waiting(
         1,
         "NamespaceLimit",
         "waiting for a place: namespace x has 1 (admission.namespaces or admission.maxConcurrentJobsPerNamespace)",
@@ -121,63 +128,63 @@ def test_a_full_namespace_blocks_no_other() -> None:
 
 def test_within_a_rank_namespaces_take_turns() -> None:
     """However many jobs one of them has, and however old they are."""
-    several = [claim(f"old-{number}", age=100 - number) for number in range(50)]
-    several += [claim("new", namespace="y"), claim("newer", namespace="y"), claim("low", rank=3, namespace="z")]
-    book = Book(Admission(max_concurrent_jobs=4))
+    several = [request(f"old-{number}", age=100 - number) for number in range(50)]
+    several += [request("new", namespace="y"), request("newer", namespace="y"), request("low", rank=3, namespace="z")]
+    queue = AdmissionQueue(Admission(max_concurrent_jobs=4))
     for each in several:
-        book.put(each)
-    assert [each.name for each in several if book.verdict(each.uid) == ADMITTED] == ["old-0", "old-1", "new", "newer"]
-    low = book.verdict("uid-z-low")
+        queue.put(each)
+    assert [each.name for each in several if queue.decision(each.uid) == ADMITTED] == ["old-0", "old-1", "new", "newer"]
+    low = queue.decision("uid-z-low")
     assert isinstance(low, Waiting)
     assert low.position == 1, "its place among those of its own namespace"
 
 
 def test_a_place_is_wanted_by_whoever_would_get_it() -> None:
-    book = Book(Admission(max_concurrent_jobs=3, namespaces={"y": 1}))
-    for each in [claim("a", holds=True), claim("b", namespace="y", holds=True)]:
-        book.put(each)
-    assert not book.is_wanted("uid-x-a"), "nobody waits"
-    book.put(claim("c", namespace="y"))
-    assert (book.is_wanted("uid-x-a"), book.is_wanted("uid-y-b")) == (False, True)
-    book.put(claim("d", model="a"))
-    assert book.is_wanted("uid-x-a"), "its model is wanted"
+    queue = AdmissionQueue(Admission(max_concurrent_jobs=3, namespaces={"y": 1}))
+    for each in [request("a", holds=True), request("b", namespace="y", holds=True)]:
+        queue.put(each)
+    assert not queue.is_wanted("uid-x-a"), "nobody waits"
+    queue.put(request("c", namespace="y"))
+    assert (queue.is_wanted("uid-x-a"), queue.is_wanted("uid-y-b")) == (False, True)
+    queue.put(request("d", model="a"))
+    assert queue.is_wanted("uid-x-a"), "its model is wanted"
 
 
 def test_each_is_told_once_that_it_may_start() -> None:
     """With room for many, news of one start after another would wake all the others each time."""
-    book = Book(Admission(max_concurrent_jobs=20))
-    waiting = [claim(f"w-{number:02}", model=f"m-{number}", age=number) for number in range(30)]
-    holders = [claim(f"h-{number}", model=f"h-{number}", holds=True) for number in range(20)]
+    queue = AdmissionQueue(Admission(max_concurrent_jobs=20))
+    waiting = [request(f"w-{number:02}", model=f"m-{number}", age=number) for number in range(30)]
+    holders = [request(f"h-{number}", model=f"h-{number}", holds=True) for number in range(20)]
     for each in (*holders, *waiting):
-        book.put(each)
-    book.take_news()
+        queue.put(each)
+    queue.take_changes()
     told: list[str] = []
     for each in holders:
-        book.drop(each.uid)
-        told += [news.uid for news in book.take_news()[0]]
+        queue.drop(each.uid)
+        told += [news.uid for news in queue.take_changes()[0]]
     for uid in reversed(told):
-        waits = book.get(uid)
+        waits = queue.get(uid)
         assert waits is not None
-        book.put(replace(waits, holds=True))
-        assert book.take_news()[0] == []
+        queue.put(replace(waits, holds=True))
+        assert queue.take_changes()[0] == []
     assert len(told) == len(set(told)) == 20
-    book.drop(told[0])
-    assert len(book.take_news()[0]) == 1
+    queue.drop(told[0])
+    assert len(queue.take_changes()[0]) == 1
 
 
 def test_who_was_told_and_is_refused_is_told_again() -> None:
-    book = Book(Admission(max_concurrent_jobs=1))
-    for each in (claim("h", model="h", holds=True), claim("a", model="a", age=1)):
-        book.put(each)
-    book.drop("uid-x-h")
-    assert [each.name for each in book.take_news()[0]] == ["a"]
-    urgent = claim("u", model="u", rank=-1)
-    book.put(urgent)
-    assert isinstance(book.verdict("uid-x-a"), Waiting)
-    book.put(replace(urgent, holds=True))
-    book.take_news()
-    book.drop(urgent.uid)
-    assert [each.name for each in book.take_news()[0]] == ["a"]
+    queue = AdmissionQueue(Admission(max_concurrent_jobs=1))
+    for each in (request("h", model="h", holds=True), request("a", model="a", age=1)):
+        queue.put(each)
+    queue.drop("uid-x-h")
+    assert [each.name for each in queue.take_changes()[0]] == ["a"]
+    urgent = request("u", model="u", rank=-1)
+    queue.put(urgent)
+    assert isinstance(queue.decision("uid-x-a"), Waiting)
+    queue.put(replace(urgent, holds=True))
+    queue.take_changes()
+    queue.drop(urgent.uid)
+    assert [each.name for each in queue.take_changes()[0]] == ["a"]
 
 
 def test_a_namespace_may_have_no_limit_of_its_own() -> None:
@@ -194,9 +201,9 @@ def test_positions_are_rounded_up(position: int, shown: int) -> None:
 
 
 def test_last_places_are_where_the_shown_position_changes() -> None:
-    assert list(last_places(3000)) == [p for p in range(1, 3001) if shown_position(p) != shown_position(p + 1)]
-    assert len(list(last_places(15_000))) == 19
-    assert list(last_places(0)) == []
+    assert list(last_positions(3000)) == [p for p in range(1, 3001) if shown_position(p) != shown_position(p + 1)]
+    assert len(list(last_positions(15_000))) == 19
+    assert list(last_positions(0)) == []
 
 
 @pytest.mark.parametrize(
@@ -217,21 +224,21 @@ def test_last_places_are_where_the_shown_position_changes() -> None:
     ],
 )
 def test_what_a_job_claims(status: dict[str, Any], spec: dict[str, Any], children: Any, expected: str | None) -> None:
-    found = claim_of("TrainingJob", job_view(status, spec={**SPEC, **spec}), children, Admission(), reserved=False)
+    found = request_of("TrainingJob", job_view(status, spec={**SPEC, **spec}), children, Admission(), reserved=False)
     assert expected == (None if found is None else "holds" if found.holds else "waits")
 
 
 def test_a_reservation_holds_until_the_job_has_ended() -> None:
-    reserved = claim_of("TrainingJob", job_view(), (), Admission(), reserved=True)
+    reserved = request_of("TrainingJob", job_view(), (), Admission(), reserved=True)
     assert reserved is not None
     assert reserved.holds
-    assert claim_of("TrainingJob", job_view({"phase": "Failed"}), (), Admission(), reserved=True) is None
+    assert request_of("TrainingJob", job_view({"phase": "Failed"}), (), Admission(), reserved=True) is None
 
 
 # ---- any history -----------------------------------------------------------------------------------------------------
 
-claims = st.builds(
-    claim,
+requests = st.builds(
+    request,
     st.sampled_from("abcdefghijkl"),
     rank=st.integers(0, 3),
     age=st.integers(0, 2),
@@ -245,79 +252,81 @@ limits_of = st.builds(
     max_concurrent_jobs_per_namespace=st.integers(0, 3),
     namespaces=st.dictionaries(st.sampled_from(NAMESPACES), st.integers(0, 3)),
 )
-history = st.lists(st.one_of(claims, st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from(NAMESPACES))))
+history = st.lists(st.one_of(requests, st.tuples(st.sampled_from("abcdefghijkl"), st.sampled_from(NAMESPACES))))
 
 
 @settings(max_examples=400, deadline=None)
 @given(limits_of, history)
 def test_the_book_is_the_plain_rule_and_tells_whom_a_change_concerns(
-    limits: Admission, changes: list[Claim | tuple[str, str]]
+    limits: Admission, changes: list[AdmissionRequest | tuple[str, str]]
 ) -> None:
-    book, present = Book(limits), dict[str, Claim]()
+    queue, present = AdmissionQueue(limits), dict[str, AdmissionRequest]()
     for change in changes:
-        before = {uid: book.verdict(uid) for uid in present}
-        if isinstance(change, Claim):
+        before = {uid: queue.decision(uid) for uid in present}
+        if isinstance(change, AdmissionRequest):
             uid = change.uid
-            book.put(replace(change, model=present[uid].model) if uid in present else change)
+            queue.put(replace(change, model=present[uid].model) if uid in present else change)
             present[uid] = replace(change, model=present[uid].model) if uid in present else change
         else:
             uid = f"uid-{change[1]}-{change[0]}"
-            book.drop(uid)
+            queue.drop(uid)
             present.pop(uid, None)
-        after = {uid: book.verdict(uid) for uid in present}
-        assert {uid for uid, verdict in after.items() if verdict == ADMITTED} == plain_rule([*present.values()], limits)
-        assert wanted([*present.values()], limits) <= {uid for uid in present if book.is_wanted(uid)}
-        called, moved = ({each.uid for each in news} for news in book.take_news())
+        after = {uid: queue.decision(uid) for uid in present}
+        assert {uid for uid, decision in after.items() if decision == ADMITTED} == plain_rule(
+            [*present.values()], limits
+        )
+        assert wanted([*present.values()], limits) <= {uid for uid in present if queue.is_wanted(uid)}
+        notified, moved = ({each.uid for each in news} for news in queue.take_changes())
         concerned = {
             other
             for other in before.keys() & after.keys() - {uid}
             if before[other] != after[other] and before[other] != ADMITTED
         }
-        assert concerned <= called | moved
-        assert {other for other in concerned if after[other] == ADMITTED} <= called, "they are told at once"
+        assert concerned <= notified | moved
+        assert {other for other in concerned if after[other] == ADMITTED} <= notified, "they are told at once"
         if uid not in present:
-            assert all(after[other] == ADMITTED for other in called)
-        assert book.holding == sum(each.holds for each in present.values())
-        assert book.waiting == len(present) - book.holding
+            assert all(after[other] == ADMITTED for other in notified)
+        assert queue.holding == sum(each.holds for each in present.values())
+        assert queue.waiting == len(present) - queue.holding
 
 
 @settings(max_examples=200, deadline=None)
-@given(limits_of, st.lists(claims, min_size=1))
-def test_positions_are_places_in_line(limits: Admission, several: list[Claim]) -> None:
+@given(limits_of, st.lists(requests, min_size=1))
+def test_positions_are_places_in_line(limits: Admission, several: list[AdmissionRequest]) -> None:
     present = {each.uid: each for each in several}
-    book = Book(limits)
+    queue = AdmissionQueue(limits)
     for each in present.values():
-        book.put(each)
+        queue.put(each)
     for each in present.values():
-        verdict = book.verdict(each.uid)
-        if isinstance(verdict, Waiting):
-            scope = each.in_model if verdict.reason == "ModelLocked" else each.in_namespace
-            line = sorted(
-                other.place
+        decision = queue.decision(each.uid)
+        if isinstance(decision, Waiting):
+            scope = each.in_model if decision.reason == "ModelLocked" else each.in_namespace
+            waiting = sorted(
+                other.order
                 for other in present.values()
                 if not other.holds and (other.namespace, other.model)[: len(scope)] == scope
             )
-            assert verdict.position == shown_position(1 + line.index(each.place))
+            assert decision.position == shown_position(1 + waiting.index(each.order))
 
 
 @settings(max_examples=100, deadline=None)
-@given(limits_of, st.lists(claims, min_size=1))
-def test_everyone_gets_a_turn(limits: Admission, several: list[Claim]) -> None:
+@given(limits_of, st.lists(requests, min_size=1))
+def test_everyone_gets_a_turn(limits: Admission, several: list[AdmissionRequest]) -> None:
     """Whoever is told that it may start asks, takes its place, and ends: in the end nobody waits."""
     present = {each.uid: each for each in several}
-    book = Book(limits)
+    queue = AdmissionQueue(limits)
     for each in present.values():
-        book.put(each)
+        queue.put(each)
     asks = list(present)
     for _ in range(20 * len(present)):
         for uid in asks:
-            waiting = book.get(uid)
-            if waiting is not None and not waiting.holds and book.verdict(uid) == ADMITTED:
-                book.put(replace(waiting, holds=True))
-        asks = [each.uid for each in book.take_news()[0]]
-        running = [uid for uid in present if (held := book.get(uid)) is not None and held.holds]
+            waiting = queue.get(uid)
+            if waiting is not None and not waiting.holds and queue.decision(uid) == ADMITTED:
+                queue.put(replace(waiting, holds=True))
+        asks = [each.uid for each in queue.take_changes()[0]]
+        running = [uid for uid in present if (held := queue.get(uid)) is not None and held.holds]
         if not asks and running:
-            book.drop(running[0])
-            asks = [each.uid for each in book.take_news()[0]]
-    assert book.waiting == 0
-    assert book.holding == 0
+            queue.drop(running[0])
+            asks = [each.uid for each in queue.take_changes()[0]]
+    assert queue.waiting == 0
+    assert queue.holding == 0

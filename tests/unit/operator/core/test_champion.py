@@ -12,7 +12,7 @@ from tests.unit.operator.core.versions import START, deployment, judged, spec, v
 from tests.unit.operator.samples import SPEC, job_view, observed
 from trainyard_api import meta
 from trainyard_api.wire import TrainerConfig
-from trainyard_operator.core.admission.verdict import Waiting
+from trainyard_operator.core.admission.decision import Waiting
 from trainyard_operator.core.champion import Chosen, Rivals, choose
 from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.operator.core.plans import ENDED, OPEN, VERSION
 from tests.unit.operator.runtime.job_page import NONE, transitions
 from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
-from trainyard_operator.core.admission.verdict import Waiting
+from trainyard_operator.core.admission.decision import Waiting
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.training.planner import plan

@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from trainyard_operator.core.lease import NEVER, Record, Standing, Timing
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, ConflictError, NotFoundError, UnavailableError
-from trainyard_operator.kube.leases import Leases, Place
-from trainyard_operator.kube.port import Body, Resource
+from trainyard_operator.kube.leases import LeaseName, Leases
+from trainyard_operator.kube.port import Resource
 
 TIMING = Timing.of_leader(10)
-PLACE = Place("ops", "trainyard-leader")
+LEASE = LeaseName("ops", "trainyard-leader")
 TIME = datetime(2026, 11, 29, tzinfo=UTC)
 PROCESSES = 2
 
@@ -27,7 +28,7 @@ def held(by: str, version: str = "1", renewed: str = "a") -> Record:
 
 def test_the_holder_stops_before_another_begins() -> None:
     assert TIMING.deadline < TIMING.duration
-    ours = Standing("a", TIMING).written(held("a"), begun=100)
+    ours = Standing("a", TIMING).written(held("a"), sent=100)
     assert ours.holds(100 + TIMING.deadline - 0.001)
     assert not ours.holds(100 + TIMING.deadline)
     theirs = Standing("b", TIMING).observed(held("a"), now=100)
@@ -47,12 +48,12 @@ def test_each_renewal_is_waited_for_anew() -> None:
 
 
 def test_a_lease_that_was_given_back_is_free_at_once() -> None:
-    ours = Standing("a", TIMING).written(held("a"), begun=0)
+    ours = Standing("a", TIMING).written(held("a"), sent=0)
     given = ours.released(time="b")
     assert given is not None
     assert (given.holder, given.version) == ("", "1")
     assert Standing("b", TIMING).observed(given, now=0).free_in(0) == 0
-    assert not ours.written(given, begun=1).holds(1)
+    assert not ours.written(given, sent=1).holds(1)
     assert Standing("b", TIMING).observed(held("a"), now=0).released(time="b") is None
 
 
@@ -65,8 +66,8 @@ def test_a_deleted_lease_is_waited_for_because_its_holder_may_not_know() -> None
 
 def test_a_lease_that_others_had_meanwhile_and_that_was_deleted_is_waited_for() -> None:
     """Who gave it back has seen nobody since, and does not know who held it last."""
-    ours = Standing("a", TIMING).written(held("a"), begun=0)
-    given = ours.written(replace(held(""), version="2"), begun=1)
+    ours = Standing("a", TIMING).written(held("a"), sent=0)
+    given = ours.written(replace(held(""), version="2"), sent=1)
     assert given.free_in(50) == 0
     assert given.observed(None, now=50).free_in(50) == TIMING.duration
     assert ours.observed(None, now=1).free_in(1) == 0, "while it is certainly ours, nobody else has it"
@@ -75,7 +76,7 @@ def test_a_lease_that_others_had_meanwhile_and_that_was_deleted_is_waited_for() 
 def test_transitions_are_counted_and_the_time_of_a_change_is_kept() -> None:
     first = Standing("a", TIMING).wanted(time="t1")
     assert (first.transitions, first.acquired) == (0, "t1")
-    again = Standing("a", TIMING).written(replace(first, version="5"), begun=0).wanted(time="t2")
+    again = Standing("a", TIMING).written(replace(first, version="5"), sent=0).wanted(time="t2")
     assert (again.transitions, again.acquired, again.renewed, again.version) == (0, "t1", "t2", "5")
     other = Standing("b", TIMING).observed(first, now=0).wanted(time="t3")
     assert (other.transitions, other.acquired) == (1, "t3")
@@ -178,7 +179,7 @@ class Replicas(RuleBasedStateMachine):
     def gives_back(self, n: int) -> None:
         process = self.processes[n]
         if process.step is None and process.standing.holds(self.now):
-            process.step = self.leases.release(PLACE, process.standing)
+            process.step = self.leases.release(LEASE, process.standing)
             process.standing = replace(process.standing, certain=NEVER)
             self.proceed(process, None)
 
@@ -193,14 +194,19 @@ class Replicas(RuleBasedStateMachine):
             process.step.close()
         self.processes[n] = Process(Standing(process.standing.identity, TIMING))
 
-    @precondition(lambda self: all(process.standing.seen is not None for process in self.processes))
+    @precondition(lambda self: all(self.knows_the_holder(process) for process in self.processes))
     @rule()
     def somebody_deletes_it(self) -> None:
-        if self.lease is not None:
-            self.lease, self.deleted = None, self.now
+        """Everybody knows its holder by then: one that comes and goes between two looks cannot be waited for."""
+        self.lease, self.deleted = None, self.now
+
+    def knows_the_holder(self, process: Process) -> bool:
+        if self.lease is None or process.standing.seen is None or process.standing.gone:
+            return False
+        return process.standing.seen.holder == self.lease["spec"]["holderIdentity"]
 
     def begins(self, process: Process) -> None:
-        process.step = self.leases.step(PLACE, process.standing)
+        process.step = self.leases.step(LEASE, process.standing)
         self.proceed(process, None)
 
     def reaches_the_server(self, process: Process) -> None:

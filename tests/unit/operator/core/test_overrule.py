@@ -49,7 +49,7 @@ def test_what_cannot_be_done_is_refused_once(
     view = replace(view, status=view.status.model_copy(update={"observed_generation": 1}))
     if view.status.phase == "Pending":  # at rest: it waits for an earlier one
         view = replace(view, status=after(view, version(1))[0])
-    status, step = after(asked(view, text, reason), *([version(1)] if view.waits else []))
+    status, step = after(asked(view, text, reason), *([version(1)] if view.is_pending else []))
     assert status.last_action_message is not None
     assert status.last_action_message.startswith("refused: ")
     assert sentence in status.last_action_message

@@ -21,7 +21,7 @@ from tests.unit.operator.samples import (
 )
 from trainyard_api.batch import TrainerStatus
 from trainyard_api.trainingjob import TrainingJobStatus
-from trainyard_operator.core.admission.verdict import ADMITTED, Waiting
+from trainyard_operator.core.admission.decision import ADMITTED, Waiting
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training.planner import plan
@@ -57,7 +57,7 @@ _children = st.lists(
         ready=st.integers(0, 1),
         active=st.integers(0, 1),
         terminating=st.integers(0, 1),
-        ending=st.booleans(),
+        finishing=st.booleans(),
         start=st.none() | _moments,
         end=st.none() | _moments,
         deadline=_limits,

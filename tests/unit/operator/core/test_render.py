@@ -13,10 +13,10 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig, TrainingResult, parse_result
 from trainyard_operator.core.config import Images, OperatorConfig, ProgressServer, StorageDefaults
 from trainyard_operator.core.objects import TrainingJobView
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.resolve import parse_spec
 from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.training import render
-from trainyard_operator.core.training.render_pod import Body
 
 OURS = {
     "app.kubernetes.io/managed-by": "trainyard",

@@ -8,7 +8,7 @@ from tests.unit.operator.samples import CA, CONFIG, SPEC, attempt_job, job_view
 from trainyard_api.pod import Resources
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_operator.core.config import Images, OperatorConfig
-from trainyard_operator.core.training.render_pod import Body
+from trainyard_operator.core.plan import Body
 
 CONTAINER = {
     "framework": "Container",

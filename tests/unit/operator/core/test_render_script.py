@@ -7,8 +7,8 @@ import pytest
 from tests.unit.operator.core.plans import STARTING, message_of
 from tests.unit.operator.samples import CA, CONFIG, SPEC, attempt_job, child, job_view, observed, pod
 from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_operator.core.plan import Body
 from trainyard_operator.core.training.planner import plan
-from trainyard_operator.core.training.render_pod import Body
 
 FROM_CONFIG_MAP = {"configMapRef": {"name": "code", "key": "train.py"}}
 

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.operator.core.versions import judged, spec, version
 from tests.unit.operator.samples import SPEC, child, job_view, observed
 from trainyard_api.trainingjob import TrainingJobStatus
-from trainyard_operator.core.admission.verdict import Waiting
+from trainyard_operator.core.admission.decision import Waiting
 from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
 from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.training.planner import plan

@@ -12,7 +12,7 @@ from trainyard_operator.core.plan import Apply, Create
 from trainyard_operator.core.serving import service_route
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.strategy import STRATEGIES, strategy_of
-from trainyard_operator.core.serving.traffic import MOST_TOLD, Share, Traffic
+from trainyard_operator.core.serving.traffic import MOST_SHARES, Share, Traffic
 
 
 def test_all_requests_to_one_version() -> None:
@@ -50,7 +50,7 @@ def test_no_request_is_lost_or_given_twice(shares: tuple[Share, ...]) -> None:
 
 
 def test_the_status_holds_so_many() -> None:
-    assert len(Traffic.of(*range(1, 100)).wire() or ()) == MOST_TOLD
+    assert len(Traffic.of(*range(1, 100)).wire() or ()) == MOST_SHARES
 
 
 def test_every_strategy_of_the_api_is_there() -> None:

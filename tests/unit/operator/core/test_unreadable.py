@@ -15,7 +15,7 @@ from trainyard_operator.core.schedule.state import ScheduleState
 from trainyard_operator.core.serving import planner as serving
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.training import planner as training
-from trainyard_operator.core.unreadable import REASON, TELL_AGAIN_SECONDS
+from trainyard_operator.core.unreadable import REASON, REPEAT_SECONDS
 from trainyard_operator.core.version import planner as version
 from trainyard_operator.kube import views
 
@@ -49,7 +49,7 @@ def served(view: ModelDeploymentView, *around: Any) -> ServingState:
 
 def assert_told(answer: Plan, view: ObjectView[ApiModel]) -> None:
     (event,) = answer.events
-    assert answer == Plan(events=(event,), requeue_after=TELL_AGAIN_SECONDS)
+    assert answer == Plan(events=(event,), requeue_after=REPEAT_SECONDS)
     assert (event.type, event.reason, event.about) == ("Warning", REASON, WHY)
     assert event.message.startswith(WHY)
     assert "let the operator of that release, or a newer one, run again" in event.message
@@ -138,5 +138,5 @@ def test_views_say_what_cannot_be_read() -> None:
     body = {"metadata": metadata, "spec": versions.spec(1), "status": {"phase": "Hibernating", "newField": 1}}
     view = views.model_version(body)
     assert view.unreadable.startswith("status.phase: Input should be 'Pending', 'Validated'")
-    assert (view.status.phase, view.waits) == (None, False)
+    assert (view.status.phase, view.is_pending) == (None, False)
     assert not views.model_version({**body, "status": {"phase": "Validated", "newField": 1}}).unreadable

@@ -98,8 +98,8 @@ def test_a_type_of_ours_that_is_not_named_is_a_bug() -> None:
         status_patch({}, {}, {"conditions": [APPROVED]})
 
 
-@pytest.mark.parametrize("ending", [0, 65])
-def test_what_a_newer_release_and_others_stored_outlives_a_whole_run(ending: int) -> None:
+@pytest.mark.parametrize("exit_code", [0, 65])
+def test_what_a_newer_release_and_others_stored_outlives_a_whole_run(exit_code: int) -> None:
     world = World()
     world.settle()
     world.cluster.start_pod("a-1")
@@ -111,8 +111,8 @@ def test_what_a_newer_release_and_others_stored_outlives_a_whole_run(ending: int
     before = len(world.cluster.writes)
     world.settle()
     assert len(world.cluster.writes) == before, "they are no change of ours"
-    after = world.end(1, ending, "bad")
+    after = world.end(1, exit_code, "bad")
     assert after["phase"] != "Running"
     assert after["checkpoint"] == {"uri": "s3://x/7"}
     assert [each["type"] for each in after["conditions"]][-1] == "TeamApproved"
-    assert [(each["exitCode"], each["checkpoint"]) for each in after["attempts"]] == [(ending, "s3://x/7")]
+    assert [(each["exitCode"], each["checkpoint"]) for each in after["attempts"]] == [(exit_code, "s3://x/7")]

@@ -128,7 +128,7 @@ def test_a_pod_whose_node_does_not_answer_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "ending"),
+    ("status", "finishing"),
     [
         ({"active": 1}, False),
         ({"active": 0, "uncountedTerminatedPods": {"succeeded": ["u"]}}, True),
@@ -136,10 +136,10 @@ def test_a_pod_whose_node_does_not_answer_is_lost() -> None:
         ({"active": 2, "succeeded": 1}, False),
     ],
 )
-def test_a_job_whose_pods_are_being_counted_ends(status: dict[str, Any], *, ending: bool) -> None:
+def test_a_job_whose_pods_are_being_counted_ends(status: dict[str, Any], *, finishing: bool) -> None:
     metadata = {"name": "a-1", "uid": "u", "creationTimestamp": "2026-11-21T08:00:00Z"}
     job = views.job({"metadata": metadata, "spec": {"template": {"spec": {"containers": []}}}, "status": status})
-    assert job.ending is ending
+    assert job.finishing is finishing
 
 
 def test_why_it_waits() -> None:
@@ -247,4 +247,4 @@ def test_the_newest_event_counts_however_it_tells_its_time() -> None:
     series = {**old, "series": {"lastObservedTime": "2026-11-21T08:03:00.000000Z"}, "note": "newest"}
     legacy = {**old, "deprecatedLastTimestamp": "2026-11-21T08:02:00Z"}
     newest = max(map(views.warning, (old, series, legacy)), key=lambda each: each.time)
-    assert newest.sentence == "FailedMount: newest"
+    assert newest.text == "FailedMount: newest"

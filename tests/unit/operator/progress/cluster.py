@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainyard_api import meta
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.errors import AlreadyExistsError, ApiError, NotFoundError
-from trainyard_operator.kube.port import PODS, Body, Resource, TokenIdentity
+from trainyard_operator.kube.port import PODS, Resource, TokenIdentity
 from trainyard_operator.runtime.directory import JobFacts
 
 NAMESPACE = "team"

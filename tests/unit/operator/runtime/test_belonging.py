@@ -12,8 +12,9 @@ from tests.unit.operator.schedules import World as ScheduleWorld
 from tests.unit.operator.serving import NAME, _pod_status, new_world
 from tests.unit.operator.training import World
 from trainyard_operator.core.objects import PodView
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kinds.base import Key
-from trainyard_operator.kube.port import DEPLOYMENTS, JOBS, PODS, SERVICES, TRAINING_JOBS, Body
+from trainyard_operator.kube.port import DEPLOYMENTS, JOBS, PODS, SERVICES, TRAINING_JOBS
 from trainyard_operator.runtime.directory import Directory
 
 EVIL = "evil"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from trainyard_operator.core.lease import Timing
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.errors import (
     AlreadyExistsError,
     ConflictError,
@@ -15,7 +16,7 @@ from trainyard_operator.kube.errors import (
     NotFoundError,
 )
 from trainyard_operator.kube.leases import Leases
-from trainyard_operator.kube.port import Body, Resource
+from trainyard_operator.kube.port import Resource
 from trainyard_operator.runtime.claims import Claims
 from trainyard_operator.runtime.elector import steady
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.operator.runtime import deployment_page
 from trainyard_operator.core.actions import RefusedError
-from trainyard_operator.core.serving import choice, verbs, waits
+from trainyard_operator.core.serving import choice, readiness, verbs
 from trainyard_operator.core.serving import health as serving_health
 from trainyard_operator.core.serving import planner as model_deployment
 from trainyard_operator.core.serving import status as deployment_status
@@ -43,6 +43,6 @@ def test_numbers() -> None:
     *codes, last = (str(int(code)) for code in sorted(serving_health.OF_THE_STORAGE))
     assert f"exit code {', '.join(codes)} or {last}: the storage" in text
     assert f"never less than {DRAIN_SECONDS} s" in text
-    assert f"no ready pod for {waits.UNREADY_SECONDS:.0f} s" in text
-    assert f"get {waits.RESCHEDULED_SECONDS:.0f} s" in text
+    assert f"no ready pod for {readiness.UNREADY_SECONDS:.0f} s" in text
+    assert f"get {readiness.RESCHEDULED_SECONDS:.0f} s" in text
     assert f"{serving_health.CRASH_LOOP_RESTARTS} restarts" in text

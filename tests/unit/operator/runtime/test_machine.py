@@ -19,9 +19,10 @@ from tests.unit.operator.runtime import job_page
 from tests.unit.operator.samples import SPEC, dataset_text, failure_text, result_text
 from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_api.wire import ReportedStatus
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError, ForbiddenError, UnavailableError
-from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, TRAINING_JOBS, Body, Resource
+from trainyard_operator.kube.port import JOBS, MODEL_VERSIONS, TRAINING_JOBS, Resource
 
 NAMES = ("a", "b")
 MAX_ATTEMPTS = 3
@@ -158,10 +159,10 @@ class Life(RuleBasedStateMachine):
         if live := self.live():
             self.cluster.start_pod(live[number % len(live)])
 
-    @rule(number=st.integers(0, 5), ending=st.sampled_from(ENDINGS))
-    def finish_pod(self, number: int, ending: tuple[int, str, str]) -> None:
+    @rule(number=st.integers(0, 5), end=st.sampled_from(ENDINGS))
+    def finish_pod(self, number: int, end: tuple[int, str, str]) -> None:
         if live := self.live():
-            code, message, reason = ending
+            code, message, reason = end
             self.cluster.finish_pod(live[number % len(live)], code, message, reason)
 
     @rule(number=st.integers(0, 5))
@@ -179,10 +180,10 @@ class Life(RuleBasedStateMachine):
                 self.operators[0].settle()
             self.cluster.evict_pod(live[number % len(live)])
 
-    @rule(number=st.integers(0, 5), ending=st.sampled_from(ENDINGS))
-    def leave_sidecar(self, number: int, ending: tuple[int, str, str]) -> None:
+    @rule(number=st.integers(0, 5), end=st.sampled_from(ENDINGS))
+    def leave_sidecar(self, number: int, end: tuple[int, str, str]) -> None:
         if live := self.live():
-            self.cluster.leave_sidecar(live[number % len(live)], *ending[:2])
+            self.cluster.leave_sidecar(live[number % len(live)], *end[:2])
 
     @rule(number=st.integers(0, 5))
     def lose_node(self, number: int) -> None:
@@ -216,17 +217,17 @@ class Life(RuleBasedStateMachine):
     def keep_up(self, which: int) -> None:
         self.operators[which % self.replicas].settle()
 
-    @rule(seconds=st.sampled_from((31.0, 400.0)), number=st.integers(0, 5), ending=st.sampled_from(ENDINGS))
-    def attempt_ends(self, seconds: float, number: int, ending: tuple[int, str, str]) -> None:
+    @rule(seconds=st.sampled_from((31.0, 400.0)), number=st.integers(0, 5), end=st.sampled_from(ENDINGS))
+    def attempt_ends(self, seconds: float, number: int, end: tuple[int, str, str]) -> None:
         """The usual course, so that later attempts are reached."""
-        self.finish_pod(number, ending)
+        self.finish_pod(number, end)
         self.operators[0].settle()
         self.cluster.tick(seconds)
         self.operators[0].settle()
 
     @rule(which=st.integers(0, 1), name=names)
-    def turn(self, which: int, name: str) -> None:
-        self.operators[which % self.replicas].turn(name)
+    def reconciling(self, which: int, name: str) -> None:
+        self.operators[which % self.replicas].reconciling(name)
 
     @rule(
         which=st.integers(0, 1),
@@ -238,7 +239,7 @@ class Life(RuleBasedStateMachine):
     def bad_turn(self, which: int, name: str, at: int, after: bool, error: BaseException) -> None:
         lost_answer = isinstance(error, (Killed, UnavailableError))
         self.cluster.hook = FaultyWrite(at, after=after and lost_answer, error=error)
-        self.operators[which % self.replicas].turn(name)
+        self.operators[which % self.replicas].reconciling(name)
         self.cluster.hook = no_fault
 
     @rule(which=st.integers(0, 1))
@@ -398,7 +399,7 @@ def test_a_turn_that_fails_says_so() -> None:
     cluster.submit("a", SPEC)
     operator.deliver_all()
     cluster.hook = FaultyWrite(1, after=False, error=FAULTS[1])
-    assert isinstance(operator.turn("a"), ApiError)
+    assert isinstance(operator.reconciling("a"), ApiError)
 
 
 TestLife = Life.TestCase

@@ -12,6 +12,7 @@ from tests.unit.operator.samples import SPEC, result_text
 from tests.unit.operator.schedules import World as ScheduleWorld
 from tests.unit.operator.serving import World, new_world
 from trainyard_api import meta
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.errors import ForbiddenError
 from trainyard_operator.kube.port import (
     JOBS,
@@ -19,7 +20,6 @@ from trainyard_operator.kube.port import (
     MODEL_VERSIONS,
     TRAINING_JOBS,
     TRAINING_SCHEDULES,
-    Body,
     Resource,
 )
 
@@ -169,7 +169,7 @@ def test_an_operator_that_dies_between_the_two_writes_has_saved_it() -> None:
 
     cluster.hook = die
     for _ in range(8):
-        operator.turn("a")
+        operator.reconciling("a")
     assert cluster.status("a")["phase"] != "Succeeded"
     cluster.hook = lambda *_: None
     cluster.restore(TRAINING_JOBS)
@@ -218,7 +218,7 @@ def test_the_first_write_fails_and_nothing_is_lost() -> None:
     for at in range(1, 6):
         cluster.hook = FaultyWrite(at, after=True, error=Killed())
         operator.deliver_all()
-        operator.turn("a")
+        operator.reconciling("a")
         cluster.hook = lambda *_: None
     operator.restart()
     operator.settle()

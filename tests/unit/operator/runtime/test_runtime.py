@@ -13,9 +13,10 @@ from tests.unit.operator.operators import FaultyWrite, StepOperator
 from tests.unit.operator.samples import CA, SPEC, result_text
 from trainyard_api.wire import ReportedStatus
 from trainyard_operator.core.config import Admission, OperatorConfig
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError, UnavailableError
-from trainyard_operator.kube.port import JOBS, TRAINING_JOBS, Body, Resource
+from trainyard_operator.kube.port import JOBS, TRAINING_JOBS, Resource
 from trainyard_operator.runtime import runtime as runtime_module
 from trainyard_operator.runtime.runtime import Runtime
 
@@ -217,7 +218,7 @@ async def test_a_new_leader_lists_what_the_last_one_wrote_before_it_decides() ->
     await follower.follow()
     cluster.submit("b", {**SPEC, "priority": "Urgent"})
     last = StepOperator(cluster, limits)
-    last.turn("b")
+    last.reconciling("b")
     assert sorted(cluster.of(JOBS)) == ["b-1"]
     await follower.lead()
     await until("a in the queue", lambda: phase(cluster) == "Queued")

@@ -5,7 +5,7 @@ import pytest
 from tests.unit.operator.api_server import NAMESPACE
 from tests.unit.operator.cluster import events_of
 from tests.unit.operator.serving import MODEL, Health, World, new_world
-from trainyard_operator.core.serving.waits import UNREADY_SECONDS
+from trainyard_operator.core.serving.readiness import UNREADY_SECONDS
 from trainyard_operator.kube.port import DEPLOYMENTS, MODEL_VERSIONS
 
 LATE = 70.0

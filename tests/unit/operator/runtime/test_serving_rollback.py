@@ -7,8 +7,8 @@ from tests.unit.operator.cluster import events_of
 from tests.unit.operator.serving import Health, World, new_world
 from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
-from trainyard_operator.core.serving.rollout import Blame, go_back
-from trainyard_operator.core.serving.waits import RESCHEDULED_SECONDS, UNREADY_SECONDS
+from trainyard_operator.core.serving.readiness import RESCHEDULED_SECONDS, UNREADY_SECONDS
+from trainyard_operator.core.serving.rollout import Cause, go_back
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.port import MODEL_VERSIONS, PODS
 
@@ -189,7 +189,7 @@ def test_going_back_to_what_is_asked_for_already_is_one_move() -> None:
         }
     )
     spec = ModelDeploymentSpec.model_validate({"modelName": "shop"})
-    after = go_back(status, Blame("BadData", "one byte differs"), spec, START)
+    after = go_back(status, Cause("BadData", "one byte differs"), spec, START)
     assert (after.active_version, after.candidate_version, after.previous_version) == (1, None, None)
     assert [(each.version, each.reason) for each in after.rejected_versions or ()] == [(2, "BadData")]
     assert after.hold is not None

@@ -190,10 +190,10 @@ def test_the_store_wakes_all_but_the_one_whose_turn_it_is() -> None:
     woken: list[Key] = []
     store = Store(KINDS, wake=woken.append)
     store.apply("TrainingJob", body(1))
-    store.apply("Job", job(1, version=2), turn=KEY)
+    store.apply("Job", job(1, version=2), reconciling=KEY)
     store.apply("Job", job(1, version=3))
     store.apply("Job", job(1, version=3))
-    store.forget(KEY, turn=KEY)
+    store.forget(KEY, reconciling=KEY)
     store.prune("Job", store.names("Job"), [])
     assert woken == [KEY] * 3
 

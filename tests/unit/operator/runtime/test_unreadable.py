@@ -8,7 +8,7 @@ from tests.unit.operator.operators import StepOperator
 from tests.unit.operator.runtime.test_runtime import running, until
 from tests.unit.operator.samples import SPEC, result_text
 from tests.unit.operator.serving import MODEL, World, new_world
-from trainyard_operator.core.unreadable import REASON, TELL_AGAIN_SECONDS
+from trainyard_operator.core.unreadable import REASON, REPEAT_SECONDS
 from trainyard_operator.kube.port import (
     DEPLOYMENTS,
     EVENTS,
@@ -58,7 +58,7 @@ def test_it_is_told_once_and_not_tried_hotly() -> None:
     cluster.of(TRAINING_JOBS)["a"]["status"] = {"phase": "Hibernating"}
     operator = StepOperator(cluster)
     for _ in range(3):
-        assert operator.turn("a") == Outcome(after=TELL_AGAIN_SECONDS)
+        assert operator.reconciling("a") == Outcome(after=REPEAT_SECONDS)
     assert told(cluster) == ["a"]
     assert cluster.writes == [("create", "events")]
 

@@ -13,6 +13,7 @@ from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.operators import StepOperator
 from tests.unit.operator.samples import result_text
 from tests.unit.operator.serving import NAME, ServingCluster, ServingOperator
+from trainyard_operator.core.plan import Body
 from trainyard_operator.kube.port import (
     DEPLOYMENTS,
     JOBS,
@@ -20,7 +21,6 @@ from trainyard_operator.kube.port import (
     MODEL_VERSIONS,
     SERVICES,
     TRAINING_JOBS,
-    Body,
     Resource,
 )
 

@@ -11,7 +11,7 @@ from trainyard_api.crd import custom_resource_definition
 from trainyard_api.kinds import KINDS
 from trainyard_operator.kube.errors import ForbiddenError, NotFoundError
 from trainyard_operator.shell import definitions
-from trainyard_operator.shell.definitions import CURRENT, PATH, compare, tell_definitions
+from trainyard_operator.shell.definitions import CURRENT, PATH, compare, report_definitions
 
 
 def described() -> dict[str, Any]:
@@ -39,7 +39,7 @@ class Documents:
 
 async def test_its_own_definitions_are_recognised(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    await tell_definitions(Documents(described()))
+    await report_definitions(Documents(described()))
     assert "the custom resource definitions are those of release" in caplog.text
     assert CURRENT._value.get() == 1
 
@@ -48,7 +48,7 @@ async def test_a_field_that_older_definitions_lack_is_named(caplog: pytest.LogCa
     older = described()
     status = older["components"]["schemas"]["TrainingJob"]["properties"]["status"]["properties"]
     del status["attempts"]["items"]["properties"]["reason"]
-    await tell_definitions(Documents(older))
+    await report_definitions(Documents(older))
     [record] = [each for each in caplog.records if each.levelno == logging.WARNING]
     assert "they lack trainingjobs status.attempts[].reason; what is written there is lost" in record.message
     assert "crds.install=true" in record.message
@@ -73,7 +73,7 @@ async def test_it_waits_for_an_answer_and_takes_no_for_one(
 ) -> None:
     monkeypatch.setattr(definitions, "AGAIN_SECONDS", 0)
     documents = Documents(NotFoundError(404, "NotFound", ""), {}, described())
-    await tell_definitions(documents)
+    await report_definitions(documents)
     assert not documents.answers
-    await tell_definitions(Documents(ForbiddenError(403, "Forbidden", "no")))
+    await report_definitions(Documents(ForbiddenError(403, "Forbidden", "no")))
     assert "cannot be checked: 403 Forbidden: no" in caplog.text

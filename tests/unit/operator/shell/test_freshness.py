@@ -114,18 +114,18 @@ def test_the_log_tells_once_of_each_change(
     clock: Clock, freshness: Freshness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    freshness.tell()
+    freshness.report()
     assert caplog.messages == []
     clock.now = SILENT_SECONDS + 1
     for path in PATHS[:-1]:
         freshness.opened(path)
     for _ in range(3):
-        freshness.tell()
+        freshness.report()
     assert caplog.messages == [
         "the watch on poddisruptionbudgets was last opened 301 s ago; what it would tell arrives with the next list"
     ]
     freshness.opened(BUDGETS)
-    freshness.tell()
+    freshness.report()
     assert caplog.messages[1:] == ["the watch on poddisruptionbudgets is open again"]
 
 

@@ -8,11 +8,11 @@ from tests.unit.operator.api_server import NAMESPACE, WATCHED
 from tests.unit.operator.cluster import Cluster
 from tests.unit.operator.samples import SPEC, result_text
 from trainyard_api import meta
-from trainyard_operator.core.admission.verdict import ADMITTED, Waiting
+from trainyard_operator.core.admission.decision import ADMITTED, Waiting
 from trainyard_operator.core.config import Admission
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.port import JOBS, TRAINING_JOBS
-from trainyard_operator.runtime.ledger import Ledger
+from trainyard_operator.runtime.admission import AdmissionControl
 from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.store import Store
 
@@ -28,17 +28,17 @@ class World:
     def start(self) -> None:
         """Begin with an empty memory."""
         self.woken: list[str] = []
-        self.ledger = Ledger(KINDS, self.limits, lambda key: self.woken.append(key.name))
-        self.store = Store(KINDS, self.ledger.changed)
+        self.admission = AdmissionControl(KINDS, self.limits, lambda key: self.woken.append(key.name))
+        self.store = Store(KINDS, self.admission.changed)
         self.read = 0
 
-    def look(self, turn: str = "") -> list[str]:
+    def look(self, reconciling: str = "") -> list[str]:
         """Deliver every change and return who is woken."""
         for kind, event, body in self.cluster.log[self.read :]:
             self.store.apply(kind, body, deleted=event == "DELETED")
         self.read = len(self.cluster.log)
         self.woken.clear()
-        self.ledger.catch_up(self.store, Key(NAMESPACE, turn))
+        self.admission.catch_up(self.store, Key(NAMESPACE, reconciling))
         return list(dict.fromkeys(self.woken))
 
     def apply(self, *names: str, **spec: Any) -> None:
@@ -57,13 +57,13 @@ class World:
         self.cluster.change(TRAINING_JOBS, NAMESPACE, name, status={"observedGeneration": 1, **status})
 
     def reserve(self, name: str) -> None:
-        assert self.ledger.verdict(Key(NAMESPACE, name)) == ADMITTED
-        self.ledger.reserve(Key(NAMESPACE, name))
+        assert self.admission.decision(Key(NAMESPACE, name)) == ADMITTED
+        self.admission.reserve(Key(NAMESPACE, name))
 
-    def place(self, name: str) -> int | None:
+    def order(self, name: str) -> int | None:
         """Return the position of one that waits."""
-        verdict = self.ledger.verdict(Key(NAMESPACE, name))
-        return verdict.position if isinstance(verdict, Waiting) else None
+        decision = self.admission.decision(Key(NAMESPACE, name))
+        return decision.position if isinstance(decision, Waiting) else None
 
 
 @pytest.fixture
@@ -74,13 +74,13 @@ def world() -> World:
 def test_a_reservation_is_a_place_taken_before_anything_shows_it(world: World) -> None:
     world.apply("a", "b")
     world.reserve("a")
-    assert world.place("b") == 1
+    assert world.order("b") == 1
     world.create_job("a")
     world.look()
     world.cluster.remove(JOBS, NAMESPACE, "a-1")
     world.look()
-    assert world.ledger.holding == 0, "its Job was seen and is gone"
-    assert world.place("b") == 2, "a stands in line again, before b"
+    assert world.admission.holding == 0, "its Job was seen and is gone"
+    assert world.order("b") == 2, "a stands in line again, before b"
 
 
 def test_the_end_of_one_wakes_the_next(world: World) -> None:
@@ -95,15 +95,15 @@ def test_the_end_of_one_wakes_the_next(world: World) -> None:
     world.woken.clear()
     world.reserve("b")
     assert world.woken == ["c"]
-    assert world.place("c") == 1
+    assert world.order("c") == 1
 
 
 def test_who_moves_up_hears_of_it_apart_from_who_may_start(world: World) -> None:
     moved: list[str] = []
-    world.ledger = Ledger(
+    world.admission = AdmissionControl(
         KINDS, world.limits, lambda key: world.woken.append(key.name), lambda key: moved.append(key.name)
     )
-    world.store = Store(KINDS, world.ledger.changed)
+    world.store = Store(KINDS, world.admission.changed)
     world.apply("a", "b", "c", "d")
     world.reserve("a")
     world.create_job("a")
@@ -122,7 +122,7 @@ def test_a_changed_priority_reorders_at_once(world: World) -> None:
     world.reserve("a")
     world.cluster.edit("c", priority="Urgent")
     assert world.look("c") == ["b"]
-    assert (world.place("c"), world.place("b")) == (1, 2)
+    assert (world.order("c"), world.order("b")) == (1, 2)
 
 
 @pytest.mark.parametrize("field", ["suspend", "cancel"])
@@ -136,25 +136,25 @@ def test_who_must_not_start_stands_in_nobodys_way(world: World, field: str) -> N
 def test_one_that_may_but_cannot_start_steps_aside_until_it_asks_again(world: World) -> None:
     world.apply("a", "b")
     world.reserve("a")
-    world.ledger.release(Key(NAMESPACE, "a"))
-    assert world.place("b") == 2, "a may still try"
+    world.admission.release(Key(NAMESPACE, "a"))
+    assert world.order("b") == 2, "a may still try"
     world.woken.clear()
-    world.ledger.step_aside(Key(NAMESPACE, "a"))
+    world.admission.defer(Key(NAMESPACE, "a"))
     assert world.woken == ["b"]
     world.status("a", phase="Pending")
     world.look()
     world.reserve("b")
-    assert world.place("a") == 1
+    assert world.order("a") == 1
 
 
 def test_a_job_refused_in_a_retry_keeps_its_place(world: World) -> None:
     world.apply("a", "b")
     world.status("a", phase="Retrying", attempts=[{"number": 1, "jobName": "a-1"}])
     world.look()
-    world.ledger.reserve(Key(NAMESPACE, "a"))
-    world.ledger.release(Key(NAMESPACE, "a"))
-    world.ledger.step_aside(Key(NAMESPACE, "a"))
-    assert world.place("b") == 1
+    world.admission.reserve(Key(NAMESPACE, "a"))
+    world.admission.release(Key(NAMESPACE, "a"))
+    world.admission.defer(Key(NAMESPACE, "a"))
+    assert world.order("b") == 1
 
 
 def test_a_deleted_job_keeps_its_model_until_its_job_is_gone() -> None:
@@ -166,7 +166,7 @@ def test_a_deleted_job_keeps_its_model_until_its_job_is_gone() -> None:
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
     world.cluster.tick(60)
     world.apply("a", modelName="m")
-    assert (world.place("b"), world.place("a")) == (1, 2)
+    assert (world.order("b"), world.order("a")) == (1, 2)
     world.cluster.remove(JOBS, NAMESPACE, "a-1")
     assert world.look()[0] == "b"
 
@@ -179,11 +179,11 @@ def test_a_restart_knows_everything_but_reservations_again() -> None:
     world.reserve("b")
     world.status("d", phase="Retrying", attempts=[{"number": 1, "jobName": "d-1"}])
     world.look()
-    assert (world.ledger.holding, world.ledger.waiting) == (3, 1)
+    assert (world.admission.holding, world.admission.waiting) == (3, 1)
     world.start()
     world.look()
-    assert (world.ledger.holding, world.ledger.waiting) == (2, 2)
-    assert (world.place("b"), world.place("c")) == (1, 2)
+    assert (world.admission.holding, world.admission.waiting) == (2, 2)
+    assert (world.order("b"), world.order("c")) == (1, 2)
 
 
 def test_a_status_that_cannot_be_read_stops_nobody_else(world: World) -> None:
@@ -193,10 +193,10 @@ def test_a_status_that_cannot_be_read_stops_nobody_else(world: World) -> None:
     world.reserve("b")
     world.status("b", phase="Running", attempts="none")
     world.look()
-    assert world.ledger.holding == 1, "a place that is held stays held"
+    assert world.admission.holding == 1, "a place that is held stays held"
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "b")
     world.look()
-    assert world.ledger.holding == 0
+    assert world.admission.holding == 0
 
 
 def test_nothing_is_kept_of_what_has_ended(world: World) -> None:
@@ -206,7 +206,7 @@ def test_nothing_is_kept_of_what_has_ended(world: World) -> None:
     world.look()
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
     world.look()
-    parts = vars(world.ledger).items()
+    parts = vars(world.admission).items()
     kept = [name for name, value in parts if isinstance(value, (dict, set)) and value and name != "_kinds"]
     assert kept == []
     assert set(WATCHED.values()) >= {"TrainingJob", "Job"}
@@ -214,19 +214,21 @@ def test_nothing_is_kept_of_what_has_ended(world: World) -> None:
 
 def test_jobs_in_a_namespace_of_another_release_hold_and_wait_for_no_place() -> None:
     world, ours = World(max_concurrent_jobs=1), [True]
-    world.ledger = Ledger(KINDS, world.limits, lambda key: world.woken.append(key.name), covers=lambda _: ours[0])
-    world.store = Store(KINDS, world.ledger.changed)
+    world.admission = AdmissionControl(
+        KINDS, world.limits, lambda key: world.woken.append(key.name), covers=lambda _: ours[0]
+    )
+    world.store = Store(KINDS, world.admission.changed)
     world.apply("a", "b")
     world.create_job("a")
     world.look()
-    assert (world.ledger.holding, world.ledger.waiting) == (1, 1)
+    assert (world.admission.holding, world.admission.waiting) == (1, 1)
     ours[0] = False
     for name in ("a", "b"):
-        world.ledger.changed("TrainingJob", Key(NAMESPACE, name))
+        world.admission.changed("TrainingJob", Key(NAMESPACE, name))
     world.look()
-    assert (world.ledger.holding, world.ledger.waiting) == (0, 0)
+    assert (world.admission.holding, world.admission.waiting) == (0, 0)
     ours[0] = True
     for name in ("a", "b"):
-        world.ledger.changed("TrainingJob", Key(NAMESPACE, name))
+        world.admission.changed("TrainingJob", Key(NAMESPACE, name))
     world.look()
-    assert (world.ledger.holding, world.ledger.waiting) == (1, 1)
+    assert (world.admission.holding, world.admission.waiting) == (1, 1)

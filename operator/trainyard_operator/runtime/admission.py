@@ -10,16 +10,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from trainyard_operator.core.admission.book import Book
-from trainyard_operator.core.admission.claim import Claim, claim_of
-from trainyard_operator.core.admission.verdict import ADMITTED, Verdict
+from trainyard_operator.core.admission.decision import ADMITTED, Decision
+from trainyard_operator.core.admission.queue import AdmissionQueue
+from trainyard_operator.core.admission.request import AdmissionRequest, request_of
 from trainyard_operator.core.config import Admission
 from trainyard_operator.core.plan import Kind
 from trainyard_operator.kinds.base import BatchWatchedKind, Key, Kinds
 from trainyard_operator.runtime.store import Store
 
 
-class Ledger:
+class AdmissionControl:
     """Keep the book of claims up to date with the store, and wake whom a change concerns."""
 
     def __init__(
@@ -38,24 +38,24 @@ class Ledger:
         self._kinds = kinds.batch
         self._limits = limits
         self._covers = covers
-        self._book = Book(limits)
+        self._queue = AdmissionQueue(limits)
         self._wake = wake
         self._move = moved if moved is not None else wake
         self._changed: dict[Key, None] = {}
         self._uids: dict[Key, str] = {}
         self._deleted: defaultdict[Key, set[str]] = defaultdict(set)
         self._reserved: set[str] = set()
-        self._aside: dict[str, Claim] = {}
+        self._deferred: dict[str, AdmissionRequest] = {}
 
     @property
     def holding(self) -> int:
         """How many objects hold a place."""
-        return self._book.holding
+        return self._queue.holding
 
     @property
     def waiting(self) -> int:
         """How many wait for one."""
-        return self._book.waiting
+        return self._queue.waiting
 
     def changed(self, kind: Kind, key: Key) -> None:
         """Remember that an object of this kind changed, which concerns this one. The store calls it."""
@@ -63,63 +63,63 @@ class Ledger:
         if ours is not None and (kind == key.kind or kind in ours.owns):
             self._changed[key] = None
 
-    def catch_up(self, store: Store, turn: Key) -> None:
+    def catch_up(self, store: Store, reconciling: Key) -> None:
         """Take in what has changed in the store. Whoever it concerns is woken, save the one whose turn it is."""
         changed, self._changed = self._changed, {}
         for key in changed:
-            self._look(store, key)
-        self._tell(turn)
+            self._refresh(store, key)
+        self._notify(reconciling)
 
-    def verdict(self, key: Key) -> Verdict:
+    def decision(self, key: Key) -> Decision:
         """Return whether an object may start. One that stood aside stands in line again."""
         uid = self._uids.get(key)
         if uid is None:
             return ADMITTED
-        if uid in self._aside:
-            self._book.put(self._aside.pop(uid))
-            self._tell(key)
-        return self._book.verdict(uid)
+        if uid in self._deferred:
+            self._queue.put(self._deferred.pop(uid))
+            self._notify(key)
+        return self._queue.decision(uid)
 
     def is_wanted(self, key: Key) -> bool:
         """Tell whether another object waits for the place that this one holds."""
         uid = self._uids.get(key)
-        return uid is not None and self._book.is_wanted(uid)
+        return uid is not None and self._queue.is_wanted(uid)
 
     def reserve(self, key: Key) -> None:
         """Give an object its place: the creation of its workload was just decided."""
-        claim = self._claim(key)
-        if claim is not None and not claim.holds:
-            self._reserved.add(claim.uid)
-            self._book.put(replace(claim, holds=True))
-            self._tell(key)
+        request = self._request(key)
+        if request is not None and not request.holds:
+            self._reserved.add(request.uid)
+            self._queue.put(replace(request, holds=True))
+            self._notify(key)
 
     def release(self, key: Key) -> None:
         """Take a reservation back: the workload was refused."""
-        claim = self._claim(key)
-        if claim is not None and claim.uid in self._reserved:
-            self._reserved.discard(claim.uid)
-            self._book.put(replace(claim, holds=False))
-            self._tell(key)
+        request = self._request(key)
+        if request is not None and request.uid in self._reserved:
+            self._reserved.discard(request.uid)
+            self._queue.put(replace(request, holds=False))
+            self._notify(key)
 
-    def step_aside(self, key: Key) -> None:
+    def defer(self, key: Key) -> None:
         """Take an object out of the line until it asks again: it may start, but does not.
 
         The API server refuses its workload (a quota of its namespace, say), its pause is not over, or planning fails.
         In the line it would block those behind it for as long as that lasts.
         """
-        claim = self._claim(key)
-        if claim is not None and not claim.holds:
-            self._aside[claim.uid] = claim
-            self._book.drop(claim.uid)
-            self._tell(key)
+        request = self._request(key)
+        if request is not None and not request.holds:
+            self._deferred[request.uid] = request
+            self._queue.drop(request.uid)
+            self._notify(key)
 
     # ---- within ------------------------------------------------------------------------------------------------------
 
-    def _claim(self, key: Key) -> Claim | None:
+    def _request(self, key: Key) -> AdmissionRequest | None:
         uid = self._uids.get(key)
-        return self._book.get(uid) if uid is not None else None
+        return self._queue.get(uid) if uid is not None else None
 
-    def _look(self, store: Store, key: Key) -> None:
+    def _refresh(self, store: Store, key: Key) -> None:
         if not self._covers(key.namespace):
             self._forget(key)
             return
@@ -137,44 +137,44 @@ class Ledger:
         resting = job.finished or (job.status.phase == "Suspended" and bool(job.spec.get("suspend")))
         if resting or any(not workload.finished for workload in workloads):
             self._reserved.discard(job.uid)
-        claim = claim_of(key.kind, job, workloads, self._limits, reserved=job.uid in self._reserved)
-        aside = self._aside.pop(job.uid, None) is not None
-        if claim is None or (job.unreadable and not claim.holds):  # nothing starts that cannot be read
+        request = request_of(key.kind, job, workloads, self._limits, reserved=job.uid in self._reserved)
+        deferred = self._deferred.pop(job.uid, None) is not None
+        if request is None or (job.unreadable and not request.holds):  # nothing starts that cannot be read
             self._uids.pop(key, None)
-            self._book.drop(job.uid)
+            self._queue.drop(job.uid)
             return
         self._uids[key] = job.uid
-        if aside and not claim.holds:
-            self._aside[job.uid] = claim
+        if deferred and not request.holds:
+            self._deferred[job.uid] = request
         else:
-            self._book.put(claim)
+            self._queue.put(request)
 
     def _forget(self, key: Key) -> None:
         for uid in {self._uids.pop(key, ""), *self._deleted.pop(key, set())} - {""}:
             self._reserved.discard(uid)
-            self._aside.pop(uid, None)
-            self._book.drop(uid)
+            self._deferred.pop(uid, None)
+            self._queue.drop(uid)
 
     def _delete(self, key: Key, uid: str) -> None:
         del self._uids[key]
         self._deleted[key].add(uid)
         self._reserved.discard(uid)
-        self._aside.pop(uid, None)
-        claim = self._book.get(uid)
-        if claim is not None:
-            self._book.put(replace(claim, name=f"{claim.name} (deleted)", holds=True))
+        self._deferred.pop(uid, None)
+        request = self._queue.get(uid)
+        if request is not None:
+            self._queue.put(replace(request, name=f"{request.name} (deleted)", holds=True))
 
     def _outlived(self, store: Store, kind: BatchWatchedKind[Any], namespace: str, uid: str) -> bool:
         """Tell whether a deleted object still holds its place, because its workloads have not gone yet."""
         if any(not workload.finished for workload in store.workloads(kind, namespace, uid)):
             return True
-        self._book.drop(uid)
+        self._queue.drop(uid)
         return False
 
-    def _tell(self, turn: Key) -> None:
-        called, moved = self._book.take_news()
-        for claims, hear in ((called, self._wake), (moved, self._move)):
-            for claim in claims:
-                key = Key(claim.namespace, claim.name, claim.kind)
-                if key != turn:
+    def _notify(self, reconciling: Key) -> None:
+        notified, moved = self._queue.take_changes()
+        for requests, hear in ((notified, self._wake), (moved, self._move)):
+            for request in requests:
+                key = Key(request.namespace, request.name, request.kind)
+                if key != reconciling:
                     hear(key)

@@ -9,9 +9,9 @@ from trainyard_operator.core.serving import deployments
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.times import from_rfc3339
 
-FIRST_LOOK_SECONDS: Final = 5.0
+FIRST_CHECK_SECONDS: Final = 5.0
 """Pods that are not ready after this long are looked at, then at growing intervals."""
-LAST_LOOK_SECONDS: Final = 15.0
+LAST_CHECK_SECONDS: Final = 15.0
 UNREADY_SECONDS: Final = 15.0
 """The active version may be without a ready pod for so long; then the one before takes over again, if it is ready."""
 RESCHEDULED_SECONDS: Final = 60.0
@@ -36,7 +36,9 @@ def unready_since(status: ModelDeploymentStatus) -> datetime | None:
     return from_rfc3339(ready.last_transition_time)
 
 
-def candidate_waits(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> float | None:
+def candidate_unready_seconds(
+    state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
+) -> float | None:
     """Return for how long the candidate has had the chance to be ready; none when it is, or has no Deployment."""
     child = state.child(status.candidate_version)
     if child is None or child.deleting or status.candidate_since is None:
@@ -46,7 +48,7 @@ def candidate_waits(state: ServingState, spec: ModelDeploymentSpec, status: Mode
     return _seconds_since(state, max(from_rfc3339(status.candidate_since), child.created))
 
 
-def active_waits(state: ServingState) -> float | None:
+def active_unready_seconds(state: ServingState) -> float | None:
     """Return for how long the active version has been without a ready pod, as far as the status tells."""
     since = unready_since(state.deployment.status)
     if since is None or state.ready_pods(state.deployment.status.active_version) > 0:
@@ -54,20 +56,20 @@ def active_waits(state: ServingState) -> float | None:
     return _seconds_since(state, since)
 
 
-def short_waits(state: ServingState, spec: ModelDeploymentSpec) -> float | None:
+def short_seconds(state: ServingState, spec: ModelDeploymentSpec) -> float | None:
     """Return for how long the active version has had some ready pods, but fewer than it should."""
     status = state.deployment.status
-    child, told = state.child(status.active_version), ("Reconciling", "Stalled")
+    child, types = state.child(status.active_version), ("Reconciling", "Stalled")
     if child is None or child.deleting or not 0 < child.ready < deployments.replicas(spec):
         return None
-    since = [from_rfc3339(c.last_transition_time) for c in status.conditions or () if c.type in told]
+    since = [from_rfc3339(c.last_transition_time) for c in status.conditions or () if c.type in types]
     return _seconds_since(state, min(since)) if since else 0.0
 
 
-def refused_waits(state: ServingState) -> float:
+def refused_retry_seconds(state: ServingState) -> float:
     """Return the seconds until what the API server refused is sent again: ever longer, as long as it is refused."""
-    told = {c.type: c for c in state.deployment.status.conditions or ()}
-    since = told.get("Reconciling") or told.get("Stalled")
+    conditions = {c.type: c for c in state.deployment.status.conditions or ()}
+    since = conditions.get("Reconciling") or conditions.get("Stalled")
     waited = _seconds_since(state, from_rfc3339(since.last_transition_time)) if since is not None else 0.0
     return min(max(waited / 2, REFUSED_SECONDS), LONGEST_REFUSED_SECONDS)
 
@@ -76,12 +78,12 @@ def _seconds_since(state: ServingState, moment: datetime) -> float:
     return max((state.now - moment).total_seconds(), 0.0)
 
 
-def next_look(state: ServingState, spec: ModelDeploymentSpec) -> float | None:
+def next_check(state: ServingState, spec: ModelDeploymentSpec) -> float | None:
     """Return the seconds until time alone may change the answer."""
     status = state.deployment.status
-    due: list[float] = [refused_waits(state)] if state.refused is not None else []
-    candidate, active = candidate_waits(state, spec, status), active_waits(state)
-    short = short_waits(state, spec)
+    due: list[float] = [refused_retry_seconds(state)] if state.refused is not None else []
+    candidate, active = candidate_unready_seconds(state, spec, status), active_unready_seconds(state)
+    short = short_seconds(state, spec)
     if state.may_update is False:
         due.append(UPDATE_SECONDS)
     if short is not None:
@@ -99,9 +101,9 @@ def next_look(state: ServingState, spec: ModelDeploymentSpec) -> float | None:
 
 
 def _interval(waited: float) -> float:
-    if waited < FIRST_LOOK_SECONDS:
-        return FIRST_LOOK_SECONDS - waited
-    return min(max(waited / 2, FIRST_LOOK_SECONDS), LAST_LOOK_SECONDS)
+    if waited < FIRST_CHECK_SECONDS:
+        return FIRST_CHECK_SECONDS - waited
+    return min(max(waited / 2, FIRST_CHECK_SECONDS), LAST_CHECK_SECONDS)
 
 
 def _leftovers(state: ServingState) -> tuple[DeploymentView, ...]:

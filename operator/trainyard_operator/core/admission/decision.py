@@ -37,7 +37,7 @@ class Waiting:
     message: str
 
 
-Verdict = Admitted | Waiting
+Decision = Admitted | Waiting
 
 ADMITTED: Final = Admitted()
 
@@ -51,9 +51,9 @@ def shown_position(position: int) -> int:
     return next(last for last in _shown() if last >= position)
 
 
-def last_places(length: int) -> Iterator[int]:
+def last_positions(length: int) -> Iterator[int]:
     """Return the places, up to a line's length, behind which another position is shown."""
-    return takewhile(lambda place: place <= length, _shown())
+    return takewhile(lambda order: order <= length, _shown())
 
 
 def _shown() -> Iterator[int]:

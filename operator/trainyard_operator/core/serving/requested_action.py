@@ -14,11 +14,11 @@ from trainyard_operator.core.serving.choice import find_pin, lived
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.verbs import Plain, Retry, Rollback
 
-Answer = tuple[ModelDeploymentStatus, str]
+Performed = tuple[ModelDeploymentStatus, str]
 """The status that the verb leads to, and what came of it in words."""
 
 
-def answer(state: ServingState, spec: ModelDeploymentSpec, text: str) -> Answer:
+def perform(state: ServingState, spec: ModelDeploymentSpec, text: str) -> Performed:
     """Carry a verb out on the status. Raises :class:`RefusedError` with a sentence."""
     verb = verbs.parse(text)
     actions.refuse_used(state.deployment.status, verb.token)
@@ -42,7 +42,7 @@ def echoed(status: ModelDeploymentStatus, text: str, message: str) -> ModelDeplo
     return status.model_copy(update=actions.handled(status, text, message, token))
 
 
-def _rollback(state: ServingState, spec: ModelDeploymentSpec, asked: int | None, by: str) -> Answer:
+def _rollback(state: ServingState, spec: ModelDeploymentSpec, asked: int | None, by: str) -> Performed:
     status = state.deployment.status
     if is_pinned(spec):
         raise RefusedError(
@@ -70,7 +70,7 @@ def _rollback(state: ServingState, spec: ModelDeploymentSpec, asked: int | None,
     return rollout.take(status, number, "Rollback", by, state.now), f"going back to version {number}"
 
 
-def _retry(state: ServingState, spec: ModelDeploymentSpec, number: int, by: str) -> Answer:
+def _retry(state: ServingState, spec: ModelDeploymentSpec, number: int, by: str) -> Performed:
     status = state.deployment.status
     version = _known(state, number)
     if version.status.phase == "Rejected":
@@ -83,13 +83,13 @@ def _retry(state: ServingState, spec: ModelDeploymentSpec, number: int, by: str)
     else:
         wanted = status.active_version is None or number > status.active_version
     if not wanted:
-        told = f"version {number} may serve again: rollback/{number}/<token> or a pin leads to it"
+        message = f"version {number} may serve again: rollback/{number}/<token> or a pin leads to it"
         serving = status.active_version
-        return lifted, told if serving is None else f"{told}; version {serving} goes on serving"
+        return lifted, message if serving is None else f"{message}; version {serving} goes on serving"
     return rollout.take(lifted, number, "Retry", by, state.now), f"version {number} is tried again"
 
 
-def _promote(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Answer:  # noqa: ARG001
+def _promote(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Performed:  # noqa: ARG001
     number = status.candidate_version
     if number is None:
         raise RefusedError("there is no candidate to promote")
@@ -99,18 +99,18 @@ def _promote(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, 
     return status.model_copy(update=promoted), f"version {number} takes over as soon as it is ready"
 
 
-def _abort(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Answer:
+def _abort(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Performed:
     number = status.candidate_version
     if number is None:
         raise RefusedError("there is no candidate to abort")
     if status.candidate_reason == "Rollback":
         return rollout.drop(status), f"version {status.active_version} stays; version {number} is not gone back to"
-    blame = rollout.Blame("Aborted", "aborted by hand", by)
-    told = f"version {number} is dropped and not tried again until retry/{number}/<token>"
-    return rollout.reject(status, None, blame, spec, now), told
+    cause = rollout.Cause("Aborted", "aborted by hand", by)
+    message = f"version {number} is dropped and not tried again until retry/{number}/<token>"
+    return rollout.reject(status, None, cause, spec, now), message
 
 
-def _hold(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Answer:
+def _hold(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Performed:
     if is_pinned(spec):
         raise RefusedError("a pinned version is held by its pin: there is nothing more to hold")
     if status.hold is not None and status.hold.reason == "Held":
@@ -118,13 +118,13 @@ def _hold(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now
     return rollout.hold(status, by, now), "no newer version is taken until release/<token>"
 
 
-def _release(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Answer:  # noqa: ARG001
+def _release(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Performed:  # noqa: ARG001
     if status.hold is None:
         raise RefusedError("nothing is held, so there is nothing to release")
     return rollout.release(status), "the policy decides again"
 
 
-_PLAIN: dict[verbs.PlainVerb, Callable[[ModelDeploymentStatus, ModelDeploymentSpec, str, datetime], Answer]] = {
+_PLAIN: dict[verbs.PlainVerb, Callable[[ModelDeploymentStatus, ModelDeploymentSpec, str, datetime], Performed]] = {
     "promote": _promote,
     "abort": _abort,
     "hold": _hold,

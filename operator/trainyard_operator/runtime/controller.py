@@ -10,8 +10,8 @@ from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import ModelVersionView, ObjectView, PodView, ServingPodView, WarningView
 from trainyard_operator.core.plan import Kind, Plan
 from trainyard_operator.kinds.base import Key
+from trainyard_operator.runtime.admission import AdmissionControl
 from trainyard_operator.runtime.clock import Clock
-from trainyard_operator.runtime.ledger import Ledger
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.store import Store
 
@@ -50,7 +50,7 @@ class Parts:
     """
 
     store: Store
-    ledger: Ledger
+    admission: AdmissionControl
     reports: Reports
     config: OperatorConfig
     ca: str

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from trainyard_api.batch import BatchStatus, Phase
-from trainyard_operator.core.admission.verdict import Scope
+from trainyard_operator.core.admission.decision import Scope
 from trainyard_operator.core.config import RANKS, Admission
 from trainyard_operator.core.objects import BatchView, WorkloadView
 from trainyard_operator.core.plan import Kind
@@ -15,12 +15,12 @@ HOLDING_PHASES: Final[frozenset[Phase]] = frozenset({"Starting", "Running", "Ret
 """A job keeps its place from its first attempt until it ends or is suspended, between two attempts too: whoever was
 admitted is not put back into the line by a failure."""
 
-Place = tuple[int, datetime, str, str, str]
+QueueOrder = tuple[int, datetime, str, str, str]
 """What jobs are ordered by: rank of the priority, creation, name, namespace, and the uid."""
 
 
 @dataclass(frozen=True)
-class Claim:
+class AdmissionRequest:
     """What one object asks for: the place that it holds, or waits for."""
 
     kind: Kind
@@ -33,7 +33,7 @@ class Claim:
     holds: bool
 
     @property
-    def place(self) -> Place:
+    def order(self) -> QueueOrder:
         """Where it stands in every line: smaller is earlier."""
         return (self.rank, self.created, self.name, self.namespace, self.uid)
 
@@ -48,9 +48,9 @@ class Claim:
         return (self.namespace, self.model)
 
 
-def claim_of(
+def request_of(
     kind: Kind, job: BatchView[BatchStatus], workloads: Iterable[WorkloadView], limits: Admission, *, reserved: bool
-) -> Claim | None:
+) -> AdmissionRequest | None:
     """Return what an object asks for, ``None`` for one that has ended or must not start.
 
     ``reserved`` says that the creation of its workload is under way, or that its answer was lost. A workload that has
@@ -62,4 +62,4 @@ def claim_of(
     if not holds and (over or job.spec.get("suspend") or job.spec.get("cancel")):
         return None
     rank = RANKS[limits.priority_in(job.namespace, job.spec.get("priority"))]
-    return Claim(kind, job.uid, job.namespace, job.name, job.model, rank, job.created, holds)
+    return AdmissionRequest(kind, job.uid, job.namespace, job.name, job.model, rank, job.created, holds)
