@@ -11,111 +11,41 @@ between the annotation and the first status decides again, with the facts of the
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from trainyard_api import meta
 from trainyard_api.base import ApiModel, first_problem
-from trainyard_api.batch import TERMINAL_PHASES, BatchStatus
-from trainyard_api.modeldeployment import ModelDeploymentStatus
-from trainyard_api.modelversion import ModelVersionStatus
-from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
-from trainyard_api.trainingschedule import TrainingScheduleStatus
-from trainyard_operator.core.champion import digest_of
-from trainyard_operator.core.objects import (
-    ModelDeploymentView,
-    ModelVersionView,
-    ObjectView,
-    TrainingJobView,
-    TrainingScheduleView,
-)
+from trainyard_api.batch import BatchStatus
+from trainyard_operator.core.objects import ModelVersionView, ObjectView
 from trainyard_operator.core.plan import EventNote, Plan
 
-V = TypeVar("V", TrainingJobView, TrainingScheduleView, ModelVersionView, ModelDeploymentView)
+StatusT = TypeVar("StatusT", bound=ApiModel)
+ViewT = TypeVar("ViewT", bound=ObjectView[Any])
 
 RESTORED: Final = "Restored"
 """Reason of the Event that tells of it."""
 
 _HASH_DIGITS: Final = 32
-_SHORT: Final = 256
-"""Characters of a sentence in the history of a ModelDeployment: all annotations together may have 256 KiB."""
 
-_JOB: Final[Mapping[str, Any]] = dict.fromkeys(
-    (
-        "phase",
-        "model_name",
-        "conditions",
-        "active_seconds",
-        "objective_metric",
-        "objective_value",
-        "model_version",
-        "verdict",
-        "start_time",
-        "completion_time",
-        "result",
-    ),
-    True,
-)
-_VERSION: Final[Mapping[str, Any]] = dict.fromkeys(
-    (
-        "phase",
-        "conditions",
-        "gates",
-        "judged_time",
-        "overruled",
-        "last_handled_action",
-        "last_action_message",
-        "used_tokens",
-        "quarantined_by",
-    ),
-    True,
-)
-_DEPLOYMENT: Final[Mapping[str, Any]] = dict.fromkeys(
-    (
-        "active_version",
-        "active_digest",
-        "previous_version",
-        "candidate_version",
-        "candidate_since",
-        "candidate_reason",
-        "candidate_by",
-        "active_trained_time",
-        "promoted_time",
-        "rejected_versions",
-        "hold",
-        "last_handled_action",
-        "last_action_message",
-        "used_tokens",
-        "history",
-    ),
-    True,
-)
-_SCHEDULE: Final[Mapping[str, Any]] = dict.fromkeys(
-    (
-        "last_schedule_time",
-        "last_successful_time",
-        "missed",
-        "consecutive_failures",
-        "last_accepted_version",
-        "last_accepted_time",
-        "consecutive_rejections",
-        "last_template_hash",
-        "last_handled_run_now",
-        "last_run",
-        "conditions",
-    ),
-    True,
-)
-"""Without ``nextScheduleTime``: the line begins anew from the restore, so that no missed run is caught up with."""
 
-_WITHOUT: Final[Mapping[str, Any]] = {"result": {"metrics": True, "warnings": True}}
-"""What fills an annotation and stands elsewhere: in the ModelVersion, and in the report."""
+@dataclass(frozen=True)
+class Saves(Generic[StatusT]):
+    """What is saved of the status of one kind.
 
-_OF_SCHEDULE: Final = frozenset({"ModelAccepted"})
-"""Conditions that follow from nothing else."""
+    Attributes
+    ----------
+    kept
+        The part of a status that must outlive it, as JSON (see :func:`dumped`); empty where there is nothing yet.
+    identity
+        What an object is, beside its name: after a restore it has the same one, and another uid.
+    """
+
+    kept: Callable[[StatusT], dict[str, Any]]
+    identity: Callable[[Any], str] = lambda _: ""
 
 
 class _Saved(BaseModel):
@@ -131,18 +61,18 @@ class _Saved(BaseModel):
 # ---- what is written -------------------------------------------------------------------------------------------------
 
 
-def text_of(view: ObjectView[ApiModel], status: ApiModel) -> str | None:
+def text_of(saves: Saves[Any], view: ObjectView[Any], status: ApiModel) -> str | None:
     """Return the annotation for an object whose status becomes this one; ``None`` where there is nothing to save."""
-    kept = _kept(status)
+    kept = saves.kept(status)
     if not kept:
         return None
-    saved = {"of": _identity(view), "uid": view.recalled_from or view.uid, "status": kept}
+    saved = {"of": _whose(saves, view), "uid": view.recalled_from or view.uid, "status": kept}
     return json.dumps(saved, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
-def due(view: ObjectView[ApiModel], status: ApiModel) -> str | None:
+def due(saves: Saves[Any], view: ObjectView[Any], status: ApiModel) -> str | None:
     """Return the annotation that has to be written before a status is stored; ``None`` where it is there already."""
-    text = text_of(view, status)
+    text = text_of(saves, view, status)
     if view.deleting or text is None or view.annotations.get(meta.SAVED_ANNOTATION) in (text, fingerprint(text)):
         return None
     return text
@@ -153,71 +83,25 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _kept(status: ApiModel) -> dict[str, Any]:
-    match status:
-        case TrainingJobStatus(phase=phase):
-            return _dumped(status, _JOB) if phase in TERMINAL_PHASES else {}
-        case ModelVersionStatus(phase=phase):
-            return {} if phase in (None, "Pending") else _dumped(status, _VERSION)
-        case ModelDeploymentStatus():
-            kept = _dumped(status, _DEPLOYMENT)
-            _shorten(kept.get("history") or (), "reason")
-            _shorten(kept.get("rejectedVersions") or (), "message")
-            return kept
-        case TrainingScheduleStatus():
-            own = [each for each in status.conditions or () if each.type in _OF_SCHEDULE]
-            return _dumped(status.model_copy(update={"conditions": own or None}), _SCHEDULE)
-        case _:
-            raise TypeError(f"{type(status).__name__} is no status of ours")
-
-
-def _dumped(status: ApiModel, fields: Mapping[str, Any]) -> dict[str, Any]:
-    include, exclude = dict(fields), dict(_WITHOUT)
+def dumped(status: ApiModel, fields: Iterable[str], without: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return some fields of a status as JSON, ``without`` what of them stands elsewhere."""
+    include, exclude = dict.fromkeys(fields, True), dict(without or {})
     return status.model_dump(mode="json", by_alias=True, exclude_none=True, include=include, exclude=exclude)
 
 
-def _shorten(entries: Any, key: str) -> None:
-    for entry in entries:
-        if key in entry:
-            entry[key] = entry[key][:_SHORT]
-
-
-# ---- whose it is -----------------------------------------------------------------------------------------------------
-
-
-def job_digest(job: TrainingJobView) -> str:
-    """Return what tells what one TrainingJob trains from what another one of its name did.
-
-    Fields at their defaults do not count: a release that adds a field with a default changes nothing. Fields that may
-    change after creation do not define the model.
-    """
-    try:
-        spec = TrainingJobSpec.model_validate(job.spec, extra="ignore")
-    except ValidationError:
-        fields: Any = job.spec
-    else:
-        fields = spec.model_dump(mode="json", exclude_defaults=True, exclude=set(TrainingJobSpec.MUTABLE))
+def short_digest(fields: Any) -> str:
+    """Return a digest of JSON that tells one object from another in an annotation."""
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:_HASH_DIGITS]
 
 
-def _identity(view: ObjectView[ApiModel]) -> str:
-    """Return which object a status belongs to: its name, and what it is. A uid is another one after a restore."""
-    match view:
-        case TrainingJobView():
-            what = job_digest(view)
-        case ModelVersionView():
-            what = digest_of(view)
-        case ModelDeploymentView():
-            what = str(view.spec.get("modelName"))
-        case _:
-            what = ""
-    return f"{view.namespace}/{view.name}/{what}"
+def _whose(saves: Saves[Any], view: ObjectView[Any]) -> str:
+    return f"{view.namespace}/{view.name}/{saves.identity(view)}"
 
 
 # ---- what is read ----------------------------------------------------------------------------------------------------
 
 
-def recall(view: V) -> V:
+def recall(saves: Saves[Any], view: ViewT) -> ViewT:
     """Return an object as it is known: without a status of its own, with the saved one.
 
     A saved status that this release cannot read makes the object unreadable, like a stored one: to decide without it
@@ -229,7 +113,7 @@ def recall(view: V) -> V:
     where = f"annotation {meta.SAVED_ANNOTATION}"
     try:
         saved = _Saved.model_validate_json(text)
-        if saved.of != _identity(view) or saved.uid == view.uid:
+        if saved.of != _whose(saves, view) or saved.uid == view.uid:
             return view
         where += ".status"
         found: Any = type(view.status).model_validate(saved.status, extra="ignore")

@@ -7,6 +7,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from trainyard_api import GROUP, meta
 from trainyard_operator.core.batch.workload import Workload
 from trainyard_operator.core.plan import Body, Kind
+from trainyard_operator.core.saved import Saves, recall
+from trainyard_operator.kinds.series import Family, Page, Seen
 from trainyard_operator.kube.port import Resource
 
 OURS: Final = f"{meta.MANAGED_BY_LABEL}={meta.MANAGED_BY}"
@@ -102,6 +104,12 @@ class WatchedKind(Generic[View]):
         What of a spec is kept in memory.
     is_at_rest
         Tells whether an object is done with. Nearly all are in the long run, and hardly change any more.
+    saves
+        What of the status of an object of ours outlives it, as after a restore.
+    families, series
+        Metrics beside the count by phase, and what adds those of one object to a scrape.
+    is_named
+        Objects of this kind have series of their own.
     in_place
         A child that changes in place. It is created by an apply, too: a field that a later apply leaves out is taken
         away only from the manager that applied it.
@@ -117,7 +125,17 @@ class WatchedKind(Generic[View]):
     concerns: Callable[[Mapping[str, Any], Kind], Concern] = _itself
     kept: Callable[[Body], Body] = lambda spec: spec
     is_at_rest: Callable[[Mapping[str, Any]], bool] = lambda _: False
+    saves: Saves[Any] | None = None
+    families: tuple[Family, ...] = ()
+    series: Callable[[Page, Seen], None] | None = None
+    is_named: bool = False
     in_place: bool = False
+
+    def view(self, body: Body) -> View:
+        """Return an object as planners see it: one without a status of its own has the saved one."""
+        view: Any = self.read(body)
+        found: View = view if self.saves is None else recall(self.saves, view)
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.plan import Kind
+from trainyard_operator.core.version.saved import SAVES
 from trainyard_operator.kinds.base import Concern, Key, Term, WatchedKind, model_term, phase_of
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import MODEL_VERSIONS
@@ -49,4 +50,5 @@ MODEL_VERSION: Final[WatchedKind[ModelVersionView]] = WatchedKind(
     concerns=_concerns,
     kept=lambda spec: {key: value for key, value in spec.items() if key != "signature"},
     is_at_rest=lambda body: phase_of(body) not in _WAITING,
+    saves=SAVES,
 )

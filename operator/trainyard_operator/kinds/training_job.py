@@ -8,6 +8,7 @@ from trainyard_api.batch import TERMINAL_PHASES
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.training.planner import TRAINING
+from trainyard_operator.core.training.saved import SAVES
 from trainyard_operator.kinds.base import (
     BatchWatchedKind,
     Concern,
@@ -18,6 +19,7 @@ from trainyard_operator.kinds.base import (
     owner_term,
     phase_of,
 )
+from trainyard_operator.kinds.series import Family, Page, Seen, labels_of
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import TRAINING_JOBS
 
@@ -46,6 +48,24 @@ def _concerns(body: Mapping[str, Any], kind: Kind) -> Concern:
     return Concern({Key(namespace, body["metadata"]["name"], kind)} | made_by)
 
 
+_WAITING: Final = frozenset({"Pending", "Queued", "Starting", "Retrying"})
+_JOBS_WAITING: Final = Family(
+    "trainyard_trainingjobs_waiting", "TrainingJobs that wait to train, by what they wait for"
+)
+_JOBS_FAILED: Final = Family(
+    "trainyard_trainingjobs_failed", "TrainingJobs that have failed and still exist, by reason"
+)
+
+
+def _series(page: Page, job: Seen) -> None:
+    if job.phase in _WAITING:
+        reason = page.reason(job.status, "Ready")
+        page.counts[_JOBS_WAITING][labels_of(namespace=job.namespace, phase=job.phase, reason=reason)] += 1
+    elif job.phase == "Failed":
+        reason = page.reason(job.status, "Failed")
+        page.counts[_JOBS_FAILED][labels_of(namespace=job.namespace, reason=reason)] += 1
+
+
 TRAINING_JOB: Final[BatchWatchedKind[TrainingJobView]] = BatchWatchedKind(
     name="TrainingJob",
     resource=TRAINING_JOBS,
@@ -55,4 +75,7 @@ TRAINING_JOB: Final[BatchWatchedKind[TrainingJobView]] = BatchWatchedKind(
     terms=_terms,
     concerns=_concerns,
     is_at_rest=lambda body: phase_of(body) in TERMINAL_PHASES,
+    saves=SAVES,
+    families=(_JOBS_WAITING, _JOBS_FAILED),
+    series=_series,
 )

@@ -29,7 +29,6 @@ from trainyard_operator.core.objects import (
     WorkloadView,
 )
 from trainyard_operator.core.plan import Body
-from trainyard_operator.core.saved import recall
 from trainyard_operator.core.times import from_rfc3339
 from trainyard_operator.kube.patch import own_conditions
 
@@ -50,22 +49,22 @@ _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 def training_job(body: Body) -> TrainingJobView:
     """Read a TrainingJob."""
-    return recall(TrainingJobView(**_object(body), **_status(body, TrainingJobStatus)))
+    return TrainingJobView(**_object(body), **_status(body, TrainingJobStatus))
 
 
 def training_schedule(body: Body) -> TrainingScheduleView:
     """Read a TrainingSchedule."""
-    return recall(TrainingScheduleView(**_object(body), **_status(body, TrainingScheduleStatus)))
+    return TrainingScheduleView(**_object(body), **_status(body, TrainingScheduleStatus))
 
 
 def model_version(body: Body) -> ModelVersionView:
     """Read a ModelVersion."""
-    return recall(ModelVersionView(**_object(body), **_status(body, ModelVersionStatus)))
+    return ModelVersionView(**_object(body), **_status(body, ModelVersionStatus))
 
 
 def model_deployment(body: Body) -> ModelDeploymentView:
     """Read a ModelDeployment."""
-    return recall(ModelDeploymentView(**_object(body), **_status(body, ModelDeploymentStatus)))
+    return ModelDeploymentView(**_object(body), **_status(body, ModelDeploymentStatus))
 
 
 def deployment(body: Body) -> DeploymentView:

@@ -5,8 +5,9 @@ from importlib.metadata import version
 
 from prometheus_client import REGISTRY, Counter, Gauge, disable_created_metrics, generate_latest
 
+from trainyard_operator.kinds.series import bounded
 from trainyard_operator.runtime.store import Store
-from trainyard_operator.runtime.survey import bounded, survey
+from trainyard_operator.runtime.survey import survey
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each counter that nobody reads
 

@@ -140,7 +140,7 @@ class Reconciler:
             case Fact.VERSION:
                 try:
                     body = await self._port.get(MODEL_VERSIONS, key.namespace, need.name)
-                    facts.versions[need.name] = views.model_version(body)
+                    facts.versions[need.name] = MODEL_VERSION.view(body)
                 except NotFoundError:
                     facts.versions[need.name] = None
             case Fact.RIVALS:  # all of them are watched; they are many, so they are looked up for one decision only
@@ -267,7 +267,8 @@ class Reconciler:
         -------
         The resourceVersion that the object then has; ``None`` where somebody else has written since.
         """
-        text, version = saved.due(view, status), view.resource_version
+        saves, version = self._store.kinds[key.kind].saves, view.resource_version
+        text = saved.due(saves, view, status) if saves is not None else None
         if text is None:
             return version
         annotations, resource = {meta.SAVED_ANNOTATION: text}, self._resource(key.kind)

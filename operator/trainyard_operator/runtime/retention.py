@@ -21,7 +21,6 @@ from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
 from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.kinds.training_job import TRAINING_JOB
 from trainyard_operator.kinds.training_schedule import TRAINING_SCHEDULE
-from trainyard_operator.kube import views
 from trainyard_operator.kube.errors import ApiError, ConflictError
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.port import CORE_EVENTS, MODEL_DEPLOYMENTS, KubePort
@@ -124,7 +123,7 @@ class Retention:
                 continue
             if model.namespace not in live:  # what the watch tells may be late
                 bodies = self._port.list(MODEL_DEPLOYMENTS, model.namespace)
-                live[model.namespace] = [views.model_deployment(body) async for body in bodies]
+                live[model.namespace] = [MODEL_DEPLOYMENT.view(body) async for body in bodies]
             deployments = tuple(each for each in live[model.namespace] if each.spec.get("modelName") == model.model)
             for found in self._of_model(model, now, deployments):
                 yield "ModelVersion", found

@@ -190,7 +190,7 @@ class Store:
         if body is None:
             return None
         kind = self.kinds[key.kind]
-        view = kind.read(body)
+        view = kind.view(body)
         if kind.is_at_rest(body):
             self._resting[key] = view
             if len(self._resting) > VIEWS_AT_REST:

@@ -17,7 +17,8 @@ from trainyard_api.modeldeployment import ModelDeploymentSpec, Serving
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.plan import Body
 from trainyard_operator.core.serving import render
-from trainyard_operator.kube import views
+from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
+from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.kube.credentials import Credentials, load_credentials
 from trainyard_operator.kube.port import (
     DEPLOYMENTS,
@@ -132,8 +133,8 @@ async def as_fresh(shop: Shop, step: str, config: OperatorConfig) -> None:
 async def fresh(shop: Shop, config: OperatorConfig) -> dict[str, Body]:
     """Return the children that the API server would store for the ModelDeployment as it is now."""
     client, name = shop.namespace.client, shop.namespace.name
-    md = views.model_deployment(await client.get(MODEL_DEPLOYMENTS, name, "shop"))
-    version = views.model_version(await client.get(MODEL_VERSIONS, name, "m-v1"))
+    md = MODEL_DEPLOYMENT.view(await client.get(MODEL_DEPLOYMENTS, name, "shop"))
+    version = MODEL_VERSION.view(await client.get(MODEL_VERSIONS, name, "m-v1"))
     spec = ModelDeploymentSpec.model_validate(md.spec)
     bodies: list[tuple[Resource, Body]] = [
         (DEPLOYMENTS, render.deployment(md, spec, version, config=config)),

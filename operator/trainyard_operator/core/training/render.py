@@ -13,9 +13,9 @@ from trainyard_operator.core.objects import TrainingJobView, WorkloadView
 from trainyard_operator.core.plan import Body
 from trainyard_operator.core.pods import labels_of, pod_metadata
 from trainyard_operator.core.resolve import trainer_config
-from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.training.render_container import is_container, without_identity
 from trainyard_operator.core.training.render_pod import attempt_pod, options_of
+from trainyard_operator.core.training.saved import job_digest
 
 
 def launch(

@@ -12,9 +12,9 @@ from trainyard_operator.core.batch.transition import Transition, finish
 from trainyard_operator.core.naming import has_its_name, version_number
 from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.plan import Plan
-from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.core.training import verdict
+from trainyard_operator.core.training.saved import job_digest
 from trainyard_operator.core.training.state import TrainingState
 
 VERSION_EXISTS = "VersionExists"

@@ -19,6 +19,7 @@ from trainyard_operator.core import saved
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.plan import NOTHING
 from trainyard_operator.core.version.planner import plan
+from trainyard_operator.core.version.saved import SAVES
 from trainyard_operator.core.version.state import VersionState
 
 AFTER = {
@@ -145,14 +146,14 @@ class Versions(RuleBasedStateMachine):
         view = self.versions.get(f"m-v{number}")
         if view is None or view.deleting:
             return
-        text = saved.text_of(view, view.status)
+        text = saved.text_of(SAVES, view, view.status)
         annotations = {**view.annotations, **({} if text is None else {SAVED_ANNOTATION: text})}
         empty = ModelVersionStatus(observed_generation=-1, phase="Pending")
         uid = f"{view.uid}-restored"
         self.told |= {(uid, about, reason) for known, about, reason in self.told if known == view.uid}
         if view.uid in self.verdicts:
             self.verdicts[uid] = self.verdicts[view.uid]
-        self.put(saved.recall(replace(view, uid=uid, status=empty, annotations=annotations)))
+        self.put(saved.recall(SAVES, replace(view, uid=uid, status=empty, annotations=annotations)))
         assert self.versions[view.name].status.phase == view.status.phase
 
     @rule(name=deployments)

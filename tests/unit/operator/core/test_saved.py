@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
@@ -17,8 +17,10 @@ from trainyard_api.modeldeployment import ModelDeploymentStatus
 from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
 from trainyard_operator.core import saved
-from trainyard_operator.core.objects import ModelDeploymentView, TrainingJobView, TrainingScheduleView
-from trainyard_operator.core.saved import V
+from trainyard_operator.core.objects import ModelDeploymentView, ObjectView, TrainingJobView, TrainingScheduleView
+from trainyard_operator.runtime.registry import KINDS
+
+V = TypeVar("V", bound=ObjectView[Any])
 
 STAMP = "2026-11-21T09:00:00Z"
 READY = {"type": "Ready", "status": "True", "reason": "Succeeded", "message": "done", "lastTransitionTime": STAMP}
@@ -75,13 +77,31 @@ def schedule(status: dict[str, Any], **more: Any) -> TrainingScheduleView:
     return TrainingScheduleView(**{**OBJECT, "spec": {}, **more}, status=TrainingScheduleStatus.model_validate(status))
 
 
+def saves_of(view: Any) -> saved.Saves[Any]:
+    found = KINDS[type(view).__name__.removesuffix("View")].saves
+    assert found is not None
+    return found
+
+
+def text_of(view: Any, status: Any) -> str | None:
+    return saved.text_of(saves_of(view), view, status)
+
+
+def due(view: Any, status: Any) -> str | None:
+    return saved.due(saves_of(view), view, status)
+
+
+def recall(view: V) -> V:
+    return saved.recall(saves_of(view), view)
+
+
 def back(view: V, **changes: Any) -> V:
     """Return an object as a restore brings it back, and as it is then read."""
-    text = saved.text_of(view, view.status)
+    text = text_of(view, view.status)
     assert text is not None
     empty: Any = type(view.status)()
     fields = {"uid": "uid-new", "generation": 1, **changes}
-    return saved.recall(replace(view, status=empty, annotations={meta.SAVED_ANNOTATION: text}, **fields))
+    return recall(replace(view, status=empty, annotations={meta.SAVED_ANNOTATION: text}, **fields))
 
 
 def test_a_job_that_ended_has_ended() -> None:
@@ -98,8 +118,8 @@ def test_a_job_that_ended_has_ended() -> None:
 @pytest.mark.parametrize("phase", [None, "Pending", "Queued", "Starting", "Running", "Retrying", "Suspended"])
 def test_a_job_that_has_not_ended_begins_anew(phase: str | None) -> None:
     view = job_view(status={"observedGeneration": 1, **({} if phase is None else {"phase": phase})})
-    assert saved.text_of(view, view.status) is None
-    assert not saved.due(view, view.status)
+    assert text_of(view, view.status) is None
+    assert not due(view, view.status)
 
 
 @pytest.mark.parametrize("phase", sorted(TERMINAL_PHASES))
@@ -143,11 +163,11 @@ def test_a_spec_that_cannot_be_read_has_a_digest_too() -> None:
 
 
 def test_a_status_of_its_own_comes_first() -> None:
-    text = saved.text_of(ended(), ended().status)
+    text = text_of(ended(), ended().status)
     running = job_view(
         status={"observedGeneration": 1, "phase": "Running"}, annotations={meta.SAVED_ANNOTATION: str(text)}
     )
-    assert saved.recall(running) == running
+    assert recall(running) == running
 
 
 @pytest.mark.parametrize("phase", ["Validated", "Rejected", "Quarantined"])
@@ -158,7 +178,7 @@ def test_a_verdict_is_kept_for_these_files_alone(phase: str) -> None:
 
 
 def test_a_version_that_waits_is_judged_again() -> None:
-    assert saved.text_of(version(1), version(1).status) is None
+    assert text_of(version(1), version(1).status) is None
 
 
 def test_a_deployment_knows_its_hold_and_its_history() -> None:
@@ -184,12 +204,12 @@ def test_a_schedule_knows_what_it_ran_and_promises_nothing() -> None:
     "view", [ended(), judged(2), deployment(HELD), schedule(NIGHTS)], ids=lambda v: type(v).__name__
 )
 def test_it_is_written_once(view: Any) -> None:
-    assert saved.due(view, view.status)
-    text = saved.text_of(view, view.status)
+    assert due(view, view.status)
+    text = text_of(view, view.status)
     known = replace(view, annotations={meta.SAVED_ANNOTATION: text})
-    assert saved.due(known, known.status) is None
-    assert saved.text_of(back(view), back(view).status) == text
-    assert not saved.due(replace(view, deleting=True), view.status)
+    assert due(known, known.status) is None
+    assert text_of(back(view), back(view).status) == text
+    assert not due(replace(view, deleting=True), view.status)
 
 
 @pytest.mark.parametrize(
@@ -204,9 +224,9 @@ def test_a_restore_that_died_half_way_is_one_still() -> None:
     """Its annotation may be written anew before its status is; it still is of the object before the restore."""
     once = back(deployment(HELD))
     status = once.status.model_copy(update={"candidate_version": None})
-    text = saved.text_of(once, status)
+    text = text_of(once, status)
     assert text is not None
-    again = saved.recall(replace(once, status=ModelDeploymentStatus(), annotations={meta.SAVED_ANNOTATION: text}))
+    again = recall(replace(once, status=ModelDeploymentStatus(), annotations={meta.SAVED_ANNOTATION: text}))
     assert again.recalled_from == once.recalled_from != once.uid
     assert again.status.hold == once.status.hold
 
@@ -232,21 +252,21 @@ def test_a_restored_object_says_so_first(view: Any) -> None:
     ],
 )
 def test_what_cannot_be_read_decides_nothing(broken: Any) -> None:
-    text = str(saved.text_of(ended(), ended().status))
+    text = str(text_of(ended(), ended().status))
     text = broken(text) if callable(broken) else broken
-    found = saved.recall(job_view(uid="uid-new", annotations={meta.SAVED_ANNOTATION: text}))
+    found = recall(job_view(uid="uid-new", annotations={meta.SAVED_ANNOTATION: text}))
     assert found.unreadable.startswith(f"annotation {meta.SAVED_ANNOTATION}")
     assert not found.finished
 
 
 def test_of_another_object_it_need_not_be_readable() -> None:
     of_another = json.dumps({"of": "team/other/x", "uid": "u", "status": {"phase": "Evaporated"}})
-    found = saved.recall(job_view(annotations={meta.SAVED_ANNOTATION: of_another}))
+    found = recall(job_view(annotations={meta.SAVED_ANNOTATION: of_another}))
     assert not found.unreadable
 
 
 @settings(deadline=None)
 @given(st.text())
 def test_whatever_stands_there(text: str) -> None:
-    found = saved.recall(job_view(annotations={meta.SAVED_ANNOTATION: text}))
+    found = recall(job_view(annotations={meta.SAVED_ANNOTATION: text}))
     assert not found.recalled_from

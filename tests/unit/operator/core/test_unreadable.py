@@ -17,7 +17,7 @@ from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.training import planner as training
 from trainyard_operator.core.unreadable import REASON, REPEAT_SECONDS
 from trainyard_operator.core.version import planner as version
-from trainyard_operator.kube import views
+from trainyard_operator.kinds.model_version import MODEL_VERSION
 
 WHY = "status.phase: Input should be 'Pending'"
 NOW = versions.NOW
@@ -136,7 +136,7 @@ def test_views_say_what_cannot_be_read() -> None:
         "creationTimestamp": "2026-11-21T08:00:00Z",
     }
     body = {"metadata": metadata, "spec": versions.spec(1), "status": {"phase": "Hibernating", "newField": 1}}
-    view = views.model_version(body)
+    view = MODEL_VERSION.view(body)
     assert view.unreadable.startswith("status.phase: Input should be 'Pending', 'Validated'")
     assert (view.status.phase, view.is_pending) == (None, False)
-    assert not views.model_version({**body, "status": {"phase": "Validated", "newField": 1}}).unreadable
+    assert not MODEL_VERSION.view({**body, "status": {"phase": "Validated", "newField": 1}}).unreadable

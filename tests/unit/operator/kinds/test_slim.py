@@ -66,7 +66,7 @@ def test_a_saved_status_is_kept_whole_where_it_is_needed() -> None:
     """Of an object with a status only whether the annotation is the right one is ever asked."""
     text = '{"of":"team/demand/demand","uid":"before","status":{"activeVersion":3}}'
     new = body(**{SAVED_ANNOTATION: text})
-    assert model_deployment(slim(KINDS["ModelDeployment"], new)).status.active_version == 3
+    assert KINDS["ModelDeployment"].view(slim(KINDS["ModelDeployment"], new)).status.active_version == 3
     for generation, kept in ((-1, text), (0, fingerprint(text)), (4, fingerprint(text))):
         slimmed = slim(KINDS["ModelDeployment"], {**new, "status": {"observedGeneration": generation}})
         assert model_deployment(slimmed).annotations == {SAVED_ANNOTATION: kept}

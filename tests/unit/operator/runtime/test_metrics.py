@@ -17,6 +17,7 @@ from tests.unit.operator.samples import SPEC
 from trainyard_api.generate import checkout
 from trainyard_operator.core.plan import Kind
 from trainyard_operator.kinds.base import Key
+from trainyard_operator.kinds.series import MOST_REASONS
 from trainyard_operator.runtime import metrics, survey
 from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.runtime.store import Store
@@ -181,7 +182,7 @@ def test_there_is_a_bound_on_series(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Store(KINDS)
     for number in range(1, 6):
         store.apply("ModelDeployment", body(f"d{number}", number, {"modelName": f"m{number}"}))
-    for number in range(1, survey.MOST_REASONS + 21):
+    for number in range(1, MOST_REASONS + 21):
         store.apply("TrainingJob", waiting(f"j{number}", 10 + number, "Starting", f"Cause{number}"))
     seen = scrape(store)
     ready = [labels for name, labels in seen if name == "trainyard_modeldeployment_ready"]
@@ -194,7 +195,7 @@ def test_there_is_a_bound_on_series(monkeypatch: pytest.MonkeyPatch) -> None:
         for (name, labels), number in seen.items()
         if name == "trainyard_trainingjobs_waiting"
     }
-    assert len(waits) == survey.MOST_REASONS + 1
+    assert len(waits) == MOST_REASONS + 1
     assert waits["Other"] == 20
 
 
@@ -222,7 +223,7 @@ def test_others_have_their_turns_during_a_scrape() -> None:
             store.apply("TrainingJob", waiting(f"late{pauses}", 10_000 + pauses, "Queued", "ConcurrencyLimit"))
     except StopIteration as done:
         seen = read(done.value.decode())
-    assert pauses == 4 + len(KINDS.planned) + len(survey.FAMILIES)
+    assert pauses == 4 + len(KINDS.planned) + len(survey.families(KINDS))
     labels = {"namespace": "team", "phase": "Queued", "reason": "ConcurrencyLimit"}
     assert value(seen, "trainyard_trainingjobs_waiting", **labels) == 4 * survey.SLICE - 3
 
@@ -267,7 +268,7 @@ def test_every_metric_stands_in_the_docs() -> None:
     store.apply("ModelVersion", rated)
     store.apply("TrainingJob", waiting("a", 4, "Queued", "ModelLocked"))
     store.apply("TrainingJob", with_status(body("b", 5, {}), phase="Failed"))
-    families = {family.name for family in survey.FAMILIES}
+    families = {family.name for family in survey.families(KINDS)}
     labels = {name: {label for label, _ in labels} for name, labels in scrape(store) if name in families}
     assert {name: rows[name] for name in labels} == labels
     assert set(labels) == families
