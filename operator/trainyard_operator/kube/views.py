@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from trainyard_operator.core.objects import (
     DisruptionBudgetView,
     ModelDeploymentView,
     ModelVersionView,
+    ObjectView,
     Part,
     PodView,
     ServiceView,
@@ -31,6 +32,8 @@ from trainyard_operator.core.objects import (
 from trainyard_operator.core.plan import Body
 from trainyard_operator.core.times import from_rfc3339
 from trainyard_operator.kube.patch import own_conditions
+
+V = TypeVar("V", bound=ObjectView[Any])
 
 MANAGERS = "managers"
 """In the metadata of a body as the store keeps it, instead of managedFields: who wrote each annotation of our group."""
@@ -47,24 +50,29 @@ _NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
 _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
+def custom(body: Body, view: type[V], status: type[ApiModel]) -> V:
+    """Read a custom resource of ours."""
+    return view(**_object(body), **_status(body, status))
+
+
 def training_job(body: Body) -> TrainingJobView:
     """Read a TrainingJob."""
-    return TrainingJobView(**_object(body), **_status(body, TrainingJobStatus))
+    return custom(body, TrainingJobView, TrainingJobStatus)
 
 
 def training_schedule(body: Body) -> TrainingScheduleView:
     """Read a TrainingSchedule."""
-    return TrainingScheduleView(**_object(body), **_status(body, TrainingScheduleStatus))
+    return custom(body, TrainingScheduleView, TrainingScheduleStatus)
 
 
 def model_version(body: Body) -> ModelVersionView:
     """Read a ModelVersion."""
-    return ModelVersionView(**_object(body), **_status(body, ModelVersionStatus))
+    return custom(body, ModelVersionView, ModelVersionStatus)
 
 
 def model_deployment(body: Body) -> ModelDeploymentView:
     """Read a ModelDeployment."""
-    return ModelDeploymentView(**_object(body), **_status(body, ModelDeploymentStatus))
+    return custom(body, ModelDeploymentView, ModelDeploymentStatus)
 
 
 def deployment(body: Body) -> DeploymentView:

@@ -31,7 +31,7 @@ ENTRIES: Final = (
     Entry(MODEL_DEPLOYMENT, ModelDeploymentController.of, 32),
     Entry(TRAINING_SCHEDULE, TrainingScheduleController.of, 8),
     Entry(MODEL_VERSION, ModelVersionController.of, 8),
-    Entry(TRAINING_JOB, TrainingJobController.of, 1),
+    Entry(TRAINING_JOB, TrainingJobController, 1),
 )
 """Of those whose turn is due at the same time, the first here goes first: a ModelDeployment that was at rest waits for
 one turn of each other kind at most."""

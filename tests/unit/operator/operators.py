@@ -13,6 +13,7 @@ from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import ApiError
 from trainyard_operator.kube.port import Resource
 from trainyard_operator.runtime.admission import AdmissionControl
+from trainyard_operator.runtime.controller import Parts
 from trainyard_operator.runtime.controllers.training_job import TrainingJobController
 from trainyard_operator.runtime.reconciler import Outcome, Reconciler
 from trainyard_operator.runtime.registry import KINDS
@@ -84,9 +85,8 @@ class StepOperator:
         self.admission = AdmissionControl(KINDS, self.config.admission, wake=self.wake)
         self.store = Store(KINDS, self.admission.changed, wake=self.wake)
         self.reports = Reports(wake=self.wake)
-        jobs = TrainingJobController(
-            self.store, self.admission, self.reports, self.config, ca=CA, clock=lambda: self.cluster.now
-        )
+        parts = Parts(self.store, self.admission, self.reports, self.config, CA, clock=lambda: self.cluster.now)
+        jobs = TrainingJobController(parts)
         self.reconciler = Reconciler(
             self.cluster,
             self.store,
@@ -123,7 +123,7 @@ class StepOperator:
         for kind in WATCHED.values():
             self.deliver(kind)
 
-    def reconciling(self, name: str) -> Outcome | ApiError:
+    def reconcile(self, name: str) -> Outcome | ApiError:
         """Take one turn; an error of the API server is returned, a kill restarts the process."""
         return self._turn(Key(NAMESPACE, name))
 

@@ -36,7 +36,7 @@ class ScheduleOperator(StepOperator):
         run(resync(self.cluster, self.store, ()))
         self.read: dict[Kind, int] = dict.fromkeys(WATCHED.values(), len(self.cluster.log))
 
-    def reconciling(self, name: str = NAME) -> Outcome | ApiError:
+    def reconcile(self, name: str = NAME) -> Outcome | ApiError:
         try:
             return run(self.reconciler.reconcile(Key(NAMESPACE, name, "TrainingSchedule")))
         except ApiError as error:
@@ -49,7 +49,7 @@ class ScheduleOperator(StepOperator):
         """Take turns until nothing is due at once, as the queue does."""
         for _ in range(50):
             self.deliver_all()
-            outcome = self.reconciling()
+            outcome = self.reconcile()
             busy = isinstance(outcome, ApiError) or outcome.again
             if not busy and all(self.read[kind] == len(self.cluster.log) for kind in WATCHED.values()):
                 return

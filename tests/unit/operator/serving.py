@@ -302,7 +302,7 @@ class ServingOperator(StepOperator):
             self.restart()
             return Outcome(again=True)
 
-    def reconciling(self, name: str = NAME) -> Outcome | ApiError:
+    def reconcile(self, name: str = NAME) -> Outcome | ApiError:
         return self.turn_on(Key(NAMESPACE, name, "ModelDeployment"))
 
     def settle(self) -> None:

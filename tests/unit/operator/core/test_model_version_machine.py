@@ -168,7 +168,7 @@ class Versions(RuleBasedStateMachine):
         self.seen = (dict(self.versions), dict(self.deployments))
 
     @rule(number=numbers, dies=st.booleans())
-    def reconciling(self, number: int, dies: bool) -> None:
+    def reconcile(self, number: int, dies: bool) -> None:
         """One step on a version as it is, beside the others as they were; the write is guarded by its own state."""
         name = f"m-v{number}"
         if name in self.versions:

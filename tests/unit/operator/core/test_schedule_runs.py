@@ -37,7 +37,7 @@ def test_forbid_with_a_deadline_gives_up() -> None:
     world = World(concurrencyPolicy="Forbid", startingDeadlineSeconds=600)
     world.go_to("09:00:00")
     world.go_to("10:00:00")
-    assert world.operator.reconciling().after == 300.0  # type: ignore[union-attr]
+    assert world.operator.reconcile().after == 300.0  # type: ignore[union-attr]
     world.go_to("10:10:01")
     assert (world.status["missed"], world.status["nextScheduleTime"]) == (1, "2026-11-21T11:00:00Z")
     world.end_all()
@@ -211,7 +211,7 @@ def test_a_run_that_the_api_server_refuses(error: Exception, reason: str, type_:
     before, asked = len(world.cluster.writes), len(tries)
     pauses = []
     for _ in range(6):
-        outcome = world.operator.reconciling()
+        outcome = world.operator.reconcile()
         pauses.append(outcome.after)  # type: ignore[union-attr]
         world.cluster.tick(pauses[-1] or 0)
     assert pauses == [30.0, 30.0, 60.0, 120.0, 240.0, 300.0]

@@ -19,7 +19,7 @@ def test_first_look_promises_the_next_time_and_starts_nothing() -> None:
     assert world.status["nextScheduleTime"] == "2026-11-21T09:00:00Z"
     assert (world.status["phase"], world.status["activeCount"], world.status["missed"]) == ("Active", 0, 0)
     assert (world.condition()["status"], world.condition()["reason"]) == ("True", "Scheduled")
-    assert world.operator.reconciling().after == 300.0  # type: ignore[union-attr]
+    assert world.operator.reconcile().after == 300.0  # type: ignore[union-attr]
 
 
 def test_a_run_at_its_time() -> None:

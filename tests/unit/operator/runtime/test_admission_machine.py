@@ -49,20 +49,20 @@ class Queue(Life):
 
     @rule(name=st.sampled_from(sorted(MODELS)))
     def turn_of_any(self, name: str) -> None:
-        self.operators[0].reconciling(name)
+        self.operators[0].reconcile(name)
 
     @rule(name=st.sampled_from(sorted(MODELS)))
     def answer_is_lost(self, name: str) -> None:
         """What came of the first write is known to nobody when the others ask, and overtake."""
         self.cluster.hook = FaultyWrite(1, after=True, error=UnavailableError(0, "Timeout", "no answer"))
-        self.operators[0].reconciling(name)
+        self.operators[0].reconcile(name)
         self.cluster.hook = no_fault
         others = sorted(MODELS.keys() - {name})
         for other in others:
             self.cluster.edit(other, priority="Urgent")
         self.operators[0].deliver("TrainingJob")
         for other in others:
-            self.operators[0].reconciling(other)
+            self.operators[0].reconcile(other)
 
     def holders(self) -> set[str]:
         """TrainingJobs with a Job that has not ended; one whose TrainingJob is gone is the garbage collector's."""

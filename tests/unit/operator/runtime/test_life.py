@@ -111,7 +111,7 @@ def test_an_attempt_that_runs_at_once_still_tells_its_start_and_drops_old_progre
     world.settle()
     world.end(1, 1)
     world.cluster.tick(400)
-    world.operator.reconciling("a")
+    world.operator.reconcile("a")
     world.cluster.start_pod("a-2")
     status = world.settle()
     assert status["phase"] == "Running"
@@ -166,7 +166,7 @@ def test_a_deletion_is_asked_for_once(world: World) -> None:
     world.settle()
     world.cluster.edit("a", cancel=True)
     world.operator.deliver("TrainingJob")
-    outcome = world.operator.reconciling("a")
+    outcome = world.operator.reconcile("a")
     assert (outcome.again, outcome.after) == (False, 5.0)  # type: ignore[union-attr]
 
 
@@ -175,7 +175,7 @@ def test_a_deletion_that_is_forbidden_is_an_error_of_the_turn(world: World) -> N
     world.cluster.edit("a", cancel=True)
     world.operator.deliver("TrainingJob")
     world.cluster.hook = FaultyWrite(1, after=False, error=ForbiddenError(403, "Forbidden", "RBAC"))
-    assert isinstance(world.operator.reconciling("a"), ForbiddenError)
+    assert isinstance(world.operator.reconcile("a"), ForbiddenError)
 
 
 def test_cancel_after_completion_comes_too_late(world: World) -> None:
@@ -187,10 +187,10 @@ def test_cancel_after_completion_comes_too_late(world: World) -> None:
 def test_cancel_before_the_lost_answer_of_a_creation_leaves_no_job(world: World) -> None:
     world.operator.deliver_all()
     world.cluster.hook = FaultyWrite(1, after=True, error=UnavailableError(0, "Timeout", "no answer"))
-    world.operator.reconciling("a")
+    world.operator.reconcile("a")
     world.cluster.edit("a", cancel=True)
     world.operator.deliver("TrainingJob")
-    world.operator.reconciling("a")
+    world.operator.reconcile("a")
     assert world.cluster.status("a").get("phase") != "Cancelled", "its place would go to another while its Job lives"
     world.settle()
     world.cluster.collect()

@@ -46,7 +46,7 @@ def test_a_job_that_the_watch_did_not_tell_of_is_no_deleted_job(world: World) ->
     other = StepOperator(world.cluster)
     world.settle()
     other.deliver("TrainingJob")
-    other.reconciling("a")
+    other.reconcile("a")
     assert world.cluster.status("a")["phase"] == "Starting"
     assert "ChildDeleted" not in str(world.cluster.status("a"))
 
@@ -118,7 +118,7 @@ def test_resync_finds_lost_deletions(world: World) -> None:
     world.settle()
     world.cluster.remove(JOBS, NAMESPACE, "a-1")
     world.operator.read["Job"] = len(world.cluster.log)  # the watch broke and lost it
-    world.operator.reconciling("a")
+    world.operator.reconcile("a")
     assert world.cluster.status("a")["phase"] == "Running"
     world.operator.resync()
     assert world.settle()["phase"] == "Retrying"

@@ -226,8 +226,8 @@ class Life(RuleBasedStateMachine):
         self.operators[0].settle()
 
     @rule(which=st.integers(0, 1), name=names)
-    def reconciling(self, which: int, name: str) -> None:
-        self.operators[which % self.replicas].reconciling(name)
+    def reconcile(self, which: int, name: str) -> None:
+        self.operators[which % self.replicas].reconcile(name)
 
     @rule(
         which=st.integers(0, 1),
@@ -239,7 +239,7 @@ class Life(RuleBasedStateMachine):
     def bad_turn(self, which: int, name: str, at: int, after: bool, error: BaseException) -> None:
         lost_answer = isinstance(error, (Killed, UnavailableError))
         self.cluster.hook = FaultyWrite(at, after=after and lost_answer, error=error)
-        self.operators[which % self.replicas].reconciling(name)
+        self.operators[which % self.replicas].reconcile(name)
         self.cluster.hook = no_fault
 
     @rule(which=st.integers(0, 1))
@@ -399,7 +399,7 @@ def test_a_turn_that_fails_says_so() -> None:
     cluster.submit("a", SPEC)
     operator.deliver_all()
     cluster.hook = FaultyWrite(1, after=False, error=FAULTS[1])
-    assert isinstance(operator.reconciling("a"), ApiError)
+    assert isinstance(operator.reconcile("a"), ApiError)
 
 
 TestLife = Life.TestCase

@@ -148,8 +148,8 @@ def test_a_place_whose_creation_was_not_answered_stays_taken(world: World) -> No
     world.submit("a", "b")
     world.operator.deliver_all()
     world.cluster.hook = FaultyWrite(1, after=True, error=UnavailableError(0, "Timeout", "no answer"))
-    assert isinstance(world.operator.reconciling("a"), UnavailableError)
-    world.operator.reconciling("b")
+    assert isinstance(world.operator.reconcile("a"), UnavailableError)
+    world.operator.reconcile("b")
     assert world.shown("b") == "Queued 1"
     assert list(world.cluster.of(JOBS)) == ["a-1"]
     assert world.settle() == {"a": "Starting", "b": "Queued 1"}
@@ -159,7 +159,7 @@ def test_a_new_process_knows_who_holds_what(world: World) -> None:
     world.submit("a", "b", "c")
     world.operator.deliver_all()
     world.cluster.hook = FaultyWrite(1, after=True, error=Killed())
-    world.operator.reconciling("a")
+    world.operator.reconcile("a")
     assert world.settle() == {"a": "Starting", "b": "Queued 1", "c": "Queued 2"}
     writes = len(world.cluster.writes)
     world.operator.restart()

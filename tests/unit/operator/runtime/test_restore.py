@@ -169,7 +169,7 @@ def test_an_operator_that_dies_between_the_two_writes_has_saved_it() -> None:
 
     cluster.hook = die
     for _ in range(8):
-        operator.reconciling("a")
+        operator.reconcile("a")
     assert cluster.status("a")["phase"] != "Succeeded"
     cluster.hook = lambda *_: None
     cluster.restore(TRAINING_JOBS)
@@ -218,7 +218,7 @@ def test_the_first_write_fails_and_nothing_is_lost() -> None:
     for at in range(1, 6):
         cluster.hook = FaultyWrite(at, after=True, error=Killed())
         operator.deliver_all()
-        operator.reconciling("a")
+        operator.reconcile("a")
         cluster.hook = lambda *_: None
     operator.restart()
     operator.settle()

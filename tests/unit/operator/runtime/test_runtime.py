@@ -218,7 +218,7 @@ async def test_a_new_leader_lists_what_the_last_one_wrote_before_it_decides() ->
     await follower.follow()
     cluster.submit("b", {**SPEC, "priority": "Urgent"})
     last = StepOperator(cluster, limits)
-    last.reconciling("b")
+    last.reconcile("b")
     assert sorted(cluster.of(JOBS)) == ["b-1"]
     await follower.lead()
     await until("a in the queue", lambda: phase(cluster) == "Queued")

@@ -159,8 +159,8 @@ class Life(RuleBasedStateMachine):
         self.operator.deliver(kind, count)
 
     @rule()
-    def reconciling(self) -> None:
-        self.operator.reconciling()
+    def reconcile(self) -> None:
+        self.operator.reconcile()
 
     @rule()
     def keep_up(self) -> None:
@@ -179,7 +179,7 @@ class Life(RuleBasedStateMachine):
     def bad_turn(self, at: int, error: BaseException, *, after: bool) -> None:
         lost_answer = isinstance(error, (Killed, UnavailableError))
         self.fault = FaultyWrite(at, after=after and lost_answer, error=error)
-        self.operator.reconciling()
+        self.operator.reconcile()
         self.fault = None
 
     @rule()
@@ -285,7 +285,7 @@ def test_a_turn_that_fails_says_so() -> None:
     world = World()
     world.cluster.hook = FaultyWrite(1, after=False, error=FAULTS[1])
     world.cluster.tick(3600)
-    assert isinstance(world.operator.reconciling(), ApiError)
+    assert isinstance(world.operator.reconcile(), ApiError)
 
 
 TestLife = Life.TestCase

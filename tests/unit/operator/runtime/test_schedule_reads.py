@@ -17,12 +17,12 @@ def test_a_creation_whose_answer_was_lost_counts_as_active() -> None:
     world = World(schedule="* * * * *", concurrencyPolicy="Forbid")
     world.cluster.hook = FaultyWrite(1, after=True, error=LOST_ANSWER)
     world.cluster.tick(60)
-    assert isinstance(world.operator.reconciling(), ApiError)
+    assert isinstance(world.operator.reconcile(), ApiError)
     world.cluster.hook = no_fault
     assert world.operator.store.children(TRAINING_JOB, NAMESPACE, world.body["metadata"]["uid"]) == ()
     world.cluster.tick(180)
-    world.operator.reconciling()  # another minute is due, and no watch has told of the first run
-    world.operator.reconciling()
+    world.operator.reconcile()  # another minute is due, and no watch has told of the first run
+    world.operator.reconcile()
     assert len(world.created()) == 1
     assert world.status["activeCount"] == 1
 
@@ -31,15 +31,15 @@ def test_a_recorded_run_that_is_gone_is_not_made_again() -> None:
     world = World(schedule="* * * * *", concurrencyPolicy="Forbid")
     world.cluster.tick(60)
     world.cluster.hook = FaultyWrite(4, after=True, error=LOST_ANSWER)  # create, Event, annotation, status
-    world.operator.reconciling()
-    assert isinstance(world.operator.reconciling(), ApiError)
+    world.operator.reconcile()
+    assert isinstance(world.operator.reconcile(), ApiError)
     world.cluster.hook = no_fault
     (name,) = world.jobs
     world.end(name)
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, name)
     world.operator.deliver("TrainingJob")
-    world.operator.reconciling()
-    world.operator.reconciling()
+    world.operator.reconcile()
+    world.operator.reconcile()
     assert world.created() == [name]
 
 
@@ -48,7 +48,7 @@ def test_a_run_that_the_watch_has_not_told_of_stays_active() -> None:
     world.go_to("09:00:00")
     (name,) = world.jobs
     world.operator.store.forget(Key(NAMESPACE, name))
-    world.operator.reconciling()
+    world.operator.reconcile()
     assert [run["name"] for run in world.status["active"]] == [name]
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, name)
     world.operator.settle()
@@ -59,7 +59,7 @@ def test_a_schedule_that_is_gone_starts_nothing() -> None:
     world = World()
     world.cluster.tick(3600)
     world.cluster.remove(TRAINING_SCHEDULES, NAMESPACE, NAME)
-    assert world.operator.reconciling() == Outcome()
+    assert world.operator.reconcile() == Outcome()
     assert world.created() == []
     assert not world.operator.store.knows(KEY)
 
@@ -68,6 +68,6 @@ def test_an_edit_that_the_watch_has_not_told_of_is_obeyed() -> None:
     world = World()
     world.cluster.tick(3600)
     world.edit(suspend=True)
-    world.operator.reconciling()
+    world.operator.reconcile()
     assert world.created() == []
     assert world.status["phase"] == "Suspended"

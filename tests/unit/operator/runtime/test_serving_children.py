@@ -249,7 +249,7 @@ def test_silence_at_rest(world: World) -> None:
     world.operator.restart()
     world.operator.go_on(4000.0)
     assert world.cluster.writes[before:] == []
-    assert world.operator.reconciling() == Outcome()
+    assert world.operator.reconcile() == Outcome()
 
 
 @pytest.mark.parametrize(("resource", "name"), [(DEPLOYMENTS, "shop-v1"), (SERVICES, NAME)])
@@ -276,7 +276,7 @@ def test_what_a_webhook_changes_back_is_told_and_not_fought_over(world: World) -
     stored = world.cluster.of(DEPLOYMENTS)["shop-v1"]
     world.cluster.hook = webhook
     world.operator.deliver_all()
-    assert world.operator.reconciling() == Outcome(after=REFUSED_SECONDS)
+    assert world.operator.reconcile() == Outcome(after=REFUSED_SECONDS)
     assert (
         "Deployment shop-v1 did not change: does a webhook change back what is applied?"
         in (world.told("Reconciling")[2])
@@ -299,7 +299,7 @@ def test_a_watch_that_tells_of_a_change_before_the_answer_does(world: World) -> 
     world.cluster.hook = watch
     world.cluster.edit_child(DEPLOYMENTS, "shop-v1")
     world.operator.deliver_all()
-    assert world.operator.reconciling() == Outcome(again=True)
+    assert world.operator.reconcile() == Outcome(again=True)
     assert outcomes == [DEPLOYMENTS]
     world.operator.go_on(1.0)
     assert world.told("Reconciling")[0] == ""

@@ -192,7 +192,7 @@ class Serving(RuleBasedStateMachine):
         self.operator.go_on(seconds, rounds=4)
 
     @rule()
-    def reconciling(self) -> None:
+    def reconcile(self) -> None:
         self.operator.turn_on(KEY)
 
     @rule(at=st.integers(1, 4), after=st.booleans(), error=st.sampled_from(FAULTS))

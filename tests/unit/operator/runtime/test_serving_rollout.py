@@ -120,7 +120,7 @@ def test_the_version_before_stays_for_a_while(world: World, keep: int, stays: in
     world.cluster.publish(2)
     world.operator.go_on()
     assert world.deployments == ["shop-v1", "shop-v2"]
-    outcome = world.operator.reconciling()
+    outcome = world.operator.reconcile()
     assert isinstance(outcome, Outcome)
     assert outcome.after is not None
     assert outcome.after <= stays

@@ -148,7 +148,7 @@ def test_a_child_that_a_policy_refuses_comes_once_it_may(world: World, resource:
     pauses = []
     for _ in range(8):
         world.operator.go_on(1.0)
-        outcome: Any = world.operator.reconciling()
+        outcome: Any = world.operator.reconcile()
         pauses.append(outcome.after)
         world.cluster.tick(outcome.after)
     assert "label owner is missing" in world.told("Ready")[2]

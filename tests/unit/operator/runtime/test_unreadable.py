@@ -58,7 +58,7 @@ def test_it_is_told_once_and_not_tried_hotly() -> None:
     cluster.of(TRAINING_JOBS)["a"]["status"] = {"phase": "Hibernating"}
     operator = StepOperator(cluster)
     for _ in range(3):
-        assert operator.reconciling("a") == Outcome(after=REPEAT_SECONDS)
+        assert operator.reconcile("a") == Outcome(after=REPEAT_SECONDS)
     assert told(cluster) == ["a"]
     assert cluster.writes == [("create", "events")]
 
