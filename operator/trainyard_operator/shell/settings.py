@@ -2,20 +2,15 @@
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import kopf
 
-from trainyard_api import GROUP
 from trainyard_operator.runtime.registry import KINDS
 
 SERVER_TIMEOUT_SECONDS = 240
 """The server ends each watch after this, so a watch that was not renewed for longer is broken (see freshness)."""
 INACTIVITY_SECONDS = 70.0
 """Bookmarks come every 60 s; a stream without any is dead."""
-IDLE_SECONDS = 0.2
-"""kopf gives each object a task, with the last event in it, and ends it when none has come for so long. At a start all
-objects come at once: at kopf's 5 s they would all be in memory, twice."""
 FIRST_BACKOFFS = (1, 2, 5, 10)
 LAST_BACKOFF = 20
 
@@ -32,18 +27,6 @@ class Backoffs:
         return itertools.chain(FIRST_BACKOFFS, itertools.repeat(LAST_BACKOFF))
 
 
-class NoDiffBase(kopf.AnnotationsDiffBaseStorage):
-    """Compare nothing: no handler asks what changed, and copying each object for it costs half the CPU."""
-
-    def build(self, **_: Any) -> Any:
-        """Return no essence."""
-        return {}
-
-    def fetch(self, **_: Any) -> Any:
-        """Return the same, so that nothing ever differs."""
-        return {}
-
-
 def configure(settings: kopf.OperatorSettings) -> None:
     """Keep kopf from writing anything, bound its waits, and let the server pick out our Jobs."""
     watching = settings.watching
@@ -57,13 +40,9 @@ def configure(settings: kopf.OperatorSettings) -> None:
     watching.inactivity_timeout = INACTIVITY_SECONDS
     watching.connect_timeout = 10
     watching.reconnect_backoff = 1.0
-    settings.queueing.idle_timeout = IDLE_SECONDS
     settings.networking.request_timeout = 30
     settings.networking.connect_timeout = 10
     settings.networking.error_backoffs = Backoffs()
     settings.scanning.disabled = True
     settings.posting.enabled = False
-    settings.persistence.finalizer = f"{GROUP}/finalizer"
-    settings.persistence.diffbase_storage = NoDiffBase(prefix=GROUP)
-    settings.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=GROUP, v1=False)
     settings.process.ultimate_exiting_timeout = None  # or an end of kopf would kill the process, which goes on

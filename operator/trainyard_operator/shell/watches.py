@@ -16,7 +16,7 @@ from trainyard_operator.kube.credentials import Credentials
 from trainyard_operator.shell.freshness import Freshness
 from trainyard_operator.shell.login import Login
 from trainyard_operator.shell.settings import configure
-from trainyard_operator.shell.wiring import Observer, register
+from trainyard_operator.shell.wiring import Observer, register, watch_all
 
 PAUSE_SECONDS = 5.0
 """Between an end of kopf and its next start."""
@@ -106,7 +106,7 @@ class Watches:
 
     async def _kopf(self, stop: asyncio.Event, stopping: asyncio.Event) -> None:
         registry = kopf.OperatorRegistry()
-        register(registry, self._observer, Login(self._credentials, self._freshness, refused=self._refused))
+        register(registry, Login(self._credentials, self._freshness, refused=self._refused))
         kopf.on.cleanup(registry=registry)(_set(stopping))
         settings = kopf.OperatorSettings()
         configure(settings)
@@ -121,6 +121,7 @@ class Watches:
                 namespaces=self._namespaces,
                 stop_flag=stop,
                 ready_flag=ready,
+                _command=watch_all(self._observer, settings, self._namespaces),
             )
         finally:
             reported.cancel()

@@ -1,14 +1,25 @@
-"""kopf's handlers: hand each event to the runtime, nothing else. They wait for nothing and decide nothing."""
+"""The shortest way from a watch event to the store: kopf logs in and streams, and each event goes straight on.
+
+A handler of kopf's would get each event by way of a queue, a task of its object, and a search for causes. Nobody here
+asks for that: the store compares resourceVersions, and the runtime has a queue of its own. See decision 0056.
+"""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import kopf
+from kopf._cogs.clients.watching import Bookmark, infinite_watch
+from kopf._cogs.structs.references import NamespaceName
+from kopf._cogs.structs.references import Resource as KopfResource
 
 from trainyard_operator.core.plan import Kind
+from trainyard_operator.kube.port import Resource
 from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.shell.login import Login
+
+EVENTS = frozenset({None, "ADDED", "MODIFIED", "DELETED"})
+"""What a stream says of objects; ``None`` is one from the list before it. A bookmark is of no object."""
 
 
 class Observer(Protocol):
@@ -19,12 +30,8 @@ class Observer(Protocol):
         ...
 
 
-def register(registry: kopf.OperatorRegistry, observer: Observer, login: Login) -> None:
-    """Register the watches and the login with a registry of our own; the global one is not used.
-
-    ``on.event`` handlers are called once per event and never again, so retries are the runtime's. Pods are not watched:
-    what a pod says is read when its Job ends.
-    """
+def register(registry: kopf.OperatorRegistry, login: Login) -> None:
+    """Register the login with a registry of our own; the global one is not used."""
 
     @kopf.on.login(registry=registry)
     async def log_in(**_: Any) -> kopf.AiohttpSession | None:
@@ -33,14 +40,29 @@ def register(registry: kopf.OperatorRegistry, observer: Observer, login: Login) 
             await asyncio.get_running_loop().create_future()
         return session
 
-    for kind, watched in KINDS.items():
-        resource = watched.resource
-        watch = kopf.on.event(resource.group, resource.version, resource.plural, id=kind, registry=registry)
-        watch(_handler(observer, kind))
+
+async def watch_all(observer: Observer, settings: kopf.OperatorSettings, namespaces: tuple[str, ...]) -> None:
+    """Watch every kind in each namespace, or in all of them, until cancelled.
+
+    Pods are not watched: what a pod says is read when its Job ends.
+
+    Raises
+    ------
+    ExceptionGroup
+        When a stream fails for good: an error in it, or a kind that is gone. All streams end then.
+    """
+    async with asyncio.TaskGroup() as group:
+        for kind, watched in KINDS.items():
+            for namespace in namespaces or (None,):
+                stream = _watch(observer, settings, kind, watched.resource, namespace)
+                group.create_task(stream, name=f"watch-{kind}-{namespace or 'all'}")
 
 
-def _handler(observer: Observer, kind: Kind) -> Callable[..., Awaitable[None]]:
-    async def hand_over(event: kopf.RawEvent, **_: Any) -> None:
-        observer.observe(kind, event["type"], event["object"])
-
-    return hand_over
+async def _watch(
+    observer: Observer, settings: kopf.OperatorSettings, kind: Kind, resource: Resource, namespace: str | None
+) -> None:
+    known = KopfResource(resource.group, resource.version, resource.plural, namespaced=True)
+    within = NamespaceName(namespace) if namespace is not None else None
+    async for event in infinite_watch(settings=settings, resource=known, namespace=within):
+        if not isinstance(event, Bookmark) and event["type"] in EVENTS:
+            observer.observe(kind, event["type"], event["object"])

@@ -88,6 +88,7 @@ async def test_a_stuck_watch_is_closed_and_opened_anew() -> None:
     freshness = Freshness((), clock=clock)
     async with fake_api() as api, watching(api, freshness) as (observer, task):
         await api.until_watched(*PATHS)
+        await until_ready(freshness)
         api.watches.clear()  # they are open still, and say nothing
         clock.now = SILENT_SECONDS + 1
         for kind in KINDS:
@@ -113,12 +114,17 @@ async def test_a_namespace_that_is_forbidden_leaves_the_others_watched() -> None
             await api.until_watched(path)
             await api.send(path, "ADDED", training_job("demand", 101))
             await observer.until_told("demand")
-            async with asyncio.timeout(PATIENCE):
-                while freshness.readiness() is not None:  # noqa: ASYNC110 - the answers of the API server wake nobody
-                    await asyncio.sleep(0.01)
+            await until_ready(freshness)
             assert not task.done()
             api.forbidden = ""
             await api.until_watched("/apis/trainyard.dev/v1alpha1/namespaces/gone/trainingjobs")
+
+
+async def until_ready(freshness: Freshness) -> None:
+    """Wait until every watch was accepted: the client hears of it after the API server."""
+    async with asyncio.timeout(PATIENCE):
+        while freshness.readiness() is not None:  # noqa: ASYNC110 - the answers of the API server wake nobody
+            await asyncio.sleep(0.01)
 
 
 def json_of(body: dict[str, Any]) -> bytes:
