@@ -1,5 +1,6 @@
-"""The operator: watches TrainingJobs and turns each into a Job, a result and a ModelVersion.
+"""The operator. It watches TrainingJobs and creates a Job, a result and a ModelVersion for each one.
 
-Rooms, from the inside out: ``core`` decides, ``kube`` talks to the API server, ``runtime`` joins the two, ``progress``
-listens to trainers, ``shell`` starts it all. Arrows go inwards only.
+Packages, from the inside out: ``core`` decides, ``kube`` calls the API server, ``kinds`` describes the watched kinds,
+``runtime`` connects them, and ``progress`` receives the trainers' reports. ``shell`` starts everything. A package
+imports only packages further inside.
 """

@@ -1,6 +1,6 @@
-"""Verbs by annotation: a text with a token asks, the status answers, and the same text is never carried out twice.
+"""Actions by annotation. An action has a verb and a token, the status stores its result, and it is performed only once.
 
-What a verb does is each kind's own affair; how it is asked for and answered is the same for all kinds.
+Each kind defines its own verbs. The annotation, the token and the result are the same for all kinds.
 """
 
 import re
@@ -13,35 +13,38 @@ from trainyard_operator.core.objects import ObjectView
 from trainyard_operator.core.plan import EventNote
 
 LONGEST: Final = 256
-"""What ``status.lastHandledAction`` holds."""
+"""Maximum length of ``status.lastHandledAction``."""
 KEPT_TOKENS: Final = 32
-"""As many as the schema takes."""
+"""Maximum number of tokens in the schema."""
 UNKNOWN: Final = "unknown"
 
 _LONGEST_MESSAGE: Final = 1024
 _TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,63}")
 
 Answering = ModelDeploymentStatus | ModelVersionStatus
-"""A status with the fields that answer verbs."""
+"""A status with the fields for the results of actions."""
 
 
 class RefusedError(Exception):
-    """The verb cannot be carried out; the text is one sentence for the user."""
+    """The action cannot be performed. The text is one message for the user."""
 
 
 def pending(view: ObjectView[Answering]) -> str | None:
-    """Return the action that was asked for and not answered yet."""
+    """Return the requested action that was not handled yet."""
     text = view.annotations.get(meta.ACTION_ANNOTATION, "")
     return text if text and echo(text) != view.status.last_handled_action else None
 
 
 def asked_by(view: ObjectView[Answering]) -> str:
-    """Return who asked: the field manager that wrote the annotation."""
+    """Return who requested the action: the field manager that wrote the annotation."""
     return view.managers.get(meta.ACTION_ANNOTATION) or UNKNOWN
 
 
 def echo(text: str) -> str:
-    """Return what the status keeps of an annotation, so that equality tells that it was handled."""
+    """Return the part of an annotation that the status stores.
+
+    An action was handled if the status contains this text.
+    """
     return text[:LONGEST]
 
 
@@ -51,7 +54,7 @@ def words_of(text: str, how: str) -> list[str]:
     Raises
     ------
     RefusedError
-        For a text that ends with no token, with ``how`` to write one.
+        If the text does not end with a token. The message contains ``how``.
     """
     words = text.split("/")
     if len(text) > LONGEST or _TOKEN.fullmatch(words[-1]) is None:
@@ -60,20 +63,20 @@ def words_of(text: str, how: str) -> list[str]:
 
 
 def no_action(text: str, how: str) -> RefusedError:
-    """Return the refusal of a text that is no verb of this kind."""
+    """Return the error for a text that is not a verb of this kind."""
     return RefusedError(f"{text[:80]!r} is no action: {how}")
 
 
 def refuse_used(status: Answering, token: str) -> None:
-    """Raise :class:`RefusedError` for a token that comes back, with another verb or out of Git after other wishes."""
+    """Raise :class:`RefusedError` if the token was used before, by this verb or another one."""
     if token in (status.used_tokens or ()):
         raise RefusedError(f"token {token!r} was used before: take a new one, such as the time")
 
 
 def handled(status: Answering, text: str, message: str, token: str | None) -> dict[str, Any]:
-    """Return the fields of the status that say that an action was handled, and what came of it.
+    """Return the status fields that record a handled action and its result.
 
-    ``token`` is ``None`` for a text that is no verb: there is nothing to remember, the message says what is wrong.
+    ``token`` is ``None`` for a text that is not a verb. Then no token is stored, and the message contains the error.
     """
     used = status.used_tokens or []
     if token is not None:
@@ -86,10 +89,10 @@ def handled(status: Answering, text: str, message: str, token: str | None) -> di
 
 
 def refused_event(text: str, why: str) -> EventNote:
-    """Return the Event that tells that an action was not carried out."""
+    """Return the Event for an action that was not performed."""
     return EventNote("Warning", "ActionRefused", f"{echo(text)}: {why}", f"action/{echo(text)}")
 
 
 def refused_message(why: str) -> str:
-    """Return what the status says of an action that was not carried out."""
+    """Return the status message for an action that was not performed."""
     return f"refused: {why}"

@@ -1,4 +1,4 @@
-"""Which version is the champion of a model: the one rule for the handover to a trainer and for the gates."""
+"""Champion of a model. Trainers and gates use the same rule."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionVie
 
 @dataclass(frozen=True)
 class Rivals:
-    """What the rule looks at: the versions and the deployments of one model in one namespace, in any order."""
+    """Input of the rule: the versions and the deployments of one model in one namespace, in any order."""
 
     versions: tuple[ModelVersionView, ...] = ()
     deployments: tuple[ModelDeploymentView, ...] = ()
@@ -22,9 +22,9 @@ class Chosen:
     Attributes
     ----------
     digest
-        SHA-256 of its manifest, hexadecimal; empty where nothing tells it.
+        SHA-256 of its manifest, hexadecimal; empty if unknown.
     view
-        Its ModelVersion. ``None`` when that is gone, or when the number belongs to another model by now.
+        Its ModelVersion. ``None`` if it does not exist, or if the number belongs to another model by now.
     """
 
     version: int
@@ -33,18 +33,18 @@ class Chosen:
 
 
 def choose(rivals: Rivals, *, judged: int | None = None) -> Chosen | None:
-    """Return the champion, or ``None`` if there is no version to compare with.
+    """Return the champion, ``None`` if there is no version to compare with.
 
-    It is the active version of the model's ModelDeployment (of several, the oldest one's), else the newest Validated
-    version.
+    It is the active version of the model's ModelDeployment, or of the oldest one if there are several. If none serves,
+    it is the newest Validated version.
 
     Parameters
     ----------
     rivals
         The versions and deployments of the model.
     judged
-        The number of the version that is judged: it is never its own champion, and only versions before it count
-        where none serves. ``None`` for a training that has no number yet.
+        The number of the version to judge. It is never its own champion. If no version serves, only earlier versions
+        count. ``None`` for a training without a number.
     """
     peers = {version_number(view): view for view in rivals.versions if not view.deleting and has_its_name(view)}
     for deployment in sorted(_live(rivals.deployments), key=lambda each: (each.created, each.name)):
@@ -64,26 +64,26 @@ def choose(rivals: Rivals, *, judged: int | None = None) -> Chosen | None:
 
 
 def named(rivals: Rivals, version: int, digest: str) -> Chosen:
-    """Return a version as the champion that it was, whatever serves now."""
+    """Return the named version as the champion, whatever serves now."""
     views = (view for view in rivals.versions if not view.deleting and has_its_name(view))
     view = next((v for v in views if version_number(v) == version and digest_of(v) == bare(digest)), None)
     return Chosen(version, bare(digest), view)
 
 
 def is_known(rivals: Rivals) -> bool:
-    """Tell whether the rule can be applied: a deployment whose status cannot be read does not tell what it serves."""
+    """Return whether the rule can be applied. It cannot if the status of a deployment is unreadable."""
     return not any(deployment.unreadable for deployment in _live(rivals.deployments))
 
 
 def digest_of(view: ModelVersionView | None) -> str:
-    """Return the digest of a version's manifest; empty where somebody wrote an object without one."""
+    """Return the digest of a version's manifest; empty if the object has none."""
     artifact = view.spec.get("artifact") if view is not None else None
     digest = artifact.get("manifestSha256") if isinstance(artifact, dict) else None
     return bare(digest) if isinstance(digest, str) else ""
 
 
 def bare(digest: str | None) -> str:
-    """Return a digest without its ``sha256:``."""
+    """Return a digest without the prefix ``sha256:``."""
     return (digest or "").removeprefix("sha256:")
 
 

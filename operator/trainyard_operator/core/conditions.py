@@ -1,7 +1,7 @@
-"""Conditions: which are there in which phase, for kstatus, ``kubectl wait`` and people.
+"""Conditions of each phase, for kstatus, ``kubectl wait`` and users.
 
-``Reconciling`` and ``Stalled`` exist only while they are true (kstatus reads their absence), ``Ready`` always exists,
-and exactly one of ``Complete`` and ``Failed`` exists at the end of a TrainingJob.
+``Reconciling`` and ``Stalled`` exist only while they are true, because kstatus checks for their absence. ``Ready``
+always exists. At the end of a TrainingJob, exactly one of ``Complete`` and ``Failed`` exists.
 """
 
 from collections.abc import Iterable, Mapping
@@ -39,7 +39,7 @@ def stamped(
     now: datetime,
     before: Iterable[Condition],
 ) -> list[Condition]:
-    """Return conditions by type, all with one reason and sentence; a time moves only where a status changes."""
+    """Return the conditions, all with one reason and message. A transition time changes only if the status changes."""
     old = {condition.type: condition for condition in before}
     return [
         Condition.model_validate(

@@ -1,4 +1,4 @@
-"""The operator's configuration: what the chart writes and every decision may read."""
+"""Configuration of the operator. The chart writes it, and every decision may read it."""
 
 from typing import Annotated, Any, Final, Literal, get_args
 
@@ -10,13 +10,13 @@ from trainyard_api.training import Framework, Priority
 
 
 class ConfigModel(BaseModel):
-    """A part of the configuration file. Unknown keys are errors: a typo must not be silent."""
+    """A part of the configuration file. Unknown keys are errors, so that a typo is reported."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="forbid")
 
 
 USER: Final = 65532
-"""The images' own user, by number: the kubelet cannot tell whether a name is root."""
+"""Numeric user of the images. The kubelet cannot check whether a user name is root."""
 
 RESTRICTED_POD: Final[dict[str, Any]] = {
     "runAsNonRoot": True,
@@ -33,67 +33,70 @@ RESTRICTED_CONTAINER: Final[dict[str, Any]] = {
 
 
 class PodDefaults(PodOptions):
-    """What pods of one role are given where their object says nothing else, and how they are confined."""
+    """Default pod options and security contexts of one role."""
 
     pod_security_context: dict[str, Any] = RESTRICTED_POD
     security_context: dict[str, Any] = RESTRICTED_CONTAINER
 
 
 class VersionRetention(ConfigModel):
-    """Which ModelVersions of each model are kept as objects; 0: all of them."""
+    """How many ModelVersions of each model are kept; 0 means all."""
 
     validated: Annotated[int, Field(ge=0)] = 10
-    """The newest Validated versions."""
+    """Number of newest Validated versions to keep."""
     rejected: Annotated[int, Field(ge=0)] = 5
-    """The newest versions that are Rejected or Quarantined."""
+    """Number of newest Rejected or Quarantined versions to keep."""
     max_age_days: Annotated[int, Field(ge=0, le=36_500)] = 0
-    """Older versions are not kept, however few there are."""
+    """Maximum age of versions that are not in use, whatever their number; 0 means no limit."""
 
 
 class NamespaceDefaults(ConfigModel):
-    """What holds for one namespace: it lies over the chart's defaults, and under what an object says."""
+    """Options of one namespace. They override the chart's defaults, and objects override them."""
 
     trainer: PodOptions = PodOptions()
     server: PodOptions = PodOptions()
     retention: VersionRetention = VersionRetention()
-    """Fields that are left out are the chart's."""
+    """Omitted fields have the chart's values."""
 
 
 class StorageDefaults(ConfigModel):
-    """Where models go when a TrainingJob does not say."""
+    """Default storage of models, if a TrainingJob names none."""
 
     uri: str = ""
     endpoint: str = ""
     region: str = ""
     secret_name: str = ""
-    """A Secret that must exist in the namespace of each job."""
+    """Name of a Secret that must exist in the namespace of each job."""
 
 
 class Images(ConfigModel):
-    """The trainer's image, by framework where one needs its own, and the server's."""
+    """Images of the trainer, by framework if one needs its own, and of the server."""
 
     trainer: str = "trainyard-trainer:latest"
     by_framework: dict[Framework, str] = {"Torch": "trainyard-trainer-torch:latest"}
     server: str = "trainyard-server:latest"
-    """What serves a ModelDeployment that names no image."""
+    """Image of a ModelDeployment that names none."""
     pull_policy: str = "IfNotPresent"
 
     def for_framework(self, framework: Framework) -> str:
-        """Return the image that trains this framework unless the job names one."""
+        """Return the default trainer image of a framework."""
         return self.by_framework.get(framework, self.trainer)
 
 
 class ServingDefaults(ConfigModel):
-    """The pods of a ModelDeployment."""
+    """Defaults for the pods of a ModelDeployment."""
 
     resources: Resources = Resources(requests={"cpu": "100m", "memory": "512Mi"}, limits={"memory": "1Gi"})
     pull_policy: str = "IfNotPresent"
     drain_seconds: Annotated[int, Field(ge=0, le=3600)] = 5
-    """How long a pod still answers after SIGTERM, until every node has taken it out of its Service."""
+    """Seconds for which a pod serves after SIGTERM, until every node has removed it from its Service."""
     grace_seconds: Annotated[int, Field(ge=1, le=3600)] = 20
-    """How long the last requests may then take."""
+    """Seconds for which the last requests may run after that."""
     max_concurrent_updates: Annotated[int, Field(ge=0)] = 5
-    """How many Deployments exchange their pods at a time after an upgrade or a change of the defaults; 0: all."""
+    """Maximum number of Deployments that replace their pods at a time; 0 means all.
+
+    It applies after an upgrade or a change of the defaults.
+    """
     pod_disruption_budget: bool = True
     """Whether a ModelDeployment with more than one pod has a PodDisruptionBudget."""
 
@@ -102,38 +105,40 @@ NVIDIA_TAINT = Toleration(key="nvidia.com/gpu", operator="Exists", effect="NoSch
 
 
 class AcceleratorDefaults(ConfigModel):
-    """How pods get onto the nodes with one kind of device."""
+    """How pods are scheduled onto nodes with one kind of device."""
 
     node_selector: LabelMap = {}
     tolerations: tuple[Toleration, ...] = ()
 
 
 class ProgressServer(ConfigModel):
-    """The endpoint that trainers report to."""
+    """Endpoint that receives the trainers' reports."""
 
     url: str = ""
-    """What trainers are told, e.g. ``https://trainyard.trainyard.svc:8443``; its host goes into the certificate."""
+    """URL for the trainers, for example ``https://trainyard.trainyard.svc:8443``. The certificate contains its host."""
     bind: str = ""
-    """An address to listen on; empty for all of the pod, IPv4 and IPv6."""
+    """Address to listen on; empty for all addresses of the pod, IPv4 and IPv6."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8443
     tls_secret: str = "trainyard-tls"  # noqa: S105 - the name of the Secret
     reports_per_minute: Annotated[int, Field(ge=1)] = 60
-    """More than this from one job is answered with 429."""
+    """Maximum number of reports of one job. More are refused with status 429."""
     tokens: Literal["Review", "Keys"] = "Review"
-    """What judges the tokens of reports: TokenReview, which is a right in the whole cluster, or the public keys of the
-    API server."""
+    """How the tokens of reports are verified.
+
+    ``Review`` uses TokenReview, which needs a cluster-wide permission. ``Keys`` uses the public keys of the API server.
+    """
 
 
 class HealthServer(ConfigModel):
-    """Probes and metrics, plain HTTP."""
+    """Endpoint for probes and metrics, plain HTTP."""
 
     bind: str = ""
-    """An address to listen on; empty for all of the pod, IPv4 and IPv6."""
+    """Address to listen on; empty for all addresses of the pod, IPv4 and IPv6."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8080
 
 
 class ClientLimits(ConfigModel):
-    """What the operator allows itself towards the API server."""
+    """Client-side limits for requests to the API server."""
 
     qps: Annotated[float, Field(gt=0)] = 500
     burst: Annotated[int, Field(ge=1)] = 1000
@@ -141,10 +146,13 @@ class ClientLimits(ConfigModel):
 
 
 class LeaderElection(ConfigModel):
-    """How the replicas of a release agree on the one that works."""
+    """Leader election among the replicas of a release."""
 
     lease_seconds: Annotated[int, Field(ge=2, le=120)] = 10
-    """A leader that was killed is replaced after this. One that cannot renew its Lease stops after 0.7 of it."""
+    """A leader that was killed is replaced after this time.
+
+    A leader that cannot renew its Lease stops after 0.7 of it.
+    """
 
 
 Limit = Annotated[int, Field(ge=0)]
@@ -155,39 +163,39 @@ RANKS: Final[dict[str, int]] = {priority: rank for rank, priority in enumerate(g
 
 
 class Admission(ConfigModel):
-    """How many TrainingJobs may run at a time, 0 is no limit, and whose turn it is."""
+    """Limits of running TrainingJobs, and their priorities. A limit of 0 means no limit."""
 
     max_concurrent_jobs: Limit = 0
     max_concurrent_jobs_per_namespace: Limit = 0
     namespaces: dict[str, Limit] = {}
-    """By name, for namespaces with a limit of their own."""
+    """Limits of single namespaces by name."""
     max_priority: Priority = "Urgent"
-    """The highest priority that counts; a higher one counts as this one."""
+    """Maximum priority. A higher priority counts as this one."""
     max_priority_by_namespace: dict[str, Priority] = {}
-    """By name, for namespaces with a highest priority of their own."""
+    """Maximum priorities of single namespaces by name."""
     pods_ready_timeout_seconds: Limit = 600
-    """How long a job whose pods do not come keeps a place that others wait for; 0: for ever."""
+    """How long a job without ready pods keeps a slot that other jobs wait for; 0 means without a limit."""
 
     def for_namespace(self, namespace: str) -> int:
         """Return the limit of one namespace."""
         return self.namespaces.get(namespace, self.max_concurrent_jobs_per_namespace)
 
     def priority_in(self, namespace: str, asked: str | None) -> Priority:
-        """Return what a priority counts as in a namespace; one that this release does not know counts as Normal."""
+        """Return the effective priority in a namespace. An unknown priority counts as Normal."""
         wanted: Priority = next((each for each in get_args(Priority) if each == asked), "Normal")
         highest = self.max_priority_by_namespace.get(namespace, self.max_priority)
         return max(wanted, highest, key=RANKS.__getitem__)
 
 
 class OperatorConfig(ConfigModel):
-    """The whole file. Every field has a default, so that an empty file runs."""
+    """The whole configuration file. Every field has a default, so an empty file is valid."""
 
     namespaces: tuple[str, ...] = ()
-    """Which namespaces are watched; empty for all."""
+    """Namespaces to watch; empty for all."""
     namespace: str = "trainyard"
-    """The operator's own, for its TLS secret and its Lease."""
+    """Namespace of the operator, for its TLS Secret and its Lease."""
     name: str = "trainyard"
-    """The name of the release's objects: its Lease has it, too."""
+    """Name of the release's objects and of its Lease."""
     leader_election: LeaderElection = LeaderElection()
     storage: StorageDefaults = StorageDefaults()
     images: Images = Images()
@@ -197,14 +205,14 @@ class OperatorConfig(ConfigModel):
     )
     serving: ServingDefaults = ServingDefaults()
     trainer: PodDefaults = PodDefaults()
-    """The pods that train."""
+    """Defaults for pods that train."""
     server: PodDefaults = PodDefaults()
-    """The pods that serve."""
+    """Defaults for pods that serve."""
     retention: VersionRetention = VersionRetention()
     namespace_defaults: dict[str, NamespaceDefaults] = {}
     """By the name of the namespace."""
     accelerators: dict[str, AcceleratorDefaults] = {"nvidia.com/gpu": AcceleratorDefaults(tolerations=(NVIDIA_TAINT,))}
-    """By resource name; a pod with one that is not named here tolerates the taint of that name."""
+    """By resource name. A pod with a resource that is not listed tolerates the taint of that name."""
     progress: ProgressServer = ProgressServer()
     health: HealthServer = HealthServer()
     client: ClientLimits = ClientLimits()
@@ -215,9 +223,9 @@ class OperatorConfig(ConfigModel):
 
     @property
     def release(self) -> str:
-        """What tells this release from all others in the cluster."""
+        """Unique name of this release in the cluster."""
         return f"{self.namespace}/{self.name}"
 
     def in_namespace(self, namespace: str) -> NamespaceDefaults:
-        """Return what the pods of a namespace are given beside the chart's defaults."""
+        """Return the options of a namespace, in addition to the chart's defaults."""
         return self.namespace_defaults.get(namespace, NamespaceDefaults())

@@ -1,4 +1,4 @@
-"""What a planner may ask for beside what is watched, and the API server's no to what it planned."""
+"""Facts that a planner may request because they are not watched, and the API server's refusal of an action."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -6,15 +6,15 @@ from enum import Enum, auto
 
 @dataclass(frozen=True)
 class Refusal:
-    """The API server's no to the action planned last, in this very turn."""
+    """The API server's refusal of the last planned action, in this reconcile."""
 
     message: str
     permanent: bool
-    """The body itself is wrong: sending it again cannot help."""
+    """The body itself is invalid, so a retry cannot help."""
 
 
 class Fact(Enum):
-    """Something that is read only when a decision hangs on it: it would cost too much to watch."""
+    """A fact that is read only when a decision needs it, because watching it would cost too much."""
 
     PODS = auto()
     SERVING_PODS = auto()
@@ -32,7 +32,10 @@ class Need:
 
     fact: Fact
     name: str
-    """For ``PODS`` the Job whose pods are meant, for ``SERVING_PODS`` the Deployment, for ``RUNS`` the
-    TrainingSchedule, which is read again with its TrainingJobs, for ``RIVALS`` the model, for ``EVENTS`` the uid of
-    the object that Warning Events are about, for ``UPDATE`` the ModelDeployment that would exchange its pods, else the
-    object itself."""
+    """The object of the fact.
+
+    For ``PODS`` it is the Job of the pods, for ``SERVING_PODS`` the Deployment. For ``RUNS`` it is the
+    TrainingSchedule, which is read with its TrainingJobs. For ``RIVALS`` it is the model, for ``EVENTS`` the uid of the
+    object of the Warning Events. For ``UPDATE`` it is the ModelDeployment that replaces its pods. Otherwise, it is the
+    object itself.
+    """

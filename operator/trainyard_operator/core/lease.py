@@ -1,8 +1,8 @@
-"""A Lease: who holds it, until when that is certain, and when somebody else may take it.
+"""A Lease: who holds it, until when that is certain, and when another process may take it.
 
-No clock of another machine counts. A holder is sure of its Lease for a while after it *began* the last renewal that
-succeeded. Everybody else waits until the Lease has not changed for its whole duration by their own clock. The first
-span is shorter than the second, so the holder has stopped before another begins.
+Clocks of other machines are ignored. A holder is certain of its Lease for a time after it *began* its last successful
+renewal. All others wait until the Lease has not changed for its whole duration by their own clock. The first time is
+shorter than the second, so the holder stops before another one begins.
 """
 
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ NEVER = float("-inf")
 
 @dataclass(frozen=True)
 class Timing:
-    """The spans of a Lease, in seconds.
+    """Times of a Lease, in seconds.
 
     Attributes
     ----------
@@ -22,9 +22,9 @@ class Timing:
     deadline
         How long its holder acts on it after the start of a renewal; less than ``duration``.
     renew
-        The pause between two renewals.
+        Interval between two renewals.
     poll
-        The pause between two looks of somebody who waits.
+        Interval between two checks of a waiting process.
     """
 
     duration: float
@@ -34,31 +34,31 @@ class Timing:
 
     @classmethod
     def of_leader(cls, seconds: float) -> Self:
-        """Return the spans of a Lease that elects a leader: a killed one is replaced after ``seconds`` and a poll."""
+        """Return the times of a leader election. A leader that was killed is replaced after ``seconds`` and a poll."""
         return cls(seconds, 0.7 * seconds, 0.2 * seconds, min(1.0, 0.1 * seconds))
 
     @classmethod
     def of_claim(cls, seconds: float) -> Self:
-        """Return the spans of a claim: a release keeps it when its leader changes, so it may last longer."""
+        """Return the times of a claim. A release keeps its claim when its leader changes, so it lasts longer."""
         return cls(6 * seconds, 4 * seconds, 2 * seconds, min(5.0, seconds))
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a Lease says.
+    """Content of a Lease.
 
     Attributes
     ----------
     holder
-        Who holds it; empty once it was released.
+        The holder; empty after a release.
     duration
-        The seconds that its holder asks others to wait.
+        The seconds that the holder asks others to wait.
     renewed, acquired
-        RFC 3339 times of its holder's clock: for people, and to tell one renewal from the next.
+        RFC 3339 times of the holder's clock. They inform people and distinguish renewals.
     address
-        Where the holder takes progress reports; empty where it takes none.
+        Where the holder receives progress reports; empty if it receives none.
     version
-        The resourceVersion: a write names the one it replaces.
+        The resourceVersion. A write names the version that it replaces.
     """
 
     holder: str
@@ -77,13 +77,13 @@ class Standing:
     Attributes
     ----------
     seen
-        The Lease as it was read or written last; kept when it is deleted, because its holder may not know yet.
+        The Lease as it was last read or written. It is kept after a deletion, because its holder may not know yet.
     since
-        When it was first seen like this.
+        When it was first seen in this state.
     gone
-        It was deleted.
+        Whether it was deleted.
     certain
-        Until when it is certainly ours.
+        Until when it is certainly held by this process.
     """
 
     identity: str
@@ -94,18 +94,18 @@ class Standing:
     certain: float = NEVER
 
     def holds(self, now: float) -> bool:
-        """Tell whether the Lease is certainly ours."""
+        """Return whether this process certainly holds the Lease."""
         return now < self.certain
 
     @property
     def other(self) -> str | None:
-        """Who else holds the Lease, as far as is known."""
+        """The other holder of the Lease, if known."""
         return self.seen.holder if self.seen is not None and self.seen.holder not in ("", self.identity) else None
 
     def observed(self, found: Record | None, now: float) -> "Standing":
-        """Take in what was read; ``None``: there is no Lease.
+        """Return the state after a read; ``None`` means that there is no Lease.
 
-        One that was deleted is waited for as if it had been renewed just now: its holder may not know yet.
+        A deleted Lease counts as renewed at that moment, because its holder may not know yet.
         """
         if found is None:
             return self if self.gone else replace(self, gone=True, since=now)
@@ -115,16 +115,16 @@ class Standing:
         return replace(self, seen=found, since=now, gone=False, certain=certain)
 
     def free_in(self, now: float) -> float:
-        """Return the seconds after which we may write the Lease; 0: now.
+        """Return the seconds after which this process may write the Lease; 0 means now.
 
-        One that was deleted may have had another holder than the one that was seen last.
+        A deleted Lease may have had another holder than the last one that was seen.
         """
         if self.seen is None or self.holds(now) or (self.other is None and not self.gone):
             return 0.0
         return max(0.0, self.since + self.seen.duration - now)
 
     def wanted(self, *, time: str, address: str = "") -> Record:
-        """Return the Lease as we would write it now: taken, or renewed."""
+        """Return the Lease to write now: acquired or renewed."""
         before = self.seen
         ours = before is not None and before.holder == self.identity
         return Record(
@@ -138,12 +138,12 @@ class Standing:
         )
 
     def written(self, stored: Record, sent: float) -> "Standing":
-        """Take in that the API server stored our Lease; ``sent`` is when the request was started."""
+        """Return the state after the API server stored the Lease. ``sent`` is the start time of the request."""
         certain = sent + self.timing.deadline if stored.holder == self.identity else NEVER
         return replace(self, seen=stored, since=sent, gone=False, certain=certain)
 
     def released(self, *, time: str) -> Record | None:
-        """Return the Lease as we would give it back, ``None`` where it is not ours."""
+        """Return the Lease to write for a release, ``None`` if this process does not hold it."""
         if self.seen is None or self.gone or self.seen.holder != self.identity:
             return None
         return replace(self.seen, holder="", renewed=time, address="")

@@ -1,11 +1,11 @@
-"""Deterministic names: whoever creates a child again gets the same one."""
+"""Deterministic names. If a child is created again, it gets the same name."""
 
 from trainyard_api import version_object
 from trainyard_api.batch import BatchStatus
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView, ObjectView
 
 FALLBACK_SUFFIX = "-cpu"
-"""Jobs are created once, so an attempt that goes on without its accelerator needs another name."""
+"""A Job is created once, so an attempt that continues without its accelerator needs another name."""
 
 
 def attempt_job_name(job: ObjectView[BatchStatus], attempt: int, *, fallback: bool = False) -> str:
@@ -14,7 +14,7 @@ def attempt_job_name(job: ObjectView[BatchStatus], attempt: int, *, fallback: bo
 
 
 def is_fallback(job_name: str) -> bool:
-    """Tell whether an attempt's Job does without the accelerator that its owner asks for."""
+    """Return whether an attempt's Job runs without the accelerator that its owner requests."""
     return job_name.endswith(FALLBACK_SUFFIX)
 
 
@@ -24,13 +24,13 @@ def version_name(model: str, version: int) -> str:
 
 
 def version_number(view: ModelVersionView) -> int:
-    """Return a version's number; 0, which no version has, where somebody else wrote something else."""
+    """Return a version's number. It is 0, which no version has, if the spec has no valid number."""
     number = view.spec.get("version")
     return number if isinstance(number, int) else 0
 
 
 def has_its_name(view: ModelVersionView) -> bool:
-    """Tell whether a version has the one name that belongs to its number."""
+    """Return whether a version has the canonical name of its number."""
     return view.name == version_name(str(view.spec.get("model")), version_number(view))
 
 

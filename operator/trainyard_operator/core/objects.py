@@ -1,4 +1,4 @@
-"""What planners see: the custom resources (identity, spec as written, status as last stored), and their children."""
+"""Views for planners: the custom resources (identity, spec as written, status as stored) and their children."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_api.trainingschedule import TrainingScheduleStatus
 
 EVICTED: Final = "Evicted"
-"""The kubelet's word for a pod that it stopped: its node lacked something, or the pod used more storage than it may."""
+"""The kubelet's reason for an evicted pod. Its node lacked a resource, or the pod exceeded its storage limit."""
 
 S_co = TypeVar("S_co", bound=ApiModel, covariant=True)
 B_co = TypeVar("B_co", bound=BatchStatus, covariant=True)
@@ -22,20 +22,20 @@ B_co = TypeVar("B_co", bound=BatchStatus, covariant=True)
 
 @dataclass(frozen=True)
 class ObjectView(Generic[S_co]):
-    """What every custom resource of ours has.
+    """Common fields of all custom resources.
 
     Attributes
     ----------
     annotations
-        Those of our own group.
+        Those of the operator's API group.
     managers
-        Who wrote each of them (the field manager): the nearest to a name that the API server keeps.
+        The field manager of each of them. It is the best available name of the author.
     unreadable
-        What this release does not understand in the stored status, which another one wrote; ``status`` is then an empty
-        one that says nothing. Empty where all is well.
+        What this release cannot parse in the stored status of another release. The ``status`` is then empty. Empty if
+        the status is valid.
     recalled_from
-        The uid of the object that ``status`` was saved for, as after a restore. Empty where the status is the stored
-        one.
+        The uid of the object for which ``status`` was saved, for example after a restore. Empty if the status is the
+        stored one.
     """
 
     namespace: str
@@ -55,16 +55,16 @@ class ObjectView(Generic[S_co]):
 
 
 class BatchView(ObjectView[B_co]):
-    """An object that runs to an end."""
+    """An object that runs to completion."""
 
     @property
     def finished(self) -> bool:
-        """A terminal phase is stored; nothing but a new object changes it."""
+        """Whether a terminal phase is stored. It never changes."""
         return self.status.phase in TERMINAL_PHASES
 
     @property
     def model(self) -> str:
-        """The logical model that it is about: the one it names, else its own name."""
+        """The logical model: the one that the spec names, else the object's name."""
         return str(self.spec.get("modelName") or self.name)
 
 
@@ -77,7 +77,7 @@ class TrainingScheduleView(ObjectView[TrainingScheduleStatus]):
 
 
 class ModelVersionView(ObjectView[ModelVersionStatus]):
-    """A ModelVersion. Its spec never changes and was written by us, so its required fields are there."""
+    """A ModelVersion. Its spec never changes and comes from the operator, so required fields exist."""
 
     @property
     def model(self) -> str:
@@ -96,17 +96,17 @@ class ModelVersionView(ObjectView[ModelVersionStatus]):
 
     @property
     def job_name(self) -> str:
-        """The TrainingJob it came from, which may be gone."""
+        """The name of its TrainingJob, which may be deleted."""
         return str(self.spec["trainingJob"]["name"])
 
     @property
     def job_uid(self) -> str:
-        """That job's uid."""
+        """The uid of that job."""
         return str(self.spec["trainingJob"]["uid"])
 
     @property
     def is_pending(self) -> bool:
-        """Its gates have not been judged yet, as far as that can be read."""
+        """Whether its gates have not been judged yet, if its status is readable."""
         return not self.unreadable and self.status.phase in (None, "Pending")
 
 
@@ -129,12 +129,12 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class WorkloadView:
-    """What one attempt runs as.
+    """Workload of one attempt.
 
     Attributes
     ----------
     parts
-        The objects that it consists of: with them it is gone.
+        The objects that it consists of. To delete them is to delete the workload.
     """
 
     name: str
@@ -144,13 +144,13 @@ class WorkloadView:
     parts: tuple[Part, ...]
     deleting: bool = False
     deleted: datetime | None = None
-    """When its deletion was asked for."""
+    """Time of the deletion request."""
     image: str = ""
     ready: int = 0
     active: int = 0
     terminating: int = 0
     finishing: bool = False
-    """Some pod has ended, and the Job controller counts it: the Job's own end follows."""
+    """Whether a pod has ended while the Job controller still counts it. The end of the Job follows."""
     deadline: int | None = None
     """Its own ``activeDeadlineSeconds``, counted from ``start``."""
     start: datetime | None = None
@@ -162,26 +162,27 @@ class WorkloadView:
 
     @property
     def finished(self) -> bool:
-        """The Job controller has ended it, pods included."""
+        """Whether the Job controller has ended it, including its pods."""
         return self.complete or self.failed
 
 
 @dataclass(frozen=True)
 class PodView:
-    """A pod of an attempt, as far as our containers go: ``container`` is the one that the fields speak of.
+    """A pod of an attempt, limited to the operator's containers. The fields describe ``container``.
 
     Attributes
     ----------
     running
-        One of our containers runs, as far as is known.
+        Whether one of the operator's containers runs, as far as known.
     lost
-        The control plane says that the pod is not ready and the kubelet said that it is: its node does not answer.
+        Whether the control plane reports the pod as not ready while the kubelet reported it as ready. Its node does not
+        respond.
     cause
-        Who stopped it from outside: the kubelet's reason (``Evicted``), or that of the condition DisruptionTarget.
+        Why it was stopped externally: the kubelet's reason (``Evicted``), or that of the condition DisruptionTarget.
     cause_message
-        The sentence that goes with it.
+        The message for that reason.
     disrupted_at
-        When that was.
+        The time of that disruption.
     """
 
     name: str
@@ -197,22 +198,22 @@ class PodView:
     cause: str = ""
     cause_message: str = ""
     staying: tuple[str, ...] = ()
-    """Containers that are not ours and still run, once ours have all ended."""
+    """Other containers that still run after all the operator's containers have ended."""
     started: bool = False
-    """Some container has run or runs, an init container too: the pod has its node, volumes and an image."""
+    """Whether a container, or an init container, has run or runs. The pod then has its node, volumes and an image."""
     container: str = meta.CONTAINER
     exit_code: int | None = None
     exit_reason: str = ""
     termination_message: str = ""
     finished_at: datetime | None = None
     waiting: str = ""
-    """Why it does not run yet, in the kubelet's or the scheduler's words."""
+    """Why it does not run yet, as the kubelet or the scheduler reports it."""
     index: int | None = None
-    """Which of the shards it trains, from 0; ``None`` without shards."""
+    """Index of its shard, from 0; ``None`` without shards."""
 
     @property
     def over(self) -> bool:
-        """It has ended, as far as our containers go."""
+        """Whether the operator's containers have ended."""
         return self.phase in ("Succeeded", "Failed")
 
 
@@ -226,7 +227,7 @@ class WarningView:
 
     @property
     def text(self) -> str:
-        """What went wrong, in the words of the component that reported it."""
+        """The reason and the note of the Event."""
         return f"{self.reason}: {self.note}" if self.note else self.reason
 
 
@@ -237,19 +238,19 @@ class DeploymentView:
     Attributes
     ----------
     settled
-        The Deployment controller has seen the last change of the spec, so that the counts below speak of it.
+        Whether the Deployment controller has seen the last change of the spec, so that the counts are current.
     applied
-        What it was rendered from, as a hash (the annotation that we wrote).
+        Hash of the rendered object, from its annotation.
     asked
-        What of it its user asked for, as a hash (the annotation that we wrote).
+        Hash of the part that the user controls, from its annotation.
     pods
-        All of them, those of an earlier template too.
+        All pods, including those of an earlier template.
     spec
-        As it is stored, with what the API server filled in.
+        The stored spec, with defaults from the API server.
     late
-        The new pods were not ready in time, says the Deployment controller; those from before are still there.
+        Whether the Deployment controller reports that the new pods were not ready in time. The old pods still exist.
     refusal
-        Why the API server takes no pods from it, in its controller's words: a quota, a policy, no ServiceAccount.
+        Why the API server refuses its pods, as its controller reports it: a quota, a policy, no ServiceAccount.
     """
 
     name: str
@@ -271,7 +272,7 @@ class DeploymentView:
 
     @property
     def exchanging(self) -> bool:
-        """New pods take the place of those of an earlier template, and nothing stands in the way so far."""
+        """Whether new pods replace those of an earlier template and no problem is known."""
         if self.deleting or self.late or self.refusal:
             return False
         return not self.settled or self.pods > self.updated
@@ -279,49 +280,49 @@ class DeploymentView:
 
 @dataclass(frozen=True)
 class ServiceView:
-    """A child Service: which version gets the requests."""
+    """A child Service. It selects the version that gets the requests."""
 
     name: str
     uid: str
     selector: Mapping[str, str] = field(default_factory=dict)
     spec: Mapping[str, Any] = field(default_factory=dict)
-    """As it is stored, with what the API server filled in."""
+    """The stored spec, with defaults from the API server."""
     applied: str = ""
     deleting: bool = False
 
 
 @dataclass(frozen=True)
 class DisruptionBudgetView:
-    """A child PodDisruptionBudget: how many of the pods that serve a drain may take at a time."""
+    """A child PodDisruptionBudget. It limits how many serving pods a drain may evict at a time."""
 
     name: str
     uid: str
     spec: Mapping[str, Any] = field(default_factory=dict)
-    """As it is stored, with what the API server filled in."""
+    """The stored spec, with defaults from the API server."""
     applied: str = ""
     deleting: bool = False
 
 
 @dataclass(frozen=True)
 class ServingPodView:
-    """A pod of a version, as far as its server container goes.
+    """A pod of a version, limited to its server container.
 
     Attributes
     ----------
     deleting
-        It is on its way out: deleted, evicted or pre-empted.
+        Whether it was deleted, evicted or preempted.
     running
-        The server runs, as far as is known; nothing is known once its node does not answer any more.
+        Whether the server runs, as far as known. It is not known if the node does not respond.
     template
-        What tells the pods of one template from those of another (the label ``pod-template-hash``).
+        The label ``pod-template-hash``, which identifies the pod template.
     exit_code
-        How the container ended last, now or before its newest restart.
+        The last exit code of the container, now or before its newest restart.
     message
-        What it said then: the server's sentence.
+        The server's message at that exit.
     uid
-        By which its Events are found.
+        The uid for finding its Events.
     waiting
-        Why it does not run, in the kubelet's or the scheduler's words.
+        Why it does not run, as the kubelet or the scheduler reports it.
     """
 
     name: str

@@ -1,4 +1,7 @@
-"""What a planner answers: reads, actions, or a status with its events; never a mixture that could be half done."""
+"""Result of a planner: reads, actions, or a status with its Events.
+
+They are never mixed, so no plan can be half done.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -7,15 +10,18 @@ from trainyard_api.base import ApiModel
 from trainyard_operator.core.facts import Need
 
 Kind = str
-"""What Kubernetes calls the kind of an object."""
+"""Kubernetes kind of an object."""
 
 Body = dict[str, Any]
-"""An object of Kubernetes, or a part of one, as JSON."""
+"""A Kubernetes object, or a part of one, as JSON."""
 
 
 @dataclass(frozen=True)
 class Create:
-    """Create a child. One of this name from the same owner is success; any other one is a refusal."""
+    """Create a child.
+
+    If a child with this name and the same owner exists, this succeeds. Any other object is a refusal.
+    """
 
     kind: Kind
     body: Body
@@ -23,7 +29,7 @@ class Create:
 
 @dataclass(frozen=True)
 class Apply:
-    """Bring a child that exists to this state (server-side apply): what the body does not name stays as it is."""
+    """Update an existing child with server-side apply. Fields that the body does not name stay unchanged."""
 
     kind: Kind
     body: Body
@@ -43,7 +49,7 @@ Action = Create | Apply | Delete
 
 @dataclass(frozen=True)
 class EventNote:
-    """A Kubernetes Event. ``about`` makes its name unique, so that telling it twice is one Event."""
+    """A Kubernetes Event. ``about`` makes its name unique, so that a repetition gives the same Event."""
 
     type: Literal["Normal", "Warning"]
     reason: str
@@ -53,21 +59,21 @@ class EventNote:
 
 @dataclass(frozen=True)
 class Plan:
-    """The next step. The reconciler does one of three things and plans again until nothing is left.
+    """The next step. The reconciler performs one of three steps and plans again until nothing is left.
 
     Attributes
     ----------
     needs
         Facts to read first; nothing else is set then.
     actions
-        Writes on children, in order; status follows from what they lead to, so it is not set then.
+        Writes to children, in order. The status follows from their results, so it is not set then.
     status
-        The status to store, where it differs from the stored one.
+        The status to store, if it differs from the stored one.
     events
-        Told before the status is stored: a crash between the two tells them again, under the same names. Alone only
-        where no status can be stored.
+        Events to write before the status is stored. A crash between the two writes them again, with the same names.
+        They occur without a status only if no status can be stored.
     requeue_after
-        Seconds until time alone may change the answer.
+        Seconds until time alone may change the result.
     """
 
     needs: tuple[Need, ...] = ()

@@ -1,7 +1,7 @@
-"""What every pod of ours has, whichever kind it is for: the restricted profile, and what chart and users add to it.
+"""Common fields of all pods: the restricted profile, and the options of the chart and the users.
 
-Three layers say what a pod is given: the chart, the chart for the pod's namespace, and the object. Each is a
-``PodOptions``; :func:`over` lays one over another, and :func:`give` puts the result into a PodSpec.
+Three layers define the options of a pod: the chart, the chart for the pod's namespace, and the object. Each layer is a
+``PodOptions``. :func:`over` merges two layers, and :func:`give` adds the result to a PodSpec.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,11 +27,11 @@ _RESERVED: Final = (
     meta.OUTPUT_DIR,
     meta.SCRIPT_DIR,
 )
-"""Where our own volumes lie: another one there would hide them."""
+"""Mount paths of the operator's volumes. Another volume there would hide them."""
 
 
 def confined_pod(defaults: PodDefaults) -> Body:
-    """Return the fields of a PodSpec that keep its containers from the node and from the API server."""
+    """Return the PodSpec fields that isolate the containers from the node and the API server."""
     return {
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
@@ -40,7 +40,10 @@ def confined_pod(defaults: PodDefaults) -> Body:
 
 
 def confined_container(defaults: PodDefaults) -> Body:
-    """Return the fields of a container that may gain no rights and writes to its volumes and its last words alone."""
+    """Return the fields of a container without privileges.
+
+    It may write only to its volumes and its termination message.
+    """
     return {
         "terminationMessagePath": meta.TERMINATION_LOG,
         "terminationMessagePolicy": "File",
@@ -49,12 +52,11 @@ def confined_container(defaults: PodDefaults) -> Body:
 
 
 def over(own: PodOptions, base: PodOptions) -> PodOptions:
-    """Lay the options of an object over those of its surroundings.
+    """Merge the options of an object over the defaults.
 
-    Maps are merged by key and variables by name, lists are put together, and a single value takes the place of the
-    other.
+    Maps are merged by key and variables by name. Lists are concatenated. A single value replaces the default.
     """
-    # Not validated again: together there may be more of something than one layer may have.
+    # Not validated again: the merged options may exceed the limits of one layer.
     return PodOptions.model_construct(
         node_selector=_merged(base.node_selector, own.node_selector),
         tolerations=_union(base.tolerations, own.tolerations),
@@ -76,12 +78,12 @@ def over(own: PodOptions, base: PodOptions) -> PodOptions:
 
 
 def labels_of(options: PodOptions, own: Mapping[str, str]) -> dict[str, str]:
-    """Return the labels of an object that is made for a user's: ours cannot be changed."""
+    """Return the labels of a child. The operator's labels cannot be overridden."""
     return {**(options.labels or {}), **own}
 
 
 def pod_metadata(options: PodOptions, labels: Mapping[str, str], annotations: Mapping[str, str]) -> Body:
-    """Return the metadata of a pod template. Ours cannot be changed."""
+    """Return the metadata of a pod template. The operator's metadata cannot be overridden."""
     noted = {**(options.annotations or {}), **(options.pod_annotations or {}), **annotations}
     return {
         "labels": {**(options.labels or {}), **(options.pod_labels or {}), **labels},
@@ -90,12 +92,12 @@ def pod_metadata(options: PodOptions, labels: Mapping[str, str], annotations: Ma
 
 
 def mount(container: Body, options: PodOptions) -> None:
-    """Add to a container what it is to see of the pod's further volumes.
+    """Add the mounts of the options to a container.
 
     Raises
     ------
     InvalidSpecError
-        If a volume would lie where one of ours does.
+        If a mount would hide one of the operator's volumes.
     """
     mounts = [one.wire() for one in options.volume_mounts or ()]
     for one in mounts:
@@ -109,12 +111,12 @@ def mount(container: Body, options: PodOptions) -> None:
 
 
 def give(pod: Body, options: PodOptions) -> Body:
-    """Return a PodSpec with what it is given beside mounts and variables: those belong to single containers.
+    """Return a PodSpec with the options, except mounts and variables, which belong to single containers.
 
     Raises
     ------
     InvalidSpecError
-        If a volume has the name of another one, or a container mounts one that is not there.
+        If two volumes have the same name, or a container mounts a volume that does not exist.
     """
     given: Body = {
         **pod,

@@ -1,4 +1,4 @@
-"""Kubernetes quantities of memory, as far as growing one needs."""
+"""Kubernetes memory quantities, as far as memory growth needs them."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -6,7 +6,7 @@ from math import ceil
 from typing import Final
 
 MAX_DIGITS: Final = 30
-"""An exponent is cheap to write and its number is not to hold."""
+"""Limit of the digits. A short exponent can describe a number that is too large to hold."""
 
 _UNITS: Final = {
     "": Decimal(1), "m": Decimal("0.001"),
@@ -18,7 +18,13 @@ _UNITS: Final = {
 
 
 def to_bytes(quantity: int | str) -> int:
-    """Return a quantity in bytes, rounded up. Raises :class:`ValueError` for what is not a quantity."""
+    """Return a quantity in bytes, rounded up.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a quantity, or is too large.
+    """
     text = str(quantity)
     number = text.rstrip("kKmMGTPEi")
     unit = text[len(number) :]
@@ -34,6 +40,6 @@ def to_bytes(quantity: int | str) -> int:
 
 
 def grown(quantity: int | str, factor: float) -> str:
-    """Return a memory quantity multiplied, in whole mebibytes."""
+    """Return the product of a memory quantity and a factor, in whole mebibytes."""
     exact = Fraction(to_bytes(quantity)) * Fraction(factor) / 2**20
     return f"{ceil(exact)}Mi"

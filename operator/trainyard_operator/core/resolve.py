@@ -1,4 +1,4 @@
-"""From what the user wrote to what runs: the operator's defaults filled in, or a sentence why that cannot be."""
+"""Resolve a spec: add the operator's defaults, or report why the spec cannot run."""
 
 from pydantic import ValidationError
 
@@ -14,16 +14,16 @@ from trainyard_operator.core.objects import TrainingJobView
 
 
 class InvalidSpecError(ValueError):
-    """The spec cannot run; the text is one sentence for the user."""
+    """The spec cannot run. The text is one message for the user."""
 
 
 def parse_spec(job: TrainingJobView) -> TrainingJobSpec:
-    """Read the spec, ignoring fields of a newer release.
+    """Return the parsed spec. Fields of a newer release are ignored.
 
     Raises
     ------
     InvalidSpecError
-        For what the schema let through (an older CRD, a disabled validation).
+        If the API server accepted an invalid spec (an older CRD, disabled validation).
     """
     try:
         return TrainingJobSpec.model_validate(job.spec, extra="ignore")
@@ -32,7 +32,7 @@ def parse_spec(job: TrainingJobView) -> TrainingJobSpec:
 
 
 def refuse_unsupported(spec: TrainingJobSpec) -> None:
-    """Raise :class:`InvalidSpecError` for a field that means something this release does not do."""
+    """Raise :class:`InvalidSpecError` if the spec uses a feature that this release does not support."""
     if spec.shards > 1 and (spec.framework != "Prophet" or spec.mode != "Train"):
         raise InvalidSpecError(
             f"spec.shards {spec.shards} shares out series that have a model each, which framework Prophet with mode "
@@ -41,10 +41,10 @@ def refuse_unsupported(spec: TrainingJobSpec) -> None:
 
 
 def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage:
-    """Return where the model goes: the job's own storage, completed by the operator's defaults.
+    """Return the storage of the model: the job's own storage, completed by the operator's defaults.
 
-    Defaults for endpoint, region and secret belong to the default storage's server, so they complete a job's storage
-    only where it names none of them and uses the same scheme.
+    The default endpoint, region and Secret belong to the server of the default storage. They complete a job's storage
+    only if it sets none of them and uses the same scheme.
     """
     own = spec.storage
     if own is None:
@@ -76,13 +76,13 @@ def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage
 
 
 def resolve_image(spec: TrainingJobSpec, config: OperatorConfig) -> str:
-    """Return the image of the trainer container. That of framework Container can train, and nothing else."""
+    """Return the image of the trainer container. With framework Container, ``spec.image`` is used only for training."""
     own = None if spec.framework == "Container" and spec.mode == "Prepare" else spec.image
     return own or config.images.for_framework(spec.framework)
 
 
 def resolve_resources(spec: BatchSpec, config: OperatorConfig) -> Resources:
-    """Return the job's requests and limits over the operator's, with the device that it asks for."""
+    """Return the job's requests and limits merged over the operator's, with the requested device."""
     merged = merge_resources(spec.resources or Resources(), config.resources)
     if spec.accelerator is None:
         return merged
@@ -91,20 +91,20 @@ def resolve_resources(spec: BatchSpec, config: OperatorConfig) -> Resources:
 
 
 def merge_resources(own: Resources, defaults: Resources) -> Resources:
-    """Merge what a user asks for over the defaults, key by key.
+    """Merge a user's resources over the defaults, key by key.
 
-    A limit below the default request takes the request with it: a user who asks for a small limit means a small pod.
+    A limit also sets the request, so a limit below the default request gives a small pod.
     """
     limits = {**(defaults.limits or {}), **(own.limits or {})}
     requests = {**(defaults.requests or {}), **(own.limits or {}), **(own.requests or {})}
     for key in (own.requests or {}).keys() - (own.limits or {}).keys():
-        limits.pop(key, None)  # a default limit may lie below what is requested
-    # Not validated again: with the defaults there may be more keys than a user may write.
+        limits.pop(key, None)  # a default limit may be lower than the request
+    # Not validated again: with the defaults, there may be more keys than a user may write.
     return Resources.model_construct(requests=requests or None, limits=limits or None)
 
 
 def accelerated_selector(spec: BatchSpec, config: OperatorConfig) -> dict[str, str]:
-    """Return the labels of nodes that have the accelerator: the job's own, else the operator's for this resource."""
+    """Return the node labels of the accelerator: the job's own, else the operator's for this resource."""
     wanted = spec.accelerator
     if wanted is None:
         return {}
@@ -114,9 +114,9 @@ def accelerated_selector(spec: BatchSpec, config: OperatorConfig) -> dict[str, s
 
 
 def accelerated_tolerations(spec: BatchSpec, config: OperatorConfig) -> tuple[Toleration, ...]:
-    """Return what a pod with the accelerator tolerates beside the job's own.
+    """Return the tolerations of a pod with the accelerator, in addition to the job's own.
 
-    Nodes with devices are usually tainted with the resource's name; whoever does otherwise says so in the chart.
+    Nodes with devices usually have a taint with the name of the resource. For other taints, the chart has a setting.
     """
     if spec.accelerator is None:
         return ()

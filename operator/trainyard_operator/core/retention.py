@@ -1,6 +1,6 @@
-"""Which objects are kept no longer. What is in use, pinned or the champion always stays, whatever a policy says.
+"""Retention: which objects are deleted. Versions that are in use, pinned or the champion are always kept.
 
-Deleting a ModelVersion deletes no file: the number stays claimed in the storage, and an import brings the object back.
+To delete a ModelVersion deletes no file. Its number stays reserved in the storage, and an import restores the object.
 """
 
 from collections.abc import Iterable
@@ -23,23 +23,23 @@ from trainyard_operator.core.objects import (
 from trainyard_operator.core.times import from_rfc3339
 
 LEAST_AGE: Final = timedelta(hours=1)
-"""No younger version is deleted: its verdict has still to be told, or a restore goes on."""
+"""Minimum age of a deleted version. Before that, its verdict may not be reported yet, or a restore may be running."""
 
 _NOT: Final = frozenset({"", "false", "no", "0"})
 
 
 @dataclass(frozen=True)
 class Policy:
-    """How many versions of one model are kept; ``None``: all of them.
+    """How many versions of one model are kept; ``None`` means all.
 
     Attributes
     ----------
     validated
-        The newest Validated versions.
+        Number of newest Validated versions.
     rejected
-        The newest versions that are Rejected or Quarantined.
+        Number of newest Rejected or Quarantined versions.
     age
-        Older ones are not kept for their number alone.
+        Maximum age. Older versions are not kept for their number alone.
     """
 
     validated: int | None
@@ -47,23 +47,23 @@ class Policy:
     age: timedelta | None = None
 
     def keeps_all(self, count: int) -> bool:
-        """Tell whether nothing of so many versions can be too much."""
+        """Return whether the policy keeps everything if there are ``count`` versions."""
         least = min((n for n in (self.validated, self.rejected) if n is not None), default=count)
         return self.age is None and count <= least
 
 
 @dataclass(frozen=True)
 class Expired:
-    """An object to delete, and a sentence why."""
+    """An object to delete, and the reason as a message."""
 
     view: ObjectView[Any]
     why: str
 
 
 def policy_of(config: OperatorConfig, namespace: str, deployments: Iterable[ModelDeploymentView] = ()) -> Policy:
-    """Return what holds for a model: what its ModelDeployment says over its namespace over the chart.
+    """Return the policy of a model: its ModelDeployment overrides its namespace, which overrides the chart.
 
-    Of several ModelDeployments the oldest one counts, as everywhere.
+    If there are several ModelDeployments, the oldest one counts.
     """
     fields = config.retention.model_dump()
     fields |= config.in_namespace(namespace).retention.model_dump(exclude_unset=True)
@@ -77,9 +77,9 @@ def policy_of(config: OperatorConfig, namespace: str, deployments: Iterable[Mode
 
 
 def versions(rivals: Rivals, policy: Policy, now: datetime) -> tuple[Expired, ...]:
-    """Return the versions of one model that are kept no longer, the oldest first."""
+    """Return the versions of one model to delete, the oldest first."""
     if any(deployment.unreadable for deployment in rivals.deployments):
-        return ()  # what it serves is not known
+        return ()  # the active version is not known
     own = [view for view in rivals.versions if not view.deleting and has_its_name(view)]
     chosen = champion.choose(rivals)
     used = {number for each in rivals.deployments for number in _used(each)}
@@ -99,9 +99,9 @@ def versions(rivals: Rivals, policy: Policy, now: datetime) -> tuple[Expired, ..
 
 
 def job(view: TrainingJobView, schedule: TrainingScheduleView | None, now: datetime) -> Expired | None:
-    """Return a finished TrainingJob whose ``deleteSecondsAfterFinished`` are over.
+    """Return a finished TrainingJob whose ``deleteSecondsAfterFinished`` have passed.
 
-    ``schedule`` is the one that made it. A run whose end or whose verdict it has not counted yet stays.
+    ``schedule`` is its TrainingSchedule. A run whose completion or verdict is not counted yet is kept.
     """
     seconds, verdict = view.spec.get("deleteSecondsAfterFinished"), view.status.verdict
     if not isinstance(seconds, int) or not view.finished or view.deleting or is_kept(view):
@@ -116,7 +116,7 @@ def job(view: TrainingJobView, schedule: TrainingScheduleView | None, now: datet
 
 
 def is_kept(view: ObjectView[Any]) -> bool:
-    """Tell whether somebody asked by a label that an object stays."""
+    """Return whether a label requests that an object is kept."""
     return view.labels.get(meta.KEEP_LABEL, "").lower() not in _NOT
 
 

@@ -1,12 +1,12 @@
-"""What of a status must outlive the status: backups, Git and ``kubectl apply`` keep annotations, and no status.
+"""Saved status: the part of a status that must survive a restore. Backups and Git keep annotations, but no status.
 
-The operator writes it on its own objects, in the annotation ``trainyard.dev/saved-status``, before it stores the status
-that it is part of. It is read in one place only: for an object without a status :func:`recall` gives the saved one. So
-whoever looks at such an object sees what was known of it, and it does not matter which object is looked at first.
+The operator writes it to the annotation ``trainyard.dev/saved-status`` of its own objects, before it stores the status.
+Only :func:`recall` reads it, for an object without a status. Therefore every reader of such an object sees the saved
+status, whatever the order of reconciles.
 
-A saved status names the object that it belongs to. On another object, made from the YAML of this one, it says nothing.
-It says nothing on the very object that it was written for, either, by uid: that one has never lost a status. Who died
-between the annotation and the first status decides again, with the facts of the object's whole life.
+A saved status names its object. It is ignored on another object that was created from the same YAML. It is also ignored
+on the object with the same uid, because that object never lost a status. If the operator fails between the annotation
+and the first status, it decides again.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ StatusT = TypeVar("StatusT", bound=ApiModel)
 ViewT = TypeVar("ViewT", bound=ObjectView[Any])
 
 RESTORED: Final = "Restored"
-"""Reason of the Event that tells of it."""
+"""Reason of the Event that reports it."""
 
 _HASH_DIGITS: Final = 32
 
@@ -49,7 +49,7 @@ class Saves(Generic[StatusT]):
 
 
 class _Saved(BaseModel):
-    """The annotation: whose status it is, by name and by uid, and the part of the status."""
+    """The annotation: the name and uid of its object, and the part of the status."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -58,7 +58,7 @@ class _Saved(BaseModel):
     status: dict[str, Any]
 
 
-# ---- what is written -------------------------------------------------------------------------------------------------
+# ---- write -----------------------------------------------------------------------------------------------------------
 
 
 def text_of(saves: Saves[Any], view: ObjectView[Any], status: ApiModel) -> str | None:
@@ -79,7 +79,7 @@ def due(saves: Saves[Any], view: ObjectView[Any], status: ApiModel) -> str | Non
 
 
 def fingerprint(text: str) -> str:
-    """Return what tells an annotation from another one: of an object with a status, nobody reads more of it."""
+    """Return the hash of an annotation. For an object with a status, the hash is all that is kept of it."""
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -98,14 +98,14 @@ def _whose(saves: Saves[Any], view: ObjectView[Any]) -> str:
     return f"{view.namespace}/{view.name}/{saves.identity(view)}"
 
 
-# ---- what is read ----------------------------------------------------------------------------------------------------
+# ---- read ------------------------------------------------------------------------------------------------------------
 
 
 def recall(saves: Saves[Any], view: ViewT) -> ViewT:
     """Return an object as it is known: without a status of its own, with the saved one.
 
-    A saved status that this release cannot read makes the object unreadable, like a stored one: to decide without it
-    would train or serve what is over.
+    If this release cannot read the saved status, the object is unreadable, as with a stored one. A decision without it
+    could train or serve again what is over.
     """
     text = view.annotations.get(meta.SAVED_ANNOTATION)
     if text is None or view.unreadable or view.status.observed_generation >= 0:
@@ -123,13 +123,13 @@ def recall(saves: Saves[Any], view: ViewT) -> ViewT:
 
 
 def restore(view: ObjectView[BatchStatus] | ModelVersionView) -> Plan:
-    """Return the plan for an object that was recalled: its status is stored again before anything is decided."""
+    """Return the plan for a recalled object. Its status is stored before any decision."""
     status = view.status.model_copy(update={"observed_generation": view.generation})
     return Plan(status=status, events=(restored(),))
 
 
 def restored() -> EventNote:
-    """Return the Event that tells that a status is the saved one."""
+    """Return the Event that reports a restored status."""
     message = (
         f"the status is restored from the annotation {meta.SAVED_ANNOTATION}; to begin anew, create the object without "
         "this annotation, or under another name"

@@ -1,7 +1,7 @@
-"""An object whose stored status this release cannot read: it is told of, and left exactly as it is.
+"""Objects whose stored status this release cannot read. They are reported and left unchanged.
 
-The status is where the operator remembers what it did. To decide without it would train, switch or delete again; to
-write one would destroy what the release that can read it needs.
+The status records what the operator did. A decision without it would train, switch or delete again. A new status would
+destroy what the release that can read it needs.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from trainyard_operator.core.plan import EventNote, Plan
 REASON: Final = "StatusUnreadable"
 
 REPEAT_SECONDS: Final = 3600.0
-"""Events are forgotten after an hour, by default; the trouble is not over then."""
+"""Interval between Events. By default, Events expire after an hour."""
 
 
 def hands_off(view: ObjectView[ApiModel]) -> Plan:

@@ -1,1 +1,1 @@
-"""The kinds that are watched: a module says what the engine has to know of one of them."""
+"""Watched kinds. Each module describes one kind for the runtime."""

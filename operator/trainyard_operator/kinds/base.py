@@ -1,4 +1,4 @@
-"""What the engine knows of a kind: where its objects lie, how one is read, found and owned, and what of it is kept."""
+"""Description of a watched kind: its resource, how objects are parsed, indexed and owned, and what is kept of them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from trainyard_operator.kinds.series import Family, Page, Seen
 from trainyard_operator.kube.port import Resource
 
 OURS: Final = f"{meta.MANAGED_BY_LABEL}={meta.MANAGED_BY}"
-"""The label selector of what the operator creates."""
+"""Label selector of the objects that the operator creates."""
 
 Term = tuple[str, ...]
-"""What objects are found by."""
+"""An index term for finding objects."""
 
 MODEL: Final = "model"
-"""Begins the terms that find what concerns a model."""
+"""First part of the terms for objects of a model."""
 
 View = TypeVar("View")
 
 
 class Key(NamedTuple):
-    """An object by namespace, name and kind."""
+    """Namespace, name and kind of an object."""
 
     namespace: str
     name: str
@@ -35,16 +35,16 @@ class Key(NamedTuple):
 
 
 class Concern(NamedTuple):
-    """Whose decisions hang on an object.
+    """Custom resources that an object affects.
 
     Attributes
     ----------
     keys
-        Those that it names.
+        Keys that the object names.
     versions
-        ModelVersions that it names; some may not be there.
+        ModelVersions that the object names. They may not exist.
     terms
-        What finds the others, by their kind.
+        Index terms of the others, by their kind.
     """
 
     keys: set[Key]
@@ -53,23 +53,23 @@ class Concern(NamedTuple):
 
 
 def owner_term(namespace: str, uid: str) -> Term:
-    """Return the term that finds what an object controls, in its own namespace: an owner has no children elsewhere."""
+    """Return the index term of an object's children. Children are in the namespace of their owner."""
     return ("owner", namespace, uid)
 
 
 def model_term(namespace: str, model: str) -> Term:
-    """Return the term that finds what concerns one model."""
+    """Return the index term of a model's objects."""
     return (MODEL, namespace, model)
 
 
 def controller_of(body: Mapping[str, Any], *kinds: Kind) -> Mapping[str, Any] | None:
-    """Return the reference to the object of these kinds that controls an object, ``None`` if there is none."""
+    """Return the owner reference to the controller of one of these kinds, ``None`` if there is none."""
     owners: Iterable[Mapping[str, Any]] = body["metadata"].get("ownerReferences") or ()
     return next((each for each in owners if each.get("controller") and each.get("kind") in kinds), None)
 
 
 def phase_of(body: Mapping[str, Any]) -> str | None:
-    """Return the phase in a status; ``None`` before the first one."""
+    """Return the phase in a status, ``None`` before the first one."""
     phase: str | None = (body.get("status") or {}).get("phase")
     return phase
 
@@ -81,27 +81,27 @@ def _itself(body: Mapping[str, Any], kind: Kind) -> Concern:
 
 @dataclass(frozen=True, kw_only=True)
 class WatchedKind(Generic[View]):
-    """A kind that is watched.
+    """A watched kind.
 
     Attributes
     ----------
     name, resource
-        How Kubernetes calls it, and where its objects lie.
+        Its Kubernetes kind and its REST resource.
     selector
-        The label selector that picks out what concerns us; empty for all of it.
+        Label selector of the relevant objects; empty for all of them.
     read
-        Reads an object into what planners see.
+        Parse an object into the view for planners.
     owns
-        The kinds of its children, which have no planner of their own. A TrainingJob has one, so it is no child of its
+        Kinds of its children, which have no planner of their own. A TrainingJob has one, so it is not a child of its
         TrainingSchedule.
     is_named_after
-        Of a child: tells by their names whether it can be an owner's. Labels do not tell: people copy them.
+        For a child: return whether its name matches an owner's name. Labels are no proof, because they can be copied.
     terms
-        What finds an object; a child is found by its owner.
+        Index terms of an object. A child is found by its owner.
     concerns
-        Whose decisions hang on an object as it is: its own, and others'; on a child hang its owner's.
+        Custom resources that an object affects: itself and others. A child affects its owner.
     kept
-        What of a spec is kept in memory.
+        Return the part of a spec that is kept in memory.
     is_at_rest
         Tells whether an object is done with. Nearly all are in the long run, and hardly change any more.
     saves
@@ -111,8 +111,8 @@ class WatchedKind(Generic[View]):
     is_named
         Objects of this kind have series of their own.
     in_place
-        A child that changes in place. It is created by an apply, too: a field that a later apply leaves out is taken
-        away only from the manager that applied it.
+        Whether a child is updated in place. Then it is also created by an apply. A later apply removes a field only if
+        the same field manager has applied it.
     """
 
     name: Kind
@@ -140,19 +140,19 @@ class WatchedKind(Generic[View]):
 
 @dataclass(frozen=True, kw_only=True)
 class BatchWatchedKind(WatchedKind[View]):
-    """A kind that runs to an end: it asks for admission, and has attempts.
+    """A kind that runs to completion. It needs admission and has attempts.
 
     Attributes
     ----------
     workload
-        What its attempts run as. Its kinds are the kinds of the object's children.
+        Workload type of its attempts. The kinds of the workload are the kinds of the object's children.
     """
 
     workload: Workload
 
 
 class Kinds(Mapping[Kind, WatchedKind[Any]]):
-    """All kinds that are watched, by name; answers what hangs on more than one of them."""
+    """All watched kinds by name, with functions that need several of them."""
 
     def __init__(self, *kinds: WatchedKind[Any]) -> None:
         self._kinds = {kind.name: kind for kind in kinds}
@@ -174,22 +174,24 @@ class Kinds(Mapping[Kind, WatchedKind[Any]]):
 
     @property
     def planned(self) -> tuple[Kind, ...]:
-        """Our own kinds: each has a planner and turns of its own. The others are their children."""
+        """The custom resources. Each has a planner and its own reconciles. The other kinds are their children."""
         return tuple(name for name, kind in self._kinds.items() if kind.resource.group == GROUP)
 
     @property
     def batch(self) -> Mapping[Kind, BatchWatchedKind[Any]]:
-        """Those of our own kinds that run to an end."""
+        """The custom resources that run to completion."""
         return self._batch
 
     def owner(self, kind: Kind, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """Return the reference to the object of ours that controls a child."""
+        """Return the owner reference from a child to its custom resource."""
         return controller_of(body, *self._owners.get(kind, ()))
 
     def is_ours(self, kind: Kind, body: Mapping[str, Any]) -> bool:
-        """Tell whether an object concerns us: a child is controlled by an object of ours and named after it.
+        """Return whether an object is relevant.
 
-        Labels only say whether a watch of ours would tell of it: a child that has lost them is not seen any more.
+        A child needs a custom resource as controller and a name that matches it.
+
+        The label only decides whether a watch delivers the object. A child without it is not observed any more.
         """
         if kind not in self._owners:
             return True
@@ -199,14 +201,17 @@ class Kinds(Mapping[Kind, WatchedKind[Any]]):
         return self[kind].is_named_after(body["metadata"]["name"], owner["name"])
 
     def terms(self, kind: Kind, body: Mapping[str, Any]) -> tuple[Term, ...]:
-        """Return the terms that find an object."""
+        """Return the index terms of an object."""
         if kind not in self._owners:
             return self[kind].terms(body)
         owner = self.owner(kind, body)
         return (owner_term(body["metadata"]["namespace"], owner["uid"]),) if owner else ()
 
     def concerned(self, kind: Kind, body: Mapping[str, Any]) -> Concern:
-        """Return whose decisions hang on an object as it is; whoever changes it asks for its state before, too."""
+        """Return the custom resources that an object affects.
+
+        After a change, the caller also asks for the previous version.
+        """
         if kind not in self._owners:
             return self[kind].concerns(body, kind)
         owner = self.owner(kind, body)

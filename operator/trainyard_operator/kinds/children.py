@@ -1,4 +1,4 @@
-"""What objects of ours create: Jobs, and the Deployment, Service and PodDisruptionBudget of a server."""
+"""Children of the custom resources: Jobs, and the Deployment, Service and PodDisruptionBudget of a server."""
 
 from collections.abc import Iterable
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""ModelDeployments: they concern the versions that they name, and those that wait for a verdict."""
+"""ModelDeployments. They affect the versions that they name, and those that are not judged yet."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -22,14 +22,14 @@ def _terms(body: Mapping[str, Any]) -> tuple[Term, ...]:
 def _concerns(body: Mapping[str, Any], kind: Kind) -> Concern:
     namespace, view = body["metadata"]["namespace"], MODEL_DEPLOYMENT.view(dict(body))
     keys = {Key(namespace, body["metadata"]["name"], kind)}
-    if view.unreadable:  # all versions wait for it to be readable again, whatever it says then
+    if view.unreadable:  # all versions wait until it is readable, whatever it contains
         return Concern(keys, terms=of_model(namespace, view.model, model_term))
     named = (Key(namespace, version_name(view.model, number), "ModelVersion") for number in _numbers(view.status))
     return Concern(keys, frozenset(named), of_model(namespace, view.model, waiting_term))
 
 
 def _numbers(status: ModelDeploymentStatus) -> set[int]:
-    """Return the versions of which a ModelDeployment says something."""
+    """Return the versions in the status of a ModelDeployment."""
     serving = (status.active_version, status.previous_version, status.candidate_version)
     return {n for n in serving if n is not None} | {entry.version for entry in status.rejected_versions or ()}
 

@@ -1,7 +1,7 @@
-"""ModelVersions: a judged one looks at itself, and at what the ModelDeployments of its model say of it.
+"""ModelVersions. A judged version depends only on itself and on the ModelDeployments of its model.
 
-So thousands of them sleep while one is judged or served. One that is still to be judged looks at all versions and
-deployments.
+Therefore thousands of versions stay idle while one is judged or served. A version that is not judged yet depends on all
+versions and deployments of the model.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,16 +15,16 @@ from trainyard_operator.kube import views
 from trainyard_operator.kube.port import MODEL_VERSIONS
 
 _WAITING: Final = (None, "Pending")
-"""Phases of a version that is still to be judged."""
+"""Phases of a version that is not judged yet."""
 
 
 def waiting_term(namespace: str, model: str) -> Term:
-    """Return the term that finds the versions of a model that are still to be judged."""
+    """Return the index term of a model's versions that are not judged yet."""
     return ("waiting", namespace, model)
 
 
 def of_model(namespace: str, model: str, versions: Callable[[str, str], Term]) -> tuple[tuple[Kind, Term], ...]:
-    """Return what finds the deployments of a model, and those of its versions that a term finds."""
+    """Return the index terms of a model's deployments, and of the versions that ``versions`` selects."""
     return (("ModelVersion", versions(namespace, model)), ("ModelDeployment", model_term(namespace, model)))
 
 

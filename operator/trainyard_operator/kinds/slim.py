@@ -1,4 +1,4 @@
-"""What the store keeps of an object: without what no decision reads and what fills memory."""
+"""Reduce an object for the store: remove large parts that no decision reads."""
 
 import sys
 from collections.abc import Mapping
@@ -12,17 +12,17 @@ from trainyard_operator.kinds.base import WatchedKind
 from trainyard_operator.kube.views import MANAGERS
 
 SHORT: Final = 32
-"""Characters of what is likely to be said more than once: a phase, a moment, a name of a metric; an uid has 36."""
+"""Maximum length of texts that probably repeat: a phase, a time, a name of a metric. A uid has 36 characters."""
 
 
 def slim(kind: WatchedKind[Any], body: Mapping[str, Any]) -> Body:
-    """Return a smaller copy. Parts are shared: with the original, or with all others of those at rest."""
+    """Return a smaller copy. It shares parts with the original, or with other objects at rest."""
     kept = _kept(kind, body)
     return _shared(kept) if kind.is_at_rest(body) else kept
 
 
 def _shared(value: Any) -> Any:
-    """Return a copy whose keys and short texts are one object each in the whole process; that halves it and more."""
+    """Return a copy with interned keys and short texts. It needs less than half of the memory."""
     match value:
         case dict():
             return {sys.intern(key): _shared(each) for key, each in value.items()}
@@ -52,7 +52,7 @@ def _is_own(annotation: str) -> bool:
 
 
 def _managers(body: Mapping[str, Any], annotations: Body) -> dict[str, str]:
-    """Return the field manager of each annotation: of several that own it, the one that wrote last."""
+    """Return the field manager of each annotation: the last writer if several managers own it."""
     entries = sorted(body["metadata"].get("managedFields") or (), key=lambda entry: entry.get("time") or "")
     managers: dict[str, str] = {}
     for entry in entries:

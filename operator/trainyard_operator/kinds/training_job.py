@@ -1,4 +1,4 @@
-"""TrainingJobs: found by their model and by the schedule that made them."""
+"""TrainingJobs, indexed by their model and by their schedule."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -27,7 +27,7 @@ _SCHEDULE: Final = "TrainingSchedule"
 
 
 def orphan_term(namespace: str, schedule: str) -> Term:
-    """Return the term that finds runs that name a schedule and that none owns, as after a restore."""
+    """Return the index term of runs that name a schedule and have no owner, for example after a restore."""
     return ("orphan", namespace, schedule)
 
 

@@ -1,4 +1,4 @@
-"""TrainingSchedules: nothing but themselves and their runs concerns them."""
+"""TrainingSchedules. They depend only on themselves and their runs."""
 
 from typing import Final, Literal
 

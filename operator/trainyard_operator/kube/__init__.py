@@ -1,1 +1,1 @@
-"""The API server behind a Protocol: one way to ask, one set of errors."""
+"""API server behind a Protocol, with one set of errors."""

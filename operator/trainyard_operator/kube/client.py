@@ -1,6 +1,6 @@
-"""The port to the API server over aiohttp: dicts in, dicts out, one session.
+"""Client of the API server over aiohttp: dicts in, dicts out, one session.
 
-Own code and not a client library, for reasons that were measured: docs/decisions/0001-own-api-client.md.
+It is not a client library, for measured reasons: docs/decisions/0001-own-api-client.md.
 """
 
 import asyncio
@@ -43,21 +43,21 @@ TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")
 
 JSON = "application/json"
 DOCUMENT = "application/json, application/jwk-set+json"
-"""What is taken for a document; the API server serves its keys as the second alone."""
+"""Accepted content types of a document. The API server serves its keys only as the second one."""
 MERGE_PATCH = "application/merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
 TIMEOUT_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
 THROTTLE_ATTEMPTS = 5
-"""How often a request that is answered with 429 is sent in all."""
+"""Maximum number of times that a request with response 429 is sent."""
 THROTTLE_MAX_SECONDS = 10.0
 THROTTLE_DEFAULT_SECONDS = 1.0
 LIST_RESTARTS = 3
-"""How often a list may start again because its snapshot expired between two pages."""
+"""Maximum number of restarts of a list whose snapshot expired between two pages."""
 MESSAGE_CHARS = 2000
 
 Fence = Callable[[str], None]
-"""Asked before each write with its namespace; raises an :class:`ApiError` where nothing may be written now."""
+"""Called before each write with its namespace. It raises an :class:`ApiError` if nothing may be written now."""
 
 ERRORS: dict[int, type[ApiError]] = {
     400: InvalidError,
@@ -72,11 +72,12 @@ ERRORS: dict[int, type[ApiError]] = {
 
 
 class KubeClient:
-    """The API server as :class:`~trainyard_operator.kube.port.KubePort`.
+    """Client that implements :class:`~trainyard_operator.kube.port.KubePort`.
 
-    Construct it inside a running event loop and close it at the end. Every request waits for the client-side rate
-    limit first; 429 is retried as the server's ``Retry-After`` asks. Nothing else is retried: after a time-out nobody
-    knows whether a write happened, and the caller's next look at the world decides better than a blind repetition.
+    Construct it inside a running event loop, and close it at the end. Every request first waits for the client-side
+    rate limit. A response 429 is retried as the server's ``Retry-After`` says. Nothing else is retried: after a
+    time-out, it is not known whether a write happened. The next reconcile of the caller decides better than a blind
+    retry.
     """
 
     def __init__(
@@ -88,9 +89,9 @@ class KubeClient:
         reach: Reach | None = None,
         fence: Fence = lambda _: None,
     ) -> None:
-        """``reach`` hears of each request whether it was answered.
+        """Create a client. ``reach`` records for each request whether the API server responded.
 
-        ``fence`` is asked when the head of a write is about to go out: a connection may take its time to open.
+        ``fence`` is called just before the headers of a write are sent, because opening a connection may take time.
         """
         self._fence = fence
         self._server = credentials.server
@@ -137,7 +138,8 @@ class KubeClient:
     ) -> AsyncIterator[Body]:
         """Iterate over objects, page by page.
 
-        A snapshot that expires between two pages (410) starts the list again: objects may come twice, none is missed.
+        If a snapshot expires between two pages (410), the list starts again. Objects may occur twice, and none is
+        missed.
         """
         wanted = {"labelSelector": selector, "fieldSelector": fields}
         query = {"limit": str(limit), **{key: value for key, value in wanted.items() if value}}
@@ -159,7 +161,7 @@ class KubeClient:
                 return
 
     async def create(self, resource: Resource, namespace: str, body: Body) -> Body:
-        """Create an object and return it as stored. A field the server does not know is an error, not a silence."""
+        """Create an object and return it as stored. An unknown field is an error."""
         path = f"{_path(resource, namespace)}?fieldManager={meta.FIELD_MANAGER}&fieldValidation=Strict"
         return await self._call("create", resource, "POST", path, body, within=namespace)
 
@@ -169,7 +171,7 @@ class KubeClient:
         return await self._call("update", resource, "PUT", path, body, within=namespace)
 
     async def apply(self, resource: Resource, namespace: str, body: Body, *, force: bool) -> Body:
-        """Apply a body on the server: create it, or bring the fields it names to this state."""
+        """Apply a body on the server: create the object, or update the fields in the body."""
         query = f"fieldManager={meta.FIELD_MANAGER}&fieldValidation=Strict&force={str(force).lower()}"
         path = f"{_path(resource, namespace, body['metadata']['name'])}?{query}"
         return await self._call("apply", resource, "PATCH", path, body, content_type=APPLY_PATCH, within=namespace)
@@ -182,7 +184,7 @@ class KubeClient:
     async def annotate(
         self, resource: Resource, namespace: str, name: str, annotations: Mapping[str, str], *, resource_version: str
     ) -> Body:
-        """Merge annotations into an object that is unchanged since."""
+        """Merge annotations into an object that is unchanged since ``resource_version``."""
         path = f"{_path(resource, namespace, name)}?fieldManager={meta.FIELD_MANAGER}"
         patch = {"metadata": {"resourceVersion": resource_version, "annotations": dict(annotations)}}
         return await self._call("patch", resource, "PATCH", path, patch, content_type=MERGE_PATCH, within=namespace)
@@ -190,7 +192,7 @@ class KubeClient:
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str | None = None
     ) -> None:
-        """Delete exactly the object with this uid. Gone already, or another one under its name, is success."""
+        """Delete exactly the object with this uid. If it is gone, or if the name has another uid, this succeeds."""
         preconditions = {"uid": uid, "resourceVersion": resource_version}
         options = {
             "kind": "DeleteOptions",
@@ -215,7 +217,7 @@ class KubeClient:
         return str(found["metadata"]["uid"])
 
     async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
-        """Ask whether ``token`` is valid for ``audience``; ``None`` when it is not."""
+        """Return the identity of ``token`` if it is valid for ``audience``, ``None`` otherwise."""
         review = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -242,7 +244,7 @@ class KubeClient:
         accept: str = JSON,
         within: str | None = None,
     ) -> Body:
-        """Send a request; ``within`` is the namespace of a write, which the fence is asked for."""
+        """Send a request. ``within`` is the namespace of a write, which is passed to the fence."""
         url = URL(self._server + path, encoded=True)
         data = json.dumps(body, separators=(",", ":")).encode() if body is not None else None
         for attempt in range(1, THROTTLE_ATTEMPTS + 1):
@@ -288,7 +290,7 @@ class KubeClient:
         except asyncio.CancelledError as error:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
-            # kopf, when it ends, cancels each younger task, those in which aiohttp opens a connection for us included
+            # when kopf ends, it cancels all younger tasks, including those in which aiohttp opens a connection
             raise UnavailableError(0, "Cancelled", f"{method} {url.path}: the connection was given up") from error
         except aiohttp.ClientError as error:
             message = f"{method} {url.path}: {error or type(error).__name__}"
@@ -302,14 +304,14 @@ class KubeClient:
         return (AwayError if away else UnavailableError)(0, reason, message)
 
     def _judged(self, error: ApiError, method: str, url: URL, started: float) -> ApiError:
-        """Return an error as it is, unless it says that the API server itself is not there."""
+        """Return the error, as :class:`AwayError` if the API server itself is unreachable."""
         if error.status in SICK and self._reach.failed(f"{method} {url.path}: {error}", started):
             return AwayError(error.status, error.reason, error.message, error.retry_after)
         return error
 
 
 def _asking_fence() -> aiohttp.TraceConfig:
-    """Return what lets a request ask the fence as late as can be: whatever it waits for comes before."""
+    """Return a trace configuration that calls the fence as late as possible, after all waiting."""
 
     async def about_to_send(
         _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
@@ -328,7 +330,7 @@ def _path(resource: Resource, namespace: str | None, name: str = "") -> str:
 
 
 def _seconds(text: str | None) -> float | None:
-    """Read ``Retry-After``; the API server sends seconds, the date form of HTTP counts as not said."""
+    """Parse ``Retry-After``. The API server sends seconds; the HTTP date form is ignored."""
     try:
         return max(0.0, float(text)) if text is not None else None
     except ValueError:
@@ -346,9 +348,9 @@ def _parsed(status: int, raw: bytes) -> Body:
 
 
 def error_of(status: int, raw: bytes, retry_after: float | None = None) -> ApiError:
-    """Turn an answer that is no success into the error a caller can match.
+    """Return the error of an unsuccessful response.
 
-    The body is a ``metav1.Status``, unless a proxy in between answered.
+    The body is a ``metav1.Status``, unless a proxy sent the response.
     """
     reason, message = "", ""
     try:

@@ -1,4 +1,4 @@
-"""Where the API server is and how it knows us: a service account inside a cluster, or a kubeconfig outside."""
+"""Credentials for the API server: a service account inside a cluster, or a kubeconfig outside."""
 
 import base64
 import binascii
@@ -19,7 +19,7 @@ UNSUPPORTED_CLUSTER = ("proxy-url", "tls-server-name")
 
 
 class CredentialsError(Exception):
-    """No usable credentials; the message is one sentence that says where they were looked for and what to do."""
+    """No usable credentials. The message names the places that were searched and says what to do."""
 
 
 class TokenFile:
@@ -31,12 +31,12 @@ class TokenFile:
         self._token = ""
 
     def current(self) -> str:
-        """Return the token as it stands in the file now.
+        """Return the current token in the file.
 
         Raises
         ------
         CredentialsError
-            When the file is gone or unreadable.
+            If the file is gone or unreadable.
         """
         try:
             found = self._path.stat()
@@ -53,7 +53,7 @@ class TokenFile:
 
 @dataclass(frozen=True)
 class FixedToken:
-    """A bearer token that a kubeconfig names literally; empty where a client certificate speaks for us."""
+    """A literal bearer token from a kubeconfig; empty if a client certificate is used."""
 
     value: str = ""
 
@@ -74,9 +74,9 @@ class Credentials:
     server
         Base URL without a trailing slash.
     tls
-        Built once, with the cluster's CA and our client certificate if any; ``None`` for plain http.
+        TLS context with the cluster's CA and the client certificate, if any; ``None`` for plain HTTP.
     token
-        Asked before every request, since it may rotate.
+        Read before every request, because it may rotate.
     """
 
     server: str
@@ -85,12 +85,12 @@ class Credentials:
 
 
 def load_credentials(env: Mapping[str, str]) -> Credentials:
-    """Find credentials: what the environment names explicitly goes first, then the cluster we run in, then the home.
+    """Find credentials: explicit environment variables first, then the cluster of this pod, then the home directory.
 
     Raises
     ------
     CredentialsError
-        When none are found or they cannot be used.
+        If none are found or they cannot be used.
     """
     home = Path(env.get("HOME", "~")).expanduser() / ".kube" / "config"
     if folder := env.get(SERVICE_ACCOUNT_DIR_ENV):
@@ -108,7 +108,13 @@ def load_credentials(env: Mapping[str, str]) -> Credentials:
 
 
 def from_service_account(folder: Path, env: Mapping[str, str]) -> Credentials:
-    """Use the service account that the kubelet mounted at ``folder``. Raises :class:`CredentialsError`."""
+    """Return the credentials of the service account that the kubelet mounted at ``folder``.
+
+    Raises
+    ------
+    CredentialsError
+        If they cannot be used.
+    """
     host, port = env.get("KUBERNETES_SERVICE_HOST"), env.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
         raise CredentialsError(f"{folder} holds a service account, but KUBERNETES_SERVICE_HOST is not set; set it")
@@ -119,12 +125,14 @@ def from_service_account(folder: Path, env: Mapping[str, str]) -> Credentials:
 
 
 def from_kubeconfig(files: list[Path]) -> Credentials:
-    """Use the current context of one or more kubeconfig files; what a file says first, wins, as with kubectl.
+    """Return the credentials of the current context.
+
+    If several files define a value, the first one wins, as with kubectl.
 
     Raises
     ------
     CredentialsError
-        For a file that cannot be read, a name that is not defined, or a way of signing in that is not supported.
+        If a file cannot be read, a name is not defined, or a login method is not supported.
     """
     merged: dict[str, dict[str, tuple[Path, Mapping[str, Any]]]] = {"clusters": {}, "contexts": {}, "users": {}}
     chosen = ""
@@ -183,7 +191,10 @@ def _token(user: Mapping[str, Any], folder: Path) -> TokenFile | FixedToken:
 
 
 def _tls(cluster: Mapping[str, Any], cluster_dir: Path, user: Mapping[str, Any], user_dir: Path) -> ssl.SSLContext:
-    """Build the context. Python's ssl reads keys from files only, so inline ones pass through a private folder."""
+    """Build the TLS context.
+
+    Python's ssl reads keys only from files, so inline keys are written to a private directory.
+    """
     with tempfile.TemporaryDirectory() as private:
         directory = Path(private)
         context = _trusting(

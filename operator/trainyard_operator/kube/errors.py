@@ -1,4 +1,4 @@
-"""What can go wrong between us and the API server, as types a caller can match."""
+"""Errors of requests to the API server, as types that a caller can match."""
 
 import logging
 from typing import Final
@@ -7,16 +7,16 @@ _DENIALS: Final = ("denied the request", "denied request", " is forbidden: ")
 
 
 class ApiError(Exception):
-    """The API server refused or did not answer.
+    """The API server refused a request or did not respond.
 
     Attributes
     ----------
     status
-        HTTP status; 0 where no answer came.
+        HTTP status; 0 without a response.
     reason
         The ``reason`` of the returned ``metav1.Status`` (``AlreadyExists``, ``Conflict``, ...).
     retry_after
-        Seconds the server asked to wait, where it did.
+        Seconds that the server asks to wait, if any.
     """
 
     def __init__(self, status: int, reason: str, message: str, retry_after: float | None = None) -> None:
@@ -28,17 +28,17 @@ class ApiError(Exception):
 
     @property
     def by_admission(self) -> bool:
-        """A rule of the cluster says no (a policy, a webhook, a quota): it says so by its own sentence alone.
+        """Whether a rule of the cluster refused the request (a policy, a webhook, a quota). Only the message shows it.
 
-        A webhook's denial is 400, that of a ValidatingAdmissionPolicy 422, like a body that is wrong. For such a body
-        the API server writes "is invalid" before anything that the user wrote.
+        A webhook refuses with 400 and a ValidatingAdmissionPolicy with 422, as for an invalid body. For an invalid
+        body, the message contains "is invalid" before any text of the user.
         """
         before, found, _ = self.message.partition(" is invalid: ")
         return any(words in (before if found else self.message) for words in _DENIALS)
 
 
 class NotFoundError(ApiError):
-    """404: the object, or its namespace, is not there."""
+    """404: the object, or its namespace, does not exist."""
 
 
 class AlreadyExistsError(ApiError):
@@ -46,40 +46,43 @@ class AlreadyExistsError(ApiError):
 
 
 class ConflictError(ApiError):
-    """409 on a write with a precondition: somebody wrote since we read."""
+    """409 on a write with a precondition: another client has written since the read."""
 
 
 class InvalidError(ApiError):
-    """400 or 422: the body is wrong, and sending it again would not help, unless it was refused ``by_admission``."""
+    """400 or 422: the body is invalid. A retry does not help, unless it was refused ``by_admission``."""
 
 
 class ForbiddenError(ApiError):
-    """403: RBAC, quota or an admission rule says no."""
+    """403: RBAC, a quota or an admission rule refused the request."""
 
 
 class UnauthorizedError(ApiError):
-    """401: our credentials are not accepted (any more)."""
+    """401: the credentials are not accepted, or not any more."""
 
 
 class ThrottledError(ApiError):
-    """429 that outlasted the client's own retries."""
+    """429 after all retries of the client."""
 
 
 class UnavailableError(ApiError):
-    """5xx, a time-out or a broken connection: nothing is known about whether the write happened."""
+    """5xx, a time-out or a broken connection: it is not known whether the write happened."""
 
 
 class NotHeldError(ApiError):
-    """The Lease that lets us write is not certainly ours: the request was not sent."""
+    """It is not certain that this process holds the Lease that allows writes. The request was not sent."""
 
     def __init__(self, message: str) -> None:
         super().__init__(0, "NotHeld", message)
 
 
 class AwayError(UnavailableError):
-    """Nobody gets an answer. The client has told so, once for all that fails meanwhile."""
+    """No request gets a response. The client has logged this once for all failures."""
 
 
 def log_level(error: ApiError) -> int:
-    """Return how loud a failed request is told: not at all, by default, while the API server is away."""
+    """Return the log level of a failed request.
+
+    While the API server is unreachable, failures are logged at debug level.
+    """
     return logging.DEBUG if isinstance(error, AwayError) else logging.WARNING

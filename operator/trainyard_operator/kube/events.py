@@ -1,6 +1,6 @@
-"""Kubernetes Events about our objects, named by what they say, so that telling one twice makes one.
+"""Kubernetes Events about custom resources. The name follows from the content, so a repetition gives the same Event.
 
-They are written by the older of the two APIs for Events: ``events.k8s.io/v1`` refuses the time stamps by which kubectl
+They are written with the older of the two APIs for Events. ``events.k8s.io/v1`` refuses the timestamps by which kubectl
 sorts. Both APIs read the same objects.
 """
 
@@ -18,10 +18,10 @@ NOTE_BYTES = 1024
 
 
 def event_body(kind: str, about: ObjectView[ApiModel], note: EventNote, *, instance: str, now: datetime) -> Body:
-    """Return the Event. ``instance`` is the pod that tells it.
+    """Return the Event. ``instance`` is the reporting pod.
 
     ``kubectl get events --sort-by=.lastTimestamp``, ``kubectl events`` and ``kubectl describe`` sort by
-    ``lastTimestamp``, in whole seconds. An Event without it would stand before all others, however new it is.
+    ``lastTimestamp``, in whole seconds. An Event without it would be sorted before all others.
     """
     digest = hashlib.sha256(f"{about.uid}/{note.about}/{note.reason}".encode()).hexdigest()[:16]
     return {

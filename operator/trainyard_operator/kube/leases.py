@@ -1,4 +1,4 @@
-"""Leases of coordination.k8s.io/v1, as records."""
+"""Leases of coordination.k8s.io/v1 as records."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,15 +12,15 @@ from trainyard_operator.kube.errors import AlreadyExistsError, ConflictError, No
 from trainyard_operator.kube.port import LEASES, Resource
 
 MIN_SECONDS = 1
-"""The API server takes whole seconds of at least one."""
+"""The API server accepts only whole seconds, at least one."""
 
 TRIES = 2
-"""A second one, because the answer to our last renewal may have been lost: the Lease is ours in a newer version."""
+"""The second try is for a lost response to the last renewal: this process then holds a newer version of the Lease."""
 
 
 @dataclass(frozen=True)
 class LeaseName:
-    """Where a Lease lies."""
+    """Namespace and name of a Lease."""
 
     namespace: str
     name: str
@@ -30,7 +30,7 @@ class LeaseName:
 
 
 class LeaseCalls(Protocol):
-    """What is asked of the API server. Every call that fails raises a subclass of ``ApiError``."""
+    """Required calls to the API server. A failed call raises a subclass of ``ApiError``."""
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Body:
         """Read one object."""
@@ -46,21 +46,21 @@ class LeaseCalls(Protocol):
 
 
 class Leases:
-    """Read, take, renew and give back. Nothing here waits or decides when."""
+    """Read, acquire, renew and release Leases. This class neither waits nor decides when."""
 
     def __init__(self, calls: LeaseCalls, clock: Callable[[], float], wall: Callable[[], datetime]) -> None:
-        """``clock`` counts seconds and never goes back; ``wall`` tells the time for people."""
+        """Create the client. ``clock`` counts seconds and never goes back; ``wall`` returns the time for people."""
         self._calls = calls
         self._clock = clock
         self._wall = wall
 
     async def step(self, lease: LeaseName, standing: Standing, *, address: str = "") -> Standing:
-        """Take or renew a Lease where we may, else look at it.
+        """Acquire or renew a Lease if allowed, else read it.
 
         Raises
         ------
         ApiError
-            When the API server does not answer, or forbids it. What is certain stays so until its time is over.
+            If the API server does not respond, or forbids it. What is certain stays certain until its time is over.
         """
         if standing.seen is None or standing.other is not None:
             standing = standing.observed(await self.read(lease), self._clock())
@@ -73,17 +73,17 @@ class Leases:
                 return standing.written(await self._write(lease, wanted), started)
             except (AlreadyExistsError, ConflictError, NotFoundError) as error:
                 if isinstance(error, NotFoundError) and not wanted.version:
-                    raise  # the namespace itself is not there
+                    raise  # the namespace does not exist
             standing = standing.observed(await self.read(lease), self._clock())
         return standing
 
     async def release(self, lease: LeaseName, standing: Standing) -> Standing:
-        """Give a Lease back. One that somebody else has by now is left alone.
+        """Release a Lease. A Lease of another holder is not changed.
 
         Raises
         ------
         ApiError
-            When the API server does not answer: the Lease ends by itself.
+            If the API server does not respond. The Lease then expires.
         """
         given = standing.released(time=self._time())
         if given is None:
@@ -94,7 +94,13 @@ class Leases:
             return replace(standing, certain=NEVER)
 
     async def read(self, lease: LeaseName) -> Record | None:
-        """Return what a Lease says, ``None`` where there is none. Raises :class:`ApiError` without an answer."""
+        """Return the content of a Lease, ``None`` if it does not exist.
+
+        Raises
+        ------
+        ApiError
+            If the API server does not respond, or refuses the request.
+        """
         try:
             return record(await self._calls.get(LEASES, lease.namespace, lease.name))
         except NotFoundError:
@@ -111,7 +117,7 @@ class Leases:
 
 
 def record(body: Body) -> Record:
-    """Read a Lease; a field that somebody left out is empty."""
+    """Parse a Lease. A missing field is empty."""
     metadata, spec = body["metadata"], body.get("spec") or {}
     return Record(
         holder=spec.get("holderIdentity") or "",

@@ -1,4 +1,4 @@
-"""JSON merge patches (RFC 7386), and the one that writes a status."""
+"""JSON merge patches (RFC 7386), and the patch of a status."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,18 +19,18 @@ IDENTITY: Final[dict[str, tuple[str, ...]]] = {
     "rejectedVersions": ("version", "time"),
     "traffic": ("version",),
 }
-"""For each list of objects in a status of ours, by its field: what of an item stays while the rest of it changes.
+"""Key fields of the items in each list of objects in a status, by the name of the list.
 
-A merge patch replaces a list whole. So what this release does not know of an item is carried over to the same item.
+A merge patch replaces a whole list. Therefore unknown fields of an item are copied to the item with the same key.
 """
 
 
 def status_patch(stored: dict[str, Any], read: Mapping[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
-    """Return the smallest merge patch that brings what we write of a status to ``wanted``, and leaves the rest.
+    """Return the smallest merge patch that changes the known part of a status to ``wanted`` and keeps the rest.
 
-    ``stored`` is the status as the API server has it, ``read`` what this release understood of it. A newer release may
-    have stored fields that this one does not know, in items of lists too, and anybody may have added conditions: they
-    stay. An item that is not wanted any more goes whole.
+    ``stored`` is the status in the API server, ``read`` is the part that this release understands. A newer release may
+    have stored unknown fields, also in list items, and other clients may have added conditions. They are kept. An item
+    that is not wanted any more is removed completely.
     """
     if CONDITIONS in wanted:
         own = [condition for condition in wanted[CONDITIONS] if condition["type"] in CONDITION_TYPES]
@@ -42,16 +42,16 @@ def status_patch(stored: dict[str, Any], read: Mapping[str, Any], wanted: dict[s
 
 
 def own_conditions(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a stored status with our own conditions alone: what others wrote there is no fact of ours."""
+    """Return a stored status with only the operator's own conditions, because others are not its facts."""
     if CONDITIONS not in status:
         return dict(status)
     return {**status, CONDITIONS: [each for each in status[CONDITIONS] or () if each.get("type") in CONDITION_TYPES]}
 
 
 def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the smallest merge patch that turns ``before`` into ``after``; it removes what is ``known`` alone.
+    """Return the smallest merge patch that turns ``before`` into ``after``. It removes only fields in ``known``.
 
-    Lists are replaced whole, with what is not known of their items.
+    Lists are replaced as a whole, with the unknown fields of their items.
     """
     patch: dict[str, Any] = dict.fromkeys((before.keys() & known.keys()) - after.keys())
     for key, value in after.items():
@@ -68,7 +68,7 @@ def merge_patch(before: Mapping[str, Any], after: Mapping[str, Any], known: Mapp
 
 
 def _whole(field: str, before: Any, known: Any, after: Any) -> Any:
-    """Return the value of a field with what ``before`` has in it, in objects and in lists of them, and nobody knows."""
+    """Return the value of a field with the unknown fields of ``before``, in objects and in lists of objects."""
     if isinstance(after, dict) and isinstance(before, dict) and isinstance(known, dict):
         unknown = {key: value for key, value in before.items() if key not in known}
         return unknown | {key: _whole(key, before.get(key), known.get(key), value) for key, value in after.items()}
@@ -80,7 +80,7 @@ def _whole(field: str, before: Any, known: Any, after: Any) -> Any:
 
 
 def _by_identity(field: str, items: list[Any]) -> dict[tuple[Any, ...], Any]:
-    """Return the items that can be told from the others."""
+    """Return the items with a unique key."""
     times = Counter(_identity(field, item) for item in items)
     return {me: item for item in items if times[me := _identity(field, item)] == 1}
 

@@ -1,7 +1,7 @@
-"""The port to the API server: what the operator asks of a cluster, and nothing more.
+"""Interface to the API server: the calls that the operator needs.
 
-Bodies are plain JSON dicts in both directions: a pod template must reach the server exactly as it was rendered, and
-typed clients drop or refuse fields they do not know (docs/decisions/).
+Bodies are plain JSON dicts in both directions. A pod template must reach the server exactly as rendered, and typed
+clients drop or refuse unknown fields (docs/decisions/).
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -13,7 +13,7 @@ from trainyard_operator.core.plan import Body
 
 @dataclass(frozen=True)
 class Resource:
-    """A REST resource, e.g. ``Resource("batch", "v1", "jobs")``; the core group is ``""``."""
+    """A REST resource, for example ``Resource("batch", "v1", "jobs")``; the core group is ``""``."""
 
     group: str
     version: str
@@ -21,7 +21,7 @@ class Resource:
 
     @property
     def base(self) -> str:
-        """The path in front of ``/namespaces/...``."""
+        """The path before ``/namespaces/...``."""
         return f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
 
 
@@ -35,16 +35,16 @@ SERVICES = Resource("", "v1", "services")
 POD_DISRUPTION_BUDGETS = Resource("policy", "v1", "poddisruptionbudgets")
 PODS = Resource("", "v1", "pods")
 EVENTS = Resource("events.k8s.io", "v1", "events")
-"""Where Events are read: by the uid of what they are about."""
+"""For reading Events, by the uid of their object."""
 CORE_EVENTS = Resource("", "v1", "events")
-"""Where ours are written; the same objects."""
+"""For writing Events. Both APIs have the same objects."""
 SECRETS = Resource("", "v1", "secrets")
 LEASES = Resource("coordination.k8s.io", "v1", "leases")
 
 
 @dataclass(frozen=True)
 class TokenIdentity:
-    """Who a token belongs to, as TokenReview says."""
+    """Owner of a token, as TokenReview reports it."""
 
     username: str
     audiences: tuple[str, ...]
@@ -52,7 +52,10 @@ class TokenIdentity:
 
 
 class KubePort(Protocol):
-    """Every call that fails raises a subclass of :class:`~trainyard_operator.kube.errors.ApiError`."""
+    """Interface of the client.
+
+    A failed call raises a subclass of :class:`~trainyard_operator.kube.errors.ApiError`.
+    """
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Body:
         """Read one object."""
@@ -69,7 +72,7 @@ class KubePort(Protocol):
     ) -> AsyncIterator[Body]:
         """Iterate over objects, page by page.
 
-        ``namespace=None`` means all; ``selector`` is a label selector, ``fields`` a field selector.
+        ``namespace=None`` means all namespaces; ``selector`` is a label selector, ``fields`` a field selector.
         """
         ...
 
@@ -80,30 +83,33 @@ class KubePort(Protocol):
     async def apply(self, resource: Resource, namespace: str, body: Body, *, force: bool) -> Body:
         """Apply a body on the server and return the object as stored.
 
-        ``force`` takes over fields that others set; without it a field of somebody else with another value is a
-        :class:`~trainyard_operator.kube.errors.ConflictError`.
+        With ``force``, fields of other managers are taken over. Without it, another manager's field with a different
+        value is a :class:`~trainyard_operator.kube.errors.ConflictError`.
         """
         ...
 
     async def patch_status(self, resource: Resource, namespace: str, name: str, patch: Body) -> Body:
-        """Merge ``patch`` through ``/status``; with a ``metadata.resourceVersion`` in it, only if unchanged since."""
+        """Merge ``patch`` through ``/status``.
+
+        With a ``metadata.resourceVersion``, the object must be unchanged since.
+        """
         ...
 
     async def annotate(
         self, resource: Resource, namespace: str, name: str, annotations: Mapping[str, str], *, resource_version: str
     ) -> Body:
-        """Set annotations of an object, if it is unchanged since; return it as stored."""
+        """Set annotations of an object that is unchanged since ``resource_version``, and return it as stored."""
         ...
 
     async def delete(
         self, resource: Resource, namespace: str, name: str, *, uid: str, resource_version: str | None = None
     ) -> None:
-        """Delete exactly the object with this uid, its dependents in the foreground. Absent already is success.
+        """Delete exactly the object with this uid, with foreground propagation. If it is absent, this succeeds.
 
-        With ``resource_version`` only if it is unchanged since.
+        With ``resource_version``, the object must be unchanged since.
         """
         ...
 
     async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
-        """Ask whether ``token`` is valid for ``audience``; ``None`` when it is not."""
+        """Return the identity of ``token`` if it is valid for ``audience``, ``None`` otherwise."""
         ...

@@ -1,4 +1,4 @@
-"""Token buckets: how fast we may ask the API server, and how fast others may ask us."""
+"""Token buckets for requests to the API server, and for requests of other clients to the operator."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from collections.abc import Callable
 class TokenBucket:
     """Allow ``rate`` uses per second on average and ``burst`` at once.
 
-    Callers that wait are served in the order they came, because each reserves its place as a debt.
+    Waiting callers are served in their order, because each reserves its token in advance.
     """
 
     def __init__(self, rate: float, burst: float, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -24,13 +24,13 @@ class TokenBucket:
         self._at = now
 
     def reserve(self) -> float:
-        """Take a token in any case and return the seconds to wait before using it."""
+        """Take a token in any case, and return the seconds to wait before its use."""
         self._refill()
         self._tokens -= 1
         return max(0.0, -self._tokens / self._rate)
 
     def refuse(self) -> float:
-        """Take a token if there is one and return 0; else take none and return the seconds until there is one."""
+        """Take a token if one is available and return 0, else return the seconds until one is available."""
         self._refill()
         if self._tokens >= 1:
             self._tokens -= 1
@@ -38,7 +38,7 @@ class TokenBucket:
         return (1 - self._tokens) / self._rate
 
     def give_back(self) -> None:
-        """Return a token that turned out not to be needed."""
+        """Return a token that was not needed."""
         self._tokens = min(self._burst, self._tokens + 1)
 
     async def take(self) -> None:

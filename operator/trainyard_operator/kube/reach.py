@@ -1,7 +1,7 @@
-"""Whether the API server answers at all: one line in the log when it stops, one each few minutes, one when it is back.
+"""Reachability of the API server. One log line reports an outage, one repeats it every few minutes, and one ends it.
 
-While it is away everything fails, each object and each watch for the same reason. Whoever sends a request notes here
-how it went. What fails for that reason alone is no news then: see :func:`~trainyard_operator.kube.errors.log_level`.
+During an outage, all requests and watches fail for the same reason. Every sender of a request records the result here.
+A failure for that reason alone is then not logged: see :func:`~trainyard_operator.kube.errors.log_level`.
 """
 
 import logging
@@ -11,17 +11,20 @@ from http import HTTPStatus
 from typing import Final
 
 AGAIN_SECONDS: Final = 300.0
-"""How often it is told again while it lasts."""
+"""Interval between log lines during an outage."""
 PAUSE_SECONDS: Final = 60.0
-"""So long after an outage was told another one is not: an API server that comes and goes must not fill the log."""
+"""Minimum time between the reports of two outages, so that an unstable API server does not fill the log."""
 SICK: Final = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
-"""What a proxy answers in its place, or it itself while it starts and ends. A 500 is about one request."""
+"""Responses of a proxy in place of the API server, or of an API server that starts or stops.
+
+A 500 concerns one request.
+"""
 
 log = logging.getLogger(__name__)
 
 
 class Reach:
-    """What is known of one API server."""
+    """Reachability of one API server."""
 
     def __init__(self, server: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._server = server
@@ -34,19 +37,19 @@ class Reach:
 
     @property
     def away(self) -> bool:
-        """It has answered nobody since a request failed."""
+        """Whether no request got a response since one failed."""
         return self._away_since is not None
 
     def away_within(self, seconds: float) -> bool:
-        """Tell whether it is away, or was so short a time ago."""
+        """Return whether the API server is unreachable, or was so within the last ``seconds``."""
         return self.away or (self._back is not None and self._clock() - self._back < seconds)
 
     def now(self) -> float:
-        """Return the time at which a request begins, for :meth:`failed`."""
+        """Return the start time of a request, for :meth:`failed`."""
         return self._clock()
 
     def answered(self) -> None:
-        """Note that a request was answered, whatever the answer."""
+        """Record that a request got a response, whatever it is."""
         self._last_response = now = self._clock()
         if self._away_since is None:
             return
@@ -55,7 +58,7 @@ class Reach:
         self._away_since, self._back, self._reported_this = None, now, False
 
     def failed(self, why: str, started: float) -> bool:
-        """Note that a request was not answered. Return whether nobody was answered since it ``started``."""
+        """Record that a request got no response. Return whether no request got a response since it ``started``."""
         now = self._clock()
         if self._last_response > started:
             return False

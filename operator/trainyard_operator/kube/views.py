@@ -1,4 +1,4 @@
-"""From the API server's JSON to the core's typed facts: the one place that knows where things lie in an object."""
+"""Parse the API server's JSON into the core's typed views. Only this module knows the structure of the objects."""
 
 import re
 from datetime import datetime
@@ -36,16 +36,19 @@ from trainyard_operator.kube.patch import own_conditions
 V = TypeVar("V", bound=ObjectView[Any])
 
 MANAGERS = "managers"
-"""In the metadata of a body as the store keeps it, instead of managedFields: who wrote each annotation of our group."""
+"""Key in the metadata of a stored body. It replaces managedFields and contains the author of each own annotation."""
 
 _COMPLETION_INDEX = "batch.kubernetes.io/job-completion-index"
-"""On a pod of an Indexed Job, written by the Job controller."""
+"""An annotation that the Job controller sets on a pod of an Indexed Job."""
 
 _LATE = "ProgressDeadlineExceeded"
 """The reason of a Deployment's condition Progressing."""
 
 _NEVER_RAN = frozenset({"StartError", "ContainerCannotRun"})
-"""The runtime could not start the container: a command that is not in the image, say. Its exit code is not its own."""
+"""The runtime could not start the container, for example because its command does not exist.
+
+The exit code is not its own.
+"""
 
 _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 
@@ -125,13 +128,13 @@ def disruption_budget(body: Body) -> DisruptionBudgetView:
 
 
 def attempt_of(job_name: str) -> int:
-    """Return the attempt that a child Job's name says: unlike a label, nobody can edit it. 0 for another Job's name."""
+    """Return the attempt in the name of a child Job, 0 for any other name. Unlike a label, a name cannot be edited."""
     found = re.search(rf"-([1-9][0-9]{{0,8}})(?:{FALLBACK_SUFFIX})?$", job_name)
     return int(found[1]) if found else 0
 
 
 def version_of(deployment_name: str) -> int:
-    """Return the version that a child Deployment's name says. 0 for another Deployment's name."""
+    """Return the version in the name of a child Deployment, 0 for any other name."""
     found = re.search(r"-v([1-9][0-9]{0,15})$", deployment_name)
     return int(found[1]) if found else 0
 
@@ -167,9 +170,10 @@ def job(body: Body) -> WorkloadView:
 
 
 def pod(body: Body) -> PodView:
-    """Read a pod of an attempt, as far as our containers go.
+    """Read a pod of an attempt, limited to the operator's containers.
 
-    The first that ended with an error tells why the pod failed; without one the last speaks, which holds the result.
+    The first container that ended with an error explains the failure. Without an error, the last container has the
+    result.
     """
     metadata, status = body["metadata"], body.get("status") or {}
     conditions = {c["type"]: c for c in status.get("conditions") or ()}
@@ -208,7 +212,7 @@ def pod(body: Body) -> PodView:
 
 
 def warning(body: Body) -> WarningView:
-    """Read a Warning Event. Components that count repetitions write the time of the last one where it used to be."""
+    """Read a Warning Event. The time of the last repetition has several possible fields."""
     series = body.get("series") or {}
     times = (series.get("lastObservedTime"), body.get("deprecatedLastTimestamp"), body.get("eventTime"))
     last = next((time for time in times if time), body["metadata"]["creationTimestamp"])
@@ -230,7 +234,7 @@ def serving_pod(body: Body) -> ServingPodView:
     if status.get("phase") == "Failed" and not statuses:  # refused by its node
         states = [status]
     ready = conditions.get("Ready", {}).get("status") == "True"
-    lost = not ready and bool(container.get("ready"))  # that the pod is not ready says the control plane alone
+    lost = not ready and bool(container.get("ready"))  # only the control plane reports the pod as not ready
     return ServingPodView(
         name=metadata["name"],
         created=from_rfc3339(metadata["creationTimestamp"]),
@@ -247,7 +251,7 @@ def serving_pod(body: Body) -> ServingPodView:
 
 
 def _object(body: Body) -> dict[str, Any]:
-    """Return what every custom resource of ours has, by the names of :class:`ObjectView`."""
+    """Return the common fields of all custom resources, by the names in :class:`ObjectView`."""
     metadata = body["metadata"]
     return {
         "namespace": metadata["namespace"],
@@ -265,9 +269,9 @@ def _object(body: Body) -> dict[str, Any]:
 
 
 def _status(body: Body, model: type[ApiModel]) -> dict[str, Any]:
-    """Return the stored status, by the names of :class:`ObjectView`, or what of it cannot be read.
+    """Return the stored status by the names in :class:`ObjectView`, or what of it cannot be parsed.
 
-    It is ours, but a newer release may have written it, with words that this one does not know.
+    A newer release of the operator may have written values that this release does not know.
     """
     try:
         return {"status": model.model_validate(own_conditions(body.get("status") or {}), extra="ignore")}
@@ -276,9 +280,9 @@ def _status(body: Body, model: type[ApiModel]) -> dict[str, Any]:
 
 
 def _refusal(conditions: dict[str, dict[str, str]]) -> str:
-    """Return why the Deployment controller, or the one of its ReplicaSet, cannot create what it should.
+    """Return why the Deployment controller, or the controller of its ReplicaSet, cannot create its objects.
 
-    That pods are late says Progressing too; that is no refusal.
+    The condition Progressing also reports late pods. That is no refusal.
     """
     failure, progressing = conditions.get("ReplicaFailure", {}), conditions.get("Progressing", {})
     condition: dict[str, str] = {}
@@ -290,12 +294,12 @@ def _refusal(conditions: dict[str, dict[str, str]]) -> str:
 
 
 def _index(text: str | None) -> int | None:
-    """Return a completion index; of what somebody else wrote there, nothing."""
+    """Return a completion index, ``None`` if the text is not one."""
     return int(text) if text is not None and re.fullmatch("[0-9]{1,9}", text) else None
 
 
 def _speaker(states: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-    """Return the container that explains the pod, and how it ended; ``states`` are in the order of running."""
+    """Return the container that explains the pod, and how it ended; ``states`` are in the order of execution."""
     ends = {name: state.get("terminated") or {} for name, state in states.items()}
     last = next(reversed(ends), meta.CONTAINER)
     name = next((name for name, ended in ends.items() if ended.get("exitCode")), last)
@@ -303,7 +307,7 @@ def _speaker(states: dict[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
 
 
 def _staying(status: dict[str, Any]) -> tuple[str, ...]:
-    """Return the containers that go on although ours have ended: an injected proxy that nobody tells to stop."""
+    """Return the containers that run after the operator's containers have ended, for example an injected proxy."""
     statuses = status.get("containerStatuses") or ()
     own = [each for each in statuses if each["name"] in meta.CONTAINERS]
     if not own or any("terminated" not in (each.get("state") or {}) for each in own):
@@ -312,14 +316,14 @@ def _staying(status: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _is_finishing(status: dict[str, Any]) -> bool:
-    """Tell whether the Job controller counts pods that have ended: it does so before it ends the Job."""
+    """Return whether the Job controller is counting ended pods. It does so before it ends the Job."""
     uncounted = any((status.get("uncountedTerminatedPods") or {}).values())
     counted = bool(status.get("succeeded") or status.get("failed"))
     return uncounted or (counted and not (status.get("active") or status.get("terminating")))
 
 
 def _is_lost(conditions: dict[str, Any], statuses: list[dict[str, Any]]) -> bool:
-    """Tell whether a node does not answer: the control plane alone says then that its pods are not ready."""
+    """Return whether a node does not respond. Then only the control plane reports its pods as not ready."""
     ready = conditions.get("Ready", {}).get("status")
     return ready in ("False", "Unknown") and any(
         s.get("ready") and "running" in (s.get("state") or {}) for s in statuses

@@ -1,1 +1,1 @@
-"""The HTTPS endpoint that trainers report to: authenticate, order, coalesce."""
+"""HTTPS endpoint for the trainers' reports: authenticate, order and coalesce them."""

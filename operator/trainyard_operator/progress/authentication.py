@@ -1,4 +1,4 @@
-"""Who sends a report: from a token to the attempt whose pod it is bound to."""
+"""Authentication of reports: from a token to the attempt of its pod."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -17,20 +17,22 @@ from trainyard_operator.progress.token import ClaimedToken
 from trainyard_operator.runtime.directory import JobFacts
 
 REVIEW_SECONDS = 60.0
-"""How long a verdict on a token is believed, good or bad; a deleted pod can report no longer than this."""
+"""How long the result of a token review is cached, valid or not. A deleted pod can report no longer than this."""
 OWNER_SECONDS = 3600.0
-"""The controller of a pod never changes; the bound is for memory only."""
+"""The controller of a pod never changes; the limit only bounds the memory."""
 CACHE_SIZE = 4096
 UNAVAILABLE_SECONDS = 5.0
 
 STRANGER_RATE = 1.0
 STRANGER_BURST = 50.0
-"""Tokens that turn out to be bad, per source address: more are refused unseen. Good ones are given back, so pods that
-share an address do not disturb each other."""
+"""Limits of invalid tokens per source address. More are refused without a review.
+
+Valid tokens do not count, so pods that share an address do not affect each other.
+"""
 
 
 class Buckets:
-    """A token bucket per key, for the most recent keys."""
+    """Token buckets by key, for the most recently used keys."""
 
     def __init__(self, make: Callable[[], TokenBucket], size: int = CACHE_SIZE) -> None:
         self._make = make
@@ -38,7 +40,7 @@ class Buckets:
         self._buckets: OrderedDict[Hashable, TokenBucket] = OrderedDict()
 
     def of(self, key: Hashable) -> TokenBucket:
-        """Return the bucket of ``key``, a full one for a key not seen lately."""
+        """Return the bucket of ``key``. A new key gets a full one."""
         bucket = self._buckets.pop(key, None) or self._make()
         self._buckets[key] = bucket
         if len(self._buckets) > self._size:
@@ -48,7 +50,7 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Owner:
-    """The Job that controls a pod, and the uid of the TrainingJob that the pod's labels name: a claim, no proof."""
+    """The Job that controls a pod, and the TrainingJob uid in the pod's labels. The label is a claim, not a proof."""
 
     job: str
     claims: str
@@ -56,17 +58,20 @@ class Owner:
 
 @dataclass(frozen=True)
 class Sender:
-    """An authenticated pod: the job as it was known then, and which attempt the pod belongs to."""
+    """An authenticated pod: the facts of its job, and its attempt."""
 
     facts: JobFacts
     attempt: int
 
 
 class Authenticator:
-    """Decide who a token speaks for. What the token says of itself is checked first, because that costs no API call."""
+    """Authenticate the sender of a token. The claims in the token are checked first, because that needs no API call."""
 
     def __init__(self, port: KubePort, directory: JobDirectory, tokens: TokenReviewer | None = None) -> None:
-        """``tokens`` judges tokens; ``None``: the API server does, by TokenReview."""
+        """Create an authenticator.
+
+        ``tokens`` reviews tokens; ``None`` means the API server does so, with TokenReview.
+        """
         self._port = port
         self._tokens = tokens or port
         self._directory = directory
@@ -75,13 +80,13 @@ class Authenticator:
         self._strangers = Buckets(lambda: TokenBucket(STRANGER_RATE, STRANGER_BURST))
 
     async def sender(self, token: ClaimedToken, namespace: str, name: str, source: str) -> Sender:
-        """Return who sends, if it may report for this TrainingJob.
+        """Return the sender if it may report for this TrainingJob.
 
         Raises
         ------
         RefusedError
-            401 for a token that is not valid, 403 for one of somebody else, 404 for a job that is not there, 429 for a
-            source of too many bad tokens, 503 while the API server cannot be asked or the Job is not known yet.
+            401 for an invalid token. 403 for a token of another sender. 404 for an unknown job. 429 for a source with
+            too many invalid tokens. 503 if the API server does not respond, or the Job is not known yet.
         """
         if token.namespace != namespace or not _names(token, namespace, name):
             raise RefusedError(403, "the token was made for another TrainingJob")

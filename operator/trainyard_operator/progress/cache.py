@@ -1,4 +1,4 @@
-"""A bounded cache of answers that cost an API call each."""
+"""Cache with limits for results that need an API call."""
 
 import asyncio
 import time
@@ -11,9 +11,9 @@ V = TypeVar("V")
 
 
 class TimedCache(Generic[K, V]):
-    """Ask once per key and time span, also when many ask at once; forget the oldest beyond ``size``.
+    """Load each key once per time span, also for concurrent callers. Beyond ``size``, the oldest entries are dropped.
 
-    Errors are not kept: they go to those who wait for this very call, and the next one asks again.
+    Errors are not cached. They are raised in all callers of the same load, and the next call loads again.
     """
 
     def __init__(self, seconds: float, size: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -26,10 +26,10 @@ class TimedCache(Generic[K, V]):
         return len(self._entries)
 
     async def get(self, key: K, load: Callable[[], Awaitable[V]]) -> V:
-        """Return the kept answer for ``key``, or the one that ``load`` finds."""
+        """Return the cached value of ``key``, or the result of ``load``."""
         entry = self._entries.get(key)
         if entry is None or self._clock() >= entry[0]:
-            # A task of its own: one caller that hangs up must not fail the others who wait for the same answer.
+            # A separate task: if one caller disconnects, the others still get the result.
             value: asyncio.Future[V] = asyncio.ensure_future(load())
             self._entries.pop(key, None)
             self._entries[key] = (self._clock() + self._seconds, value)

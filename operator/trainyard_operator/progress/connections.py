@@ -1,4 +1,4 @@
-"""Connections that say nothing are cut: each costs a file descriptor, and aiohttp waits for a request without limit."""
+"""Close idle connections. Each one needs a file descriptor, and aiohttp waits for a request without a limit."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -7,12 +7,12 @@ from typing import Any
 from aiohttp import web
 
 QUIET_SECONDS = 30.0
-"""How long a connection may be open without a request: before its first, or after one was answered."""
+"""Maximum time without a request, before the first one or after the last one."""
 CHECK_SECONDS = 5.0
 
 
 class QuietConnections:
-    """Cut the connections of a server on which no request runs for too long."""
+    """Close the connections of a server that have no request for too long."""
 
     def __init__(self, *, quiet_seconds: float = QUIET_SECONDS, check_seconds: float = CHECK_SECONDS) -> None:
         self._quiet = quiet_seconds
@@ -22,7 +22,7 @@ class QuietConnections:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, app: web.Application) -> None:
-        """Note the requests of an application. Call it before the application runs."""
+        """Record the requests of an application. Call it before the application runs."""
 
         @web.middleware
         async def note(
@@ -39,11 +39,11 @@ class QuietConnections:
         app.middlewares.append(note)
 
     def start(self, runner: web.AppRunner) -> None:
-        """Look at the connections from now on. No task: kopf cancels tasks when it ends."""
+        """Start to check the connections. It uses no task, because kopf cancels tasks when it ends."""
         self._inspect(runner)
 
     def stop(self) -> None:
-        """Look no further."""
+        """Stop the checks."""
         if self._timer is not None:
             self._timer.cancel()
 

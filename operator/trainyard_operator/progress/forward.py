@@ -1,7 +1,7 @@
-"""Reports that reach a follower go on to the leader, so that the Service may send them to any replica.
+"""Forward reports from a follower to the leader, so that the Service may route them to any replica.
 
-A follower has checked by then who sends a report, so strangers do not get through it. It shows the leader the sender's
-own token, and trusts the leader by the certificate authority that both serve with.
+A follower authenticates the sender first, so other clients cannot reach the leader through it. It sends the sender's
+own token to the leader. It verifies the leader with the certificate authority that all replicas share.
 """
 
 import asyncio
@@ -14,30 +14,39 @@ from aiohttp import web
 from trainyard_operator.progress.refused import RefusedError
 
 FORWARDED = "Trainyard-Forwarded"
-"""On a report that a follower has sent on: it is not sent on again."""
+"""Header of a forwarded report. Such a report is not forwarded again."""
 FORWARD_SECONDS = 5.0
 AGAIN_SECONDS = 5.0
 KEPT_HEADERS = ("Retry-After", "WWW-Authenticate")
 
 
 class Leadership(Protocol):
-    """What the endpoint asks about the leader."""
+    """What the endpoint needs to know about the leader."""
 
     @property
     def leads(self) -> bool:
-        """Whether this process keeps reports itself."""
+        """Whether this process stores reports itself."""
         ...
 
     async def forward(self, request: web.Request, body: bytes) -> web.Response:
-        """Let the leader answer. Raises :class:`RefusedError` (503) where there is none that can be reached."""
+        """Return the leader's response.
+
+        Raises
+        ------
+        RefusedError
+            503 if no leader can be reached.
+        """
         ...
 
 
 class Forwarder:
-    """Send reports on over TLS. Close it after use."""
+    """Forward reports over TLS. Close it after use."""
 
     def __init__(self, authority: str, server_name: str) -> None:
-        """``authority`` (PEM) signs the certificates of all replicas, each of which is made out to ``server_name``."""
+        """Create a forwarder.
+
+        ``authority`` (PEM) signs the certificates of all replicas, which are issued to ``server_name``.
+        """
         self._tls = ssl.create_default_context(cadata=authority)
         self._name = server_name
         self._session = aiohttp.ClientSession(
@@ -49,12 +58,12 @@ class Forwarder:
         await self._session.close()
 
     async def send(self, address: str, request: web.Request, body: bytes) -> web.Response:
-        """Return what the leader at ``address`` (``https://host:port``) answers.
+        """Return the response of the leader at ``address`` (``https://host:port``).
 
         Raises
         ------
         RefusedError
-            503 when there is no address, the leader does not answer, or the report has been sent on once.
+            503 if there is no address, the leader does not respond, or the report was already forwarded.
         """
         if not address or FORWARDED in request.headers:
             raise no_leader()
@@ -80,5 +89,5 @@ class Forwarder:
 
 
 def no_leader() -> RefusedError:
-    """Return the refusal for a report that nobody can keep now."""
+    """Return the refusal of a report that no leader can store now."""
     return RefusedError(503, "no leader of the operator can be reached now", retry_after=AGAIN_SECONDS)

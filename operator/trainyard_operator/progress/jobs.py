@@ -1,4 +1,4 @@
-"""What the endpoint needs from the runtime, as Protocols: look a job up, hand a report over."""
+"""Protocols of the runtime that the endpoint needs: find a job, and store a report."""
 
 from datetime import datetime
 from typing import Protocol
@@ -10,16 +10,16 @@ from trainyard_operator.runtime.reports import Report
 
 
 class JobDirectory(Protocol):
-    """Look TrainingJobs up without an API call."""
+    """Find TrainingJobs without an API call."""
 
     def find(self, namespace: str, name: str) -> JobFacts | None:
-        """Return what is known of a TrainingJob, or ``None`` if there is none."""
+        """Return the facts of a TrainingJob, ``None`` if there is none."""
         ...
 
 
 class ReportSink(Protocol):
-    """Take reports whose sender was authenticated."""
+    """Store reports of authenticated senders."""
 
     def offer(self, key: Key, uid: str, attempt: int, reported: ReportedStatus, *, after: int, now: datetime) -> Report:
-        """Keep a report, number it and return it as kept."""
+        """Store and number a report, and return it as stored."""
         ...

@@ -1,8 +1,8 @@
-"""Tokens verified by the API server's public keys: for an operator that may not send a TokenReview.
+"""Token verification with the API server's public keys, for an operator without the permission for TokenReview.
 
-TokenReview is a right in the whole cluster. The keys that service account tokens are signed with may be read by every
-service account (ClusterRole ``system:service-account-issuer-discovery``), and with them a signature is checked here.
-What a TokenReview knows beside that, whether the token's pod is still there, is asked of the pod itself.
+TokenReview needs a cluster-wide permission. The keys of service account tokens are readable for every service account
+(ClusterRole ``system:service-account-issuer-discovery``), so the signature is checked here. TokenReview also checks
+whether the token's pod exists. Here, the pod is read for that.
 """
 
 import base64
@@ -28,11 +28,11 @@ POD_UID = "authentication.kubernetes.io/pod-uid"
 ISSUER_PATH = "/.well-known/openid-configuration"
 KEYS_PATH = "/openid/v1/jwks"
 KEEP_SECONDS = 600.0
-"""A key that was taken away signs no longer than this."""
+"""How long keys are cached. A removed key is accepted no longer than this."""
 AGAIN_SECONDS = 10.0
-"""An unknown key may be a new one; it is looked for at most so often."""
+"""Minimum time between two reads for an unknown key, which may be a new one."""
 LEEWAY_SECONDS = 10.0
-"""How far the clocks of API server and operator may differ."""
+"""Maximum difference between the clocks of the API server and the operator."""
 
 _HASHES: Mapping[str, hashes.HashAlgorithm] = {"256": hashes.SHA256(), "384": hashes.SHA384(), "512": hashes.SHA512()}
 _CURVES: Mapping[str, Callable[[], ec.EllipticCurve]] = {
@@ -45,23 +45,35 @@ PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
 
 class TokenReviewer(Protocol):
-    """Judge tokens."""
+    """Interface for token reviews."""
 
     async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
-        """Return who a token belongs to; ``None`` where it is not valid for ``audience``. Raises ``ApiError``."""
+        """Return the owner of a token, ``None`` if it is not valid for ``audience``.
+
+        Raises
+        ------
+        ApiError
+            If the API server does not respond.
+        """
         ...
 
 
 class Documents(Protocol):
-    """Read what the API server publishes."""
+    """Interface for the documents of the API server."""
 
     async def read(self, path: str) -> Body:
-        """Return the JSON at a path. Raises :class:`~trainyard_operator.kube.errors.ApiError`."""
+        """Return the JSON at a path.
+
+        Raises
+        ------
+        ApiError
+            If the API server does not respond, or refuses the request.
+        """
         ...
 
 
 class IssuerKeys:
-    """Judge tokens by their signature, their claims, and the pod they are bound to."""
+    """Verify tokens by their signature, their claims, and their pod."""
 
     def __init__(
         self,
@@ -71,7 +83,7 @@ class IssuerKeys:
         clock: Callable[[], datetime],
         steady: Callable[[], float],
     ) -> None:
-        """``clock`` tells the time that tokens end by; ``steady`` counts seconds."""
+        """Create a verifier. ``clock`` returns the time for the expiry of tokens; ``steady`` counts seconds."""
         self._documents = documents
         self._port = port
         self._clock = clock
@@ -81,12 +93,12 @@ class IssuerKeys:
         self._read = float("-inf")
 
     async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
-        """Return who a token belongs to; ``None`` where it is not valid for ``audience``.
+        """Return the owner of a token, ``None`` if it is not valid for ``audience``.
 
         Raises
         ------
         ApiError
-            When the API server does not answer, or does not let us read its keys.
+            If the API server does not respond, or does not allow reading its keys.
         """
         try:
             head, claims, signed, signature = _parts(token)
@@ -123,7 +135,7 @@ class IssuerKeys:
         return begins - LEEWAY_SECONDS <= now < ends + LEEWAY_SECONDS
 
     async def _is_there(self, claims: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
-        """Tell whether the pod of a token is still there; a token of no pod is judged by whoever asked."""
+        """Return whether the pod of a token exists. A token without a pod passes, because the caller checks it."""
         if not pod:
             return True
         try:
@@ -134,7 +146,13 @@ class IssuerKeys:
 
 
 def _parts(token: str) -> tuple[Body, Body, bytes, bytes]:
-    """Split a token into head, claims, what is signed, and the signature. Raises :class:`ValueError`."""
+    """Return the header, the claims, the signed part and the signature of a token.
+
+    Raises
+    ------
+    ValueError
+        If the text is not a token.
+    """
     head, claims, signature = token.split(".")
     parsed = [json.loads(_decode(part)) for part in (head, claims)]
     if not all(isinstance(part, dict) for part in parsed) or not isinstance(parsed[1].get(CLAIM, {}), dict):
@@ -151,7 +169,7 @@ def _number(text: str) -> int:
 
 
 def _public(key: Mapping[str, Any]) -> PublicKey | None:
-    """Read a JSON web key; ``None`` for a kind that signs no tokens of Kubernetes."""
+    """Parse a JSON web key. Return ``None`` for a type that signs no Kubernetes tokens."""
     match key.get("kty"):
         case "RSA":
             return rsa.RSAPublicNumbers(_number(key["e"]), _number(key["n"])).public_key()
@@ -163,7 +181,7 @@ def _public(key: Mapping[str, Any]) -> PublicKey | None:
 
 
 def _is_signed(key: PublicKey, algorithm: str, signed: bytes, signature: bytes) -> bool:
-    """Check a signature; the kind of the key decides what it may be, not what the token says of itself."""
+    """Return whether a signature is valid. The type of the key decides which algorithms are allowed."""
     digest = _HASHES.get(algorithm[2:])
     try:
         if digest is None:

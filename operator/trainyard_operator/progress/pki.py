@@ -1,4 +1,4 @@
-"""A small certificate authority: for the progress endpoint, and for the clusters that tests and the demo start."""
+"""Small certificate authority for the progress endpoint, and for the clusters of tests and the demo."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 SKEW = timedelta(hours=1)
-"""Certificates begin in the past, for nodes whose clock is late."""
+"""Certificates start in the past, for nodes with a slow clock."""
 
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
@@ -19,19 +19,19 @@ CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate authority: what clients trust, and what signs certificates."""
+    """A certificate authority: the certificate that clients trust, and the key that signs."""
 
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
     @property
     def pem(self) -> str:
-        """The certificate as clients get it."""
+        """The certificate as PEM, for clients."""
         return certificate_pem(self.certificate).decode()
 
 
 def make_authority(name: str, now: datetime, days: int) -> Authority:
-    """Make an authority of its own that signs certificates and no further authority."""
+    """Return a new self-signed authority that signs certificates and no further authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _name(name)
     builder = (
@@ -52,7 +52,7 @@ def issue(
     names: Sequence[str] = (),
     organization: str = "",
 ) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
-    """Return a new key and its certificate.
+    """Return a new certificate and its key.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ def issue(
         The group of a client, as the API server reads it.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    # Python 3.13 refuses a chain whose certificates do not name the keys of subject and issuer.
+    # Python 3.13 refuses a chain whose certificates do not identify the keys of subject and issuer.
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key())
     subject = _name(common_name, organization)
     builder = (
@@ -86,7 +86,7 @@ def certificate_pem(certificate: x509.Certificate) -> bytes:
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Return a private key as PEM, not encrypted."""
+    """Return a private key as PEM without encryption."""
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )

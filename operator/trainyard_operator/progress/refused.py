@@ -1,4 +1,4 @@
-"""Why a report is not taken, as the ``metav1.Status`` that clients of Kubernetes and of KEP-2779 know."""
+"""Refusal of a report as a ``metav1.Status``, which clients of Kubernetes and KEP-2779 understand."""
 
 from typing import Any
 
@@ -18,18 +18,18 @@ REASONS = {
 }
 
 MESSAGE_CHARS = 300
-"""Bounds the answer: what a stranger sends must not come back to him in full."""
+"""Limit of the message, so that a response does not return the whole input of an unknown client."""
 
 
 class RefusedError(Exception):
-    """A report is not taken.
+    """A report is refused.
 
     Attributes
     ----------
     code
         The HTTP status.
     retry_after
-        Seconds after which another try makes sense; ``None`` where it does not.
+        Seconds after which a retry may succeed; ``None`` if it cannot.
     """
 
     def __init__(self, code: int, message: str, *, retry_after: float | None = None) -> None:
@@ -39,7 +39,7 @@ class RefusedError(Exception):
         self.retry_after = retry_after
 
     def status(self) -> dict[str, Any]:
-        """Return the body of the answer."""
+        """Return the body of the response."""
         return {
             "kind": "Status",
             "apiVersion": "v1",

@@ -1,7 +1,7 @@
-"""The HTTPS endpoint that trainers report to; a callback written for Kubeflow Trainer (KEP-2779) works unchanged.
+"""HTTPS endpoint for the trainers' reports. A callback for Kubeflow Trainer (KEP-2779) works unchanged.
 
-Checks go from cheap to dear: path, size, what the token says of itself, TokenReview, the pod's owner, then the state of
-the job, the rate and the body. A report changes nothing but memory; when it is written is decided elsewhere.
+The cheap checks come first: path, size, the claims in the token, TokenReview, and the pod's owner. The state of the
+job, the rate and the body follow. A report changes only memory; the planner decides when it is written.
 """
 
 import asyncio
@@ -35,19 +35,19 @@ from trainyard_operator.progress.token import ClaimedToken
 REPORTS = Counter("trainyard_progress_reports_total", "Progress reports by HTTP status", ["code"])
 
 BODY_SECONDS = 10.0
-"""A body that trickles in longer than this is refused with 408."""
+"""Maximum time for receiving a body. After that, the report is refused with 408."""
 SHUTDOWN_SECONDS = 3.0
 LINGER_SECONDS = 2.0
-"""How long the rest of a refused body is read and thrown away before the connection is cut."""
+"""How long the rest of a refused body is read and discarded before the connection is closed."""
 NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
 BURST_SHARE = 6
-"""A job may send a sixth of its reports per minute at once."""
+"""A job may send one sixth of its reports per minute at once."""
 
 log = logging.getLogger(__name__)
 
 
 class ProgressEndpoint:
-    """Judge reports and keep the good ones."""
+    """Check reports and store the valid ones."""
 
     def __init__(
         self,
@@ -60,7 +60,10 @@ class ProgressEndpoint:
         leadership: Leadership | None = None,
         tokens: TokenReviewer | None = None,
     ) -> None:
-        """``leadership`` knows who keeps reports, ``None``: we do; ``tokens`` judges tokens in place of TokenReview."""
+        """Create the endpoint.
+
+        ``leadership`` defines who stores reports, ``None`` means this process; ``tokens`` replaces TokenReview.
+        """
         self._leadership = leadership
         self._authenticator = Authenticator(port, directory, tokens)
         self._reports = reports
@@ -118,7 +121,7 @@ async def _body(request: web.Request) -> bytes:
 
 
 def _parse(body: bytes) -> ProgressReport | None:
-    """Read a report; ``None`` for one that says nothing, which KEP-2779 answers with 200 and no write."""
+    """Return the parsed report, ``None`` if it is empty. For that, KEP-2779 requires 200 without a write."""
     try:
         report = ProgressReport.model_validate_json(body)
     except ValidationError as error:
@@ -141,7 +144,7 @@ async def _as_status(
         response = _response(refusal)
     except web.HTTPException as error:
         response = _response(RefusedError(error.status, f"{request.method} is not served here: {error.reason}"))
-    except Exception:  # a bug must not close the endpoint; the sender sees 500, we see the trace (it holds no token)
+    except Exception:  # a bug must not stop the endpoint; the logged trace has no token
         log.exception("a progress report could not be judged")
         response = _response(RefusedError(500, "the report could not be judged; the operator's log says why"))
     REPORTS.labels(response.status).inc()
@@ -180,17 +183,23 @@ class ProgressListener:
 
     @property
     def port(self) -> int | None:
-        """The port it listens on; ``None`` while it does not."""
+        """The port that it listens on, ``None`` while it does not listen."""
         addresses = self._runner.addresses
         return int(addresses[0][1]) if addresses else None
 
     async def start(self) -> None:
-        """Listen. Raises :class:`OSError` when the port is taken."""
+        """Start to listen.
+
+        Raises
+        ------
+        OSError
+            If the port is in use.
+        """
         await self._runner.setup()
         await site(self._runner, self._config.bind, self._config.port, self._tls).start()
         self._quiet.start(self._runner)
 
     async def stop(self) -> None:
-        """Close the socket and let running requests end."""
+        """Close the socket and let running requests complete."""
         self._quiet.stop()
         await self._runner.cleanup()

@@ -1,8 +1,9 @@
-"""The endpoint's own certificate authority and the server certificates it signs.
+"""Certificate authority of the progress endpoint, and its server certificates.
 
-Only the authority lies in the Secret: pods get its certificate with their Job, so it must outlive the operator. Server
-certificates live in memory; every start makes one, and a long-running operator makes the next in time. So the operator
-needs no right to change or delete a Secret, and two of them at once present different certificates of one authority.
+Only the authority is stored in the Secret. Pods get its certificate with their Job, so it must outlive the operator.
+Server certificates exist only in memory. Each start creates one, and a running operator renews it in time. Therefore
+the operator needs no permission to change or delete a Secret. Two operators use different certificates of the same
+authority.
 """
 
 import asyncio
@@ -28,10 +29,10 @@ from trainyard_operator.progress.pki import Authority
 
 AUTHORITY_DAYS = 3650
 LAST_DAYS = 30
-"""An authority with less time than this is refused at start, while there is time to replace it in peace."""
+"""Minimum remaining time of an authority. A start with less is refused while there is still time to replace it."""
 SERVER_DAYS = 90
 RENEW_DAYS = 30
-"""A server certificate is replaced when this is left of it."""
+"""A server certificate is renewed when this much time remains."""
 CERTIFICATE_KEY = "tls.crt"
 PRIVATE_KEY = "tls.key"
 
@@ -39,20 +40,20 @@ Clock = Callable[[], datetime]
 
 
 class TlsSecretError(Exception):
-    """The Secret holds no usable authority; the message is one sentence that says what to do."""
+    """The Secret contains no usable authority. The message says what to do."""
 
 
 async def ensure_authority(port: KubePort, namespace: str, name: str, *, now: datetime) -> Authority:
-    """Return the authority of the Secret ``namespace/name``, which is made if there is none.
+    """Return the authority in the Secret ``namespace/name``. It is created if the Secret does not exist.
 
-    Two operators that start together end with one authority: the later one reads what the earlier one made.
+    If two operators start together, they use the same authority: the second one reads the Secret of the first one.
 
     Raises
     ------
     TlsSecretError
-        When the Secret holds something else, or an authority that ends soon.
+        If the Secret contains something else, or an authority that expires soon.
     ApiError
-        When the API server does not let us.
+        If the API server does not respond, or refuses the request.
     """
     try:
         secret = await port.get(SECRETS, namespace, name)
@@ -71,12 +72,12 @@ async def ensure_authority(port: KubePort, namespace: str, name: str, *, now: da
 
 
 def make_authority(now: datetime) -> Authority:
-    """Make an authority for the progress endpoint alone."""
+    """Return a new authority for the progress endpoint."""
     return pki.make_authority("trainyard progress endpoint", now, AUTHORITY_DAYS)
 
 
 def server_names(url: str) -> list[str]:
-    """Return the names to certify: the host that pods are told and, for a Service, its shorter and longer forms.
+    """Return the names for the certificate: the host in the URL and, for a Service, its shorter and longer forms.
 
     ``https://trainyard.ops.svc:8443`` gives ``trainyard.ops.svc``, ``trainyard``, ``trainyard.ops`` and
     ``trainyard.ops.svc.cluster.local``.
@@ -91,7 +92,7 @@ def server_names(url: str) -> list[str]:
 
 
 class ServerCertificate:
-    """A TLS context whose certificate is replaced before it ends; open connections keep the one they began with."""
+    """TLS context whose certificate is renewed before it expires. Open connections keep their certificate."""
 
     def __init__(self, authority: Authority, names: list[str], *, clock: Clock = lambda: datetime.now(UTC)) -> None:
         self._authority = authority
@@ -102,7 +103,7 @@ class ServerCertificate:
         self.expires = self.renew()
 
     def renew(self) -> datetime:
-        """Make a new certificate and use it from the next handshake on; return when it ends."""
+        """Create a new certificate for all later handshakes, and return its expiry time."""
         names = self._names
         certificate, key = pki.issue(
             self._authority, names[0], self._clock(), SERVER_DAYS, usages=[pki.SERVER], names=names
@@ -116,7 +117,7 @@ class ServerCertificate:
         return self.expires
 
     async def keep_fresh(self) -> None:
-        """Renew in time, for as long as the process runs."""
+        """Renew the certificate in time, forever."""
         while True:
             left = self.expires - timedelta(days=RENEW_DAYS) - self._clock()
             await asyncio.sleep(max(0.0, left.total_seconds()))

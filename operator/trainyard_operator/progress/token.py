@@ -1,4 +1,4 @@
-"""What a service account token says of itself. Unverified: good to refuse by, never to trust."""
+"""Claims in a service account token. They are not verified, so they can only justify a refusal."""
 
 import base64
 import binascii
@@ -12,12 +12,12 @@ from trainyard_operator.progress.refused import RefusedError
 
 SCHEME = "bearer"
 CLAIM = "kubernetes.io"
-"""Where a bound service account token carries namespace, pod and service account."""
+"""Claim of a bound service account token with namespace, pod and service account."""
 
 
 @dataclass(frozen=True)
 class ClaimedToken:
-    """A bearer token with its own claims, read but not believed."""
+    """A bearer token with its unverified claims."""
 
     value: str
     audiences: tuple[str, ...]
@@ -28,12 +28,18 @@ class ClaimedToken:
 
     @property
     def digest(self) -> bytes:
-        """A key for caches, so that no token lies in memory longer than its request."""
+        """A cache key, so that no token stays in memory longer than its request."""
         return hashlib.sha256(self.value.encode()).digest()
 
     @classmethod
     def from_header(cls, header: str | None) -> Self:
-        """Read the Authorization header. Raises :class:`RefusedError` (401) for anything but a pod's token."""
+        """Parse the Authorization header.
+
+        Raises
+        ------
+        RefusedError
+            401 if it does not contain a pod's token.
+        """
         scheme, _, value = (header or "").partition(" ")
         value = value.strip()
         if scheme.lower() != SCHEME or not value:

@@ -1,1 +1,1 @@
-"""Store, queue and workers: what is known, what is due, and who does it."""
+"""Cache, work queue and workers of the operator."""

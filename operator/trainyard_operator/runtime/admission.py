@@ -1,8 +1,8 @@
-"""The admission ledger: who holds a place, by what is seen and by what this process has just decided.
+"""Admission control: which jobs hold a slot, from observed objects and from the last decisions of this process.
 
-Everything in it follows from objects that run to an end and from their workloads, so a restart knows it again. The one
-exception is the reservation: between the decision to create a workload and its appearance nothing shows that the place
-is taken, and two workers must not give it away twice. It is made in the same synchronous step as the decision.
+The state follows from objects that run to completion and from their workloads, so a restart restores it. The only
+exception is a reservation. After the decision to create a workload, no object shows at first that the slot is taken. A
+reservation keeps a second worker from assigning the same slot. It is made in the same synchronous step as the decision.
 """
 
 from collections import defaultdict
@@ -20,7 +20,7 @@ from trainyard_operator.runtime.store import Store
 
 
 class AdmissionControl:
-    """Keep the book of claims up to date with the store, and wake whom a change concerns."""
+    """Keep the admission queue up to date with the store, and wake the objects that a change affects."""
 
     def __init__(
         self,
@@ -30,10 +30,13 @@ class AdmissionControl:
         moved: Callable[[Key], None] | None = None,
         covers: Callable[[str], bool] = lambda _: True,
     ) -> None:
-        """``wake`` hears of who may start now, ``moved`` of who waits on at another place in line: they can be told so
-        later, and of several moves at once. By default ``wake`` hears of both.
+        """Create admission control.
 
-        ``covers`` tells whether a namespace is ours to work in; jobs of the others hold and wait for no place.
+        ``wake`` is called for objects that may start now. ``moved`` is called for objects whose position in the queue
+        has changed. These can be processed later, and once for several moves. By default, ``wake`` is called for both.
+
+        ``covers`` returns whether this process works in a namespace. Jobs of other namespaces hold no slot and are not
+        queued.
         """
         self._kinds = kinds.batch
         self._limits = limits
@@ -49,29 +52,29 @@ class AdmissionControl:
 
     @property
     def holding(self) -> int:
-        """How many objects hold a place."""
+        """Number of objects that hold a slot."""
         return self._queue.holding
 
     @property
     def waiting(self) -> int:
-        """How many wait for one."""
+        """Number of objects that wait for a slot."""
         return self._queue.waiting
 
     def changed(self, kind: Kind, key: Key) -> None:
-        """Remember that an object of this kind changed, which concerns this one. The store calls it."""
+        """Record that an object of ``kind`` changed, which affects the object ``key``. The store calls this method."""
         ours = self._kinds.get(key.kind)
         if ours is not None and (kind == key.kind or kind in ours.owns):
             self._changed[key] = None
 
     def catch_up(self, store: Store, reconciling: Key) -> None:
-        """Take in what has changed in the store. Whoever it concerns is woken, save the one whose turn it is."""
+        """Apply the changes in the store, and wake the affected objects except the one that is being reconciled."""
         changed, self._changed = self._changed, {}
         for key in changed:
             self._refresh(store, key)
         self._notify(reconciling)
 
     def decision(self, key: Key) -> Decision:
-        """Return whether an object may start. One that stood aside stands in line again."""
+        """Return whether an object may start. A deferred object returns to the queue."""
         uid = self._uids.get(key)
         if uid is None:
             return ADMITTED
@@ -81,12 +84,12 @@ class AdmissionControl:
         return self._queue.decision(uid)
 
     def is_wanted(self, key: Key) -> bool:
-        """Tell whether another object waits for the place that this one holds."""
+        """Return whether another object waits for the slot of this object."""
         uid = self._uids.get(key)
         return uid is not None and self._queue.is_wanted(uid)
 
     def reserve(self, key: Key) -> None:
-        """Give an object its place: the creation of its workload was just decided."""
+        """Reserve a slot for an object whose workload is about to be created."""
         request = self._request(key)
         if request is not None and not request.holds:
             self._reserved.add(request.uid)
@@ -94,7 +97,7 @@ class AdmissionControl:
             self._notify(key)
 
     def release(self, key: Key) -> None:
-        """Take a reservation back: the workload was refused."""
+        """Cancel a reservation, because the workload was refused."""
         request = self._request(key)
         if request is not None and request.uid in self._reserved:
             self._reserved.discard(request.uid)
@@ -102,10 +105,10 @@ class AdmissionControl:
             self._notify(key)
 
     def defer(self, key: Key) -> None:
-        """Take an object out of the line until it asks again: it may start, but does not.
+        """Remove an object from the queue until it asks again, because it may start but does not.
 
-        The API server refuses its workload (a quota of its namespace, say), its pause is not over, or planning fails.
-        In the line it would block those behind it for as long as that lasts.
+        For example, the API server refuses its workload (a quota of its namespace), its pause has not ended, or
+        planning fails. In the queue, it would block the objects behind it.
         """
         request = self._request(key)
         if request is not None and not request.holds:
@@ -113,7 +116,7 @@ class AdmissionControl:
             self._queue.drop(request.uid)
             self._notify(key)
 
-    # ---- within ------------------------------------------------------------------------------------------------------
+    # ---- internal ----------------------------------------------------------------------------------------------------
 
     def _request(self, key: Key) -> AdmissionRequest | None:
         uid = self._uids.get(key)
@@ -139,7 +142,7 @@ class AdmissionControl:
             self._reserved.discard(job.uid)
         request = request_of(key.kind, job, workloads, self._limits, reserved=job.uid in self._reserved)
         deferred = self._deferred.pop(job.uid, None) is not None
-        if request is None or (job.unreadable and not request.holds):  # nothing starts that cannot be read
+        if request is None or (job.unreadable and not request.holds):  # an unreadable object does not start
             self._uids.pop(key, None)
             self._queue.drop(job.uid)
             return
@@ -165,7 +168,7 @@ class AdmissionControl:
             self._queue.put(replace(request, name=f"{request.name} (deleted)", holds=True))
 
     def _outlived(self, store: Store, kind: BatchWatchedKind[Any], namespace: str, uid: str) -> bool:
-        """Tell whether a deleted object still holds its place, because its workloads have not gone yet."""
+        """Return whether a deleted object still holds its slot, because its workloads still exist."""
         if any(not workload.finished for workload in store.workloads(kind, namespace, uid)):
             return True
         self._queue.drop(uid)

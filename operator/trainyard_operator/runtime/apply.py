@@ -1,6 +1,6 @@
-"""From the core's actions to API calls, and from the API server's answers back to facts.
+"""Perform the planned actions as API calls, and turn the responses into facts.
 
-Each action is idempotent by name: done before, by us or by another replica, is success.
+Each action is idempotent by name. If this or another replica has already performed it, it succeeds.
 """
 
 from dataclasses import dataclass, field
@@ -18,19 +18,19 @@ OWNER_LABELS: Final = (meta.UID_LABEL, meta.SCHEDULE_UID_LABEL, meta.DEPLOYMENT_
 
 @dataclass(frozen=True)
 class Applied:
-    """What came of some actions: objects as the server now has them, and a refusal if one was not taken."""
+    """Result of some actions: the objects as the API server stored them, and a refusal if an action was refused."""
 
     bodies: list[tuple[Kind, Body]] = field(default_factory=list)
     refused: Refusal | None = None
 
 
 async def apply(port: KubePort, kinds: Kinds, namespace: str, actions: tuple[Action, ...]) -> Applied:
-    """Carry out actions in order, up to the first that is refused.
+    """Perform actions in order, up to the first one that is refused.
 
     Raises
     ------
     ApiError
-        When the server does not answer, asks to wait, or forbids a deletion: the turn is repeated later.
+        If the API server does not respond, asks to wait, or forbids a deletion. The reconcile is repeated later.
     """
     done = Applied()
     for action in actions:
@@ -46,7 +46,7 @@ async def apply(port: KubePort, kinds: Kinds, namespace: str, actions: tuple[Act
                     assert_never(action)
         except (InvalidError, ForbiddenError, NotFoundError, _NameTakenError) as error:
             if isinstance(action, Delete):
-                raise  # no plan could do without it
+                raise  # no plan can continue without it
             return Applied(done.bodies, _refusal(error))
     return done
 
@@ -58,7 +58,7 @@ def _refusal(error: Exception) -> Refusal:
 
 
 class _NameTakenError(Exception):
-    """An object that is not ours has the name we need."""
+    """An object that the operator does not own has the required name."""
 
 
 async def _create(port: KubePort, kinds: Kinds, namespace: str, kind: Kind, body: Body) -> Body:
@@ -72,7 +72,7 @@ async def _create(port: KubePort, kinds: Kinds, namespace: str, kind: Kind, body
         pass
     existing = await port.get(resource, namespace, name)
     if not body["metadata"].get("ownerReferences") or _owners(existing) == _owners(body):
-        return existing  # whose an object without an owner is, the planner asks
+        return existing  # the planner checks who owns an object without an owner reference
     owner = body["metadata"]["ownerReferences"][0]["kind"]
     raise _NameTakenError(f"{kind} {name} exists and is not of this {owner}: delete it or rename one")
 
@@ -86,7 +86,7 @@ async def _exists(port: KubePort, resource: Resource, namespace: str, name: str)
 
 
 def _owners(body: Body) -> list[str]:
-    """Return what makes an object a child of ours: its labels and its controller. People copy labels."""
+    """Return what identifies an object as a child: its labels and its controller. Labels alone can be copied."""
     labels, owners = body["metadata"].get("labels") or {}, body["metadata"].get("ownerReferences") or ()
     controllers = [owner["uid"] for owner in owners if owner.get("controller")]
     return [*(labels.get(label, "") for label in OWNER_LABELS), *controllers]

@@ -1,8 +1,8 @@
-"""Which namespaces this release works in, so that no other release works there too.
+"""Claims on namespaces, so that only one release works in each namespace.
 
-In each namespace lies a Lease whose holder is the release: every release asks for the same one, and the second waits.
-A release that watches the whole cluster holds one more, in a fixed place, before it takes any namespace. Only the
-leader of a release asks. A new leader finds the claims held by its own release and goes on.
+Each namespace has a Lease whose holder is the release. All releases use the same Lease, and the second release waits. A
+release that watches the whole cluster first acquires one more Lease in a fixed namespace. Only the leader of a release
+acquires claims. A new leader keeps the claims of its own release.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class Claims:
-    """The claims of one release, kept by its leader."""
+    """Claims of one release, managed by its leader."""
 
     def __init__(
         self,
@@ -37,7 +37,11 @@ class Claims:
         *,
         clock: Callable[[], float],
     ) -> None:
-        """``namespaces`` are those that the release watches; empty: the whole cluster, and claims follow objects."""
+        """Create the claims.
+
+        ``namespaces`` are those that the release watches; empty means the whole cluster, with claims where objects
+        exist.
+        """
         self._leases = leases
         self._release = release
         self._namespaces = namespaces
@@ -51,27 +55,27 @@ class Claims:
         self._more = asyncio.Event()
 
     def covers(self, namespace: str) -> bool:
-        """Tell whether this release may work in a namespace now."""
+        """Return whether this release may work in a namespace now."""
         return self._holds(self._cluster) and self._holds(_lease(namespace))
 
     def want(self, namespace: str) -> None:
-        """Ask for a namespace soon. A release that watches some of them asks for those alone."""
+        """Request a namespace soon. A release with a list of namespaces requests only those."""
         if not self._namespaces and namespace not in self._wanted:
             self._wanted.add(namespace)
             self._more.set()
 
     @property
     def waiting(self) -> str | None:
-        """Which namespaces another release holds, as a sentence; ``None`` where nothing is missing."""
+        """A message that names the namespaces of other releases; ``None`` if all claims are held."""
         problems = [self._problems[lease] for lease in self._ask() if lease in self._problems]
         more = f"; and {len(problems) - 1} more" if len(problems) > 1 else ""
         return f"{problems[0]}{more}" if problems else None
 
     async def run(self, in_use: Callable[[], Iterable[str]], changed: Callable[[str | None], None]) -> None:
-        """Take and renew claims. Call it while this process leads.
+        """Acquire and renew claims while this process is the leader.
 
-        ``in_use`` returns the namespaces with objects of ours. ``changed`` is told of a namespace that is covered from
-        now on, or no longer; of ``None`` where that may concern them all.
+        ``in_use`` returns the namespaces with custom resources. ``changed`` is called with a namespace that is covered
+        from now on or no longer, and with ``None`` if all namespaces may be affected.
         """
         while True:
             self._more.clear()
@@ -87,7 +91,7 @@ class Claims:
                 await self._give_up_unused(in_use())
 
     def _ask(self) -> list[LeaseName]:
-        """Return which claims to ask for, in order."""
+        """Return the claims to acquire, in order."""
         first = [self._cluster] if self._cluster is not None else []
         return [*first, *(_lease(namespace) for namespace in sorted(self._wanted))]
 
@@ -133,7 +137,7 @@ class Claims:
             log.log(level, "%s", problem)
 
     async def _give_up_unused(self, in_use: Iterable[str]) -> None:
-        """Give back the namespaces in which nothing of ours is left."""
+        """Release the namespaces that contain no custom resources any more."""
         if self._namespaces:
             return
         for namespace in self._wanted - set(in_use):

@@ -1,4 +1,4 @@
-"""What the reconciler and the controllers of the kinds share: facts read during a turn, and a step of it."""
+"""Types that the reconciler and the controllers share: facts that are read during a reconcile, and its steps."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -18,7 +18,7 @@ from trainyard_operator.runtime.store import Store
 
 @dataclass
 class Facts:
-    """Facts read during one turn, on demand, by the name that the planner asked for."""
+    """Facts that were read during one reconcile, by the name in the planner's request."""
 
     pods: dict[str, tuple[PodView, ...]] = field(default_factory=dict)
     serving_pods: dict[str, tuple[ServingPodView, ...]] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Step:
-    """One object and what is to be done about it next."""
+    """One object and its next plan."""
 
     view: ObjectView[ApiModel]
     plan: Plan
@@ -41,12 +41,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Parts:
-    """What controllers are made from.
+    """Dependencies of the controllers.
 
     Attributes
     ----------
     ca
-        The certificate of the progress endpoint, as PEM.
+        The certificate of the progress endpoint as PEM.
     """
 
     store: Store
@@ -58,13 +58,13 @@ class Parts:
 
 
 class Controller(Protocol):
-    """One kind: from the store to its planner."""
+    """Interface of one kind: it reads the store and calls the planner."""
 
     @property
     def kind(self) -> Kind:
-        """The kind whose objects it plans for."""
+        """The kind that it plans for."""
         ...
 
     def step(self, key: Key, facts: Facts) -> Step | None:
-        """Observe and plan in one go, without waiting in between; ``None`` when there is no such object."""
+        """Observe and plan in one synchronous step. Return ``None`` if the object does not exist."""
         ...

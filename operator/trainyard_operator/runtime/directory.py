@@ -1,4 +1,4 @@
-"""What the progress endpoint may know of a TrainingJob."""
+"""TrainingJob facts for the progress endpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from trainyard_operator.runtime.store import Store
 
 @dataclass(frozen=True)
 class JobFacts:
-    """Enough to judge a report: who may send one, and whether it comes too late.
+    """Facts for checking a report: who may send one, and whether it is late.
 
     Attributes
     ----------
     attempt_job_uids
-        The attempt of each child Job, by the Job's uid.
+        The attempt of each child Job by the Job's uid.
     last_sequence
-        The sequence number in the stored status, which the next report exceeds.
+        The sequence number in the stored status. The next report has a greater one.
     """
 
     uid: str
@@ -27,13 +27,13 @@ class JobFacts:
 
 
 class Directory:
-    """Look TrainingJobs up in the store."""
+    """Look up TrainingJobs in the store."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def find(self, namespace: str, name: str) -> JobFacts | None:
-        """Return what is known of a TrainingJob, or ``None`` if there is none."""
+        """Return the facts of a TrainingJob, ``None`` if there is none."""
         job = self._store.get(TRAINING_JOB, namespace, name)
         if job is None:
             return None

@@ -1,4 +1,4 @@
-"""The election of a leader among the replicas of a release, by one Lease."""
+"""Leader election among the replicas of a release, with one Lease."""
 
 import asyncio
 import logging
@@ -20,12 +20,15 @@ log = logging.getLogger(__name__)
 
 
 def steady() -> float:
-    """Return seconds that go on while the machine sleeps, too."""
+    """Return seconds of a clock that continues while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Elector:
-    """Take the Lease, keep it, and say at once when it is no longer certainly ours. What is lost once stays lost."""
+    """Acquire and renew the Lease, and report at once when it is no longer certainly held.
+
+    A lost Lease is never regained.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,10 @@ class Elector:
         address: str = "",
         clock: Callable[[], float] = steady,
     ) -> None:
-        """``address`` is where this process takes progress reports; the others read it from the Lease."""
+        """Create the elector.
+
+        ``address`` is where this process receives progress reports; other replicas read it from the Lease.
+        """
         self._leases = leases
         self._lease = lease
         self._address = address
@@ -50,22 +56,22 @@ class Elector:
 
     @property
     def identity(self) -> str:
-        """Who we are in the Lease."""
+        """The name of this process in the Lease."""
         return self._standing.identity
 
     @property
     def leader(self) -> str | None:
-        """Who holds the Lease, as far as is known; ourselves included."""
+        """The holder of the Lease, if known, including this process."""
         return self.identity if self.holds() else self._standing.other
 
     @property
     def leader_address(self) -> str:
-        """Where another holder of the Lease takes progress reports; empty where it is not known."""
+        """The address for progress reports of another holder of the Lease; empty if unknown."""
         seen = self._standing.seen
         return seen.address if seen is not None and self._standing.other is not None else ""
 
     def holds(self) -> bool:
-        """Tell whether the Lease is certainly ours now."""
+        """Return whether this process certainly holds the Lease now."""
         return self._standing.holds(self._clock()) and not self.lost.is_set()
 
     async def run(self) -> None:
@@ -76,7 +82,7 @@ class Elector:
             await asyncio.sleep(self._pause())
 
     async def end(self, *, release: bool) -> None:
-        """Hold the Lease no longer; with ``release`` give it back, so that another takes it at once."""
+        """Stop holding the Lease. With ``release``, release it so that another process can acquire it at once."""
         standing, was = self._standing, self.holds()
         self.lost.set()
         if not was or not release:
@@ -102,7 +108,7 @@ class Elector:
             self._reported = None
 
     def _note(self) -> None:
-        """Say what has changed."""
+        """Report changes of the leadership."""
         if self.elected.is_set():
             if not self._standing.holds(self._clock()):
                 self.lost.set()
@@ -116,7 +122,7 @@ class Elector:
             self._report(f"{self.identity} follows {other} (Lease {self._lease})", logging.INFO)
 
     def _pause(self) -> float:
-        """Return how long to wait for the next step: never beyond the time at which something changes by itself."""
+        """Return the delay before the next step. It never exceeds the time of the next change."""
         timing, now = self._standing.timing, self._clock()
         if self.elected.is_set():
             return max(0.0, min(timing.renew, self._standing.certain - now))

@@ -1,4 +1,4 @@
-"""What Prometheus reads: the counters of this process, and what the store holds."""
+"""Prometheus metrics: the counters of this process, and the content of the store."""
 
 import asyncio
 from importlib.metadata import version
@@ -22,17 +22,20 @@ _reasons: set[str] = set()
 
 
 def expose(store: Store | None) -> None:
-    """Let the metrics tell of this store from now on; ``None``: of none, so that replicas do not tell twice."""
+    """Set the store whose metrics are exposed.
+
+    With ``None``, no store is exposed, so that replicas do not report twice.
+    """
     _stores[:] = [store] if store is not None else []
 
 
 def count_transition(kind: str, phase: str, reason: str) -> None:
-    """Count a change of phase or reason. There is a bound on reasons, so there is one on series."""
+    """Count a change of phase or reason. The number of reasons is limited, and so is the number of series."""
     TRANSITIONS.labels(kind, phase, bounded(_reasons, reason)).inc()
 
 
 async def exposition() -> bytes:
-    """Return all metrics in Prometheus' text format; other tasks have their turns meanwhile."""
+    """Return all metrics in the Prometheus text format. Other tasks run between the slices."""
     own = generate_latest(REGISTRY)
     return b"".join([own, *[await _in_slices(store) for store in _stores]])
 

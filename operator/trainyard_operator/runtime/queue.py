@@ -1,9 +1,9 @@
-"""A keyed work queue: each key at most once in it, at most one worker on a key, nothing lost while one works.
+"""Work queue with keys. Each key is queued once at most, and one worker at most processes it.
 
-The semantics are controller-runtime's: adding a key that waits changes nothing; adding one that is being worked on runs
-it again afterwards; a delayed add keeps the earliest time; failures of a key are spaced out exponentially. On top there
-are lanes, so that no kind waits behind thousands of another. New objects have one of their own: who applies 500 jobs
-waits for 500 Jobs, not for 500 Jobs and everything that follows from them.
+The semantics are those of controller-runtime. To add a queued key changes nothing. To add a key that is being processed
+runs it again afterwards. A delayed add keeps the earliest time. Repeated failures of a key have an exponential
+back-off. In addition, there is a lane for each kind, so that no kind waits behind thousands of others. New objects have
+their own lane: a user who applies 500 jobs waits for 500 Jobs, and not for their later reconciles.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ NEW_SHARE: Final = 32
 
 
 class Lane:
-    """Keys in line, and when the first of them is due on the queue's own clock, which counts turns given."""
+    """Queued keys, and the time of the first one on the queue's own clock. This clock counts reconciles."""
 
     def __init__(self, share: int) -> None:
         self.keys: OrderedDict[Key, None] = OrderedDict()
@@ -31,13 +31,13 @@ class Lane:
         self.due = 0.0
 
     def add(self, key: Key, now: float) -> None:
-        """Put a key at the end. A lane that had nothing to do has not saved turns up."""
+        """Add a key at the end. An empty lane does not accumulate credit."""
         if not self.keys:
             self.due = max(self.due, now) + self._pace
         self.keys.setdefault(key)
 
     def take(self) -> Key:
-        """Take the first key."""
+        """Remove and return the first key."""
         key, _ = self.keys.popitem(last=False)
         if self.keys:
             self.due += self._pace
@@ -45,12 +45,12 @@ class Lane:
 
 
 class WorkQueue:
-    """The queue. Not thread-safe: it belongs to one event loop."""
+    """The work queue. It is not thread-safe and belongs to one event loop."""
 
     def __init__(self, shares: Mapping[Kind, int]) -> None:
-        """``shares`` are the turns of each kind in proportion to the others that have something to do.
+        """Create the queue. ``shares`` are the relative shares of the kinds that have queued keys.
 
-        Of those that are due at the same time, the first here goes first.
+        If several kinds are due at the same time, the first one in the mapping goes first.
         """
         self._lanes = {name: Lane(share) for name, share in shares.items()}
         self._new = self._lanes[NEW] = Lane(NEW_SHARE)
@@ -66,11 +66,11 @@ class WorkQueue:
 
     @property
     def oldest_active(self) -> float | None:
-        """Return the loop time at which the longest-running turn began."""
+        """The loop time at which the longest-running reconcile began."""
         return min(self._active.values(), default=None)
 
     def add(self, key: Key, *, new: bool = False) -> None:
-        """Put a key in line; ``new`` puts it into the lane of new objects."""
+        """Queue a key. With ``new``, it is added to the lane of new objects."""
         if key in self._active:
             self._dirty.add(key)
             return
@@ -84,7 +84,7 @@ class WorkQueue:
         self._filled.set()
 
     def add_after(self, key: Key, seconds: float) -> None:
-        """Put a key in line after a while; an earlier time that is already set stays."""
+        """Queue a key after a delay. An earlier time that is already set is kept."""
         loop = asyncio.get_running_loop()
         timer = self._timers.get(key)
         if timer is not None:
@@ -94,7 +94,7 @@ class WorkQueue:
         self._timers[key] = loop.call_later(seconds, self._due, key)
 
     async def get(self) -> Key:
-        """Wait for a key and take it; the caller must give it back with :meth:`done`."""
+        """Wait for a key and return it. The caller must return it with :meth:`done`."""
         while not len(self):
             self._filled.clear()
             await self._filled.wait()
@@ -105,18 +105,18 @@ class WorkQueue:
         return key
 
     def done(self, key: Key) -> None:
-        """Give a key back after a turn; runs it again if it was added meanwhile."""
+        """Mark a key as processed, and queue it again if it was added meanwhile."""
         del self._active[key]
         if key in self._dirty:
             self._dirty.discard(key)
             self.add(key)
 
     def succeeded(self, key: Key) -> None:
-        """Forget the failures of a key."""
+        """Reset the failures of a key."""
         self._failures.pop(key, None)
 
     def failed(self, key: Key, *, at_least: float = 0.0) -> float:
-        """Put a key in line again after a pause that doubles with each failure; return the pause in seconds."""
+        """Queue a key after a delay that doubles with each failure. Return the delay in seconds."""
         count = self._failures.get(key, 0)
         self._failures[key] = count + 1
         pause = max(at_least, min(BACKOFF_START * 2.0**count, BACKOFF_LIMIT))
@@ -124,7 +124,7 @@ class WorkQueue:
         return pause
 
     def forget(self, key: Key) -> None:
-        """Drop timers and failures of an object that is gone."""
+        """Remove timers and failures of an object that does not exist any more."""
         self._failures.pop(key, None)
         timer = self._timers.pop(key, None)
         if timer is not None:

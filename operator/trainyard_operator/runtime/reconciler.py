@@ -1,4 +1,4 @@
-"""One turn: observe, plan, do, until the plan is empty or only time can help."""
+"""One reconcile: observe, plan and act, until the plan is empty or only time can change it."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -45,31 +45,31 @@ from trainyard_operator.runtime.metrics import count_transition
 from trainyard_operator.runtime.store import Store
 
 DELETED_SECONDS = 5.0
-"""How long the watch may take to tell of a deletion before it is asked for again."""
+"""Delay before the next reconcile after a deletion, if the watch has not reported it."""
 
 CONTROLLER_UID_LABEL = "batch.kubernetes.io/controller-uid"
-"""On each pod of a Job, written by the Job controller."""
+"""A label that the Job controller sets on each pod of a Job."""
 
 MAX_STEPS = 10
-"""A plan that is not at its fixed point after so many steps would never be."""
+"""Maximum number of steps. A plan that needs more would never reach its fixed point."""
 
 log = logging.getLogger(__name__)
 
 
 class NotSettledError(Exception):
-    """A plan went on asking for steps: a bug in the planner, never the cluster's state."""
+    """A plan keeps asking for steps. This is a bug in the planner, never a state of the cluster."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a turn asks for: another one soon (it changed something), or after some seconds, or nothing."""
+    """Result of a reconcile: run again soon, run again after some seconds, or nothing."""
 
     again: bool = False
     after: float | None = None
 
 
 class Reconciler:
-    """Carry out turns. Everything that is written to the cluster about our objects is written here."""
+    """Run reconciles. All writes to the cluster about custom resources happen here."""
 
     def __init__(
         self,
@@ -81,7 +81,7 @@ class Reconciler:
         clock: Clock,
         may_update: Callable[[Key], bool] = lambda _: True,
     ) -> None:
-        """``may_update`` tells whether a ModelDeployment may exchange its pods now."""
+        """Create the reconciler. ``may_update`` returns whether a ModelDeployment may replace its pods now."""
         self._port = port
         self._store = store
         self._controllers = controllers
@@ -90,12 +90,12 @@ class Reconciler:
         self._clock = clock
 
     async def reconcile(self, key: Key) -> Outcome:
-        """Bring one object as far as it can go now.
+        """Bring one object as close to its spec as possible now.
 
         Raises
         ------
         ApiError
-            When the API server does not answer; the turn is repeated later and starts from what is true then.
+            If the API server does not respond. The reconcile is repeated later with the state of that time.
         """
         facts, controller = Facts(), self._controllers[key.kind]
         for _ in range(MAX_STEPS):
@@ -143,7 +143,7 @@ class Reconciler:
                     facts.versions[need.name] = MODEL_VERSION.view(body)
                 except NotFoundError:
                     facts.versions[need.name] = None
-            case Fact.RIVALS:  # all of them are watched; they are many, so they are looked up for one decision only
+            case Fact.RIVALS:  # watched, but many, so they are looked up only for this decision
                 facts.rivals = Rivals(
                     self._store.find(MODEL_VERSION, model_term(key.namespace, need.name)),
                     self._store.find(MODEL_DEPLOYMENT, model_term(key.namespace, need.name)),
@@ -156,7 +156,7 @@ class Reconciler:
                 assert_never(need.fact)
 
     async def _pods_of_job(self, key: Key, uid: str, name: str) -> tuple[PodView, ...]:
-        """Read the pods of a Job, not those of an earlier Job of its name that are still going."""
+        """Return the pods of a Job. Pods of an earlier Job with the same name are excluded."""
         job = next((child for child in self._store.children(JOB, key.namespace, uid) if child.name == name), None)
         if job is None:
             return ()
@@ -165,7 +165,7 @@ class Reconciler:
         return tuple(views.pod(body) for body in pods)
 
     async def _explained(self, key: Key, pods: list[ServingPodView]) -> tuple[ServingPodView, ...]:
-        """Let the newest pod that says nothing say what its kubelet reports in Events alone: a volume, a network."""
+        """Add the kubelet's Event to the newest pod without a reason, for example about a volume or the network."""
         silent = [p for p in pods if not (p.ready or p.deleting or p.running or p.waiting or p.exit_code is not None)]
         newest = max(silent, key=lambda pod: (pod.created, pod.name), default=None)
         if newest is None:
@@ -175,7 +175,7 @@ class Reconciler:
         return tuple(explained if pod is newest else pod for pod in pods)
 
     async def _warnings(self, key: Key, uid: str) -> tuple[WarningView, ...]:
-        """Read the Warning Events about an object. They explain; nothing may depend on the right to read them."""
+        """Return the Warning Events about an object. They only explain, so the permission to read them is optional."""
         events = self._port.list(EVENTS, key.namespace, fields=f"regarding.uid={uid},type=Warning")
         try:
             return tuple([views.warning(body) async for body in events])
@@ -184,17 +184,17 @@ class Reconciler:
             return ()
 
     async def _read_job(self, key: Key, uid: str, name: str, facts: Facts) -> None:
-        """Ask for a Job of an attempt that no watch has told of."""
+        """Read a Job of an attempt that no watch has reported."""
         try:
             self._take(key, "Job", await self._port.get(JOBS, key.namespace, name))
         except NotFoundError:
             facts.missing.add(name)
         else:
             if all(child.name != name for child in self._store.children(JOB, key.namespace, uid)):
-                facts.missing.add(name)  # the name is there, but not our Job
+                facts.missing.add(name)  # a Job with this name exists, but it is not a child
 
     async def _read_runs(self, key: Key, uid: str) -> None:
-        """Ask for a schedule and its TrainingJobs: the watch may be late, and the answer to a write may be lost."""
+        """Read a schedule and its TrainingJobs, because the watch may be late and a response may be lost."""
         try:
             self._take(key, key.kind, await self._port.get(self._resource(key.kind), key.namespace, key.name))
         except NotFoundError:
@@ -204,7 +204,7 @@ class Reconciler:
             self._take(key, "TrainingJob", body)
 
     async def _act(self, key: Key, actions: tuple[Action, ...], facts: Facts) -> None:
-        """Carry actions out, up to the first that is refused."""
+        """Perform actions up to the first one that is refused."""
         before = self._known_before(key, actions)
         try:
             applied = await apply(self._port, self._store.kinds, key.namespace, actions)
@@ -215,13 +215,13 @@ class Reconciler:
             self._take(key, kind, body)
         facts.refused = applied.refused
         after = {(kind, body["metadata"]["name"]): body["metadata"]["resourceVersion"] for kind, body in applied.bodies}
-        if before and before == after:  # planned again at once, it would come to nothing for ever
+        if before and before == after:  # without this refusal, the same plan would repeat forever
             child = " ".join(next(iter(before)))
             message = f"{child} did not change: does a webhook change back what is applied?"
             facts.refused = Refusal(message, permanent=False)
 
     async def _read_again(self, key: Key, actions: tuple[Action, ...]) -> None:
-        """Read what could not be applied as it is known: a watch that broke may have lost its deletion."""
+        """Read objects whose apply had a conflict. A broken watch may have lost their deletion."""
         for kind, name in [
             (each.kind, str(each.body["metadata"]["name"])) for each in actions if isinstance(each, Apply)
         ]:
@@ -231,18 +231,18 @@ class Reconciler:
                 self._store.forget(Key(key.namespace, name, kind), reconciling=key)
 
     def _known_before(self, key: Key, actions: tuple[Action, ...]) -> dict[tuple[Kind, str], str]:
-        """Return the resourceVersions of what is to be applied; the watch may tell of the change before the answer."""
+        """Return the resourceVersions before an apply. The watch may report the change before the response."""
         applies = [(each.kind, str(each.body["metadata"]["name"])) for each in actions if isinstance(each, Apply)]
         return {(kind, name): self._store.resource_version(Key(key.namespace, name, kind)) for kind, name in applies}
 
     async def _emit_events(self, key: Key, step: Step) -> None:
-        """Write Events. They inform; an object must not fail because one could not be written."""
+        """Write Events. They only inform, so a failure to write one is logged and ignored."""
         for note in step.plan.events:
             body = event_body(key.kind, step.view, note, instance=self._instance, now=self._clock())
             try:
                 await self._port.create(CORE_EVENTS, key.namespace, body)
             except AlreadyExistsError:
-                continue  # told before, by a turn that did not get to its end
+                continue  # an earlier reconcile wrote it and did not complete
             except ApiError as error:
                 log.log(log_level(error), "event %s of %s not written: %s", note.reason, key, error)
 
@@ -259,13 +259,13 @@ class Reconciler:
             _note(key, step.view.status.wire(), step.plan.status.wire())
 
     async def _save(self, key: Key, view: ObjectView[ApiModel], status: ApiModel) -> str | None:
-        """Write the annotation from which a restore takes a status, where it is not that of this status yet.
+        """Write the annotation from which a restore takes the status, if it is not up to date.
 
-        It comes before the status: a backup that is taken between the two must know what the status is about to say.
+        It is written before the status. A backup between the two writes then contains the new status.
 
         Returns
         -------
-        The resourceVersion that the object then has; ``None`` where somebody else has written since.
+        The resourceVersion of the object after the write; ``None`` if another client has written the object since.
         """
         saves, version = self._store.kinds[key.kind].saves, view.resource_version
         text = saved.due(saves, view, status) if saves is not None else None
@@ -275,13 +275,16 @@ class Reconciler:
         write = self._port.annotate(resource, *key[:2], annotations, resource_version=version)
         try:
             body = await self._write(key, write)
-        except (ForbiddenError, InvalidError) as error:  # what is done must not hang on whether a restore knows it
+        except (ForbiddenError, InvalidError) as error:  # the work must not depend on whether a restore knows it
             log.warning("%s: no restore will know this status, for its annotation is not written: %s", key, error)
             return version
         return str(body["metadata"]["resourceVersion"]) if body is not None else None
 
     async def _write(self, key: Key, written: Awaitable[Body]) -> Body | None:
-        """Take the answer to a write in; ``None`` where the object is gone, or somebody else wrote it before."""
+        """Apply the response to a write to the store.
+
+        Return ``None`` if the object is gone or was changed by another client.
+        """
         try:
             body = await written
         except ConflictError:
@@ -297,16 +300,16 @@ class Reconciler:
         return self._store.kinds[kind].resource
 
     def _forget(self, key: Key) -> None:
-        """Drop an object that is gone; the watch may tell later."""
+        """Remove an object from the store. The watch may report its deletion later."""
         self._store.forget(key, reconciling=key)
 
     def _take(self, key: Key, kind: Kind, body: Body) -> None:
-        """Take an answer into the store. The watch will tell the same, too late to be news."""
+        """Apply a response to the store. The watch reports the same version later, which is then ignored."""
         self._store.apply(kind, body, reconciling=key)
 
 
 def _note(key: Key, before: Body, after: Body) -> None:
-    """Log and count a change of phase or reason: one line for each."""
+    """Log and count a change of phase or reason, with one log line each."""
     phase, reason = _state(after)
     if (phase, reason) == _state(before):
         return
@@ -317,20 +320,26 @@ def _note(key: Key, before: Body, after: Body) -> None:
 
 
 def _state(status: Body) -> tuple[str, str]:
-    """Return the phase, and the reason of the condition Ready; empty where there is none."""
+    """Return the phase and the reason of the condition Ready. Each is empty if it does not exist."""
     ready: Body = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
     return str(status.get("phase") or ""), str(ready.get("reason") or "")
 
 
 def _is_of_deployment(pod: Body, name: str) -> bool:
-    """Tell whether a ReplicaSet of a Deployment controls a pod: it is named after the Deployment and its template."""
+    """Return whether a ReplicaSet of a Deployment controls a pod.
+
+    Its name consists of the Deployment and the template.
+    """
     template = (pod["metadata"].get("labels") or {}).get("pod-template-hash")
     owner = controller_of(pod, "ReplicaSet")
     return owner is not None and owner["name"] == f"{name}-{template}"
 
 
 def _after(actions: tuple[Action, ...]) -> Outcome:
-    """Go on at once after a creation, whose answer is in the store; a deletion is seen only when the watch tells."""
+    """Return the outcome after actions.
+
+    A creation is in the store at once, a deletion only when the watch reports it.
+    """
     if any(isinstance(action, Delete) for action in actions):
         return Outcome(after=DELETED_SECONDS)
     return Outcome(again=True)

@@ -1,4 +1,4 @@
-"""The registry of kinds: one entry for each that is watched. A new kind is a module, a controller and an entry here."""
+"""Registry of the watched kinds. A new kind needs a module, a controller and an entry here."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from trainyard_operator.runtime.controllers.training_schedule import TrainingSch
 
 @dataclass(frozen=True)
 class Entry:
-    """A kind of ours, its controller, and its share of the turns in proportion to the others that have work to do."""
+    """A kind, its controller, and its relative share of the reconciles."""
 
     kind: WatchedKind[Any]
     controller: Callable[[Parts], Controller]
@@ -33,8 +33,10 @@ ENTRIES: Final = (
     Entry(MODEL_VERSION, ModelVersionController.of, 8),
     Entry(TRAINING_JOB, TrainingJobController, 1),
 )
-"""Of those whose turn is due at the same time, the first here goes first: a ModelDeployment that was at rest waits for
-one turn of each other kind at most."""
+"""If several kinds are due at the same time, the first one here goes first.
+
+Therefore an idle ModelDeployment waits for one reconcile of each other kind at most.
+"""
 
 KINDS: Final = Kinds(*(entry.kind for entry in ENTRIES), *CHILDREN)
 SHARES: Final[dict[Kind, int]] = {entry.kind.name: entry.share for entry in ENTRIES}

@@ -1,8 +1,7 @@
 """The latest progress report of each running job, in memory.
 
-Progress is a hint, not a record: it may be lost with the process. What matters arrives in the termination message. So a
-report only replaces the one before it and wakes the job's reconcile; how often that becomes a write is the planner's
-decision.
+Progress is a hint and may be lost with the process. The result is in the termination message. A report replaces the
+previous one and wakes the job's reconcile. The planner decides how often a report is written.
 """
 
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from trainyard_operator.kinds.base import Key
 
 @dataclass(frozen=True)
 class Report:
-    """One accepted report: which attempt of which object sent it."""
+    """One accepted report, with the object and the attempt that sent it."""
 
     uid: str
     attempt: int
@@ -25,14 +24,14 @@ class Report:
 
 
 class Reports:
-    """Keep one report per job and number them, so that order survives a restart through ``status.trainerStatus``."""
+    """Keep and number one report per job. The numbers continue from ``status.trainerStatus`` after a restart."""
 
     def __init__(self, wake: Callable[[Key], None]) -> None:
         self._wake = wake
         self._latest: dict[Key, Report] = {}
 
     def offer(self, key: Key, uid: str, attempt: int, reported: ReportedStatus, *, after: int, now: datetime) -> Report:
-        """Take a report that was authenticated for this attempt; ``after`` is the sequence number in the status."""
+        """Store a report that was authenticated for this attempt. ``after`` is the sequence number in the status."""
         before = self._latest.get(key)
         floor = before.status.sequence or 0 if before is not None and before.uid == uid else 0
         status = TrainerStatus(
@@ -50,10 +49,10 @@ class Reports:
         return report
 
     def latest(self, key: Key, uid: str, attempt: int) -> TrainerStatus | None:
-        """Return the newest report of this very attempt."""
+        """Return the newest report of this attempt."""
         report = self._latest.get(key)
         return report.status if report is not None and report.uid == uid and report.attempt == attempt else None
 
     def forget(self, key: Key) -> None:
-        """Drop what is known of a job that ended or is gone."""
+        """Remove the report of a job that ended or does not exist any more."""
         self._latest.pop(key, None)

@@ -1,4 +1,4 @@
-"""Lists: the first fill of the store, and the regular ones that find what a watch has lost."""
+"""List requests: the initial fill of the store, and the regular resyncs that find what a watch has lost."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from trainyard_operator.kube.port import KubePort
 from trainyard_operator.runtime.store import Store
 
 FORGET_AFTER = 2
-"""After so many rounds in which every list of a namespace was forbidden, what was known of it is forgotten."""
+"""After this many rounds in which all lists of a namespace are forbidden, its objects are removed from the store."""
 
 AGE = Gauge(
     "trainyard_list_age_seconds",
@@ -25,29 +25,31 @@ AGE = Gauge(
 )
 
 Listed = Callable[[Kind, str | None], None]
-"""Told of each list that the API server answered whole: its kind, and its namespace, ``None`` for all of them."""
+"""Called after each complete list, with its kind and its namespace, ``None`` for all namespaces."""
 
 log = logging.getLogger(__name__)
 
 
 class Listing(NamedTuple):
-    """One list: a kind in a namespace, ``None`` for all of them."""
+    """One list request: a kind in a namespace, ``None`` for all namespaces."""
 
     kind: Kind
     namespace: str | None
 
 
 def nobody(kind: Kind, namespace: str | None) -> None:
-    """Take note of nothing."""
+    """Do nothing."""
 
 
 async def resync(
     port: KubePort, store: Store, namespaces: tuple[str, ...], listed: Listed = nobody
 ) -> dict[Listing, ApiError]:
-    """List everything into the store and drop what is gone. Return the lists that failed: they change nothing.
+    """List all kinds into the store and remove objects that are gone.
 
-    kopf never reports a deletion that fell into a broken watch, so this is the only way to learn of one. ``namespaces``
-    empty means all.
+    Return the lists that failed; they change nothing.
+
+    kopf does not report a deletion that happens while a watch is broken, so only a list can detect it. An empty
+    ``namespaces`` means all.
     """
     failed: dict[Listing, ApiError] = {}
     silent: ApiError | None = None
@@ -61,7 +63,7 @@ async def resync(
         except ApiError as error:
             failed[listing] = error
             if isinstance(error, UnavailableError) and not error.status:
-                silent = error  # nobody answers: the other lists would only take their time to fail
+                silent = error  # no response at all: the other lists would only time out too
     return failed
 
 
@@ -83,10 +85,10 @@ def _listings(kinds: Kinds, namespaces: tuple[str, ...]) -> Iterator[Listing]:
 
 
 class Lists:
-    """All lists of the operator: when each was last answered, and which namespaces are known whole.
+    """All list requests: when each one last succeeded, and which namespaces are complete.
 
-    Decisions about an object need its children and its neighbours. So nothing is decided in a namespace until each of
-    its lists was answered once; the other namespaces do not wait for it.
+    A decision about an object needs its children and related objects. Therefore nothing is decided in a namespace until
+    each of its lists has succeeded once. Other namespaces do not wait for it.
     """
 
     def __init__(
@@ -97,7 +99,10 @@ class Lists:
         listed: Listed,
         known: Callable[[str | None], None],
     ) -> None:
-        """``known`` is told of each namespace that has just become known whole, ``None`` for all of them."""
+        """Create the lists.
+
+        ``known`` is called for each namespace that becomes complete, with ``None`` for all namespaces.
+        """
         self._port = port
         self._store = store
         self._namespaces = namespaces
@@ -105,14 +110,14 @@ class Lists:
         self._on_known = known
         self._known: set[str | None] = set()
         self._one = asyncio.Lock()
-        """Held by the round of lists that is under way."""
+        """Held during a round of list requests."""
         self._forbidden: Counter[str | None] = Counter()
         self._answered: dict[Listing, float] = dict.fromkeys(_listings(store.kinds, namespaces), time.monotonic())
         for listing in self._answered:
             AGE.labels(listing.kind, listing.namespace or "").set_function(self._age(listing))
 
     def knows(self, namespace: str) -> bool:
-        """Tell whether decisions in a namespace rest on all there is."""
+        """Return whether all lists of a namespace have succeeded once."""
         return None in self._known or namespace in self._known
 
     async def first(self) -> None:
@@ -121,7 +126,7 @@ class Lists:
         Raises
         ------
         ApiError
-            When an answer is missing that a later try may bring, or when no namespace can be listed whole.
+            If a list fails that may succeed later, or if no namespace can be listed completely.
         """
         failed = await self.refresh()
         passing = [error for error in failed.values() if not isinstance(error, ForbiddenError | NotFoundError)]
@@ -129,19 +134,19 @@ class Lists:
             raise error
 
     async def anew(self) -> None:
-        """List everything again before anything is decided: what was known may be older than what others wrote.
+        """List all kinds again before anything is decided, because other processes may have written since.
 
         Raises
         ------
         ApiError
-            As :meth:`first` does.
+            As in :meth:`first`.
         """
         async with self._one:
             self._known.clear()
         await self.first()
 
     async def refresh(self) -> dict[Listing, ApiError]:
-        """List everything anew. Return the lists that failed; they are logged, and the others are not affected."""
+        """List all kinds again. Return the lists that failed. They are logged and do not affect the others."""
         async with self._one:
             return await self._refresh()
 
@@ -162,7 +167,7 @@ class Lists:
         return failed
 
     def _forget(self, namespace: str) -> None:
-        """Forget a namespace that is gone, or whose RoleBinding is: its jobs must not hold places for ever."""
+        """Remove a namespace that is gone, or whose RoleBinding is gone. Its jobs must not hold slots."""
         log.warning("nothing in namespace %s may be listed: what was known of it is forgotten until it may", namespace)
         for kind in self._store.kinds:
             self._store.prune(kind, self._store.names(kind, namespace), (), namespace)

@@ -1,4 +1,4 @@
-"""Deletes what is kept no longer: a little at a time, and nothing that a ModelDeployment uses by now."""
+"""Delete expired objects, a few at a time, and never what a ModelDeployment uses."""
 
 import asyncio
 import logging
@@ -29,7 +29,7 @@ from trainyard_operator.runtime.store import Store
 
 SWEEP_SECONDS: Final = 60.0
 MOST_AT_ONCE: Final = 50
-"""Deletions of one sweep: a policy that turns out wrong must leave time to see it."""
+"""Maximum number of deletions in one sweep, so that a wrong policy is noticed in time."""
 
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class ModelState(NamedTuple):
-    """A model that has versions: how many there are, and what tells this state of them and who serves from another."""
+    """A model with versions: their number, and a hash of the versions and the deployments."""
 
     namespace: str
     model: str
@@ -48,7 +48,7 @@ class ModelState(NamedTuple):
 
 
 class Retention:
-    """Look through the store now and then."""
+    """Search the store for expired objects at intervals."""
 
     def __init__(
         self,
@@ -60,7 +60,10 @@ class Retention:
         instance: str,
         clock: Clock,
     ) -> None:
-        """``may`` tells whether everything in a namespace is known, and ours to decide about."""
+        """Create the sweeper.
+
+        ``may`` returns whether a namespace is complete in the store and covered by this process.
+        """
         self._port = port
         self._store = store
         self._config = config
@@ -70,26 +73,29 @@ class Retention:
         self._instance = instance
         self._clock = clock
         self._settled: dict[ModelState, datetime] = {}
-        """Models of which nothing is too much as they are, and since when: only time changes that, and slowly."""
+        """Models without expired versions, with the time of the check.
+
+        Until they change, only time can expire a version.
+        """
 
     async def run(self) -> None:
-        """Sweep for ever. What fails is logged, and tried again with the next sweep."""
+        """Sweep forever. Errors are logged, and the next sweep tries again."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
                 await self.sweep()
             except ApiError as error:
                 log.warning("retention: %s; again in %.0f s", error, SWEEP_SECONDS)
-            except Exception:  # a bug in here must not end the operator
+            except Exception:  # a bug here must not stop the operator
                 log.exception("retention: a sweep failed; again in %.0f s", SWEEP_SECONDS)
 
     async def sweep(self) -> int:
-        """Delete what is superfluous now, up to a limit; return how many objects it were.
+        """Delete expired objects up to a limit. Return the number of deleted objects.
 
         Raises
         ------
         ApiError
-            When the API server does not answer or refuses; what is left waits for the next sweep.
+            If the API server does not respond or refuses a request. The next sweep continues.
         """
         deleted = 0
         async with aclosing(self._expired()) as expired:
@@ -116,12 +122,12 @@ class Retention:
         for model in models:
             if not self._may(model.namespace) or now - self._settled.get(model, LONG_AGO) < LEAST_AGE:
                 continue
-            await asyncio.sleep(0)  # many models must not hold up the turns
+            await asyncio.sleep(0)  # many models must not delay reconciles
             deployments = self._store.find(MODEL_DEPLOYMENT, model_term(model.namespace, model.model))
             if not self._of_model(model, now, deployments):
                 self._settled[model] = now
                 continue
-            if model.namespace not in live:  # what the watch tells may be late
+            if model.namespace not in live:  # the watch may be late
                 bodies = self._port.list(MODEL_DEPLOYMENTS, model.namespace)
                 live[model.namespace] = [MODEL_DEPLOYMENT.view(body) async for body in bodies]
             deployments = tuple(each for each in live[model.namespace] if each.spec.get("modelName") == model.model)
@@ -142,7 +148,7 @@ class Retention:
     def _of_model(
         self, model: ModelState, now: datetime, deployments: tuple[ModelDeploymentView, ...]
     ) -> tuple[Expired, ...]:
-        """Return what is too much of a model, by its deployments as the store or the API server has them."""
+        """Return the expired versions of a model, with its deployments from the store or the API server."""
         policy = retention.policy_of(self._config, model.namespace, deployments)
         if policy.keeps_all(model.versions):
             return ()
@@ -151,7 +157,7 @@ class Retention:
         return retention.versions(rivals, policy, now)
 
     async def rest(self) -> None:
-        """Wait for the deletion under way, and begin no other one."""
+        """Wait for the current deletion, and start no other one."""
         async with self._deleting:
             self._rests = True
 
@@ -167,7 +173,7 @@ class Retention:
                 resource, view.namespace, view.name, uid=view.uid, resource_version=view.resource_version
             )
         except ConflictError:
-            return False  # it has changed since: it is looked at again
+            return False  # it has changed and is checked again later
         DELETED.labels(kind).inc()
         fields = {"kind": kind, "namespace": view.namespace, "name": view.name, "phase": "", "reason": "Expired"}
         log.info("%s %s/%s: Expired, deleted: %s", kind, view.namespace, view.name, found.why, extra={"object": fields})
@@ -175,6 +181,6 @@ class Retention:
         body = event_body(kind, view, note, instance=self._instance, now=self._clock())
         try:
             await self._port.create(CORE_EVENTS, view.namespace, body)
-        except ApiError as error:  # it informs
+        except ApiError as error:  # it only informs
             log.warning("event of %s %s/%s not written: %s", kind, view.namespace, view.name, error)
         return True

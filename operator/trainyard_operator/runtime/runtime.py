@@ -1,4 +1,4 @@
-"""The running operator without its shell: store, queue, workers and resync behind four calls."""
+"""The running operator without its shell: store, queue, workers and resync."""
 
 import asyncio
 import logging
@@ -28,13 +28,15 @@ from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.updates import Updates
 
 FIRST_RESYNC_SECONDS = 10
-"""What was deleted between the first list and the watches' own, nobody tells: a Job deleted just before a restart."""
+"""Delay before the first resync. No watch reports a deletion between the first list and the start of the watches."""
 MOVED_SECONDS = 30.0
 MOVED_PER_SECOND = 50
-"""A place in line that a job shows may be a second old for each 50 that wait, 30 at most: in a long line that moves
-fast nearly all writes would tell of places."""
+"""The shown queue position of a job may be one second old for each 50 waiting jobs, and 30 seconds at most.
+
+In a long queue that moves fast, nearly all writes would otherwise report positions.
+"""
 STUCK_SECONDS = 180.0
-"""A turn takes some API calls with time-outs of 30 s each; longer than this it hangs."""
+"""Maximum duration of a reconcile. It makes a few API calls with time-outs of 30 s each."""
 
 RECONCILES = Counter("trainyard_reconcile_total", "Turns by result", ["result"])
 RECONCILE_SECONDS = Histogram(
@@ -48,11 +50,11 @@ log = logging.getLogger(__name__)
 
 
 class Runtime:
-    """Own the store and the workers. Lives in one event loop.
+    """Own the store and the workers. A runtime belongs to one event loop.
 
-    A follower calls :meth:`follow` and is told of everything, but decides and writes nothing. Once elected it calls
-    :meth:`lead`. There is no way back: who loses the lead makes a new runtime, because what this one has
-    decided and not yet seen is worth nothing then.
+    A follower calls :meth:`follow`. It observes everything, but decides and writes nothing. After its election it calls
+    :meth:`lead`. It cannot become a follower again. A process that loses the leadership creates a new runtime, because
+    the decisions that this one has not observed yet are no longer valid.
     """
 
     def __init__(
@@ -66,7 +68,10 @@ class Runtime:
         listed: Listed = nobody,
         scope: Scope | None = None,
     ) -> None:
-        """``listed`` hears of each list that the API server answers; ``scope`` says where decisions are ours."""
+        """Create a runtime.
+
+        ``listed`` is called for each successful list, and ``scope`` defines where this process may decide.
+        """
         self._config = config
         self._scope: Scope = scope or Everywhere()
         self._leads = asyncio.Event()
@@ -100,18 +105,21 @@ class Runtime:
 
     @property
     def ready(self) -> bool:
-        """The store was filled once: decisions rest on the whole state."""
+        """Whether the store was filled once, so that decisions use the complete state."""
         return bool(self._tasks)
 
     def observe(self, kind: Kind, event: str | None, body: Mapping[str, Any]) -> None:
-        """Take in a watch event; ``event`` is ``None`` for an object from a list. Never raises, never waits."""
+        """Process a watch event; ``event`` is ``None`` for an object from a list.
+
+        This method never raises and never waits.
+        """
         self._store.apply(kind, body, deleted=event == "DELETED")
 
     def _add(self, key: Key) -> None:
         if key.kind not in self._controllers or not self._lists.knows(key.namespace):
             return
         if self._leads.is_set() and not self._scope.covers(key.namespace):
-            self._scope.want(key.namespace)  # and all of it is woken once it is covered
+            self._scope.want(key.namespace)  # all its objects are woken when it is covered
         else:
             self._queue.add(key, new=key.kind in KINDS.batch and self._store.is_new(key))
 
@@ -125,40 +133,55 @@ class Runtime:
 
     @property
     def leads(self) -> bool:
-        """Decisions are made here."""
+        """Whether this process makes decisions."""
         return self._leads.is_set() and not self._draining
 
     def namespaces(self) -> set[str]:
-        """Return the namespaces that hold objects of ours."""
+        """Return the namespaces that contain custom resources."""
         return {key.namespace for kind in KINDS.planned for key in self._store.names(kind)}
 
     def scope_changed(self, namespace: str | None) -> None:
-        """Take note that a namespace is covered from now on, or no longer; ``None`` for all of them."""
+        """Process a change of the covered namespaces.
+
+        ``namespace`` is covered from now on or no longer; ``None`` means all of them.
+        """
         for kind in KINDS.batch:
             for key in self._store.names(kind, namespace):
                 self._admission.changed(kind, key)
         self._wake_all(namespace)
 
     async def start(self) -> None:
-        """Fill the store and work, as the only operator. Raises :class:`ApiError` if the first lists fail."""
+        """Fill the store and start as the only operator.
+
+        Raises
+        ------
+        ApiError
+            If the first lists fail.
+        """
         await self.follow()
         metrics.expose(self._store)
         self._leads.set()
 
     async def follow(self) -> None:
-        """Fill the store and keep it filled. Raises :class:`ApiError` if the first lists fail."""
+        """Fill the store and keep it up to date.
+
+        Raises
+        ------
+        ApiError
+            If the first lists fail.
+        """
         await self._lists.first()
         self._tasks = [asyncio.create_task(self._work(), name=f"worker-{n}") for n in range(self._config.workers)]
         self._tasks.append(asyncio.create_task(self._resync_forever(), name="resync"))
         self._tasks.append(asyncio.create_task(self._retention.run(), name="retention"))
 
     async def lead(self) -> None:
-        """Decide and write from now on. Everything is listed first: the last leader's writes count.
+        """Start to decide and write. Everything is listed first, to observe the writes of the last leader.
 
         Raises
         ------
         ApiError
-            When the lists fail; nothing is decided then.
+            If the lists fail. Nothing is decided then.
         """
         await self._lists.anew()
         metrics.expose(self._store)
@@ -166,7 +189,10 @@ class Runtime:
         self.scope_changed(None)
 
     async def drain(self, seconds: float) -> bool:
-        """Begin no further turn and wait for those that run. Return whether all have ended: then no write is open."""
+        """Start no further reconcile and wait for the running ones.
+
+        Return whether all have ended, so that no write is open.
+        """
         self._draining = True
         self._drained.clear()
         try:
@@ -179,7 +205,7 @@ class Runtime:
         return True
 
     async def stop(self) -> None:
-        """Stop the workers between two API calls. Whatever was half done is finished by the next start."""
+        """Stop the workers between two API calls. The next start completes unfinished work."""
         self._draining = True  # a worker that ends from here on is no reason to restart
         for task in self._tasks:
             task.cancel()
@@ -189,10 +215,10 @@ class Runtime:
         self._queue.close()
 
     def health(self) -> str | None:
-        """Return why only a restart would help, ``None`` when none is needed.
+        """Return why only a restart helps, ``None`` if no restart is needed.
 
-        A turn that waits for an API server that is away ends with a time-out and is repeated. It hangs for a reason of
-        its own when the API server has answered a list that was asked for long after the turn had begun.
+        A reconcile that waits for an unreachable API server ends with a time-out and is repeated. If the API server has
+        responded to a list long after the reconcile began, the reconcile hangs for another reason.
         """
         for task in self._tasks:
             if task.done() and not self._draining:
@@ -223,7 +249,7 @@ class Runtime:
                     self._drained.set()
 
     def _may(self, key: Key) -> bool:
-        """Tell whether an object may have its turn; one of a namespace that is not ours has it later."""
+        """Return whether an object may be reconciled now. If its namespace is not covered, it is reconciled later."""
         if self._draining:
             return False
         if not self._scope.covers(key.namespace):
@@ -232,7 +258,7 @@ class Runtime:
         return True
 
     def _may_tidy(self, namespace: str) -> bool:
-        """Tell whether objects of a namespace may be deleted because they are too many: all of it is known and ours."""
+        """Return whether retention may delete objects of a namespace. It must be complete in the store and covered."""
         return self.leads and self._lists.knows(namespace) and self._scope.covers(namespace)
 
     async def _reconcile(self, key: Key) -> None:
@@ -242,7 +268,7 @@ class Runtime:
             RECONCILES.labels("api_error").inc()
             pause = self._queue.failed(key, at_least=error.retry_after or 0.0)
             log.log(log_level(error), "%s: %s; again in %.1f s", key, error, pause)
-        except Exception:  # one object's bug must not stop the others; it is logged, counted and tried again
+        except Exception:  # a bug of one object must not stop the others
             RECONCILES.labels("bug").inc()
             pause = self._queue.failed(key, at_least=5.0)
             log.exception("%s: turn failed; again in %.1f s", key, pause)

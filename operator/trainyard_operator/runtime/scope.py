@@ -1,26 +1,26 @@
-"""Where this process may decide and write."""
+"""Scope of this process: where it may decide and write."""
 
 from typing import Protocol
 
 
 class Scope(Protocol):
-    """The namespaces that are ours to work in now."""
+    """The namespaces in which this process works now."""
 
     def covers(self, namespace: str) -> bool:
-        """Tell whether we may decide about the objects of a namespace."""
+        """Return whether this process may decide about the objects of a namespace."""
         ...
 
     def want(self, namespace: str) -> None:
-        """Say that there is something to decide in a namespace that is not covered."""
+        """Request a namespace that has pending decisions and is not covered."""
         ...
 
 
 class Everywhere:
-    """All namespaces, for one operator that is alone."""
+    """All namespaces, for a single operator."""
 
     def covers(self, namespace: str) -> bool:  # noqa: ARG002 - the signature of Scope
-        """Return that it is."""
+        """Return ``True``."""
         return True
 
     def want(self, namespace: str) -> None:
-        """Nothing is missing."""
+        """Do nothing, because all namespaces are covered."""

@@ -1,7 +1,7 @@
-"""What is known of the cluster: our objects and their children, never older than what was seen before.
+"""Cache of the cluster: custom resources and their children, never older than an observed version.
 
-Watch events, lists and the answers to our own writes all come in through :meth:`Store.apply`, and the newest
-resourceVersion wins. So a decision never rests on a state from before our own last write.
+Watch events, lists and responses to the operator's own writes all pass through :meth:`Store.apply`. The newest
+resourceVersion wins. Therefore a decision never uses a state from before the operator's own last write.
 """
 
 from collections import OrderedDict
@@ -16,25 +16,28 @@ from trainyard_operator.kinds.slim import slim
 V = TypeVar("V")
 
 Listener = Callable[[Kind, Key], None]
-"""Told of each change: its kind, and the object of ours whose decisions it may change."""
+"""Called for each change, with its kind and the custom resource that it affects."""
 Wake = Callable[[Key], None]
-"""Told of each object of ours that has to look again."""
+"""Called for each custom resource to reconcile."""
 
 
 VIEWS_AT_REST: Final = 2_000
-"""So many views of objects at rest are kept, those used last: a view takes more memory than the object itself."""
+"""Maximum number of cached views of objects at rest; the least recently used are dropped.
+
+A view needs more memory than the object.
+"""
 
 
 def nobody(key: Key) -> None:
-    """Wake nobody."""
+    """Do nothing."""
 
 
 class Store:
-    """The objects, by key. Holds JSON and reads it into views when a decision needs it.
+    """The objects by key. The store holds JSON and parses it into views when a decision needs them.
 
-    The deleted are remembered until the next list: the answer to a write can arrive after the news of the deletion.
-    Views are read on first use; those of objects at rest are let go when there are many. Whoever changes the store, it
-    wakes whom the change concerns: in the same step, so that a change and its wake-up cannot come apart.
+    Deleted objects are remembered until the next list, because the response to a write can arrive after the deletion
+    event. Views are parsed on first use. Views of objects at rest are dropped when there are many. Each change wakes
+    the affected custom resources in the same step, so that no wake-up is lost.
     """
 
     def __init__(self, kinds: Kinds, listener: Listener | None = None, wake: Wake = nobody) -> None:
@@ -47,14 +50,14 @@ class Store:
         self._views: dict[Key, Any] = {}
         self._resting: OrderedDict[Key, Any] = OrderedDict()
 
-    # ---- what comes in -----------------------------------------------------------------------------------------------
+    # ---- changes -----------------------------------------------------------------------------------------------------
 
     def apply(
         self, kind: Kind, body: Mapping[str, Any], *, deleted: bool = False, reconciling: Key | None = None
     ) -> set[Key]:
-        """Take in a state of an object. Return whose decisions it may change; nobody's if it was old news.
+        """Store a version of an object. Return the affected custom resources; none if the version is old.
 
-        ``reconciling`` is the object in whose turn this happens: it goes on by itself and is not woken.
+        ``reconciling`` is the object that is being reconciled. It continues by itself and is not woken.
         """
         metadata = body["metadata"]
         key = Key(metadata["namespace"], metadata["name"], kind)
@@ -65,7 +68,7 @@ class Store:
         if not self.kinds.is_ours(kind, body):
             if known is None:
                 return set()
-            body, deleted = known, True  # its labels were taken away: no child any more
+            body, deleted = known, True  # its labels were removed, so it is no child any more
         if deleted:
             self._buried[kind][key] = version
         keys = self._concerned(kind, body)
@@ -79,14 +82,14 @@ class Store:
     def prune(
         self, kind: Kind, before: Mapping[Key, str], listed: Iterable[Key], namespace: str | None = None
     ) -> set[Key]:
-        """Remove what a list no longer had and return whose decisions that may change.
+        """Remove objects that a list did not contain. Return the affected custom resources.
 
-        A watch that breaks can lose a deletion. ``before`` is :meth:`names` of the list's namespace from before it
-        began: an object that was known then, has not changed since and is not listed is gone.
+        A broken watch can lose a deletion. ``before`` is the result of :meth:`names` for the list's namespace before
+        the list. An object is gone if it was known then, has not changed since, and is not listed.
         """
         buried = self._buried[kind]
         for key in [key for key in buried if namespace in (None, key.namespace)]:
-            del buried[key]  # an answer that was under way at a deletion has long arrived
+            del buried[key]  # the responses to earlier writes have arrived by now
         keys: set[Key] = set()
         for key in before.keys() - set(listed):
             body = self._bodies[kind].get(key)
@@ -96,7 +99,7 @@ class Store:
         return self._notify(kind, keys)
 
     def forget(self, key: Key, *, reconciling: Key | None = None) -> set[Key]:
-        """Remove an object that the API server says is gone; return whose decisions that may change."""
+        """Remove an object that does not exist any more. Return the affected custom resources."""
         body = self._bodies[key.kind].get(key)
         if body is None:
             return set()
@@ -106,38 +109,38 @@ class Store:
     # ---- one object --------------------------------------------------------------------------------------------------
 
     def get(self, kind: WatchedKind[V], namespace: str, name: str) -> V | None:
-        """Return an object as planners see it; ``None`` for one that is not known."""
+        """Return the planners' view of an object, ``None`` if it is not known."""
         view: V | None = self._view(Key(namespace, name, kind.name))
         return view
 
     def knows(self, key: Key) -> bool:
-        """Tell whether there is such an object."""
+        """Return whether the object is in the store."""
         return key in self._bodies[key.kind]
 
     def resource_version(self, key: Key) -> str:
-        """Return the resourceVersion of an object as it is known; empty for one that is not."""
+        """Return the known resourceVersion of an object, or an empty string."""
         body = self._bodies[key.kind].get(key)
         return str(body["metadata"]["resourceVersion"]) if body is not None else ""
 
     def stored_status(self, key: Key) -> dict[str, Any]:
-        """Return the status as the API server has it, to patch against."""
+        """Return the stored status of the API server, as the base of a patch."""
         body = self._bodies[key.kind].get(key) or {}
         return body.get("status") or {}
 
     def stored_spec(self, key: Key) -> dict[str, Any]:
-        """Return what is kept of the spec; nothing of an object that is not known."""
+        """Return the kept part of the spec; empty for an unknown object."""
         body = self._bodies[key.kind].get(key) or {}
         return body.get("spec") or {}
 
     def is_new(self, key: Key) -> bool:
-        """Tell whether the operator has not yet written anything about an object."""
+        """Return whether the operator has not written a status of the object yet."""
         body = self._bodies[key.kind].get(key)
         return body is not None and "phase" not in (body.get("status") or {})
 
-    # ---- many --------------------------------------------------------------------------------------------------------
+    # ---- many objects ------------------------------------------------------------------------------------------------
 
     def find(self, kind: WatchedKind[V], term: Term) -> tuple[V, ...]:
-        """Return the objects of a kind that a term finds."""
+        """Return the objects of a kind that match an index term."""
         return tuple(self._view(key) for key in self._found[kind.name].get(term, ()))
 
     def children(self, kind: WatchedKind[V], namespace: str, uid: str) -> tuple[V, ...]:
@@ -145,25 +148,28 @@ class Store:
         return self.find(kind, owner_term(namespace, uid))
 
     def workloads(self, kind: BatchWatchedKind[Any], namespace: str, uid: str) -> tuple[WorkloadView, ...]:
-        """Return what the attempts of an object run as."""
+        """Return the workloads of an object's attempts."""
         return kind.workload.observe(lambda name: self.children(self.kinds[name], namespace, uid))
 
     def terms(self, kind: WatchedKind[Any]) -> tuple[Term, ...]:
-        """Return every term that finds an object of a kind."""
+        """Return all index terms of a kind."""
         return tuple(self._found[kind.name])
 
     def found(self, kind: WatchedKind[Any], term: Term) -> tuple[Key, ...]:
-        """Return which objects of a kind a term finds, without reading them."""
+        """Return the keys of the objects of a kind that match an index term, without parsing the objects."""
         return tuple(self._found[kind.name].get(term, ()))
 
     def owner(self, key: Key) -> Key | None:
-        """Return the object of ours that controls a child."""
+        """Return the custom resource that controls a child."""
         body = self._bodies[key.kind].get(key)
         reference = self.kinds.owner(key.kind, body) if body is not None else None
         return Key(key.namespace, reference["name"], reference["kind"]) if reference is not None else None
 
     def names(self, kind: Kind, namespace: str | None = None) -> dict[Key, str]:
-        """Return every object's resourceVersion, for a comparison with a list of a namespace, ``None`` for all."""
+        """Return the resourceVersion of every object of a kind.
+
+        The result is for a comparison with a list of ``namespace``; ``None`` means all namespaces.
+        """
         return {
             key: body["metadata"]["resourceVersion"]
             for key, body in self._bodies[kind].items()
@@ -171,14 +177,14 @@ class Store:
         }
 
     def keys(self, kind: Kind) -> list[Key]:
-        """Return every object of a kind."""
+        """Return the keys of all objects of a kind."""
         return list(self._bodies[kind])
 
     def count(self, kind: Kind) -> int:
-        """Return how many objects of a kind there are."""
+        """Return the number of objects of a kind."""
         return len(self._bodies[kind])
 
-    # ---- within ------------------------------------------------------------------------------------------------------
+    # ---- internal ----------------------------------------------------------------------------------------------------
 
     def _view(self, key: Key) -> Any:
         if (view := self._views.get(key)) is not None:
@@ -229,9 +235,9 @@ class Store:
 
 
 def _is_news(version: int, known: Body, deleted: bool) -> bool:  # noqa: FBT001
-    """Compare resourceVersions as numbers, which Kubernetes allows since 1.35 and etcd has always made them.
+    """Compare resourceVersions as numbers. Kubernetes allows this since 1.35, and etcd has always increased them.
 
-    They count every write of a resource, so they also tell an object from an earlier one of the same name.
+    They count every write of a resource, so they also distinguish an object from an earlier one with the same name.
     """
     old = int(known["metadata"]["resourceVersion"])
     return version > old or (deleted and version == old)

@@ -12,10 +12,10 @@ from trainyard_operator.kinds.series import Family, Page, Seen, labels_of
 from trainyard_operator.runtime.store import Store
 
 SLICE: Final = 200
-"""So many objects are read between two pauses."""
+"""Number of objects between two pauses."""
 
 MOST_NAMED: Final = 10_000
-"""Of each kind at most so many objects have series of their own; all of them are counted."""
+"""Maximum number of objects of each kind that have their own series. All objects are counted."""
 
 OBJECTS: Final = Family("trainyard_objects", "Objects in the store by kind")
 UNNAMED: Final = Family("trainyard_objects_without_series", "Objects that are counted, and have no series of their own")
@@ -27,7 +27,7 @@ def families(kinds: Kinds) -> tuple[Family, ...]:
 
 
 def survey(store: Store) -> Generator[None, None, bytes]:
-    """Return the series of a store in Prometheus' text format; pauses after each slice of the work.
+    """Generate the series of a store in the Prometheus text format, with a pause after each slice.
 
     The store may change meanwhile: an object that is gone by then is left out, and one that came is counted next time.
     """

@@ -1,7 +1,7 @@
-"""How many Deployments exchange their pods at a time because the operator renders them anew, as after an upgrade.
+"""Limit of how many Deployments replace their pods at a time because of the operator, for example after an upgrade.
 
-Nothing of it is stored: what is under way is seen in the Deployments. Only what was granted and is not seen yet is
-remembered, for a while.
+Nothing is stored, because the Deployments show which replacements are in progress. Only a permission that is not
+visible yet is remembered for a while.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,11 +15,11 @@ from trainyard_operator.runtime.clock import Clock
 from trainyard_operator.runtime.store import Store
 
 GRANTED_SECONDS: Final = 30.0
-"""A grant counts so long, also where the exchange takes less: the pods of one model settle before the next."""
+"""How long a permission counts, even if the replacement is faster. The pods of one model settle before the next."""
 
 
 def exchanging(store: Store) -> Iterator[Key]:
-    """Iterate over the owners of Deployments that exchange their pods."""
+    """Return the owners of Deployments that replace their pods."""
     for key in store.keys(DEPLOYMENT.name):
         deployment, owner = store.get(DEPLOYMENT, key.namespace, key.name), store.owner(key)
         if deployment is not None and deployment.exchanging and owner is not None:
@@ -27,12 +27,15 @@ def exchanging(store: Store) -> Iterator[Key]:
 
 
 class Updates:
-    """Who may exchange pods now."""
+    """Permissions to replace pods."""
 
     def __init__(
         self, store: Store, limit: int, *, clock: Clock, covers: Callable[[str], bool] = lambda _: True
     ) -> None:
-        """``limit`` is the number of Deployments at a time, 0: all of them; ``covers`` tells which namespaces count."""
+        """Create the limit.
+
+        ``limit`` is the maximum number of Deployments, 0 means all; ``covers`` returns whether a namespace counts.
+        """
         self._covers = covers
         self._store = store
         self._limit = limit
@@ -40,7 +43,7 @@ class Updates:
         self._granted: dict[Key, datetime] = {}
 
     def allow(self, key: Key) -> bool:
-        """Tell whether a ModelDeployment may exchange its pods now; asked again in its turn, the answer stays."""
+        """Return whether a ModelDeployment may replace its pods now. A permission stays valid for a while."""
         now = self._clock()
         self._granted = {k: since for k, since in self._granted.items() if _is_recent(since, now)}
         if self._limit == 0 or key in self._granted:

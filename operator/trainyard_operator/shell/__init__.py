@@ -1,1 +1,1 @@
-"""Start, stop, watch and probe. The only room that knows kopf."""
+"""Start, stop, watches and probes. Only this package depends on kopf."""

@@ -1,6 +1,6 @@
-"""The operator as one thing: made from its configuration, started in order, stopped in order.
+"""The operator process: it is built from its configuration, started in order, and stopped in order.
 
-kopf cancels every task that is younger than itself when it ends, so it starts last and stops last.
+When kopf ends, it cancels every task that is younger than itself. Therefore it starts last.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ from trainyard_operator.shell.start import Patience, StartError
 from trainyard_operator.shell.watches import EXIT_SECONDS, Watches
 
 STOP_SECONDS = 5.0
-"""How long the workers may take for the calls they are in."""
+"""How long the workers may take to complete their calls."""
 
 LEASE_LIMITS = ClientLimits(qps=50, burst=200, connections=2)
-"""Leases have a client of their own: a burst of work must not keep a renewal waiting."""
+"""Leases have their own client, so that many other requests do not delay a renewal."""
 
 T = TypeVar("T")
 
@@ -52,9 +52,12 @@ class Operator:
         patience: Patience | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
-        """``stop`` ends :meth:`run`; ``kopf_ready`` is called each time kopf has started: it takes the signals.
+        """Create the operator.
 
-        ``env`` says which pod this is.
+        ``stop`` ends :meth:`run`. ``kopf_ready`` is called each time kopf has started, because kopf takes over the
+        signals.
+
+        ``env`` identifies the pod.
         """
         self._config = config
         self._credentials = credentials
@@ -74,11 +77,11 @@ class Operator:
 
     @property
     def progress_port(self) -> int | None:
-        """Where the progress endpoint listens; ``None`` while it does not."""
+        """The port of the progress endpoint, ``None`` while it does not listen."""
         return self._listener.port if self._listener is not None else None
 
     def health(self) -> str | None:
-        """Return why a restart would help, ``None`` if it would not. Nothing outside the process counts here."""
+        """Return why a restart helps, ``None`` if it does not. Nothing outside the process counts."""
         ended = next((task.get_name() for task in self._tasks if task.done()), None)
         if ended is not None:
             return f"task {ended} has ended"
@@ -87,7 +90,7 @@ class Operator:
         return self._runtime.health() if self._runtime is not None else None
 
     def readiness(self) -> str | None:
-        """Return what is missing, ``None`` when all there is was listed, the watches tell, and reports are taken."""
+        """Return what is missing, ``None`` if the lists are complete, the watches deliver, and reports are received."""
         if self._runtime is None or not self._runtime.ready:
             return "the first list is not complete"
         if self.progress_port is None:
@@ -95,16 +98,16 @@ class Operator:
         return self._freshness.readiness()
 
     def describe(self) -> str:
-        """Return whether this replica leads, and what it waits for."""
+        """Return whether this replica is the leader, and what it waits for."""
         return self._leading.describe() if self._leading is not None else "ok"
 
     async def run(self) -> None:
-        """Run until told to stop. Who loses the lead begins anew, as a process that was just started would.
+        """Run until it is stopped. A process that loses the leadership starts again from the beginning.
 
         Raises
         ------
         StartError
-            When the API server refuses us, or lacks our CRDs.
+            If the API server refuses the credentials, or lacks the CRDs.
         """
         ends = [asyncio.create_task(event.wait()) for event in (self._stop, self._refused)]
         async with AsyncExitStack() as stack:
@@ -117,8 +120,8 @@ class Operator:
             raise StartError(ExitCode.NOT_PERMITTED, f"{self._credentials.server} refuses our credentials")
 
     async def _live(self, ends: Sequence[asyncio.Task[bool]]) -> bool:
-        """Follow, and lead when it is our turn. Return whether the lead was lost, so that another life begins."""
-        async with AsyncExitStack() as stack:  # the last entered stops first
+        """Follow, and lead after an election. Return whether the leadership was lost, so that another round begins."""
+        async with AsyncExitStack() as stack:  # the last entry stops first
             stack.callback(self._forget)
             start = asyncio.create_task(self._start(stack), name="start")
             await asyncio.wait([*ends, start], return_when=asyncio.FIRST_COMPLETED)
@@ -135,7 +138,7 @@ class Operator:
         return lost
 
     async def _start(self, stack: AsyncExitStack) -> tuple[asyncio.Task[None], asyncio.Task[None]]:
-        """Start everything. Return the task that watches, which ends when kopf is told to, and that of the leader."""
+        """Start everything. Return the task of the watches, which ends with kopf, and the task of the leader."""
         config = self._config
         calls = await stack.enter_async_context(KubeClient(self._credentials, LEASE_LIMITS, reach=self._reach))
         leading = self._leading = Leading(calls, config, self._identity)
@@ -195,7 +198,7 @@ class Operator:
         return watching, leader
 
     def _forget(self) -> None:
-        """Forget a life that is over."""
+        """Drop the objects of the last round."""
         self._tasks, self._leading, self._runtime, self._listener = [], None, None, None
 
     async def _resign(self, leading: Leading) -> None:
@@ -214,7 +217,7 @@ async def _stop_watches(watches: Watches, task: asyncio.Task[None]) -> None:
 
 
 async def _result(start: asyncio.Task[T]) -> T | None:
-    """Return what the start returned; ``None`` when we were told to stop before its end."""
+    """Return the result of the start, ``None`` if the process was stopped before the start completed."""
     if start.done():
         return start.result()
     start.cancel()

@@ -1,4 +1,4 @@
-"""Read the configuration file; what is wrong with it becomes one sentence."""
+"""Read the configuration file. An error becomes one message."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,20 +12,20 @@ from trainyard_operator.core.config import OperatorConfig
 CONFIG_FILE_ENV = "TRAINYARD_CONFIG_FILE"
 POD_IP_ENV = "POD_IP"
 POD_IP_REFERENCE = "$(POD_IP)"
-"""In the file, e.g. as an address to listen on: only the kubelet knows the pod's own."""
+"""Placeholder in the file, for example for an address to listen on. Only the kubelet knows the pod's address."""
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used; the message is one sentence with file, field and what to do."""
+    """The configuration is invalid. The message names the file and the field, and says what to do."""
 
 
 def load_config(env: Mapping[str, str]) -> OperatorConfig:
-    """Read the file that ``TRAINYARD_CONFIG_FILE`` names; without it, every field has its default.
+    """Return the configuration in the file ``TRAINYARD_CONFIG_FILE``. Without it, every field has its default.
 
     Raises
     ------
     ConfigError
-        When the file cannot be read or says something that is not understood.
+        If the file cannot be read or is invalid.
     """
     name = env.get(CONFIG_FILE_ENV)
     if not name:

@@ -1,7 +1,7 @@
-"""Whether the custom resource definitions in the cluster are those that this release was made for.
+"""Check whether the custom resource definitions in the cluster match this release.
 
-The API server drops a field of a status that its definitions do not know, without a word. Nothing else would show that
-the definitions were left behind by an upgrade.
+The API server silently drops status fields that its definitions do not have. Nothing else would show that an upgrade
+did not update the definitions.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from trainyard_operator.progress.keys import Documents
 PATH = f"/openapi/v3/apis/{GROUP}/{VERSION}"
 """Every service account may read it."""
 AGAIN_SECONDS = 10.0
-"""The API server describes a definition some time after it serves its kind."""
+"""Delay before the next read. The API server publishes a schema some time after it serves the kind."""
 PARTS = ("spec", "status")
 
 CURRENT = Gauge(
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 async def report_definitions(documents: Documents) -> None:
-    """Say once whether the definitions are ours. Wait for an answer as long as it takes."""
+    """Report once whether the definitions match. Wait for a response as long as necessary."""
     while True:
         try:
             found = compare(await documents.read(PATH))
@@ -49,7 +49,7 @@ async def report_definitions(documents: Documents) -> None:
 
 
 def compare(document: Mapping[str, Any]) -> tuple[list[str], list[str]] | None:
-    """Return the fields that a description lacks and those that it has beyond ours; ``None``: it has no such kind."""
+    """Return the missing and the additional fields of the served definitions, ``None`` if a kind is missing."""
     lacks, beyond = list[str](), list[str]()
     for kind in KINDS:
         served = _schema(document, kind.kind)

@@ -1,8 +1,9 @@
-"""Whether the watches still deliver.
+"""Check whether the watches still deliver.
 
-kopf tells its handlers of changes only, so a quiet cluster and a dead watch look alike. But the server ends each watch
-after a few minutes and kopf opens the next: a watch that was not opened for longer than that is silent. To restart the
-process would not help. So a silent watch is reported, and is opened anew once the API server answers our own lists.
+kopf calls its handlers only for changes, so a quiet cluster and a dead watch look the same. However, the server ends
+each watch after a few minutes, and kopf opens the next one. A watch that was not opened for longer is silent. A restart
+of the process would not help. Therefore a silent watch is reported. It is opened again once the API server responds to
+the operator's own lists.
 """
 
 import logging
@@ -22,8 +23,10 @@ from trainyard_operator.runtime.registry import KINDS
 
 SILENT_SECONDS = 300.0
 GRACE_SECONDS = 60.0
-"""kopf tries each watch again more often than this. A watch that is silent for so long after the API server's first
-answer to a list of ours is stuck."""
+"""kopf retries each watch more often than this.
+
+A watch is stuck if it is silent for this long after a successful list.
+"""
 REFUSALS = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 AGE = Gauge(
@@ -37,14 +40,14 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Watch:
-    """One watch: when it was last opened, and what the API server says to it.
+    """One watch: when it was last opened, and the API server's last response.
 
     Attributes
     ----------
     refused
         The status (403, 404) with which the API server last refused the watch or its list; ``None`` otherwise.
     answered
-        When a list of ours was first answered while the watch was silent; ``None`` if none was.
+        When one of the operator's lists first succeeded while the watch was silent; ``None`` if none did.
     """
 
     name: str
@@ -55,11 +58,11 @@ class Watch:
     reported: bool = False
 
     def is_silent(self, now: float) -> bool:
-        """Tell whether the watch was not opened for longer than the API server lets one live."""
+        """Return whether the watch was not opened for longer than the API server keeps one open."""
         return now - self.opened > SILENT_SECONDS
 
     def problem(self, now: float) -> str | None:
-        """Return what is wrong with the watch, ``None`` when nothing is."""
+        """Return the problem of the watch, ``None`` if there is none."""
         if self.refused is not None:
             return f"the API server refuses the watch on {self.name} with {self.refused}"
         if self.is_silent(now):
@@ -68,7 +71,7 @@ class Watch:
 
 
 class Freshness:
-    """When each watch was last opened, read from the requests of kopf's session."""
+    """Times at which each watch was last opened, from the requests of kopf's session."""
 
     def __init__(
         self,
@@ -77,7 +80,7 @@ class Freshness:
         reach: Reach | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``reach`` hears of each request of kopf's whether it was answered."""
+        """Create the check. ``reach`` records for each request of kopf whether the API server responded."""
         self._clock = clock
         self._reach = reach if reach is not None else Reach("the API server", clock=clock)
         self._watches: dict[str, Watch] = {}
@@ -88,25 +91,25 @@ class Freshness:
                 AGE.labels(watched.resource.plural, namespace or "").set_function(_age(watch, clock))
 
     def opened(self, path: str) -> None:
-        """Note that the API server accepted a watch on ``path``."""
+        """Record that the API server accepted a watch on ``path``."""
         if (watch := self._watches.get(path)) is not None:
             watch.opened, watch.waiting, watch.refused, watch.answered = self._clock(), False, None, None
 
     def refused(self, path: str, status: int) -> None:
-        """Note that the API server refused a watch on ``path``, or the list before it."""
+        """Record that the API server refused a watch on ``path``, or the list before it."""
         if (watch := self._watches.get(path)) is not None:
             watch.refused = status
 
     def listed(self, kind: Kind, namespace: str | None) -> None:
-        """Note that the API server answered our own list of what a watch is for."""
+        """Record that one of the operator's lists of the watched resource succeeded."""
         watch, now = self._watches[_path(kind, namespace)], self._clock()
         if watch.answered is None and watch.is_silent(now):
             watch.answered = now
 
     def readiness(self) -> str | None:
-        """Return why the watches do not tell what happens, ``None`` when they do.
+        """Return why the watches do not deliver, ``None`` if they do.
 
-        A watch that is refused does not count while others are open: one namespace must not stop all the others.
+        A refused watch does not count while others are open, so that one namespace does not stop all the others.
         """
         now = self._clock()
         usable = [watch for watch in self._watches.values() if watch.refused is None]
@@ -117,9 +120,9 @@ class Freshness:
         return _first(watch.problem(now) for watch in usable)
 
     def report(self) -> None:
-        """Log each watch that has gone wrong, or is well again, since the last call.
+        """Log each watch that has failed or recovered since the last call.
 
-        While the API server is away, and until kopf has had time to try again, there is nothing to add to that.
+        Nothing is logged while the API server is unreachable, and until kopf has had time to retry.
         """
         if self._reach.away_within(GRACE_SECONDS):
             return
@@ -133,7 +136,7 @@ class Freshness:
             watch.reported = problem is not None
 
     def stuck(self) -> str | None:
-        """Return a watch that stays silent although the API server would answer: to open it anew helps."""
+        """Return a problem of a watch that stays silent although the API server responds. To open it again helps."""
         now = self._clock()
         return _first(
             watch.problem(now)
@@ -142,12 +145,12 @@ class Freshness:
         )
 
     def reopening(self) -> None:
-        """Note that every watch is being opened anew. One that stays silent is stuck only after the next list."""
+        """Record that all watches are being opened again. A silent watch is stuck only after the next list."""
         for watch in self._watches.values():
             watch.answered = None
 
     def trace(self) -> aiohttp.TraceConfig:
-        """Return what an aiohttp session needs to report its watches here."""
+        """Return the trace configuration with which an aiohttp session reports its watches here."""
 
         async def begins(_: aiohttp.ClientSession, request: SimpleNamespace, __: Any) -> None:
             request.started = self._reach.now()

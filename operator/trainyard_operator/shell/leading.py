@@ -1,4 +1,4 @@
-"""One life of a replica as follower and then leader: the Lease, the claims, and the fence that every write passes."""
+"""One round of a replica as follower and leader: the Lease, the claims, and the fence for every write."""
 
 import asyncio
 import logging
@@ -21,18 +21,18 @@ from trainyard_operator.runtime.runtime import Runtime
 POD_NAME_ENV = "POD_NAME"
 POD_IP_ENV = "POD_IP"
 DRAIN_SECONDS = 3.0
-"""How long turns may take to end before their calls are cut off."""
+"""How long running reconciles may take to end before they are cancelled."""
 
 log = logging.getLogger(__name__)
 
 
 def identity_of(env: Mapping[str, str]) -> str:
-    """Return who this process is in the Lease: its pod. Outside of a cluster two processes may share a host's name."""
+    """Return the name of this process in the Lease: its pod. Outside a cluster, a random suffix makes it unique."""
     return env.get(POD_NAME_ENV) or f"{socket.gethostname()}_{secrets.token_hex(4)}"
 
 
 class Leading:
-    """Follow, lead when it is our turn, and end when the lead is lost."""
+    """Follow, lead after an election, and end when the leadership is lost."""
 
     def __init__(self, calls: LeaseCalls, config: OperatorConfig, identity: str) -> None:
         seconds = config.leader_election.lease_seconds
@@ -48,7 +48,13 @@ class Leading:
         self._tasks: list[asyncio.Task[None]] = []
 
     def fence(self, namespace: str) -> None:
-        """Let a write pass. Raises :class:`NotHeldError` while it is not certain that nobody else may write there."""
+        """Check whether a write is allowed.
+
+        Raises
+        ------
+        NotHeldError
+            If it is not certain that no other process may write in the namespace.
+        """
         if self._elector is None or not self._elector.holds():
             raise NotHeldError(f"{self._identity} is not the leader")
         if not self.claims.covers(namespace):
@@ -56,17 +62,17 @@ class Leading:
 
     @property
     def leads(self) -> bool:
-        """Decisions are made here, and reports are kept."""
+        """Whether this process makes decisions and stores reports."""
         return self._runtime is not None and self._runtime.leads and self._elector is not None and self._elector.holds()
 
     async def forward(self, request: web.Request, body: bytes) -> web.Response:
-        """Let the leader answer a report."""
+        """Return the leader's response to a report."""
         if self._forwarder is None or self._elector is None:
             raise no_leader()
         return await self._forwarder.send(self._elector.leader_address, request, body)
 
     def describe(self) -> str:
-        """Return what this replica is, for people who ask its readiness."""
+        """Return a description of this replica for its readiness endpoint."""
         if self._elector is None:
             return "ok"
         if not self.leads:
@@ -75,13 +81,19 @@ class Leading:
         return f"ok: {self._identity} leads" + (f"; {waiting}" if waiting else "")
 
     def health(self) -> str | None:
-        """Return which task has ended although the lead was not lost, ``None`` when all is well."""
+        """Return which task has ended although the leadership was not lost, ``None`` if none has."""
         if self._elector is None or self._elector.lost.is_set():
             return None
         return next((f"task {task.get_name()} has ended" for task in self._tasks if task.done()), None)
 
     async def check(self) -> None:
-        """Read the Lease. Raises :class:`ApiError` where that is not allowed."""
+        """Read the Lease.
+
+        Raises
+        ------
+        ApiError
+            If that is not allowed, or the API server does not respond.
+        """
         await self._leases.read(self._lease)
 
     def start(
@@ -91,9 +103,9 @@ class Leading:
         address: str,
         until_done: Callable[[str, Callable[[], Awaitable[None]]], Awaitable[None]],
     ) -> asyncio.Task[None]:
-        """Stand for election; return the task that ends when the lead is lost, or fails where we may not lead.
+        """Take part in the election. Return the task that ends when the leadership is lost, and fails if leading fails.
 
-        Call it before kopf starts: kopf cancels younger tasks when it ends.
+        Call it before kopf starts, because kopf cancels younger tasks when it ends.
         """
         elector = Elector(self._leases, self._lease, self._identity, self._timing, address=address)
         self._runtime, self._forwarder, self._elector = runtime, forwarder, elector
@@ -105,9 +117,9 @@ class Leading:
         return self._tasks[-1]
 
     async def stop(self) -> None:
-        """Stop deciding, and then give the Lease back: another replica begins at once.
+        """Stop deciding, then release the Lease, so that another replica starts at once.
 
-        A write that was cut off may still happen. The Lease is left to end by itself then, which takes longer.
+        If a write was cancelled, it may still happen. The Lease is then not released and expires, which takes longer.
         """
         drained = False
         if self._runtime is not None:
@@ -137,7 +149,7 @@ class Leading:
 
 
 def progress_address(env: Mapping[str, str], bind: str, port: int) -> str:
-    """Return where other replicas reach the progress endpoint of this one; empty where that is not known."""
+    """Return the address of this process's progress endpoint for other replicas, or an empty string if unknown."""
     host = bind or env.get(POD_IP_ENV, "")
     if not host:
         return ""

@@ -1,4 +1,4 @@
-"""Give kopf our credentials in a session of ours: one reading of service account and kubeconfig, one TLS context."""
+"""Login handler for kopf. It uses the operator's credentials and TLS context in a session of its own."""
 
 import asyncio
 import logging
@@ -14,13 +14,13 @@ from trainyard_operator.shell.freshness import Freshness
 
 MAX_LOGINS = 3
 LOGIN_SECONDS = 60.0
-"""More logins than this in that time mean that the API server does not accept what we have."""
+"""More than ``MAX_LOGINS`` logins in this time mean that the API server does not accept the credentials."""
 
 log = logging.getLogger(__name__)
 
 
 class Login:
-    """kopf's login handler. kopf asks again after every 401; a rotated token was read by then."""
+    """Login handler for kopf. kopf calls it again after every 401, when a rotated token has been read."""
 
     def __init__(
         self,
@@ -30,7 +30,10 @@ class Login:
         refused: asyncio.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``refused`` is set when the API server keeps refusing us; the process has to end then."""
+        """Create the handler.
+
+        ``refused`` is set if the API server keeps refusing the credentials; the process must end then.
+        """
         self._credentials = credentials
         self._freshness = freshness
         self._clock = clock
@@ -38,7 +41,7 @@ class Login:
         self._refused = refused
 
     def session(self) -> kopf.AiohttpSession | None:
-        """Return a new session, or ``None`` once we were refused. Call it inside the event loop."""
+        """Return a new session, ``None`` if the credentials are refused. Call it inside the event loop."""
         now = self._clock()
         self._recent = [at for at in self._recent if now - at < LOGIN_SECONDS]
         if len(self._recent) >= MAX_LOGINS:
@@ -54,7 +57,10 @@ class Login:
         return kopf.AiohttpSession(server=self._credentials.server, aiohttp_session=session)
 
     def _signing(self) -> aiohttp.TraceConfig:
-        """Sign each request with the token as it is then: a session outlives a rotated token."""
+        """Return a trace configuration that signs each request with the current token.
+
+        A session lives longer than a token.
+        """
 
         async def started(
             _: aiohttp.ClientSession, __: SimpleNamespace, start: aiohttp.TraceRequestStartParams

@@ -1,4 +1,4 @@
-"""Logs as JSON, one object per line, for whatever collects them."""
+"""JSON logs, one object per line."""
 
 import json
 import logging
@@ -12,16 +12,16 @@ from typing import Final, TextIO
 import aiohttp
 
 AGAIN_SECONDS: Final = 300.0
-"""How often a watch that is refused again and again is told."""
+"""Interval between log lines of a watch that keeps failing."""
 
 _RETRY: Final = re.compile(r"Request attempt #\S+ failed; will retry: (?P<request>[^?]*?)(?:\?\S*)? -> (?P<error>\w+)")
-"""kopf's sentence for each try of a request that it goes on with."""
+"""kopf's message for each retry of a request."""
 
 
 class JsonFormatter(logging.Formatter):
-    """Write time, level, logger and message, the object that a line is about, and the traceback of an exception.
+    """Write time, level, logger and message, the fields of the object, and the traceback of an exception.
 
-    A line is about an object where it was logged with ``extra={"object": {...}}``; its fields stand beside the others.
+    A line has the fields of an object if it was logged with ``extra={"object": {...}}``.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -39,10 +39,10 @@ class JsonFormatter(logging.Formatter):
 
 
 class Retries(logging.Filter):
-    """Bound what kopf says of requests that it tries again: each watch says it at each try, without end.
+    """Limit kopf's messages about retries, because each watch logs every retry without end.
 
-    That nobody answers is told once for all of them (:mod:`trainyard_operator.kube.reach`). Any other trouble of a
-    watch is told when it begins, and each few minutes.
+    An unreachable API server is logged once for all of them (:mod:`trainyard_operator.kube.reach`). Any other problem
+    of a watch is logged at its start, and every few minutes.
     """
 
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -65,13 +65,13 @@ class Retries(logging.Filter):
 
 
 def _is_timeout(error: str) -> bool:
-    """Tell whether the name of an exception is one of those that kopf takes for a connection that failed."""
+    """Return whether kopf treats an exception with this name as a failed connection."""
     kind = getattr(aiohttp, error, None)
     return error == "TimeoutError" or (isinstance(kind, type) and issubclass(kind, aiohttp.ClientConnectionError))
 
 
 def configure_logging(stream: TextIO = sys.stderr) -> None:
-    """Send all logs to ``stream``. kopf says a line per event and handler, which nobody reads: warnings only."""
+    """Send all logs to ``stream``. kopf logs a line per event and handler, so only its warnings are written."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     handler.addFilter(Retries())

@@ -11,16 +11,19 @@ from trainyard_operator.progress.listening import site
 from trainyard_operator.runtime import metrics
 
 Check = Callable[[], str | None]
-"""Returns a sentence when something is wrong, ``None`` when all is well."""
+"""Return a message if there is a problem, ``None`` otherwise."""
 
 
 class Probes:
-    """``/healthz`` asks whether a restart would help, ``/readyz`` whether reports may be sent here."""
+    """Probe server.
+
+    ``/healthz`` reports whether a restart helps, ``/readyz`` whether this replica can receive reports.
+    """
 
     def __init__(
         self, config: HealthServer, *, health: Check, readiness: Check, describe: Callable[[], str] = lambda: "ok"
     ) -> None:
-        """``describe`` returns what a pod that is ready says."""
+        """Create the server. ``describe`` returns the response text of a ready pod."""
         self._config = config
         app = web.Application()
         app.router.add_get("/healthz", _handler(health, lambda: "ok"))
@@ -36,7 +39,13 @@ class Probes:
         return int(self._runner.addresses[0][1])
 
     async def start(self) -> None:
-        """Listen. Raises :class:`OSError` when the port is taken."""
+        """Start to listen.
+
+        Raises
+        ------
+        OSError
+            If the port is in use.
+        """
         await self._runner.setup()
         await site(self._runner, self._config.bind, self._config.port).start()
         self._quiet.start(self._runner)

@@ -1,4 +1,4 @@
-"""kopf's settings: a shell that lists and watches, and writes nothing."""
+"""Settings of kopf. It lists and watches, and writes nothing."""
 
 import itertools
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import kopf
 from trainyard_operator.runtime.registry import KINDS
 
 SERVER_TIMEOUT_SECONDS = 240
-"""The server ends each watch after this, so a watch that was not renewed for longer is broken (see freshness)."""
+"""The server ends each watch after this time, so a watch that was not renewed for longer is broken (see freshness)."""
 INACTIVITY_SECONDS = 70.0
 """Bookmarks come every 60 s; a stream without any is dead."""
 FIRST_BACKOFFS = (1, 2, 5, 10)
@@ -16,19 +16,19 @@ LAST_BACKOFF = 20
 
 
 class Backoffs:
-    """The pauses between the tries of a request, without end.
+    """Delays between the retries of a request, without end.
 
-    kopf ends as a whole when one request is given up. A namespace whose list is forbidden must not end the watches of
-    the others, and an API server that is away comes back.
+    kopf ends completely if one request is given up. A namespace whose list is forbidden must not end the watches of the
+    others, and an unreachable API server comes back.
     """
 
     def __iter__(self) -> Iterator[float]:
-        """Return the pauses of one request."""
+        """Return the delays of one request."""
         return itertools.chain(FIRST_BACKOFFS, itertools.repeat(LAST_BACKOFF))
 
 
 def configure(settings: kopf.OperatorSettings) -> None:
-    """Keep kopf from writing anything, bound its waits, and let the server pick out our Jobs."""
+    """Disable all writes of kopf, limit its waits, and let the server filter the children by label."""
     watching = settings.watching
     for watched in KINDS.values():
         if watched.selector:

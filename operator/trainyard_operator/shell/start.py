@@ -1,4 +1,4 @@
-"""The steps of a start that need the API server: waited for without limit while it is away, ended where it says no."""
+"""Start steps that need the API server. They wait while it is unreachable, and fail if it refuses them."""
 
 import asyncio
 import logging
@@ -10,10 +10,10 @@ from trainyard_operator.kube.errors import ApiError, ForbiddenError, NotFoundErr
 from trainyard_operator.progress.tls import TlsSecretError
 
 GRACE_SECONDS = 60.0
-"""How long RBAC and CRDs may come up at the same time as we do, once the API server answers."""
+"""How long RBAC and CRDs may be missing after the API server has responded, while the chart is being installed."""
 PAUSE_SECONDS = 1.0
 LOG_SECONDS = 30.0
-"""The same trouble is logged at most so often."""
+"""Minimum interval between log lines of the same problem."""
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class StartError(Exception):
-    """The operator cannot run; one sentence for the user, and the exit code of the process."""
+    """The operator cannot run: a message for the user, and the exit code of the process."""
 
     def __init__(self, code: ExitCode, message: str) -> None:
         super().__init__(message)
@@ -31,8 +31,8 @@ class StartError(Exception):
 class Patience:
     """Repeat a step until it succeeds or cannot succeed.
 
-    No answer, a time-out and 5xx pass: a restart would find the same API server, only later. 403 and 404 may pass while
-    the chart is being installed. 401 does not.
+    A missing response, a time-out and 5xx are retried, because a restart would find the same API server. 403 and 404
+    are retried for a while, because the chart may be being installed. 401 is not retried.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Patience:
         self._logged: tuple[str, float] | None = None
 
     async def until_done(self, what: str, step: Callable[[], Awaitable[T]]) -> T:
-        """Return what the step returns.
+        """Return the result of the step.
 
         Raises
         ------
         StartError
-            When the API server refuses us, or still refuses ``what`` after the grace.
+            If the API server refuses the credentials, or still refuses ``what`` after the grace period.
         """
         loop = asyncio.get_running_loop()
         deadline: float | None = None

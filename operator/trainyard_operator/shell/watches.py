@@ -1,7 +1,7 @@
-"""kopf, run as the source of watch events, and run again when it ends by itself.
+"""Run kopf as the source of watch events, and start it again when it ends by itself.
 
-kopf ends as a whole when one of its requests fails for good: at an error in a watch stream, or when a kind is gone. The
-process has more to do than to watch, so it goes on and opens the watches anew.
+kopf ends completely if one of its requests fails permanently: after an error in a watch stream, or when a kind is gone.
+The process has other work to do. Therefore it continues and opens the watches again.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ from trainyard_operator.shell.settings import configure
 from trainyard_operator.shell.wiring import Observer, register, watch_all
 
 PAUSE_SECONDS = 5.0
-"""Between an end of kopf and its next start."""
+"""Delay between an end of kopf and its next start."""
 CHECK_SECONDS = 5.0
 END_SECONDS = 8.0
 """kopf waits 5 s for its own tasks before it cancels them."""
 AGAIN_SECONDS = 0.5
 EXIT_SECONDS = 20.0
-"""How long kopf may take to stop; the pod's grace period is 30 s."""
+"""How long kopf may take to stop. The pod's grace period is 30 s."""
 
 STARTS = Counter("trainyard_watch_starts_total", "How often all watches were opened, the first time included")
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class Watches:
     """All watches of the operator, kept open until :meth:`stop`.
 
-    kopf cancels every task that is younger than itself when it ends. Whoever must outlive it is started before
+    When kopf ends, it cancels every task that is younger than itself. Tasks that must outlive it have to start before
     :meth:`run`.
     """
 
@@ -51,8 +51,10 @@ class Watches:
         pause_seconds: float = PAUSE_SECONDS,
         check_seconds: float = CHECK_SECONDS,
     ) -> None:
-        """``refused`` is set when the API server does not accept the credentials; ``ready`` is called once kopf runs,
-        which takes the process's signals for itself each time."""
+        """Create the watches. ``refused`` is set if the API server does not accept the credentials.
+
+        ``ready`` is called each time kopf runs, because kopf takes over the signals of the process.
+        """
         self._namespaces = namespaces
         self._credentials = credentials
         self._observer = observer
@@ -65,7 +67,7 @@ class Watches:
         self._round_ends = asyncio.Event()
 
     async def run(self) -> None:
-        """Watch until told to stop, or until a signal that reached kopf ends it."""
+        """Watch until :meth:`stop` is called, or until a signal that reached kopf ends it."""
         keeper = asyncio.create_task(self._keep_open(), name="watch-keeper")
         try:
             while not self._stopping.is_set():
@@ -78,7 +80,7 @@ class Watches:
             keeper.cancel()
 
     def reopen(self) -> None:
-        """Close all watches and open them anew."""
+        """Close all watches and open them again."""
         self._freshness.reopening()
         self._round_ends.set()
 
@@ -88,7 +90,7 @@ class Watches:
         self._round_ends.set()
 
     async def _round(self) -> bool:
-        """Run kopf once. Return whether it ended in order: told to by us, or by a signal."""
+        """Run kopf once. Return whether it ended regularly: it was stopped, or a signal ended it."""
         older, stopping = asyncio.all_tasks(), asyncio.Event()
         task = asyncio.create_task(self._kopf(self._round_ends, stopping), name="kopf")
         stopped = asyncio.create_task(stopping.wait(), name="kopf-ending")
@@ -99,7 +101,7 @@ class Watches:
             stopped.cancel()
         try:
             await task
-        except Exception:  # whatever ended kopf: the work goes on, and the watches are opened anew
+        except Exception:  # whatever ended kopf, the work continues and the watches are opened again
             log.exception("the watches ended; opening them anew")
             return False
         return True
@@ -147,7 +149,7 @@ def _set(event: asyncio.Event) -> Callable[..., Awaitable[None]]:
 
 
 async def _end(task: asyncio.Task[None], older: Collection[asyncio.Task[Any]]) -> None:
-    """Let kopf end. A watcher of its own can swallow its cancellation; it is cancelled again then."""
+    """Wait for the end of kopf. One of its watchers can swallow its cancellation, so it is cancelled again."""
     await asyncio.wait([task], timeout=END_SECONDS)
     while not task.done():
         for other in asyncio.all_tasks() - set(older) - {task}:

@@ -23,10 +23,10 @@ EVENTS = frozenset({None, "ADDED", "MODIFIED", "DELETED"})
 
 
 class Observer(Protocol):
-    """Whoever wants to know what the watches say."""
+    """Interface of a receiver of watch events."""
 
     def observe(self, kind: Kind, event: str | None, body: Mapping[str, Any]) -> None:
-        """Take in an event: ADDED, MODIFIED, DELETED, or ``None`` for an object from a list. Never raises or waits."""
+        """Process an event: ADDED, MODIFIED, DELETED, or ``None`` for an object from a list. Never raises or waits."""
         ...
 
 
@@ -36,7 +36,7 @@ def register(registry: kopf.OperatorRegistry, login: Login) -> None:
     @kopf.on.login(registry=registry)
     async def log_in(**_: Any) -> kopf.AiohttpSession | None:
         session = login.session()
-        if session is None:  # without credentials kopf would fail in many places at once; it waits here to be stopped
+        if session is None:  # without credentials, kopf fails in many places; wait until it is stopped
             await asyncio.get_running_loop().create_future()
         return session
 

@@ -1,1 +1,1 @@
-"""Who may start: verdicts, and the book that gives them at once."""
+"""Admission control: which jobs may start, and the queue of the jobs that wait."""

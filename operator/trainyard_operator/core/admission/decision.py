@@ -1,7 +1,7 @@
-"""What a job is told that asks to start: that it may, or what it waits for and where it stands in line.
+"""Decisions of admission control: admitted, or waiting with a reason and a position in the queue.
 
-Three rules hold a job back: the operator's limit, its namespace's limit, and the lock of its model, which is a limit of
-one. A job that only its model's lock or its namespace's limit holds back is no obstacle to those behind it.
+Three limits apply: the operator's, the namespace's, and the model's, which is always one job. A job that waits only for
+its model or its namespace does not block the jobs behind it.
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from itertools import count, takewhile
 from typing import Final, Literal
 
 Scope = tuple[str, ...]
-"""Where a limit holds: ``()`` is the operator, ``(namespace,)``, ``(namespace, model)``."""
+"""Scope of a limit: ``()`` is the operator, then ``(namespace,)`` and ``(namespace, model)``."""
 
 OPERATOR: Final[Scope] = ()
 
@@ -19,17 +19,17 @@ WaitReason = Literal["ConcurrencyLimit", "NamespaceLimit", "ModelLocked"]
 
 @dataclass(frozen=True)
 class Admitted:
-    """Nothing holds the job back."""
+    """The job may start."""
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """The job waits.
+    """The job must wait.
 
     Attributes
     ----------
     position
-        Its place among those that wait for the same thing, as it is shown (see :func:`shown_position`).
+        Its rounded position among the jobs that wait for the same limit (see :func:`shown_position`).
     """
 
     position: int
@@ -43,16 +43,16 @@ ADMITTED: Final = Admitted()
 
 
 def shown_position(position: int) -> int:
-    """Round a place in line up: exact to 10, then 20, 50, 100, 200, 500, and so on.
+    """Round a queue position up: exact to 10, then 20, 50, 100, 200, 500, and so on.
 
-    So one that starts does not rewrite thousands of others: from place 15,000 to its own start a job is written 20
-    times at most.
+    Therefore a start does not change the status of thousands of other jobs. From position 15,000 to its own start, a
+    job is written 20 times at most.
     """
     return next(last for last in _shown() if last >= position)
 
 
 def last_positions(length: int) -> Iterator[int]:
-    """Return the places, up to a line's length, behind which another position is shown."""
+    """Return the positions, up to the length of a queue, after which the shown position changes."""
     return takewhile(lambda order: order <= length, _shown())
 
 
@@ -63,7 +63,7 @@ def _shown() -> Iterator[int]:
 
 
 def limit_reached(scope: Scope, limit: int, position: int) -> Waiting:
-    """Return what a job is told that the operator's or its namespace's limit holds back."""
+    """Return the decision for a job that waits for the operator's or its namespace's limit."""
     shown = shown_position(position)
     if scope == OPERATOR:
         message = f"waiting for a place: the operator has {limit} (admission.maxConcurrentJobs)"
@@ -74,9 +74,10 @@ def limit_reached(scope: Scope, limit: int, position: int) -> Waiting:
 
 
 def model_locked(model: str, rival: str, position: int) -> Waiting:
-    """Return what a job is told that another one of its model keeps back.
+    """Return the decision for a job that waits for another job of its model.
 
-    Only the first ten are told which: the name changes with each end, and the others would be rewritten for it.
+    Only the first ten messages name the other job. Its name changes with each completion, so the status of every other
+    waiting job would change too.
     """
     other = f"TrainingJob {rival}" if position <= 10 else "the TrainingJobs before it"
     message = f"waiting for {other}: one TrainingJob of model {model} runs at a time"

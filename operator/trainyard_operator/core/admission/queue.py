@@ -1,8 +1,8 @@
-"""The book of all claims: one change costs some bisections, however many wait.
+"""Queue of all admission requests. One change costs a few binary searches, however many jobs wait.
 
-The verdicts are those of the plain rule: as long as there is room in the operator, let in whose turn it is among those
-that find room in their namespace and at their model. That is the highest rank; within a rank, the namespace that holds
-the fewest places; within a namespace, the oldest. Tests compare the two at every step.
+The decisions follow a simple rule. While the operator has capacity, admit the next job whose namespace and model have
+capacity. The next job has the highest rank. Within a rank, it is of the namespace that holds the fewest slots. Within a
+namespace, it is the oldest. Tests compare this queue with the simple rule at every step.
 """
 
 import heapq
@@ -28,15 +28,16 @@ from trainyard_operator.core.config import Admission
 UNLIMITED: Final = 2**31
 
 StartOrder = tuple[int, int, QueueOrder]
-"""What starts are ordered by: the rank, how many places its namespace holds by then, and the place in its line."""
+"""Sort key of starts: the rank, the slots that the namespace holds by then, and the position in its queue."""
 
 
 class AdmissionQueue:
-    """Claims by uid.
+    """Admission requests by uid.
 
-    ``_queues`` has whoever waits, in order, for each model and for each namespace where a number counts. ``_ready`` has
-    by namespace those that only a number holds back: the first in each model's line, where nobody holds the model.
-    ``_notified`` has whoever was told that it may start, and has neither started nor been refused since.
+    ``_queues`` contains the waiting requests in order, for each model, and for each namespace if a number limits it.
+    ``_ready`` contains by namespace the requests that wait only for a number: the first in the queue of each model
+    without a running job. ``_notified`` contains the requests that may start, were notified, and have neither started
+    nor been refused since.
     """
 
     def __init__(self, limits: Admission) -> None:
@@ -52,20 +53,20 @@ class AdmissionQueue:
 
     @property
     def holding(self) -> int:
-        """How many hold a place."""
+        """Number of jobs that hold a slot."""
         return len(self._held.get(OPERATOR, ()))
 
     @property
     def waiting(self) -> int:
-        """How many wait for one."""
+        """Number of jobs that wait for a slot."""
         return len(self._requests) - self.holding
 
     def get(self, uid: str) -> AdmissionRequest | None:
-        """Return a claim."""
+        """Return a request by uid."""
         return self._requests.get(uid)
 
     def put(self, request: AdmissionRequest) -> None:
-        """Take a claim in, in place of the one before."""
+        """Add a request. It replaces the earlier one with the same uid."""
         before = self._requests.get(request.uid)
         if before == request:
             return
@@ -88,7 +89,7 @@ class AdmissionQueue:
         self._settle(request)
 
     def drop(self, uid: str) -> None:
-        """Forget a claim."""
+        """Remove a request."""
         request = self._requests.pop(uid, None)
         self._notified.discard(uid)
         if request is not None:
@@ -97,7 +98,7 @@ class AdmissionQueue:
             self._settle(request)
 
     def decision(self, uid: str) -> Decision:
-        """Return whether a job may start; one that has no claim waits for nothing."""
+        """Return whether a job may start. A job without a request is admitted."""
         request = self._requests.get(uid)
         held_back = self._refusal(request) if request is not None and not request.holds else None
         if held_back is None:
@@ -106,7 +107,7 @@ class AdmissionQueue:
         return held_back
 
     def is_wanted(self, uid: str) -> bool:
-        """Tell whether the place that a job holds is what another one waits for."""
+        """Return whether another job waits for the slot of this job."""
         request = self._requests.get(uid)
         if request is None or not request.holds:
             return False
@@ -118,9 +119,10 @@ class AdmissionQueue:
         return sum(may) > self._capacity(OPERATOR)
 
     def take_changes(self) -> tuple[list[AdmissionRequest], list[AdmissionRequest]]:
-        """Return, once, those for whom the last changes may mean another verdict: who may start now, and who waits on.
+        """Return the requests that recent changes may affect: those that may start now, and those that still wait.
 
-        Left out is who may no longer start: it was told that it may, and finds out when it tries.
+        Each request is returned once. A request that may no longer start is omitted. It was notified before and is
+        refused when it tries to start.
         """
         notified = [uid for uid in self._startable() if uid not in self._notified] if self._freed else []
         self._notified.update(notified)
@@ -128,7 +130,7 @@ class AdmissionQueue:
         self._moved, self._freed = {}, False
         return self._waiting(notified), self._waiting(moved)
 
-    # ---- within ------------------------------------------------------------------------------------------------------
+    # ---- internal ----------------------------------------------------------------------------------------------------
 
     def _refusal(self, request: AdmissionRequest) -> Decision | None:
         order, uid = request.order, request.uid
@@ -159,7 +161,7 @@ class AdmissionQueue:
         return max(0, self._limit(scope) - len(self._held.get(scope, ())))
 
     def _queues_of(self, request: AdmissionRequest) -> tuple[Scope, ...]:
-        """Return the lines that a claim waits in."""
+        """Return the scopes whose queues contain a request."""
         numbered = min(self._limit(OPERATOR), self._limit(request.in_namespace)) < UNLIMITED
         return (request.in_namespace, request.in_model) if numbered else (request.in_model,)
 
@@ -168,12 +170,12 @@ class AdmissionQueue:
         return limit_reached(scope, self._limit(scope), position)
 
     def _start_order(self, namespace: str, index: int) -> StartOrder:
-        """Return the turn of a namespace's ready ones by index: by then those before it hold a place, too."""
+        """Return the sort key of the ready request at ``index``. The requests before it then hold slots too."""
         order = self._ready[namespace][index]
         return order[0], len(self._held.get((namespace,), ())) + index, order
 
     def _ahead(self, request: AdmissionRequest) -> int:
-        """Count those whose turn is before a claim's, as far as their namespaces let them."""
+        """Return how many requests start before a request, within the limits of their namespaces."""
         if self._limit(OPERATOR) == UNLIMITED or not self._capacity(OPERATOR):
             return 0
         own = self._start_order(request.namespace, bisect_left(self._ready[request.namespace], request.order))
@@ -183,7 +185,7 @@ class AdmissionQueue:
         )
 
     def _startable(self) -> Iterator[str]:
-        """Return those that may start now."""
+        """Return the uids of the requests that may start now."""
         by_namespace = (
             map(partial(self._start_order, name), range(min(self._capacity((name,)), len(ready))))
             for name, ready in self._ready.items()
@@ -191,14 +193,14 @@ class AdmissionQueue:
         return (order[-1] for _, _, order in islice(heapq.merge(*by_namespace), self._capacity(OPERATOR)))
 
     def _lets_others_pass(self, request: AdmissionRequest) -> bool:
-        """Tell whether, if a claim gets its place, ready ones of other namespaces come before those ahead of it.
+        """Return whether the start of a request lets ready requests of other namespaces overtake those before it.
 
-        Its namespace holds one place more then. That is nobody's loss where it was the first of its namespace.
+        Its namespace then holds one slot more. This affects no other request if it was the first of its namespace.
         """
         return len(self._ready) > 1 and self._ready.get(request.namespace, [])[:1] != [request.order]
 
     def _take_out(self, request: AdmissionRequest) -> None:
-        """Undo what :meth:`put` did, save the readiness of its model."""
+        """Undo :meth:`put`, except for the readiness of its model."""
         if request.holds:
             for scope in (OPERATOR, request.in_namespace, request.in_model):
                 del self._held[scope][request.uid]
@@ -217,7 +219,7 @@ class AdmissionQueue:
             self._unready(request.namespace, request.in_model)
 
     def _settle(self, request: AdmissionRequest) -> None:
-        """Bring up to date who is ready in a claim's model, and tell those at the edge of what its namespace takes."""
+        """Update the ready request of a model, and mark the requests at the limit of its namespace."""
         model = request.in_model
         queue = self._queues.get(model)
         head = queue[0] if queue and not self._held.get(model) else None

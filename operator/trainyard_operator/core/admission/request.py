@@ -1,4 +1,4 @@
-"""What an object that runs to an end asks of admission, read from its status and its workloads."""
+"""Admission request of an object that runs to completion, from its status and its workloads."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,16 +12,18 @@ from trainyard_operator.core.objects import BatchView, WorkloadView
 from trainyard_operator.core.plan import Kind
 
 HOLDING_PHASES: Final[frozenset[Phase]] = frozenset({"Starting", "Running", "Retrying"})
-"""A job keeps its place from its first attempt until it ends or is suspended, between two attempts too: whoever was
-admitted is not put back into the line by a failure."""
+"""A job keeps its slot from its first attempt until it ends or is suspended, including pauses between attempts.
+
+A failure does not put it back into the queue.
+"""
 
 QueueOrder = tuple[int, datetime, str, str, str]
-"""What jobs are ordered by: rank of the priority, creation, name, namespace, and the uid."""
+"""Sort key of jobs: rank of the priority, creation time, name, namespace and uid."""
 
 
 @dataclass(frozen=True)
 class AdmissionRequest:
-    """What one object asks for: the place that it holds, or waits for."""
+    """Request of one object, which holds a slot or waits for one."""
 
     kind: Kind
     uid: str
@@ -34,27 +36,27 @@ class AdmissionRequest:
 
     @property
     def order(self) -> QueueOrder:
-        """Where it stands in every line: smaller is earlier."""
+        """Its sort key in every queue. A smaller key is earlier."""
         return (self.rank, self.created, self.name, self.namespace, self.uid)
 
     @property
     def in_namespace(self) -> Scope:
-        """Where its namespace's limit holds."""
+        """Scope of its namespace's limit."""
         return (self.namespace,)
 
     @property
     def in_model(self) -> Scope:
-        """Where its model's lock holds."""
+        """Scope of its model's limit."""
         return (self.namespace, self.model)
 
 
 def request_of(
     kind: Kind, job: BatchView[BatchStatus], workloads: Iterable[WorkloadView], limits: Admission, *, reserved: bool
 ) -> AdmissionRequest | None:
-    """Return what an object asks for, ``None`` for one that has ended or must not start.
+    """Return the request of an object, ``None`` if it has ended or must not start.
 
-    ``reserved`` says that the creation of its workload is under way, or that its answer was lost. A workload that has
-    not ended holds its place whatever became of its owner, for its pods may still run.
+    ``reserved`` means that its workload is being created, or that the response to the create request was lost. A
+    workload that has not ended holds its slot, whatever happened to its owner, because its pods may still run.
     """
     over = job.finished or job.deleting
     holds = any(not workload.finished for workload in workloads)

@@ -1,1 +1,1 @@
-"""Kinds that run to an end: one life for all of them, and what an attempt runs as."""
+"""Lifecycle of the kinds that run to completion, and the workloads that run their attempts."""

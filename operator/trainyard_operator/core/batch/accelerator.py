@@ -1,7 +1,7 @@
-"""The device beside the CPU: whether a pod waits for one in vain, and what remembers that a job trains without it.
+"""Fallback from an accelerator to the CPU.
 
-The condition DeviceFallback is the decision. Jobs follow from it: one that asks for the accelerator and does not run
-is deleted, and the same attempt goes on in a Job whose name ends with ``-cpu``. It holds for all later attempts.
+The condition ``DeviceFallback`` stores the decision. If a Job requests the accelerator and does not run, it is deleted.
+The same attempt continues in a Job whose name ends with ``-cpu``. The decision holds for all later attempts.
 """
 
 from typing import TypeVar
@@ -20,29 +20,32 @@ DEVICE_FALLBACK = "DeviceFallback"
 CPU = "cpu"
 
 _NO_NODE = "Unschedulable"
-"""The scheduler's reason; its sentence names what each node lacks."""
+"""The scheduler's reason. Its message names what each node lacks."""
 _NO_LABEL = "node affinity/selector"
 
 
 def fallback_of(status: BatchStatus) -> tuple[Condition, ...]:
-    """Return the condition that the job fell back, if it did."""
+    """Return the condition ``DeviceFallback`` in a tuple, or an empty tuple."""
     return tuple(condition for condition in status.conditions or () if condition.type == DEVICE_FALLBACK)
 
 
 def effective(spec: SpecT, status: BatchStatus) -> SpecT:
-    """Return what is rendered and what the trainer is told: without an accelerator that the job does without."""
+    """Return the spec to render. After a fallback to the CPU, it has no accelerator."""
     return spec if spec.uses_accelerator and not fallback_of(status) else spec.model_copy(update={"accelerator": None})
 
 
 def device_of(spec: BatchSpec, workload: WorkloadView) -> str | None:
-    """Return the device that an attempt asked for; of a job without accelerator its result alone tells."""
+    """Return the device that an attempt requested, or ``None`` if the spec has no accelerator."""
     if spec.accelerator is None:
         return None
     return CPU if not spec.uses_accelerator or is_fallback(workload.name) else spec.accelerator.resource[:64]
 
 
 def patience_left(spec: BatchSpec, workload: WorkloadView, waited: float) -> float | None:
-    """Return the seconds until a Job that waited so long gives its accelerator up, ``None`` if it never does."""
+    """Return the seconds until a Job that waited ``waited`` seconds falls back to the CPU.
+
+    Return ``None`` if it never does.
+    """
     wanted = spec.accelerator
     if wanted is None or wanted.fallback != "CPU" or not spec.uses_accelerator or is_fallback(workload.name):
         return None
@@ -50,10 +53,10 @@ def patience_left(spec: BatchSpec, workload: WorkloadView, waited: float) -> flo
 
 
 def lacking(wanted: Accelerator, pods: tuple[PodView, ...], *, selects_nodes: bool) -> str:
-    """Return the scheduler's sentence if its newest pod finds no node for the accelerator, else nothing.
+    """Return the scheduler's message if the newest pod finds no node for the accelerator, else an empty string.
 
-    With ``selects_nodes`` the accelerator brings labels of its nodes, so a cluster without such nodes names the
-    selector rather than the resource.
+    With ``selects_nodes``, the accelerator adds a node selector. In a cluster without such nodes, the scheduler names
+    the selector and not the resource.
     """
     newest = max(pods, key=lambda pod: (pod.created, pod.name), default=None)
     if newest is None or newest.started or not newest.waiting.startswith(_NO_NODE):
@@ -63,7 +66,7 @@ def lacking(wanted: Accelerator, pods: tuple[PodView, ...], *, selects_nodes: bo
 
 
 def decision(state: BatchState, message: str) -> Condition:
-    """Return the condition that says so."""
+    """Return the condition ``DeviceFallback`` with this message."""
     return Condition(
         type=DEVICE_FALLBACK,
         status="True",

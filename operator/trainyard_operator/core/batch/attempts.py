@@ -1,9 +1,8 @@
-"""The list ``status.attempts``: reading it, and what it becomes.
+"""Read and change the list ``status.attempts``.
 
-A suspended attempt is over like any other, but nobody failed: it uses up no retry, no pause follows it, and it is the
-first to leave the list. The same holds for an attempt that ends because another version serves by then, or because its
-pods did not come; only the last is followed by a pause. The failures of a live job, nine at most, are therefore always
-listed.
+Some attempts end without a failure: the job is suspended, the champion has changed, or the pods were not ready in time.
+Such an attempt uses no retry and is the first to be dropped from the list. Only an attempt whose pods were not ready in
+time is followed by a pause. A live job has nine failures at most, so the list always contains all of them.
 """
 
 from datetime import timedelta
@@ -18,17 +17,17 @@ from trainyard_operator.core.objects import WorkloadView
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 EXIT_CODES = range(256)
-"""What a process can end with; a runtime that lost it says something else."""
+"""Valid exit codes of a process. A runtime that lost the process reports other values."""
 
 FIRST_PAUSE_SECONDS = 300
 LONGEST_PAUSE_SECONDS = 3600
 
 KEPT = 10
-"""Older attempts are dropped from the list, not from the count."""
+"""Maximum length of the list. Older attempts are dropped from the list, but still count."""
 
 
 def current_workload(state: BatchState) -> WorkloadView | None:
-    """Return the Job of the newest attempt, unless it is gone; an earlier attempt's Job says nothing any more."""
+    """Return the Job of the newest attempt, or ``None`` if it does not exist. Jobs of earlier attempts are ignored."""
     newest = max(
         state.workloads, key=lambda workload: (workload.attempt, workload.created, workload.name), default=None
     )
@@ -37,48 +36,51 @@ def current_workload(state: BatchState) -> WorkloadView | None:
 
 
 def last_attempt(state: BatchState) -> Attempt | None:
-    """Return the newest attempt that the status knows."""
+    """Return the newest attempt in the status."""
     return max(state.job.status.attempts or (), key=lambda attempt: attempt.number, default=None)
 
 
 def last_closed(status: BatchStatus) -> Attempt | None:
-    """Return the newest attempt that is over."""
+    """Return the newest attempt that has ended."""
     over = (attempt for attempt in status.attempts or () if attempt.end is not None)
     return max(over, key=lambda attempt: attempt.number, default=None)
 
 
 def last_tried(status: BatchStatus) -> Attempt | None:
-    """Return the newest attempt that is over and whose pods had come, or were not wanted any more."""
+    """Return the newest ended attempt, except those that ended with ``PodsReadyTimeout``."""
     over = (each for each in status.attempts or () if each.end is not None and each.reason != PODS_READY_TIMEOUT)
     return max(over, key=lambda attempt: attempt.number, default=None)
 
 
 def failures(status: BatchStatus) -> list[Attempt]:
-    """Return the attempts that failed, in order: those that count against ``retry.maxAttempts``."""
+    """Return the failed attempts in order. They count against ``retry.maxAttempts``."""
     return [entry for entry in status.attempts or () if entry.end is not None and entry.reason not in WELL]
 
 
 def out_of_memory(status: BatchStatus) -> int:
-    """Return how often memory was the reason."""
+    """Return how many attempts failed because they ran out of memory."""
     return sum(entry.reason == OOM_KILLED for entry in failures(status))
 
 
 def is_known(status: BatchStatus, workload: WorkloadView) -> bool:
-    """Tell whether the status already lists this Job."""
+    """Return whether the status already lists this Job."""
     return any(entry.job_name == workload.name for entry in status.attempts or ())
 
 
 def with_workload(
     state: BatchState, workload: WorkloadView, *, running: bool, device: str | None = None
 ) -> list[Attempt]:
-    """Return the list with this Job's attempt. The start waits for Running, so that it costs no write of its own."""
+    """Return the list with this Job's attempt.
+
+    The start time is set when the Job runs, so that it needs no status write of its own.
+    """
     known = next((entry.start for entry in state.job.status.attempts or () if entry.job_name == workload.name), None)
     start = known or (to_rfc3339(workload.start or workload.created) if running else None)
     return replaced(state, Attempt(number=workload.attempt, job_name=workload.name, start=start, device=device))
 
 
 def with_failure(state: BatchState, number: int, workload: WorkloadView | None, failure: Failure) -> dict[str, Any]:
-    """Return what changes with an attempt that failed."""
+    """Return the status changes for a failed attempt."""
     known = next((entry for entry in state.job.status.attempts or () if entry.number == number), None)
     start = known.start if known is not None else None
     if start is None and workload is not None:
@@ -97,7 +99,7 @@ def with_failure(state: BatchState, number: int, workload: WorkloadView | None, 
 
 
 def with_last_closed(state: BatchState, reason: str) -> dict[str, Any]:
-    """Return the change that ends an open attempt for a reason from outside."""
+    """Return the status changes that close an open attempt for an external reason."""
     last = last_attempt(state)
     if last is None or last.end is not None:
         return {}
@@ -105,13 +107,13 @@ def with_last_closed(state: BatchState, reason: str) -> dict[str, Any]:
 
 
 def with_end(state: BatchState, ended: Attempt) -> dict[str, Any]:
-    """Return what changes with the end of an attempt: its entry, and the running time of all."""
+    """Return the status changes for an ended attempt: its entry and the total running time."""
     before = state.job.status.active_seconds or 0
     return {"attempts": replaced(state, ended), "active_seconds": before + _seconds(ended)}
 
 
 def replaced(state: BatchState, attempt: Attempt) -> list[Attempt]:
-    """Return the list with one entry new or replaced, in order, and no longer than it may be."""
+    """Return the sorted list with one entry added or replaced, limited to ``KEPT`` entries."""
     others = [entry for entry in state.job.status.attempts or () if entry.number != attempt.number]
     entries = sorted([*others, attempt], key=lambda entry: entry.number)
     while len(entries) > KEPT:
@@ -120,10 +122,10 @@ def replaced(state: BatchState, attempt: Attempt) -> list[Attempt]:
 
 
 def backoff_left(retry: Retry, last: Attempt, state: BatchState) -> float:
-    """Return the seconds left of the pause ``initialSeconds * factor ** (failures - 1)``, at most ``maxSeconds``.
+    """Return the remaining seconds of the pause ``initialSeconds * factor ** (failures - 1)``, at most ``maxSeconds``.
 
-    Negative: it is over for so long. The end comes from a node's clock, which may run ahead of ours: never longer
-    than the pause.
+    A negative value is the time since the pause ended. The end time comes from a node's clock, which may be ahead.
+    Therefore the result is never longer than the pause.
     """
     ended = from_rfc3339(last.end) if last.end is not None else state.now
     failed = len(failures(state.job.status))
@@ -136,7 +138,7 @@ def backoff_left(retry: Retry, last: Attempt, state: BatchState) -> float:
 
 
 def pods_ready_pause(status: BatchStatus) -> float:
-    """Return the seconds until a job asks for a place again that gave its own back: twice as long each time."""
+    """Return the pause in seconds after a job gave its slot back. The pause doubles each time."""
     times = sum(entry.reason == PODS_READY_TIMEOUT for entry in status.attempts or ())
     return float(min(FIRST_PAUSE_SECONDS * 2 ** max(times - 1, 0), LONGEST_PAUSE_SECONDS))
 

@@ -1,4 +1,4 @@
-"""Why a pod was stopped from outside, in the words of the kubelet or the control plane."""
+"""Causes of external pod terminations, from the reasons of the kubelet and the control plane."""
 
 from datetime import datetime
 from typing import Final
@@ -6,11 +6,13 @@ from typing import Final
 from trainyard_operator.core.objects import EVICTED, PodView
 
 MOST_EVICTIONS: Final = 3
-"""With so many pods that the kubelet evicted, an attempt ends. A training that fills the disk of its node would
-otherwise go from node to node."""
+"""An attempt fails after the kubelet evicted this many of its pods.
+
+Otherwise, a training that fills its node's disk would move from node to node.
+"""
 
 INTERRUPTED: Final = "Interrupted"
-"""The reason where nothing tells the cause any more."""
+"""The reason if the cause is no longer known."""
 NODE_LOST: Final = "NodeLost"
 POD_DELETED: Final = "PodDeleted"
 
@@ -24,12 +26,12 @@ _CAUSES: Final = {
     "DeletionByPodGC": (NODE_LOST, "lost its node"),
     NODE_LOST: (NODE_LOST, "lost its node"),
 }
-"""By the kubelet's or the control plane's reason: our reason, and what happened."""
+"""The reason of the kubelet or the control plane, mapped to the reported reason and a description."""
 REASONS: Final = frozenset({INTERRUPTED, POD_DELETED, *(reason for reason, _ in _CAUSES.values())})
 
 
 def cause_of(pod: PodView) -> tuple[str, str] | None:
-    """Return a reason and a sentence for a pod that something outside stopped, ``None`` for any other pod."""
+    """Return the reason and a message if something external stopped the pod, ``None`` otherwise."""
     where = f" on node {pod.node}" if pod.node else ""
     if pod.cause:
         reason, what = _CAUSES.get(pod.cause, (pod.cause, "was stopped"))
@@ -43,11 +45,11 @@ def cause_of(pod: PodView) -> tuple[str, str] | None:
 
 
 def evicted_too_often(pods: tuple[PodView, ...]) -> PodView | None:
-    """Return the pod that the kubelet evicted last, where it evicted as many of one Job as it may."""
+    """Return the pod that was evicted last if the kubelet evicted ``MOST_EVICTIONS`` pods, ``None`` otherwise."""
     evicted = sorted((pod for pod in pods if pod.cause == EVICTED), key=when)
     return evicted[-1] if len(evicted) >= MOST_EVICTIONS else None
 
 
 def when(pod: PodView) -> tuple[datetime, str]:
-    """Return what orders pods by when they were stopped, or else made."""
+    """Return the sort key of a pod: when it was disrupted, or else created."""
     return pod.disrupted_at or pod.created, pod.name

@@ -1,4 +1,4 @@
-"""How an attempt ends, and what follows: another attempt, or the end of the job."""
+"""Completion of an attempt: the job ends, or another attempt follows."""
 
 from dataclasses import replace
 from typing import Any
@@ -15,7 +15,7 @@ from trainyard_operator.core.plan import EventNote, Plan
 from trainyard_operator.core.times import to_rfc3339
 
 REFUSED_SECONDS = 30.0
-"""How long to wait before the API server is asked again for what it refused."""
+"""Delay before a request that the API server refused is sent again."""
 
 # ---- success ---------------------------------------------------------------------------------------------------------
 
@@ -29,7 +29,7 @@ def succeeded(
     made: dict[str, Any],
     events: tuple[EventNote, ...] = (),
 ) -> Plan:
-    """End well. ``made`` are the fields of the status that tell what is left of it."""
+    """End the job successfully. ``made`` contains the status fields that describe the result."""
     end = to_rfc3339(workload.end or state.now)
     done = Attempt(
         number=workload.attempt,
@@ -64,7 +64,7 @@ def succeeded(
 
 
 def attempt_failed(state: BatchState, spec: BatchSpec, workload: WorkloadView) -> Plan:
-    """The Job failed: explain it from its pods, then try again or give up."""
+    """Handle a failed Job: find the cause from its pods, then retry or fail."""
     pods = state.pods.get(workload.name)
     if pods is None:
         return Plan(needs=(Need(Fact.PODS, workload.name),))
@@ -72,19 +72,22 @@ def attempt_failed(state: BatchState, spec: BatchSpec, workload: WorkloadView) -
 
 
 def evicted(state: BatchState, spec: BatchSpec, workload: WorkloadView, pod: PodView) -> Plan:
-    """The kubelet evicted too many pods of one attempt: the next one would end the same way."""
+    """Fail an attempt of which the kubelet evicted too many pods."""
     return after_failure(state, spec, workload.attempt, workload, outcome.evicted_too_often(workload, pod))
 
 
 def workload_deleted(state: BatchState, spec: BatchSpec, last: Attempt) -> Plan:
-    """Somebody deleted the Job of an attempt: that counts, or it would be made again for ever."""
+    """Fail an attempt whose Job was deleted.
+
+    It counts as a failure, so that the Job is not created again without limit.
+    """
     message = f"Job {last.job_name} was deleted while attempt {last.number} ran"
     failure = outcome.Failure(outcome.CHILD_DELETED, message, retryable=True, end=state.now)
     return after_failure(state, spec, last.number, None, failure)
 
 
 def used_up(state: BatchState, spec: BatchSpec) -> Plan | None:
-    """End a job that may not be tried again: its running time is spent, or ``retry.maxAttempts`` was lowered."""
+    """End a job that has no running time or no attempts left."""
     status = state.job.status
     left = deadlines.active_left(status, spec)
     if left is not None and left <= 0:
@@ -102,7 +105,7 @@ def used_up(state: BatchState, spec: BatchSpec) -> Plan | None:
 def after_failure(
     state: BatchState, spec: BatchSpec, number: int, workload: WorkloadView | None, failure: outcome.Failure
 ) -> Plan:
-    """Try again, or give up: by the failure itself, and by how many came before it."""
+    """Retry or fail the job, depending on the failure and on the number of earlier failures."""
     count, limit = len(attempts.failures(state.job.status)) + 1, (spec.retry or Retry()).max_attempts
     if not failure.retryable:
         return failed(state, number, workload, failure)
@@ -116,7 +119,7 @@ def after_failure(
 
 
 def failed(state: BatchState, number: int, workload: WorkloadView | None, failure: outcome.Failure) -> Plan:
-    """Give up: no other attempt follows."""
+    """Fail the job. No other attempt follows."""
     changes = _with_failure(state, number, workload, failure)
     return finish(state, Transition("Failed", failure.reason, failure.message, changes))
 
@@ -124,7 +127,7 @@ def failed(state: BatchState, number: int, workload: WorkloadView | None, failur
 def _with_failure(
     state: BatchState, number: int, workload: WorkloadView | None, failure: outcome.Failure
 ) -> dict[str, Any]:
-    """Return what changes with a failed attempt: its entry, and the last progress it told."""
+    """Return the status changes for a failed attempt: its entry and its last reported progress."""
     pods = state.pods.get(workload.name, ()) if workload is not None else ()
     return {
         **attempts.with_failure(state, number, workload, failure),

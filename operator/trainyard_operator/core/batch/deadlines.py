@@ -1,4 +1,7 @@
-"""How long a job may still wait, run, and keep its Jobs: from times in its own status, so that no timer is lost."""
+"""Deadlines of a job: how long it may be pending, run, and keep its Jobs.
+
+All times are in the status, so a restart loses no timer.
+"""
 
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -16,8 +19,8 @@ from trainyard_operator.core.times import from_rfc3339
 def pending_left(state: BatchState, spec: BatchSpec) -> float | None:
     """Return the seconds left to start in, ``None`` without a limit.
 
-    Each wait for a start has the whole time: it begins when the job is first seen, when it is resumed, when the pause
-    before another attempt is over, and when an attempt that ran loses its pod. A place that is given back begins none.
+    The full time starts again when the job is first seen, when it is resumed, and when the pause before another attempt
+    ends. It also starts again when a running attempt loses its pod, but not after an attempt with ``PodsReadyTimeout``.
     """
     if spec.pending_deadline_seconds is None:
         return None
@@ -34,16 +37,17 @@ def pending_left(state: BatchState, spec: BatchSpec) -> float | None:
 
 
 def active_left(status: BatchStatus, spec: BatchSpec) -> int | None:
-    """Return the seconds that the attempts before left to the next one, ``None`` without a limit."""
+    """Return the running time in seconds that is left for the next attempt, ``None`` without a limit."""
     if spec.active_deadline_seconds is None:
         return None
     return spec.active_deadline_seconds - (status.active_seconds or 0)
 
 
 def due(status: BatchStatus, spec: BatchSpec, workload: WorkloadView) -> int | None:
-    """Return the ``activeDeadlineSeconds`` that a Job under way should have, ``None`` for what it has.
+    """Return the ``activeDeadlineSeconds`` to apply to a running Job, ``None`` if it already has the right value.
 
-    A limit that was taken away becomes one that never comes: a field that we created cannot be applied away.
+    If the limit was removed from the spec, the Job gets the largest allowed value. Server-side apply cannot remove a
+    field that the operator set at creation.
     """
     left = active_left(status, spec)
     wanted = max(left, 1) if left is not None else MAX_SECONDS
@@ -51,9 +55,9 @@ def due(status: BatchStatus, spec: BatchSpec, workload: WorkloadView) -> int | N
 
 
 def workloads_left(completed: str | None, ttl: int | None, now: datetime) -> float | None:
-    """Return the seconds for which a finished job keeps its Jobs, ``None`` for ever.
+    """Return the seconds for which a finished job keeps its Jobs, ``None`` without a limit.
 
-    The end may come from a node's clock, which may run ahead of ours: never longer than the time to live.
+    The end time may come from a node's clock, which may be ahead. Therefore the result is never longer than the TTL.
     """
     if completed is None or ttl is None:
         return None
@@ -61,7 +65,7 @@ def workloads_left(completed: str | None, ttl: int | None, now: datetime) -> flo
 
 
 def sooner(plan: Plan, seconds: float | None) -> Plan:
-    """Return the plan, looked at again after ``seconds`` at the latest if it waits."""
+    """Return the plan with a requeue after ``seconds`` at the latest, if the plan has no needs and no actions."""
     if seconds is None or plan.needs or plan.actions or seconds <= 0:
         return plan
     return replace(plan, requeue_after=min(plan.requeue_after or seconds, seconds))

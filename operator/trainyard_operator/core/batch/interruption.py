@@ -1,7 +1,7 @@
-"""Pods that something outside stopped: an eviction, a preemption, a drain, a node that does not answer.
+"""Pods that something external stopped: an eviction, a preemption, a drain, or an unreachable node.
 
-The Job replaces such a pod, and the attempt goes on. Until the replacement runs the TrainingJob is Starting again: it
-says what happened, and its deadlines hold. ``status.evictions`` counts such pods.
+The Job replaces such a pod, and the attempt continues. Until the replacement runs, the phase is Starting again, with
+the cause as its message, and the pending deadline applies. ``status.evictions`` counts such pods.
 """
 
 from typing import Any, Final
@@ -12,11 +12,14 @@ from trainyard_operator.core.objects import PodView, WorkloadView
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 FRESH_SECONDS: Final = 15.0
-"""The trainer reports every 5 seconds while something moves: a report that is older says nothing of now."""
+"""Maximum age of a report that proves that the job runs. The trainer reports every 5 seconds while values change."""
 
 
 def last_cause(state: BatchState, workload: WorkloadView) -> tuple[str, str]:
-    """Return the reason of a Job that waits for a pod, and what interrupted it: nothing before the first start."""
+    """Return the reason and the cause of an interruption.
+
+    Before the first start, the reason is ``Starting`` and the cause is empty.
+    """
     pods = sorted(state.pods.get(workload.name, ()), key=causes.when)
     found = next((cause for pod in reversed(pods) if (cause := causes.cause_of(pod)) is not None), None)
     if found is not None:
@@ -29,14 +32,14 @@ def last_cause(state: BatchState, workload: WorkloadView) -> tuple[str, str]:
 
 
 def has_run(state: BatchState, workload: WorkloadView) -> bool:
-    """Tell whether a pod of this Job has been seen to run."""
+    """Return whether the status has a start time for this Job's attempt."""
     return any(entry.job_name == workload.name and entry.start for entry in state.job.status.attempts or ())
 
 
 def changes(state: BatchState, pods: tuple[PodView, ...], *, stopped: bool) -> dict[str, Any]:
-    """Return what changes in the status with pods that were interrupted since the last look.
+    """Return the status changes for pods that were interrupted since the last reconcile.
 
-    ``stopped`` says that the attempt ran, and has no pod now that does.
+    ``stopped`` means that the attempt ran before and has no running pod now.
     """
     status = state.job.status
     since = from_rfc3339(status.interrupted_time) if status.interrupted_time else None
@@ -48,17 +51,17 @@ def changes(state: BatchState, pods: tuple[PodView, ...], *, stopped: bool) -> d
 
 
 def waiting_seconds(state: BatchState, workload: WorkloadView) -> float:
-    """Return for how many seconds a Job has waited for a pod: since its creation, or since it lost one."""
+    """Return for how many seconds a Job has waited for a pod, since its creation or since it lost one."""
     lost, now = state.job.status.interrupted_time, state.now
     since = workload.created if lost is None else max(workload.created, from_rfc3339(lost))
     return (now - since).total_seconds()
 
 
 def is_running(state: BatchState, workload: WorkloadView) -> bool | None:
-    """Tell whether a Job trains, from facts of now: a ready pod, a fresh report, or a container that runs.
+    """Return whether a Job is running: it has a ready pod, a recent report, or a running container.
 
-    ``None`` where its pods must be looked at first. A pod of framework Container is ready only with its last step, so
-    once its reports are old, its pods tell.
+    ``None`` means that its pods must be read first. A pod of framework Container is ready only during its last step.
+    Therefore the operator reads its pods when its reports are old.
     """
     status, reported = state.job.status, state.reported
     was_running = status.phase == "Running" and attempts.is_known(status, workload)

@@ -1,4 +1,4 @@
-"""What a kind that runs to an end says of itself; all else of its life is the same for all of them."""
+"""Interface of a kind that runs to completion. The rest of the lifecycle is shared."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -17,50 +17,56 @@ SpecT = TypeVar("SpecT", bound=BatchSpec)
 
 @dataclass(frozen=True)
 class News:
-    """What a finished object still has to tell: fields of its status that change, and Events."""
+    """Changes to a finished object: status fields and Events."""
 
     changes: dict[str, Any]
     events: tuple[EventNote, ...] = field(default=())
 
 
 class BatchKind(Protocol[StateT_contra, SpecT]):
-    """One kind: TrainingJob, say."""
+    """Interface of one kind, for example TrainingJob."""
 
     @property
     def workload(self) -> Workload:
-        """What its attempts run as."""
+        """Return the workload type of its attempts."""
         ...
 
     def spec_of(self, state: StateT_contra) -> SpecT:
-        """Read the spec. Raises :class:`~trainyard_operator.core.resolve.InvalidSpecError` with a sentence."""
-        ...
-
-    def is_done_already(self, state: StateT_contra, spec: SpecT) -> Plan | None:
-        """End an object that has not begun and has nothing left to do; ``None`` for any other one."""
-        ...
-
-    def missing_fact(self, state: StateT_contra, spec: SpecT) -> Need | None:
-        """Return what must be read before an attempt can be made; ``None`` where all is known."""
-        ...
-
-    def launch(self, state: StateT_contra, spec: SpecT, attempt: int) -> Launch:
-        """Return an attempt as it is to be made.
+        """Return the parsed spec.
 
         Raises
         ------
         InvalidSpecError
-            With a sentence, for what can never run.
+            If the spec is invalid.
+        """
+        ...
+
+    def is_done_already(self, state: StateT_contra, spec: SpecT) -> Plan | None:
+        """End an object that has not begun and needs no attempt. Return ``None`` for any other object."""
+        ...
+
+    def missing_fact(self, state: StateT_contra, spec: SpecT) -> Need | None:
+        """Return what must be read before an attempt can be created, ``None`` if everything is known."""
+        ...
+
+    def launch(self, state: StateT_contra, spec: SpecT, attempt: int) -> Launch:
+        """Return the attempt to create.
+
+        Raises
+        ------
+        InvalidSpecError
+            If the spec can never run.
         """
         ...
 
     def start_hint(self, spec: SpecT) -> str:
-        """Return what pods wait for that say nothing themselves; empty where nothing is known."""
+        """Return what pods probably wait for if they report no reason. The result is empty if nothing is known."""
         ...
 
     def complete(self, state: StateT_contra, spec: SpecT, workload: WorkloadView, pods: tuple[PodView, ...]) -> Plan:
-        """Read what a workload that ended well has left, and say what follows from it."""
+        """Read the result of a completed workload and return the next step."""
         ...
 
     def follow(self, state: StateT_contra) -> Need | News | None:
-        """Return what has become known of a finished object since its end; ``None`` where nothing has."""
+        """Return what has changed for a finished object since its completion, ``None`` if nothing has."""
         ...

@@ -1,4 +1,4 @@
-"""How an attempt ended, and whether another one could end better."""
+"""Result of an attempt: success or failure, and whether a retry can help."""
 
 import re
 from dataclasses import dataclass, replace
@@ -17,24 +17,24 @@ DEADLINE_EXCEEDED = "DeadlineExceeded"
 POD_LOST = "PodLost"
 NOT_MERGED = "ShardsNotMerged"
 SUSPENDED = "Suspended"
-"""How an attempt ends that the user stopped for a while: nothing failed."""
+"""Reason of an attempt that the user suspended. It is not a failure."""
 CHAMPION_CHANGED = "ChampionChanged"
-"""How an attempt ends whose model is to be compared with another version than it was: nothing failed."""
+"""Reason of an attempt whose model must be compared with a new champion. It is not a failure."""
 PODS_READY_TIMEOUT = "PodsReadyTimeout"
-"""How an attempt ends whose pods did not come while others waited for its place: nothing failed."""
+"""Reason of an attempt whose pods were not ready in time while other jobs waited for its slot. It is not a failure."""
 WELL = frozenset({SUSPENDED, CHAMPION_CHANGED, PODS_READY_TIMEOUT})
-"""Ends that are no failures: another attempt follows, and none of its retries is used up."""
+"""Reasons that are not failures. Another attempt follows, and no retry is used."""
 
 _STORAGE = ("ephemeral", "emptyDir", "EmptyDir")
-"""Words of the kubelet's sentence for a pod that wrote too much."""
+"""Parts of the kubelet's message for a pod that exceeded its storage limit."""
 
 LAST_WORDS = 512
-"""So much of a container's own plain text goes into a message."""
+"""Maximum length of a container's plain text output in a message."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed attempt in words.
+    """Reason and message of a failed attempt.
 
     Attributes
     ----------
@@ -54,10 +54,10 @@ class Failure:
 
 
 def success_of(job: WorkloadView, pods: tuple[PodView, ...]) -> TrainingResult | Failure:
-    """Return the result of a complete Job from its succeeded pod, or why there is none.
+    """Return the result of a complete Job from its succeeded pods, or the reason why there is none.
 
-    Of several pods that shared a job the one that put their shards together speaks. Where the pod is gone, another
-    attempt helps: the trainer finds the finished run in the storage, and trains nothing.
+    If several pods share a Job, the pod that merged the shards has the result. If the pod no longer exists, a retry
+    helps: the trainer finds the finished run in the storage and does not train again.
     """
     done = sorted((pod for pod in pods if pod.phase == "Succeeded"), key=_age)
     if not done:
@@ -76,17 +76,17 @@ def success_of(job: WorkloadView, pods: tuple[PodView, ...]) -> TrainingResult |
 
 
 def result_missing(job: WorkloadView, message: str, *, retryable: bool = False) -> Failure:
-    """Explain a complete Job without a result that can be used."""
+    """Return the failure of a complete Job without a usable result."""
     return Failure(RESULT_MISSING, message, retryable=retryable, exit_code=0, end=job.end)
 
 
 def result_refused(job: WorkloadView, message: str) -> Failure:
-    """Explain a result that names what is not the job's own."""
+    """Return the failure of a result that refers to something outside the job."""
     return Failure(RESULT_REFUSED, message, retryable=False, exit_code=0, end=job.end)
 
 
 def not_merged(job: WorkloadView) -> Failure:
-    """Explain a complete Job whose pods all left their share to another one: what each read was not the same."""
+    """Return the failure of a complete Job in which no pod merged the shards."""
     message = (
         f"no pod of Job {job.name} put the shards together: the data changed while they read it, or the pod that did "
         "is gone; another attempt goes on from what they left"
@@ -95,12 +95,12 @@ def not_merged(job: WorkloadView) -> Failure:
 
 
 def result_is_gone(job: WorkloadView, pods: tuple[PodView, ...]) -> bool:
-    """Tell whether somebody deleted a Job just as it completed, and its pod before the result was read."""
+    """Return whether a Job was deleted at completion and its pod was removed before the result was read."""
     return job.deleting and all(pod.phase != "Succeeded" for pod in pods)
 
 
 def failure_of(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
-    """Explain a failed Job from its own condition and its last pod."""
+    """Return the failure of a failed Job from its own condition and its pods."""
     end = job.end
     if job.failure_reason == DEADLINE_EXCEEDED:
         return Failure(
@@ -131,9 +131,9 @@ def failure_of(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
 
 
 def staying(shards: int, pods: tuple[PodView, ...]) -> tuple[PodView, ...]:
-    """Return the pods of a Job whose training is over although the Job is not: another container goes on in them.
+    """Return the pods of a Job whose training has ended while another container keeps its pods running.
 
-    Nothing where one of ours still runs, or a pod is still to come.
+    The result is empty if a training container still runs, or if a pod is still missing.
     """
     kept = tuple(pod for pod in pods if pod.staying)
     failed = any(pod.phase == "Failed" for pod in kept)
@@ -142,7 +142,7 @@ def staying(shards: int, pods: tuple[PodView, ...]) -> tuple[PodView, ...]:
 
 
 def evicted_too_often(job: WorkloadView, pod: PodView) -> Failure:
-    """Explain an attempt whose pods the kubelet evicted as often as they may be: ``pod`` was the last of them."""
+    """Return the failure of an attempt with too many evictions. ``pod`` was evicted last."""
     stopped = _stopped(pod)
     cause = stopped.message if stopped is not None else f"pod {pod.name} was evicted"
     message = f"the kubelet evicted {causes.MOST_EVICTIONS} pods of Job {job.name}: {cause}"
@@ -150,7 +150,7 @@ def evicted_too_often(job: WorkloadView, pod: PodView) -> Failure:
 
 
 def _stopped(pod: PodView) -> Failure | None:
-    """Explain a pod that something outside stopped; what its container said then is that it was stopped."""
+    """Return the failure of a pod that something external stopped. It ignores the container's own output."""
     cause = causes.cause_of(pod)
     if cause is None:
         return None
@@ -161,7 +161,7 @@ def _stopped(pod: PodView) -> Failure | None:
 
 
 def _without_exit_code(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
-    """Explain a failed Job none of whose pods has an exit code."""
+    """Return the failure of a failed Job whose pods have no exit code."""
     reported = job.failure_message or job.failure_reason or "unknown"
     stopped = next((found for pod in sorted(pods, key=_age, reverse=True) if (found := _stopped(pod))), None)
     if stopped is not None:
@@ -174,13 +174,16 @@ def _without_exit_code(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
 
 
 def _last_line(text: str) -> str:
-    """Return the end of what a container of the user's own said in plain text: of a traceback, its very error."""
+    """Return the last line of a container's plain text output. In a Python traceback, this line is the error."""
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
     return lines[-1][:LAST_WORDS] if lines else ""
 
 
 def _as_reason(text: str | None) -> str:
-    """Return a reason that conditions and Events take, or nothing: a Container job may tell us anything."""
+    """Return the text if it is a valid reason for conditions and Events, else an empty string.
+
+    A user's container may report any text.
+    """
     return text if text and re.fullmatch(r"[A-Za-z][A-Za-z0-9]{0,127}", text) else ""
 
 
@@ -189,7 +192,10 @@ def _is_shard(result: TrainingResult | str) -> bool:
 
 
 def _culprit(failed: tuple[PodView, ...]) -> PodView | None:
-    """Return the pod that tells why: the newest; of several shards the first to fail, which stopped the others."""
+    """Return the pod that caused the failure: the newest pod of each shard, and the first of these to fail.
+
+    That failure stopped the others.
+    """
     newest = {pod.index: pod for pod in sorted(failed, key=_age)}
     return min(newest.values(), key=_end, default=None)
 

@@ -1,7 +1,7 @@
-"""The life of everything that runs to an end: a straight list of questions, in the order of docs/trainingjob.md.
+"""Lifecycle planner of all kinds that run to completion, in the order of docs/trainingjob.md.
 
-:meth:`BatchPlanner.plan` is total and deterministic: any state gives a plan, the same state the same plan, and at the
-fixed point an empty one. Status follows from facts, never from what the plan is about to do.
+:meth:`BatchPlanner.plan` is total and deterministic. Every state gives a plan, and the same state gives the same plan.
+At the fixed point, the plan is empty. The status follows from observed facts, never from the planned actions.
 """
 
 from dataclasses import replace
@@ -36,7 +36,7 @@ from trainyard_operator.core.unreadable import hands_off
 
 
 class BatchPlanner(Generic[StateT, SpecT]):
-    """Plan for one kind."""
+    """Planner for one kind."""
 
     def __init__(self, kind: BatchKind[StateT, SpecT]) -> None:
         self._kind = kind
@@ -60,7 +60,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
             return found
         current, last = attempts.current_workload(state), attempts.last_attempt(state)
         if current is not None and last is not None and last.number == current.attempt and last.end is not None:
-            current = None  # its end is told; its objects and pods stay for whoever reads logs
+            current = None  # its end is in the status; its Job and pods stay, so that users can read the logs
         return (
             self._ended(state, spec, current)
             or self._stopped(state, spec, current)
@@ -68,10 +68,11 @@ class BatchPlanner(Generic[StateT, SpecT]):
         )
 
     def _finished(self, state: StateT) -> Plan:
-        """Terminal is sticky: a later edit of the spec is acknowledged and changes nothing but how long objects stay.
+        """Plan for a finished job. A terminal phase never changes.
 
-        Only what the kind follows, as the verdict on a version, comes later than the end. A workload that still lives
-        was created by a write whose answer was lost, or by another replica: nobody waits for it.
+        A later change of the spec only updates ``observedGeneration`` and how long Jobs are kept. Only what the kind
+        follows, for example the verdict on a version, can change after the end. A workload that still runs is deleted.
+        It comes from another replica, or from a create request whose response was lost.
         """
         job = state.job
         obsolete = stop.unfinished(state)
@@ -90,10 +91,14 @@ class BatchPlanner(Generic[StateT, SpecT]):
         try:
             return self._kind.spec_of(state).ttl_seconds_after_finished
         except InvalidSpecError:
-            return None  # it ended because of that, and never had a workload
+            return None  # it ended because of the invalid spec and never had a workload
 
     def _ended(self, state: StateT, spec: SpecT, current: WorkloadView | None) -> Plan | None:
-        """An end that came by itself comes first: success before a cancellation, failure too before a suspension."""
+        """Handle an attempt that ended.
+
+        A success takes precedence over a cancellation and a suspension. A failure takes precedence only over a
+        suspension that has not deleted the Job yet.
+        """
         if current is None:
             return None
         if current.complete:
@@ -108,7 +113,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
         return None
 
     def _stayed(self, state: StateT, spec: SpecT, workload: WorkloadView, pods: tuple[PodView, ...]) -> Plan:
-        """Its work is over and a container that is not ours keeps its pod: end, and say which. The Job is deleted."""
+        """End an attempt whose work is done while another container keeps its pod running. The Job is deleted."""
         if any(pod.exit_code for pod in pods if pod.staying):
             found = completion.after_failure(
                 state, spec, workload.attempt, workload, outcome.failure_of(workload, pods)
@@ -126,7 +131,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
         return replace(found, events=(*found.events, event))
 
     def _stopped(self, state: StateT, spec: SpecT, current: WorkloadView | None) -> Plan | None:
-        """Whether the user wants it to stop."""
+        """Handle ``spec.cancel`` and ``spec.suspend``."""
         if spec.cancel:
             return stop.cancel(state)
         if spec.suspend or stop.is_suspending(state, current):
@@ -134,9 +139,9 @@ class BatchPlanner(Generic[StateT, SpecT]):
         return None
 
     def _live(self, state: StateT, spec: SpecT, current: WorkloadView | None, last: Attempt | None) -> Plan:
-        """It goes on: from a Job that is there, or to the next one."""
+        """Continue with the current Job, or create the next one."""
         if current is not None and current.finished:
-            return NOTHING  # it is being deleted: once it is gone, that counts
+            return NOTHING  # it is being deleted; this counts as a failure when it is gone
         if current is not None:
             return self._underway(state, spec, current)
         if state.job.status.phase == "Suspended":
@@ -148,7 +153,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
         return self._retry(state, spec, last)
 
     def _start(self, state: StateT, spec: SpecT, attempt: int) -> Plan:
-        """Start, unless the time to wait for it is over."""
+        """Start an attempt unless its pending deadline has passed."""
         left = deadlines.pending_left(state, spec)
         if left is not None and left <= 0:
             return stop.pending_too_long(state, spec)
@@ -157,8 +162,8 @@ class BatchPlanner(Generic[StateT, SpecT]):
     def _admit(self, state: StateT, spec: SpecT, attempt: int) -> Plan:
         """Admit and create the attempt's Job.
 
-        This is the one door to a running attempt: whoever may hold a job back is asked here, and what this release or
-        the operator's configuration cannot run is refused here, so that neither touches an attempt that already runs.
+        Every attempt passes through this method. Admission control and checks of the operator's configuration and
+        release apply here only, so they never affect an attempt that already runs.
         """
         if state.refused is not None:
             return _refused(state, state.refused)
@@ -177,7 +182,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
         return Plan(actions=self._kind.workload.create(launch))
 
     def _underway(self, state: StateT, spec: SpecT, workload: WorkloadView) -> Plan:
-        """The Job exists and has not ended: Running while a pod of it trains, else Starting."""
+        """Handle a Job that exists and has not ended. The phase is Running while a pod of it trains, else Starting."""
         job = state.job
         running = interruption.is_running(state, workload)
         if running is None:
@@ -195,7 +200,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
         return self._observed_state(state, spec, workload, running=running)
 
     def _observed_state(self, state: StateT, spec: SpecT, workload: WorkloadView, *, running: bool) -> Plan:
-        """Say whether the Job trains or waits for a pod, and what that means for the attempt's entry."""
+        """Report whether the Job trains or waits for a pod, and update the attempt's entry."""
         job, pods = state.job, state.pods.get(workload.name, ())
         fresh = not attempts.is_known(job.status, workload)
         stopped = job.status.phase == "Running" and not (fresh or running)
@@ -206,7 +211,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
             **interruption.changes(state, pods, stopped=stopped),
         }
         if fresh:
-            changes["trainer_status"] = None  # the last attempt's progress is not this one's
+            changes["trainer_status"] = None  # the progress of the previous attempt does not apply to this one
         hint = self._kind.start_hint(spec)
         if stopped:
             return starting.interrupted(state, workload, changes, hint)
@@ -215,9 +220,10 @@ class BatchPlanner(Generic[StateT, SpecT]):
         return _running(state, workload, changes)
 
     def _workload_missing(self, state: StateT, spec: SpecT, last: Attempt) -> Plan:
-        """What a running attempt runs as is not known: was it really deleted? That counts, or it would come for ever.
+        """Check whether the workload of a running attempt was deleted. A deletion counts as a failure.
 
-        Two watches keep no order between them, so the status of another replica may be seen before what it speaks of.
+        Watches of different kinds are not ordered. Therefore a status that another replica wrote may arrive before the
+        Job that it lists.
         """
         if last.job_name not in state.missing:
             return Plan(needs=(Need(Fact.JOB, last.job_name),))
@@ -230,7 +236,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
         return completion.workload_deleted(state, spec, last)
 
     def _retry(self, state: StateT, spec: SpecT, last: Attempt) -> Plan:
-        """An attempt is over and another is due: wait for the old pods and the back-off, then create its Job."""
+        """Create the next attempt's Job after the old pods are gone and the back-off has ended."""
         obsolete = stop.unfinished(state)
         if obsolete:  # the attempt ended before its Job did
             return Plan(actions=obsolete)
@@ -246,13 +252,13 @@ class BatchPlanner(Generic[StateT, SpecT]):
 
 
 def _queued(state: BatchState, waiting: Waiting) -> Plan:
-    """Stand in line. What cannot run was told before, so that nobody waits for a refusal."""
+    """Report the position in the queue. A job that cannot run is refused earlier, so it does not wait for a refusal."""
     message = "; ".join(filter(None, (waiting.message, _bounded_priority(state))))
     return report(state, Transition("Queued", waiting.reason, message, {"queue_position": waiting.position}))
 
 
 def _bounded_priority(state: BatchState) -> str:
-    """Return what to tell a job whose priority is above the highest of its namespace."""
+    """Return a message if the priority is above the maximum of the namespace."""
     job, asked = state.job, state.job.spec.get("priority")
     counted = state.config.admission.priority_in(job.namespace, asked)
     if asked in (None, counted):
@@ -261,7 +267,7 @@ def _bounded_priority(state: BatchState) -> str:
 
 
 def _refused(state: BatchState, refusal: Refusal) -> Plan:
-    """The API server does not take the Job: wrong for good, or not now (a quota, a policy, a name in use)."""
+    """Handle a Job that the API server refused: permanently, or for now (a quota, a policy, a name conflict)."""
     if refusal.permanent:
         return finish(state, Transition("Failed", "InvalidSpec", refusal.message, {}))
     before = state.job.status.phase
@@ -270,7 +276,7 @@ def _refused(state: BatchState, refusal: Refusal) -> Plan:
 
 
 def _running(state: BatchState, workload: WorkloadView, changes: dict[str, Any]) -> Plan:
-    """A pod trains: say so, with its progress. ``changes`` is what this attempt's being there means by itself."""
+    """Report a running attempt and its progress. ``changes`` are the status changes from the workload itself."""
     job, reported = state.job, state.reported
     stored = job.status.trainer_status if attempts.is_known(job.status, workload) else None
     requeue: float | None = None
@@ -282,17 +288,17 @@ def _running(state: BatchState, workload: WorkloadView, changes: dict[str, Any])
     if job.status.start_time is None:
         changes["start_time"] = to_rfc3339(workload.start or workload.created)
     message = f"attempt {workload.attempt} is running in Job {workload.name}"
-    # A pod that got its accelerator in the very moment it was given up keeps it.
+    # A pod that got its accelerator during the fallback decision keeps it.
     facts = accelerator.fallback_of(job.status) if is_fallback(workload.name) else ()
     transition = Transition("Running", "Running", message, changes, facts)
-    if workload.ready == 0 and not workload.deleting:  # nothing but a look tells when such a pod goes
+    if workload.ready == 0 and not workload.deleting:  # only a check shows when such a pod is gone
         check = starting.next_check(interruption.waiting_seconds(state, workload))
         requeue = check if requeue is None else min(requeue, check)
     return report(state, transition, requeue_after=requeue)
 
 
 def _deadline_refused(state: BatchState, refusal: Refusal) -> Plan:
-    """A new deadline did not reach the Job, which goes on with its old one."""
+    """Report that the API server refused a new deadline. The Job continues with the old one."""
     before = state.job.status.phase
     phase: Phase = before if before in ("Starting", "Running") else "Starting"
     return report(

@@ -1,4 +1,4 @@
-"""When a progress report is worth a write."""
+"""Decide when a progress report is written to the status."""
 
 from datetime import datetime
 
@@ -6,22 +6,22 @@ from trainyard_api.batch import TrainerStatus
 from trainyard_operator.core.times import from_rfc3339
 
 MIN_SECONDS = 5.0
-"""At most one status write per job in this time."""
+"""Minimum time between two status writes of one job."""
 RESOLUTION_SECONDS = 1.0
-"""Stored times have whole seconds: a write was up to so much later than it says."""
+"""Resolution of stored times: whole seconds. A write may be this much later than its stored time."""
 
 
 def newer(stored: TrainerStatus | None, reported: TrainerStatus | None) -> bool:
-    """Tell whether a report was not stored yet."""
+    """Return whether a report is newer than the stored one."""
     return reported is not None and (reported.sequence or 0) > ((stored.sequence if stored else None) or 0)
 
 
 def seconds_until_due(stored: TrainerStatus | None, reported: TrainerStatus, now: datetime) -> float | None:
-    """Return how long to hold a report back: 0 to write it now, ``None`` while it says too little that is new.
+    """Return how long to delay a report: 0 to write it now, ``None`` if it contains no relevant change.
 
-    A whole percent, another stage or other metrics are new; a moving estimate or message alone is not. What is held
-    back is not lost: a later report or the end of the attempt carries it. ``stored.last_updated_time`` is the time of
-    the last write; one in the future (a clock was set back) delays by no more than one interval.
+    A relevant change is a whole percent, another stage or other metrics. A new estimate or message alone is not. A
+    delayed report is not lost: a later report or the end of the attempt includes it. ``stored.last_updated_time`` is
+    the time of the last write. If it is in the future because a clock was set back, it delays by one interval at most.
     """
     if stored is None or stored.last_updated_time is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""A Job whose pod is not ready yet: what it waits for, and what is given up when that takes too long."""
+"""Jobs whose pods are not ready: the cause, the fallback of the device, and the timeouts."""
 
 import math
 import re
@@ -16,26 +16,29 @@ from trainyard_operator.core.resolve import accelerated_selector
 from trainyard_operator.core.times import to_rfc3339
 
 FIRST_CHECK_SECONDS = 30.0
-"""A pod that has not started after this long is looked at, then at doubling intervals."""
+"""Time before the first check of a pod that has not started. After that, the interval doubles."""
 LAST_CHECK_SECONDS = 300.0
 LONGEST_NOTE = 700
-"""So much of an Event goes into a message."""
+"""Maximum length of an Event's note in a message."""
 AFTER_PATIENCE_SECONDS = 2.0
-"""The scheduler may not have spoken yet when the time for the accelerator is over; then at doubling intervals, too."""
+"""Delay before the next check if the scheduler has not reported yet when the accelerator's time is over.
+
+After that, the interval doubles.
+"""
 
 
 def still_starting(
     state: BatchState, spec: BatchSpec, workload: WorkloadView, changes: dict[str, Any], hint: str
 ) -> Plan:
-    """Say after a while why, and give up the accelerator, or the start, when its time is over.
+    """Report the cause of a slow start. Drop the accelerator or fail the start when its time is over.
 
-    ``changes`` is what this attempt's being there means by itself, ``hint`` what silent pods may wait for.
+    ``changes`` are the status changes from the workload itself. ``hint`` says what pods without a reason may wait for.
     """
     waited = interruption.waiting_seconds(state, workload)
     left, patience = deadlines.pending_left(state, spec), accelerator.patience_left(spec, workload, waited)
     late, impatient = left is not None and left <= 0, patience is not None and patience <= 0
     if late and workload.deleting:
-        return NOTHING  # because it was late; once the Job is gone, that is the end
+        return NOTHING  # it is deleted because it was late; the job ends when the Job is gone
     unread = _unread(state, workload, waited, hurry=late or impatient)
     if unread is not None:
         return Plan(needs=(unread,))
@@ -58,7 +61,7 @@ def still_starting(
 
 
 def interrupted(state: BatchState, workload: WorkloadView, changes: dict[str, Any], hint: str) -> Plan:
-    """A Job that trained has no pod any more that does: write down since when, and why."""
+    """Report that a running Job has lost its running pods, with the time and the cause."""
     reason, cause = interruption.last_cause(state, workload)
     message = "; ".join(part for part in (cause, _waiting_for(state, workload, hint)) if part)
     event = EventNote("Warning", reason, message, f"{workload.name}/{changes['interrupted_time']}")
@@ -66,12 +69,12 @@ def interrupted(state: BatchState, workload: WorkloadView, changes: dict[str, An
 
 
 def next_check(waited: float) -> float:
-    """Return the seconds until pods are looked at again."""
+    """Return the seconds until the next check of the pods."""
     return min(max(FIRST_CHECK_SECONDS - waited, waited, 1.0), LAST_CHECK_SECONDS)
 
 
 def _unread(state: BatchState, workload: WorkloadView, waited: float, *, hurry: bool) -> Need | None:
-    """Return what must be read before it can be said what a Job waits for."""
+    """Return what must be read before the cause of the wait is known."""
     due = hurry or waited >= FIRST_CHECK_SECONDS or interruption.has_run(state, workload)
     if due and workload.name not in state.pods:
         return Need(Fact.PODS, workload.name)
@@ -80,7 +83,7 @@ def _unread(state: BatchState, workload: WorkloadView, waited: float, *, hurry: 
 
 
 def _silent(workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
-    """Return the uid of what only Events tell about: a Job without a pod, or a pod that waits without a word."""
+    """Return the uid of an object that only Events describe: a Job without a pod, or a pod that reports no reason."""
     live = [pod for pod in pods if not (pod.over or pod.deleting)]
     if not live:
         return workload.uid
@@ -100,7 +103,8 @@ def _waiting_for(state: BatchState, workload: WorkloadView, hint: str) -> str:
 def _newest_warning(state: BatchState, workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
     """Return the newest Warning Event of a Job without a pod, or of a pod that does not start.
 
-    The Job controller names each pod that is refused; the name is random, so it is left out: the sentence stays.
+    The Job controller names each refused pod with a random name. The name is removed, so that the message stays the
+    same.
     """
     silent = _silent(workload, pods)
     newest = max(state.warnings.get(silent, ()), key=lambda event: (event.time, event.reason), default=None)
@@ -112,13 +116,16 @@ def _newest_warning(state: BatchState, workload: WorkloadView, pods: tuple[PodVi
 
 
 def _timeout_left(state: BatchState, workload: WorkloadView) -> float:
-    """Return the seconds for which a job keeps its place without a pod, whoever waits for it."""
+    """Return the seconds for which a job without a ready pod keeps its slot."""
     timeout = state.config.admission.pods_ready_timeout_seconds
     return timeout - interruption.waiting_seconds(state, workload) if timeout else math.inf
 
 
 def _gives_back(state: BatchState, workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
-    """Return why a job gives its place back now; empty where it keeps it: a slow start is no cause."""
+    """Return why a job must give its slot back now.
+
+    The result is empty if it keeps the slot; a slow start is no reason.
+    """
     if not state.wanted or workload.deleting or _timeout_left(state, workload) > 0:
         return ""
     waiting = next((f"pod {pod.name}: {pod.waiting}" for pod in pods if pod.waiting), "")
@@ -132,7 +139,7 @@ def _gives_back(state: BatchState, workload: WorkloadView, pods: tuple[PodView, 
 
 
 def _give_back(state: BatchState, workload: WorkloadView, cause: str, changes: dict[str, Any]) -> Plan:
-    """Others wait for the place of a job whose pods do not come: end the attempt, which uses up no retry."""
+    """End the attempt of a job whose pods are not ready while other jobs wait for its slot. It uses no retry."""
     known = next((each for each in changes["attempts"] if each.job_name == workload.name), None)
     if known is None:
         raise AssertionError("the attempt of a Job that is there is listed")
@@ -156,7 +163,7 @@ def _lacking(state: BatchState, spec: BatchSpec, pods: tuple[PodView, ...]) -> s
 
 
 def _fall_back(state: BatchState, spec: BatchSpec, workload: WorkloadView, lack: str, changes: dict[str, Any]) -> Plan:
-    """No node has the accelerator in time: decide to go on without it. The Jobs follow from the condition."""
+    """Store the decision to continue without the accelerator. The Jobs follow from the condition."""
     wanted = spec.accelerator
     if wanted is None:
         raise AssertionError("only a job with an accelerator lacks one")

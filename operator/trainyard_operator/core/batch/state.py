@@ -1,4 +1,4 @@
-"""What the planner of a kind that runs to an end looks at: the world as typed, frozen facts, and no decision."""
+"""Observed state for the planner of a kind that runs to completion: typed, immutable facts without decisions."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,26 +12,26 @@ from trainyard_operator.core.objects import BatchView, PodView, WarningView, Wor
 
 @dataclass(frozen=True)
 class BatchState:
-    """Everything that one decision may depend on, whatever the kind. A kind adds its own facts."""
+    """Input of one planning decision. Each kind adds its own facts."""
 
     job: BatchView[BatchStatus]
     workloads: tuple[WorkloadView, ...]
-    """What its attempts run as, as far as it is there."""
+    """The existing workloads of its attempts."""
     now: datetime
     config: OperatorConfig
     ca: str
-    """Certificate authority (PEM) of the progress endpoint, handed to each attempt."""
+    """Certificate authority (PEM) of the progress endpoint, passed to each attempt."""
     reported: TrainerStatus | None = None
     """The newest progress report of the current attempt."""
     pods: dict[str, tuple[PodView, ...]] = field(default_factory=dict)
-    """Pods by workload name, for the workloads that were asked about."""
+    """Pods by workload name, for the workloads that were read."""
     missing: frozenset[str] = frozenset()
-    """Workloads by name that were looked for and are not there."""
+    """Names of workloads that were read and do not exist."""
     warnings: dict[str, tuple[WarningView, ...]] = field(default_factory=dict)
-    """Warning Events by the uid of what they are about, for the objects that were asked about."""
+    """Warning Events by the uid of their object, for the objects that were read."""
     refused: Refusal | None = None
     admission: Decision = ADMITTED
     wanted: bool = False
-    """Whether another job waits for the place that this one holds."""
+    """Whether another job waits for the slot of this job."""
     estimate: int | None = None
-    """Seconds that earlier runs of the same took; for a job that has no status yet."""
+    """Estimated duration in seconds from earlier runs of the same model, for a job without a status."""

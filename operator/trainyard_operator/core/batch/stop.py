@@ -1,7 +1,7 @@
-"""Stopping what runs: for good, for a while, and what is left of a job that is over.
+"""Cancel, suspend and fail jobs, and delete their workloads.
 
-An end is told only once no pod is left. What was decided is written down before anything is deleted, unless the spec
-or the clock says it as firmly: a crash in between must not make a failure of it.
+The end is reported only when no pod is left. A decision is stored before anything is deleted, unless it follows
+directly from the spec or the time. Otherwise, a crash in between would turn it into a failure.
 """
 
 from dataclasses import replace
@@ -23,12 +23,12 @@ CANCELLING = "Cancelling"
 RESUMED = "Resumed"
 
 GONE_SECONDS = 90.0
-"""When pods should be gone after their Job was deleted: their grace period and some time to tell."""
+"""Time after which the pods of a deleted Job should be gone: their grace period and a margin."""
 CHECK_SECONDS = 300.0
 
 
 def stop(state: BatchState, transition: Transition) -> Plan:
-    """Stop what runs, then end: an end frees the job's place, so no Job of it may be left that nobody has seen."""
+    """Stop all workloads, then end the job. The end frees the job's slot, so no Job may exist that was not observed."""
     obsolete = unfinished(state)
     if obsolete:
         return Plan(actions=obsolete)
@@ -42,7 +42,7 @@ def stop(state: BatchState, transition: Transition) -> Plan:
 
 
 def cancel(state: BatchState) -> Plan:
-    """End a job that nobody wants any more. While its pods go, the status says so."""
+    """Cancel the job. The status reports the cancellation while its pods terminate."""
     going = next((workload for workload in state.workloads if not workload.finished), None)
     if going is not None:
         step = _stopping(state, going, CANCELLING, "spec.cancel")
@@ -53,18 +53,21 @@ def cancel(state: BatchState) -> Plan:
 
 
 def pending_too_long(state: BatchState, spec: BatchSpec) -> Plan:
-    """End a job that did not start in time, with the last that was known about why."""
+    """Fail a job that did not start in time, with the last known cause."""
     ready = next((c.message for c in state.job.status.conditions or () if c.type == "Ready"), "")
     why = f": {ready}" if ready else ""
     message = f"not started within pendingDeadlineSeconds ({spec.pending_deadline_seconds} s){why}"
     return stop(state, Transition("Failed", PENDING_DEADLINE_EXCEEDED, message, {}))
 
 
-# ---- for a while -----------------------------------------------------------------------------------------------------
+# ---- suspension ------------------------------------------------------------------------------------------------------
 
 
 def is_suspending(state: BatchState, current: WorkloadView | None) -> bool:
-    """Tell whether a suspension that the spec took back again has already deleted the Job: it is carried through."""
+    """Return whether a suspension has already deleted the Job.
+
+    Such a suspension is completed, even if the spec no longer requests it.
+    """
     last = attempts.last_attempt(state)
     if last is None or last.end is not None or (current is not None and not current.deleting):
         return False
@@ -72,7 +75,7 @@ def is_suspending(state: BatchState, current: WorkloadView | None) -> bool:
 
 
 def suspend(state: BatchState, current: WorkloadView | None) -> Plan:
-    """Write down that the pods go, delete their Job, and call it Suspended once they are gone."""
+    """Report that the pods terminate, delete their Job, and set the phase Suspended when they are gone."""
     last = attempts.last_attempt(state)
     step = NOTHING
     if current is not None and not current.finished:
@@ -96,14 +99,17 @@ def suspend(state: BatchState, current: WorkloadView | None) -> Plan:
 
 
 def resume(state: BatchState) -> Plan:
-    """The suspension is over: back to Pending, from where it starts like any other."""
+    """Set the phase Pending after a suspension. The job then starts like any other."""
     message = "resumed by spec.suspend: waits for the next attempt"
     event = EventNote("Normal", RESUMED, message, f"resume-{state.job.generation}")
     return report(state, Transition("Pending", RESUMED, message, {}), events=(event,))
 
 
 def _unseen(state: BatchState, last: Attempt | None) -> str:
-    """Return the one Job that may be there although no watch told of it: its creation's answer may have been lost."""
+    """Return the name of the Job that may exist without a watch event.
+
+    The response to its create request may have been lost.
+    """
     if last is not None and last.end is None:
         return last.job_name
     fell_back = bool(accelerator.fallback_of(state.job.status))
@@ -111,9 +117,9 @@ def _unseen(state: BatchState, last: Attempt | None) -> str:
 
 
 def _stopping(state: BatchState, workload: WorkloadView, reason: str, field: str) -> Plan:
-    """Say that the pods of a Job go, and once they should be gone, which one is in the way."""
+    """Report that the pods of a Job terminate. After ``GONE_SECONDS``, name the pod that does not terminate."""
     status = state.job.status
-    phase: Phase = "Running" if status.phase == "Running" else "Starting"  # it has a Job, whatever was told of it
+    phase: Phase = "Running" if status.phase == "Running" else "Starting"  # it has a Job, whatever phase the status has
     message = f"{field} stops the pods of Job {workload.name}"
     again: float | None = None
     if workload.deleted is not None:
@@ -129,7 +135,7 @@ def _stopping(state: BatchState, workload: WorkloadView, reason: str, field: str
 
 
 def _in_the_way(state: BatchState, workload: WorkloadView) -> str:
-    """Return which pod of a deleted Job does not go, where it is, and what to do."""
+    """Return which pod of a deleted Job does not terminate, where it runs, and what to do."""
     left = sorted((pod for pod in state.pods[workload.name] if not pod.over), key=lambda pod: pod.name)
     if not left:
         return f"its pods are gone, but Job {workload.name} stays: look at its finalizers"
@@ -143,11 +149,11 @@ def _in_the_way(state: BatchState, workload: WorkloadView) -> str:
     )
 
 
-# ---- what is over ----------------------------------------------------------------------------------------------------
+# ---- cleanup ---------------------------------------------------------------------------------------------------------
 
 
 def clean_up(state: BatchState, ttl: int | None) -> Plan:
-    """Delete what a finished object's attempts ran as, once it was kept for ``ttl`` seconds; ``None``: for ever."""
+    """Delete the workloads of a finished object after ``ttl`` seconds. ``None`` keeps them."""
     kept = tuple(action for workload in state.workloads if not workload.deleting for action in deletions(workload))
     left = deadlines.workloads_left(state.job.status.completion_time, ttl, state.now)
     if left is None or not kept:
@@ -156,7 +162,7 @@ def clean_up(state: BatchState, ttl: int | None) -> Plan:
 
 
 def last_progress(state: BatchState) -> dict[str, Any]:
-    """Return the last progress of an attempt that is over: nothing of it remains, so nothing is estimated."""
+    """Return the last progress of an ended attempt, without an estimate of the remaining time."""
     reported = state.reported or state.job.status.trainer_status
     return (
         {}
@@ -166,12 +172,12 @@ def last_progress(state: BatchState) -> dict[str, Any]:
 
 
 def deletions(workload: WorkloadView) -> tuple[Delete, ...]:
-    """Return the deletion of everything that a workload consists of."""
+    """Return the deletions of all objects of a workload."""
     return tuple(Delete(part.kind, part.name, part.uid) for part in workload.parts)
 
 
 def unfinished(state: BatchState) -> tuple[Delete, ...]:
-    """Return the deletion of every workload that runs and is not being deleted yet."""
+    """Return the deletions of all workloads that run and are not being deleted yet."""
     return tuple(
         action
         for workload in state.workloads

@@ -1,4 +1,4 @@
-"""Where a TrainingJob goes: a transition becomes a status if it says anything new, and an end is told once."""
+"""Phase transitions. A transition becomes a status if it changes anything, and a completion is reported once."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,12 +16,12 @@ from trainyard_operator.core.times import to_rfc3339
 
 @dataclass(frozen=True)
 class Transition:
-    """Where a job goes: its phase with a reason and a sentence, and the fields of the status that change with it.
+    """New phase of a job, with a reason, a message, and the status fields that change.
 
     Attributes
     ----------
     facts
-        Conditions beside those of the phase. ``None`` keeps what is stored.
+        Conditions in addition to those of the phase. ``None`` keeps the stored ones.
     """
 
     phase: Phase
@@ -38,7 +38,7 @@ def report(
     events: tuple[EventNote, ...] = (),
     requeue_after: float | None = None,
 ) -> Plan:
-    """Turn a transition into a status, if it differs from the stored one."""
+    """Return a plan that writes the status if it differs from the stored one."""
     job = state.job
     facts = accelerator.fallback_of(job.status) if transition.facts is None else transition.facts
     conditions = conditions_for(
@@ -68,7 +68,7 @@ def report(
 
 
 def _started_attempts(job: BatchView[BatchStatus], status: BatchStatus) -> tuple[EventNote, ...]:
-    """Tell of each attempt with the first status that lists it, be that the status of its end."""
+    """Return an Event for each attempt that the new status lists for the first time."""
     known = {attempt.job_name for attempt in job.status.attempts or ()}
     fresh = [attempt for attempt in status.attempts or () if attempt.job_name not in known]
     created = (
@@ -82,7 +82,7 @@ def _started_attempts(job: BatchView[BatchStatus], status: BatchStatus) -> tuple
 
 
 def finish(state: BatchState, transition: Transition, *, events: tuple[EventNote, ...] = ()) -> Plan:
-    """Store a terminal phase and tell it once, with what else happened."""
+    """Store a terminal phase and report it once, with further events."""
     changes = {"completion_time": to_rfc3339(state.now), **transition.changes}
     event = EventNote(
         "Warning" if transition.phase == "Failed" else "Normal", transition.reason, transition.message, "end"

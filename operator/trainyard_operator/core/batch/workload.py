@@ -1,10 +1,9 @@
-"""What an attempt runs as, behind one port: how it is made, seen, limited, and of which objects it consists.
+"""Workloads behind one interface: how an attempt is created, observed and limited, and its objects.
 
-The planner knows no Job. It starts a :class:`Launch`, follows a
-:class:`~trainyard_operator.core.objects.WorkloadView` and stops what it consists of. Today every attempt is one Job of
-one or more pods (:data:`JOB`). What needs more objects, such as the headless Service of pods that talk to each other,
-is another implementation of :class:`Workload`.
-Kueue's jobframework has the same shape.
+The planner does not depend on Jobs. It starts a :class:`Launch`, follows a
+:class:`~trainyard_operator.core.objects.WorkloadView` and deletes its objects. Today every attempt is one Job with one
+or more pods (:data:`JOB`). Another implementation of :class:`Workload` can create more objects, for example a headless
+Service for pods that communicate with each other. Kueue's jobframework has the same design.
 """
 
 from collections.abc import Callable
@@ -16,28 +15,28 @@ from trainyard_operator.core.objects import WorkloadView
 from trainyard_operator.core.plan import Apply, Body, Create, Kind
 
 Children = Callable[[Kind], tuple[Any, ...]]
-"""The children of one owner, as the store has them, by kind."""
+"""The cached children of one owner, by kind."""
 
 FINAL_CODES: Final = [int(code) for code in NON_RETRYABLE]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """One attempt, ready to be made: what its pods are, and nothing of how they are kept together.
+    """One attempt, ready to be created. It describes the pods, not the object that manages them.
 
     Attributes
     ----------
     owner
-        The reference to the object whose attempt it is.
+        Owner reference of the object of the attempt.
     template
         Metadata and spec of its pods.
     containers
-        Our containers. An exit code of theirs that no other attempt can change ends the attempt at once; what an
-        injected sidecar ends with does not.
+        Names of the operator's containers. If one of them ends with a final exit code, the attempt fails at once. Exit
+        codes of injected sidecars are ignored.
     pods
-        How many there are, each with its index where there are several.
+        Number of pods. If there are several, each has an index.
     limit
-        Seconds that it may run, ``None`` without a limit.
+        Maximum running time in seconds, ``None`` without a limit.
     """
 
     name: str
@@ -52,33 +51,33 @@ class Launch:
 
 
 class Workload(Protocol):
-    """A form in which attempts run."""
+    """Interface of a workload type."""
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """The kinds of the objects that it consists of; the first is the one whose end is the attempt's."""
+        """Return the kinds of its objects. The attempt ends when the object of the first kind ends."""
         ...
 
     def create(self, launch: Launch) -> tuple[Create, ...]:
-        """Return what starts an attempt, in the order in which it is created."""
+        """Return the objects of an attempt in the order of their creation."""
         ...
 
     def observe(self, children: Children) -> tuple[WorkloadView, ...]:
-        """Return the workloads of an owner, each with all the objects that it consists of."""
+        """Return the workloads of an owner, each with all its objects."""
         ...
 
     def limit(self, namespace: str, workload: WorkloadView, seconds: int) -> tuple[Apply, ...]:
-        """Return what changes for how long exactly this workload may run, and nothing else of it."""
+        """Return the change that sets how long this workload may run."""
         ...
 
 
 class JobWorkload:
-    """One Job. It has one pod, or as many as share the work, and replaces those that something outside stops."""
+    """A Job with one or more pods. The Job replaces pods that something external stops."""
 
     kinds: Final[tuple[Kind, ...]] = ("Job",)
 
     def create(self, launch: Launch) -> tuple[Create, ...]:
-        """Return the Job. The planner tries again, with a pause and a record; so the Job itself never does."""
+        """Return the Job. It never retries, because the planner retries with a pause and a record."""
         metadata: Body = {
             "name": launch.name,
             "namespace": launch.namespace,

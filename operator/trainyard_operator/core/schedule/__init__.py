@@ -1,1 +1,1 @@
-"""TrainingSchedules: the times of cron lines, and what runs at them."""
+"""TrainingSchedules: the times of their cron expressions, and the runs that they create."""

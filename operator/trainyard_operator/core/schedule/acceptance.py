@@ -1,7 +1,7 @@
-"""Are the models of a schedule good enough? Which version was accepted last, and how many were refused since.
+"""Acceptance of a schedule's models: the version that was accepted last, and the number of rejections since.
 
-Runs are counted by the time of their verdict. A verdict is counted once: in the turn in which the run leaves
-``status.active`` or ``status.awaitingVerdict``. Only an acceptance may come later, when a person validates by hand.
+Runs are ordered by the time of their verdict. A verdict is counted once, in the reconcile in which the run leaves
+``status.active`` or ``status.awaitingVerdict``. Only an acceptance may come later, if a person validates the version.
 """
 
 from collections.abc import Iterable
@@ -16,13 +16,16 @@ from trainyard_operator.core.plan import EventNote
 from trainyard_operator.core.schedule.state import ScheduleState
 
 ACCEPTED: Final = "ModelAccepted"
-"""Type of the condition. It says nothing about the schedule's own health: a refused model is no fault of the clock."""
+"""Type of the condition.
+
+It is independent of the schedule's own health: a rejected model is no fault of the schedule.
+"""
 _LONGEST_MESSAGE: Final = 1024
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What the status says about the models, with the Events that tell of refusals.
+    """Acceptance in the status, with Events for the rejections.
 
     Attributes
     ----------
@@ -38,23 +41,23 @@ class Acceptance:
 
 
 def awaits_verdict(job: TrainingJobView) -> bool:
-    """Tell whether a run has succeeded and its version is not judged yet."""
+    """Return whether a run has succeeded and its version is not judged yet."""
     verdict = job.status.verdict
     return job.status.phase == "Succeeded" and verdict is not None and verdict.phase == "Pending"
 
 
 def is_rejected(job: TrainingJobView) -> bool:
-    """Tell whether a run made a version that was refused."""
+    """Return whether a run created a version that was rejected."""
     return job.status.verdict is not None and job.status.verdict.phase == "Rejected"
 
 
 def is_unknown(job: TrainingJobView) -> bool:
-    """Tell whether a run made a version that nobody ever judged."""
+    """Return whether a run created a version that was never judged."""
     return job.status.verdict is not None and job.status.verdict.phase == "Unknown"
 
 
 def follow(state: ScheduleState, settled: Iterable[TrainingJobView]) -> Acceptance:
-    """Return what follows from the runs whose verdict is news, and from versions validated by hand since."""
+    """Return the acceptance after the runs with a new verdict and the versions that were validated manually since."""
     status = state.schedule.status
     known = Acceptance(
         status.last_accepted_version,
@@ -82,7 +85,7 @@ def _is_accepted(job: TrainingJobView) -> bool:
 
 
 def _moment(job: TrainingJobView) -> tuple[str, int]:
-    """Order verdicts by time; the times are all written alike, in whole seconds of UTC."""
+    """Return the sort key of a verdict. All times have the same format: whole seconds in UTC."""
     verdict, version = job.status.verdict, job.status.model_version
     return (verdict.time or "") if verdict is not None else "", version.version if version is not None else 0
 
@@ -105,7 +108,7 @@ def _rejected(state: ScheduleState, known: Acceptance, job: TrainingJobView) -> 
 
 
 def _rejected_before(known: Acceptance, job: TrainingJobView) -> Acceptance:
-    """Tell of a refusal whose news comes after that of a later acceptance: it is none since then."""
+    """Report a rejection that is older than the last acceptance. It does not count."""
     verdict = job.status.verdict
     why = verdict.message if verdict is not None else ""
     message = f"version {_moment(job)[1]} ({job.name}) was rejected: {why}"

@@ -1,10 +1,10 @@
-"""What the clock asks of a TrainingSchedule.
+"""Times of a TrainingSchedule: which run is due, and which comes next.
 
-``status.nextScheduleTime`` is the first nominal time that is not settled: started, or given up. It is a promise under
-the line as it was then, so a time is due only from there on, and only if it still is on the line: an edited line or
-zone begins anew from now and fires nothing at once. While suspended nothing is promised to anybody, and the same time
-is remembered as ``status.heldScheduleTime``. After a restore the line begins anew, too: what was due between the backup
-and the restore may have run.
+``status.nextScheduleTime`` is the first nominal time whose run was neither started nor given up. A time is due only if
+it is not before this time and still matches the cron expression. After a change of the expression or the time zone, the
+schedule starts again from now, and no run starts at once. While the schedule is suspended, the time is stored in
+``status.heldScheduleTime`` instead. After a restore, the schedule also starts again from now, because runs that were
+due between the backup and the restore may have run.
 """
 
 from dataclasses import dataclass
@@ -18,21 +18,21 @@ from trainyard_operator.core.schedule.state import ScheduleState
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 MISSED_LIMIT: Final = 100
-"""Missed runs are counted up to this many at once; how many it were beyond that helps nobody."""
+"""Maximum number of missed runs that are counted at once."""
 
 
 @dataclass(frozen=True)
 class Clock:
-    """What is due now and what comes next.
+    """The due run and the next one.
 
     Attributes
     ----------
     first
-        The first nominal time that is not settled; in the past while a run is due or held back.
+        The first nominal time that is not settled. It is in the past while a run is due or blocked.
     due
-        The nominal time to start for: the latest one that has come, at most one whatever was missed.
+        The nominal time to start for: the latest one that has come. At most one run is due, whatever was missed.
     missed
-        The number to store: every run that was due and never started.
+        The number to store: all runs that were due and never started.
     """
 
     first: datetime | None
@@ -42,13 +42,13 @@ class Clock:
 
 
 def read(state: ScheduleState, spec: TrainingScheduleSpec, cron: Schedule, last: datetime | None) -> Clock:
-    """Return what the clock says; ``last`` is the nominal time of the newest run that was started."""
+    """Return the due run and the next time. ``last`` is the nominal time of the newest run that was started."""
     view, now = state.schedule, state.now
     floor = max(now, view.created, last or view.created)
     first = _time(view.status.next_schedule_time or view.status.held_schedule_time)
     missed = view.status.missed or 0
     if first is None and view.status.observed_generation < 0 and not view.recalled_from:
-        first = next_after(cron, last or view.created)  # never seen before: nobody could have started it
+        first = next_after(cron, last or view.created)  # the schedule is new, so no run was started
     elif first is None or first > now or next_after(cron, first - TICK) != first:
         first = next_after(cron, floor)
     elif last is not None and first <= last:
@@ -65,7 +65,7 @@ def read(state: ScheduleState, spec: TrainingScheduleSpec, cron: Schedule, last:
 
 
 def latest_start(spec: TrainingScheduleSpec, due: datetime | None) -> datetime | None:
-    """Return until when a run may start; ``None`` for at any time."""
+    """Return the latest time at which a run may start, ``None`` without a limit."""
     if due is None or spec.starting_deadline_seconds is None:
         return None
     return due + timedelta(seconds=spec.starting_deadline_seconds)

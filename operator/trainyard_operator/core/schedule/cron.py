@@ -1,12 +1,12 @@
-"""When a schedule is due: the lines of a Kubernetes CronJob, read and carried out in a time zone.
+"""Cron schedules of a Kubernetes CronJob: parser and search in a time zone.
 
-A schedule is due at every minute whose time on the zone's wall clock matches the line, so a time that a clock change
-skips is not due that day, and one that it repeats is due twice: what CronJob does too. The grammar is CronJob's
-(robfig/cron), not that of the cron daemons: ``?`` is ``*``, Sunday is 0 and not 7, ``5/15`` is ``5-59/15``, and a day
-counts when either day field matches as soon as neither of them is a plain ``*``. docs/decisions/ says what differs.
+A schedule is due at every minute whose local time matches the expression. A time that a clock change skips is not due
+that day, and a repeated time is due twice, as with CronJob. The grammar is CronJob's (robfig/cron), not that of cron
+daemons: ``?`` is ``*``, Sunday is 0 and not 7, and ``5/15`` is ``5-59/15``. If neither day field is a plain ``*``, a
+day matches if either field does. docs/decisions/ lists the differences.
 
-All times are aware and in UTC. Nothing walks from minute to minute: days are tried one by one, and only the clock
-changes in between split the search, so a year of downtime costs as much as a day.
+All times are aware and in UTC. The search tries days, not minutes, and only clock changes split it. Therefore a year of
+downtime costs as much as a day.
 """
 
 from bisect import bisect_left, bisect_right
@@ -25,31 +25,31 @@ TICK: Final = timedelta(microseconds=1)
 
 FEBRUARY_29: Final = 29
 SEARCHED_DAYS: Final = 366 * 40
-"""29 February may be eight years away; nothing that is ever due is further away than this."""
+"""29 February may be eight years away. No time of a schedule is further away than this limit."""
 
 
 class ScheduleError(ValueError):
-    """The line or its time zone cannot be carried out; the message says what to write instead."""
+    """The expression or its time zone is invalid. The message says what to write instead."""
 
 
 class UnknownZoneError(ScheduleError):
-    """There is no such time zone."""
+    """The time zone does not exist."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A line that was understood.
+    """A parsed cron expression.
 
     Attributes
     ----------
     times
         Minutes of the day, sorted: 90 is half past one.
     days, months, weekdays
-        As the line numbers them; Sunday is 0.
+        As the expression numbers them; Sunday is 0.
     either_day
-        Both day fields restrict: one that matches is enough.
+        Both day fields are restricted: a day matches if one of them does.
     zone
-        Whose wall clock the line means.
+        The time zone of the expression.
     """
 
     times: tuple[int, ...]
@@ -90,18 +90,18 @@ def last_at_or_before(schedule: Schedule, moment: datetime, after: datetime) -> 
 
 
 def count_between(schedule: Schedule, after: datetime, until: datetime, limit: int) -> int:
-    """Count the times later than ``after`` and up to ``until``, but stop at ``limit``."""
+    """Return the number of times later than ``after`` and up to ``until``, at most ``limit``."""
     count, moment = 0, next_after(schedule, after)
     while moment is not None and moment <= until and count < limit:
         count, moment = count + 1, next_after(schedule, moment)
     return count
 
 
-# ---- the wall clock --------------------------------------------------------------------------------------------------
+# ---- local time ------------------------------------------------------------------------------------------------------
 
 
 def _first_at_or_after(schedule: Schedule, wall: datetime) -> datetime | None:
-    """Return the first match on a wall clock that never changes."""
+    """Return the first match in local time without clock changes."""
     minute = wall.hour * 60 + wall.minute + bool(wall.second or wall.microsecond)
     start = bisect_left(schedule.times, minute)
     if start < len(schedule.times) and _day_matches(schedule, wall.date()):
@@ -111,7 +111,7 @@ def _first_at_or_after(schedule: Schedule, wall: datetime) -> datetime | None:
 
 
 def _last_at_or_before(schedule: Schedule, wall: datetime) -> datetime | None:
-    """Return the last match on a wall clock that never changed."""
+    """Return the last match in local time without clock changes."""
     end = bisect_right(schedule.times, wall.hour * 60 + wall.minute)
     if end and _day_matches(schedule, wall.date()):
         return _at(wall.date(), schedule.times[end - 1])
@@ -150,7 +150,7 @@ def _wall(moment: datetime, offset: timedelta) -> datetime:
 
 
 def _first_change(zone: ZoneInfo, start: datetime, end: datetime) -> datetime | None:
-    """Return the first clock change in ``(start, end]``. No zone changes its clocks and back within a day."""
+    """Return the first clock change in ``(start, end]``. No zone changes its clocks twice within a day."""
     low, offset = start, _offset(zone, start)
     while low < end:
         high = min(low + DAY, end)
@@ -172,7 +172,7 @@ def _last_change(zone: ZoneInfo, start: datetime, end: datetime) -> datetime | N
 
 
 def _change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
-    """Return the second at which the offset of ``high`` begins, given that ``low`` has another one."""
+    """Return the second at which the offset of ``high`` begins. The offset of ``low`` must differ."""
     offset = _offset(zone, high)
     early, late = int(low.timestamp()), int(high.timestamp())
     while late - early > 1:
@@ -184,12 +184,12 @@ def _change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
     return datetime.fromtimestamp(late, UTC)
 
 
-# ---- the line --------------------------------------------------------------------------------------------------------
+# ---- expression ------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Field:
-    """What one field of a line may hold."""
+    """Allowed values of one field of an expression."""
 
     title: str
     first: int
@@ -223,12 +223,12 @@ _LONGEST_MONTHS: Final = {1: 31, 2: 29, 3: 31, 4: 30, 5: 31, 6: 30, 7: 31, 8: 31
 
 
 def parse(text: str, zone: str = "") -> Schedule:
-    """Read a cron line in a time zone of the tz database; no zone is UTC.
+    """Return the schedule of a cron expression in a time zone of the tz database. An empty zone is UTC.
 
     Raises
     ------
     ScheduleError
-        With one sentence, for a line or a zone that is wrong and for a line that is never due.
+        If the expression or the zone is invalid, or if the schedule is never due.
     """
     if "TZ=" in text:
         raise ScheduleError(f'schedule "{text}" sets a time zone: leave it out and write it to timeZone')
@@ -257,7 +257,7 @@ def _macro(word: str) -> str:
 
 
 def _has_star(text: str) -> bool:
-    """Tell whether a day field leaves the choice to the other one. ``*/2`` does not: it restricts."""
+    """Return whether a day field does not restrict the day. ``*/2`` does restrict it."""
     items = (item.partition("/") for item in text.split(","))
     return any(span in ("*", "?") and (not step or int(step) == 1) for span, _, step in items)
 
@@ -267,7 +267,7 @@ def _values(text: str, field: _Field) -> frozenset[int]:
 
 
 def _range(item: str, field: _Field) -> range:
-    """Read ``*``, ``a``, ``a-b``, ``*/step``, ``a/step`` (to the end of the field) or ``a-b/step``."""
+    """Parse ``*``, ``a``, ``a-b``, ``*/step``, ``a/step`` (to the end of the field) or ``a-b/step``."""
     span, slash, step_text = item.partition("/")
     low_text, hyphen, high_text = span.partition("-")
     step = _number(step_text, item, field, {}) if slash else 1
@@ -298,7 +298,7 @@ def _number(text: str, item: str, field: _Field, names: Mapping[str, int]) -> in
     )
 
 
-# ---- the zone --------------------------------------------------------------------------------------------------------
+# ---- time zone -------------------------------------------------------------------------------------------------------
 
 
 @cache

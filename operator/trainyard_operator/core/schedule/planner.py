@@ -1,8 +1,8 @@
-"""The life of a TrainingSchedule: a CronJob for TrainingJobs, with runs on request and on a changed template beside.
+"""Lifecycle planner of a TrainingSchedule: a CronJob for TrainingJobs, with runs on request and on a changed template.
 
-:func:`plan` is total and deterministic, and writes nothing at the fixed point. What happened is recorded before
-anything else is done, so that a run is never created twice and no finished one is removed before it was counted. The
-tables in docs/trainingschedule.md are this module in words.
+:func:`plan` is total and deterministic, and writes nothing at the fixed point. Past events are recorded first.
+Therefore a run is never created twice, and no finished run is deleted before it is counted. The tables in
+docs/trainingschedule.md describe this module.
 """
 
 from collections.abc import Mapping
@@ -37,21 +37,24 @@ STALLED: Final = {"Ready": "False", "Stalled": "True"}
 RETRYING: Final = {"Ready": "False", "Reconciling": "True"}
 
 REFUSED: Final = {True: "TemplateRefused", False: "CreateRefused"}
-"""Reasons of a refusal, by whether it is for good."""
+"""Reasons of a refusal, by whether it is permanent."""
 REFUSED_SECONDS: Final = 30.0
 LAST_REFUSED_SECONDS: Final = 300.0
-"""A refused run is tried again after the first, then after as long as it has been refused, up to the last."""
+"""A refused run is tried again after the first delay.
+
+Then the delay is as long as the refusal has lasted, up to the last delay.
+"""
 
 LONGEST_SLEEP_SECONDS: Final = 300.0
-"""Timers stand still while a machine sleeps and do not follow a corrected clock."""
+"""Timers stop while a machine sleeps, and they do not follow a corrected clock."""
 
 LONGEST_MESSAGE: Final = 1024
-"""Characters of a condition's message."""
+"""Maximum length of a condition's message."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the conditions say, and the Event that tells of it where it is news."""
+    """Content of the conditions, and the Event that reports it if it is new."""
 
     statuses: Mapping[str, str]
     reason: str
@@ -61,16 +64,16 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Outlook:
-    """What the spec asks for now.
+    """Result of the current spec.
 
     Attributes
     ----------
     run
         The run to create next, if any is due.
     blocked
-        The policy wants no other run beside it, and there is one.
+        The policy allows no other run at the same time, and there is one.
     fault
-        Why the schedule does not run by itself any more.
+        Why the schedule no longer runs automatically.
     """
 
     clock: Clock
@@ -106,7 +109,7 @@ def plan(state: ScheduleState) -> Plan:  # noqa: PLR0911 - a list of questions
 
 
 def _actions(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> tuple[Action, ...]:
-    """Make room first, then create the run, or for Replace end what is in its way."""
+    """Delete old runs first, then create the run. For Replace, first delete the runs that block it."""
     if old := _beyond_history(state, spec):
         return old
     if outlook.run is None:
@@ -114,12 +117,12 @@ def _actions(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, ou
     if not outlook.blocked:
         return (Create("TrainingJob", runs.body(state.schedule, outlook.run)),)
     if spec.concurrency_policy == "Replace":
-        in_the_way = (job for job in known.active if not job.deleting and not job.unreadable)  # that may have ended
+        in_the_way = (job for job in known.active if not job.deleting and not job.unreadable)  # it may have ended
         return tuple(Delete("TrainingJob", job.name, job.uid) for job in in_the_way)
     return ()
 
 
-# ---- what is due -----------------------------------------------------------------------------------------------------
+# ---- due runs --------------------------------------------------------------------------------------------------------
 
 
 def _outlook(state: ScheduleState, spec: TrainingScheduleSpec, known: Record) -> Outlook:
@@ -160,9 +163,11 @@ def _stopped(spec: TrainingScheduleSpec, failures: int, last: str) -> Verdict:
 
 
 def _beyond_history(state: ScheduleState, spec: TrainingScheduleSpec) -> tuple[Delete, ...]:
-    """Return the deletion of the finished runs that are too many, oldest first. A cancelled one counts as failed.
+    """Return the deletions of the finished runs beyond the history limits, oldest first.
 
-    A run whose version is not judged yet stays: its verdict has to be counted.
+    A cancelled run counts as failed.
+
+    A run whose version is not judged yet stays, because its verdict must be counted.
     """
     before = [job for job in state.orphans if runs.is_restored(state.schedule, job)]
     finished = [j for j in (*state.jobs, *before) if j.finished and not j.deleting and not awaits_verdict(j)]
@@ -176,11 +181,11 @@ def _beyond_history(state: ScheduleState, spec: TrainingScheduleSpec) -> tuple[D
     return tuple(Delete("TrainingJob", job.name, job.uid) for job in old)
 
 
-# ---- when to look again ----------------------------------------------------------------------------------------------
+# ---- time of the next reconcile --------------------------------------------------------------------------------------
 
 
 def _sleep(state: ScheduleState, spec: TrainingScheduleSpec, clock: Clock) -> float | None:
-    """Return the seconds until the clock may change the answer; the ends of runs are told by the watch."""
+    """Return the seconds until time alone may change the result. The watch reports the completion of runs."""
     if spec.suspend or clock.first is None:
         return None
     late = clocks.latest_start(spec, clock.due)
@@ -191,17 +196,17 @@ def _sleep(state: ScheduleState, spec: TrainingScheduleSpec, clock: Clock) -> fl
 
 
 def _pause(state: ScheduleState) -> float:
-    """Return how long to wait after a refusal: as long as it has lasted, within bounds."""
+    """Return the delay after a refusal: as long as it has lasted, within limits."""
     ready = _stored_ready(state)
     since = from_rfc3339(ready.last_transition_time) if ready is not None else state.now
     return min(max((state.now - since).total_seconds(), REFUSED_SECONDS), LAST_REFUSED_SECONDS)
 
 
-# ---- what is told ----------------------------------------------------------------------------------------------------
+# ---- reports ---------------------------------------------------------------------------------------------------------
 
 
 def _report(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> Plan | None:
-    """Return the status to store, if it differs from the stored one."""
+    """Return a plan with the status if it differs from the stored one."""
     view, clock = state.schedule, outlook.clock
     first = to_rfc3339(clock.first) if clock.first is not None else None
     changes: dict[str, Any] = {
@@ -225,7 +230,7 @@ def _report(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, out
 def _verdict(  # noqa: PLR0911 - one line for each answer
     state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook
 ) -> Verdict | None:
-    """Return what the conditions say; ``None`` leaves them while a run that was refused is tried again."""
+    """Return the content of the conditions. ``None`` keeps them while a refused run is tried again."""
     run = outlook.run
     if run is not None and not outlook.blocked:
         if state.refused is not None:
@@ -260,7 +265,7 @@ def _refused(run: Run, refusal: Refusal) -> Verdict:
 
 
 def _invalid(state: ScheduleState, error: ValidationError) -> Plan:
-    """Say what the schema let through (an older CRD, a disabled validation) and leave everything as it is."""
+    """Report a spec that the API server accepted (an older CRD, disabled validation). Nothing else changes."""
     view = state.schedule
     message = first_problem(error, "spec")
     event = EventNote("Warning", "InvalidSpec", message, str(view.generation))

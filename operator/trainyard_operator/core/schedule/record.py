@@ -1,7 +1,7 @@
-"""What the status of a TrainingSchedule has to say about its runs: which go on, which ended, and how.
+"""Runs in the status of a TrainingSchedule: which are active, which ended, and how.
 
-Everything follows from the TrainingJobs that are there and from what is stored, so a turn that died between creating a
-run and telling of it is made up for here, before anything else is decided.
+All values follow from the existing TrainingJobs and from the stored status. If a reconcile fails after creating a run
+and before reporting it, the next one reports it before any other decision.
 """
 
 from dataclasses import dataclass
@@ -24,22 +24,24 @@ from trainyard_operator.core.schedule.state import ScheduleState
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 
 LISTED: Final = 32
-"""Entries in ``status.active`` and ``status.awaitingVerdict``: as many as the schema takes. What becomes of runs beyond
-them is not counted."""
+"""Maximum length of ``status.active`` and ``status.awaitingVerdict`` in the schema.
+
+The results of runs beyond this limit are not counted.
+"""
 
 
 @dataclass(frozen=True)
 class Record:
-    """The status with all that happened to the runs in it, and the Events that tell of it.
+    """The status with all changes of the runs, and the Events that report them.
 
     Attributes
     ----------
     last
         The nominal time of the newest run that was started.
     accepted
-        The condition that tells whether the models are good enough.
+        The condition that says whether the models are accepted.
     active
-        The runs that have not ended, oldest first; those that are being deleted still count.
+        The runs that have not ended, oldest first. Runs that are being deleted count.
     """
 
     status: TrainingScheduleStatus
@@ -50,13 +52,13 @@ class Record:
 
 
 def has_lost(state: ScheduleState) -> bool:
-    """Tell whether the status lists a run that is not there: deleted, or not told of by the watch yet."""
+    """Return whether the status lists a run that is not in the cache: deleted, or not delivered by the watch yet."""
     known, status = {job.uid for job in state.jobs}, state.schedule.status
     return any(run.uid not in known for run in (*(status.active or ()), *(status.awaiting_verdict or ())))
 
 
 def record(state: ScheduleState, spec: TrainingScheduleSpec) -> Record:
-    """Return the status after what is state."""
+    """Return the status after all observed changes of the runs."""
     view, status = state.schedule, state.schedule.status
     jobs = {job.name: job for job in state.jobs}
     template = template_hash(spec)
@@ -114,7 +116,7 @@ def _end(job: TrainingJobView) -> tuple[str, str]:
 
 
 def _failures(job: TrainingJobView, before: int, *, count_rejections: bool) -> int:
-    """Return the failures in a row after one more end. Who cancels a run says nothing about the template."""
+    """Return the consecutive failures after one more completion. A cancelled run does not change them."""
     match job.status.phase:
         case "Succeeded" if count_rejections and is_rejected(job):
             return before + 1

@@ -1,8 +1,8 @@
-"""The runs that a TrainingSchedule owes, and the TrainingJobs that they become.
+"""Runs of a TrainingSchedule, and their TrainingJobs.
 
-A run's name says which one it is: it follows from the nominal time, from the token of a request, or from the change of
-the template. Whoever creates a run again therefore meets the first one, and the name of a TrainingJob tells what was
-done before a crash; unlike a label or an annotation, nobody can edit it.
+A run's name follows from the nominal time, from the token of a request, or from the change of the template. If a run is
+created twice, the second request fails because the name exists. After a crash, the names show which runs were created.
+Unlike a label or an annotation, a name cannot be edited.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from trainyard_operator.core.objects import TrainingJobView, TrainingScheduleVie
 from trainyard_operator.core.times import to_rfc3339
 
 TOKEN_LENGTH: Final = 256
-"""As much of a token as the status echoes; what lies behind makes no other token."""
+"""Maximum length of a token in the status. Characters beyond it are ignored."""
 NAME_DIGITS: Final = 9
 HASH_DIGITS: Final = 16
 
@@ -30,9 +30,9 @@ class Run:
     Attributes
     ----------
     cause
-        A few words for a sentence: what makes it due.
+        A short text for messages: why the run is due.
     scheduled_for
-        The nominal time; ``None`` for a run that the clock did not call for.
+        The nominal time; ``None`` for a run that the cron expression did not cause.
     """
 
     name: str
@@ -46,15 +46,16 @@ def due_run(view: TrainingScheduleView, due: datetime) -> Run:
 
 
 def nominal_time(view: TrainingScheduleView, job_name: str) -> datetime | None:
-    """Return the nominal time of one of the schedule's TrainingJobs; ``None`` if the clock did not call for it."""
+    """Return the nominal time of a run, ``None`` if the cron expression did not cause it."""
     found = re.fullmatch(r"-([1-9][0-9]{0,8})", job_name.removeprefix(view.name))
     return datetime.fromtimestamp(int(found[1]) * 60, UTC) if found else None
 
 
 def is_restored(view: TrainingScheduleView, job: TrainingJobView) -> bool:
-    """Tell whether a TrainingJob without an owner is a run of this schedule from before a restore.
+    """Return whether a TrainingJob without an owner is a run of this schedule from before a restore.
 
-    Both have other uids now. The labels name the schedule as it was; a copy that somebody makes names the present one.
+    Both have new uids after a restore. The label of a restored run contains the old uid of the schedule. The label of a
+    copy contains the current one.
     """
     of = job.labels.get(meta.SCHEDULE_UID_LABEL, view.uid)
     suffix = job.name.removeprefix(view.name)
@@ -63,12 +64,12 @@ def is_restored(view: TrainingScheduleView, job: TrainingJobView) -> bool:
 
 
 def token_of(view: TrainingScheduleView) -> str:
-    """Return the token of the newest request to run at once; empty without one."""
+    """Return the token of the newest request to run at once, or an empty string."""
     return view.annotations.get(meta.RUN_NOW_ANNOTATION, "").strip()[:TOKEN_LENGTH]
 
 
 def requested_run(view: TrainingScheduleView, handled: str | None) -> Run | None:
-    """Return the run that somebody asked for, unless its token is the one handled last."""
+    """Return the requested run, unless its token was handled already."""
     token = token_of(view)
     if not token or token == handled:
         return None
@@ -76,23 +77,23 @@ def requested_run(view: TrainingScheduleView, handled: str | None) -> Run | None
 
 
 def change_run(view: TrainingScheduleView, template: str, known: str | None, last_run: str | None) -> Run | None:
-    """Return the run of a changed template. Each run's name goes into the next one's, so a change back has its own."""
+    """Return the run of a changed template. Its name depends on the last run, so a change back gives a new name."""
     if template == known:
         return None
     return Run(f"{view.name}-c{_digest(view.uid, template, last_run or '')}", "due as the template changed")
 
 
 def template_hash(spec: TrainingScheduleSpec) -> str:
-    """Return what tells one template from another.
+    """Return a hash of the template.
 
-    Fields at their defaults do not count: a release that adds a field with a default changes no template.
+    Fields with default values do not count. Therefore a release that adds a field with a default changes no hash.
     """
     text = json.dumps(spec.template.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:HASH_DIGITS]
 
 
 def body(view: TrainingScheduleView, run: Run) -> dict[str, Any]:
-    """Return the TrainingJob: the template as the user wrote it, with the schedule's name as the default model."""
+    """Return the TrainingJob: the user's template, with the schedule's name as the default model."""
     template = view.spec["template"]
     metadata = template.get("metadata") or {}
     ours = {} if run.scheduled_for is None else {meta.SCHEDULED_FOR_ANNOTATION: to_rfc3339(run.scheduled_for)}

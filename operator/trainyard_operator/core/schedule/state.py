@@ -1,4 +1,4 @@
-"""What the planner of TrainingSchedules looks at: one schedule, the TrainingJobs it created, and the time."""
+"""Input of the TrainingSchedule planner: one schedule, its TrainingJobs, and the time."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,18 +9,18 @@ from trainyard_operator.core.objects import TrainingJobView, TrainingScheduleVie
 
 @dataclass(frozen=True)
 class ScheduleState:
-    """Everything one decision about a schedule may depend on.
+    """Input of one decision about a schedule.
 
     Attributes
     ----------
     jobs
         Its TrainingJobs, in any order.
     orphans
-        TrainingJobs that name it and that no schedule owns: a restore gives it another uid.
+        TrainingJobs without an owner whose labels name the schedule. After a restore, the schedule has another uid.
     listed
-        The schedule and its TrainingJobs were read from the API server in this very turn.
+        Whether the schedule and its TrainingJobs were read from the API server in this reconcile.
     refused
-        The API server's no to the run that was to be created in this very turn.
+        The API server's refusal of the run to be created in this reconcile.
     """
 
     schedule: TrainingScheduleView

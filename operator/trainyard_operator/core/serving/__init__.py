@@ -1,1 +1,1 @@
-"""ModelDeployments: which version serves, how it takes over and how it goes back."""
+"""ModelDeployments: which version serves, how versions are rolled out, and how they are rolled back."""

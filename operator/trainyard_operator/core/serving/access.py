@@ -1,4 +1,4 @@
-"""How requests and drains reach the pods: the Service as the status says, and the budget of what it points to."""
+"""Service and PodDisruptionBudget of a ModelDeployment."""
 
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from trainyard_operator.core.plan import Action, Apply, Create, Delete
@@ -14,7 +14,10 @@ from trainyard_operator.core.serving.strategy import strategy_of
 def correct_traffic(
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
 ) -> tuple[Action, ...]:
-    """Return what gives requests to whom the status says, unless that took them from pods that answer."""
+    """Return the actions that route requests to the active version.
+
+    Requests stay at another version that has ready pods while the active version has none.
+    """
     active = status.active_version
     if active is None:
         return ()
@@ -26,9 +29,9 @@ def correct_traffic(
 
 
 def correct_budget(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> tuple[Action, ...]:
-    """Return what lets a drain take one pod of the active version at a time.
+    """Return the actions for the budget that allows a drain to evict one pod of the active version at a time.
 
-    A single pod has no budget: it could never be drained.
+    A single pod gets no budget, because it could never be drained.
     """
     budget, active = state.budget, status.active_version
     if budget is not None and budget.deleting:

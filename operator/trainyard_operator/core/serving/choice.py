@@ -1,4 +1,4 @@
-"""Which version a ModelDeployment's spec asks for, given the versions there are and what was rolled back."""
+"""Choice of the version to serve, from the spec, the existing versions and the rollbacks."""
 
 from dataclasses import dataclass
 
@@ -11,16 +11,16 @@ from trainyard_operator.core.serving.state import ServingState
 
 @dataclass(frozen=True)
 class Choice:
-    """What the spec asks for.
+    """Result of the choice.
 
     Attributes
     ----------
     version
-        To be rolled out, or served already; none when what serves shall stay.
+        To be rolled out, or active already. ``None`` if the active version stays.
     problem
-        Why the spec cannot be honoured.
+        Why the spec cannot be applied.
     waiting
-        What has to happen first, without anybody's doing.
+        What must happen first, without user action.
     """
 
     version: ModelVersionView | None
@@ -30,7 +30,7 @@ class Choice:
 
 
 def choose(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Choice:
-    """Return the version that the policy wants."""
+    """Return the version that the policy selects."""
     policy = spec.version or VersionPolicy()
     if policy.policy == "Pinned":
         return _pinned(state, status, policy.pin)
@@ -52,13 +52,19 @@ def plain_digest(version: ModelVersionView) -> str:
 
 
 def lived(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
-    """Tell whether these very bytes have served before; a version's number can be given anew, its digest cannot."""
+    """Return whether a version with this number and digest has served.
+
+    A number can be assigned again, a digest cannot.
+    """
     entry = was_live(status, version.version)
     return entry is not None and entry.digest in (None, plain_digest(version))
 
 
 def leads_to(status: ModelDeploymentStatus, number: int) -> bool:
-    """Tell whether LatestValidated may move on to a number; it never moves down, and not while it is held."""
+    """Return whether LatestValidated may move to a number.
+
+    It never moves to a lower number. During a hold, it moves only to a number above ``hold.above``, if that is set.
+    """
     hold = status.hold
     if status.active_version is not None and number <= status.active_version:
         return False
@@ -74,7 +80,7 @@ def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Cho
     version = find_pin(state, pin)
     if version is None:
         if status.active_version is not None and pin in (str(status.active_version), f"sha256:{status.active_digest}"):
-            return Choice(None, "Pin")  # it serves; that its ModelVersion is gone is told elsewhere
+            return Choice(None, "Pin")  # it serves; the status reports the missing ModelVersion
         message = (
             f"spec.version.pin {pin!r} names no ModelVersion of model {state.deployment.model}: "
             "kubectl get mv shows the versions there are"
@@ -93,7 +99,7 @@ def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Cho
         case "Validated":
             return Choice(version, "Pin")
         case "Quarantined" if number == status.candidate_version:
-            return Choice(version, "Pin")  # it was lifted here; the version's phase follows
+            return Choice(version, "Pin")  # its quarantine was lifted here; the phase of the version follows
         case "Quarantined":
             return Choice(None, "Pin", _quarantined(number, "it was rolled back before"))
         case None | "Pending":

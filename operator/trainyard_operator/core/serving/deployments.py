@@ -1,4 +1,4 @@
-"""The Deployments of a ModelDeployment: which there should be, with which pods, and when these are ready."""
+"""Deployments of a ModelDeployment: which must exist, with which pods, and when they are ready."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,19 +21,19 @@ from trainyard_operator.core.serving.traffic import Traffic
 from trainyard_operator.core.times import from_rfc3339
 
 DRAIN_SECONDS: Final = 10
-"""Pods that requests went to stay at least so long after the switch: every node must have heard of it first."""
+"""Minimum time that pods stay after a switch of the Service. Every node must receive the change first."""
 
 
 @dataclass(frozen=True)
 class Desired:
-    """What the Deployments should look like, as far as it can be said.
+    """Desired Deployments.
 
     Attributes
     ----------
     bodies
-        By version, the most important first: what has requests, then what is kept warm.
+        By version, the most important first: live versions, then warm versions.
     trouble
-        Why one of them cannot be written.
+        Why one of them cannot be rendered.
     """
 
     bodies: dict[int, Body]
@@ -41,32 +41,32 @@ class Desired:
 
 
 def replicas(spec: ModelDeploymentSpec) -> int:
-    """Return how many pods each version has."""
+    """Return the number of pods of each version."""
     return (spec.serving or Serving()).replicas
 
 
 def wanted_traffic(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Traffic:
-    """Return the traffic that the strategy asks for: with it go the pods that there should be."""
+    """Return the traffic that the strategy requests. It defines which versions have pods."""
     return strategy_of(spec).wanted(status, warm=is_warm(state, spec, status))
 
 
 def is_warm(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> bool:
-    """Tell whether the previous version's pods are still to be kept: for a time, and as long as nothing else serves."""
+    """Return whether the previous version keeps its pods: for a time, and while the active version has no ready pod."""
     return state.ready_pods(status.active_version) == 0 or warm_seconds_left(state, spec, status) > 0
 
 
 def warm_seconds_left(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> float:
-    """Return for how long the previous version's pods stay."""
+    """Return the seconds for which the previous version keeps its pods."""
     return _left(state, status, max((spec.rollout or Rollout()).keep_warm_seconds, DRAIN_SECONDS))
 
 
 def drain_seconds_left(state: ServingState, status: ModelDeploymentStatus) -> float:
-    """Return for how long pods may still get requests that a switch has taken from them."""
+    """Return the seconds for which pods may still receive requests after a switch."""
     return _left(state, status, DRAIN_SECONDS)
 
 
 def _left(state: ServingState, status: ModelDeploymentStatus, seconds: float) -> float:
-    """Return what is left of some time since the last switch; never more than all of it, whatever the clock does."""
+    """Return the remaining part of ``seconds`` since the last switch. Clock changes never make it longer."""
     if status.promoted_time is None:
         return 0.0
     end = from_rfc3339(status.promoted_time) + timedelta(seconds=seconds)
@@ -74,9 +74,9 @@ def _left(state: ServingState, status: ModelDeploymentStatus, seconds: float) ->
 
 
 def desired(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Desired:
-    """Return the Deployments there should be, with their templates as of now.
+    """Return the desired Deployments with their current templates.
 
-    A version whose ModelVersion is gone, or is another model by now, keeps the Deployment it has.
+    If a ModelVersion is gone or is now another model, its existing Deployment stays unchanged.
     """
     bodies: dict[int, Body] = {}
     trouble = None
@@ -85,7 +85,7 @@ def desired(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploym
         if version is None or not is_same_model(status, version):
             continue
         is_kept = number == status.previous_version != status.candidate_version
-        if is_kept and state.child(number) is None:  # it is kept, and not made again
+        if is_kept and state.child(number) is None:  # an existing one is kept, but it is not created again
             continue
         try:
             bodies[number] = render_serving.deployment(state.deployment, spec, version, config=state.config)
@@ -96,7 +96,7 @@ def desired(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploym
 
 
 def is_same_model(status: ModelDeploymentStatus, version: ModelVersionView) -> bool:
-    """Tell whether a version is, byte for byte, the one that served under its number."""
+    """Return whether a version has the digest of the version that served under its number."""
     known = status.active_digest
     if version.version != status.active_version:
         entry = was_live(status, version.version)
@@ -107,9 +107,10 @@ def is_same_model(status: ModelDeploymentStatus, version: ModelVersionView) -> b
 def missing_or_changed(
     state: ServingState, status: ModelDeploymentStatus, wanted: Desired, *, update: bool
 ) -> tuple[Action, ...]:
-    """Return what brings the Deployments to what they should be, in size too: who scales one to 0 blames no version.
+    """Return the actions that create or correct the Deployments, including their replicas.
 
-    ``update`` lets those change that serve and that only the operator renders anew.
+    Therefore a Deployment that somebody scales to 0 does not count against its version. ``update`` allows changes to
+    the active Deployment that come only from the operator.
     """
     actions: list[Action] = []
     for number, body in wanted.bodies.items():
@@ -124,7 +125,7 @@ def missing_or_changed(
 
 
 def is_asked_anew(state: ServingState, wanted: Desired, number: int) -> bool:
-    """Tell whether the user asks for other pods of a version than there are; their number aside."""
+    """Return whether the user requests other pods of a version than exist, ignoring the number of replicas."""
     child, body = state.child(number), wanted.bodies.get(number)
     if child is None or body is None:
         return True
@@ -132,15 +133,15 @@ def is_asked_anew(state: ServingState, wanted: Desired, number: int) -> bool:
 
 
 def update_is_due(state: ServingState, status: ModelDeploymentStatus, wanted: Desired) -> bool:
-    """Tell whether the pods that serve are to be exchanged for no reason but the operator's own: in turn, then."""
+    """Return whether the active pods must be replaced only because of the operator. Such updates are limited."""
     child, body = state.child(status.active_version), wanted.bodies.get(status.active_version or 0)
     return child is not None and body is not None and is_outdated(status, child, body)
 
 
 def is_outdated(status: ModelDeploymentStatus, child: DeploymentView, body: Body) -> bool:
-    """Tell whether a Deployment is what its user asked for, from an operator of another release or configuration.
+    """Return whether a Deployment matches the user's spec but comes from another operator release or configuration.
 
-    A candidate does not serve yet, so it is never that. One that is kept to go back to stays as it served.
+    A candidate is never outdated, because it does not serve yet.
     """
     if child.version == status.candidate_version or child.deleting or child.applied == render_serving.hash_of(body):
         return False
@@ -149,10 +150,10 @@ def is_outdated(status: ModelDeploymentStatus, child: DeploymentView, body: Body
 
 
 def is_ready(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> bool:
-    """Tell whether all requests may go to the candidate now.
+    """Return whether all requests may go to the candidate now.
 
-    All of its pods are ready, which means that they have read the right version with the right digest. A version that
-    is gone back to need not run with the newest template: it shall help now.
+    All its pods are ready, so they have loaded the right version with the right digest. A rollback does not wait for
+    the newest template, because it must take effect at once.
     """
     child = state.child(status.candidate_version)
     if child is None or child.deleting or child.ready < replicas(spec):
@@ -169,7 +170,7 @@ def is_ready(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploy
 
 
 def is_current(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, number: int) -> bool:
-    """Tell whether a version has pods of the template that it should have: those from before an edit prove nothing."""
+    """Return whether a version has pods of the desired template. Pods from before an edit are ignored."""
     child, body = state.child(number), desired(state, spec, status).bodies.get(number)
     made = child is not None and body is not None and child.applied == render_serving.hash_of(body)
     return made and child is not None and child.settled and child.updated > 0
@@ -178,12 +179,12 @@ def is_current(state: ServingState, spec: ModelDeploymentSpec, status: ModelDepl
 def obsolete(
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
 ) -> tuple[DeploymentView, ...]:
-    """Return the Deployments that no decision needs any more."""
+    """Return the Deployments that are no longer needed."""
     needed = set(wanted_traffic(state, spec, status).versions)
     needed |= {number for number in service_route.current(state).versions if not is_rejected(status, number)}
     return tuple(child for child in state.children if child.version not in needed and not child.deleting)
 
 
 def deletions(children: tuple[DeploymentView, ...]) -> tuple[Action, ...]:
-    """Return the deletion of some Deployments."""
+    """Return the deletions of Deployments."""
     return tuple(Delete("Deployment", child.name, child.uid) for child in children)

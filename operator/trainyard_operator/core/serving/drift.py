@@ -1,27 +1,27 @@
-"""Where a child differs from what was applied: somebody has edited it, and it is brought back.
+"""Drift detection: find differences between a child and the applied object.
 
-Compared is only what we asked for. What the API server filled in, or somebody added beside it, is no difference.
+Only fields that the operator sets are compared. Defaults from the API server and additional fields are ignored.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 _QUANTITIES = frozenset({"requests", "limits", "sizeLimit"})
-"""The API server writes them in its own way (1000m becomes 1), so their values are not compared."""
+"""The API server normalizes these values (1000m becomes 1), so they are not compared."""
 
 
 def is_edited(there: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
-    """Tell whether somebody has edited what we applied; of a child whose spec is not known nothing can be said."""
+    """Return whether the applied object was edited. If the spec of the child is not known, return ``False``."""
     return bool(there) and bool(difference(body["spec"], there))
 
 
 def difference(wanted: Any, there: Any, path: str = "spec") -> str:
-    """Return the first field that is not as wanted, with what stands there; empty where there is none."""
+    """Return the first field that differs, with its actual value, or an empty string."""
     if isinstance(wanted, Mapping):
         return _of_maps(wanted, there, path)
     if isinstance(wanted, list):
         return _of_lists(wanted, there, path)
-    if wanted == there or (not wanted and not there):  # what is empty may be left out
+    if wanted == there or (not wanted and not there):  # empty values may be omitted
         return ""
     return f"{path} is {there!r} instead of {wanted!r}"
 
@@ -33,7 +33,7 @@ def _of_maps(wanted: Mapping[str, Any], there: Any, path: str) -> str:
 
 
 def _of_lists(wanted: list[Any], there: Any, path: str) -> str:
-    """Entries with a name are compared by name: somebody may have added others in between."""
+    """Compare entries with a name by name, because other entries may have been added between them."""
     found = there if isinstance(there, list) else []
     named = {each["name"]: each for each in found if isinstance(each, Mapping) and "name" in each}
     for index, entry in enumerate(wanted):

@@ -1,4 +1,4 @@
-"""Whether pods of a version will ever serve, told from how their containers ended."""
+"""Diagnosis of pods that do not serve, from the exit codes of their containers."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,30 +7,30 @@ from trainyard_api.exit_codes import NON_RETRYABLE, ExitCode, reason_of
 from trainyard_operator.core.objects import DeploymentView, ServingPodView
 
 CRASH_LOOP_RESTARTS: Final = 3
-"""So many starts in vain are a property of the version, not bad luck."""
+"""After this many restarts, the version counts as faulty."""
 
 OF_THE_STORAGE: Final = frozenset({ExitCode.UPSTREAM_UNAVAILABLE, ExitCode.NOT_PERMITTED})
-"""It does not answer, or refuses the credentials (rotated, say): the same version loads once that is put right."""
+"""The storage does not respond or refuses the credentials. The same version loads once this is fixed."""
 
 FINAL: Final = tuple(code for code in NON_RETRYABLE if code not in OF_THE_STORAGE)
-"""With these the server says that it will never load this version."""
+"""With these exit codes, the server reports that it can never load this version."""
 
 LAST_WORDS: Final = 512
 
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a version does not serve: CamelCase for conditions, and the server's own sentence."""
+    """Why a version does not serve: a CamelCase reason for conditions, and the server's own message."""
 
     reason: str
     message: str
 
 
 def failure_of(pods: tuple[ServingPodView, ...]) -> Failure | None:
-    """Return why no waiting would help, or nothing while it may.
+    """Return why the version will never serve, ``None`` if it may still become ready.
 
-    A server that cannot load its version says so with a final exit code. One that ends in any other way may only have
-    had bad luck until it has done so several times; a storage that does not let it read is never the version's fault.
+    A final exit code means that the server cannot load its version. Any other exit counts only after several restarts.
+    A storage that cannot be read is never the version's fault.
     """
     for pod in pods:
         if pod.ready or pod.deleting or pod.exit_code is None or pod.exit_code in OF_THE_STORAGE:
@@ -43,17 +43,17 @@ def failure_of(pods: tuple[ServingPodView, ...]) -> Failure | None:
 
 
 def are_at_fault(pods: tuple[ServingPodView, ...]) -> bool:
-    """Tell whether pods that are not ready are so by themselves: their server runs or has ended.
+    """Return whether the version itself keeps its pods from being ready: their server runs or has ended.
 
-    It is not the version's doing that a node is gone, an image cannot be pulled, no node has room, or the storage does
-    not let it read.
+    Other causes are not the version's fault. Examples are a lost node, a failed image pull, no capacity on the nodes,
+    or a storage that cannot be read.
     """
     present = (pod for pod in pods if not (pod.ready or pod.deleting))
     return any(pod.exit_code not in OF_THE_STORAGE and (pod.running or pod.exit_code is not None) for pod in present)
 
 
 def waiting_for(pods: tuple[ServingPodView, ...]) -> str:
-    """Return what a pod that is not ready waits for, or how it ended last; empty when nothing is known."""
+    """Return what an unready pod waits for, or how it ended last. The result is empty if nothing is known."""
     for pod in pods:
         if pod.ready or pod.deleting:
             continue
@@ -65,7 +65,7 @@ def waiting_for(pods: tuple[ServingPodView, ...]) -> str:
 
 
 def cause_of(child: DeploymentView | None, pods: tuple[ServingPodView, ...]) -> str:
-    """Return why pods are not there or not ready, in the words of whoever knows; empty when nothing is known."""
+    """Return why pods are missing or not ready. The result is empty if nothing is known."""
     refused = f"Deployment {child.name}: {child.refusal}" if child is not None and child.refusal else ""
     return "; ".join(filter(None, (refused, waiting_for(pods))))
 

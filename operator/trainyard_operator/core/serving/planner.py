@@ -1,7 +1,8 @@
-"""The life of a ModelDeployment: a straight list of questions, in the order of the table in docs/modeldeployment.md.
+"""Lifecycle planner of a ModelDeployment, in the order of the table in docs/modeldeployment.md.
 
-:func:`plan` is total and deterministic. Status follows from facts: the Service is switched first, and only what it then
-points to is called active, so that a crash between the two is finished, or taken back, by whoever looks next.
+:func:`plan` is total and deterministic. Status follows from facts: the Service is switched first, and the version that
+it selects is then reported as active. After a crash between the two, the next reconcile completes or reverts the
+switch.
 """
 
 from collections.abc import Callable
@@ -79,7 +80,13 @@ def plan(state: ServingState) -> Plan:  # noqa: PLR0911 - a list of questions
 
 
 def parse_spec(state: ServingState) -> ModelDeploymentSpec:
-    """Read the spec, ignoring fields of a newer release. Raises :class:`InvalidSpecError`."""
+    """Return the parsed spec. Fields of a newer release are ignored.
+
+    Raises
+    ------
+    InvalidSpecError
+        If the spec is invalid.
+    """
     try:
         return ModelDeploymentSpec.model_validate(state.deployment.spec, extra="ignore")
     except ValidationError as error:
@@ -87,18 +94,18 @@ def parse_spec(state: ServingState) -> ModelDeploymentSpec:
 
 
 def _restored(state: ServingState, spec: ModelDeploymentSpec) -> Plan:
-    """Store the saved status before anything is decided; a candidate gets all of its time again."""
+    """Store the saved status before any decision. A candidate gets its full deadline again."""
     status = state.deployment.status
     if status.candidate_version is not None:
         status = status.model_copy(update={"candidate_since": to_rfc3339(state.now)})
     return _report(state, spec, status, events=(restored(),))
 
 
-# ---- the questions, in order -----------------------------------------------------------------------------------------
+# ---- steps, in order -------------------------------------------------------------------------------------------------
 
 
 def _read_pods(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
-    """Read the pods of what has not been ready for a while: they tell why."""
+    """Read the pods of versions that have not been ready for a while, to find the cause."""
     status, names = state.deployment.status, []
     for number, waited in (
         (status.candidate_version, candidate_unready_seconds(state, spec, status)),
@@ -113,9 +120,9 @@ def _read_pods(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _notice_edit(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
-    """Give a candidate all of its time again when its pods are to be made from something else: that may be the cure.
+    """Give a candidate its full deadline again if its pod template changes, because the edit may fix it.
 
-    Their number is no cure, and an autoscaler may change it again and again.
+    A change of the replicas does not count: it fixes nothing, and an autoscaler may repeat it.
     """
     md = state.deployment
     if md.status.candidate_version is None or md.status.observed_generation == md.generation:
@@ -128,7 +135,7 @@ def _notice_edit(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _perform(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
-    """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
+    """Perform the action in the annotation, or report once why it is refused. Either way, it is handled only once."""
     text = actions.pending(state.deployment)
     if text is None:
         return None
@@ -142,7 +149,7 @@ def _perform(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _choose(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
-    """Take the version that the spec asks for as candidate, and drop one that it no longer asks for."""
+    """Set the version that the spec requests as candidate, and drop a candidate that is no longer requested."""
     status, current = state.deployment.status, state.deployment.status.candidate_version
     choice = choose(state, spec, status)
     wanted = choice.version.version if choice.version is not None else None
@@ -159,15 +166,16 @@ def _choose(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _judge(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
-    """Reject a candidate that cannot load, crashes again and again, or runs and is not ready in time.
+    """Reject a candidate that cannot load, crashes repeatedly, or runs but is not ready in time.
 
-    One that cannot start (no room, no image, a refusal, a storage that is away) is not to blame, and stays.
+    A candidate that cannot start for an external reason stays: no capacity, no image, a refusal, or an unavailable
+    storage.
     """
     status = state.deployment.status
     number, waited = status.candidate_version, candidate_unready_seconds(state, spec, status)
     if waited is None or number is None:
         return None
-    if status.phase == AWAITING_PROMOTION:  # it was ready before: it gets all of its time again
+    if status.phase == AWAITING_PROMOTION:  # it was ready before, so it gets its full deadline again
         again = status.model_copy(update={"candidate_since": to_rfc3339(state.now)})
         return _report(state, spec, again)
     pods = state.pods_of(number) if deployments.is_current(state, spec, status, number) else ()
@@ -187,10 +195,10 @@ def _judge(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _fall_back(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
-    """Go back to the version before when the active one has failed and the one before is ready now.
+    """Roll back to the previous version if the active one has failed and the previous one is ready now.
 
-    Only to pods that are ready: an outage that takes both must not flap. An outage of nodes or of the storage is not
-    held against the version, so the policy takes it again once its pods are ready.
+    The previous version must have ready pods, so that an outage of both causes no flapping. If nodes or the storage
+    failed, the version is not rejected. The policy takes it again once its pods are ready.
     """
     status = state.deployment.status
     previous = status.previous_version
@@ -209,7 +217,7 @@ def _fall_back(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _take_over(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
-    """Give a candidate that is ready, and may, all requests."""
+    """Route all requests to a candidate that is ready and approved."""
     status = state.deployment.status
     number, left = status.candidate_version, status.active_version
     if number is None or not approved(spec, status) or not deployments.is_ready(state, spec, status):
@@ -226,7 +234,7 @@ def _take_over(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _equip(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
-    """Bring the children to what they should be: first what serves, then what is to serve."""
+    """Create and correct the children: first those of the active version, then those of the candidate."""
     if state.refused is not None:
         return None
     status = state.deployment.status
@@ -241,7 +249,7 @@ def _equip(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
 
 
 def _tidy(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
-    """Delete what no decision needs any more, once every node has heard of the last switch."""
+    """Delete what is no longer needed, after every node has received the last switch."""
     status = state.deployment.status
     obsolete = deployments.obsolete(state, spec, status)
     if not obsolete or deployments.drain_seconds_left(state, status) > 0:
@@ -261,13 +269,13 @@ _QUESTIONS: Final[tuple[Question, ...]] = (
 )
 
 
-# ---- what the questions share ----------------------------------------------------------------------------------------
+# ---- shared by the steps ---------------------------------------------------------------------------------------------
 
 
 def _shift(
     state: ServingState, spec: ModelDeploymentSpec, traffic: Traffic, after: ModelDeploymentStatus, event: EventNote
 ) -> Plan | None:
-    """Lead requests to where a traffic says, and once they go there, say so."""
+    """Route requests as the traffic says. When they are routed, store the new status."""
     actions = service_route.shift(state, spec, traffic)
     if not actions and service_route.current(state) == traffic.live:
         return _report(state, spec, after, events=(event,))
@@ -277,7 +285,7 @@ def _shift(
 
 
 def _active_failure(state: ServingState) -> Failure | None:
-    """Return why the active version is given up: its server cannot go on, or it has been away for too long."""
+    """Return why the active version is given up: its server cannot continue, or it was unready for too long."""
     number, waited = state.deployment.status.active_version, active_unready_seconds(state)
     since = unready_since(state.deployment.status)
     if waited is None or since is None or waited < FIRST_CHECK_SECONDS:
@@ -295,7 +303,10 @@ def _active_failure(state: ServingState) -> Failure | None:
 
 
 def _is_at_fault(state: ServingState) -> bool:
-    """Tell whether the active version is not ready by its own doing; a pod that stands in and starts may need time."""
+    """Return whether the active version itself caused its unreadiness.
+
+    A replacement pod that still starts is ignored.
+    """
     since = unready_since(state.deployment.status)
     pods = state.pods_of(state.deployment.status.active_version)
     starting = {p for p in pods if since is not None and p.exit_code is None and _is_rescheduled(state, p, since)}
@@ -303,9 +314,9 @@ def _is_at_fault(state: ServingState) -> bool:
 
 
 def _is_rescheduled(state: ServingState, pod: ServingPodView, since: datetime) -> bool:
-    """Tell whether a pod stands in for one that is gone, and has not failed itself.
+    """Return whether a pod replaces a lost pod and has not failed itself.
 
-    Times are whole seconds: a pod from before the version took over is none of these, however fast it all went.
+    Times have a resolution of one second. Pods from before the version took over never count.
     """
     promoted = state.deployment.status.promoted_time
     later = pod.created >= since and (promoted is None or pod.created > from_rfc3339(promoted))
@@ -313,7 +324,7 @@ def _is_rescheduled(state: ServingState, pod: ServingPodView, since: datetime) -
 
 
 def _stands(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, choice: Choice) -> bool:
-    """Tell whether a candidate that somebody asked for by name stays, whatever the policy would take."""
+    """Return whether an explicitly requested candidate stays, whatever the policy selects."""
     if status.candidate_reason not in requested_action.EXPLICIT or state.version(status.candidate_version) is None:
         return False
     return not requested_action.is_pinned(spec) or (
@@ -322,14 +333,14 @@ def _stands(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploym
 
 
 def _older_namesake(state: ServingState) -> str | None:
-    """Return the ModelDeployment that serves the model, if it is another one: the older, then by name."""
+    """Return the ModelDeployment that already serves the model: the oldest, then the first by name."""
     md = state.deployment
     others = [(other.created, other.name) for other in state.others if not other.deleting]
     first = min(others, default=None)
     return first[1] if first is not None and first < (md.created, md.name) else None
 
 
-# ---- what is told ----------------------------------------------------------------------------------------------------
+# ---- reports ---------------------------------------------------------------------------------------------------------
 
 
 def _report(
@@ -339,7 +350,7 @@ def _report(
     *,
     events: tuple[EventNote, ...] = (),
 ) -> Plan:
-    """Return the status that is to be stored, if it differs from the stored one, and when to look again."""
+    """Return a plan with the new status if it differs from the stored one, else with the time of the next check."""
     described = describe(state, spec, status)
     if described == state.deployment.status:
         return Plan(requeue_after=next_check(state, spec))
@@ -348,7 +359,7 @@ def _report(
 
 
 def _blocked(state: ServingState, trouble: Failure) -> Plan:
-    """Say why nothing is decided. What serves goes on, and nothing of it is taken away."""
+    """Report why nothing can be decided. What serves stays unchanged."""
     status = state.deployment.status
     events: tuple[EventNote, ...] = ()
     text = actions.pending(state.deployment)
@@ -367,7 +378,7 @@ def _refused(state: ServingState, text: str, message: str) -> tuple[ModelDeploym
 
 
 def _newly_stalled(state: ServingState, described: ModelDeploymentStatus) -> EventNote | None:
-    """Return a warning when something has come to a stand, or for another reason than before."""
+    """Return a warning Event if the condition Stalled is new or has another reason."""
     before = next((c.reason for c in state.deployment.status.conditions or () if c.type == "Stalled"), None)
     now = next((c for c in described.conditions or () if c.type == "Stalled"), None)
     if now is None or now.reason == before:
@@ -378,7 +389,7 @@ def _newly_stalled(state: ServingState, described: ModelDeploymentStatus) -> Eve
 def _event(
     state: ServingState, kind: Literal["Normal", "Warning"], reason: str, message: str, *, since: str = ""
 ) -> EventNote:
-    """Return an Event named by what was decided before: told again after a crash or a conflict it is the same one."""
+    """Return an Event with a key from the earlier decisions, so that a retry after a crash gives the same Event."""
     status = state.deployment.status
     decided = (
         state.deployment.generation,

@@ -1,4 +1,4 @@
-"""How long pods have had the chance to be ready, and when time alone may change the answer."""
+"""Times and intervals: how long pods have been unready, and when to check again."""
 
 from datetime import datetime
 from typing import Final
@@ -10,17 +10,17 @@ from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.times import from_rfc3339
 
 FIRST_CHECK_SECONDS: Final = 5.0
-"""Pods that are not ready after this long are looked at, then at growing intervals."""
+"""Time before the first check of unready pods. After that, the interval grows."""
 LAST_CHECK_SECONDS: Final = 15.0
 UNREADY_SECONDS: Final = 15.0
-"""The active version may be without a ready pod for so long; then the one before takes over again, if it is ready."""
+"""Time that the active version may have no ready pod before the previous version takes over, if it is ready."""
 RESCHEDULED_SECONDS: Final = 60.0
-"""The same while pods start that were created since, as after a drained node: that is no fault of the version."""
+"""The same limit while replacement pods start, for example after a node drain. The version is not at fault then."""
 REFUSED_SECONDS: Final = 10.0
-"""What the API server refused is sent again after this long, then at growing intervals."""
+"""Time before a refused request is sent again. After that, the interval grows."""
 LONGEST_REFUSED_SECONDS: Final = 60.0
 UPDATE_SECONDS: Final = 20.0
-"""Who waits for the turn to exchange its pods asks again after this long."""
+"""Interval between requests for permission to replace the pods."""
 
 
 def deadline(spec: ModelDeploymentSpec) -> float:
@@ -39,7 +39,7 @@ def unready_since(status: ModelDeploymentStatus) -> datetime | None:
 def candidate_unready_seconds(
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
 ) -> float | None:
-    """Return for how long the candidate has had the chance to be ready; none when it is, or has no Deployment."""
+    """Return for how long the candidate has been unready, ``None`` if it is ready or has no Deployment."""
     child = state.child(status.candidate_version)
     if child is None or child.deleting or status.candidate_since is None:
         return None
@@ -49,7 +49,7 @@ def candidate_unready_seconds(
 
 
 def active_unready_seconds(state: ServingState) -> float | None:
-    """Return for how long the active version has been without a ready pod, as far as the status tells."""
+    """Return for how long the active version has had no ready pod, as far as the status shows it."""
     since = unready_since(state.deployment.status)
     if since is None or state.ready_pods(state.deployment.status.active_version) > 0:
         return None
@@ -57,7 +57,7 @@ def active_unready_seconds(state: ServingState) -> float | None:
 
 
 def short_seconds(state: ServingState, spec: ModelDeploymentSpec) -> float | None:
-    """Return for how long the active version has had some ready pods, but fewer than it should."""
+    """Return for how long the active version has had some ready pods, but fewer than requested."""
     status = state.deployment.status
     child, types = state.child(status.active_version), ("Reconciling", "Stalled")
     if child is None or child.deleting or not 0 < child.ready < deployments.replicas(spec):
@@ -67,7 +67,7 @@ def short_seconds(state: ServingState, spec: ModelDeploymentSpec) -> float | Non
 
 
 def refused_retry_seconds(state: ServingState) -> float:
-    """Return the seconds until what the API server refused is sent again: ever longer, as long as it is refused."""
+    """Return the seconds until a refused request is sent again. They grow while it is refused."""
     conditions = {c.type: c for c in state.deployment.status.conditions or ()}
     since = conditions.get("Reconciling") or conditions.get("Stalled")
     waited = _seconds_since(state, from_rfc3339(since.last_transition_time)) if since is not None else 0.0
@@ -79,7 +79,7 @@ def _seconds_since(state: ServingState, moment: datetime) -> float:
 
 
 def next_check(state: ServingState, spec: ModelDeploymentSpec) -> float | None:
-    """Return the seconds until time alone may change the answer."""
+    """Return the seconds until time alone may change the result."""
     status = state.deployment.status
     due: list[float] = [refused_retry_seconds(state)] if state.refused is not None else []
     candidate, active = candidate_unready_seconds(state, spec, status), active_unready_seconds(state)
@@ -107,7 +107,7 @@ def _interval(waited: float) -> float:
 
 
 def _leftovers(state: ServingState) -> tuple[DeploymentView, ...]:
-    """Return the Deployments that only time keeps."""
+    """Return the Deployments that only a timer keeps."""
     status = state.deployment.status
     kept = {status.active_version, status.candidate_version}
     return tuple(child for child in state.children if child.version not in kept and not child.deleting)

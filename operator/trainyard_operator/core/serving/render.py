@@ -1,4 +1,7 @@
-"""What serves: a Deployment for each version, and one Service that chooses among them. Pure, so tests compare dicts."""
+"""Objects for serving: a Deployment for each version, and one Service that selects one of them.
+
+All functions are pure, so tests compare dicts.
+"""
 
 import hashlib
 import json
@@ -29,21 +32,21 @@ SERVICE_PORT = 80
 _PORT_NAME = "http"
 
 STARTUP_SECONDS = 120
-"""Time until the port is open; reading the model may take as long as the roll-out's deadline allows."""
+"""Time until the port is open. Loading the model may take as long as the deadline of the rollout."""
 
 _MARGIN_SECONDS = 5
-"""Left after draining and grace, before the kubelet kills."""
+"""Margin after drain and grace, before the kubelet kills the container."""
 
 
 def deployment(
     md: ModelDeploymentView, spec: ModelDeploymentSpec, version: ModelVersionView, *, config: OperatorConfig
 ) -> Body:
-    """Return the Deployment of one version: pods that are ready only with this very digest in memory.
+    """Return the Deployment of one version. Its pods are ready only when they have loaded this digest.
 
     Raises
     ------
     InvalidSpecError
-        If a variable in ``spec.serving.env`` is one that says what is served, or the version's storage cannot be read.
+        If ``spec.serving.env`` sets a variable of the operator, or the version's storage cannot be read.
     """
     serving = spec.serving or Serving()
     labels = _labels(md, version.version)
@@ -63,7 +66,7 @@ def deployment(
             "replicas": serving.replicas,
             "revisionHistoryLimit": 1,
             "selector": {"matchLabels": pods},
-            # A changed template never takes a pod away before the next one answers.
+            # A changed template removes no pod before its replacement is ready.
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
             "template": {
                 "metadata": pod_metadata(options, labels, {}),
@@ -75,7 +78,7 @@ def deployment(
 
 
 def service(md: ModelDeploymentView, spec: ModelDeploymentSpec, version: int, *, config: OperatorConfig) -> Body:
-    """Return the Service with one version behind it: to change the version is to change this selector."""
+    """Return the Service of one version. To switch the version, this selector is changed."""
     return _with_hash(
         {
             "apiVersion": "v1",
@@ -93,10 +96,10 @@ def service(md: ModelDeploymentView, spec: ModelDeploymentSpec, version: int, *,
 def disruption_budget(
     md: ModelDeploymentView, spec: ModelDeploymentSpec, version: int, *, config: OperatorConfig
 ) -> Body:
-    """Return the PodDisruptionBudget of the version that gets the requests: a drain takes one of its pods at a time.
+    """Return the PodDisruptionBudget of the active version. A drain evicts one of its pods at a time.
 
-    It is for that version alone, as the Service is: a candidate that is not ready must not keep a node from its drain.
-    Pods that are not ready may always go.
+    Like the Service, it selects that version alone, so an unready candidate never blocks a drain. Unready pods may
+    always be evicted.
     """
     return _with_hash(
         {
@@ -113,7 +116,7 @@ def disruption_budget(
 
 
 def _options(md: ModelDeploymentView, spec: ModelDeploymentSpec, config: OperatorConfig) -> PodOptions:
-    """Return what the pods are given: by the chart, for their namespace, and by the ModelDeployment."""
+    """Return the pod options: from the chart, the namespace, and the ModelDeployment."""
     return over(spec.serving or Serving(), over(config.in_namespace(md.namespace).server, config.server))
 
 
@@ -162,14 +165,14 @@ def _pod(
         "containers": [container],
         "volumes": volumes,
     }
-    # Always named: the API server copies it to an older field, which gives it back when it is left out.
+    # Always set: the API server copies this field to a deprecated one, which restores it when it is omitted.
     return {"serviceAccountName": "default", **give(pod, options)}
 
 
 def _environment(
     serving: Serving, version: ModelVersionView, storage: Storage, defaults: ServingDefaults, options: PodOptions
 ) -> list[Body]:
-    """Return the variables: what is served, where it lies, then the user's own, each name once."""
+    """Return the variables: what is served and where it is stored, then the user's own, each name once."""
     own = {
         meta.MODEL_NAME_ENV: version.model,
         meta.MODEL_VERSION_ENV: str(version.version),
@@ -195,7 +198,7 @@ def _environment(
 
 
 def _volumes(version: ModelVersionView, storage: Storage) -> tuple[list[Body], list[Body]]:
-    """Return volumes and mounts: scratch space, and the credentials or the claim of where the artifact lies."""
+    """Return volumes and mounts: scratch space, and the credentials or the claim of the artifact."""
     volumes: list[Body] = [{"name": "work", "emptyDir": {}}]
     mounts: list[Body] = [{"name": "work", "mountPath": meta.WORK_DIR}]
     uri = _artifact_uri(version)
@@ -211,7 +214,7 @@ def _volumes(version: ModelVersionView, storage: Storage) -> tuple[list[Body], l
 
 
 def _storage(version: ModelVersionView, defaults: StorageDefaults) -> Storage:
-    """Return how to reach the artifact: as the version tells, else, for one of an earlier release, by the defaults."""
+    """Return how to read the artifact. For a version from an earlier release, the defaults apply."""
     stored = version.spec.get("storage")
     if stored is None:
         return Storage(
@@ -250,12 +253,12 @@ def _labels(md: ModelDeploymentView, version: int) -> dict[str, str]:
 
 
 def selector(md: ModelDeploymentView, version: int) -> dict[str, str]:
-    """By uid: the pods of an earlier ModelDeployment of this name, not gone yet, get no requests."""
+    """Select by uid, so that pods of a deleted ModelDeployment with the same name get no requests."""
     return {meta.DEPLOYMENT_UID_LABEL: md.uid, meta.VERSION_LABEL: str(version)}
 
 
 def selector_text(md: ModelDeploymentView, version: int) -> str:
-    """Return what selects the pods of a version, as a label selector in one line."""
+    """Return the label selector of a version's pods as a string."""
     return ",".join(f"{label}={value}" for label, value in selector(md, version).items())
 
 
@@ -271,7 +274,7 @@ def _owner(md: ModelDeploymentView) -> Body:
 
 
 def _with_hash(body: Body) -> Body:
-    """Add the hash of everything that is asked for: comparing it needs no knowledge of the API server's defaults."""
+    """Add the hash of the whole object. Comparing hashes needs no knowledge of the API server's defaults."""
     annotations = {**body["metadata"].get("annotations", {}), meta.APPLIED_ANNOTATION: _digest(body)}
     return {**body, "metadata": {**body["metadata"], "annotations": annotations}}
 
@@ -281,11 +284,11 @@ def _digest(body: Body) -> str:
 
 
 def _asked(serving: Serving, version: ModelVersionView) -> Body:
-    """Return what of a Deployment is not the operator's own. Its size is no reason to exchange pods."""
+    """Return the part of a Deployment that the user controls. The number of replicas is no reason to replace pods."""
     fields = serving.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"replicas"})
     return {"serving": fields, "artifact": version.spec["artifact"], "storage": version.spec.get("storage")}
 
 
 def hash_of(body: Body) -> str:
-    """Return what a child was rendered from, as its annotation tells."""
+    """Return the hash in the annotation of a rendered object."""
     return str(body["metadata"]["annotations"][meta.APPLIED_ANNOTATION])

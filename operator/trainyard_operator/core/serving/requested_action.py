@@ -1,4 +1,4 @@
-"""What each verb does to the status, or the sentence why it does nothing."""
+"""Effect of each verb on the status, or the message that says why it is refused."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,11 +15,17 @@ from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.verbs import Plain, Retry, Rollback
 
 Performed = tuple[ModelDeploymentStatus, str]
-"""The status that the verb leads to, and what came of it in words."""
+"""The new status, and a message with the result."""
 
 
 def perform(state: ServingState, spec: ModelDeploymentSpec, text: str) -> Performed:
-    """Carry a verb out on the status. Raises :class:`RefusedError` with a sentence."""
+    """Perform a verb on the status.
+
+    Raises
+    ------
+    RefusedError
+        With the message, if the verb cannot be performed.
+    """
     verb = verbs.parse(text)
     actions.refuse_used(state.deployment.status, verb.token)
     by = actions.asked_by(state.deployment)
@@ -35,9 +41,9 @@ def perform(state: ServingState, spec: ModelDeploymentSpec, text: str) -> Perfor
 
 
 def echoed(status: ModelDeploymentStatus, text: str, message: str) -> ModelDeploymentStatus:
-    """Return the status that says that an action was handled, and what came of it."""
+    """Return the status that records the handled action and its result."""
     token = None
-    with suppress(RefusedError):  # the message says what is wrong
+    with suppress(RefusedError):  # the message contains the error
         token = verbs.parse(text).token
     return status.model_copy(update=actions.handled(status, text, message, token))
 
@@ -132,19 +138,22 @@ _PLAIN: dict[verbs.PlainVerb, Callable[[ModelDeploymentStatus, ModelDeploymentSp
 }
 
 BY_HAND = "validate it by hand (action validate/<token> on its ModelVersion)"
-"""The way on from gates that are closed."""
+"""Next step for the user after failed gates."""
 
 EXPLICIT = frozenset({"Promoted", "Retry", "Rollback"})
-"""Reasons for a candidate that somebody asked for by name: the policy does not put another one in its place."""
+"""Reasons of a candidate that somebody requested explicitly. The policy does not replace it."""
 
 
 def is_pinned(spec: ModelDeploymentSpec) -> bool:
-    """Tell whether the spec names one version."""
+    """Return whether the spec pins one version."""
     return spec.version is not None and spec.version.policy == "Pinned"
 
 
 def was_lifted(state: ServingState, version: ModelVersionView) -> bool:
-    """Tell whether only this deployment had something against it; the phase follows once it takes it again."""
+    """Return whether only this deployment had quarantined the version.
+
+    The phase follows once it takes the version again.
+    """
     return version.status.phase == "Quarantined" and version.status.quarantined_by == state.deployment.name
 
 

@@ -1,6 +1,6 @@
-"""From one status of a ModelDeployment to the next: a candidate is taken, dropped, rejected, or takes over.
+"""Status transitions of a ModelDeployment: a candidate is taken, dropped, rejected, or takes over.
 
-Nothing in here looks at the cluster: these are the moves, and ``model_deployment`` says when each is due.
+These functions do not read the cluster. The planner decides when each transition is due.
 """
 
 from collections.abc import Iterable
@@ -44,7 +44,7 @@ _WHY: Final[dict[CandidateReason, str]] = {
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a version is taken away, and who says so."""
+    """Why a version is taken out of service, and who decided it."""
 
     reason: str
     message: str
@@ -52,12 +52,12 @@ class Cause:
 
 
 def is_rejected(status: ModelDeploymentStatus, number: int | None) -> bool:
-    """Tell whether a version was rolled back or refused, and not lifted since."""
+    """Return whether a version was rolled back or rejected, and not lifted since."""
     return rejection_of(status, number) is not None
 
 
 def rejection_of(status: ModelDeploymentStatus, number: int | None) -> RejectedVersion | None:
-    """Return why a version was rejected."""
+    """Return the rejection of a version."""
     return next((entry for entry in status.rejected_versions or () if entry.version == number), None)
 
 
@@ -70,14 +70,14 @@ def last_setback(status: ModelDeploymentStatus) -> RejectedVersion | None:
 
 
 def was_live(status: ModelDeploymentStatus, number: int | None) -> HistoryEntry | None:
-    """Return the newest entry that says a version has served."""
+    """Return the newest history entry that shows that a version has served."""
     return next((e for e in status.history or () if e.version == number and e.outcome != "Rejected"), None)
 
 
 def take(
     status: ModelDeploymentStatus, number: int, reason: CandidateReason, by: str, now: datetime
 ) -> ModelDeploymentStatus:
-    """Make a version the candidate, instead of any other one."""
+    """Make a version the candidate. It replaces any other candidate."""
     return status.model_copy(
         update={
             "candidate_version": number,
@@ -89,14 +89,14 @@ def take(
 
 
 def drop(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
-    """Forget the candidate; nothing is held against it."""
+    """Remove the candidate without a rejection."""
     return status.model_copy(update=_NO_CANDIDATE)
 
 
 def reject(
     status: ModelDeploymentStatus, digest: str | None, cause: Cause, spec: ModelDeploymentSpec, now: datetime
 ) -> ModelDeploymentStatus:
-    """Quarantine the candidate; what serves goes on."""
+    """Quarantine the candidate. The active version stays."""
     number = status.candidate_version
     if number is None:
         raise ValueError("there is no candidate to reject")
@@ -115,7 +115,7 @@ def reject(
 
 
 def lift(status: ModelDeploymentStatus, number: int) -> ModelDeploymentStatus:
-    """Take a version out of quarantine."""
+    """Remove a version from quarantine."""
     left = [entry for entry in status.rejected_versions or () if entry.version != number]
     return status.model_copy(update={"rejected_versions": left or None})
 
@@ -127,7 +127,7 @@ def take_over(
     now: datetime,
     fault: Cause | None = None,
 ) -> ModelDeploymentStatus:
-    """Make the candidate the active version; a fault, or going back by hand, quarantines the one it leaves."""
+    """Make the candidate the active version. A fault or a manual rollback quarantines the version that it replaces."""
     number, left = status.candidate_version, status.active_version
     if number is None:
         raise ValueError("there is no candidate to take over")
@@ -149,10 +149,10 @@ def take_over(
 def go_back(
     status: ModelDeploymentStatus, cause: Cause | None, spec: ModelDeploymentSpec, now: datetime
 ) -> ModelDeploymentStatus:
-    """Make the previous version active again by the operator's own decision; a candidate stays what it is.
+    """Make the previous version active again by the operator's decision. A candidate stays the candidate.
 
-    A candidate that is this very version has been asked for already: then it takes over, as it was to. Without
-    ``cause`` nothing is held against the version that is left: the policy may take it again.
+    If the candidate is this version, it takes over as a candidate does. Without ``cause``, the replaced version is not
+    rejected, and the policy may take it again.
     """
     number = status.previous_version
     if number is None:
@@ -171,12 +171,12 @@ def release(status: ModelDeploymentStatus) -> ModelDeploymentStatus:
 
 
 def hold(status: ModelDeploymentStatus, by: str, now: datetime) -> ModelDeploymentStatus:
-    """Let the policy take nothing until it is released."""
+    """Stop the policy from taking a version until the hold is released."""
     kept = Hold(reason="Held", since=to_rfc3339(now), by=by[:_LONGEST_NAME])
     return status.model_copy(update={"hold": kept})
 
 
-# ---- parts of the moves ----------------------------------------------------------------------------------------------
+# ---- parts of the transitions ----------------------------------------------------------------------------------------
 
 
 def _activate(
@@ -188,7 +188,7 @@ def _activate(
     spec: ModelDeploymentSpec,
     now: datetime,
 ) -> ModelDeploymentStatus:
-    """Let a version serve. ``cause`` says what is wrong with the one that it replaces."""
+    """Make a version active. ``cause`` is the fault of the version that it replaces."""
     moment, left = to_rfc3339(now), status.active_version
     ended: dict[str, Any] = {"to": moment, "outcome": "Replaced"}
     rejected = status.rejected_versions
@@ -220,7 +220,10 @@ def _with_rejection(status: ModelDeploymentStatus, number: int, cause: Cause, mo
 def _history(
     status: ModelDeploymentStatus, entries: Iterable[HistoryEntry], spec: ModelDeploymentSpec
 ) -> dict[str, Any]:
-    """Return the history within its limit, and the way back that it shows; neither end of that way is forgotten."""
+    """Return the history within its limit, and the previous version.
+
+    The entries of the active and the previous version are always kept.
+    """
     entries = list(entries)
     rejected = {entry.version for entry in status.rejected_versions or ()}
     ways_back = (e for e in entries if e.outcome == "Replaced" and e.version not in {*rejected, status.active_version})

@@ -1,4 +1,4 @@
-"""Traffic by a Service: its selector picks the pods of one version, which get all requests."""
+"""Traffic through a Service. Its selector selects the pods of one version, which get all requests."""
 
 from trainyard_api.modeldeployment import ModelDeploymentSpec
 from trainyard_operator.core.plan import Action, Apply, Create
@@ -9,7 +9,7 @@ from trainyard_operator.core.serving.traffic import Traffic
 
 
 def current(state: ServingState) -> Traffic:
-    """Return the traffic that there is: the version that the Service selects, and nothing beside it."""
+    """Return the current traffic: the version that the Service selects."""
     service = state.service
     if service is None or service.deleting:
         return Traffic()
@@ -20,12 +20,14 @@ def current(state: ServingState) -> Traffic:
 
 
 def shift(state: ServingState, spec: ModelDeploymentSpec, traffic: Traffic) -> tuple[Action, ...]:
-    """Return what leads to a traffic; nothing where it is so, or has to wait for a deletion.
+    """Return the actions that route requests as ``traffic`` says.
+
+    The result is empty if nothing changes, or while the Service is being deleted.
 
     Raises
     ------
     ValueError
-        For a traffic that several versions share: a Service cannot weigh.
+        If several versions share the traffic, because a Service has no weights.
     """
     number = traffic.only
     if number is None:

@@ -1,4 +1,4 @@
-"""What the planner of ModelDeployments looks at: one of them, the versions of its model, and its deployments."""
+"""Input of the ModelDeployment planner."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -19,27 +19,27 @@ from trainyard_operator.core.objects import (
 
 @dataclass(frozen=True)
 class ServingState:
-    """Everything one decision may depend on."""
+    """Input of one planning decision."""
 
     deployment: ModelDeploymentView
     versions: tuple[ModelVersionView, ...]
-    """Of its model, in any order."""
+    """Versions of its model, in any order."""
     children: tuple[DeploymentView, ...]
     service: ServiceView | None
     others: tuple[ModelDeploymentView, ...]
-    """The other ModelDeployments of its model in its namespace."""
+    """Other ModelDeployments of the same model in the namespace."""
     now: datetime
     config: OperatorConfig
     serving_pods: dict[str, tuple[ServingPodView, ...]] = field(default_factory=dict)
-    """Pods by the name of their Deployment, for those that were asked about."""
+    """Pods by the name of their Deployment, for those that were requested."""
     may_update: bool | None = None
-    """Whether pods may be exchanged now that only the operator renders anew; ``None`` before that was asked."""
+    """Whether pods may be replaced now for a change of the operator only. ``None`` means not requested yet."""
     refused: Refusal | None = None
     budget: DisruptionBudgetView | None = None
 
     @cached_property
     def known(self) -> tuple[ModelVersionView, ...]:
-        """The versions that are there to stay, each under the one name that its number has."""
+        """Versions that are not being deleted and have the canonical name of their number."""
         return tuple(v for v in self.versions if not v.deleting and v.name == version_name(v.model, v.version))
 
     def version(self, number: int | None) -> ModelVersionView | None:
@@ -51,21 +51,22 @@ class ServingState:
         return {v.version: v for v in self.known}
 
     def child(self, number: int | None) -> DeploymentView | None:
-        """Return the Deployment of a version, one that is being deleted too."""
+        """Return the Deployment of a version, including one that is being deleted."""
         if number is None:
             return None
         name = serving_name(self.deployment, number)
         return next((child for child in self.children if child.name == name and child.version == number), None)
 
     def ready_pods(self, number: int | None) -> int:
-        """Return how many pods of a version would answer."""
+        """Return the number of ready pods of a version."""
         child = self.child(number)
         return child.ready if child is not None and not child.deleting else 0
 
     def pods_of(self, number: int | None) -> tuple[ServingPodView, ...]:
-        """Return the pods of a version's newest template, as far as they were asked about.
+        """Return the pods of a version's newest template, if they were requested.
 
-        Those from before an edit stay until the new ones are ready; what is wrong with them, it may have cured.
+        Pods from before an edit stay until the new ones are ready. Their failures are ignored, because the edit may fix
+        them.
         """
         child = self.child(number)
         pods = self.serving_pods.get(child.name, ()) if child is not None else ()

@@ -1,8 +1,8 @@
-"""What a ModelDeployment says about itself: phase, conditions and counts, derived anew from the facts each time.
+"""Status of a ModelDeployment: phase, conditions and counts, computed from the facts each time.
 
-``Ready`` speaks of the version that serves. ``Reconciling`` and ``Stalled`` exist only while they are true, and never
-together. ``RolledBack`` informs that the last thing that happened was a going back; a newer version ends it.
-``NewerVersionRejected`` informs that what serves grows old: the newest version was refused by its gates.
+``Ready`` describes the active version. ``Reconciling`` and ``Stalled`` exist only while they are true, and never
+together. ``RolledBack`` shows that the last change was a rollback or a rejection; the next promotion removes it.
+``NewerVersionRejected`` shows that the gates rejected the newest version, so the active version becomes outdated.
 """
 
 from collections.abc import Iterable
@@ -28,7 +28,7 @@ _LONGEST: Final = 1024
 
 
 def describe(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> ModelDeploymentStatus:
-    """Complete a status by what follows from it and from the facts."""
+    """Return the complete status with the fields that follow from the facts."""
     active = status.active_version
     stalled = _stalled(state, spec, status)
     reconciling = None if stalled is not None else _reconciling(state, spec, status)
@@ -46,18 +46,18 @@ def describe(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploy
 
 
 def _traffic(state: ServingState) -> Traffic:
-    """Return where requests go at the moment, and which other versions have pods."""
+    """Return the current traffic, and the other versions that have pods."""
     live = service_route.current(state)
     return Traffic.of(live.only, *sorted((c.version for c in state.children if not c.deleting), reverse=True))
 
 
 def describe_blocked(state: ServingState, status: ModelDeploymentStatus, trouble: Failure) -> ModelDeploymentStatus:
-    """Complete the status of a ModelDeployment that may decide nothing; what serves goes on."""
+    """Return the complete status of a ModelDeployment for which nothing can be decided. What serves stays unchanged."""
     phase: DeploymentPhase = "Failed" if status.active_version is None else (status.phase or "Failed")
     return _complete(state, status, phase, trouble, None)
 
 
-# ---- the parts -------------------------------------------------------------------------------------------------------
+# ---- parts -----------------------------------------------------------------------------------------------------------
 
 
 def _complete(
@@ -128,13 +128,13 @@ def _phase(
 
 
 def approved(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> bool:
-    """Tell whether the candidate takes over as soon as it is ready; the first version has nobody to ask for."""
+    """Return whether the candidate takes over as soon as it is ready. The first version needs no approval."""
     automatic = (spec.rollout or Rollout()).auto_promote
     return automatic or status.active_version is None or status.candidate_reason in ("Promoted", "Rollback")
 
 
 def _stalled(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Failure | None:
-    """Return what nobody but the user can change."""
+    """Return a problem that only the user can solve."""
     trouble = desired(state, spec, status).trouble or choose(state, spec, status).problem
     if trouble is not None:
         return trouble
@@ -150,7 +150,7 @@ def _stalled(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploy
 def _blocked(
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, number: int
 ) -> Failure | None:
-    """Return why a candidate is late by no doing of its own: it stays the candidate, and starts once it can."""
+    """Return why a candidate is late through no fault of its own. It stays the candidate and starts when it can."""
     waited = candidate_unready_seconds(state, spec, status)
     if waited is None or waited < deadline(spec):
         return None
@@ -174,7 +174,7 @@ def _no_version_serves(status: ModelDeploymentStatus) -> Failure | None:
 def _unavailable(
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, active: int
 ) -> Failure | None:
-    """Return why the active version does not serve any more, once waiting does not help."""
+    """Return why the active version does not serve, once waiting does not help."""
     since = unready_since(state.deployment.status)
     if since is None or state.ready_pods(active) > 0:
         return None
@@ -191,7 +191,7 @@ def _unavailable(
 def _reconciling(  # noqa: PLR0911 - a list of questions
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
 ) -> Failure | None:
-    """Return what goes on by itself."""
+    """Return progress that needs no user action."""
     candidate, active = status.candidate_version, status.active_version
     if state.refused is not None:
         return Failure("ChildRefused", state.refused.message)
@@ -227,7 +227,10 @@ def _pods(state: ServingState, spec: ModelDeploymentSpec, number: int) -> str:
 
 
 def _active_pods(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, active: int) -> str:
-    """Return how the pods of the active version are; where it cannot be made anew, that too, and what helps."""
+    """Return the state of the active version's pods.
+
+    If they cannot be created again, include the cause and the next step.
+    """
     pods, gone = _pods(state, spec, active), _gone(state, status)
     if not gone:
         return pods
@@ -240,7 +243,7 @@ def _active_pods(state: ServingState, spec: ModelDeploymentSpec, status: ModelDe
 
 
 def _gone(state: ServingState, status: ModelDeploymentStatus) -> str:
-    """Return why no new Deployment of the active version can be written; empty where it can."""
+    """Return why no new Deployment of the active version can be rendered, or an empty string."""
     version = state.version(status.active_version)
     if version is None:
         return "its ModelVersion is gone"
@@ -250,7 +253,7 @@ def _gone(state: ServingState, status: ModelDeploymentStatus) -> str:
 
 
 def _elsewhere(state: ServingState, active: int | None) -> str:
-    """Return which version gets the requests where it is not the active one: somebody pointed the Service there."""
+    """Return which version gets the requests if it is not the active one, for example after an edit of the Service."""
     other = service_route.current(state).only
     return f"the Service points to version {other}" if active is not None and other not in (None, active) else ""
 
@@ -270,7 +273,7 @@ def _serving(state: ServingState, status: ModelDeploymentStatus) -> str:
 
 
 def _newer_rejected(state: ServingState, active: int | None) -> Failure | None:
-    """Return the refusal of the newest version that was judged, unless what serves is newer."""
+    """Return the rejection of the newest judged version, unless the active version is newer."""
     judged = [v for v in state.known if not v.is_pending and not v.unreadable and v.version > (active or 0)]
     newest = max(judged, key=lambda v: v.version, default=None)
     if newest is None or newest.status.phase != "Rejected":
@@ -283,7 +286,7 @@ def _newer_rejected(state: ServingState, active: int | None) -> Failure | None:
 
 
 def _trained(state: ServingState, status: ModelDeploymentStatus) -> str | None:
-    """Return when the active version was made; what was known stays when its ModelVersion is gone."""
+    """Return the creation time of the active version. The known time stays when its ModelVersion is gone."""
     version, before = state.version(status.active_version), state.deployment.status
     if version is not None and is_same_model(status, version):
         return to_rfc3339(version.created)

@@ -1,4 +1,4 @@
-"""How versions follow each other: the port of strategies, and which there are."""
+"""Rollout strategies and their interface."""
 
 from typing import Final, Protocol
 
@@ -7,26 +7,26 @@ from trainyard_operator.core.serving.traffic import Traffic
 
 
 class Strategy(Protocol):
-    """Says which traffic there should be; it neither looks at the cluster nor carries anything out."""
+    """Interface that decides the traffic. It does not read or change the cluster."""
 
     def wanted(self, status: ModelDeploymentStatus, *, warm: bool) -> Traffic:
-        """Return the traffic as decided so far. ``warm`` says that the version before is to keep its pods."""
+        """Return the traffic as decided so far. With ``warm``, the previous version keeps its pods."""
         ...
 
     def promoted(self, number: int) -> Traffic:
-        """Return the traffic once a version has taken over, or was gone back to."""
+        """Return the traffic after a version has taken over or was rolled back to."""
         ...
 
 
 class BlueGreen:
-    """One version has all requests, and another one takes all of them over at once."""
+    """One version gets all requests, and another version takes over all of them at once."""
 
     def wanted(self, status: ModelDeploymentStatus, *, warm: bool) -> Traffic:
-        """The active version has all, the candidate none until it takes over."""
+        """Return the traffic: all to the active version, none to the candidate until it takes over."""
         return Traffic.of(status.active_version, status.previous_version if warm else None, status.candidate_version)
 
     def promoted(self, number: int) -> Traffic:
-        """It has all."""
+        """Return the traffic: all to this version."""
         return Traffic.of(number)
 
 
@@ -34,5 +34,5 @@ STRATEGIES: Final[dict[RolloutStrategy, Strategy]] = {"BlueGreen": BlueGreen()}
 
 
 def strategy_of(spec: ModelDeploymentSpec) -> Strategy:
-    """Return the strategy that a ModelDeployment asks for."""
+    """Return the strategy that a ModelDeployment requests."""
     return STRATEGIES[(spec.rollout or Rollout()).strategy]

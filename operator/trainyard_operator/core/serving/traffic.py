@@ -1,7 +1,7 @@
-"""Which versions get which share of a model's requests, as a value: what a strategy wants, and what a route gives.
+"""Shares of a model's requests by version, as a value that strategies and routes use.
 
-A strategy (:mod:`strategy`) says which traffic there should be; a route (:mod:`service_route`) carries it out and says
-which there is. So neither the planner nor the status assumes that one version has all of it.
+A strategy (:mod:`strategy`) decides the desired traffic. A route (:mod:`service_route`) applies it and reports the
+current traffic. Therefore neither the planner nor the status assumes that one version gets all requests.
 """
 
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from trainyard_api.modeldeployment import TrafficRole, TrafficShare
 ALL: Final = 100
 """Percent."""
 MOST_SHARES: Final = 32
-"""What ``status.traffic`` holds."""
+"""Maximum length of ``status.traffic``."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one version gets.
+    """Share of one version.
 
     Attributes
     ----------
     weight
         Percent of the requests.
     role
-        ``Live`` for a version that answers requests; ``Warm`` for one whose pods are there and get none.
+        ``Live`` for a version that gets requests, ``Warm`` for one whose pods exist and get none.
     """
 
     version: int
@@ -34,13 +34,13 @@ class Share:
 
 @dataclass(frozen=True)
 class Traffic:
-    """The shares of all versions that have pods, or are to have them; each version once, the most important first.
+    """Shares of all versions that have or need pods. Each version occurs once, the most important first.
 
     Raises
     ------
     ValueError
-        If the weights of the live versions are not 100 together, or a version is named twice: such requests would be
-        lost, or go nowhere in particular. No live version at all is allowed: nothing serves yet.
+        If the weights of the live versions do not add up to 100, a live weight is not positive, or a version occurs
+        twice. Having no live version is allowed, because nothing serves yet.
     """
 
     shares: tuple[Share, ...] = ()
@@ -54,28 +54,28 @@ class Traffic:
 
     @classmethod
     def of(cls, live: int | None, *warm: int | None) -> "Traffic":
-        """Return the traffic that gives one version everything, and keeps others warm. What is ``None`` is left out."""
+        """Return the traffic that gives one version everything and keeps others warm. ``None`` is left out."""
         first = () if live is None else (Share(live, ALL, "Live"),)
         others = dict.fromkeys(number for number in warm if number is not None and number != live)
         return cls((*first, *(Share(number, 0, "Warm") for number in others)))
 
     @property
     def versions(self) -> tuple[int, ...]:
-        """All versions that have a share, be it none of the requests."""
+        """All versions with a share, including those without requests."""
         return tuple(share.version for share in self.shares)
 
     @property
     def live(self) -> "Traffic":
-        """What answers requests, without what is kept warm."""
+        """The live shares, without the warm ones."""
         return Traffic(tuple(share for share in self.shares if share.role == "Live"))
 
     @property
     def only(self) -> int | None:
-        """The version that gets everything; ``None`` where none does, or several share."""
+        """The version that gets everything, ``None`` if none or several get requests."""
         live = self.live.shares
         return live[0].version if len(live) == 1 else None
 
     def wire(self) -> list[TrafficShare] | None:
-        """Return what the status says of it; nothing where there is none."""
+        """Return the value for the status, ``None`` if there are no shares."""
         shares = [TrafficShare(version=s.version, weight=s.weight, role=s.role) for s in self.shares]
         return shares[:MOST_SHARES] or None

@@ -1,4 +1,4 @@
-"""The verbs of a ModelDeployment: one line in an annotation, read by one parser for kubectl, Argo CD and the CLI."""
+"""Verbs of a ModelDeployment: one line in an annotation, with one parser for kubectl, Argo CD and the CLI."""
 
 import re
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _HOW: Final = (
 
 @dataclass(frozen=True)
 class Rollback:
-    """Serve this version again; none: the one before."""
+    """Serve this version again. ``None`` means the previous version."""
 
     version: int | None
     token: str
@@ -33,7 +33,7 @@ class Retry:
 
 @dataclass(frozen=True)
 class Plain:
-    """A verb that speaks of the ModelDeployment as it is."""
+    """A verb that applies to the ModelDeployment as a whole."""
 
     verb: PlainVerb
     token: str
@@ -43,7 +43,13 @@ Verb = Rollback | Retry | Plain
 
 
 def parse(text: str) -> Verb:
-    """Read an annotation. Raises :class:`~trainyard_operator.core.actions.RefusedError` for what is no verb."""
+    """Return the parsed verb of an annotation.
+
+    Raises
+    ------
+    RefusedError
+        If the text is not a verb.
+    """
     match actions.words_of(text, _HOW):
         case ["rollback", "previous", token]:
             return Rollback(None, token)

@@ -1,1 +1,1 @@
-"""The life of a TrainingJob: its planner, and the Jobs of its attempts."""
+"""Lifecycle of a TrainingJob: its planner, and the Jobs of its attempts."""

@@ -1,4 +1,4 @@
-"""The champion that an attempt is handed: the trainer compares its model with it on equal rows."""
+"""The champion of an attempt. The trainer compares its model with the champion on the same rows."""
 
 from pydantic import ValidationError
 
@@ -10,14 +10,14 @@ from trainyard_operator.core.champion import Rivals
 
 
 def is_wanted(spec: TrainingJobSpec) -> bool:
-    """Tell whether the pods of a job compare something with the champion: their model, or at least their data."""
+    """Return whether the pods of a job compare their model, or their data, with the champion."""
     return spec.mode == "Train"
 
 
 def champion_of(rivals: Rivals) -> ChampionRef | None:
-    """Return the champion as a trainer needs it; ``None`` where there is none, or none that could be read.
+    """Return the champion in the form that a trainer needs, ``None`` if there is none or none can be read.
 
-    A champion that is not handed over is missing in the comparison, so the gates stay closed.
+    Without a champion there is no comparison, so gates that need one fail.
     """
     chosen = champion.choose(rivals) if champion.is_known(rivals) else None
     if chosen is None or chosen.view is None:

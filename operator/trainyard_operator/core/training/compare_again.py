@@ -1,8 +1,8 @@
-"""Another version serves by the time a training ends: its next attempt compares with that one, and trains nothing.
+"""Repeat the comparison if another version serves when a training ends. The next attempt does not train.
 
-The trainer of that attempt finds the version that this job has registered. So it only lets both models answer the
-held-out rows, and ends with a new comparison. Its ModelVersion is made after that, and judged by it. While another
-version of the model is judged, it is not known who the champion will be: then the job waits with its own.
+The trainer of that attempt finds the version that the job has registered. It evaluates both models on the held-out rows
+and reports a new comparison. The ModelVersion is created after that and is judged by the new comparison. While another
+version of the model is being judged, the next champion is not known. In that case, the job waits.
 """
 
 from typing import Final
@@ -22,22 +22,25 @@ from trainyard_operator.core.training import champion_ref
 from trainyard_operator.core.training.state import TrainingState
 
 MOST: Final = 3
-"""So often one job compares again. A model whose champion changes faster is judged closed: see the gates."""
+"""How many times one job repeats the comparison. After that, the gates judge the result and fail closed."""
 
 LEAST_SECONDS: Final = 60
-"""With less running time left than this, another attempt could end a training that is well."""
+"""Minimum running time that must be left. With less, another attempt could fail a training that succeeded."""
 
 _CHECK_SECONDS: Final = 1.0
 _WAIT_SECONDS: Final = 60.0
-"""So long a job waits for the verdict on another version: judging takes a moment, and its pod is not kept for ever."""
+"""How long a job waits for the verdict on another version.
+
+A verdict takes a moment, and the pod must not be kept longer.
+"""
 
 
 def compare_again(
     state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, result: TrainingResult
 ) -> Plan | None:
-    """Return what ends this attempt and begins another one, or waits to know whether it has to.
+    """Return the plan that ends this attempt for a new comparison, or that waits for another version's verdict.
 
-    ``None`` where the comparison still holds, or must do.
+    Return ``None`` if the comparison is still valid or cannot be repeated.
     """
     if result.comparison is None or not any(gate.compare_to is not None for gate in spec.gates or ()):
         return None

@@ -1,4 +1,4 @@
-"""What a training leaves behind when it ends well: a version, a dataset or a backtest."""
+"""Results of a successful training: a version, a dataset or a backtest."""
 
 from typing import Any, Final
 
@@ -19,11 +19,11 @@ from trainyard_operator.core.training.compare_again import compare_again
 from trainyard_operator.core.training.state import TrainingState
 
 _MADE: Final = {"Train": "Version", "Prepare": "Dataset", "Backtest": "Backtest"}
-"""What the pod of each mode leaves behind."""
+"""The result of each mode."""
 
 
 def complete(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, pods: tuple[PodView, ...]) -> Plan:
-    """The Job is complete: read the result, make its version if it trained one, then call it Succeeded."""
+    """Handle a complete Job: read the result, create its version after a training, and set the phase Succeeded."""
     result = outcome.success_of(workload, pods)
     if isinstance(result, outcome.Failure):
         return batch_completion.after_failure(state, spec, workload.attempt, workload, result)
@@ -40,7 +40,7 @@ def complete(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView
 
 
 def _register(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, result: TrainingResult) -> Plan:
-    """The result is read: make its ModelVersion, then end."""
+    """Create the ModelVersion of a result, then end the job."""
     if result.model_version is None:
         raise AssertionError("a Succeeded result always names its version: TrainingResult checks it")
     model, number = state.job.model, result.model_version.version
@@ -68,7 +68,10 @@ def _register(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadVie
 
 
 def _version_refused(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, refusal: Refusal) -> Plan:
-    """The model is trained and stored, but its ModelVersion cannot be made; the artifact stays where it is."""
+    """Handle a ModelVersion that the API server refused.
+
+    The model is trained, and its artifact stays in the storage.
+    """
     if refusal.permanent:
         failure = outcome.Failure("VersionRefused", refusal.message, retryable=False, exit_code=0, end=workload.end)
         return batch_completion.failed(state, workload.attempt, workload, failure)
@@ -86,7 +89,7 @@ def _succeeded(
     message: str,
     made: dict[str, Any],
 ) -> Plan:
-    """End well. ``made`` are the fields of the status that tell of a version."""
+    """End the job successfully. ``made`` contains the status fields that describe the version."""
     left = Result(
         metrics=result.metrics,
         artifact=result.artifact,
@@ -103,9 +106,10 @@ def _succeeded(
 
 
 def _storage(state: TrainingState, spec: TrainingJobSpec, artifact: Artifact | None) -> Storage | None:
-    """Return how the artifact is reached; ``None`` where the operator's defaults changed since it was written.
+    """Return how to read the artifact, ``None`` if the operator's defaults have changed since it was written.
 
-    A wrong server in a spec that never changes would be worse than none: who serves the version says what is missing.
+    The spec of a ModelVersion never changes, so a wrong server in it is worse than none. Without storage, the
+    ModelDeployment reports what is missing.
     """
     try:
         storage = resolve_storage(spec, state.config.storage)
@@ -118,7 +122,10 @@ def _storage(state: TrainingState, spec: TrainingJobSpec, artifact: Artifact | N
 def _unusable(
     state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, result: TrainingResult
 ) -> outcome.Failure | None:
-    """Explain a result that cannot be taken, ``None`` for any other: an image of a user's own may say anything."""
+    """Return the failure of an unusable result, ``None`` if the result is usable.
+
+    A user's own image may report anything.
+    """
     wanted = _MADE[spec.mode]
     if result.made != wanted:
         message = f"the pod made a {result.made}, spec.mode {spec.mode} wants a {wanted}: use the operator's own image"
@@ -128,10 +135,10 @@ def _unusable(
 
 
 def _foreign_uri(state: TrainingState, spec: TrainingJobSpec, result: TrainingResult) -> str:
-    """Return what is wrong with a place that the pod names: it must not be another tenant's.
+    """Return what is wrong with a URI that the pod reports, or an empty string. It must be inside the job's namespace.
 
-    Servers read the artifact with credentials that may reach further than those of the job. Where the job takes the
-    operator's default storage, that may have changed since the attempt began; its namespace is in the path anyway.
+    Servers may read the artifact with more permissions than the job has. If the job uses the operator's default
+    storage, the default may have changed since the attempt began. The namespace is part of the path in every case.
     """
     namespace = f"/{state.job.namespace}/"
     artifact = result.artifact.uri if result.artifact is not None else None

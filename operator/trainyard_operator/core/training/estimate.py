@@ -1,4 +1,4 @@
-"""How long a training will take, from what its model's earlier ones took."""
+"""Estimate of a training's duration from earlier trainings of the model."""
 
 from collections.abc import Iterable
 from statistics import median
@@ -8,15 +8,14 @@ from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.times import from_rfc3339
 
 RUNS: Final = 5
-"""Older runs say less: data grows, parameters change."""
+"""Number of runs to use. Older runs are less representative, because data grows and parameters change."""
 
 
 def estimated_seconds(job: TrainingJobView, of_model: Iterable[TrainingJobView]) -> int | None:
-    """Return the median duration, in seconds, of the model's last runs of the same kind; ``None`` without any.
+    """Return the median duration in seconds of the model's last runs, ``None`` if there are none.
 
-    Of the same kind are those with its framework and mode.
-
-    A duration runs from the first pod's start to the end, attempts that failed included: it is what a user waits for.
+    Only runs with the same framework and mode count. A duration lasts from the first pod's start to the completion and
+    includes failed attempts.
     """
     kind = _kind(job)
     runs = [

@@ -1,4 +1,4 @@
-"""What is a TrainingJob's own in a life that all kinds share which run to an end."""
+"""The TrainingJob part of the lifecycle that all kinds share that run to completion."""
 
 from typing import Final
 
@@ -21,20 +21,20 @@ class Training:
     workload: Final[Workload] = JOB
 
     def spec_of(self, state: TrainingState) -> TrainingJobSpec:
-        """Read the spec, ignoring fields of a newer release."""
+        """Return the parsed spec. Fields of a newer release are ignored."""
         return parse_spec(state.job)
 
     def is_done_already(self, state: TrainingState, spec: TrainingJobSpec) -> Plan | None:
-        """End a job whose version is there."""
+        """End a job whose version exists already."""
         return restored.trained_before(state, spec)
 
     def missing_fact(self, state: TrainingState, spec: TrainingJobSpec) -> Need | None:
-        """Ask which version is the champion, where the trainer compares something with it."""
+        """Request the champion if the trainer compares something with it."""
         asks = champion_ref.is_wanted(spec) and state.rivals is None
         return Need(Fact.RIVALS, state.job.model) if asks else None
 
     def launch(self, state: TrainingState, spec: TrainingJobSpec, attempt: int) -> Launch:
-        """Return an attempt with the memory, the time and the device that the attempts before have left it."""
+        """Return the next attempt, with the memory, time and device that earlier attempts have left."""
         status = state.job.status
         refuse_unsupported(spec)
         return render.launch(
@@ -50,7 +50,7 @@ class Training:
         )
 
     def start_hint(self, spec: TrainingJobSpec) -> str:
-        """Tell of a ConfigMap that has to exist: the kubelet only mounts what is there, and waits without a word."""
+        """Return a hint about a ConfigMap that must exist. The kubelet waits for a missing one without a message."""
         script = spec.script.config_map_ref if spec.script is not None else None
         if script is None:
             return ""
@@ -59,11 +59,11 @@ class Training:
     def complete(
         self, state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, pods: tuple[PodView, ...]
     ) -> Plan:
-        """Read the result, and make the version of one that trained."""
+        """Read the result, and create the version after a training."""
         return completion.complete(state, spec, workload, pods)
 
     def follow(self, state: TrainingState) -> Need | News | None:
-        """Follow the verdict on the version that was made."""
+        """Return a new verdict on the version."""
         found = verdict.follow(state)
         if found is None or isinstance(found, Need):
             return found
@@ -76,5 +76,8 @@ _PLANNER: Final = BatchPlanner(TRAINING)
 
 
 def plan(state: TrainingState) -> Plan:
-    """Return the next step for one TrainingJob: total and deterministic, empty at the fixed point."""
+    """Return the next step for one TrainingJob.
+
+    The function is total and deterministic; the plan is empty at the fixed point.
+    """
     return _PLANNER.plan(state)

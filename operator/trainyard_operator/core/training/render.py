@@ -1,4 +1,7 @@
-"""What a TrainingJob makes: its attempts, and the ModelVersion of a result. Pure, so tests compare dicts."""
+"""Objects of a TrainingJob: its attempts, and the ModelVersion of a result.
+
+All functions are pure, so tests compare dicts.
+"""
 
 from trainyard_api import API_VERSION, meta
 from trainyard_api.modelversion import JobRef
@@ -30,12 +33,12 @@ def launch(
     fallback: bool = False,
     champion: ChampionRef | None = None,
 ) -> Launch:
-    """Return one attempt as it is to be made.
+    """Return one attempt, ready to be created.
 
-    ``out_of_memory`` counts the attempts before that were killed for memory; each multiplies it by
-    ``retry.memoryGrowth``. ``limit`` is the running time in seconds that the attempts before left, ``fallback`` says
-    that ``spec`` is without the accelerator that the job asks for, ``champion`` is what the trainer compares its model
-    with. The pods carry their configuration in annotations of the template, so one write is an attempt.
+    ``out_of_memory`` is the number of earlier attempts that were killed for memory. Each one multiplies the memory by
+    ``retry.memoryGrowth``. ``limit`` is the remaining running time in seconds. ``fallback`` means that ``spec`` has no
+    accelerator although the job requests one. The trainer compares its model with ``champion``. The configuration is in
+    annotations of the pod template, so an attempt needs one write.
     """
     settings = trainer_config(job, spec, attempt, config, champion)
     labels = child_labels(job, attempt, settings.model_name)
@@ -64,7 +67,7 @@ def launch(
 def model_version(
     job: TrainingJobView, spec: TrainingJobSpec, workload: WorkloadView, result: TrainingResult, storage: Storage | None
 ) -> Body:
-    """Return the ModelVersion of a successful result, with ``storage`` as it was resolved for the job."""
+    """Return the ModelVersion of a successful result. ``storage`` is the resolved storage of the job."""
     return version_object(
         result,
         namespace=job.namespace,
@@ -78,12 +81,15 @@ def model_version(
 
 
 def job_ref(job: TrainingJobView) -> JobRef:
-    """Return how a version names the job that made it."""
+    """Return the reference from a version to its job."""
     return JobRef(name=job.name, uid=job.uid, spec_digest=job_digest(job))
 
 
 def child_labels(job: TrainingJobView, attempt: int, model: str) -> dict[str, str]:
-    """Return the labels of an attempt. The owner's own are never copied: Argo CD would prune the workload by them."""
+    """Return the labels of an attempt.
+
+    The owner's labels are not copied, because Argo CD would prune the workload by them.
+    """
     return {
         meta.MANAGED_BY_LABEL: meta.MANAGED_BY,
         meta.JOB_LABEL: job.name,

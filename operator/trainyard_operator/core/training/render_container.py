@@ -1,7 +1,7 @@
-"""Framework Container: the user's image between two steps of the trainer's, so that it sees no secret and no token.
+"""Pods of framework Container: the user's image runs between two steps of the trainer, without Secrets and tokens.
 
-``fetch`` reads the data and lays it out, the user's container trains, ``register`` uploads what it left. They run one
-after the other and meet in two volumes: ``input``, which the user's container may only read, and ``output``.
+``fetch`` reads and prepares the data, the user's container trains, and ``register`` uploads the result. They run one
+after the other and share two volumes: ``input``, which is read-only for the user's container, and ``output``.
 """
 
 from typing import Final
@@ -16,23 +16,23 @@ from trainyard_operator.core.resolve import InvalidSpecError
 
 _INPUT, _OUTPUT, _SCRATCH = "input", "output", "scratch"
 _ORDINARY = ("cpu", "memory", "ephemeral-storage")
-"""What every process needs; all other resources are devices, and the user's container has them alone."""
+"""Resources that every step gets. All other resources are devices, and only the user's container gets them."""
 
 
 _SKIPPED_BY: Final = {"eks.amazonaws.com/skip-containers": ",", "azure.workload.identity/skip-containers": ";"}
-"""Annotations that name the containers which a cloud's webhook gives no identity, and what is between two names."""
+"""Annotations that list the containers without a cloud identity, with their separator."""
 
 
 def is_container(spec: TrainingJobSpec) -> bool:
-    """Tell whether the user's image runs. ``mode: Prepare`` trains nothing, so its pod is the trainer's alone."""
+    """Return whether the user's image runs. With ``mode: Prepare``, only the trainer runs."""
     return spec.framework == "Container" and spec.mode == "Train"
 
 
 def without_identity(spec: TrainingJobSpec, options: PodOptions) -> dict[str, str]:
-    """Return the annotations that keep a cloud's identity out of the user's container.
+    """Return the annotations that keep the cloud identity out of the user's container.
 
-    The webhooks of EKS and AKS put the role of the pod's service account into every container that is not named here.
-    Names that the chart or the user gives stay.
+    The webhooks of EKS and AKS add the role of the service account to every container that is not listed here. Names
+    from the chart or the user are kept.
     """
     if not is_container(spec):
         return {}
@@ -46,19 +46,19 @@ def without_identity(spec: TrainingJobSpec, options: PodOptions) -> dict[str, st
 def three_steps(
     trainer: Body, spec: TrainingJobSpec, config: OperatorConfig, scratch: Body
 ) -> tuple[list[Body], Body, list[Body]]:
-    """Return the init containers, the main container, and the volumes they need beside the trainer's own.
+    """Return the init containers, the main container, and the volumes that they need in addition to the trainer's.
 
     Parameters
     ----------
     trainer
         The container of a built-in framework: the user's image and resources, the trainer's mounts and environment.
     scratch
-        The volume source of the folders that they share.
+        The volume source of the shared folders.
 
     Raises
     ------
     InvalidSpecError
-        If the memory in ``spec.resources`` is no quantity.
+        If the memory in ``spec.resources`` is not a quantity.
     """
     step: Body = {
         **trainer,
@@ -74,7 +74,7 @@ def three_steps(
         **step,
         "name": meta.FETCH_CONTAINER,
         "args": ["fetch"],
-        # It writes nothing to the output, but names it in the user's config.json.
+        # It does not write to the output, but writes its path into the user's config.json.
         "volumeMounts": [*trainer["volumeMounts"], _mount(_INPUT), _mount(_OUTPUT, read_only=True)],
     }
     register = {
@@ -88,7 +88,7 @@ def three_steps(
 
 
 def _users(trainer: Body, spec: TrainingJobSpec) -> Body:
-    """Return the user's container: its own folders and variables, nothing that was mounted for the trainer."""
+    """Return the user's container, with its own folders and variables and without the trainer's mounts."""
     paths = {meta.CONTAINER_CONFIG_ENV: f"{meta.INPUT_DIR}/{meta.CONFIG_FILE}", "HOME": meta.WORK_DIR}
     own = [variable.wire() for variable in spec.env or ()]
     return {
@@ -110,10 +110,10 @@ def _mount(volume: str, *, read_only: bool = False) -> Body:
 
 
 def _step_resources(own: Body, defaults: Resources) -> Body:
-    """Return the resources of ``fetch`` and ``register``: the user's without devices, and no less memory than default.
+    """Return the resources of ``fetch`` and ``register``: the user's without devices, with at least the default memory.
 
-    A pod asks for the largest of its steps, so this reserves nothing more, and ``fetch`` counts the processors that the
-    user's container will have.
+    A pod requests the maximum of its steps, so this reserves no more. ``fetch`` sees the number of processors that the
+    user's container has.
     """
     steps: Body = {
         kind: {name: amount for name, amount in amounts.items() if name in _ORDINARY} for kind, amounts in own.items()

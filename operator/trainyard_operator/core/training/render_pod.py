@@ -1,4 +1,7 @@
-"""The pod of an attempt as a dict: containers, volumes, mounts. Pure, so tests compare dicts."""
+"""Pod of an attempt: containers, volumes and mounts.
+
+All functions are pure, so tests compare dicts.
+"""
 
 from trainyard_api import meta
 from trainyard_api.pod import KeyRef, PodOptions, Resources
@@ -19,14 +22,14 @@ from trainyard_operator.core.resolve import (
 from trainyard_operator.core.training.render_container import is_container, three_steps
 
 TOKEN_SECONDS = 3600
-"""How long a projected token lives; the kubelet renews it long before."""
+"""Lifetime of a projected token. The kubelet renews it early."""
 
 GRACE_SECONDS = 60
-"""After SIGTERM the trainer saves what it has."""
+"""Time for the trainer to save its state after SIGTERM."""
 
 
 def options_of(namespace: str, spec: TrainingJobSpec, config: OperatorConfig) -> PodOptions:
-    """Return what the pods of a job are given: by the chart, for their namespace, and by the job itself."""
+    """Return the pod options of a job: from the chart, the namespace, and the job itself."""
     options = over(spec, _defaults(namespace, config))
     return options.model_copy(
         update={
@@ -39,10 +42,10 @@ def options_of(namespace: str, spec: TrainingJobSpec, config: OperatorConfig) ->
 def attempt_pod(
     job: TrainingJobView, spec: TrainingJobSpec, settings: TrainerConfig, config: OperatorConfig, out_of_memory: int
 ) -> Body:
-    """Return the PodSpec of one attempt: the trainer, confined, with what it needs mounted.
+    """Return the PodSpec of one attempt, with restricted permissions and the required mounts.
 
-    With framework Container the trainer is the user's own image, between two containers that know the secrets. These
-    two see the variables and mounts of the chart, the user's sees those of the job.
+    With framework Container, the user's image runs between two containers that have the Secrets. These two containers
+    get the variables and mounts of the chart. The user's container gets those of the job.
     """
     defaults = _defaults(job.namespace, config)
     options = options_of(job.namespace, spec, config)
@@ -84,13 +87,13 @@ def _defaults(namespace: str, config: OperatorConfig) -> PodOptions:
 
 
 def _open_up(container: Body, options: PodOptions) -> None:
-    """Give a container of the trainer's the further variables and mounts."""
+    """Add the variables and mounts of the options to a trainer container."""
     container["env"] = [*container["env"], *(one.wire() for one in options.env or ())]
     mount(container, options)
 
 
 def scratch_volume(resources: Resources) -> Body:
-    """Return an emptyDir that holds no more than its pod may write: the kubelet evicts a pod that writes more."""
+    """Return an emptyDir with the pod's storage limit. The kubelet evicts a pod that exceeds it."""
     limit = (resources.limits or {}).get("ephemeral-storage")
     return {"emptyDir": {"sizeLimit": str(limit)} if limit is not None else {}}
 
@@ -125,7 +128,7 @@ def _environment(settings: TrainerConfig) -> list[Body]:
 
 
 def _volumes(job: TrainingJobView, settings: TrainerConfig, scratch: Body) -> tuple[list[Body], list[Body]]:
-    """Return volumes and mounts: the projected configuration, scratch space, credentials, and claims named by URIs."""
+    """Return volumes and mounts for the configuration, scratch space, credentials, and the claims that URIs name."""
     audience = meta.token_audience(job.namespace, job.name, job.uid)
     annotations = ((meta.CONFIG_FILE, meta.CONFIG_ANNOTATION), (meta.CA_FILE, meta.CA_ANNOTATION))
     items = [{"path": path, "fieldRef": {"fieldPath": f"metadata.annotations['{key}']"}} for path, key in annotations]
@@ -158,12 +161,15 @@ def _volumes(job: TrainingJobView, settings: TrainerConfig, scratch: Body) -> tu
 
 
 def _config_map(spec: TrainingJobSpec) -> KeyRef | None:
-    """Return where a script lies that is mounted: without its ConfigMap the pod waits, unless it is optional."""
+    """Return the ConfigMap key of the script, if it is mounted.
+
+    Without the ConfigMap the pod waits, unless it is optional.
+    """
     return spec.script.config_map_ref if spec.script is not None and spec.mode == "Train" else None
 
 
 def _claims(settings: TrainerConfig) -> dict[str, bool]:
-    """Return the claims that URIs name, and whether each is written to."""
+    """Return the claims that URIs name, and whether the pod writes to each."""
     data, storage = settings.spec.data, settings.spec.storage
     script = settings.spec.script
     read = [data.uri, *(covariate.uri for covariate in data.covariates or ()), script.uri if script else None]

@@ -1,7 +1,7 @@
-"""A TrainingJob whose version is there before it has begun: it came back from Git or a backup, without a status.
+"""TrainingJobs whose version already exists, for example after a restore from Git or a backup without a status.
 
-Its version outlived it, or was imported from the storage. A TrainingJob of this name and spec made it, so this one has
-nothing left to do.
+The version was not deleted, or it was imported from the storage. A TrainingJob with this name and spec created it.
+Therefore this job has nothing left to do.
 """
 
 from pydantic import ValidationError
@@ -21,7 +21,7 @@ VERSION_EXISTS = "VersionExists"
 
 
 def trained_before(state: TrainingState, job_spec: TrainingJobSpec) -> Plan | None:
-    """End a job that has not begun and whose version is there; ``None`` for any other one."""
+    """End a job that has not begun and whose version exists, ``None`` for any other job."""
     status = state.job.status
     pending = status.phase in (None, "Pending", "Queued") and not status.attempts and not state.workloads
     if job_spec.mode != "Train" or not pending:
@@ -33,7 +33,7 @@ def trained_before(state: TrainingState, job_spec: TrainingJobSpec) -> Plan | No
     try:
         spec = ModelVersionSpec.model_validate(view.spec, extra="ignore")
     except ValidationError:
-        return None  # nothing that could be served
+        return None  # it cannot be served
     message = (
         f"ModelVersion {view.name} was made by an earlier TrainingJob of this name and spec: nothing is trained again; "
         "to train again, give the TrainingJob another name"
@@ -54,7 +54,7 @@ def trained_before(state: TrainingState, job_spec: TrainingJobSpec) -> Plan | No
 
 
 def _fits(state: TrainingState, view: ModelVersionView) -> bool:
-    """Tell whether a version is what this job would train. An imported one does not say which spec made it."""
+    """Return whether this job would train the same version. An imported version does not record its spec."""
     made_by = view.spec.get("trainingJob") or {}
     same_spec = made_by.get("specDigest") in (None, job_digest(state.job))
     return made_by.get("name") == state.job.name and same_spec and has_its_name(view) and not view.deleting

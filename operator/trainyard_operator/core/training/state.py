@@ -1,4 +1,4 @@
-"""What the planner of TrainingJobs looks at, beside what all kinds have that run to an end."""
+"""Input of the TrainingJob planner, in addition to the shared state."""
 
 from dataclasses import dataclass, field
 
@@ -9,14 +9,14 @@ from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
 
 @dataclass(frozen=True)
 class TrainingState(BatchState):
-    """Everything that one decision about a TrainingJob may depend on."""
+    """Input of one planning decision about a TrainingJob."""
 
     job: TrainingJobView
     versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
-    """ModelVersions by name, ``None`` for one that was looked for and is not there."""
+    """ModelVersions by name. ``None`` means that it was read and does not exist."""
     made: ModelVersionView | None = None
-    """The ModelVersion that a finished job names, as far as the watch has told of it."""
+    """The ModelVersion that a finished job names, if the watch has delivered it."""
     earlier: tuple[ModelVersionView, ...] = ()
-    """The versions of its model that a TrainingJob of its name made, as long as it has not begun itself."""
+    """Versions of its model from a TrainingJob of the same name, until the job begins."""
     rivals: Rivals | None = None
-    """The versions and deployments of its model, once they were asked about."""
+    """The versions and deployments of its model, if they were requested."""

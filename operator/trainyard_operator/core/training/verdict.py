@@ -1,4 +1,4 @@
-"""What a finished job says of its version: the training succeeded, and the model may be refused all the same."""
+"""Verdict on the version of a finished job. The training can succeed while the gates reject the model."""
 
 from trainyard_api.trainingjob import TrainingJobStatus, Verdict
 from trainyard_operator.core.facts import Fact, Need
@@ -13,9 +13,9 @@ _DELETED = Verdict(
 
 
 def of_version(view: ModelVersionView) -> Verdict:
-    """Return the verdict on a version: what its gates, or a person in their place, said of it.
+    """Return the verdict on a version: the result of its gates, or of a manual decision.
 
-    A version that was quarantined later was good enough when it was judged: the training is not to blame.
+    A version that was quarantined later counts as validated, because the training did not cause the quarantine.
     """
     status = view.status
     if view.is_pending or view.unreadable:
@@ -32,9 +32,10 @@ def of_version(view: ModelVersionView) -> Verdict:
 
 
 def follow(state: TrainingState) -> Need | Verdict | None:
-    """Return the verdict of a finished job where it is another than the stored one; ``None`` where nothing changed.
+    """Return the verdict of a finished job if it differs from the stored one, ``None`` otherwise.
 
-    A version that is not in sight may have been deleted: that is asked for, since nothing else ends the waiting.
+    A version that is not in the cache may have been deleted. It is read from the API server, because no event would end
+    the wait.
     """
     status = state.job.status
     if status.model_version is None:
@@ -52,20 +53,21 @@ def follow(state: TrainingState) -> Need | Verdict | None:
 
 
 def event_of(verdict: Verdict) -> tuple[EventNote, ...]:
-    """Return the Event that tells of a refusal, on the job as on the version."""
+    """Return the Event that reports a rejection. The job and its version each get one."""
     if verdict.phase != "Rejected":
         return ()
     return (EventNote("Warning", "VersionRejected", verdict.message, "verdict"),)
 
 
 def _own(state: TrainingState, view: ModelVersionView | None) -> ModelVersionView | None:
-    """Return a version if this job made it. After a restore the job has another uid, and the same name."""
+    """Return a version if this job created it. After a restore, the job has the same name and another uid."""
     return view if view is not None and view.job_name == state.job.name else None
 
 
 def _is_known(status: TrainingJobStatus, found: Verdict) -> bool:
-    """Compare phases only: what happens to a version later (quarantine, another sentence) is told by the version.
+    """Return whether the verdict has the same phase as the stored one.
 
-    A verdict is never taken back to Pending, as for a version that cannot be read any more.
+    Only phases are compared. The ModelVersion reports its own later changes, for example a quarantine. A verdict never
+    returns to Pending, for example if the version can no longer be read.
     """
     return status.verdict is not None and found.phase in ("Pending", status.verdict.phase)

@@ -1,7 +1,7 @@
-"""A gate with ``compareTo: Champion`` that is judged by the trainer's comparison: both models on the same rows.
+"""Gates with ``compareTo: Champion`` that use the trainer's comparison of both models on the same rows.
 
-Without ``confidence`` the difference decides. With it the whole interval of the difference has to lie within the
-tolerance (a test of non-inferiority): few rows make a wide interval, and what a wide interval cannot tell is not met.
+Without ``confidence``, the difference decides. With it, the whole interval of the difference must be within the
+tolerance (a non-inferiority test). Few rows make a wide interval, which does not meet the gate.
 """
 
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from trainyard_operator.core.version.numbers import finite, text_of
 from trainyard_operator.core.version.results import Details, against, holds, result, threshold_of, tolerance_of
 
 OVERRULE: Final = "or validate this version by hand (action validate/<token>)"
-"""The way on that is always open."""
+"""Next step that is always possible."""
 
 _TRAINERS_WORDS: Final = 500
-"""Characters of the trainer's sentence in a gate's message."""
+"""Maximum length of the trainer's message in a gate's message."""
 
 _ONCE: Final = "train once without this gate"
 
@@ -36,12 +36,12 @@ _WAYS_ON: Final[Mapping[ComparisonReason, str]] = MappingProxyType(
         "TooFewRows": "hold out more rows (split.testFraction), or train with more data",
     }
 )
-"""What to do about a champion that did not answer, by the comparison's reason."""
+"""Next step for a champion that could not be compared, by the reason in the comparison."""
 
 
 @dataclass(frozen=True)
 class _Interval:
-    """The interval of the difference. ``confidence`` is that of the trainer, at least what the gate asks for."""
+    """Interval of the difference. ``confidence`` is the trainer's, and at least that of the gate."""
 
     low: Decimal
     high: Decimal
@@ -49,7 +49,7 @@ class _Interval:
 
 
 def judge(gate: Gate, goal: Goal, comparison: Comparison, champion: Chosen) -> GateResult:
-    """Judge a gate by the numbers of a comparison, if they are about the present champion."""
+    """Judge a gate by the numbers of a comparison, if they are about the current champion."""
     details: Details = {"champion": champion.version}
     if comparison.champion != champion.version or bare(comparison.champion_digest) != champion.digest:
         return result(gate, "ChampionChanged", _changed(gate, comparison, champion), details)
@@ -104,7 +104,7 @@ def _compared(
 
 
 def _interval(entries: list[ComparedMetric], confidence: float | None) -> _Interval | None:
-    """Return the narrowest interval whose confidence is at least the one asked for."""
+    """Return the interval with the lowest confidence that is at least ``confidence``."""
     found = []
     for entry in entries:
         low, high = finite(entry.low), finite(entry.high)

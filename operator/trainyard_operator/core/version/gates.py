@@ -1,13 +1,13 @@
-"""Is a version good enough? Fixed values and a comparison with the champion, fail closed.
+"""Gates of a version: fixed values and a comparison with the champion. They fail closed.
 
-A gate is met only by a number that is there, is finite and says yes. A missing metric, one that is no finite number, a
-champion that was not compared with, a metric of which nobody knows what is better: none of them is a pass. Only where
-there is no champion, a gate that needs one is met, since a model's first version has nothing to be compared with; it
-says so.
+A gate is met only by a finite number that satisfies it. It is not met if the metric is missing or not a finite number.
+It is also not met if the champion was not compared, or if it is unknown whether a higher or a lower value is better. If
+there is no champion, a gate that needs one is met, because a model's first version has nothing to be compared with. The
+result says so.
 
-A champion's threshold is ``value + tolerance * |value|`` where less is better and ``value - tolerance * |value|`` where
-more is: with the magnitude, so that a tolerance makes room on the right side of a negative value too. At a value of 0 a
-fraction is no room at all. Arithmetic is decimal: 0.1 with a tolerance of 0.02 is 0.102 and nothing else.
+If a lower value is better, a champion's threshold is ``value + tolerance * |value|``. If a higher value is better, it
+is ``value - tolerance * |value|``. With the absolute value, the tolerance also works for negative values. If the value
+is 0, there is no tolerance. The arithmetic is decimal: 0.1 with a tolerance of 0.02 is exactly 0.102.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,14 +25,14 @@ from trainyard_operator.core.version.numbers import number_of, text_of
 from trainyard_operator.core.version.results import Details, against, holds, result, threshold_of, tolerance_of
 
 DATA_METRIC: Final = "data_"
-"""Names of metrics that compare the data with what the champion was trained on begin so."""
+"""Prefix of metrics that compare the data with the training data of the champion."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """The version that is judged: its metrics as text by name, the rows they were measured on, and the comparison.
+    """The version to judge: its metrics as text by name, the rows they were measured on, and the comparison.
 
-    ``formats`` are those of its files; of code of the user's own the name of the framework.
+    ``formats`` are the formats of its files. For a user's own code, they contain the name of the framework.
     """
 
     metrics: Mapping[str, str]
@@ -44,7 +44,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Champion:
-    """The version to beat. ``metrics`` is ``None`` when they are not known: its ModelVersion is gone."""
+    """The version to compare with. ``metrics`` is ``None`` if its ModelVersion is gone."""
 
     chosen: Chosen
     metrics: Mapping[str, str] | None
@@ -52,7 +52,7 @@ class Champion:
 
 
 def judge(gates: Sequence[Gate], candidate: Candidate, champion: Champion | None) -> list[GateResult]:
-    """Return one result for each gate, in their order."""
+    """Return one result for each gate, in the order of the gates."""
     return [
         _fixed(gate, candidate, champion) if gate.compare_to is None else _beside_champion(gate, candidate, champion)
         for gate in gates
@@ -90,7 +90,7 @@ def _beside_champion(gate: Gate, candidate: Candidate, champion: Champion | None
 
 
 def _not_compared(candidate: Candidate) -> tuple[GateReason, str]:
-    """Return why the trainer did not let both models answer the same rows, and what to do."""
+    """Return why the trainer did not compare both models on the same rows, and what to do."""
     for framework in OWN_CODE.intersection(candidate.formats):
         return (
             "ChampionNotServable",
@@ -100,7 +100,7 @@ def _not_compared(candidate: Candidate) -> tuple[GateReason, str]:
 
 
 def _reported(gate: Gate, goal: Goal, value: Decimal, candidate: Candidate, champion: Champion) -> GateResult:
-    """Compare what the two trainings reported: fair only if both were measured on the same rows."""
+    """Compare the metrics that both trainings reported. This is valid only if both used the same rows."""
     number = champion.chosen.version
     details: Details = {"value": text_of(value), "champion": number}
     if champion.metrics is None:

@@ -1,4 +1,4 @@
-"""Metrics as decimals: a status shows text, and 0.1 with a tolerance of 0.02 is 0.102 and nothing else."""
+"""Metrics as decimals. The status contains text, and 0.1 with a tolerance of 0.02 is exactly 0.102."""
 
 import math
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ def number_of(metrics: Mapping[str, str], name: str) -> Decimal | str:
 
 
 def finite(text: str | None) -> Decimal | None:
-    """Return a number that arithmetic can be done with; ``None`` for everything else."""
+    """Return a finite number, ``None`` for everything else."""
     try:
         number = math.nan if text is None else float(text)
     except ValueError:
         return None
-    # By way of the shortest text of a double: a Decimal of any text could be too large to compute with.
+    # Use the shortest text of a double: a Decimal of arbitrary text could be too large to compute with.
     return Decimal(repr(number)) if math.isfinite(number) else None
 
 
 def text_of(number: Decimal) -> str:
-    """Return a number as a metric in a status is written: 0.102, 30, 2E-7."""
+    """Return a number in the format of metrics in a status: 0.102, 30, 2E-7."""
     digits, e, exponent = str(number).partition("E")
     return (digits.rstrip("0").rstrip(".") if "." in digits else digits) + e + exponent

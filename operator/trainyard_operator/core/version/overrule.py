@@ -1,4 +1,4 @@
-"""The verb of a ModelVersion: a person validates what the gates refused, by name and with a reason."""
+"""Verb of a ModelVersion: a person validates a version that its gates rejected, with a name and a reason."""
 
 from datetime import datetime
 from typing import Final
@@ -16,7 +16,13 @@ _LONGEST_REASON: Final = 1024
 
 
 def token_of(text: str) -> str:
-    """Return the token of an action. Raises :class:`RefusedError` for what is no action of a ModelVersion."""
+    """Return the token of an action.
+
+    Raises
+    ------
+    RefusedError
+        If the text is not an action of a ModelVersion.
+    """
     match actions.words_of(text, _HOW):
         case [verb, token] if verb == VERB:
             return token
@@ -24,7 +30,13 @@ def token_of(text: str) -> str:
 
 
 def overruled(view: ModelVersionView, text: str, now: datetime) -> Overruled:
-    """Return the record of what a person decided. Raises :class:`RefusedError` with a sentence."""
+    """Return the record of a manual decision.
+
+    Raises
+    ------
+    RefusedError
+        With the message, if the decision is refused.
+    """
     actions.refuse_used(view.status, token_of(text))
     _refuse_unless_gates_refused(view)
     reason = view.annotations.get(meta.ACTION_REASON_ANNOTATION, "").strip()[:_LONGEST_REASON]

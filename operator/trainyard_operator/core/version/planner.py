@@ -1,7 +1,7 @@
-"""The life of a ModelVersion: judged once, taken out of service when a deployment had to go back from it.
+"""Lifecycle planner of a ModelVersion: judge it once, and quarantine it after a deployment rolled back from it.
 
-:func:`plan` is total and deterministic, like that of a TrainingJob, and writes nothing at the fixed point. The table in
-docs/modelversion.md is this module in words.
+:func:`plan` is total and deterministic, and writes nothing at the fixed point. The table in docs/modelversion.md
+describes it.
 """
 
 from collections.abc import Iterable
@@ -27,16 +27,16 @@ from trainyard_operator.core.version import gates, overrule
 from trainyard_operator.core.version.state import VersionState
 
 LONGEST_MESSAGE = 1024
-"""Characters of a condition's message, as in every other status of ours."""
+"""Maximum length of a condition's message."""
 REASON = 400
-"""Characters of a person's reason in that message; ``status.overruled`` has all of it."""
+"""Maximum length of a person's reason in that message. ``status.overruled`` contains the full reason."""
 USERS = 32
-"""Names in ``usedBy``: as many as the schema takes."""
+"""Maximum length of ``usedBy`` in the schema."""
 
 
 @dataclass(frozen=True)
 class Transition:
-    """Where a version goes: its phase with a reason and a sentence, and what else of the status changes with it."""
+    """New phase of a version, with a reason, a message, and the status fields that change."""
 
     phase: VersionPhase
     reason: str
@@ -53,7 +53,7 @@ def plan(state: VersionState) -> Plan:  # noqa: PLR0911 - a list of questions
     if state.version.recalled_from:
         return restore(state.version)
     if any(deployment.unreadable for deployment in _live(state)):
-        return NOTHING  # who serves, and what was gone back from, is known once that can be read again
+        return NOTHING  # the active version and the rollbacks are not known until it can be read again
     text = actions.pending(state.version)
     if text is not None:
         return _perform(state, text)
@@ -70,11 +70,11 @@ def plan(state: VersionState) -> Plan:  # noqa: PLR0911 - a list of questions
     assert_never(phase)
 
 
-# ---- the phases ------------------------------------------------------------------------------------------------------
+# ---- phases ----------------------------------------------------------------------------------------------------------
 
 
 def _pending(state: VersionState) -> Plan:
-    """Judge it, once those before it have been: the champion must not hang on who was looked at first."""
+    """Judge the version after all earlier versions, so that the champion does not depend on the order of reconciles."""
     view = state.version
     try:
         spec = ModelVersionSpec.model_validate(view.spec, extra="ignore")
@@ -85,7 +85,7 @@ def _pending(state: VersionState) -> Plan:
         message = f"version {spec.version} of model {spec.model} is ModelVersion {right} and no other"
         return _refused(state, "Misnamed", message)
     if any(other.is_pending and version_number(other) < spec.version for other in _peers(state)):
-        message = "the versions before it are judged first"  # which ones is not told: it would be written for each
+        message = "the versions before it are judged first"  # the message names none of them, or it would change
         return _report(state, Transition("Pending", "EarlierVersionPending", message))
     return _judged(state, spec)
 
@@ -105,13 +105,13 @@ def _judged(state: VersionState, spec: ModelVersionSpec) -> Plan:
 
 
 def _refused(state: VersionState, reason: str, message: str) -> Plan:
-    """Not one of ours, and nothing that could be served."""
+    """Reject a version that is invalid or has a wrong name. It cannot be served."""
     transition = Transition("Rejected", reason, message, {"judged_time": to_rfc3339(state.now)})
     return _transition(state, transition, "Warning", "Rejected", "judged")
 
 
 def _validated(state: VersionState) -> Plan:
-    """Take it out of service while a deployment that went back from it has it on its list, and none wants it."""
+    """Quarantine a version that a deployment has rejected, unless a deployment serves it or is about to."""
     found = _rejection(state)
     if found is None or _taken_by(state) is not None:
         return _keep(state)
@@ -123,7 +123,10 @@ def _validated(state: VersionState) -> Plan:
 
 
 def _quarantined(state: VersionState) -> Plan:
-    """Stay, also when the deployment or its list is gone, until somebody asks a deployment to take it again."""
+    """Keep the quarantine until a deployment is asked to take the version again.
+
+    Deleting the deployment or its list does not lift it.
+    """
     deployment = _taken_by(state)
     if deployment is None:
         return _keep(state)
@@ -134,12 +137,12 @@ def _quarantined(state: VersionState) -> Plan:
 
 
 def _keep(state: VersionState) -> Plan:
-    """Nothing changes but who uses it."""
+    """Update only the list of users."""
     return _store(state, {})
 
 
 def _perform(state: VersionState, text: str) -> Plan:
-    """Carry out the verb in the annotation, or say once why not; either way it is echoed and never done again."""
+    """Perform the action in the annotation, or report once why it is refused. Either way, it is handled only once."""
     view, token = state.version, None
     try:
         token = overrule.token_of(text)
@@ -155,14 +158,14 @@ def _perform(state: VersionState, text: str) -> Plan:
     return _transition(state, transition, "Normal", "Overruled", f"action/{actions.echo(text)}")
 
 
-# ---- what it hangs on ------------------------------------------------------------------------------------------------
+# ---- inputs of the decision ------------------------------------------------------------------------------------------
 
 
 def _champion(state: VersionState, judged: ModelVersionSpec) -> gates.Champion | None:
-    """Return the version to beat, with what is known of it.
+    """Return the champion, with what is known of it.
 
-    A version that was not trained here and now is judged as of its training: by the champion that it was compared with.
-    Which version serves at the moment, and in which order versions are imported, must not decide that.
+    A version that was restored or imported is judged as of its training: by the champion in its comparison. The version
+    that serves now, and the order of imports, must not change the result.
     """
     rivals = Rivals(state.others, state.deployments)
     if judged.comparison is not None and not state.trained_here:
@@ -173,7 +176,7 @@ def _champion(state: VersionState, judged: ModelVersionSpec) -> gates.Champion |
         return None
     try:
         spec = ModelVersionSpec.model_validate(chosen.view.spec, extra="ignore") if chosen.view is not None else None
-    except ValidationError:  # told by the gate: nothing to compare with
+    except ValidationError:  # the gate reports that there is nothing to compare with
         spec = None
     if spec is None:
         return gates.Champion(chosen, None)
@@ -185,7 +188,7 @@ def _metrics(spec: ModelVersionSpec) -> dict[str, str]:
 
 
 def _peers(state: VersionState) -> list[ModelVersionView]:
-    """Return the versions that count: those that stay, each under the one name that its number has."""
+    """Return the versions that are not being deleted and have the canonical name of their number."""
     return [other for other in state.others if not other.deleting and has_its_name(other)]
 
 
@@ -194,7 +197,7 @@ def _live(state: VersionState) -> list[ModelDeploymentView]:
 
 
 def _rejection(state: VersionState) -> tuple[ModelDeploymentView, RejectedVersion] | None:
-    """Return the deployment that was the first to go back from this version, with its entry."""
+    """Return the deployment that rejected this version first, with its entry."""
     own = version_number(state.version)
     found = [
         (deployment, entry)
@@ -217,7 +220,7 @@ def _taken_by(state: VersionState) -> ModelDeploymentView | None:
 
 
 def _users(state: VersionState) -> list[str] | None:
-    """Return who uses it. A number belongs to the version with its name: what else carries it, nobody serves."""
+    """Return the deployments that use it. Only the version with the canonical name of its number can be served."""
     if not has_its_name(state.version):
         return None
     own = version_number(state.version)
@@ -230,20 +233,20 @@ def _messages(results: Iterable[GateResult]) -> str:
     return "; ".join(result.message for result in results)
 
 
-# ---- what is written -------------------------------------------------------------------------------------------------
+# ---- output ----------------------------------------------------------------------------------------------------------
 
 
 def _transition(
     state: VersionState, transition: Transition, kind: Literal["Normal", "Warning"], reason: str, about: str
 ) -> Plan:
-    """Store a new phase and tell it once."""
+    """Store a new phase and report it once."""
     return _report(state, transition, (EventNote(kind, reason, transition.message, about),))
 
 
 def _report(state: VersionState, transition: Transition, events: tuple[EventNote, ...] = ()) -> Plan:
-    """Turn a phase into a status.
+    """Return a plan with the status of a phase.
 
-    A refused version is Ready=False without ``Stalled``: it is what it should be, and nobody has to repair it.
+    A rejected version has Ready=False without ``Stalled``, because nobody has to repair it.
     """
     view = state.version
     statuses = {"Ready": "True" if transition.phase == "Validated" else "False"}

@@ -1,4 +1,4 @@
-"""The result of one gate, and when a number satisfies it."""
+"""Result of one gate, and the comparison of its numbers."""
 
 from decimal import Decimal
 from typing import Any, Final, assert_never
@@ -11,17 +11,17 @@ PASSES: Final[frozenset[GateReason]] = frozenset({"Met", "NoChampion"})
 _LONGEST: Final = 1024
 
 Details = dict[str, Any]
-"""Fields of a result, by their names in Python."""
+"""Fields of a result by their Python names."""
 
 
 def result(gate: Gate, reason: GateReason, message: str, details: Details | None = None) -> GateResult:
-    """Return the result of a gate. Only a reason in ``PASSES`` passes."""
+    """Return the result of a gate. It passes only if its reason is in ``PASSES``."""
     base = {"metric": gate.metric, "passed": reason in PASSES, "reason": reason, "message": message[:_LONGEST]}
     return GateResult.model_validate({**base, **(details or {})})
 
 
 def holds(value: Decimal, op: Operator, threshold: Decimal) -> bool:
-    """Tell whether a value satisfies a comparison."""
+    """Return whether a value satisfies a comparison."""
     match op:
         case "<":
             return value < threshold
@@ -37,12 +37,12 @@ def holds(value: Decimal, op: Operator, threshold: Decimal) -> bool:
 
 
 def tolerance_of(gate: Gate, best: Decimal) -> Decimal:
-    """Return how much worse than the champion is still good: a fraction of the magnitude of its value."""
+    """Return the tolerance as a number: a fraction of the absolute value of the champion's metric."""
     return Decimal(repr(gate.tolerance or 0)) * abs(best)
 
 
 def threshold_of(goal: Goal, best: Decimal, tolerance: Decimal) -> tuple[Operator, Decimal]:
-    """Return what a value has to satisfy to be no worse than the champion, but for the tolerance."""
+    """Return the condition that a value must satisfy to be no worse than the champion, within the tolerance."""
     return ("<=", best + tolerance) if goal == "Minimize" else (">=", best - tolerance)
 
 

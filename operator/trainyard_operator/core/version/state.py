@@ -1,4 +1,4 @@
-"""What the planner of ModelVersions looks at: one version, the others of its model, and who serves them."""
+"""Input of the ModelVersion planner."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,16 +8,17 @@ from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionVie
 
 @dataclass(frozen=True)
 class VersionState:
-    """Everything one decision about a version may depend on.
+    """Input of one decision about a version.
 
     Attributes
     ----------
     others
-        The other ModelVersions of the model in this namespace, in any order. Read only while the version is judged.
+        The other ModelVersions of the model in this namespace, in any order. They are read only to judge the version.
     deployments
         The ModelDeployments of the model in this namespace, in any order.
     trained_here
-        The TrainingJob that made the version is there. Else the version is imported, restored, or outlived its job.
+        Whether the TrainingJob of the version exists. Otherwise, the version was imported or restored, or its job was
+        deleted.
     """
 
     version: ModelVersionView

@@ -1,1 +1,1 @@
-"""One controller for each kind: what its planner sees, taken from the store."""
+"""One controller for each kind. It builds the planner's input from the store."""

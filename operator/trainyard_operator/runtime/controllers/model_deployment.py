@@ -1,4 +1,4 @@
-"""ModelDeployments: the deployment, the versions of its model, its children, and who else serves the model."""
+"""ModelDeployments: the deployment, the versions of its model, its children, and other deployments of the model."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ from trainyard_operator.runtime.store import Store
 
 
 class ModelDeploymentController:
-    """Plan for ModelDeployments."""
+    """Controller for ModelDeployments."""
 
     kind: Final[Kind] = MODEL_DEPLOYMENT.name
 
@@ -27,7 +27,7 @@ class ModelDeploymentController:
 
     @classmethod
     def of(cls, parts: Parts) -> "ModelDeploymentController":
-        """Make it from the parts of an operator."""
+        """Create the controller from the parts of an operator."""
         return cls(parts.store, parts.config, clock=parts.clock)
 
     def step(self, key: Key, facts: Facts) -> Step | None:

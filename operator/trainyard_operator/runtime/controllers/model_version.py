@@ -1,4 +1,4 @@
-"""ModelVersions: the version, the others of its model, and the deployments of it."""
+"""ModelVersions: the version, the other versions of its model, and the deployments of the model."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ from trainyard_operator.runtime.store import Store
 
 
 class ModelVersionController:
-    """Plan for ModelVersions."""
+    """Controller for ModelVersions."""
 
     kind: Final[Kind] = MODEL_VERSION.name
 
@@ -26,7 +26,7 @@ class ModelVersionController:
 
     @classmethod
     def of(cls, parts: Parts) -> "ModelVersionController":
-        """Make it from the parts of an operator."""
+        """Create the controller from the parts of an operator."""
         return cls(parts.store, clock=parts.clock)
 
     def step(self, key: Key, facts: Facts) -> Step | None:  # noqa: ARG002 - everything it needs is watched
@@ -49,6 +49,6 @@ class ModelVersionController:
         return job is not None and job.uid == made_by.get("uid")
 
     def _others(self, view: ModelVersionView) -> tuple[ModelVersionView, ...]:
-        """Return the other versions."""
+        """Return the other versions of the model."""
         versions = self._store.find(MODEL_VERSION, model_term(view.namespace, view.model))
         return tuple(other for other in versions if other.name != view.name)

@@ -40,6 +40,6 @@ class TrainingJobController(BatchController[TrainingJobView, TrainingState]):
         )
 
     def _earlier(self, job: TrainingJobView) -> tuple[ModelVersionView, ...]:
-        """Return the versions of its model that were made by a TrainingJob of its name."""
+        """Return the versions of its model that a TrainingJob of its name created."""
         versions = self._store.find(MODEL_VERSION, model_term(job.namespace, job.model))
         return tuple(view for view in versions if (view.spec.get("trainingJob") or {}).get("name") == job.name)

@@ -14,7 +14,7 @@ from trainyard_operator.runtime.store import Store
 
 
 class TrainingScheduleController:
-    """Plan for TrainingSchedules."""
+    """Controller for TrainingSchedules."""
 
     kind: Final[Kind] = TRAINING_SCHEDULE.name
 
@@ -24,7 +24,7 @@ class TrainingScheduleController:
 
     @classmethod
     def of(cls, parts: Parts) -> "TrainingScheduleController":
-        """Make it from the parts of an operator."""
+        """Create the controller from the parts of an operator."""
         return cls(parts.store, clock=parts.clock)
 
     def step(self, key: Key, facts: Facts) -> Step | None:
