@@ -17,8 +17,8 @@ from unittest.mock import patch
 import numpy as np
 import pandas as pd
 
-from tests.unit.trainer.compare.nights import FORECAST, TABLE, Nights, ref
-from trainyard_trainer import pipeline
+from tests.unit.trainer.job.compare.nights import FORECAST, TABLE, Nights, ref
+from trainyard_trainer.job import pipeline
 
 Case = tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pandas as pd
 
-from tests.unit.trainer.profile.nights import (
+from tests.unit.trainer.report.profile.nights import (
     SHAPES,
     Random,
     Shape,

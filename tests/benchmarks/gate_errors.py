@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tests.unit.trainer.compare.nights import QUICK, Nights, machines, ref
+from tests.unit.trainer.job.compare.nights import QUICK, Nights, machines, ref
 from trainyard_api.training import Gate
 from trainyard_operator.core.champion import Chosen
 from trainyard_operator.core.version.gates import Candidate, Champion, judge

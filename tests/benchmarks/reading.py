@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from tests.unit.trainer.data.jobs import environment, job
-from trainyard_trainer import data
+from trainyard_trainer.data.loading import load
 
 PRODUCTS = 1_000
 WEATHER = ("clear", "mist", "rain", "snow")
@@ -60,7 +60,7 @@ def compare(title: str, path: Path, folder: Path, rounds: int) -> None:
     config = job(path, target="y", data={"time": "ds", "series": "key"})
     env = environment(folder)
     sides: dict[str, Callable[[], Any]] = {
-        "trainer": lambda: data.load(config, env, lambda *_: None, lambda: False),
+        "trainer": lambda: load(config, env, lambda *_: None, lambda: False),
         "Arrow": lambda: pyarrow.csv.read_csv(path),
         "Arrow to a frame": lambda: pyarrow.csv.read_csv(path).to_pandas(),
     }

@@ -3,9 +3,9 @@
     PYTHONPATH=.:hack .venv/bin/python -m tests.benchmarks.thirty_nights [--nights 30] [--confidence 0.95]
 
 A TrainingSchedule is asked for a run each night, a ModelDeployment serves the newest version that met its gates. The
-nights are those of tests/unit/trainer/compare/thirty.py: equal recipes, a better one, worse ones, four kinds of poison.
-A night is right if what serves afterwards is what should. Prints a row for each, and fails if more than one is wrong,
-or if a worse or a poisoned one ever serves.
+nights are those of tests/unit/trainer/job/compare/thirty.py: equal recipes, a better one, worse ones, and four kinds
+of poison. A night is right if what serves afterwards is what should. Prints a row for each, and fails if more than one
+is wrong, or if a worse or a poisoned one ever serves.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any
 
 from cluster import lifecycle
 from tests.e2e.stage import Json, Stage
-from tests.unit.trainer.compare.thirty import (
+from tests.unit.trainer.job.compare.thirty import (
     BETTER_NIGHT,
     DATA_GATES,
     NIGHTS,

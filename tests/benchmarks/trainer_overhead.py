@@ -29,12 +29,13 @@ from sklearn import metrics as sk
 
 from tests.unit.trainer.data.jobs import REAL_DATA, context_of, dataset_of, environment, job
 from trainyard_api.wire import TrainerConfig
-from trainyard_trainer import data
 from trainyard_trainer.data.dataset import Parts
-from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.data.loading import load
+from trainyard_trainer.data.preprocessing import preprocess
+from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.frameworks.lightgbm.parameters import resolved
 from trainyard_trainer.frameworks.prophet.series import quiet_prophet, seasonalities
+from trainyard_trainer.frameworks.registry import framework_for
 
 LEAKS = ["UDI", "TWF", "HDF", "PWF", "OSF", "RNF"]
 DROPPED = ["Product ID", "date_time"]
@@ -45,8 +46,8 @@ SERIES = 12
 def trainer(config: TrainerConfig, folder: Path, workers: int = 1) -> float:
     """Run the stages as the pipeline does and return one metric, to compare."""
     framework = framework_for(config)
-    table = data.load(config, environment(folder), lambda *_: None, lambda: False)
-    dataset = data.preprocess(table, config)
+    table = load(config, environment(folder), lambda *_: None, lambda: False)
+    dataset = preprocess(table, config)
     context = context_of(config, folder, workers=workers)
     trained = framework.train(dataset, context)
     found = framework.evaluate(dataset, trained, context).metrics

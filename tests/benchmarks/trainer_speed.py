@@ -86,7 +86,7 @@ def imports(folder: Path, rounds: int) -> None:
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return time.perf_counter() - start, used
 
-    for what in ("import trainyard_trainer", "import trainyard_trainer.job"):
+    for what in ("import trainyard_trainer", "import trainyard_trainer.job.run"):
         pairs = [(seconds(what), seconds("pass")) for _ in range(max(3, rounds))]
         wall, used = (statistics.median(mine[place] - bare[place] for mine, bare in pairs) for place in (0, 1))
         print(f"{what}: {wall:.2f} s, {used:.2f} s of CPU", flush=True)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from trainyard_trainer.artifacts.manifest import Frame, Manifest
-from trainyard_trainer.data.times import HOW_TO_ASK
+from trainyard_trainer.data.values.times import HOW_TO_ASK
 
 ColumnType = Literal["double", "long", "boolean", "string", "datetime"]
 

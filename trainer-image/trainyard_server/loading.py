@@ -13,19 +13,12 @@ from trainyard_api.training import Framework as FrameworkName
 from trainyard_server.columns import Columns, columns_of, frame_of
 from trainyard_server.settings import Target
 from trainyard_trainer.artifacts.layout import MANIFEST
-from trainyard_trainer.artifacts.manifest import (
-    Frame,
-    Manifest,
-    fetch_file,
-    file_entry,
-    parse_manifest,
-    sha256_of,
-)
+from trainyard_trainer.artifacts.manifest import Frame, Manifest, fetch_file, file_entry, parse_manifest, sha256_of
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.errors import ConfigError, DataError, InputMissing, Unsupported
-from trainyard_trainer.frameworks import framework_named
 from trainyard_trainer.frameworks.base import Framework
-from trainyard_trainer.golden import max_difference
+from trainyard_trainer.frameworks.golden import max_difference
+from trainyard_trainer.frameworks.registry import framework_named
 
 _NUMERIC_OUTPUTS: Final = {"double", "long"}
 

@@ -13,7 +13,7 @@ from kserve.protocol.rest.v2_datamodels import InferenceRequest
 from pydantic import ValidationError
 
 from trainyard_server.columns import Column, ColumnError, ColumnType, frame_of
-from trainyard_trainer.sentences import sentences_of
+from trainyard_trainer.messages import sentences_of
 
 _NUMERIC: Final = {
     *("BOOL", "INT8", "INT16", "INT32", "INT64"),

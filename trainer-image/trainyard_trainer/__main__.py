@@ -1,5 +1,5 @@
 """``python -m trainyard_trainer``."""
 
-from trainyard_trainer.cli import start
+from trainyard_trainer.cli.main import start
 
 start()

@@ -18,7 +18,7 @@ from trainyard_api.training import Storage
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import RESULT_MAX_BYTES, TrainerConfig, TrainingResult
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.job import read_config, run_job
+from trainyard_trainer.job.run import read_config, run_job
 from trainyard_trainer.progress.log import JsonLines
 
 RUN_SECONDS = 180

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.unit.trainer.container.parts import ContainerPod, table
+from tests.unit.trainer.job.container.parts import ContainerPod, table
 from trainyard_api.wire import ReportedStatus, TrainerConfig, TrainingResult
-from trainyard_trainer.job import run_job
+from trainyard_trainer.job.run import run_job
+from trainyard_trainer.job.script.process import Limits
+from trainyard_trainer.job.script.work import run_script
 from trainyard_trainer.progress.log import JsonLines
-from trainyard_trainer.script import run_script
-from trainyard_trainer.script.process import Limits
 
 PRELUDE = """
 import json, os, pathlib, sys, time

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tests.integration.trainer.script_pod import ScriptPod, is_over, run_of
+from trainyard_trainer.job.script.process import Limits
 from trainyard_trainer.progress.log import JsonLines
-from trainyard_trainer.script.process import Limits
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.integration.trainer.tables import forecast, regression, regression_csv, sales_csv
-from trainyard_trainer.cli import main
+from trainyard_trainer.cli.main import main
 
 TRAINER = [sys.executable, "-m", "trainyard_trainer"]
 QUICK = {"num_iterations": 5, "num_leaves": 4}
@@ -163,7 +163,7 @@ def test_where_there_is_nothing(
 def test_they_are_quick_because_they_import_little(trained: Path) -> None:
     heavy = "{'pandas', 'numpy', 'lightgbm', 'prophet', 'torch', 'boto3', 'mlflow', 'jinja2'}"
     code = (
-        "import sys; from trainyard_trainer.cli import main; "
+        "import sys; from trainyard_trainer.cli.main import main; "
         f"main(['inspect', {str(trained)!r}]); main(['report', {str(trained)!r}]); "
         f"print(sorted({heavy} & set(sys.modules)))"
     )

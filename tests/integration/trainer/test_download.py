@@ -14,8 +14,8 @@ import requests
 import tenacity
 
 from tests.unit.trainer.progress.endpoint import certificate
-from trainyard_trainer.data.addresses import Address
-from trainyard_trainer.data.pages import Http, download_page
+from trainyard_trainer.data.sources.addresses import Address
+from trainyard_trainer.data.sources.pages import Http, download_page
 from trainyard_trainer.errors import UpstreamUnavailable
 
 BODY = bytes(range(256)) * 8192

@@ -15,8 +15,8 @@ import yaml
 import zstandard
 
 from tests.integration.trainer.tables import regression_csv, sales_csv
-from trainyard_trainer.job import run_job
-from trainyard_trainer.local import local_environment, read_job_file
+from trainyard_trainer.cli.local import local_environment, read_job_file
+from trainyard_trainer.job.run import run_job
 from trainyard_trainer.progress.log import JsonLines
 
 GOOD = regression_csv(60)

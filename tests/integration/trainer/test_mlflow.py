@@ -16,7 +16,7 @@ from tests.integration.trainer.tables import regression, regression_csv
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.job import run_job
+from trainyard_trainer.job.run import run_job
 from trainyard_trainer.progress.log import JsonLines
 
 QUICK = {"num_iterations": 5, "num_leaves": 4}
@@ -196,9 +196,9 @@ def test_an_address_that_is_no_server(uri: str, tmp_path: Path) -> None:
 def test_many_and_long_parameters_and_names_that_mlflow_does_not_take(server: MlflowServer, tmp_path: Path) -> None:
     """More than fit into one request, as a script of one's own may leave."""
     from trainyard_trainer.artifacts.runs import find_finished
-    from trainyard_trainer.pipeline import open_model
+    from trainyard_trainer.job.stages import open_model
+    from trainyard_trainer.job.steps import Job
     from trainyard_trainer.progress.tracker import Tracker
-    from trainyard_trainer.steps import Job
     from trainyard_trainer.tracking.mlflow_run import log_run
 
     config = config_of(tmp_path, server.uri, "many", tracking=None)
@@ -222,7 +222,7 @@ def test_many_and_long_parameters_and_names_that_mlflow_does_not_take(server: Ml
     found = find_version(store, keys, config.uid)
     assert found is not None
     wish = Mlflow(uri=server.uri, experiment="many")
-    assert log_run(wish, job, store, found[0], replace(run, manifest=manifest)) is None
+    assert log_run(wish, job.env, store, found[0], replace(run, manifest=manifest)) is None
     (told,) = runs_in(server, "many")
     assert (len(told.data.params), len(told.data.metrics)) == (252, 1_100)
     assert (told.data.params["nested"], told.data.params["a_b"]) == ('{"a": [1]}', "1")

@@ -8,7 +8,7 @@ from tests.integration.trainer.tables import forecast, sales_csv
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig, TrainingResult
 from trainyard_trainer.environment import Environment
-from trainyard_trainer.job import read_config, run_job
+from trainyard_trainer.job.run import read_config, run_job
 from trainyard_trainer.progress.log import JsonLines
 
 SPACE = {"seasonality_prior_scale": {"type": "Float", "low": 0.001, "high": 1.0, "log": True}}

@@ -27,8 +27,8 @@ from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.manifest import parse_manifest
 from trainyard_trainer.artifacts.s3 import S3Store
 from trainyard_trainer.artifacts.store import ArtifactStore
-from trainyard_trainer.job import run_job
-from trainyard_trainer.local import RESULT_FILE, local_environment, read_job_file
+from trainyard_trainer.cli.local import RESULT_FILE, local_environment, read_job_file
+from trainyard_trainer.job.run import run_job
 from trainyard_trainer.progress.log import JsonLines
 
 SERIES = 10

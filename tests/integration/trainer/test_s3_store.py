@@ -16,7 +16,7 @@ from trainyard_trainer.artifacts.runs import begin_run
 from trainyard_trainer.artifacts.s3 import S3Store
 from trainyard_trainer.artifacts.store import ArtifactStore, open_store
 from trainyard_trainer.credentials import s3_client
-from trainyard_trainer.data import sources
+from trainyard_trainer.data.sources import files
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import (
     ConfigError,
@@ -88,7 +88,7 @@ def test_reading_data_stops_in_the_middle(object_store: ObjectStore, tmp_path: P
             raise Interrupted("asked to end")
 
     with pytest.raises(Interrupted, match="asked to end"):
-        sources.S3Store(object_store.client).download(BUCKET, "large", tmp_path / "large", look)
+        files.S3Store(object_store.client).download(BUCKET, "large", tmp_path / "large", look)
     assert sum(looks) < 40_000_000
     gc.collect()
 

@@ -14,11 +14,11 @@ import yaml
 
 from demo.data import tables
 from tests.integration.trainer.script_pod import PRELUDE, ScriptPod, is_over, run_of
-from tests.unit.trainer.container.parts import ContainerPod, table
+from tests.unit.trainer.job.container.parts import ContainerPod, table
 from trainyard_api.generate import checkout
 from trainyard_trainer.artifacts.manifest import parse_manifest
-from trainyard_trainer.job import run_job
-from trainyard_trainer.local import local_environment, read_job_file
+from trainyard_trainer.cli.local import local_environment, read_job_file
+from trainyard_trainer.job.run import run_job
 from trainyard_trainer.progress.log import JsonLines
 
 HONEST = """

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_server.columns import Column, frame_of
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.golden import as_json, max_difference
+from trainyard_trainer.frameworks.golden import as_json, max_difference
+from trainyard_trainer.frameworks.registry import framework_for
 
 COLUMNS = [Column("ds", "datetime")]
 

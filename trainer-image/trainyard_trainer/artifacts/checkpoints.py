@@ -3,7 +3,7 @@
 import importlib.metadata
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import quote, unquote
 
 from trainyard_api.wire import TrainerConfig
@@ -26,8 +26,39 @@ _DECIDING: Final = (
 _LIBRARIES: Final = ("lightgbm", "mlforecast", "numpy", "optuna", "pandas", "prophet", "statsforecast", "torch")
 
 
+class Checkpoints(Protocol):
+    """What attempts of this job have finished, from the same data and specification; it survives their pods."""
+
+    def get(self, name: str) -> bytes | None:
+        """Return what was left under a name."""
+        ...
+
+    def put(self, name: str, body: bytes) -> None:
+        """Leave something, or replace it. Raises TrainerError if the storage refuses."""
+        ...
+
+    def names(self) -> list[str]:
+        """Return all names, sorted."""
+        ...
+
+
+class NoCheckpoints:
+    """Nothing is known and nothing is kept."""
+
+    def get(self, name: str) -> bytes | None:  # noqa: ARG002 - the protocol's
+        """Return nothing."""
+        return None
+
+    def put(self, name: str, body: bytes) -> None:
+        """Keep nothing."""
+
+    def names(self) -> list[str]:
+        """Return nothing."""
+        return []
+
+
 class StoredCheckpoints:
-    """:class:`~trainyard_trainer.frameworks.base.Checkpoints` below one folder of a store."""
+    """:class:`~trainyard_trainer.artifacts.checkpoints.Checkpoints` below one folder of a store."""
 
     def __init__(self, store: ArtifactStore, folder: str) -> None:
         self._store, self._folder = store, folder

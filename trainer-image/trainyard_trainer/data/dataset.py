@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pandas as pd
 
-    from trainyard_trainer.data.demand import DemandClass
-    from trainyard_trainer.data.splits import Sides
+    from trainyard_trainer.data.tables.splits import Sides
 
 GOLDEN_SERIES = 3
 """Of a model per series, these many answer for all."""
+
+DemandClass = Literal["High", "Medium", "Low", "Intermittent"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ class Clock:
     opening
         When the table has rows, as the frequency of its steps says it; empty for always.
     form
-        How its times are written: see :func:`trainyard_trainer.data.times.read_times`; empty in older models.
+        How its times are written: see :func:`trainyard_trainer.data.values.times.read_times`; empty in older models.
     """
 
     zone: str | None = None

@@ -12,7 +12,7 @@ from trainyard_api.metric_goals import BACKTEST, DATA, goal_of
 from trainyard_api.training import Gate, Objective, Task
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.profile.names import DATA_METRICS
+from trainyard_trainer.evaluate.data_metrics import DATA_METRICS
 
 SKILL: Final = "skill"
 BIAS: Final = "bias"

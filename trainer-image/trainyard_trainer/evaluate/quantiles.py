@@ -7,6 +7,9 @@ import numpy as np
 
 from trainyard_trainer.evaluate.metrics import Floats, only_finite
 
+QUANTILE: Final = "quantile:"
+"""Before the level of a quantile in the name of its column."""
+
 PINBALL: Final = "pinball"
 COVERAGE: Final = "coverage"
 

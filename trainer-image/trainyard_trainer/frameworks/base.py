@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.checkpoints import Checkpoints, NoCheckpoints
+from trainyard_trainer.search.tunable import Tunable, Tuned
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,87 +22,6 @@ if TYPE_CHECKING:
 
 GOLDEN_ROWS = 20
 """At most so many rows are kept to prove that a saved model still answers as the trained one did."""
-
-
-@dataclass(frozen=True)
-class Tuned:
-    """What a search found: kept with the version, and what the model's next search tries first.
-
-    Attributes
-    ----------
-    parameters
-        Of the one model; empty where each series has its own.
-    series
-        By the name of the series, where each has its own model.
-    trials, pruned
-        How many parameter sets were tried, and how many of them given up half-way.
-    """
-
-    parameters: Mapping[str, Any]
-    series: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    trials: int = 0
-    pruned: int = 0
-
-
-class Tunable(Protocol):
-    """A model whose parameters can be searched; made for one dataset."""
-
-    def space(self) -> Mapping[str, Any]:
-        """Return where to look when ``spec.search.space`` does not say, in the words of ``search/space.py``.
-
-        ``default`` in each says what the framework takes by itself, so that the search learns from its first trial.
-        What ``spec.parameters`` sets is left out by the search itself, by the same name.
-        """
-        ...
-
-    def score(self, parameters: Mapping[str, Any], report: Callable[[int, float], None]) -> float:
-        """Return ``evaluate.names.searched_metric`` on rows it was not fitted on, never those of the holdout.
-
-        Parameters
-        ----------
-        parameters
-            All of them, as ``Context.parameters`` would hold them for the final training.
-        report
-            ``report(step, value)`` tells a value of the same metric on the way, at the same steps for every set, and
-            raises to give the set up: let it pass.
-
-        Raises
-        ------
-        ConfigError, DataError
-            If this one set cannot be: it counts as failed, and the search goes on.
-        """
-        ...
-
-
-class Checkpoints(Protocol):
-    """What attempts of this job have finished, from the same data and specification; it survives their pods."""
-
-    def get(self, name: str) -> bytes | None:
-        """Return what was left under a name."""
-        ...
-
-    def put(self, name: str, body: bytes) -> None:
-        """Leave something, or replace it. Raises TrainerError if the storage refuses."""
-        ...
-
-    def names(self) -> list[str]:
-        """Return all names, sorted."""
-        ...
-
-
-class NoCheckpoints:
-    """Nothing is known and nothing is kept."""
-
-    def get(self, name: str) -> bytes | None:  # noqa: ARG002 - the protocol's
-        """Return nothing."""
-        return None
-
-    def put(self, name: str, body: bytes) -> None:
-        """Keep nothing."""
-
-    def names(self) -> list[str]:
-        """Return nothing."""
-        return []
 
 
 @dataclass(frozen=True)

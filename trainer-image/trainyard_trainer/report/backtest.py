@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from trainyard_api.wire import TrainerConfig
-from trainyard_trainer.backtest.run import Backtest
 from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.evaluate.backtest import Backtest
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited

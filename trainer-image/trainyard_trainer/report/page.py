@@ -12,19 +12,19 @@ from trainyard_api.modelversion import Comparison
 from trainyard_api.threshold import Threshold
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.manifest import Measurements
-from trainyard_trainer.backtest.run import Backtest
 from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.evaluate.backtest import Backtest
 from trainyard_trainer.evaluate.names import BASELINE, SKILL, THRESHOLD
 from trainyard_trainer.frameworks.base import Evaluation, Trained
-from trainyard_trainer.profile.compare import DataComparison
 from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.report import figures, two_classes
-from trainyard_trainer.report.ahead import ahead_section
 from trainyard_trainer.report.backtest import backtest_section
 from trainyard_trainer.report.classes import confusion_of
 from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited
+from trainyard_trainer.report.forecast import ahead_section
 from trainyard_trainer.report.leaderboard import leaderboard_rows
+from trainyard_trainer.report.profile.compare import DataComparison
 from trainyard_trainer.report.ranking import Ranking, ranking_of
 from trainyard_trainer.report.svg import readable, short_number
 from trainyard_trainer.report.template import render

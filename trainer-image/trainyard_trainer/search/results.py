@@ -12,7 +12,7 @@ from trainyard_trainer.artifacts.manifest import canonical_json, fetch_file
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.artifacts.versions import newest_run
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks.base import Tuned
+from trainyard_trainer.search.tunable import Tuned
 
 SEARCH: Final = "search.json"
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlia
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
 
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.sentences import sentences_of
+from trainyard_trainer.messages import sentences_of
 
 if TYPE_CHECKING:
     import optuna

@@ -21,9 +21,9 @@ from trainyard_trainer.artifacts.manifest import Manifest, fetch_file
 from trainyard_trainer.artifacts.runs import FinishedRun
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.artifacts.versions import VersionRecord
+from trainyard_trainer.environment import Environment
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.redact import redact
-from trainyard_trainer.steps import Job
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,7 +55,9 @@ _KEPT_BY_SERVER: Final = "mlflow-artifacts:"
 _WORDS: Final = 300
 
 
-def log_run(wish: Mlflow, job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> str | None:
+def log_run(
+    wish: Mlflow, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun
+) -> str | None:
     """Log the version; return a sentence if that failed or took too long, and never raise."""
     if not wish.uri.startswith(("http://", "https://")):
         return f"MLflow was not told: spec.tracking.mlflow.uri {redact(wish.uri)} is no http:// or https:// address"
@@ -64,11 +66,11 @@ def log_run(wish: Mlflow, job: Job, store: ArtifactStore, record: VersionRecord,
 
     def work() -> None:
         try:
-            _log(wish, job, store, record, run)
+            _log(wish, env, store, record, run)
         except Exception as error:  # noqa: BLE001 - whatever the server or its client does becomes a warning
             failures.append(" ".join(redact(f"{type(error).__name__}: {error}").split())[:_WORDS])
 
-    with _environment(job.env.tracking_secret_dir):
+    with _environment(env.tracking_secret_dir):
         importlib.import_module("mlflow")  # not in the server's time
         thread = threading.Thread(target=work, name="mlflow", daemon=True)
         thread.start()
@@ -78,7 +80,7 @@ def log_run(wish: Mlflow, job: Job, store: ArtifactStore, record: VersionRecord,
     return f"MLflow was not told all of it by {where}: {failures[0]}" if failures else None
 
 
-def _log(wish: Mlflow, job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> None:
+def _log(wish: Mlflow, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> None:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
 
@@ -102,7 +104,7 @@ def _log(wish: Mlflow, job: Job, store: ArtifactStore, record: VersionRecord, ru
     client.set_terminated(run_id, end_time=moment)
     LOGGER.info("MLflow run %s in experiment %s", run_id, wish.experiment)
     if str(entry.info.artifact_uri).startswith(_KEPT_BY_SERVER):
-        _send_report(client, run_id, job, store, run)
+        _send_report(client, run_id, env, store, run)
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:
@@ -158,10 +160,10 @@ def _key(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", name)[:250]
 
 
-def _send_report(client: "MlflowClient", run_id: str, job: Job, store: ArtifactStore, run: FinishedRun) -> None:
+def _send_report(client: "MlflowClient", run_id: str, env: Environment, store: ArtifactStore, run: FinishedRun) -> None:
     entry = next((file for file in run.manifest.files if file.path == run.manifest.report), None)
     if entry is not None:
-        with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as folder:
+        with tempfile.TemporaryDirectory(prefix="trainyard-", dir=env.work_dir) as folder:
             client.log_artifact(run_id, str(fetch_file(store, run.folder, entry, Path(folder))))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.trainer.artifacts.runs import KEYS
-from tests.unit.trainer.pipeline import mean
+from tests.unit.trainer.job import mean
 from trainyard_trainer.artifacts.checkpoints import digest_of, open_checkpoints, remove_checkpoints
 from trainyard_trainer.artifacts.folder import FolderStore
 from trainyard_trainer.artifacts.runs import begin_run, find_finished

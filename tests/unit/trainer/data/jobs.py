@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 from trainyard_api.wire import TrainerConfig
-from trainyard_trainer.data import preprocess, sources, tables
 from trainyard_trainer.data.dataset import Dataset, Origin, Table
+from trainyard_trainer.data.formats import reading
+from trainyard_trainer.data.preprocessing import preprocess
+from trainyard_trainer.data.sources import files
 from trainyard_trainer.data.wanted import Wanted
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.frameworks.base import Context
@@ -33,9 +35,9 @@ def environment(folder: Path) -> Environment:
 
 
 def table_of(config: TrainerConfig, folder: Path) -> Table:
-    with sources.fetch(config, environment(folder), lambda: False) as source:
+    with files.fetch(config, environment(folder), lambda: False) as source:
         wanted = Wanted.of(config.spec.data, config.spec.task)
-        read = tables.read(source, wanted, config.spec.data.format, config.spec.data.csv)
+        read = reading.read(source, wanted, config.spec.data.format, config.spec.data.csv)
         origin = Origin(source.uri, source.digest, source.size_bytes, read.notes, read.files)
         return Table(read.frame, origin, findings=read.findings, notation=read.notation)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.trainer.data.test_preprocess import codes, daily, forecast, prepare, rows
 from trainyard_trainer.data.dataset import Finding
-from trainyard_trainer.data.leaks import suspects
+from trainyard_trainer.data.tables.leaks import suspects
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.report.findings import by_code, limited, validation_document
 

@@ -12,13 +12,7 @@ from hypothesis.extra import numpy as hn
 from sklearn import metrics as sk
 
 from trainyard_trainer.evaluate.baselines import class_prior, constant_regressors, seasonal_naive
-from trainyard_trainer.evaluate.metrics import (
-    best_threshold,
-    binary_scores,
-    multiclass_scores,
-    point_scores,
-    skill,
-)
+from trainyard_trainer.evaluate.metrics import best_threshold, binary_scores, multiclass_scores, point_scores, skill
 
 NUMBERS = hn.arrays(np.float64, st.integers(2, 40), elements=st.floats(-1e6, 1e6, allow_subnormal=False))
 

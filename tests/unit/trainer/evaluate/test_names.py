@@ -7,6 +7,7 @@ import pytest
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_api.metric_goals import GOALS
 from trainyard_trainer.errors import ConfigError
+from trainyard_trainer.evaluate.data_metrics import DATA_METRICS, ROWS_RATIO
 from trainyard_trainer.evaluate.names import (
     BASELINE,
     BIAS,
@@ -18,8 +19,7 @@ from trainyard_trainer.evaluate.names import (
     ranking_value,
     searched_metric,
 )
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.profile.names import DATA_METRICS, ROWS_RATIO
+from trainyard_trainer.frameworks.registry import framework_for
 
 
 def table(rows=300):

@@ -11,9 +11,10 @@ from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_api.training import Auto
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.errors import ConfigError, DataError, Unsupported
-from trainyard_trainer.frameworks import forecast_windows, framework_for
 from trainyard_trainer.frameworks.auto.budget import plan_of
 from trainyard_trainer.frameworks.auto.candidate import ProphetCandidate, StatsCandidate, TreesCandidate
+from trainyard_trainer.frameworks.forecast import windows
+from trainyard_trainer.frameworks.registry import framework_for
 from trainyard_trainer.frameworks.statsforecast.fitter import StatsFitter
 from trainyard_trainer.report.leaderboard import leaderboard_rows
 
@@ -267,10 +268,10 @@ def test_steady_and_intermittent_series_keep_methods_of_their_own(tmp_path):
 
 
 def test_of_very_many_series_some_are_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr(forecast_windows, "SERIES_COMPARED", 2)
+    monkeypatch.setattr(windows, "SERIES_COMPARED", 2)
     asked = []
-    windows = StatsCandidate.windows
-    monkeypatch.setattr(StatsCandidate, "windows", lambda self, units: asked.extend(units) or windows(self, units))
+    all_windows = StatsCandidate.windows
+    monkeypatch.setattr(StatsCandidate, "windows", lambda self, units: asked.extend(units) or all_windows(self, units))
     *_, trained, found = run(tmp_path, config_of(tmp_path, frame_of(5)))
     assert {unit.series for unit in asked} == {0, 4}
     assert trained.series.trained == 5

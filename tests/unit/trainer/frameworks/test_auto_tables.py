@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.auto.tables import PRESETS
+from trainyard_trainer.frameworks.registry import framework_for
 
 FEW = {"LightGBM": {"num_iterations": 40}}
 

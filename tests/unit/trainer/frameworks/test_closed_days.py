@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.registry import framework_for
 
 DAYS = pd.date_range("2026-01-01", periods=200)
 

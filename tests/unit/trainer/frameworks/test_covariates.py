@@ -5,10 +5,11 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, environment, job
-from trainyard_trainer.data import load, preprocess
+from trainyard_trainer.data.loading import load
+from trainyard_trainer.data.preprocessing import preprocess
 from trainyard_trainer.errors import ConfigError, DataError
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.golden import signature_of, verify_saved_model
+from trainyard_trainer.frameworks.golden import signature_of, verify_saved_model
+from trainyard_trainer.frameworks.registry import framework_for
 
 DAYS = pd.date_range("2025-01-01", periods=200)
 RAIN = np.random.default_rng(7).uniform(0, 10, len(DAYS))

@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.evaluate.baselines import naive_forecast
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
+from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.registry import framework_for
 
 DAYS = 200
 

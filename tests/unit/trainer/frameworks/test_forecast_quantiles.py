@@ -11,9 +11,9 @@ from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.forecasts import Forecast
 from trainyard_trainer.evaluate.quantiles import quantile_scores
 from trainyard_trainer.evaluate.scales import usual_move
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
-from trainyard_trainer.golden import max_difference, signature_of, verify_saved_model
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.golden import max_difference, signature_of, verify_saved_model
+from trainyard_trainer.frameworks.registry import framework_for
 
 QUICK = {
     "LightGBM": {"num_iterations": 60, "num_leaves": 7},

@@ -11,10 +11,10 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, TrainerError, Unsupported
-from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.lightgbm.fit import threads_to_answer
 from trainyard_trainer.frameworks.lightgbm.framework import LightGBMFramework
 from trainyard_trainer.frameworks.lightgbm.parameters import known_parameters, resolved
+from trainyard_trainer.frameworks.registry import framework_for
 
 
 def table(rows=400):

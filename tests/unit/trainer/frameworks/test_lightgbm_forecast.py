@@ -10,16 +10,17 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, environment, job, write
-from trainyard_trainer.data import load, preprocess
 from trainyard_trainer.data.dataset import Clock
+from trainyard_trainer.data.loading import load
+from trainyard_trainer.data.preprocessing import preprocess
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.baselines import seasonal_naive
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.forecast_panel import filled
+from trainyard_trainer.frameworks.forecast.panel import filled
+from trainyard_trainer.frameworks.golden import verify_saved_model
 from trainyard_trainer.frameworks.lightgbm_forecast import fit
 from trainyard_trainer.frameworks.lightgbm_forecast.features import calendar
 from trainyard_trainer.frameworks.lightgbm_forecast.fit import Fitter
-from trainyard_trainer.golden import verify_saved_model
+from trainyard_trainer.frameworks.registry import framework_for
 
 FEW_TREES = {"num_iterations": 30, "num_leaves": 7}
 

@@ -8,9 +8,9 @@ from mlforecast import MLForecast
 from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
 
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.frameworks.forecast_ends import times_after
-from trainyard_trainer.frameworks.forecast_panel import Panel
+from trainyard_trainer.data.values.frequency import frequency_of
+from trainyard_trainer.frameworks.forecast.ends import times_after
+from trainyard_trainer.frameworks.forecast.panel import Panel
 from trainyard_trainer.frameworks.lightgbm_forecast.features import (
     Recipe,
     Window,

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.onnx import MODEL_FILE, Exported, export, proof_rows
+from trainyard_trainer.frameworks.registry import framework_for
+from trainyard_trainer.job.onnx.export import MODEL_FILE, Exported, export
+from trainyard_trainer.job.onnx.proof import proof_rows
 
 KINDS = ["red", "green", "blue", "yellow", "grey"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.registry import framework_for
 
 QUICK = {
     "LightGBM": {"num_iterations": 40},

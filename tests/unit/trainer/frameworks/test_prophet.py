@@ -8,12 +8,12 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
-from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.prophet.choice import fit_series
 from trainyard_trainer.frameworks.prophet.fallbacks import fallback_at
 from trainyard_trainer.frameworks.prophet.series import Recipe, Task, read_record, seasonalities
+from trainyard_trainer.frameworks.registry import framework_for
 
 
 def daily(names=("apple", "pear"), days=200):

@@ -10,13 +10,13 @@ import pytest
 import zstandard
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_trainer.data.folds import rolling_origins
-from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.data.series.folds import rolling_origins
+from trainyard_trainer.data.values.frequency import frequency_of
+from trainyard_trainer.frameworks.golden import verify_saved_model
 from trainyard_trainer.frameworks.prophet.choice import fit_series
 from trainyard_trainer.frameworks.prophet.fallbacks import fit_fallback
 from trainyard_trainer.frameworks.prophet.series import Recipe, Task, quiet_prophet, read_record, seasonalities
-from trainyard_trainer.golden import verify_saved_model
+from trainyard_trainer.frameworks.registry import framework_for
 
 DAYS = pd.date_range("2025-06-01", periods=120)
 STEP = np.arange(len(DAYS))

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.golden import signature_of, verify_saved_model
+from trainyard_trainer.frameworks.golden import signature_of, verify_saved_model
+from trainyard_trainer.frameworks.registry import framework_for
 
 DAYS = pd.date_range("2025-06-01", periods=140)
 STEP = np.arange(len(DAYS))

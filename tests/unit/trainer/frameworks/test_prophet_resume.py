@@ -11,10 +11,10 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import Interrupted
-from trainyard_trainer.frameworks import framework_for
 from trainyard_trainer.frameworks.prophet.choice import Outcome
 from trainyard_trainer.frameworks.prophet.records import NEEDED, PREFIX, outcome_fields, outcome_of
-from trainyard_trainer.frameworks.series_pieces import Finished, PieceWriter
+from trainyard_trainer.frameworks.registry import framework_for
+from trainyard_trainer.frameworks.workers.pieces import Finished, PieceWriter
 
 DAYS = pd.date_range("2025-06-01", periods=40)
 NAMES = [f"item {number:02d}" for number in range(10)]

@@ -9,11 +9,11 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, Interrupted
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.base import Tuned
 from trainyard_trainer.frameworks.prophet.choice import fit_series
 from trainyard_trainer.frameworks.prophet.series import Recipe, SearchPlan, Task, read_record
+from trainyard_trainer.frameworks.registry import framework_for
 from trainyard_trainer.search.space import parse
+from trainyard_trainer.search.tunable import Tuned
 
 DAYS = pd.date_range("2025-06-01", periods=84)
 STEP = np.arange(len(DAYS))

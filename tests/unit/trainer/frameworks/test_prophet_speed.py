@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import stanio
 
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.frameworks.prophet.choice import fit_series
 from trainyard_trainer.frameworks.prophet.series import (
     FilesWritten,
@@ -21,7 +21,7 @@ from trainyard_trainer.frameworks.prophet.series import (
     quiet_prophet,
     seasonalities,
 )
-from trainyard_trainer.frameworks.series_pool import fit_all
+from trainyard_trainer.frameworks.workers.pool import fit_all
 
 DAYS = pd.date_range("2024-01-01", periods=200)
 DEMANDS = ("High", "Medium", "Low", "High", "High", "Low")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import REAL_DATA, context_of, dataset_of, job
-from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.registry import framework_for
 
 pytestmark = pytest.mark.data
 

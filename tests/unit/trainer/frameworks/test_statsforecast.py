@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
+from trainyard_trainer.artifacts.checkpoints import NoCheckpoints
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.base import NoCheckpoints
+from trainyard_trainer.frameworks.registry import framework_for
 from trainyard_trainer.frameworks.statsforecast.methods import SECONDS_PER_STEP, Method, default_methods
 
 DAYS = pd.date_range("2025-01-06", periods=140)

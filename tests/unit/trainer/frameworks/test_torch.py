@@ -12,11 +12,11 @@ from safetensors import safe_open
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
-from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.golden import max_difference
+from trainyard_trainer.frameworks.registry import framework_for
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
 from trainyard_trainer.frameworks.torch.model import TabularModel
-from trainyard_trainer.golden import max_difference
-from trainyard_trainer.onnx import export
+from trainyard_trainer.job.onnx.export import export
 from trainyard_trainer.search.space import defaults_of, parse
 
 QUICK = {"epochs": 40, "hidden": [16], "learning_rate": 0.02, "patience": 40}

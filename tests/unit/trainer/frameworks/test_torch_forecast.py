@@ -7,13 +7,13 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks import framework_for
+from trainyard_trainer.frameworks.golden import max_difference
+from trainyard_trainer.frameworks.registry import framework_for
 from trainyard_trainer.frameworks.torch.calendar import Calendar, times_of
 from trainyard_trainer.frameworks.torch.windows import steps_of
-from trainyard_trainer.golden import max_difference
-from trainyard_trainer.onnx import export
+from trainyard_trainer.job.onnx.export import export
 
 QUICK = {"epochs": 15, "hidden": [16], "learning_rate": 0.01, "patience": 15}
 

@@ -7,10 +7,10 @@ import pytest
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.data.frequency import frequency_by, frequency_of
+from trainyard_trainer.data.values.frequency import frequency_by, frequency_of
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.frameworks import framework_for
-from trainyard_trainer.frameworks.forecast_ends import times_after
+from trainyard_trainer.frameworks.forecast.ends import times_after
+from trainyard_trainer.frameworks.registry import framework_for
 
 ZONE = "Europe/Berlin"
 BY_HOUR = np.array([2.0, 1, 1, 1, 2, 5, 12, 30, 44, 38, 35, 33, 40, 36, 31, 30, 34, 42, 48, 39, 25, 14, 8, 4])

@@ -6,17 +6,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tests.unit.trainer.pipeline.mean import DIGEST, config
+from tests.unit.trainer.job.mean import DIGEST, config
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_trainer.artifacts.manifest import Latency, Measurements
-from trainyard_trainer.backtest.run import Backtest
-from trainyard_trainer.backtest.scores import AGE, score
 from trainyard_trainer.data.dataset import Dataset, Finding, Origin, Series
+from trainyard_trainer.evaluate.backtest import AGE, Backtest, score
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
-from trainyard_trainer.frameworks.base import Evaluation, Golden, Trained, Tuned
+from trainyard_trainer.frameworks.base import Evaluation, Golden, Trained
 from trainyard_trainer.report.page import ReportInput
+from trainyard_trainer.search.tunable import Tuned
 
 NASTY = "</svg><script>alert(1)</script>"
 HISTORY, HORIZON = 120, 28

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from tests.unit.trainer.pipeline.mean import config
+from tests.unit.trainer.job.mean import config
 from tests.unit.trainer.report import samples
 from trainyard_trainer.report.backtest import BacktestPage, backtest_section, render_backtest
 from trainyard_trainer.report.page import render_report

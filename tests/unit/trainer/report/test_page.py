@@ -5,7 +5,7 @@ import re
 import pandas as pd
 import pytest
 
-from tests.unit.trainer.pipeline.mean import DIGEST, config, load, preprocess
+from tests.unit.trainer.job.mean import DIGEST, config, load, preprocess
 from trainyard_api.trainingjob import SeriesCount
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.frameworks.base import Evaluation, Golden, Trained

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.unit.trainer.pipeline.mean import MeanFramework
+from tests.unit.trainer.job.mean import MeanFramework
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.frameworks.base import Context, Trained

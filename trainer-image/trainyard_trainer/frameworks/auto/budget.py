@@ -12,8 +12,8 @@ import numpy as np
 from trainyard_api.training import Auto
 from trainyard_api.training import Candidate as Name
 from trainyard_trainer.data.dataset import Dataset
-from trainyard_trainer.data.frequency import frequency_of
-from trainyard_trainer.frameworks.forecast_windows import SERIES_COMPARED
+from trainyard_trainer.data.values.frequency import frequency_of
+from trainyard_trainer.frameworks.forecast.windows import SERIES_COMPARED
 from trainyard_trainer.frameworks.statsforecast.methods import Method, asked_methods, default_methods, seconds_of
 
 ALL: Final[tuple[Name, ...]] = ("StatsForecast", "LightGBM", "Prophet")

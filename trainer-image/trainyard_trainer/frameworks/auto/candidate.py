@@ -11,7 +11,7 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks.base import Context, Trained
-from trainyard_trainer.frameworks.forecast_rows import Unit
+from trainyard_trainer.frameworks.forecast.rows import Unit
 from trainyard_trainer.frameworks.statsforecast.methods import Method
 
 

@@ -12,15 +12,16 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks import framework_named
 from trainyard_trainer.frameworks.auto.budget import ALL
 from trainyard_trainer.frameworks.auto.model import AutoModel, load_auto_model
 from trainyard_trainer.frameworks.auto.training import FORMAT, AutoTraining, Fitted, config_of, member_framework
-from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained
 from trainyard_trainer.frameworks.ensemble import shares
-from trainyard_trainer.frameworks.forecast_checks import check_forecast
-from trainyard_trainer.frameworks.forecast_golden import golden_rows
-from trainyard_trainer.frameworks.forecast_judging import judged_holdouts
+from trainyard_trainer.frameworks.forecast.checks import check_forecast
+from trainyard_trainer.frameworks.forecast.golden import golden_rows
+from trainyard_trainer.frameworks.forecast.judging import judged_holdouts
+from trainyard_trainer.frameworks.registry import framework_named
+from trainyard_trainer.search.tunable import Tunable
 
 
 class AutoForecastFramework:

@@ -14,12 +14,12 @@ import numpy as np
 import pandas as pd
 
 from trainyard_trainer.data.dataset import Dataset
-from trainyard_trainer.data.frequency import frequency_by
+from trainyard_trainer.data.values.frequency import frequency_by
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import ForecastFramework
-from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions
-from trainyard_trainer.frameworks.forecast_ends import Ends
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.forecast.columns import Columns, read_questions
+from trainyard_trainer.frameworks.forecast.ends import Ends
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
 
 DESCRIPTION_FILE: Final = "auto.json"
 SERIES_FILE: Final = "series.parquet"

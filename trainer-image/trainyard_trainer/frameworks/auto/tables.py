@@ -20,9 +20,9 @@ from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.auto.training import ENSEMBLE
-from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained
 from trainyard_trainer.frameworks.ensemble import Selection, Windows, select, shares
-from trainyard_trainer.frameworks.forecast_windows import SQUARED
+from trainyard_trainer.frameworks.forecast.windows import SQUARED
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.fit import (
     Positions,
@@ -49,6 +49,7 @@ from trainyard_trainer.frameworks.lightgbm.framework import (
     save_model,
 )
 from trainyard_trainer.frameworks.thresholds import check_classes, cut_for, note_of
+from trainyard_trainer.search.tunable import Tunable
 
 FORMAT: Final = "auto-table"
 DESCRIPTION_FILE: Final = "auto.json"

@@ -19,18 +19,18 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError, DataError
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.names import searched_metric
-from trainyard_trainer.frameworks import framework_named
 from trainyard_trainer.frameworks.auto.budget import Plan, plan_of
 from trainyard_trainer.frameworks.auto.candidate import Candidate, candidate_of
 from trainyard_trainer.frameworks.auto.model import AutoModel, load_members
 from trainyard_trainer.frameworks.base import Context, ForecastFramework, Trained
 from trainyard_trainer.frameworks.ensemble import CLEARLY_WORSE, Selection, Windows, select
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_columns import Columns
-from trainyard_trainer.frameworks.forecast_ends import Ends
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
-from trainyard_trainer.frameworks.forecast_rows import Rows, Unit
-from trainyard_trainer.frameworks.forecast_windows import origins_wanted, sizes_of, spread_series, windows_of
+from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.forecast.columns import Columns
+from trainyard_trainer.frameworks.forecast.ends import Ends
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, levels_of, no_windows
+from trainyard_trainer.frameworks.forecast.rows import Rows, Unit
+from trainyard_trainer.frameworks.forecast.windows import origins_wanted, sizes_of, spread_series, windows_of
+from trainyard_trainer.frameworks.registry import framework_named
 
 FORMAT: Final = "auto"
 ENSEMBLE: Final = "all together"

@@ -25,15 +25,7 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError, Unsupported
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.thresholds import Cut
-from trainyard_trainer.frameworks.base import (
-    GOLDEN_ROWS,
-    Context,
-    Evaluation,
-    Golden,
-    OnnxModel,
-    Trained,
-    Tunable,
-)
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.fit import (
     Matrix,
@@ -50,6 +42,7 @@ from trainyard_trainer.frameworks.lightgbm.fit import (
 )
 from trainyard_trainer.frameworks.lightgbm.tunable import TabularTunable
 from trainyard_trainer.frameworks.thresholds import check_classes, cut_for, note_of
+from trainyard_trainer.search.tunable import Tunable
 
 FORMAT: Final = "lightgbm-text"
 MODEL_FILE: Final = "model.txt"

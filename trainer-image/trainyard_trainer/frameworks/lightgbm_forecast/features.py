@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.data.values.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.forecast_columns import Times
-from trainyard_trainer.frameworks.forecast_panel import Panel
+from trainyard_trainer.frameworks.forecast.columns import Times
+from trainyard_trainer.frameworks.forecast.panel import Panel
 from trainyard_trainer.frameworks.prophet.public_holidays import is_holiday
 
 Matrix = npt.NDArray[np.float32]

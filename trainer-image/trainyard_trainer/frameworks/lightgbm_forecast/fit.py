@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from trainyard_trainer.data.dataset import Dataset
-from trainyard_trainer.data.frequency import frequency_by
+from trainyard_trainer.data.values.frequency import frequency_by
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.evaluate.names import searched_metric
 from trainyard_trainer.frameworks.base import Context
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_panel import Positions
-from trainyard_trainer.frameworks.forecast_windows import SCALE_FREE, SQUARED
+from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.forecast.panel import Positions
+from trainyard_trainer.frameworks.forecast.windows import SCALE_FREE, SQUARED
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm_forecast.features import (
     Matrix,

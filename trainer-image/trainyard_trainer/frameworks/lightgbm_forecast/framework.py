@@ -12,25 +12,20 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import (
-    Context,
-    Evaluation,
-    OnnxModel,
-    Trained,
-    Tunable,
-)
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_checks import check_forecast
-from trainyard_trainer.frameworks.forecast_columns import read_questions, require_same_steps
-from trainyard_trainer.frameworks.forecast_golden import golden_rows
-from trainyard_trainer.frameworks.forecast_quantiles import with_quantiles
-from trainyard_trainer.frameworks.forecast_rows import Unit
+from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained
+from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.forecast.checks import check_forecast
+from trainyard_trainer.frameworks.forecast.columns import read_questions, require_same_steps
+from trainyard_trainer.frameworks.forecast.golden import golden_rows
+from trainyard_trainer.frameworks.forecast.quantiles import with_quantiles
+from trainyard_trainer.frameworks.forecast.rows import Unit
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm.tunable import ForecastTunable
 from trainyard_trainer.frameworks.lightgbm_forecast.model import ForecastModel, load_forecast_model
 from trainyard_trainer.frameworks.lightgbm_forecast.origins import TreeRows
 from trainyard_trainer.frameworks.lightgbm_forecast.training import FORMAT, Fitted, TreesTraining
 from trainyard_trainer.frameworks.prophet.public_holidays import check_country
+from trainyard_trainer.search.tunable import Tunable
 
 PREDICTION: Final = "prediction"
 

@@ -14,13 +14,13 @@ import lightgbm
 import numpy as np
 
 from trainyard_trainer.data.dataset import Clock
-from trainyard_trainer.data.frequency import Frequency, frequency_by, frequency_of
+from trainyard_trainer.data.values.frequency import Frequency, frequency_by, frequency_of
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.forecast_columns import Columns, Questions
-from trainyard_trainer.frameworks.forecast_ends import Ends, times_after
-from trainyard_trainer.frameworks.forecast_panel import filled
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.forecast.columns import Columns, Questions
+from trainyard_trainer.frameworks.forecast.ends import Ends, times_after
+from trainyard_trainer.frameworks.forecast.panel import filled
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
 from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe, calendar, next_features
 from trainyard_trainer.frameworks.lightgbm_forecast.state import State
 

@@ -11,9 +11,9 @@ from trainyard_api.metric_goals import goal_of
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import judge, judge_rows
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.forecast_panel import Positions
-from trainyard_trainer.frameworks.forecast_rows import Rows, Unit
-from trainyard_trainer.frameworks.forecast_windows import origins_wanted, windows_of
+from trainyard_trainer.frameworks.forecast.panel import Positions
+from trainyard_trainer.frameworks.forecast.rows import Rows, Unit
+from trainyard_trainer.frameworks.forecast.windows import origins_wanted, windows_of
 from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe
 from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
 from trainyard_trainer.frameworks.lightgbm_forecast.state import State, static_numbers

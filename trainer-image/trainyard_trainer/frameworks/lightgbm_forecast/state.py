@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from trainyard_trainer.data.dataset import Static
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.forecast_columns import Times
-from trainyard_trainer.frameworks.forecast_panel import Panel, Positions
+from trainyard_trainer.frameworks.forecast.columns import Times
+from trainyard_trainer.frameworks.forecast.panel import Panel, Positions
 
 
 @dataclass(frozen=True)

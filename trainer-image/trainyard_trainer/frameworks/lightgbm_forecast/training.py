@@ -14,9 +14,9 @@ from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import Context, Trained
-from trainyard_trainer.frameworks.forecast_columns import Columns
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
-from trainyard_trainer.frameworks.forecast_rows import Unit
+from trainyard_trainer.frameworks.forecast.columns import Columns
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, levels_of, no_windows
+from trainyard_trainer.frameworks.forecast.rows import Unit
 from trainyard_trainer.frameworks.lightgbm_forecast.fit import Choice, Fitter, rounds_of
 from trainyard_trainer.frameworks.lightgbm_forecast.model import ForecastModel
 from trainyard_trainer.frameworks.lightgbm_forecast.origins import TreeRows

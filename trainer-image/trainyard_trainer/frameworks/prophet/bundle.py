@@ -11,8 +11,8 @@ from typing import Any, Final, Self
 
 import numpy as np
 
-from trainyard_trainer.data.zones import wall_times
-from trainyard_trainer.frameworks.forecast_columns import Columns, Times
+from trainyard_trainer.data.values.zones import wall_times
+from trainyard_trainer.frameworks.forecast.columns import Columns, Times
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
 from trainyard_trainer.frameworks.prophet.series import read_record
 

@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
-from trainyard_trainer.data.folds import Fold, rolling_origins
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.series.folds import Fold, rolling_origins
+from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.evaluate.metrics import Floats, point_scores
 from trainyard_trainer.frameworks.prophet.fallbacks import fallbacks_of

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainyard_trainer.data.demand import DemandClass
-from trainyard_trainer.data.frequency import Frequency, frequency_of
+from trainyard_trainer.data.dataset import DemandClass
+from trainyard_trainer.data.values.frequency import Frequency, frequency_of
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.prophet.series import Kind, Times

@@ -17,27 +17,18 @@ from trainyard_api.trainingjob import SeriesCount
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.layout import JUDGED
 from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Series
-from trainyard_trainer.data.demand import trials_of
-from trainyard_trainer.data.frequency import frequency_by
-from trainyard_trainer.data.zones import wall_times
+from trainyard_trainer.data.series.demand import trials_of
+from trainyard_trainer.data.values.frequency import frequency_by
+from trainyard_trainer.data.values.zones import wall_times
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import Forecast, judge
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.base import (
-    GOLDEN_ROWS,
-    Context,
-    Evaluation,
-    Golden,
-    OnnxModel,
-    Trained,
-    Tunable,
-    Tuned,
-)
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_checks import check_forecast, unused_columns
-from trainyard_trainer.frameworks.forecast_columns import Columns, read_questions, require_same_steps, unknown_series
-from trainyard_trainer.frameworks.forecast_quantiles import levels_of, with_quantiles
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained
+from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.forecast.checks import check_forecast, unused_columns
+from trainyard_trainer.frameworks.forecast.columns import Columns, read_questions, require_same_steps, unknown_series
+from trainyard_trainer.frameworks.forecast.quantiles import levels_of, with_quantiles
 from trainyard_trainer.frameworks.prophet.bundle import FILES, Bundle, BundleWriter
 from trainyard_trainer.frameworks.prophet.checks import check_prophet, space_of
 from trainyard_trainer.frameworks.prophet.choice import Outcome, fit_series
@@ -47,10 +38,11 @@ from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
 from trainyard_trainer.frameworks.prophet.records import NEEDED, PREFIX, outcome_fields, outcome_of
 from trainyard_trainer.frameworks.prophet.series import Kind, Recipe, SearchPlan, Task
 from trainyard_trainer.frameworks.prophet.server import start
-from trainyard_trainer.frameworks.series_pieces import Finished, PieceWriter
-from trainyard_trainer.frameworks.series_pool import fit_all
+from trainyard_trainer.frameworks.workers.pieces import Finished, PieceWriter
+from trainyard_trainer.frameworks.workers.pool import fit_all
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.search.space import inside
+from trainyard_trainer.search.tunable import Tunable, Tuned
 
 FORMAT: Final = "prophet-json"
 PREDICTION: Final = "prediction"

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.data.values.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.prophet.fallbacks import fallback_at, fit_fallback, seasons_ahead
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles, drawn, offsets_of

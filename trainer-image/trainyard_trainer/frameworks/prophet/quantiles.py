@@ -9,10 +9,10 @@ from typing import Any, Final
 
 import numpy as np
 
-from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.data.values.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.scales import seasonal_differences
-from trainyard_trainer.frameworks.forecast_columns import quantile_columns
+from trainyard_trainer.frameworks.forecast.columns import quantile_columns
 from trainyard_trainer.frameworks.prophet.series import Fitted, Times, question
 
 SAMPLES: Final = 1000

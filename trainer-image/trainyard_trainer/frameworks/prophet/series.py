@@ -17,8 +17,8 @@ import numpy.typing as npt
 import pandas as pd
 import zstandard
 
-from trainyard_trainer.data.demand import DemandClass
-from trainyard_trainer.data.frequency import Frequency
+from trainyard_trainer.data.dataset import DemandClass
+from trainyard_trainer.data.values.frequency import Frequency
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.search.space import Space
 

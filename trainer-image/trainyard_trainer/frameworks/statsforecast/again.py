@@ -8,14 +8,14 @@ import numpy as np
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.environment import worker_count
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_rows import Unit
-from trainyard_trainer.frameworks.series_pool import fit_all
+from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.forecast.rows import Unit
 from trainyard_trainer.frameworks.statsforecast.fit import forecast_series
 from trainyard_trainer.frameworks.statsforecast.layout import Layout
 from trainyard_trainer.frameworks.statsforecast.methods import asked_methods
 from trainyard_trainer.frameworks.statsforecast.model import StatsModel
 from trainyard_trainer.frameworks.statsforecast.server import start
+from trainyard_trainer.frameworks.workers.pool import fit_all
 
 
 def forecast_again(model: StatsModel, dataset: Dataset) -> Floats:

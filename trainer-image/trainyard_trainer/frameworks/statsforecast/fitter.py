@@ -10,17 +10,17 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import Context
 from trainyard_trainer.frameworks.ensemble import Numbers, Selection, Windows, select
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_columns import Columns
-from trainyard_trainer.frameworks.forecast_ends import Ends
-from trainyard_trainer.frameworks.forecast_rows import Unit
-from trainyard_trainer.frameworks.forecast_windows import origins_wanted, sizes_of, spread_series, windows_of
-from trainyard_trainer.frameworks.series_pieces import Finished, PieceWriter
-from trainyard_trainer.frameworks.series_pool import fit_all
+from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.forecast.columns import Columns
+from trainyard_trainer.frameworks.forecast.ends import Ends
+from trainyard_trainer.frameworks.forecast.rows import Unit
+from trainyard_trainer.frameworks.forecast.windows import origins_wanted, sizes_of, spread_series, windows_of
 from trainyard_trainer.frameworks.statsforecast.fit import NEEDED, Cut, Outcome, Task, forecast_series
 from trainyard_trainer.frameworks.statsforecast.layout import Layout
 from trainyard_trainer.frameworks.statsforecast.methods import Method, asked_methods, default_methods
 from trainyard_trainer.frameworks.statsforecast.server import start
+from trainyard_trainer.frameworks.workers.pieces import Finished, PieceWriter
+from trainyard_trainer.frameworks.workers.pool import fit_all
 
 _ROWS_PER_JUDGED: Final = 3
 

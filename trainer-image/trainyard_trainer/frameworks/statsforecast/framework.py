@@ -16,18 +16,19 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.names import searched_metric
-from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained, Tunable
+from trainyard_trainer.frameworks.base import Context, Evaluation, OnnxModel, Trained
 from trainyard_trainer.frameworks.ensemble import shares
-from trainyard_trainer.frameworks.forecast_checks import check_forecast, unused_columns
-from trainyard_trainer.frameworks.forecast_columns import read_questions, require_same_steps
-from trainyard_trainer.frameworks.forecast_ends import Ends
-from trainyard_trainer.frameworks.forecast_golden import golden_rows
-from trainyard_trainer.frameworks.forecast_judging import judged_holdouts
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
+from trainyard_trainer.frameworks.forecast.checks import check_forecast, unused_columns
+from trainyard_trainer.frameworks.forecast.columns import read_questions, require_same_steps
+from trainyard_trainer.frameworks.forecast.ends import Ends
+from trainyard_trainer.frameworks.forecast.golden import golden_rows
+from trainyard_trainer.frameworks.forecast.judging import judged_holdouts
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, levels_of, no_windows
 from trainyard_trainer.frameworks.statsforecast.again import forecast_again
 from trainyard_trainer.frameworks.statsforecast.fitter import Choice, Fit, StatsFitter
 from trainyard_trainer.frameworks.statsforecast.methods import Method, check_parameters
 from trainyard_trainer.frameworks.statsforecast.model import StatsModel, load_stats_model
+from trainyard_trainer.search.tunable import Tunable
 
 FORMAT: Final = "statsforecast"
 PREDICTION: Final = "prediction"

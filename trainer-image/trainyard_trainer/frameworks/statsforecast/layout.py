@@ -7,14 +7,14 @@ from typing import Final, Self
 import numpy as np
 
 from trainyard_trainer.data.dataset import Dataset
-from trainyard_trainer.data.frequency import frequency_by
+from trainyard_trainer.data.values.frequency import frequency_by
 from trainyard_trainer.evaluate.baselines import seasonal_naive
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_columns import Columns
-from trainyard_trainer.frameworks.forecast_ends import Ends
-from trainyard_trainer.frameworks.forecast_panel import Positions
-from trainyard_trainer.frameworks.forecast_rows import Rows, Unit
+from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.forecast.columns import Columns
+from trainyard_trainer.frameworks.forecast.ends import Ends
+from trainyard_trainer.frameworks.forecast.panel import Positions
+from trainyard_trainer.frameworks.forecast.rows import Rows, Unit
 from trainyard_trainer.frameworks.statsforecast.fit import Cut, Task
 from trainyard_trainer.frameworks.statsforecast.methods import Method
 

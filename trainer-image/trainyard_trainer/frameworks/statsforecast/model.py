@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainyard_trainer.data.frequency import frequency_by
+from trainyard_trainer.data.values.frequency import frequency_by
 from trainyard_trainer.evaluate.metrics import Floats
-from trainyard_trainer.frameworks.forecast_columns import Columns, Questions
-from trainyard_trainer.frameworks.forecast_ends import Ends
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.forecast.columns import Columns, Questions
+from trainyard_trainer.frameworks.forecast.ends import Ends
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
 
 DESCRIPTION_FILE: Final = "model.json"
 FORECASTS_FILE: Final = "forecasts.parquet"

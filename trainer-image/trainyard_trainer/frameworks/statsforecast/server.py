@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from trainyard_trainer.frameworks import fork_server
+from trainyard_trainer.frameworks.workers import fork_server
 
 _PRELOAD: Final = "trainyard_trainer.frameworks.statsforecast.preload"
 

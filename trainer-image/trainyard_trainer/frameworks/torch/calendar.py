@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from trainyard_trainer.data.frequency import Frequency
-from trainyard_trainer.data.zones import wall_times
+from trainyard_trainer.data.values.frequency import Frequency
+from trainyard_trainer.data.values.zones import wall_times
 from trainyard_trainer.frameworks.prophet.public_holidays import is_holiday
 
 Times = npt.NDArray[np.datetime64]

@@ -21,8 +21,8 @@ from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.frameworks.base import Context, Trained
-from trainyard_trainer.frameworks.forecast_checks import unused_columns
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, levels_of, no_windows
+from trainyard_trainer.frameworks.forecast.checks import unused_columns
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, levels_of, no_windows
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
 from trainyard_trainer.frameworks.torch import windows as torch_windows
 from trainyard_trainer.frameworks.torch.calendar import times_of

@@ -13,17 +13,17 @@ import pandas as pd
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import GOLDEN_SERIES, Dataset, Parts
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, Unsupported
 from trainyard_trainer.evaluate import names
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.rows import judge_classes, judge_numbers
-from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained, Tunable
-from trainyard_trainer.frameworks.forecast_checks import check_forecast
-from trainyard_trainer.frameworks.forecast_columns import as_asked, require_same_steps
-from trainyard_trainer.frameworks.forecast_quantiles import with_quantiles
+from trainyard_trainer.frameworks.base import GOLDEN_ROWS, Context, Evaluation, Golden, OnnxModel, Trained
+from trainyard_trainer.frameworks.forecast.checks import check_forecast
+from trainyard_trainer.frameworks.forecast.columns import as_asked, require_same_steps
+from trainyard_trainer.frameworks.forecast.quantiles import with_quantiles
 from trainyard_trainer.frameworks.prophet.public_holidays import check_country
 from trainyard_trainer.frameworks.thresholds import note_of
 from trainyard_trainer.frameworks.torch import parameters as torch_parameters
@@ -31,6 +31,7 @@ from trainyard_trainer.frameworks.torch import windows as torch_windows
 from trainyard_trainer.frameworks.torch.calendar import times_of
 from trainyard_trainer.frameworks.torch.model import FORMATS, ForecastModel, TabularModel, asked_of, load
 from trainyard_trainer.frameworks.torch.rows import PREDICTION
+from trainyard_trainer.search.tunable import Tunable
 
 FORMAT: Final = FORMATS[1]
 """What a server reads."""

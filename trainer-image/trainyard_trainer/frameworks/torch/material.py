@@ -9,13 +9,13 @@ import numpy.typing as npt
 
 from trainyard_api.training import Split
 from trainyard_trainer.data.dataset import Dataset, Series
-from trainyard_trainer.data.folds import Fold, rolling_origins
-from trainyard_trainer.data.frequency import Frequency, frequency_by, frequency_of
+from trainyard_trainer.data.series.folds import Fold, rolling_origins
+from trainyard_trainer.data.values.frequency import Frequency, frequency_by, frequency_of
 from trainyard_trainer.evaluate.forecasts import Forecast
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import Context
-from trainyard_trainer.frameworks.forecast_baseline import Baseline
-from trainyard_trainer.frameworks.forecast_columns import Columns
+from trainyard_trainer.frameworks.forecast.baseline import Baseline
+from trainyard_trainer.frameworks.forecast.columns import Columns
 from trainyard_trainer.frameworks.torch import windows as torch_windows
 from trainyard_trainer.frameworks.torch.model import steps_after
 from trainyard_trainer.frameworks.torch.parameters import ForecastParameters

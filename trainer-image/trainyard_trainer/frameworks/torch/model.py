@@ -17,12 +17,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from trainyard_trainer.data.dataset import Dataset, Series
-from trainyard_trainer.data.frequency import frequency_of
+from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.base import OnnxModel
-from trainyard_trainer.frameworks.forecast_columns import Questions, as_asked, read_questions, unknown_series
-from trainyard_trainer.frameworks.forecast_quantiles import ErrorQuantiles, load_quantiles
+from trainyard_trainer.frameworks.forecast.columns import Questions, as_asked, read_questions, unknown_series
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
 from trainyard_trainer.frameworks.torch import rows as torch_rows
 from trainyard_trainer.frameworks.torch import windows as torch_windows
 from trainyard_trainer.frameworks.torch.rows import PREDICTION, Scale

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, V
 
 from trainyard_api.training import Task
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.sentences import sentences_of
+from trainyard_trainer.messages import sentences_of
 
 Device = Literal["Auto", "cuda", "mps", "cpu"]
 Loss = Literal["mse", "mae", "huber"]

@@ -19,9 +19,10 @@ from safetensors.torch import save as save_tensors
 from torch import Tensor, nn
 
 from trainyard_api.training import Split
+from trainyard_trainer.artifacts.checkpoints import Checkpoints, NoCheckpoints
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError, Interrupted
-from trainyard_trainer.frameworks.base import Checkpoints, Context, NoCheckpoints
+from trainyard_trainer.frameworks.base import Context
 from trainyard_trainer.frameworks.torch.parameters import ForecastParameters, TabularParameters
 
 CHECKPOINT: Final = "torch/epoch"

@@ -12,8 +12,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from trainyard_trainer.data.frequency import Frequency, frequency_of
-from trainyard_trainer.frameworks.forecast_columns import Columns
+from trainyard_trainer.data.values.frequency import Frequency, frequency_of
+from trainyard_trainer.frameworks.forecast.columns import Columns
 from trainyard_trainer.frameworks.torch.calendar import Calendar, times_of
 from trainyard_trainer.frameworks.torch.rows import Scale
 

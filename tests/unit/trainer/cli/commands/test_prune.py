@@ -1,0 +1,96 @@
+"""``prune`` as it is called: what it refuses before it looks at anything."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.trainer.artifacts.runs import KEYS, write_output
+from tests.unit.trainer.cli.upkeep.things import train, version
+from trainyard_trainer.artifacts.folder import FolderStore
+from trainyard_trainer.cli.main import main
+from trainyard_trainer.cli.upkeep.cluster import ACCOUNT_DIR_ENV, HOST_ENV
+
+ITEMS = "kind: List\nitems:\n- kind: TrainingJob\n  metadata: {name: a, namespace: shop, uid: u}\n"
+
+
+@pytest.fixture
+def in_use(tmp_path: Path) -> Path:
+    file = tmp_path / "objects.yaml"
+    file.write_text(ITEMS)
+    return file
+
+
+def call(*arguments: object) -> int:
+    return main(["prune", *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("more", "code", "said"),
+    [
+        (("--grace-days", "-1"), 64, "--grace-days -1.0 is no number of days"),
+        (("--grace-days", "nan"), 64, "--grace-days nan is no number of days"),
+        ((), 66, "holds no model; name the storage.uri of the jobs"),
+        (("--model", "nothing"), 66, "holds no model"),
+    ],
+)
+def test_refusals(
+    tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str], more: tuple[str, ...], code: int, said: str
+) -> None:
+    assert call(tmp_path, "--in-use", in_use, "--namespace", "shop", *more) == code
+    shown = capsys.readouterr()
+    assert (shown.out, said in shown.err) == ("", True)
+
+
+def test_a_file_needs_a_namespace(tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tmp_path, "--in-use", in_use) == 64
+    assert "--in-use needs --namespace" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "said"),
+    [
+        ("{", 65, "is no YAML and no JSON"),
+        ("a: [", 65, "is no YAML and no JSON"),
+        ('{"kind": "Pod"}', 65, "what is in use is not known"),
+        ("just text", 65, "no Kubernetes object"),
+        ("items: [1]", 65, "no Kubernetes object"),
+        ("items: 7", 65, "no Kubernetes object"),
+        ("", 65, "what is in use is not known"),
+        ("kind: Pod\nmetadata: {name: a, namespace: shop}\n", 65, "what is in use is not known"),
+        ("kind: List\nitems:\n- kind: ModelVersion\n  metadata: {name: v, namespace: shop}\n", 65, "which artifact"),
+    ],
+)
+def test_a_file_that_does_not_tell(
+    tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str], text: str, code: int, said: str
+) -> None:
+    in_use.write_text(text)
+    assert call(tmp_path, "--in-use", in_use, "--namespace", "shop", "--delete") == code
+    shown = capsys.readouterr()
+    assert (shown.out, said in shown.err) == ("", True)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(tmp_path, "--in-use", tmp_path / "none.yaml", "--namespace", "shop") == 64
+    assert "none.yaml cannot be read" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["", "10.96.0.1"])
+def test_outside_of_a_pod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    monkeypatch.setenv(HOST_ENV, host)
+    monkeypatch.setenv(ACCOUNT_DIR_ENV, str(tmp_path / "account"))
+    assert call(tmp_path) == 64
+    assert "what is in use is not known: this is no pod" in capsys.readouterr().err
+
+
+def test_what_was_removed_is_not_the_newest(tmp_path: Path, in_use: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = FolderStore(tmp_path / "out", "file:///out")
+    records = [train(store, uid, write_output(tmp_path / "output")) for uid in ("uid-1", "uid-2")]
+    in_use.write_text(json.dumps({"items": [version(records[0])]}))
+    place = (tmp_path / "out", "--in-use", in_use, "--namespace", KEYS.namespace)
+    assert call(*place, "--grace-days", 0, "--delete") == 0
+    assert "version 2" in capsys.readouterr().out
+    assert main(["report", str(tmp_path / "out")]) == 0
+    assert "version 1 " in capsys.readouterr().out

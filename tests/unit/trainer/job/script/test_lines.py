@@ -1,0 +1,106 @@
+"""Streams of bytes become lines, lines become progress or log lines, and nothing grows."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trainyard_trainer.job.script.lines import (
+    LINES_AT_ONCE,
+    LINES_PER_SECOND,
+    MAX_LINE_BYTES,
+    Cutter,
+    Ear,
+    Told,
+    progress_in,
+)
+
+
+def lines_of(*pieces: bytes) -> list[str]:
+    cutter = Cutter()
+    return [line for piece in pieces for line in cutter.feed(piece)] + list(cutter.end())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text("ab é", min_size=1).map(str.rstrip).filter(bool)), st.integers(1, 7))
+def test_however_the_bytes_are_cut_the_lines_are_the_same(lines: list[str], size: int) -> None:
+    body = "\n".join(lines).encode()
+    pieces = [body[start : start + size] for start in range(0, len(body), size)]
+    assert lines_of(*pieces) == lines
+
+
+def test_a_line_without_end_keeps_its_beginning() -> None:
+    (line,) = lines_of(*[b"x" * 1000] * 1000)
+    assert line == "x" * MAX_LINE_BYTES + " …"
+    assert lines_of(b"x" * 9000 + b"\nshort\n")[1] == "short"
+
+
+def test_bars_that_draw_themselves_again_are_lines() -> None:
+    assert lines_of(b"\r10 %\r20 %\r\n\n done \n") == ["10 %", "20 %", " done"]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ('{"progress": 0.5}', Told(0.5, "the script is at 50%", {})),
+        ('{"progress": "0.25", "message": "epoch 1"}', Told(0.25, "epoch 1", {})),
+        ('{"progress": 7, "message": 3}', Told(7.0, "the script is at 100%", {})),
+        (
+            '{"progress": 0, "metrics": {"mae": "np.float32(1.5)", "x y": 1, "r2": NaN, "a": "b"}}',
+            Told(0, "the script is at 0%", {"mae": 1.5}),
+        ),
+        ('{"progress": 0, "metrics": [1]}', Told(0, "the script is at 0%", {})),
+        ('{"progress": NaN}', None),
+        ('{"progress": true}', None),
+        ('{"progress": null}', None),
+        ('{"loss": 0.5}', None),
+        ("{half of it", None),
+        ("[0.5]", None),
+        ('{"a":' * 100_000, None),
+    ],
+)
+def test_lines_of_progress(line: str, told: Told | None) -> None:
+    assert progress_in(line) == told
+
+
+def test_at_most_64_metrics() -> None:
+    told = progress_in(json.dumps({"progress": 0, "metrics": {f"m{n}": n for n in range(100)}}))
+    assert told is not None
+    assert len(told.metrics) == 64
+
+
+def test_a_flood_is_counted_and_a_trickle_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "trainyard")
+    clock = [0.0]
+    ear = Ear(lambda *_: None, clock=lambda: clock[0])
+    for _ in range(LINES_AT_ONCE + 50):
+        ear.hear(b"x\n", is_error=False)
+    assert len(caplog.messages) == LINES_AT_ONCE
+    clock[0] = 1.0
+    ear.hear(b"y\n", is_error=False)
+    assert caplog.messages[-2:] == ["script: 50 lines were left out of the log: it prints too much", "script: y"]
+    for clock[0] in (2.0, 3.0):
+        for _ in range(2 * LINES_PER_SECOND):
+            ear.hear(b"z\n", is_error=False)
+    assert caplog.messages[-1] == "script: z", "not told again with every line"
+    ear.close()
+    assert caplog.messages[-1] == "script: 101 lines were left out of the log: it prints too much"
+
+
+@pytest.mark.parametrize(
+    ("spoken", "last"),
+    [
+        ([(b"a\nb\n", False)], "b"),
+        ([(b"ValueError: no\n", True), (b"bye\n", False)], "ValueError: no"),
+        ([(b'{"progress": 1}\n', False)], ""),
+        ([(b"in /job/x/train.py", True)], "in train.py"),
+        ([], ""),
+    ],
+)
+def test_last_words(spoken: list[tuple[bytes, bool]], last: str) -> None:
+    ear = Ear(lambda *_: None, "/job/x")
+    for piece, is_error in spoken:
+        ear.hear(piece, is_error=is_error)
+    ear.close()
+    assert ear.last_words == last

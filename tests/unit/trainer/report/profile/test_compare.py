@@ -1,0 +1,273 @@
+"""What may befall a night is seen and told; what an honest one brings is not."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.unit.trainer.data.jobs import job
+from tests.unit.trainer.report.profile.nights import (
+    FORECASTS,
+    SHAPES,
+    TABLES,
+    beside,
+    config_of,
+    honest_nights,
+    profile,
+    scaled,
+    shuffled,
+    warnings_of,
+)
+from trainyard_api.metric_goals import goal_of
+from trainyard_trainer.evaluate.data_metrics import DATA_METRICS
+
+WITH_A_MEMORY = sorted({*FORECASTS} - {"intermittent", "lumpy", "single"})
+"""A series that does not follow itself has nothing to lose when it is shuffled."""
+
+
+def then_and_now(name, seed=0):
+    shape = SHAPES[name](np.random.default_rng([seed, 1]))
+    config = config_of(shape)
+    return profile(shape.night(0), config)[0], shape.night(1), config
+
+
+def told(found, word):
+    return [text for text in warnings_of(found) if word in text]
+
+
+@pytest.mark.parametrize("promoted", [True, False], ids=["beside the night before", "beside the first night"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_honest_nights_are_quiet(name, promoted):
+    assert [warnings for warnings in honest_nights(name, seed=1, nights=6, promoted=promoted) if warnings] == []
+
+
+@pytest.mark.parametrize("name", [name for name in SHAPES if name != "leap"])
+def test_all_metrics_are_there_and_those_of_an_honest_night_are_small(name):
+    then, frame, config = then_and_now(name)
+    metrics = beside(then, frame, config).metrics
+    assert set(metrics) == set(DATA_METRICS)
+    assert 0.9 < metrics["data_rows_ratio"] < 1.2
+    assert metrics["data_shift"] < 0.1
+    assert metrics["data_target_shift"] <= metrics["data_shift"]
+    assert metrics["data_missing_increase"] < 0.05
+    assert 1 <= metrics["data_scale_ratio"] < 2
+    assert metrics["data_relation_shift"] < 2
+
+
+def test_the_same_data_is_not_apart_at_all():
+    then, _, config = then_and_now("steady")
+    frame = SHAPES["steady"](np.random.default_rng([0, 1])).night(0)
+    metrics = beside(then, frame, config).metrics
+    assert metrics == {
+        "data_rows_ratio": 1,
+        "data_shift": 0,
+        "data_target_shift": 0,
+        "data_missing_increase": 0,
+        "data_scale_ratio": 1,
+        "data_relation_shift": pytest.approx(0, abs=0.01),
+    }
+
+
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in {"tiny", "leap", "fresh", "handful"}])
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_shuffled_labels_are_seen(name, share):
+    then, frame, config = then_and_now(name)
+    found = beside(then, shuffled(frame, np.random.default_rng(1), share), config)
+    assert found.metrics["data_relation_shift"] > (10 if share == 1 else 3)
+    assert found.metrics["data_shift"] < 0.1, "the margins are what they were"
+    (text,) = told(found, "labels may be shuffled")
+    assert text.startswith("the target no longer follows the features as in version 3 (target by features: correlation")
+
+
+def test_shuffled_labels_are_seen_among_rows_that_nobody_has_seen_before():
+    then, frame, config = then_and_now("fresh")
+    found = beside(then, shuffled(frame, np.random.default_rng(1)), config)
+    assert found.metrics["data_relation_shift"] > 10
+
+
+@pytest.mark.parametrize("name", WITH_A_MEMORY)
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_shuffled_values_of_a_forecast_are_seen(name, share):
+    then, frame, config = then_and_now(name)
+    found = beside(then, shuffled(frame, np.random.default_rng(1), share), config)
+    assert found.metrics["data_relation_shift"] > (10 if share == 1 else 3)
+    assert told(found, "values or times may be shuffled")
+
+
+def test_rare_demand_that_is_shuffled_among_the_series_is_seen():
+    then, frame, config = then_and_now("intermittent")
+    found = beside(then, shuffled(frame, np.random.default_rng(1)), config)
+    assert "values by series" in told(found, "values or times may be shuffled")[0]
+
+
+def test_labels_that_were_turned_around_are_seen():
+    then, frame, config = then_and_now("failures")
+    found = beside(then, frame.assign(y=frame["y"].map({"yes": "no", "no": "yes"})), config)
+    assert found.metrics["data_relation_shift"] > 20
+    assert found.metrics["data_target_shift"] > 1
+
+
+def test_a_unit_that_changed_by_1000_is_named():
+    then, frame, config = then_and_now("steady")
+    found = beside(then, scaled(frame, "b"), config)
+    assert found.metrics["data_scale_ratio"] == pytest.approx(1000, rel=0.05)
+    (text,) = told(found, "check its unit")
+    assert text == "column 'b': values are 1,000 times those of version 3: check its unit"
+    assert told(found, "distribution") == [], "said once is enough"
+    (relation,) = told(found, "no longer follows")
+    assert "the columns have changed too" in relation
+
+
+def test_a_unit_that_became_smaller_is_named():
+    then, frame, config = then_and_now("steady")
+    (text,) = told(beside(then, scaled(frame, "c", factor=0.001), config), "check its unit")
+    assert text.startswith("column 'c': values of version 3 are 1,0")
+
+
+def test_a_unit_of_the_new_rows_alone_is_named():
+    then, frame, config = then_and_now("steady")
+    found = beside(then, scaled(frame, "y", slice(-360, None)), config)
+    (text,) = told(found, "check its unit")
+    assert text.startswith("column 'y': values are up to ")
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+def test_the_unit_of_the_newest_step_is_seen(name):
+    then, frame, config = then_and_now(name)
+    found = beside(then, scaled(frame, "y", (frame["ds"] == frame["ds"].max()).to_numpy()), config)
+    assert found.metrics["data_scale_ratio"] > 10
+    assert told(found, "check the unit of its newest rows")
+
+
+@pytest.mark.parametrize("name", FORECASTS)
+def test_the_unit_of_a_whole_forecast_is_seen(name):
+    then, frame, config = then_and_now(name)
+    assert told(beside(then, scaled(frame, "y"), config), "column 'y': values are 1,0")
+
+
+def test_half_of_the_rows_gone():
+    then, frame, config = then_and_now("steady")
+    found = beside(then, frame.iloc[::2].reset_index(drop=True), config)
+    assert found.metrics["data_rows_ratio"] == pytest.approx(0.5, abs=0.05)
+    (text,) = warnings_of(found)
+    assert "of the rows are gone: " in text
+    assert f"now, {then.rows:,} when version 3 was trained: check that the source is complete" in text
+
+
+def test_half_of_the_series_gone():
+    then, frame, config = then_and_now("sales")
+    (text,) = warnings_of(beside(then, frame[frame["name"] < "s010"].reset_index(drop=True), config))
+    assert "10 series now, 20 then" in text
+
+
+def test_every_third_step_gone():
+    then, frame, config = then_and_now("sales")
+    found = beside(then, frame[np.arange(len(frame)) % 3 != 0].reset_index(drop=True), config)
+    assert found.metrics["data_missing_increase"] == pytest.approx(1 / 3, abs=0.01)
+    assert told(found, "33% of the steps between the first and the last row of the series have no row, 0% when")
+
+
+def test_values_that_are_missing():
+    then, frame, config = then_and_now("steady")
+    a = frame["a"].where(np.random.default_rng(0).random(len(frame)) > 0.3)
+    found = beside(then, frame.assign(a=a), config)
+    assert found.metrics["data_missing_increase"] == pytest.approx(0.3, abs=0.05)
+    (text,) = told(found, "of the values are missing")
+    assert text.startswith("column 'a': 29%")
+    assert text.endswith("of the values are missing, 0% when version 3 was trained: check the source")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda frame: frame.drop(columns="a"),
+        lambda frame: frame.assign(a=np.nan),
+        lambda frame: frame.assign(a=1.5),
+        lambda frame: frame.assign(a=["x", "z"] * (len(frame) // 2) + ["x"] * (len(frame) % 2)),
+    ],
+    ids=["dropped", "all missing", "constant", "text"],
+)
+def test_a_column_that_is_gone(change):
+    then, frame, config = then_and_now("steady")
+    found = beside(then, change(frame), config)
+    assert found.metrics["data_missing_increase"] == 1
+    assert told(found, "column 'a' of version 3 is gone: it is not there, has one value throughout")
+    assert told(found, "labels may be shuffled") == [], "what is gone explains it"
+
+
+@pytest.mark.parametrize("name", ["steady", "failures"])
+def test_when_every_column_has_another_name_all_are_gone(name):
+    then, frame, config = then_and_now(name)
+    found = beside(then, frame.rename(columns=lambda one: one if one == "y" else f"new {one}"), config)
+    assert found.metrics["data_missing_increase"] == 1
+    assert found.metrics["data_relation_shift"] > 3
+    assert len(told(found, "is gone")) == min(5, len(then.columns))
+
+
+@pytest.mark.parametrize("data", [{"exclude": ["a"]}, {"features": ["b", "c", "town"]}])
+def test_a_column_that_was_left_out_by_wish_is_not_missed(data):
+    then, frame, _ = then_and_now("steady")
+    found = beside(then, frame, config_of(SHAPES["steady"](np.random.default_rng(0)), **data))
+    assert found.metrics["data_missing_increase"] == 0
+    assert warnings_of(found) == []
+    assert "data_relation_shift" not in found.metrics, "a gate on it is not met, and the note says why"
+    (note,) = [one.sentence for one in found.changes if "was not compared" in one.sentence]
+    assert note.startswith("whether the target follows the features as in version 3 was not compared")
+    assert "'a'" in note
+
+
+def test_a_text_that_was_renamed():
+    then, frame, config = then_and_now("steady")
+    found = beside(then, frame.assign(town=frame["town"].replace({"Ulm": "ULM"})), config)
+    assert found.metrics["data_shift"] > 1
+    (text,) = told(found, "distribution")
+    assert text.startswith("column 'town': the distribution is another one than when version 3 was trained (PSI ")
+    assert "'Ulm'" in text or "other values" in text
+
+
+def test_a_new_column_is_a_note():
+    then, frame, config = then_and_now("steady")
+    found = beside(then, frame.assign(extra=np.random.default_rng(0).normal(size=len(frame))), config)
+    assert warnings_of(found) == []
+    assert [one.sentence for one in found.changes if one.severity == "info" and one.sentence] == [
+        "new since the version that serves: 'extra'"
+    ]
+
+
+def test_a_target_that_is_constant_in_a_forecast():
+    then, frame, config = then_and_now("sales")
+    found = beside(then, frame.assign(y=5.0), config)
+    assert found.metrics["data_relation_shift"] > 10
+    assert found.metrics["data_target_shift"] > 0.25
+
+
+def test_a_moderate_shift_is_a_note():
+    random = np.random.default_rng(0)
+    then, _ = profile(pd.DataFrame({"a": random.normal(size=9000), "y": random.normal(size=9000)}), job("s3://b/t"))
+    moved = pd.DataFrame({"a": random.normal(0.4, 1, 9000), "y": random.normal(size=9000)})
+    found = beside(then, moved, job("s3://b/t"))
+    assert 0.1 < found.metrics["data_shift"] < 0.25
+    assert warnings_of(found) == []
+    assert any("has moved a little since version 3" in one.sentence for one in found.changes)
+
+
+def test_of_many_columns_a_few_are_told():
+    then, frame, config = then_and_now("wide")
+    for number in range(30):
+        frame = scaled(frame, f"c{number}")
+    texts = told(beside(then, frame, config), "check its unit")
+    assert len(texts) == 5
+    assert texts[-1].endswith("; and 25 more like it")
+
+
+def test_a_class_that_is_new_and_a_class_that_is_gone():
+    then, frame, config = then_and_now("growing_kinds")
+    found = beside(then, frame.assign(y=frame["y"].replace({"class 4": "class 5"})), config)
+    assert found.metrics["data_target_shift"] > 0.25
+    assert told(found, "the target 'y'")
+
+
+def test_every_metric_of_the_data_says_which_way_it_is_better_but_the_ratio_of_rows():
+    assert {name: goal_of(name) for name in DATA_METRICS} == {
+        **dict.fromkeys(DATA_METRICS, "Minimize"),
+        "data_rows_ratio": None,
+    }

@@ -1,0 +1,80 @@
+"""The forecast in the report: drawn with its band, named, and told in words."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+
+from tests.unit.trainer.report import samples
+from trainyard_trainer.report.forecast import ahead_section
+from trainyard_trainer.report.page import render_report
+from trainyard_trainer.report.svg import WIDTH
+
+
+def pictures(page: str) -> list[ElementTree.Element]:
+    """Return the charts of the forecast's section."""
+    section = page.split('<section id="forecast">')[1].split("</section>", maxsplit=1)[0]
+    return [ElementTree.fromstring(one) for one in re.findall(r'<svg viewBox="0 -.*?</svg>', section)]
+
+
+def test_it_has_titles_axes_legend_and_words() -> None:
+    page = render_report(samples.ahead())
+    assert "Forecast of the next 28 steps" in page
+    assert "Of 12 series the 2 with the largest volume." in page
+    assert "from quantile 0.1 to 0.9" in page
+    first, second = pictures(page)
+    assert first.get("aria-label") == (
+        "Forecast of first, 28 steps from 2026-05-29 to 2026-06-25: mean 40, from 40 to 40; "
+        "band from quantile 0.1, mean 30, to quantile 0.9, mean 50"
+    )
+    assert second.get("aria-label", "").startswith("Forecast of product-1, ")
+    texts = [text.text for text in first.iter("text")]
+    assert {"time", "y"} < set(texts)
+    kinds = [path.get("class") for path in first.iter("path")]
+    assert kinds.index("area band") < kinds.index("line actual") < kinds.index("line model"), "lines over the band"
+
+
+def test_the_band_lies_around_the_line() -> None:
+    (first, *_) = pictures(render_report(samples.ahead()))
+    shapes = {path.get("class"): path.get("d", "") for path in first.iter("path")}
+    numbers = np.array(re.findall(r"([\d.]+) ([\d.]+)", shapes["area band"]), dtype=float)
+    (level,) = set(np.array(re.findall(r"([\d.]+) ([\d.]+)", shapes["line model"]), dtype=float)[:, 1])
+    assert len(numbers) == 2 * 28
+    assert shapes["area band"].endswith("z")
+    assert numbers[:, 1].min() < level < numbers[:, 1].max()
+    assert numbers[:, 0].max() <= WIDTH
+
+
+def test_without_quantiles_there_is_no_band() -> None:
+    page = render_report(samples.ahead(quantiles=False))
+    assert "area band" not in page
+    assert "quantile" not in pictures(page)[0].get("aria-label", "")
+
+
+def test_nothing_is_drawn_where_nothing_was_forecast() -> None:
+    plain = samples.forecasts(3, "first")
+    assert ahead_section(None, plain.dataset, "y") is None
+    assert '<section id="forecast">' not in render_report(plain)
+
+
+def test_all_series_need_no_word_about_which() -> None:
+    given = samples.ahead(series=2)
+    section = ahead_section(given.ahead, given.dataset, "y")
+    assert section is not None
+    assert section.which == ""
+
+
+def test_a_long_horizon_stays_a_small_picture() -> None:
+    given = samples.ahead(horizon=10_000, drawn=1)
+    section = ahead_section(given.ahead, given.dataset, "y")
+    assert section is not None
+    assert len(section.figures[0].picture) < 40_000
+    assert "10000 steps" in section.figures[0].picture
+
+
+def test_what_is_not_finite_is_told() -> None:
+    given = samples.ahead(quantiles=False, drawn=1)
+    assert given.ahead is not None
+    section = ahead_section(given.ahead.assign(prediction=np.nan), given.dataset, "y")
+    assert section is not None
+    assert "no value is finite" in section.figures[0].picture

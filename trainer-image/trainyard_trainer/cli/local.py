@@ -1,0 +1,125 @@
+"""A training without a cluster: the same YAML, the same code path, models in a folder."""
+
+import uuid
+from collections.abc import Hashable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from trainyard_api import API_VERSION
+from trainyard_api.base import DnsLabel
+from trainyard_api.kinds import TRAINING_JOB
+from trainyard_api.training import Storage
+from trainyard_api.trainingjob import Artifact, TrainingJobSpec
+from trainyard_api.wire import ChampionRef, TrainerConfig
+from trainyard_trainer.artifacts.folder import FolderStore
+from trainyard_trainer.artifacts.layout import ModelKeys
+from trainyard_trainer.artifacts.versions import VersionRecord, last_unfinished, newest_record
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import ConfigError
+from trainyard_trainer.messages import sentences_of
+
+RESULT_FILE: Final = "result.json"
+_NAMESPACE: Final = "local"
+_NAME_LENGTH: Final = 52
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """Refuses a key that stands twice in a mapping, as kubectl does: the first one would silently not count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = [key for key in keys if keys.count(key) > 1 and key != "<<"]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"the key {twice[0]!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def _is_short(name: str) -> str:
+    if len(name) > _NAME_LENGTH:
+        raise ValueError(f"must be at most {_NAME_LENGTH} characters, as the names of its Jobs are longer")
+    return name
+
+
+class _Metadata(BaseModel):
+    model_config = ConfigDict(extra="ignore")
+
+    name: Annotated[DnsLabel, AfterValidator(_is_short)]
+    namespace: DnsLabel = _NAMESPACE
+
+
+class _Document(BaseModel):
+    """A TrainingJob as a file holds it; the status, if any, is of no interest."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    metadata: _Metadata
+    spec: TrainingJobSpec
+
+
+def local_environment(environ: Mapping[str, str], output: Path) -> Environment:
+    """Return the environment of a pod, with the result in the output folder."""
+    return replace(Environment.from_environ(environ), termination_log=output / RESULT_FILE)
+
+
+def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerConfig:
+    """Read one TrainingJob from YAML, with the output folder as its storage.
+
+    Each run is a job of its own, as if it were created anew, and so gets a version of its own; it is compared with the
+    version before. With ``resume`` it is
+    the last one of this model that got no version, if there is one: a further attempt at the same job.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, or the API server would refuse it: a sentence per field.
+    """
+    document = _the_training_job(path)
+    try:
+        parsed = _Document.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: {'; '.join(sentences_of(error))}") from error
+    storage = Storage(uri=f"file://{output.resolve()}")
+    keys = ModelKeys(parsed.metadata.namespace, parsed.spec.model_name or parsed.metadata.name)
+    store = FolderStore(output.resolve(), storage.uri)
+    unfinished = last_unfinished(store, keys) if resume else None
+    before = newest_record(store, keys)
+    return TrainerConfig(
+        namespace=keys.namespace,
+        name=parsed.metadata.name,
+        uid=unfinished or str(uuid.uuid4()),
+        model_name=keys.model,
+        spec=parsed.spec.model_copy(update={"storage": storage}),
+        champion=None if before is None else _champion(before, store),
+    )
+
+
+def _champion(record: VersionRecord, store: FolderStore) -> ChampionRef:
+    """Return the version before as what a training is compared with: on a laptop the newest one serves."""
+    artifact = Artifact(uri=store.address(record.run), manifest_sha256=record.manifest_sha256, size_bytes=0)
+    return ChampionRef(version=record.version, artifact=artifact)
+
+
+def _the_training_job(path: Path) -> dict[str, Any]:
+    try:
+        documents = list(yaml.load_all(path.read_text(encoding="utf-8"), Loader=_StrictLoader))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    jobs = [
+        document for document in documents if isinstance(document, dict) and document.get("kind") == TRAINING_JOB.kind
+    ]
+    if len(jobs) != 1:
+        raise ConfigError(
+            f"{path} holds {len(jobs)} objects of kind {TRAINING_JOB.kind}; a local run takes exactly one"
+        )
+    version = jobs[0].get("apiVersion")
+    if version != API_VERSION:
+        raise ConfigError(f"{path}: apiVersion is {version!r}, expected {API_VERSION!r}")
+    return jobs[0]

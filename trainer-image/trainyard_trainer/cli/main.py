@@ -1,0 +1,150 @@
+"""The command line: without arguments the training of this pod, with ``run`` one on this machine."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from trainyard_api.exit_codes import ExitCode
+from trainyard_trainer.cli.commands.storage_options import add_import, add_logs, add_prune
+from trainyard_trainer.environment import Environment, limit_threads, worker_count
+from trainyard_trainer.errors import TrainerError
+from trainyard_trainer.stopping import end_process, stop_on_signals
+
+if TYPE_CHECKING:
+    from trainyard_api.wire import TrainingResult
+    from trainyard_trainer.job.steps import Job
+
+
+def start() -> NoReturn:
+    """Run as the program ``trainyard-trainer``: with the arguments of the process, which ends with the exit code."""
+    end_process(main())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run and return the exit code (see :mod:`trainyard_api.exit_codes`)."""
+    options = _parser().parse_args(arguments)
+    limit_threads(os.environ, worker_count(0))
+    match options.command:
+        case "run":
+            stop = stop_on_signals()
+            from trainyard_trainer.cli.commands.run import run
+
+            return run(options.file, options.output, stop, resume=options.resume)
+        case "validate" | "report" | "inspect":
+            return _answer(options)
+        case "import" | "prune" | "logs":
+            return _keep(options)
+        case command:
+            return _run_in_pod(command)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="trainyard-trainer",
+        description="Train one model. Without a command: the job of this pod, from TRAINYARD_CONFIG_DIR/config.json.",
+        epilog="Exit codes: 0 good, 64 wrong specification, 65 wrong data, 66 not there, 69 a server is away, "
+        "75 interrupted, 77 not permitted, 78 not supported.",
+    )
+    parser.add_argument("--version", action="version", version=f"trainyard-trainer {version('trainyard')}")
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    run = commands.add_parser("run", help="train a TrainingJob from a YAML file on this machine, without a cluster")
+    validate = commands.add_parser("validate", help="judge a TrainingJob without training it")
+    for command in (run, validate):
+        command.add_argument("-f", "--file", type=Path, required=True, metavar="JOB.yaml", help="one TrainingJob")
+    run.add_argument("--output", type=Path, required=True, metavar="DIR", help="where models and result.json go")
+    run.add_argument("--resume", action="store_true", help="go on with the last run of this model that was stopped")
+    validate.add_argument("--data", action="store_true", help="read the data too, and tell what is wrong with it")
+    report = commands.add_parser("report", help="show the metrics of the newest version and where its report lies")
+    inspect = commands.add_parser("inspect", help="show what a version is, and check its files against its manifest")
+    for command in (report, inspect):
+        command.add_argument("folder", type=Path, metavar="DIR", help="the --output of run, or the folder of one run")
+        command.add_argument("--model", metavar="NAME", help="of several models in the folder")
+        command.add_argument("--version", dest="number", type=int, metavar="N", help="instead of the newest")
+    report.add_argument("--open", action="store_true", help="open the report in a browser")
+    for name, text, add in (
+        ("import", "write the ModelVersions of a storage as YAML, for a cluster that has lost them", add_import),
+        ("prune", "remove from a storage what nothing uses: shows it only, unless --delete", add_prune),
+        ("logs", "print what the pods of a TrainingJob have logged", add_logs),
+    ):
+        add(commands.add_parser(name, help=text, description=text))
+    commands.add_parser("fetch", help="in a pod of framework Container: lay the data out for the user's container")
+    commands.add_parser("register", help="in a pod of framework Container: register what the user's container left")
+    return parser
+
+
+def _answer(options: argparse.Namespace) -> int:
+    """Print what a command found; what is wrong is one sentence on the other stream."""
+    good = True
+    try:
+        match options.command:
+            case "validate":
+                from trainyard_trainer.cli.commands.validate import validate
+
+                text = validate(options.file, data=options.data)
+            case "report":
+                from trainyard_trainer.cli.commands.report import report
+
+                text = report(options.folder, options.model, options.number, show=options.open)
+            case _:
+                from trainyard_trainer.cli.commands.inspect import inspect
+
+                text, good = inspect(options.folder, options.model, options.number)
+    except TrainerError as error:
+        print(error, file=sys.stderr)
+        return error.code
+    print(text, end="")
+    if not good:
+        print("the files marked above are not those that were registered: do not use them", file=sys.stderr)
+    return ExitCode.OK if good else ExitCode.BAD_DATA
+
+
+def _keep(options: argparse.Namespace) -> int:
+    """Look after a storage; one sentence on the other stream where it cannot be done."""
+    try:
+        match options.command:
+            case "import":
+                from trainyard_trainer.cli.commands.import_versions import import_versions
+
+                return import_versions(options)
+            case "prune":
+                from trainyard_trainer.cli.commands.prune import prune
+
+                return prune(options)
+            case _:
+                from trainyard_trainer.cli.commands.logs import logs
+
+                return logs(options)
+    except TrainerError as error:
+        print(error, file=sys.stderr)
+        return error.code
+
+
+def _run_in_pod(command: str | None) -> int:
+    stop = stop_on_signals()  # before the imports: a process 1 without a handler ignores SIGTERM
+    from trainyard_trainer.job.run import read_config, run_job
+    from trainyard_trainer.progress.log import log_as_json
+
+    env = Environment.from_environ(os.environ)
+    return run_job(
+        lambda: read_config(env), env, stop, display=log_as_json(), work=_work(command), part=command or "train"
+    )
+
+
+def _work(command: str | None) -> "Callable[[Job], TrainingResult | None]":
+    match command:
+        case "fetch":
+            from trainyard_trainer.job.container.fetch import fetch
+
+            return fetch
+        case "register":
+            from trainyard_trainer.job.container.register import register
+
+            return register
+        case _:
+            from trainyard_trainer.job.dispatch import run
+
+            return run

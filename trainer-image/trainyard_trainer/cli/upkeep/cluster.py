@@ -1,0 +1,135 @@
+"""The API server as a pod sees it: lists of objects, by the token of its service account. Nothing else is asked."""
+
+import http.client
+import json
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+from urllib.parse import urlencode
+
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from trainyard_api import GROUP, VERSION
+from trainyard_api.kinds import Kind
+from trainyard_trainer.cli.upkeep.usage import slim
+from trainyard_trainer.errors import ConfigError, InputMissing, NotPermitted, TrainerError, UpstreamUnavailable
+
+HOST_ENV: Final = "KUBERNETES_SERVICE_HOST"
+PORT_ENV: Final = "KUBERNETES_SERVICE_PORT"
+"""Kubernetes sets both in every container."""
+ACCOUNT_DIR_ENV: Final = "TRAINYARD_SERVICE_ACCOUNT_DIR"
+ACCOUNT_DIR: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+_TIMEOUT_SECONDS: Final = 60.0
+_ATTEMPTS: Final = 4
+_ASK_IN_FILE: Final = "or name a file with --in-use"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where the API server is, and the folder of the service account: the kubelet renews its token."""
+
+    host: str
+    port: int
+    account: Path
+    page: int = 250
+    """So many objects are asked for at a time."""
+
+    @classmethod
+    def of_pod(cls, environ: Mapping[str, str]) -> Self:
+        """Return the cluster that this process runs in. Raises ConfigError outside of one."""
+        host, port = environ.get(HOST_ENV, ""), environ.get(PORT_ENV, "443")
+        account = Path(environ.get(ACCOUNT_DIR_ENV) or ACCOUNT_DIR)
+        if not host or not port.isdecimal() or not (account / "token").is_file():
+            raise ConfigError(
+                f"what is in use is not known: this is no pod with a service account's token in {account}; run it in "
+                f"one (see examples/storage), {_ASK_IN_FILE}"
+            )
+        return cls(host, int(port), account)
+
+    @property
+    def namespace(self) -> str:
+        """That of this pod. Raises ConfigError."""
+        try:
+            return (self.account / "namespace").read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"{self.account}/namespace cannot be read ({error.strerror}): add --namespace") from error
+
+    def objects(self, kind: Kind, namespace: str) -> Iterator[dict[str, Any]]:
+        """Give all objects of a kind of one namespace, each with its ``kind`` and what it uses.
+
+        Raises
+        ------
+        NotPermitted
+            If the account may not list them.
+        InputMissing
+            If the cluster does not have the kind.
+        UpstreamUnavailable
+            If the API server does not answer, or not with a list.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception_type((OSError, http.client.HTTPException, UpstreamUnavailable)),
+            wait=wait_random_exponential(multiplier=0.2, max=5),
+            stop=stop_after_attempt(_ATTEMPTS),
+            reraise=True,
+        )
+        try:
+            found = retrying(self._every_page, kind, namespace)
+        except (OSError, http.client.HTTPException) as error:
+            raise UpstreamUnavailable(
+                f"what is in use is not known: the API server {self.host}:{self.port} does not answer: {error}"
+            ) from error
+        for item in found:
+            yield {**item, "kind": kind.kind}
+
+    def _every_page(self, kind: Kind, namespace: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = []
+        token = ""
+        while True:
+            page = self._page(kind, namespace, token)
+            items += map(slim, page["items"])
+            token = (page.get("metadata") or {}).get("continue") or ""
+            if not token:
+                return items
+
+    def _page(self, kind: Kind, namespace: str, token: str) -> dict[str, Any]:
+        query = urlencode({"limit": self.page, **({"continue": token} if token else {})})
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{kind.plural}"
+        status, body = self._get(f"{path}?{query}")
+        if status != 200:
+            raise self._refusal(status, kind, namespace)
+        try:
+            page = json.loads(body)
+        except ValueError as error:
+            raise UpstreamUnavailable(f"what is in use is not known: {path} is no JSON: {error}") from error
+        if not isinstance(page, dict) or not isinstance(page.get("items"), list):
+            raise UpstreamUnavailable(f"what is in use is not known: {path} is no list of objects")
+        return page
+
+    def _refusal(self, status: int, kind: Kind, namespace: str) -> TrainerError:
+        what = (
+            f"what is in use is not known: the API server answered {status} to a list of {kind.plural} in {namespace}"
+        )
+        match status:
+            case 401 | 403:
+                return NotPermitted(
+                    f"{what}; let the pod's service account list modelversions, trainingjobs and modeldeployments "
+                    f"there, {_ASK_IN_FILE}"
+                )
+            case 404:
+                return InputMissing(f"{what}: it does not have this kind; install the chart's definitions")
+            case _:
+                return UpstreamUnavailable(f"{what}; it may work later")
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        context = ssl.create_default_context(cafile=str(self.account / "ca.crt"))
+        connection = http.client.HTTPSConnection(self.host, self.port, timeout=_TIMEOUT_SECONDS, context=context)
+        try:
+            token = (self.account / "token").read_text(encoding="utf-8").strip()
+            connection.request("GET", path, headers={"Authorization": f"Bearer {token}", "Accept": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()

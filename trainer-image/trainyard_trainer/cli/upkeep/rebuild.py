@@ -1,0 +1,211 @@
+"""ModelVersions made again from a storage alone, as the operator would have made them from the jobs' results."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import ValidationError
+
+from trainyard_api.modelversion import Comparison, JobRef, ModelVersionSpec
+from trainyard_api.training import Storage
+from trainyard_api.version_object import version_object
+from trainyard_api.wire import TrainingResult
+from trainyard_trainer.artifacts.layout import CHECKPOINTS, MANIFEST, ModelKeys
+from trainyard_trainer.artifacts.manifest import Asked, Manifest, fetch_file
+from trainyard_trainer.artifacts.runs import FinishedRun
+from trainyard_trainer.artifacts.store import Addresses, ArtifactStore
+from trainyard_trainer.artifacts.versions import VersionRecord, numbers_of, read_record, registered_run, was_removed
+from trainyard_trainer.errors import ConfigError, DataError, InputMissing
+from trainyard_trainer.job.result import fit, succeeded
+from trainyard_trainer.messages import sentences_of
+
+_SIDE_BY_SIDE: Final = 8
+"""Versions read at once: each waits for the storage most of the time."""
+
+State = Literal["Good", "Broken", "Reserved", "Removed"]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How versions are made again.
+
+    Attributes
+    ----------
+    storage
+        How the cluster reaches the storage, for versions whose manifest does not say it, or says another place.
+    is_moved
+        ``storage`` counts whatever the manifest says.
+    without_gates
+        Take versions whose gates are not known, too: they are judged by none.
+    check_files
+        Read every file and compare its digest; else only whether it is there and has its size.
+    """
+
+    storage: Storage
+    is_moved: bool = False
+    without_gates: bool = False
+    check_files: bool = False
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A version number and what came of it: the object, or the sentence that says why there is none."""
+
+    keys: ModelKeys
+    number: int
+    state: State
+    message: str = ""
+    body: dict[str, Any] | None = None
+
+
+class _Elsewhere:
+    """The addresses by which the cluster finds a storage that is read here by another one."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._uri = storage.uri.rstrip("/")
+
+    def address(self, key: str) -> str:
+        return f"{self._uri}/{key}"
+
+
+def rebuild(store: ArtifactStore, models: Sequence[ModelKeys], wish: Wish) -> Iterator[Rebuilt]:
+    """Make all versions of some models again, by model and number. What is wrong with one breaks no other.
+
+    Raises
+    ------
+    TrainerError
+        If the storage as a whole refuses or is away.
+    """
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        for keys in models:
+            numbers = sorted(numbers_of(store, keys))
+            yield from pool.map(lambda number, keys=keys: _rebuilt(store, keys, number, wish), numbers)
+
+
+def left_over(store: ArtifactStore, keys: ModelKeys) -> Iterator[str]:
+    """Say of each job of a model that has runs and no version what they are. Raises TrainerError."""
+    owners = {record.job_uid for number in numbers_of(store, keys) if (record := _record_or_none(store, keys, number))}
+    for uid in store.children(keys.jobs):
+        runs = [name for name in store.children(keys.runs(uid)) if name != CHECKPOINTS]
+        if uid in owners or not runs:
+            continue
+        done = [name for name in runs if store.size(f"{keys.run(uid, name)}/{MANIFEST}") is not None]
+        folder = store.address(keys.runs(uid))
+        if done:
+            yield f"{folder}: run {done[0]} is finished and has no version: its job gives it one when it is tried again"
+        else:
+            yield f"{folder}: {len(runs)} runs without a manifest: they were stopped or are not finished, no model"
+
+
+def _record_or_none(store: ArtifactStore, keys: ModelKeys, number: int) -> VersionRecord | None:
+    try:
+        return read_record(store, keys, number)
+    except DataError:
+        return None  # told with its version
+
+
+def _rebuilt(store: ArtifactStore, keys: ModelKeys, number: int, wish: Wish) -> Rebuilt:
+    try:
+        record = read_record(store, keys, number)
+        if record is None:
+            message = "the number is reserved for a job, which has registered nothing under it"
+            return Rebuilt(keys, number, "Reserved", message)
+        if was_removed(store, keys, number):
+            return Rebuilt(keys, number, "Removed", "its files were removed by prune; the number stays taken")
+        run = _run_of(store, keys, number, record)
+        _check_files(store, run, digests=wish.check_files)
+        return Rebuilt(keys, number, "Good", body=_object(store, keys, record, run, wish))
+    except (ConfigError, DataError, InputMissing) as error:
+        return Rebuilt(keys, number, "Broken", str(error))
+
+
+def _run_of(store: ArtifactStore, keys: ModelKeys, number: int, record: VersionRecord) -> FinishedRun:
+    claim = store.address(keys.version(number))
+    if record.version != number or not record.run.startswith(f"{keys.jobs}/"):
+        raise DataError(
+            f"{claim} is the claim of version {record.version} for {record.run}: it was copied here from another place"
+        )
+    run = registered_run(store, record)
+    manifest = run.manifest
+    if (manifest.namespace, manifest.model) != (keys.namespace, keys.model):
+        raise DataError(
+            f"{store.address(run.folder)} is a run of {manifest.namespace}/{manifest.model}: it was copied here from "
+            "another place; import it from there"
+        )
+    return run
+
+
+def _check_files(store: ArtifactStore, run: FinishedRun, *, digests: bool) -> None:
+    """See that the files of a run are those of its manifest. Raises DataError, InputMissing."""
+    sizes = {each.key: each.size for each in store.walk(run.folder)}
+    for entry in run.manifest.files:
+        key = f"{run.folder}/{entry.path}"
+        if key not in sizes:
+            raise InputMissing(f"{store.address(key)} is gone; restore it")
+        if sizes[key] != entry.size:
+            raise DataError(f"{store.address(key)} has {sizes[key]} bytes, registered were {entry.size}; restore it")
+        if digests:
+            with tempfile.TemporaryDirectory(prefix="trainyard-") as folder:
+                fetch_file(store, run.folder, entry, Path(folder))
+
+
+def _object(
+    store: ArtifactStore, keys: ModelKeys, record: VersionRecord, run: FinishedRun, wish: Wish
+) -> dict[str, Any]:
+    """Return the ModelVersion. It passes through the same cut as a result does: the operator saw no more than that."""
+    manifest = run.manifest
+    asked = _asked(store, run, wish)
+    storage = _storage_of(manifest, wish)
+    place: Addresses = _Elsewhere(storage)
+    comparison = _comparison(store, keys, record.version, manifest)
+    result = TrainingResult.model_validate_json(fit(succeeded(place, record, run, asked.gates, (), comparison)))
+    body = version_object(
+        result,
+        namespace=keys.namespace,
+        model=keys.model,
+        job=JobRef(name=manifest.job.name, uid=manifest.job.uid),
+        objective=asked.objective,
+        gates=asked.gates,
+        storage=storage,
+        image=manifest.image,
+    )
+    try:
+        ModelVersionSpec.model_validate(body["spec"])
+    except ValidationError as error:
+        raise DataError(
+            f"{store.address(run.folder)} makes no ModelVersion that an API server takes: "
+            f"{'; '.join(sentences_of(error, 'spec'))}"
+        ) from error
+    return body
+
+
+def _asked(store: ArtifactStore, run: FinishedRun, wish: Wish) -> Asked:
+    if run.manifest.asked is not None:
+        return run.manifest.asked
+    if wish.without_gates:
+        return Asked()
+    raise ConfigError(
+        f"{store.address(run.folder)} was written by a release that does not store the gates of a version, and without "
+        "gates it would be validated unseen; with --without-gates it is imported all the same"
+    )
+
+
+def _storage_of(manifest: Manifest, wish: Wish) -> Storage:
+    """Return how the artifact is reached: as the manifest says, unless the storage lies elsewhere by now."""
+    written = manifest.asked.storage if manifest.asked is not None else None
+    is_here = written is not None and written.uri.rstrip("/") == wish.storage.uri.rstrip("/")
+    return written if written is not None and is_here and not wish.is_moved else wish.storage
+
+
+def _comparison(store: ArtifactStore, keys: ModelKeys, number: int, manifest: Manifest) -> Comparison | None:
+    key = keys.compared(number)
+    body = store.get(key)
+    if body is None:
+        return manifest.comparison
+    try:
+        return Comparison.model_validate_json(body, extra="ignore")
+    except ValidationError as error:
+        raise DataError(f"{store.address(key)} cannot be read: {error.errors()[0]['msg']}; restore it") from error

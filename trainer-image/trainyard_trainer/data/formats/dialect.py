@@ -1,0 +1,328 @@
+"""How a text table is written: its separator, its decimal sign, its header, and the habits of whoever wrote it.
+
+Detection looks at the head of the file alone. What only a reader of lines can handle (remarks between the rows, columns
+by blanks, separators behind the last column) makes a dialect ``untidy``:
+:mod:`trainyard_trainer.data.formats.tidy` reads it.
+"""
+
+import codecs
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from trainyard_trainer.data.formats.diagnosis import bad_bytes, long_fields
+from trainyard_trainer.data.notation import UNKNOWN, Decimal, Notation, groups_of_three
+from trainyard_trainer.errors import ConfigError, DataError
+
+HEAD_BYTES: Final = 64 * 1024
+BLANKS: Final = " "
+"""As a separator: any number of blanks."""
+
+SEPARATORS: Final = (",", ";", "\t", "|", BLANKS)
+Header = Literal["Auto", "Present", "Absent"]
+
+_LINES_TO_COMPARE: Final = 200
+_LINES_ABOVE: Final = 50
+"""Among so many lines the header is looked for."""
+
+_EXCEL_MARK: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
+NAMELESS: Final = "Unnamed: {}"
+"""As pandas calls a column without a name, by its place."""
+
+_DECIMAL_COMMA: Final = re.compile(r"\s*[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+\s*")
+_DECIMAL_POINT: Final = re.compile(r"\s*[+-]?(\d+|\d{1,3}(,\d{3})+)\.\d+([eE][+-]?\d+)?\s*")
+_GROUPED: Final = re.compile(r"\s*[+-]?[1-9]\d{0,2}[,.]\d{3}\s*")
+"""Either thousands or a fraction: no evidence on its own."""
+
+BLANK_FIELDS: Final = re.compile(r'(?<!\S)"(?:[^"]|"")*"(?!\S)|\S+')
+_COMMENT: Final = "#"
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How to read a text table.
+
+    Attributes
+    ----------
+    header
+        The names of the columns as the table has them; ``Unnamed: 2`` is the third if it has no name.
+    lines_above
+        Lines before the first row: the header, and what stands above it.
+    untidy
+        Whether it takes a reader of lines.
+    comment
+        With this begin lines that are no rows; ``only_odd``: those of another width than a row's.
+    texts
+        Columns whose numbers would be read wrongly with the decimal sign alone.
+    notation
+        What is known of the numbers of all columns.
+    notes
+        What was found out and is worth telling.
+    """
+
+    separator: str
+    decimal: Decimal
+    encoding: str
+    header: tuple[str, ...]
+    lines_above: int = 1
+    untidy: bool = False
+    comment: str | None = None
+    only_odd: bool = False
+    texts: frozenset[str] = frozenset()
+    notation: Notation = UNKNOWN
+    notes: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """A name of its own for each column: those that repeat get their place, which no user can write."""
+        repeated = self.repeated
+        return tuple(f"{name}\x00{place}" if name in repeated else name for place, name in enumerate(self.header))
+
+    @property
+    def repeated(self) -> frozenset[str]:
+        """The names that stand more than once."""
+        return frozenset(name for name, count in Counter(self.header).items() if count > 1)
+
+    def describe(self) -> str:
+        """Return the dialect in words, for the report."""
+        separator = {"\t": "tab", BLANKS: "blanks"}.get(self.separator, repr(self.separator))
+        words = [f"separator {separator}", f"decimal sign {self.decimal!r}", f"encoding {self.encoding}", *self.notes]
+        return f"CSV: {', '.join(words)}"
+
+
+def check_encoding(encoding: str) -> str:
+    """Return Python's own name of an encoding. Raises ConfigError for an unknown one."""
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError as error:
+        raise ConfigError(
+            f"data.csv.encoding {encoding!r} is not known; common ones: utf-8, latin-1, cp1252"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says of a text table; ``None`` and ``Auto`` are to be found out."""
+
+    encoding: str = "utf-8"
+    separator: str | None = None
+    decimal: Decimal | None = None
+    thousands: str | None = None
+    skip_lines: int | None = None
+    header: Header = "Auto"
+    comment: str | None = None
+
+
+def detect(head: bytes, *, complete: bool, given: Given | None = None, expected: Sequence[str] = ()) -> Dialect:
+    """Work out a dialect from the first bytes of a file.
+
+    Parameters
+    ----------
+    head
+        At most about ``HEAD_BYTES``, without compression.
+    complete
+        Whether that is the whole file; else its last line is cut off and ignored.
+    expected
+        Names that the header should hold: the separator that yields them is the right one, and so is the line.
+
+    Raises
+    ------
+    DataError
+        For an empty file, or bad bytes in the head.
+    """
+    given = given or Given()
+    lines = _lines(head, encoding=given.encoding, complete=complete)
+    above = _blank(lines, given.skip_lines or 0)
+    if above == len(lines):
+        raise DataError("the file is empty: it needs a line with the names of the columns and rows below it")
+    separator = given.separator
+    if (mark := _EXCEL_MARK.fullmatch(lines[above])) is not None and above + 1 < len(lines):
+        separator, above = separator or mark[1], _blank(lines, above + 1)
+    has_header = given.header == "Present" or (given.header == "Auto" and not _is_absent(expected))
+    search = has_header and given.skip_lines is None
+    tried = [
+        (one, _header_line(lines, above, one, expected) if search else above)
+        for one in ([separator] if separator else SEPARATORS)
+    ]
+    separator, first = max(tried, key=lambda pair: _plausibility(lines[pair[1] :], pair[0], expected))
+    return _Writing(lines[first:], first, separator, given, expected, has_header).dialect()
+
+
+@dataclass(frozen=True)
+class _Writing:
+    """What is known of a table's head once its separator and its first line are."""
+
+    lines: list[str]
+    above: int
+    separator: str
+    given: Given
+    expected: Sequence[str]
+    has_header: bool
+
+    def dialect(self) -> Dialect:
+        rows = rows_of(self.lines, self.separator)
+        first = _first_row(self.lines, self.separator, self.expected) if self.has_header else rows[0]
+        comment = self.given.comment or self._comment(len(first))
+        only_odd = comment is not None and self.given.comment is None
+        if comment:
+            kept = [
+                line
+                for line in self.lines[1:]
+                if not line.startswith(comment) or (only_odd and not self._is_odd(line, len(first)))
+            ]
+            rows = [rows[0], *rows_of(kept, self.separator)]
+        body = rows[1:] if self.has_header else rows
+        names, notes = self._names(first, body)
+        if comment:
+            notes.append(f"lines that begin with {comment!r} are no rows")
+        if self.above:
+            notes.append(f"{self.above} lines above")
+        signs: dict[str | None, Decimal] = {".": ",", ",": "."}
+        decimal, sure = _decimal(body)
+        wished = self.given.decimal or signs.get(self.given.thousands)
+        is_given = wished is not None or self.given.thousands is not None
+        return Dialect(
+            separator=self.separator,
+            decimal=wished or decimal,
+            encoding=self.given.encoding,
+            header=tuple(names),
+            lines_above=self.above + (_lines_of_header(self.lines, self.separator) if self.has_header else 0),
+            untidy=(
+                self.separator == BLANKS
+                or comment is not None
+                or any(len(row) != len(names) for row in body)
+                or _is_padded(body)
+                or (self.has_header and rows[0] in body)
+            ),
+            comment=comment,
+            only_odd=only_odd,
+            texts=_misread(names, body, wished or decimal),
+            notation=Notation(wished or (decimal if sure else None), self.given.thousands, is_given=is_given),
+            notes=tuple(notes),
+        )
+
+    def _comment(self, width: int) -> str | None:
+        """Tell whether lines of another width begin with #, which then are remarks."""
+        is_other = any(line.startswith(_COMMENT) and self._is_odd(line, width) for line in self.lines[1:])
+        return _COMMENT if is_other else None
+
+    def _is_odd(self, line: str, width: int) -> bool:
+        return any(len(row) != width for row in rows_of([line], self.separator))
+
+    def _names(self, first: list[str], body: list[list[str]]) -> tuple[list[str], list[str]]:
+        """Return the names of the columns, and what is to be told of them."""
+        if not self.has_header:
+            return [f"column{place + 1}" for place in range(len(first))], ["no line with names"]
+        names, notes = tidy_names(first, self.expected), []
+        widths = {len(row) for row in body}
+        if widths == {len(names) + 1} and len(body) > 1 and len({row[0] for row in body}) == len(body):
+            # So R writes a table: its first column has the names of the rows, and no name.
+            names, notes = [NAMELESS.format(0), *names], ["the first column has no name"]
+        if widths - {len(names)}:  # separators behind the last column, in some lines
+            while len(first) > 1 and not first[-1].strip():
+                names, first = names[:-1], first[:-1]
+        return names, notes
+
+
+def tidy_names(names: Sequence[str], expected: Sequence[str] = ()) -> list[str]:
+    """Return names without the blanks around them.
+
+    A column without a name is called as pandas does, by its place.
+    """
+    tidy = [name if name in expected else name.strip().strip("\u200b\ufeff").strip() for name in names]
+    return [name or NAMELESS.format(place) for place, name in enumerate(tidy)]
+
+
+def _lines(head: bytes, *, encoding: str, complete: bool) -> list[str]:
+    decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)()
+    try:
+        text = decoder.decode(head, final=complete)
+    except UnicodeDecodeError as error:
+        raise bad_bytes(error, offset=0, line=head[: error.start].count(b"\n") + 1, encoding=encoding) from error
+    lines = text.splitlines(keepends=True)
+    if not complete and len(lines) > 1:
+        lines.pop()
+    return lines
+
+
+def _blank(lines: Sequence[str], start: int) -> int:
+    """Return the first line from ``start`` on that holds something."""
+    return next((place for place in range(start, len(lines)) if lines[place].strip()), len(lines))
+
+
+def _is_absent(expected: Sequence[str]) -> bool:
+    """Tell whether the names that are needed are those of a table without any."""
+    return bool(expected) and all(re.fullmatch(r"column[1-9]\d*", name) for name in expected)
+
+
+def _header_line(lines: Sequence[str], start: int, separator: str, expected: Sequence[str]) -> int:
+    """Return the first line that holds all of the names; the first line at all where none does."""
+    for place in range(start, min(len(lines), start + _LINES_ABOVE)) if expected else ():
+        if set(expected) <= set(tidy_names(_first_row(lines[place : place + 1], separator, expected), expected)):
+            return place
+    return start
+
+
+def _first_row(lines: Sequence[str], separator: str, expected: Sequence[str]) -> list[str]:
+    """Return the fields of the header, without the # of one that is a remark for other programs."""
+    plain = next(iter(rows_of(lines, separator)), [])
+    if not plain or not lines[0].startswith(_COMMENT):
+        return plain
+    name = plain[0].strip()
+    if name in expected or (name == _COMMENT and separator != BLANKS):
+        return plain
+    bare = next(iter(rows_of([lines[0].lstrip(_COMMENT), *lines[1:]], separator)), [])
+    behind = next(iter(rows_of(lines[1:_LINES_TO_COMPARE], separator)), bare)
+    return plain if len(behind) == len(plain) != len(bare) else bare
+
+
+def rows_of(lines: Iterable[str], separator: str) -> list[list[str]]:
+    """Return the fields of lines; a quoted field may go on in the next."""
+    if separator == BLANKS:
+        return [row for line in lines if (row := [one.strip('"') for one in BLANK_FIELDS.findall(line)])]
+    with long_fields():
+        return [row for row in csv.reader(lines, delimiter=separator) if row]
+
+
+def _lines_of_header(lines: Sequence[str], separator: str) -> int:
+    """Return how many lines the header takes: a name may hold a line feed."""
+    if separator == BLANKS:
+        return 1
+    with long_fields():
+        reader = csv.reader(lines, delimiter=separator)
+        next(reader)
+        return reader.line_num
+
+
+def _plausibility(lines: list[str], separator: str, expected: Sequence[str]) -> tuple[int, bool, float, int]:
+    """Rank a separator: known names in the header, more than one column, rows as wide as the header, columns."""
+    rows = rows_of(lines[:_LINES_TO_COMPARE], separator)
+    header, body = tidy_names(_first_row(lines[:_LINES_TO_COMPARE], separator, expected), expected), rows[1:]
+    known = len(set(expected) & set(header))
+    widths = Counter(len(row) for row in body)
+    even = max(widths[len(header)], widths[len(header) + 1]) / len(body) if body else 1.0
+    return known, len(header) > 1, even, len(header)
+
+
+def _decimal(rows: list[list[str]]) -> tuple[Decimal, bool]:
+    """Return the decimal sign, and whether there is any evidence for it."""
+    fields = [field for row in rows for field in row if not _GROUPED.fullmatch(field)]
+    commas = sum(1 for field in fields if "," in field and _DECIMAL_COMMA.fullmatch(field))
+    points = sum(1 for field in fields if "." in field and _DECIMAL_POINT.fullmatch(field))
+    return "," if commas > points else ".", commas + points > 0
+
+
+def _misread(names: Sequence[str], body: list[list[str]], decimal: Decimal) -> frozenset[str]:
+    """Return the columns in which what looks like the decimal sign stands between thousands."""
+    columns = {name: [row[place].strip() for row in body if place < len(row)] for place, name in enumerate(names)}
+    return frozenset(name for name, values in columns.items() if groups_of_three(values, decimal))
+
+
+def _is_padded(body: list[list[str]]) -> bool:
+    """Tell whether a blank stands behind each separator, and before text: numbers need no care."""
+    behind = [field for row in body for field in row[1:] if field.strip()]
+    is_text = any(not field.lstrip(" +-.").replace(".", "").strip().isdigit() for field in behind[:_LINES_TO_COMPARE])
+    return is_text and all(field.startswith(" ") for field in behind)

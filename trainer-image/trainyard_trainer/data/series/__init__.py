@@ -1,0 +1,1 @@
+"""Time series: one table of many series, each sorted, checked and split."""

@@ -1,0 +1,89 @@
+"""What is known of the steps behind the end of each series, while the covariates' tables are still in memory."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.data.dataset import CovariateTable, Finding, Series
+from trainyard_trainer.data.tables.joins import join_ahead, rows_by_series
+from trainyard_trainer.data.values.frequency import Frequency
+from trainyard_trainer.data.values.times import LAST_DAY
+from trainyard_trainer.errors import ConfigError
+
+Floats = npt.NDArray[np.float64]
+
+_DAYS_PER_MONTH: Final = 30.5
+_NANOSECONDS_PER_DAY: Final = 86_400e9
+
+
+def check_reach(newest: np.datetime64, horizon: int, frequency: Frequency) -> None:
+    """Refuse a horizon that ends after the last time there is: its times would come out wrong, without a word.
+
+    Raises
+    ------
+    ConfigError
+        With the field and what to do.
+    """
+    days = frequency.nanoseconds / _NANOSECONDS_PER_DAY
+    if frequency.months:
+        days = frequency.months * _DAYS_PER_MONTH
+    elif frequency.opening is not None:
+        days = 7 / frequency.opening.per_week + 0.1
+    if horizon * days > (LAST_DAY - newest.astype("datetime64[D]")).astype(int):
+        raise ConfigError(
+            f"spec.forecast.horizon {horizon}: so many steps of {frequency.alias} behind {pd.Timestamp(newest).date()} "
+            f"end after {LAST_DAY}, the last day that times can have; set a shorter horizon"
+        )
+
+
+def covariates_ahead(
+    frame: pd.DataFrame,
+    series: tuple[Series, ...],
+    frequency: Frequency,
+    horizon: int,
+    covariates: tuple[CovariateTable, ...],
+) -> tuple[Mapping[str, Floats], list[Finding]]:
+    """Return the covariates of the horizon behind each series, and a warning for each that does not reach so far.
+
+    Parameters
+    ----------
+    frame
+        With the times of all rows in ``ds``.
+    covariates
+        Those that are known in the future, by the clock of ``frame``.
+
+    Returns
+    -------
+    By the name of the series, shape (horizon, columns of all covariates), NaN where there is none; and the findings.
+    """
+    if not covariates:
+        return {}, []
+    rows_of = rows_by_series(covariates)
+    times = frequency.after(frame["ds"].to_numpy()[[one.stop - 1 for one in series]], horizon)
+    found = {
+        one.name: join_ahead(ahead, one.name, frequency, rows_of(one.name))
+        for one, ahead in zip(series, times, strict=True)
+    }
+    gaps = sum(np.isnan(values).sum(axis=0) for values in found.values())
+    return found, _lacking(covariates, np.asarray(gaps), len(series) * horizon, times.max())
+
+
+def _lacking(
+    covariates: tuple[CovariateTable, ...], gaps: npt.NDArray[np.int64], steps: int, last: np.datetime64
+) -> list[Finding]:
+    findings = []
+    begin = 0
+    for covariate in covariates:
+        stop = begin + len(covariate.columns)
+        missing = int(gaps[begin:stop].max())
+        if missing:
+            text = (
+                f"covariate {covariate.name!r} has no value for {missing} of {steps} steps of the forecast, which "
+                f"reaches to {pd.Timestamp(last).date()}: they count as missing; give it rows up to there"
+            )
+            findings.append(Finding("CovariateEndsEarly", "warning", text, count=missing))
+        begin = stop
+    return findings

@@ -1,0 +1,86 @@
+"""``data.features`` of a forecast: columns of the table itself, such as prices, promotions and visitors.
+
+They are joined by time as the columns of a second table would be. Rows behind the last target of a series, with a time
+and features but without a target, say what is known ahead. Where no row does, a column is known only up to now.
+"""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.data import Data
+from trainyard_trainer.data.dataset import CovariateTable, Finding, Table
+from trainyard_trainer.data.tables.covariates import KEY, TIME, numbers_of
+from trainyard_trainer.errors import ConfigError
+
+NAME = "data.features"
+"""What they are called where a second table has its name."""
+
+
+def own_features(
+    table: Table,
+    data: Data,
+    instants: pd.Series,
+    codes: npt.NDArray[np.intp],
+    names: tuple[str, ...],
+    has_target: npt.NDArray[np.bool_],
+    findings: list[Finding],
+) -> tuple[tuple[CovariateTable, ...], npt.NDArray[np.bool_]]:
+    """Return the features as at most two tables, by whether they are known ahead, and which rows tell them ahead.
+
+    Parameters
+    ----------
+    instants
+        Of each row, in UTC.
+    codes, names
+        The number of the series of each row, below 0 for none, and their names.
+    has_target
+        Whether a row has a target that can be learned.
+
+    Raises
+    ------
+    ConfigError
+        If a feature has another role.
+    DataError
+        If a feature holds text.
+    """
+    wanted = data.features or ()
+    roles = {data.time: "data.time", data.series: "data.series"}
+    for name in wanted:
+        if name in roles:
+            raise ConfigError(f"spec.data.features names {name!r}, which is {roles[name]}; name other columns")
+    if not wanted:
+        return (), np.zeros(len(codes), dtype=bool)
+    ahead = _is_ahead(instants.to_numpy("datetime64[ns]"), codes, has_target)
+    columns = {name: numbers_of(table.frame[name], name, table.notation) for name in wanted}
+    known = [name for name in wanted if columns[name][ahead].notna().any()]
+    if only_past := [name for name in wanted if name not in known]:
+        quoted = ", ".join(repr(name) for name in only_past)
+        text = (
+            f"{quoted} of data.features: no row behind the last target has a value, so LightGBM goes by what it was "
+            "one horizon before, and no other framework uses it; if it is known ahead, add rows with "
+            "time and features, and without a target"
+        )
+        findings.append(Finding("FeatureNotKnownInFuture", "warning", text, count=len(only_past)))
+    frame = pd.DataFrame({TIME: instants, KEY: pd.Series(names, dtype="string").take(np.maximum(codes, 0)).to_numpy()})
+    frame = frame.assign(**{name: columns[name].to_numpy() for name in wanted})
+    there = (codes >= 0) & frame[TIME].notna().to_numpy()
+    ordered = frame[there].drop_duplicates([TIME, KEY], keep="last").sort_values(TIME, kind="stable", ignore_index=True)
+    tables = tuple(
+        CovariateTable(NAME, ordered, tuple(some), keyed=True, known_in_future=some is known)
+        for some in (known, only_past)
+        if some
+    )
+    return tables, ahead
+
+
+def _is_ahead(
+    times: npt.NDArray[np.datetime64], codes: npt.NDArray[np.intp], has_target: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.bool_]:
+    """Tell which rows lie behind the last one of their series that has a target."""
+    count = int(codes.max(initial=-1)) + 1
+    last = np.full(count + 1, np.datetime64("NaT"), dtype="datetime64[ns]")
+    usable = has_target & (codes >= 0) & ~np.isnat(times)
+    order = np.argsort(times[usable], kind="stable")
+    last[codes[usable][order]] = times[usable][order]
+    return np.asarray(~has_target & (codes >= 0) & (times > last[codes]))

@@ -1,0 +1,66 @@
+"""``data.static`` of a forecast: columns of the table that say what a series is, such as its region or its size."""
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.data import Data
+from trainyard_trainer.data.dataset import Finding, Static, Table
+from trainyard_trainer.data.tables.covariates import numbers_of
+from trainyard_trainer.data.values.columns import is_text
+from trainyard_trainer.data.values.numbers import read_numbers
+from trainyard_trainer.errors import ConfigError
+
+
+def static_of(
+    table: Table,
+    data: Data,
+    rows: npt.NDArray[np.intp],
+    codes: npt.NDArray[np.intp],
+    names: tuple[str, ...],
+    findings: list[Finding],
+) -> Static:
+    """Return for each series its newest value of each such column; a column that says nothing is left out, and named.
+
+    Parameters
+    ----------
+    rows
+        Those that count, sorted by series and time.
+    codes, names
+        The number of the series of each row of the table, and their names.
+
+    Raises
+    ------
+    ConfigError
+        If such a column has another role.
+    """
+    roles: dict[str | None, str] = dict.fromkeys(data.features or (), "one of data.features")
+    roles[data.time] = "data.time"
+    found: dict[str, pd.Series] = {}
+    texts: list[tuple[str, ...]] = []
+    for name in data.static or ():
+        if name in roles:
+            raise ConfigError(f"spec.data.static names {name!r}, which is {roles[name]}; name it once")
+        column = _column(table, name).iloc[rows].reset_index(drop=True)
+        groups = column.groupby(codes[rows])
+        newest = groups.last()
+        if newest.nunique() < 2:
+            text = f"{name!r} of data.static has the same value for every series: left out"
+            findings.append(Finding("ConstantColumn", "warning", text))
+            continue
+        if changing := int((groups.nunique() > 1).sum()):
+            text = f"{name!r} of data.static changes within {changing} series: its newest value counts"
+            findings.append(Finding("StaticChanges", "warning", text, count=changing))
+        found[name] = newest
+        texts.append(tuple(sorted(newest.dropna().unique())) if newest.dtype == object else ())
+    values = pd.DataFrame(found)
+    rows_of = zip(values.index, values.itertuples(index=False, name=None), strict=True)
+    return Static(tuple(found), tuple(texts), {names[code]: row for code, row in rows_of})
+
+
+def _column(table: Table, name: str) -> pd.Series:
+    """Return a column as numbers where every value is one, else as text; missing ones as NaN."""
+    column = table.frame[name]
+    if is_text(column) and read_numbers(column, table.notation).bad.any():
+        return column.astype(object).map(str, na_action="ignore")
+    return numbers_of(column, name, table.notation)

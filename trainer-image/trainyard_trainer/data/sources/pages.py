@@ -1,0 +1,223 @@
+"""Files from web servers: bounded in time and size, tried again with jitter, and taken up where they broke off."""
+
+import errno
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import requests
+import tenacity
+
+from trainyard_trainer.data.sources.addresses import Address
+from trainyard_trainer.environment import DEFAULT_MAX_DOWNLOAD_BYTES
+from trainyard_trainer.errors import ConfigError, DataError, InputMissing, NotPermitted, UpstreamUnavailable
+
+CONNECT_SECONDS: Final = 10.0
+SILENCE_SECONDS: Final = 60.0
+"""Longest wait between two pieces of an answer."""
+
+ATTEMPTS: Final = 4
+"""In a row that bring nothing. One that brings a piece of the file begins the count anew."""
+
+MAX_RETRY_AFTER_SECONDS: Final = 60.0
+"""A server that asks for more patience is asked again after this."""
+
+_CHUNK: Final = 64 * 1024
+"""Between two of them a stop takes effect: on a line of 10 kB/s that is seven seconds."""
+
+_OK, _PARTIAL, _RANGE_REFUSED = 200, 206, 416
+_BUSY: Final = frozenset({408, 425, 429})
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+
+
+@dataclass(frozen=True)
+class Http:
+    """How pages are asked for.
+
+    Attributes
+    ----------
+    wait
+        Seconds between two attempts; a server's ``Retry-After`` counts if it is longer.
+    attempts
+        That may fail in a row.
+    silence_seconds
+        Longest wait for the connection and between two pieces.
+    """
+
+    session: Callable[[], requests.Session] = requests.Session
+    wait: tenacity.wait.wait_base = field(default_factory=lambda: tenacity.wait_random_exponential(0.5, max=10))
+    sleep: Callable[[float], None] = time.sleep
+    attempts: int = ATTEMPTS
+    silence_seconds: float = SILENCE_SECONDS
+    max_bytes: int = DEFAULT_MAX_DOWNLOAD_BYTES
+
+
+class _TryAgainError(Exception):
+    """An answer that may be better next time; its text says what came."""
+
+    def __init__(self, text: str, after_seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.after_seconds = after_seconds
+
+
+_TEMPORARY: Final = (_TryAgainError, requests.ConnectionError, requests.Timeout)
+
+
+@dataclass
+class _Download:
+    """One file under way: how much of it has come, and the mark by which the server knows that it is still the same."""
+
+    address: Address
+    target: Path
+    http: Http
+    received: int = 0
+    etag: str | None = None
+    fruitless: int = 0
+    """Attempts in a row that brought nothing."""
+
+    @property
+    def can_resume(self) -> bool:
+        return self.received > 0 and self.etag is not None
+
+    def headers(self) -> dict[str, str]:
+        # Identity: a proxy's compression would break both the size check and the digest of the stored bytes.
+        headers = {"Accept-Encoding": "identity"}
+        if self.can_resume and self.etag is not None:
+            headers |= {"Range": f"bytes={self.received}-", "If-Range": self.etag}
+        return headers
+
+
+def download_page(address: Address, target: Path, http: Http, go_on: Callable[[], None]) -> None:
+    """Write a page into a file.
+
+    A broken connection is taken up at the byte where it broke, if the server gave the file an ETag and knows ranges;
+    else the file is read anew.
+
+    Raises
+    ------
+    InputMissing, NotPermitted, UpstreamUnavailable, ConfigError
+        The page does not exist, needs a login, does not come, or its address is wrong.
+    DataError
+        It is larger than ``http.max_bytes``.
+    """
+    download = _Download(address, target, http)
+    target.write_bytes(b"")
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(_TEMPORARY),
+        wait=lambda state: max(http.wait(state), _asked_to_wait(state)),
+        stop=lambda _: download.fruitless >= http.attempts,
+        sleep=http.sleep,
+        reraise=True,
+    )
+    try:
+        with http.session() as session:
+            session.adapters.pop("http://", None)  # no redirect may leave TLS
+            retrying(_attempt, session, download, go_on)
+    except _TEMPORARY as error:
+        so_far = f" after {download.received} bytes" if download.received else ""
+        raise UpstreamUnavailable(
+            f"{address} could not be read in {http.attempts} attempts{so_far}: {_plain(error)}; it may work later"
+        ) from error
+    except requests.exceptions.InvalidSchema as error:
+        raise NotPermitted(f"{address} redirects to an address without TLS; give the final https:// address") from error
+    except requests.RequestException as error:
+        raise ConfigError(f"{address} cannot be requested: {error}; check the address") from error
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise ConfigError(
+            f"{address} does not fit into the work folder ({download.received} bytes did); give the pod more "
+            "ephemeral storage in spec.resources, or read the file from a claim"
+        ) from error
+
+
+def _plain(error: Exception) -> str:
+    """Return what happened in the words of the innermost cause: the outer ones repeat the address, in their own way."""
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"its TLS certificate is not accepted ({error})"
+    return str(error)
+
+
+def _asked_to_wait(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome is not None else None
+    return error.after_seconds if isinstance(error, _TryAgainError) else 0.0
+
+
+def _attempt(session: requests.Session, download: _Download, go_on: Callable[[], None]) -> None:
+    go_on()
+    before = download.received
+    download.fruitless += 1
+    try:
+        _continue(session, download, go_on)
+    finally:
+        if download.received > before:
+            download.fruitless = 1
+
+
+def _continue(session: requests.Session, download: _Download, go_on: Callable[[], None]) -> None:
+    http = download.http
+    timeout = (min(CONNECT_SECONDS, http.silence_seconds), http.silence_seconds)
+    with session.get(download.address.uri, stream=True, timeout=timeout, headers=download.headers()) as answer:
+        expected = _begin(answer, download)
+        _limit(download, expected or 0)
+        try:
+            with download.target.open("r+b") as file:
+                file.truncate(download.received)
+                file.seek(download.received)
+                for chunk in answer.iter_content(_CHUNK):
+                    go_on()
+                    download.received += file.write(chunk)
+                    _limit(download, download.received)
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise _TryAgainError(f"the answer broke off after {download.received} bytes") from error
+        if expected is not None and download.received < expected:
+            raise _TryAgainError(f"{download.received} of {expected} bytes arrived")
+        if expected is not None and download.received > expected:
+            received, download.received = download.received, 0
+            raise _TryAgainError(f"{received} bytes arrived where {expected} were announced")
+
+
+def _begin(answer: requests.Response, download: _Download) -> int | None:
+    """Judge the head of an answer; return the size of the whole file, if it says so."""
+    if answer.status_code == _PARTIAL and download.can_resume:
+        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if match is None or int(match[1]) != download.received:
+            download.received = 0
+            raise _TryAgainError("the server sent another part of the file than the one asked for")
+        return None if match[2] == "*" else int(match[2])
+    _judge_status(answer, download)
+    download.received = 0
+    tag = answer.headers.get("ETag", "")
+    download.etag = tag if tag.startswith('"') else None  # a weak one does not promise the same bytes
+    size = answer.headers.get("Content-Length", "")
+    return int(size) if size.isdigit() and "Content-Encoding" not in answer.headers else None
+
+
+def _judge_status(answer: requests.Response, download: _Download) -> None:
+    status, address = answer.status_code, download.address
+    if status == _OK:
+        return
+    if status in {401, 403}:
+        raise NotPermitted(f"{address}: the server refused access ({status}); give an address that needs no login")
+    if status in _BUSY or status >= 500:
+        raise _TryAgainError(f"the server answered {status}", _retry_after(answer))
+    if status in {_PARTIAL, _RANGE_REFUSED}:
+        download.received = 0
+        raise _TryAgainError(f"the server answered {status} although the file can only be read from its start")
+    raise InputMissing(f"{address}: the server answered {status}; check the address")
+
+
+def _retry_after(answer: requests.Response) -> float:
+    seconds = answer.headers.get("Retry-After", "")
+    return min(float(seconds), MAX_RETRY_AFTER_SECONDS) if seconds.isdigit() else 0.0
+
+
+def _limit(download: _Download, size: int) -> None:
+    if size > download.http.max_bytes:
+        raise DataError(
+            f"{download.address} has {size} bytes or more, at most {download.http.max_bytes} are read "
+            "(TRAINYARD_MAX_DOWNLOAD_BYTES in spec.env); put it into a bucket or a claim"
+        )

@@ -1,0 +1,209 @@
+"""Rows out of a database: a query in a transaction that may only read, by a cursor on the server, batch by batch.
+
+The connection URL is the key ``url`` of the mounted Secret. It never stands in a sentence, a log line or the manifest.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import pyarrow as pa
+import sqlalchemy
+import tenacity
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from trainyard_api.data import SqlSource
+from trainyard_trainer.data.sources.stacking import stack
+from trainyard_trainer.data.wanted import Wanted
+from trainyard_trainer.errors import (
+    ConfigError,
+    DataError,
+    InputMissing,
+    Interrupted,
+    NotPermitted,
+    TrainerError,
+    Unsupported,
+    UpstreamUnavailable,
+)
+
+URL_KEY: Final = "url"
+BATCH: Final = 20_000
+ATTEMPTS: Final = 4
+_CONNECT_SECONDS: Final = 10
+_DRIVERS: Final = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite"}
+
+_REFUSED: Final = ("28", "42501")
+_NOT_THERE: Final = "3D"
+_QUERY: Final = ("42", "25006", "0A", "34")
+_VALUES: Final = "22"
+"""Beginnings of SQLSTATE: credentials, database, query, values in it. Anything else may work later."""
+
+_REFUSED_WORDS: Final = ("authentication failed", "no pg_hba.conf entry", "permission denied", 'role "')
+_MISSING_WORDS: Final = ('database "', "unable to open database file")
+_SQLITE_QUERY_WORDS: Final = (
+    "no such",
+    "syntax error",
+    "readonly database",
+    "unrecognized token",
+    "incomplete input",
+    "one statement",
+)
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to wait between two attempts of reading."""
+
+    wait: tenacity.wait.wait_base = field(default_factory=lambda: tenacity.wait_random_exponential(0.5, max=10))
+
+
+def read_query(
+    source: SqlSource,
+    secret_dir: Path,
+    wanted: Wanted,
+    stop: Callable[[], bool],
+    patience: Patience | None = None,
+) -> pa.Table:
+    """Return the columns that are needed of the rows of a query, in the query's order.
+
+    Raises
+    ------
+    ConfigError
+        The URL or the query is wrong, or the query writes.
+    NotPermitted, InputMissing, UpstreamUnavailable
+        The credentials are refused or not there, the database does not exist, the server does not answer.
+    DataError
+        There is no row, a column is missing, or a value cannot be computed.
+    Interrupted
+        ``stop`` turned true.
+    """
+    engine = _engine(source, secret_dir)
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(UpstreamUnavailable),
+        wait=(patience or Patience()).wait,
+        stop=tenacity.stop_after_attempt(ATTEMPTS),
+        reraise=True,
+    )
+    try:
+        table: pa.Table = retrying(_read, engine, source, wanted, stop)
+    finally:
+        engine.dispose()
+    if table.num_rows == 0:
+        raise DataError(f"{name_of(source)}: the query gives no row; training needs rows")
+    return table
+
+
+def name_of(source: SqlSource) -> str:
+    """Return what stands for the address of a query: that of the database is a secret."""
+    return f"sql://{source.secret_ref.name}"
+
+
+def _engine(source: SqlSource, secret_dir: Path) -> Engine:
+    file = secret_dir / URL_KEY
+    if not file.is_file():
+        raise NotPermitted(
+            f"data.sql: the Secret {source.secret_ref.name!r} has no key {URL_KEY!r}; put the connection URL there, "
+            "e.g. postgresql://user:password@host/database"
+        )
+    try:
+        url = sqlalchemy.make_url(file.read_text().strip())
+    except (ArgumentError, ValueError):
+        # Without its cause: that one may repeat the URL, and so the password.
+        raise ConfigError(
+            f"data.sql: the key {URL_KEY!r} of the Secret {source.secret_ref.name!r} is no connection URL; "
+            "write it as postgresql://user:password@host/database"
+        ) from None
+    backend = url.drivername.partition("+")[0]
+    if backend not in _DRIVERS:
+        raise Unsupported(f"data.sql: databases of kind {backend!r} are not read; use postgresql:// or sqlite://")
+    try:
+        return _postgres(url) if backend != "sqlite" else _sqlite(url, source)
+    except (ArgumentError, NoSuchModuleError, TypeError):
+        raise ConfigError(
+            f"data.sql: the connection URL in the Secret {source.secret_ref.name!r} has an option that is not known"
+        ) from None
+
+
+def _postgres(url: URL) -> Engine:
+    return sqlalchemy.create_engine(
+        url.set(drivername=_DRIVERS["postgresql"]),
+        poolclass=sqlalchemy.NullPool,
+        connect_args={"connect_timeout": _CONNECT_SECONDS, "application_name": "trainyard"},
+    ).execution_options(postgresql_readonly=True, isolation_level="REPEATABLE READ", stream_results=True)
+
+
+def _sqlite(url: URL, source: SqlSource) -> Engine:
+    path = Path(url.database or "")
+    if not path.is_file():
+        raise InputMissing(
+            f"{name_of(source)}: the SQLite file of its URL does not exist; an absolute path has four slashes, as in "
+            "sqlite:////folder/file.db"
+        )
+    read_only = f"file:{path}"
+    return sqlalchemy.create_engine(
+        URL.create("sqlite", database=read_only, query={"mode": "ro", "uri": "true"}), poolclass=sqlalchemy.NullPool
+    )
+
+
+def _read(engine: Engine, source: SqlSource, wanted: Wanted, stop: Callable[[], bool]) -> pa.Table:
+    try:
+        with engine.connect() as connection:
+            return stack(list(_batches(connection, source, wanted, stop)))
+    except DBAPIError as error:
+        raise _translate(error, source) from error
+
+
+def _batches(connection: Connection, source: SqlSource, wanted: Wanted, stop: Callable[[], bool]) -> Iterator[pa.Table]:
+    # Not text(): a colon in a query is no parameter. Without parameters the driver leaves percent signs alone.
+    if connection.dialect.name == "postgresql":
+        # Of this transaction alone, and not as a start-up option: a connection pooler in between may not know that.
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("SET LOCAL TIME ZONE 'UTC'")
+    quiet = connection.execution_options(no_parameters=True, max_row_buffer=BATCH)
+    with contextlib.closing(quiet.exec_driver_sql(source.query)) as result:
+        if not result.returns_rows:
+            raise ConfigError(f"{name_of(source)}: data.sql.query returns no rows; write a SELECT")
+        present = list(result.keys())
+        try:
+            positions = [(name, present.index(name)) for name in wanted.select(present)]
+        except DataError as error:
+            raise DataError(f"{name_of(source)}: {error}") from error
+        yield pa.table({name: pa.nulls(0) for name, _ in positions})
+        while rows := result.fetchmany(BATCH):
+            if stop():
+                raise Interrupted("stopped by a signal while reading data.sql; the next attempt starts again")
+            yield pa.table({name: _column([row[position] for row in rows]) for name, position in positions})
+
+
+def _column(values: Sequence[Any]) -> pa.Array:
+    """Return values as Arrow has them: exact decimals as numbers, what has no type of its own as text."""
+    try:
+        column = pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+    if pa.types.is_decimal(column.type):
+        return column.cast(pa.float64())
+    if pa.types.is_binary(column.type) or pa.types.is_nested(column.type) or pa.types.is_duration(column.type):
+        return pa.array([None if value is None else str(value) for value in values], pa.string())
+    return column
+
+
+def _translate(error: DBAPIError, source: SqlSource) -> TrainerError:
+    """Turn what the driver raised into the sentence for the user."""
+    state = str(getattr(error.orig, "sqlstate", None) or "")
+    lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
+    where, said = name_of(source), lines[0]
+    if state.startswith(_REFUSED) or any(word in said for word in _REFUSED_WORDS):
+        return NotPermitted(f"{where}: access was refused ({said}); check the URL in the Secret and the role's rights")
+    if state.startswith(_NOT_THERE) or any(word in said for word in _MISSING_WORDS):
+        return InputMissing(f"{where}: {said}; check the name of the database")
+    if state.startswith(_QUERY) or (not state and any(word in said for word in _SQLITE_QUERY_WORDS)):
+        return ConfigError(f"{where}: data.sql.query cannot be run: {said}; it must be one SELECT")
+    if state.startswith(_VALUES) or "not a database" in said:
+        return DataError(f"{where}: {said}; correct the query or the data")
+    return UpstreamUnavailable(
+        f"{where}: the database did not answer in {ATTEMPTS} attempts: {said}; it may work later"
+    )

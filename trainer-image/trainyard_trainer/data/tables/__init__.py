@@ -1,0 +1,1 @@
+"""Rows that stand for themselves: features, labels, covariates, and who is held out."""

@@ -1,0 +1,310 @@
+"""Second tables (weather, traffic, prices): fetched side by side, and made ready to be joined.
+
+Each has a thread, a time limit and a circuit breaker of its own, so that the slow one delays nobody and a dead one is
+left alone: after five failures in a row (three of an optional one) its circuit opens, for 60 (30) s nobody is asked,
+then one attempt half-open decides. What is not there within ``timeoutSeconds`` is given up.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+import pybreaker
+import tenacity
+
+from trainyard_api.data import Covariate
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.data.dataset import CovariateTable, Finding
+from trainyard_trainer.data.formats import reading
+from trainyard_trainer.data.notation import Notation
+from trainyard_trainer.data.sources.addresses import Address
+from trainyard_trainer.data.sources.files import Source, Ways, bring
+from trainyard_trainer.data.values.columns import is_text
+from trainyard_trainer.data.values.numbers import read_numbers
+from trainyard_trainer.data.values.times import parse_times
+from trainyard_trainer.data.wanted import Wanted
+from trainyard_trainer.errors import DataError, InputMissing, Interrupted, TrainerError, UpstreamUnavailable
+from trainyard_trainer.progress.log import LOGGER
+
+TIME: Final = "time"
+KEY: Final = "key"
+
+_GRACE_SECONDS: Final = 2.0
+"""A thread that is waiting for a silent server does not notice its own limit at once."""
+
+_LOOK_SECONDS: Final = 0.2
+"""Between two looks at whether the pod must stop."""
+
+
+@dataclass(frozen=True)
+class Circuit:
+    """When a breaker opens and for how long."""
+
+    failures: int
+    open_seconds: float
+    wait: tenacity.wait.wait_base = field(default_factory=lambda: tenacity.wait_random_exponential(0.5, max=5))
+
+
+REQUIRED: Final = Circuit(failures=5, open_seconds=60)
+OPTIONAL: Final = Circuit(failures=3, open_seconds=30)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What came of the covariates. ``digests`` are those of their sources, by name."""
+
+    tables: tuple[CovariateTable, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    digests: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class _Read:
+    table: CovariateTable
+    digest: str
+    findings: tuple[Finding, ...]
+
+
+def gather(
+    spec: TrainingJobSpec,
+    ways: Ways,
+    folder: Path,
+    stop: Callable[[], bool],
+    required: Circuit = REQUIRED,
+    optional: Circuit = OPTIONAL,
+) -> Gathered:
+    """Fetch and read the covariates of a job, all at once.
+
+    Raises
+    ------
+    UpstreamUnavailable
+        A required one is not there, or not in time.
+    DataError, NotPermitted, ConfigError
+        A required one cannot be used. Of an optional one all this is a finding.
+    Interrupted
+        ``stop`` turned true.
+    """
+    results: queue.SimpleQueue[tuple[int, _Read | Exception]] = queue.SimpleQueue()
+    covariates = spec.data.covariates or []
+    under_way: list[_One] = []
+    for number, covariate in enumerate(covariates):
+        place = folder / f"covariate-{number}"
+        place.mkdir()
+        one = _One(covariate, spec, ways, place, stop, required if covariate.required else optional)
+        under_way.append(one)
+        # A daemon: whoever waits for a server that says nothing must not keep the pod from ending.
+        threading.Thread(target=_report, args=(results, number, one), name=covariate.name, daemon=True).start()
+    done = _collect(results, under_way, stop)
+    return _sum_up([(covariate, done[number]) for number, covariate in enumerate(covariates)])
+
+
+def _report(results: "queue.SimpleQueue[tuple[int, _Read | Exception]]", number: int, one: "_One") -> None:
+    try:
+        results.put((number, one.read()))
+    except Exception as error:  # noqa: BLE001 - raised or reported by the thread that asked
+        results.put((number, error))
+
+
+def _collect(
+    results: "queue.SimpleQueue[tuple[int, _Read | Exception]]",
+    under_way: Sequence["_One"],
+    stop: Callable[[], bool],
+) -> dict[int, _Read | Exception]:
+    begun = time.monotonic()
+    done: dict[int, _Read | Exception] = {}
+    while len(done) < len(under_way):
+        if stop():
+            raise Interrupted("stopped by a signal while reading data.covariates; the next attempt starts again")
+        try:
+            number, result = results.get(timeout=_LOOK_SECONDS)
+            done.setdefault(number, result)
+        except queue.Empty:
+            elapsed = time.monotonic() - begun
+            for number, one in enumerate(under_way):
+                limit = one.covariate.timeout_seconds + _GRACE_SECONDS
+                if number not in done and elapsed > limit and not one.is_here.is_set():
+                    done[number] = _too_late(one.covariate)
+    return done
+
+
+def _sum_up(results: Sequence[tuple[Covariate, _Read | Exception]]) -> Gathered:
+    found: list[CovariateTable] = []
+    findings: list[Finding] = []
+    digests: list[tuple[str, str]] = []
+    for covariate, result in results:
+        match result:
+            case _Read(table, digest, notes):
+                found.append(table)
+                digests.append((covariate.name, digest))
+                findings.extend(notes)
+            case Interrupted():
+                raise result
+            case TrainerError() if not covariate.required:
+                text = f"covariate {covariate.name!r} is left out: {result}"
+                findings.append(Finding("CovariateLeftOut", "warning", text))
+            case InputMissing():
+                raise UpstreamUnavailable(f"{result} (it is required, and may be there later)") from result
+            case _:
+                raise result
+    return Gathered(tuple(found), tuple(findings), tuple(digests))
+
+
+def _field(covariate: Covariate) -> str:
+    return f"data.covariates {covariate.name!r}:"
+
+
+def _too_late(covariate: Covariate) -> UpstreamUnavailable:
+    return UpstreamUnavailable(
+        f"{_field(covariate)} {covariate.uri} did not come within {covariate.timeout_seconds} s (timeoutSeconds)"
+    )
+
+
+class _Logged(pybreaker.CircuitBreakerListener):
+    """Tells each change of a circuit."""
+
+    def state_change(self, cb: pybreaker.CircuitBreaker, old_state: Any, new_state: Any) -> None:
+        """Log it: why a covariate was left alone for a minute is else a riddle."""
+        before = old_state.name if old_state is not None else "new"
+        LOGGER.info("circuit of covariate %s: %s -> %s", cb.name, before, new_state.name)
+
+
+@dataclass(frozen=True)
+class _One:
+    """One covariate on its way; ``is_here`` is set when it only has to be read."""
+
+    covariate: Covariate
+    spec: TrainingJobSpec
+    ways: Ways
+    folder: Path
+    stop: Callable[[], bool]
+    circuit: Circuit
+    is_here: threading.Event = field(default_factory=threading.Event)
+
+    def read(self) -> _Read:
+        source = self._fetch()
+        self.is_here.set()
+        table, findings = clean(self.covariate, self.spec, source)
+        return _Read(table, source.digest, findings)
+
+    def _fetch(self) -> Source:
+        limit = self.covariate.timeout_seconds
+        breaker = pybreaker.CircuitBreaker(
+            fail_max=self.circuit.failures,
+            reset_timeout=self.circuit.open_seconds,
+            exclude=[lambda error: not isinstance(error, UpstreamUnavailable)],
+            listeners=[_Logged()],
+            name=self.covariate.name,
+        )
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type((UpstreamUnavailable, pybreaker.CircuitBreakerError)),
+            wait=self._pause,
+            stop=tenacity.stop_before_delay(limit),
+            sleep=self._sleep,
+            reraise=True,
+        )
+        deadline = time.monotonic() + limit
+        try:
+            source: Source = retrying(breaker.call, self._attempt, deadline)
+        except pybreaker.CircuitBreakerError as error:
+            cause = error.__cause__ or error.__context__
+            raise UpstreamUnavailable(
+                f"{cause or _field(self.covariate)}; {self.circuit.failures} attempts in a row failed, and its circuit "
+                f"stays open longer than timeoutSeconds ({limit}) allows to wait"
+            ) from error
+        return source
+
+    def _attempt(self, deadline: float) -> Source:
+        def go_on() -> None:
+            if self.stop():
+                raise Interrupted(f"stopped by a signal while reading covariate {self.covariate.name!r}")
+            if time.monotonic() > deadline and not self.is_here.is_set():
+                raise _too_late(self.covariate)
+
+        left = max(0.1, deadline - time.monotonic())
+        http = replace(self.ways.http, attempts=1, silence_seconds=min(self.ways.http.silence_seconds, left))
+        address = Address(self.covariate.uri, _field(self.covariate))
+        return bring(address, replace(self.ways, http=http), self.folder, go_on)
+
+    def _pause(self, state: tenacity.RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, pybreaker.CircuitBreakerError):
+            return self.circuit.open_seconds
+        return float(self.circuit.wait(state))
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self.stop():
+                raise Interrupted(f"stopped by a signal while waiting for covariate {self.covariate.name!r}")
+            threading.Event().wait(min(left, _LOOK_SECONDS))
+
+
+def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[CovariateTable, tuple[Finding, ...]]:
+    """Read a covariate: its times, the key where it has one, and the columns named.
+
+    The column of ``data.series``, where the table has it, tells whose rows they are; else they are everybody's. For a
+    forecast the columns must hold numbers.
+
+    Raises
+    ------
+    DataError
+        That names the covariate, its address, the column and the row.
+    """
+    series = spec.data.series
+    wanted = (covariate.time, *covariate.columns)
+    read = reading.read(
+        source,
+        Wanted(
+            required=wanted,
+            columns=(*wanted, *((series,) if series else ())),
+            excluded=(),
+            texts=(series,) if series else (),
+        ),
+    )
+    frame = read.frame
+    try:
+        times, findings = parse_times(frame[covariate.time], covariate.time, spec.data.time_zone)
+        keyed = series is not None and series in frame.columns and series not in wanted
+        columns = {TIME: times}
+        if keyed:
+            columns[KEY] = frame[series].astype("string")
+        for name in covariate.columns:
+            columns[f"{covariate.name}.{name}"] = (
+                numbers_of(frame[name], name, read.notation) if spec.task == "Forecast" else frame[name]
+            )
+    except DataError as error:
+        raise DataError(f"{source.uri}: {error}") from error
+    whole = pd.DataFrame(columns).dropna(subset=[TIME, KEY] if keyed else [TIME])
+    identity = [TIME, KEY] if keyed else [TIME]
+    repeated = int(whole.duplicated(identity, keep="last").sum())
+    if repeated:
+        text = f"covariate {covariate.name!r}: {repeated} times occur more than once; the last row of each counts"
+        findings = [*findings, Finding("CovariateDuplicates", "warning", text, count=repeated)]
+    ordered = whole.drop_duplicates(identity, keep="last").sort_values(TIME, kind="stable", ignore_index=True)
+    features = tuple(f"{covariate.name}.{name}" for name in covariate.columns)
+    return CovariateTable(covariate.name, ordered, features, keyed, covariate.known_in_future), tuple(findings)
+
+
+def numbers_of(column: pd.Series, name: str, known: Notation) -> pd.Series:
+    """Return a column as numbers, as a forecast takes them. Raises DataError with the column and the row."""
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return column.astype("float64")
+    if not is_text(column):
+        if pd.api.types.is_numeric_dtype(column.dtype):
+            return column.astype("float64")
+        raise DataError(f"column {name!r} holds {column.dtype}, not numbers; a forecast takes numbers alone")
+    read = read_numbers(column, known)
+    if read.doubt:
+        raise DataError(f"column {name!r}: {read.doubt}, and no other value tells which; write it without such signs")
+    if read.bad.any():
+        row = int(read.bad.argmax())
+        raise DataError(
+            f"column {name!r}, data row {row + 1}: {str(column.iloc[row])!r} is not a number; "
+            "a forecast takes numbers alone"
+        )
+    return pd.Series(read.values, index=column.index)

@@ -1,0 +1,188 @@
+"""Covariates beside the rows of the data, without letting a row see what comes after it.
+
+Rows of a table get the newest covariate row before their time; one of the same time counts only if it is known in the
+future, because what is measured over a day is not known in its morning. Steps of a forecast get the mean of the
+covariate over the step, else over the newest step before. At the origin of a forecast nobody has those that are not
+known in the future: a framework looks at them one horizon back, or not at all.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.data.dataset import CovariateTable, Finding
+from trainyard_trainer.data.tables.covariates import KEY, TIME
+from trainyard_trainer.data.values.frequency import Frequency
+
+_ROW: Final = "row"
+
+
+def join_rows(
+    times: pd.Series, keys: pd.Series | None, covariates: tuple[CovariateTable, ...]
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Return the covariates of each row of a table, by its time and, where a covariate has keys, its series.
+
+    Parameters
+    ----------
+    times, keys
+        Of each row, ``datetime64[ns]`` and text; a row without a time gets no values.
+    """
+    columns: dict[str, pd.Series] = {}
+    findings: list[Finding] = []
+    for covariate in covariates:
+        rows = _newest_before(times, keys if covariate.keyed else None, covariate)
+        for name in covariate.columns:
+            columns[name] = covariate.frame[name].reindex(rows).reset_index(drop=True)
+        findings += _lacking(covariate, int((rows < 0).sum()), len(rows))
+        findings += _ending(covariate, times.max())
+    return pd.DataFrame(columns, index=range(len(times))), findings
+
+
+def _newest_before(times: pd.Series, keys: pd.Series | None, covariate: CovariateTable) -> npt.NDArray[np.intp]:
+    """Return for each row the position of its covariate row, -1 for none."""
+    left = pd.DataFrame({TIME: times.to_numpy("datetime64[ns]"), _ROW: np.arange(len(times))})
+    right = pd.DataFrame({TIME: covariate.frame[TIME], "found": np.arange(len(covariate.frame))})
+    by = None
+    if keys is not None:
+        by = KEY
+        left[KEY], right[KEY] = keys.astype("string").to_numpy(object), covariate.frame[KEY].to_numpy(object)
+    left = left.dropna().sort_values(TIME, kind="stable")
+    joined = pd.merge_asof(left, right, on=TIME, by=by, allow_exact_matches=covariate.known_in_future)
+    rows = np.full(len(times), -1, dtype=np.intp)
+    rows[joined[_ROW].to_numpy()] = joined["found"].fillna(-1).to_numpy(dtype=np.intp)
+    return rows
+
+
+def join_steps(
+    times: npt.NDArray[np.datetime64], series: str, frequency: Frequency, covariates: tuple[CovariateTable, ...]
+) -> npt.NDArray[np.float64]:
+    """Return the covariates of each step of one series.
+
+    Parameters
+    ----------
+    times
+        Ascending ``datetime64[ns]``; shape (rows,).
+
+    Returns
+    -------
+    Shape (rows, columns of all covariates); NaN before a covariate begins.
+    """
+    parts = [np.empty((len(times), 0))]
+    steps = _steps(times, times[0], frequency, within=False)
+    for covariate in covariates:
+        frame = covariate.frame[covariate.frame[KEY] == series] if covariate.keyed else covariate.frame
+        values = frame[list(covariate.columns)].to_numpy(dtype=np.float64)
+        theirs = _steps(frame[TIME].to_numpy("datetime64[ns]"), times[0], frequency, within=True)
+        parts.append(_at_steps(steps, theirs, values))
+    return np.concatenate(parts, axis=1)
+
+
+def _steps(
+    times: npt.NDArray[np.datetime64], origin: np.datetime64, frequency: Frequency, *, within: bool
+) -> npt.NDArray[np.int64]:
+    """Number the steps from the origin's; ``within`` a step lie the times from its own up to that of the next."""
+    if frequency.months:
+        return times.astype("datetime64[M]").astype(np.int64) // frequency.months
+    since = times.astype(np.int64) - np.int64(origin.astype("datetime64[ns]").astype(np.int64))
+    rounding = 0 if within else frequency.nanoseconds // 2
+    return (since + rounding) // frequency.nanoseconds
+
+
+def _at_steps(
+    steps: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Return the mean of ``values`` at each step, else at the newest step before."""
+    if len(theirs) == 0:
+        return np.full((len(steps), values.shape[1]), np.nan)
+    distinct, begins = np.unique(theirs, return_index=True)
+    known = ~np.isnan(values)
+    counts = np.add.reduceat(known, begins, axis=0, dtype=np.int64)
+    sums = np.add.reduceat(np.where(known, values, 0.0), begins, axis=0)
+    means = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
+    place = np.searchsorted(distinct, steps, side="right") - 1
+    return np.where((place >= 0)[:, None], means[np.maximum(place, 0)], np.nan)
+
+
+def join_ahead(
+    times: npt.NDArray[np.datetime64], series: str, frequency: Frequency, covariates: tuple[CovariateTable, ...]
+) -> npt.NDArray[np.float64]:
+    """Return the covariates of steps that are still to come, as :func:`join_steps` does of those that were.
+
+    Behind the last row of its table nothing is known of a covariate: NaN.
+    """
+    values = join_steps(times, series, frequency, covariates)
+    steps = _steps(times, times[0], frequency, within=False)
+    begin = 0
+    for covariate in covariates:
+        stop = begin + len(covariate.columns)
+        if len(covariate.frame):
+            ends = covariate.frame[TIME].to_numpy("datetime64[ns]")[-1:]
+            values[steps > _steps(ends, times[0], frequency, within=True), begin:stop] = np.nan
+        begin = stop
+    return values
+
+
+def rows_by_series(covariates: tuple[CovariateTable, ...]) -> Callable[[str], tuple[CovariateTable, ...]]:
+    """Return what gives the covariates of one series with its own rows alone, found once for all series."""
+    places: list[Mapping[str, npt.NDArray[np.intp]] | None] = [
+        {str(key): np.asarray(rows) for key, rows in one.frame.groupby(KEY, sort=False).indices.items()}
+        if one.keyed
+        else None
+        for one in covariates
+    ]
+    nobody = np.empty(0, dtype=np.intp)
+
+    def of(series: str) -> tuple[CovariateTable, ...]:
+        return tuple(
+            one if known is None else replace(one, frame=one.frame.iloc[known.get(series, nobody)])
+            for one, known in zip(covariates, places, strict=True)
+        )
+
+    return of
+
+
+def only_past(covariates: tuple[CovariateTable, ...]) -> list[Finding]:
+    """Return a warning for each covariate that no forecast can have at its own time."""
+    return [
+        Finding(
+            "CovariateNotKnownInFuture",
+            "warning",
+            f"covariate {covariate.name!r} is not knownInFuture: LightGBM goes by what it was one horizon before",
+        )
+        for covariate in covariates
+        if not covariate.known_in_future
+    ]
+
+
+def coverage(
+    covariates: tuple[CovariateTable, ...], values: npt.NDArray[np.float64], end: np.datetime64
+) -> list[Finding]:
+    """Return what the covariates of a forecast lack: rows without a value, and times up to its last step ``end``."""
+    findings: list[Finding] = []
+    begin = 0
+    for covariate in covariates:
+        stop = begin + len(covariate.columns)
+        findings += _lacking(covariate, int(np.isnan(values[:, begin:stop]).any(axis=1).sum()), len(values))
+        findings += _ending(covariate, pd.Timestamp(end))
+        begin = stop
+    return findings
+
+
+def _lacking(covariate: CovariateTable, lacking: int, rows: int) -> list[Finding]:
+    if not lacking:
+        return []
+    text = f"covariate {covariate.name!r} has no value for {lacking} of {rows} rows: they count as missing"
+    return [Finding("CovariateGaps", "warning", text, count=lacking)]
+
+
+def _ending(covariate: CovariateTable, needed: pd.Timestamp) -> list[Finding]:
+    last = covariate.frame[TIME].max()
+    if pd.isna(needed) or (not pd.isna(last) and last >= needed.normalize()):
+        return []
+    ends = "is empty" if pd.isna(last) else f"ends {last.date()}"
+    text = f"covariate {covariate.name!r} {ends}, {needed.date()} is needed: its last values are carried on"
+    return [Finding("CovariateEnds", "warning", text)]

@@ -1,0 +1,190 @@
+"""Single columns: numbers out of text, and what to say when there are none."""
+
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.data import Data
+from trainyard_trainer.data.dataset import Finding
+from trainyard_trainer.data.notation import Notation
+from trainyard_trainer.data.values.numbers import Numbers, read_numbers
+from trainyard_trainer.errors import DataError
+
+_ROWS_TO_COUNT: Final = 30
+"""From so many rows on a column that goes 0, 1, 2, ... is no chance."""
+
+_SENTINELS: Final = frozenset(
+    [-sign * number for number in (99, 999, 9999, 99999, 999999, 999.9, 9999.9, 99.99, 999.99) for sign in (1.0, -1.0)]
+    + [-1e20, 1e20, -32768.0, 32767.0, -2147483648.0, 2147483647.0, -888.0, -8888.0]
+)
+"""Numbers by which loggers, surveys and old file formats say that there is no value."""
+
+_REPEATS: Final = 3
+
+LARGEST: Final = 1e30
+"""LightGBM keeps targets in single precision, and squares of errors must stay finite."""
+
+
+def is_text(column: pd.Series) -> bool:
+    """Whether a column holds text (plain, or as categories of text)."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        dtype = dtype.categories.dtype
+    return pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)
+
+
+def codes_by_name(column: pd.Series) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]:
+    """Number the distinct values in the order of their text, missing ones -1, however the column is stored."""
+    codes, distinct = pd.factorize(column)
+    names = np.array([str(value) for value in distinct], dtype=object)
+    order = np.argsort(names)
+    rank = np.full(len(names) + 1, -1, dtype=np.intp)  # the last place is that of code -1
+    rank[order] = np.arange(len(names))
+    return rank[codes], tuple(names[order])
+
+
+def target_numbers(column: pd.Series, name: str, known: Notation | None = None) -> npt.NDArray[np.float64]:
+    """Return the target as numbers, infinite ones as missing.
+
+    Raises
+    ------
+    DataError
+        If a value is text or too large: the sentence names the first one and its data row (1 is the first below the
+        header). If the notation of all is ambiguous.
+    """
+    target = read_target(column, name, known)
+    if target.bad.any():
+        row = int(target.bad.argmax())
+        value = str(column.iloc[row])
+        raise DataError(
+            f"column {name!r} (data.target), data row {row + 1}: {value!r} is not a number{_unless(target)}; "
+            f"{_advice(value)}",
+            row=row + 1,
+        )
+    return target.values
+
+
+def read_target(column: pd.Series, name: str, known: Notation | None = None) -> Numbers:
+    """Return the target as :func:`target_numbers` does; values that are text become missing.
+
+    Raises
+    ------
+    DataError
+        If a value is too large, the notation is ambiguous, or the whole column holds something else than numbers and
+        text.
+    """
+    if is_text(column):
+        read = read_numbers(column, known)
+        if read.doubt:
+            raise DataError(
+                f"column {name!r} (data.target): {read.doubt}, and no other value tells which; set data.csv.thousands "
+                "to the sign between thousands, or data.csv.decimal to the one before the fraction"
+            )
+    elif pd.api.types.is_numeric_dtype(column.dtype):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan, copy=True)
+        read = Numbers(values, np.zeros(len(column), dtype=np.bool_))
+    else:
+        raise DataError(
+            f"column {name!r} (data.target) holds {column.dtype}, not numbers; name a column of numbers in data.target"
+        )
+    numbers = read.values
+    numbers[~np.isfinite(numbers)] = np.nan
+    too_large = np.abs(numbers) > LARGEST
+    if too_large.any():
+        row = int(too_large.argmax())
+        raise DataError(
+            f"column {name!r} (data.target), data row {row + 1}: {numbers[row]:g} is beyond {LARGEST:g}; "
+            "give the target in a larger unit",
+            row=row + 1,
+        )
+    return read
+
+
+def notes_of(read: Numbers, name: str) -> list[Finding]:
+    """Say how the numbers of a text column were read, and which words stand for a missing one."""
+    found: list[Finding] = []
+    if how := read.describe():
+        found.append(Finding("NumberFormat", "info", f"text column {name!r} holds numbers: {how}"))
+    if read.doubt:
+        text = (
+            f"column {name!r}: {read.doubt}, and no other value tells which; set data.csv.thousands or data.csv.decimal"
+        )
+        found.append(Finding("AmbiguousNumbers", "warning", text))
+    if read.marks:
+        text = f"values of {name!r} that stand for a missing one: {read.describe_marks()}"
+        found.append(Finding("MissingMarks", "info", text, count=read.marks.total()))
+    return found
+
+
+def sentinel_of(values: npt.NDArray[np.float64]) -> float | None:
+    """Return a number that stands for a missing one, such as -999: it repeats, and lies far from all others.
+
+    "Far" is further than the others lie apart, all together.
+    """
+    known = values[np.isfinite(values)]
+    if len(known) == 0:
+        return None
+    for edge in (float(known.min()), float(known.max())):
+        if edge not in _SENTINELS:
+            continue
+        others = known[known != edge]
+        repeats = len(known) - len(others)
+        if repeats < _REPEATS or len(others) < max(_REPEATS, repeats):
+            continue
+        gap = min(abs(float(others.min()) - edge), abs(float(others.max()) - edge))
+        if gap > float(others.max()) - float(others.min()):
+            return edge
+    return None
+
+
+def without_sentinel(
+    values: npt.NDArray[np.float64], name: str, data: Data, findings: list[Finding]
+) -> tuple[npt.NDArray[np.float64], float | None]:
+    """Take a number that stands for a missing one for what it is, unless the user has said what does."""
+    if data.csv is not None and data.csv.nulls is not None:
+        return values, None
+    sentinel = sentinel_of(values)
+    if sentinel is None:
+        return values, None
+    found = values == sentinel
+    text = (
+        f"{int(found.sum())} values of {name!r} are {sentinel:g}, far from all others: taken for missing; if they are "
+        "numbers, list in data.csv.nulls what stands for a missing value"
+    )
+    findings.append(Finding("Sentinel", "warning", text, count=int(found.sum())))
+    return np.where(found, np.nan, values), sentinel
+
+
+def is_row_number(column: pd.Series, rows: npt.NDArray[np.intp]) -> bool:
+    """Tell whether a column counts the rows of its table: each file of several may begin anew.
+
+    Parameters
+    ----------
+    rows
+        The place of each value in the table as it was read; shape (rows,).
+    """
+    if not pd.api.types.is_integer_dtype(column.dtype):
+        return False
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    if len(values) < _ROWS_TO_COUNT or not np.isfinite(values).all():
+        return False
+    since = values - rows
+    starts = 1 + int((np.diff(since) != 0).sum())
+    begins_alike = bool(np.isin(values[1:][np.diff(since) != 0], (values[0], values[0] + 1)).all())
+    return values[0] in (0.0, 1.0) and begins_alike and starts <= max(1, len(values) // _ROWS_TO_COUNT)
+
+
+def _unless(read: Numbers) -> str:
+    how = read.describe()
+    return f" (the others have {how})" if how else ""
+
+
+def _advice(value: str) -> str:
+    if any(character.isdigit() for character in value):
+        return "correct it, or say in data.csv.decimal and data.csv.thousands how numbers are written"
+    return (
+        "correct the data, name the word in data.csv.nulls if it stands for a missing value, or use task "
+        "Classification for labels"
+    )

@@ -1,0 +1,123 @@
+"""How good the forecasts of a backtest were: over all rows, by step, by series and by cutoff."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.metric_goals import BACKTEST
+from trainyard_trainer.evaluate import metrics, names
+from trainyard_trainer.evaluate.forecasts import judge_rows
+from trainyard_trainer.evaluate.quantiles import QUANTILE, quantile_scores
+
+AGE: Final = "age"
+"""Column of the rows: how many cutoffs are newer."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a backtest says.
+
+    Attributes
+    ----------
+    metrics
+        Over all rows, each with the prefix ``backtest_``; errors in units of a scale are means over the series and
+        windows.
+    by_step, by_series, by_window
+        ``step``, ``series``, or ``cutoff`` (the newest one of its series) with ``series`` (how many); then ``rows``,
+        ``mae``, ``baseline`` (the same of the naive model), ``skill`` and, of series, ``wape`` and ``bias``.
+    """
+
+    metrics: dict[str, float]
+    by_step: pd.DataFrame
+    by_series: pd.DataFrame
+    by_window: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A finished backtest.
+
+    Attributes
+    ----------
+    rows
+        A row per series, cutoff and step that judged, window by window, the oldest first: ``series``, ``cutoff``,
+        ``time``, ``step``, ``actual``, ``predicted``, ``baseline``, quantiles, scales, ``age`` and ``champion``; times
+        by the clock of the dataset.
+    step
+        Steps between two cutoffs.
+    warnings
+        Which series have no part in all windows.
+    """
+
+    rows: pd.DataFrame
+    scores: Scores
+    step: int
+    warnings: tuple[str, ...]
+
+    @property
+    def windows(self) -> int:
+        """How many cutoffs there are."""
+        return len(self.scores.by_window)
+
+
+def score(rows: pd.DataFrame) -> Scores:
+    """Judge the rows of all windows.
+
+    Parameters
+    ----------
+    rows
+        As a holdout of forecasts (see ``Evaluation``), window by window, with ``cutoff``, ``step`` and ``AGE``.
+    """
+    codes, series = pd.factorize(rows["series"])
+    units = (rows[AGE].to_numpy() * len(series) + codes).astype(object)
+    judged = judge_rows(rows.assign(series=units))
+    by_series = _grouped(rows, codes).assign(series=series)
+    losing = {names.SERIES_BELOW_BASELINE: float((by_series["skill"] < 0).sum())}
+    found = {name: value for name, value in judged.metrics.items() if not name.startswith(names.BASELINE)} | losing
+    levels = [name for name in rows.columns if name.startswith(QUANTILE)]
+    found |= quantile_scores(
+        rows["actual"].to_numpy(np.float64),
+        rows[levels].to_numpy(np.float64),
+        [float(name.removeprefix(QUANTILE)) for name in levels],
+    )
+    steps, step = np.unique(rows["step"].to_numpy(), return_inverse=True)
+    ages, age = np.unique(-rows[AGE].to_numpy(), return_inverse=True)
+    cutoffs = rows.groupby(AGE)["cutoff"].max().sort_index(ascending=False).to_numpy()
+    counts = rows.groupby(AGE)["series"].nunique().sort_index(ascending=False).to_numpy()
+    if len(ages) != len(cutoffs):
+        raise AssertionError("both have an entry per window")
+    return Scores(
+        metrics.only_finite({BACKTEST + name: value for name, value in found.items()}),
+        _first("step", _grouped(rows, step).assign(step=steps)).drop(columns=["wape", "bias"]),
+        _first("series", by_series),
+        _first("cutoff", _grouped(rows, age).assign(series=counts, cutoff=cutoffs)).drop(columns=["wape", "bias"]),
+    )
+
+
+def _first(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    return table[[name, *(other for other in table.columns if other != name)]]
+
+
+@np.errstate(divide="ignore", invalid="ignore")  # what is undefined is NaN
+def _grouped(rows: pd.DataFrame, codes: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return the scores of each group; ``codes`` number the groups, from 0 without a gap."""
+    actual, said, naive = (rows[name].to_numpy(np.float64) for name in ("actual", "predicted", "baseline"))
+    count = np.bincount(codes)
+
+    def total(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return np.asarray(np.bincount(codes, weights=values), dtype=np.float64)
+
+    loss, beside = total(np.abs(actual - said)), total(np.abs(actual - naive))
+    return pd.DataFrame(
+        {
+            "rows": count,
+            "mae": loss / count,
+            "baseline": beside / count,
+            "skill": np.where(beside > 0, 1 - loss / beside, np.nan),
+            "wape": loss / total(np.abs(actual)),
+            "bias": total(said - actual) / count,
+        }
+    )

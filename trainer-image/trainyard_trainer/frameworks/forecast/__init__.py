@@ -1,0 +1,1 @@
+"""What all frameworks for forecasts share: columns, windows, quantiles, baseline and judging."""

@@ -1,0 +1,30 @@
+"""What every framework for forecasts asks of a specification, and says of a dataset that it does not use whole."""
+
+from trainyard_api.training import Forecast
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.data.values.frequency import frequency_of
+from trainyard_trainer.errors import ConfigError
+from trainyard_trainer.evaluate import names
+
+
+def check_forecast(spec: TrainingJobSpec) -> Forecast:
+    """Return the section of the forecast. Raises ConfigError, with the field and what to write."""
+    if spec.forecast is None:
+        raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
+    if spec.split is not None and spec.split.strategy not in {"Auto", "Time"}:
+        raise ConfigError(f"spec.split.strategy {spec.split.strategy} would let a forecast see the future; use Time")
+    names.check_metrics(spec)
+    if spec.forecast.frequency != "Auto":
+        frequency_of(spec.forecast.frequency)
+    return spec.forecast
+
+
+def unused_columns(dataset: Dataset, why: str) -> tuple[str, ...]:
+    """Return the warnings of a framework that uses neither ``data.static`` nor what is known only up to now."""
+    found = []
+    if names := dataset.static.names:
+        found.append(f"the columns {', '.join(names)} of data.static are not used: {why}")
+    if names := dataset.lagged:
+        found.append(f"{', '.join(names)}, known only up to now, are not used: {why}")
+    return tuple(found)

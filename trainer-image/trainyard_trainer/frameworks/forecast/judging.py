@@ -1,0 +1,22 @@
+"""The holdouts of all series, forecast by a model that had not seen them, as the judges give them."""
+
+from trainyard_trainer.evaluate.forecasts import judge
+from trainyard_trainer.evaluate.judgement import Judgement
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.frameworks.base import Context
+from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, with_quantiles
+from trainyard_trainer.frameworks.forecast.rows import Rows
+
+
+def judged_holdouts(rows: Rows, predicted: Floats, quantiles: ErrorQuantiles, context: Context) -> Judgement:
+    """Judge forecasts per series and over all rows together, beside the baseline, with their quantiles.
+
+    ``predicted`` has the held-out rows, series by series; shape (rows,).
+    """
+    units = rows.holdouts()
+    forecasts = rows.judged(units, predicted)
+    beside = quantiles.beside(forecasts, rows.places(units)[1] + 1)
+    found = with_quantiles(judge(forecasts, rows.baseline.name), quantiles.levels, beside)
+    text = f"judged {len(found.holdout)} rows of {len(units)} series"
+    context.progress(1.0, text, {"mae": found.metrics["mae"]})
+    return found

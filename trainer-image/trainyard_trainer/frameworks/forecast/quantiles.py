@@ -1,0 +1,176 @@
+"""Quantiles beside the forecasts of one model of all series: the forecast, and what such forecasts are missed by.
+
+The errors are those of windows before the holdout, which the model had not learned from. They are kept in units of how
+far each series usually moves within a season, so that series of all sizes tell about each other, and by how many steps
+ahead they were made. Prophet needs none of this: it draws from its own uncertainty.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.data.values.frequency import frequency_by
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.evaluate.forecasts import Forecast
+from trainyard_trainer.evaluate.judgement import Judgement
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.evaluate.quantiles import quantile_scores
+from trainyard_trainer.evaluate.scales import usual_move
+from trainyard_trainer.frameworks.forecast.columns import quantile_columns
+
+QUANTILES_FILE: Final = "quantiles.json"
+
+_ERRORS_PER_STEP: Final = 50
+"""So many errors tell the quantiles of a step; where it has fewer, those of the steps next to it join in."""
+
+_METHOD: Final = "weibull"
+"""Of n errors the k-th stands for the level k / (n + 1): what conformal prediction takes, between two on a line."""
+
+Steps = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ErrorQuantiles:
+    """How far the quantiles of a forecast lie from it.
+
+    Attributes
+    ----------
+    levels
+        Ascending; empty where no quantiles were asked for.
+    offsets
+        By step ahead and level, in units of the scale of a series; shape (horizon, levels), ascending in each row.
+    scales
+        Of each series by its name, as far as it is known.
+    """
+
+    levels: tuple[float, ...] = ()
+    offsets: Floats = field(default_factory=lambda: np.zeros((1, 0)))
+    scales: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, levels: Sequence[float], horizon: int, windows: Sequence[Forecast], steps: Steps) -> Self:
+        """Measure them; the scales of the series are still to be told, see :meth:`ending`.
+
+        Parameters
+        ----------
+        windows
+            Forecasts of rows that the model has not learned from.
+        steps
+            How many steps ahead each of their rows was forecast, from 1 on; shape (rows,).
+        """
+        lengths = [len(one.actual) for one in windows]
+        scales = np.repeat([_scale_of(one) for one in windows], lengths)
+        errors = np.concatenate([one.actual - one.predicted for one in windows])
+        moves = scales > 0
+        return cls(tuple(levels), _offsets(levels, horizon, errors[moves] / scales[moves], steps[moves]))
+
+    def ending(self, dataset: Dataset, season: int) -> Self:
+        """Return them with the scale of each series at its end."""
+        frequency = frequency_by(dataset.frequency or "D", dataset.clock)
+        times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
+        scales = {}
+        for one in dataset.series:
+            rows = slice(one.start, one.stop)
+            scales[one.name] = usual_move(frequency.ordinals(times[rows]), values[rows], season)
+        return type(self)(self.levels, self.offsets, scales)
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of their columns."""
+        return quantile_columns(self.levels)
+
+    def scale(self, series: str) -> float:
+        """Return the scale of a series; 0 where there are no quantiles that would need it."""
+        return self.scales[series] if self.levels else 0.0
+
+    def around(self, forecast: Floats, steps: Steps, scales: Floats | float, floors: Floats | float) -> Floats:
+        """Return the quantiles of forecasts, never crossing; shape (rows, levels).
+
+        Beyond the horizon those of its last step widen with the root of the distance.
+
+        Parameters
+        ----------
+        forecast, steps
+            Each, and how many steps ahead it is, from 1 on; shape (rows,).
+        scales, floors
+            Of the series of each row, or of all rows. No quantile is below the floor; minus infinity is none.
+        """
+        horizon = len(self.offsets)
+        spread = scales * np.sqrt(np.maximum(steps / horizon, 1.0))
+        found = forecast[:, None] + self.offsets[np.minimum(steps, horizon) - 1] * spread[:, None]
+        return np.asarray(np.maximum(found, np.reshape(floors, (-1, 1))))
+
+    def beside(self, forecasts: Sequence[Forecast], steps: Steps) -> Floats:
+        """Return the quantiles of some forecasts; shape (rows, levels). ``steps`` as in :meth:`of`."""
+        if not self.levels:
+            return np.empty((len(steps), 0))
+        lengths = [len(one.actual) for one in forecasts]
+        scales = np.repeat([_scale_of(one) for one in forecasts], lengths)
+        floors = np.repeat([0.0 if one.known.min() >= 0 else -np.inf for one in forecasts], lengths)
+        return self.around(np.concatenate([one.predicted for one in forecasts]), steps, scales, floors)
+
+    def save(self, folder: Path) -> tuple[str, ...]:
+        """Write them where there are any, and return the names of the files."""
+        if not self.levels:
+            return ()
+        fields = {"levels": self.levels, "offsets": self.offsets.tolist(), "scales": dict(self.scales)}
+        (folder / QUANTILES_FILE).write_text(json.dumps(fields, ensure_ascii=False) + "\n")
+        return (QUANTILES_FILE,)
+
+
+def with_quantiles(found: Judgement, levels: Sequence[float], quantiles: Floats) -> Judgement:
+    """Return what was judged with the quantiles of its rows beside them, judged too; shape (rows, levels)."""
+    columns = dict(zip(quantile_columns(levels), quantiles.T, strict=True))
+    scores = quantile_scores(found.holdout["actual"].to_numpy(np.float64), quantiles, levels)
+    return replace(found, metrics=found.metrics | scores, holdout=found.holdout.assign(**columns))
+
+
+def load_quantiles(folder: Path) -> ErrorQuantiles:
+    """Read what :meth:`ErrorQuantiles.save` wrote."""
+    file = folder / QUANTILES_FILE
+    if not file.exists():
+        return ErrorQuantiles()
+    fields = json.loads(file.read_text())
+    return ErrorQuantiles(tuple(fields["levels"]), np.array(fields["offsets"], dtype=np.float64), fields["scales"])
+
+
+def levels_of(spec: TrainingJobSpec) -> tuple[float, ...]:
+    """Return the levels that are asked for, ascending, each once."""
+    return tuple(sorted(set(spec.forecast.quantiles or ()))) if spec.forecast is not None else ()
+
+
+def no_windows(uri: str) -> DataError:
+    """Return the refusal of quantiles where every series is too short to tell any."""
+    return DataError(
+        f"{uri}: no series is long enough to compare forecasts with the rows before its holdout, which is what "
+        "spec.forecast.quantiles are told by; give longer series, or leave quantiles out"
+    )
+
+
+def _scale_of(forecast: Forecast) -> float:
+    return usual_move(forecast.known_steps, forecast.known, forecast.season)
+
+
+def _offsets(levels: Sequence[float], horizon: int, errors: Floats, steps: Steps) -> Floats:
+    """Return the quantiles of the errors of each step and of those next to it; zeros where there are none at all."""
+    found = np.zeros((horizon, len(levels)))
+    if len(errors) == 0:
+        return found
+    order = np.argsort(steps, kind="stable")
+    errors, ordered = errors[order], steps[order]
+    least = min(_ERRORS_PER_STEP, len(errors))
+    for step in range(1, horizon + 1):
+        near = np.clip(step, ordered[0], ordered[-1])
+        begin = end = reach = 0
+        while end - begin < least:
+            begin, end = np.searchsorted(ordered, [near - reach, near + reach + 1])
+            reach += 1
+        found[step - 1] = np.quantile(errors[begin:end], levels, method=_METHOD)
+    return np.sort(found, axis=1)  # interpolation may turn two of them round in the last bit

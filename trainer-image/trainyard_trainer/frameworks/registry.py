@@ -1,0 +1,151 @@
+"""From the name of a framework to the framework. Each library is imported only when a job asks for it."""
+
+from __future__ import annotations
+
+import importlib
+from collections import Counter
+from collections.abc import Generator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from trainyard_api.data import Data
+from trainyard_api.training import Framework as FrameworkName
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.environment import worker_count
+from trainyard_trainer.errors import ConfigError, Unsupported
+from trainyard_trainer.frameworks.base import Framework
+from trainyard_trainer.frameworks.lightgbm.library import import_lightgbm
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def framework_for(config: TrainerConfig) -> Framework:
+    """Return the framework that a job asks for, its specification already checked.
+
+    Raises
+    ------
+    Unsupported
+        For what the contract knows and this release does not do; the sentence names the field.
+    ConfigError
+        For what the framework itself refuses.
+    """
+    refuse_later_features(config)
+    _check_export(config.spec)
+    framework = framework_named(config.spec.framework, forecast=config.spec.task == "Forecast")
+    framework.check(config)
+    return framework
+
+
+def start_early(spec: TrainingJobSpec) -> None:
+    """Start what takes long to start, before the trainer itself imports its libraries and reads the data.
+
+    That is the process that workers are forked from, for a job that will most likely need them: one of many series, on
+    more than one processor.
+    """
+    if spec.data.series is None or worker_count(spec.workers) <= 1:
+        return
+    if spec.framework == "Prophet":
+        from trainyard_trainer.frameworks.prophet.server import start
+
+        start(search=spec.search is not None)
+    elif spec.framework == "StatsForecast":
+        from trainyard_trainer.frameworks.statsforecast.server import start as start_stats
+
+        start_stats()
+
+
+def answer_each(
+    framework: Framework, model: Any, tables: Iterable[pd.DataFrame], workers: int
+) -> Generator[pd.DataFrame]:
+    """Yield what ``framework.predict`` answers to each table, in their order; with a model per series on processes.
+
+    Parameters
+    ----------
+    model
+        As ``framework.load`` gave it.
+    """
+    if framework.name == "Prophet" and workers > 1:
+        from trainyard_trainer.frameworks.prophet.predictions import answer_on_processes
+
+        return answer_on_processes(model, tables, workers)
+    return (framework.predict(model, table) for table in tables)
+
+
+def framework_named(name: FrameworkName, *, forecast: bool) -> Framework:
+    """Return a framework by its name. Raises Unsupported for user code, and ImportError where a library is missing."""
+    if name == "Container":
+        raise Unsupported(
+            "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"
+        )
+    if name == "Script":
+        raise Unsupported("spec.framework Script runs code of your own, which the trainer can only start")
+    if name in {"Auto", "LightGBM"}:
+        import_lightgbm()
+    module, made = (_FORECASTS if forecast else _TABLES)[name]
+    found: Framework = getattr(importlib.import_module(f"{__package__}.{module}"), made)()
+    return found
+
+
+_TORCH: Final = ("torch.framework", "TorchFramework")
+_PROPHET: Final = ("prophet.framework", "ProphetFramework")
+_STATSFORECAST: Final = ("statsforecast.framework", "StatsForecastFramework")
+_FORECASTS: Final[Mapping[str, tuple[str, str]]] = {
+    "Auto": ("auto.framework", "AutoForecastFramework"),
+    "LightGBM": ("lightgbm_forecast.framework", "LightGBMForecastFramework"),
+    "Prophet": _PROPHET,
+    "StatsForecast": _STATSFORECAST,
+    "Torch": _TORCH,
+}
+_TABLES: Final[Mapping[str, tuple[str, str]]] = {
+    "Auto": ("auto.tables", "AutoTableFramework"),
+    "LightGBM": ("lightgbm.framework", "LightGBMFramework"),
+    "Prophet": _PROPHET,  # it says itself that it needs a forecast
+    "StatsForecast": _STATSFORECAST,
+    "Torch": _TORCH,
+}
+"""By framework the module below this package, and the class in it: a library is imported only where it is needed."""
+
+
+def _check_export(spec: TrainingJobSpec) -> None:
+    """Raise Unsupported where a model has no ONNX form: one that is silently missing would be missed too late."""
+    has_none = spec.framework in {"Auto", "StatsForecast", "Prophet"}
+    trees_of_series = spec.framework == "LightGBM" and spec.task == "Forecast"
+    if spec.export is not None and spec.export.onnx and (has_none or trees_of_series):
+        raise Unsupported(
+            f"spec.export.onnx: framework {spec.framework} with task {spec.task} has no ONNX form; leave it out, or "
+            "use framework Torch"
+        )
+
+
+def refuse_later_features(config: TrainerConfig) -> None:
+    """Raise Unsupported for a wish that no framework of this release fulfils, ConfigError for one that none can."""
+    spec = config.spec
+    if spec.search is not None and spec.search.space is not None:
+        from trainyard_trainer.search.space import parse
+
+        parse(spec.search.space)
+    check_shards(spec)
+    _check_covariates(spec.data)
+    if spec.data.time_zone is not None:
+        from trainyard_trainer.data.values.zones import check_zone
+
+        check_zone(spec.data.time_zone)
+
+
+def check_shards(spec: TrainingJobSpec) -> None:
+    """Raise Unsupported unless the work can be shared: only a model per series falls into parts."""
+    if spec.shards > 1 and (spec.framework != "Prophet" or spec.mode != "Train"):
+        raise Unsupported(
+            f"spec.shards {spec.shards} shares out series that have a model each, which framework Prophet with mode "
+            f"Train makes; leave it out for {spec.framework if spec.mode == 'Train' else f'mode {spec.mode}'}"
+        )
+
+
+def _check_covariates(data: Data) -> None:
+    names = Counter(covariate.name for covariate in data.covariates or ())
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise ConfigError(f"spec.data.covariates names {twice[0]!r} twice; give each its own name")
+    if names and not data.time:
+        raise ConfigError("spec.data.covariates are joined by time: name the column of the data in spec.data.time")

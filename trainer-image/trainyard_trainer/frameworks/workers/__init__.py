@@ -1,0 +1,1 @@
+"""Worker processes of frameworks that make a model for each series."""

@@ -1,0 +1,92 @@
+"""Finished series in the checkpoints of a job, in pieces: an attempt, or another shard, takes them up by their names.
+
+A piece is one line of JSON per series. Its name is a digest of the names in it, so that several pods may leave theirs
+at once and the same series lead to the same name.
+"""
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from trainyard_trainer.artifacts.checkpoints import Checkpoints
+
+_SERIES: Final = 50
+_SECONDS: Final = 10.0
+"""A piece is left when it has so many series, or so long after the last one: what a kill costs at most."""
+
+
+class PieceWriter:
+    """Collects what is finished; ``flush`` leaves what is not yet left. ``prefix`` begins the names of its pieces."""
+
+    def __init__(self, checkpoints: Checkpoints, prefix: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._checkpoints, self._prefix, self._clock = checkpoints, prefix, clock
+        self._lines: dict[str, bytes] = {}
+        self._since = clock()
+
+    def add(self, series: str, fields: Mapping[str, Any]) -> None:
+        """Note one series, as plain JSON; now and then a piece is left."""
+        self._lines[series] = (json.dumps({"name": series, **fields}) + "\n").encode()
+        if len(self._lines) >= _SERIES or self._clock() - self._since >= _SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Leave a piece, if there is anything to leave."""
+        if self._lines:
+            self._checkpoints.put(_name(self._prefix, sorted(self._lines)), b"".join(self._lines.values()))
+        self._lines.clear()
+        self._since = self._clock()
+
+
+class Finished:
+    """What earlier attempts and other shards left. It lies on disk: memory does not grow with the number of series.
+
+    Parameters
+    ----------
+    needed
+        The fields that a line must have; one of an older release may lack some, and its series is fitted again.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, prefix: str, folder: Path, needed: Collection[str]) -> None:
+        # A file without a name: gone with this object, whatever happens.
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close
+        self._places: dict[str, tuple[int, int]] = {}
+        for name in checkpoints.names():
+            piece = checkpoints.get(name) if name.startswith(prefix) else None
+            for line in (piece or b"").splitlines(keepends=True):
+                self._keep(line, needed)
+
+    def _keep(self, line: bytes, needed: Collection[str]) -> None:
+        try:
+            fields = json.loads(line)
+            series = str(fields["name"])
+        except (ValueError, KeyError):
+            return  # the end of a piece that was cut off: the series is fitted again
+        if not fields.keys() >= set(needed):
+            return
+        self._places[series] = (self._file.tell(), len(line))
+        self._file.write(line)
+
+    def __contains__(self, series: str) -> bool:
+        return series in self._places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def read(self, series: str) -> dict[str, Any]:
+        """Return the fields of a series. Raises KeyError."""
+        place, length = self._places[series]
+        self._file.seek(place)
+        fields: dict[str, Any] = json.loads(self._file.read(length))
+        return fields
+
+    def close(self) -> None:
+        """Let the disk go."""
+        self._file.close()
+
+
+def _name(prefix: str, series: Sequence[str]) -> str:
+    return prefix + hashlib.sha256("\0".join(series).encode()).hexdigest()[:32]

@@ -1,0 +1,146 @@
+"""Where a backtest cuts each series, and the dataset that a training at a cutoff would have seen."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from trainyard_api.data import DataValidation
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.data.dataset import Dataset, Series
+from trainyard_trainer.data.series.demand import demand_classes
+from trainyard_trainer.data.values.frequency import Frequency, frequency_of
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.frameworks.forecast.columns import Times
+
+_KNOWN_PER_JUDGED: Final = 2
+"""A series with fewer rows to fit on than this many for each that judges has no part in a window: as in a fold."""
+
+_NAMED: Final = 3
+
+
+@dataclass(frozen=True)
+class Window:
+    """One cutoff of each series that is long enough for it.
+
+    Attributes
+    ----------
+    age
+        How many cutoffs are newer; 0 is the newest.
+    dataset
+        Its series end with the window; their holdouts are the window.
+    cutoffs
+        Up to when each series is known, by the clock of the dataset; shape (series,).
+    steps
+        How many steps behind the cutoff each row of the window lies, from 1 on; shape (rows,).
+    """
+
+    age: int
+    dataset: Dataset
+    cutoffs: Times
+    steps: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The windows, the oldest first, and what is to be said of series that have no room for all of them."""
+
+    windows: tuple[Window, ...]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    series: Series
+    cutoff: np.datetime64
+    steps: npt.NDArray[np.int64]
+
+
+def plan_windows(dataset: Dataset, spec: TrainingJobSpec) -> Plan:
+    """Roll back from the end of each series: a window is the horizon behind its cutoff.
+
+    Raises
+    ------
+    DataError
+        If not one series has room for all windows: the sentence says for how many there is room.
+    """
+    if spec.backtest is None or spec.forecast is None:
+        raise AssertionError("the specification has both sections: its rules say so")
+    count, horizon = spec.backtest.windows, spec.forecast.horizon
+    step = step_of(spec)
+    frequency = frequency_of(dataset.frequency or "D")
+    fewest = (spec.data.validation or DataValidation()).min_points
+    times = dataset.frame["ds"].to_numpy("datetime64[ns]")
+    found: list[list[_Cut]] = [[] for _ in range(count)]
+    room: dict[str, int] = {}
+    for one in dataset.series:
+        cuts = dict(_cuts(one, times[one.start : one.stop], frequency, (count, step, horizon, fewest)))
+        room[one.name] = len(cuts)
+        for age, cut in cuts.items():
+            found[age].append(cut)
+    if not found[-1]:
+        most = max((age + 1 for age, cuts in enumerate(found) if cuts), default=0)
+        raise DataError(
+            f"{dataset.origin.uri}: no series is long enough for spec.backtest.windows {count}: with {step} steps "
+            f"between two cutoffs and a horizon of {horizon} there is room for {most}; set fewer windows, or a smaller "
+            "step or horizon"
+        )
+    windows = tuple(_window(age, cuts, dataset) for age, cuts in reversed(list(enumerate(found))) if cuts)
+    return Plan(windows, _warnings([name for name, windows in room.items() if windows < count], room, count))
+
+
+def require_room(dataset: Dataset, spec: TrainingJobSpec) -> None:
+    """Refuse a backtest that has no room, before hours are spent on the training before it. Raises DataError."""
+    if spec.backtest is not None:
+        plan_windows(dataset, spec)
+
+
+def step_of(spec: TrainingJobSpec) -> int:
+    """Return how many steps lie between two cutoffs."""
+    horizon = spec.forecast.horizon if spec.forecast is not None else 1
+    return horizon if spec.backtest is None or spec.backtest.step is None else spec.backtest.step
+
+
+def _cuts(
+    series: Series, times: Times, frequency: Frequency, wanted: tuple[int, int, int, int]
+) -> Iterator[tuple[int, _Cut]]:
+    """Return the cuts of one series by their age. One whose window falls into a gap is left out."""
+    count, step, horizon, fewest = wanted
+    ordinals = frequency.ordinals(times)
+    for age in range(count):
+        last = ordinals[-1] - age * step
+        stop, split = (int(np.searchsorted(ordinals, end, side="right")) for end in (last, last - horizon))
+        if split < max(1, _KNOWN_PER_JUDGED * (stop - split)) or stop < fewest:
+            return
+        if stop > split:
+            since = int(last - horizon - ordinals[split - 1])
+            known = times[split - 1 : split]
+            cutoff = frequency.after(known, since)[0, -1] if since else known[0]
+            part = Series(series.name, series.start, series.start + stop, stop - split)
+            yield age, _Cut(part, cutoff, ordinals[split:stop] - (last - horizon))
+
+
+def _window(age: int, cuts: list[_Cut], dataset: Dataset) -> Window:
+    series = tuple(cut.series for cut in cuts)
+    values = dataset.frame["y"].to_numpy()
+    part = replace(
+        dataset,
+        series=series,
+        series_total=len(series),
+        rows=sum(one.stop - one.start for one in series),
+        leading=(),
+        demand=demand_classes({one.name: values[one.start : one.split] for one in series}),
+        ahead={},
+    )
+    return Window(age, part, np.array([cut.cutoff for cut in cuts]), np.concatenate([cut.steps for cut in cuts]))
+
+
+def _warnings(short: list[str], room: dict[str, int], count: int) -> tuple[str, ...]:
+    if not short:
+        return ()
+    named = ", ".join(f"{name!r} for {room[name]}" for name in short[:_NAMED])
+    more = ", ..." if len(short) > _NAMED else ""
+    text = f"{len(short)} of {len(room)} series are too short, or have a gap, for all {count} windows"
+    return (f"backtest: {text}; there is room in {named}{more}",)

@@ -1,0 +1,312 @@
+"""Both models on equal rows: their metrics, the paired difference, and its interval."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.modelversion import ComparedMetric, Comparison, ComparisonReason
+from trainyard_api.training import Split
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_api.wire import ChampionRef
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import Interrupted
+from trainyard_trainer.evaluate import statistics
+from trainyard_trainer.evaluate.bootstrap import LEAST_UNITS, Resamples
+from trainyard_trainer.evaluate.forecasts import SCALE, judge_rows
+from trainyard_trainer.evaluate.metrics import Floats
+from trainyard_trainer.evaluate.names import METRICS, ranking_metrics
+from trainyard_trainer.evaluate.rows import PROBABILITY, judge_classes, judge_numbers
+from trainyard_trainer.evaluate.statistics import Statistic
+from trainyard_trainer.frameworks.base import Evaluation
+from trainyard_trainer.frameworks.forecast.baseline import held_out_rows
+from trainyard_trainer.job.compare.champion import CannotAnswer, Champion
+from trainyard_trainer.job.compare.rows import Answers, Mask, answers_of
+from trainyard_trainer.job.compare.time_limit import TimeLimit
+from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.tracker import metric_value
+
+CONFIDENCE: Final = 0.95
+"""Of an interval that no gate asks another confidence of."""
+
+_MOST_METRICS: Final = 16
+_MESSAGE: Final = 1024
+_FEW_SERIES: Final = 10
+"""With fewer series, stretches of steps are the units: a handful of series says nothing of chance."""
+
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One model on the rows that both have answered: what it said, its metrics, and how to weigh them."""
+
+    metrics: Metrics
+    statistic: Callable[[str, npt.NDArray[np.intp]], Statistic | None]
+
+
+def compare(
+    champion: Champion, dataset: Dataset, evaluation: Evaluation, spec: TrainingJobSpec, work: Path, limit: TimeLimit
+) -> Comparison:
+    """Let the champion answer the held-out rows, and compare. Why it cannot is an answer too.
+
+    Parameters
+    ----------
+    evaluation
+        Of the judged model, on all held-out rows.
+    work
+        A folder for the champion's files.
+
+    Raises
+    ------
+    Interrupted
+        If the pod was asked to end.
+    """
+
+    def sides() -> _Both:
+        mine = _judged(evaluation, dataset)
+        return _Both(mine, answers_of(champion, dataset, spec.data, work, limit), _holdout_of(evaluation))
+
+    return _told(champion.ref, sides, dataset, spec)
+
+
+def compare_again(
+    candidate: Champion, champion: Champion, dataset: Dataset, spec: TrainingJobSpec, work: Path, limit: TimeLimit
+) -> Comparison:
+    """Compare two registered versions on today's held-out rows, as :func:`compare` does. Nothing is trained."""
+
+    def sides() -> _Both:
+        mine, theirs = (answers_of(one, dataset, spec.data, work, limit) for one in (candidate, champion))
+        return _Both(mine, theirs, _held_out_rows(dataset, spec))
+
+    return _told(champion.ref, sides, dataset, spec)
+
+
+@dataclass(frozen=True)
+class _Both:
+    """What both models say of the held-out rows, and these rows: actual values, naive forecasts and scales."""
+
+    mine: Answers
+    theirs: Answers
+    holdout: pd.DataFrame
+
+
+def _told(ref: ChampionRef, sides: Callable[[], _Both], dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
+    began = time.monotonic()
+    try:
+        found = _compared(ref, sides(), dataset, spec)
+    except CannotAnswer as error:
+        return refused(ref, error)
+    except Interrupted:
+        raise
+    except MemoryError:
+        message = "there is not enough memory for its answers; raise spec.resources.limits.memory"
+        return refused(ref, CannotAnswer("ChampionTooLarge", message))
+    except Exception as error:  # noqa: BLE001 - told, and the gates fail closed: the trained model must not be lost
+        LOGGER.exception("the champion could not be compared with")
+        return refused(ref, CannotAnswer("ChampionUnreadable", f"{type(error).__name__}: {error}"))
+    LOGGER.info("the champion answered within %.2f s: %s", time.monotonic() - began, found.message)
+    return found
+
+
+def refused(ref: ChampionRef, error: CannotAnswer) -> Comparison:
+    """Return the comparison that there cannot be."""
+    reason: ComparisonReason = error.reason
+    return Comparison(
+        champion=ref.version,
+        champion_digest=ref.artifact.manifest_sha256.removeprefix("sha256:"),
+        reason=reason,
+        message=f"version {ref.version} cannot answer the held-out rows: {error}"[:_MESSAGE],
+    )
+
+
+def wanted_metrics(spec: TrainingJobSpec) -> list[tuple[str, float | None]]:
+    """Return which metrics are compared: the gates' first, then the objective, then others.
+
+    The first two decide something and have an interval with a confidence; an interval for each of the others would cost
+    more than the champion's answers.
+    """
+    wanted: list[tuple[str, float | None]] = [
+        (gate.metric, CONFIDENCE if gate.confidence is None else gate.confidence)
+        for gate in spec.gates or ()
+        if gate.compare_to is not None
+    ]
+    named = ranking_metrics(spec)[:1]
+    for names, confidence in ((named, CONFIDENCE), (METRICS[spec.task], None)):
+        known = {name for name, _ in wanted}
+        wanted += [(name, confidence) for name in names if name not in known]
+    return list(dict.fromkeys(wanted))
+
+
+def _judged(evaluation: Evaluation, dataset: Dataset) -> Answers:
+    """Return what the judged model has said of the held-out rows, all of which it has answered."""
+    holdout = _holdout_of(evaluation)
+    names = [PROBABILITY + name for name in dataset.classes] if dataset.classes else "predicted"
+    values = holdout[names].to_numpy(dtype=np.float64)
+    everything = np.ones(len(holdout), dtype=np.bool_)
+    return Answers("Judged", everything, values, evaluation.metrics.get("threshold"))
+
+
+def _holdout_of(evaluation: Evaluation) -> pd.DataFrame:
+    if evaluation.holdout is None:
+        raise AssertionError("a built-in framework gives the rows that judged")
+    return evaluation.holdout
+
+
+def _held_out_rows(dataset: Dataset, spec: TrainingJobSpec) -> pd.DataFrame:
+    """Return the held-out rows of a dataset as the judges give them; what is predicted there stands for nothing."""
+    if dataset.parts is not None:
+        actual = dataset.frame[dataset.target].to_numpy(dtype=np.float64)[dataset.parts.test]
+        if dataset.classes:
+            return pd.DataFrame({"actual": actual})
+        return judge_numbers(actual, actual, _known_target(dataset)).holdout
+    return held_out_rows(dataset, spec, np.zeros(sum(one.holdout for one in dataset.series)))
+
+
+def _compared(ref: ChampionRef, both: _Both, dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
+    answered = both.mine.rows & both.theirs.rows
+    if dataset.task == "Forecast":
+        mine, theirs, units = _of_series(both, answered)
+    else:
+        mine, theirs, units = _of_rows(both, answered, dataset)
+    rows = int(answered.sum())
+    if rows < LEAST_UNITS:
+        raise CannotAnswer("TooFewRows", f"both models have answered {rows} row; give more data")
+    resamples = Resamples(units, (spec.split or Split()).seed)
+    metrics = [
+        one
+        for name, confidence in wanted_metrics(spec)
+        if (one := _metric(name, confidence, mine, theirs, resamples)) is not None
+    ]
+    part = "" if answered.all() else f" of {len(answered)}; it has learned or does not know the others"
+    return Comparison(
+        champion=ref.version,
+        champion_digest=ref.artifact.manifest_sha256.removeprefix("sha256:"),
+        reason="Compared",
+        message=f"version {ref.version} answered {rows} held-out rows{part}",
+        answered_by=both.theirs.by,
+        rows=rows,
+        units=resamples.count,
+        metrics=metrics[:_MOST_METRICS] or None,
+    )
+
+
+def _metric(
+    name: str, confidence: float | None, mine: _Side, theirs: _Side, resamples: Resamples
+) -> ComparedMetric | None:
+    if name not in mine.metrics or name not in theirs.metrics:
+        return None
+    value, best = mine.metrics[name], theirs.metrics[name]
+    found = None
+    if confidence is not None:
+        left, right = mine.statistic(name, resamples.rows), theirs.statistic(name, resamples.rows)
+        if left is not None and right is not None:
+            found = resamples.difference(left, right, value - best, confidence)
+    return ComparedMetric(
+        name=name,
+        value=metric_value(value),
+        champion=metric_value(best),
+        difference=metric_value(value - best),
+        low=None if found is None else metric_value(found.low),
+        high=None if found is None else metric_value(found.high),
+        confidence=CONFIDENCE if confidence is None else confidence,
+    )
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _of_rows(both: _Both, rows: Mask, dataset: Dataset) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
+    part, known = both.holdout[rows], _known_target(dataset)
+    groups = np.arange(len(part)) if dataset.groups is None else dataset.groups[rows]
+    units = pd.factorize(groups)[0].astype(np.intp)
+    if not dataset.classes:
+        mine, theirs = (_numbers(part, said.values[rows], known) for said in (both.mine, both.theirs))
+    else:
+        mine, theirs = (
+            _classes(part, said.values[rows], known, dataset.classes, said.threshold)
+            for said in (both.mine, both.theirs)
+        )
+    return mine, theirs, units
+
+
+def _known_target(dataset: Dataset) -> Floats:
+    parts = dataset.parts
+    if parts is None:
+        raise AssertionError("a table is always split")
+    rows = np.concatenate([parts.train, parts.validation])
+    return np.asarray(dataset.frame[dataset.target].to_numpy(dtype=np.float64)[rows])
+
+
+def _numbers(part: pd.DataFrame, predicted: Floats, known: Floats) -> _Side:
+    actual, baseline = _column(part, "actual"), _column(part, "baseline")
+
+    def statistic(name: str, rows: npt.NDArray[np.intp]) -> Statistic | None:
+        return statistics.of_numbers(name, actual[rows], predicted[rows], baseline[rows])
+
+    return _Side(judge_numbers(actual, predicted, known).metrics, statistic)
+
+
+def _classes(
+    part: pd.DataFrame, probabilities: Floats, known: Floats, classes: Sequence[str], threshold: float | None
+) -> _Side:
+    actual = _column(part, "actual").astype(np.intp)
+    found = judge_classes(actual, probabilities, known.astype(np.intp), classes, threshold)
+
+    def statistic(name: str, rows: npt.NDArray[np.intp]) -> Statistic | None:
+        if len(classes) != 2:
+            return statistics.of_many_classes(name, actual[rows], probabilities[rows])
+        return statistics.of_classes(
+            name, actual[rows], probabilities[rows, 1], 0.5 if threshold is None else threshold
+        )
+
+    return _Side(found.metrics, statistic)
+
+
+# ---- forecasts -------------------------------------------------------------------------------------------------------
+
+
+def _of_series(both: _Both, rows: Mask) -> tuple[_Side, _Side, npt.NDArray[np.intp]]:
+    part = both.holdout[rows].reset_index(drop=True)
+    codes, names = pd.factorize(part["series"])
+    units = codes.astype(np.intp) if len(names) >= _FEW_SERIES else _stretches(codes)
+    mine, theirs = (_series(part.assign(predicted=said.values[rows]), codes) for said in (both.mine, both.theirs))
+    return mine, theirs, units
+
+
+def _stretches(codes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """Return units of neighbouring steps within a series, as long as the cube root of its rows (Kuensch, 1989)."""
+    units = np.empty(len(codes), dtype=np.intp)
+    next_ = 0
+    for code in range(int(codes.max()) + 1):
+        rows = np.flatnonzero(codes == code)
+        length = max(1, round(len(rows) ** (1 / 3)))
+        units[rows] = next_ + np.arange(len(rows)) // length
+        next_ = int(units[rows].max()) + 1
+    return units
+
+
+def _series(part: pd.DataFrame, codes: npt.NDArray[np.intp]) -> _Side:
+    actual = _column(part, "actual")
+    shaped = statistics.SeriesRows(
+        actual=actual,
+        predicted=_column(part, "predicted"),
+        baseline=_column(part, "baseline"),
+        count=np.bincount(codes)[codes].astype(np.float64),
+        volume=np.bincount(codes, np.abs(actual))[codes].astype(np.float64),
+        scale=_column(part, SCALE),
+    )
+
+    def statistic(name: str, rows: npt.NDArray[np.intp]) -> Statistic | None:
+        return statistics.of_series(name, shaped.take(rows))
+
+    return _Side(judge_rows(part).metrics, statistic)
+
+
+def _column(part: pd.DataFrame, name: str) -> Floats:
+    return part[name].to_numpy(dtype=np.float64)

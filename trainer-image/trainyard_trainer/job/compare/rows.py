@@ -1,0 +1,211 @@
+"""Which of the held-out rows the champion has not learned from, and what it answers for them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_api.data import Data
+from trainyard_trainer.artifacts.manifest import SplitInfo
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.data.tables.splits import Sides
+from trainyard_trainer.data.values.times import parse_times
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.evaluate.rows import PROBABILITY
+from trainyard_trainer.frameworks.base import ForecastFramework
+from trainyard_trainer.job.compare.champion import CannotAnswer, Champion, Which
+from trainyard_trainer.job.compare.time_limit import TimeLimit
+from trainyard_trainer.progress.log import LOGGER
+
+T = TypeVar("T")
+Mask = npt.NDArray[np.bool_]
+
+PREDICTION: Final = "prediction"
+_FIRST_SERIES: Final = 16
+_FIRST_ROWS: Final = 4096
+_NEVER: Final = np.datetime64("1677-09-22", "ns")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the champion says of held-out rows.
+
+    Attributes
+    ----------
+    by
+        Which of its two models answered.
+    rows
+        Which held-out rows it answered without having learned from them; shape (held-out rows,).
+    values
+        Numbers: shape (held-out rows,). Classes: probabilities, shape (held-out rows, classes of the dataset).
+    threshold
+        With two classes, its own cut for the second one.
+    """
+
+    by: Which
+    rows: Mask
+    values: npt.NDArray[np.float64]
+    threshold: float | None = None
+
+
+def answers_of(champion: Champion, dataset: Dataset, data: Data, work: Path, limit: TimeLimit) -> Answers:
+    """Let the champion answer by the newest of its two models that has learned none of the rows.
+
+    Raises
+    ------
+    CannotAnswer
+        If it lacks a column, has learned all of the rows, cannot be loaded, or takes too long.
+    Interrupted
+        If the pod was asked to end.
+    """
+    if dataset.task == "Forecast":
+        return _of_series(champion, dataset, work, limit)
+    return _of_rows(champion, dataset, data, work, limit)
+
+
+# ---- forecasts -------------------------------------------------------------------------------------------------------
+
+
+def _of_series(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimit) -> Answers:
+    framework = cast("ForecastFramework", champion.framework)
+    held = np.concatenate([np.arange(one.split, one.stop) for one in dataset.series])
+    times = dataset.frame["ds"].to_numpy("datetime64[ns]")[held]
+    names = np.repeat(np.array([one.name for one in dataset.series], dtype=object), _lengths(dataset))
+    split = champion.manifest.split
+    known = None if split is None or split.final_until is None else np.datetime64(split.final_until)
+    by: Which = "Final"
+    unseen = np.zeros(len(held), dtype=np.bool_)
+    if known is None or known < times.min():
+        model = champion.load(by, work)
+        unseen = _later(times, names, framework.learned_until(model))
+    if not unseen.all():
+        by = "Judged"
+        model = champion.load(by, work)
+        unseen = _later(times, names, framework.learned_until(model))
+    parts = [
+        _ask(partial(framework.forecast_holdouts, model, replace(dataset, series=dataset.series[part])))
+        for part in limit.parts(len(dataset.series), _FIRST_SERIES)
+    ]
+    values = np.concatenate(parts)
+    return _require_rows(Answers(by, unseen & np.isfinite(values), values), unseen)
+
+
+def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimit) -> npt.NDArray[np.float64]:
+    """Return what the champion says of the held-out rows of a window, NaN where it has learned them or cannot answer.
+
+    Shape (held-out rows,).
+    """
+    try:
+        said = _of_series(champion, dataset, work, limit)
+    except CannotAnswer as error:
+        LOGGER.info("the champion says nothing of a window of the backtest: %s", error)
+        return np.full(sum(_lengths(dataset)), np.nan)
+    return np.where(said.rows, said.values, np.nan)
+
+
+def _later(
+    times: npt.NDArray[np.datetime64], names: npt.NDArray[np.object_], until: Mapping[str, np.datetime64]
+) -> Mask:
+    """Tell the rows of series of which a model has learned no held-out row; none where it does not say.
+
+    A series counts as a whole: who has learned its first held-out days knows something of the last one, too.
+    """
+    if not until:
+        return np.zeros(len(times), dtype=np.bool_)
+    ends = np.array([until.get(name, _NEVER) for name in names], dtype="datetime64[ns]")
+    codes = pd.factorize(names)[0]
+    learned = np.bincount(codes, times <= ends)
+    return np.asarray(learned[codes] == 0)
+
+
+def _lengths(dataset: Dataset) -> list[int]:
+    return [one.holdout for one in dataset.series]
+
+
+# ---- tables ----------------------------------------------------------------------------------------------------------
+
+
+def _of_rows(champion: Champion, dataset: Dataset, data: Data, work: Path, limit: TimeLimit) -> Answers:
+    rows, split = dataset.held_out, champion.manifest.split
+    if rows is None:
+        raise AssertionError("a table that is to be compared keeps its held-out rows")
+    if split is None:
+        raise CannotAnswer(
+            "ChampionKnowsRows",
+            "it was trained by a release that did not note which rows it had learned; train again, and the next "
+            "comparison knows",
+        )
+    _require_columns(champion, rows)
+    by, unseen = _unseen(split, rows, data)
+    if not unseen.any():
+        raise CannotAnswer("ChampionKnowsRows", f"it has learned all of the {len(rows)} rows held out")
+    model = champion.load(by, work)
+    parts = [
+        _ask(partial(champion.framework.predict, model, rows.iloc[part]))
+        for part in limit.parts(len(rows), _FIRST_ROWS)
+    ]
+    told = pd.concat(parts, ignore_index=True)
+    if not dataset.classes:
+        values = told[PREDICTION].to_numpy(dtype=np.float64)
+        return _require_rows(Answers(by, unseen & np.isfinite(values), values), unseen)
+    columns = [told.get(PROBABILITY + name, pd.Series(np.zeros(len(rows)))) for name in dataset.classes]
+    values = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
+    answered = unseen & np.isfinite(values).all(axis=1)
+    return _require_rows(Answers(by, answered, values, _threshold(champion, told, dataset.classes)), unseen)
+
+
+def _unseen(split: SplitInfo, rows: pd.DataFrame, data: Data) -> tuple[Which, Mask]:
+    """Return the newest model that has learned none of the rows, or the judged one with those that it has not."""
+    if split.strategy == "Time":
+        column = split.columns[0]
+        times, _ = parse_times(rows[column], column, data.time_zone, data.time_format)
+        instants = times.to_numpy("datetime64[ns]")
+        if split.final_until is not None and (instants > np.datetime64(split.final_until)).all():
+            return "Final", np.ones(len(rows), dtype=np.bool_)
+        if split.judged_until is None:
+            return "Judged", np.zeros(len(rows), dtype=np.bool_)
+        return "Judged", instants > np.datetime64(split.judged_until)
+    sides = Sides(
+        cast("Any", split.strategy), split.seed, split.test_fraction, split.validation_fraction, tuple(split.columns)
+    )
+    return "Judged", sides.judges(rows)
+
+
+def _require_columns(champion: Champion, rows: pd.DataFrame) -> None:
+    missing = [name for name in champion.columns if name not in rows.columns]
+    if missing:
+        raise CannotAnswer(
+            "ChampionIncompatible",
+            f"it reads column {missing[0]!r}, which the data does not have any more"
+            if len(missing) == 1
+            else f"it reads {len(missing)} columns that the data does not have any more, {missing[0]!r} first",
+        )
+
+
+def _threshold(champion: Champion, told: pd.DataFrame, classes: tuple[str, ...]) -> float | None:
+    """Return its cut for the second class of the dataset; it may count from the other class."""
+    known = champion.manifest.metrics.get("threshold")
+    if len(classes) != 2 or known is None:
+        return None
+    own = [name.removeprefix(PROBABILITY) for name in told.columns if name.startswith(PROBABILITY)]
+    return known if len(own) == 2 and own[1] == classes[1] else 1 - known
+
+
+def _require_rows(answers: Answers, unseen: Mask) -> Answers:
+    if answers.rows.any():
+        return answers
+    if not unseen.any():
+        raise CannotAnswer("ChampionKnowsRows", f"it has learned all of the {len(unseen)} rows held out")
+    raise CannotAnswer("ChampionIncompatible", "it knows none of the series, or has no finite answer for any row")
+
+
+def _ask(question: Callable[[], T]) -> T:
+    try:
+        return question()
+    except DataError as error:
+        raise CannotAnswer("ChampionIncompatible", str(error)) from error

@@ -1,0 +1,51 @@
+"""What ``fetch`` tells ``register``, past the user's container: a file in the work folder, which only these two see."""
+
+from pathlib import Path
+from typing import Final
+
+from trainyard_api.wire import WireModel
+from trainyard_trainer.data.dataset import Dataset, Finding, Origin
+from trainyard_trainer.report.profile.work import NOT_PROFILED, Profiled
+
+_FILE: Final = "handover.json"
+
+
+class Handover(WireModel):
+    """The run that was begun, and what is known of the data without having its rows.
+
+    ``run`` is the key of the run's folder in the store.
+    """
+
+    run: str
+    origin: Origin
+    holdout_digest: str
+    rows: int
+    series_total: int
+    findings: tuple[Finding, ...]
+    classes: tuple[str, ...] = ()
+    profiled: Profiled = NOT_PROFILED
+
+    @classmethod
+    def of(cls, run: str, dataset: Dataset, profiled: Profiled) -> "Handover":
+        """Keep of a dataset what the manifest and the report say of it."""
+        return cls(
+            run=run,
+            origin=dataset.origin,
+            holdout_digest=dataset.holdout_digest,
+            rows=dataset.rows,
+            series_total=dataset.series_total,
+            findings=(*profiled.findings, *dataset.findings),
+            classes=dataset.classes,
+            profiled=profiled,
+        )
+
+
+def leave(handover: Handover, work_dir: Path) -> None:
+    """Write it. Raises OSError."""
+    work_dir.mkdir(parents=True, exist_ok=True)
+    (work_dir / _FILE).write_text(handover.to_json(), encoding="utf-8")
+
+
+def take(work_dir: Path) -> Handover:
+    """Read it back. Raises OSError or :class:`pydantic.ValidationError`: then this pod had no ``fetch``."""
+    return Handover.model_validate_json((work_dir / _FILE).read_bytes())

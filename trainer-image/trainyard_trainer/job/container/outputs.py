@@ -1,0 +1,161 @@
+"""What a user's own code left behind: looked at with distrust, before any of it is uploaded."""
+
+import json
+import math
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from trainyard_api.base import MetricName
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.job.container.layout import METRICS
+
+MAX_METRICS_BYTES: Final = 1 << 20
+MAX_FILES: Final = 10_000
+
+_NAME: TypeAdapter[str] = TypeAdapter(MetricName)
+_SHOWN: Final = 40
+_WRAPPED: Final = re.compile(r"(?:np|numpy|torch)\.\w+\((?P<value>[^()]*)\)|tensor\((?P<tensor>[^(),]*)\)")
+"""A number as NumPy or Torch print it: ``np.float64(0.5)``."""
+_ADVICE: Final = "write one JSON object of metric names and numbers"
+
+
+def model_files(output: Path, author: str = "the container") -> list[str]:
+    """Return the files below the output folder, relative to it, sorted.
+
+    Links are refused: the next one to read them has the credentials of the storage, and would upload what they lead to.
+
+    Parameters
+    ----------
+    author
+        Who wrote them, for what is said.
+
+    Raises
+    ------
+    DataError
+        For a link, a socket or the like, a name that is no text, too many files, or none beside ``metrics.json``.
+    """
+    found = []
+    for path in _walk(output, author):
+        name = os.fsdecode(path.relative_to(output))
+        mode = path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            raise DataError(f"{author} left {name!r}, a symbolic link; write the file itself into {output}")
+        if not stat.S_ISREG(mode):
+            raise DataError(f"{author} left {name!r}, which is no file; write only files into {output}")
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(f"{author} left {name!r}, a name that is not UTF-8; rename it") from error
+        found.append(name)
+        if len(found) > MAX_FILES:
+            raise DataError(f"{author} left more than {MAX_FILES} files in {output}; put them into an archive")
+    if not set(found) - {METRICS}:
+        raise DataError(f"{author} ended without an error and left no model in {output}; write its files there")
+    return sorted(found)
+
+
+def read_metrics(output: Path, author: str = "the container") -> tuple[dict[str, float], list[str]]:
+    """Read ``metrics.json``.
+
+    Returns
+    -------
+    The finite metrics in the order of the file, and a sentence for each that was left out. Numbers in quotes count,
+    also as NumPy prints them: so do many libraries' numbers end up in JSON.
+
+    Raises
+    ------
+    DataError
+        If it is missing, no JSON object of names and numbers, or has no finite number.
+    """
+    metrics, warnings = {}, []
+    for name, value in _object(output / METRICS, author).items():
+        number = _number(name, value)
+        if math.isfinite(number):
+            metrics[name] = number
+        else:
+            warnings.append(f"metric {name} is {number} and was left out")
+    if not metrics:
+        raise DataError(f'{METRICS} holds no finite number; write at least one metric, as {{"mae": 1.5}}')
+    return metrics, warnings
+
+
+def _walk(folder: Path, author: str) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(
+            f"{error.filename} of {author} cannot be read ({error.strerror}); let its group read it"
+        ) from error
+
+    for root, folders, files in os.walk(folder, onerror=refuse):
+        yield from (Path(root) / name for name in files)
+        yield from (Path(root) / name for name in folders if (Path(root) / name).is_symlink())
+
+
+def _object(file: Path, author: str) -> dict[str, Any]:
+    if not file.exists():
+        raise DataError(f"{author} ended without an error and left no {METRICS}; {_ADVICE} to {file}")
+    if file.stat().st_size > MAX_METRICS_BYTES:
+        raise DataError(f"{METRICS} is larger than {MAX_METRICS_BYTES} bytes; it holds metrics alone, no tables")
+    try:
+        found = json.loads(file.read_bytes())
+    except json.JSONDecodeError as error:
+        where = f"{METRICS}, line {error.lineno}, column {error.colno}"
+        raise DataError(f"{where}: {error.msg}; {_ADVICE}") from error
+    except (ValueError, RecursionError, OSError) as error:
+        raise DataError(f"{METRICS} cannot be read ({error}); {_ADVICE}") from error
+    if not isinstance(found, dict):
+        raise DataError(f"{METRICS} holds a {type(found).__name__}; {_ADVICE}")
+    return found
+
+
+def _number(name: str, value: Any) -> float:
+    if not is_metric_name(name):
+        raise DataError(
+            f"{METRICS}: {name[:_SHOWN]!r} is no name of a metric; use at most 64 of the letters, digits and _@./-, "
+            "with a letter first"
+        )
+    number = number_of(value)
+    if number is None:
+        raise DataError(
+            f"{METRICS}: {name} is {json.dumps(value)[:_SHOWN]}, not a number; write one number for each name"
+        )
+    return number
+
+
+def is_metric_name(name: str) -> bool:
+    """Tell whether the status of a job takes a metric of this name."""
+    try:
+        _NAME.validate_python(name)
+    except ValidationError:
+        return False
+    return True
+
+
+def number_of(value: Any) -> float | None:
+    """Return a JSON value as a number, perhaps NaN or infinite; ``None`` where it is none in any spelling."""
+    match value:
+        case None:
+            return math.nan
+        case bool():
+            return None
+        case str():
+            wrapped = _WRAPPED.fullmatch(value.strip())
+            return _parsed(value if wrapped is None else wrapped["value"] or wrapped["tensor"] or "")
+        case int() | float():
+            return _parsed(value)
+        case _:
+            return None
+
+
+def _parsed(value: str | float) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+    except ValueError:
+        return None

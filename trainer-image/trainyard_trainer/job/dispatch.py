@@ -1,0 +1,38 @@
+"""Which way a job goes: one model, the shards of one, a script of the user's own, or no model at all."""
+
+from trainyard_api.wire import TrainingResult
+from trainyard_trainer.frameworks.registry import check_shards, start_early
+from trainyard_trainer.job.steps import Job
+
+
+def run(job: Job) -> TrainingResult:
+    """Do what the specification asks for. Each way is imported only when it is taken.
+
+    Raises
+    ------
+    TrainerError
+        With one sentence for the user and the exit code.
+    """
+    spec = job.config.spec
+    check_shards(spec)
+    if spec.mode == "Prepare":
+        from trainyard_trainer.job.prepare.work import prepare_dataset
+
+        return prepare_dataset(job)
+    if spec.mode == "Backtest":
+        from trainyard_trainer.job.backtest.work import backtest_job
+
+        start_early(spec)
+        return backtest_job(job)
+    if spec.framework == "Script":
+        from trainyard_trainer.job.script.work import run_script
+
+        return run_script(job)
+    start_early(spec)
+    if spec.shards > 1:
+        from trainyard_trainer.job.shards.work import train_shard
+
+        return train_shard(job)
+    from trainyard_trainer.job.pipeline import run_pipeline
+
+    return run_pipeline(job)

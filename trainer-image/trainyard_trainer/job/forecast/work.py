@@ -1,0 +1,132 @@
+"""Ask the saved model for the steps behind the end of each series, and write what it answers."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import tee
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.artifacts.layout import FORECAST, FORECAST_TEXT
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.data.values.frequency import frequency_of
+from trainyard_trainer.environment import worker_count
+from trainyard_trainer.errors import Interrupted
+from trainyard_trainer.frameworks.base import Framework
+from trainyard_trainer.frameworks.forecast.columns import Columns, quantile_columns
+from trainyard_trainer.frameworks.forecast.quantiles import levels_of
+from trainyard_trainer.frameworks.registry import answer_each
+from trainyard_trainer.job.forecast.files import STEP, TIME, ForecastWriter, Origin, are_days
+from trainyard_trainer.job.forecast.questions import questions
+from trainyard_trainer.progress.port import Progress
+
+PREDICTION: Final = "prediction"
+
+DRAWN: Final = 6
+"""Of so many series, those with the largest volume, the report shows the forecast."""
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The forecast that was written.
+
+    Attributes
+    ----------
+    files
+        Their names in the output folder, the table first.
+    drawn
+        The rows of a few series, largest volume first: ``series``, ``time`` by the clock of the dataset, ``step``,
+        ``prediction`` and the quantiles.
+    warnings
+        What the reader of the files must know.
+    """
+
+    files: tuple[str, ...]
+    drawn: pd.DataFrame
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def table(self) -> str:
+        """The file that programs read."""
+        return self.files[0]
+
+
+def write_forecast(
+    framework: Framework,
+    model: Any,
+    dataset: Dataset,
+    config: TrainerConfig,
+    output: Path,
+    *,
+    version: int,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> Ahead:
+    """Forecast the horizon behind the last row of each series into ``output``.
+
+    Parameters
+    ----------
+    model
+        As ``framework.load`` gave it: what is served, and not what was judged.
+    config
+        Of task Forecast.
+    version
+        The number that is reserved for this training.
+
+    Raises
+    ------
+    Interrupted
+        When ``stop`` turns true between two parts.
+    """
+    spec = config.spec
+    if spec.forecast is None:
+        raise AssertionError("task Forecast has the section forecast: TrainingJobSpec checks it")
+    columns = Columns.of(dataset, spec.data)
+    asked, sent = tee(questions(dataset, columns, spec.forecast.horizon))
+    answering = answer_each(framework, model, (one.inputs for one in sent), worker_count(spec.workers))
+    names = [PREDICTION, *quantile_columns(levels_of(spec))]
+    largest, total, done, lost = _largest(dataset), len(dataset.series), 0, 0
+    drawn: dict[str, pd.DataFrame] = {}
+    origin = Origin(config.model_name, version, config.uid)
+    writer = ForecastWriter(output, dataset.clock, days=_are_days(dataset), answers=names, origin=origin)
+    with writer, closing(answering) as answered:
+        for one in asked:
+            if stop():
+                raise Interrupted(
+                    "stopped while the forecast was written; nothing was registered, the next attempt goes on with "
+                    "what is finished"
+                )
+            answers = next(answered)[names].astype(np.float64)
+            finite = np.isfinite(answers)
+            lost += int((~finite).sum().sum())
+            writer.add(one.names, one.ends, one.times, answers.where(finite))
+            for place, name in enumerate(one.names):
+                if name in largest:
+                    drawn[name] = _drawn(name, one.times[place], answers.iloc[place * one.times.shape[1] :])
+            done += len(one.names)
+            progress(done / total, f"forecast {done} of {total} series")
+    warnings = (f"{lost} values of the forecast are not finite: they are empty in {FORECAST}",) if lost else ()
+    return Ahead((FORECAST, FORECAST_TEXT), pd.concat([drawn[name] for name in largest], ignore_index=True), warnings)
+
+
+def _are_days(dataset: Dataset) -> bool:
+    frequency = frequency_of(dataset.frequency or "D")
+    ends = dataset.frame["ds"].to_numpy()[[one.stop - 1 for one in dataset.series]]
+    return are_days(np.concatenate([ends, frequency.after(ends, 1).ravel()]), dataset.clock)
+
+
+def _largest(dataset: Dataset) -> list[str]:
+    """Return the names of the series with the largest volume."""
+    sizes = np.abs(dataset.frame["y"].to_numpy(dtype=np.float64))
+    volumes = [float(sizes[one.start : one.stop].sum()) for one in dataset.series]
+    order = np.argsort(np.negative(volumes), kind="stable")[:DRAWN]
+    return [dataset.series[place].name for place in order]
+
+
+def _drawn(name: str, times: Any, answers: pd.DataFrame) -> pd.DataFrame:
+    rows = answers.iloc[: len(times)].reset_index(drop=True)
+    return pd.concat([pd.DataFrame({"series": name, TIME: times, STEP: np.arange(1, len(times) + 1)}), rows], axis=1)

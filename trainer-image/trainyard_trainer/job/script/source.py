@@ -1,0 +1,66 @@
+"""The user's file: out of the specification, a ConfigMap, or an address of any kind that data may have."""
+
+from pathlib import Path
+from typing import Final
+
+from trainyard_api.pod import KeyRef
+from trainyard_api.training import Script
+from trainyard_trainer.data.sources.addresses import Address
+from trainyard_trainer.data.sources.files import GoOn, Ways, bring
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import ConfigError, InputMissing
+
+FILE: Final = "script.py"
+"""What it is called where it runs and in the model's run, whatever it was called before: no module is hidden by it."""
+
+MAX_BYTES: Final = 1 << 20
+
+
+def fetch_script(script: Script, ways: Ways, folder: Path, go_on: GoOn) -> Path:
+    """Write the user's file into ``folder`` and return its path.
+
+    Raises
+    ------
+    InputMissing
+        The key or the file does not exist.
+    ConfigError
+        The address stands for several files, or the file is larger than a script can be.
+    TrainerError
+        Whatever :func:`trainyard_trainer.data.sources.files.fetch` raises.
+    """
+    target = folder / FILE
+    if script.inline is not None:
+        target.write_text(script.inline, encoding="utf-8")
+    elif script.config_map_ref is not None:
+        target.write_bytes(_from_config_map(script.config_map_ref, ways.env))
+    else:
+        target.write_bytes(_from_address(Address(script.uri or "", "script.uri"), ways, folder, go_on))
+    return target
+
+
+def _from_config_map(reference: KeyRef, env: Environment) -> bytes:
+    file = env.script_dir / reference.key
+    try:
+        return file.read_bytes()
+    except FileNotFoundError as error:
+        raise InputMissing(
+            f"script.configMapRef: key {reference.key!r} of ConfigMap {reference.name!r} is not there ({file}); create "
+            "it, or in a local run name the file in script.uri"
+        ) from error
+
+
+def _from_address(address: Address, ways: Ways, folder: Path, go_on: GoOn) -> bytes:
+    if address.is_pattern:
+        raise ConfigError(f"{address} holds a '*'; a script is one file, name it")
+    copies = folder / "fetched"
+    copies.mkdir()
+    (file,) = bring(address, ways, copies, go_on).files
+    if file.size_bytes > MAX_BYTES:
+        raise ConfigError(
+            f"{address} has {file.size_bytes} bytes, a script at most {MAX_BYTES}; give what is large as data"
+        )
+    body = file.path.read_bytes()
+    for copy in copies.iterdir():
+        copy.unlink()
+    copies.rmdir()
+    return body

@@ -1,0 +1,142 @@
+"""One pod's work: its own series first, and then, if no other pod is behind, the whole."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from trainyard_api.wire import TrainerConfig, TrainingResult
+from trainyard_trainer.artifacts.manifest import canonical_json
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.frameworks.base import Context, Evaluation, Framework, OnnxModel, Trained
+from trainyard_trainer.job.backtest.run import each_window
+from trainyard_trainer.job.pipeline import run_pipeline
+from trainyard_trainer.job.shards.share import Share
+from trainyard_trainer.job.steps import Job
+from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.port import Progress
+from trainyard_trainer.search.tunable import Tunable
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PART: Final = 0.95
+"""How much of the training stage a pod's own share is; putting finished models together takes the rest."""
+
+
+class PartDoneError(Exception):
+    """This pod's share is done and others are not: one of those will merge. No failure."""
+
+
+def train_shard(job: Job) -> TrainingResult:
+    """Train this pod's share of the series; make the version if every other share is done.
+
+    Without an index, on a laptop, one process trains all of them: the model is the same.
+
+    Raises
+    ------
+    TrainerError
+        With one sentence for the user and the exit code.
+    """
+    share = Share.of_pod(job.env, job.config.spec.shards)
+    if share is None:
+        return run_pipeline(job)
+    rooms = job.steps.framework_for
+    steps = replace(job.steps, framework_for=lambda config: Sharded(rooms(config), share))
+    try:
+        return run_pipeline(replace(job, steps=steps))
+    except PartDoneError as done:
+        return TrainingResult(outcome="Succeeded", made="Shard", message=str(done))
+
+
+class Sharded:
+    """A framework whose training is shared by the pods of a job; all else it does as it always does."""
+
+    def __init__(self, whole: Framework, share: Share) -> None:
+        self.name, self.format = whole.name, whole.format
+        self.whole = whole
+        self.share = share
+
+    def check(self, config: TrainerConfig) -> None:
+        """Judge the specification."""
+        self.whole.check(config)
+
+    def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
+        """Each series is searched where it is trained."""
+        return self.whole.tunable(dataset, context)
+
+    def train(self, dataset: Dataset, context: Context) -> Trained:
+        """Train the share, unless an earlier attempt did, and the whole out of all that is done.
+
+        Raises
+        ------
+        PartDoneError
+            If other pods have not finished theirs.
+        DataError, Interrupted
+            See the framework.
+        """
+        checkpoints, share = context.checkpoints, self.share
+        part = dataset.part(share.takes)
+        if checkpoints.get(share.mark) is None:
+            self._train_part(part, context)
+            for window, own in each_window(dataset, context):
+                self._train_part(window.part(share.takes), own)
+            checkpoints.put(share.mark, canonical_json({"series": [one.name for one in part.series]}))
+        behind = share.marks.difference(checkpoints.names())
+        done = f"{share}: {len(part.series)} of {len(dataset.series)} series are done"
+        if behind:
+            raise PartDoneError(f"{done}; {len(behind)} other shards are not, the last one makes the version")
+        LOGGER.info("%s, and so are those of the others: putting them together", done)
+        return self.whole.train(dataset, replace(context, progress=_Later(context.progress)))
+
+    def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
+        """Judge the whole."""
+        return self.whole.evaluate(dataset, trained, context)
+
+    def load(self, folder: Path) -> Any:
+        """Read a saved model."""
+        return self.whole.load(folder)
+
+    def predict(self, model: Any, inputs: "pd.DataFrame") -> "pd.DataFrame":
+        """Answer for raw input rows."""
+        return self.whole.predict(model, inputs)
+
+    def to_onnx(self, model: Any) -> OnnxModel | None:
+        """Return the model as ONNX."""
+        return self.whole.to_onnx(model)
+
+    def _train_part(self, part: Dataset, context: Context) -> None:
+        """Train for the checkpoints alone: the files of a part are thrown away."""
+        if not part.series:
+            return
+        output = context.work_dir / "part"
+        output.mkdir()
+        try:
+            self.whole.train(part, replace(context, output=output, progress=_Sooner(context.progress, self.share)))
+        except DataError as error:  # one series that cannot be fitted may be all of a part, and is little of the whole
+            LOGGER.warning("%s: %s; the whole decides", self.share, error)
+        finally:
+            shutil.rmtree(output)
+
+
+@dataclass(frozen=True)
+class _Sooner:
+    """The progress of a share."""
+
+    progress: Progress
+    share: Share
+
+    def __call__(self, fraction: float, message: str, metrics: Mapping[str, float] | None = None) -> None:
+        self.progress(fraction * _PART, f"{self.share}: {message}", metrics)
+
+
+@dataclass(frozen=True)
+class _Later:
+    """The progress of what comes after it."""
+
+    progress: Progress
+
+    def __call__(self, fraction: float, message: str, metrics: Mapping[str, float] | None = None) -> None:
+        self.progress(_PART + fraction * (1 - _PART), message, metrics)

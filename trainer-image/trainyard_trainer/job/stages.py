@@ -1,0 +1,43 @@
+"""Stages that every way of a job shares: the storage is opened, the data is loaded and preprocessed, a stage begins."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from trainyard_trainer.artifacts.layout import ModelKeys
+from trainyard_trainer.artifacts.logs import keep_log
+from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import ConfigError, Interrupted
+from trainyard_trainer.job.steps import Job
+from trainyard_trainer.progress.stages import Stage
+
+
+def open_model(job: Job) -> tuple[ArtifactStore, ModelKeys]:
+    """Return the store of a job's model, and its keys there; its log is kept from here on. Raises TrainerError."""
+    config = job.config
+    if config.spec.storage is None:
+        raise ConfigError("spec.storage is not set, and the operator has no default storage: set spec.storage.uri")
+    store = open_store(config.spec.storage, job.env)
+    if job.log is not None:
+        keep_log(job.log, store, config, job.env)
+    return store, ModelKeys(config.namespace, config.model_name)
+
+
+def prepare_data(job: Job, also: Sequence[str] = (), identity: tuple[str, ...] = ()) -> Dataset:
+    """Load and preprocess. The raw table ends with this function: a training has the rows in memory once.
+
+    ``also`` are further columns to read, ``identity`` those whose values tell rows apart: see ``Table``.
+    """
+    table = replace(job.steps.load(job.config, job.env, job.tracker, job.stop, also), identity=identity)
+    enter(job, Stage.PREPROCESS, "checking the data")
+    return job.steps.preprocess(table, job.config)
+
+
+def enter(job: Job, stage: Stage, message: str) -> None:
+    """Enter a stage, unless the pod was asked to end. The register stage, once begun, runs to its end: it is short."""
+    if job.stop():
+        raise Interrupted(
+            f"stopped by a signal in stage {job.tracker.stage.label}; nothing was registered, the next attempt goes on "
+            "with what is finished"
+        )
+    job.tracker.begin(stage, message)

@@ -1,0 +1,191 @@
+"""The search of one model, before its final training: in the train stage, with every finished trial kept."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from trainyard_api.metric_goals import goal_of
+from trainyard_api.training import Goal, Split
+from trainyard_api.trainingjob import TrainingJobSpec
+from trainyard_trainer.artifacts.checkpoints import Checkpoints, NoCheckpoints
+from trainyard_trainer.data.dataset import Dataset
+from trainyard_trainer.errors import ConfigError, Interrupted
+from trainyard_trainer.evaluate.names import searched_metric
+from trainyard_trainer.frameworks.base import Context, Framework
+from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.progress.port import Progress
+from trainyard_trainer.progress.tracker import metric_value
+from trainyard_trainer.search.space import Dimension, defaults_of, inside, parse
+from trainyard_trainer.search.study import Found, Report, Rules, Trial, search
+from trainyard_trainer.search.tunable import Tuned
+
+SHARE: Final = 0.8
+"""Of the train stage: the final training is one fit after many."""
+
+_PREFIX: Final = "search/"
+
+
+def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
+    """Return the context to train with: what a search found over ``spec.parameters``, and the rest of the stage.
+
+    Without ``spec.search``, or where the framework searches each series by itself, it is the one that was given.
+
+    Raises
+    ------
+    ConfigError
+        If the space cannot be, or not one parameter set could be scored.
+    Interrupted
+        When the pod must stop; what was tried is kept for the next attempt.
+    """
+    wished = context.config.spec.search
+    window = _Window(context.progress)
+    # A framework's own checkpoints are those of its one final training; of trials each result is kept, here.
+    of_trials = replace(context, progress=window, checkpoints=NoCheckpoints())
+    tunable = None if wished is None else framework.tunable(dataset, of_trials)
+    if wished is None or tunable is None:
+        return context
+    metric = searched_metric(context.config.spec)
+    rules = Rules(
+        wished.trials, wished.timeout_seconds, goal(context.config.spec), (context.config.spec.split or Split()).seed
+    )
+    space, first = where_to_look(tunable.space(), context)
+    history = read_trials(context.checkpoints)
+    if history:
+        LOGGER.info("%d trials were made by an earlier attempt and are taken over", len(history))
+
+    def score(parameters: Mapping[str, Any], report: Report) -> float:
+        def report_unless_stopped(step: int, value: float) -> None:
+            raise_if(context.stop)
+            report(step, value)
+
+        return tunable.score({**context.parameters, **parameters}, report_unless_stopped)
+
+    def started(number: int) -> None:
+        raise_if(context.stop)
+        window.move(number, wished.trials)
+
+    def finished(trial: Trial, best: Trial | None) -> None:
+        context.checkpoints.put(f"{_PREFIX}{trial.number:04}.json", trial.model_dump_json().encode())
+        LOGGER.info("%s", sentence(trial, best, metric, wished.trials))
+
+    found = search(space, rules, score, first=first, history=history, started=started, finished=finished)
+    _refuse_if_nothing_worked(found, len(first))
+    LOGGER.info("the best of %d trials is trial %d", len(found.trials), found.best.number + 1)
+    tuned = tuned_of(found)
+    return replace(
+        context,
+        parameters={**context.parameters, **tuned.parameters},
+        tuned=tuned,
+        progress=_Window(context.progress, SHARE, 1.0),
+    )
+
+
+def _refuse_if_nothing_worked(found: Found, first: int) -> None:
+    """A space of which every set fails is a mistake, though the defaults, tried first, could be trained with."""
+    drawn = found.trials[first:]
+    if drawn and all(trial.outcome == "Failed" for trial in drawn):
+        raise ConfigError(
+            f"spec.search: all {len(drawn)} parameter sets of the space failed; the first: {drawn[0].message}; correct "
+            "spec.search.space"
+        )
+
+
+def goal(spec: TrainingJobSpec) -> Goal:
+    """Return which way the searched metric is better. Raises ConfigError for one that cannot rank."""
+    metric = searched_metric(spec)
+    found = goal_of(metric, spec.objective)
+    if found is None:
+        raise ConfigError(f"spec.objective.metric {metric} cannot rank models, so spec.search has no aim; use another")
+    return found
+
+
+def where_to_look(own: Mapping[str, Any], context: Context) -> tuple[dict[str, Dimension], list[dict[str, Any]]]:
+    """Return the space, and the sets to begin with: the defaults, then what the last version's search found.
+
+    Parameters
+    ----------
+    own
+        The framework's space. Of it only what ``spec.parameters`` leaves open; a space of the user's is taken whole.
+
+    Raises
+    ------
+    ConfigError
+        For a space that cannot be.
+    """
+    spec = context.config.spec
+    given = spec.parameters or {}
+    known = parse(own, "the framework's space") if own else {}
+    users = (spec.search.space if spec.search else None) or {}
+    space = parse(users) if users else {name: known[name] for name in known if name not in given}
+    if not space:
+        raise ConfigError("spec.parameters sets all that a search would turn: name something in spec.search.space")
+    begin = defaults_of(space) if users else {}
+    meant = inside({**defaults_of(known), **given, **begin}, space)
+    space = {name: dimension.model_copy(update=_default(meant, name)) for name, dimension in space.items()}
+    before = inside(context.previous.parameters, space) if context.previous is not None else {}
+    return space, [begin, before] if before and before != begin else [begin]
+
+
+def read_trials(checkpoints: Checkpoints, prefix: str = _PREFIX) -> list[Trial]:
+    """Return the trials of earlier attempts, in their order, up to the first that is missing or cannot be read."""
+    trials: list[Trial] = []
+    while (body := checkpoints.get(f"{prefix}{len(trials):04}.json")) is not None:
+        try:
+            trials.append(Trial.model_validate_json(body))
+        except ValidationError:
+            LOGGER.warning("the record of trial %d cannot be read; it is made again", len(trials) + 1)
+            break
+    return trials
+
+
+def tuned_of(found: Found) -> Tuned:
+    """Return what is kept of a search of one model."""
+    return Tuned(dict(found.best.parameters), trials=len(found.trials), pruned=found.count("Pruned"))
+
+
+def sentence(trial: Trial, best: Trial | None, metric: str, total: int) -> str:
+    """Return the log line of a trial."""
+    values = {
+        name: format(value, ".4g") if isinstance(value, float) else value for name, value in trial.parameters.items()
+    }
+    words = ", ".join(f"{name} {value}" for name, value in values.items()) or "the defaults"
+    match trial.outcome:
+        case "Complete":
+            ended = f"{metric} {metric_value(trial.value or 0.0)}"
+        case "Pruned":
+            ended = "given up"
+        case "Failed":
+            ended = f"failed ({trial.message})"
+    so_far = "" if best is None or best.value is None else f"; best {metric_value(best.value)}"
+    return f"trial {trial.number + 1} of {total} in {trial.seconds:.1f} s: {ended}{so_far} ({words})"
+
+
+def raise_if(stop: Callable[[], bool]) -> None:
+    """Raise Interrupted when the pod must stop."""
+    if stop():
+        raise Interrupted("stopped while searching; the next attempt goes on after the last finished trial")
+
+
+def _default(meant: Mapping[str, Any], name: str) -> dict[str, Any]:
+    return {"default": meant[name]} if name in meant else {}
+
+
+@dataclass
+class _Window:
+    """A part of a stage as if it were the whole one."""
+
+    whole: Progress
+    begin: float = 0.0
+    end: float = SHARE
+    prefix: str = ""
+
+    def move(self, number: int, total: int) -> None:
+        """Go on to a trial."""
+        self.begin, self.end = SHARE * number / total, SHARE * (number + 1) / total
+        self.prefix = f"trial {number + 1} of {total}: "
+        self(0.0, "fitting")
+
+    def __call__(self, fraction: float, message: str, metrics: Mapping[str, float] | None = None) -> None:
+        self.whole(self.begin + fraction * (self.end - self.begin), f"{self.prefix}{message}", metrics)

@@ -1,0 +1,78 @@
+"""Which bin of a column a row falls into: the same bins for the rows of then and of now. Pure."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from trainyard_trainer.report.profile.model import ColumnProfile
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
+
+_DECILES: Final = tuple(0.1 * step for step in range(1, 10))
+_FEW_VALUES: Final = 20
+"""A column of numbers with so few distinct ones gets a bin for each."""
+
+LABEL: Final = 64
+"""Texts are told apart by so many characters."""
+
+
+def quantiles(ordered: Floats, levels: Sequence[float]) -> Floats:
+    """Return quantiles of sorted numbers, at least one: each is a number that is there (numpy's method ``lower``)."""
+    places = np.floor(np.asarray(levels) * (len(ordered) - 1)).astype(np.intp)
+    return np.asarray(ordered[places], dtype=np.float64)
+
+
+def cuts_of(values: Floats) -> list[float]:
+    """Return the inner edges of the bins of a column of sorted finite numbers: its deciles.
+
+    A value that is more than a tenth of the rows gets a bin of its own, and so does each of a few distinct values:
+    a flag that turns from mostly 1 to mostly 0 must not stay in one bin.
+    """
+    if len(values) == 0:
+        return []
+    distinct = values[np.append(True, values[1:] != values[:-1])]
+    if len(distinct) <= _FEW_VALUES:
+        return [float(value) for value in distinct]
+    edges, times = np.unique(quantiles(values, _DECILES), return_counts=True)
+    below = np.nextafter(edges[times > 1], -np.inf)
+    return [float(value) for value in np.unique(np.concatenate([edges, below]))]
+
+
+def number_codes(values: Floats, cuts: Sequence[float]) -> Codes:
+    """Return the bin of each number; ``len(cuts) + 1`` of a missing one."""
+    codes = np.searchsorted(np.asarray(cuts, dtype=np.float64), values, side="left")
+    return np.where(np.isnan(values), len(cuts) + 1, codes)
+
+
+def text_codes(column: "pd.Series[Any]", categories: Sequence[str]) -> Codes:
+    """Return the place of each text in ``categories``; the next one of others, and the last of missing ones."""
+    places = {name: place for place, name in enumerate(categories)}
+    known = [places.get(label(name), len(categories)) for name in column.cat.categories]
+    return np.array([*known, len(categories) + 1], dtype=np.intp)[column.cat.codes.to_numpy()]
+
+
+def label(text: object) -> str:
+    """Return a text as a profile keeps it."""
+    return str(text)[:LABEL]
+
+
+def codes_of(column: "pd.Series[Any]", profile: ColumnProfile) -> Codes:
+    """Return the bins of a column's rows, by the bins of a profile of the same kind."""
+    if profile.kind == "text":
+        return text_codes(column, profile.categories)
+    return number_codes(numbers(column), profile.cuts)
+
+
+def numbers(column: "pd.Series[Any]") -> Floats:
+    """Return a column of numbers with everything that is not finite as missing."""
+    values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.where(np.isfinite(values), values, np.nan)
+
+
+def bin_count(profile: ColumnProfile) -> int:
+    """Return how many bins a column has, with those of other texts and of missing values."""
+    return len(profile.categories) + 2 if profile.kind == "text" else len(profile.cuts) + 2

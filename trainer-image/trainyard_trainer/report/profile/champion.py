@@ -1,0 +1,47 @@
+"""The profile of the version that serves, from its run in the store, verified before it is read."""
+
+from pathlib import Path
+from typing import Final
+
+from trainyard_api.training import Storage
+from trainyard_api.wire import ChampionRef
+from trainyard_trainer.artifacts.manifest import fetch_file
+from trainyard_trainer.artifacts.stored_run import open_run
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import DataError
+from trainyard_trainer.report.profile.model import MAX_BYTES, PROFILE, Profile, parse_profile
+
+_LARGEST: Final = 4 * MAX_BYTES
+"""A larger file is no profile: nobody reads it into memory."""
+
+
+def champion_profile(champion: ChampionRef, storage: Storage, env: Environment, folder: Path) -> Profile | None:
+    """Fetch the profile of a version.
+
+    Parameters
+    ----------
+    storage
+        That of the job: server, region and credentials hold for the champion's address too.
+    folder
+        An own one, for what is downloaded.
+
+    Returns
+    -------
+    ``None`` of a version that was registered without a profile.
+
+    Raises
+    ------
+    DataError
+        If manifest or profile are not those that were registered, or cannot be read.
+    TrainerError
+        Whatever else the storage refuses with.
+    """
+    run = open_run(champion.artifact, storage, env)
+    address = run.store.address(f"{run.folder}/{PROFILE}")
+    entry = next((entry for entry in run.manifest.files if entry.path == PROFILE), None)
+    if entry is None:
+        return None
+    if entry.size > _LARGEST:
+        raise DataError(f"{address} has {entry.size} bytes: that is no profile")
+    path = fetch_file(run.store, run.folder, entry, folder)
+    return parse_profile(path.read_bytes(), address)

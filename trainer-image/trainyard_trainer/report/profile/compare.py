@@ -1,0 +1,378 @@
+"""The data of now beside that of the champion. Pure: what is found, in numbers and in words."""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import numpy as np
+
+from trainyard_api.data import Data
+from trainyard_trainer.evaluate.data_metrics import (
+    MISSING_INCREASE,
+    RELATION_SHIFT,
+    ROWS_RATIO,
+    SCALE_RATIO,
+    SHIFT,
+    TARGET_SHIFT,
+)
+from trainyard_trainer.report.profile.bins import Floats, bin_count, codes_of
+from trainyard_trainer.report.profile.build import Sample
+from trainyard_trainer.report.profile.columns import column_profile
+from trainyard_trainer.report.profile.measures import (
+    MOVED,
+    SHIFTED,
+    chance_of_missing,
+    independence_of,
+    kept_share,
+    loss_of,
+    missing_increase,
+    scale_ratio,
+    stability_index,
+)
+from trainyard_trainer.report.profile.messages import about_missing, about_scale, shown
+from trainyard_trainer.report.profile.model import ColumnProfile, Measured, Profile
+from trainyard_trainer.report.profile.relation import correlation, scores
+
+FEWER_ROWS: Final = 0.7
+MORE_MISSING: Final = 0.1
+OTHER_SCALE: Final = 10.0
+WEAKER: Final = 3.0
+"""From these values on a warning is given; the PSI has the field's own in ``measures``."""
+
+Severity = Literal["warning", "info"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of the comparison.
+
+    Attributes
+    ----------
+    subject
+        The column, or what else was compared.
+    then, now
+        In words.
+    sentence
+        What to tell; empty where nothing is to be told.
+    """
+
+    measure: str
+    subject: str
+    then: str
+    now: str
+    value: float
+    sentence: str = ""
+    severity: Severity = "info"
+
+
+@dataclass(frozen=True)
+class DataComparison:
+    """The data beside that of a version; ``changes`` has the largest of each measure, and all that is to be told."""
+
+    version: int
+    metrics: Mapping[str, float]
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A column of then and of now, and its rows of now in the bins of then."""
+
+    then: ColumnProfile
+    now: ColumnProfile
+    counts: tuple[int, ...]
+
+
+def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Data) -> DataComparison:
+    """Compare the data with the profile of a version; both are of one task and target.
+
+    Parameters
+    ----------
+    sample
+        What ``now`` was made of: its rows are counted in the bins of ``then``.
+    data
+        Tells which columns are left out by the user's wish.
+    """
+    name = f"version {version}"
+    pairs, gone, score = _columns(then, now, sample, data)
+    target = _target(then, now, sample)
+    columns = [*pairs, target]
+    shifts = _shifts(then, now, columns, name)
+    changed = bool(gone) or any(one.value >= SHIFTED for one in shifts)
+    groups = {
+        ROWS_RATIO: [_rows(then, now, name)],
+        MISSING_INCREASE: [*_missing(columns, name), *_gone(gone, name), *_steps(then, now, name)],
+        SCALE_RATIO: [*_scales(columns, name), *_levels(then, now, name)],
+        RELATION_SHIFT: _relations(then, now, _strengths(then, sample, score), name, changed=changed),
+        SHIFT: shifts,
+        TARGET_SHIFT: shifts[-1:],
+    }
+    metrics = {measure: max((one.value for one in group), default=0.0) for measure, group in groups.items()}
+    metrics[SCALE_RATIO] = max(1.0, metrics[SCALE_RATIO])
+    unasked = _unasked(then, sample, data)
+    if unasked:
+        del metrics[RELATION_SHIFT], groups[RELATION_SHIFT]
+    groups[SHIFT] = shifts[:-1]
+    explained = {one.subject for one in (*groups[MISSING_INCREASE], *groups[SCALE_RATIO]) if one.sentence}
+    told = [
+        replace(one, sentence="") if one.measure in {SHIFT, TARGET_SHIFT} and one.subject in explained else one
+        for group in groups.values()
+        for one in shown(group)
+    ]
+    return DataComparison(version, metrics, (*told, *_not_related(unasked, name), *_new(then, sample)))
+
+
+def _columns(
+    then: Profile, now: Profile, sample: Sample, data: Data
+) -> tuple[list[_Pair], list[ColumnProfile], Floats]:
+    """Return the features of both, those that are gone, and what the old relations say of the new rows."""
+    known = {one.name: one for one in now.columns}
+    features = set(sample.dataset.features)
+    pairs: list[_Pair] = []
+    gone: list[ColumnProfile] = []
+    total = np.zeros((len(sample.positions), max(1, len(then.outcomes))))
+    for old in then.columns:
+        if old.name not in features:
+            gone += [old] if _wanted(old.name, data) else []
+            continue
+        new = known.get(old.name) or column_profile(sample.column(old.name))[0]
+        if new.kind != old.kind:
+            gone.append(old)
+            continue
+        codes = codes_of(sample.column(old.name), old)
+        pairs.append(_Pair(old, new, tuple(np.bincount(codes, minlength=bin_count(old)).tolist())))
+        if old.relation and old.weight > 0:
+            means, counts = np.array(old.relation), np.array(old.counts, dtype=np.float64)
+            overall = counts @ means / max(1.0, counts.sum())
+            total += scores([(codes, old.weight * (means - overall))], len(codes), len(overall))
+    return pairs, gone, total
+
+
+@dataclass(frozen=True)
+class _Strengths:
+    """The strength of the relations: expected now, as it is, and how much of both errors is the same."""
+
+    expected: Measured | None
+    found: Measured | None
+    common: float = 0
+
+
+def _strengths(then: Profile, sample: Sample, score: Floats) -> _Strengths:
+    """Return what the strength should be. Of rows that the relations were made from it is larger than of others."""
+    if then.strength is None:
+        return _Strengths(None, None)
+    hashes = sample.hashes([one.name for one in then.columns])
+    known = int(np.isin(np.array(then.sketch, dtype=np.uint64), hashes).sum())
+    kept = kept_share(known, len(then.sketch)) * then.sampled_rows
+    part = min(1.0, kept / max(1, len(hashes)))
+    expected = part * then.fitted + (1 - part) * then.strength.value
+    common = kept / math.sqrt(max(1, then.sampled_rows * len(hashes)))
+    return _Strengths(
+        Measured(value=expected, error=then.strength.error),
+        correlation(score, sample.outcomes(then.outcomes)),
+        common,
+    )
+
+
+def _wanted(name: str, data: Data) -> bool:
+    """Tell whether a column would be a feature if it were there; else the user has left it out."""
+    return name not in (data.exclude or ()) and (not data.features or name in data.features)
+
+
+def _unasked(then: Profile, sample: Sample, data: Data) -> list[str]:
+    """Return the columns that told the target then and are left out now by the user's wish.
+
+    What they told cannot be taken out of the strength of then: a weaker relation without them would be no sign of
+    anything.
+    """
+    features = set(sample.dataset.features)
+    return [
+        one.name for one in then.columns if one.weight > 0 and one.name not in features and not _wanted(one.name, data)
+    ]
+
+
+def _target(then: Profile, now: Profile, sample: Sample) -> _Pair:
+    codes = codes_of(sample.target, then.target)
+    return _Pair(then.target, now.target, tuple(np.bincount(codes, minlength=bin_count(then.target)).tolist()))
+
+
+def _rows(then: Profile, now: Profile, name: str) -> Change:
+    ratio = now.rows / max(1, then.rows)
+    series = ""
+    if then.forecast is not None and now.forecast is not None and now.forecast.series != then.forecast.series:
+        series = f"; {now.forecast.series:,} series now, {then.forecast.series:,} then"
+    sentence = ""
+    if ratio < FEWER_ROWS:
+        sentence = (
+            f"{1 - ratio:.0%} of the rows are gone: {now.rows:,} now, {then.rows:,} when {name} was trained{series}: "
+            "check that the source is complete"
+        )
+    return Change(ROWS_RATIO, "rows", f"{then.rows:,}", f"{now.rows:,}", ratio, sentence, "warning")
+
+
+def _shifts(then: Profile, now: Profile, columns: list[_Pair], name: str) -> list[Change]:
+    """Return one change per column, that of the target last."""
+    independence = min(independence_of(then.forecast), independence_of(now.forecast))
+    found = []
+    for pair in columns:
+        value = stability_index(pair.then.counts, pair.counts, len(columns), independence)
+        what = "the target" if pair is columns[-1] else "column"
+        sentence = ""
+        if value >= MOVED:
+            much = "is another one than when" if value >= SHIFTED else "has moved a little since"
+            sentence = (
+                f"{what} {pair.then.name!r}: the distribution {much} {name} was trained "
+                f"(PSI {value:.2f}; {SHIFTED} is a major change): {_most(pair)}"
+            )
+        severity: Severity = "warning" if value >= SHIFTED else "info"
+        measure = TARGET_SHIFT if pair is columns[-1] else SHIFT
+        told = (_typical(pair.then), _typical(pair.now))
+        found.append(Change(measure, pair.then.name, *told, value, sentence, severity))
+    return found
+
+
+def _most(pair: _Pair) -> str:
+    """Say where the rows went: the bin whose share has changed most."""
+    p = np.array(pair.then.counts) / max(1, sum(pair.then.counts))
+    q = np.array(pair.counts) / max(1, sum(pair.counts))
+    place = int(np.abs(q - p).argmax())
+    return f"{_bin(pair.then, place)} {p[place]:.0%} then, {q[place]:.0%} now"
+
+
+def _bin(column: ColumnProfile, place: int) -> str:
+    if place == len(column.counts) - 1:
+        return "missing"
+    if column.kind == "text":
+        return repr(column.categories[place]) if place < len(column.categories) else "other values"
+    if not column.cuts:
+        return "values"
+    if place == 0:
+        return f"up to {column.cuts[0]:.6g}"
+    return f"above {column.cuts[place - 1]:.6g}" + (f" to {column.cuts[place]:.6g}" if place < len(column.cuts) else "")
+
+
+def _typical(column: ColumnProfile) -> str:
+    if column.kind == "number":
+        return f"median {column.quantiles[len(column.quantiles) // 2]:.6g}" if column.quantiles else "no value"
+    if not column.categories:
+        return "no value"
+    return f"{column.categories[0]} {column.counts[0] / max(1, sum(column.counts)):.0%}"
+
+
+def _missing(columns: list[_Pair], name: str) -> list[Change]:
+    found = []
+    for pair in columns:
+        value = missing_increase(pair.then, pair.now)
+        much = value >= MORE_MISSING + chance_of_missing(pair.then, pair.now)
+        sentence = about_missing(pair.then, pair.now, name) if much else ""
+        told = (f"{pair.then.missing:.1%} missing", f"{pair.now.missing:.1%} missing")
+        found.append(Change(MISSING_INCREASE, pair.then.name, *told, value, sentence, "warning"))
+    return found
+
+
+def _gone(columns: list[ColumnProfile], name: str) -> list[Change]:
+    return [
+        Change(
+            MISSING_INCREASE,
+            one.name,
+            f"{one.missing:.1%} missing",
+            "gone",
+            missing_increase(one, None),
+            f"column {one.name!r} of {name} is gone: it is not there, has one value throughout, or is no longer "
+            f"{'a column of numbers' if one.kind == 'number' else 'text'}; check the source, or leave it out by "
+            "data.exclude",
+            "warning",
+        )
+        for one in columns
+    ]
+
+
+def _steps(then: Profile, now: Profile, name: str) -> list[Change]:
+    if then.forecast is None or now.forecast is None:
+        return []
+    before, after = then.forecast.missing_steps, now.forecast.missing_steps
+    sentence = (
+        f"{after:.0%} of the steps between the first and the last row of the series have no row, {before:.0%} when "
+        f"{name} was trained: check that the source is complete"
+    )
+    value = max(0.0, after - before)
+    told = (f"{before:.1%} missing", f"{after:.1%} missing")
+    return [Change(MISSING_INCREASE, "steps", *told, value, sentence if value >= MORE_MISSING else "", "warning")]
+
+
+def _scales(columns: list[_Pair], name: str) -> list[Change]:
+    found = []
+    for pair in columns:
+        if pair.then.kind != "number":
+            continue
+        value = scale_ratio(pair.then.magnitudes, pair.now.magnitudes)
+        sentence = about_scale(pair.then, pair.now, value, name) if value >= OTHER_SCALE else ""
+        told = (_typical(pair.then), _typical(pair.now))
+        found.append(Change(SCALE_RATIO, pair.then.name, *told, value, sentence, "warning"))
+    return found
+
+
+def _levels(then: Profile, now: Profile, name: str) -> list[Change]:
+    """Compare by how much a newest season lies outside of all seasons before it."""
+    if then.forecast is None or now.forecast is None:
+        return []
+    before, after = then.forecast.jump, now.forecast.jump
+    value = max(1.0, after / before)
+    sentence = (
+        f"series {now.forecast.jump_series!r}: the values of its newest season lie by a factor of {after:,.0f} outside "
+        f"of all seasons before, at most {before:,.1f} when {name} was trained: check the unit of its newest rows"
+    )
+    told = (f"outside by {before:.3g}", f"outside by {after:.3g}")
+    return [
+        Change(SCALE_RATIO, "newest season", *told, value, sentence if value >= OTHER_SCALE else "", "warning"),
+    ]
+
+
+def _relations(then: Profile, now: Profile, strengths: _Strengths, name: str, *, changed: bool) -> list[Change]:
+    """Return what became of the relations; ``changed`` where the columns themselves have changed."""
+    if then.forecast is not None and now.forecast is not None:
+        same = then.forecast.season == now.forecast.season
+        pairs = [
+            ("one step later", then.forecast.lag_one, now.forecast.lag_one),
+            ("one season later", then.forecast.seasonal if same else None, now.forecast.seasonal),
+            ("values by series", then.forecast.between, now.forecast.between),
+        ]
+        what, guess = "the values no longer follow their series as in", "values or times may be shuffled"
+    else:
+        pairs = [("target by features", strengths.expected, strengths.found)]
+        what, guess = "the target no longer follows the features as in", "labels may be shuffled"
+    guess = "the columns have changed too, see there" if changed else f"{guess}; check how the source is made"
+    found = []
+    for subject, before, after in pairs:
+        value = loss_of(before, after, strengths.common)
+        was, is_now = _correlated(before), _correlated(after)
+        sentence = f"{what} {name} ({subject}: {was} then, {is_now} now): {guess}" if value >= WEAKER else ""
+        found.append(Change(RELATION_SHIFT, subject, was, is_now, value, sentence, "warning"))
+    return found
+
+
+def _not_related(unasked: list[str], name: str) -> list[Change]:
+    """Say that the relation was not compared, where features of then are left out."""
+    if not unasked:
+        return []
+    listed = ", ".join(repr(one) for one in unasked[:5]) + (f" and {len(unasked) - 5} more" if len(unasked) > 5 else "")
+    text = (
+        f"whether the target follows the features as in {name} was not compared, and {RELATION_SHIFT} is missing: "
+        f"{listed} {'is' if len(unasked) == 1 else 'are'} left out since, by data.features or data.exclude"
+    )
+    return [Change("not compared", "target by features", "", "", 0.0, text)]
+
+
+def _correlated(found: Measured | None) -> str:
+    return "none" if found is None else f"correlation {found.value:.2f}"
+
+
+def _new(then: Profile, sample: Sample) -> Iterable[Change]:
+    """Return the columns that the version did not know, as a note."""
+    known = {one.name for one in then.columns}
+    names = [name for name in sample.dataset.features if name not in known]
+    if not names or then.left_out:
+        return []
+    listed = ", ".join(repr(name) for name in names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+    return [Change("new", listed, "", "new", len(names), f"new since the version that serves: {listed}")]

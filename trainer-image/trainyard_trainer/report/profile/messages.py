@@ -1,0 +1,43 @@
+"""Sentences about changes that several measures share. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from trainyard_trainer.report.profile.model import ColumnProfile
+
+if TYPE_CHECKING:
+    from trainyard_trainer.report.profile.compare import Change
+
+_TOLD: Final = 5
+"""So many columns are told of one measure; of the others how many they are."""
+
+
+def shown(changes: "Sequence[Change]") -> "list[Change]":
+    """Return the largest change of a measure, or those to be told, the largest first, at most a few of them."""
+    order = sorted(changes, key=lambda one: -one.value)
+    told = [one for one in order if one.sentence]
+    if len(told) <= _TOLD:
+        return told or order[:1]
+    last = told[_TOLD - 1]
+    others = f"{last.sentence}; and {len(told) - _TOLD} more like it"
+    return [*told[: _TOLD - 1], replace(last, sentence=others)]
+
+
+def about_missing(then: ColumnProfile, now: ColumnProfile, name: str) -> str:
+    """Say that a column has lost values."""
+    return (
+        f"column {then.name!r}: {now.missing:.0%} of the values are missing, {then.missing:.0%} when {name} was "
+        "trained: check the source"
+    )
+
+
+def about_scale(then: ColumnProfile, now: ColumnProfile, factor: float, name: str) -> str:
+    """Say that a column's values have another size; ``factor`` is at least 1."""
+    times = f"{factor:,.0f}" if factor >= 9.95 else f"{factor:.1f}"
+    larger = now.magnitudes[-1] > then.magnitudes[-1]
+    middle = now.magnitudes[1] / then.magnitudes[1]
+    some = "" if max(middle, 1 / middle) > factor / 2 else "up to "
+    if larger:
+        return f"column {then.name!r}: values are {some}{times} times those of {name}: check its unit"
+    return f"column {then.name!r}: values of {name} are {some}{times} times those of now: check its unit"

@@ -1,0 +1,114 @@
+"""Describe the data of a training, and compare it with the champion's: nothing of this ever ends a training."""
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from trainyard_api.metric_goals import DATA
+from trainyard_api.wire import TrainerConfig
+from trainyard_trainer.data.dataset import Dataset, Finding
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import TrainerError
+from trainyard_trainer.evaluate.data_metrics import (
+    MISSING_INCREASE,
+    RELATION_SHIFT,
+    ROWS_RATIO,
+    SCALE_RATIO,
+    SHIFT,
+    TARGET_SHIFT,
+)
+from trainyard_trainer.progress.log import LOGGER
+from trainyard_trainer.report.profile.build import Sample, profile_of
+from trainyard_trainer.report.profile.champion import champion_profile
+from trainyard_trainer.report.profile.compare import DataComparison, compare
+from trainyard_trainer.report.profile.model import Profile
+
+_CODES: Final[Mapping[str, str]] = {
+    ROWS_RATIO: "FewerRows",
+    SHIFT: "DataShift",
+    TARGET_SHIFT: "TargetShift",
+    MISSING_INCREASE: "MoreMissing",
+    SCALE_RATIO: "OtherScale",
+    RELATION_SHIFT: "RelationWeakened",
+    "not compared": "NotCompared",
+    "new": "NewColumns",
+}
+"""The finding of each measure."""
+
+
+@dataclass(frozen=True)
+class Profiled:
+    """What is known of the data of a training.
+
+    Attributes
+    ----------
+    profile
+        ``None`` only if it could not be made, which ``findings`` tell.
+    comparison
+        ``None`` without a champion to compare with.
+    """
+
+    profile: Profile | None = None
+    comparison: DataComparison | None = None
+    findings: tuple[Finding, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+NOT_PROFILED: Final = Profiled()
+"""Of a training that has not come so far."""
+
+
+def profiled(dataset: Dataset, config: TrainerConfig, env: Environment) -> Profiled:
+    """Return the profile of a dataset, and what has changed since the champion was trained.
+
+    A champion whose profile cannot be had is a warning: the training goes on, and a gate that asks for a metric which
+    is missing now is not met.
+    """
+    try:
+        sample = Sample.of(dataset, config.spec.data.target)
+        profile = profile_of(sample)
+        if config.champion is None:
+            return Profiled(profile)
+        return _beside_champion(profile, sample, config, env)
+    except Exception as error:  # noqa: BLE001 - hours of training are not thrown away for a description of its data
+        LOGGER.exception("the data could not be described")
+        text = f"the data could not be described and compared ({type(error).__name__}: {error}); please report this"
+        return Profiled(findings=(Finding("NoProfile", "warning", text),))
+
+
+def _beside_champion(profile: Profile, sample: Sample, config: TrainerConfig, env: Environment) -> Profiled:
+    champion, storage = config.champion, config.spec.storage
+    if champion is None or storage is None:
+        raise AssertionError("the caller has a champion, and the pipeline a storage")
+    name = f"version {champion.version}, which serves,"
+    try:
+        with tempfile.TemporaryDirectory(prefix="profile-", dir=env.work_dir) as folder:
+            then = champion_profile(champion, storage, env, Path(folder))
+    except TrainerError as error:
+        text = f"the data was not compared with that of version {champion.version}, which serves: {error}"
+        return Profiled(profile, findings=(_not_compared(text, config, failed=True),))
+    if then is None:
+        text = f"{name} has no training profile, so the data was not compared with its own"
+        return Profiled(profile, findings=(_not_compared(text, config),))
+    if (then.task, then.target.name, then.target.kind) != (profile.task, profile.target.name, profile.target.kind):
+        text = (
+            f"{name} was trained for task {then.task} and target {then.target.name!r}, so the data was not compared "
+            "with its own"
+        )
+        return Profiled(profile, findings=(_not_compared(text, config),))
+    found = compare(then, profile, sample, champion.version, config.spec.data)
+    findings = tuple(Finding(_CODES[one.measure], one.severity, one.sentence) for one in found.changes if one.sentence)
+    return Profiled(profile, found, findings, found.metrics)
+
+
+def _not_compared(text: str, config: TrainerConfig, *, failed: bool = False) -> Finding:
+    """Return a note, or a warning: where something failed, and where a gate needs what is missing, with a way on."""
+    gates = [gate.metric for gate in config.spec.gates or () if gate.metric.startswith(DATA)]
+    if gates:
+        text += (
+            f". The gate on {gates[0]} is not met without it: let this training's version serve once without the gate, "
+            "or let a person validate it"
+        )
+    return Finding("NotCompared", "warning" if failed or gates else "info", text)
