@@ -27,14 +27,14 @@ ALL, FEWER = ["heat", "load", "noise", "age"], ["load", "noise", "age"]
 
 
 def reason_of(nights, champion, frame, features, **parameters):
-    result = nights.train(frame, champion=ref(champion), gates=[GATE], **recipe(features, **parameters))
+    result = nights.train(frame, champion=ref(champion), gates=[GATE], **spec_with(features, **parameters))
     metrics = {metric.name: metric.value for metric in result.metrics}
     beside = Champion(Chosen(champion.model_version.version, champion.artifact.manifest_sha256, None), {})
     candidate = Candidate(metrics, result.holdout_digest, comparison=result.comparison)
     return judge([Gate.model_validate(GATE)], candidate, beside)[0].reason
 
 
-def recipe(features, **parameters):
+def spec_with(features, **parameters):
     data = {"target": "failed", "features": features}
     return {"task": "Classification", "data": data, "parameters": {**QUICK, **parameters}}
 
@@ -49,7 +49,7 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             nights = Nights(Path(folder))
             old, new = machines(ROWS, seed=2 * seed), machines(MORE, seed=2 * seed + 1)
-            champion = nights.train(old, **recipe(ALL))
+            champion = nights.train(old, **spec_with(ALL))
             grown = pd.concat([old, new], ignore_index=True)
             told["equal"][reason_of(nights, champion, grown, ALL)] += 1
             told["without its best feature"][reason_of(nights, champion, grown, FEWER)] += 1

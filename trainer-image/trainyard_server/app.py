@@ -41,7 +41,7 @@ def create_app(repository: OneModelRepository, metrics: Metrics) -> FastAPI:
     app.include_router(_model(repository), prefix="/v2/models/{name}")
     app.include_router(_model(repository), prefix="/v2/models/{name}/versions/{number}")
     for error, code in _CODES.items():
-        app.add_exception_handler(error, _answer_with(code))
+        app.add_exception_handler(error, _respond_with(code))
     app.add_middleware(_Observed, repository=repository, metrics=metrics)
     return app
 
@@ -155,13 +155,13 @@ _CODES: Final[dict[type[Exception], int]] = {
 """Bad requests are the clients' affair: they are answered and counted, not logged. A 500 is logged by uvicorn."""
 
 
-def _answer_with(code: int) -> Callable[[Request, Exception], Awaitable[Response]]:
-    async def answer(_: Request, error: Exception) -> Response:
+def _respond_with(code: int) -> Callable[[Request, Exception], Awaitable[Response]]:
+    async def respond(_: Request, error: Exception) -> Response:
         text = str(error) if code < 500 or code == 503 else f"the prediction failed: {type(error).__name__}: {error}"
         headers = {"Retry-After": "1"} if isinstance(error, Overloaded) else None
         return JSONResponse({"error": text}, status_code=code, headers=headers)
 
-    return answer
+    return respond
 
 
 class _Observed:

@@ -132,7 +132,7 @@ def _try_out(loaded: LoadedModel) -> None:
     """Answer the golden rows: the first prediction is slow, and one that differs shows another library at work."""
     golden = loaded.manifest.golden
     inputs, expected = golden.inputs, _outputs(golden.outputs, loaded.columns)
-    values = {name: [row[place] for row in inputs.rows] for place, name in enumerate(inputs.columns)}
+    values = {name: [row[index] for row in inputs.rows] for index, name in enumerate(inputs.columns)}
     found = loaded.predict(frame_of(values, loaded.columns.inputs))
     difference = max_difference(expected, found)
     if not difference <= golden.tolerance:

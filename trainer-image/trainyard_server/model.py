@@ -42,7 +42,7 @@ class ServedModel(InferenceModel):  # type: ignore[misc]  # the SDK is not typed
         Raises
         ------
         InvalidInput
-            If the request does not fit the model; the sentence names the column.
+            If the request does not fit the model; the message names the column.
         Overloaded
             If ``MAX_PENDING`` requests are at work or wait.
         """
@@ -50,7 +50,7 @@ class ServedModel(InferenceModel):  # type: ignore[misc]  # the SDK is not typed
             raise Overloaded(f"{MAX_PENDING} requests are waiting already; try again later, or add replicas")
         self._pending += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, self._answer, body)
+            return await asyncio.get_running_loop().run_in_executor(self._executor, self._respond, body)
         finally:
             self._pending -= 1
 
@@ -62,11 +62,11 @@ class ServedModel(InferenceModel):  # type: ignore[misc]  # the SDK is not typed
         """Return the columns the model gives, as tensors."""
         return tensors.metadata_of(self.loaded.columns.outputs)
 
-    def _answer(self, body: bytes) -> bytes:
+    def _respond(self, body: bytes) -> bytes:
         columns, target = self.loaded.columns, self.loaded.target
         request = tensors.parse_request(body, self.name)
         try:
-            answer = self.loaded.predict(tensors.table_of(request, columns.inputs, self._max_rows))
+            predictions = self.loaded.predict(tensors.table_of(request, columns.inputs, self._max_rows))
         except DataError as error:
             raise InvalidInput(str(error)) from error
-        return tensors.encode_response(request, answer, columns.outputs, self.name, target.version)
+        return tensors.encode_response(request, predictions, columns.outputs, self.name, target.version)

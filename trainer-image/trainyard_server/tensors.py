@@ -13,7 +13,7 @@ from kserve.protocol.rest.v2_datamodels import InferenceRequest
 from pydantic import ValidationError
 
 from trainyard_server.columns import Column, ColumnError, ColumnType, frame_of
-from trainyard_trainer.messages import sentences_of
+from trainyard_trainer.messages import messages_of
 
 _NUMERIC: Final = {
     *("BOOL", "INT8", "INT16", "INT32", "INT64"),
@@ -42,7 +42,7 @@ def parse_request(body: bytes, model: str) -> InferRequest:
     try:
         request = InferenceRequest.model_validate_json(body)
     except ValidationError as error:
-        raise InvalidInput("; ".join(sentences_of(error)[:_FAULTS_SHOWN])) from error
+        raise InvalidInput("; ".join(messages_of(error)[:_FAULTS_SHOWN])) from error
     return InferRequest.from_inference_request(request, model)
 
 
@@ -52,7 +52,7 @@ def table_of(request: InferRequest, columns: Sequence[Column], max_rows: int) ->
     Raises
     ------
     InvalidInput
-        In one sentence with the column's name: missing, unknown or sent twice, of another type, not one value per row,
+        In one message with the column's name: missing, unknown or sent twice, of another type, not one value per row,
         not as long as the others, or too many rows.
     """
     sent = _by_name(request.inputs, columns)
@@ -128,7 +128,7 @@ def _row_count(values: dict[str, list[Any]], max_rows: int) -> int:
 
 
 def encode_response(
-    request: InferRequest, answer: pd.DataFrame, columns: Sequence[Column], model: str, version: int
+    request: InferRequest, predictions: pd.DataFrame, columns: Sequence[Column], model: str, version: int
 ) -> bytes:
     """Return the JSON of a response, its id the request's or a new one; missing numbers are null.
 
@@ -146,7 +146,7 @@ def encode_response(
         response_id=request.id or str(uuid.uuid4()),
         model_name=model,
         model_version=str(version),
-        infer_outputs=[_tensor(by_name[name], answer[name]) for name in wanted],
+        infer_outputs=[_tensor(by_name[name], predictions[name]) for name in wanted],
     )
     body: bytes = orjson.dumps(response.to_rest()[0])
     return body

@@ -1,4 +1,4 @@
-"""S3 clients from mounted Secrets, and S3's errors as sentences with an exit code."""
+"""S3 clients from mounted Secrets, and S3's errors as messages with an exit code."""
 
 import os
 import re
@@ -87,10 +87,10 @@ def s3_client(
         response_checksum_validation=_CHECKSUMS[checksum_mode],
         s3={"addressing_style": "path" if endpoint else "auto"},
     )
-    place = region or secret.get(REGION) or next(filter(None, map(os.environ.get, _REGIONS)), DEFAULT_REGION)
+    location = region or secret.get(REGION) or next(filter(None, map(os.environ.get, _REGIONS)), DEFAULT_REGION)
     certificates = secret_dir / CA_FILE
     try:
-        client = boto3.session.Session(region_name=place).client(
+        client = boto3.session.Session(region_name=location).client(
             "s3",
             endpoint_url=endpoint,
             verify=str(certificates) if certificates.is_file() else None,
@@ -137,7 +137,7 @@ def data_client(config: TrainerConfig, env: Environment) -> Any:
 
 
 def translate_s3_error(error: Exception, what: str, uri: str) -> TrainerError:
-    """Turn what boto3 raised into the sentence for the user.
+    """Turn what boto3 raised into the message for the user.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ def translate_s3_error(error: Exception, what: str, uri: str) -> TrainerError:
         The object or prefix it was about.
     """
     if isinstance(error, ClientError):
-        return _translate_answer(error, what, uri)
+        return _translate_response(error, what, uri)
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return NotPermitted(
             f"{what}: no credentials for {uri}; name a Secret with {ACCESS_KEY} and {SECRET_KEY} in secretRef"
@@ -159,7 +159,7 @@ def translate_s3_error(error: Exception, what: str, uri: str) -> TrainerError:
     return UpstreamUnavailable(f"{what}: {uri}: {type(error).__name__}: {error}")
 
 
-def _translate_answer(error: ClientError, what: str, uri: str) -> TrainerError:
+def _translate_response(error: ClientError, what: str, uri: str) -> TrainerError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     bucket = uri.removeprefix("s3://").split("/", 1)[0]

@@ -1,4 +1,4 @@
-"""How a training ends when it cannot go on: one sentence for the user, and the exit code that says whether to retry.
+"""How a training ends when it cannot go on: one message for the user, and the exit code that says whether to retry.
 
 Anything else that escapes is a crash (exit code 1), which the operator tries again.
 """
@@ -64,6 +64,6 @@ class ScriptFailed(TrainerError):  # noqa: N818 - the words of the exit codes
 
 
 class Unsupported(TrainerError):  # noqa: N818 - the words of the exit codes
-    """The contract knows the wish, this release does not fulfil it."""
+    """The contract knows what is requested, this release does not do it."""
 
     code = ExitCode.UNSUPPORTED

@@ -1,16 +1,16 @@
-"""Errors of the contract's models as sentences: which field, and what is wrong with it."""
+"""Errors of the contract's models as messages: which field, and what is wrong with it."""
 
 from pydantic import ValidationError
 
 
-def sentences_of(error: ValidationError, prefix: str = "") -> list[str]:
-    """Return one sentence per error, with the field's path as a person writes it in YAML (``spec.data.target``)."""
+def messages_of(error: ValidationError, prefix: str = "") -> list[str]:
+    """Return one message per error, with the field's path as a person writes it in YAML (``spec.data.target``)."""
     return [
-        _sentence(item["loc"], item["msg"], prefix) for item in error.errors(include_url=False, include_context=False)
+        _message(item["loc"], item["msg"], prefix) for item in error.errors(include_url=False, include_context=False)
     ]
 
 
-def _sentence(location: tuple[int | str, ...], message: str, prefix: str) -> str:
+def _message(location: tuple[int | str, ...], message: str, prefix: str) -> str:
     path = prefix
     for part in location:
         path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part

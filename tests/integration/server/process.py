@@ -18,7 +18,7 @@ from trainyard_api.trainingjob import Artifact
 
 START_SECONDS = 180
 STOP_SECONDS = 40
-ANSWER_SECONDS = 30
+RESPONSE_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class ServerProcess:
             return False
 
     def infer(self, body: Any, path: str = "") -> requests.Response:
-        return requests.post(f"{self.path}{path}/infer", json=body, timeout=ANSWER_SECONDS)
+        return requests.post(f"{self.path}{path}/infer", json=body, timeout=RESPONSE_SECONDS)
 
     def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)

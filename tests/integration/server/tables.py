@@ -42,6 +42,6 @@ def request_of(frame: pd.DataFrame, **more: Any) -> dict[str, Any]:
     }
 
 
-def answer_of(response: dict[str, Any]) -> pd.DataFrame:
+def predictions_of(response: dict[str, Any]) -> pd.DataFrame:
     """Return the outputs of a response as a table."""
     return pd.DataFrame({output["name"]: output["data"] for output in response["outputs"]})

@@ -11,8 +11,8 @@ import pytest
 import requests
 
 from tests.integration.server.conftest import Train
-from tests.integration.server.process import ANSWER_SECONDS, ServerProcess, Stored
-from tests.integration.server.tables import answer_of, request_of, shops
+from tests.integration.server.process import RESPONSE_SECONDS, ServerProcess, Stored
+from tests.integration.server.tables import predictions_of, request_of, shops
 from tests.integration.trainer.conftest import Upload
 from tests.integration.trainer.object_store import free_port, secret
 from tests.integration.trainer.tables import regression, regression_csv
@@ -32,20 +32,20 @@ def test_many_clients_at_once_get_their_own_answers_and_readiness_stays(
     classifier_server: ServerProcess, forecaster_server: ServerProcess
 ) -> None:
     rows = shops()[FEATURES]
-    expected = answer_of(classifier_server.infer(request_of(rows)).json())
+    expected = predictions_of(classifier_server.infer(request_of(rows)).json())
     done = threading.Event()
 
     def client(number: int) -> int:
         with requests.Session() as session:
-            for reconciling in range(25):
-                first = (number * 25 + reconciling) % 250
-                body = request_of(rows.iloc[first : first + 50], id=f"{number}-{reconciling}")
-                response = session.post(f"{classifier_server.path}/infer", json=body, timeout=ANSWER_SECONDS)
+            for turn in range(25):
+                first = (number * 25 + turn) % 250
+                body = request_of(rows.iloc[first : first + 50], id=f"{number}-{turn}")
+                response = session.post(f"{classifier_server.path}/infer", json=body, timeout=RESPONSE_SECONDS)
                 assert response.status_code == 200, response.text
-                answer = response.json()
-                assert answer["id"] == f"{number}-{reconciling}"
-                assert answer_of(answer).equals(expected.iloc[first : first + 50].reset_index(drop=True))
-        return reconciling + 1
+                reply = response.json()
+                assert reply["id"] == f"{number}-{turn}"
+                assert predictions_of(reply).equals(expected.iloc[first : first + 50].reset_index(drop=True))
+        return turn + 1
 
     def probe() -> list[bool]:
         seen = [classifier_server.ready()]
@@ -66,13 +66,13 @@ def test_a_long_prediction_does_not_hold_up_the_probes(forecaster_server: Server
     inputs = [("date", days), ("product", ["bread"] * len(days))]
     body = {"inputs": [{"name": n, "shape": [len(days)], "datatype": "BYTES", "data": d} for n, d in inputs]}
     with ThreadPoolExecutor(4) as pool:
-        answers = [pool.submit(forecaster_server.infer, body) for _ in range(4)]
+        replies = [pool.submit(forecaster_server.infer, body) for _ in range(4)]
         asked = 0
-        while not all(answer.done() for answer in answers):
+        while not all(reply.done() for reply in replies):
             assert forecaster_server.ready()
             asked += 1
         assert asked > 1
-        assert [answer.result().status_code for answer in answers] == [200] * 4
+        assert [reply.result().status_code for reply in replies] == [200] * 4
 
 
 def test_sigterm_loses_no_request(classifier: Stored, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_sigterm_loses_no_request(classifier: Stored, tmp_path: Path) -> None:
                 if not keep_alive:
                     session.close()
                     session = requests.Session()
-                response = session.post(f"{server.path}/infer", json=body, timeout=ANSWER_SECONDS)
+                response = session.post(f"{server.path}/infer", json=body, timeout=RESPONSE_SECONDS)
                 codes.append(response.status_code)
 
         with ThreadPoolExecutor(CLIENTS) as pool:
@@ -116,10 +116,10 @@ def test_requests_under_way_are_answered_after_the_port_is_closed(forecaster: St
     variables = {meta.SERVER_DRAIN_SECONDS_ENV: "0", meta.SERVER_THREADS_ENV: "1"}
     with ServerProcess(forecaster, tmp_path, **variables) as server, ThreadPoolExecutor(6) as pool:
         server.await_ready()
-        answers = [pool.submit(server.infer, body) for _ in range(6)]
-        await_that(lambda: any(answer.done() for answer in answers), "the first answer")
+        replies = [pool.submit(server.infer, body) for _ in range(6)]
+        await_that(lambda: any(reply.done() for reply in replies), "the first answer")
         server.terminate()
-        assert [answer.result().status_code for answer in answers] == [200] * 6
+        assert [reply.result().status_code for reply in replies] == [200] * 6
         assert server.await_end() == 0
 
 
@@ -155,8 +155,8 @@ def test_one_changed_byte_is_refused_before_it_is_parsed(line: Stored, tmp_path:
     bucket, key = line.bucket_and_key
     client = line.store.client()
     body = client.get_object(Bucket=bucket, Key=f"{key}/model.txt")["Body"].read()
-    place = body.index(b"leaf_value=") + len("leaf_value=")
-    changed = body[:place] + bytes([body[place] ^ 1]) + body[place + 1 :]
+    offset = body.index(b"leaf_value=") + len("leaf_value=")
+    changed = body[:offset] + bytes([body[offset] ^ 1]) + body[offset + 1 :]
     client.put_object(Bucket=bucket, Key=f"{key}/model.txt", Body=changed)
     code, message = ended(line, tmp_path)
     client.put_object(Bucket=bucket, Key=f"{key}/model.txt", Body=body)

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.integration.server.process import ServerProcess, Stored
-from tests.integration.server.tables import answer_of, request_of, shops
+from tests.integration.server.tables import predictions_of, request_of, shops
 
 FEATURES = ["x", "open", "shop [name]"]
 CLASSES = ["large", "middle", "small"]
@@ -28,8 +28,8 @@ def test_it_answers_what_the_library_answers(
     rows.loc[7, "shop [name]"] = "a town it has never seen"
     response = classifier_server.infer(request_of(rows, id="my-request"))
     assert response.status_code == 200, response.text
-    answer = response.json()
-    assert (answer["id"], answer["model_name"], answer["model_version"]) == ("my-request", classifier.model, "1")
+    payload = response.json()
+    assert (payload["id"], payload["model_name"], payload["model_version"]) == ("my-request", classifier.model, "1")
 
     bucket, key = classifier.bucket_and_key
     client = classifier.store.client()
@@ -37,9 +37,9 @@ def test_it_answers_what_the_library_answers(
     shop = pd.Categorical(rows["shop [name]"], categories=["east", "north", "south"])
     table = pd.DataFrame({"x": rows["x"], "open": rows["open"].astype(float), "shop": shop})
     expected = lightgbm.Booster(model_file=tmp_path / "model.txt").predict(table)
-    found = answer_of(answer)
+    found = predictions_of(payload)
     np.testing.assert_array_equal(found[[f"probability:{name}" for name in CLASSES]].to_numpy(), expected)
-    assert found["prediction"].tolist() == [CLASSES[place] for place in np.argmax(expected, axis=1)]
+    assert found["prediction"].tolist() == [CLASSES[index] for index in np.argmax(expected, axis=1)]
 
 
 def test_an_id_is_made_where_none_is_sent(classifier_server: ServerProcess) -> None:
@@ -49,8 +49,8 @@ def test_an_id_is_made_where_none_is_sent(classifier_server: ServerProcess) -> N
 
 
 def test_wanted_outputs_only(classifier_server: ServerProcess) -> None:
-    answer = classifier_server.infer({**good(), "outputs": [{"name": "prediction"}]}).json()
-    assert [output["name"] for output in answer["outputs"]] == ["prediction"]
+    payload = classifier_server.infer({**good(), "outputs": [{"name": "prediction"}]}).json()
+    assert [output["name"] for output in payload["outputs"]] == ["prediction"]
 
 
 def test_two_dimensional_columns(classifier_server: ServerProcess) -> None:
@@ -146,7 +146,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_request_is_answered_with_one_sentence(case: str, classifier_server: ServerProcess) -> None:
+def test_a_bad_request_is_answered_with_one_message(case: str, classifier_server: ServerProcess) -> None:
     body, said = BAD[case]
     response = classifier_server.infer(body)
     assert response.status_code == 400, response.text

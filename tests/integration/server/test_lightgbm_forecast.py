@@ -7,7 +7,7 @@ import pandas as pd
 
 from tests.integration.server.conftest import Train
 from tests.integration.server.process import ServerProcess
-from tests.integration.server.tables import answer_of, request_of
+from tests.integration.server.tables import predictions_of, request_of
 from tests.integration.trainer.conftest import Upload
 from tests.integration.trainer.tables import forecast, sales_csv
 from trainyard_trainer.artifacts.manifest import parse_manifest
@@ -23,7 +23,7 @@ def test_it_answers_what_the_trained_model_answered(train: Train, upload: Upload
     rows = pd.DataFrame(golden.inputs.rows, columns=golden.inputs.columns)
     with ServerProcess(stored, tmp_path) as server:
         server.await_ready()
-        answer = answer_of(server.infer(request_of(rows)).json())
-    assert list(answer.columns) == golden.outputs.columns == ["prediction", "quantile:0.1", "quantile:0.9"]
-    np.testing.assert_allclose(answer.to_numpy(dtype=float), np.array(golden.outputs.rows), rtol=1e-9)
-    assert (answer["quantile:0.1"] < answer["quantile:0.9"]).all()
+        predictions = predictions_of(server.infer(request_of(rows)).json())
+    assert list(predictions.columns) == golden.outputs.columns == ["prediction", "quantile:0.1", "quantile:0.9"]
+    np.testing.assert_allclose(predictions.to_numpy(dtype=float), np.array(golden.outputs.rows), rtol=1e-9)
+    assert (predictions["quantile:0.1"] < predictions["quantile:0.9"]).all()

@@ -10,13 +10,13 @@ import pytest
 import zstandard
 
 from tests.integration.server.process import ServerProcess, Stored
-from tests.integration.server.tables import answer_of
+from tests.integration.server.tables import predictions_of
 from trainyard_trainer.frameworks.prophet.series import quiet_prophet
 
 DAYS = [str(day.date()) for day in pd.date_range("2026-08-01", periods=10)]
 
 
-def wish(days: list[Any], series: list[Any], **more: Any) -> dict[str, Any]:
+def request_for(days: list[Any], series: list[Any], **more: Any) -> dict[str, Any]:
     return {
         "inputs": [
             {"name": "date", "shape": [len(days)], "datatype": "BYTES", "data": days},
@@ -29,8 +29,8 @@ def wish(days: list[Any], series: list[Any], **more: Any) -> dict[str, Any]:
 def test_it_answers_what_the_library_answers(
     forecaster: Stored, forecaster_server: ServerProcess, tmp_path: Path
 ) -> None:
-    answer = forecaster_server.infer(wish(DAYS, ["rolls", "bread"] * 5)).json()
-    found = answer_of(answer)["prediction"].to_numpy()
+    payload = forecaster_server.infer(request_for(DAYS, ["rolls", "bread"] * 5)).json()
+    found = predictions_of(payload)["prediction"].to_numpy()
 
     bucket, key = forecaster.bucket_and_key
     forecaster.store.client().download_file(bucket, f"{key}/models.jsonl.zst", str(tmp_path / "models"))
@@ -44,7 +44,7 @@ def test_it_answers_what_the_library_answers(
 
 def test_times_may_be_far_and_of_any_zone(forecaster_server: ServerProcess) -> None:
     days = ["2026-08-01", "2026-08-01T02:00:00+02:00", "2031-01-01T00:00:00Z"]
-    values = answer_of(forecaster_server.infer(wish(days, ["bread"] * 3)).json())["prediction"]
+    values = predictions_of(forecaster_server.infer(request_for(days, ["bread"] * 3)).json())["prediction"]
     assert values[0] == values[1]
     assert values.notna().all()
 
@@ -52,17 +52,17 @@ def test_times_may_be_far_and_of_any_zone(forecaster_server: ServerProcess) -> N
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        (wish(["2026-08-01"], ["cake"]), "column 'product': the model knows no series 'cake'"),
-        (wish(["2026-08-01"], [None]), "column 'product'"),
-        (wish(["soon"], ["bread"]), "column 'date', row 1: 'soon' is not a time; write it as 2026-01-31"),
-        (wish(["2026-08-01", None], ["bread"] * 2), "column 'date', row 2: None is not a time"),
-        (wish([20260801], ["bread"]), "column 'date', row 1: 20260801 is not a time"),
-        (wish(["9999-01-01"], ["bread"]), "column 'date', row 1: '9999-01-01' is not a time"),
-        ({"inputs": wish(DAYS, ["bread"] * 10)["inputs"][:1]}, "the request lacks the column 'product'"),
+        (request_for(["2026-08-01"], ["cake"]), "column 'product': the model knows no series 'cake'"),
+        (request_for(["2026-08-01"], [None]), "column 'product'"),
+        (request_for(["soon"], ["bread"]), "column 'date', row 1: 'soon' is not a time; write it as 2026-01-31"),
+        (request_for(["2026-08-01", None], ["bread"] * 2), "column 'date', row 2: None is not a time"),
+        (request_for([20260801], ["bread"]), "column 'date', row 1: 20260801 is not a time"),
+        (request_for(["9999-01-01"], ["bread"]), "column 'date', row 1: '9999-01-01' is not a time"),
+        ({"inputs": request_for(DAYS, ["bread"] * 10)["inputs"][:1]}, "the request lacks the column 'product'"),
     ],
     ids=["unknown series", "no series", "no time", "missing time", "a number", "too far", "series column missing"],
 )
-def test_a_bad_request_is_answered_with_one_sentence(
+def test_a_bad_request_is_answered_with_one_message(
     forecaster_server: ServerProcess, body: dict[str, Any], said: str
 ) -> None:
     response = forecaster_server.infer(body)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.server.conftest import Train
 from tests.integration.server.process import ServerProcess
-from tests.integration.server.tables import answer_of, classification, classification_csv, request_of, shops
+from tests.integration.server.tables import classification, classification_csv, predictions_of, request_of, shops
 from tests.integration.trainer.conftest import Upload
 from tests.integration.trainer.tables import forecast, sales_csv
 
@@ -25,12 +25,12 @@ def test_classes(train: Train, upload: Upload, tmp_path: Path) -> None:
     rows = shops().drop(columns="size").head(40)
     with ServerProcess(stored, tmp_path) as server:
         server.await_ready()
-        answer = answer_of(server.infer(request_of(rows)).json())
+        predictions = predictions_of(server.infer(request_of(rows)).json())
         assert not loads_torch(server)
     names = [f"probability:{name}" for name in ("large", "middle", "small")]
-    assert np.allclose(answer[names].sum(axis=1), 1)
-    assert (answer["prediction"] == answer[names].idxmax(axis=1).str.removeprefix("probability:")).all()
-    assert (answer["prediction"] == shops()["size"].head(40)).mean() > 0.6
+    assert np.allclose(predictions[names].sum(axis=1), 1)
+    assert (predictions["prediction"] == predictions[names].idxmax(axis=1).str.removeprefix("probability:")).all()
+    assert (predictions["prediction"] == shops()["size"].head(40)).mean() > 0.6
 
 
 def test_forecasts(train: Train, upload: Upload, tmp_path: Path) -> None:
@@ -41,12 +41,12 @@ def test_forecasts(train: Train, upload: Upload, tmp_path: Path) -> None:
     asked = pd.DataFrame({"date": days * 2, "product": ["bread"] * 21 + ["rolls"] * 21})
     with ServerProcess(stored, tmp_path) as server:
         server.await_ready()
-        answer = answer_of(server.infer(request_of(asked)).json())
-        told = answer["prediction"].to_numpy()
+        predictions = predictions_of(server.infer(request_of(asked)).json())
+        reported = predictions["prediction"].to_numpy()
         assert not loads_torch(server)
         refused = server.infer(request_of(asked.assign(date="2026-07-19")))
-    assert told[:21].mean() == pytest.approx(100, rel=0.2)
-    assert told[21:].mean() == pytest.approx(300, rel=0.2)
-    assert (answer["quantile:0.1"] < answer["quantile:0.9"]).all()
+    assert reported[:21].mean() == pytest.approx(100, rel=0.2)
+    assert reported[21:].mean() == pytest.approx(300, rel=0.2)
+    assert (predictions["quantile:0.1"] < predictions["quantile:0.9"]).all()
     assert refused.status_code == 400
     assert "cannot be forecast" in refused.json()["error"]

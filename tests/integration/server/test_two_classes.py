@@ -8,7 +8,7 @@ import requests
 
 from tests.integration.server.conftest import Train
 from tests.integration.server.process import ServerProcess
-from tests.integration.server.tables import answer_of, request_of
+from tests.integration.server.tables import predictions_of, request_of
 from tests.integration.trainer.conftest import Upload
 
 
@@ -21,9 +21,9 @@ def test_the_positive_class_is_named_and_answered(train: Train, upload: Upload, 
     stored = train({"framework": "LightGBM", "task": "Classification", "data": data, "threshold": {"minRecall": 0.9}})
     with ServerProcess(stored, tmp_path) as server:
         server.await_ready()
-        told = requests.get(server.path, timeout=30).json()["parameters"]
-        answer = answer_of(server.infer(request_of(frame[["heat"]])).json())
-    assert told["positiveClass"] == "defekt"
-    called = answer["prediction"] == "defekt"
-    assert (called == (answer["probability:defekt"] >= told["threshold"])).all()
+        reported = requests.get(server.path, timeout=30).json()["parameters"]
+        predictions = predictions_of(server.infer(request_of(frame[["heat"]])).json())
+    assert reported["positiveClass"] == "defekt"
+    called = predictions["prediction"] == "defekt"
+    assert (called == (predictions["probability:defekt"] >= reported["threshold"])).all()
     assert called[frame["state"] == "defekt"].mean() > 0.8

@@ -21,7 +21,7 @@ import aiohttp
 from cluster import packages
 
 START_SECONDS = 60
-ANSWER_SECONDS = 30
+RESPONSE_SECONDS = 30
 _FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -95,11 +95,11 @@ class Browser:
         message = {"id": self._last, "method": method, "params": parameters}
         await self.socket.send_json(message if session is None else {**message, "sessionId": session})
         while True:
-            answer = await self._receive(method)
-            if answer.get("id") == self._last:
-                if "error" in answer:
-                    raise AssertionError(f"Chromium refused {method}: {answer['error']}")
-                result: dict[str, Any] = answer["result"]
+            reply = await self._receive(method)
+            if reply.get("id") == self._last:
+                if "error" in reply:
+                    raise AssertionError(f"Chromium refused {method}: {reply['error']}")
+                result: dict[str, Any] = reply["result"]
                 return result
 
     async def _until(self, event: str) -> None:
@@ -108,9 +108,9 @@ class Browser:
 
     async def _receive(self, awaited: str) -> dict[str, Any]:
         try:
-            message: dict[str, Any] = await self.socket.receive_json(timeout=ANSWER_SECONDS)
+            message: dict[str, Any] = await self.socket.receive_json(timeout=RESPONSE_SECONDS)
         except TimeoutError as error:
-            raise AssertionError(f"Chromium said nothing for {ANSWER_SECONDS} s, awaited was {awaited}") from error
+            raise AssertionError(f"Chromium said nothing for {RESPONSE_SECONDS} s, awaited was {awaited}") from error
         if "method" in message:
             self._events.append(message)
         return message
@@ -128,7 +128,7 @@ async def running() -> AsyncIterator[Browser]:
             yield Browser(socket)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(ANSWER_SECONDS)
+        process.wait(RESPONSE_SECONDS)
         shutil.rmtree(profile, ignore_errors=True)
 
 

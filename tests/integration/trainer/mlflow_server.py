@@ -53,12 +53,12 @@ class MlflowServer:
 
     def _await_start(self) -> None:
         deadline = time.monotonic() + START_SECONDS
-        while not self._answers():
+        while not self._responds():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"MLflow did not answer on {self.uri} in {START_SECONDS} s:\n{self.log.read_text()}")
             time.sleep(0.1)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             # More than /health: the first answer from the database takes many times as long as the later ones.
@@ -79,16 +79,16 @@ def door(port: int) -> Iterator[str]:
         def _forward(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if self.headers.get("Authorization") != wanted:
-                self._answer(401, b"You are not authenticated", "text/plain")
+                self._respond(401, b"You are not authenticated", "text/plain")
                 return
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
             headers = {"Content-Type": self.headers.get("Content-Type") or "application/json"}
             connection.request(self.command, self.path, body, headers)
-            answer = connection.getresponse()
-            self._answer(answer.status, answer.read(), answer.getheader("Content-Type") or "application/json")
+            response = connection.getresponse()
+            self._respond(response.status, response.read(), response.getheader("Content-Type") or "application/json")
             connection.close()
 
-        def _answer(self, status: int, body: bytes, kind: str) -> None:
+        def _respond(self, status: int, body: bytes, kind: str) -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))

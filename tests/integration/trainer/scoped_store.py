@@ -107,21 +107,21 @@ class _Gate(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if not self.server.allows(self.command, self.path, body):
             self.server.refused.append(f"{self.command} {self.path}")
-            self._answer(403, [("Content-Type", "application/xml")], b"" if self.command == "HEAD" else _DENIED)
+            self._respond(403, [("Content-Type", "application/xml")], b"" if self.command == "HEAD" else _DENIED)
             return
         upstream = self.server.upstream
         connection = http.client.HTTPConnection(str(upstream.hostname), upstream.port, timeout=60)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in {"expect", "connection"}}
         connection.request(self.command, self.path, body=body, headers=headers)
-        answer = connection.getresponse()
-        if answer.status == 404:
-            self._answer(403, [("Content-Type", "application/xml")], b"" if self.command == "HEAD" else _DENIED)
+        response = connection.getresponse()
+        if response.status == 404:
+            self._respond(403, [("Content-Type", "application/xml")], b"" if self.command == "HEAD" else _DENIED)
             connection.close()
             return
-        self._answer(answer.status, answer.getheaders(), answer.read())
+        self._respond(response.status, response.getheaders(), response.read())
         connection.close()
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    def _respond(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
         self.send_response(status)
         length = next((value for name, value in headers if name.lower() == "content-length"), str(len(body)))
         for name, value in headers:

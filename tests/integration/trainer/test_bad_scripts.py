@@ -66,14 +66,14 @@ BAD: dict[str, tuple[str, int, str]] = {
 
 @pytest.mark.parametrize("name", list(BAD))
 def test_a_bad_script(pod: ScriptPod, name: str) -> None:
-    text, code, sentence = BAD[name]
+    text, code, message = BAD[name]
     found, result = pod.go(pod.script(text))
-    assert (found, sentence in (result.message or "")) == (code, True), (found, result.message)
+    assert (found, message in (result.message or "")) == (code, True), (found, result.message)
     assert not list((pod.folder / "claims").rglob("manifest.json"))
 
 
 @pytest.mark.parametrize(
-    ("script", "code", "sentence"),
+    ("script", "code", "message"),
     [
         ({"configMapRef": {"name": "code", "key": "train.py"}}, 66, "key 'train.py' of ConfigMap 'code' is not there"),
         ({"uri": "pvc://models/nowhere.py"}, 66, "script.uri pvc://models/nowhere.py does not exist"),
@@ -82,25 +82,25 @@ def test_a_bad_script(pod: ScriptPod, name: str) -> None:
         ({"uri": "pvc://models/latin.py"}, 1, "SyntaxError: Non-UTF-8 code starting with '\\xe9' in file script.py"),
     ],
 )
-def test_a_script_that_is_not_there_or_none(pod: ScriptPod, script: dict[str, Any], code: int, sentence: str) -> None:
+def test_a_script_that_is_not_there_or_none(pod: ScriptPod, script: dict[str, Any], code: int, message: str) -> None:
     models = pod.env.claims_dir / "models"
     (models / "large.py").write_bytes(b"#" * (MAX + 1))
     (models / "latin.py").write_bytes("print('é')".encode("latin-1"))
     found, result = pod.go(pod.script("", script=script))
-    assert (found, sentence in (result.message or "")) == (code, True), (found, result.message)
+    assert (found, message in (result.message or "")) == (code, True), (found, result.message)
 
 
 @pytest.mark.parametrize(
-    ("spec", "sentence"),
+    ("spec", "message"),
     [
         ({"search": {"trials": 3}}, "spec.search is not for framework Script"),
         ({"export": {"onnx": True}}, "spec.export.onnx is not for framework Script"),
     ],
 )
-def test_what_a_script_does_by_itself(pod: ScriptPod, spec: dict[str, Any], sentence: str) -> None:
+def test_what_a_script_does_by_itself(pod: ScriptPod, spec: dict[str, Any], message: str) -> None:
     code, result = pod.go(pod.script("leave()", **spec))
     assert code == 78
-    assert sentence in (result.message or "")
+    assert message in (result.message or "")
 
 
 # ---- scripts that misbehave ------------------------------------------------------------------------------------------
@@ -114,9 +114,9 @@ def test_output_without_end_is_stopped_in_time_and_fills_no_log(
     code, result = pod.go(pod.script(text), Limits(seconds=2, grace_seconds=5))
     assert code == 75
     assert "still running after 2 s (spec.activeDeadlineSeconds)" in (result.message or "")
-    told = [message for message in caplog.messages if message.startswith("script: ")]
-    assert 900 < len(told) < 2500
-    assert 1 <= sum("lines were left out of the log: it prints too much" in message for message in told) <= 3
+    reported = [message for message in caplog.messages if message.startswith("script: ")]
+    assert 900 < len(reported) < 2500
+    assert 1 <= sum("lines were left out of the log: it prints too much" in message for message in reported) <= 3
 
 
 def test_a_script_that_ignores_sigterm_is_killed(pod: ScriptPod) -> None:

@@ -65,8 +65,8 @@ def test_what_is_not_trained_here_can_be_judged_here(tmp_path: Path) -> None:
     container = {"framework": "Container", "image": "mine:1", "command": ["train"]}
     script = {"framework": "Script", "script": {"configMapRef": {"name": "mine", "key": "train.py"}}}
     for spec in ({"mode": "Prepare"}, container, script):
-        wish = {**regression(table(tmp_path, regression_csv())), **spec}
-        assert main(["validate", "-f", str(job_file(tmp_path, **wish)), "--data"]) == 0
+        requested = {**regression(table(tmp_path, regression_csv())), **spec}
+        assert main(["validate", "-f", str(job_file(tmp_path, **requested)), "--data"]) == 0
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_is_not_trained_here_can_be_judged_here(tmp_path: Path) -> None:
         ({"shards": 3}, 78, "spec.shards 3 shares out series that have a model each"),
     ],
 )
-def test_a_bad_specification_is_one_sentence_and_the_code_a_pod_would_end_with(
+def test_a_bad_specification_is_one_message_and_the_code_a_pod_would_end_with(
     tmp_path: Path, spec: dict[str, object], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = job_file(tmp_path, **{**regression("file:///not/there.csv"), **spec})

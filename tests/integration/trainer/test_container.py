@@ -100,19 +100,19 @@ def test_a_forecast_over_several_series(pod: Pod, upload: Upload) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "sentence"),
+    ("script", "message"),
     [
         ("pass", "left no model"),
         (TRAIN.replace('json.dumps({"mae"', '"{" + json.dumps({"mae"'), "metrics.json, line 1"),
         (TRAIN + "\n(output / 'link').symlink_to('/etc/passwd')", "a symbolic link"),
     ],
 )
-def test_what_was_left_is_refused_and_nothing_is_stored(pod: Pod, upload: Upload, script: str, sentence: str) -> None:
+def test_what_was_left_is_refused_and_nothing_is_stored(pod: Pod, upload: Upload, script: str, message: str) -> None:
     steps = Steps(pod, regression(upload("container.csv", regression_csv())))
     assert steps.step("fetch") == 0
     steps.train(script)
     assert steps.step("register") == 65
-    assert sentence in (steps.result().message or "")
+    assert message in (steps.result().message or "")
     listing = pod.store.client().list_objects_v2(Bucket="models", Prefix=f"pods/shop/model-{pod.uid}/")
     keys = [each["Key"] for each in listing.get("Contents", []) if "/logs/" not in each["Key"]]
     assert [key.rpartition("/")[2] for key in keys] == ["started.json"]

@@ -104,7 +104,7 @@ def test_a_line_that_goes_silent_is_taken_up_too(web: Web, tmp_path: Path) -> No
     assert web.starts[1] > 0
 
 
-def test_a_certificate_that_nobody_signed_is_told(web: Web, tmp_path: Path) -> None:
+def test_a_certificate_that_nobody_signed_is_reported(web: Web, tmp_path: Path) -> None:
     http = Http(wait=tenacity.wait_none())
     with pytest.raises(UpstreamUnavailable, match="its TLS certificate is not accepted"):
         download_page(web.address, tmp_path / "t", http, lambda: None)

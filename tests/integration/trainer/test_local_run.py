@@ -59,7 +59,7 @@ def test_in_a_terminal_it_shows_a_bar_and_leaves_a_model(job: Path, tmp_path: Pa
     assert (tmp_path / "out/local/line/versions/00000001/version.json").exists()
 
 
-def test_a_fault_in_the_file_is_one_sentence_and_exit_code_64(job: Path, tmp_path: Path) -> None:
+def test_a_fault_in_the_file_is_one_message_and_exit_code_64(job: Path, tmp_path: Path) -> None:
     job.write_text(job.read_text().replace("LightGBM", "LightGMB"))
     done = subprocess.run(
         [*TRAINER, "run", "-f", job, "--output", tmp_path / "out"], capture_output=True, text=True, check=False

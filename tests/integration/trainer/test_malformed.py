@@ -172,7 +172,7 @@ def job_file(bad: Bad, folder: Path) -> Path:
     return file
 
 
-def ending(file: Path, output: Path, environ: dict[str, str]) -> tuple[int, str]:
+def completion(file: Path, output: Path, environ: dict[str, str]) -> tuple[int, str]:
     (output / "work").mkdir(parents=True)
     env = local_environment({"TRAINYARD_WORK_DIR": str(output / "work"), **environ}, output)
     code = run_job(lambda: read_job_file(file, output), env, lambda: False, display=JsonLines())
@@ -180,8 +180,8 @@ def ending(file: Path, output: Path, environ: dict[str, str]) -> tuple[int, str]
 
 
 @pytest.mark.parametrize("bad", CASES, ids=lambda bad: bad.name)
-def test_a_bad_input_ends_with_its_code_and_a_sentence(bad: Bad, tmp_path: Path) -> None:
-    code, message = ending(job_file(bad, tmp_path), tmp_path / "out", {})
+def test_a_bad_input_ends_with_its_code_and_a_message(bad: Bad, tmp_path: Path) -> None:
+    code, message = completion(job_file(bad, tmp_path), tmp_path / "out", {})
     assert (code, bad.said in message) == (bad.code, True), message
     assert "\n" not in message
     assert not list((tmp_path / "out").rglob("manifest.json"))
@@ -203,5 +203,5 @@ def test_a_query_in_a_local_run(tmp_path: Path) -> None:
     document = yaml.safe_load(file.read_text())
     del document["spec"]["data"]["uri"]
     file.write_text(yaml.safe_dump(document))
-    code, message = ending(file, tmp_path / "out", {"TRAINYARD_DATA_SECRET_DIR": str(tmp_path)})
+    code, message = completion(file, tmp_path / "out", {"TRAINYARD_DATA_SECRET_DIR": str(tmp_path)})
     assert (code, query.said in message) == (0, True), message

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.integration.trainer.tables import sales_csv
-from tests.integration.trainer.test_malformed import Bad, ending, job_file
+from tests.integration.trainer.test_malformed import Bad, completion, job_file
 
 GOOD = """
 apiVersion: trainyard.dev/v1alpha1
@@ -59,11 +59,11 @@ TEXTS = [
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
-def test_a_bad_file_ends_with_64_and_a_sentence(text: Text, tmp_path: Path) -> None:
+def test_a_bad_file_ends_with_64_and_a_message(text: Text, tmp_path: Path) -> None:
     assert text.old in GOOD
     file = tmp_path / "job.yaml"
     file.write_text(GOOD.replace(text.old, text.new) if text.old else text.new)
-    code, message = ending(file, tmp_path / "out", {})
+    code, message = completion(file, tmp_path / "out", {})
     assert (code, text.said in message) == (64, True), message
     assert "\n" not in message
 
@@ -73,7 +73,7 @@ def test_a_bad_file_ends_with_64_and_a_sentence(text: Text, tmp_path: Path) -> N
 SALES = sales_csv(bread=100)
 
 
-def wish(name: str, code: int, said: str, **spec: Any) -> Bad:
+def bad_spec(name: str, code: int, said: str, **spec: Any) -> Bad:
     """A table that is good, and a specification that is not."""
     return Bad(name, code, said, spec=spec)
 
@@ -87,18 +87,20 @@ def ahead(name: str, code: int, said: str, data: dict[str, Any] | None = None, *
 
 def space(name: str, said: str, code: int = 64, **dimensions: Any) -> Bad:
     """A search that cannot be."""
-    return wish(name, code, said, search={"space": dimensions})
+    return bad_spec(name, code, said, search={"space": dimensions})
 
 
-WISHES = [
+BAD_SPECS = [
     # ---- task and framework
-    wish("unknown framework", 64, "spec.framework: Input should be", framework="XGBoost"),
-    wish("unknown task", 64, "spec.task: Input should be", task="Clustering"),
-    wish("unknown mode", 64, "spec.mode: Input should be", mode="Predict"),
-    wish("Prophet of rows", 64, "framework Prophet needs task Forecast", framework="Prophet"),
-    wish("rows with a horizon", 64, "only task Forecast has it", forecast={"horizon": 3}),
-    wish("classes of numbers", 65, "60 classes of one row each", task="Classification"),
-    wish("a container here", 78, "apply the TrainingJob to a cluster", framework="Container", image="i", command=["c"]),
+    bad_spec("unknown framework", 64, "spec.framework: Input should be", framework="XGBoost"),
+    bad_spec("unknown task", 64, "spec.task: Input should be", task="Clustering"),
+    bad_spec("unknown mode", 64, "spec.mode: Input should be", mode="Predict"),
+    bad_spec("Prophet of rows", 64, "framework Prophet needs task Forecast", framework="Prophet"),
+    bad_spec("rows with a horizon", 64, "only task Forecast has it", forecast={"horizon": 3}),
+    bad_spec("classes of numbers", 65, "60 classes of one row each", task="Classification"),
+    bad_spec(
+        "a container here", 78, "apply the TrainingJob to a cluster", framework="Container", image="i", command=["c"]
+    ),
     # ---- forecasts
     ahead("no column of times", 64, "task Forecast needs data.time", {"time": None}),
     ahead("no horizon", 64, "spec.forecast.horizon: is required", forecast={}),
@@ -117,27 +119,29 @@ WISHES = [
     ahead("Prophet's value", 64, "seasonality_mode", parameters={"seasonality_mode": "both"}),
     ahead("Prophet as ONNX", 78, "has no ONNX form", export={"onnx": True}),
     # ---- splits
-    wish("everything tests", 64, "spec.split.testFraction", split={"testFraction": 1.0}),
-    wish("nothing to train", 64, "must leave rows", split={"testFraction": 0.5, "validationFraction": 0.5}),
-    wish("unknown split", 64, "spec.split.strategy: Input should be", split={"strategy": "Sorted"}),
-    wish("group without one", 64, "split.strategy Group needs data.group", split={"strategy": "Group"}),
-    wish("time without one", 64, "split.strategy Time needs data.time", split={"strategy": "Time"}),
-    wish("strata of numbers", 64, "Stratified needs task Classification", split={"strategy": "Stratified"}),
+    bad_spec("everything tests", 64, "spec.split.testFraction", split={"testFraction": 1.0}),
+    bad_spec("nothing to train", 64, "must leave rows", split={"testFraction": 0.5, "validationFraction": 0.5}),
+    bad_spec("unknown split", 64, "spec.split.strategy: Input should be", split={"strategy": "Sorted"}),
+    bad_spec("group without one", 64, "split.strategy Group needs data.group", split={"strategy": "Group"}),
+    bad_spec("time without one", 64, "split.strategy Time needs data.time", split={"strategy": "Time"}),
+    bad_spec("strata of numbers", 64, "Stratified needs task Classification", split={"strategy": "Stratified"}),
     # ---- objective and gates
-    wish("a metric of classes", 64, "auc", objective={"metric": "auc"}),
-    wish("a metric that is a sentence", 64, "spec.objective.metric", objective={"metric": "the error"}),
-    wish("unknown goal", 64, "spec.objective.goal", objective={"metric": "mae", "goal": "Less"}),
-    wish("half a gate", 64, "a gate needs either op and value, or compareTo", gates=[{"metric": "mae"}]),
-    wish("tolerance alone", 64, "gate", gates=[{"metric": "mae", "op": "<", "value": 1, "tolerance": 0.1}]),
-    wish("unknown operator", 64, "spec.gates[0].op", gates=[{"metric": "mae", "op": "=<", "value": 1}]),
-    wish("a gate of classes", 64, "f1", gates=[{"metric": "f1", "op": ">", "value": 0.5}]),
+    bad_spec("a metric of classes", 64, "auc", objective={"metric": "auc"}),
+    bad_spec("a metric that is a sentence", 64, "spec.objective.metric", objective={"metric": "the error"}),
+    bad_spec("unknown goal", 64, "spec.objective.goal", objective={"metric": "mae", "goal": "Less"}),
+    bad_spec("half a gate", 64, "a gate needs either op and value, or compareTo", gates=[{"metric": "mae"}]),
+    bad_spec("tolerance alone", 64, "gate", gates=[{"metric": "mae", "op": "<", "value": 1, "tolerance": 0.1}]),
+    bad_spec("unknown operator", 64, "spec.gates[0].op", gates=[{"metric": "mae", "op": "=<", "value": 1}]),
+    bad_spec("a gate of classes", 64, "f1", gates=[{"metric": "f1", "op": ">", "value": 0.5}]),
     # ---- parameters and search
-    wish("a value that is none", 64, "num_leaves", parameters={"num_leaves": "many"}),
-    wish("too few leaves", 64, "num_leaves", parameters={"num_leaves": 1}),
-    wish("the trainer's own", 64, "num_threads", parameters={"num_threads": 64}),
-    wish("no trials", 64, "spec.search.trials", search={"trials": 0}),
-    wish("no time", 64, "spec.search.timeoutSeconds", search={"timeoutSeconds": 0}),
-    wish("unknown class", 64, "spec.search.adaptiveTrials.Huge: unknown field", search={"adaptiveTrials": {"Huge": 3}}),
+    bad_spec("a value that is none", 64, "num_leaves", parameters={"num_leaves": "many"}),
+    bad_spec("too few leaves", 64, "num_leaves", parameters={"num_leaves": 1}),
+    bad_spec("the trainer's own", 64, "num_threads", parameters={"num_threads": 64}),
+    bad_spec("no trials", 64, "spec.search.trials", search={"trials": 0}),
+    bad_spec("no time", 64, "spec.search.timeoutSeconds", search={"timeoutSeconds": 0}),
+    bad_spec(
+        "unknown class", 64, "spec.search.adaptiveTrials.Huge: unknown field", search={"adaptiveTrials": {"Huge": 3}}
+    ),
     space("empty space", "spec.search.space is empty"),
     space("a number as range", "spec.search.space.num_leaves: is 31", num_leaves=31),
     space("no type", "spec.search.space.num_leaves", num_leaves={"low": 2, "high": 9}),
@@ -150,20 +154,24 @@ WISHES = [
     space("a choice twice", "twice", boosting={"choices": ["gbdt", "gbdt"]}),
     space("an unknown parameter", "num_leafs", num_leafs={"type": "Int", "low": 2, "high": 9}),
     # ---- shards, workers, and what a pod needs
-    wish("half a shard", 64, "spec.shards", shards=0.5),
-    wish("shards of one model", 78, "spec.shards 3 shares out series that have a model each", shards=3),
-    wish("shards of a dataset", 78, "leave it out for mode Prepare", shards=3, mode="Prepare"),
-    wish("negative workers", 64, "spec.workers", workers=-1),
-    wish("no attempt", 64, "spec.retry.maxAttempts", retry={"maxAttempts": 0}),
-    wish("no device", 64, "spec.accelerator.count", accelerator={"count": 0}),
-    wish("a priority of one's own", 64, "spec.priority: Input should be", priority="Highest"),
-    wish("two values", 64, "value", env=[{"name": "A", "value": "1", "valueFrom": {"secretKeyRef": {"name": "s"}}}]),
-    wish("storage on the web", 64, "storage.uri must start with", storage={"uri": "https://models.example/"}),
-    wish("MLflow without experiment", 64, "mlflow.experiment: is required", tracking={"mlflow": {"uri": "https://m"}}),
-    wish("another tracker", 64, "spec.tracking.wandb: unknown field", tracking={"wandb": {"uri": "https://w"}}),
+    bad_spec("half a shard", 64, "spec.shards", shards=0.5),
+    bad_spec("shards of one model", 78, "spec.shards 3 shares out series that have a model each", shards=3),
+    bad_spec("shards of a dataset", 78, "leave it out for mode Prepare", shards=3, mode="Prepare"),
+    bad_spec("negative workers", 64, "spec.workers", workers=-1),
+    bad_spec("no attempt", 64, "spec.retry.maxAttempts", retry={"maxAttempts": 0}),
+    bad_spec("no device", 64, "spec.accelerator.count", accelerator={"count": 0}),
+    bad_spec("a priority of one's own", 64, "spec.priority: Input should be", priority="Highest"),
+    bad_spec(
+        "two values", 64, "value", env=[{"name": "A", "value": "1", "valueFrom": {"secretKeyRef": {"name": "s"}}}]
+    ),
+    bad_spec("storage on the web", 64, "storage.uri must start with", storage={"uri": "https://models.example/"}),
+    bad_spec(
+        "MLflow without experiment", 64, "mlflow.experiment: is required", tracking={"mlflow": {"uri": "https://m"}}
+    ),
+    bad_spec("another tracker", 64, "spec.tracking.wandb: unknown field", tracking={"wandb": {"uri": "https://w"}}),
     # ---- Torch
-    wish("Torch's parameter", 64, "hiden", framework="Torch", parameters={"hiden": [8]}),
-    wish("no epoch", 64, "epochs", framework="Torch", parameters={"epochs": 0}),
+    bad_spec("Torch's parameter", 64, "hiden", framework="Torch", parameters={"hiden": [8]}),
+    bad_spec("no epoch", 64, "epochs", framework="Torch", parameters={"epochs": 0}),
 ]
 
 
@@ -179,15 +187,15 @@ out = pathlib.Path(config["output"])
 
 def script(name: str, code: int, said: str, text: str, **spec: Any) -> Bad:
     """A script that does not do what it should."""
-    return wish(name, code, said, framework="Script", script={"inline": text}, **spec)
+    return bad_spec(name, code, said, framework="Script", script={"inline": text}, **spec)
 
 
 SCRIPTS = [
-    wish("no script", 64, "framework Script needs the section script", framework="Script"),
-    wish("a script of another", 64, "only framework Script has it", script={"inline": "x"}),
-    wish("two scripts", 64, "exactly one of", framework="Script", script={"inline": "x", "uri": "https://x"}),
-    wish("an empty script", 64, "spec.script.inline", framework="Script", script={"inline": ""}),
-    wish("no such script", 66, "gone.py", framework="Script", script={"uri": "file:///nowhere/gone.py"}),
+    bad_spec("no script", 64, "framework Script needs the section script", framework="Script"),
+    bad_spec("a script of another", 64, "only framework Script has it", script={"inline": "x"}),
+    bad_spec("two scripts", 64, "exactly one of", framework="Script", script={"inline": "x", "uri": "https://x"}),
+    bad_spec("an empty script", 64, "spec.script.inline", framework="Script", script={"inline": ""}),
+    bad_spec("no such script", 66, "gone.py", framework="Script", script={"uri": "file:///nowhere/gone.py"}),
     script("a search", 78, "spec.search is not for framework Script", "pass", search={"trials": 3}),
     script("syntax", 1, "SyntaxError", "def x(:\n"),
     script("an exception", 1, "ValueError: no rows", "raise ValueError('no rows')"),
@@ -219,20 +227,20 @@ SCRIPTS = [
 ]
 
 
-@pytest.mark.parametrize("bad", [*WISHES, *SCRIPTS], ids=lambda bad: bad.name)
-def test_a_bad_specification_ends_with_its_code_and_a_sentence(bad: Bad, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bad", [*BAD_SPECS, *SCRIPTS], ids=lambda bad: bad.name)
+def test_a_bad_specification_ends_with_its_code_and_a_message(bad: Bad, tmp_path: Path) -> None:
     file = job_file(bad, tmp_path)
     document = yaml.safe_load(file.read_text())
     for role, value in list(document["spec"]["data"].items()):
         if value is None:
             del document["spec"]["data"][role]
     file.write_text(yaml.safe_dump(document))
-    code, message = ending(file, tmp_path / "out", {})
+    code, message = completion(file, tmp_path / "out", {})
     assert (code, bad.said in message) == (bad.code, True), message
     assert "\n" not in message
     assert not list((tmp_path / "out").rglob("manifest.json"))
 
 
 def test_the_corpus_has_no_case_twice() -> None:
-    names = [*(text.name for text in TEXTS), *(bad.name for bad in (*WISHES, *SCRIPTS))]
+    names = [*(text.name for text in TEXTS), *(bad.name for bad in (*BAD_SPECS, *SCRIPTS))]
     assert len(set(names)) == len(names) >= 100

@@ -32,13 +32,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
 def config_of(folder: Path, uri: str, experiment: str, **spec: Any) -> TrainerConfig:
     (folder / "table.csv").write_bytes(regression_csv())
     tracking = {"mlflow": {"uri": uri, "experiment": experiment}}
-    wish = {"parameters": QUICK, "tracking": tracking, "storage": {"uri": "pvc://models/m"}, **spec}
+    requested = {"parameters": QUICK, "tracking": tracking, "storage": {"uri": "pvc://models/m"}, **spec}
     return TrainerConfig(
         namespace="shop",
         name="line",
         uid=f"uid-{experiment}",
         model_name="demand",
-        spec=TrainingJobSpec.model_validate(regression("pvc://data/table.csv", **wish)),
+        spec=TrainingJobSpec.model_validate(regression("pvc://data/table.csv", **requested)),
     )
 
 
@@ -120,7 +120,7 @@ output = pathlib.Path(json.loads(pathlib.Path(sys.argv[1]).read_text())["output"
 """
 
 
-def test_a_script_of_ones_own_is_told_of_too(server: MlflowServer, tmp_path: Path) -> None:
+def test_a_script_of_ones_own_is_reported_of_too(server: MlflowServer, tmp_path: Path) -> None:
     own = {"framework": "Script", "script": {"inline": SCRIPT}, "parameters": {"depth": 3}}
     code, result = train(config_of(tmp_path, server.uri, "own", **own), tmp_path)
     assert (code, warning_of(result)) == (0, ""), result.message
@@ -221,10 +221,10 @@ def test_many_and_long_parameters_and_names_that_mlflow_does_not_take(server: Ml
 
     found = find_version(store, keys, config.uid)
     assert found is not None
-    wish = Mlflow(uri=server.uri, experiment="many")
-    assert log_run(wish, job.env, store, found[0], replace(run, manifest=manifest)) is None
-    (told,) = runs_in(server, "many")
-    assert (len(told.data.params), len(told.data.metrics)) == (252, 1_100)
-    assert (told.data.params["nested"], told.data.params["a_b"]) == ('{"a": [1]}', "1")
-    assert len(told.data.params["p0"]) == 500
-    assert told.data.metrics["m7_5"] == 7
+    requested = Mlflow(uri=server.uri, experiment="many")
+    assert log_run(requested, job.env, store, found[0], replace(run, manifest=manifest)) is None
+    (reported,) = runs_in(server, "many")
+    assert (len(reported.data.params), len(reported.data.metrics)) == (252, 1_100)
+    assert (reported.data.params["nested"], reported.data.params["a_b"]) == ('{"a": [1]}', "1")
+    assert len(reported.data.params["p0"]) == 500
+    assert reported.data.metrics["m7_5"] == 7

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.trainer.conftest import Upload
 from tests.integration.trainer.object_store import cuts_a_download
 from tests.integration.trainer.pod import Ended, Pod
-from tests.integration.trainer.slow_line import slow_line
+from tests.integration.trainer.slow_connection import slow_connection
 from tests.integration.trainer.tables import forecast, regression, regression_csv, sales_csv
 from tests.unit.trainer.progress.endpoint import Endpoint
 from trainyard_trainer.artifacts.manifest import fetch_file, parse_manifest, sha256_of
@@ -77,12 +77,12 @@ def test_sigterm_in_the_middle_ends_as_interrupted_with_nothing_registered(pod: 
 @cuts_a_download
 def test_a_stop_ends_a_slow_download(pod: Pod, upload: Upload) -> None:
     uri = upload("slow.csv", b"a,y\n" + b"1.0,2.0\n" * 2_000_000)
-    with slow_line(pod.store.endpoint, bytes_per_second=1_000_000) as line:
-        pod.store = replace(pod.store, endpoint=line.endpoint)
-        ended = pod.run_here(regression(uri), stop=lambda: line.received > 500_000)
+    with slow_connection(pod.store.endpoint, bytes_per_second=1_000_000) as connection:
+        pod.store = replace(pod.store, endpoint=connection.endpoint)
+        ended = pod.run_here(regression(uri), stop=lambda: connection.received > 500_000)
     assert (ended.code, ended.result.reason) == (75, "Interrupted"), ended.result.message
     assert f"while reading data.uri {uri}" in (ended.result.message or "")
-    assert line.received < 8_000_000, "sixteen seconds of this line were cut to one or two"
+    assert connection.received < 8_000_000, "sixteen seconds of this line were cut to one or two"
     gc.collect()
 
 

@@ -18,7 +18,7 @@ from tests.unit.trainer.report import samples
 from trainyard_trainer.report.page import render_report
 
 PHONE, DESK = (360, 800), (1280, 900)
-LOOK = """(() => {
+INSPECT = """(() => {
   const root = document.documentElement, box = element => element.getBoundingClientRect();
   const shown = element => { const { width, height } = box(element); return [width, height]; };
   const inked = chart => [...chart.querySelectorAll('path.line, path.dots, path.bars')].some(path =>
@@ -92,12 +92,12 @@ HEADINGS = {
 CHARTS = {"trained": 3, "profile": 3, "forecast": 12, "ahead": 12 + 2 + 2, "numbers": 3, "classes": 2}
 
 
-def ink(screenshot: bytes, place: list[float], background: str) -> float:
+def ink(screenshot: bytes, box: list[float], background: str) -> float:
     """Return which share of a chart is in a colour of its own: neither its background nor grey."""
     picture = image.imread(io.BytesIO(screenshot))
-    left, top, width, height = (round(number) for number in place)
+    left, top, width, height = (round(number) for number in box)
     part = picture[top : top + height, left : left + width, :3]
-    assert part.size, (place, picture.shape, background)
+    assert part.size, (box, picture.shape, background)
     return float(np.mean(part.max(axis=2) - part.min(axis=2) > 0.3))
 
 
@@ -105,7 +105,7 @@ async def test_reports_are_whole_on_a_phone_and_on_a_desk(pages: dict[str, Path]
     async with browser.running() as chromium:
         for name, page in pages.items():
             for width, height in (PHONE, DESK):
-                opened = await chromium.open(page, width, height, LOOK)
+                opened = await chromium.open(page, width, height, INSPECT)
                 (tmp_path / f"{name}-{width}.png").write_bytes(opened.screenshot)
                 _judge(f"{name} at {width}", opened, width)
                 assert HEADINGS[name] <= set(opened.seen["headings"]), name
@@ -128,8 +128,8 @@ def _judge(where: str, opened: browser.Opened, width: int) -> None:
 
 async def test_at_night_the_page_is_dark_and_its_charts_are_still_seen(pages: dict[str, Path]) -> None:
     async with browser.running() as chromium:
-        day = await chromium.open(pages["numbers"], *PHONE, LOOK)
-        night = await chromium.open(pages["numbers"], *PHONE, LOOK, dark=True)
+        day = await chromium.open(pages["numbers"], *PHONE, INSPECT)
+        night = await chromium.open(pages["numbers"], *PHONE, INSPECT, dark=True)
     assert _brightness(day.seen["background"]) > 200
     assert _brightness(night.seen["background"]) < 60
     assert ink(night.screenshot, night.seen["place"], night.seen["background"]) > 0.002
@@ -142,7 +142,7 @@ async def test_a_fault_of_a_page_is_seen(tmp_path: Path) -> None:
         '<img src="missing.png"><script>nothing.at.all</script></main>'
     )
     async with browser.running() as chromium:
-        opened = await chromium.open(page, *PHONE, LOOK)
+        opened = await chromium.open(page, *PHONE, INSPECT)
     assert any("nothing is not defined" in complaint for complaint in opened.complaints)
     assert [Path(url).name for url in opened.requests] == ["missing.png"]
     assert opened.seen["wider"]

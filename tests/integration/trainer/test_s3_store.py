@@ -80,16 +80,16 @@ def test_a_large_file_goes_in_parts_and_comes_back_whole(store: S3Store, tmp_pat
 @cuts_a_download
 def test_reading_data_stops_in_the_middle(object_store: ObjectStore, tmp_path: Path) -> None:
     object_store.client().put_object(Bucket=BUCKET, Key="large", Body=b"x" * 40_000_000)
-    looks: list[int] = []
+    sizes: list[int] = []
 
-    def look(size: int) -> None:
-        looks.append(size)
-        if len(looks) == 3:
+    def check(size: int) -> None:
+        sizes.append(size)
+        if len(sizes) == 3:
             raise Interrupted("asked to end")
 
     with pytest.raises(Interrupted, match="asked to end"):
-        files.S3Store(object_store.client).download(BUCKET, "large", tmp_path / "large", look)
-    assert sum(looks) < 40_000_000
+        files.S3Store(object_store.client).download(BUCKET, "large", tmp_path / "large", check)
+    assert sum(sizes) < 40_000_000
     gc.collect()
 
 

@@ -55,9 +55,9 @@ def test_a_version_is_made(pod: ScriptPod, caplog: pytest.LogCaptureFixture) -> 
     assert list(manifest.libraries) == ["python"]
     assert manifest.data.rows == 99
     assert "script: a model of 64 rows" in caplog.messages
-    (told,) = [status for status in pod.heard if status.message == "half of it"]
-    assert (told.progress_percentage, told.stage) == (55, "train")
-    assert {m.name: m.value for m in told.metrics or []} == {"mae": "3"}
+    (reported,) = [status for status in pod.heard if status.message == "half of it"]
+    assert (reported.progress_percentage, reported.stage) == (55, "train")
+    assert {m.name: m.value for m in reported.metrics or []} == {"mae": "3"}
 
 
 def test_the_words_of_its_config_are_those_of_a_container(pod: ScriptPod) -> None:
@@ -67,9 +67,9 @@ def test_the_words_of_its_config_are_those_of_a_container(pod: ScriptPod) -> Non
     other = ContainerPod(pod.folder, "other")
     assert other.fetch(other.config(table(), uid="uid-2")) == 0
     expected = other.settings()
-    places = {"data", "output", "metrics"}
-    assert {key: value for key, value in found.items() if key not in places} == {
-        key: value for key, value in expected.items() if key not in places
+    locations = {"data", "output", "metrics"}
+    assert {key: value for key, value in found.items() if key not in locations} == {
+        key: value for key, value in expected.items() if key not in locations
     }
     assert found["data"].keys() == expected["data"].keys() == {"train", "validation", "test"}
     assert found["metrics"] == found["output"] + "/metrics.json"
@@ -90,7 +90,7 @@ def test_a_forecast(pod: ScriptPod) -> None:
     assert metrics["rows"] > 10
 
 
-LOOKS_AROUND = """
+INSPECTS_ENVIRONMENT = """
 parent = open(f"/proc/{os.getppid()}/cmdline").read()
 leave(json.dumps({"names": sorted(os.environ), "environment": dict(os.environ), "folder": os.getcwd(),
                   "group": os.getpgid(0) == os.getpid(), "arguments": sys.argv}))
@@ -104,7 +104,7 @@ def test_it_sees_nothing_of_the_trainers_environment(pod: ScriptPod, monkeypatch
         {"name": "MINE", "value": "1"},
         {"name": "FROM_SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
     ]
-    assert pod.go(pod.script(LOOKS_AROUND, env=env, workers=3))[0] == 0
+    assert pod.go(pod.script(INSPECTS_ENVIRONMENT, env=env, workers=3))[0] == 0
     found = json.loads((run_of(pod) / "model/model.txt").read_text())
     asked_for = found["environment"].pop("FROM_SECRET")
     assert (asked_for, found["environment"]["MINE"]) == ("/var/run/trainyard/hush", "1")
@@ -170,9 +170,9 @@ def test_the_script_does_not_outlive_a_trainer_that_is_ended(tmp_path: Path, sen
     wait_for("the script to end", lambda: is_over(script))
 
 
-def wait_for(what: str, look: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(what: str, check: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
-    while not look():
+    while not check():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}, in vain"
         time.sleep(0.05)  # between two looks at the condition
 

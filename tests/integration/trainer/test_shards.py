@@ -32,14 +32,14 @@ class Pods:
     def variables(self, uid: str, index: int | None, attempt: int) -> dict[str, str]:
         shards = 1 if index is None else SHARDS
         storage = {"uri": "pvc://m/models"}
-        wish = forecast("pvc://data/sales.csv", workers=1, shards=shards, storage=storage)
+        requested = forecast("pvc://data/sales.csv", workers=1, shards=shards, storage=storage)
         config = TrainerConfig(
             namespace="shop",
             name="demand",
             uid=uid,
             attempt=attempt,
             model_name="demand",
-            spec=TrainingJobSpec.model_validate(wish),
+            spec=TrainingJobSpec.model_validate(requested),
         )
         config_dir = self.folder / f"config-{uid}-{attempt}-{index}"
         config_dir.mkdir()

@@ -108,8 +108,10 @@ def test_the_bucket_alone_makes_the_versions_again(
 ) -> None:
     ended = trained(pod, upload)
     model = f"model-{pod.uid}"
-    code, text, told = command("import", PREFIX, "--endpoint", pod.store.endpoint, "--model", model, "--check-files")
-    assert (code, told) == (0, "1 versions of 1 models\n")
+    code, text, reported = command(
+        "import", PREFIX, "--endpoint", pod.store.endpoint, "--model", model, "--check-files"
+    )
+    assert (code, reported) == (0, "1 versions of 1 models\n")
     kubectl("create", "-f", "-", stdin=text)
     kept = json.loads(kubectl("get", "mv", "-n", namespace, f"{model}-v1", "-o", "json"))
     made = as_the_operator_makes_it(pod, ended)
@@ -119,25 +121,25 @@ def test_the_bucket_alone_makes_the_versions_again(
     kubectl("delete", "mv", "-n", namespace, f"{model}-v1")
 
 
-def test_a_file_that_changed_is_told(pod: Pod, upload: Upload, command: Command) -> None:
+def test_a_file_that_changed_is_reported(pod: Pod, upload: Upload, command: Command) -> None:
     first = trained(pod, upload)
     assert first.result.artifact is not None
     key = f"{first.result.artifact.uri}/report.html".removeprefix(f"s3://{BUCKET}/")
     pod.store.client().put_object(Bucket=BUCKET, Key=key, Body=b"other")
     arguments = ("import", PREFIX, "--endpoint", pod.store.endpoint, "--model", f"model-{pod.uid}")
-    code, text, told = command(*arguments)
+    code, text, reported = command(*arguments)
     assert (code, text) == (65, "")
-    assert "report.html has 5 bytes, registered were" in told
-    assert "1 could not be made again" in told
-    code, text, told = command(*arguments, "--list")
+    assert "report.html has 5 bytes, registered were" in reported
+    assert "1 could not be made again" in reported
+    code, text, reported = command(*arguments, "--list")
     assert code == 65
     assert "Broken" in text
 
 
 def test_nothing_is_there(command: Command, object_store: ObjectStore) -> None:
-    code, text, told = command("import", f"s3://{BUCKET}/nowhere", "--endpoint", object_store.endpoint)
+    code, text, reported = command("import", f"s3://{BUCKET}/nowhere", "--endpoint", object_store.endpoint)
     assert (code, text) == (66, "")
-    assert told == f"s3://{BUCKET}/nowhere/ holds no model; name the storage.uri of the jobs\n"
+    assert reported == f"s3://{BUCKET}/nowhere/ holds no model; name the storage.uri of the jobs\n"
 
 
 @pytest.fixture
@@ -161,14 +163,14 @@ def test_only_what_the_cluster_does_not_use_goes(
     trained(pod, upload)
     model = f"model-{pod.uid}"
     only = ("--model", model)
-    code, _, told = prune(*only)
+    code, _, reported = prune(*only)
     assert code == 64
-    assert "restore or import them first" in told
+    assert "restore or import them first" in reported
     _, text, _ = command("import", PREFIX, "--endpoint", pod.store.endpoint, *only)
     kubectl("create", "-f", "-", stdin=text)
     for grace in ("7", "0"):  # it is young, and it is used
-        code, said, told = prune(*only, "--grace-days", grace, "--delete")
-        assert (code, said, told) == (0, "1 models looked at: there is nothing to remove\n", "")
+        code, said, reported = prune(*only, "--grace-days", grace, "--delete")
+        assert (code, said, reported) == (0, "1 models looked at: there is nothing to remove\n", "")
     kubectl("delete", "mv", "-n", NAMESPACE, f"{model}-v1")
 
     later = ("--no-version-in-use", "--grace-days", "0")
@@ -180,9 +182,9 @@ def test_only_what_the_cluster_does_not_use_goes(
     code, said, _ = prune(*only, *later, "--delete")
     assert code == 0
     assert "removed" in said
-    code, text, told = command("import", PREFIX, "--endpoint", pod.store.endpoint, *only)
+    code, text, reported = command("import", PREFIX, "--endpoint", pod.store.endpoint, *only)
     assert (code, text) == (0, "")
-    assert "version 1: its files were removed by prune; the number stays taken" in told
+    assert "version 1: its files were removed by prune; the number stays taken" in reported
 
 
 def test_a_list_comes_page_by_page(
@@ -210,18 +212,18 @@ def test_who_may_not_list_removes_nothing(
     command: Command, kubectl: Kubectl, crds: Path, namespace: str, object_store: ObjectStore, tmp_path: Path
 ) -> None:
     of_pod = Command({**command.environ, **service_account(kubectl, crds, "default", tmp_path)})
-    code, said, told = of_pod("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
+    code, said, reported = of_pod("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
     assert (code, said) == (77, "")
-    assert "the API server answered 403 to a list of trainingjobs in shop" in told
+    assert "the API server answered 403 to a list of trainingjobs in shop" in reported
 
 
 def test_an_api_server_that_is_away_removes_nothing(
     command: Command, account: dict[str, str], object_store: ObjectStore
 ) -> None:
     of_pod = Command({**command.environ, **account, PORT_ENV: "1"})
-    code, said, told = of_pod("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
+    code, said, reported = of_pod("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
     assert (code, said) == (69, "")
-    assert "what is in use is not known" in told
+    assert "what is in use is not known" in reported
 
 
 def test_a_file_of_objects_says_what_is_used(
@@ -229,18 +231,18 @@ def test_a_file_of_objects_says_what_is_used(
 ) -> None:
     trained(pod, upload)
     model = f"model-{pod.uid}"
-    place = (PREFIX, "--endpoint", pod.store.endpoint, "--model", model)
-    _, text, _ = command("import", *place)
+    location = (PREFIX, "--endpoint", pod.store.endpoint, "--model", model)
+    _, text, _ = command("import", *location)
     kubectl("create", "-f", "-", stdin=text)
     file = tmp_path / "objects.yaml"
     file.write_text(kubectl("get", "mv,tj,md", "-n", namespace, "-o", "yaml"))
     kubectl("delete", "mv", "-n", namespace, f"{model}-v1")
-    asked = ("prune", *place, "--namespace", namespace, "--in-use", str(file), "--grace-days", "0", "--delete")
+    asked = ("prune", *location, "--namespace", namespace, "--in-use", str(file), "--grace-days", "0", "--delete")
     assert command(*asked) == (0, "1 models looked at: there is nothing to remove\n", "")
     file.write_text("kind: List\nitems: []\n")
-    code, said, told = command(*asked)
+    code, said, reported = command(*asked)
     assert (code, said) == (65, "")
-    assert "what is in use is not known" in told
+    assert "what is in use is not known" in reported
     file.write_text("- 1\n- 2\n")
     assert command(*asked)[0] == 65
 
@@ -267,13 +269,13 @@ def test_credentials_of_one_prefix_suffice(pod: Pod, upload: Upload, command: Co
         assert first.result.artifact is not None
         assert first.result.log is not None
         assert pod.run_here(spec, attempt=2).result.model_version == first.result.model_version
-        place = (f"s3://{BUCKET}/{prefix}/", "--endpoint", server.endpoint)
+        location = (f"s3://{BUCKET}/{prefix}/", "--endpoint", server.endpoint)
         assert command("logs", first.result.log, "--endpoint", server.endpoint)[0] == 0
-        assert command("import", *place, "--check-files")[0] == 0
+        assert command("import", *location, "--check-files")[0] == 0
         file = tmp_path / "objects.yaml"
         file.write_text(json.dumps({"kind": "TrainingJob", "metadata": {"name": "a", "namespace": "b", "uid": "c"}}))
         free = ("--in-use", str(file), "--namespace", "shop", "--grace-days", "0", "--no-version-in-use", "--delete")
-        code, said, _ = command("prune", *place, *free)
+        code, said, _ = command("prune", *location, *free)
         assert code == 0
         assert "removed" in said
         assert server.refused == []

@@ -78,10 +78,12 @@ async def test_while_draining_it_is_not_ready_and_answers(repository: OneModelRe
 async def test_too_many_waiting_requests_are_sent_away(repository: OneModelRepository) -> None:
     repository.load("demand")
     async with client(repository) as http:
-        answers = await asyncio.gather(*(http.post(INFER, json=REQUEST) for _ in range(model_module.MAX_PENDING + 50)))
-        refused = [answer for answer in answers if answer.status_code != 200]
+        responses = await asyncio.gather(
+            *(http.post(INFER, json=REQUEST) for _ in range(model_module.MAX_PENDING + 50))
+        )
+        refused = [response for response in responses if response.status_code != 200]
         assert 0 < len(refused) <= 50
-        assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {(503, "1")}
+        assert {(response.status_code, response.headers["retry-after"]) for response in refused} == {(503, "1")}
         assert "add replicas" in refused[0].json()["error"]
         assert (await http.post(INFER, json=REQUEST)).status_code == 200
 
@@ -91,8 +93,8 @@ async def test_a_fault_of_ours_is_a_500_and_is_counted(repository: OneModelRepos
     assert repository.served is not None
     repository.served.loaded.framework.fail = RuntimeError("no such leaf")
     async with client(repository) as http:
-        answer = await http.post(INFER, json=REQUEST)
-        assert (answer.status_code, answer.json()) == (
+        response = await http.post(INFER, json=REQUEST)
+        assert (response.status_code, response.json()) == (
             500,
             {"error": "the prediction failed: RuntimeError: no such leaf"},
         )
@@ -104,8 +106,8 @@ async def test_more_rows_than_allowed(repository: OneModelRepository) -> None:
     repository.load("demand")
     request = {"inputs": [{"name": "x", "shape": [11], "datatype": "INT64", "data": [1] * 11}]}
     async with client(repository) as http:
-        answer = await http.post(INFER, json=request)
-    assert answer.json() == {"error": "the request has 11 rows, at most 10 are allowed; send them in parts"}
+        response = await http.post(INFER, json=request)
+    assert response.json() == {"error": "the request has 11 rows, at most 10 are allowed; send them in parts"}
 
 
 def test_the_repository_knows_one_name(repository: OneModelRepository) -> None:

@@ -118,8 +118,10 @@ def test_a_bucket_whose_readers_pay(tmp_path: Path, *, pays: bool) -> None:
     client.meta.events.register("before-send.s3", hear)
     client.head_object(Bucket="b", Key="k")
     client.list_objects_v2(Bucket="b")
-    told = [value for headers in sent for name, value in headers.items() if name.lower() == "x-amz-request-payer"]
-    assert [text.decode() if isinstance(text, bytes) else text for text in told] == (["requester"] * 2 if pays else [])
+    reported = [value for headers in sent for name, value in headers.items() if name.lower() == "x-amz-request-payer"]
+    assert [text.decode() if isinstance(text, bytes) else text for text in reported] == (
+        ["requester"] * 2 if pays else []
+    )
 
 
 class Nothing(io.BytesIO):

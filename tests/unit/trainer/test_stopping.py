@@ -113,8 +113,8 @@ def test_a_register_stage_that_has_begun_runs_to_its_end(tmp_path: Path) -> None
 def test_a_framework_can_ask_whether_to_stop(tmp_path: Path) -> None:
     seen: list[bool] = []
 
-    def look(context: Context) -> None:
+    def check(context: Context) -> None:
         seen.append(context.stop())
 
-    run_job(config, pod(tmp_path), lambda: False, display=JsonLines(), steps=steps(MeanFramework(look)))
+    run_job(config, pod(tmp_path), lambda: False, display=JsonLines(), steps=steps(MeanFramework(check)))
     assert seen == [False]

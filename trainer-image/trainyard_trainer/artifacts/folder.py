@@ -101,9 +101,11 @@ class FolderStore:
                 for name in names:
                     path = Path(folder) / name
                     with suppress(FileNotFoundError):
-                        told = path.stat()
+                        status = path.stat()
                         yield Stored(
-                            str(path.relative_to(self._root)), told.st_size, datetime.fromtimestamp(told.st_mtime, UTC)
+                            str(path.relative_to(self._root)),
+                            status.st_size,
+                            datetime.fromtimestamp(status.st_mtime, UTC),
                         )
 
     def _create(self, key: str, write: Callable[[Path], object]) -> bool:

@@ -106,9 +106,9 @@ class S3Store:
         for start in range(0, len(keys), _DELETED_AT_ONCE):
             some = [{"Key": self._key(key)} for key in keys[start : start + _DELETED_AT_ONCE]]
             with self._errors("removing", keys[start]):
-                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": some, "Quiet": True})
-                if answer.get("Errors"):
-                    raise ClientError({"Error": answer["Errors"][0]}, "DeleteObjects")
+                response = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": some, "Quiet": True})
+                if response.get("Errors"):
+                    raise ClientError({"Error": response["Errors"][0]}, "DeleteObjects")
 
     def get(self, key: str) -> bytes | None:
         """Read a whole object."""

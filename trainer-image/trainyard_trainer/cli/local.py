@@ -20,7 +20,7 @@ from trainyard_trainer.artifacts.layout import ModelKeys
 from trainyard_trainer.artifacts.versions import VersionRecord, last_unfinished, newest_record
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.messages import sentences_of
+from trainyard_trainer.messages import messages_of
 
 RESULT_FILE: Final = "result.json"
 _NAMESPACE: Final = "local"
@@ -75,13 +75,13 @@ def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerC
     Raises
     ------
     ConfigError
-        If the file cannot be read, or the API server would refuse it: a sentence per field.
+        If the file cannot be read, or the API server would refuse it: a message per field.
     """
     document = _the_training_job(path)
     try:
         parsed = _Document.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"{path}: {'; '.join(sentences_of(error))}") from error
+        raise ConfigError(f"{path}: {'; '.join(messages_of(error))}") from error
     storage = Storage(uri=f"file://{output.resolve()}")
     keys = ModelKeys(parsed.metadata.namespace, parsed.spec.model_name or parsed.metadata.name)
     store = FolderStore(output.resolve(), storage.uri)

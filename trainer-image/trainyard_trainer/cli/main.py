@@ -35,9 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             return run(options.file, options.output, stop, resume=options.resume)
         case "validate" | "report" | "inspect":
-            return _answer(options)
+            return _print_findings(options)
         case "import" | "prune" | "logs":
-            return _keep(options)
+            return _maintain_storage(options)
         case command:
             return _run_in_pod(command)
 
@@ -76,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _answer(options: argparse.Namespace) -> int:
-    """Print what a command found; what is wrong is one sentence on the other stream."""
+def _print_findings(options: argparse.Namespace) -> int:
+    """Print what a command found; what is wrong is one message on the other stream."""
     good = True
     try:
         match options.command:
@@ -102,8 +102,8 @@ def _answer(options: argparse.Namespace) -> int:
     return ExitCode.OK if good else ExitCode.BAD_DATA
 
 
-def _keep(options: argparse.Namespace) -> int:
-    """Look after a storage; one sentence on the other stream where it cannot be done."""
+def _maintain_storage(options: argparse.Namespace) -> int:
+    """Look after a storage; one message on the other stream where it cannot be done."""
     try:
         match options.command:
             case "import":

@@ -13,7 +13,7 @@ def preprocess(table: Table, config: TrainerConfig) -> Dataset:
     Raises
     ------
     DataError
-        Nothing can be trained on this data; the sentence names the address first, then where in the data and why.
+        Nothing can be trained on this data; the message names the address first, then where in the data and why.
     ConfigError
         The specification asks of the data what it cannot give, e.g. an unknown frequency.
     """

@@ -57,7 +57,7 @@ class Wanted:
             raise DataError(f"the table names a column twice: {', '.join(map(repr, needed[:5]))}; rename one of them")
         missing = [column for column in self.required if column not in present]
         if missing:
-            raise DataError(_missing_sentence(missing, present))
+            raise DataError(_missing_message(missing, present))
         return [
             name
             for name in present
@@ -76,7 +76,7 @@ class Part:
     headers: int = 0
 
 
-def _missing_sentence(missing: Sequence[str], present: Sequence[Any]) -> str:
+def _missing_message(missing: Sequence[str], present: Sequence[Any]) -> str:
     names = [str(name) for name in present]
     parts = []
     for column in missing:

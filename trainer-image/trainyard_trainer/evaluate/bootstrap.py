@@ -78,8 +78,8 @@ class Resamples:
         parts = []
         for begin in range(0, RESAMPLES, at_once):
             draws = self._draws[begin : begin + at_once]
-            places = draws + self._drawn * np.arange(len(draws))[:, None]
-            counts = np.bincount(places.ravel(), minlength=self._drawn * len(draws)).reshape(len(draws), self._drawn)
+            positions = draws + self._drawn * np.arange(len(draws))[:, None]
+            counts = np.bincount(positions.ravel(), minlength=self._drawn * len(draws)).reshape(len(draws), self._drawn)
             weights = counts[:, self._units].astype(np.float64)
             parts.append(left(weights) - right(weights))
         return np.concatenate(parts)

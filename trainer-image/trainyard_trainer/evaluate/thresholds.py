@@ -1,4 +1,4 @@
-"""From which probability on the positive class is called: chosen by a wish, on rows the model has not learned from."""
+"""From which probability on the positive class is called: as requested, on rows the model has not learned from."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +10,7 @@ from trainyard_trainer.evaluate.curves import Cuts
 from trainyard_trainer.evaluate.metrics import Floats, Integers, best_threshold
 
 BALANCED: Final = 0.4
-"""From this share of the rarer class on, one half is the threshold when nobody wishes for another.
+"""From this share of the rarer class on, one half is the threshold when no other is requested.
 
 The best F1 of balanced classes calls too many rows positive, and costs accuracy for nothing that was asked for.
 """
@@ -20,39 +20,41 @@ _ROUNDING: Final = 1e-12
 
 @dataclass(frozen=True)
 class Cut:
-    """A threshold: its value, why it is this one, and where it falls short of the wish."""
+    """A threshold: its value, why it is this one, and where it falls short of what is requested."""
 
     value: float
     why: str
     warning: str = ""
 
 
-def choose(wish: Threshold | None, actual: Integers, probability: Floats, *, positive: str, rarer_share: float) -> Cut:
+def choose(
+    threshold_spec: Threshold | None, actual: Integers, probability: Floats, *, positive: str, rarer_share: float
+) -> Cut:
     """Choose a threshold.
 
     Parameters
     ----------
-    wish
+    threshold_spec
         ``spec.threshold``. Without it: one half for balanced classes, else the best F1.
     actual, probability
         Of the rows that validate: 1 for the positive class and its probability; shape (rows,).
     positive
-        The name of the positive class, for the sentences.
+        The name of the positive class, for the messages.
     rarer_share
         The share of the rarer class among the rows that are not held out.
     """
-    if wish is not None and wish.value is not None:
-        return Cut(wish.value, "spec.threshold.value")
-    if wish is None and rarer_share >= BALANCED:
+    if threshold_spec is not None and threshold_spec.value is not None:
+        return Cut(threshold_spec.value, "spec.threshold.value")
+    if threshold_spec is None and rarer_share >= BALANCED:
         return Cut(0.5, f"one half, since the classes are balanced (the rarer one has {rarer_share:.0%})")
     rows = actual == 1
     if not rows.any() or rows.all():
         absent = f"no row of {positive!r}" if not rows.any() else f"no row that is not {positive!r}"
         return Cut(0.5, "one half", f"the threshold is one half: the validation part holds {absent} to choose it by")
     on = f"on {len(actual)} validation rows, {int(rows.sum())} of them {positive!r}"
-    if wish is None or wish.optimize is not None:
+    if threshold_spec is None or threshold_spec.optimize is not None:
         return Cut(best_threshold(actual, probability), f"the best F1 {on}")
-    return _wished(wish, Cuts.of(rows, probability), on, positive)
+    return _from_spec(threshold_spec, Cuts.of(rows, probability), on, positive)
 
 
 def cost_of_calls(cuts: Cuts, miss: float, alarm: float) -> Floats:
@@ -60,35 +62,35 @@ def cost_of_calls(cuts: Cuts, miss: float, alarm: float) -> Floats:
     return np.asarray(miss * (cuts.hits[-1] - cuts.hits) + alarm * cuts.alarms)
 
 
-def _wished(wish: Threshold, cuts: Cuts, on: str, positive: str) -> Cut:
-    if wish.min_recall is not None:
-        return _with_recall(wish.min_recall, cuts, on)
-    if wish.min_precision is not None:
-        return _with_precision(wish.min_precision, cuts, on)
-    return _cheapest(wish.cost_of_miss or 0.0, wish.cost_of_alarm or 0.0, cuts, on, positive)
+def _from_spec(threshold_spec: Threshold, cuts: Cuts, on: str, positive: str) -> Cut:
+    if threshold_spec.min_recall is not None:
+        return _with_recall(threshold_spec.min_recall, cuts, on)
+    if threshold_spec.min_precision is not None:
+        return _with_precision(threshold_spec.min_precision, cuts, on)
+    return _cheapest(threshold_spec.cost_of_miss or 0.0, threshold_spec.cost_of_alarm or 0.0, cuts, on, positive)
 
 
-def _with_recall(wished: float, cuts: Cuts, on: str) -> Cut:
+def _with_recall(required: float, cuts: Cuts, on: str) -> Cut:
     """The best precision among the cuts that find enough; the lowest cut finds all."""
     recall, precision = cuts.hits / cuts.hits[-1], cuts.hits / (cuts.hits + cuts.alarms)
-    best = int(np.where(recall >= wished - _ROUNDING, precision, -1.0).argmax())
-    return Cut(float(cuts.probability[best]), f"recall at least {wished:g} {on}: {recall[best]:.3g} there")
+    best = int(np.where(recall >= required - _ROUNDING, precision, -1.0).argmax())
+    return Cut(float(cuts.probability[best]), f"recall at least {required:g} {on}: {recall[best]:.3g} there")
 
 
-def _with_precision(wished: float, cuts: Cuts, on: str) -> Cut:
+def _with_precision(required: float, cuts: Cuts, on: str) -> Cut:
     """The best recall among the cuts that are right often enough; else the most precise cut, and a warning."""
     recall, precision = cuts.hits / cuts.hits[-1], cuts.hits / (cuts.hits + cuts.alarms)
-    enough = precision >= wished - _ROUNDING
+    enough = precision >= required - _ROUNDING
     if enough.any():
         best = int(np.where(enough, recall, -1.0).argmax())
-        return Cut(float(cuts.probability[best]), f"precision at least {wished:g} {on}: {precision[best]:.3g} there")
+        return Cut(float(cuts.probability[best]), f"precision at least {required:g} {on}: {precision[best]:.3g} there")
     most = precision >= precision.max() - _ROUNDING
     best = int(np.where(most, recall, -1.0).argmax())
     why = f"the best precision {on}: {precision[best]:.3g}"
     return Cut(
         float(cuts.probability[best]),
         why,
-        f"spec.threshold.minPrecision {wished:g} is not reached {on}: the threshold is that of the best precision, "
+        f"spec.threshold.minPrecision {required:g} is not reached {on}: the threshold is that of the best precision, "
         f"{precision[best]:.3g}, with recall {recall[best]:.3g}; wish for less, or give better features",
     )
 

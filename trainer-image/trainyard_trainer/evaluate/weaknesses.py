@@ -99,9 +99,9 @@ def _about_baseline(found: Judged) -> Iterator[str]:
             "value 0 would refuse it"
         )
     below = found.metrics.get(SERIES_BELOW_BASELINE)
-    told = int(((found.table["metric"] == SKILL) & found.table["series"].notna()).sum())
-    if below is not None and told > 1 and below > told / 2:
+    reported = int(((found.table["metric"] == SKILL) & found.table["series"].notna()).sum())
+    if below is not None and reported > 1 and below > reported / 2:
         yield (
-            f"{below:.0f} of {told} series are forecast worse than by the baseline{named}: look at the worst ones in "
-            "the report, or set a gate on series_below_baseline"
+            f"{below:.0f} of {reported} series are forecast worse than by the baseline{named}: look at the worst ones "
+            "in the report, or set a gate on series_below_baseline"
         )

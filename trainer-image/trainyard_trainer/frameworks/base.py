@@ -42,13 +42,13 @@ class OnnxModel:
         The serialized ModelProto.
     feed
         From raw rows, as ``Framework.predict`` takes them, to the tensors of the session by name.
-    answer
+    decode
         From the session's outputs, in their order, to the table that ``Framework.predict`` gives.
     """
 
     body: bytes
     feed: Callable[[pd.DataFrame], dict[str, npt.NDArray[Any]]]
-    answer: Callable[[list[Any]], pd.DataFrame]
+    decode: Callable[[list[Any]], pd.DataFrame]
 
 
 @dataclass(frozen=True)

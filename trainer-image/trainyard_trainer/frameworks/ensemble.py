@@ -185,6 +185,6 @@ def _leaving(each: Floats, together: Floats, series: Numbers) -> dict[int, int]:
 
 
 def shares(weights: Mapping[str, float]) -> str:
-    """Return one sentence for the reader: whose answers count how much, the heaviest first."""
+    """Return one message for the reader: whose answers count how much, the heaviest first."""
     ordered = sorted(weights.items(), key=lambda one: -one[1])
     return "answers are those of " + ", ".join(f"{name} ({weight:.0%})" for name, weight in ordered if weight > 0)

@@ -26,7 +26,7 @@ def framework_for(config: TrainerConfig) -> Framework:
     Raises
     ------
     Unsupported
-        For what the contract knows and this release does not do; the sentence names the field.
+        For what the contract knows and this release does not do; the message names the field.
     ConfigError
         For what the framework itself refuses.
     """
@@ -55,7 +55,7 @@ def start_early(spec: TrainingJobSpec) -> None:
         start_stats()
 
 
-def answer_each(
+def predict_each(
     framework: Framework, model: Any, tables: Iterable[pd.DataFrame], workers: int
 ) -> Generator[pd.DataFrame]:
     """Yield what ``framework.predict`` answers to each table, in their order; with a model per series on processes.
@@ -66,9 +66,9 @@ def answer_each(
         As ``framework.load`` gave it.
     """
     if framework.name == "Prophet" and workers > 1:
-        from trainyard_trainer.frameworks.prophet.predictions import answer_on_processes
+        from trainyard_trainer.frameworks.prophet.predictions import predict_on_processes
 
-        return answer_on_processes(model, tables, workers)
+        return predict_on_processes(model, tables, workers)
     return (framework.predict(model, table) for table in tables)
 
 
@@ -119,7 +119,7 @@ def _check_export(spec: TrainingJobSpec) -> None:
 
 
 def refuse_later_features(config: TrainerConfig) -> None:
-    """Raise Unsupported for a wish that no framework of this release fulfils, ConfigError for one that none can."""
+    """Raise Unsupported for a request that no framework of this release fulfils, ConfigError for one that none can."""
     spec = config.spec
     if spec.search is not None and spec.search.space is not None:
         from trainyard_trainer.search.space import parse

@@ -11,7 +11,7 @@ def run(job: Job) -> TrainingResult:
     Raises
     ------
     TrainerError
-        With one sentence for the user and the exit code.
+        With one message for the user and the exit code.
     """
     spec = job.config.spec
     check_shards(spec)

@@ -34,7 +34,7 @@ def latency(framework: Framework, model: Any, golden: Golden) -> Latency | None:
     """
     if golden.inputs.empty:
         return None
-    rows = itertools.cycle([golden.inputs.iloc[[place]] for place in range(len(golden.inputs))])
+    rows = itertools.cycle([golden.inputs.iloc[[index]] for index in range(len(golden.inputs))])
     begin, taken = time.perf_counter(), list[float]()
     while len(taken) < MIN_CALLS or (len(taken) < MAX_CALLS and time.perf_counter() - begin < MAX_SECONDS):
         row, before = next(rows), time.perf_counter()

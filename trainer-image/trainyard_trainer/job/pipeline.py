@@ -22,8 +22,8 @@ from trainyard_trainer.evaluate.names import METRICS, ranking_metrics
 from trainyard_trainer.evaluate.weaknesses import weaknesses
 from trainyard_trainer.frameworks.base import Context, Evaluation, Framework
 from trainyard_trainer.job.backtest.run import run_backtest
-from trainyard_trainer.job.backtest.windows import require_room
-from trainyard_trainer.job.compare.champion import CannotAnswer, Champion, find_champion
+from trainyard_trainer.job.backtest.windows import require_capacity
+from trainyard_trainer.job.compare.champion import Champion, PredictionError, find_champion
 from trainyard_trainer.job.compare.comparison import compare, compare_again, refused
 from trainyard_trainer.job.compare.rows import unseen_forecasts
 from trainyard_trainer.job.compare.time_limit import TimeLimit
@@ -46,7 +46,7 @@ def run_pipeline(job: Job) -> TrainingResult:
     Raises
     ------
     TrainerError
-        With one sentence for the user and the exit code.
+        With one message for the user and the exit code.
     """
     config = job.config
     job.tracker.begin(Stage.LOAD, f"checking the specification of {config.namespace}/{config.name}")
@@ -75,12 +75,12 @@ def _compared_again(job: Job, store: ArtifactStore, run: FinishedRun) -> Compari
             ChampionRef(version=_UNNUMBERED, artifact=artifact), StoredRun(store, run.folder, run.manifest)
         )
         dataset = prepare_data(job, (*champion.columns, *candidate.columns), candidate.identity)
-    except CannotAnswer as error:
+    except PredictionError as error:
         return refused(ref, error)
     except Interrupted:
         raise
     except TrainerError as error:
-        return refused(ref, CannotAnswer("ChampionUnavailable", f"the data could not be read again: {error}"))
+        return refused(ref, PredictionError("ChampionUnavailable", f"the data could not be read again: {error}"))
     with tempfile.TemporaryDirectory(prefix="trainyard-", dir=job.env.work_dir) as work:
         return compare_again(candidate, champion, dataset, job.config.spec, Path(work), _limit_of(job))
 
@@ -115,7 +115,7 @@ def _champion_of(job: Job) -> Champion | Comparison | None:
         return None
     try:
         return find_champion(job.config, job.env)
-    except CannotAnswer as error:
+    except PredictionError as error:
         return refused(job.config.champion, error)
 
 
@@ -129,13 +129,13 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     Raises
     ------
     TrainerError
-        With one sentence for the user and the exit code.
+        With one message for the user and the exit code.
     """
     config = job.config
     champion = bench.champion
     known = champion if isinstance(champion, Champion) else None
     dataset = prepare_data(job, known.columns, known.identity) if known is not None else prepare_data(job)
-    require_room(dataset, config.spec)
+    require_capacity(dataset, config.spec)
     output = bench.folder / "output"
     output.mkdir()
     checkpoints = open_checkpoints(bench.store, bench.keys, config, dataset)

@@ -107,16 +107,16 @@ def register_once(
     if known is not None:
         record, run = known
         job.tracker.begin(Stage.REGISTER, f"version {record.version} was registered by an earlier attempt")
-        return _told(job, store, record, run, compared(run))
+        return _finish(job, store, record, run, compared(run))
     finished = find_finished(store, keys, uid) or make()
     job.tracker.begin(Stage.REGISTER, "claiming a version")
     record = claim_version(store, keys, uid, finished)
     job.tracker(1.0, f"registered version {record.version} as {record.label}")
     run = run_of(store, record, finished)
-    return _told(job, store, record, run, compared(run))
+    return _finish(job, store, record, run, compared(run))
 
 
-def _told(
+def _finish(
     job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun, comparison: Comparison | None
 ) -> TrainingResult:
     """Tell the trackers of a version, remove what only later attempts would need, and return the result."""
@@ -187,10 +187,10 @@ def _with_onnx(run: TrainedRun, framework: Framework, model: Any, difference: fl
     from trainyard_trainer.job.onnx.export import FORMAT, MODEL_FILE, export
     from trainyard_trainer.job.onnx.proof import proof_rows
 
-    wished = run.config.spec.export
+    requested = run.config.spec.export
     if MODEL_FILE in run.trained.files:
         return run, difference  # the saved model is of this form, and has just been proven
-    if wished is None or not wished.onnx:
+    if requested is None or not requested.onnx:
         return run, None
 
     made = export(framework, model, run.evaluation.golden, run.output, proof_rows(run.dataset))
@@ -239,10 +239,10 @@ def warnings_of(run: TrainedRun) -> list[str]:
         for finding in limited(run.dataset.findings)
         if finding.severity != "info"
     ]
-    return [redact(text) for text in dict.fromkeys([*_told_by_model(run), *findings])]
+    return [redact(text) for text in dict.fromkeys([*_model_warnings(run), *findings])]
 
 
-def _told_by_model(run: TrainedRun) -> list[str]:
+def _model_warnings(run: TrainedRun) -> list[str]:
     ahead = () if run.ahead is None else run.ahead.warnings
     return [*run.trained.warnings, *ahead, *(() if run.backtest is None else run.backtest.warnings)]
 
@@ -258,7 +258,7 @@ def _write_documents(run: TrainedRun, about: About) -> None:
             created_at=about.created_at,
             libraries=about.libraries,
             measurements=about.measurements,
-            warnings=[redact(text) for text in _told_by_model(run)],
+            warnings=[redact(text) for text in _model_warnings(run)],
             comparison=run.comparison,
             data_comparison=run.profiled.comparison,
             ahead=None if run.ahead is None else run.ahead.drawn,

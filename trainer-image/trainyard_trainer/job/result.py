@@ -64,7 +64,7 @@ def succeeded(
         signature=_signature(manifest),
         holdout_digest=manifest.data.holdout_digest,
         data_digest=manifest.data.digest,
-        comparison=_told_comparison(comparison, objective.metric, judged),
+        comparison=_reported_comparison(comparison, objective.metric, judged),
         report=store.address(f"{run.folder}/{manifest.report}"),
         forecast=None if manifest.forecast is None else store.address(f"{run.folder}/{manifest.forecast}"),
         log=None if manifest.log is None else store.address(manifest.log),
@@ -85,7 +85,7 @@ def _signature(manifest: Manifest) -> Signature | None:
     return manifest.signature.model_copy(update={"positive_class": positive})
 
 
-def _told_comparison(found: Comparison | None, objective: str, judged: Container[str]) -> Comparison | None:
+def _reported_comparison(found: Comparison | None, objective: str, judged: Container[str]) -> Comparison | None:
     """Return a comparison with the metrics that decide something; the manifest and the report have them all."""
     if found is None or found.metrics is None:
         return found
@@ -105,7 +105,7 @@ def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple
 
 
 def failed(code: int, message: str) -> TrainingResult:
-    """Tell why there is no model, in one sentence without secrets."""
+    """Tell why there is no model, in one message without secrets."""
     line = " ".join(part.strip() for part in redact(message).splitlines()).strip()
     return TrainingResult(outcome="Failed", reason=reason_of(code), message=_cut(line, _MESSAGE))
 
@@ -114,7 +114,7 @@ def fit(result: TrainingResult) -> str:
     """Return the result as JSON of at most ``RESULT_MAX_BYTES`` bytes.
 
     What does not fit goes in this order, and stays in the manifest and the report: the signature, warnings beyond three
-    and their ends, metrics beyond twenty, all warnings, the addresses of report, forecast and log, the sentence of the
+    and their ends, metrics beyond twenty, all warnings, the addresses of report, forecast and log, the message of the
     comparison, all metrics, the end of the message.
     """
     text = result.to_json()

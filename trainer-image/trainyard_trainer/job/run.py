@@ -15,7 +15,7 @@ from trainyard_trainer.errors import ConfigError, TrainerError
 from trainyard_trainer.job.dispatch import run
 from trainyard_trainer.job.result import failed, write_result
 from trainyard_trainer.job.steps import Job, Steps
-from trainyard_trainer.messages import sentences_of
+from trainyard_trainer.messages import messages_of
 from trainyard_trainer.progress.kept import KeptLog
 from trainyard_trainer.progress.log import LOGGER, JsonLines
 from trainyard_trainer.progress.reporter import HttpsSender, Reporter
@@ -31,7 +31,7 @@ def read_config(env: Environment) -> TrainerConfig:
     except OSError as error:
         raise ConfigError(f"the configuration {env.config_file} cannot be read: {error.strerror}") from error
     except ValidationError as error:
-        raise ConfigError(f"{env.config_file}: {'; '.join(sentences_of(error))}") from error
+        raise ConfigError(f"{env.config_file}: {'; '.join(messages_of(error))}") from error
 
 
 def run_job(

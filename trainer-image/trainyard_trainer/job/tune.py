@@ -39,18 +39,21 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
     Interrupted
         When the pod must stop; what was tried is kept for the next attempt.
     """
-    wished = context.config.spec.search
+    search_spec = context.config.spec.search
     window = _Window(context.progress)
     # A framework's own checkpoints are those of its one final training; of trials each result is kept, here.
     of_trials = replace(context, progress=window, checkpoints=NoCheckpoints())
-    tunable = None if wished is None else framework.tunable(dataset, of_trials)
-    if wished is None or tunable is None:
+    tunable = None if search_spec is None else framework.tunable(dataset, of_trials)
+    if search_spec is None or tunable is None:
         return context
     metric = searched_metric(context.config.spec)
     rules = Rules(
-        wished.trials, wished.timeout_seconds, goal(context.config.spec), (context.config.spec.split or Split()).seed
+        search_spec.trials,
+        search_spec.timeout_seconds,
+        goal(context.config.spec),
+        (context.config.spec.split or Split()).seed,
     )
-    space, first = where_to_look(tunable.space(), context)
+    space, first = space_and_first_trials(tunable.space(), context)
     history = read_trials(context.checkpoints)
     if history:
         LOGGER.info("%d trials were made by an earlier attempt and are taken over", len(history))
@@ -64,11 +67,11 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
 
     def started(number: int) -> None:
         raise_if(context.stop)
-        window.move(number, wished.trials)
+        window.move(number, search_spec.trials)
 
     def finished(trial: Trial, best: Trial | None) -> None:
         context.checkpoints.put(f"{_PREFIX}{trial.number:04}.json", trial.model_dump_json().encode())
-        LOGGER.info("%s", sentence(trial, best, metric, wished.trials))
+        LOGGER.info("%s", trial_message(trial, best, metric, search_spec.trials))
 
     found = search(space, rules, score, first=first, history=history, started=started, finished=finished)
     _refuse_if_nothing_worked(found, len(first))
@@ -101,7 +104,9 @@ def goal(spec: TrainingJobSpec) -> Goal:
     return found
 
 
-def where_to_look(own: Mapping[str, Any], context: Context) -> tuple[dict[str, Dimension], list[dict[str, Any]]]:
+def space_and_first_trials(
+    own: Mapping[str, Any], context: Context
+) -> tuple[dict[str, Dimension], list[dict[str, Any]]]:
     """Return the space, and the sets to begin with: the defaults, then what the last version's search found.
 
     Parameters
@@ -145,7 +150,7 @@ def tuned_of(found: Found) -> Tuned:
     return Tuned(dict(found.best.parameters), trials=len(found.trials), pruned=found.count("Pruned"))
 
 
-def sentence(trial: Trial, best: Trial | None, metric: str, total: int) -> str:
+def trial_message(trial: Trial, best: Trial | None, metric: str, total: int) -> str:
     """Return the log line of a trial."""
     values = {
         name: format(value, ".4g") if isinstance(value, float) else value for name, value in trial.parameters.items()

@@ -22,14 +22,14 @@ _GIVE_UP_AFTER: Final = 5
 
 
 @dataclass(frozen=True)
-class Answer:
+class Response:
     """What the endpoint said."""
 
     status: int
     retry_after: float | None = None
 
 
-Send = Callable[[ReportedStatus], Answer]
+Send = Callable[[ReportedStatus], Response]
 """Delivers one report. Raises OSError (also for TLS) or http.client.HTTPException when there was no answer."""
 
 
@@ -44,7 +44,7 @@ class HttpsSender:
         self._token_file = token_file
         self._ca_file = ca_file
 
-    def __call__(self, status: ReportedStatus) -> Answer:
+    def __call__(self, status: ReportedStatus) -> Response:
         """Send one report on a fresh connection: reports are rare and the operator may move."""
         context = ssl.create_default_context(cafile=str(self._ca_file))
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS, context=context)
@@ -60,7 +60,7 @@ class HttpsSender:
             )
             response = connection.getresponse()
             response.read()
-            return Answer(response.status, _seconds(response.getheader("Retry-After")))
+            return Response(response.status, _seconds(response.getheader("Retry-After")))
         finally:
             connection.close()
 

@@ -104,8 +104,12 @@ def _by_step(table: pd.DataFrame) -> list[Figure]:
     some = thinned(len(table))
     step, mae, naive = (table[name].to_numpy(np.float64)[some] for name in ("step", "mae", "baseline"))
     last = len(some) - 1
-    told = f"Mean absolute error by step ahead: {readable(mae[0])} at the first, {readable(mae[last])} at the last step"
-    plot = Plot(told, Axis.over(step), Axis.over(mae, naive, zero=True), titles=("steps ahead", "mean absolute error"))
+    caption = (
+        f"Mean absolute error by step ahead: {readable(mae[0])} at the first, {readable(mae[last])} at the last step"
+    )
+    plot = Plot(
+        caption, Axis.over(step), Axis.over(mae, naive, zero=True), titles=("steps ahead", "mean absolute error")
+    )
     plot.line(step, naive, "naive").line(step, mae, "model")
     return [Figure("Error by step ahead", plot.svg())]
 
@@ -115,8 +119,8 @@ def _by_window(table: pd.DataFrame) -> list[Figure]:
         return []
     number = np.arange(1, len(table) + 1, dtype=np.float64)
     mae, naive = (table[name].to_numpy(np.float64) for name in ("mae", "baseline"))
-    told = f"Mean absolute error by cutoff: {readable(mae[0])} at the oldest, {readable(mae[-1])} at the newest"
+    caption = f"Mean absolute error by cutoff: {readable(mae[0])} at the oldest, {readable(mae[-1])} at the newest"
     titles = ("cutoff, the newest last", "mean absolute error")
-    plot = Plot(told, Axis.over(number), Axis.over(mae, naive, zero=True), titles=titles)
+    plot = Plot(caption, Axis.over(number), Axis.over(mae, naive, zero=True), titles=titles)
     plot.line(number, naive, "naive").line(number, mae, "model")
     return [Figure("Error by cutoff", plot.svg())]

@@ -13,7 +13,7 @@ from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.evaluate import curves
 from trainyard_trainer.evaluate.names import SKILL
 from trainyard_trainer.evaluate.rows import PROBABILITY
-from trainyard_trainer.report.svg import Axis, Floats, Plot, places_of, thinned
+from trainyard_trainer.report.svg import Axis, Floats, Plot, positions_of, thinned
 
 _BINS: Final = 24
 _HISTORY: Final = 2
@@ -47,8 +47,8 @@ def forecast_figure(name: str, holdout: pd.DataFrame, dataset: Dataset) -> Figur
     seen_times, seen = np.concatenate([known_times[-1:], times]), np.concatenate([known[-1:], actual])
     x = Axis.of_times(np.concatenate([known_times, times]))
     plot = Plot(f"Forecast of {name}", x, Axis.over(known, actual, predicted, naive))
-    plot.line(places_of(known_times), known, "past").line(places_of(seen_times), seen, "actual")
-    plot.line(places_of(times), naive, "naive").line(places_of(times), predicted, "model")
+    plot.line(positions_of(known_times), known, "past").line(positions_of(seen_times), seen, "actual")
+    plot.line(positions_of(times), naive, "naive").line(positions_of(times), predicted, "model")
     return Figure(name, plot.svg())
 
 

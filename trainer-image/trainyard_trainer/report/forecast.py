@@ -9,7 +9,7 @@ import pandas as pd
 
 from trainyard_trainer.data.dataset import Dataset, Series
 from trainyard_trainer.report.figures import Figure
-from trainyard_trainer.report.svg import Axis, Floats, Plot, places_of, readable, thinned
+from trainyard_trainer.report.svg import Axis, Floats, Plot, positions_of, readable, thinned
 
 Times = npt.NDArray[np.datetime64]
 
@@ -57,8 +57,8 @@ def ahead_section(rows: pd.DataFrame | None, dataset: Dataset, target: str) -> A
     )
 
 
-def _figure(series: Series, rows: pd.DataFrame, dataset: Dataset, told: tuple[str, list[float]]) -> Figure:
-    target, levels = told
+def _figure(series: Series, rows: pd.DataFrame, dataset: Dataset, selection: tuple[str, list[float]]) -> Figure:
+    target, levels = selection
     first = max(series.start, series.stop - max(_STRETCH * len(rows), _FEWEST_BEFORE))
     before = dataset.frame.iloc[first + thinned(series.stop - first)]
     length, rows = len(rows), rows.iloc[thinned(len(rows))]
@@ -68,23 +68,23 @@ def _figure(series: Series, rows: pd.DataFrame, dataset: Dataset, told: tuple[st
     if len(levels) > 1:
         edges = [rows[f"{_QUANTILE}{level:g}"].to_numpy(np.float64) for level in (levels[0], levels[-1])]
     plot = Plot(
-        _told(series.name, length, times, said, edges, levels),
+        _caption(series.name, length, times, said, edges, levels),
         Axis.of_times(np.concatenate([known_times, times])),
         Axis.over(known, said, *edges),
         titles=("time", target),
     )
     if edges:
-        plot.band(places_of(times), edges[0], edges[1], "band")
-    plot.line(places_of(known_times), known, "actual").line(places_of(times), said, "model")
+        plot.band(positions_of(times), edges[0], edges[1], "band")
+    plot.line(positions_of(known_times), known, "actual").line(positions_of(times), said, "model")
     ends = pd.Timestamp(known_times[-1])
     return Figure(
         series.name, plot.svg(), f"Observed until {_day(ends)}; forecast until {_day(pd.Timestamp(times[-1]))}."
     )
 
 
-def _told(name: str, steps: int, times: Times, said: Floats, edges: list[Floats], levels: list[float]) -> str:
+def _caption(name: str, steps: int, times: Times, said: Floats, edges: list[Floats], levels: list[float]) -> str:
     """Return the picture in words."""
-    first, last = (_day(pd.Timestamp(times[place])) for place in (0, -1))
+    first, last = (_day(pd.Timestamp(times[index])) for index in (0, -1))
     text = f"Forecast of {name}, {steps} steps from {first} to {last}"
     finite = said[np.isfinite(said)]
     if not len(finite):

@@ -10,7 +10,7 @@ from trainyard_trainer.report.svg import readable
 
 
 @dataclass(frozen=True)
-class Place:
+class LeaderboardRow:
     """One candidate; a part of another one stands below it. Each cell is text."""
 
     candidate: str
@@ -21,26 +21,26 @@ class Place:
     seconds: str
 
 
-def leaderboard_rows(table: pd.DataFrame | None) -> list[Place]:
+def leaderboard_rows(table: pd.DataFrame | None) -> list[LeaderboardRow]:
     """Return the candidates, best first, each with its parts behind it; nothing without a table.
 
     The table is that of ``Evaluation.leaderboard``.
     """
     if table is None:
         return []
-    places = []
+    rows = []
     for _, one in table[table["within"] == ""].iterrows():
-        places.append(_place(one))
-        places += [_place(part) for _, part in table[table["within"] == one["candidate"]].iterrows()]
-    return places
+        rows.append(_row(one))
+        rows += [_row(part) for _, part in table[table["within"] == one["candidate"]].iterrows()]
+    return rows
 
 
-def _place(row: "pd.Series[Any]") -> Place:
+def _row(row: "pd.Series[Any]") -> LeaderboardRow:
     def number(name: str) -> str:
         value = float(str(row[name]))
         return "" if np.isnan(value) else readable(value)
 
-    return Place(
+    return LeaderboardRow(
         candidate=str(row["candidate"]),
         is_part=row["within"] != "",
         windows=number("windows"),

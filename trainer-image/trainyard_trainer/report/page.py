@@ -202,7 +202,7 @@ def _cards(source: ReportInput, rows: Sequence[MetricRow]) -> list[Card]:
     return cards
 
 
-def _overview(evaluation: Evaluation, dataset: Dataset, wish: Threshold | None) -> tuple[str, list[Figure]]:
+def _overview(evaluation: Evaluation, dataset: Dataset, threshold_spec: Threshold | None) -> tuple[str, list[Figure]]:
     """Return the charts over all rows that judge."""
     rows = evaluation.holdout
     if rows is None or rows.empty:
@@ -211,7 +211,7 @@ def _overview(evaluation: Evaluation, dataset: Dataset, wish: Threshold | None) 
         charts = figures.class_figures(rows, dataset.classes)
         if dataset.positive_class is not None:
             cut = evaluation.metrics.get(THRESHOLD)
-            charts += two_classes.figures_of(rows, dataset.positive_class, cut, wish)
+            charts += two_classes.figures_of(rows, dataset.positive_class, cut, threshold_spec)
         return "How well classes are told apart", charts
     if "series" in rows.columns:
         charts = [

@@ -37,7 +37,7 @@ class Axis:
 
     @classmethod
     def over(cls, *values: Floats, zero: bool = False) -> Self:
-        """Return an axis that holds all finite values, and 0 where it is wished for, with round numbers on it."""
+        """Return an axis that holds all finite values, and 0 where it is requested, with round numbers on it."""
         known = np.concatenate([one[np.isfinite(one)] for one in values] + [np.zeros(1 if zero else 0)])
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
         if not high - low > 1e-12 * max(abs(low), abs(high)):
@@ -50,15 +50,15 @@ class Axis:
     @classmethod
     def of_times(cls, times: npt.NDArray[np.datetime64]) -> Self:
         """Return an axis of times; its places are nanoseconds since 1970."""
-        low, high = (float(one) for one in places_of(np.array([times.min(), times.max()])))
+        low, high = (float(one) for one in positions_of(np.array([times.min(), times.max()])))
         span_days = (high - low) / 86_400e9
         form = next(form for days, form in _TIME_FORMATS if span_days >= days)
         at = [low + part * (high - low) for part in (1 / 6, 1 / 2, 5 / 6)]
-        ticks = tuple((place, pd.Timestamp(int(place)).strftime(form)) for place in at)
+        ticks = tuple((position, pd.Timestamp(int(position)).strftime(form)) for position in at)
         return cls(low, high if span_days > 0 else low + 1e9, ticks)
 
 
-def places_of(times: npt.NDArray[np.datetime64]) -> Floats:
+def positions_of(times: npt.NDArray[np.datetime64]) -> Floats:
     """Return times as places on an axis."""
     return times.astype("datetime64[ns]").astype(np.int64).astype(np.float64)
 
@@ -110,7 +110,7 @@ class Plot:
         across, below = self._points(x[there], low[there])
         _, above = self._points(x[there], high[there])
         way = [*zip(across, above, strict=True), *zip(across[::-1], below[::-1], strict=True)]
-        pieces = [f"{'L' if place else 'M'}{a:.1f} {b:.1f}" for place, (a, b) in enumerate(way)]
+        pieces = [f"{'L' if position else 'M'}{a:.1f} {b:.1f}" for position, (a, b) in enumerate(way)]
         return self._path([*pieces, "z"] if pieces else [], f"area {kind}")
 
     def dots(self, x: Floats, y: Floats, kind: str) -> Self:
@@ -162,12 +162,14 @@ class Plot:
     def _grid(self) -> str:
         ground = HEIGHT - _BOTTOM
         parts = []
-        places, rows = self._points(np.array([place for place, _ in self._x.ticks]), np.zeros(len(self._x.ticks)))
-        for place, (_, text) in zip(places, self._x.ticks, strict=True):
-            anchor = "end" if place > WIDTH - 26 else "middle"
-            shown = WIDTH - 2 if anchor == "end" else place
+        positions, rows = self._points(
+            np.array([position for position, _ in self._x.ticks]), np.zeros(len(self._x.ticks))
+        )
+        for position, (_, text) in zip(positions, self._x.ticks, strict=True):
+            anchor = "end" if position > WIDTH - 26 else "middle"
+            shown = WIDTH - 2 if anchor == "end" else position
             parts.append(f'<text x="{shown:.1f}" y="{HEIGHT - 5}" text-anchor="{anchor}">{escape(text)}</text>')
-        _, rows = self._points(np.zeros(len(self._y.ticks)), np.array([place for place, _ in self._y.ticks]))
+        _, rows = self._points(np.zeros(len(self._y.ticks)), np.array([position for position, _ in self._y.ticks]))
         for row, (_, text) in zip(rows, self._y.ticks, strict=True):
             parts.append(f'<text x="{_LEFT - 5}" y="{row + 4.5:.1f}" text-anchor="end">{escape(text)}</text>')
             if row < ground - 0.5:

@@ -5,27 +5,27 @@ from typing import Any, Final
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
-_ROOM: Final = "trainyard_trainer.report"
+_PACKAGE: Final = "trainyard_trainer.report"
 
 
-def render(template: str, *, room: str = _ROOM, **values: Any) -> str:
+def render(template: str, *, package: str = _PACKAGE, **values: Any) -> str:
     """Return a page.
 
     Parameters
     ----------
     template
-        It begins with ``{% extends "base.html.j2" %}`` and may use ``blocks.html.j2``, both of this room.
-    room
+        It begins with ``{% extends "base.html.j2" %}`` and may use ``blocks.html.j2``, both of this package.
+    package
         The package that holds it.
     """
-    return _environment(room).get_template(template).render(**values)
+    return _environment(package).get_template(template).render(**values)
 
 
 @functools.cache
-def _environment(room: str) -> Environment:
+def _environment(package: str) -> Environment:
     """Return the one environment: nine tenths of a page's time go into translating its templates, once."""
     return Environment(
-        loader=ChoiceLoader([PackageLoader(each, "") for each in dict.fromkeys((room, _ROOM))]),
+        loader=ChoiceLoader([PackageLoader(each, "") for each in dict.fromkeys((package, _PACKAGE))]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -39,7 +39,9 @@ class Reliability:
         return cls(said, happened, rows[there])
 
 
-def figures_of(holdout: pd.DataFrame, positive: str, threshold: float | None, wish: Threshold | None) -> list[Figure]:
+def figures_of(
+    holdout: pd.DataFrame, positive: str, threshold: float | None, threshold_spec: Threshold | None
+) -> list[Figure]:
     """Draw the curves over the threshold and the calibration of the positive class; nothing without rows of both."""
     actual = holdout["actual"].to_numpy(np.intp) == 1
     chance = holdout[PROBABILITY + positive].to_numpy(np.float64)
@@ -47,8 +49,12 @@ def figures_of(holdout: pd.DataFrame, positive: str, threshold: float | None, wi
         return []
     cuts = Cuts.of(actual, chance)
     made = [_quality(cuts, positive, threshold)]
-    if wish is not None and wish.cost_of_miss is not None and wish.cost_of_alarm is not None:
-        made.append(_cost(cuts, wish.cost_of_miss, wish.cost_of_alarm, threshold))
+    if (
+        threshold_spec is not None
+        and threshold_spec.cost_of_miss is not None
+        and threshold_spec.cost_of_alarm is not None
+    ):
+        made.append(_cost(cuts, threshold_spec.cost_of_miss, threshold_spec.cost_of_alarm, threshold))
     return [*made, _calibration(Reliability.of(actual, chance), positive, chance, actual)]
 
 

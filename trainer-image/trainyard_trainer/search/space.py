@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, TypeAlia
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError, model_validator
 
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.messages import sentences_of
+from trainyard_trainer.messages import messages_of
 
 if TYPE_CHECKING:
     import optuna
@@ -148,12 +148,12 @@ def parse(space: Mapping[str, Any], field: str = FIELD) -> dict[str, Dimension]:
     Parameters
     ----------
     field
-        What the space is called in sentences.
+        What the space is called in messages.
 
     Raises
     ------
     ConfigError
-        A sentence per mistake, with the parameter and the field.
+        A message per mistake, with the parameter and the field.
     """
     if not space:
         raise ConfigError(f"{field} is empty: name at least one parameter, or leave it out for the framework's own")
@@ -206,14 +206,14 @@ def _dimension(words: object) -> Dimension:
 
 
 def _said_once(error: ValidationError, field: str) -> list[str]:
-    """A value of a wrong kind fails each member of a union: one sentence per place is enough."""
-    sentences: dict[str, str] = {}
-    for item, sentence in zip(error.errors(), sentences_of(error, field), strict=True):
-        place = ".".join(str(part) for part in item["loc"][:1])
-        is_value = place in {"choices", "default"} and len(item["loc"]) > 1
-        wanted = f"{field}.{place}: must be texts, numbers, true, false, null or lists of these"
-        sentences.setdefault(place, wanted if is_value else sentence)
-    return list(sentences.values())
+    """A value of a wrong kind fails each member of a union: one message per place is enough."""
+    messages: dict[str, str] = {}
+    for item, message in zip(error.errors(), messages_of(error, field), strict=True):
+        location = ".".join(str(part) for part in item["loc"][:1])
+        is_value = location in {"choices", "default"} and len(item["loc"]) > 1
+        wanted = f"{field}.{location}: must be texts, numbers, true, false, null or lists of these"
+        messages.setdefault(location, wanted if is_value else message)
+    return list(messages.values())
 
 
 def _check_range(words: "IntRange | FloatRange", least: float) -> None:

@@ -56,17 +56,17 @@ _WORDS: Final = 300
 
 
 def log_run(
-    wish: Mlflow, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun
+    spec: Mlflow, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun
 ) -> str | None:
-    """Log the version; return a sentence if that failed or took too long, and never raise."""
-    if not wish.uri.startswith(("http://", "https://")):
-        return f"MLflow was not told: spec.tracking.mlflow.uri {redact(wish.uri)} is no http:// or https:// address"
-    where = f"the server {redact(wish.uri)} (spec.tracking.mlflow)"
+    """Log the version; return a message if that failed or took too long, and never raise."""
+    if not spec.uri.startswith(("http://", "https://")):
+        return f"MLflow was not told: spec.tracking.mlflow.uri {redact(spec.uri)} is no http:// or https:// address"
+    where = f"the server {redact(spec.uri)} (spec.tracking.mlflow)"
     failures: list[str] = []
 
     def work() -> None:
         try:
-            _log(wish, env, store, record, run)
+            _log(spec, env, store, record, run)
         except Exception as error:  # noqa: BLE001 - whatever the server or its client does becomes a warning
             failures.append(" ".join(redact(f"{type(error).__name__}: {error}").split())[:_WORDS])
 
@@ -80,12 +80,12 @@ def log_run(
     return f"MLflow was not told all of it by {where}: {failures[0]}" if failures else None
 
 
-def _log(wish: Mlflow, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> None:
+def _log(spec: Mlflow, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> None:
     from mlflow import MlflowClient
     from mlflow.entities import Metric, Param
 
-    client = MlflowClient(tracking_uri=wish.uri)
-    experiment = _experiment(client, wish.experiment)
+    client = MlflowClient(tracking_uri=spec.uri)
+    experiment = _experiment(client, spec.experiment)
     known = _known(client, experiment, record.job_uid)
     if known is not None and known.info.status == "FINISHED":
         LOGGER.info("MLflow has run %s of this job", known.info.run_id)
@@ -102,7 +102,7 @@ def _log(wish: Mlflow, env: Environment, store: ArtifactStore, record: VersionRe
     for few in _batches([Param(name, value) for name, value in parameters(manifest).items()], _PARAMS):
         client.log_batch(run_id, params=few)
     client.set_terminated(run_id, end_time=moment)
-    LOGGER.info("MLflow run %s in experiment %s", run_id, wish.experiment)
+    LOGGER.info("MLflow run %s in experiment %s", run_id, spec.experiment)
     if str(entry.info.artifact_uri).startswith(_KEPT_BY_SERVER):
         _send_report(client, run_id, env, store, run)
 

@@ -11,7 +11,7 @@ from trainyard_trainer.progress.log import LOGGER
 def track(
     config: TrainerConfig, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun
 ) -> tuple[str, ...]:
-    """Tell every tracker that the specification names; return what could not be told, a sentence each."""
+    """Tell every tracker that the specification names; return what could not be told, a message each."""
     tracking = config.spec.tracking
     if tracking is None or tracking.mlflow is None:
         return ()

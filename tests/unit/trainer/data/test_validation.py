@@ -73,7 +73,7 @@ def test_zeros_that_come_and_go_are_no_end(tmp_path):
     assert "DiscontinuedSeries" not in codes(forecast(tmp_path, frame))
 
 
-def test_a_series_that_ended_long_ago_is_told(tmp_path):
+def test_a_series_that_ended_long_ago_is_reported(tmp_path):
     frame = pd.concat([daily(days=100, names=("old",)), daily(days=160, names=("new",))])
     found = [one for one in forecast(tmp_path, frame).findings if one.code == "DiscontinuedSeries"]
     assert [(one.series, one.count) for one in found] == [("old", 60)]

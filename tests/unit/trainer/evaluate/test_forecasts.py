@@ -120,7 +120,7 @@ def test_the_volume_weighted_mean_lets_the_large_series_speak():
     assert found["mase"] == pytest.approx(5)
 
 
-def test_a_series_without_a_scale_is_left_out_and_told():
+def test_a_series_without_a_scale_is_left_out_and_reported():
     found = judge([series("ramp", [4, 5], [4, 4]), series("flat", [7, 8], [7, 7], known=[7, 7, 7])])
     assert found.metrics["mase"] == pytest.approx(0.5)
     assert any("mase and rmsse leave out 1 of 2 series" in note for note in found.notes)
@@ -132,7 +132,7 @@ def test_one_short_series_has_no_scaled_error():
     assert found.table["series"].eq("short").all()
 
 
-def test_zeros_in_a_holdout_are_told_once():
+def test_zeros_in_a_holdout_are_reported_once():
     found = judge([series("zeros", [0, 0], [1, 0]), series("some", [0, 4], [1, 3])])
     assert found.metrics["mape"] == pytest.approx(0.25)
     assert sum("mape" in note for note in found.notes) == 1

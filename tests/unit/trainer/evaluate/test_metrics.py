@@ -43,7 +43,7 @@ def test_point_metrics_agree_with_utilsforecast():
         assert found[name] == pytest.approx(loss(frame, models=["m"])["m"].item())
 
 
-def test_zeros_leave_mape_and_are_told():
+def test_zeros_leave_mape_and_are_reported():
     scores = point_scores(np.array([0.0, 2.0, 4.0]), np.array([1.0, 1.0, 4.0]))
     assert scores.metrics["mape"] == pytest.approx(0.25)
     assert "66.7%" in scores.notes[0]

@@ -47,8 +47,8 @@ def test_the_tasks_of_each_number_are_those_that_have_it():
 
 
 def test_every_formula_is_written():
-    for section, place in (("Forecasts and numbers", 2), ("Classes", 1), ("Quantiles", 0)):
-        assert all(len(cells[place]) > 10 for cells in rows(section).values())
+    for section, index in (("Forecasts and numbers", 2), ("Classes", 1), ("Quantiles", 0)):
+        assert all(len(cells[index]) > 10 for cells in rows(section).values())
 
 
 def test_every_baseline_is_named():

@@ -188,9 +188,9 @@ def test_a_container_names_its_metrics_and_says_which_way_is_better():
     ],
 )
 def test_what_ranks_is_known_before_data_is_read(spec, metrics):
-    wished = job("s3://bucket/t.csv", **spec).spec
-    assert ranking_metrics(wished) == metrics
-    assert searched_metric(wished) == metrics[0]
+    spec_of_job = job("s3://bucket/t.csv", **spec).spec
+    assert ranking_metrics(spec_of_job) == metrics
+    assert searched_metric(spec_of_job) == metrics[0]
     found = {"mae": 3.0, "f1": 0.5, "rmse": 4.0}
-    assert ranking_value(wished, found) == found[metrics[-1]]
-    assert ranking_value(wished, {}) is None
+    assert ranking_value(spec_of_job, found) == found[metrics[-1]]
+    assert ranking_value(spec_of_job, {}) is None

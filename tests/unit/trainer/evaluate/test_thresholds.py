@@ -1,4 +1,4 @@
-"""Thresholds by wish, against the plain way: every threshold tried, its calls counted."""
+"""Thresholds by request, against the plain way: every threshold tried, its calls counted."""
 
 import numpy as np
 import pytest
@@ -15,10 +15,10 @@ ROWS = st.lists(
 ).filter(lambda rows: len({actual for actual, _ in rows}) == 2)
 
 
-def cut_of(rows, **wish):
+def cut_of(rows, **fields):
     actual, chance = (np.array(one) for one in zip(*rows, strict=True))
-    wished = Threshold.model_validate(wish) if wish else None
-    return choose(wished, actual.astype(np.intp), chance.astype(float), positive="ja", rarer_share=0.1)
+    threshold_spec = Threshold.model_validate(fields) if fields else None
+    return choose(threshold_spec, actual.astype(np.intp), chance.astype(float), positive="ja", rarer_share=0.1)
 
 
 def tried(rows):
@@ -84,7 +84,7 @@ def test_a_fixed_threshold_is_taken_as_it_is():
 
 
 @pytest.mark.parametrize(("share", "balanced"), [(0.5, True), (0.4, True), (0.39, False)])
-def test_without_a_wish_balanced_classes_are_cut_at_one_half(share, balanced):
+def test_without_a_request_balanced_classes_are_cut_at_one_half(share, balanced):
     actual, chance = np.array([0, 1, 0, 1]), np.array([0.1, 0.2, 0.05, 0.9])
     cut = choose(None, actual, chance, positive="ja", rarer_share=share)
     assert cut.value == (0.5 if balanced else 0.2)

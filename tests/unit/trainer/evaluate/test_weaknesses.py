@@ -35,33 +35,33 @@ def warned(found, positive="ja", wanted=("auc", "f1"), objective="auc"):
         (20, None),
     ],
 )
-def test_few_positives_are_told_with_their_number(positives, words):
-    told = warned(classes(positives, 100))
-    assert [words in one for one in told] == ([True] if words else [])
+def test_few_positives_are_reported_with_their_number(positives, words):
+    reported = warned(classes(positives, 100))
+    assert [words in one for one in reported] == ([True] if words else [])
     assert warned(classes(positives, 100), positive=None) == [], "not of three classes"
 
 
-def test_another_objective_than_usual_is_told_with_the_reason():
+def test_another_objective_than_usual_is_reported_with_the_reason():
     found = classes(50, 100, notes=("auc is undefined: the holdout holds one class only",))
-    (told,) = warned(found, objective="f1")
-    assert told.startswith(
+    (reported,) = warned(found, objective="f1")
+    assert reported.startswith(
         "auc has no value on the holdout (auc is undefined: the holdout holds one class only), so f1"
     )
 
 
-def test_a_model_that_loses_to_its_baseline_is_told_by_name():
-    (told,) = warned(classes(50, 100, metrics={"skill": -0.31}, baseline="class shares"))
-    assert "worse than its baseline (class shares): skill -0.31" in told
+def test_a_model_that_loses_to_its_baseline_is_reported_by_name():
+    (reported,) = warned(classes(50, 100, metrics={"skill": -0.31}, baseline="class shares"))
+    assert "worse than its baseline (class shares): skill -0.31" in reported
     assert warned(classes(50, 100, metrics={"skill": 0.0})) == []
 
 
-@pytest.mark.parametrize(("below", "told"), [(2, False), (3, True)])
-def test_most_series_below_the_baseline_are_told(below, told):
+@pytest.mark.parametrize(("below", "reported"), [(2, False), (3, True)])
+def test_most_series_below_the_baseline_are_reported(below, reported):
     table = pd.DataFrame({"series": ["a", "b", "c", "d", None], "metric": "skill", "value": 0.1})
     found = Judgement({"series_below_baseline": float(below)}, table, pd.DataFrame(), (), "drift")
     warnings = weaknesses(found, None, ("mase", "mae"), "mase")
     assert warnings == [] or f"{below} of 4 series are forecast worse than by the baseline (drift)" in warnings[0]
-    assert bool(warnings) == told
+    assert bool(warnings) == reported
 
 
 def test_a_holdout_of_one_class_is_ranked_by_f1_and_says_so():

@@ -74,8 +74,8 @@ def test_the_answer_is_the_weighted_mean_of_what_the_members_say(tmp_path):
     said = [
         member.framework.predict(member.model, found.golden.inputs)["prediction"] for member in model.members.values()
     ]
-    place = [model.ends.names.index(name) for name in found.golden.inputs["item"]]
-    expected = sum(model.weights[place, number] * one for number, one in enumerate(said))
+    index = [model.ends.names.index(name) for name in found.golden.inputs["item"]]
+    expected = sum(model.weights[index, number] * one for number, one in enumerate(said))
     np.testing.assert_allclose(found.golden.outputs["prediction"], expected)
 
 
@@ -108,7 +108,7 @@ def test_a_question_that_cannot_be_answered_is_refused(tmp_path):
     assert np.isnan(said[7:]).all()
 
 
-def test_a_candidate_that_cannot_be_trained_takes_no_part_and_is_told(tmp_path, monkeypatch):
+def test_a_candidate_that_cannot_be_trained_takes_no_part_and_is_reported(tmp_path, monkeypatch):
     def fail(*_):
         raise DataError("no luck")
 
@@ -198,14 +198,14 @@ def test_the_dearest_are_left_out_until_the_rest_fits(tmp_path, budget, names, s
     assert ("AutoETS" in labels) == smoothing
 
 
-def test_what_is_left_out_is_told(tmp_path):
+def test_what_is_left_out_is_reported(tmp_path):
     config = config_of(tmp_path, frame_of(), auto={"candidates": ["StatsForecast", "LightGBM"], "budgetSeconds": 3})
     *_, trained, _ = run(tmp_path, config)
     assert any(text.startswith("auto.budgetSeconds leaves out LightGBM (3 s)") for text in trained.warnings)
 
 
 @pytest.mark.parametrize(
-    ("spec", "sentence"),
+    ("spec", "message"),
     [
         ({"parameters": {"num_leaves": 7}}, "num_leaves is no candidate: with framework Auto"),
         ({"parameters": {"Prophet": {}}}, "Prophet is no candidate"),
@@ -216,8 +216,8 @@ def test_what_is_left_out_is_told(tmp_path):
         ({"split": {"strategy": "Random"}}, "would let a forecast see the future"),
     ],
 )
-def test_the_specification_is_judged_before_data_is_read(tmp_path, spec, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+def test_the_specification_is_judged_before_data_is_read(tmp_path, spec, message):
+    with pytest.raises(ConfigError, match=message):
         framework_for(config_of(tmp_path, frame_of(), **spec))
 
 

@@ -89,7 +89,7 @@ def test_a_large_table_keeps_the_first_candidate(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("spec", "sentence"),
+    ("spec", "message"),
     [
         ({"parameters": {"num_leaves": 7}}, "num_leaves is no candidate"),
         ({"parameters": {"LightGBM": {"num_leavs": 7}}}, "num_leavs"),
@@ -98,6 +98,6 @@ def test_a_large_table_keeps_the_first_candidate(tmp_path, monkeypatch):
         ({"objective": {"metric": "auc"}}, "auc"),
     ],
 )
-def test_the_specification_is_judged_before_data_is_read(tmp_path, spec, sentence):
-    with pytest.raises(ConfigError, match=sentence):
+def test_the_specification_is_judged_before_data_is_read(tmp_path, spec, message):
+    with pytest.raises(ConfigError, match=message):
         framework_for(job(tmp_path / "none.csv", framework="Auto", **spec))

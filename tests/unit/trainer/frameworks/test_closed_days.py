@@ -30,10 +30,10 @@ def test_sundays_are_no_steps(tmp_path, name):
     model = framework.load(context.output)
     ahead = pd.date_range(DAYS[-1] + pd.Timedelta(days=1), periods=14)
     open_days = ahead[ahead.dayofweek < 6][:12]
-    answers = framework.predict(model, pd.DataFrame({"ds": open_days.astype(str)}))
+    predictions = framework.predict(model, pd.DataFrame({"ds": open_days.astype(str)}))
     saturdays = open_days.dayofweek == 5
-    assert answers["prediction"][saturdays].min() > 13
-    assert answers["prediction"][~saturdays].max() < 12
+    assert predictions["prediction"][saturdays].min() > 13
+    assert predictions["prediction"][~saturdays].max() < 12
     sunday = ahead[ahead.dayofweek == 6][:1]
     with pytest.raises(DataError, match=r"row 1: '2026-.*' \(Sunday\) is closed: the data has rows never on Sunday"):
         framework.predict(model, pd.DataFrame({"ds": sunday.astype(str)}))

@@ -70,8 +70,8 @@ def test_days_of_a_zone_are_joined_trained_and_asked_by_its_clock(tmp_path):
     assert evaluation.metrics["mae"] < 0.1 * evaluation.metrics["baseline_mae"]
     model = framework.load(output)
     times = ["2025-08-01", "2025-08-01T00:00+02:00", "2025-07-31T22:00Z"]
-    answers = framework.predict(model, pd.DataFrame({"ds": times, "rain.mm": 4.0}))["prediction"]
-    assert answers.nunique() == 1
+    predictions = framework.predict(model, pd.DataFrame({"ds": times, "rain.mm": 4.0}))["prediction"]
+    assert predictions.nunique() == 1
 
 
 def test_hours_of_a_zone_are_kept_and_answered_in_utc(tmp_path):
@@ -82,8 +82,8 @@ def test_hours_of_a_zone_are_kept_and_answered_in_utc(tmp_path):
     framework, _, evaluation, output = train(config, tmp_path)
     assert verify_saved_model(framework, output, evaluation.golden).max_difference < 1e-4
     times = ["2026-04-02T08:00", "2026-04-02T06:00Z"]
-    answers = framework.predict(framework.load(output), pd.DataFrame({"ds": times}))["prediction"]
-    assert answers.nunique() == 1
+    predictions = framework.predict(framework.load(output), pd.DataFrame({"ds": times}))["prediction"]
+    assert predictions.nunique() == 1
 
 
 def test_lightgbm_takes_them_as_features(tmp_path):

@@ -100,5 +100,5 @@ def test_a_mix_is_never_clearly_worse_on_its_windows_than_the_best_alone(seed, c
     assert found.common[found.losses > CLEARLY_WORSE * found.losses.min()].sum() == 0
 
 
-def test_the_shares_are_a_sentence():
+def test_the_shares_are_a_message():
     assert shares({"a": 0.2, "b": 0.8, "c": 0.0}) == "answers are those of b (80%), a (20%)"

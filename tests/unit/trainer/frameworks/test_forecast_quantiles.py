@@ -107,7 +107,7 @@ def test_a_series_that_never_moves_is_sure_of_itself(tmp_path, framework):
 
 
 @FRAMEWORKS
-def test_without_a_wish_nothing_is_added(tmp_path, framework):
+def test_without_a_request_nothing_is_added(tmp_path, framework):
     made, output, done, evaluation = trained(tmp_path, framework, noisy(), quantiles=())
     assert "quantiles.json" not in done.files
     assert not {"pinball", "coverage"} & set(evaluation.metrics)
@@ -126,8 +126,8 @@ def test_the_network_as_onnx_answers_the_same(tmp_path):
     framework, output, _, evaluation = trained(tmp_path, "Torch", noisy())
     onnx = framework.to_onnx(framework.load(output))
     session = onnxruntime.InferenceSession(onnx.body, providers=["CPUExecutionProvider"])
-    answer = onnx.answer(session.run(None, onnx.feed(evaluation.golden.inputs)))
-    assert max_difference(evaluation.golden.outputs, answer) < 1e-4
+    decode = onnx.decode(session.run(None, onnx.feed(evaluation.golden.inputs)))
+    assert max_difference(evaluation.golden.outputs, decode) < 1e-4
 
 
 def test_beyond_the_horizon_they_widen(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted, TrainerError, Unsupported
-from trainyard_trainer.frameworks.lightgbm.fit import threads_to_answer
+from trainyard_trainer.frameworks.lightgbm.fit import threads_to_predict
 from trainyard_trainer.frameworks.lightgbm.framework import LightGBMFramework
 from trainyard_trainer.frameworks.lightgbm.parameters import known_parameters, resolved
 from trainyard_trainer.frameworks.registry import framework_for
@@ -72,16 +72,16 @@ def test_both_models_are_those_that_frames_would_give(tmp_path):
         lightgbm.train(fixed, rows, keep_training_booster=True).save_model(tmp_path / "bare.txt")
         assert (folder / "model.txt").read_text() == (tmp_path / "bare.txt").read_text()
 
-    answers = lightgbm.Booster(model_file=context.output / "model.txt").predict(frame)  # it knows the texts, too
+    predictions = lightgbm.Booster(model_file=context.output / "model.txt").predict(frame)  # it knows the texts, too
     own = LightGBMFramework().predict(trained.model, dataset.frame.astype({"shop [name]": object}))
-    assert own["prediction"].tolist() == answers.tolist()
+    assert own["prediction"].tolist() == predictions.tolist()
 
 
 def test_a_second_thread_is_for_many_rows(tmp_path):
     *_, trained = train(tmp_path, parameters={"num_iterations": 4})
     booster = trained.model.booster
-    assert threads_to_answer(booster, np.zeros((1, 2))) == 1
-    assert threads_to_answer(booster, np.broadcast_to(0.0, (1_000_000, 2))) == 0
+    assert threads_to_predict(booster, np.zeros((1, 2))) == 1
+    assert threads_to_predict(booster, np.broadcast_to(0.0, (1_000_000, 2))) == 0
 
 
 def test_the_same_seed_gives_the_same_model(tmp_path):
@@ -96,8 +96,8 @@ def test_the_same_seed_gives_the_same_model(tmp_path):
 def test_unseen_categories_count_as_missing_and_wrong_input_is_named(tmp_path):
     framework, _, context, _ = train(tmp_path)
     model = framework.load(context.output)
-    answers = framework.predict(model, pd.DataFrame({"shop [name]": ["moon", None], "x [m]": ["0.5", 0.5]}))
-    assert answers["prediction"].nunique() == 1
+    predictions = framework.predict(model, pd.DataFrame({"shop [name]": ["moon", None], "x [m]": ["0.5", 0.5]}))
+    assert predictions["prediction"].nunique() == 1
     with pytest.raises(DataError, match="shop"):
         framework.predict(model, pd.DataFrame({"x [m]": [1]}))
     with pytest.raises(DataError, match="must hold numbers"):
@@ -154,7 +154,7 @@ def test_wrong_parameters_are_named_before_data_is_read(parameters, words):
         ("learning_rate", "both name learning_rate, by its aliases"),
     ],
 )
-def test_wrong_names_in_a_search_are_told_before_data_is_read(name, words):
+def test_wrong_names_in_a_search_are_reported_before_data_is_read(name, words):
     space = {name: {"type": "Int", "low": 1, "high": 9}}
     with pytest.raises(ConfigError) as caught:
         check(parameters={"eta": 0.1}, search={"space": space})
@@ -187,11 +187,11 @@ def test_a_model_of_a_table_has_no_shards():
 def test_a_search_scores_the_validation_part(tmp_path, task, target, metric, better):
     framework, dataset, context, _ = train(tmp_path, task=task, target=target, objective={"metric": metric})
     tunable = framework.tunable(dataset, context)
-    told = []
-    sound = tunable.score({"num_iterations": 60}, lambda step, value: told.append((step, value)))
+    reported = []
+    sound = tunable.score({"num_iterations": 60}, lambda step, value: reported.append((step, value)))
     poor = tunable.score({"num_iterations": 1, "num_leaves": 2, "learning_rate": 0.001}, lambda *_: None)
     assert better(sound, poor) == sound != poor
-    assert [step for step, _ in told] == [25, 50]
+    assert [step for step, _ in reported] == [25, 50]
     blind = dataclasses.replace(dataset, frame=dataset.frame.copy())
     column = blind.frame.columns.get_loc(dataset.target)
     blind.frame.iloc[dataset.parts.test, column] = blind.frame.iloc[dataset.parts.train[0], column]
@@ -201,11 +201,11 @@ def test_a_search_scores_the_validation_part(tmp_path, task, target, metric, bet
 def test_a_slow_learner_is_compared_after_more_rounds(tmp_path):
     framework, dataset, context, _ = train(tmp_path)
     tunable = framework.tunable(dataset, context)
-    told = {}
+    reported = {}
     for rate, rounds in [(0.05, 100), (0.025, 200), (0.1, 50)]:
         parameters = {"num_iterations": rounds, "learning_rate": rate, "early_stopping_round": 0}
-        tunable.score(parameters, lambda step, value, rate=rate: told.setdefault(rate, {}).update({step: value}))
-    assert [list(steps) for steps in told.values()] == [[25, 50, 75, 100]] * 3
+        tunable.score(parameters, lambda step, value, rate=rate: reported.setdefault(rate, {}).update({step: value}))
+    assert [list(steps) for steps in reported.values()] == [[25, 50, 75, 100]] * 3
 
 
 def test_what_the_specification_sets_is_not_searched_under_any_name(tmp_path):
@@ -267,7 +267,7 @@ def test_a_parameter_is_taken_or_refused_whatever_it_holds(name, task):
 
 
 @pytest.mark.parametrize("metric", ["None", "none", "custom"])
-def test_without_a_metric_nothing_can_stop_early_and_it_is_told_before_the_data_is_read(metric):
+def test_without_a_metric_nothing_can_stop_early_and_it_is_reported_before_the_data_is_read(metric):
     with pytest.raises(ConfigError, match="early stopping"):
         framework_for(job("s3://bucket/t.csv", parameters={"metric": metric}))
     framework_for(job("s3://bucket/t.csv", parameters={"metric": metric, "early_stopping_round": 0}))

@@ -152,8 +152,8 @@ def test_too_short_series_are_counted(tmp_path):
     assert (done.series.total, done.series.trained, done.series.fallback) == (3, 2, 1)
     assert "1 series are answered by the seasonal naive model" in done.warnings[0]
     asked = pd.DataFrame({"day": ["2025-10-29"], "item": ["new"]})
-    answer = framework.predict(framework.load(context.output), asked)["prediction"][0]
-    assert answer == short["sold"].iloc[0]
+    prediction = framework.predict(framework.load(context.output), asked)["prediction"][0]
+    assert prediction == short["sold"].iloc[0]
 
 
 def test_series_that_are_all_too_short_are_refused(tmp_path):
@@ -255,8 +255,8 @@ def test_shapes_are_tried_on_a_part_of_many_rows_and_the_rounds_found_on_all(tmp
     sizes = []
     tables = Fitter._table
 
-    def counting(self, recipe, cuts, parameters, sample):
-        made = tables(self, recipe, cuts, parameters, sample).construct()
+    def counting(self, feature_spec, cuts, parameters, sample):
+        made = tables(self, feature_spec, cuts, parameters, sample).construct()
         sizes.append(made.num_data())
         return made
 
@@ -294,10 +294,10 @@ def test_a_search_scores_windows_before_the_holdout(tmp_path):
     space = tunable.space()
     assert "num_leaves" not in space
     assert space["learning_rate"]["default"] == 0.1
-    told = []
-    first = tunable.score({"num_iterations": 20, "num_leaves": 7}, lambda step, value: told.append((step, value)))
-    assert [step for step, _ in told] == [10, 20]
-    assert first <= min(value for _, value in told)
+    reported = []
+    first = tunable.score({"num_iterations": 20, "num_leaves": 7}, lambda step, value: reported.append((step, value)))
+    assert [step for step, _ in reported] == [10, 20]
+    assert first <= min(value for _, value in reported)
     other = tunable.score({"num_iterations": 20, "num_leaves": 7, "min_data_in_leaf": 60}, lambda *_: None)
     assert other != first
     changed = dataclasses.replace(dataset, frame=dataset.frame.copy())

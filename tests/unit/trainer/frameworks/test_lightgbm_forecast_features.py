@@ -12,11 +12,11 @@ from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.frameworks.forecast.ends import times_after
 from trainyard_trainer.frameworks.forecast.panel import Panel
 from trainyard_trainer.frameworks.lightgbm_forecast.features import (
-    Recipe,
+    FeatureSpec,
     Window,
     bases_of,
-    far_recipe,
-    near_recipe,
+    far_features,
+    near_features,
     next_features,
     past_features,
 )
@@ -38,35 +38,35 @@ def test_features_of_one_step_are_those_of_mlforecast(alias, far):
     series = [random.random(size) for size in (260, 140, 20)]
     series[0][40:44] = np.nan
     panel = panel_of(series)
-    recipe = near_recipe(frequency, [260, 240, 200], span_days=900, regressors=())
-    recipe = far_recipe(recipe, frequency.season, 9, [260, 240, 200]) if far else recipe
-    together = past_features(panel, frequency.season, recipe, threads=1)
+    feature_spec = near_features(frequency, [260, 240, 200], span_days=900, regressors=())
+    feature_spec = far_features(feature_spec, frequency.season, 9, [260, 240, 200]) if far else feature_spec
+    together = past_features(panel, frequency.season, feature_spec, threads=1)
     values = panel.filled(frequency.season)
     for begin, end in zip(panel.begins, panel.begins[1:], strict=False):
         for step in range(begin + 1, end):
-            history = np.full((1, recipe.reach), np.nan)
-            before = values[begin:step][-recipe.reach :]
-            history[0, recipe.reach - len(before) :] = before
-            np.testing.assert_allclose(next_features(history, recipe)[0], together[step], rtol=1e-5)
+            history = np.full((1, feature_spec.reach), np.nan)
+            before = values[begin:step][-feature_spec.reach :]
+            history[0, feature_spec.reach - len(before) :] = before
+            np.testing.assert_allclose(next_features(history, feature_spec)[0], together[step], rtol=1e-5)
 
 
 def test_no_feature_sees_its_own_step_or_what_comes_after():
     values = np.random.default_rng(2).random(200)
-    recipe = near_recipe(frequency_of("D"), [200], span_days=200, regressors=())
-    before = past_features(panel_of([values]), 7, recipe, threads=1)
+    feature_spec = near_features(frequency_of("D"), [200], span_days=200, regressors=())
+    before = past_features(panel_of([values]), 7, feature_spec, threads=1)
     for step in (60, 120, 199):
         changed = values.copy()
         changed[step:] = 1e6
-        after = past_features(panel_of([changed]), 7, recipe, threads=1)
+        after = past_features(panel_of([changed]), 7, feature_spec, threads=1)
         np.testing.assert_array_equal(before[: step + 1], after[: step + 1])
 
 
-def test_a_far_recipe_sees_nothing_nearer_than_the_horizon():
-    near = near_recipe(frequency_of("D"), [400], span_days=400, regressors=())
-    far = far_recipe(near, 7, 28, [400])
+def test_a_far_spec_sees_nothing_nearer_than_the_horizon():
+    near = near_features(frequency_of("D"), [400], span_days=400, regressors=())
+    far = far_features(near, 7, 28, [400])
     assert min(*far.lags, *(one.lag for one in far.windows)) == 28
     assert far.shortest > 28
-    assert far_recipe(near, 7, 28, [50]) is None
+    assert far_features(near, 7, 28, [50]) is None
     assert [near.names[one.base] for one in bases_of(near, 7)] == ["mean_7x1_lag_1", "lag_7"]
     assert [far.names[one.base] for one in bases_of(far, 7)] == ["mean_7x1_lag_28", "lag_28"]
 
@@ -75,7 +75,7 @@ def test_the_walk_is_that_of_mlforecast():
     random = np.random.default_rng(3)
     values = [10 + np.sin(np.arange(size)) + random.random(size) for size in (120, 90)]
     panel = panel_of(values)
-    recipe = Recipe((1, 2, 7), (Window(1, 1, 7), Window(7, 7, 2)), (), (), shortest=8)
+    feature_spec = FeatureSpec((1, 2, 7), (Window(1, 1, 7), Window(7, 7, 2)), (), (), shortest=8)
     table = pd.DataFrame({"unique_id": panel.numbers(), "ds": panel.steps, "y": panel.values})
     theirs = MLForecast(
         models=[lightgbm.LGBMRegressor(n_estimators=20, verbosity=-1, n_jobs=1)],
@@ -97,7 +97,7 @@ def test_the_walk_is_that_of_mlforecast():
         np.empty((2, 0)),
         np.empty((2, 0, 0)),
     )
-    trees = Trees(theirs.models_["LGBMRegressor"].booster_, recipe, frequency_of("D"), Clock())
+    trees = Trees(theirs.models_["LGBMRegressor"].booster_, feature_spec, frequency_of("D"), Clock())
     np.testing.assert_allclose(trees.forecast(state, 10, None), expected, rtol=1e-9)
 
 

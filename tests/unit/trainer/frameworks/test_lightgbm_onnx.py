@@ -59,7 +59,7 @@ def test_every_row_gets_the_same_answer(tmp_path: Path, task: str, target: str, 
     session = _session(second.body)
     strange = frame.head(1).assign(kind="never seen")
     rows = pd.concat([frame, strange], ignore_index=True)
-    found, expected = second.answer(session.run(None, second.feed(rows))), framework.predict(model, rows)
+    found, expected = second.decode(session.run(None, second.feed(rows))), framework.predict(model, rows)
     pd.testing.assert_frame_equal(found, expected, atol=1e-4)
 
 
@@ -80,8 +80,8 @@ def test_what_the_converter_gets_wrong_is_left_out(tmp_path: Path) -> None:
 
 def test_classes_that_are_asked_one_by_one_share_a_whole(tmp_path: Path) -> None:
     _, framework, model, frame = exported(tmp_path, "Classification", "three", objective="multiclassova")
-    answers = framework.predict(model, frame).filter(like="probability:")
-    assert answers.sum(axis=1).to_numpy() == pytest.approx(1)
+    predictions = framework.predict(model, frame).filter(like="probability:")
+    assert predictions.sum(axis=1).to_numpy() == pytest.approx(1)
 
 
 def _session(body: bytes) -> Any:
@@ -112,7 +112,7 @@ def test_all_held_out_rows_and_the_extremes_of_each_column_are_asked(tmp_path: P
     rows = proof_rows(dataset)
     assert rows is not None
     assert len(rows) == len(dataset.parts.test) + 4
-    for place, name in enumerate(("a", "gaps")):
+    for index, name in enumerate(("a", "gaps")):
         column = dataset.frame[name]
-        assert rows[name].iloc[-4 + 2 * place] == column.min()
-        assert rows[name].iloc[-3 + 2 * place] == column.max()
+        assert rows[name].iloc[-4 + 2 * index] == column.min()
+        assert rows[name].iloc[-3 + 2 * index] == column.max()

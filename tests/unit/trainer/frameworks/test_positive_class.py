@@ -29,14 +29,14 @@ def machines(no="0", yes="1", rows=3000, share=0.06):
 
 def judged(folder, framework, frame, data=None, **spec):
     # Each machine is a group of its own: who is held out depends on its number, never on the words of the target.
-    wish = {"group": "machine", "features": ["heat", "load"], **(data or {})}
+    requested = {"group": "machine", "features": ["heat", "load"], **(data or {})}
     config = job(
         write(folder, frame.to_csv(index=False)),
         task="Classification",
         target="failure",
         framework=framework,
         parameters=QUICK[framework],
-        data=wish,
+        data=requested,
         **spec,
     )
     dataset, context = dataset_of(config, folder), context_of(config, folder)
@@ -58,9 +58,9 @@ def test_the_words_for_the_classes_change_no_number(tmp_path, framework, no, yes
     assert 0.2 < metrics[1]["recall"] < 1, "of the failures, not of the many that run"
     assert metrics[1]["baseline_average_precision"] < 0.12
     rows = dataset.frame.iloc[dataset.parts.test]
-    answers = made.predict(made.load(context.output / "judged"), rows[["heat", "load"]])
-    called = answers["prediction"] == yes
-    assert (called == (answers[f"probability:{yes}"] >= metrics[1]["threshold"])).all()
+    predictions = made.predict(made.load(context.output / "judged"), rows[["heat", "load"]])
+    called = predictions["prediction"] == yes
+    assert (called == (predictions[f"probability:{yes}"] >= metrics[1]["threshold"])).all()
     failed = rows["failure"].to_numpy() == 1
     assert (called & failed).sum() / failed.sum() == pytest.approx(metrics[1]["recall"])
 
@@ -78,9 +78,9 @@ def test_the_other_class_can_be_the_positive_one(tmp_path):
 @FRAMEWORKS
 def test_a_wanted_recall_finds_more_failures_than_a_wanted_precision(tmp_path, framework):
     found = {}
-    for name, wish in (("recall", {"minRecall": 0.95}), ("precision", {"minPrecision": 0.6})):
+    for name, requested in (("recall", {"minRecall": 0.95}), ("precision", {"minPrecision": 0.6})):
         (tmp_path / name).mkdir()
-        _, trained, evaluation, *_ = judged(tmp_path / name, framework, machines(), threshold=wish)
+        _, trained, evaluation, *_ = judged(tmp_path / name, framework, machines(), threshold=requested)
         found[name] = evaluation.metrics
         assert not [text for text in trained.warnings if "threshold" in text]
         assert f"{name} at least" in evaluation.notes[0]

@@ -12,7 +12,7 @@ from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.errors import ConfigError, DataError, Interrupted
 from trainyard_trainer.frameworks.prophet.choice import fit_series
 from trainyard_trainer.frameworks.prophet.fallbacks import fallback_at
-from trainyard_trainer.frameworks.prophet.series import Recipe, Task, read_record, seasonalities
+from trainyard_trainer.frameworks.prophet.series import FitSpec, Task, read_record, seasonalities
 from trainyard_trainer.frameworks.registry import framework_for
 
 
@@ -44,8 +44,8 @@ def test_a_saved_model_answers_as_the_trained_one(tmp_path, workers):
     assert set(found.table["series"]) == {None, "apple", "pear"}
     assert found.table.query("series == 'pear' and metric == 'skill'")["value"].notna().all()
     assert list(found.golden.inputs.columns) == ["day", "item"]
-    answers = framework.predict(framework.load(context.output), found.golden.inputs)
-    pd.testing.assert_frame_equal(answers, found.golden.outputs, rtol=1e-9)
+    predictions = framework.predict(framework.load(context.output), found.golden.inputs)
+    pd.testing.assert_frame_equal(predictions, found.golden.outputs, rtol=1e-9)
     assert {str(file.relative_to(context.output)) for file in context.output.rglob("*") if file.is_file()} == set(
         trained.files
     )
@@ -68,8 +68,8 @@ def test_one_series_needs_no_series_column(tmp_path):
     found = framework.evaluate(dataset, framework.train(dataset, context), context)
     assert set(found.table["series"]) == {"all"}
     assert list(found.golden.inputs.columns) == ["day"]
-    answers = framework.predict(framework.load(context.output), found.golden.inputs.iloc[::-1])
-    assert answers["prediction"].tolist()[::-1] == pytest.approx(found.golden.outputs["prediction"].tolist())
+    predictions = framework.predict(framework.load(context.output), found.golden.inputs.iloc[::-1])
+    assert predictions["prediction"].tolist()[::-1] == pytest.approx(found.golden.outputs["prediction"].tolist())
 
 
 def test_unknown_series_and_missing_columns_are_named(tmp_path):
@@ -90,14 +90,14 @@ def test_a_stop_ends_between_series(tmp_path):
             framework.train(dataset, context)
 
 
-def recipe(folder, **parameters):
-    return Recipe("D", parameters, None, 1, str(folder))
+def fit_spec(folder, **parameters):
+    return FitSpec("D", parameters, None, 1, str(folder))
 
 
 def test_a_failed_fit_falls_back_to_the_seasonal_naive_model(tmp_path):
     times = np.arange("2026-01-01", "2026-03-01", dtype="datetime64[D]").astype("datetime64[ns]")
     values = np.arange(len(times), dtype=np.float64) % 7
-    outcome = fit_series(Task("a", times, values, 7, 3, recipe(tmp_path, growth="impossible")))
+    outcome = fit_series(Task("a", times, values, 7, 3, fit_spec(tmp_path, growth="impossible")))
     assert outcome.kind == "seasonal-naive"
     assert "growth" in outcome.failures["prophet"]
     assert outcome.forecast[:, 0].tolist() == values[-7:].tolist()
@@ -109,7 +109,7 @@ def test_a_failed_fit_falls_back_to_the_seasonal_naive_model(tmp_path):
 def test_demand_is_never_forecast_below_zero(tmp_path):
     times = np.arange("2025-01-01", "2025-12-01", dtype="datetime64[D]").astype("datetime64[ns]")
     values = np.maximum(0.0, 300.0 - np.arange(len(times)))
-    outcome = fit_series(Task("a", times, values, 28, 0, recipe(tmp_path)))
+    outcome = fit_series(Task("a", times, values, 28, 0, fit_spec(tmp_path)))
     assert not outcome.failures
     assert outcome.forecast.min() >= 0
 

@@ -15,7 +15,7 @@ from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.frameworks.golden import verify_saved_model
 from trainyard_trainer.frameworks.prophet.choice import fit_series
 from trainyard_trainer.frameworks.prophet.fallbacks import fit_fallback
-from trainyard_trainer.frameworks.prophet.series import Recipe, Task, quiet_prophet, read_record, seasonalities
+from trainyard_trainer.frameworks.prophet.series import FitSpec, Task, quiet_prophet, read_record, seasonalities
 from trainyard_trainer.frameworks.registry import framework_for
 
 DAYS = pd.date_range("2025-06-01", periods=120)
@@ -37,8 +37,8 @@ def seldom():
 
 
 def task_of(values, folder, **more):
-    recipe = Recipe("D", {}, None, 1, str(folder), horizon=HORIZON, folds=more.pop("folds", 2))
-    return Task("a", DAYS.to_numpy(), values, HORIZON, 3, recipe, **more)
+    fit_spec = FitSpec("D", {}, None, 1, str(folder), horizon=HORIZON, folds=more.pop("folds", 2))
+    return Task("a", DAYS.to_numpy(), values, HORIZON, 3, fit_spec, **more)
 
 
 def losses_by_hand(values, demand):
@@ -108,7 +108,7 @@ def test_the_objective_chooses(tmp_path, metric, kept):
     values[-2 * HORIZON - 20 :] = 10.0
     values[-2 * HORIZON - 4] = 100.0
     task = task_of(values, tmp_path)
-    task = dataclasses.replace(task, recipe=dataclasses.replace(task.recipe, metric=metric))
+    task = dataclasses.replace(task, fit_spec=dataclasses.replace(task.fit_spec, metric=metric))
     assert fit_series(task).kind == kept
 
 
@@ -145,8 +145,8 @@ def test_fallbacks_are_counted_told_saved_and_answered(tmp_path):
     assert len(rows) == HORIZON
     assert rows["predicted"].nunique() == 1
     asked = pd.DataFrame({"day": ["2027-01-01", "2025-10-01"], "item": "spare part"})
-    answers = framework.predict(framework.load(context.output), asked)["prediction"]
-    assert answers.nunique() == 1
+    predictions = framework.predict(framework.load(context.output), asked)["prediction"]
+    assert predictions.nunique() == 1
 
 
 def test_all_fallbacks_and_no_failure_is_a_model(tmp_path):
@@ -178,10 +178,10 @@ def test_what_an_earlier_release_saved_is_still_answered(tmp_path):
 
     framework = framework_for(job("s3://bucket/t.csv", task="Forecast"))
     asked = pd.DataFrame({"day": ["2025-09-29", "2025-09-30"] * 2, "item": ["rolls", "rolls", "bread", "bread"]})
-    answers = framework.predict(framework.load(tmp_path), asked)["prediction"].to_numpy()
-    assert answers[:2].tolist() == exact_week()[[len(DAYS) % 7, (len(DAYS) + 1) % 7]].tolist()
+    predictions = framework.predict(framework.load(tmp_path), asked)["prediction"].to_numpy()
+    assert predictions[:2].tolist() == exact_week()[[len(DAYS) % 7, (len(DAYS) + 1) % 7]].tolist()
     expected = model.predict(pd.DataFrame({"ds": pd.to_datetime(asked["day"][2:])}))["yhat"]
-    np.testing.assert_allclose(answers[2:], expected)
+    np.testing.assert_allclose(predictions[2:], expected)
 
 
 def test_prophet_is_no_fallback(tmp_path):

@@ -66,7 +66,7 @@ def run(prepared, folder, *, checkpoints, workers=1, until=None, wanted=None):
     context = dataclasses.replace(
         context_of(config, folder, workers=workers, stop=lambda: until is not None and len(done) >= until),
         checkpoints=checkpoints,
-        progress=lambda *told: done.append(told),
+        progress=lambda *reported: done.append(reported),
     )
     trained = framework.train(dataset if wanted is None else dataset.part(wanted), context)
     evaluation = framework.evaluate(dataset, trained, context) if wanted is None else None

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.trainer.data.jobs import context_of, dataset_of, job, write
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.frameworks.prophet.choice import fit_series
-from trainyard_trainer.frameworks.prophet.series import Recipe, SearchPlan, Task, read_record
+from trainyard_trainer.frameworks.prophet.series import FitSpec, SearchPlan, Task, read_record
 from trainyard_trainer.frameworks.registry import framework_for
 from trainyard_trainer.search.space import parse
 from trainyard_trainer.search.tunable import Tuned
@@ -32,10 +32,10 @@ PRIOR = {"seasonality_prior_scale": {"type": "Float", "low": 0.01, "high": 10.0,
 
 def task_of(folder, *, space=None, seconds=600.0, values=GROWING, **more):
     plan = SearchPlan(parse(space or {**MODE, **PRIOR}), time.monotonic() + seconds, workers=1)
-    recipe = Recipe(
+    fit_spec = FitSpec(
         "D", {"growth": "linear", "n_changepoints": 2}, None, 1, str(folder), horizon=7, folds=2, search=plan
     )
-    return Task("a", DAYS.to_numpy(), values, 7, 0, recipe, **more)
+    return Task("a", DAYS.to_numpy(), values, 7, 0, fit_spec, **more)
 
 
 def test_the_default_comes_first_then_what_the_last_version_found(tmp_path):
@@ -72,7 +72,7 @@ def test_sets_that_are_worse_on_the_first_fold_are_given_up(tmp_path):
     assert 0 < outcome.pruned < outcome.trials
 
 
-def test_a_set_that_prophet_refuses_is_told_and_ends_nothing(tmp_path):
+def test_a_set_that_prophet_refuses_is_reported_and_ends_nothing(tmp_path):
     space = {"growth": {"choices": ["linear", "wild"]}}
     outcome = fit_series(task_of(tmp_path, space=space, values=NOISY, trials=6))
     assert outcome.kind == "prophet"

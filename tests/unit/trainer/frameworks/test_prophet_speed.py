@@ -14,7 +14,7 @@ from trainyard_trainer.data.values.frequency import frequency_of
 from trainyard_trainer.frameworks.prophet.choice import fit_series
 from trainyard_trainer.frameworks.prophet.series import (
     FilesWritten,
-    Recipe,
+    FitSpec,
     Task,
     fit,
     prophet_record,
@@ -34,21 +34,21 @@ def values(seed):
 
 
 def tasks(folder, demands=DEMANDS):
-    recipe = Recipe("D", {}, None, 1, str(folder), horizon=7, folds=1)
+    fit_spec = FitSpec("D", {}, None, 1, str(folder), horizon=7, folds=1)
     return [
-        Task(f"series {number}", DAYS.to_numpy(), values(number), 7, 2, recipe, demand=demand)
+        Task(f"series {number}", DAYS.to_numpy(), values(number), 7, 2, fit_spec, demand=demand)
         for number, demand in enumerate(demands)
     ]
 
 
-def told(outcomes):
+def reported(outcomes):
     return [(one.name, one.kind, one.record, one.forecast.tolist(), one.golden.tolist()) for one in outcomes]
 
 
 @pytest.mark.parametrize("demands", [DEMANDS, DEMANDS[:1], DEMANDS[:3]], ids=len)
 def test_two_workers_yield_what_one_does(tmp_path, demands):
-    one = told(fit_all(fit_series, tasks(tmp_path, demands), 1, lambda: False, tmp_path))
-    assert told(fit_all(fit_series, tasks(tmp_path, demands), 2, lambda: False, tmp_path)) == one
+    one = reported(fit_all(fit_series, tasks(tmp_path, demands), 1, lambda: False, tmp_path))
+    assert reported(fit_all(fit_series, tasks(tmp_path, demands), 2, lambda: False, tmp_path)) == one
     assert [name for name, *_ in one] == [f"series {number}" for number in range(len(demands))]
 
 

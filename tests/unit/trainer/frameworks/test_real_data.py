@@ -115,6 +115,6 @@ def test_nine_of_ten_quarters_lie_between_the_quantiles(tmp_path, framework, par
     assert len(dataset.series) == 304
     assert found.metrics["coverage"] == pytest.approx(0.9, abs=0.04)
     assert found.metrics["pinball"] < 0.35 * found.metrics["mae"]
-    answers = found.golden.outputs
-    assert (np.diff(answers.drop(columns="prediction"), axis=1) >= 0).all()
-    assert answers.min(axis=None) >= 0
+    predictions = found.golden.outputs
+    assert (np.diff(predictions.drop(columns="prediction"), axis=1) >= 0).all()
+    assert predictions.min(axis=None) >= 0

@@ -56,8 +56,8 @@ def test_one_method_answers_as_the_library_itself_does(tmp_path, name):
     values = weekly()
     config = config_of(tmp_path, pd.DataFrame({"ds": DAYS, "y": values}), parameters={"models": [name]})
     framework, _dataset, context, trained, found = run(tmp_path, config)
-    told = {} if name == "RandomWalkWithDrift" else {"season_length": 7}
-    bare = getattr(models, name)(**told)
+    reported = {} if name == "RandomWalkWithDrift" else {"season_length": 7}
+    bare = getattr(models, name)(**reported)
     np.testing.assert_allclose(found.holdout["predicted"], bare.forecast(y=values[:-7], h=7)["mean"], rtol=1e-9)
     asked = pd.DataFrame({"ds": pd.date_range(DAYS[-1], periods=8)[1:]})
     said = framework.predict(framework.load(context.output), asked)
@@ -93,7 +93,7 @@ def test_intermittent_series_have_methods_of_their_own(tmp_path):
     assert (model.forecasts >= 0).all()
 
 
-def test_a_method_that_fails_is_told_and_the_others_answer(tmp_path, monkeypatch):
+def test_a_method_that_fails_is_reported_and_the_others_answer(tmp_path, monkeypatch):
     forecast = Method.forecast
 
     def failing(self, values, steps, season, seasons):
@@ -214,7 +214,7 @@ def test_another_attempt_goes_on_and_other_processes_change_nothing(tmp_path):
     _, _, context, trained, _ = run(tmp_path, config)
     undisturbed = digests(context, trained)
     for workers in (1, 2):
-        kept, told = Kept(), []
+        kept, reported = Kept(), []
         first = tmp_path / f"first{workers}"
         first.mkdir()
         with pytest.raises(Interrupted):
@@ -223,8 +223,8 @@ def test_another_attempt_goes_on_and_other_processes_change_nothing(tmp_path):
                 config,
                 workers=workers,
                 checkpoints=kept,
-                progress=lambda *one, told=told: told.append(one),
-                stop=lambda told=told: len(told) >= 16,
+                progress=lambda *one, reported=reported: reported.append(one),
+                stop=lambda reported=reported: len(reported) >= 16,
             )
         assert kept.bodies
         again = tmp_path / f"again{workers}"
@@ -251,7 +251,7 @@ def test_what_is_not_used_is_named(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "sentence"),
+    ("parameters", "message"),
     [
         ({"model": ["AutoETS"]}, "spec.parameters.model is not known: .* did you mean models"),
         ({"models": "AutoETS"}, "must be a list of methods"),
@@ -269,9 +269,9 @@ def test_what_is_not_used_is_named(tmp_path):
         ({"input_size": "many"}, "must be a number of steps"),
     ],
 )
-def test_parameters_are_judged_before_data_is_read(tmp_path, parameters, sentence):
+def test_parameters_are_judged_before_data_is_read(tmp_path, parameters, message):
     config = config_of(tmp_path, pd.DataFrame({"ds": DAYS, "y": weekly()}), parameters=parameters)
-    with pytest.raises(ConfigError, match=sentence):
+    with pytest.raises(ConfigError, match=message):
         framework_for(config)
 
 

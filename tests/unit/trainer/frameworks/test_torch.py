@@ -61,8 +61,8 @@ def test_a_saved_network_answers_as_the_trained_one(tmp_path, task, target, expe
     )
     assert len(found.golden.inputs) == 20
     assert len(found.holdout) == len(dataset.parts.test)
-    answers = framework.predict(framework.load(context.output), found.golden.inputs)
-    assert max_difference(found.golden.outputs, answers) < 1e-5
+    predictions = framework.predict(framework.load(context.output), found.golden.inputs)
+    assert max_difference(found.golden.outputs, predictions) < 1e-5
     with safe_open(context.output / "model.safetensors", "numpy") as weights:
         assert sum(weights.get_tensor(name).size for name in weights.keys()) > 50  # noqa: SIM118 - no mapping
 
@@ -96,9 +96,9 @@ def test_what_was_never_seen_counts_as_missing_and_wrong_input_is_named(tmp_path
     framework.train(dataset, context)
     model = framework.load(context.output)
     inputs = pd.DataFrame({"shop": ["moon", None, "north"], "x [m]": ["0.5", 0.5, None]})
-    answers = framework.predict(model, inputs)["prediction"]
-    assert answers[0] == answers[1]
-    assert answers.notna().all()
+    predictions = framework.predict(model, inputs)["prediction"]
+    assert predictions[0] == predictions[1]
+    assert predictions.notna().all()
     far = pd.DataFrame({"shop": ["north"] * 2, "x [m]": [1e6, 1e9]})
     assert framework.predict(model, far)["prediction"].nunique() == 1, "beyond all that was seen nothing changes"
     with pytest.raises(DataError, match="lacks the feature 'shop'"):
@@ -145,10 +145,10 @@ def test_a_saved_network_needs_no_torch(tmp_path):
 def test_a_search_sees_the_validation_part_at_every_epoch(tmp_path):
     framework, dataset, context = prepared(tmp_path, task="Classification", target="big")
     tunable = framework.tunable(dataset, context)
-    told = []
-    score = tunable.score(QUICK | {"epochs": 5}, lambda step, value: told.append((step, value)))
-    assert [step for step, _ in told] == [1, 2, 3, 4, 5]
-    assert score == pytest.approx(max(value for _, value in told), abs=0.05), "auc of the best epoch"
+    reported = []
+    score = tunable.score(QUICK | {"epochs": 5}, lambda step, value: reported.append((step, value)))
+    assert [step for step, _ in reported] == [1, 2, 3, 4, 5]
+    assert score == pytest.approx(max(value for _, value in reported), abs=0.05), "auc of the best epoch"
     assert set(tunable.space()) <= set(trained_parameters(framework, dataset, context))
 
 

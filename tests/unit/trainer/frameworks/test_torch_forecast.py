@@ -53,8 +53,8 @@ def test_one_network_beats_the_seasonal_naive_model_and_answers_from_its_files(t
     )
     assert set(found.holdout["series"]) == {"bread", "rolls", "cake"}
     assert len(found.holdout) == 3 * 14
-    answers = framework.predict(framework.load(context.output), found.golden.inputs)
-    assert max_difference(found.golden.outputs, answers) < 1e-4
+    predictions = framework.predict(framework.load(context.output), found.golden.inputs)
+    assert max_difference(found.golden.outputs, predictions) < 1e-4
 
 
 @pytest.mark.parametrize("steps", [14, 30])
@@ -63,11 +63,11 @@ def test_it_forecasts_from_the_end_of_the_data_within_and_beyond_a_horizon(tmp_p
     framework.train(dataset, context)
     model = framework.load(context.output)
     ahead = pd.date_range("2025-09-08", periods=steps, freq="D")
-    told = framework.predict(model, pd.DataFrame({"ds": ahead, "product": "rolls"}))["prediction"]
+    reported = framework.predict(model, pd.DataFrame({"ds": ahead, "product": "rolls"}))["prediction"]
     expected = 40 + 0.1 * np.arange(250, 250 + steps) + 16 * (ahead.dayofweek >= 5)
-    assert np.abs(told - expected).mean() < 4
+    assert np.abs(reported - expected).mean() < 4
     some = pd.DataFrame({"ds": ahead[[9, 2]].strftime("%Y-%m-%d"), "product": ["bread", "rolls"]})
-    assert framework.predict(model, some)["prediction"][1] == pytest.approx(told[2], rel=1e-5)
+    assert framework.predict(model, some)["prediction"][1] == pytest.approx(reported[2], rel=1e-5)
 
 
 def test_wrong_questions_are_named(tmp_path):
@@ -168,10 +168,10 @@ def test_the_exported_network_is_proven(tmp_path):
 
 def test_a_search_compares_forecasts_before_the_holdouts(tmp_path):
     framework, dataset, context = prepared(tmp_path, sales(), objective={"metric": "mase"})
-    told = []
-    score = framework.tunable(dataset, context).score(QUICK | {"epochs": 3}, lambda *each: told.append(each))
-    assert [step for step, _ in told] == [1, 2, 3]
-    assert score in [value for _, value in told]
+    reported = []
+    score = framework.tunable(dataset, context).score(QUICK | {"epochs": 3}, lambda *each: reported.append(each))
+    assert [step for step, _ in reported] == [1, 2, 3]
+    assert score in [value for _, value in reported]
 
 
 @pytest.mark.parametrize(

@@ -107,12 +107,12 @@ def test_a_checkpoint_of_something_else_is_not_taken_up():
 def test_the_best_epoch_is_kept_and_patience_ends_the_training():
     losses = iter([0.5, 0.3, 0.4, 0.6, 0.7, 0.1])
 
-    class Told(Line):
+    class Reporter(Line):
         def judge(self):
             self.seen = [*getattr(self, "seen", []), self.weights]
             return next(losses)
 
-    line = Told()
+    line = Reporter()
     course = fit(line, Plan(**{**PLAN.__dict__, "patience": 3}), Watch(), CPU)
     assert (course.epochs, course.best, course.loss, course.warnings) == (5, 2, 0.3, ())
     assert torch.equal(line.weights, line.seen[1])
@@ -146,7 +146,7 @@ def fails(device):
 
 
 @pytest.mark.parametrize(
-    ("wish", "accelerator", "gpus", "device"),
+    ("requested", "accelerator", "gpus", "device"),
     [
         ("Auto", None, (), "cpu"),
         ("Auto", None, ("cuda",), "cuda"),
@@ -157,13 +157,13 @@ def fails(device):
         ("cuda", ASKED, ("cuda",), "cuda"),
     ],
 )
-def test_the_device_that_is_there(wish, accelerator, gpus, device):
-    found = on_device(wish, accelerator, works, gpus=gpus)
+def test_the_device_that_is_there(requested, accelerator, gpus, device):
+    found = on_device(requested, accelerator, works, gpus=gpus)
     assert (found.made, found.device, found.warnings) == (device, device, ())
 
 
 @pytest.mark.parametrize(
-    ("wish", "accelerator", "gpus", "work", "said"),
+    ("requested", "accelerator", "gpus", "work", "said"),
     [
         ("Auto", WITH_FALLBACK, (), works, "no GPU device is there"),
         ("cuda", None, (), works, "no cuda device is there (Torch finds none)"),
@@ -172,8 +172,8 @@ def test_the_device_that_is_there(wish, accelerator, gpus, device):
         ("Auto", WITH_FALLBACK, ("cuda",), fails, "out of memory"),
     ],
 )
-def test_a_gpu_that_fails_gives_way_to_the_cpu(wish, accelerator, gpus, work, said):
-    found = on_device(wish, accelerator, work, gpus=gpus)
+def test_a_gpu_that_fails_gives_way_to_the_cpu(requested, accelerator, gpus, work, said):
+    found = on_device(requested, accelerator, work, gpus=gpus)
     assert (found.made, found.device) == ("cpu", "cpu")
     (warning,) = found.warnings
     assert said in warning

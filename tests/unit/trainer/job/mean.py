@@ -1,4 +1,4 @@
-"""A small honest framework: it predicts the mean of the training rows. And the rooms around it."""
+"""A small honest framework: it predicts the mean of the training rows. And the steps around it."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -80,8 +80,8 @@ def test_of_many_series(tmp_path: Path) -> None:
     assert "Naive model: last value" in page
     assert manifest.metrics["mase"] == manifest.objective.value
     below = manifest.metrics["series_below_baseline"]
-    told = [text for text in result["warnings"] if "forecast worse than by the baseline (last value)" in text]
-    assert bool(told) == (below > 2)
+    reported = [text for text in result["warnings"] if "forecast worse than by the baseline (last value)" in text]
+    assert bool(reported) == (below > 2)
 
 
 def test_of_series_without_a_scale(tmp_path: Path) -> None:

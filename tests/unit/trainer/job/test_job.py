@@ -100,14 +100,14 @@ def test_another_job_of_the_model_gets_the_next_version(tmp_path: Path) -> None:
     assert result.model_version.version == 2
 
 
-def test_a_known_failure_is_told_with_its_code(tmp_path: Path) -> None:
+def test_a_known_failure_is_reported_with_its_code(tmp_path: Path) -> None:
     code, result = run(tmp_path, failing(DataError("column 'y' of https://u:hush@h/x holds text in row 7")))
     assert code == 65
     assert (result.outcome, result.reason) == ("Failed", "BadData")
     assert result.message == "column 'y' of https://***@h/x holds text in row 7"
 
 
-def test_a_crash_is_told_with_type_and_text_and_logged_with_its_traceback(
+def test_a_crash_is_reported_with_type_and_text_and_logged_with_its_traceback(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     code, result = run(tmp_path, failing(KeyError("lag_7")))

@@ -15,7 +15,7 @@ NEVER = 3600.0
 BOUND = 60
 
 
-class Place:
+class Location:
     """Takes what is written, and can refuse it."""
 
     def __init__(self) -> None:
@@ -56,12 +56,12 @@ def messages(body: bytes) -> list[str]:
 
 
 def test_what_was_said_before_it_had_a_place_is_there(logs: list[KeptLog]) -> None:
-    log, place = kept(logs), Place()
+    log, location = kept(logs), Location()
     LOGGER.info("before")
-    log.begin(place)
+    log.begin(location)
     LOGGER.info("after")
     log.finish()
-    assert messages(place.written[-1]) == ["before", "after"]
+    assert messages(location.written[-1]) == ["before", "after"]
 
 
 def test_it_is_the_line_that_was_printed(logs: list[KeptLog], capsys: pytest.CaptureFixture[str]) -> None:
@@ -69,34 +69,34 @@ def test_it_is_the_line_that_was_printed(logs: list[KeptLog], capsys: pytest.Cap
     shown = logging.StreamHandler()
     shown.setFormatter(lines)
     logging.getLogger().addHandler(shown)
-    log, place = kept(logs, lines=lines), Place()
-    log.begin(place)
+    log, location = kept(logs, lines=lines), Location()
+    log.begin(location)
     LOGGER.info("reading https://me:pass@host/x?X-Amz-Signature=hush with Bearer abc")
     LOGGER.info("done")
     logging.getLogger().removeHandler(shown)
     log.finish()
     printed = capsys.readouterr().err
-    assert place.written[-1].decode() == printed
+    assert location.written[-1].decode() == printed
     assert [json.loads(line)["seq"] for line in printed.splitlines()] == [1, 2]
     assert not any(secret in printed for secret in ("me:pass", "hush", "abc"))
 
 
 def test_it_is_written_while_the_training_runs(logs: list[KeptLog]) -> None:
     """A pod that is killed loses the last interval, not its whole log."""
-    log, place = kept(logs, interval=0.01), Place()
-    log.begin(place)
+    log, location = kept(logs, interval=0.01), Location()
+    log.begin(location)
     LOGGER.info("one")
-    assert place.came.wait(BOUND)
-    assert messages(place.written[0]) == ["one"]
+    assert location.came.wait(BOUND)
+    assert messages(location.written[0]) == ["one"]
 
 
 def test_nothing_new_is_not_written_again(logs: list[KeptLog]) -> None:
-    log, place = kept(logs, interval=0.001), Place()
-    log.begin(place)
+    log, location = kept(logs, interval=0.001), Location()
+    log.begin(location)
     LOGGER.info("one")
-    assert place.came.wait(BOUND)
+    assert location.came.wait(BOUND)
     log.finish()
-    assert len(place.written) == 1
+    assert len(location.written) == 1
 
 
 def test_head_and_tail_are_kept(logs: list[KeptLog]) -> None:
@@ -104,13 +104,13 @@ def test_head_and_tail_are_kept(logs: list[KeptLog]) -> None:
     for number in range(20_000):
         LOGGER.info("line %d of the training, which says a lot about what it does", number)
     body = log.text()
-    told = messages(body)
+    reported = messages(body)
     assert len(body) <= HEAD_BYTES + TAIL_BYTES + 64
-    assert told[0].startswith("line 0 ")
-    assert told[-1].startswith("line 19999 ")
-    assert told.count("gap") == 1
-    left_out = json.loads(body.splitlines()[told.index("gap")])["leftOut"]
-    assert len(told) - 1 + left_out == 20_000
+    assert reported[0].startswith("line 0 ")
+    assert reported[-1].startswith("line 19999 ")
+    assert reported.count("gap") == 1
+    left_out = json.loads(body.splitlines()[reported.index("gap")])["leftOut"]
+    assert len(reported) - 1 + left_out == 20_000
 
 
 def test_a_line_longer_than_the_whole_is_left_out(logs: list[KeptLog]) -> None:
@@ -121,19 +121,19 @@ def test_a_line_longer_than_the_whole_is_left_out(logs: list[KeptLog]) -> None:
     assert messages(log.text()) == ["gap", "short"]
 
 
-def test_a_storage_that_refuses_is_told_once(logs: list[KeptLog], caplog: pytest.LogCaptureFixture) -> None:
-    log, place = kept(logs, interval=0.005), Place()
-    place.refuses = True
-    log.begin(place)
+def test_a_storage_that_refuses_is_reported_once(logs: list[KeptLog], caplog: pytest.LogCaptureFixture) -> None:
+    log, location = kept(logs, interval=0.005), Location()
+    location.refuses = True
+    log.begin(location)
     for _ in range(3):
-        place.came.clear()
+        location.came.clear()
         LOGGER.info("one")
-        assert place.came.wait(BOUND)
-    place.refuses = False
+        assert location.came.wait(BOUND)
+    location.refuses = False
     log.finish()
-    told = [record for record in caplog.records if "could not be written" in record.getMessage()]
-    assert len(told) == 1
-    assert "one" in messages(place.written[-1])
+    reported = [record for record in caplog.records if "could not be written" in record.getMessage()]
+    assert len(reported) == 1
+    assert "one" in messages(location.written[-1])
 
 
 def test_a_record_that_cannot_be_formatted_ends_nothing(

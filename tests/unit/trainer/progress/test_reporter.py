@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.trainer.progress.endpoint import Endpoint
 from trainyard_api.wire import ReportedStatus
-from trainyard_trainer.progress.reporter import Answer, HttpsSender, Reporter
+from trainyard_trainer.progress.reporter import HttpsSender, Reporter, Response
 
 LONG = 3600.0
 SOON = 5.0
@@ -23,19 +23,19 @@ def status(percent: int, message: str = "") -> ReportedStatus:
 class Recorder:
     """A sender that remembers, and answers in turn; the last answer stays."""
 
-    def __init__(self, *answers: Answer | Exception) -> None:
-        self._answers = list(answers) or [Answer(200)]
+    def __init__(self, *responses: Response | Exception) -> None:
+        self._responses = list(responses) or [Response(200)]
         self._arrived = threading.Condition()
         self.sent: list[ReportedStatus] = []
 
-    def __call__(self, report: ReportedStatus) -> Answer:
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+    def __call__(self, report: ReportedStatus) -> Response:
+        response = self._responses.pop(0) if len(self._responses) > 1 else self._responses[0]
         with self._arrived:
             self.sent.append(report)
             self._arrived.notify_all()
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        if isinstance(response, Exception):
+            raise response
+        return response
 
     def wait_for(self, count: int) -> None:
         with self._arrived:
@@ -100,7 +100,7 @@ def test_nothing_is_sent_twice() -> None:
 
 @pytest.mark.parametrize("refusal", [403, 404, 409])
 def test_a_refusal_that_is_repeated_ends_the_reporting(refusal: int, caplog: pytest.LogCaptureFixture) -> None:
-    recorder = Recorder(Answer(refusal))
+    recorder = Recorder(Response(refusal))
     reporter = Reporter(recorder, interval=0.001)
     reporter.submit(status(1))
     recorder.wait_for(5)
@@ -111,7 +111,7 @@ def test_a_refusal_that_is_repeated_ends_the_reporting(refusal: int, caplog: pyt
 
 
 def test_refusals_that_pass_end_nothing() -> None:
-    refused, taken = [Answer(403), Answer(409), Answer(404), Answer(403)], Answer(200)
+    refused, taken = [Response(403), Response(409), Response(404), Response(403)], Response(200)
     recorder = Recorder(*refused, taken, *refused, taken)
     reporter = Reporter(recorder, interval=0.001)
     for percent in (1, 2):
@@ -123,10 +123,12 @@ def test_refusals_that_pass_end_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "trouble", [OSError("down"), TimeoutError("slow"), Answer(401), Answer(500), Answer(429, 0.01)]
+    "trouble", [OSError("down"), TimeoutError("slow"), Response(401), Response(500), Response(429, 0.01)]
 )
-def test_trouble_is_logged_once_and_tried_again(trouble: Answer | Exception, caplog: pytest.LogCaptureFixture) -> None:
-    recorder = Recorder(trouble, trouble, Answer(200))
+def test_trouble_is_logged_once_and_tried_again(
+    trouble: Response | Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder(trouble, trouble, Response(200))
     reporter = Reporter(recorder, interval=0.01)
     with caplog.at_level(logging.WARNING):
         for percent in (1, 2, 3):
@@ -137,7 +139,7 @@ def test_trouble_is_logged_once_and_tried_again(trouble: Answer | Exception, cap
 
 
 def test_retry_after_is_honoured_except_by_the_last() -> None:
-    recorder = Recorder(Answer(429, retry_after=LONG))
+    recorder = Recorder(Response(429, retry_after=LONG))
     reporter = Reporter(recorder, interval=0.01)
     reporter.submit(status(1))
     recorder.wait_for(1)
@@ -150,9 +152,9 @@ def test_retry_after_is_honoured_except_by_the_last() -> None:
 def test_close_is_bounded_when_the_endpoint_hangs() -> None:
     release = threading.Event()
 
-    def hang(_: ReportedStatus) -> Answer:
+    def hang(_: ReportedStatus) -> Response:
         release.wait(SOON)
-        return Answer(200)
+        return Response(200)
 
     reporter = Reporter(hang, interval=0.01)
     reporter.submit(status(1))
@@ -168,9 +170,9 @@ def test_the_sender_speaks_https_with_the_newest_token(tmp_path: Path) -> None:
         send = HttpsSender(endpoint.url, token, endpoint.ca_file)
         for word in ("first", "second"):
             token.write_text(f"{word}\n")
-            assert send(status(7, "halfway")) == Answer(200)
+            assert send(status(7, "halfway")) == Response(200)
         endpoint.status, endpoint.headers = 429, {"Retry-After": "11"}
-        assert send(status(8)) == Answer(429, 11.0)
+        assert send(status(8)) == Response(429, 11.0)
     assert [request.token for request in endpoint.requests] == ["first", "second", "second"]
     assert endpoint.requests[0].path == "/apis/x/status"
     assert endpoint.requests[0].body == {

@@ -167,6 +167,6 @@ def classes(names: tuple[str, ...] = NAMES, rows: int = 500, costs: tuple[float,
     probabilities = raw / raw.sum(axis=1, keepdims=True)
     judged = judge_classes(actual, probabilities, actual, names, 0.45 if len(names) == 2 else None)
     frame = pd.DataFrame({"a": actual.astype(float), "y": actual.astype(float)})
-    wish = {} if costs is None else {"threshold": {"costOfMiss": costs[0], "costOfAlarm": costs[1]}}
-    settings = config(framework="LightGBM", task="Classification", **wish)
+    requested = {} if costs is None else {"threshold": {"costOfMiss": costs[0], "costOfAlarm": costs[1]}}
+    settings = config(framework="LightGBM", task="Classification", **requested)
     return source_of(dataset_of(frame, task="Classification", classes=names), judged, "auc", config=settings)

@@ -118,7 +118,7 @@ def test_a_forecast_shows_some_history() -> None:
     assert past[1].count("L") == 2 * samples.HORIZON - 1
 
 
-def test_the_search_and_the_costs_are_told() -> None:
+def test_the_search_and_the_costs_are_reported() -> None:
     page = render_report(samples.forecasts(4, "first"))
     assert "240 parameter sets were tried, 61 of them given up half-way" in page
     assert "4 series have parameters of their own" in page
@@ -162,8 +162,8 @@ def test_any_numbers_make_a_picture_inside_its_frame(data: st.DataObject) -> Non
     holdout = pd.DataFrame({**columns, "baseline": 0.0})
     for figure in [*number_figures(holdout), *residual_figures(holdout)]:
         for path in re.findall(r' d="([^"]*)"', figure.picture):
-            places = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", path)]
-            assert all(-1 <= place <= max(WIDTH, HEIGHT) + 1 for place in places)
+            positions = [float(number) for number in re.findall(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?", path)]
+            assert all(-1 <= index <= max(WIDTH, HEIGHT) + 1 for index in positions)
 
 
 @pytest.mark.parametrize("source", [samples.numbers(40), samples.forecasts(6, "first")], ids=["numbers", "series"])

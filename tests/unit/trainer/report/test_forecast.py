@@ -72,7 +72,7 @@ def test_a_long_horizon_stays_a_small_picture() -> None:
     assert "10000 steps" in section.figures[0].picture
 
 
-def test_what_is_not_finite_is_told() -> None:
+def test_what_is_not_finite_is_reported() -> None:
     given = samples.ahead(quantiles=False, drawn=1)
     assert given.ahead is not None
     section = ahead_section(given.ahead.assign(prediction=np.nan), given.dataset, "y")

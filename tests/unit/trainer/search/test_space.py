@@ -48,7 +48,7 @@ def test_defaults_are_those_that_are_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("words", "message"),
     [
         (3, "is 3; write {type: Int, low: 1, high: 9} or {choices: [..]}"),
         ({"low": 1, "high": 2}, "type is missing; write Int or Float with low and high, or choices"),
@@ -72,15 +72,15 @@ def test_defaults_are_those_that_are_said() -> None:
         ({"choices": ["a"], "low": 1}, ".low: unknown field"),
     ],
 )
-def test_a_mistake_is_told_in_one_sentence(words: object, sentence: str) -> None:
+def test_a_mistake_is_reported_in_one_message(words: object, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse({"depth": words})
     said = str(caught.value)
     assert said.startswith("spec.search.space.depth")
-    assert sentence in said
+    assert message in said
 
 
-def test_an_empty_space_is_refused_and_all_mistakes_are_told() -> None:
+def test_an_empty_space_is_refused_and_all_mistakes_are_reported() -> None:
     with pytest.raises(ConfigError, match="space is empty"):
         parse({})
     with pytest.raises(ConfigError, match=r"space\.a: .*; spec\.search\.space\.b: "):

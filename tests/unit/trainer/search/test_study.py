@@ -105,7 +105,7 @@ def test_a_refused_set_counts_as_failed_and_the_search_goes_on() -> None:
     assert found.count("Complete") + found.count("Failed") + found.count("Pruned") == 20
 
 
-def test_all_failed_is_one_clear_sentence() -> None:
+def test_all_failed_is_one_clear_message() -> None:
     def refuse(parameters: Mapping[str, Any], report: Report) -> float:
         raise ConfigError("no such thing")
 

@@ -12,9 +12,9 @@ from trainyard_api.exit_codes import ExitCode
 from trainyard_trainer.artifacts.layout import ModelKeys
 from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.cli.commands.columns import aligned
-from trainyard_trainer.cli.commands.storage import open_place, seen_from_cluster, storage_of
+from trainyard_trainer.cli.commands.storage import open_location, seen_from_cluster, storage_of
 from trainyard_trainer.cli.upkeep.models import models_in
-from trainyard_trainer.cli.upkeep.rebuild import Rebuilt, Wish, left_over, rebuild
+from trainyard_trainer.cli.upkeep.rebuild import RebuildOptions, Rebuilt, left_over, rebuild
 from trainyard_trainer.errors import ConfigError, InputMissing
 
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
@@ -29,10 +29,10 @@ def import_versions(options: argparse.Namespace) -> int:
     TrainerError
         If nothing can be read at all, or nothing is there.
     """
-    place = storage_of(options)
-    store = open_place(place)
-    wish = Wish(
-        storage=place if options.list else seen_from_cluster(place, options.seen, options.secret),
+    location = storage_of(options)
+    store = open_location(location)
+    rebuild_options = RebuildOptions(
+        storage=location if options.list else seen_from_cluster(location, options.seen, options.secret),
         is_moved=options.seen is not None or options.secret is not None,
         without_gates=options.without_gates or options.list,
         check_files=options.check_files,
@@ -41,7 +41,7 @@ def import_versions(options: argparse.Namespace) -> int:
     if not models:
         raise InputMissing(f"{store.address('')} holds no model{_of(options)}; name the storage.uri of the jobs")
     states: Counter[str] = Counter()
-    rebuilt = _noted(rebuild(store, models, wish), states)
+    rebuilt = _noted(rebuild(store, models, rebuild_options), states)
     if options.list:
         print(_listed(rebuilt), end="")
     else:
@@ -97,18 +97,18 @@ def _facts(one: Rebuilt) -> tuple[str, str, str]:
 def _tell_left_over(store: ArtifactStore, models: list[ModelKeys]) -> int:
     count = 0
     for keys in models:
-        for sentence in left_over(store, keys):
-            print(sentence, file=sys.stderr)
+        for message in left_over(store, keys):
+            print(message, file=sys.stderr)
             count += 1
     return count
 
 
 def _summary(states: Counter[str], models: int, runs: int) -> str:
-    told = [
+    counts = [
         f"{states['Good']} versions of {models} models",
         f"{states['Broken']} could not be made again",
         f"{states['Removed']} were removed",
         f"{states['Reserved']} numbers have no version yet",
         f"{runs} jobs have runs and no version",
     ]
-    return "; ".join([told[0], *(text for text in told[1:] if not text.startswith("0 "))])
+    return "; ".join([counts[0], *(text for text in counts[1:] if not text.startswith("0 "))])

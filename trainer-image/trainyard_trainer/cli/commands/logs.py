@@ -7,7 +7,7 @@ from typing import Final
 from trainyard_api.exit_codes import ExitCode
 from trainyard_trainer.artifacts.store import ArtifactStore, Stored
 from trainyard_trainer.cli.commands.columns import aligned, size_text
-from trainyard_trainer.cli.commands.storage import open_place, storage_of
+from trainyard_trainer.cli.commands.storage import open_location, storage_of
 from trainyard_trainer.errors import InputMissing
 
 _SUFFIX: Final = ".jsonl"
@@ -23,8 +23,8 @@ def logs(options: argparse.Namespace) -> int:
         If there are none, or the storage refuses or is away.
     """
     storage = storage_of(options)
-    place, folder, name = _folder_of(storage.uri)
-    store = open_place(storage.model_copy(update={"uri": place}))
+    location, folder, name = _folder_of(storage.uri)
+    store = open_location(storage.model_copy(update={"uri": location}))
     found = sorted((each for each in store.walk(folder) if _is_wanted(each, folder, name)), key=lambda each: each.key)
     if not found:
         raise InputMissing(
@@ -62,9 +62,9 @@ def _folder_of(uri: str) -> tuple[str, str, str]:
     """
     parts = uri.rstrip("/").split("/")
     name = parts.pop() if parts[-1].endswith(_SUFFIX) else ""
-    for room in ("logs", *_RUN_PARTS):
+    for part in ("logs", *_RUN_PARTS):
         for back in (2, 3):
-            if len(parts) > back and parts[-back] == room:
+            if len(parts) > back and parts[-back] == part:
                 return "/".join(parts[:-back]), f"logs/{parts[-back + 1]}", name
     raise InputMissing(
         f"{uri} is no place of logs: name status.result.log of a TrainingJob (it ends with /logs/<uid>), or a run"

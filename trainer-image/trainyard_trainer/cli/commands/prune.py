@@ -14,11 +14,11 @@ import yaml
 
 from trainyard_api.exit_codes import ExitCode
 from trainyard_trainer.cli.commands.columns import aligned, size_text
-from trainyard_trainer.cli.commands.storage import open_place, storage_of
+from trainyard_trainer.cli.commands.storage import open_location, storage_of
 from trainyard_trainer.cli.upkeep.cluster import Cluster
 from trainyard_trainer.cli.upkeep.models import models_in
 from trainyard_trainer.cli.upkeep.plan import Removal, since
-from trainyard_trainer.cli.upkeep.prune import Learn, look, remove, require_versions, unmark
+from trainyard_trainer.cli.upkeep.prune import Learn, find_unused, remove, require_versions, unmark
 from trainyard_trainer.cli.upkeep.usage import KINDS, Usage
 from trainyard_trainer.errors import ConfigError, DataError, InputMissing
 
@@ -35,7 +35,7 @@ def prune(options: argparse.Namespace) -> int:
     """
     if not (math.isfinite(options.grace_days) and options.grace_days >= 0):
         raise ConfigError(f"--grace-days {options.grace_days} is no number of days: write 0 or more")
-    store = open_place(storage_of(options))
+    store = open_location(storage_of(options))
     learn, namespace = _learner(options)
     usage = learn()
     models = models_in(store, namespace, options.model)
@@ -45,7 +45,7 @@ def prune(options: argparse.Namespace) -> int:
         require_versions(store, models, usage, namespace)
     before = since(datetime.now(UTC), options.grace_days)
     count = size = objects = faults = 0
-    for found in look(store, models, usage, before):
+    for found in find_unused(store, models, usage, before):
         if found.fault:
             print(found.fault, file=sys.stderr)
             faults += 1

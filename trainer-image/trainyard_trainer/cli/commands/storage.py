@@ -24,7 +24,7 @@ def storage_of(options: argparse.Namespace) -> Storage:
         ) from error
 
 
-def open_place(storage: Storage) -> ArtifactStore:
+def open_location(storage: Storage) -> ArtifactStore:
     """Open it with the credentials of the environment, as a trainer's pod does. Raises TrainerError."""
     if storage.uri.startswith("file://") and not Path(storage.uri.removeprefix("file://")).is_dir():
         raise InputMissing(f"{storage.uri} is no folder: name the storage itself, or a copy of it")

@@ -8,7 +8,7 @@ GRACE_DAYS: Final = 7.0
 
 def add_import(parser: argparse.ArgumentParser) -> None:
     """Add those of ``import``."""
-    _add_place(parser)
+    _add_location(parser)
     parser.add_argument("--namespace", metavar="NAME", help="only of this namespace")
     parser.add_argument("--model", metavar="NAME", help="only of models of this name")
     parser.add_argument("--output", metavar="FILE", help="where the YAML goes; default: standard output")
@@ -23,7 +23,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 def add_prune(parser: argparse.ArgumentParser) -> None:
     """Add those of ``prune``."""
-    _add_place(parser)
+    _add_location(parser)
     parser.add_argument("--namespace", metavar="NAME", help="whose models; default: that of the pod")
     parser.add_argument("--model", metavar="NAME", help="only of this model")
     parser.add_argument(
@@ -48,11 +48,11 @@ def add_prune(parser: argparse.ArgumentParser) -> None:
 
 def add_logs(parser: argparse.ArgumentParser) -> None:
     """Add that of ``logs``."""
-    _add_place(parser, "status.result.log of a TrainingJob, the address of a run, or one file of a log")
+    _add_location(parser, "status.result.log of a TrainingJob, the address of a run, or one file of a log")
     parser.add_argument("--list", action="store_true", help="print which pods have left a log, and no lines")
 
 
-def _add_place(
+def _add_location(
     parser: argparse.ArgumentParser, what: str = "storage.uri of the jobs (s3://, pvc://), or a folder"
 ) -> None:
     parser.add_argument("uri", metavar="URI", help=what)

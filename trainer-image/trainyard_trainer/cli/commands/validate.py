@@ -24,7 +24,7 @@ def validate(file: Path, *, data: bool) -> str:
     Raises
     ------
     TrainerError
-        If a training would end with it: the same sentence, the same exit code.
+        If a training would end with it: the same message, the same exit code.
     """
     config = read_job_file(file, Path.cwd())
     check(config)

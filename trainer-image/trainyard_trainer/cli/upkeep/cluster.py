@@ -129,7 +129,7 @@ class Cluster:
         try:
             token = (self.account / "token").read_text(encoding="utf-8").strip()
             connection.request("GET", path, headers={"Authorization": f"Bearer {token}", "Accept": "application/json"})
-            answer = connection.getresponse()
-            return answer.status, answer.read()
+            response = connection.getresponse()
+            return response.status, response.read()
         finally:
             connection.close()

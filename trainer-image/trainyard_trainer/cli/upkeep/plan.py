@@ -15,7 +15,7 @@ from trainyard_trainer.cli.upkeep.usage import Usage
 
 What = Literal["version", "run", "checkpoints", "backtest", "log", "index", "torn file"]
 
-_ROOMS: Final = ("runs", "backtests", "logs", "by-run")
+_PARTS: Final = ("runs", "backtests", "logs", "by-run")
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ def _index(keys: ModelKeys, uid: str) -> str:
 
 def _job_of(keys: ModelKeys, key: str) -> str | None:
     """Return the UID of the job that an object belongs to; ``None`` for claims, datasets, and what others put there."""
-    room, _, rest = key.removeprefix(f"{keys.base}/").partition("/")
-    if room not in _ROOMS or not rest:
+    part, _, rest = key.removeprefix(f"{keys.base}/").partition("/")
+    if part not in _PARTS or not rest:
         return None
     name = rest.split("/", 1)[0]
-    return name.partition(".")[0] if room == "by-run" else name
+    return name.partition(".")[0] if part == "by-run" else name
 
 
 def _folder_of(keys: ModelKeys, uid: str, key: str) -> str:

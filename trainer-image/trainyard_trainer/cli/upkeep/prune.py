@@ -1,4 +1,4 @@
-"""Removal of what nothing uses: looked up, shown, and with the wish to delete looked up once more and removed."""
+"""Removal of what nothing uses: looked up, shown, and with the request to delete looked up once more and removed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +31,7 @@ class Found:
     fault: str = ""
 
 
-def look(store: ArtifactStore, models: Sequence[ModelKeys], usage: Usage, before: datetime) -> Iterator[Found]:
+def find_unused(store: ArtifactStore, models: Sequence[ModelKeys], usage: Usage, before: datetime) -> Iterator[Found]:
     """Find what nothing uses, model by model. Raises TrainerError if the storage refuses or is away."""
     for keys in models:
         try:

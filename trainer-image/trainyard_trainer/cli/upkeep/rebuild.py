@@ -20,7 +20,7 @@ from trainyard_trainer.artifacts.store import Addresses, ArtifactStore
 from trainyard_trainer.artifacts.versions import VersionRecord, numbers_of, read_record, registered_run, was_removed
 from trainyard_trainer.errors import ConfigError, DataError, InputMissing
 from trainyard_trainer.job.result import fit, succeeded
-from trainyard_trainer.messages import sentences_of
+from trainyard_trainer.messages import messages_of
 
 _SIDE_BY_SIDE: Final = 8
 """Versions read at once: each waits for the storage most of the time."""
@@ -29,7 +29,7 @@ State = Literal["Good", "Broken", "Reserved", "Removed"]
 
 
 @dataclass(frozen=True)
-class Wish:
+class RebuildOptions:
     """How versions are made again.
 
     Attributes
@@ -52,7 +52,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A version number and what came of it: the object, or the sentence that says why there is none."""
+    """A version number and what came of it: the object, or the message that says why there is none."""
 
     keys: ModelKeys
     number: int
@@ -71,7 +71,7 @@ class _Elsewhere:
         return f"{self._uri}/{key}"
 
 
-def rebuild(store: ArtifactStore, models: Sequence[ModelKeys], wish: Wish) -> Iterator[Rebuilt]:
+def rebuild(store: ArtifactStore, models: Sequence[ModelKeys], options: RebuildOptions) -> Iterator[Rebuilt]:
     """Make all versions of some models again, by model and number. What is wrong with one breaks no other.
 
     Raises
@@ -82,7 +82,7 @@ def rebuild(store: ArtifactStore, models: Sequence[ModelKeys], wish: Wish) -> It
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         for keys in models:
             numbers = sorted(numbers_of(store, keys))
-            yield from pool.map(lambda number, keys=keys: _rebuilt(store, keys, number, wish), numbers)
+            yield from pool.map(lambda number, keys=keys: _rebuilt(store, keys, number, options), numbers)
 
 
 def left_over(store: ArtifactStore, keys: ModelKeys) -> Iterator[str]:
@@ -107,7 +107,7 @@ def _record_or_none(store: ArtifactStore, keys: ModelKeys, number: int) -> Versi
         return None  # told with its version
 
 
-def _rebuilt(store: ArtifactStore, keys: ModelKeys, number: int, wish: Wish) -> Rebuilt:
+def _rebuilt(store: ArtifactStore, keys: ModelKeys, number: int, options: RebuildOptions) -> Rebuilt:
     try:
         record = read_record(store, keys, number)
         if record is None:
@@ -116,8 +116,8 @@ def _rebuilt(store: ArtifactStore, keys: ModelKeys, number: int, wish: Wish) -> 
         if was_removed(store, keys, number):
             return Rebuilt(keys, number, "Removed", "its files were removed by prune; the number stays taken")
         run = _run_of(store, keys, number, record)
-        _check_files(store, run, digests=wish.check_files)
-        return Rebuilt(keys, number, "Good", body=_object(store, keys, record, run, wish))
+        _check_files(store, run, digests=options.check_files)
+        return Rebuilt(keys, number, "Good", body=_object(store, keys, record, run, options))
     except (ConfigError, DataError, InputMissing) as error:
         return Rebuilt(keys, number, "Broken", str(error))
 
@@ -153,15 +153,15 @@ def _check_files(store: ArtifactStore, run: FinishedRun, *, digests: bool) -> No
 
 
 def _object(
-    store: ArtifactStore, keys: ModelKeys, record: VersionRecord, run: FinishedRun, wish: Wish
+    store: ArtifactStore, keys: ModelKeys, record: VersionRecord, run: FinishedRun, options: RebuildOptions
 ) -> dict[str, Any]:
     """Return the ModelVersion. It passes through the same cut as a result does: the operator saw no more than that."""
     manifest = run.manifest
-    asked = _asked(store, run, wish)
-    storage = _storage_of(manifest, wish)
-    place: Addresses = _Elsewhere(storage)
+    asked = _asked(store, run, options)
+    storage = _storage_of(manifest, options)
+    location: Addresses = _Elsewhere(storage)
     comparison = _comparison(store, keys, record.version, manifest)
-    result = TrainingResult.model_validate_json(fit(succeeded(place, record, run, asked.gates, (), comparison)))
+    result = TrainingResult.model_validate_json(fit(succeeded(location, record, run, asked.gates, (), comparison)))
     body = version_object(
         result,
         namespace=keys.namespace,
@@ -177,15 +177,15 @@ def _object(
     except ValidationError as error:
         raise DataError(
             f"{store.address(run.folder)} makes no ModelVersion that an API server takes: "
-            f"{'; '.join(sentences_of(error, 'spec'))}"
+            f"{'; '.join(messages_of(error, 'spec'))}"
         ) from error
     return body
 
 
-def _asked(store: ArtifactStore, run: FinishedRun, wish: Wish) -> Asked:
+def _asked(store: ArtifactStore, run: FinishedRun, options: RebuildOptions) -> Asked:
     if run.manifest.asked is not None:
         return run.manifest.asked
-    if wish.without_gates:
+    if options.without_gates:
         return Asked()
     raise ConfigError(
         f"{store.address(run.folder)} was written by a release that does not store the gates of a version, and without "
@@ -193,11 +193,11 @@ def _asked(store: ArtifactStore, run: FinishedRun, wish: Wish) -> Asked:
     )
 
 
-def _storage_of(manifest: Manifest, wish: Wish) -> Storage:
+def _storage_of(manifest: Manifest, options: RebuildOptions) -> Storage:
     """Return how the artifact is reached: as the manifest says, unless the storage lies elsewhere by now."""
     written = manifest.asked.storage if manifest.asked is not None else None
-    is_here = written is not None and written.uri.rstrip("/") == wish.storage.uri.rstrip("/")
-    return written if written is not None and is_here and not wish.is_moved else wish.storage
+    is_here = written is not None and written.uri.rstrip("/") == options.storage.uri.rstrip("/")
+    return written if written is not None and is_here and not options.is_moved else options.storage
 
 
 def _comparison(store: ArtifactStore, keys: ModelKeys, number: int, manifest: Manifest) -> Comparison | None:

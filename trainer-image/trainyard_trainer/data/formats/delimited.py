@@ -231,14 +231,14 @@ def _arrow_csv(
 
 def _without_empty_texts(table: pa.Table) -> pa.Table:
     """Take quoted nothing for a missing value. Other quoted words are text: a series may be called "NA"."""
-    for place, name in enumerate(table.column_names):
-        column = table.column(place)
+    for index, name in enumerate(table.column_names):
+        column = table.column(index)
         if (values := _values(column)) is None:
             continue
         if pyarrow.compute.any(pyarrow.compute.equal(values, "")).as_py():
             plain = _decoded(column)
             kept = pyarrow.compute.if_else(pyarrow.compute.equal(plain, ""), pa.scalar(None, plain.type), plain)
-            table = table.set_column(place, name, kept.dictionary_encode())
+            table = table.set_column(index, name, kept.dictionary_encode())
     return table
 
 

@@ -62,7 +62,7 @@ def format_of(file: File, given: FormatName) -> Format:
     Raises
     ------
     DataError
-        If it is something else by its first bytes: the sentence says what.
+        If it is something else by its first bytes: the message says what.
     ConfigError
         If nothing tells its format.
     """

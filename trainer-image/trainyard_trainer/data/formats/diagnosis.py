@@ -1,4 +1,4 @@
-"""What is wrong with a text table that could not be read: one sentence with the number of a line.
+"""What is wrong with a text table that could not be read: one message with the number of a line.
 
 It reads the whole file line by line, and only when the fast reader has given up.
 """

@@ -79,7 +79,7 @@ class Dialect:
     def columns(self) -> tuple[str, ...]:
         """A name of its own for each column: those that repeat get their place, which no user can write."""
         repeated = self.repeated
-        return tuple(f"{name}\x00{place}" if name in repeated else name for place, name in enumerate(self.header))
+        return tuple(f"{name}\x00{index}" if name in repeated else name for index, name in enumerate(self.header))
 
     @property
     def repeated(self) -> frozenset[str]:
@@ -182,11 +182,11 @@ class _Writing:
             notes.append(f"{self.above} lines above")
         signs: dict[str | None, Decimal] = {".": ",", ",": "."}
         decimal, sure = _decimal(body)
-        wished = self.given.decimal or signs.get(self.given.thousands)
-        is_given = wished is not None or self.given.thousands is not None
+        requested = self.given.decimal or signs.get(self.given.thousands)
+        is_given = requested is not None or self.given.thousands is not None
         return Dialect(
             separator=self.separator,
-            decimal=wished or decimal,
+            decimal=requested or decimal,
             encoding=self.given.encoding,
             header=tuple(names),
             lines_above=self.above + (_lines_of_header(self.lines, self.separator) if self.has_header else 0),
@@ -199,8 +199,8 @@ class _Writing:
             ),
             comment=comment,
             only_odd=only_odd,
-            texts=_misread(names, body, wished or decimal),
-            notation=Notation(wished or (decimal if sure else None), self.given.thousands, is_given=is_given),
+            texts=_misread(names, body, requested or decimal),
+            notation=Notation(requested or (decimal if sure else None), self.given.thousands, is_given=is_given),
             notes=tuple(notes),
         )
 
@@ -215,7 +215,7 @@ class _Writing:
     def _names(self, first: list[str], body: list[list[str]]) -> tuple[list[str], list[str]]:
         """Return the names of the columns, and what is to be told of them."""
         if not self.has_header:
-            return [f"column{place + 1}" for place in range(len(first))], ["no line with names"]
+            return [f"column{index + 1}" for index in range(len(first))], ["no line with names"]
         names, notes = tidy_names(first, self.expected), []
         widths = {len(row) for row in body}
         if widths == {len(names) + 1} and len(body) > 1 and len({row[0] for row in body}) == len(body):
@@ -233,7 +233,7 @@ def tidy_names(names: Sequence[str], expected: Sequence[str] = ()) -> list[str]:
     A column without a name is called as pandas does, by its place.
     """
     tidy = [name if name in expected else name.strip().strip("\u200b\ufeff").strip() for name in names]
-    return [name or NAMELESS.format(place) for place, name in enumerate(tidy)]
+    return [name or NAMELESS.format(index) for index, name in enumerate(tidy)]
 
 
 def _lines(head: bytes, *, encoding: str, complete: bool) -> list[str]:
@@ -250,7 +250,7 @@ def _lines(head: bytes, *, encoding: str, complete: bool) -> list[str]:
 
 def _blank(lines: Sequence[str], start: int) -> int:
     """Return the first line from ``start`` on that holds something."""
-    return next((place for place in range(start, len(lines)) if lines[place].strip()), len(lines))
+    return next((index for index in range(start, len(lines)) if lines[index].strip()), len(lines))
 
 
 def _is_absent(expected: Sequence[str]) -> bool:
@@ -260,9 +260,9 @@ def _is_absent(expected: Sequence[str]) -> bool:
 
 def _header_line(lines: Sequence[str], start: int, separator: str, expected: Sequence[str]) -> int:
     """Return the first line that holds all of the names; the first line at all where none does."""
-    for place in range(start, min(len(lines), start + _LINES_ABOVE)) if expected else ():
-        if set(expected) <= set(tidy_names(_first_row(lines[place : place + 1], separator, expected), expected)):
-            return place
+    for index in range(start, min(len(lines), start + _LINES_ABOVE)) if expected else ():
+        if set(expected) <= set(tidy_names(_first_row(lines[index : index + 1], separator, expected), expected)):
+            return index
     return start
 
 
@@ -317,7 +317,7 @@ def _decimal(rows: list[list[str]]) -> tuple[Decimal, bool]:
 
 def _misread(names: Sequence[str], body: list[list[str]], decimal: Decimal) -> frozenset[str]:
     """Return the columns in which what looks like the decimal sign stands between thousands."""
-    columns = {name: [row[place].strip() for row in body if place < len(row)] for place, name in enumerate(names)}
+    columns = {name: [row[index].strip() for row in body if index < len(row)] for index, name in enumerate(names)}
     return frozenset(name for name, values in columns.items() if groups_of_three(values, decimal))
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a file of JSON lines. Runs only when the fast reader has given up: its task is one sentence."""
+"""What is wrong with a file of JSON lines. Runs only when the fast reader has given up: its task is one message."""
 
 import json
 from collections.abc import Mapping

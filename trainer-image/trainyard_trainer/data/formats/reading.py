@@ -69,7 +69,7 @@ def read(source: Source, wanted: Wanted, layout: FormatName = "Auto", options: C
     Raises
     ------
     DataError
-        A file is empty, broken, lacks a column, or has other columns than the first one; the sentence names its address
+        A file is empty, broken, lacks a column, or has other columns than the first one; the message names its address
         and, for text, the line.
     """
     parts = [_read_file(source, file, wanted, layout, options or CsvOptions()) for file in source.files]
@@ -120,10 +120,10 @@ def to_frame(table: pa.Table, texts: Sequence[str] = ()) -> pd.DataFrame:
     What pandas wrote about it (which column was an index, which had a nullable type) does not count: a column is a
     column. Of ``texts``, whole numbers with missing ones stay whole: 101, not 101.0.
     """
-    for place, field in enumerate(table.schema):
-        column = _as_plain(table.column(place), is_text=field.name in texts)
+    for index, field in enumerate(table.schema):
+        column = _as_plain(table.column(index), is_text=field.name in texts)
         if column.type != field.type:
-            table = table.set_column(place, field.name, column)
+            table = table.set_column(index, field.name, column)
     # self_destruct frees each column as soon as it is converted, so that the table is in memory once.
     frame: pd.DataFrame = table.to_pandas(
         split_blocks=True, self_destruct=True, date_as_object=False, ignore_metadata=True

@@ -1,4 +1,4 @@
-"""Addresses of data: what they are called in a sentence, and the several files that one with a ``*`` stands for."""
+"""Addresses of data: what they are called in a message, and the several files that one with a ``*`` stands for."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""From an address to files on local disk, with their digest. The only room that knows schemes.
+"""From an address to files on local disk, with their digest. The only module that knows schemes.
 
 ``pvc://`` and ``file://`` are read where they lie; the others are copied to the work folder first: a copy can be read
 twice (once for its dialect, once for its values), retried in one piece, and hashed meanwhile.

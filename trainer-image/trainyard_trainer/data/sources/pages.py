@@ -160,14 +160,14 @@ def _attempt(session: requests.Session, download: _Download, go_on: Callable[[],
 def _continue(session: requests.Session, download: _Download, go_on: Callable[[], None]) -> None:
     http = download.http
     timeout = (min(CONNECT_SECONDS, http.silence_seconds), http.silence_seconds)
-    with session.get(download.address.uri, stream=True, timeout=timeout, headers=download.headers()) as answer:
-        expected = _begin(answer, download)
+    with session.get(download.address.uri, stream=True, timeout=timeout, headers=download.headers()) as response:
+        expected = _begin(response, download)
         _limit(download, expected or 0)
         try:
             with download.target.open("r+b") as file:
                 file.truncate(download.received)
                 file.seek(download.received)
-                for chunk in answer.iter_content(_CHUNK):
+                for chunk in response.iter_content(_CHUNK):
                     go_on()
                     download.received += file.write(chunk)
                     _limit(download, download.received)
@@ -180,38 +180,38 @@ def _continue(session: requests.Session, download: _Download, go_on: Callable[[]
             raise _TryAgainError(f"{received} bytes arrived where {expected} were announced")
 
 
-def _begin(answer: requests.Response, download: _Download) -> int | None:
+def _begin(response: requests.Response, download: _Download) -> int | None:
     """Judge the head of an answer; return the size of the whole file, if it says so."""
-    if answer.status_code == _PARTIAL and download.can_resume:
-        match = _CONTENT_RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+    if response.status_code == _PARTIAL and download.can_resume:
+        match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != download.received:
             download.received = 0
             raise _TryAgainError("the server sent another part of the file than the one asked for")
         return None if match[2] == "*" else int(match[2])
-    _judge_status(answer, download)
+    _judge_status(response, download)
     download.received = 0
-    tag = answer.headers.get("ETag", "")
+    tag = response.headers.get("ETag", "")
     download.etag = tag if tag.startswith('"') else None  # a weak one does not promise the same bytes
-    size = answer.headers.get("Content-Length", "")
-    return int(size) if size.isdigit() and "Content-Encoding" not in answer.headers else None
+    size = response.headers.get("Content-Length", "")
+    return int(size) if size.isdigit() and "Content-Encoding" not in response.headers else None
 
 
-def _judge_status(answer: requests.Response, download: _Download) -> None:
-    status, address = answer.status_code, download.address
+def _judge_status(response: requests.Response, download: _Download) -> None:
+    status, address = response.status_code, download.address
     if status == _OK:
         return
     if status in {401, 403}:
         raise NotPermitted(f"{address}: the server refused access ({status}); give an address that needs no login")
     if status in _BUSY or status >= 500:
-        raise _TryAgainError(f"the server answered {status}", _retry_after(answer))
+        raise _TryAgainError(f"the server answered {status}", _retry_after(response))
     if status in {_PARTIAL, _RANGE_REFUSED}:
         download.received = 0
         raise _TryAgainError(f"the server answered {status} although the file can only be read from its start")
     raise InputMissing(f"{address}: the server answered {status}; check the address")
 
 
-def _retry_after(answer: requests.Response) -> float:
-    seconds = answer.headers.get("Retry-After", "")
+def _retry_after(response: requests.Response) -> float:
+    seconds = response.headers.get("Retry-After", "")
     return min(float(seconds), MAX_RETRY_AFTER_SECONDS) if seconds.isdigit() else 0.0
 
 

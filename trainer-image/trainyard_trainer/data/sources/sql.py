@@ -1,6 +1,6 @@
 """Rows out of a database: a query in a transaction that may only read, by a cursor on the server, batch by batch.
 
-The connection URL is the key ``url`` of the mounted Secret. It never stands in a sentence, a log line or the manifest.
+The connection URL is the key ``url`` of the mounted Secret. It never stands in a message, a log line or the manifest.
 """
 
 import contextlib
@@ -192,7 +192,7 @@ def _column(values: Sequence[Any]) -> pa.Array:
 
 
 def _translate(error: DBAPIError, source: SqlSource) -> TrainerError:
-    """Turn what the driver raised into the sentence for the user."""
+    """Turn what the driver raised into the message for the user."""
     state = str(getattr(error.orig, "sqlstate", None) or "")
     lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
     where, said = name_of(source), lines[0]

@@ -9,7 +9,7 @@ def stack(tables: Sequence[pa.Table]) -> pa.Table:
     """Return the tables as one, with the columns in the order of the first.
 
     A column that is whole numbers in one file and fractions in another becomes fractions; text in any file makes it
-    text in all, so that the sentence about a word among numbers is the same for one file and for many.
+    text in all, so that the message about a word among numbers is the same for one file and for many.
     """
     if len(tables) == 1:
         return tables[0]

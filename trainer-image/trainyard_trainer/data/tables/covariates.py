@@ -37,7 +37,7 @@ KEY: Final = "key"
 _GRACE_SECONDS: Final = 2.0
 """A thread that is waiting for a silent server does not notice its own limit at once."""
 
-_LOOK_SECONDS: Final = 0.2
+_POLL_SECONDS: Final = 0.2
 """Between two looks at whether the pod must stop."""
 
 
@@ -93,9 +93,9 @@ def gather(
     covariates = spec.data.covariates or []
     under_way: list[_One] = []
     for number, covariate in enumerate(covariates):
-        place = folder / f"covariate-{number}"
-        place.mkdir()
-        one = _One(covariate, spec, ways, place, stop, required if covariate.required else optional)
+        location = folder / f"covariate-{number}"
+        location.mkdir()
+        one = _One(covariate, spec, ways, location, stop, required if covariate.required else optional)
         under_way.append(one)
         # A daemon: whoever waits for a server that says nothing must not keep the pod from ending.
         threading.Thread(target=_report, args=(results, number, one), name=covariate.name, daemon=True).start()
@@ -121,7 +121,7 @@ def _collect(
         if stop():
             raise Interrupted("stopped by a signal while reading data.covariates; the next attempt starts again")
         try:
-            number, result = results.get(timeout=_LOOK_SECONDS)
+            number, result = results.get(timeout=_POLL_SECONDS)
             done.setdefault(number, result)
         except queue.Empty:
             elapsed = time.monotonic() - begun
@@ -241,7 +241,7 @@ class _One:
         while (left := until - time.monotonic()) > 0:
             if self.stop():
                 raise Interrupted(f"stopped by a signal while waiting for covariate {self.covariate.name!r}")
-            threading.Event().wait(min(left, _LOOK_SECONDS))
+            threading.Event().wait(min(left, _POLL_SECONDS))
 
 
 def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[CovariateTable, tuple[Finding, ...]]:

@@ -43,7 +43,7 @@ def features_of(
     Raises
     ------
     DataError
-        If none is left: the sentence says what became of them.
+        If none is left: the message says what became of them.
     """
     roles = {data.target, data.time, data.series, data.group, data.key}
     names = [*data.features, *joined] if data.features else [name for name in frame.columns if name not in roles]

@@ -38,7 +38,7 @@ def join_rows(
         for name in covariate.columns:
             columns[name] = covariate.frame[name].reindex(rows).reset_index(drop=True)
         findings += _lacking(covariate, int((rows < 0).sum()), len(rows))
-        findings += _ending(covariate, times.max())
+        findings += _coverage(covariate, times.max())
     return pd.DataFrame(columns, index=range(len(times))), findings
 
 
@@ -103,8 +103,8 @@ def _at_steps(
     counts = np.add.reduceat(known, begins, axis=0, dtype=np.int64)
     sums = np.add.reduceat(np.where(known, values, 0.0), begins, axis=0)
     means = np.divide(sums, counts, out=np.full(sums.shape, np.nan), where=counts > 0)
-    place = np.searchsorted(distinct, steps, side="right") - 1
-    return np.where((place >= 0)[:, None], means[np.maximum(place, 0)], np.nan)
+    position = np.searchsorted(distinct, steps, side="right") - 1
+    return np.where((position >= 0)[:, None], means[np.maximum(position, 0)], np.nan)
 
 
 def join_ahead(
@@ -128,7 +128,7 @@ def join_ahead(
 
 def rows_by_series(covariates: tuple[CovariateTable, ...]) -> Callable[[str], tuple[CovariateTable, ...]]:
     """Return what gives the covariates of one series with its own rows alone, found once for all series."""
-    places: list[Mapping[str, npt.NDArray[np.intp]] | None] = [
+    positions: list[Mapping[str, npt.NDArray[np.intp]] | None] = [
         {str(key): np.asarray(rows) for key, rows in one.frame.groupby(KEY, sort=False).indices.items()}
         if one.keyed
         else None
@@ -139,7 +139,7 @@ def rows_by_series(covariates: tuple[CovariateTable, ...]) -> Callable[[str], tu
     def of(series: str) -> tuple[CovariateTable, ...]:
         return tuple(
             one if known is None else replace(one, frame=one.frame.iloc[known.get(series, nobody)])
-            for one, known in zip(covariates, places, strict=True)
+            for one, known in zip(covariates, positions, strict=True)
         )
 
     return of
@@ -167,7 +167,7 @@ def coverage(
     for covariate in covariates:
         stop = begin + len(covariate.columns)
         findings += _lacking(covariate, int(np.isnan(values[:, begin:stop]).any(axis=1).sum()), len(values))
-        findings += _ending(covariate, pd.Timestamp(end))
+        findings += _coverage(covariate, pd.Timestamp(end))
         begin = stop
     return findings
 
@@ -179,7 +179,7 @@ def _lacking(covariate: CovariateTable, lacking: int, rows: int) -> list[Finding
     return [Finding("CovariateGaps", "warning", text, count=lacking)]
 
 
-def _ending(covariate: CovariateTable, needed: pd.Timestamp) -> list[Finding]:
+def _coverage(covariate: CovariateTable, needed: pd.Timestamp) -> list[Finding]:
     last = covariate.frame[TIME].max()
     if pd.isna(needed) or (not pd.isna(last) and last >= needed.normalize()):
         return []

@@ -51,31 +51,31 @@ def labels_of(column: pd.Series) -> Labels:
     return Labels(tuple(names[i] for i in order), renumbered)
 
 
-def positive_second(labels: Labels, wished: str | None, column: str, findings: list[Finding]) -> Labels:
-    """Return two classes with the positive one second: the wished one, else the rarer one, else the second as before.
+def positive_second(labels: Labels, requested: str | None, column: str, findings: list[Finding]) -> Labels:
+    """Return two classes with the positive one second: the requested one, else the rarer one, else the second one.
 
     More than two classes stay as they are: each is judged against the rest.
 
     Raises
     ------
     DataError
-        If the wished class is none of the two, or there are more than two.
+        If the requested class is none of the two, or there are more than two.
     """
-    if wished is not None and len(labels.classes) > 2:
+    if requested is not None and len(labels.classes) > 2:
         raise DataError(
             f"column {column!r} (data.target) has {len(labels.classes)} classes, and data.positiveClass is for two; "
             "leave it out"
         )
-    if wished is not None and wished not in labels.classes:
+    if requested is not None and requested not in labels.classes:
         raise DataError(
-            f"column {column!r} (data.target) has no class {wished!r} (data.positiveClass){_nearest(wished, labels)}; "
-            f"it has {_named(labels.classes)}: name one of them"
+            f"column {column!r} (data.target) has no class {requested!r} (data.positiveClass)"
+            f"{_nearest(requested, labels)}; it has {_named(labels.classes)}: name one of them"
         )
     if len(labels.classes) != 2:
         return labels
     counts = labels.counts
-    positive = labels.classes.index(wished) if wished is not None else int(counts[1] <= counts[0])
-    findings.append(_positive_finding(labels, positive, wished))
+    positive = labels.classes.index(requested) if requested is not None else int(counts[1] <= counts[0])
+    findings.append(_positive_finding(labels, positive, requested))
     if positive == 1:
         return labels
     return Labels(labels.classes[::-1], np.where(labels.codes >= 0, 1 - labels.codes, -1))
@@ -98,10 +98,10 @@ def note_weak_classes(labels: Labels, column: str, findings: list[Finding]) -> N
         findings.append(Finding("ImbalancedClasses", "warning", text, count=int(counts[rarer])))
 
 
-def _positive_finding(labels: Labels, positive: int, wished: str | None) -> Finding:
+def _positive_finding(labels: Labels, positive: int, requested: str | None) -> Finding:
     counts = labels.counts
     share = f"{counts[positive] / counts.sum():.2%} of the rows"
-    if wished is not None:
+    if requested is not None:
         why = f"data.positiveClass, {share}"
     elif counts[0] == counts[1]:
         why = f"of two that are as frequent the second, {share}"
@@ -111,8 +111,8 @@ def _positive_finding(labels: Labels, positive: int, wished: str | None) -> Find
     return Finding("PositiveClass", "info", text, count=int(counts[positive]))
 
 
-def _nearest(wished: str, labels: Labels) -> str:
-    near = difflib.get_close_matches(wished, labels.classes, n=1)
+def _nearest(requested: str, labels: Labels) -> str:
+    near = difflib.get_close_matches(requested, labels.classes, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 

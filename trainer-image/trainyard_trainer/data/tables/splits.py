@@ -44,7 +44,7 @@ class Sides:
         """Return the rule of a specification."""
         return cls(strategy, split.seed, split.test_fraction, split.validation_fraction, columns)
 
-    def places(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
+    def positions(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
         """Return where each row lies between 0 and 1: below the test fraction it judges; shape (rows,)."""
         return unit_interval(self.hashes(rows), self.seed)
 
@@ -56,7 +56,7 @@ class Sides:
 
     def judges(self, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
         """Tell which rows no judged model of this rule has ever learned from; shape (rows,). Not for Time."""
-        return self.places(rows) < self.test_fraction
+        return self.positions(rows) < self.test_fraction
 
 
 def split_by_hash(sides: Sides, hashes: Hashes) -> Parts:
@@ -70,14 +70,14 @@ def split_by_hash(sides: Sides, hashes: Hashes) -> Parts:
     DataError
         If no row judges, or none is left to train.
     """
-    places = unit_interval(hashes, sides.seed)
-    test = places < sides.test_fraction
-    validation = ~test & (places >= 1 - sides.validation_fraction)
+    positions = unit_interval(hashes, sides.seed)
+    test = positions < sides.test_fraction
+    validation = ~test & (positions >= 1 - sides.validation_fraction)
     others = ~test & ~validation
     if not validation.any() and others.any():
-        validation = others & (places == places[others].max())
+        validation = others & (positions == positions[others].max())
     elif validation.any() and not others.any():
-        others = validation & (places == places[validation].min())
+        others = validation & (positions == positions[validation].min())
         validation = validation & ~others
     parts = Parts(*(np.flatnonzero(part) for part in (others & ~validation, validation, test)))
     _require_rows(sides, parts, hashes)

@@ -51,7 +51,7 @@ def target_numbers(column: pd.Series, name: str, known: Notation | None = None) 
     Raises
     ------
     DataError
-        If a value is text or too large: the sentence names the first one and its data row (1 is the first below the
+        If a value is text or too large: the message names the first one and its data row (1 is the first below the
         header). If the notation of all is ambiguous.
     """
     target = read_target(column, name, known)

@@ -137,17 +137,17 @@ def _plain(texts: Sequence[str]) -> Numbers | None:
     """Read numbers as programs write them; ``None`` where anything else may be one."""
     values = np.full(len(texts), np.nan)
     # To be refused costs a text more than to be read; most show at their first sign that they are no number.
-    maybe = [place for place, text in enumerate(texts) if text[:1] in "+-.0123456789iInN" and text]
-    values[maybe] = pd.to_numeric(pd.Series([texts[place] for place in maybe], dtype=object), errors="coerce")
+    maybe = [index for index, text in enumerate(texts) if text[:1] in "+-.0123456789iInN" and text]
+    values[maybe] = pd.to_numeric(pd.Series([texts[index] for index in maybe], dtype=object), errors="coerce")
     if groups_of_three(texts, "."):
         return None
     unread = np.isnan(values)
     bad = np.zeros(len(texts), dtype=np.bool_)
-    for place in np.flatnonzero(unread).tolist():
-        if texts[place].lower() not in BLANK:
-            if _split(texts[place]) is not None:
+    for index in np.flatnonzero(unread).tolist():
+        if texts[index].lower() not in BLANK:
+            if _split(texts[index]) is not None:
                 return None
-            bad[place] = True
+            bad[index] = True
     return Numbers(values, bad)
 
 
@@ -184,11 +184,11 @@ _PATTERNS: Final = {notation: _pattern(notation) for notation in _ALL}
 def _written(texts: Sequence[str], counts: npt.NDArray[np.intp], known: Notation) -> Numbers:
     split = [None if text.lower() in BLANK else _split(text) for text in texts]
     unit, split = _of_one_unit(split, counts)
-    weight = [int(counts[place]) if one is not None else 0 for place, one in enumerate(split)]
+    weight = [int(counts[index]) if one is not None else 0 for index, one in enumerate(split)]
     likely = [one for one in _ALL if _agrees(one, known)]
     candidates = likely if known.is_given else _ALL
     read = {one: _readable(one, split) for one in candidates}
-    scores = {one: sum(weight[place] for place in places) for one, places in read.items()}
+    scores = {one: sum(weight[index] for index in positions) for one, positions in read.items()}
     most = max(scores.values())
     equal = [one for one in candidates if scores[one] == most]
     bodies = [one.body for one in split if one is not None]
@@ -196,8 +196,8 @@ def _written(texts: Sequence[str], counts: npt.NDArray[np.intp], known: Notation
     equal = sure or [one for one in equal if one in likely] or equal
     best = equal[0]
     values = np.full(len(texts), np.nan)
-    for place in read[best]:
-        values[place] = _value(split[place], best)
+    for index in read[best]:
+        values[index] = _value(split[index], best)
     bad = np.array([split[p] is None and t.lower() not in BLANK for p, t in enumerate(texts)], dtype=np.bool_)
     bad |= np.array([split[p] is not None and p not in read[best] for p in range(len(texts))], dtype=np.bool_)
     doubt = "" if sure else _doubt(split, [read[one] for one in equal], equal, best)
@@ -213,7 +213,7 @@ def _agrees(one: Notation, known: Notation) -> bool:
 
 def _readable(notation: Notation, split: Sequence[_Text | None]) -> frozenset[int]:
     matches = _PATTERNS[notation].fullmatch
-    return frozenset(place for place, one in enumerate(split) if one is not None and matches(one.body))
+    return frozenset(index for index, one in enumerate(split) if one is not None and matches(one.body))
 
 
 def _value(one: _Text | None, notation: Notation) -> float:
@@ -229,18 +229,18 @@ def _doubt(
 ) -> str:
     """Return a value that another notation reads as another number, where both read the column equally well."""
     mine = read[equal.index(best)]
-    for other, places in zip(equal, read, strict=True):
-        for place in sorted(mine & places):
-            one = split[place]
+    for other, positions in zip(equal, read, strict=True):
+        for index in sorted(mine & positions):
+            one = split[index]
             first, second = _value(one, best), _value(one, other)
             if first != second and one is not None:
                 return f"{one.body!r} can be {first:g} or {second:g}"
     return ""
 
 
-def _used(split: Sequence[_Text | None], places: frozenset[int], best: Notation) -> Notation | None:
+def _used(split: Sequence[_Text | None], positions: frozenset[int], best: Notation) -> Notation | None:
     """Return what of a notation the values show; ``None`` where they are plain numbers."""
-    bodies = [one.body for place in places if (one := split[place]) is not None]
+    bodies = [one.body for index in positions if (one := split[index]) is not None]
     grouped = bool(best.thousands) and any(best.thousands in body for body in bodies if best.thousands)
     if best.decimal == "." and not grouped:
         return None
@@ -250,9 +250,9 @@ def _used(split: Sequence[_Text | None], places: frozenset[int], best: Notation)
 def _of_one_unit(split: list[_Text | None], counts: npt.NDArray[np.intp]) -> tuple[str, list[_Text | None]]:
     """Keep the values of the most frequent unit. A zero needs none, and of a currency it may be left out."""
     units: Counter[str] = Counter()
-    for place, one in enumerate(split):
+    for index, one in enumerate(split):
         if one is not None:
-            units[one.unit] += int(counts[place])
+            units[one.unit] += int(counts[index])
     named = [(unit, count) for unit, count in units.most_common() if unit]
     if not named:
         return "", split

@@ -49,7 +49,7 @@ class Opening:
             return None
         if match[2] is None:
             return cls(step, match[1])
-        opens, closes = (60 * int(match[place]) + int(match[place + 1]) for place in (2, 4))
+        opens, closes = (60 * int(match[index]) + int(match[index + 1]) for index in (2, 4))
         return cls(step, match[1], opens, closes) if opens != closes and max(opens, closes) <= _MINUTES else None
 
     def __str__(self) -> str:
@@ -88,8 +88,8 @@ class Opening:
 
     def after(self, ends: Times, ahead: npt.NDArray[Any]) -> Times:
         """Return the open steps so many behind each end, as late within a step as that; shape (ends, steps)."""
-        weeks, place = np.divmod(self.ordinals(ends)[:, None] + ahead[None, :], len(self._open))
-        slots = weeks * self._slots_per_week + self._open[place]
+        weeks, index = np.divmod(self.ordinals(ends)[:, None] + ahead[None, :], len(self._open))
+        slots = weeks * self._slots_per_week + self._open[index]
         late = (ends.astype("datetime64[ns]").astype(np.int64) - _MONDAY) % self.step
         return np.asarray((slots * self.step + _MONDAY + late[:, None]).astype("datetime64[ns]"))
 

@@ -96,20 +96,20 @@ def _of_distinct(column: pd.Series) -> Hashes:
         return np.zeros(len(column), dtype=np.uint64)
     hashes = _text_hash(texts)
     numbers = np.full(len(texts), np.nan)
-    maybe = [place for place, text in enumerate(texts) if text[:1] in _BEGINS]
+    maybe = [index for index, text in enumerate(texts) if text[:1] in _BEGINS]
     numbers[maybe] = pd.to_numeric(pd.Series(texts[maybe], dtype=object), errors="coerce")
     readable = ~np.isnan(numbers)
     hashes[readable] = _number_hash(numbers[readable])
-    for place, text in enumerate(texts):
-        if readable[place]:
+    for index, text in enumerate(texts):
+        if readable[index]:
             continue
         word = text.lower()
         if word in _MISSING_WORDS:
-            hashes[place] = 0
+            hashes[index] = 0
         elif word in _TRUTH:
-            hashes[place] = _text_hash(np.array([word], dtype=object))[0]
+            hashes[index] = _text_hash(np.array([word], dtype=object))[0]
         elif _ISO.fullmatch(text) is not None:
-            hashes[place] = _iso_hash(text)
+            hashes[index] = _iso_hash(text)
     return _taken(hashes, codes)
 
 

@@ -79,7 +79,7 @@ def parse_times(
     Raises
     ------
     DataError
-        If a value is no time: the sentence names the first one and its data row (the first row below the header is 1).
+        If a value is no time: the message names the first one and its data row (the first row below the header is 1).
     """
     times = read_times(column, name, zone, form=form)
     if times.bad.any():
@@ -268,7 +268,7 @@ def _from_text(
     unread = np.isnat(lookup)
     found = "ISO8601" if form is None or "%" not in form else form
     if unread.any() and found == "ISO8601":
-        parts = [parts_of(texts[place]) for place in np.flatnonzero(unread).tolist()]
+        parts = [parts_of(texts[number]) for number in np.flatnonzero(unread).tolist()]
         order = form if form in {"DMY", "MDY"} else _order([part for part in parts if part], name, findings)
         lookup[unread] = np.array([_instant(part, order) for part in parts], dtype="datetime64[ns]")
         has_offset[unread] = [

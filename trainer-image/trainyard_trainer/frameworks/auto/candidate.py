@@ -94,8 +94,8 @@ class StatsCandidate:
         methods = self._fitter.methods
         found: dict[str, tuple[float, float, float]] = {}
         for intermittent, selection in self._choice.selections.items():
-            for place, number in enumerate(self._fitter.candidates[intermittent]):
-                values = float(selection.losses[place]), float(selection.common[place])
+            for index, number in enumerate(self._fitter.candidates[intermittent]):
+                values = float(selection.losses[index]), float(selection.common[index])
                 found[methods[number].label] = (*values, float(self._fitter.seconds[number]))
         return found
 

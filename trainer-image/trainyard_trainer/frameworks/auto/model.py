@@ -65,14 +65,14 @@ class AutoModel:
         columns = [PREDICTION, *self.quantiles.columns]
         if inputs.empty:
             return pd.DataFrame(np.empty((0, len(columns))), columns=columns)
-        numbers, steps = self.ends.places(read_questions(inputs, self.ends.columns))
+        numbers, steps = self.ends.positions(read_questions(inputs, self.ends.columns))
         weights = self.weights[numbers]
         forecast = np.zeros(len(inputs))
-        for place, member in enumerate(self.members.values()):
-            asked = np.flatnonzero(weights[:, place])
+        for index, member in enumerate(self.members.values()):
+            asked = np.flatnonzero(weights[:, index])
             if len(asked):
                 said = member.framework.predict(member.model, inputs.iloc[asked].reset_index(drop=True))
-                forecast[asked] += weights[asked, place] * said[PREDICTION].to_numpy(dtype=np.float64)
+                forecast[asked] += weights[asked, index] * said[PREDICTION].to_numpy(dtype=np.float64)
         scales = np.array([self.quantiles.scale(self.ends.names[number]) for number in numbers])
         around = self.quantiles.around(forecast, steps, scales, self.floors[numbers])
         return pd.DataFrame(np.column_stack([forecast, around]), columns=columns)
@@ -84,10 +84,10 @@ class AutoModel:
         weights = np.stack([weight_of.get(one.name, nothing) for one in dataset.series])
         rows = np.repeat(weights, [one.holdout for one in dataset.series], axis=0)
         forecast = np.where(np.isnan(rows).any(axis=1), np.nan, 0.0)
-        for place, member in enumerate(self.members.values()):
+        for index, member in enumerate(self.members.values()):
             said = member.framework.forecast_holdouts(member.model, dataset)
-            used = rows[:, place] > 0
-            forecast[used] += rows[used, place] * said[used]
+            used = rows[:, index] > 0
+            forecast[used] += rows[used, index] * said[used]
         return forecast
 
     def save(self, folder: Path) -> tuple[str, ...]:

@@ -35,17 +35,17 @@ from trainyard_trainer.frameworks.lightgbm.fit import (
     probabilities_of,
     raw_predictions,
     threads_for,
-    threads_to_answer,
+    threads_to_predict,
 )
 from trainyard_trainer.frameworks.lightgbm.framework import (
     FILES,
     Description,
     LightGBMFramework,
     Model,
-    answers,
     as_raw,
     importance_of,
     matrix_of_inputs,
+    predictions,
     save_model,
 )
 from trainyard_trainer.frameworks.thresholds import check_classes, cut_for, note_of
@@ -88,7 +88,7 @@ class AutoTable:
         """
         said = []
         for model in self.members.values():
-            count = threads_to_answer(model.booster, rows) if threads is None else threads
+            count = threads_to_predict(model.booster, rows) if threads is None else threads
             said.append(raw_predictions(model.booster, rows, count))
         return np.asarray(np.average(said, axis=0, weights=self.weights))
 
@@ -148,8 +148,8 @@ class AutoTableFramework:
         check_classes(context.config.spec, dataset)
         wanted, warnings = _within_budget(dataset, context)
         tried = {}
-        for place, name in enumerate(wanted):
-            begin, end = 0.5 * place / len(wanted), 0.5 * (place + 1) / len(wanted)
+        for index, name in enumerate(wanted):
+            begin, end = 0.5 * index / len(wanted), 0.5 * (index + 1) / len(wanted)
             tried[name] = _try(dataset, context, name, begin, end)
         selection = _select(dataset, context, list(tried.values()))
         used = {name: float(weight) for name, weight in zip(tried, selection.common, strict=True) if weight > 0}
@@ -213,7 +213,7 @@ class AutoTableFramework:
         """Answer raw rows: see ``LightGBMFramework.predict``."""
         known = model if isinstance(model, AutoTable) else model[0]
         raw = known.raw(matrix_of_inputs(known.description, inputs))
-        return answers(next(iter(known.members.values())), raw)
+        return predictions(next(iter(known.members.values())), raw)
 
 
 def _given(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -233,8 +233,8 @@ def _within_budget(dataset: Dataset, context: Context) -> tuple[list[str], list[
     left_out = list(PRESETS)[count:]
     if not left_out:
         return wanted, []
-    told = f"auto.budgetSeconds leaves out {', '.join(left_out)}: each takes {seconds:.0f} s of one core by estimate"
-    return wanted, [f"{told}; raise it to compare them too"]
+    message = f"auto.budgetSeconds leaves out {', '.join(left_out)}: each takes {seconds:.0f} s of one core by estimate"
+    return wanted, [f"{message}; raise it to compare them too"]
 
 
 def _try(dataset: Dataset, context: Context, name: str, begin: float, end: float) -> _Tried:
@@ -267,9 +267,9 @@ def _fitted(
 ) -> AutoTable:
     """Fit the chosen candidates to some rows, as many rounds as were best; ``begin`` is for the progress."""
     members, step = {}, 0.25 / len(chosen)
-    for place, (name, one) in enumerate(chosen.items()):
+    for index, (name, one) in enumerate(chosen.items()):
         fixed = {**one.parameters, "num_iterations": one.rounds, "early_stopping_round": 0}
-        reporter = Reporter(context, begin + place * step, begin + (place + 1) * step)
+        reporter = Reporter(context, begin + index * step, begin + (index + 1) * step)
         booster = fit(binned(dataset, rows, fixed), None, fixed, reporter, dataset.origin.uri)
         members[name] = Model(booster, description)
     return AutoTable(members, tuple(weights.values()))
@@ -295,10 +295,10 @@ def _select(dataset: Dataset, context: Context, tried: list[_Tried]) -> Selectio
 
 def _leaderboard(tried: Mapping[str, _Tried], selection: Selection) -> pd.DataFrame:
     """Return who answered the validation part how well: see ``Evaluation.leaderboard``."""
-    lines = [(ENSEMBLE, "", selection.loss, np.nan, 1.0, np.nan)]
-    for place, name in enumerate(tried):
-        lines.append((name, "", float(selection.losses[place]), np.nan, float(selection.common[place]), np.nan))
-    table = pd.DataFrame(lines, columns=["candidate", "within", "windows", "holdout", "weight", "seconds"])
+    entries = [(ENSEMBLE, "", selection.loss, np.nan, 1.0, np.nan)]
+    for index, name in enumerate(tried):
+        entries.append((name, "", float(selection.losses[index]), np.nan, float(selection.common[index]), np.nan))
+    table = pd.DataFrame(entries, columns=["candidate", "within", "windows", "holdout", "weight", "seconds"])
     return table.sort_values("windows", kind="stable", ignore_index=True)
 
 

@@ -102,7 +102,7 @@ class AutoTraining:
         units = windows_of(self._rows, self._horizon, self._folds, spread_series(dataset))
         found = self._compare(plan, units)
         weights = found.weights(len(dataset.series))
-        used = {name: place for place, name in enumerate(found.windows) if weights[:, place].any()}
+        used = {name: index for index, name in enumerate(found.windows) if weights[:, index].any()}
         trained: dict[Name, Trained] = {}
         held: dict[Name, Floats] = {}
         for name in used:
@@ -110,14 +110,14 @@ class AutoTraining:
         weights = weights[:, list(used.values())]
         quantiles = self._quantiles(units, found)
         rows = np.repeat(weights, [one.holdout for one in dataset.series], axis=0)
-        forecasts = np.sum([rows[:, place] * one for place, one in enumerate(held.values())], axis=0)
+        forecasts = np.sum([rows[:, index] * one for index, one in enumerate(held.values())], axis=0)
         output = self._context.output
         files = [name for member, one in trained.items() for name in _gathered(output, member, one.files)]
         kept = self._model(tuple(trained), output, weights, quantiles, "stop")
         judged = self._model(tuple(trained), output / JUDGED, weights, quantiles, "split")
         files += kept.save(output)
         files += [f"{JUDGED}/{name}" for name in judged.save(output / JUDGED)]
-        return self._told(
+        return self._reported(
             Trained(
                 formats=(FORMAT,),
                 files=tuple(files),
@@ -134,10 +134,10 @@ class AutoTraining:
         stats = self._context.parameters.get("StatsForecast") or {}
         plan = plan_of(self._dataset, self._spec.auto or Auto(), stats, self._folds)
         if plan.left_out:
-            told = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in plan.left_out.items())
+            reported = ", ".join(f"{name} ({seconds:.0f} s)" for name, seconds in plan.left_out.items())
             self._warnings.append(
-                f"auto.budgetSeconds leaves out {told}, by what they take of one core by estimate; raise it to compare "
-                "them too"
+                f"auto.budgetSeconds leaves out {reported}, by what they take of one core by estimate; raise it to "
+                "compare them too"
             )
         return plan
 
@@ -145,9 +145,9 @@ class AutoTraining:
         """Let the candidates forecast the windows. One that cannot takes no part, and is told."""
         candidates: dict[Name, Candidate] = {}
         said: dict[Name, Floats] = {}
-        for place, name in enumerate(plan.names):
+        for index, name in enumerate(plan.names):
             try:
-                context = self._context_of(name, place / len(plan.names), (place + 1) / len(plan.names))
+                context = self._context_of(name, index / len(plan.names), (index + 1) / len(plan.names))
                 if name in _TRIED_FIRST and units and said and not self._is_worth_more(name, context, units, said):
                     continue
                 candidates[name] = candidate_of(name, self._dataset, context, plan.methods)
@@ -173,7 +173,7 @@ class AutoTraining:
         candidate = candidate_of(name, self._dataset.part(names.__contains__), context, ())
         mine = [unit for unit in units if unit.series in number_of]
         own = candidate.windows([dataclasses.replace(unit, series=number_of[unit.series]) for unit in mine])
-        rows = np.array([unit.series in number_of for unit in units])[self._rows.places(units)[0]]
+        rows = np.array([unit.series in number_of for unit in units])[self._rows.positions(units)[0]]
         windows = self._windows(mine, [own, *(one[rows] for one in said.values())])
         losses = [float(windows.losses(one).mean()) for one in windows.whole()]
         self._tried[f"{name} ({len(chosen)} series)"] = losses[0], candidate.seconds
@@ -181,7 +181,7 @@ class AutoTraining:
 
     def _windows(self, units: Sequence[Unit], said: Sequence[Floats]) -> Windows:
         rows = self._rows
-        number = rows.places(units)[0]
+        number = rows.positions(units)[0]
         actual = np.concatenate([rows.values[unit.cut : unit.stop] for unit in units])
         naive = np.concatenate([one.baseline for one in rows.judged(units, np.zeros(len(actual)))])
         sizes, squared = sizes_of(rows, units, searched_metric(self._spec))
@@ -216,11 +216,11 @@ class AutoTraining:
             return ErrorQuantiles()
         if not units:
             raise no_windows(self._dataset.origin.uri)
-        number, step = self._rows.places(units)
+        number, step = self._rows.positions(units)
         weights = found.weights(len(self._dataset.series))[[unit.series for unit in units]][number]
         said = np.einsum("rc,cr->r", weights, np.stack(list(found.windows.values())))
-        told = ErrorQuantiles.of(levels, self._horizon, self._rows.judged(units, said), step + 1)
-        return told.ending(self._dataset, self._rows.frequency.season)
+        reported = ErrorQuantiles.of(levels, self._horizon, self._rows.judged(units, said), step + 1)
+        return reported.with_final_scales(self._dataset, self._rows.frequency.season)
 
     def _model(
         self, names: Sequence[Name], folder: Path, weights: Floats, quantiles: ErrorQuantiles, until: str
@@ -243,17 +243,17 @@ class AutoTraining:
         selection = found.selection
         mean = found.weights(len(self._dataset.series)).mean(axis=0)
         total = sum(one.seconds for one in found.candidates.values())
-        lines = [(ENSEMBLE, "", np.nan if selection is None else selection.loss, self._judged(forecasts), 1.0, total)]
-        for place, name in enumerate(found.windows):
-            loss = np.nan if selection is None else float(selection.losses[place])
+        entries = [(ENSEMBLE, "", np.nan if selection is None else selection.loss, self._judged(forecasts), 1.0, total)]
+        for index, name in enumerate(found.windows):
+            loss = np.nan if selection is None else float(selection.losses[index])
             judged = self._judged(held[name]) if name in held else np.nan
             candidate = found.candidates[name]
-            lines.append((name, "", loss, judged, float(mean[place]), candidate.seconds))
+            entries.append((name, "", loss, judged, float(mean[index]), candidate.seconds))
             for part, (error, weight, seconds) in candidate.parts().items():
-                lines.append((part, name, error, np.nan, weight * float(mean[place]), seconds))
-        lines += [(name, "", loss, np.nan, 0.0, seconds) for name, (loss, seconds) in self._tried.items()]
+                entries.append((part, name, error, np.nan, weight * float(mean[index]), seconds))
+        entries += [(name, "", loss, np.nan, 0.0, seconds) for name, (loss, seconds) in self._tried.items()]
         columns = ["candidate", "within", "windows", "holdout", "weight", "seconds"]
-        table = pd.DataFrame(lines, columns=columns)
+        table = pd.DataFrame(entries, columns=columns)
         return table.sort_values("windows", kind="stable", ignore_index=True)
 
     def _judged(self, forecasts: Floats) -> float:
@@ -261,19 +261,19 @@ class AutoTraining:
         rows, units = self._rows, self._rows.holdouts()
         sizes, squared = sizes_of(rows, units, searched_metric(self._spec))
         actual = np.concatenate([rows.values[unit.cut : unit.stop] for unit in units])
-        number = rows.places(units)[0]
+        number = rows.positions(units)[0]
         windows = Windows(forecasts[None], actual, forecasts, sizes, number, np.arange(len(units)), squared)
         return float(windows.losses(forecasts).mean())
 
     def _parameters(self, trained: Mapping[Name, Trained], weights: Floats) -> dict[str, object]:
-        means = {name: round(float(weights[:, place].mean()), _DECIMALS) for place, name in enumerate(trained)}
+        means = {name: round(float(weights[:, index].mean()), _DECIMALS) for index, name in enumerate(trained)}
         return {
             "frequency": self._dataset.frequency,
             "weights": means,
             **{name: one.parameters for name, one in trained.items()},
         }
 
-    def _told(self, made: Trained, trained: Mapping[Name, Trained]) -> Trained:
+    def _reported(self, made: Trained, trained: Mapping[Name, Trained]) -> Trained:
         """Return it with what is to be told of the series and of the candidates."""
         dataset = self._dataset
         fallback = max((one.series.fallback for one in trained.values() if one.series is not None), default=0)

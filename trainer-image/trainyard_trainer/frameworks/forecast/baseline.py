@@ -51,7 +51,7 @@ class Baseline:
 
     @property
     def note(self) -> str:
-        """One sentence for the reader of the metrics."""
+        """One message for the reader of the metrics."""
         return f"the baseline is the {self.name} forecast: the best of {', '.join(NAIVES)} before the holdout"
 
     def beside(

@@ -36,7 +36,7 @@ class Ends:
         ordinals = self.frequency.ordinals(self.times)
         return np.asarray(ordinals.max() - ordinals + self.horizon + self.frequency.steps_per_change)
 
-    def places(self, asked: Questions) -> tuple[Positions, npt.NDArray[np.int64]]:
+    def positions(self, asked: Questions) -> tuple[Positions, npt.NDArray[np.int64]]:
         """Return for each question the number of its series, and the step behind the end of it, from 1 on.
 
         Raises

@@ -56,7 +56,7 @@ class ErrorQuantiles:
 
     @classmethod
     def of(cls, levels: Sequence[float], horizon: int, windows: Sequence[Forecast], steps: Steps) -> Self:
-        """Measure them; the scales of the series are still to be told, see :meth:`ending`.
+        """Measure them; the scales of the series are still to be told, see :meth:`with_final_scales`.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class ErrorQuantiles:
         moves = scales > 0
         return cls(tuple(levels), _offsets(levels, horizon, errors[moves] / scales[moves], steps[moves]))
 
-    def ending(self, dataset: Dataset, season: int) -> Self:
+    def with_final_scales(self, dataset: Dataset, season: int) -> Self:
         """Return them with the scale of each series at its end."""
         frequency = frequency_by(dataset.frequency or "D", dataset.clock)
         times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)

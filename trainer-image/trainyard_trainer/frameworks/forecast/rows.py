@@ -71,7 +71,7 @@ class Rows:
             found[number, at[near]] = self.regressors[rows[near]]
         return found
 
-    def places(self, units: Sequence[Unit]) -> tuple[Positions, Positions]:
+    def positions(self, units: Sequence[Unit]) -> tuple[Positions, Positions]:
         """Return for each row that judges, unit by unit, the number of its unit and its step behind the cut, from 0."""
         lengths = [unit.stop - unit.cut for unit in units]
         rows = np.concatenate([np.arange(unit.cut, unit.stop) for unit in units])

@@ -21,7 +21,7 @@ _ROUNDS_PER_REPORT: Final = 10
 _CELLS_PER_THREAD: Final = 100_000
 """36,000 cells took 0.06 s with one thread and with two, and 18 s with two on a node with other work."""
 
-_ANSWERS_OF_ONE_THREAD: Final = 1_000_000
+_PREDICTIONS_OF_ONE_THREAD: Final = 1_000_000
 """Rows times trees, 30 ms of work. One row's answer takes 0.03 ms, and took 7 ms more to wait for a second thread."""
 
 _ROUNDING: Final = 1e-9
@@ -46,8 +46,8 @@ def matrix_of(dataset: Dataset, rows: Positions) -> Matrix:
     LightGBM would make the same of a frame, on the way over two further copies.
     """
     matrix = np.empty((len(rows), len(dataset.features)), order="F")
-    for place, name in enumerate(dataset.features):
-        matrix[:, place] = _numbers(dataset.frame[name])[rows]
+    for index, name in enumerate(dataset.features):
+        matrix[:, index] = _numbers(dataset.frame[name])[rows]
     return matrix
 
 
@@ -65,17 +65,17 @@ def binned(
     reference: lightgbm.Dataset | None = None,
 ) -> lightgbm.Dataset:
     """Return rows as LightGBM wants them, in the bins of ``reference`` if there is one."""
-    texts = [place for place, name in enumerate(dataset.features) if name in dataset.categories]
+    texts = [index for index, name in enumerate(dataset.features) if name in dataset.categories]
     made = lightgbm.Dataset(
         matrix_of(dataset, rows),
         dataset.frame[dataset.target].to_numpy()[rows],
         reference=reference,
-        feature_name=[f"column_{place}" for place in range(len(dataset.features))],  # users name columns as they like
+        feature_name=[f"column_{index}" for index in range(len(dataset.features))],  # users name columns as they like
         categorical_feature=texts,
         params=dict(parameters),
     )
     # As from a frame: the values come with the model, for whoever asks it with frames of their own.
-    made.pandas_categorical = [list(dataset.categories[dataset.features[place]]) for place in texts]
+    made.pandas_categorical = [list(dataset.categories[dataset.features[index]]) for index in texts]
     return made
 
 
@@ -83,24 +83,24 @@ def fit(
     training: lightgbm.Dataset,
     judged_by: lightgbm.Dataset | None,
     parameters: Mapping[str, Any],
-    look: Callable[[Any], None],
+    check: Callable[[Any], None],
     uri: str,
 ) -> lightgbm.Booster:
     """Fit; with ``judged_by``, stop when these rows no longer get better.
 
     Parameters
     ----------
-    look
+    check
         A callback of LightGBM's.
     uri
-        Where the rows came from, for the sentence of an error.
+        Where the rows came from, for the message of an error.
     """
     try:
         return lightgbm.train(
             dict(parameters),
             training,
             valid_sets=None if judged_by is None else [judged_by],
-            callbacks=[look],
+            callbacks=[check],
             keep_training_booster=True,  # else it is written as text and read back
         )
     except lightgbm.basic.LightGBMError as error:
@@ -134,9 +134,9 @@ def raw_predictions(booster: lightgbm.Booster, rows: Matrix, threads: int) -> np
     return np.asarray(booster.predict(rows, num_threads=threads), dtype=np.float64)
 
 
-def threads_to_answer(booster: lightgbm.Booster, rows: Matrix) -> int:
+def threads_to_predict(booster: lightgbm.Booster, rows: Matrix) -> int:
     """Return how many threads pay off for rows that a user sends; 0 is LightGBM's word for all cores."""
-    return 1 if len(rows) * booster.num_trees() <= _ANSWERS_OF_ONE_THREAD else 0
+    return 1 if len(rows) * booster.num_trees() <= _PREDICTIONS_OF_ONE_THREAD else 0
 
 
 def probabilities_of(raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

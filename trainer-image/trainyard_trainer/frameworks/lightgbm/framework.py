@@ -38,7 +38,7 @@ from trainyard_trainer.frameworks.lightgbm.fit import (
     probabilities_of,
     raw_predictions,
     threads_for,
-    threads_to_answer,
+    threads_to_predict,
 )
 from trainyard_trainer.frameworks.lightgbm.tunable import TabularTunable
 from trainyard_trainer.frameworks.thresholds import check_classes, cut_for, note_of
@@ -205,21 +205,21 @@ class LightGBMFramework:
             If a feature is missing, or holds text where the model needs numbers.
         """
         rows = matrix_of_inputs(model.description, inputs)
-        return answers(model, raw_predictions(model.booster, rows, threads_to_answer(model.booster, rows)))
+        return predictions(model, raw_predictions(model.booster, rows, threads_to_predict(model.booster, rows)))
 
     def to_onnx(self, model: Model) -> OnnxModel:
         """Return the trees as ONNX; what they call a class, and from which probability on, is added to its answers."""
         from trainyard_trainer.frameworks.lightgbm.onnx import INPUT, converted
 
-        def answer(outputs: list[Any]) -> pd.DataFrame:
-            told = np.asarray(outputs[0], dtype=np.float64)
+        def decode(outputs: list[Any]) -> pd.DataFrame:
+            scores = np.asarray(outputs[0], dtype=np.float64)
             column = {0: 0, 2: 1}.get(len(model.description.classes))
-            return answers(model, told if column is None else told[:, column])
+            return predictions(model, scores if column is None else scores[:, column])
 
         def tensor(rows: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
             return {INPUT: matrix_of_inputs(model.description, rows).astype(np.float32)}
 
-        return OnnxModel(converted(model.booster), tensor, answer)
+        return OnnxModel(converted(model.booster), tensor, decode)
 
 
 def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tuple[int, Cut | None]:
@@ -240,7 +240,7 @@ def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tupl
     return rounds, cut_for(context.config.spec, dataset, parts.validation, validation)
 
 
-def answers(model: Model, raw: npt.NDArray[np.float64]) -> pd.DataFrame:
+def predictions(model: Model, raw: npt.NDArray[np.float64]) -> pd.DataFrame:
     """Return what a caller gets for raw predictions: see ``LightGBMFramework.predict``."""
     classes = model.description.classes
     if not classes:
@@ -287,17 +287,17 @@ def matrix_of_inputs(description: Description, inputs: pd.DataFrame) -> Matrix:
             f"the input lacks the feature {missing[0]!r}; the model needs {', '.join(description.features)}"
         )
     matrix = np.empty((len(inputs), len(description.features)))
-    for place, name in enumerate(description.features):
+    for index, name in enumerate(description.features):
         if name in description.categories:
             known, there = description.codes[name], inputs[name].notna()
             codes = [
                 known.get(str(value)) if there_is else None for value, there_is in zip(inputs[name], there, strict=True)
             ]
-            matrix[:, place] = np.array(codes, dtype=np.float64)  # None becomes NaN
+            matrix[:, index] = np.array(codes, dtype=np.float64)  # None becomes NaN
         else:
-            matrix[:, place] = _numbers(inputs[name], name)
+            matrix[:, index] = _numbers(inputs[name], name)
             if name in description.sentinels:
-                matrix[matrix[:, place] == description.sentinels[name], place] = np.nan
+                matrix[matrix[:, index] == description.sentinels[name], index] = np.nan
     return matrix
 
 

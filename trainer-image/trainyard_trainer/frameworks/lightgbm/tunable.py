@@ -24,13 +24,13 @@ from trainyard_trainer.frameworks.lightgbm.fit import (
     raw_predictions,
     threads_for,
 )
-from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe
+from trainyard_trainer.frameworks.lightgbm_forecast.features import FeatureSpec
 from trainyard_trainer.frameworks.lightgbm_forecast.fit import Fitter
 from trainyard_trainer.frameworks.thresholds import cut_for
 
 Report = Callable[[int, float], None]
 
-ROUNDS_PER_LOOK: Final = 25
+ROUNDS_PER_CHECK: Final = 25
 """After so many rounds at the usual learning rate a search is told the metric: it may give the set up.
 
 At another rate after as many more or fewer: round for round every slow learner would be behind, and given up.
@@ -84,15 +84,15 @@ class TabularTunable:
         resolved = self._resolved(parameters)
         training, validation = self._binned(resolved)
         every_round = Reporter(self._context, 0.0, 1.0)
-        rounds = max(1, round(ROUNDS_PER_LOOK * _USUAL_RATE / resolved["learning_rate"]))
+        rounds = max(1, round(ROUNDS_PER_CHECK * _USUAL_RATE / resolved["learning_rate"]))
 
-        def look(state: Any) -> None:
+        def check(state: Any) -> None:
             every_round(state)
-            looks, rest = divmod(state.iteration + 1, rounds)
+            checks, rest = divmod(state.iteration + 1, rounds)
             if rest == 0:
-                report(looks * ROUNDS_PER_LOOK, self._judge(state.model))
+                report(checks * ROUNDS_PER_CHECK, self._judge(state.model))
 
-        booster = fit(training, validation, resolved, look, self._dataset.origin.uri)
+        booster = fit(training, validation, resolved, check, self._dataset.origin.uri)
         return self._judge(booster)
 
     def _judge(self, booster: lightgbm.Booster) -> float:
@@ -154,11 +154,11 @@ class ForecastTunable:
 
     def score(self, parameters: Mapping[str, Any], report: Report) -> float:
         """Return the metric on the windows before the holdout: see ``Tunable``."""
-        found = self._fitter.judge(self._recipe, self._fitter.parameters(parameters), report)
+        found = self._fitter.judge(self._feature_spec, self._fitter.parameters(parameters), report)
         if found.score is None:
             raise DataError("the windows before the holdout do not allow the metric of the search; set spec.objective")
         return found.score
 
     @functools.cached_property
-    def _recipe(self) -> Recipe:
-        return self._fitter.choose(self._fitter.parameters(self._given), lambda *_: None).recipe
+    def _feature_spec(self) -> FeatureSpec:
+        return self._fitter.choose(self._fitter.parameters(self._given), lambda *_: None).feature_spec

@@ -51,7 +51,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FeatureSpec:
     """Which features there are, in the order of their columns: lags, windows, calendar, regressors, lagged
     covariates, and what each series is.
 
@@ -93,7 +93,7 @@ class Recipe:
     def categories(self) -> list[int]:
         """The columns whose numbers stand for texts."""
         first = len(self.names) - len(self.static)
-        return [first + place for place, texts in enumerate(self.texts) if texts]
+        return [first + position for position, texts in enumerate(self.texts) if texts]
 
     @property
     def past(self) -> int:
@@ -134,14 +134,14 @@ class Recipe:
         return replace(found, lagged=lagged, lagged_by=fields["lagged_by"], static=static, texts=texts)
 
 
-def near_recipe(
+def near_features(
     frequency: Frequency,
     lengths: Sequence[int],
     *,
     span_days: float,
     regressors: tuple[str, ...],
     holidays_country: str | None = None,
-) -> Recipe:
+) -> FeatureSpec:
     """Choose lags and windows by the step between two rows and by how much there is to learn from.
 
     Parameters
@@ -163,11 +163,11 @@ def near_recipe(
         if (count := min(4, typical // (2 * season))) > 1 and season * count <= _LONGEST_LAG
     ]
     names = _calendar_of(frequency, span_days / _DAYS_PER_YEAR, holidays_country)
-    return Recipe(tuple(lags), tuple(windows), names, regressors, shortest=max(near[-1], main) + 1)
+    return FeatureSpec(tuple(lags), tuple(windows), names, regressors, shortest=max(near[-1], main) + 1)
 
 
-def far_recipe(near: Recipe, season: int, horizon: int, lengths: Sequence[int]) -> Recipe | None:
-    """Return the recipe that sees nothing nearer than the horizon, so that no forecast rests on another one.
+def far_features(near: FeatureSpec, season: int, horizon: int, lengths: Sequence[int]) -> FeatureSpec | None:
+    """Return the features that sees nothing nearer than the horizon, so that no forecast rests on another one.
 
     Lags move back by whole seasons. ``None`` where that is further than the typical series lets one learn.
     """
@@ -187,15 +187,17 @@ def far_recipe(near: Recipe, season: int, horizon: int, lengths: Sequence[int]) 
     return far if fits else None
 
 
-def bases_of(recipe: Recipe, season: int) -> Iterator[Recipe]:
-    """Return the recipe counted from the recent level, then from the nearest value of the same place in a season.
+def bases_of(feature_spec: FeatureSpec, season: int) -> Iterator[FeatureSpec]:
+    """Return the features counted from the recent level, then from the nearest value of the same place in a season.
 
     The level is the mean of the last season, or without one the last value.
     """
-    yield replace(recipe, base=len(recipe.lags) if recipe.windows and recipe.windows[0].apart == 1 else 0)
-    whole = [number for number, lag in enumerate(recipe.lags) if season > 1 and lag % season == 0]
+    yield replace(
+        feature_spec, base=len(feature_spec.lags) if feature_spec.windows and feature_spec.windows[0].apart == 1 else 0
+    )
+    whole = [number for number, lag in enumerate(feature_spec.lags) if season > 1 and lag % season == 0]
     if whole:
-        yield replace(recipe, base=whole[0])
+        yield replace(feature_spec, base=whole[0])
 
 
 _SHORT_SEASON: Final = 12
@@ -240,13 +242,13 @@ def calendar(times: Times, names: Sequence[str], clock: Clock) -> Matrix:
     return table.reshape(*times.shape, len(names))
 
 
-def past_features(panel: Panel, season: int, recipe: Recipe, threads: int) -> Matrix:
+def past_features(panel: Panel, season: int, feature_spec: FeatureSpec, threads: int) -> Matrix:
     """Return lags and windows of every step of a panel; shape (steps, lags and windows); NaN before a series began."""
     from mlforecast import MLForecast
     from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
 
     windows: dict[int, list[Any]] = {}
-    for one in recipe.windows:
+    for one in feature_spec.windows:
         mean = (
             RollingMean(one.count, min_samples=1)
             if one.apart == 1
@@ -255,19 +257,19 @@ def past_features(panel: Panel, season: int, recipe: Recipe, threads: int) -> Ma
         windows.setdefault(one.lag, []).append(mean)
     numbers = panel.numbers()
     table = pd.DataFrame({"unique_id": numbers, "ds": np.arange(len(numbers)), "y": panel.filled(season)}, copy=False)
-    maker = MLForecast(models=[], freq=1, lags=list(recipe.lags), lag_transforms=windows, num_threads=threads)
+    maker = MLForecast(models=[], freq=1, lags=list(feature_spec.lags), lag_transforms=windows, num_threads=threads)
     made: Any = maker.preprocess(table, static_features=[], dropna=False, validate_data=False)
     return np.asarray(made.iloc[:, 3:].to_numpy(np.float32))
 
 
-def next_features(history: Floats, recipe: Recipe) -> Floats:
-    """Return lags and windows of the step behind a history of shape (series, steps), which has ``recipe.reach`` steps.
+def next_features(history: Floats, feature_spec: FeatureSpec) -> Floats:
+    """Return lags and windows of the step behind a history of shape (series, ``feature_spec.reach``).
 
     NaN stands before a series began; a window counts the values there are.
     """
-    lags = [history[:, -lag] for lag in recipe.lags]
+    lags = [history[:, -lag] for lag in feature_spec.lags]
     windows = []
-    for one in recipe.windows:
+    for one in feature_spec.windows:
         back = history[:, [-(one.lag + one.apart * number) for number in range(one.count)]]
         known = ~np.isnan(back)
         total = np.where(known, back, 0.0).sum(axis=1)

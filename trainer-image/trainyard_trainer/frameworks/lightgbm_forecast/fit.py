@@ -18,19 +18,19 @@ from trainyard_trainer.frameworks.forecast.panel import Positions
 from trainyard_trainer.frameworks.forecast.windows import SCALE_FREE, SQUARED
 from trainyard_trainer.frameworks.lightgbm import parameters as lightgbm_parameters
 from trainyard_trainer.frameworks.lightgbm_forecast.features import (
+    FeatureSpec,
     Matrix,
-    Recipe,
     bases_of,
     calendar,
-    far_recipe,
-    near_recipe,
+    far_features,
+    near_features,
     past_features,
 )
 from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
 from trainyard_trainer.frameworks.lightgbm_forecast.origins import Origins, TreeRows
 from trainyard_trainer.frameworks.lightgbm_forecast.state import static_numbers
 
-ROUNDS_PER_LOOK: Final = 10
+ROUNDS_PER_CHECK: Final = 10
 """After so many rounds the windows are forecast again: a look costs as much as some rounds."""
 
 MANY_ZEROS: Final = 0.2
@@ -65,7 +65,7 @@ Report = Callable[[int, float], None]
 class Choice:
     """A shape that was tried: its best number of rounds, and the metric there; ``None`` where nothing could judge."""
 
-    recipe: Recipe
+    feature_spec: FeatureSpec
     rounds: int
     score: float | None
     trees: Trees | None = None
@@ -138,33 +138,37 @@ class Fitter:
         progress(0.5, "finding the number of rounds")
         if sample is None:
             return best.grow(parameters["num_iterations"]).choice
-        return self.judge(best.choice.recipe, parameters)
+        return self.judge(best.choice.feature_spec, parameters)
 
-    def judge(self, recipe: Recipe, parameters: Mapping[str, Any], report: Report | None = None) -> Choice:
+    def judge(self, feature_spec: FeatureSpec, parameters: Mapping[str, Any], report: Report | None = None) -> Choice:
         """Fit on what lies before the windows, and stop when their forecasts no longer get better.
 
         ``report`` is told the metric at each look.
         """
-        return _Growth(self, recipe, parameters, report).grow(parameters["num_iterations"]).choice
+        return _Growth(self, feature_spec, parameters, report).grow(parameters["num_iterations"]).choice
 
     def fit(
-        self, recipe: Recipe, cuts: Positions, parameters: Mapping[str, Any], progress: Callable[[float, str], None]
+        self,
+        feature_spec: FeatureSpec,
+        cuts: Positions,
+        parameters: Mapping[str, Any],
+        progress: Callable[[float, str], None],
     ) -> Trees:
         """Fit ``num_iterations`` rounds on the rows before the cuts, one of each series."""
-        booster, rounds = self.booster(recipe, cuts, parameters), parameters["num_iterations"]
+        booster, rounds = self.booster(feature_spec, cuts, parameters), parameters["num_iterations"]
         for done in range(rounds):
             self.heed(done)
-            if done % ROUNDS_PER_LOOK == 0:
+            if done % ROUNDS_PER_CHECK == 0:
                 progress(done / rounds, f"round {done}")
             if self.update(booster):
                 break
-        return self.trees(booster, recipe)
+        return self.trees(booster, feature_spec)
 
     def booster(
-        self, recipe: Recipe, cuts: Positions, parameters: Mapping[str, Any], sample: int | None = None
+        self, feature_spec: FeatureSpec, cuts: Positions, parameters: Mapping[str, Any], sample: int | None = None
     ) -> lightgbm.Booster:
         """Return a booster of no rounds yet, on at most ``sample`` of the rows before the cuts. Raises ConfigError."""
-        table = self._table(recipe, cuts, parameters, sample)
+        table = self._table(feature_spec, cuts, parameters, sample)
         try:
             return lightgbm.Booster({**parameters, "early_stopping_round": 0}, table)
         except lightgbm.basic.LightGBMError as error:
@@ -181,16 +185,16 @@ class Fitter:
         uri = self.rows.dataset.origin.uri
         return ConfigError(f"spec.parameters: LightGBM cannot train with them on {uri}: {error}")
 
-    def trees(self, booster: lightgbm.Booster, recipe: Recipe, rounds: int = -1) -> Trees:
+    def trees(self, booster: lightgbm.Booster, feature_spec: FeatureSpec, rounds: int = -1) -> Trees:
         """Return a booster with what its columns mean; ``rounds`` of it count, all with -1."""
-        return Trees(booster, recipe, self.rows.frequency, self.rows.dataset.clock, rounds)
+        return Trees(booster, feature_spec, self.rows.frequency, self.rows.dataset.clock, rounds)
 
     def heed(self, iteration: int) -> None:
         """Raise Interrupted when the pod must stop."""
         if self._context.stop():
             raise Interrupted(f"stopped in round {iteration}; the next attempt starts again")
 
-    def shapes(self, parameters: Mapping[str, Any]) -> list[Recipe]:
+    def shapes(self, parameters: Mapping[str, Any]) -> list[FeatureSpec]:
         """Return what the model may look like.
 
         Near lags follow a series closely and walk over the horizon on their own forecasts; far ones never do. Both may
@@ -201,7 +205,7 @@ class Fitter:
         span = float((self.rows.times.max() - self.rows.times.min()) / np.timedelta64(1, "D"))
         dataset, regressors = self.rows.dataset, self.rows.dataset.features
         forecast = self._context.config.spec.forecast
-        near = near_recipe(
+        near = near_features(
             self.rows.frequency,
             lengths,
             span_days=span,
@@ -217,9 +221,9 @@ class Fitter:
             )
         return list(self._variants(near, lengths, positive=parameters["objective"] in _NEVER_NEGATIVE))
 
-    def _variants(self, near: Recipe, lengths: list[int], *, positive: bool) -> Iterator[Recipe]:
+    def _variants(self, near: FeatureSpec, lengths: list[int], *, positive: bool) -> Iterator[FeatureSpec]:
         season = self.rows.frequency.season
-        far = far_recipe(near, season, self.horizon, lengths)
+        far = far_features(near, season, self.horizon, lengths)
         if not positive:
             yield from bases_of(near, season)
         yield near
@@ -254,22 +258,22 @@ class Fitter:
         return self.origins.loss(choice.score)
 
     def _table(
-        self, recipe: Recipe, cuts: Positions, parameters: Mapping[str, Any], sample: int | None
+        self, feature_spec: FeatureSpec, cuts: Positions, parameters: Mapping[str, Any], sample: int | None
     ) -> lightgbm.Dataset:
         """Return the binned rows; where they were binned before, and the parameters allow it, those."""
         binning = lightgbm_parameters.binning(parameters)
-        key = (recipe, cuts.tobytes(), sample, binning)
+        key = (feature_spec, cuts.tobytes(), sample, binning)
         if key not in self._binned:
             if len(self._binned) >= _TABLES_KEPT:
                 self._binned.pop(next(iter(self._binned)))
-            self._binned[key] = self._bin(recipe, cuts, parameters, sample)
+            self._binned[key] = self._bin(feature_spec, cuts, parameters, sample)
         return self._binned[key]
 
     def _bin(
-        self, recipe: Recipe, cuts: Positions, parameters: Mapping[str, Any], sample: int | None
+        self, feature_spec: FeatureSpec, cuts: Positions, parameters: Mapping[str, Any], sample: int | None
     ) -> lightgbm.Dataset:
         rows, panel = self.rows, self.rows.panel
-        chosen = np.concatenate([self._learnable(number, cuts, recipe) for number in range(len(cuts))])
+        chosen = np.concatenate([self._learnable(number, cuts, feature_spec) for number in range(len(cuts))])
         if sample is not None and len(chosen) > sample:
             random = np.random.default_rng(parameters["seed"])
             chosen = chosen[np.sort(random.choice(len(chosen), sample, replace=False))]
@@ -279,30 +283,30 @@ class Fitter:
             )
         series = panel.numbers()[panel.steps[chosen]]
         scales = self._scales(cuts)[series]
-        past = self._features(recipe)[panel.steps[chosen]] / scales[:, None].astype(np.float32)
-        base = recipe.bases(past)
-        columns = [past - base[:, None], calendar(rows.times[chosen], recipe.calendar, rows.dataset.clock)]
+        past = self._features(feature_spec)[panel.steps[chosen]] / scales[:, None].astype(np.float32)
+        base = feature_spec.bases(past)
+        columns = [past - base[:, None], calendar(rows.times[chosen], feature_spec.calendar, rows.dataset.clock)]
         if rows.regressors is not None:
             columns.append(rows.regressors[chosen].astype(np.float32))
-        if recipe.lagged:
-            columns.append(rows.lagged(recipe, series, panel.steps[chosen]).astype(np.float32))
-        static = static_numbers(rows.dataset.static, panel.names, recipe.static, recipe.texts)
+        if feature_spec.lagged:
+            columns.append(rows.lagged(feature_spec, series, panel.steps[chosen]).astype(np.float32))
+        static = static_numbers(rows.dataset.static, panel.names, feature_spec.static, feature_spec.texts)
         columns.append(static[series].astype(np.float32))
         weights = None if self._metric in SCALE_FREE else scales / scales.mean()
         return lightgbm.Dataset(
             np.concatenate(columns, axis=1),
             rows.values[chosen] / scales - base,
             weight=weights,
-            feature_name=[f"column_{number}" for number in range(len(recipe.names))],
-            categorical_feature=recipe.categories,
+            feature_name=[f"column_{number}" for number in range(len(feature_spec.names))],
+            categorical_feature=feature_spec.categories,
             params=dict(parameters),
         )
 
-    def _learnable(self, number: int, cuts: Positions, recipe: Recipe) -> Positions:
+    def _learnable(self, number: int, cuts: Positions, feature_spec: FeatureSpec) -> Positions:
         """Return the rows of a series that have all of its shorter lags."""
         begin = self.rows.dataset.series[number].start
         positions = self.rows.panel.steps[begin : cuts[number]] - self.rows.panel.begins[number]
-        return begin + np.flatnonzero(positions >= recipe.shortest - 1)
+        return begin + np.flatnonzero(positions >= feature_spec.shortest - 1)
 
     def _scales(self, cuts: Positions) -> npt.NDArray[np.float64]:
         """Return the mean size of each series before its cut, the unit that the trees see it in."""
@@ -310,12 +314,12 @@ class Fitter:
         sizes = [np.abs(self.rows.values[one.start : cut]).mean() for one, cut in zip(series, cuts, strict=True)]
         return np.array([size or 1.0 for size in sizes])
 
-    def _features(self, recipe: Recipe) -> Matrix:
-        key = (recipe.lags, recipe.windows)
+    def _features(self, feature_spec: FeatureSpec) -> Matrix:
+        key = (feature_spec.lags, feature_spec.windows)
         if key not in self._past:
             self._past.clear()  # those of one shape at a time: they are the largest table there is
             self._past[key] = past_features(
-                self.rows.panel, self.rows.frequency.season, recipe, self._threads(len(self.rows.values))
+                self.rows.panel, self.rows.frequency.season, feature_spec, self._threads(len(self.rows.values))
             )
         return self._past[key]
 
@@ -330,18 +334,18 @@ class _Growth:
     def __init__(
         self,
         fitter: Fitter,
-        recipe: Recipe,
+        feature_spec: FeatureSpec,
         parameters: Mapping[str, Any],
         report: Report | None = None,
         sample: int | None = None,
     ) -> None:
         if fitter.origins is None:
             raise DataError("no series is long enough for a window to judge by; give longer series")
-        self._fitter, self._origins, self._recipe, self._report = fitter, fitter.origins, recipe, report
+        self._fitter, self._origins, self._feature_spec, self._report = fitter, fitter.origins, feature_spec, report
         self._patience, self._threads = parameters["early_stopping_round"], parameters["num_threads"]
         self._most = parameters["num_iterations"]
-        self._start = fitter.origins.state(recipe)
-        self._booster = fitter.booster(recipe, fitter.origins.cuts, parameters, sample)
+        self._start = fitter.origins.state(feature_spec)
+        self._booster = fitter.booster(feature_spec, fitter.origins.cuts, parameters, sample)
         self._done, self._ended = 0, False
         self._rounds, self._score = 1, float("nan")
 
@@ -351,21 +355,21 @@ class _Growth:
             self._fitter.heed(self._done)
             self._ended = self._fitter.update(self._booster)
             self._done += 1
-            if self._done % ROUNDS_PER_LOOK == 0 or self._done in {1, self._most} or self._ended:
-                self._look()
+            if self._done % ROUNDS_PER_CHECK == 0 or self._done in {1, self._most} or self._ended:
+                self._check()
         return self
 
     @property
     def choice(self) -> Choice:
         """The best number of rounds so far."""
-        trees = self._fitter.trees(self._booster, self._recipe, self._rounds)
-        return Choice(self._recipe, self._rounds, self._score, trees)
+        trees = self._fitter.trees(self._booster, self._feature_spec, self._rounds)
+        return Choice(self._feature_spec, self._rounds, self._score, trees)
 
-    def _look(self) -> None:
-        score = self._origins.score(self._fitter.trees(self._booster, self._recipe), self._start, self._threads)
+    def _check(self) -> None:
+        score = self._origins.score(self._fitter.trees(self._booster, self._feature_spec), self._start, self._threads)
         if not self._origins.loss(score) >= self._origins.loss(self._score):
             self._rounds, self._score = self._done, score
-        if self._report is not None and self._done % ROUNDS_PER_LOOK == 0:
+        if self._report is not None and self._done % ROUNDS_PER_CHECK == 0:
             self._report(self._done, score)
         if 0 < self._patience <= self._done - self._rounds:
             self._ended = True

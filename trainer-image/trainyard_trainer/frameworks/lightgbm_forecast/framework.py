@@ -73,7 +73,7 @@ class LightGBMForecastFramework:
         return Evaluation(
             metrics=found.metrics,
             table=found.table,
-            golden=golden_rows(dataset, fitted.kept.ends, lambda asked: _answers(fitted.kept, asked)),
+            golden=golden_rows(dataset, fitted.kept.ends, lambda asked: _predictions(fitted.kept, asked)),
             importance=_importance(fitted.kept),
             holdout=found.holdout,
             notes=(baseline.note, *found.notes),
@@ -105,7 +105,7 @@ class LightGBMForecastFramework:
             If a column is missing, a series is not known, or a time is outside the horizon.
         """
         known = model.kept if isinstance(model, Fitted) else model
-        return _answers(known, inputs)
+        return _predictions(known, inputs)
 
     def learned_until(self, model: ForecastModel) -> Mapping[str, np.datetime64]:
         """Return where each series ends that the trees have learned."""
@@ -114,10 +114,10 @@ class LightGBMForecastFramework:
     def forecast_holdouts(self, model: ForecastModel, dataset: Dataset) -> Floats:
         """Forecast held-out rows from what lies before them: see ``ForecastFramework``. Any series can be answered."""
         require_same_steps(dataset, model.columns, model.trees.frequency.alias)
-        recipe = model.trees.recipe
+        feature_spec = model.trees.feature_spec
         for kind, wanted, there in (
-            ("column of data.static", recipe.static, dataset.static.names),
-            ("covariate that is known only up to now,", recipe.lagged, dataset.lagged),
+            ("column of data.static", feature_spec.static, dataset.static.names),
+            ("covariate that is known only up to now,", feature_spec.lagged, dataset.lagged),
         ):
             if missing := [name for name in wanted if name not in there]:
                 raise DataError(f"the data lacks its {kind} {missing[0]!r}")
@@ -131,14 +131,14 @@ class LightGBMForecastFramework:
         return None
 
 
-def _answers(model: ForecastModel, inputs: pd.DataFrame) -> pd.DataFrame:
+def _predictions(model: ForecastModel, inputs: pd.DataFrame) -> pd.DataFrame:
     columns = [PREDICTION, *model.quantiles.columns]
     if inputs.empty:
         return pd.DataFrame(np.empty((0, len(columns))), columns=columns)
-    return pd.DataFrame(model.answer(read_questions(inputs, model.columns)), columns=columns)
+    return pd.DataFrame(model.predict(read_questions(inputs, model.columns)), columns=columns)
 
 
 def _importance(model: ForecastModel) -> pd.DataFrame:
     gain = model.trees.booster.feature_importance("gain")
-    table = pd.DataFrame({"feature": model.trees.recipe.names, "gain": gain})
+    table = pd.DataFrame({"feature": model.trees.feature_spec.names, "gain": gain})
     return table.sort_values("gain", ascending=False, ignore_index=True)

@@ -21,7 +21,7 @@ from trainyard_trainer.frameworks.forecast.columns import Columns, Questions
 from trainyard_trainer.frameworks.forecast.ends import Ends, times_after
 from trainyard_trainer.frameworks.forecast.panel import filled
 from trainyard_trainer.frameworks.forecast.quantiles import ErrorQuantiles, load_quantiles
-from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe, calendar, next_features
+from trainyard_trainer.frameworks.lightgbm_forecast.features import FeatureSpec, calendar, next_features
 from trainyard_trainer.frameworks.lightgbm_forecast.state import State
 
 MODEL_FILE: Final = "model.txt"
@@ -36,7 +36,7 @@ class Trees:
     """A booster, and what its columns mean. Only its first ``rounds`` rounds count; -1: all."""
 
     booster: lightgbm.Booster
-    recipe: Recipe
+    feature_spec: FeatureSpec
     frequency: Frequency
     clock: Clock
     rounds: int = -1
@@ -67,15 +67,17 @@ class Trees:
     def _walk(self, state: State, steps: int, regressors: Floats | None, threads: int) -> Floats:
         known = np.stack([filled(values, self.frequency.season) for values in state.values]) / state.scales[:, None]
         history = np.concatenate([known, np.empty((len(known), steps))], axis=1)
-        ends, place = np.unique(state.ends, return_inverse=True)
-        dates = calendar(times_after(ends, steps, self.frequency), self.recipe.calendar, self.clock)
+        ends, index = np.unique(state.ends, return_inverse=True)
+        dates = calendar(times_after(ends, steps, self.frequency), self.feature_spec.calendar, self.clock)
         floors = state.floors / state.scales
-        for first in range(0, steps, self.recipe.nearest):
-            block = range(first, min(first + self.recipe.nearest, steps))  # none of these rests on another one
+        for first in range(0, steps, self.feature_spec.nearest):
+            block = range(first, min(first + self.feature_spec.nearest, steps))  # none of these rests on another one
             now = known.shape[1] + first
-            past = np.concatenate([next_features(history[:, : known.shape[1] + step], self.recipe) for step in block])
-            base = self.recipe.bases(past)
-            columns = [past - base[:, None], np.concatenate([dates[place, step] for step in block])]
+            past = np.concatenate(
+                [next_features(history[:, : known.shape[1] + step], self.feature_spec) for step in block]
+            )
+            base = self.feature_spec.bases(past)
+            columns = [past - base[:, None], np.concatenate([dates[index, step] for step in block])]
             if regressors is not None:
                 columns.append(np.concatenate([regressors[:, step] for step in block]))
             columns += [_lagged_at(state.lagged, block), np.tile(state.static, (len(block), 1))]
@@ -100,7 +102,7 @@ class ForecastModel:
         """Where each series ends."""
         return Ends(self.state.names, self.state.ends, self.trees.frequency, self.columns, self.horizon)
 
-    def answer(self, asked: Questions) -> Floats:
+    def predict(self, asked: Questions) -> Floats:
         """Return the forecast of each question, and the quantiles beside; shape (rows, 1 + levels).
 
         Raises
@@ -108,16 +110,16 @@ class ForecastModel:
         DataError
             For a series that is not known, and times before the first step or beyond the horizon.
         """
-        numbers, steps = self.ends.places(asked)
-        series, place = np.unique(numbers, return_inverse=True)
+        numbers, steps = self.ends.positions(asked)
+        series, index = np.unique(numbers, return_inverse=True)
         regressors = None
         if asked.regressors is not None:
             regressors = np.full((len(series), int(steps.max()), asked.regressors.shape[1]), np.nan)
-            regressors[place, steps - 1] = asked.regressors
+            regressors[index, steps - 1] = asked.regressors
         state = self.state.take(series)
-        forecast = self.trees.forecast(state, int(steps.max()), regressors)[place, steps - 1]
+        forecast = self.trees.forecast(state, int(steps.max()), regressors)[index, steps - 1]
         scales = np.array([self.quantiles.scale(name) for name in state.names])
-        return np.column_stack([forecast, self.quantiles.around(forecast, steps, scales[place], state.floors[place])])
+        return np.column_stack([forecast, self.quantiles.around(forecast, steps, scales[index], state.floors[index])])
 
     def save(self, folder: Path) -> tuple[str, ...]:
         """Write the files, and return their names."""
@@ -131,7 +133,7 @@ class ForecastModel:
             "frequency": self.trees.frequency.alias,
             "horizon": self.horizon,
             "by_wall": bool(self.trees.frequency.zone),
-            "features": self.trees.recipe.as_json(),
+            "features": self.trees.feature_spec.as_json(),
         }
         (folder / DESCRIPTION_FILE).write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
         state = self.state
@@ -144,10 +146,10 @@ class ForecastModel:
                 "floor": state.floors,
                 "fitted": state.fitted,
                 "values": pa.FixedSizeListArray.from_arrays(pa.array(state.values.ravel()), keep),
-                **{f"static:{name}": state.static[:, at] for at, name in enumerate(self.trees.recipe.static)},
+                **{f"static:{name}": state.static[:, at] for at, name in enumerate(self.trees.feature_spec.static)},
             }
         )
-        if self.trees.recipe.lagged:
+        if self.trees.feature_spec.lagged:
             size = state.lagged[0].size
             lagged = pa.FixedSizeListArray.from_arrays(pa.array(state.lagged.ravel()), size)
             table = table.append_column("lagged", lagged)
@@ -164,10 +166,10 @@ def load_forecast_model(folder: Path) -> ForecastModel:
     clock = columns.clock
     table = pq.read_table(folder / STATE_FILE)
     values = table["values"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    recipe = Recipe.from_json(fields["features"])
-    static = [table[f"static:{name}"].to_numpy() for name in recipe.static]
+    feature_spec = FeatureSpec.from_json(fields["features"])
+    static = [table[f"static:{name}"].to_numpy() for name in feature_spec.static]
     lagged = np.empty(0)
-    if recipe.lagged:
+    if feature_spec.lagged:
         lagged = table["lagged"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     state = State(
         names=tuple(table["series"].to_pylist()),
@@ -177,12 +179,12 @@ def load_forecast_model(folder: Path) -> ForecastModel:
         floors=table["floor"].to_numpy(),
         fitted=table["fitted"].to_numpy(),
         static=np.column_stack(static) if static else np.empty((table.num_rows, 0)),
-        lagged=lagged.reshape(table.num_rows, recipe.lagged_by, len(recipe.lagged)),
+        lagged=lagged.reshape(table.num_rows, feature_spec.lagged_by, len(feature_spec.lagged)),
     )
     booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
     # An older release counted the hours of a zone as they come.
     frequency = frequency_by(fields["frequency"], clock) if fields.get("by_wall") else frequency_of(fields["frequency"])
-    trees = Trees(booster, recipe, frequency, clock)
+    trees = Trees(booster, feature_spec, frequency, clock)
     return ForecastModel(trees, state, columns, fields["horizon"], load_quantiles(folder))
 
 
@@ -196,7 +198,7 @@ def _lagged_at(lagged: Floats, block: range) -> Floats:
     """Return the lagged covariates of some steps ahead, one step after the other; NaN beyond those there are."""
     series, reach, count = lagged.shape
     found = np.full((len(block), series, count), np.nan)
-    for place, step in enumerate(block):
+    for index, step in enumerate(block):
         if step < reach:
-            found[place] = lagged[:, step]
+            found[index] = lagged[:, step]
     return found.reshape(len(block) * series, count)

@@ -14,7 +14,7 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.forecast.panel import Positions
 from trainyard_trainer.frameworks.forecast.rows import Rows, Unit
 from trainyard_trainer.frameworks.forecast.windows import origins_wanted, windows_of
-from trainyard_trainer.frameworks.lightgbm_forecast.features import Recipe
+from trainyard_trainer.frameworks.lightgbm_forecast.features import FeatureSpec
 from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
 from trainyard_trainer.frameworks.lightgbm_forecast.state import State, static_numbers
 
@@ -31,36 +31,43 @@ class TreeRows(Rows):
 
     def forecast(self, trees: Trees, units: Sequence[Unit], threads: int, state: State | None = None) -> Floats:
         """Return the forecasts of all rows that judge, unit by unit; shape (rows,). ``state`` is that of the units."""
-        number, step = self.places(units)
+        number, step = self.positions(units)
         steps = int(step.max()) + 1
-        start = self.state(trees.recipe, units) if state is None else state
+        start = self.state(trees.feature_spec, units) if state is None else state
         return trees.forecast(start, steps, self.ahead(units, steps), threads)[number, step]
 
-    def state(self, recipe: Recipe, units: Sequence[Unit]) -> State:
+    def state(self, feature_spec: FeatureSpec, units: Sequence[Unit]) -> State:
         """Return what is known at the cuts of some units."""
         longest = int(np.diff(self.panel.begins).max())  # a day of a series at 60 Hz has five million steps
-        keep = recipe.reach + min(self.frequency.season, longest)
+        keep = feature_spec.reach + min(self.frequency.season, longest)
         series = np.array([unit.series for unit in units], dtype=np.intp)
         cuts = np.array([unit.cut for unit in units], dtype=np.intp)
-        static = static_numbers(self.dataset.static, self.panel.names, recipe.static, recipe.texts)
-        ahead = self.panel.steps[cuts - 1][:, None] + np.arange(1, recipe.lagged_by + 1)
-        lagged = self.lagged(recipe, series[:, None], ahead)
+        static = static_numbers(self.dataset.static, self.panel.names, feature_spec.static, feature_spec.texts)
+        ahead = self.panel.steps[cuts - 1][:, None] + np.arange(1, feature_spec.lagged_by + 1)
+        lagged = self.lagged(feature_spec, series[:, None], ahead)
         return State.at(
-            self.panel, self.times, series, cuts, keep=keep, shortest=recipe.shortest, static=static, lagged=lagged
+            self.panel,
+            self.times,
+            series,
+            cuts,
+            keep=keep,
+            shortest=feature_spec.shortest,
+            static=static,
+            lagged=lagged,
         )
 
-    def lagged(self, recipe: Recipe, series: Positions, steps: Positions) -> Floats:
+    def lagged(self, feature_spec: FeatureSpec, series: Positions, steps: Positions) -> Floats:
         """Return the lagged covariates of steps of series, both of any one shape; the covariates stand last.
 
         NaN where a series had no row so many steps back.
         """
-        if not recipe.lagged:
+        if not feature_spec.lagged:
             return np.empty((*steps.shape, 0))
-        values = self.dataset.frame[list(recipe.lagged)].to_numpy(np.float64)
+        values = self.dataset.frame[list(feature_spec.lagged)].to_numpy(np.float64)
         grid = np.full((len(self.panel.values), values.shape[1]), np.nan)
         for one in self.dataset.series:
             grid[self.panel.steps[one.start : one.stop]] = values[one.start : one.stop]
-        at = steps - recipe.lagged_by
+        at = steps - feature_spec.lagged_by
         return np.where((at >= self.panel.begins[series])[..., None], grid[np.maximum(at, 0)], np.nan)
 
 
@@ -101,9 +108,9 @@ class Origins:
         usable = goal_of(metric) is not None and metric != names.SERIES_BELOW_BASELINE and metric in judged.metrics
         return cls(rows, metric if usable else "mae", cuts, units, judged.holdout)
 
-    def state(self, recipe: Recipe) -> State:
+    def state(self, feature_spec: FeatureSpec) -> State:
         """Return what is known where the windows begin."""
-        return self.rows.state(recipe, self.units)
+        return self.rows.state(feature_spec, self.units)
 
     def score(self, trees: Trees, state: State, threads: int) -> float:
         """Forecast all windows and return the metric, NaN if they do not allow it; ``state`` is where they begin."""

@@ -110,13 +110,13 @@ def static_numbers(
     -------
     Shape (series, names).
     """
-    places = [static.names.index(name) for name in names]
+    positions = [static.names.index(name) for name in names]
     codes = [{text: float(number) for number, text in enumerate(known)} for known in texts]
     found = np.full((len(series), len(names)), np.nan)
     for row, name in enumerate(series):
         values = static.values.get(name)
-        for column, (place, known) in enumerate(zip(places, codes, strict=True)):
-            value = float("nan") if values is None else values[place]
+        for column, (index, known) in enumerate(zip(positions, codes, strict=True)):
+            value = float("nan") if values is None else values[index]
             if known:
                 found[row, column] = known.get(str(value), float("nan"))
             elif isinstance(value, float):

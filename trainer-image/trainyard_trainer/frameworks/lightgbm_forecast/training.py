@@ -37,7 +37,7 @@ class Fitted:
     @property
     def steps(self) -> npt.NDArray[np.int64]:
         """How many steps ahead each of the forecasts was made, from 1 on."""
-        return self.rows.places(self.units)[1] + 1
+        return self.rows.positions(self.units)[1] + 1
 
 
 class TreesTraining:
@@ -65,7 +65,9 @@ class TreesTraining:
             cuts[unit.series] = min(cuts[unit.series], unit.cut)
         trees = chosen.trees
         if trees is None or fitter.origins is None or not np.array_equal(cuts, fitter.origins.cuts):
-            trees = fitter.fit(chosen.recipe, cuts, rounds_of(self._parameters, chosen.rounds), self._part(0.6, 0.6))
+            trees = fitter.fit(
+                chosen.feature_spec, cuts, rounds_of(self._parameters, chosen.rounds), self._part(0.6, 0.6)
+            )
         return fitter.rows.forecast(trees, units, self._parameters["num_threads"])
 
     def _part(self, begin: float, end: float) -> Callable[[float, str], None]:
@@ -80,7 +82,7 @@ class TreesTraining:
         if fitter.origins is None:
             raise no_windows(self._dataset.origin.uri)
         units = fitter.origins.units
-        steps = fitter.rows.places(units)[1] + 1
+        steps = fitter.rows.positions(units)[1] + 1
         return ErrorQuantiles.of(levels, fitter.horizon, fitter.rows.judged(units, self.windows(units)), steps)
 
     def train(self) -> Trained:
@@ -91,14 +93,16 @@ class TreesTraining:
         threads = self._parameters["num_threads"]
         quantiles = self._quantiles(levels_of(context.config.spec))
         units = tuple(Unit(number, one.split, one.stop) for number, one in enumerate(dataset.series))
-        judged = fitter.fit(chosen.recipe, fitter.splits, final, self._part(0.6, 0.8))
+        judged = fitter.fit(chosen.feature_spec, fitter.splits, final, self._part(0.6, 0.8))
         forecasts = fitter.rows.forecast(judged, units, threads)
-        trees = fitter.fit(chosen.recipe, fitter.stops, final, self._part(0.8, 1.0))
+        trees = fitter.fit(chosen.feature_spec, fitter.stops, final, self._part(0.8, 1.0))
         ends = tuple(Unit(number, one.stop, one.stop) for number, one in enumerate(dataset.series))
         columns = Columns.of(dataset, context.config.spec.data)
-        quantiles = quantiles.ending(dataset, fitter.rows.frequency.season)
-        kept = ForecastModel(trees, fitter.rows.state(chosen.recipe, ends), columns, fitter.horizon, quantiles)
-        at_split = ForecastModel(judged, fitter.rows.state(chosen.recipe, units), columns, fitter.horizon, quantiles)
+        quantiles = quantiles.with_final_scales(dataset, fitter.rows.frequency.season)
+        kept = ForecastModel(trees, fitter.rows.state(chosen.feature_spec, ends), columns, fitter.horizon, quantiles)
+        at_split = ForecastModel(
+            judged, fitter.rows.state(chosen.feature_spec, units), columns, fitter.horizon, quantiles
+        )
         fitted = Fitted(kept, at_split, units, forecasts, fitter.rows)
         beside = (f"{JUDGED}/{name}" for name in at_split.save(context.output / JUDGED))
         short = int((~kept.state.fitted).sum())
@@ -111,8 +115,10 @@ class TreesTraining:
                 **self._parameters,
                 "best_iteration": chosen.rounds,
                 "frequency": dataset.frequency,
-                "features": chosen.recipe.names,
-                "base": None if chosen.recipe.base is None else chosen.recipe.names[chosen.recipe.base],
+                "features": chosen.feature_spec.names,
+                "base": None
+                if chosen.feature_spec.base is None
+                else chosen.feature_spec.names[chosen.feature_spec.base],
             },
             series=SeriesCount(
                 total=dataset.series_total,
@@ -120,7 +126,7 @@ class TreesTraining:
                 fallback=short,
                 failed=dataset.series_total - len(dataset.series),
             ),
-            warnings=_warnings(chosen.recipe.shortest, short),
+            warnings=_warnings(chosen.feature_spec.shortest, short),
         )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError
 from trainyard_trainer.frameworks.prophet.choice import fit_series
-from trainyard_trainer.frameworks.prophet.series import Recipe, Task, build, quiet_prophet
+from trainyard_trainer.frameworks.prophet.series import FitSpec, Task, build, quiet_prophet
 from trainyard_trainer.search.space import Space, parse
 
 _NOT_SETTABLE: Final = {
@@ -100,7 +100,7 @@ def _try_out(parameters: Mapping[str, Any]) -> None:
     # Not without noise: CmdStan takes seconds to fit what has no error.
     values = np.linspace(10.0, 20.0, len(times)) + np.random.default_rng(0).standard_normal(len(times))
     with tempfile.TemporaryDirectory() as folder:
-        outcome = fit_series(Task("trial", times, values, 7, 0, Recipe("D", dict(parameters), None, 0, folder)))
+        outcome = fit_series(Task("trial", times, values, 7, 0, FitSpec("D", dict(parameters), None, 0, folder)))
     refusal = outcome.failures.get("prophet")
     if refusal is not None:
         raise ConfigError(f"spec.parameters: Prophet refused a value: {refusal}")

@@ -117,28 +117,28 @@ class _Series:
 
     def __init__(self, task: Task, stop: Stop) -> None:
         self._task, self._stop = task, stop
-        self._frequency = frequency_of(task.recipe.frequency)
+        self._frequency = frequency_of(task.fit_spec.frequency)
         rows = len(task.times)
         self._holdout = Fold(rows - task.holdout, rows)
         self._folds = rolling_origins(
             self._frequency.ordinals(task.times),
             holdout=task.holdout,
-            horizon=task.recipe.horizon,
-            folds=task.recipe.folds,
+            horizon=task.fit_spec.horizon,
+            folds=task.fit_spec.folds,
         )
         self.failures: dict[str, str] = {}
         self.said: dict[Kind, list[Floats]] = {}
 
     def search(self) -> Found | None:
         """Search the parameters of Prophet on the folds; ``None`` where nothing is asked for, possible or left over."""
-        task, plan = self._task, self._task.recipe.search
+        task, plan = self._task, self._task.fit_spec.search
         if plan is None or not self._folds:
             return None
         seconds = (plan.deadline - time.monotonic()) * plan.workers / task.share
         trials = task.trials if seconds > 0 else 0
         if trials == 0:
             return None
-        rules = Rules(trials, seconds, "Minimize", task.recipe.seed, minimum=PATIENCE)
+        rules = Rules(trials, seconds, "Minimize", task.fit_spec.seed, minimum=PATIENCE)
         first = [{}, task.previous] if task.previous else [{}]
         found = self._attempt("prophet", lambda: search(plan.space, rules, self._score, first=first))
         refused = [] if found is None else [trial.message for trial in found.trials if trial.outcome == "Failed"]
@@ -158,7 +158,7 @@ class _Series:
                 loss = self._attempt(kind, functools.partial(self._loss, kind, parameters))
                 if loss is not None:
                     losses[kind] = loss
-        if self._task.recipe.alone and "prophet" in losses:
+        if self._task.fit_spec.alone and "prophet" in losses:
             return ["prophet", *(kind for kind in kinds if kind in losses and kind != "prophet")]
         return sorted((kind for kind in kinds if kind in losses), key=lambda kind: losses[kind])
 
@@ -167,14 +167,14 @@ class _Series:
         return self._attempt(kind, functools.partial(self._kept, kind, parameters))
 
     def _kept(self, kind: Kind, parameters: Mapping[str, Any]) -> _Kept:
-        task, recipe = self._task, self._task.recipe
-        quantiles = Quantiles(recipe.levels, recipe.seed)
+        task, fit_spec = self._task, self._task.fit_spec
+        quantiles = Quantiles(fit_spec.levels, fit_spec.seed)
         forecast, judged = self._forecast(kind, parameters, self._holdout, quantiles)
-        model = fit_model(kind, task, slice(None), self._frequency, parameters, recipe.levels)
+        model = fit_model(kind, task, slice(None), self._frequency, parameters, fit_spec.levels)
         asked = slice(self._holdout.cut, self._holdout.cut + task.golden)
-        golden = np.empty((0, 1 + len(recipe.levels)))
+        golden = np.empty((0, 1 + len(fit_spec.levels)))
         if task.golden:
-            golden = model.answer(task.times[asked], task.beside(asked), quantiles)
+            golden = model.predict(task.times[asked], task.beside(asked), quantiles)
         final, at_split = write_record(task.name, model.record()), write_record(task.name, judged.record())
         return _Kept(final, at_split, forecast, golden)
 
@@ -186,13 +186,13 @@ class _Series:
         except GivenUpError:
             raise
         except Exception as error:
-            raise ValueError(_sentence(error)) from error  # one set must not end the search
+            raise ValueError(_message_of(error)) from error  # one set must not end the search
 
     def _loss(self, kind: Kind, parameters: Mapping[str, Any], report: Report = lambda *_: None) -> float:
         """Return the mean over the folds; without any, the loss on the holdout."""
         folds = self._folds or (self._holdout,)
         actuals = [self._task.values[fold.judge] for fold in folds]
-        name = _LOSSES.get(self._task.recipe.metric, "mae")
+        name = _LOSSES.get(self._task.fit_spec.metric, "mae")
         if name == "mape" and not all(actual.any() for actual in actuals):
             name = "mae"  # of zeros alone there is no percentage
         losses: list[float] = []
@@ -212,7 +212,7 @@ class _Series:
         """Return the forecast of a fold and its quantiles, shape (rows, 1 + levels), and the model that made it."""
         task = self._task
         model = fit_model(kind, task, fold.fit, self._frequency, parameters, quantiles.levels)
-        forecast = model.answer(task.times[fold.judge], task.beside(fold.judge), quantiles)
+        forecast = model.predict(task.times[fold.judge], task.beside(fold.judge), quantiles)
         if not np.isfinite(forecast).all():
             raise ValueError("its forecast is not finite")
         return forecast, model
@@ -223,10 +223,10 @@ class _Series:
         except Interrupted:
             raise
         except Exception as error:  # noqa: BLE001 - one series must not end the job; its fallback is counted and told
-            self.failures[kind] = _sentence(error)
+            self.failures[kind] = _message_of(error)
             return None
 
 
-def _sentence(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     text = f"{type(error).__name__}: {error}"
     return text.splitlines()[0]

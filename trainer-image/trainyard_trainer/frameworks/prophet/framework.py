@@ -36,7 +36,7 @@ from trainyard_trainer.frameworks.prophet.fallbacks import going_on
 from trainyard_trainer.frameworks.prophet.models import read_model
 from trainyard_trainer.frameworks.prophet.quantiles import Quantiles
 from trainyard_trainer.frameworks.prophet.records import NEEDED, PREFIX, outcome_fields, outcome_of
-from trainyard_trainer.frameworks.prophet.series import Kind, Recipe, SearchPlan, Task
+from trainyard_trainer.frameworks.prophet.series import FitSpec, Kind, SearchPlan, Task
 from trainyard_trainer.frameworks.prophet.server import start
 from trainyard_trainer.frameworks.workers.pieces import Finished, PieceWriter
 from trainyard_trainer.frameworks.workers.pool import fit_all
@@ -52,7 +52,7 @@ _FALLBACKS: Final[dict[Kind, str]] = {
     "tsb": "TSB model",
     "imapa": "IMAPA model",
 }
-_REASONS_TOLD: Final = 3
+_REASONS_REPORTED: Final = 3
 
 
 @dataclass(frozen=True)
@@ -180,7 +180,7 @@ class ProphetFramework:
             known = slice(series.start, series.split)
             one = read_model(going_on(model.read(series.name), model.seen(times[known]), values[known]))
             found.append(
-                one.answer(model.seen(times[held]), None if beside is None else beside[held], Quantiles())[:, 0]
+                one.predict(model.seen(times[held]), None if beside is None else beside[held], Quantiles())[:, 0]
             )
         return np.concatenate(found)
 
@@ -204,14 +204,14 @@ class ProphetFramework:
         """
         asked = read_questions(inputs, model.columns)
         columns = [PREDICTION, *model.quantiles.columns]
-        answers, times = np.empty((len(inputs), len(columns))), model.seen(asked.times)
+        predictions, times = np.empty((len(inputs), len(columns))), model.seen(asked.times)
         for asked_name, rows in asked.by_series():
             name = asked_name if asked_name is not None else next(iter(model.index))
             if name not in model.index:
                 raise unknown_series(model.columns, name, len(model.index))
             beside = None if asked.regressors is None else asked.regressors[rows]
-            answers[rows] = read_model(model.read(name)).answer(times[rows], beside, model.quantiles)
-        return pd.DataFrame(answers, columns=columns)
+            predictions[rows] = read_model(model.read(name)).predict(times[rows], beside, model.quantiles)
+        return pd.DataFrame(predictions, columns=columns)
 
 
 def _quantiles(context: Context) -> Quantiles:
@@ -232,7 +232,7 @@ def _finish(dataset: Dataset, context: Context, *, alone: bool) -> Iterator[Outc
         start(search=context.config.spec.search is not None, intermittent=intermittent)
     fitted = fit_all(
         fit_series,
-        _tasks(dataset, open_, _recipe(dataset, context, alone=alone), context),
+        _tasks(dataset, open_, _fit_spec(dataset, context, alone=alone), context),
         workers,
         context.stop,
         context.work_dir,
@@ -250,7 +250,7 @@ def _finish(dataset: Dataset, context: Context, *, alone: bool) -> Iterator[Outc
         finished.close()
 
 
-def _tasks(dataset: Dataset, wanted: Sequence[Series], recipe: Recipe, context: Context) -> Iterator[Task]:
+def _tasks(dataset: Dataset, wanted: Sequence[Series], fit_spec: FitSpec, context: Context) -> Iterator[Task]:
     spec = context.config.spec
     beside = dataset.frame[list(dataset.features)].to_numpy(dtype=np.float64) if dataset.features else None
     times, values = dataset.frame["ds"].to_numpy("datetime64[ns]"), dataset.frame["y"].to_numpy()
@@ -268,12 +268,14 @@ def _tasks(dataset: Dataset, wanted: Sequence[Series], recipe: Recipe, context: 
             values[rows],
             series.holdout,
             golden=GOLDEN_ROWS // GOLDEN_SERIES if series.name in dataset.golden_series else 0,
-            recipe=recipe,
+            fit_spec=fit_spec,
             regressors=None if beside is None else beside[rows],
             demand=classes[number],
             trials=trials[number],
             share=behind[number] / max(1, trials[number]),
-            previous=inside(previous.get(series.name, {}), recipe.search.space) if recipe.search is not None else {},
+            previous=inside(previous.get(series.name, {}), fit_spec.search.space)
+            if fit_spec.search is not None
+            else {},
         )
 
 
@@ -282,14 +284,14 @@ def _zone(dataset: Dataset) -> str:
     return frequency_by(dataset.frequency or "D", dataset.clock).zone
 
 
-def _recipe(dataset: Dataset, context: Context, *, alone: bool) -> Recipe:
+def _fit_spec(dataset: Dataset, context: Context, *, alone: bool) -> FitSpec:
     spec = context.config.spec
     split = spec.split or Split()
     plan = None
     if spec.search is not None:
         deadline = time.monotonic() + spec.search.timeout_seconds
         plan = SearchPlan(space_of(spec), deadline, max(1, context.workers))
-    return Recipe(
+    return FitSpec(
         frequency=dataset.frequency or "D",
         parameters=dict(context.parameters),
         holidays_country=spec.forecast.holidays_country if spec.forecast else None,
@@ -312,9 +314,12 @@ def _describe(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     return (
         *(
             f"{count} series fell back to the {model}: {better if reason is None else reason}"
-            for (model, reason), count in replaced.most_common(_REASONS_TOLD)
+            for (model, reason), count in replaced.most_common(_REASONS_REPORTED)
         ),
-        *(f"{count} series: {what} failed: {reason}" for (what, reason), count in failed.most_common(_REASONS_TOLD)),
+        *(
+            f"{count} series: {what} failed: {reason}"
+            for (what, reason), count in failed.most_common(_REASONS_REPORTED)
+        ),
     )
 
 
@@ -341,7 +346,7 @@ def _forecasts(dataset: Dataset, outcomes: Sequence[Outcome], baseline: Baseline
 def _golden(dataset: Dataset, model: Model) -> Golden:
     columns = model.bundle.columns
     inputs: list[pd.DataFrame] = []
-    answers: list[Floats] = []
+    predictions: list[Floats] = []
     for series, outcome in zip(dataset.series, model.outcomes, strict=True):
         if len(outcome.golden) == 0:
             continue
@@ -353,6 +358,6 @@ def _golden(dataset: Dataset, model: Model) -> Golden:
         for name in columns.regressors:
             table[name] = dataset.frame[name].iloc[series.split : series.split + len(outcome.golden)].to_numpy()
         inputs.append(table)
-        answers.append(outcome.golden)
-    outputs = pd.DataFrame(np.concatenate(answers), columns=[PREDICTION, *model.bundle.quantiles.columns])
+        predictions.append(outcome.golden)
+    outputs = pd.DataFrame(np.concatenate(predictions), columns=[PREDICTION, *model.bundle.quantiles.columns])
     return Golden(pd.concat(inputs, ignore_index=True), outputs)

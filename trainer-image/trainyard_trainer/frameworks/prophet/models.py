@@ -26,7 +26,7 @@ from trainyard_trainer.frameworks.prophet.series import (
 class SeriesModel(Protocol):
     """The model of one series."""
 
-    def answer(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:
+    def predict(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:
         """Return the forecasts at ``times``, in their order, and the quantiles beside; shape (times, 1 + levels).
 
         ``regressors`` has the shape (times, regressors of the model); NaN counts as the mean of the training.
@@ -45,7 +45,7 @@ class ProphetModel:
     fitted: Fitted
     floor: float | None
 
-    def answer(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:
+    def predict(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:
         """Forecast, and draw the quantiles."""
         forecast = forecast_at(self.fitted, times, regressors, floor=self.floor)
         if not quantiles.levels:
@@ -63,7 +63,7 @@ class FallbackModel:
 
     fields: Mapping[str, Any]
 
-    def answer(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:  # noqa: ARG002
+    def predict(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:  # noqa: ARG002
         """Forecast; quantiles widen with the root of the seasons ahead where the forecast is a repeated season."""
         forecast = fallback_at(self.fields, times)[:, None]
         if not quantiles.levels:

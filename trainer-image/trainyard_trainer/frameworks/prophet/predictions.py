@@ -22,7 +22,7 @@ _bundle: Bundle | None = None
 """Of a worker process, read once."""
 
 
-def answer_on_processes(bundle: Bundle, tables: Iterable[pd.DataFrame], workers: int) -> Generator[pd.DataFrame]:
+def predict_on_processes(bundle: Bundle, tables: Iterable[pd.DataFrame], workers: int) -> Generator[pd.DataFrame]:
     """Yield the answers of ``ProphetFramework.predict`` to each table, in their order.
 
     Who stops asking ends the workers after the tables that they have.
@@ -39,7 +39,7 @@ def answer_on_processes(bundle: Bundle, tables: Iterable[pd.DataFrame], workers:
     pending: deque[Future[pd.DataFrame]] = deque()
     try:
         for table in tables:
-            pending.append(pool.submit(_answer, table))
+            pending.append(pool.submit(_predict, table))
             if len(pending) > workers * _AHEAD:
                 yield pending.popleft().result()
         while pending:
@@ -59,7 +59,7 @@ def _prepare(folder: Path) -> None:
     _bundle = Bundle.load(folder)
 
 
-def _answer(table: pd.DataFrame) -> pd.DataFrame:
+def _predict(table: pd.DataFrame) -> pd.DataFrame:
     if _bundle is None:
         raise AssertionError("the initializer has read it")
     return ProphetFramework().predict(_bundle, table)

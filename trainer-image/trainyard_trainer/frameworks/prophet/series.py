@@ -54,7 +54,7 @@ class SearchPlan:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class FitSpec:
     """What is the same for all series of a job.
 
     Attributes
@@ -109,7 +109,7 @@ class Task:
     values: Floats
     holdout: int
     golden: int
-    recipe: Recipe
+    fit_spec: FitSpec
     regressors: Floats | None = None
     demand: DemandClass = "High"
     trials: int = 0
@@ -186,22 +186,22 @@ def build(parameters: Mapping[str, Any], holidays_country: str | None) -> Any:
 
 def fit(task: Task, rows: slice, frequency: Frequency, parameters: Mapping[str, Any]) -> Fitted:
     """Fit Prophet to some rows; ``parameters`` go over those of the job. Raises whatever Prophet raises."""
-    recipe, times = task.recipe, task.times[rows]
+    fit_spec, times = task.fit_spec, task.times[rows]
     span_days = float((times[-1] - times[0]) / np.timedelta64(1, "D"))
-    wanted = {**seasonalities(span_days, frequency), **recipe.parameters, **parameters}
-    model = build(wanted, recipe.holidays_country)
+    wanted = {**seasonalities(span_days, frequency), **fit_spec.parameters, **parameters}
+    model = build(wanted, fit_spec.holidays_country)
     beside = task.beside(rows)
     fills = () if beside is None else tuple(_mean_of_known(column) for column in beside.T)
     for number in range(len(fills)):
         model.add_regressor(_regressor(number))
     table = _table(times, beside, fills).assign(y=task.values[rows])
     # Without a folder of its own, CmdStan leaves two files per fit until the process ends.
-    with tempfile.TemporaryDirectory(prefix="stan-", dir=recipe.work_dir) as folder, warnings.catch_warnings():
+    with tempfile.TemporaryDirectory(prefix="stan-", dir=fit_spec.work_dir) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.stan_backend.model = FilesWritten(model.stan_backend.model, Path(folder))
-        model.fit(table, seed=recipe.seed, output_dir=folder)
+        model.fit(table, seed=fit_spec.seed, output_dir=folder)
     # Prophet saves its arguments too; the folder is gone, and its name would make every file differ.
-    model.fit_kwargs = {"seed": recipe.seed}
+    model.fit_kwargs = {"seed": fit_spec.seed}
     return Fitted(model, fills)
 
 

@@ -54,7 +54,7 @@ def forecast_again(model: StatsModel, dataset: Dataset) -> Floats:
     known, found = frozenset(model.ends.names), []
     for unit in units:
         name = dataset.series[unit.series].name
-        step = layout.rows.places([unit])[1]
+        step = layout.rows.positions([unit])[1]
         if name not in known:
             found.append(np.full(len(step), np.nan))
         else:

@@ -173,7 +173,7 @@ class StatsFitter:
     def _choice(self, units: Sequence[Unit], said: Floats, metric: str) -> Choice:
         """Return the choice on windows whose steps the methods have said, unit by unit; shape (methods, steps)."""
         rows = self.layout.rows
-        number, step = rows.places(units)
+        number, step = rows.positions(units)
         behind = np.concatenate([[0], np.cumsum([self.layout.cut(unit)[1] for unit in units])])
         at = behind[number] + step
         substitute = np.concatenate([self.layout.naive(unit.series, self.layout.cut(unit)) for unit in units])

@@ -32,7 +32,7 @@ from trainyard_trainer.search.tunable import Tunable
 
 FORMAT: Final = "statsforecast"
 PREDICTION: Final = "prediction"
-_REASONS_TOLD: Final = 3
+_REASONS_REPORTED: Final = 3
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class StatsForecastFramework:
         columns = [PREDICTION, *known.quantiles.columns]
         if inputs.empty:
             return pd.DataFrame(np.empty((0, len(columns))), columns=columns)
-        return pd.DataFrame(known.answer(read_questions(inputs, known.ends.columns)), columns=columns)
+        return pd.DataFrame(known.predict(read_questions(inputs, known.ends.columns)), columns=columns)
 
     def learned_until(self, model: StatsModel) -> Mapping[str, np.datetime64]:
         """Return where each series ends that the methods have learned."""
@@ -180,9 +180,9 @@ def _quantiles(dataset: Dataset, fitter: StatsFitter, choice: Choice, levels: tu
     if not choice.units:
         raise no_windows(dataset.origin.uri)
     rows = fitter.layout.rows
-    steps = rows.places(choice.units)[1] + 1
+    steps = rows.positions(choice.units)[1] + 1
     found = ErrorQuantiles.of(levels, fitter.horizon, rows.judged(choice.units, choice.forecasts), steps)
-    return found.ending(dataset, rows.frequency.season)
+    return found.with_final_scales(dataset, rows.frequency.season)
 
 
 def _model(
@@ -204,7 +204,7 @@ def _model(
 
 def _of_holdouts(fitter: StatsFitter, judged: StatsModel) -> Floats:
     """Return what the judged model says of the rows of the holdouts, series by series; shape (rows,)."""
-    number, step = fitter.layout.rows.places(fitter.layout.rows.holdouts())
+    number, step = fitter.layout.rows.positions(fitter.layout.rows.holdouts())
     return np.asarray(judged.forecasts[judged.begins[number] + step])
 
 
@@ -214,7 +214,7 @@ def _warnings(context: Context, dataset: Dataset, fitter: StatsFitter, fits: Seq
     naive = sum(not one.weights.any() for one in fits)
     found = [
         f"{count} series: {label} failed and takes no part: {reason}"
-        for (label, reason), count in failed.most_common(_REASONS_TOLD)
+        for (label, reason), count in failed.most_common(_REASONS_REPORTED)
     ]
     if naive:
         found.append(f"{naive} series are answered by the seasonal naive model: no method could be fitted to them")

@@ -98,24 +98,27 @@ class Method:
         from statsforecast import models
 
         make = getattr(models, self.name)
-        told = {**self._told(make, season, [one for one in seasons if one * _CYCLES <= len(values)]), **self.arguments}
-        found = np.asarray(make(**told).forecast(y=values, h=steps)["mean"], dtype=np.float64)
+        settings = {
+            **self._settings(make, season, [one for one in seasons if one * _CYCLES <= len(values)]),
+            **self.arguments,
+        }
+        found = np.asarray(make(**settings).forecast(y=values, h=steps)["mean"], dtype=np.float64)
         if not np.isfinite(found).all():
             raise ValueError("its forecast is not finite")
         low, high = values.min(), values.max()
-        room = _FAR * (high - low) + np.abs(values).max()
-        if found.min() < low - room or found.max() > high + room:
+        margin = _FAR * (high - low) + np.abs(values).max()
+        if found.min() < low - margin or found.max() > high + margin:
             raise ValueError("its forecast runs away")
         return np.maximum(found, 0.0) if low >= 0 else found
 
-    def _told(self, make: Any, season: int, seasons: list[int]) -> dict[str, Any]:
+    def _settings(self, make: Any, season: int, seasons: list[int]) -> dict[str, Any]:
         needed = inspect.signature(make).parameters
-        told = {name: value for name, value in _USUAL.items() if name in needed}
-        told = {name: value for name, value in told.items() if needed[name].default is inspect.Parameter.empty}
+        settings = {name: value for name, value in _USUAL.items() if name in needed}
+        settings = {name: value for name, value in settings.items() if needed[name].default is inspect.Parameter.empty}
         if "season_length" in needed:
             several = self.name in _SEVERAL_SEASONS and len(seasons) > 1
-            told["season_length"] = seasons if several else season
-        return told
+            settings["season_length"] = seasons if several else season
+        return settings
 
 
 _FAR: Final = 10

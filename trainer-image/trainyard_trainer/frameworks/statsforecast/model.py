@@ -51,7 +51,7 @@ class StatsModel:
     input_size: int
     quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
 
-    def answer(self, asked: Questions) -> Floats:
+    def predict(self, asked: Questions) -> Floats:
         """Return the forecast of each question, and the quantiles beside; shape (rows, 1 + levels).
 
         Raises
@@ -59,7 +59,7 @@ class StatsModel:
         DataError
             For a series that is not known, and times before the first step or beyond the horizon.
         """
-        numbers, steps = self.ends.places(asked)
+        numbers, steps = self.ends.positions(asked)
         forecast = self.forecasts[self.begins[numbers] + steps - 1]
         scales = np.array([self.quantiles.scale(self.ends.names[number]) for number in numbers])
         return np.column_stack([forecast, self.quantiles.around(forecast, steps, scales, self.floors[numbers])])

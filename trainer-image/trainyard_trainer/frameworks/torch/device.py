@@ -27,13 +27,13 @@ class OnDevice(Generic[T]):
 
 
 def on_device(
-    wish: Device,
+    requested: Device,
     accelerator: Accelerator | None,
     work: Callable[[torch.device], T],
     *,
     gpus: tuple[str, ...] | None = None,
 ) -> OnDevice[T]:
-    """Do the work on the device that is wished for, or there is.
+    """Do the work on the device that is requested, or there is.
 
     A GPU that is not there, or that fails (its driver, its memory), gives way to the CPU where no accelerator was asked
     for or ``accelerator.fallback`` is CPU; the work then begins anew.
@@ -49,12 +49,13 @@ def on_device(
         If the specification insists on a GPU that is not there, or fails.
     """
     there = _gpus() if gpus is None else gpus
-    wanted = wish in {"cuda", "mps"} or (wish == "Auto" and accelerator is not None)
-    if wish == "cpu" or (not wanted and not there):
+    wanted = requested in {"cuda", "mps"} or (requested == "Auto" and accelerator is not None)
+    if requested == "cpu" or (not wanted and not there):
         return OnDevice(work(torch.device("cpu")), "cpu")
-    name = next((one for one in there if wish in {"Auto", one}), None)
+    name = next((one for one in there if requested in {"Auto", one}), None)
     if name is None:
-        reason = f"no {'GPU' if wish == 'Auto' else wish} device is there (Torch finds {', '.join(there) or 'none'})"
+        kind = "GPU" if requested == "Auto" else requested
+        reason = f"no {kind} device is there (Torch finds {', '.join(there) or 'none'})"
         return _on_cpu(reason, accelerator, work)
     try:
         return OnDevice(work(torch.device(name)), name)

@@ -37,8 +37,8 @@ def run_of(network: nn.Module) -> Run:
         parts = [torch.as_tensor(tensor).split(_ROWS_AT_ONCE) for tensor in tensors.values()]
         network.eval()
         with torch.inference_mode():
-            told = [network(*(part.to(device) for part in inputs)).cpu() for inputs in zip(*parts, strict=True)]
-        return torch.cat(told).numpy()
+            outputs = [network(*(part.to(device) for part in inputs)).cpu() for inputs in zip(*parts, strict=True)]
+        return torch.cat(outputs).numpy()
 
     return run
 

@@ -81,15 +81,15 @@ class RowsLesson:
 
     def said(self) -> npt.NDArray[np.float64]:
         """Return what the network last said of the validation part: numbers or probabilities."""
-        told = self.judged.detach()
+        outputs = self.judged.detach()
         if self.description.classes:
-            return torch_rows.probabilities(torch.softmax(told, dim=1).cpu().numpy())
-        return np.asarray(told.cpu().numpy(), dtype=np.float64)
+            return torch_rows.probabilities(torch.softmax(outputs, dim=1).cpu().numpy())
+        return np.asarray(outputs.cpu().numpy(), dtype=np.float64)
 
-    def _compare(self, told: Tensor, target: Tensor) -> Tensor:
+    def _compare(self, outputs: Tensor, target: Tensor) -> Tensor:
         if self.description.classes:
-            return functional.cross_entropy(told, target)
-        return self._loss(told[:, 0], target)
+            return functional.cross_entropy(outputs, target)
+        return self._loss(outputs[:, 0], target)
 
 
 def train_rows(dataset: Dataset, context: Context) -> Trained:

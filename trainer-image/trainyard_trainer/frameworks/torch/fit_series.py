@@ -41,7 +41,7 @@ _MOST_VALIDATED: Final = 20_000
 _WINDOWS_AT_ONCE: Final = 4096
 
 
-_Places = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
+_Positions = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 """Where windows begin in the long row, and up to which place of it their targets count; shapes (windows,)."""
 
 
@@ -94,9 +94,9 @@ class WindowsLesson:
         inputs = [values[:, : self._length], self._future[starts].transpose(1, 2)]
         if self._past is not None:
             inputs.append(self._past[starts].transpose(1, 2))
-        told = self.network(*inputs)
+        outputs = self.network(*inputs)
         target = values[:, self._length :]
-        return self._loss(told[counts], target[counts], reduction="sum"), counts.sum().clamp(min=1)
+        return self._loss(outputs[counts], target[counts], reduction="sum"), counts.sum().clamp(min=1)
 
 
 def train_series(dataset: Dataset, context: Context) -> Trained:
@@ -155,7 +155,7 @@ def _quantiles(material: Material, run: torch_windows.Run, levels: tuple[float, 
     if not cuts:
         raise no_windows(material.dataset.origin.uri)
     found = ErrorQuantiles.of(levels, material.horizon, material.forecasts(cuts, run), material.steps(cuts))
-    return found.ending(material.dataset, material.frequency.season)
+    return found.with_final_scales(material.dataset, material.frequency.season)
 
 
 def score_series(
@@ -204,7 +204,7 @@ def teach(
 
 def _lay_out(
     material: Material,
-) -> tuple[torch_windows.Floats32, npt.NDArray[np.bool_], torch_windows.Floats32, _Places, _Places]:
+) -> tuple[torch_windows.Floats32, npt.NDArray[np.bool_], torch_windows.Floats32, _Positions, _Positions]:
     """Return values, what was observed, and features of all steps; then the windows to learn from and to judge by.
 
     Before each series its first step is repeated, and behind it its last one: windows may begin early and end late, and
@@ -213,18 +213,18 @@ def _lay_out(
     length, horizon = material.description.length, material.description.horizon
     calendar = material.description.calendar
     values, observed, features = [], [], []
-    train: list[_Places] = []
-    validation: list[_Places] = []
+    train: list[_Positions] = []
+    validation: list[_Positions] = []
     begin = 0
     for number, one in enumerate(material.dataset.series):
         grid = material.grid(number, material.end(one))
         steps = len(grid.values)
-        places = np.clip(np.arange(-(length - 1), steps + horizon), 0, steps - 1)
+        positions = np.clip(np.arange(-(length - 1), steps + horizon), 0, steps - 1)
         real = np.arange(-(length - 1), steps + horizon)
-        values.append(grid.values[places])
-        observed.append(grid.observed[places] & (real >= 0) & (real < steps))
+        values.append(grid.values[positions])
+        observed.append(grid.observed[positions] & (real >= 0) & (real < steps))
         times = times_of(grid.first, real, material.frequency)
-        features.append(np.column_stack([calendar.features(times), grid.regressors[places]]))
+        features.append(np.column_stack([calendar.features(times), grid.regressors[positions]]))
         cut = steps if material.whole else max(1, steps - min(material.validated(one), steps // 2))
         for windows, origins, limit in (
             (train, _origins(min(length, max(1, cut // 3)), cut, horizon), cut),
@@ -232,24 +232,24 @@ def _lay_out(
         ):
             starts = begin + origins - 1
             windows.append((starts, np.full(len(starts), begin + length - 1 + limit, dtype=np.int64)))
-        begin += len(places)
+        begin += len(positions)
     every = max(1, -(-sum(len(starts) for starts, _ in validation) // _MOST_VALIDATED))
     thinned = [(starts[::every], limits[::every]) for starts, limits in validation]
     return np.concatenate(values), np.concatenate(observed), np.concatenate(features), _joined(train), _joined(thinned)
 
 
 def _origins(first: int, limit: int, horizon: int) -> npt.NDArray[np.int64]:
-    """Return after how many steps a window's forecast begins: whole horizons where there is room, else one part."""
+    """Return after how many steps a window's forecast begins: whole horizons where they fit, else one part."""
     return np.arange(min(first, limit - 1), max(limit - horizon, min(first, limit - 1)) + 1, dtype=np.int64)
 
 
-def _joined(windows: list[_Places]) -> _Places:
+def _joined(windows: list[_Positions]) -> _Positions:
     starts, limits = zip(*windows, strict=True)
     return np.concatenate(starts), np.concatenate(limits)
 
 
-def _on(places: _Places, device: torch.device) -> _Windows:
-    return _Windows(*(torch.as_tensor(one).to(device) for one in places))
+def _on(positions: _Positions, device: torch.device) -> _Windows:
+    return _Windows(*(torch.as_tensor(one).to(device) for one in positions))
 
 
 def _example(material: Material) -> dict[str, npt.NDArray[Any]]:

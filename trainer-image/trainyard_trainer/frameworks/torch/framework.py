@@ -162,16 +162,16 @@ def _parts(dataset: Dataset) -> Parts:
 def _judge_rows(dataset: Dataset, model: TabularModel) -> Judgement:
     parts = _parts(dataset)
     target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)
-    answers = model.predict(dataset.frame.iloc[parts.test])
+    predictions = model.predict(dataset.frame.iloc[parts.test])
     actual, known = target[parts.test], target[np.concatenate([parts.train, parts.validation])]
     if dataset.classes:
-        probabilities = answers.drop(columns=PREDICTION).to_numpy(dtype=np.float64)
+        probabilities = predictions.drop(columns=PREDICTION).to_numpy(dtype=np.float64)
         found = judge_classes(
             actual.astype(np.intp), probabilities, known.astype(np.intp), dataset.classes, model.description.threshold
         )
         note = note_of(dataset, model.description.threshold, model.description.threshold_by)
         return dataclasses.replace(found, notes=(*note, *found.notes))
-    return judge_numbers(actual, answers[PREDICTION].to_numpy(dtype=np.float64), known)
+    return judge_numbers(actual, predictions[PREDICTION].to_numpy(dtype=np.float64), known)
 
 
 def _golden_rows(dataset: Dataset, model: TabularModel) -> Golden:

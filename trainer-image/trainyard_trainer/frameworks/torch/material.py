@@ -87,8 +87,8 @@ class Material:
         for number, cut, stop in cuts:
             beside = None if self._beside is None else self._beside[cut:stop]
             asked.append(torch_windows.Asked(self.context(number, cut), self._steps(cut, stop), beside))
-        told = torch_windows.forecast(asked, self.description, run)
-        return [self._judged(number, stop, values) for (number, _, stop), values in zip(cuts, told, strict=True)]
+        outputs = torch_windows.forecast(asked, self.description, run)
+        return [self._judged(number, stop, values) for (number, _, stop), values in zip(cuts, outputs, strict=True)]
 
     def steps(self, cuts: Sequence[Cut]) -> npt.NDArray[np.int64]:
         """Return how many steps ahead each row of :meth:`forecasts` is, from 1 on; shape (rows,)."""
@@ -119,7 +119,7 @@ class Material:
     def windows(self) -> list[Cut]:
         """Return what quantiles are told by: rolling origins within the rows that end the training, series by series.
 
-        More of them than folds where there is room, and evenly chosen ones of very many.
+        More of them than folds where they fit, and evenly chosen ones of very many.
         """
         found: list[Cut] = []
         for number, one in enumerate(self.dataset.series):

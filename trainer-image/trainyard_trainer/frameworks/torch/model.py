@@ -49,14 +49,14 @@ class TabularModel:
 
     def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
         """Answer raw rows. Raises DataError."""
-        return torch_rows.answers(self.description, self.run(torch_rows.tensors_of(self.description, inputs)))
+        return torch_rows.predictions(self.description, self.run(torch_rows.tensors_of(self.description, inputs)))
 
     def as_onnx(self) -> OnnxModel:
         """Return the network with its way in and out."""
         return OnnxModel(
             self.onnx,
             feed=lambda rows: torch_rows.tensors_of(self.description, rows),
-            answer=lambda outputs: torch_rows.answers(self.description, outputs[0]),
+            decode=lambda outputs: torch_rows.predictions(self.description, outputs[0]),
         )
 
 
@@ -72,8 +72,8 @@ class ForecastModel:
 
     def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
         """Answer times of series. Raises DataError."""
-        places, asked = self._asked(read_questions(inputs, self.description.columns))
-        return self._answers(places, asked, self.run)
+        positions, asked = self._asked(read_questions(inputs, self.description.columns))
+        return self._predictions(positions, asked, self.run)
 
     def as_onnx(self) -> OnnxModel:
         """Return the network with its way in and out, for questions within one horizon.
@@ -81,29 +81,29 @@ class ForecastModel:
         An answer is read by the question that was fed last: which series and step each row of it is.
         """
         latest: list[torch_windows.Asked] = []
-        places: list[npt.NDArray[np.intp]] = []
+        positions: list[npt.NDArray[np.intp]] = []
 
         def feed(inputs: pd.DataFrame) -> dict[str, npt.NDArray[Any]]:
-            places[:], latest[:] = self._asked(read_questions(inputs, self.description.columns))
+            positions[:], latest[:] = self._asked(read_questions(inputs, self.description.columns))
             fed: list[dict[str, npt.NDArray[Any]]] = []
             torch_windows.forecast(latest, self.description, lambda tensors: self._noted(fed, tensors))
             if len(fed) > 1:
                 raise DataError(f"the network tells {self.description.horizon} steps at once; ask for no more")
             return fed[0]
 
-        def answer(outputs: list[Any]) -> pd.DataFrame:
-            return self._answers(places, latest, lambda _: outputs[0])
+        def decode(outputs: list[Any]) -> pd.DataFrame:
+            return self._predictions(positions, latest, lambda _: outputs[0])
 
-        return OnnxModel(self.onnx, feed, answer)
+        return OnnxModel(self.onnx, feed, decode)
 
-    def _answers(
-        self, places: Sequence[npt.NDArray[np.intp]], asked: Sequence[torch_windows.Asked], run: Run
+    def _predictions(
+        self, positions: Sequence[npt.NDArray[np.intp]], asked: Sequence[torch_windows.Asked], run: Run
     ) -> pd.DataFrame:
-        """Return the forecasts and their quantiles; ``places`` are the rows of each series that is asked for."""
+        """Return the forecasts and their quantiles; ``positions`` are the rows of each series that is asked for."""
         columns = [PREDICTION, *self.quantiles.columns]
-        table = np.empty((sum(len(rows) for rows in places), len(columns)))
-        told = torch_windows.forecast(asked, self.description, run) if asked else []
-        for rows, one, values in zip(places, asked, told, strict=True):
+        table = np.empty((sum(len(rows) for rows in positions), len(columns)))
+        forecasts = torch_windows.forecast(asked, self.description, run) if asked else []
+        for rows, one, values in zip(positions, asked, forecasts, strict=True):
             floor = -np.inf if one.context.floor is None else one.context.floor
             scale = self.quantiles.scale(one.context.name)
             table[rows, 0] = values
@@ -116,16 +116,16 @@ class ForecastModel:
 
     def _asked(self, questions: Questions) -> tuple[list[npt.NDArray[np.intp]], list[torch_windows.Asked]]:
         """Return the rows of each series that is asked for, and what is asked of it."""
-        places, asked = [], []
+        positions, asked = [], []
         columns = self.description.columns
         for name, rows in questions.by_series():
             context = self.contexts.get(name) if name is not None else next(iter(self.contexts.values()))
             if context is None:
                 raise unknown_series(columns, str(name), len(self.contexts))
             regressors = None if questions.regressors is None else questions.regressors[rows]
-            places.append(rows)
+            positions.append(rows)
             asked.append(torch_windows.Asked(context, self._steps(context, questions.times[rows]), regressors))
-        return places, asked
+        return positions, asked
 
     def _steps(self, context: torch_windows.Context, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
         steps = steps_after(context.last, times, self.description.frequency)
@@ -247,10 +247,10 @@ def _contexts(folder: Path, series: list[Mapping[str, Any]], length: int) -> dic
         one["name"]: torch_windows.Context(
             one["name"],
             np.datetime64(one["last"], "ns"),
-            values[place],
-            regressors[place],
+            values[position],
+            regressors[position],
             Scale(**one["scale"]),
             one["floor"],
         )
-        for place, one in enumerate(series)
+        for position, one in enumerate(series)
     }

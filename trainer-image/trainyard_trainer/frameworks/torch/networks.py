@@ -1,4 +1,4 @@
-"""The networks. The only rooms that import Torch at their top are this one and those of the training."""
+"""The networks. The only modules that import Torch at their top are this one and those of the training."""
 
 from typing import Final
 
@@ -36,7 +36,7 @@ class TabularNetwork(nn.Module):
     def forward(self, *inputs: Tensor) -> Tensor:
         """Read the tensors of ``torch_rows.tensors_of`` in their order."""
         parts = [inputs[0]] if self.has_numbers else []
-        parts += [embed(inputs[-1][:, place]) for place, embed in enumerate(self.embeddings)]
+        parts += [embed(inputs[-1][:, index]) for index, embed in enumerate(self.embeddings)]
         found: Tensor = self.body(torch.cat(parts, dim=1))
         return found
 
@@ -77,6 +77,6 @@ class ForecastNetwork(nn.Module):
         parts = [moved, torch.tanh(self.future(future)).flatten(1)]
         if self.past is not None and past is not None:
             parts.append(torch.tanh(self.past(past)).flatten(1))
-        told = self.regular(moved) + self.direct(future).squeeze(2) + self.rest(torch.cat(parts, dim=1))
-        found: Tensor = told * spread + centre
+        forecast = self.regular(moved) + self.direct(future).squeeze(2) + self.rest(torch.cat(parts, dim=1))
+        found: Tensor = forecast * spread + centre
         return found

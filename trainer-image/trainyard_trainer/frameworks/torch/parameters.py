@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, V
 
 from trainyard_api.training import Task
 from trainyard_trainer.errors import ConfigError
-from trainyard_trainer.messages import sentences_of
+from trainyard_trainer.messages import messages_of
 
 Device = Literal["Auto", "cuda", "mps", "cpu"]
 Loss = Literal["mse", "mae", "huber"]
@@ -72,12 +72,12 @@ _P = TypeVar("_P", bound=_Parameters)
 
 
 def tabular(given: Mapping[str, Any]) -> TabularParameters:
-    """Read the user's parameters over our defaults. Raises ConfigError with a sentence per mistake."""
+    """Read the user's parameters over our defaults. Raises ConfigError with a message per mistake."""
     return _read(TabularParameters, given)
 
 
 def forecast(given: Mapping[str, Any]) -> ForecastParameters:
-    """Read the user's parameters over our defaults. Raises ConfigError with a sentence per mistake."""
+    """Read the user's parameters over our defaults. Raises ConfigError with a message per mistake."""
     return _read(ForecastParameters, given)
 
 
@@ -110,4 +110,4 @@ def _read(model: type[_P], given: Mapping[str, Any]) -> _P:
     try:
         return model.model_validate(dict(given))
     except ValidationError as error:
-        raise ConfigError("; ".join(sentences_of(error, "spec.parameters"))) from error
+        raise ConfigError("; ".join(messages_of(error, "spec.parameters"))) from error

@@ -135,7 +135,7 @@ def tensors_of(description: Description, rows: pd.DataFrame) -> Tensors:
     return found
 
 
-def answers(description: Description, outputs: npt.NDArray[Any]) -> pd.DataFrame:
+def predictions(description: Description, outputs: npt.NDArray[Any]) -> pd.DataFrame:
     """Return the table that a caller gets.
 
     Parameters

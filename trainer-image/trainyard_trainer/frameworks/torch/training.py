@@ -127,9 +127,9 @@ def watch_of(context: Context, begin: float, end: float, what: str) -> Watch:
     return Watch(context.stop, seen, context.checkpoints)
 
 
-def batch_of(wished: int, examples: int) -> int:
+def batch_of(requested: int, examples: int) -> int:
     """Return how many examples a step takes: so few at least that a small table has several steps in an epoch."""
-    return min(wished, max(_SMALLEST_BATCH, examples // _STEPS_PER_EPOCH))
+    return min(requested, max(_SMALLEST_BATCH, examples // _STEPS_PER_EPOCH))
 
 
 def learn(

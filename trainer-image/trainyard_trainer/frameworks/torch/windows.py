@@ -140,8 +140,8 @@ def grid_of(
 
 def last_of(grid: Grid, length: int) -> tuple[Floats32, Floats32]:
     """Return the last steps of a grid: values (length,) and regressors; what lies before it repeats its first step."""
-    places = np.maximum(np.arange(len(grid.values) - length, len(grid.values)), 0)
-    return grid.values[places], grid.regressors[places]
+    positions = np.maximum(np.arange(len(grid.values) - length, len(grid.values)), 0)
+    return grid.values[positions], grid.regressors[positions]
 
 
 @dataclass(frozen=True)
@@ -185,15 +185,15 @@ def forecast(asked: Sequence[Asked], description: Description, run: Run) -> list
     regressors = np.stack([one.context.regressors for one in asked])
     ahead = np.stack([_ahead(one, rounds * horizon, description) for one in asked])
     calendars = np.stack([_calendar(one, rounds * horizon, description) for one in asked])
-    told: list[Floats32] = []
+    outputs: list[Floats32] = []
     for number in range(rounds):
         part = slice(number * horizon, (number + 1) * horizon)
         tensors = tensors_of(values, regressors, calendars[:, part], ahead[:, part])
-        told.append(run(tensors))
-        values = np.concatenate([values, told[-1]], axis=1)[:, -length:]
+        outputs.append(run(tensors))
+        values = np.concatenate([values, outputs[-1]], axis=1)[:, -length:]
         regressors = np.concatenate([regressors, ahead[:, part]], axis=1)[:, -length:]
-    whole = np.concatenate(told, axis=1).astype(np.float64)
-    return [_answer(one, whole[row, one.steps - 1]) for row, one in enumerate(asked)]
+    whole = np.concatenate(outputs, axis=1).astype(np.float64)
+    return [_prediction(one, whole[row, one.steps - 1]) for row, one in enumerate(asked)]
 
 
 def tensors_of(values: Floats32, past: Floats32, calendar: Floats32, ahead: Floats32) -> dict[str, npt.NDArray[Any]]:
@@ -221,6 +221,6 @@ def _calendar(asked: Asked, steps: int, description: Description) -> Floats32:
     return description.calendar.features(times_of(asked.context.last, np.arange(1, steps + 1), frequency))
 
 
-def _answer(asked: Asked, standardised: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _prediction(asked: Asked, standardised: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     values = standardised * asked.context.scale.spread + asked.context.scale.mean
     return values if asked.context.floor is None else np.maximum(values, asked.context.floor)

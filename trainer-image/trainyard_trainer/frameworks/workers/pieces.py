@@ -53,7 +53,7 @@ class Finished:
     def __init__(self, checkpoints: Checkpoints, prefix: str, folder: Path, needed: Collection[str]) -> None:
         # A file without a name: gone with this object, whatever happens.
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close
-        self._places: dict[str, tuple[int, int]] = {}
+        self._positions: dict[str, tuple[int, int]] = {}
         for name in checkpoints.names():
             piece = checkpoints.get(name) if name.startswith(prefix) else None
             for line in (piece or b"").splitlines(keepends=True):
@@ -67,19 +67,19 @@ class Finished:
             return  # the end of a piece that was cut off: the series is fitted again
         if not fields.keys() >= set(needed):
             return
-        self._places[series] = (self._file.tell(), len(line))
+        self._positions[series] = (self._file.tell(), len(line))
         self._file.write(line)
 
     def __contains__(self, series: str) -> bool:
-        return series in self._places
+        return series in self._positions
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._positions)
 
     def read(self, series: str) -> dict[str, Any]:
         """Return the fields of a series. Raises KeyError."""
-        place, length = self._places[series]
-        self._file.seek(place)
+        position, length = self._positions[series]
+        self._file.seek(position)
         fields: dict[str, Any] = json.loads(self._file.read(length))
         return fields
 

@@ -30,9 +30,9 @@ def write_backtest(rows: pd.DataFrame, clock: Clock, folder: Path) -> str:
         "champion": rows["champion"].to_numpy(np.float64),
     }
     table = pa.Table.from_pandas(pd.DataFrame(columns, copy=False), preserve_index=False)
-    for place, field in enumerate(table.schema):
+    for index, field in enumerate(table.schema):
         if pa.types.is_timestamp(field.type):
-            instant = table.column(place).cast(pa.timestamp("us", field.type.tz))
-            table = table.set_column(place, field.name, instant)
+            instant = table.column(index).cast(pa.timestamp("us", field.type.tz))
+            table = table.set_column(index, field.name, instant)
     pq.write_table(table, folder / BACKTEST, compression="zstd", row_group_size=_ROWS_AT_ONCE)
     return BACKTEST

@@ -52,7 +52,7 @@ def run_backtest(
     Raises
     ------
     DataError
-        If no series has room for all windows, or one of the trainings fails.
+        If no series is long enough for all windows, or one of the trainings fails.
     Interrupted
         When the pod must stop; what was finished is kept for the next attempt.
     """

@@ -45,7 +45,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Plan:
-    """The windows, the oldest first, and what is to be said of series that have no room for all of them."""
+    """The windows, the oldest first, and what is to be said of series that are too short for all of them."""
 
     windows: tuple[Window, ...]
     warnings: tuple[str, ...]
@@ -64,7 +64,7 @@ def plan_windows(dataset: Dataset, spec: TrainingJobSpec) -> Plan:
     Raises
     ------
     DataError
-        If not one series has room for all windows: the sentence says for how many there is room.
+        If not one series is long enough for all windows: the message says how many fit.
     """
     if spec.backtest is None or spec.forecast is None:
         raise AssertionError("the specification has both sections: its rules say so")
@@ -74,10 +74,10 @@ def plan_windows(dataset: Dataset, spec: TrainingJobSpec) -> Plan:
     fewest = (spec.data.validation or DataValidation()).min_points
     times = dataset.frame["ds"].to_numpy("datetime64[ns]")
     found: list[list[_Cut]] = [[] for _ in range(count)]
-    room: dict[str, int] = {}
+    capacity: dict[str, int] = {}
     for one in dataset.series:
         cuts = dict(_cuts(one, times[one.start : one.stop], frequency, (count, step, horizon, fewest)))
-        room[one.name] = len(cuts)
+        capacity[one.name] = len(cuts)
         for age, cut in cuts.items():
             found[age].append(cut)
     if not found[-1]:
@@ -88,11 +88,11 @@ def plan_windows(dataset: Dataset, spec: TrainingJobSpec) -> Plan:
             "step or horizon"
         )
     windows = tuple(_window(age, cuts, dataset) for age, cuts in reversed(list(enumerate(found))) if cuts)
-    return Plan(windows, _warnings([name for name, windows in room.items() if windows < count], room, count))
+    return Plan(windows, _warnings([name for name, windows in capacity.items() if windows < count], capacity, count))
 
 
-def require_room(dataset: Dataset, spec: TrainingJobSpec) -> None:
-    """Refuse a backtest that has no room, before hours are spent on the training before it. Raises DataError."""
+def require_capacity(dataset: Dataset, spec: TrainingJobSpec) -> None:
+    """Refuse a backtest that does not fit, before hours are spent on the training before it. Raises DataError."""
     if spec.backtest is not None:
         plan_windows(dataset, spec)
 
@@ -137,10 +137,10 @@ def _window(age: int, cuts: list[_Cut], dataset: Dataset) -> Window:
     return Window(age, part, np.array([cut.cutoff for cut in cuts]), np.concatenate([cut.steps for cut in cuts]))
 
 
-def _warnings(short: list[str], room: dict[str, int], count: int) -> tuple[str, ...]:
+def _warnings(short: list[str], capacity: dict[str, int], count: int) -> tuple[str, ...]:
     if not short:
         return ()
-    named = ", ".join(f"{name!r} for {room[name]}" for name in short[:_NAMED])
+    named = ", ".join(f"{name!r} for {capacity[name]}" for name in short[:_NAMED])
     more = ", ..." if len(short) > _NAMED else ""
-    text = f"{len(short)} of {len(room)} series are too short, or have a gap, for all {count} windows"
+    text = f"{len(short)} of {len(capacity)} series are too short, or have a gap, for all {count} windows"
     return (f"backtest: {text}; there is room in {named}{more}",)

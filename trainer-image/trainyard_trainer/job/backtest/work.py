@@ -44,7 +44,7 @@ def backtest_job(job: Job) -> TrainingResult:
     Raises
     ------
     TrainerError
-        With one sentence for the user and the exit code.
+        With one message for the user and the exit code.
     """
     config = job.config
     job.tracker.begin(Stage.LOAD, f"checking the specification of {config.namespace}/{config.name}")
@@ -89,8 +89,8 @@ def _make(job: Job, framework: Framework, store: ArtifactStore, keys: BacktestKe
     return finish(store, folder, _manifest(job, dataset, found, entries, (created_at, warnings)))
 
 
-def _write(job: Job, dataset: Dataset, found: Backtest, output: Path, told: tuple[str, list[str]]) -> None:
-    created_at, warnings = told
+def _write(job: Job, dataset: Dataset, found: Backtest, output: Path, about: tuple[str, list[str]]) -> None:
+    created_at, warnings = about
     write_backtest(found.rows, dataset.clock, output)
     page = render_backtest(BacktestPage(job.config, dataset, found, created_at, warnings))
     (output / PAGE).write_text(page, encoding="utf-8")
@@ -99,10 +99,10 @@ def _write(job: Job, dataset: Dataset, found: Backtest, output: Path, told: tupl
 
 
 def _manifest(
-    job: Job, dataset: Dataset, found: Backtest, entries: list[FileEntry], told: tuple[str, list[str]]
+    job: Job, dataset: Dataset, found: Backtest, entries: list[FileEntry], about: tuple[str, list[str]]
 ) -> BacktestManifest:
     config = job.config
-    created_at, warnings = told
+    created_at, warnings = about
     return BacktestManifest(
         namespace=config.namespace,
         model=config.model_name,

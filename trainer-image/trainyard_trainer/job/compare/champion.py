@@ -18,12 +18,12 @@ from trainyard_trainer.frameworks.registry import framework_named
 
 Which = Literal["Judged", "Final"]
 
-_ROOM: Final = 1.2
+_MARGIN: Final = 1.2
 """A model takes so many times what it was measured to take, before it is refused: measurements differ by machine."""
 
 
-class CannotAnswer(Exception):  # noqa: N818 - it says what it is
-    """The champion cannot answer: the reason that its gates get, and a sentence."""
+class PredictionError(Exception):
+    """The champion cannot answer: the reason that its gates get, and a message."""
 
     def __init__(self, reason: ComparisonReason, message: str) -> None:
         super().__init__(message)
@@ -65,7 +65,7 @@ class Champion:
         try:
             return framework_named(cast("Any", self.manifest.framework), forecast=self.manifest.task == "Forecast")
         except (TrainerError, ImportError) as error:
-            raise CannotAnswer("ChampionNotServable", f"this image cannot ask it: {error}") from error
+            raise PredictionError("ChampionNotServable", f"this image cannot ask it: {error}") from error
 
     def load(self, which: Which, work: Path) -> Any:
         """Fetch one of its two models, verify every file, and read it.
@@ -78,7 +78,7 @@ class Champion:
         prefix = f"{JUDGED}/" if which == "Judged" else ""
         entries = [entry for entry in self.manifest.files if entry.path.startswith(f"{JUDGED}/") == (which == "Judged")]
         if not entries:
-            raise CannotAnswer(
+            raise PredictionError(
                 "ChampionKnowsRows",
                 "it was trained by a release that kept no model without the rows held out; train again, and the next "
                 "comparison has one",
@@ -92,14 +92,14 @@ class Champion:
         except TrainerError as error:
             raise _as_reason(error) from error
         except Exception as error:
-            raise CannotAnswer("ChampionUnreadable", f"its files cannot be read: {error}") from error
+            raise PredictionError("ChampionUnreadable", f"its files cannot be read: {error}") from error
 
     def _require_memory(self) -> None:
         measured = self.manifest.measurements
         needed = None if measured is None else max(measured.memory_bytes or 0, measured.size_bytes)
         left = memory_left()
-        if needed is not None and left is not None and needed * _ROOM > left:
-            raise CannotAnswer(
+        if needed is not None and left is not None and needed * _MARGIN > left:
+            raise PredictionError(
                 "ChampionTooLarge",
                 f"it takes {needed // 2**20} MiB of memory and the pod has {left // 2**20} MiB left; raise "
                 "spec.resources.limits.memory",
@@ -132,14 +132,14 @@ def find_champion(config: TrainerConfig, env: Environment) -> Champion:
 
 def _require_same_task(manifest: Manifest, spec: TrainingJobSpec) -> None:
     if manifest.framework in OWN_CODE:
-        raise CannotAnswer(
+        raise PredictionError(
             "ChampionNotServable",
             f"it was made by framework {manifest.framework}, and only its own code can ask it",
         )
     if manifest.task != spec.task:
-        raise CannotAnswer("ChampionIncompatible", f"its task is {manifest.task}, that of the job is {spec.task}")
+        raise PredictionError("ChampionIncompatible", f"its task is {manifest.task}, that of the job is {spec.task}")
 
 
-def _as_reason(error: TrainerError) -> CannotAnswer:
+def _as_reason(error: TrainerError) -> PredictionError:
     gone = isinstance(error, DataError | InputMissing)
-    return CannotAnswer("ChampionUnreadable" if gone else "ChampionUnavailable", str(error))
+    return PredictionError("ChampionUnreadable" if gone else "ChampionUnavailable", str(error))

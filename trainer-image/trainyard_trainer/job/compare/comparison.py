@@ -25,8 +25,8 @@ from trainyard_trainer.evaluate.rows import PROBABILITY, judge_classes, judge_nu
 from trainyard_trainer.evaluate.statistics import Statistic
 from trainyard_trainer.frameworks.base import Evaluation
 from trainyard_trainer.frameworks.forecast.baseline import held_out_rows
-from trainyard_trainer.job.compare.champion import CannotAnswer, Champion
-from trainyard_trainer.job.compare.rows import Answers, Mask, answers_of
+from trainyard_trainer.job.compare.champion import Champion, PredictionError
+from trainyard_trainer.job.compare.rows import Mask, Predictions, predictions_of
 from trainyard_trainer.job.compare.time_limit import TimeLimit
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.tracker import metric_value
@@ -70,9 +70,9 @@ def compare(
 
     def sides() -> _Both:
         mine = _judged(evaluation, dataset)
-        return _Both(mine, answers_of(champion, dataset, spec.data, work, limit), _holdout_of(evaluation))
+        return _Both(mine, predictions_of(champion, dataset, spec.data, work, limit), _holdout_of(evaluation))
 
-    return _told(champion.ref, sides, dataset, spec)
+    return _reported(champion.ref, sides, dataset, spec)
 
 
 def compare_again(
@@ -81,40 +81,40 @@ def compare_again(
     """Compare two registered versions on today's held-out rows, as :func:`compare` does. Nothing is trained."""
 
     def sides() -> _Both:
-        mine, theirs = (answers_of(one, dataset, spec.data, work, limit) for one in (candidate, champion))
+        mine, theirs = (predictions_of(one, dataset, spec.data, work, limit) for one in (candidate, champion))
         return _Both(mine, theirs, _held_out_rows(dataset, spec))
 
-    return _told(champion.ref, sides, dataset, spec)
+    return _reported(champion.ref, sides, dataset, spec)
 
 
 @dataclass(frozen=True)
 class _Both:
     """What both models say of the held-out rows, and these rows: actual values, naive forecasts and scales."""
 
-    mine: Answers
-    theirs: Answers
+    mine: Predictions
+    theirs: Predictions
     holdout: pd.DataFrame
 
 
-def _told(ref: ChampionRef, sides: Callable[[], _Both], dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
+def _reported(ref: ChampionRef, sides: Callable[[], _Both], dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
     began = time.monotonic()
     try:
         found = _compared(ref, sides(), dataset, spec)
-    except CannotAnswer as error:
+    except PredictionError as error:
         return refused(ref, error)
     except Interrupted:
         raise
     except MemoryError:
         message = "there is not enough memory for its answers; raise spec.resources.limits.memory"
-        return refused(ref, CannotAnswer("ChampionTooLarge", message))
+        return refused(ref, PredictionError("ChampionTooLarge", message))
     except Exception as error:  # noqa: BLE001 - told, and the gates fail closed: the trained model must not be lost
         LOGGER.exception("the champion could not be compared with")
-        return refused(ref, CannotAnswer("ChampionUnreadable", f"{type(error).__name__}: {error}"))
+        return refused(ref, PredictionError("ChampionUnreadable", f"{type(error).__name__}: {error}"))
     LOGGER.info("the champion answered within %.2f s: %s", time.monotonic() - began, found.message)
     return found
 
 
-def refused(ref: ChampionRef, error: CannotAnswer) -> Comparison:
+def refused(ref: ChampionRef, error: PredictionError) -> Comparison:
     """Return the comparison that there cannot be."""
     reason: ComparisonReason = error.reason
     return Comparison(
@@ -143,13 +143,13 @@ def wanted_metrics(spec: TrainingJobSpec) -> list[tuple[str, float | None]]:
     return list(dict.fromkeys(wanted))
 
 
-def _judged(evaluation: Evaluation, dataset: Dataset) -> Answers:
+def _judged(evaluation: Evaluation, dataset: Dataset) -> Predictions:
     """Return what the judged model has said of the held-out rows, all of which it has answered."""
     holdout = _holdout_of(evaluation)
     names = [PROBABILITY + name for name in dataset.classes] if dataset.classes else "predicted"
     values = holdout[names].to_numpy(dtype=np.float64)
     everything = np.ones(len(holdout), dtype=np.bool_)
-    return Answers("Judged", everything, values, evaluation.metrics.get("threshold"))
+    return Predictions("Judged", everything, values, evaluation.metrics.get("threshold"))
 
 
 def _holdout_of(evaluation: Evaluation) -> pd.DataFrame:
@@ -169,21 +169,21 @@ def _held_out_rows(dataset: Dataset, spec: TrainingJobSpec) -> pd.DataFrame:
 
 
 def _compared(ref: ChampionRef, both: _Both, dataset: Dataset, spec: TrainingJobSpec) -> Comparison:
-    answered = both.mine.rows & both.theirs.rows
+    both_predicted = both.mine.rows & both.theirs.rows
     if dataset.task == "Forecast":
-        mine, theirs, units = _of_series(both, answered)
+        mine, theirs, units = _of_series(both, both_predicted)
     else:
-        mine, theirs, units = _of_rows(both, answered, dataset)
-    rows = int(answered.sum())
+        mine, theirs, units = _of_rows(both, both_predicted, dataset)
+    rows = int(both_predicted.sum())
     if rows < LEAST_UNITS:
-        raise CannotAnswer("TooFewRows", f"both models have answered {rows} row; give more data")
+        raise PredictionError("TooFewRows", f"both models have answered {rows} row; give more data")
     resamples = Resamples(units, (spec.split or Split()).seed)
     metrics = [
         one
         for name, confidence in wanted_metrics(spec)
         if (one := _metric(name, confidence, mine, theirs, resamples)) is not None
     ]
-    part = "" if answered.all() else f" of {len(answered)}; it has learned or does not know the others"
+    part = "" if both_predicted.all() else f" of {len(both_predicted)}; it has learned or does not know the others"
     return Comparison(
         champion=ref.version,
         champion_digest=ref.artifact.manifest_sha256.removeprefix("sha256:"),

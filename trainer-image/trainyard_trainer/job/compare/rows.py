@@ -18,7 +18,7 @@ from trainyard_trainer.data.values.times import parse_times
 from trainyard_trainer.errors import DataError
 from trainyard_trainer.evaluate.rows import PROBABILITY
 from trainyard_trainer.frameworks.base import ForecastFramework
-from trainyard_trainer.job.compare.champion import CannotAnswer, Champion, Which
+from trainyard_trainer.job.compare.champion import Champion, PredictionError, Which
 from trainyard_trainer.job.compare.time_limit import TimeLimit
 from trainyard_trainer.progress.log import LOGGER
 
@@ -32,7 +32,7 @@ _NEVER: Final = np.datetime64("1677-09-22", "ns")
 
 
 @dataclass(frozen=True)
-class Answers:
+class Predictions:
     """What the champion says of held-out rows.
 
     Attributes
@@ -53,7 +53,7 @@ class Answers:
     threshold: float | None = None
 
 
-def answers_of(champion: Champion, dataset: Dataset, data: Data, work: Path, limit: TimeLimit) -> Answers:
+def predictions_of(champion: Champion, dataset: Dataset, data: Data, work: Path, limit: TimeLimit) -> Predictions:
     """Let the champion answer by the newest of its two models that has learned none of the rows.
 
     Raises
@@ -71,7 +71,7 @@ def answers_of(champion: Champion, dataset: Dataset, data: Data, work: Path, lim
 # ---- forecasts -------------------------------------------------------------------------------------------------------
 
 
-def _of_series(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimit) -> Answers:
+def _of_series(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimit) -> Predictions:
     framework = cast("ForecastFramework", champion.framework)
     held = np.concatenate([np.arange(one.split, one.stop) for one in dataset.series])
     times = dataset.frame["ds"].to_numpy("datetime64[ns]")[held]
@@ -92,7 +92,7 @@ def _of_series(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimi
         for part in limit.parts(len(dataset.series), _FIRST_SERIES)
     ]
     values = np.concatenate(parts)
-    return _require_rows(Answers(by, unseen & np.isfinite(values), values), unseen)
+    return _require_rows(Predictions(by, unseen & np.isfinite(values), values), unseen)
 
 
 def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimit) -> npt.NDArray[np.float64]:
@@ -102,7 +102,7 @@ def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path, limit: Ti
     """
     try:
         said = _of_series(champion, dataset, work, limit)
-    except CannotAnswer as error:
+    except PredictionError as error:
         LOGGER.info("the champion says nothing of a window of the backtest: %s", error)
         return np.full(sum(_lengths(dataset)), np.nan)
     return np.where(said.rows, said.values, np.nan)
@@ -130,12 +130,12 @@ def _lengths(dataset: Dataset) -> list[int]:
 # ---- tables ----------------------------------------------------------------------------------------------------------
 
 
-def _of_rows(champion: Champion, dataset: Dataset, data: Data, work: Path, limit: TimeLimit) -> Answers:
+def _of_rows(champion: Champion, dataset: Dataset, data: Data, work: Path, limit: TimeLimit) -> Predictions:
     rows, split = dataset.held_out, champion.manifest.split
     if rows is None:
         raise AssertionError("a table that is to be compared keeps its held-out rows")
     if split is None:
-        raise CannotAnswer(
+        raise PredictionError(
             "ChampionKnowsRows",
             "it was trained by a release that did not note which rows it had learned; train again, and the next "
             "comparison knows",
@@ -143,20 +143,20 @@ def _of_rows(champion: Champion, dataset: Dataset, data: Data, work: Path, limit
     _require_columns(champion, rows)
     by, unseen = _unseen(split, rows, data)
     if not unseen.any():
-        raise CannotAnswer("ChampionKnowsRows", f"it has learned all of the {len(rows)} rows held out")
+        raise PredictionError("ChampionKnowsRows", f"it has learned all of the {len(rows)} rows held out")
     model = champion.load(by, work)
     parts = [
         _ask(partial(champion.framework.predict, model, rows.iloc[part]))
         for part in limit.parts(len(rows), _FIRST_ROWS)
     ]
-    told = pd.concat(parts, ignore_index=True)
+    outputs = pd.concat(parts, ignore_index=True)
     if not dataset.classes:
-        values = told[PREDICTION].to_numpy(dtype=np.float64)
-        return _require_rows(Answers(by, unseen & np.isfinite(values), values), unseen)
-    columns = [told.get(PROBABILITY + name, pd.Series(np.zeros(len(rows)))) for name in dataset.classes]
+        values = outputs[PREDICTION].to_numpy(dtype=np.float64)
+        return _require_rows(Predictions(by, unseen & np.isfinite(values), values), unseen)
+    columns = [outputs.get(PROBABILITY + name, pd.Series(np.zeros(len(rows)))) for name in dataset.classes]
     values = np.column_stack([np.asarray(column, dtype=np.float64) for column in columns])
-    answered = unseen & np.isfinite(values).all(axis=1)
-    return _require_rows(Answers(by, answered, values, _threshold(champion, told, dataset.classes)), unseen)
+    predicted = unseen & np.isfinite(values).all(axis=1)
+    return _require_rows(Predictions(by, predicted, values, _threshold(champion, outputs, dataset.classes)), unseen)
 
 
 def _unseen(split: SplitInfo, rows: pd.DataFrame, data: Data) -> tuple[Which, Mask]:
@@ -179,7 +179,7 @@ def _unseen(split: SplitInfo, rows: pd.DataFrame, data: Data) -> tuple[Which, Ma
 def _require_columns(champion: Champion, rows: pd.DataFrame) -> None:
     missing = [name for name in champion.columns if name not in rows.columns]
     if missing:
-        raise CannotAnswer(
+        raise PredictionError(
             "ChampionIncompatible",
             f"it reads column {missing[0]!r}, which the data does not have any more"
             if len(missing) == 1
@@ -187,25 +187,25 @@ def _require_columns(champion: Champion, rows: pd.DataFrame) -> None:
         )
 
 
-def _threshold(champion: Champion, told: pd.DataFrame, classes: tuple[str, ...]) -> float | None:
+def _threshold(champion: Champion, outputs: pd.DataFrame, classes: tuple[str, ...]) -> float | None:
     """Return its cut for the second class of the dataset; it may count from the other class."""
     known = champion.manifest.metrics.get("threshold")
     if len(classes) != 2 or known is None:
         return None
-    own = [name.removeprefix(PROBABILITY) for name in told.columns if name.startswith(PROBABILITY)]
+    own = [name.removeprefix(PROBABILITY) for name in outputs.columns if name.startswith(PROBABILITY)]
     return known if len(own) == 2 and own[1] == classes[1] else 1 - known
 
 
-def _require_rows(answers: Answers, unseen: Mask) -> Answers:
-    if answers.rows.any():
-        return answers
+def _require_rows(predictions: Predictions, unseen: Mask) -> Predictions:
+    if predictions.rows.any():
+        return predictions
     if not unseen.any():
-        raise CannotAnswer("ChampionKnowsRows", f"it has learned all of the {len(unseen)} rows held out")
-    raise CannotAnswer("ChampionIncompatible", "it knows none of the series, or has no finite answer for any row")
+        raise PredictionError("ChampionKnowsRows", f"it has learned all of the {len(unseen)} rows held out")
+    raise PredictionError("ChampionIncompatible", "it knows none of the series, or has no finite answer for any row")
 
 
 def _ask(question: Callable[[], T]) -> T:
     try:
         return question()
     except DataError as error:
-        raise CannotAnswer("ChampionIncompatible", str(error)) from error
+        raise PredictionError("ChampionIncompatible", str(error)) from error

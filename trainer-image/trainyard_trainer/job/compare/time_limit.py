@@ -6,7 +6,7 @@ from typing import Final, Self
 
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import Interrupted
-from trainyard_trainer.job.compare.champion import CannotAnswer
+from trainyard_trainer.job.compare.champion import PredictionError
 
 LEAST_SECONDS: Final = 600.0
 """A champion has this time at least, however short the training was."""
@@ -26,7 +26,7 @@ class TimeLimit:
     seconds
         Of answering alone; what the training does between two parts is not counted.
     advice
-        How the user gets it more time, as the end of a sentence.
+        How the user gets it more time, as the end of a message.
     stop
         Whether the pod was asked to end.
     clock
@@ -79,7 +79,7 @@ class TimeLimit:
                     "with what is finished"
                 )
             if self._spent >= self.seconds:
-                raise CannotAnswer(
+                raise PredictionError(
                     "ChampionTooSlow",
                     f"it had answered {done / count:.0%} when its {self.seconds:.0f} s were over; {self._advice}",
                 )

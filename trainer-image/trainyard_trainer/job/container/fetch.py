@@ -23,7 +23,7 @@ def fetch(job: Job) -> None:
     Raises
     ------
     TrainerError
-        With one sentence for the user and the exit code.
+        With one message for the user and the exit code.
     """
     config = job.config
     job.tracker.without_estimate()

@@ -65,7 +65,7 @@ def read_metrics(output: Path, author: str = "the container") -> tuple[dict[str,
 
     Returns
     -------
-    The finite metrics in the order of the file, and a sentence for each that was left out. Numbers in quotes count,
+    The finite metrics in the order of the file, and a message for each that was left out. Numbers in quotes count,
     also as NumPy prints them: so do many libraries' numbers end up in JSON.
 
     Raises

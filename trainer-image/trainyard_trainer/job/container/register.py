@@ -37,7 +37,7 @@ def register(job: Job) -> TrainingResult:
     Raises
     ------
     TrainerError
-        With one sentence for the user and the exit code.
+        With one message for the user and the exit code.
     """
     job.tracker.without_estimate()
     job.tracker.begin(Stage.EVALUATE, f"reading {METRICS} of the container")

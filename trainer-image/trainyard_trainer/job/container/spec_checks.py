@@ -17,12 +17,12 @@ def check_own_code(config: TrainerConfig) -> None:
         For what cannot be, such as a gate of which nobody knows what is better.
     """
     spec = config.spec
-    wishes = {
+    fields = {
         "spec.search": spec.search is not None,
         "spec.export.onnx": spec.export is not None and spec.export.onnx,
     }
-    for wish, wanted in wishes.items():
+    for field, wanted in fields.items():
         if wanted:
-            raise Unsupported(f"{wish} is not for framework {spec.framework}: leave it out, your own code can do it")
+            raise Unsupported(f"{field} is not for framework {spec.framework}: leave it out, your own code can do it")
     refuse_later_features(config)
     check_container_metrics(spec)

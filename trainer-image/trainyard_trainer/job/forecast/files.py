@@ -31,7 +31,7 @@ class Origin:
 class ForecastWriter:
     """Writes both files, part by part. To be used as a context."""
 
-    def __init__(self, folder: Path, clock: Clock, *, days: bool, answers: list[str], origin: Origin) -> None:
+    def __init__(self, folder: Path, clock: Clock, *, days: bool, predictions: list[str], origin: Origin) -> None:
         """Begin both.
 
         Parameters
@@ -40,7 +40,7 @@ class ForecastWriter:
             By which the times are kept.
         days
             Whether all times lie at midnight: CSV has dates then.
-        answers
+        predictions
             The names of the columns of numbers.
         origin
             What stands in the last columns of each row.
@@ -54,7 +54,7 @@ class ForecastWriter:
                 (TIME, instant),
                 (AS_OF, instant),
                 (STEP, pa.int32()),
-                *((name, pa.float64()) for name in answers),
+                *((name, pa.float64()) for name in predictions),
                 (MODEL, pa.string()),
                 (VERSION, pa.int64()),
                 (RUN, pa.string()),
@@ -73,8 +73,8 @@ class ForecastWriter:
         self._table.close()
         self._text.close()
 
-    def add(self, names: tuple[str, ...], ends: Times, times: Times, answers: pd.DataFrame) -> None:
-        """Write some series: ``ends`` of shape (series,), ``times`` (series, steps), a row of ``answers`` for each."""
+    def add(self, names: tuple[str, ...], ends: Times, times: Times, predictions: pd.DataFrame) -> None:
+        """Write some series: ``ends`` has shape (series,), ``times`` (series, steps), ``predictions`` a row each."""
         count, steps = times.shape
         codes = np.repeat(np.arange(count), steps)
         columns: dict[str, Any] = {
@@ -82,7 +82,7 @@ class ForecastWriter:
             TIME: as_written(times.ravel(), self._clock),
             AS_OF: as_written(ends, self._clock).iloc[codes].reset_index(drop=True),
             STEP: np.tile(np.arange(1, steps + 1, dtype=np.int32), count),
-            **{name: answers[name].to_numpy() for name in answers.columns},
+            **{name: predictions[name].to_numpy() for name in predictions.columns},
             MODEL: np.full(len(codes), self._origin.model, dtype=object),
             VERSION: np.full(len(codes), self._origin.version),
             RUN: np.full(len(codes), self._origin.run, dtype=object),

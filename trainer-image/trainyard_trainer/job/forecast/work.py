@@ -19,7 +19,7 @@ from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.frameworks.base import Framework
 from trainyard_trainer.frameworks.forecast.columns import Columns, quantile_columns
 from trainyard_trainer.frameworks.forecast.quantiles import levels_of
-from trainyard_trainer.frameworks.registry import answer_each
+from trainyard_trainer.frameworks.registry import predict_each
 from trainyard_trainer.job.forecast.files import STEP, TIME, ForecastWriter, Origin, are_days
 from trainyard_trainer.job.forecast.questions import questions
 from trainyard_trainer.progress.port import Progress
@@ -87,26 +87,26 @@ def write_forecast(
         raise AssertionError("task Forecast has the section forecast: TrainingJobSpec checks it")
     columns = Columns.of(dataset, spec.data)
     asked, sent = tee(questions(dataset, columns, spec.forecast.horizon))
-    answering = answer_each(framework, model, (one.inputs for one in sent), worker_count(spec.workers))
+    predicting = predict_each(framework, model, (one.inputs for one in sent), worker_count(spec.workers))
     names = [PREDICTION, *quantile_columns(levels_of(spec))]
     largest, total, done, lost = _largest(dataset), len(dataset.series), 0, 0
     drawn: dict[str, pd.DataFrame] = {}
     origin = Origin(config.model_name, version, config.uid)
-    writer = ForecastWriter(output, dataset.clock, days=_are_days(dataset), answers=names, origin=origin)
-    with writer, closing(answering) as answered:
+    writer = ForecastWriter(output, dataset.clock, days=_are_days(dataset), predictions=names, origin=origin)
+    with writer, closing(predicting) as predicted:
         for one in asked:
             if stop():
                 raise Interrupted(
                     "stopped while the forecast was written; nothing was registered, the next attempt goes on with "
                     "what is finished"
                 )
-            answers = next(answered)[names].astype(np.float64)
-            finite = np.isfinite(answers)
+            predictions = next(predicted)[names].astype(np.float64)
+            finite = np.isfinite(predictions)
             lost += int((~finite).sum().sum())
-            writer.add(one.names, one.ends, one.times, answers.where(finite))
-            for place, name in enumerate(one.names):
+            writer.add(one.names, one.ends, one.times, predictions.where(finite))
+            for index, name in enumerate(one.names):
                 if name in largest:
-                    drawn[name] = _drawn(name, one.times[place], answers.iloc[place * one.times.shape[1] :])
+                    drawn[name] = _drawn(name, one.times[index], predictions.iloc[index * one.times.shape[1] :])
             done += len(one.names)
             progress(done / total, f"forecast {done} of {total} series")
     warnings = (f"{lost} values of the forecast are not finite: they are empty in {FORECAST}",) if lost else ()
@@ -124,9 +124,9 @@ def _largest(dataset: Dataset) -> list[str]:
     sizes = np.abs(dataset.frame["y"].to_numpy(dtype=np.float64))
     volumes = [float(sizes[one.start : one.stop].sum()) for one in dataset.series]
     order = np.argsort(np.negative(volumes), kind="stable")[:DRAWN]
-    return [dataset.series[place].name for place in order]
+    return [dataset.series[index].name for index in order]
 
 
-def _drawn(name: str, times: Any, answers: pd.DataFrame) -> pd.DataFrame:
-    rows = answers.iloc[: len(times)].reset_index(drop=True)
+def _drawn(name: str, times: Any, predictions: pd.DataFrame) -> pd.DataFrame:
+    rows = predictions.iloc[: len(times)].reset_index(drop=True)
     return pd.concat([pd.DataFrame({"series": name, TIME: times, STEP: np.arange(1, len(times) + 1)}), rows], axis=1)

@@ -59,10 +59,10 @@ def export(
         if made is None:
             raise _NotKeptError(f"framework {framework.name} has no such form")
         file.write_bytes(made.body)
-        answer = _checked(made, file)
-        difference = _prove(answer, golden)
+        predict = _checked(made, file)
+        difference = _prove(predict, golden)
         if proof is not None:
-            difference = max(difference, _prove_all(answer, proof, framework.predict(model, proof)))
+            difference = max(difference, _prove_all(predict, proof, framework.predict(model, proof)))
     except _NotKeptError as reason:
         return _left_out(file, str(reason))
     except Exception as error:  # noqa: BLE001 - converters raise anything; the model is sound without its second form
@@ -71,10 +71,10 @@ def export(
     return Exported(MODEL_FILE, difference)
 
 
-Answer = Callable[[pd.DataFrame], pd.DataFrame]
+Predict = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def _checked(made: OnnxModel, file: Path) -> Answer:
+def _checked(made: OnnxModel, file: Path) -> Predict:
     """Return what asks a file that is valid and loads. Raises whatever the libraries raise."""
     import onnx
     import onnxruntime
@@ -84,24 +84,24 @@ def _checked(made: OnnxModel, file: Path) -> Answer:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = _ONLY_FATAL
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return lambda rows: made.answer(session.run(None, made.feed(rows)))
+    return lambda rows: made.decode(session.run(None, made.feed(rows)))
 
 
-def _prove(answer: Answer, golden: Golden) -> float:
+def _prove(predict: Predict, golden: Golden) -> float:
     """Return the largest difference on the golden rows. Raises _NotKeptError."""
-    difference = max_difference(golden.outputs, answer(golden.inputs))
+    difference = max_difference(golden.outputs, predict(golden.inputs))
     if not difference <= TOLERANCE:
         raise _NotKeptError(
             f"its answers to the golden rows differ by {difference:.3g}, more than {TOLERANCE:g}"
             f"{too_fine(golden.inputs)}"
         )
-    one = max_difference(golden.outputs.iloc[:1], answer(golden.inputs.iloc[:1]))
+    one = max_difference(golden.outputs.iloc[:1], predict(golden.inputs.iloc[:1]))
     if not one <= TOLERANCE:
         raise _NotKeptError(f"asked for one row alone, its answer differs by {one:.3g}, more than {TOLERANCE:g}")
     return difference
 
 
-def _prove_all(answer: Answer, rows: pd.DataFrame, expected: pd.DataFrame) -> float:
+def _prove_all(predict: Predict, rows: pd.DataFrame, expected: pd.DataFrame) -> float:
     """Return the largest difference on all of the rows. Raises _NotKeptError.
 
     Of classes the probabilities count: at the threshold a difference of a millionth calls the other class.
@@ -110,7 +110,9 @@ def _prove_all(answer: Answer, rows: pd.DataFrame, expected: pd.DataFrame) -> fl
         *expected.columns
     ]
     differences = [
-        max_difference(expected[numbers].iloc[start : start + _ROWS], answer(rows.iloc[start : start + _ROWS])[numbers])
+        max_difference(
+            expected[numbers].iloc[start : start + _ROWS], predict(rows.iloc[start : start + _ROWS])[numbers]
+        )
         for start in range(0, len(rows), _ROWS)
     ]
     worst = max(differences, default=0.0)

@@ -22,9 +22,9 @@ def proof_rows(dataset: Dataset) -> pd.DataFrame | None:
     numbers = [name for name in dataset.features if name not in dataset.categories]
     edges = pd.concat([held.iloc[:1]] * (2 * len(numbers)) or [held.iloc[:0]], ignore_index=True)
     edges = edges.astype(dict.fromkeys(numbers, np.float64))
-    for place, name in enumerate(numbers):
+    for index, name in enumerate(numbers):
         column = raw[name].to_numpy(dtype=np.float64, na_value=np.nan)
-        edges.loc[[2 * place, 2 * place + 1], name] = [np.nanmin(column), np.nanmax(column)]
+        edges.loc[[2 * index, 2 * index + 1], name] = [np.nanmin(column), np.nanmax(column)]
     rows = pd.concat([held, edges], ignore_index=True)
     return rows.astype(dict.fromkeys(dataset.categories, object))
 

@@ -36,7 +36,7 @@ def render_profile(source: ProfileInput) -> str:
     parts = statistics.split_counts(table)
     return render(
         "profile.html.j2",
-        room="trainyard_trainer.job.prepare",
+        package="trainyard_trainer.job.prepare",
         source=source,
         data_uri=redact(dataset.origin.uri),
         parts=parts,

@@ -101,9 +101,9 @@ def _series_table(dataset: Dataset, spec: TrainingJobSpec) -> PreparedTable:
     columns[name], roles[name] = times if dataset.clock.wall else times.dt.tz_localize("UTC"), "time"
     for feature in (*dataset.features, *dataset.lagged):
         columns[feature], roles[feature] = dataset.frame[feature], "feature"
-    for place, feature in enumerate(dataset.static.names):
-        values = [dataset.static.values[one.name][place] for one in series for _ in range(one.stop - one.start)]
-        texts = dataset.static.texts[place]
+    for index, feature in enumerate(dataset.static.names):
+        values = [dataset.static.values[one.name][index] for one in series for _ in range(one.stop - one.start)]
+        texts = dataset.static.texts[index]
         columns[feature] = pd.Series(pd.Categorical(values, categories=texts)) if texts else pd.Series(values)
         roles[feature] = "feature"
     columns[data.target], roles[data.target] = dataset.frame["y"], "target"

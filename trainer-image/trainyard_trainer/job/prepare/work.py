@@ -44,7 +44,7 @@ def prepare_dataset(job: Job) -> TrainingResult:
     Raises
     ------
     TrainerError
-        With one sentence for the user and the exit code.
+        With one message for the user and the exit code.
     """
     config = job.config
     job.tracker.begin(Stage.LOAD, f"checking the specification of {config.namespace}/{config.name}")

@@ -45,10 +45,10 @@ def environment_of(spec: TrainingJobSpec, environ: Mapping[str, str], *, home: P
         "PYTHONUNBUFFERED": "1",
         meta.CONTAINER_CONFIG_ENV: str(config),
     }
-    return {**{name: environ[name] for name in _KEPT if name in environ}, **threads, **own, **_wished(spec, environ)}
+    return {**{name: environ[name] for name in _KEPT if name in environ}, **threads, **own, **_requested(spec, environ)}
 
 
-def _wished(spec: TrainingJobSpec, environ: Mapping[str, str]) -> dict[str, str]:
+def _requested(spec: TrainingJobSpec, environ: Mapping[str, str]) -> dict[str, str]:
     """Return ``spec.env``; in a local run nobody has resolved it, so what stands there as it is comes first."""
     found: dict[str, str] = {}
     for variable in spec.env or ():

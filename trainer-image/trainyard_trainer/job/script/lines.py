@@ -54,13 +54,13 @@ class Cutter:
         self._is_cut = False
 
     def _add(self, part: bytes) -> None:
-        room = MAX_LINE_BYTES - len(self._rest)
-        self._rest += part[:room]
-        self._is_cut |= len(part) > room
+        space = MAX_LINE_BYTES - len(self._rest)
+        self._rest += part[:space]
+        self._is_cut |= len(part) > space
 
 
 @dataclass(frozen=True)
-class Told:
+class ProgressMessage:
     """A line of progress: ``{"progress": 0.5, "message": "epoch 3", "metrics": {"mae": 1.5}}``."""
 
     fraction: float
@@ -68,7 +68,7 @@ class Told:
     metrics: dict[str, float]
 
 
-def progress_in(line: str) -> Told | None:
+def progress_in(line: str) -> ProgressMessage | None:
     """Read a line of progress; ``None`` for every other line. What is wrong in its metrics is left out."""
     if not line.startswith("{"):
         return None
@@ -79,14 +79,14 @@ def progress_in(line: str) -> Told | None:
     fraction = number_of(found.get("progress")) if isinstance(found, dict) else None
     if fraction is None or not math.isfinite(fraction):
         return None
-    message, told = found.get("message"), found.get("metrics")
+    message, reported = found.get("message"), found.get("metrics")
     metrics = {
         name: number
-        for name, value in (told.items() if isinstance(told, dict) else ())
+        for name, value in (reported.items() if isinstance(reported, dict) else ())
         if is_metric_name(name) and (number := number_of(value)) is not None and math.isfinite(number)
     }
     text = message if isinstance(message, str) and message else f"the script is at {min(1, max(0, fraction)):.0%}"
-    return Told(fraction, text, dict(list(metrics.items())[:_METRICS]))
+    return ProgressMessage(fraction, text, dict(list(metrics.items())[:_METRICS]))
 
 
 @dataclass
@@ -119,9 +119,9 @@ class Ear:
 
     def _take(self, line: str, *, is_error: bool) -> None:
         line = line.replace(f"{self.folder}/", "") if self.folder else line
-        told = None if is_error else progress_in(line)
-        if told is not None:
-            self.progress(told.fraction, told.message, told.metrics or None)
+        reported = None if is_error else progress_in(line)
+        if reported is not None:
+            self.progress(reported.fraction, reported.message, reported.metrics or None)
             return
         if is_error or not self._spoke_of_error:
             self.last_words = line

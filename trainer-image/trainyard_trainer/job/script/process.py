@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-_LOOK_SECONDS: Final = 0.1
-"""How often the wish to stop is looked at, and the process itself."""
+_POLL_SECONDS: Final = 0.1
+"""How often the request to stop and the process itself are checked."""
 _PIECE: Final = 1 << 16
 _LAUNCH: Final = """
 import ctypes, os, resource, sys
@@ -107,7 +107,7 @@ class _Patience:
         self._asked: float | None = None
         self.was_stopped = self.was_late = False
 
-    def look(self) -> None:
+    def check(self) -> None:
         now = time.monotonic()
         if self._asked is None:
             self.was_stopped = self._stop()
@@ -128,8 +128,8 @@ def _watch(process: "subprocess.Popen[bytes]", limits: Limits, stop: Callable[[]
             os.set_blocking(stream.fileno(), False)
             selector.register(stream.fileno(), selectors.EVENT_READ, is_error)
         while not _has_ended(process.pid):
-            patience.look()
-            _listen(selector, hear, _LOOK_SECONDS)
+            patience.check()
+            _listen(selector, hear, _POLL_SECONDS)
         _signal(process.pid, signal.SIGKILL)  # before it is reaped: until then nobody else can have its number
         code = process.wait()
         until = time.monotonic() + _DRAIN_SECONDS

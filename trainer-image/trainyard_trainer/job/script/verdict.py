@@ -20,7 +20,7 @@ def judge(ended: Ended, last_words: str, seconds: float | None) -> None:
     Interrupted
         It was told to end, and did; or it was still running when its time was over.
     ScriptFailed
-        It ended with an error; the sentence ends with its last words.
+        It ended with an error; the message ends with its last words.
     """
     if ended.was_late:
         raise Interrupted(

@@ -42,7 +42,7 @@ def run_script(job: Job, limits: Limits | None = None) -> TrainingResult:
     Raises
     ------
     TrainerError
-        With one sentence for the user and the exit code.
+        With one message for the user and the exit code.
     """
     config = job.config
     job.tracker.without_estimate()  # how far the script is, only the script could say
@@ -93,8 +93,8 @@ def _lay_out(job: Job, run: str, folder: Path) -> Handover:
     enter(job, Stage.PREPROCESS, "checking the data")
     dataset, roles = typed_with_roles(job, table)
     job.tracker(0.5, f"writing {dataset.rows} rows as CSV")
-    places = replace(job.env, input_dir=folder / "input", output_dir=folder / "output")
-    lay_out(job.config, dataset, roles, places)
+    folders = replace(job.env, input_dir=folder / "input", output_dir=folder / "output")
+    lay_out(job.config, dataset, roles, folders)
     return Handover.of(run, dataset, profiled(dataset, job.config, job.env))
 
 

@@ -38,13 +38,13 @@ def train_shard(job: Job) -> TrainingResult:
     Raises
     ------
     TrainerError
-        With one sentence for the user and the exit code.
+        With one message for the user and the exit code.
     """
     share = Share.of_pod(job.env, job.config.spec.shards)
     if share is None:
         return run_pipeline(job)
-    rooms = job.steps.framework_for
-    steps = replace(job.steps, framework_for=lambda config: Sharded(rooms(config), share))
+    framework_for = job.steps.framework_for
+    steps = replace(job.steps, framework_for=lambda config: Sharded(framework_for(config), share))
     try:
         return run_pipeline(replace(job, steps=steps))
     except PartDoneError as done:

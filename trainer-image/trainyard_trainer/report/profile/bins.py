@@ -22,8 +22,8 @@ LABEL: Final = 64
 
 def quantiles(ordered: Floats, levels: Sequence[float]) -> Floats:
     """Return quantiles of sorted numbers, at least one: each is a number that is there (numpy's method ``lower``)."""
-    places = np.floor(np.asarray(levels) * (len(ordered) - 1)).astype(np.intp)
-    return np.asarray(ordered[places], dtype=np.float64)
+    positions = np.floor(np.asarray(levels) * (len(ordered) - 1)).astype(np.intp)
+    return np.asarray(ordered[positions], dtype=np.float64)
 
 
 def cuts_of(values: Floats) -> list[float]:
@@ -50,8 +50,8 @@ def number_codes(values: Floats, cuts: Sequence[float]) -> Codes:
 
 def text_codes(column: "pd.Series[Any]", categories: Sequence[str]) -> Codes:
     """Return the place of each text in ``categories``; the next one of others, and the last of missing ones."""
-    places = {name: place for place, name in enumerate(categories)}
-    known = [places.get(label(name), len(categories)) for name in column.cat.categories]
+    positions = {name: index for index, name in enumerate(categories)}
+    known = [positions.get(label(name), len(categories)) for name in column.cat.categories]
     return np.array([*known, len(categories) + 1], dtype=np.intp)[column.cat.codes.to_numpy()]
 
 

@@ -109,14 +109,14 @@ def profile_of(sample: Sample) -> Profile:
     columns = [with_relation(one, found) for (one, _), found in zip(described, relations, strict=True)]
     half = np.random.default_rng(_SEED).permutation(len(wanted)) % 2 == 0
     strength = strength_of(((codes, bin_count(one)) for one, codes in described), wanted, half)
-    told = {
+    reported = {
         "columns": columns,
         "outcomes": [label(name) for name in names],
         "strength": strength,
         "fitted": fitted_to(((codes, one) for (_, codes), one in zip(described, relations, strict=True)), wanted),
         "sketch": sketch_of(sample.hashes([one.name for one in columns])),
     }
-    return bounded(profile.model_copy(update=told))
+    return bounded(profile.model_copy(update=reported))
 
 
 def sketch_of(hashes: npt.NDArray[np.uint64]) -> list[int]:
@@ -133,12 +133,12 @@ def _some(series: tuple[Series, ...]) -> tuple[Series, ...]:
     order = np.random.default_rng(_SEED).permutation(len(series))
     kept: list[int] = []
     rows = 0
-    for place in order:
-        rows += series[place].stop - series[place].start
+    for index in order:
+        rows += series[index].stop - series[index].start
         if rows > MAX_ROWS and kept:
             break
-        kept.append(int(place))
-    chosen = tuple(series[place] for place in sorted(kept))
+        kept.append(int(index))
+    chosen = tuple(series[index] for index in sorted(kept))
     if len(chosen) > 1 or chosen[0].stop - chosen[0].start <= MAX_ROWS:
         return chosen
     one = chosen[0]

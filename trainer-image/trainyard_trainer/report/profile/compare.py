@@ -53,7 +53,7 @@ class Change:
         The column, or what else was compared.
     then, now
         In words.
-    sentence
+    message
         What to tell; empty where nothing is to be told.
     """
 
@@ -62,7 +62,7 @@ class Change:
     then: str
     now: str
     value: float
-    sentence: str = ""
+    message: str = ""
     severity: Severity = "info"
 
 
@@ -92,7 +92,7 @@ def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Dat
     sample
         What ``now`` was made of: its rows are counted in the bins of ``then``.
     data
-        Tells which columns are left out by the user's wish.
+        Tells which columns are left out by the user's request.
     """
     name = f"version {version}"
     pairs, gone, score = _columns(then, now, sample, data)
@@ -114,13 +114,13 @@ def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Dat
     if unasked:
         del metrics[RELATION_SHIFT], groups[RELATION_SHIFT]
     groups[SHIFT] = shifts[:-1]
-    explained = {one.subject for one in (*groups[MISSING_INCREASE], *groups[SCALE_RATIO]) if one.sentence}
-    told = [
-        replace(one, sentence="") if one.measure in {SHIFT, TARGET_SHIFT} and one.subject in explained else one
+    explained = {one.subject for one in (*groups[MISSING_INCREASE], *groups[SCALE_RATIO]) if one.message}
+    reported = [
+        replace(one, message="") if one.measure in {SHIFT, TARGET_SHIFT} and one.subject in explained else one
         for group in groups.values()
         for one in shown(group)
     ]
-    return DataComparison(version, metrics, (*told, *_not_related(unasked, name), *_new(then, sample)))
+    return DataComparison(version, metrics, (*reported, *_not_related(unasked, name), *_new(then, sample)))
 
 
 def _columns(
@@ -181,7 +181,7 @@ def _wanted(name: str, data: Data) -> bool:
 
 
 def _unasked(then: Profile, sample: Sample, data: Data) -> list[str]:
-    """Return the columns that told the target then and are left out now by the user's wish.
+    """Return the columns that told the target then and are left out now by the user's request.
 
     What they told cannot be taken out of the strength of then: a weaker relation without them would be no sign of
     anything.
@@ -202,13 +202,13 @@ def _rows(then: Profile, now: Profile, name: str) -> Change:
     series = ""
     if then.forecast is not None and now.forecast is not None and now.forecast.series != then.forecast.series:
         series = f"; {now.forecast.series:,} series now, {then.forecast.series:,} then"
-    sentence = ""
+    message = ""
     if ratio < FEWER_ROWS:
-        sentence = (
+        message = (
             f"{1 - ratio:.0%} of the rows are gone: {now.rows:,} now, {then.rows:,} when {name} was trained{series}: "
             "check that the source is complete"
         )
-    return Change(ROWS_RATIO, "rows", f"{then.rows:,}", f"{now.rows:,}", ratio, sentence, "warning")
+    return Change(ROWS_RATIO, "rows", f"{then.rows:,}", f"{now.rows:,}", ratio, message, "warning")
 
 
 def _shifts(then: Profile, now: Profile, columns: list[_Pair], name: str) -> list[Change]:
@@ -218,17 +218,17 @@ def _shifts(then: Profile, now: Profile, columns: list[_Pair], name: str) -> lis
     for pair in columns:
         value = stability_index(pair.then.counts, pair.counts, len(columns), independence)
         what = "the target" if pair is columns[-1] else "column"
-        sentence = ""
+        message = ""
         if value >= MOVED:
             much = "is another one than when" if value >= SHIFTED else "has moved a little since"
-            sentence = (
+            message = (
                 f"{what} {pair.then.name!r}: the distribution {much} {name} was trained "
                 f"(PSI {value:.2f}; {SHIFTED} is a major change): {_most(pair)}"
             )
         severity: Severity = "warning" if value >= SHIFTED else "info"
         measure = TARGET_SHIFT if pair is columns[-1] else SHIFT
-        told = (_typical(pair.then), _typical(pair.now))
-        found.append(Change(measure, pair.then.name, *told, value, sentence, severity))
+        reported = (_typical(pair.then), _typical(pair.now))
+        found.append(Change(measure, pair.then.name, *reported, value, message, severity))
     return found
 
 
@@ -236,20 +236,20 @@ def _most(pair: _Pair) -> str:
     """Say where the rows went: the bin whose share has changed most."""
     p = np.array(pair.then.counts) / max(1, sum(pair.then.counts))
     q = np.array(pair.counts) / max(1, sum(pair.counts))
-    place = int(np.abs(q - p).argmax())
-    return f"{_bin(pair.then, place)} {p[place]:.0%} then, {q[place]:.0%} now"
+    index = int(np.abs(q - p).argmax())
+    return f"{_bin(pair.then, index)} {p[index]:.0%} then, {q[index]:.0%} now"
 
 
-def _bin(column: ColumnProfile, place: int) -> str:
-    if place == len(column.counts) - 1:
+def _bin(column: ColumnProfile, index: int) -> str:
+    if index == len(column.counts) - 1:
         return "missing"
     if column.kind == "text":
-        return repr(column.categories[place]) if place < len(column.categories) else "other values"
+        return repr(column.categories[index]) if index < len(column.categories) else "other values"
     if not column.cuts:
         return "values"
-    if place == 0:
+    if index == 0:
         return f"up to {column.cuts[0]:.6g}"
-    return f"above {column.cuts[place - 1]:.6g}" + (f" to {column.cuts[place]:.6g}" if place < len(column.cuts) else "")
+    return f"above {column.cuts[index - 1]:.6g}" + (f" to {column.cuts[index]:.6g}" if index < len(column.cuts) else "")
 
 
 def _typical(column: ColumnProfile) -> str:
@@ -265,9 +265,9 @@ def _missing(columns: list[_Pair], name: str) -> list[Change]:
     for pair in columns:
         value = missing_increase(pair.then, pair.now)
         much = value >= MORE_MISSING + chance_of_missing(pair.then, pair.now)
-        sentence = about_missing(pair.then, pair.now, name) if much else ""
-        told = (f"{pair.then.missing:.1%} missing", f"{pair.now.missing:.1%} missing")
-        found.append(Change(MISSING_INCREASE, pair.then.name, *told, value, sentence, "warning"))
+        message = about_missing(pair.then, pair.now, name) if much else ""
+        reported = (f"{pair.then.missing:.1%} missing", f"{pair.now.missing:.1%} missing")
+        found.append(Change(MISSING_INCREASE, pair.then.name, *reported, value, message, "warning"))
     return found
 
 
@@ -292,13 +292,13 @@ def _steps(then: Profile, now: Profile, name: str) -> list[Change]:
     if then.forecast is None or now.forecast is None:
         return []
     before, after = then.forecast.missing_steps, now.forecast.missing_steps
-    sentence = (
+    message = (
         f"{after:.0%} of the steps between the first and the last row of the series have no row, {before:.0%} when "
         f"{name} was trained: check that the source is complete"
     )
     value = max(0.0, after - before)
-    told = (f"{before:.1%} missing", f"{after:.1%} missing")
-    return [Change(MISSING_INCREASE, "steps", *told, value, sentence if value >= MORE_MISSING else "", "warning")]
+    reported = (f"{before:.1%} missing", f"{after:.1%} missing")
+    return [Change(MISSING_INCREASE, "steps", *reported, value, message if value >= MORE_MISSING else "", "warning")]
 
 
 def _scales(columns: list[_Pair], name: str) -> list[Change]:
@@ -307,9 +307,9 @@ def _scales(columns: list[_Pair], name: str) -> list[Change]:
         if pair.then.kind != "number":
             continue
         value = scale_ratio(pair.then.magnitudes, pair.now.magnitudes)
-        sentence = about_scale(pair.then, pair.now, value, name) if value >= OTHER_SCALE else ""
-        told = (_typical(pair.then), _typical(pair.now))
-        found.append(Change(SCALE_RATIO, pair.then.name, *told, value, sentence, "warning"))
+        message = about_scale(pair.then, pair.now, value, name) if value >= OTHER_SCALE else ""
+        reported = (_typical(pair.then), _typical(pair.now))
+        found.append(Change(SCALE_RATIO, pair.then.name, *reported, value, message, "warning"))
     return found
 
 
@@ -319,13 +319,13 @@ def _levels(then: Profile, now: Profile, name: str) -> list[Change]:
         return []
     before, after = then.forecast.jump, now.forecast.jump
     value = max(1.0, after / before)
-    sentence = (
+    message = (
         f"series {now.forecast.jump_series!r}: the values of its newest season lie by a factor of {after:,.0f} outside "
         f"of all seasons before, at most {before:,.1f} when {name} was trained: check the unit of its newest rows"
     )
-    told = (f"outside by {before:.3g}", f"outside by {after:.3g}")
+    reported = (f"outside by {before:.3g}", f"outside by {after:.3g}")
     return [
-        Change(SCALE_RATIO, "newest season", *told, value, sentence if value >= OTHER_SCALE else "", "warning"),
+        Change(SCALE_RATIO, "newest season", *reported, value, message if value >= OTHER_SCALE else "", "warning"),
     ]
 
 
@@ -347,8 +347,8 @@ def _relations(then: Profile, now: Profile, strengths: _Strengths, name: str, *,
     for subject, before, after in pairs:
         value = loss_of(before, after, strengths.common)
         was, is_now = _correlated(before), _correlated(after)
-        sentence = f"{what} {name} ({subject}: {was} then, {is_now} now): {guess}" if value >= WEAKER else ""
-        found.append(Change(RELATION_SHIFT, subject, was, is_now, value, sentence, "warning"))
+        message = f"{what} {name} ({subject}: {was} then, {is_now} now): {guess}" if value >= WEAKER else ""
+        found.append(Change(RELATION_SHIFT, subject, was, is_now, value, message, "warning"))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Sentences about changes that several measures share. Pure."""
+"""Messages about changes that several measures share. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,19 +9,19 @@ from trainyard_trainer.report.profile.model import ColumnProfile
 if TYPE_CHECKING:
     from trainyard_trainer.report.profile.compare import Change
 
-_TOLD: Final = 5
+_REPORTED: Final = 5
 """So many columns are told of one measure; of the others how many they are."""
 
 
 def shown(changes: "Sequence[Change]") -> "list[Change]":
     """Return the largest change of a measure, or those to be told, the largest first, at most a few of them."""
     order = sorted(changes, key=lambda one: -one.value)
-    told = [one for one in order if one.sentence]
-    if len(told) <= _TOLD:
-        return told or order[:1]
-    last = told[_TOLD - 1]
-    others = f"{last.sentence}; and {len(told) - _TOLD} more like it"
-    return [*told[: _TOLD - 1], replace(last, sentence=others)]
+    reported = [one for one in order if one.message]
+    if len(reported) <= _REPORTED:
+        return reported or order[:1]
+    last = reported[_REPORTED - 1]
+    others = f"{last.message}; and {len(reported) - _REPORTED} more like it"
+    return [*reported[: _REPORTED - 1], replace(last, message=others)]
 
 
 def about_missing(then: ColumnProfile, now: ColumnProfile, name: str) -> str:

@@ -161,8 +161,8 @@ def _levels(panel: Panel) -> tuple[Floats, float, str]:
     np.maximum.at(last, panel.number, panel.step)
     ago = (last[panel.number] - panel.step) // panel.season
     width = int(ago.max()) + 1
-    keys, place, counts = np.unique(panel.number * width + ago, return_inverse=True, return_counts=True)
-    levels = np.bincount(place, weights=np.abs(panel.values)) / counts
+    keys, index, counts = np.unique(panel.number * width + ago, return_inverse=True, return_counts=True)
+    levels = np.bincount(index, weights=np.abs(panel.values)) / counts
     whole = (counts >= panel.season / 2) & (levels > 0)
     number, ago, levels = keys[whole] // width, keys[whole] % width, levels[whole]
 

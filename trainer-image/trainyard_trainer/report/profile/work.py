@@ -99,7 +99,7 @@ def _beside_champion(profile: Profile, sample: Sample, config: TrainerConfig, en
         )
         return Profiled(profile, findings=(_not_compared(text, config),))
     found = compare(then, profile, sample, champion.version, config.spec.data)
-    findings = tuple(Finding(_CODES[one.measure], one.severity, one.sentence) for one in found.changes if one.sentence)
+    findings = tuple(Finding(_CODES[one.measure], one.severity, one.message) for one in found.changes if one.message)
     return Profiled(profile, found, findings, found.metrics)
 
 

@@ -21,7 +21,7 @@ def model(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("place", "printed"),
+    ("location", "printed"),
     [
         (f"logs/{UID}", "one\ntwo\n"),
         (f"logs/{UID}/", "one\ntwo\n"),
@@ -32,9 +32,9 @@ def model(tmp_path: Path) -> Path:
     ],
 )
 def test_the_pods_of_a_job_in_their_order(
-    model: Path, capfdbinary: pytest.CaptureFixture[bytes], place: str, printed: str
+    model: Path, capfdbinary: pytest.CaptureFixture[bytes], location: str, printed: str
 ) -> None:
-    assert main(["logs", f"file://{model}/{place}"]) == 0
+    assert main(["logs", f"file://{model}/{location}"]) == 0
     assert capfdbinary.readouterr().out == printed.encode()
 
 
@@ -46,7 +46,7 @@ def test_a_list(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "said"),
+    ("location", "said"),
     [
         ("logs/nobody", "holds no log: name status.result.log"),
         (f"logs/{UID}/20270101T000000Z.jsonl", "holds no log 20270101T000000Z.jsonl"),
@@ -54,8 +54,8 @@ def test_a_list(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("", "is no place of logs"),
     ],
 )
-def test_there_are_none(model: Path, capsys: pytest.CaptureFixture[str], place: str, said: str) -> None:
-    assert main(["logs", f"file://{model}/{place}"]) == 66
+def test_there_are_none(model: Path, capsys: pytest.CaptureFixture[str], location: str, said: str) -> None:
+    assert main(["logs", f"file://{model}/{location}"]) == 66
     shown = capsys.readouterr()
     assert shown.out == ""
     assert said in shown.err

@@ -89,8 +89,8 @@ def test_what_was_removed_is_not_the_newest(tmp_path: Path, in_use: Path, capsys
     store = FolderStore(tmp_path / "out", "file:///out")
     records = [train(store, uid, write_output(tmp_path / "output")) for uid in ("uid-1", "uid-2")]
     in_use.write_text(json.dumps({"items": [version(records[0])]}))
-    place = (tmp_path / "out", "--in-use", in_use, "--namespace", KEYS.namespace)
-    assert call(*place, "--grace-days", 0, "--delete") == 0
+    location = (tmp_path / "out", "--in-use", in_use, "--namespace", KEYS.namespace)
+    assert call(*location, "--grace-days", 0, "--delete") == 0
     assert "version 2" in capsys.readouterr().out
     assert main(["report", str(tmp_path / "out")]) == 0
     assert "version 1 " in capsys.readouterr().out

@@ -17,8 +17,8 @@ from trainyard_trainer.artifacts.runs import begin_run
 from trainyard_trainer.artifacts.store import Stored
 from trainyard_trainer.artifacts.versions import VersionRecord, newest_record, reserve_version
 from trainyard_trainer.cli.upkeep.plan import plan
-from trainyard_trainer.cli.upkeep.prune import Found, look, remove, require_versions, unmark
-from trainyard_trainer.cli.upkeep.rebuild import Wish, rebuild
+from trainyard_trainer.cli.upkeep.prune import Found, find_unused, remove, require_versions, unmark
+from trainyard_trainer.cli.upkeep.rebuild import RebuildOptions, rebuild
 from trainyard_trainer.cli.upkeep.usage import Usage
 from trainyard_trainer.errors import ConfigError, DataError
 
@@ -51,7 +51,7 @@ def use(*things: dict[str, Any]) -> Usage:
 
 
 def found(store: FolderStore, usage: Usage, before: datetime | None = None) -> Found:
-    (one,) = look(store, [KEYS], usage, before or tomorrow())
+    (one,) = find_unused(store, [KEYS], usage, before or tomorrow())
     return one
 
 
@@ -223,7 +223,7 @@ def test_a_crash_leaves_no_manifest_of_missing_files(store: DyingRemoval, output
     prune(store, usage)
     assert_consistent(store, kept)
     assert not found(store, usage).removals
-    assert [one.state for one in rebuild(store, [KEYS], Wish(STORAGE))] == ["Removed", "Removed", "Good"]
+    assert [one.state for one in rebuild(store, [KEYS], RebuildOptions(STORAGE))] == ["Removed", "Removed", "Good"]
 
 
 def assert_consistent(store: FolderStore, kept: VersionRecord) -> None:
@@ -233,7 +233,7 @@ def assert_consistent(store: FolderStore, kept: VersionRecord) -> None:
         if key.endswith(f"/{MANIFEST}"):
             run = key.removesuffix(f"/{MANIFEST}")
             assert {f"{run}/model.txt", f"{run}/report.html", f"{run}/{STARTED}"} <= keys
-    states = [one.state for one in rebuild(store, [KEYS], Wish(STORAGE))]
+    states = [one.state for one in rebuild(store, [KEYS], RebuildOptions(STORAGE))]
     assert states == ["Removed", "Removed", "Good"]
     assert newest_record(store, KEYS) == kept
 

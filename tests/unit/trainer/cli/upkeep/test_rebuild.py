@@ -18,10 +18,10 @@ from trainyard_trainer.artifacts.manifest import canonical_json
 from trainyard_trainer.artifacts.runs import begin_run
 from trainyard_trainer.artifacts.versions import registered_run, reserve_version
 from trainyard_trainer.cli.upkeep.models import models_in
-from trainyard_trainer.cli.upkeep.rebuild import Rebuilt, Wish, left_over, rebuild
+from trainyard_trainer.cli.upkeep.rebuild import RebuildOptions, Rebuilt, left_over, rebuild
 from trainyard_trainer.job.result import fit, succeeded
 
-WISH = Wish(STORAGE)
+OPTIONS = RebuildOptions(STORAGE)
 
 
 @pytest.fixture
@@ -39,8 +39,8 @@ def output(tmp_path: Path) -> Path:
     return write_output(tmp_path / "output")
 
 
-def rebuilt(store: FolderStore, wish: Wish = WISH) -> list[Rebuilt]:
-    return list(rebuild(store, models_in(store), wish))
+def rebuilt(store: FolderStore, options: RebuildOptions = OPTIONS) -> list[Rebuilt]:
+    return list(rebuild(store, models_in(store), options))
 
 
 def test_it_is_what_the_operator_made(store: FolderStore, output: Path) -> None:
@@ -51,8 +51,8 @@ def test_it_is_what_the_operator_made(store: FolderStore, output: Path) -> None:
     record = train(store, "uid-1", output)
     run = registered_run(store, record)
     text = fit(succeeded(store, record, run, ASKED.gates, ["a warning of that attempt"], run.manifest.comparison))
-    wish = {"gates": [gate.wire() for gate in ASKED.gates or ()], "objective": {"metric": "mae", "goal": "Minimize"}}
-    spec = {**SPEC, "modelName": KEYS.model, **wish}
+    options = {"gates": [gate.wire() for gate in ASKED.gates or ()], "objective": {"metric": "mae", "goal": "Minimize"}}
+    spec = {**SPEC, "modelName": KEYS.model, **options}
     view = job_view(spec=spec, name="job", namespace=KEYS.namespace, uid="uid-1")
     made = model_version(view, parse_spec(view), child(1), TrainingResult.model_validate_json(text), STORAGE)
     del made["spec"]["trainingJob"]["specDigest"]
@@ -76,7 +76,7 @@ def test_a_later_comparison_counts(store: FolderStore, output: Path) -> None:
 def test_a_storage_that_moved(store: FolderStore, output: Path) -> None:
     train(store, "uid-1", output)
     moved = STORAGE.model_copy(update={"uri": "pvc://copy/models", "endpoint": None})
-    (one,) = rebuilt(store, Wish(moved))
+    (one,) = rebuilt(store, RebuildOptions(moved))
     assert one.body is not None
     assert one.body["spec"]["artifact"]["uri"] == "pvc://copy/models/shop/demand/runs/uid-1/1"
     assert one.body["spec"]["storage"] == moved.wire()
@@ -86,8 +86,8 @@ def test_the_same_place_is_reached_as_it_was(store: FolderStore, output: Path) -
     """Who imports may come by another way than the cluster: its own address of the server is not the cluster's."""
     train(store, "uid-1", output)
     other_way = STORAGE.model_copy(update={"uri": f"{STORAGE.uri}/", "endpoint": "http://127.0.0.1:7070"})
-    (one,) = rebuilt(store, Wish(other_way))
-    (moved,) = rebuilt(store, Wish(other_way, is_moved=True))
+    (one,) = rebuilt(store, RebuildOptions(other_way))
+    (moved,) = rebuilt(store, RebuildOptions(other_way, is_moved=True))
     assert one.body is not None
     assert moved.body is not None
     assert one.body["spec"]["storage"] == STORAGE.wire()
@@ -100,7 +100,7 @@ def test_without_gates_only_on_request(store: FolderStore, output: Path) -> None
     (one,) = rebuilt(store)
     assert (one.state, one.body) == ("Broken", None)
     assert "--without-gates" in one.message
-    (one,) = rebuilt(store, Wish(STORAGE, without_gates=True))
+    (one,) = rebuilt(store, RebuildOptions(STORAGE, without_gates=True))
     assert one.body is not None
     assert "gates" not in one.body["spec"]
 
@@ -164,7 +164,7 @@ def test_a_changed_byte_is_found_by_its_digest(store: FolderStore, root: Path, o
     file = root / KEYS.run("uid-1", "1") / "model.txt"
     file.write_text(file.read_text().replace("tree", "eert", 1))
     assert [one.state for one in rebuilt(store)] == ["Good"]
-    (one,) = rebuilt(store, Wish(STORAGE, check_files=True))
+    (one,) = rebuilt(store, RebuildOptions(STORAGE, check_files=True))
     assert one.state == "Broken"
     assert "changed after registration" in one.message
 

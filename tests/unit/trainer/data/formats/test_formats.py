@@ -48,7 +48,7 @@ def test_large_json_objects(tmp_path):
     assert table_of(job(write(tmp_path, rows, "t.jsonl")), tmp_path).frame["y"].tolist() == [0, 1, 2]
 
 
-def test_a_change_of_kind_far_down_is_told_with_its_line(tmp_path):
+def test_a_change_of_kind_far_down_is_reported_with_its_line(tmp_path):
     rows = '{"y": 1, "a": 1}\n' * 400_000 + '{"y": "many", "a": 1}\n'
     with pytest.raises(Exception, match="'y' is text in line 400001 and a number in line 1"):
         table_of(job(write(tmp_path, rows, "t.jsonl")), tmp_path)

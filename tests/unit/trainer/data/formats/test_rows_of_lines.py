@@ -40,7 +40,7 @@ def test_what_is_rare_is_read_too(tmp_path, row, text, number):
     assert frame["y"].dtype == "float64"
 
 
-def test_a_last_line_without_its_quotation_mark_is_told(tmp_path):
+def test_a_last_line_without_its_quotation_mark_is_reported(tmp_path):
     with pytest.raises(DataError, match=f"opens in line {BLOCK // 8 + 2} and never closes"):
         read(tmp_path, PLAIN + '"cut off,2.5')
 

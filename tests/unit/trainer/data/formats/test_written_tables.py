@@ -84,13 +84,13 @@ def written(table: pd.DataFrame, habits: Habits) -> bytes:
     empty = [""] * habits.behind
     header = [*([""] if habits.index else []), *table.columns, *empty]
     writer.writerow(header)
-    for place, row in enumerate(table.itertuples(index=False)):
-        if habits.remark and place == 20:
+    for row_number, row in enumerate(table.itertuples(index=False)):
+        if habits.remark and row_number == 20:
             text.write("# checked" + habits.line_end)
-        if habits.header_again and place == 40:
+        if habits.header_again and row_number == 40:
             writer.writerow(header)
         first = habits.null if np.isnan(row[0]) else number(row[0], habits.unit)
-        writer.writerow([*([place] if habits.index else []), first, row[1], number(row[2], ""), *empty])
+        writer.writerow([*([row_number] if habits.index else []), first, row[1], number(row[2], ""), *empty])
     body = text.getvalue()
     if separator == ", " and '"' not in body:
         body = body.replace(",", ", ")
@@ -124,8 +124,8 @@ def test_plain_habits_are_read(tmp_path, separator, decimal):
     dataset = dataset_of(job(write(tmp_path, written(table, habits))), tmp_path)
     np.testing.assert_allclose(dataset.frame["y"], table["y"])
     np.testing.assert_allclose(dataset.frame["größe"], table["größe"])
-    told = {finding.code for finding in dataset.findings}
-    assert {"NumberFormat", "RepeatedHeader", "RowNumbers"} <= told
+    reported = {finding.code for finding in dataset.findings}
+    assert {"NumberFormat", "RepeatedHeader", "RowNumbers"} <= reported
 
 
 ROWS_OF_TWO = "".join(f"{number % 7},{number * 1.5}\n" for number in range(ROWS))
@@ -168,8 +168,8 @@ def test_a_needed_name_that_stands_twice_is_refused(tmp_path):
     path = write(tmp_path, "a,y,a\n" + ROWS_OF_TWO.replace("\n", ",1\n"))
     with pytest.raises(DataError, match="names a column twice: 'a'"):
         table_of(job(path, data={"features": ["a"]}), tmp_path)
-    told = table_of(job(path), tmp_path).findings
-    assert [finding.code for finding in told] == ["RepeatedNames"]
+    reported = table_of(job(path), tmp_path).findings
+    assert [finding.code for finding in reported] == ["RepeatedNames"]
 
 
 def test_words_for_a_missing_value(tmp_path):

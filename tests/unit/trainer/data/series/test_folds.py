@@ -35,8 +35,8 @@ def test_no_step_of_the_holdout_but_how_far_it_reaches_counts(steps, holdout, ho
     others = ordinals.copy()
     inner = np.arange(ordinals[-holdout - 1] + 1, ordinals[-1])
     others[len(ordinals) - holdout : -1] = np.sort(np.random.default_rng(seed).permutation(inner)[: holdout - 1])
-    wished = {"holdout": holdout, "horizon": horizon, "folds": folds}
-    assert rolling_origins(ordinals, **wished) == rolling_origins(others, **wished)
+    requested = {"holdout": holdout, "horizon": horizon, "folds": folds}
+    assert rolling_origins(ordinals, **requested) == rolling_origins(others, **requested)
 
 
 def test_a_long_series_gets_all_folds_of_one_horizon_each():

@@ -127,7 +127,7 @@ def test_a_missing_target_in_between_is_still_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("features", "error", "sentence"),
+    ("features", "error", "message"),
     [
         (["item"], ConfigError, "names 'item', which is data.series"),
         (["ds"], ConfigError, "names 'ds', which is data.time"),
@@ -135,9 +135,9 @@ def test_a_missing_target_in_between_is_still_told(tmp_path):
         (["nothing"], DataError, "nothing"),
     ],
 )
-def test_what_cannot_be_a_feature_is_refused(tmp_path, features, error, sentence):
+def test_what_cannot_be_a_feature_is_refused(tmp_path, features, error, message):
     config = config_of(tmp_path, table().assign(kind="sale"), features=features)
-    with pytest.raises(error, match=sentence):
+    with pytest.raises(error, match=message):
         dataset_of(config, tmp_path)
 
 

@@ -98,7 +98,7 @@ def test_what_is_too_large_is_refused(tmp_path, headers):
 
 
 @pytest.mark.parametrize(
-    ("answers", "words"),
+    ("responses", "words"),
     [
         ([(200, {"Content-Length": "5"}, b"123456")], "6 bytes arrived where 5 were announced"),
         ([(206, {}, b"1")], "206 although the file can only be read from its start"),
@@ -106,19 +106,19 @@ def test_what_is_too_large_is_refused(tmp_path, headers):
         ([requests.ReadTimeout("read timed out")], "read timed out"),
     ],
 )
-def test_answers_that_make_no_sense(tmp_path, answers, words):
+def test_answers_that_make_no_sense(tmp_path, responses, words):
     with pytest.raises(TrainerError, match=words) as caught:
-        fetch(Pages(*answers), tmp_path / "t")
+        fetch(Pages(*responses), tmp_path / "t")
     assert PAGE.uri in str(caught.value)
 
 
 def test_a_server_that_asks_for_patience_gets_it(tmp_path):
-    waits = []
+    delays = []
     pages = Pages(
         (429, {"Retry-After": "7"}, b""), (503, {"Retry-After": "9999"}, b""), (500, {}, b""), (200, {}, b"x")
     )
     session = requests.Session()
     session.mount("https://", pages)
-    http = Http(lambda: session, wait=tenacity.wait_fixed(0.5), sleep=waits.append)
+    http = Http(lambda: session, wait=tenacity.wait_fixed(0.5), sleep=delays.append)
     download_page(PAGE, tmp_path / "t", http, never)
-    assert waits == [7, 60, 0.5]
+    assert delays == [7, 60, 0.5]

@@ -40,16 +40,16 @@ def after(calls):
 class Pages(requests.adapters.BaseAdapter):
     """A transport that answers from a list, the last answer for ever."""
 
-    def __init__(self, *answers):
+    def __init__(self, *responses):
         super().__init__()
-        self.answers, self.asked = list(answers), 0
+        self.responses, self.asked = list(responses), 0
 
     def send(self, request, **_):
         self.asked += 1
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        status, headers, body = answer
+        reply = self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
+        if isinstance(reply, Exception):
+            raise reply
+        status, headers, body = reply
         response = requests.Response()
         response.status_code, response.url, response.request = status, request.url, request
         response.headers.update(headers)
@@ -135,7 +135,7 @@ def test_https_retries_until_the_answer_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "asked"),
+    ("reply", "error", "asked"),
     [
         ((404, {}, b""), InputMissing, 1),
         ((403, {}, b""), NotPermitted, 1),
@@ -144,8 +144,8 @@ def test_https_retries_until_the_answer_is_whole(tmp_path):
         ((302, {"Location": "http://data.example/t.csv"}, b""), NotPermitted, 1),
     ],
 )
-def test_https_errors_are_told_apart(tmp_path, answer, error, asked):
-    pages = Pages(answer)
+def test_https_errors_are_told_apart(tmp_path, reply, error, asked):
+    pages = Pages(reply)
     config, env = job("https://data.example/t.csv"), environment(tmp_path)
     with pytest.raises(TrainerError) as caught, fetch(config, env, never, ways(env, http=pages.http())):
         pass

@@ -53,7 +53,7 @@ def test_without_the_series_column_it_belongs_to_everybody(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("answer", "asked", "words"),
+    ("response", "asked", "words"),
     [
         ((503, {}, b""), 3, "the server answered 503"),
         ((404, {}, b""), 1, "the server answered 404"),
@@ -64,8 +64,8 @@ def test_without_the_series_column_it_belongs_to_everybody(tmp_path):
         ((200, {}, b"day,temp\n"), 1, "no rows"),
     ],
 )
-def test_an_optional_one_that_fails_is_a_warning(tmp_path, answer, asked, words):
-    pages = Pages(answer)
+def test_an_optional_one_that_fails_is_a_warning(tmp_path, response, asked, words):
+    pages = Pages(response)
     got = collect(tmp_path, covariate(PAGE), pages=pages)
     assert pages.asked == asked
     assert got.tables == ()
@@ -75,7 +75,7 @@ def test_an_optional_one_that_fails_is_a_warning(tmp_path, answer, asked, words)
 
 
 @pytest.mark.parametrize(
-    ("answer", "asked", "error"),
+    ("response", "asked", "error"),
     [
         ((503, {}, b""), 5, UpstreamUnavailable),
         ((404, {}, b""), 1, UpstreamUnavailable),
@@ -83,8 +83,8 @@ def test_an_optional_one_that_fails_is_a_warning(tmp_path, answer, asked, words)
         ((200, {}, b"day,rain\n2026-01-01,1\n"), 1, DataError),
     ],
 )
-def test_a_required_one_that_fails_ends_the_job(tmp_path, answer, asked, error):
-    pages = Pages(answer)
+def test_a_required_one_that_fails_ends_the_job(tmp_path, response, asked, error):
+    pages = Pages(response)
     with pytest.raises(error) as caught:
         collect(tmp_path, covariate(PAGE, required=True), pages=pages)
     assert pages.asked == asked
@@ -109,8 +109,8 @@ def test_an_open_circuit_closes_when_the_half_open_attempt_succeeds(tmp_path, ca
 class Slow(Pages):
     """Answers only when a second request is under way too."""
 
-    def __init__(self, *answers):
-        super().__init__(*answers)
+    def __init__(self, *responses):
+        super().__init__(*responses)
         self.both = threading.Barrier(2)
 
     def send(self, request, **options):

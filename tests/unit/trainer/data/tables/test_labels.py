@@ -1,4 +1,4 @@
-"""Classes: which of two is the positive one, by wish or by rarity, and what is said of it."""
+"""Classes: which of two is the positive one, by request or by rarity, and what is said of it."""
 
 import numpy as np
 import pandas as pd
@@ -9,14 +9,14 @@ from trainyard_trainer.data.tables.labels import labels_of, note_weak_classes, p
 from trainyard_trainer.errors import DataError
 
 
-def ordered(values, wished=None):
+def ordered(values, requested=None):
     findings = []
-    labels = positive_second(labels_of(pd.Series(values)), wished, "y", findings)
+    labels = positive_second(labels_of(pd.Series(values)), requested, "y", findings)
     return labels, findings
 
 
 @pytest.mark.parametrize(
-    ("values", "wished", "classes", "codes"),
+    ("values", "requested", "classes", "codes"),
     [
         (["ja", "nein", "nein"], None, ("nein", "ja"), [1, 0, 0]),
         ([1, 0, 0], None, ("0", "1"), [1, 0, 0]),
@@ -29,8 +29,8 @@ def ordered(values, wished=None):
     ],
     ids=["rarer text", "rarer number", "0 is rarer", "wished number", "wished text", "tie", "missing", "truth"],
 )
-def test_the_positive_class_stands_second(values, wished, classes, codes):
-    labels, _ = ordered(values, wished)
+def test_the_positive_class_stands_second(values, requested, classes, codes):
+    labels, _ = ordered(values, requested)
     assert labels.classes == classes
     assert labels.codes.tolist() == codes
 
@@ -49,16 +49,16 @@ def test_it_is_named_with_its_share_and_why():
 
 
 @pytest.mark.parametrize(
-    ("values", "wished", "words"),
+    ("values", "requested", "words"),
     [
         (["ja", "nein"], "neim", "has no class 'neim' (data.positiveClass); did you mean 'nein'?; it has 'ja', 'nein'"),
         ([0, 1], "yes", "has no class 'yes' (data.positiveClass); it has '0', '1': name one of them"),
         (["a", "b", "c"], "a", "has 3 classes, and data.positiveClass is for two; leave it out"),
     ],
 )
-def test_a_class_that_is_not_there_is_refused(values, wished, words):
+def test_a_class_that_is_not_there_is_refused(values, requested, words):
     with pytest.raises(DataError) as caught:
-        ordered(values, wished)
+        ordered(values, requested)
     assert words in str(caught.value)
 
 
@@ -80,5 +80,5 @@ def test_a_dataset_knows_its_positive_class(tmp_path):
     assert (dataset.classes, dataset.positive_class) == (("nein", "ja"), "ja")
     assert dataset.frame["y"].tolist() == [1.0, 0, 0] * 20
     assert any(finding.code == "PositiveClass" for finding in dataset.findings)
-    wished = dataset_of(job(path, task="Classification", data={"positiveClass": "nein"}), tmp_path)
-    assert wished.positive_class == "nein"
+    requested = dataset_of(job(path, task="Classification", data={"positiveClass": "nein"}), tmp_path)
+    assert requested.positive_class == "nein"

@@ -85,14 +85,14 @@ def test_few_rows_move_to_validation_from_training_and_never_to_judge():
     sides = Sides.of("Group", Split(), ("group",))
     for last in range(2, 60):
         frame = pd.DataFrame({"group": np.arange(last)})
-        places = sides.places(frame)
-        if not (places < 0.2).any():
+        positions = sides.positions(frame)
+        if not (positions < 0.2).any():
             with pytest.raises(DataError, match=r"leaves no rows to judge: .*another split\.seed"):
                 split_by_hash(sides, sides.hashes(frame))
             continue
-        parts = split_by_hash(sides, sides.hashes(frame)) if (places >= 0.2).sum() > 1 else None
+        parts = split_by_hash(sides, sides.hashes(frame)) if (positions >= 0.2).sum() > 1 else None
         if parts is not None:
-            assert set(parts.test) == set(np.flatnonzero(places < 0.2))
+            assert set(parts.test) == set(np.flatnonzero(positions < 0.2))
             assert len(parts.validation) > 0
             assert len(parts.train) > 0
 

@@ -80,7 +80,7 @@ def test_shares_and_numbers_are_not_mixed():
     assert read("$5", "€5", "$7").bad.tolist() == [False, True, False]
 
 
-def test_how_it_was_read_is_told():
+def test_how_it_was_read_is_reported():
     found = read("1.234,5 €", "-", "-", "7 €")
     assert found.describe() == "decimal sign ',', thousands separator '.', in €"
     assert found.describe_marks() == "'-' 2 times"

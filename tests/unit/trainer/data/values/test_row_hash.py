@@ -50,15 +50,15 @@ def test_the_hashes_stay_as_they_are():
     """Another release of a library, or of this one, that gives others would move rows from judging to training."""
     frame = pd.DataFrame({"a": [1, 2.5], "b": ["x", "日"], "c": pd.to_datetime(["2026-01-31", None])})
     assert hash_rows(frame).tolist() == PINNED
-    assert unit_interval(hash_rows(frame), 42).tolist() == pytest.approx(PLACES, abs=1e-12)
+    assert unit_interval(hash_rows(frame), 42).tolist() == pytest.approx(POSITIONS, abs=1e-12)
 
 
 def test_places_are_even_and_differ_by_seed():
     hashes = hash_values(pd.Series(np.arange(100_000)))
-    places = unit_interval(hashes, 42)
-    assert np.histogram(places, 10, (0, 1))[0] / 10_000 == pytest.approx(np.ones(10), abs=0.05)
-    assert abs(np.corrcoef(places, unit_interval(hashes, 43))[0, 1]) < 0.02
+    positions = unit_interval(hashes, 42)
+    assert np.histogram(positions, 10, (0, 1))[0] / 10_000 == pytest.approx(np.ones(10), abs=0.05)
+    assert abs(np.corrcoef(positions, unit_interval(hashes, 43))[0, 1]) < 0.02
 
 
 PINNED = [14036843838010361487, 15003133420205453123]
-PLACES = [0.10885802167111158, 0.5148499548761248]
+POSITIONS = [0.10885802167111158, 0.5148499548761248]

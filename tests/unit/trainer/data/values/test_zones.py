@@ -96,7 +96,7 @@ def test_mixed_offsets_and_none():
         (f"{SPRING}T02:30", "2026-03-29T01:00", "NonexistentTimes"),
     ],
 )
-def test_an_hour_that_is_there_twice_or_not_at_all_is_told(value, instant, code):
+def test_an_hour_that_is_there_twice_or_not_at_all_is_reported(value, instant, code):
     instants, findings = parse_times(pd.Series([value, None]), "ds", PARIS)
     assert instants.iloc[0] == pd.Timestamp(instant)
     assert [(finding.code, finding.count) for finding in findings] == [(code, 1)]

@@ -94,8 +94,8 @@ def test_what_came_after_a_cutoff_changes_nothing_that_was_said_there(tmp_path: 
         rows = rows_of(config_of(shop(tmp_path / name, spoiled_from=spoiled), "LightGBM"), tmp_path / name)
         said.append(rows[rows[AGE] == 1].reset_index(drop=True))
     assert (said[0]["actual"] != said[1]["actual"]).all()
-    told = ["predicted", "baseline", "quantile:0.1", "quantile:0.9"]
-    pd.testing.assert_frame_equal(said[0][told], said[1][told])
+    reported = ["predicted", "baseline", "quantile:0.1", "quantile:0.9"]
+    pd.testing.assert_frame_equal(said[0][reported], said[1][reported])
 
 
 def test_scores_over_all_rows_by_step_by_series_and_by_cutoff() -> None:

@@ -12,7 +12,7 @@ from trainyard_api.training import Backtest
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import DataError
-from trainyard_trainer.job.backtest.windows import Plan, plan_windows, require_room
+from trainyard_trainer.job.backtest.windows import Plan, plan_windows, require_capacity
 
 HORIZON = 4
 
@@ -86,9 +86,9 @@ def test_too_many_windows_for_the_data(tmp_path: Path) -> None:
         planned(tmp_path, {"a": days(60), "b": days(40)}, windows=9)
 
 
-def test_without_a_backtest_every_dataset_has_room(tmp_path: Path) -> None:
+def test_without_a_backtest_every_dataset_has_space(tmp_path: Path) -> None:
     _, dataset, config = planned(tmp_path, {"a": days(40)}, windows=1)
-    require_room(dataset, config.spec.model_copy(update={"backtest": None}))
+    require_capacity(dataset, config.spec.model_copy(update={"backtest": None}))
     more = config.spec.model_copy(update={"backtest": Backtest(windows=50)})
     with pytest.raises(DataError):
-        require_room(dataset, more)
+        require_capacity(dataset, more)

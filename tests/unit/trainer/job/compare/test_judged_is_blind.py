@@ -62,9 +62,9 @@ def test_growth_that_changes_the_types_of_columns_moves_nobody(tmp_path, seed):
     for odd in ("", "1.5", "n/a", "many", "2026-01-31"):
         table = rows.assign(y=np.arange(len(rows)) % 7, const="1")
         dataset = prepare(tmp_path, table)
-        places = table["count"].to_numpy()
-        judged |= set(places[dataset.parts.test])
-        learned = set(places[np.concatenate([dataset.parts.train, dataset.parts.validation])])
+        positions = table["count"].to_numpy()
+        judged |= set(positions[dataset.parts.test])
+        learned = set(positions[np.concatenate([dataset.parts.train, dataset.parts.validation])])
         assert not judged & learned - {odd}
         more = pd.DataFrame(
             {"count": [odd, str(random.integers(0, 10**6))], "flag": [random.choice(["", "maybe"]), "true"]}

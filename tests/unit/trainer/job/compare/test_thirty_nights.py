@@ -65,14 +65,14 @@ def life(tmp_path_factory):
     return model, accepted
 
 
-def test_an_equal_recipe_on_grown_data_takes_over_each_night(life):
+def test_an_equal_spec_on_grown_data_takes_over_each_night(life):
     _, accepted = life
     equal = [night for night in range(NIGHTS) if is_good(night)]
     refused = [night for night in equal if not accepted[night]]
     assert len(refused) <= 1, {night: life[0].results[night] for night in refused}
 
 
-def test_a_better_recipe_takes_over_through_the_gate(life):
+def test_a_better_spec_takes_over_through_the_gate(life):
     model, accepted = life
     assert accepted[BETTER_NIGHT]
     auc = model.results[BETTER_NIGHT][0]
@@ -80,7 +80,7 @@ def test_a_better_recipe_takes_over_through_the_gate(life):
 
 
 @pytest.mark.parametrize("night", WORSE_NIGHTS)
-def test_a_worse_recipe_never_does(life, night):
+def test_a_worse_spec_never_does(life, night):
     model, accepted = life
     assert not accepted[night]
     assert model.results[night][0].reason == "NotMet"

@@ -7,7 +7,7 @@ from tests.unit.trainer.job.compare.nights import FORECAST, TABLE, Nights, machi
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.job.compare import rows
-from trainyard_trainer.job.compare.champion import CannotAnswer
+from trainyard_trainer.job.compare.champion import PredictionError
 from trainyard_trainer.job.compare.time_limit import LEAST_SECONDS, TimeLimit
 
 
@@ -55,7 +55,7 @@ def test_one_who_takes_too_long_says_how_far_it_came(clock):
     for _ in range(2):
         next(parts)
         clock.now += 6
-    with pytest.raises(CannotAnswer, match=r"20% when its 10 s were over; hold out fewer rows") as caught:
+    with pytest.raises(PredictionError, match=r"20% when its 10 s were over; hold out fewer rows") as caught:
         next(parts)
     assert caught.value.reason == "ChampionTooSlow"
 
@@ -72,7 +72,7 @@ def test_only_answering_counts_and_all_answers_count(clock):
     clock.now += 1000  # a window of a backtest is fitted
     for _ in one.parts(1, 1):
         clock.now += 9
-    with pytest.raises(CannotAnswer):
+    with pytest.raises(PredictionError):
         list(one.parts(1, 1))
 
 
@@ -105,7 +105,7 @@ def test_it_has_the_time_of_the_training_and_half_of_what_a_deadline_leaves(dead
     assert found.seconds == seconds
     advice = "spec.activeDeadlineSeconds" if deadline == 100 else "fewer rows"
     found.seconds = 0
-    with pytest.raises(CannotAnswer, match=advice):
+    with pytest.raises(PredictionError, match=advice):
         list(found.parts(1, 1))
 
 

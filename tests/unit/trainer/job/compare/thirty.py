@@ -10,9 +10,9 @@ from tests.unit.trainer.job.compare.nights import QUICK, machines
 
 NIGHTS: Final = 30
 BETTER_NIGHT: Final = 8
-"""From here on the recipe has the best feature."""
+"""From here on the features hold the best feature."""
 WORSE_NIGHTS: Final = (5, 10, 20)
-"""Somebody tries a recipe without the two best features."""
+"""Somebody tries features without the two best features."""
 
 NOT_WORSE: Final = {"metric": "auc", "compareTo": "Champion", "tolerance": 0.05}
 DATA_GATES: Final = [

@@ -83,7 +83,7 @@ def test_what_is_not_finite_is_left_out_and_said(tmp_path: Path, value: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "sentence"),
+    ("text", "message"),
     [
         ("", "line 1, column 1"),
         ("{'mae': 1}", "line 1, column 2"),
@@ -104,11 +104,11 @@ def test_what_is_not_finite_is_left_out_and_said(tmp_path: Path, value: str) -> 
         (" " * MAX_METRICS_BYTES + "{}", "is larger than"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "metrics.json").write_text(text)
     with pytest.raises(DataError, match=r"metrics\.json") as error:
         read_metrics(tmp_path)
-    assert sentence in str(error.value)
+    assert message in str(error.value)
     assert len(str(error.value)) < 500
 
 

@@ -94,7 +94,7 @@ def test_the_data_is_compared_with_that_of_the_version_that_serves(pod: Containe
     assert "FewerRows" in {finding["code"] for finding in findings}
 
 
-def test_the_positive_class_is_told(pod: ContainerPod) -> None:
+def test_the_positive_class_is_reported(pod: ContainerPod) -> None:
     text = "size,y\n" + "".join(f"{row},{'bad' if row % 5 == 0 else 'good'}\n" for row in range(100))
     _, result = pod.run(pod.config(text, task="Classification"), lambda config: write_model(config, recall=0.5))
     assert result.outcome == "Succeeded", result.message
@@ -118,13 +118,13 @@ def test_the_objective_is_what_was_asked_for(pod: ContainerPod) -> None:
     assert result.objective_value == "7"
 
 
-def test_without_a_wish_the_first_metric_ranks_where_the_usual_one_is_not_there(pod: ContainerPod) -> None:
+def test_without_a_request_the_first_metric_ranks_where_the_usual_one_is_not_there(pod: ContainerPod) -> None:
     _, result = pod.run(pod.config(table()), lambda config: write_model(config, cost=7, zeal=1))
     assert result.objective_value == "7"
 
 
 @pytest.mark.parametrize(
-    ("train", "spec", "sentence"),
+    ("train", "spec", "message"),
     [
         (leaves(), {}, "left no model in"),
         (leaves(model_txt="w"), {}, "left no metrics.json"),
@@ -138,16 +138,16 @@ def test_without_a_wish_the_first_metric_ranks_where_the_usual_one_is_not_there(
     ],
 )
 def test_what_was_left_is_refused_as_bad_data(
-    pod: ContainerPod, train: Callable[[dict[str, Any]], None], spec: dict[str, Any], sentence: str
+    pod: ContainerPod, train: Callable[[dict[str, Any]], None], spec: dict[str, Any], message: str
 ) -> None:
     code, result = pod.run(pod.config(table(), **spec), train)
     assert (code, result.reason) == (65, "BadData")
-    assert sentence in (result.message or "")
+    assert message in (result.message or "")
     assert not list((pod.folder / "claims").rglob("manifest.json"))
 
 
 @pytest.mark.parametrize(
-    ("text", "spec", "code", "sentence"),
+    ("text", "spec", "code", "message"),
     [
         ("a,y\n1,2\n2,3\n", {}, 65, "training needs at least 30"),
         (table(), {"data": {"target": "z"}}, 65, "no column 'z'"),
@@ -157,10 +157,10 @@ def test_what_was_left_is_refused_as_bad_data(
         (table(), {"gates": [{"metric": "cost", "compareTo": "Champion"}]}, 64, "spec.gates[0]"),
     ],
 )
-def test_what_fetch_refuses(pod: ContainerPod, text: str, spec: dict[str, Any], code: int, sentence: str) -> None:
+def test_what_fetch_refuses(pod: ContainerPod, text: str, spec: dict[str, Any], code: int, message: str) -> None:
     found, result = pod.run(pod.config(text, **spec))
     assert found == code, result.message
-    assert sentence in (result.message or "")
+    assert message in (result.message or "")
     assert not (pod.env.input_dir / "config.json").exists()
 
 

@@ -81,8 +81,8 @@ def test_the_saved_model_answers_the_steps_behind_each_series(tmp_path: Path, fr
 
     asked = table[["time", "series"]].rename(columns={"time": "day", "series": "product"})
     own = framework_for(config)
-    answers = own.predict(own.load(folder), asked)
-    np.testing.assert_allclose(table[answers.columns], answers, rtol=1e-6)
+    predictions = own.predict(own.load(folder), asked)
+    np.testing.assert_allclose(table[predictions.columns], predictions, rtol=1e-6)
     assert (table["quantile:0.1"] <= table["quantile:0.9"]).all()
 
     text = (folder / "forecast.csv").read_bytes().decode()
@@ -265,7 +265,7 @@ def test_each_series_has_its_own_covariates(tmp_path: Path) -> None:
     np.testing.assert_array_equal(dataset.frame["rain.mm"].to_numpy()[[0, 99, 100, 199]], [0, 99, 0, -99])
 
 
-def test_what_is_not_finite_is_empty_and_told(tmp_path: Path) -> None:
+def test_what_is_not_finite_is_empty_and_reported(tmp_path: Path) -> None:
     config = written(tmp_path, [f"2026-01-{day:02}" for day in range(1, 32)], forecast={"horizon": 2})
     framework = Echo()
     framework.bad = np.inf

@@ -42,7 +42,7 @@ def model(weights: np.ndarray = WEIGHTS, rows: int | str = "rows") -> OnnxModel:
     return OnnxModel(
         made.SerializeToString(),
         lambda frame: {"x": frame.to_numpy(dtype=np.float32)},
-        lambda answers: pd.DataFrame({"prediction": answers[0][:, 0].astype(float)}),
+        lambda outputs: pd.DataFrame({"prediction": outputs[0][:, 0].astype(float)}),
     )
 
 
@@ -82,7 +82,7 @@ def _invalid() -> OnnxModel:
 
 def _ways() -> tuple[Any, Any]:
     good = model()
-    return good.feed, good.answer
+    return good.feed, good.decode
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_bad_one_is_left_out_with_the_reason_and_never_the_model(
 def test_classes_are_compared_as_text(tmp_path: Path) -> None:
     named = Golden(INPUTS, pd.DataFrame({"prediction": ["low", "low", "high"]}))
 
-    def answer(cut: float) -> OnnxModel:
+    def decode(cut: float) -> OnnxModel:
         made = model()
         return OnnxModel(
             made.body,
@@ -120,12 +120,12 @@ def test_classes_are_compared_as_text(tmp_path: Path) -> None:
             lambda out: pd.DataFrame({"prediction": np.where(out[0][:, 0] > cut, "high", "low")}),
         )
 
-    assert export(Linear(make=lambda: answer(6)), None, named, tmp_path).file == MODEL_FILE
-    assert export(Linear(make=lambda: answer(0)), None, named, tmp_path).file is None
+    assert export(Linear(make=lambda: decode(6)), None, named, tmp_path).file == MODEL_FILE
+    assert export(Linear(make=lambda: decode(0)), None, named, tmp_path).file is None
 
 
 @pytest.mark.parametrize("framework", ["Prophet", "LightGBM"])
 def test_a_forecast_that_has_no_such_form_is_refused_before_data_is_read(framework: str) -> None:
-    wish = job("s3://bucket/t.csv", task="Forecast", framework=framework, export={"onnx": True})
+    requested = job("s3://bucket/t.csv", task="Forecast", framework=framework, export={"onnx": True})
     with pytest.raises(Unsupported, match=f"spec.export.onnx: framework {framework} with task Forecast has no ONNX"):
-        framework_for(wish)
+        framework_for(requested)

@@ -38,7 +38,7 @@ class WithOnnx(MeanFramework):
         return OnnxModel(
             made.SerializeToString(),
             lambda rows: {"x": rows["a"].to_numpy(dtype=np.float32)},
-            lambda answers: pd.DataFrame({"prediction": answers[0].astype(float)}),
+            lambda outputs: pd.DataFrame({"prediction": outputs[0].astype(float)}),
         )
 
 
@@ -54,11 +54,11 @@ def run(folder: Path, framework: MeanFramework, **changes: Any) -> tuple[Trainin
     return result, parse_manifest((folder / RUN / "manifest.json").read_bytes(), "manifest")
 
 
-WISH = {"export": {"onnx": True}}
+REQUESTED = {"export": {"onnx": True}}
 
 
 def test_the_second_form_is_registered_beside_the_first(tmp_path: Path) -> None:
-    result, manifest = run(tmp_path, WithOnnx(), **WISH)
+    result, manifest = run(tmp_path, WithOnnx(), **REQUESTED)
     assert result.formats == manifest.formats == ["mean-json", "onnx"]
     assert "model.onnx" in {entry.path for entry in manifest.files}
     assert manifest.measurements is not None
@@ -77,7 +77,7 @@ def test_nobody_gets_it_without_asking(tmp_path: Path) -> None:
 
 
 def test_one_that_answers_otherwise_is_left_out_with_a_warning_and_the_model_stays(tmp_path: Path) -> None:
-    result, manifest = run(tmp_path, Wrong(), **WISH)
+    result, manifest = run(tmp_path, Wrong(), **REQUESTED)
     assert result.formats == ["mean-json"]
     assert not (tmp_path / RUN / "model.onnx").exists()
     words = "the ONNX file was left out, the model itself was kept: its answers to the golden rows differ"
@@ -90,7 +90,7 @@ def test_what_the_model_costs_is_measured_and_changes_nothing_of_what_it_is(tmp_
     manifests = []
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        manifests.append(run(tmp_path / name, WithOnnx(), **WISH)[1])
+        manifests.append(run(tmp_path / name, WithOnnx(), **REQUESTED)[1])
     for manifest in manifests:
         found = manifest.measurements
         assert found is not None

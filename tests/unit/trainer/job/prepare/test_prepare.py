@@ -179,9 +179,9 @@ def test_what_judges_a_model_has_no_effect_and_that_is_said(pod: PreparingPod) -
     gates = [{"metric": "no_such_metric", "op": "<", "value": 1}]
     code, result = pod.go(pod.job(gates=gates, objective={"metric": "mae"}))
     assert code == 0, result.message
-    told = "spec.objective and spec.gates had no effect: mode Prepare makes no model"
-    assert (result.warnings or [""])[0] == told
-    assert told in pod.page()
+    reported = "spec.objective and spec.gates had no effect: mode Prepare makes no model"
+    assert (result.warnings or [""])[0] == reported
+    assert reported in pod.page()
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ def test_whatever_would_train(pod: PreparingPod, spec: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "spec", "code", "sentence"),
+    ("text", "spec", "code", "message"),
     [
         ("a,y\n1,2\n2,3\n", {}, 65, "training needs at least 30"),
         (table(), {"data": {"target": "z"}}, 65, "no column 'z'"),
@@ -207,11 +207,11 @@ def test_whatever_would_train(pod: PreparingPod, spec: dict[str, Any]) -> None:
     ],
 )
 def test_what_no_training_could_use_is_refused(
-    pod: PreparingPod, text: str, spec: dict[str, Any], code: int, sentence: str
+    pod: PreparingPod, text: str, spec: dict[str, Any], code: int, message: str
 ) -> None:
     found, result = pod.go(pod.job(text, **spec))
     assert found == code, result.message
-    assert sentence in (result.message or "")
+    assert message in (result.message or "")
     assert not list((pod.folder / "claims").rglob("manifest.json"))
 
 

@@ -21,7 +21,7 @@ def environment(environ: dict[str, str] | None = None, **changes: Any) -> dict[s
     return environment_of(spec(**changes), {**TRAINERS, **(environ or {})}, home=Path("/h"), config=Path("/c.json"))
 
 
-def test_without_a_wish() -> None:
+def test_without_a_request() -> None:
     found = environment(workers=2)
     assert {found.pop(name) for name in list(found) if name.endswith("_NUM_THREADS")} == {"2"}
     assert {found.pop(name) for name in list(found) if name.startswith("PYTHON")} == {"1", "utf-8:backslashreplace"}

@@ -12,7 +12,7 @@ from trainyard_trainer.job.script.lines import (
     MAX_LINE_BYTES,
     Cutter,
     Ear,
-    Told,
+    ProgressMessage,
     progress_in,
 )
 
@@ -41,16 +41,16 @@ def test_bars_that_draw_themselves_again_are_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "reported"),
     [
-        ('{"progress": 0.5}', Told(0.5, "the script is at 50%", {})),
-        ('{"progress": "0.25", "message": "epoch 1"}', Told(0.25, "epoch 1", {})),
-        ('{"progress": 7, "message": 3}', Told(7.0, "the script is at 100%", {})),
+        ('{"progress": 0.5}', ProgressMessage(0.5, "the script is at 50%", {})),
+        ('{"progress": "0.25", "message": "epoch 1"}', ProgressMessage(0.25, "epoch 1", {})),
+        ('{"progress": 7, "message": 3}', ProgressMessage(7.0, "the script is at 100%", {})),
         (
             '{"progress": 0, "metrics": {"mae": "np.float32(1.5)", "x y": 1, "r2": NaN, "a": "b"}}',
-            Told(0, "the script is at 0%", {"mae": 1.5}),
+            ProgressMessage(0, "the script is at 0%", {"mae": 1.5}),
         ),
-        ('{"progress": 0, "metrics": [1]}', Told(0, "the script is at 0%", {})),
+        ('{"progress": 0, "metrics": [1]}', ProgressMessage(0, "the script is at 0%", {})),
         ('{"progress": NaN}', None),
         ('{"progress": true}', None),
         ('{"progress": null}', None),
@@ -60,14 +60,14 @@ def test_bars_that_draw_themselves_again_are_lines() -> None:
         ('{"a":' * 100_000, None),
     ],
 )
-def test_lines_of_progress(line: str, told: Told | None) -> None:
-    assert progress_in(line) == told
+def test_lines_of_progress(line: str, reported: ProgressMessage | None) -> None:
+    assert progress_in(line) == reported
 
 
 def test_at_most_64_metrics() -> None:
-    told = progress_in(json.dumps({"progress": 0, "metrics": {f"m{n}": n for n in range(100)}}))
-    assert told is not None
-    assert len(told.metrics) == 64
+    reported = progress_in(json.dumps({"progress": 0, "metrics": {f"m{n}": n for n in range(100)}}))
+    assert reported is not None
+    assert len(reported.metrics) == 64
 
 
 def test_a_flood_is_counted_and_a_trickle_is_logged(caplog: pytest.LogCaptureFixture) -> None:

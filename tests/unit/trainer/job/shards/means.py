@@ -59,7 +59,7 @@ class Means(MeanFramework):
 
 
 @dataclass
-class Rooms:
+class SharedSteps:
     """What the pods of a job read: ``values`` per series, which may change between two of them."""
 
     names: tuple[str, ...]

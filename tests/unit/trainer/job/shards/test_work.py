@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from tests.unit.trainer.job.mean import pod
-from tests.unit.trainer.job.shards.means import Means, Rooms, config
+from tests.unit.trainer.job.shards.means import Means, SharedSteps, config
 from trainyard_api.wire import TrainingResult
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import Interrupted
@@ -28,7 +28,7 @@ class Cluster:
 
     def __init__(self, folder: Path, names: tuple[str, ...] = NAMES) -> None:
         self.folder = folder
-        self.rooms = Rooms(names)
+        self.shared_steps = SharedSteps(names)
         self.framework = Means()
 
     def run(self, index: int | None, *, uid: str = "uid", shards: int = 3, attempt: int = 1) -> tuple[int, Any]:
@@ -40,7 +40,9 @@ class Cluster:
             termination_log=self.folder / f"result-{uid}-{attempt}-{index}",
         )
         job = config(uid, shards, attempt)
-        code = run_job(lambda: job, env, lambda: False, display=JsonLines(), steps=self.rooms.steps(self.framework))
+        code = run_job(
+            lambda: job, env, lambda: False, display=JsonLines(), steps=self.shared_steps.steps(self.framework)
+        )
         return code, TrainingResult.model_validate_json(env.termination_log.read_bytes())
 
     def manifests(self, uid: str = "uid") -> list[dict[str, Any]]:
@@ -148,7 +150,7 @@ def test_a_share_that_cannot_be_fitted_is_for_the_whole_to_judge(
     cluster: Cluster, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Alone they are all there is, and that would be an error; among all they are few."""
-    cluster.rooms.below = -1.0
+    cluster.shared_steps.below = -1.0
     results = [cluster.run(index) for index in range(3)]
     assert [code for code, _ in results] == [0, 0, 65], "here they are all there is, and the last one tells it"
     assert "shard 1 of 3: no series could be fitted; the whole decides" in caplog.text
@@ -158,7 +160,7 @@ def test_a_share_that_cannot_be_fitted_is_for_the_whole_to_judge(
 def test_pods_that_read_different_data_do_not_merge(cluster: Cluster) -> None:
     results = []
     for index in range(3):
-        cluster.rooms.digest = "sha256:" + f"{int(index > 0)}" * 64
+        cluster.shared_steps.digest = "sha256:" + f"{int(index > 0)}" * 64
         results.append(cluster.run(index)[1].made)
     assert results == ["Shard", "Shard", "Shard"], "the operator tries again"
     results = [cluster.run(index, attempt=2)[1].made for index in range(3)]
@@ -177,5 +179,7 @@ def test_the_first_pod_alone_reports(
     env = replace(pod(cluster.folder), completion_index=str(index), termination_log=cluster.folder / "result")
     job = config("uid", 3).model_copy(update={"progress_url": "https://127.0.0.1:1/status"})
     with caplog.at_level(logging.WARNING):
-        run_job(lambda: job, env, lambda: False, display=JsonLines(), steps=cluster.rooms.steps(cluster.framework))
+        run_job(
+            lambda: job, env, lambda: False, display=JsonLines(), steps=cluster.shared_steps.steps(cluster.framework)
+        )
     assert ("progress could not be reported" in caplog.text) is heard

@@ -64,7 +64,7 @@ def beside(then: Profile, frame: pd.DataFrame, config: TrainerConfig) -> DataCom
 
 
 def warnings_of(found: DataComparison) -> list[str]:
-    return [one.sentence for one in found.changes if one.sentence and one.severity == "warning"]
+    return [one.message for one in found.changes if one.message and one.severity == "warning"]
 
 
 # Tables

@@ -47,8 +47,8 @@ def train(
     def prepared(_: Table, wanted: TrainerConfig) -> Dataset:
         return preprocess(Table(frame, Origin("s3://data/x.csv", "sha256:" + "a" * 64, 1)), wanted)
 
-    rooms = Steps(steps(MeanFramework()).load, prepared, lambda _: framework or MeanFramework())
-    code = run_job(lambda: made, env, lambda: False, display=JsonLines(), steps=rooms)
+    job_steps = Steps(steps(MeanFramework()).load, prepared, lambda _: framework or MeanFramework())
+    code = run_job(lambda: made, env, lambda: False, display=JsonLines(), steps=job_steps)
     assert code == 0
     return TrainingResult.model_validate_json(env.termination_log.read_text())
 
@@ -94,14 +94,14 @@ def test_the_same_data_again(tmp_path):
     assert set(DATA_METRICS) <= set(manifest_of(tmp_path, result).metrics)
 
 
-def test_a_poisoned_night_is_told_in_result_findings_and_report(tmp_path):
+def test_a_poisoned_night_is_reported_in_result_findings_and_report(tmp_path):
     result = train(tmp_path, table(unit=1000), ref(train(tmp_path)), uid="uid-2")
-    sentence = "column 'a': values are 1,000 times those of version 3: check its unit"
-    assert data_warnings(result)[0] == sentence
+    message = "column 'a': values are 1,000 times those of version 3: check its unit"
+    assert data_warnings(result)[0] == message
     assert metrics(result)["data_scale_ratio"] == pytest.approx(1000)
     folder = run_folder(tmp_path, result)
     findings = json.loads((folder / "validation.json").read_text())["findings"]
-    assert [one["code"] for one in findings if one["message"] == sentence] == ["OtherScale"]
+    assert [one["code"] for one in findings if one["message"] == message] == ["OtherScale"]
     page = (folder / "report.html").read_text()
     assert "The data beside that of version 3" in page
     assert "data_scale_ratio" in page

@@ -30,7 +30,7 @@ def then_and_now(name, seed=0):
     return profile(shape.night(0), config)[0], shape.night(1), config
 
 
-def told(found, word):
+def reported(found, word):
     return [text for text in warnings_of(found) if word in text]
 
 
@@ -74,7 +74,7 @@ def test_shuffled_labels_are_seen(name, share):
     found = beside(then, shuffled(frame, np.random.default_rng(1), share), config)
     assert found.metrics["data_relation_shift"] > (10 if share == 1 else 3)
     assert found.metrics["data_shift"] < 0.1, "the margins are what they were"
-    (text,) = told(found, "labels may be shuffled")
+    (text,) = reported(found, "labels may be shuffled")
     assert text.startswith("the target no longer follows the features as in version 3 (target by features: correlation")
 
 
@@ -90,13 +90,13 @@ def test_shuffled_values_of_a_forecast_are_seen(name, share):
     then, frame, config = then_and_now(name)
     found = beside(then, shuffled(frame, np.random.default_rng(1), share), config)
     assert found.metrics["data_relation_shift"] > (10 if share == 1 else 3)
-    assert told(found, "values or times may be shuffled")
+    assert reported(found, "values or times may be shuffled")
 
 
 def test_rare_demand_that_is_shuffled_among_the_series_is_seen():
     then, frame, config = then_and_now("intermittent")
     found = beside(then, shuffled(frame, np.random.default_rng(1)), config)
-    assert "values by series" in told(found, "values or times may be shuffled")[0]
+    assert "values by series" in reported(found, "values or times may be shuffled")[0]
 
 
 def test_labels_that_were_turned_around_are_seen():
@@ -110,23 +110,23 @@ def test_a_unit_that_changed_by_1000_is_named():
     then, frame, config = then_and_now("steady")
     found = beside(then, scaled(frame, "b"), config)
     assert found.metrics["data_scale_ratio"] == pytest.approx(1000, rel=0.05)
-    (text,) = told(found, "check its unit")
+    (text,) = reported(found, "check its unit")
     assert text == "column 'b': values are 1,000 times those of version 3: check its unit"
-    assert told(found, "distribution") == [], "said once is enough"
-    (relation,) = told(found, "no longer follows")
+    assert reported(found, "distribution") == [], "said once is enough"
+    (relation,) = reported(found, "no longer follows")
     assert "the columns have changed too" in relation
 
 
 def test_a_unit_that_became_smaller_is_named():
     then, frame, config = then_and_now("steady")
-    (text,) = told(beside(then, scaled(frame, "c", factor=0.001), config), "check its unit")
+    (text,) = reported(beside(then, scaled(frame, "c", factor=0.001), config), "check its unit")
     assert text.startswith("column 'c': values of version 3 are 1,0")
 
 
 def test_a_unit_of_the_new_rows_alone_is_named():
     then, frame, config = then_and_now("steady")
     found = beside(then, scaled(frame, "y", slice(-360, None)), config)
-    (text,) = told(found, "check its unit")
+    (text,) = reported(found, "check its unit")
     assert text.startswith("column 'y': values are up to ")
 
 
@@ -135,13 +135,13 @@ def test_the_unit_of_the_newest_step_is_seen(name):
     then, frame, config = then_and_now(name)
     found = beside(then, scaled(frame, "y", (frame["ds"] == frame["ds"].max()).to_numpy()), config)
     assert found.metrics["data_scale_ratio"] > 10
-    assert told(found, "check the unit of its newest rows")
+    assert reported(found, "check the unit of its newest rows")
 
 
 @pytest.mark.parametrize("name", FORECASTS)
 def test_the_unit_of_a_whole_forecast_is_seen(name):
     then, frame, config = then_and_now(name)
-    assert told(beside(then, scaled(frame, "y"), config), "column 'y': values are 1,0")
+    assert reported(beside(then, scaled(frame, "y"), config), "column 'y': values are 1,0")
 
 
 def test_half_of_the_rows_gone():
@@ -163,7 +163,7 @@ def test_every_third_step_gone():
     then, frame, config = then_and_now("sales")
     found = beside(then, frame[np.arange(len(frame)) % 3 != 0].reset_index(drop=True), config)
     assert found.metrics["data_missing_increase"] == pytest.approx(1 / 3, abs=0.01)
-    assert told(found, "33% of the steps between the first and the last row of the series have no row, 0% when")
+    assert reported(found, "33% of the steps between the first and the last row of the series have no row, 0% when")
 
 
 def test_values_that_are_missing():
@@ -171,7 +171,7 @@ def test_values_that_are_missing():
     a = frame["a"].where(np.random.default_rng(0).random(len(frame)) > 0.3)
     found = beside(then, frame.assign(a=a), config)
     assert found.metrics["data_missing_increase"] == pytest.approx(0.3, abs=0.05)
-    (text,) = told(found, "of the values are missing")
+    (text,) = reported(found, "of the values are missing")
     assert text.startswith("column 'a': 29%")
     assert text.endswith("of the values are missing, 0% when version 3 was trained: check the source")
 
@@ -190,8 +190,8 @@ def test_a_column_that_is_gone(change):
     then, frame, config = then_and_now("steady")
     found = beside(then, change(frame), config)
     assert found.metrics["data_missing_increase"] == 1
-    assert told(found, "column 'a' of version 3 is gone: it is not there, has one value throughout")
-    assert told(found, "labels may be shuffled") == [], "what is gone explains it"
+    assert reported(found, "column 'a' of version 3 is gone: it is not there, has one value throughout")
+    assert reported(found, "labels may be shuffled") == [], "what is gone explains it"
 
 
 @pytest.mark.parametrize("name", ["steady", "failures"])
@@ -200,17 +200,17 @@ def test_when_every_column_has_another_name_all_are_gone(name):
     found = beside(then, frame.rename(columns=lambda one: one if one == "y" else f"new {one}"), config)
     assert found.metrics["data_missing_increase"] == 1
     assert found.metrics["data_relation_shift"] > 3
-    assert len(told(found, "is gone")) == min(5, len(then.columns))
+    assert len(reported(found, "is gone")) == min(5, len(then.columns))
 
 
 @pytest.mark.parametrize("data", [{"exclude": ["a"]}, {"features": ["b", "c", "town"]}])
-def test_a_column_that_was_left_out_by_wish_is_not_missed(data):
+def test_a_column_that_was_left_out_by_request_is_not_missed(data):
     then, frame, _ = then_and_now("steady")
     found = beside(then, frame, config_of(SHAPES["steady"](np.random.default_rng(0)), **data))
     assert found.metrics["data_missing_increase"] == 0
     assert warnings_of(found) == []
     assert "data_relation_shift" not in found.metrics, "a gate on it is not met, and the note says why"
-    (note,) = [one.sentence for one in found.changes if "was not compared" in one.sentence]
+    (note,) = [one.message for one in found.changes if "was not compared" in one.message]
     assert note.startswith("whether the target follows the features as in version 3 was not compared")
     assert "'a'" in note
 
@@ -219,7 +219,7 @@ def test_a_text_that_was_renamed():
     then, frame, config = then_and_now("steady")
     found = beside(then, frame.assign(town=frame["town"].replace({"Ulm": "ULM"})), config)
     assert found.metrics["data_shift"] > 1
-    (text,) = told(found, "distribution")
+    (text,) = reported(found, "distribution")
     assert text.startswith("column 'town': the distribution is another one than when version 3 was trained (PSI ")
     assert "'Ulm'" in text or "other values" in text
 
@@ -228,7 +228,7 @@ def test_a_new_column_is_a_note():
     then, frame, config = then_and_now("steady")
     found = beside(then, frame.assign(extra=np.random.default_rng(0).normal(size=len(frame))), config)
     assert warnings_of(found) == []
-    assert [one.sentence for one in found.changes if one.severity == "info" and one.sentence] == [
+    assert [one.message for one in found.changes if one.severity == "info" and one.message] == [
         "new since the version that serves: 'extra'"
     ]
 
@@ -247,14 +247,14 @@ def test_a_moderate_shift_is_a_note():
     found = beside(then, moved, job("s3://b/t"))
     assert 0.1 < found.metrics["data_shift"] < 0.25
     assert warnings_of(found) == []
-    assert any("has moved a little since version 3" in one.sentence for one in found.changes)
+    assert any("has moved a little since version 3" in one.message for one in found.changes)
 
 
-def test_of_many_columns_a_few_are_told():
+def test_of_many_columns_a_few_are_reported():
     then, frame, config = then_and_now("wide")
     for number in range(30):
         frame = scaled(frame, f"c{number}")
-    texts = told(beside(then, frame, config), "check its unit")
+    texts = reported(beside(then, frame, config), "check its unit")
     assert len(texts) == 5
     assert texts[-1].endswith("; and 25 more like it")
 
@@ -263,7 +263,7 @@ def test_a_class_that_is_new_and_a_class_that_is_gone():
     then, frame, config = then_and_now("growing_kinds")
     found = beside(then, frame.assign(y=frame["y"].replace({"class 4": "class 5"})), config)
     assert found.metrics["data_target_shift"] > 0.25
-    assert told(found, "the target 'y'")
+    assert reported(found, "the target 'y'")
 
 
 def test_every_metric_of_the_data_says_which_way_it_is_better_but_the_ratio_of_rows():

@@ -66,7 +66,7 @@ def test_the_target_by_the_bins_of_a_feature():
     assert found.weight == pytest.approx(1 - 1 / 2)
 
 
-def test_each_half_is_told_by_the_other():
+def test_each_half_is_reported_by_the_other():
     random = np.random.default_rng(6)
     target = random.random((400, 2))
     columns = [(random.integers(0, 5, 400), 6), ((target[:, 0] * 3).astype(int), 4)]
@@ -211,7 +211,7 @@ def test_one_row_is_a_profile(rows, y):
         assert profile_of(Sample.of(dataset, "y")).rows == rows
 
 
-def test_a_text_that_is_no_profile_is_told():
+def test_a_text_that_is_no_profile_is_reported():
     with pytest.raises(DataError, match=r"s3://b/profile.json is not a profile of this release"):
         parse_profile(b'{"rows": "many"}', "s3://b/profile.json")
 
