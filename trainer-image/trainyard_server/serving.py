@@ -19,7 +19,7 @@ from trainyard_server.metrics import Metrics
 from trainyard_server.model import ServedModel
 from trainyard_server.repository import OneModelRepository
 from trainyard_server.settings import Settings, Target
-from trainyard_trainer.artifacts.store import open_store
+from trainyard_trainer.artifacts.opening import open_store
 from trainyard_trainer.progress.log import LOGGER
 
 

@@ -21,7 +21,7 @@ from trainyard_api.trainingjob import Artifact
 from trainyard_server.loading import load_model
 from trainyard_server.settings import Settings
 from trainyard_trainer.artifacts.manifest import sha256_of
-from trainyard_trainer.artifacts.store import open_store
+from trainyard_trainer.artifacts.opening import open_store
 from trainyard_trainer.errors import TrainerError
 
 CLIENTS = 8

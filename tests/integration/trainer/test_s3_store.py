@@ -12,9 +12,10 @@ from tests.unit.trainer.artifacts.runs import KEYS, DyingStore, Killed, train_an
 from trainyard_api.training import Storage
 from trainyard_trainer.artifacts.checkpoints import remove_checkpoints
 from trainyard_trainer.artifacts.manifest import fetch_file, file_entry
+from trainyard_trainer.artifacts.opening import open_store
 from trainyard_trainer.artifacts.runs import begin_run
 from trainyard_trainer.artifacts.s3 import S3Store
-from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.credentials import s3_client
 from trainyard_trainer.data.sources import files
 from trainyard_trainer.environment import Environment

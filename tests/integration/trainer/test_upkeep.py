@@ -28,7 +28,7 @@ from trainyard_operator.core.resolve import parse_spec
 from trainyard_operator.core.training.render import model_version
 from trainyard_server.loading import load_model
 from trainyard_server.settings import Settings
-from trainyard_trainer.artifacts.store import open_store
+from trainyard_trainer.artifacts.opening import open_store
 from trainyard_trainer.cli.upkeep.cluster import ACCOUNT_DIR_ENV, HOST_ENV, PORT_ENV, Cluster
 from trainyard_trainer.cli.upkeep.usage import Usage
 

@@ -6,7 +6,8 @@ from functools import partial
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.layout import ModelKeys
-from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.artifacts.opening import open_store
+from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import TrainerError
 from trainyard_trainer.progress.kept import KeptLog

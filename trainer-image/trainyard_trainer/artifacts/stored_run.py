@@ -6,7 +6,8 @@ from trainyard_api.training import Storage
 from trainyard_api.trainingjob import Artifact
 from trainyard_trainer.artifacts.layout import MANIFEST
 from trainyard_trainer.artifacts.manifest import Manifest, parse_manifest, sha256_of
-from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.artifacts.opening import open_store
+from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import DataError, InputMissing
 

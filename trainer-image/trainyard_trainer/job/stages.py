@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from trainyard_trainer.artifacts.layout import ModelKeys
 from trainyard_trainer.artifacts.logs import keep_log
-from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.artifacts.opening import open_store
+from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.data.dataset import Dataset
 from trainyard_trainer.errors import ConfigError, Interrupted
 from trainyard_trainer.job.steps import Job

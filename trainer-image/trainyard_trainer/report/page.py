@@ -24,7 +24,7 @@ from trainyard_trainer.report.figures import Figure
 from trainyard_trainer.report.findings import by_code, limited
 from trainyard_trainer.report.forecast import ahead_section
 from trainyard_trainer.report.leaderboard import leaderboard_rows
-from trainyard_trainer.report.profile.compare import DataComparison
+from trainyard_trainer.report.profile.changes import DataComparison
 from trainyard_trainer.report.ranking import Ranking, ranking_of
 from trainyard_trainer.report.svg import readable, short_number
 from trainyard_trainer.report.template import render

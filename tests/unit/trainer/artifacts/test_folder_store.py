@@ -7,7 +7,7 @@ import pytest
 
 from trainyard_api.training import Storage
 from trainyard_trainer.artifacts.folder import FolderStore
-from trainyard_trainer.artifacts.store import open_store
+from trainyard_trainer.artifacts.opening import open_store
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError, InputMissing, UpstreamUnavailable
 

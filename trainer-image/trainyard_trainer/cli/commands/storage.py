@@ -6,7 +6,8 @@ from pathlib import Path
 
 from trainyard_api.pod import SecretRef
 from trainyard_api.training import Storage
-from trainyard_trainer.artifacts.store import ArtifactStore, open_store
+from trainyard_trainer.artifacts.opening import open_store
+from trainyard_trainer.artifacts.store import ArtifactStore
 from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError, InputMissing
 

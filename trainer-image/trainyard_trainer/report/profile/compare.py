@@ -1,9 +1,9 @@
 """The data of now beside that of the champion. Pure: what is found, in numbers and in words."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from trainyard_trainer.evaluate.data_metrics import (
 )
 from trainyard_trainer.report.profile.bins import Floats, bin_count, codes_of
 from trainyard_trainer.report.profile.build import Sample
+from trainyard_trainer.report.profile.changes import Change, DataComparison, Severity
 from trainyard_trainer.report.profile.columns import column_profile
 from trainyard_trainer.report.profile.measures import (
     MOVED,
@@ -39,40 +40,6 @@ MORE_MISSING: Final = 0.1
 OTHER_SCALE: Final = 10.0
 WEAKER: Final = 3.0
 """From these values on a warning is given; the PSI has the field's own in ``measures``."""
-
-Severity = Literal["warning", "info"]
-
-
-@dataclass(frozen=True)
-class Change:
-    """One line of the comparison.
-
-    Attributes
-    ----------
-    subject
-        The column, or what else was compared.
-    then, now
-        In words.
-    message
-        What to tell; empty where nothing is to be told.
-    """
-
-    measure: str
-    subject: str
-    then: str
-    now: str
-    value: float
-    message: str = ""
-    severity: Severity = "info"
-
-
-@dataclass(frozen=True)
-class DataComparison:
-    """The data beside that of a version; ``changes`` has the largest of each measure, and all that is to be told."""
-
-    version: int
-    metrics: Mapping[str, float]
-    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True)

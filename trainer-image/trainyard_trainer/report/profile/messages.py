@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from trainyard_trainer.report.profile.changes import Change
 from trainyard_trainer.report.profile.model import ColumnProfile
-
-if TYPE_CHECKING:
-    from trainyard_trainer.report.profile.compare import Change
 
 _REPORTED: Final = 5
 """So many columns are told of one measure; of the others how many they are."""
 
 
-def shown(changes: "Sequence[Change]") -> "list[Change]":
+def shown(changes: Sequence[Change]) -> list[Change]:
     """Return the largest change of a measure, or those to be told, the largest first, at most a few of them."""
     order = sorted(changes, key=lambda one: -one.value)
     reported = [one for one in order if one.message]

@@ -22,7 +22,8 @@ from trainyard_trainer.evaluate.data_metrics import (
 from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.report.profile.build import Sample, profile_of
 from trainyard_trainer.report.profile.champion import champion_profile
-from trainyard_trainer.report.profile.compare import DataComparison, compare
+from trainyard_trainer.report.profile.changes import DataComparison
+from trainyard_trainer.report.profile.compare import compare
 from trainyard_trainer.report.profile.model import Profile
 
 _CODES: Final[Mapping[str, str]] = {

@@ -12,7 +12,8 @@ from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.data.dataset import Dataset, Origin, Table
 from trainyard_trainer.data.preprocessing import preprocess
 from trainyard_trainer.report.profile.build import Sample, profile_of
-from trainyard_trainer.report.profile.compare import DataComparison, compare
+from trainyard_trainer.report.profile.changes import DataComparison
+from trainyard_trainer.report.profile.compare import compare
 from trainyard_trainer.report.profile.model import Profile, parse_profile
 
 Random = np.random.Generator

@@ -1,0 +1,36 @@
+"""From the address of a storage to its store."""
+
+from pathlib import Path
+
+from trainyard_api.training import Storage
+from trainyard_trainer.artifacts.store import ArtifactStore
+from trainyard_trainer.environment import Environment
+from trainyard_trainer.errors import ConfigError
+
+
+def open_store(storage: Storage, env: Environment) -> ArtifactStore:
+    """Return the store that an address names: ``s3://``, ``pvc://`` (a mounted claim), or ``file://`` in local runs."""
+    scheme = storage.uri.partition("://")[0]
+    match scheme:
+        case "s3":
+            from trainyard_trainer.artifacts.s3 import S3Store
+            from trainyard_trainer.credentials import storage_client
+
+            return S3Store(
+                storage_client(storage, env),
+                storage.uri,
+                encryption=storage.server_side_encryption or "",
+                kms_key=storage.kms_key_id or "",
+            )
+        case "pvc":
+            from trainyard_trainer.artifacts.folder import FolderStore
+
+            root = env.claim_path(storage.uri)
+            claim = storage.uri.removeprefix("pvc://").split("/", 1)[0]
+            return FolderStore(root, storage.uri, mount=env.claims_dir / claim)
+        case "file":
+            from trainyard_trainer.artifacts.folder import FolderStore
+
+            return FolderStore(Path(storage.uri.removeprefix("file://")), storage.uri)
+        case _:
+            raise ConfigError(f"storage.uri {storage.uri} must start with s3:// or pvc://")
