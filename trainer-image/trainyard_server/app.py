@@ -191,4 +191,4 @@ class _Observed:
             await self._app(scope, receive, observe)
         finally:
             if scope["path"].endswith(_INFER):
-                self._metrics.answered(code, time.perf_counter() - started)
+                self._metrics.observe(code, time.perf_counter() - started)

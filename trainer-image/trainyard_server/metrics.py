@@ -33,7 +33,7 @@ class Metrics:
         )
         self._target = target
 
-    def answered(self, code: int, seconds: float) -> None:
+    def observe(self, code: int, seconds: float) -> None:
         """Note one prediction, whatever its answer."""
         self._requests.labels(*self._labels, str(code)).inc()
         self._seconds.labels(*self._labels).observe(seconds)

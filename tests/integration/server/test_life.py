@@ -55,9 +55,9 @@ def test_many_clients_at_once_get_their_own_answers_and_readiness_stays(
 
     with ThreadPoolExecutor(CLIENTS + 1) as pool:
         probing = pool.submit(probe)
-        answered = list(pool.map(client, range(CLIENTS)))
+        counts = list(pool.map(client, range(CLIENTS)))
         done.set()
-        assert answered == [25] * CLIENTS
+        assert counts == [25] * CLIENTS
         assert all(probing.result())
 
 

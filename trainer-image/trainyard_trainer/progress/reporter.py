@@ -128,16 +128,16 @@ class Reporter:
 
     def _deliver(self, status: ReportedStatus) -> None:
         try:
-            answer = self._send(status)
+            response = self._send(status)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._failed(f"{type(error).__name__}: {error}", None, status)
             return
-        self._refusals = self._refusals + 1 if answer.status in _REFUSALS else 0
+        self._refusals = self._refusals + 1 if response.status in _REFUSALS else 0
         if self._refusals == _GIVE_UP_AFTER:
             self._given_up = True
-            LOGGER.warning("progress is no longer reported: %s (%d)", _REFUSALS[answer.status], answer.status)
-        elif answer.status >= 300:
-            self._failed(f"the endpoint answered {answer.status}", answer.retry_after, status)
+            LOGGER.warning("progress is no longer reported: %s (%d)", _REFUSALS[response.status], response.status)
+        elif response.status >= 300:
+            self._failed(f"the endpoint answered {response.status}", response.retry_after, status)
         else:
             self._sent = status
             self._pause = self._interval

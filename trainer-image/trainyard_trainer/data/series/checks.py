@@ -188,11 +188,11 @@ def require_enough(total: int, kept: int, failures: list[Finding], data: Data) -
     if not failures and kept >= validation.min_series:
         return
     if total == 1 and failures:
-        raise DataError(f"{_place(failures[0], data)}: {failures[0].message}; {_ADVICE[failures[0].code]}")
+        raise DataError(f"{_location(failures[0], data)}: {failures[0].message}; {_ADVICE[failures[0].code]}")
     reasons = ", ".join(
         f"{code} {count}" for code, count in Counter(failure.code for failure in failures).most_common()
     )
-    example = f"; first: {_place(failures[0], data)}: {failures[0].message}" if failures else ""
+    example = f"; first: {_location(failures[0], data)}: {failures[0].message}" if failures else ""
     if len(failures) > validation.max_failed_ratio * total:
         raise DataError(
             f"{len(failures)} of {total} series cannot be trained on ({reasons}), at most "
@@ -206,7 +206,7 @@ def require_enough(total: int, kept: int, failures: list[Finding], data: Data) -
         )
 
 
-def _place(failure: Finding, data: Data) -> str:
+def _location(failure: Finding, data: Data) -> str:
     """Say where a failure lies: the series, if a column tells them apart, and the column that is at fault."""
     of, role = (data.time, "data.time") if failure.code in _OF_TIMES else (data.target, "data.target")
     series = f"series {failure.series!r} of column {data.series!r} (data.series), " if data.series else ""

@@ -70,7 +70,7 @@ class WindowsLesson:
         self._future = steps[self._length :].unfold(0, self._horizon, 1)
         self._past = steps[:, -regressors:].unfold(0, self._length, 1) if regressors else None
         self._train, self._validation = _on(train, device), _on(validation, device)
-        self._places = torch.arange(self._length, size, device=device)
+        self._positions = torch.arange(self._length, size, device=device)
         self.examples = len(train[0])
 
     def loss(self, examples: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ class WindowsLesson:
     def _compare(self, starts: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the sum of the losses and how many targets they are of: those that the table has."""
         values = self._values[starts]
-        counts = self._observed[starts] & (starts[:, None] + self._places < limits[:, None])
+        counts = self._observed[starts] & (starts[:, None] + self._positions < limits[:, None])
         inputs = [values[:, : self._length], self._future[starts].transpose(1, 2)]
         if self._past is not None:
             inputs.append(self._past[starts].transpose(1, 2))

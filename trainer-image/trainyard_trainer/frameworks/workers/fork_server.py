@@ -20,8 +20,8 @@ def start(*modules: str) -> None:
         forkserver._forkserver._stop()  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
     _loaded.update(modules)
     multiprocessing.get_context("forkserver").set_forkserver_preload(sorted(_loaded))
-    answer = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is the trainer's to answer
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is the trainer's to answer
     try:
         forkserver.ensure_running()
     finally:
-        signal.signal(signal.SIGINT, answer)
+        signal.signal(signal.SIGINT, previous)
