@@ -34,7 +34,7 @@ from trainyard_trainer.job.tune import tune
 from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import metric_value
 from trainyard_trainer.report.profile.work import profiled
-from trainyard_trainer.search.first_trials import begin_with
+from trainyard_trainer.search.first_trials import start_from
 
 
 def run_pipeline(job: Job) -> TrainingResult:
@@ -139,7 +139,7 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
     output = bench.folder / "output"
     output.mkdir()
     checkpoints = open_checkpoints(bench.store, bench.keys, config, dataset)
-    previous, warnings = begin_with(bench.store, bench.keys, config.spec, checkpoints)
+    previous, warnings = start_from(bench.store, bench.keys, config.spec, checkpoints)
     context = Context(
         config=config,
         workers=worker_count(config.spec.workers),

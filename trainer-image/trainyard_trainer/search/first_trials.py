@@ -17,7 +17,7 @@ _CHECKPOINT: Final = "previous.json"
 _NOTHING: Final = Tuned({})
 
 
-def begin_with(
+def start_from(
     store: ArtifactStore, keys: ModelKeys, spec: TrainingJobSpec, checkpoints: Checkpoints
 ) -> tuple[Tuned | None, tuple[str, ...]]:
     """Return what the search for the model's last version found, and warnings where that cannot be told."""
