@@ -27,7 +27,7 @@ def said(code, workers=2, series="'product'"):
 def test_it_starts_early_for_many_series_and_without_pandas_in_the_trainer(workers, series, starts):
     code = (
         "import sys\n"
-        "from trainyard_trainer.frameworks import start_early\n"
+        "from trainyard_trainer.frameworks.registry import start_early\n"
         "start_early(spec)\n"
         "from multiprocessing import forkserver\n"
         "print(forkserver._forkserver._forkserver_pid is not None, 'pandas' in sys.modules)\n"
@@ -42,7 +42,7 @@ def test_a_ctrl_c_while_it_imports_is_answered_by_the_trainer_alone():
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from concurrent.futures import ProcessPoolExecutor\n"
         "from multiprocessing import forkserver, get_context\n"
-        "from trainyard_trainer.frameworks import start_early\n"
+        "from trainyard_trainer.frameworks.registry import start_early\n"
         "start_early(spec)\n"
         "server = forkserver._forkserver._forkserver_pid\n"
         "os.kill(server, signal.SIGINT)\n"
@@ -57,7 +57,7 @@ LOADED = """
 import os, sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from trainyard_trainer.frameworks import start_early
+from trainyard_trainer.frameworks.registry import start_early
 from trainyard_trainer.frameworks.prophet.server import start
 
 def loaded():
