@@ -1,7 +1,7 @@
 """From a local file to a frame: CSV, Parquet or JSON lines, compressed or not. Reads only the columns that are needed.
 
 Arrow reads; it uses all cores and keeps text once per distinct value. Its errors name no line, so that a failed read is
-followed by :func:`trainyard_trainer.data.formats.dialect.diagnose`.
+followed by :func:`trainyard_trainer.data.formats.diagnosis.diagnose`.
 """
 
 import gzip
