@@ -65,8 +65,8 @@ def compare(title: str, path: Path, folder: Path, rounds: int) -> None:
         "Arrow to a frame": lambda: pyarrow.csv.read_csv(path).to_pandas(),
     }
     measured: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
-    for reconciling in range(rounds + 1):
-        for name in list(sides) if reconciling % 2 == 0 else reversed(list(sides)):
+    for round_number in range(rounds + 1):
+        for name in list(sides) if round_number % 2 == 0 else reversed(list(sides)):
             measured[name].append(timed(sides[name]))
     print(f"{title}, {path.stat().st_size / 2**20:.0f} MiB")
     for place, clock in enumerate(("wall", "CPU")):

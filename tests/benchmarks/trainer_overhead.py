@@ -157,8 +157,8 @@ def compare(name: str, ours: Callable[[], float], bare: Callable[[], float], rep
     """Print one line: medians, and the median and range of the ratios of the pairs."""
     ours(), bare()
     pairs = []
-    for reconciling in range(repeats):
-        sides = [ours, bare] if reconciling % 2 == 0 else [bare, ours]
+    for round_number in range(repeats):
+        sides = [ours, bare] if round_number % 2 == 0 else [bare, ours]
         measured = {side: timed(side) for side in sides}
         pairs.append((measured[ours], measured[bare]))
     for at, unit in ((0, "wall"), (1, "CPU")):

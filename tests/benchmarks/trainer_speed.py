@@ -103,8 +103,8 @@ def workers(folder: Path, rounds: int) -> None:
     """Compare one worker with two on 50 series."""
     frame = products(50, TWO_YEARS)
     pairs = []
-    for reconciling in range(rounds):
-        order = (1, 2) if reconciling % 2 == 0 else (2, 1)
+    for round_number in range(rounds):
+        order = (1, 2) if round_number % 2 == 0 else (2, 1)
         runs = {count: train(folder, frame, workers=count) for count in order}
         pairs.append((runs[1], runs[2]))
     ratios = sorted(one.seconds / two.seconds for one, two in pairs)
