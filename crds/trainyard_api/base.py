@@ -147,7 +147,7 @@ DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 """The name of a Kubernetes object (RFC 1123 subdomain)."""
 
-Column = Annotated[str, Field(min_length=1, max_length=256)]
+ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
 """The name of a column of the user's data, as it stands in the header."""
 
 MetricName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_@./-]*$")]

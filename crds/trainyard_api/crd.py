@@ -4,11 +4,11 @@ from typing import Any
 
 from trainyard_api import GROUP, VERSION
 from trainyard_api.base import Rule
-from trainyard_api.kinds import Column, Kind
+from trainyard_api.kinds import KindDefinition, PrinterColumn
 from trainyard_api.schema import VALIDATIONS, Schema, SchemaError, lint, structural
 
 
-def custom_resource_definition(kind: Kind) -> dict[str, Any]:
+def custom_resource_definition(kind: KindDefinition) -> dict[str, Any]:
     """Return the whole object, ready for the API server.
 
     Raises
@@ -46,7 +46,7 @@ def custom_resource_definition(kind: Kind) -> dict[str, Any]:
     }
 
 
-def immutability_rule(kind: Kind) -> Rule | None:
+def immutability_rule(kind: KindDefinition) -> Rule | None:
     """Return the rule that lets no spec field change but those in ``kind.mutable``.
 
     It stands at the spec, not at the fields: there it sees a field that is added or taken away, too. It is one rule,
@@ -71,7 +71,7 @@ def immutability_rule(kind: Kind) -> Rule | None:
     )
 
 
-def _schema(kind: Kind) -> Schema:
+def _schema(kind: KindDefinition) -> Schema:
     spec = structural(kind.spec)
     if (immutable := immutability_rule(kind)) is not None:
         spec[VALIDATIONS] = [*spec.get(VALIDATIONS, []), immutable.validation()]
@@ -97,6 +97,6 @@ def _schema(kind: Kind) -> Schema:
     return schema
 
 
-def _column(column: Column) -> dict[str, Any]:
+def _column(column: PrinterColumn) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": column.name, "type": column.type, "jsonPath": column.path}
     return {**entry, "priority": 1} if column.wide else entry

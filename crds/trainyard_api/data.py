@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from trainyard_api.base import ApiModel, Column, Rule, Uri, has_scheme, is_set
+from trainyard_api.base import ApiModel, ColumnName, Rule, Uri, has_scheme, is_set
 from trainyard_api.pod import SecretRef
 
 DATA_SCHEMES = ("s3", "https", "pvc")
@@ -18,7 +18,7 @@ _SCHEME_RULE = Rule(
 )
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
-Columns = Annotated[list[Column], Field(max_length=2000)]
+Columns = Annotated[list[ColumnName], Field(max_length=2000)]
 
 
 class CsvOptions(ApiModel):
@@ -58,9 +58,9 @@ class Covariate(ApiModel):
     """Name of the table; its columns are called by it."""
     uri: Uri
     """Where the table lies: s3://bucket/key, https://host/path, or pvc://claim/path."""
-    time: Column
+    time: ColumnName
     """The column of this table that is joined with the time of the data."""
-    columns: Annotated[list[Column], Field(min_length=1, max_length=100)]
+    columns: Annotated[list[ColumnName], Field(min_length=1, max_length=100)]
     """The columns to take over."""
     required: bool = False
     """Whether the job fails when this table cannot be read; else it warns and goes on without."""
@@ -101,7 +101,7 @@ class Data(ApiModel):
     """A Secret with the credentials for uri; default: those of the storage."""
     requester_pays: bool | None = None
     """True: pay for the requests yourself, as some public buckets ask; default: false."""
-    time: Column | None = None
+    time: ColumnName | None = None
     """The column with the time of a row."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
     """Zone of times without an offset, and of the days, by its IANA name, e.g. Europe/Paris; default: UTC."""
@@ -113,14 +113,14 @@ class Data(ApiModel):
     ) = None
     """How times are written: a format such as %d.%m.%Y %H:%M, DMY or MDY for the order of day and month, Digits for
     2026013108, Excel for days of Excel, Unix:s (ms, us, ns) for time since 1970; default: found out."""
-    series: Column | None = None
+    series: ColumnName | None = None
     """The column that tells series apart: one model for each of its values."""
-    group: Column | None = None
+    group: ColumnName | None = None
     """The column whose rows of one value stay on one side of a split."""
-    key: Column | None = None
+    key: ColumnName | None = None
     """The column that names a row for good: its value alone decides on which side of a split the row stands, so that a
     corrected row stays there. Default: all values of the row decide."""
-    target: Column
+    target: ColumnName
     """The column to learn."""
     positive_class: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """Of two classes the one that precision, recall, F1 and the threshold are of; default: the rarer one."""

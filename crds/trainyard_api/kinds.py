@@ -12,7 +12,7 @@ from trainyard_api.trainingschedule import TrainingScheduleSpec, TrainingSchedul
 
 
 @dataclass(frozen=True)
-class Column:
+class PrinterColumn:
     """A printer column of ``kubectl get``; ``wide`` ones appear with ``-o wide`` only."""
 
     name: str
@@ -21,11 +21,11 @@ class Column:
     wide: bool = False
 
 
-_REASON: Final = Column("Reason", ".status.conditions[?(@.type=='Ready')].reason")
+_REASON: Final = PrinterColumn("Reason", ".status.conditions[?(@.type=='Ready')].reason")
 
 
 @dataclass(frozen=True)
-class Kind:
+class KindDefinition:
     """One custom resource definition, before it becomes YAML.
 
     ``mutable`` names the spec fields (as Python spells them) that may change after creation; each other one gets a rule
@@ -38,7 +38,7 @@ class Kind:
     description: str
     spec: type[ApiModel]
     status: type[ApiModel]
-    columns: tuple[Column, ...]
+    columns: tuple[PrinterColumn, ...]
     rules: tuple[Rule, ...] = ()
     mutable: frozenset[str] | None = None
     selectable: tuple[str, ...] = (".status.phase",)
@@ -48,7 +48,7 @@ class Kind:
     """What the status of a new object says beside ``observedGeneration: -1``, before anybody wrote it."""
 
 
-TRAINING_JOB = Kind(
+TRAINING_JOB = KindDefinition(
     kind="TrainingJob",
     plural="trainingjobs",
     short="tj",
@@ -56,20 +56,20 @@ TRAINING_JOB = Kind(
     spec=TrainingJobSpec,
     status=TrainingJobStatus,
     columns=(
-        Column("Model", ".status.modelName"),
-        Column("Phase", ".status.phase"),
+        PrinterColumn("Model", ".status.modelName"),
+        PrinterColumn("Phase", ".status.phase"),
         _REASON,
-        Column("Progress", ".status.trainerStatus.progressPercentage", "integer"),
-        Column("Metric", ".status.objectiveMetric"),
-        Column("Objective", ".status.objectiveValue"),
-        Column("Version", ".status.modelVersion.version", "integer"),
-        Column("Verdict", ".status.verdict.phase"),
-        Column("Attempt", ".status.attempts[-1:].number", "integer"),
-        Column("Age", ".metadata.creationTimestamp", "date"),
-        Column("Framework", ".spec.framework", wide=True),
-        Column("Queue", ".status.queuePosition", "integer", wide=True),
-        Column("ETA", ".status.trainerStatus.estimatedRemainingSeconds", "integer", wide=True),
-        Column("Device", ".status.result.device", wide=True),
+        PrinterColumn("Progress", ".status.trainerStatus.progressPercentage", "integer"),
+        PrinterColumn("Metric", ".status.objectiveMetric"),
+        PrinterColumn("Objective", ".status.objectiveValue"),
+        PrinterColumn("Version", ".status.modelVersion.version", "integer"),
+        PrinterColumn("Verdict", ".status.verdict.phase"),
+        PrinterColumn("Attempt", ".status.attempts[-1:].number", "integer"),
+        PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
+        PrinterColumn("Framework", ".spec.framework", wide=True),
+        PrinterColumn("Queue", ".status.queuePosition", "integer", wide=True),
+        PrinterColumn("ETA", ".status.trainerStatus.estimatedRemainingSeconds", "integer", wide=True),
+        PrinterColumn("Device", ".status.result.device", wide=True),
     ),
     mutable=TrainingJobSpec.MUTABLE,
     rules=(
@@ -86,7 +86,7 @@ TRAINING_JOB = Kind(
     ),
 )
 
-MODEL_VERSION = Kind(
+MODEL_VERSION = KindDefinition(
     kind="ModelVersion",
     plural="modelversions",
     short="mv",
@@ -95,21 +95,21 @@ MODEL_VERSION = Kind(
     status=ModelVersionStatus,
     first_status={"phase": "Pending"},
     columns=(
-        Column("Model", ".spec.model"),
-        Column("Version", ".spec.version", "integer"),
-        Column("Phase", ".status.phase"),
+        PrinterColumn("Model", ".spec.model"),
+        PrinterColumn("Version", ".spec.version", "integer"),
+        PrinterColumn("Phase", ".status.phase"),
         _REASON,
-        Column("Metric", ".spec.objectiveMetric"),
-        Column("Objective", ".spec.objectiveValue"),
-        Column("Job", ".spec.trainingJob.name"),
-        Column("Age", ".metadata.creationTimestamp", "date"),
-        Column("Used-By", ".status.usedBy", wide=True),
-        Column("Formats", ".spec.formats", wide=True),
-        Column("URI", ".spec.artifact.uri", wide=True),
+        PrinterColumn("Metric", ".spec.objectiveMetric"),
+        PrinterColumn("Objective", ".spec.objectiveValue"),
+        PrinterColumn("Job", ".spec.trainingJob.name"),
+        PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
+        PrinterColumn("Used-By", ".status.usedBy", wide=True),
+        PrinterColumn("Formats", ".spec.formats", wide=True),
+        PrinterColumn("URI", ".spec.artifact.uri", wide=True),
     ),
 )
 
-TRAINING_SCHEDULE = Kind(
+TRAINING_SCHEDULE = KindDefinition(
     kind="TrainingSchedule",
     plural="trainingschedules",
     short="tsched",
@@ -117,19 +117,19 @@ TRAINING_SCHEDULE = Kind(
     spec=TrainingScheduleSpec,
     status=TrainingScheduleStatus,
     columns=(
-        Column("Schedule", ".spec.schedule"),
-        Column("TimeZone", ".spec.timeZone"),
-        Column("Phase", ".status.phase"),
-        Column("Active", ".status.activeCount", "integer"),
-        Column("Last Schedule", ".status.lastScheduleTime", "date"),
-        Column("Next", ".status.nextScheduleTime"),
-        Column("Version", ".status.lastAcceptedVersion", "integer"),
-        Column("Accepted", ".status.lastAcceptedTime", "date"),
-        Column("Rejected", ".status.consecutiveRejections", "integer"),
-        Column("Age", ".metadata.creationTimestamp", "date"),
-        Column("Last Success", ".status.lastSuccessfulTime", "date", wide=True),
-        Column("Missed", ".status.missed", "integer", wide=True),
-        Column("Last Run", ".status.lastRun", wide=True),
+        PrinterColumn("Schedule", ".spec.schedule"),
+        PrinterColumn("TimeZone", ".spec.timeZone"),
+        PrinterColumn("Phase", ".status.phase"),
+        PrinterColumn("Active", ".status.activeCount", "integer"),
+        PrinterColumn("Last Schedule", ".status.lastScheduleTime", "date"),
+        PrinterColumn("Next", ".status.nextScheduleTime"),
+        PrinterColumn("Version", ".status.lastAcceptedVersion", "integer"),
+        PrinterColumn("Accepted", ".status.lastAcceptedTime", "date"),
+        PrinterColumn("Rejected", ".status.consecutiveRejections", "integer"),
+        PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
+        PrinterColumn("Last Success", ".status.lastSuccessfulTime", "date", wide=True),
+        PrinterColumn("Missed", ".status.missed", "integer", wide=True),
+        PrinterColumn("Last Run", ".status.lastRun", wide=True),
         replace(_REASON, wide=True),
     ),
     rules=(
@@ -141,7 +141,7 @@ TRAINING_SCHEDULE = Kind(
     ),
 )
 
-MODEL_DEPLOYMENT = Kind(
+MODEL_DEPLOYMENT = KindDefinition(
     kind="ModelDeployment",
     plural="modeldeployments",
     short="md",
@@ -149,18 +149,18 @@ MODEL_DEPLOYMENT = Kind(
     spec=ModelDeploymentSpec,
     status=ModelDeploymentStatus,
     columns=(
-        Column("Model", ".spec.modelName"),
-        Column("Phase", ".status.phase"),
+        PrinterColumn("Model", ".spec.modelName"),
+        PrinterColumn("Phase", ".status.phase"),
         _REASON,
-        Column("Version", ".status.activeVersion", "integer"),
-        Column("Candidate", ".status.candidateVersion", "integer"),
-        Column("Previous", ".status.previousVersion", "integer"),
-        Column("Ready", ".status.readyReplicas", "integer"),
-        Column("Model Age", ".status.activeTrainedTime", "date"),
-        Column("Age", ".metadata.creationTimestamp", "date"),
-        Column("Policy", ".spec.version.policy", wide=True),
-        Column("Hold", ".status.hold.reason", wide=True),
-        Column("URL", ".status.url", wide=True),
+        PrinterColumn("Version", ".status.activeVersion", "integer"),
+        PrinterColumn("Candidate", ".status.candidateVersion", "integer"),
+        PrinterColumn("Previous", ".status.previousVersion", "integer"),
+        PrinterColumn("Ready", ".status.readyReplicas", "integer"),
+        PrinterColumn("Model Age", ".status.activeTrainedTime", "date"),
+        PrinterColumn("Age", ".metadata.creationTimestamp", "date"),
+        PrinterColumn("Policy", ".spec.version.policy", wide=True),
+        PrinterColumn("Hold", ".status.hold.reason", wide=True),
+        PrinterColumn("URL", ".status.url", wide=True),
     ),
     scale={
         "specReplicasPath": ".spec.serving.replicas",

@@ -7,7 +7,7 @@ from pydantic import Field
 from trainyard_api.base import (
     MAX_INTEGER,
     ApiModel,
-    Column,
+    ColumnName,
     Count,
     Digest,
     DnsLabel,
@@ -20,7 +20,7 @@ from trainyard_api.base import (
 )
 from trainyard_api.batch import Message, Metrics
 from trainyard_api.conditions import Conditions
-from trainyard_api.training import Gate, Objective, Operator, Storage
+from trainyard_api.training import Comparator, Gate, Objective, Storage
 from trainyard_api.trainingjob import Artifact
 
 VersionPhase = Literal["Pending", "Validated", "Rejected", "Quarantined"]
@@ -29,7 +29,7 @@ VersionPhase = Literal["Pending", "Validated", "Rejected", "Quarantined"]
 class SignatureColumn(ApiModel):
     """One column that the model reads or writes."""
 
-    name: Column
+    name: ColumnName
     """Name of the column."""
     type: Annotated[str, Field(min_length=1, max_length=32)]
     """Its type, such as float or text."""
@@ -184,7 +184,7 @@ class GateResult(ApiModel):
     """Why, in one word."""
     value: MetricValue | None = None
     """Value of the metric for this version."""
-    op: Operator | None = None
+    op: Comparator | None = None
     """How value and threshold were compared."""
     threshold: MetricValue | None = None
     """What the value was compared with; for a champion, its value with the tolerance."""

@@ -14,7 +14,7 @@ OWN_CODE: Final[frozenset[str]] = frozenset({"Script", "Container"})
 """Frameworks that run code of the user's own: only that code can read the model that it makes."""
 Task = Literal["Forecast", "Regression", "Classification"]
 Priority = Literal["Urgent", "High", "Normal", "Low"]
-Operator = Literal["<", "<=", ">", ">=", "=="]
+Comparator = Literal["<", "<=", ">", ">=", "=="]
 Goal = Literal["Minimize", "Maximize"]
 
 FreeForm = Annotated[
@@ -148,7 +148,7 @@ class Gate(ApiModel):
 
     metric: MetricName
     """Name of the metric that is judged."""
-    op: Operator | None = None
+    op: Comparator | None = None
     """How value is compared: the metric of the version stands on the left."""
     value: float | None = None
     """The fixed value to compare with."""

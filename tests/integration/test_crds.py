@@ -25,7 +25,7 @@ from tests.unit.api.cases import (
 from tests.unit.api.test_examples import EXAMPLES
 from trainyard_api import API_VERSION
 from trainyard_api.generate import checkout
-from trainyard_api.kinds import KINDS, TRAINING_JOB, Kind
+from trainyard_api.kinds import KINDS, TRAINING_JOB, KindDefinition
 from trainyard_api.schema import nodes, structural
 
 pytestmark = pytest.mark.cluster
@@ -361,7 +361,7 @@ def test_kubectl_explains(kubectl: Kubectl, crds: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_the_server_describes_every_field(kind: Kind, judge: Judge) -> None:
+def test_the_server_describes_every_field(kind: KindDefinition, judge: Judge) -> None:
     """What kubectl explain reads: the whole schema, with what the API server adds to it."""
     code, document = judge.server.request("GET", f"/openapi/v3/apis/{API_VERSION}")
     assert code == 200
@@ -377,6 +377,6 @@ def test_the_server_describes_every_field(kind: Kind, judge: Judge) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_client_side_apply_takes_the_definitions(kind: Kind, kubectl: Kubectl, crds: Path) -> None:
+def test_client_side_apply_takes_the_definitions(kind: KindDefinition, kubectl: Kubectl, crds: Path) -> None:
     applied = json.loads(kubectl("get", "crd", f"{kind.plural}.trainyard.dev", "-o", "json"))["metadata"]["annotations"]
     assert 10_000 < len(applied["kubectl.kubernetes.io/last-applied-configuration"]) < 262_144 / 2

@@ -11,7 +11,6 @@ import base64
 import binascii
 import ssl
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,6 +25,7 @@ from trainyard_operator.kube.errors import AlreadyExistsError, NotFoundError
 from trainyard_operator.kube.port import SECRETS, KubePort
 from trainyard_operator.progress import pki
 from trainyard_operator.progress.pki import Authority
+from trainyard_operator.runtime.clock import Clock
 
 AUTHORITY_DAYS = 3650
 LAST_DAYS = 30
@@ -35,8 +35,6 @@ RENEW_DAYS = 30
 """A server certificate is renewed when this much time remains."""
 CERTIFICATE_KEY = "tls.crt"
 PRIVATE_KEY = "tls.key"
-
-Clock = Callable[[], datetime]
 
 
 class TlsSecretError(Exception):

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import ValidationError
 
-from trainyard_api.kinds import KINDS, Kind
+from trainyard_api.kinds import KINDS, KindDefinition
 
 CORPUS = Path(__file__).parent / "corpus"
 
@@ -71,7 +71,7 @@ def free_transitions() -> Iterator[tuple[str, str, Any]]:
         yield from ((base, field, copy.deepcopy(value)) for field, value in fields.items())
 
 
-def kind_of(thing: Object) -> Kind:
+def kind_of(thing: Object) -> KindDefinition:
     """Return the kind of a custom resource."""
     return next(kind for kind in KINDS if kind.kind == thing["kind"])
 

@@ -7,19 +7,19 @@ import pytest
 
 from trainyard_api.crd import custom_resource_definition
 from trainyard_api.generate import checkout
-from trainyard_api.kinds import KINDS, Kind
+from trainyard_api.kinds import KINDS, KindDefinition
 from trainyard_api.schema import Schema, nodes
 
 _FIELD_ROW = re.compile(r"^\| `(\w+)` \|([^|]*)\|[^|]*\|$", re.MULTILINE)
 _VERSION_ROW = re.compile(r"^\| (`(?:spec|status)\.[^|]*) \| ([^|]*) \|$", re.MULTILINE)
 
 
-def schema_of(kind: Kind) -> Schema:
+def schema_of(kind: KindDefinition) -> Schema:
     schema: Schema = custom_resource_definition(kind)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return schema
 
 
-def fields(kind: Kind) -> list[tuple[str, Schema]]:
+def fields(kind: KindDefinition) -> list[tuple[str, Schema]]:
     """Return each field of spec and status, at any depth, with its path."""
     found = []
     for part in ("spec", "status"):
@@ -39,7 +39,7 @@ def default_of(field: Schema) -> str:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_each_field_has_a_sentence(kind: Kind) -> None:
+def test_each_field_has_a_sentence(kind: KindDefinition) -> None:
     assert len(fields(kind)) > 40
     for path, field in fields(kind):
         text = field.get("description", "")
@@ -49,7 +49,7 @@ def test_each_field_has_a_sentence(kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_each_default_and_each_unit_is_told(kind: Kind) -> None:
+def test_each_default_and_each_unit_is_told(kind: KindDefinition) -> None:
     """``kubectl explain`` shows neither: they stand in the sentence."""
     for path, field in fields(kind):
         default = field.get("default")

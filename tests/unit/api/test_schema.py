@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from trainyard_api.base import ApiModel, Rule
 from trainyard_api.crd import custom_resource_definition, immutability_rule
 from trainyard_api.generate import to_yaml
-from trainyard_api.kinds import KINDS, MODEL_VERSION, TRAINING_JOB, TRAINING_SCHEDULE, Kind
+from trainyard_api.kinds import KINDS, MODEL_VERSION, TRAINING_JOB, TRAINING_SCHEDULE, KindDefinition
 from trainyard_api.pod import LabelMap, Quantity
 from trainyard_api.schema import VALIDATIONS, Schema, SchemaError, lint, nodes, structural
 
@@ -144,13 +144,15 @@ def test_a_kind_that_is_not_bounded_is_refused() -> None:
     class Loose(ApiModel):
         text: str
 
-    kind = Kind(kind="Loose", plural="looses", short="lo", description="", spec=Loose, status=Inner, columns=())
+    kind = KindDefinition(
+        kind="Loose", plural="looses", short="lo", description="", spec=Loose, status=Inner, columns=()
+    )
     with pytest.raises(SchemaError, match=r"spec\.text: a string without maxLength"):
         custom_resource_definition(kind)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_definitions_are_small(kind: Kind) -> None:
+def test_definitions_are_small(kind: KindDefinition) -> None:
     """Client-side apply copies a definition as JSON into an annotation, which may have 262,144 bytes."""
     assert len(json.dumps(custom_resource_definition(kind)).encode()) < 100_000
 

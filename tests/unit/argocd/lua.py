@@ -9,7 +9,7 @@ from typing import Any
 from cluster import toolchain
 from trainyard_api import API_VERSION
 from trainyard_api.generate import checkout
-from trainyard_api.kinds import Kind
+from trainyard_api.kinds import KindDefinition
 
 SCRIPTS = checkout() / "charts/trainyard/files/argocd"
 SANDBOX = Path(__file__).parent / "sandbox.lua"
@@ -72,7 +72,7 @@ def literal(value: Any) -> str:
     raise TypeError(f"no JSON: {value!r}")
 
 
-def resource(kind: Kind, spec: Json, status: Json | None = None, **metadata: Any) -> Json:
+def resource(kind: KindDefinition, spec: Json, status: Json | None = None, **metadata: Any) -> Json:
     """Return an object as the API server shows it: with the defaults, and refused if the models refuse it."""
     shown = {"observedGeneration": -1} if status is None else {"observedGeneration": 2, **status}
     return {

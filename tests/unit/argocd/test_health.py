@@ -7,7 +7,7 @@ import pytest
 
 from tests.unit.argocd.lua import SCRIPTS, Json, Lua, conditions, resource
 from trainyard_api.batch import Phase
-from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, TRAINING_SCHEDULE, Kind
+from trainyard_api.kinds import KINDS, MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, TRAINING_SCHEDULE, KindDefinition
 from trainyard_api.modelversion import VersionPhase
 from trainyard_operator.core.conditions import conditions_for
 from trainyard_operator.core.serving.status import AWAITING_PROMOTION
@@ -32,7 +32,9 @@ SPECS: dict[str, Json] = {
 }
 
 
-def health(lua: Lua, kind: Kind, status: Json | None, spec: Json | None = None, **metadata: Any) -> tuple[str, str]:
+def health(
+    lua: Lua, kind: KindDefinition, status: Json | None, spec: Json | None = None, **metadata: Any
+) -> tuple[str, str]:
     thing = resource(kind, {**SPECS[kind.kind], **(spec or {})}, status, **metadata)
     answer = lua.run(SCRIPTS / kind.kind / "health.lua", thing)
     assert set(answer) <= {"status", "message"}
@@ -40,27 +42,27 @@ def health(lua: Lua, kind: Kind, status: Json | None, spec: Json | None = None, 
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_what_the_operator_has_not_seen_is_progressing(lua: Lua, kind: Kind) -> None:
+def test_what_the_operator_has_not_seen_is_progressing(lua: Lua, kind: KindDefinition) -> None:
     seen = {"conditions": conditions("Complete", "Failed", "Stalled", ready=True)}
     assert health(lua, kind, None) == ("Progressing", "waiting for the operator")
     assert health(lua, kind, seen, generation=3) == ("Progressing", "waiting for the operator")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_an_object_without_status_is_progressing(lua: Lua, kind: Kind) -> None:
+def test_an_object_without_status_is_progressing(lua: Lua, kind: KindDefinition) -> None:
     thing = resource(kind, SPECS[kind.kind])
     del thing["status"]
     assert lua.run(SCRIPTS / kind.kind / "health.lua", thing)["status"] == "Progressing"
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_stalled_is_degraded_and_says_why(lua: Lua, kind: Kind) -> None:
+def test_stalled_is_degraded_and_says_why(lua: Lua, kind: KindDefinition) -> None:
     status = {"conditions": conditions("Stalled", reason="InvalidSpec", message="no zone Mars/Olympus")}
     assert health(lua, kind, status) == ("Degraded", "InvalidSpec: no zone Mars/Olympus")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
-def test_a_new_type_of_condition_changes_nothing(lua: Lua, kind: Kind) -> None:
+def test_a_new_type_of_condition_changes_nothing(lua: Lua, kind: KindDefinition) -> None:
     status = {"phase": "Active" if kind is TRAINING_SCHEDULE else "Pending"}
     for ready in (True, False):
         known = health(lua, kind, {**status, "conditions": conditions(ready=ready)})

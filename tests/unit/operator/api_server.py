@@ -15,8 +15,7 @@ from pydantic import ValidationError
 
 from tests.unit.operator.bodies import has_fields, patched, read_event
 from trainyard_api import GROUP, VERSION
-from trainyard_api.kinds import KINDS
-from trainyard_api.kinds import Kind as ApiKind
+from trainyard_api.kinds import KINDS, KindDefinition
 from trainyard_operator.core.plan import Body, Kind
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kube.errors import (
@@ -41,7 +40,7 @@ from trainyard_operator.runtime.registry import KINDS as WATCHED_KINDS
 NAMESPACE = "team"
 START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 WATCHED: dict[Resource, Kind] = {watched.resource: kind for kind, watched in WATCHED_KINDS.items()}
-OURS: dict[Resource, ApiKind] = {Resource(GROUP, VERSION, kind.plural): kind for kind in KINDS}
+OURS: dict[Resource, KindDefinition] = {Resource(GROUP, VERSION, kind.plural): kind for kind in KINDS}
 
 MAPS = ("labels", "annotations")
 ATOMIC: dict[Resource, tuple[str, ...]] = {SERVICES: ("selector",), POD_DISRUPTION_BUDGETS: ("selector",)}

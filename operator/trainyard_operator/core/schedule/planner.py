@@ -21,11 +21,10 @@ from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import NOTHING, Action, Create, Delete, EventNote, Plan
 from trainyard_operator.core.saved import restored
-from trainyard_operator.core.schedule import clock as clocks
 from trainyard_operator.core.schedule import runs
 from trainyard_operator.core.schedule.acceptance import ACCEPTED, awaits_verdict, condition_of
-from trainyard_operator.core.schedule.clock import Clock
 from trainyard_operator.core.schedule.cron import Schedule, ScheduleError, UnknownZoneError, parse
+from trainyard_operator.core.schedule.due_times import DueTimes, due_times_of, latest_start
 from trainyard_operator.core.schedule.record import Record, has_lost, record
 from trainyard_operator.core.schedule.runs import Run
 from trainyard_operator.core.schedule.state import ScheduleState
@@ -53,7 +52,7 @@ LONGEST_MESSAGE: Final = 1024
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ReadyReport:
     """Content of the conditions, and the Event that reports it if it is new."""
 
     statuses: Mapping[str, str]
@@ -76,10 +75,10 @@ class Outlook:
         Why the schedule no longer runs automatically.
     """
 
-    clock: Clock
+    due_times: DueTimes
     run: Run | None
     blocked: bool
-    fault: Verdict | None
+    fault: ReadyReport | None
 
 
 def plan(state: ScheduleState) -> Plan:  # noqa: PLR0911 - a list of questions
@@ -105,7 +104,7 @@ def plan(state: ScheduleState) -> Plan:  # noqa: PLR0911 - a list of questions
         return Plan(requeue_after=_pause(state))
     if actions := _actions(state, spec, known, outlook):
         return Plan(actions=actions) if state.listed else read_again
-    return Plan(requeue_after=_sleep(state, spec, outlook.clock))
+    return Plan(requeue_after=_sleep(state, spec, outlook.due_times))
 
 
 def _actions(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> tuple[Action, ...]:
@@ -132,15 +131,17 @@ def _outlook(state: ScheduleState, spec: TrainingScheduleSpec, known: Record) ->
     failures = status.consecutive_failures or 0
     if spec.stop_after_failures is not None and failures >= spec.stop_after_failures and change is None:
         cron, fault = None, fault or _stopped(spec, failures, status.last_run or "")
-    clock = Clock(None, None, status.missed or 0) if cron is None else clocks.read(state, spec, cron, known.last)
+    due_times = (
+        DueTimes(None, None, status.missed or 0) if cron is None else due_times_of(state, spec, cron, known.last)
+    )
     run = runs.requested_run(view, status.last_handled_run_now)
     if run is None and not spec.suspend:
-        run = change or (runs.due_run(view, clock.due) if clock.due is not None else None)
+        run = change or (runs.due_run(view, due_times.due) if due_times.due is not None else None)
     blocked = run is not None and bool(known.active) and spec.concurrency_policy != "Allow"
-    return Outlook(clock, run, blocked, fault)
+    return Outlook(due_times, run, blocked, fault)
 
 
-def _cron(spec: TrainingScheduleSpec) -> tuple[Schedule | None, Verdict | None]:
+def _cron(spec: TrainingScheduleSpec) -> tuple[Schedule | None, ReadyReport | None]:
     if spec.schedule is None:
         return None, None
     try:
@@ -148,10 +149,10 @@ def _cron(spec: TrainingScheduleSpec) -> tuple[Schedule | None, Verdict | None]:
     except ScheduleError as error:
         reason = "UnknownTimeZone" if isinstance(error, UnknownZoneError) else "UnparseableSchedule"
         where = f"{spec.schedule}-{spec.time_zone}"
-        return None, Verdict(STALLED, reason, str(error), EventNote("Warning", reason, str(error), where))
+        return None, ReadyReport(STALLED, reason, str(error), EventNote("Warning", reason, str(error), where))
 
 
-def _stopped(spec: TrainingScheduleSpec, failures: int, last: str) -> Verdict:
+def _stopped(spec: TrainingScheduleSpec, failures: int, last: str) -> ReadyReport:
     failed = "failed or made a version that was refused" if spec.count_rejections else "failed"
     runs_failed = f"{failures} runs in a row {failed}" if failures > 1 else f"a run {failed}"
     well = "makes a version that is accepted" if spec.count_rejections else "succeeds"
@@ -159,7 +160,7 @@ def _stopped(spec: TrainingScheduleSpec, failures: int, last: str) -> Verdict:
         f"{runs_failed}: no more by themselves until the template changes, "
         f"or a run asked for by the annotation {meta.RUN_NOW_ANNOTATION} {well}"
     )
-    return Verdict(STALLED, "TooManyFailures", message, EventNote("Warning", "TooManyFailures", message, last))
+    return ReadyReport(STALLED, "TooManyFailures", message, EventNote("Warning", "TooManyFailures", message, last))
 
 
 def _beyond_history(state: ScheduleState, spec: TrainingScheduleSpec) -> tuple[Delete, ...]:
@@ -184,12 +185,12 @@ def _beyond_history(state: ScheduleState, spec: TrainingScheduleSpec) -> tuple[D
 # ---- time of the next reconcile --------------------------------------------------------------------------------------
 
 
-def _sleep(state: ScheduleState, spec: TrainingScheduleSpec, clock: Clock) -> float | None:
+def _sleep(state: ScheduleState, spec: TrainingScheduleSpec, due_times: DueTimes) -> float | None:
     """Return the seconds until time alone may change the result. The watch reports the completion of runs."""
-    if spec.suspend or clock.first is None:
+    if spec.suspend or due_times.first is None:
         return None
-    late = clocks.latest_start(spec, clock.due)
-    moment = clock.first if clock.due is None else late + timedelta(seconds=1) if late is not None else None
+    late = latest_start(spec, due_times.due)
+    moment = due_times.first if due_times.due is None else late + timedelta(seconds=1) if late is not None else None
     if moment is None:
         return None
     return min(max((moment - state.now).total_seconds(), 0.0), LONGEST_SLEEP_SECONDS)
@@ -207,15 +208,15 @@ def _pause(state: ScheduleState) -> float:
 
 def _report(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook) -> Plan | None:
     """Return a plan with the status if it differs from the stored one."""
-    view, clock = state.schedule, outlook.clock
-    first = to_rfc3339(clock.first) if clock.first is not None else None
+    view, due_times = state.schedule, outlook.due_times
+    first = to_rfc3339(due_times.first) if due_times.first is not None else None
     changes: dict[str, Any] = {
         "next_schedule_time": None if spec.suspend else first,
         "held_schedule_time": first if spec.suspend else None,
-        "missed": clock.missed,
+        "missed": due_times.missed,
     }
-    events = [*([restored()] if view.recalled_from else []), *known.events, *clock.events]
-    verdict = _verdict(state, spec, known, outlook)
+    events = [*([restored()] if view.recalled_from else []), *known.events, *due_times.events]
+    verdict = _ready_report(state, spec, known, outlook)
     own = [each for each in view.status.conditions or () if each.type != ACCEPTED]
     if verdict is not None:
         own = _conditions(state, verdict)
@@ -227,9 +228,9 @@ def _report(state: ScheduleState, spec: TrainingScheduleSpec, known: Record, out
     return None if status == view.status else Plan(status=status, events=tuple(events))
 
 
-def _verdict(  # noqa: PLR0911 - one line for each answer
+def _ready_report(  # noqa: PLR0911 - one line for each answer
     state: ScheduleState, spec: TrainingScheduleSpec, known: Record, outlook: Outlook
-) -> Verdict | None:
+) -> ReadyReport | None:
     """Return the content of the conditions. ``None`` keeps them while a refused run is tried again."""
     run = outlook.run
     if run is not None and not outlook.blocked:
@@ -243,25 +244,27 @@ def _verdict(  # noqa: PLR0911 - one line for each answer
     if run is not None and outlook.blocked:
         return _waiting(outlook, spec, run, known.active)
     if spec.suspend:
-        return Verdict(READY, "Suspended", "suspended by spec.suspend; a run that has begun goes on")
-    if outlook.clock.first is not None:
-        return Verdict(READY, "Scheduled", "runs at nextScheduleTime")
-    return Verdict(READY, "WaitsForChange", "runs when the template changes")
+        return ReadyReport(READY, "Suspended", "suspended by spec.suspend; a run that has begun goes on")
+    if outlook.due_times.first is not None:
+        return ReadyReport(READY, "Scheduled", "runs at nextScheduleTime")
+    return ReadyReport(READY, "WaitsForChange", "runs when the template changes")
 
 
-def _waiting(outlook: Outlook, spec: TrainingScheduleSpec, run: Run, active: tuple[TrainingJobView, ...]) -> Verdict:
-    first = outlook.clock.first
+def _waiting(
+    outlook: Outlook, spec: TrainingScheduleSpec, run: Run, active: tuple[TrainingJobView, ...]
+) -> ReadyReport:
+    first = outlook.due_times.first
     cause = f"due since {to_rfc3339(first)}" if run.scheduled_for is not None and first is not None else run.cause
     others = active[0].name if len(active) == 1 else f"{active[0].name} and {len(active) - 1} more"
     end = "is gone" if spec.concurrency_policy == "Replace" else "has ended"
     message = f"a run {cause} waits until TrainingJob {others} {end} (concurrencyPolicy {spec.concurrency_policy})"
-    return Verdict(READY, "RunWaits", message, EventNote("Normal", "JobAlreadyActive", message, cause))
+    return ReadyReport(READY, "RunWaits", message, EventNote("Normal", "JobAlreadyActive", message, cause))
 
 
-def _refused(run: Run, refusal: Refusal) -> Verdict:
+def _refused(run: Run, refusal: Refusal) -> ReadyReport:
     message = f"TrainingJob {run.name} was refused and is tried again: {refusal.message}"
     event = EventNote("Warning", "FailedCreate", message, run.name)
-    return Verdict(STALLED if refusal.permanent else RETRYING, REFUSED[refusal.permanent], message, event)
+    return ReadyReport(STALLED if refusal.permanent else RETRYING, REFUSED[refusal.permanent], message, event)
 
 
 def _invalid(state: ScheduleState, error: ValidationError) -> Plan:
@@ -269,7 +272,7 @@ def _invalid(state: ScheduleState, error: ValidationError) -> Plan:
     view = state.schedule
     message = first_problem(error, "spec")
     event = EventNote("Warning", "InvalidSpec", message, str(view.generation))
-    verdict = Verdict(STALLED, "InvalidSpec", message, event)
+    verdict = ReadyReport(STALLED, "InvalidSpec", message, event)
     accepted = condition_of(view.status)
     conditions = [*_conditions(state, verdict), *(() if accepted is None else (accepted,))]
     changes = {"observed_generation": view.generation, "phase": "Stalled", "conditions": conditions}
@@ -277,7 +280,7 @@ def _invalid(state: ScheduleState, error: ValidationError) -> Plan:
     return NOTHING if status == view.status else Plan(status=status, events=(event,))
 
 
-def _conditions(state: ScheduleState, verdict: Verdict) -> list[Condition]:
+def _conditions(state: ScheduleState, verdict: ReadyReport) -> list[Condition]:
     return stamped(
         verdict.statuses,
         verdict.reason,

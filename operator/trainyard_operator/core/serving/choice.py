@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from trainyard_api.modeldeployment import CandidateReason, ModelDeploymentSpec, ModelDeploymentStatus, VersionPolicy
 from trainyard_operator.core.objects import ModelVersionView
-from trainyard_operator.core.serving.health import Failure
+from trainyard_operator.core.serving.health import Problem
 from trainyard_operator.core.serving.rollout import is_rejected, rejection_of, was_live
 from trainyard_operator.core.serving.state import ServingState
 
@@ -25,7 +25,7 @@ class Choice:
 
     version: ModelVersionView | None
     reason: CandidateReason
-    problem: Failure | None = None
+    problem: Problem | None = None
     waiting: str = ""
 
 
@@ -85,7 +85,7 @@ def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Cho
             f"spec.version.pin {pin!r} names no ModelVersion of model {state.deployment.model}: "
             "kubectl get mv shows the versions there are"
         )
-        return Choice(None, "Pin", Failure("PinnedVersionNotFound", message))
+        return Choice(None, "Pin", Problem("PinnedVersionNotFound", message))
     number = version.version
     rejection = rejection_of(status, number)
     if rejection is not None:
@@ -94,7 +94,7 @@ def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Cho
         return Choice(version, "Pin")
     if version.unreadable:
         message = f"version {number} is pinned, and its ModelVersion cannot be read: see the Events of {version.name}"
-        return Choice(None, "Pin", Failure("PinnedVersionUnreadable", message))
+        return Choice(None, "Pin", Problem("PinnedVersionUnreadable", message))
     match version.status.phase:
         case "Validated":
             return Choice(version, "Pin")
@@ -106,12 +106,12 @@ def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Cho
             return Choice(None, "Pin", waiting=f"version {number} is pinned and waits for its gates to be judged")
         case phase:
             message = f"version {number} is pinned but {phase}: pin a validated version, or train a better one"
-    return Choice(None, "Pin", Failure("PinnedVersionNotValidated", message))
+    return Choice(None, "Pin", Problem("PinnedVersionNotValidated", message))
 
 
-def _quarantined(number: int, why: str) -> Failure:
+def _quarantined(number: int, why: str) -> Problem:
     message = (
         f"version {number} is pinned but quarantined ({why}): pin another one, or lift the quarantine with the "
         f"action retry/{number}/<token>"
     )
-    return Failure("PinnedVersionQuarantined", message)
+    return Problem("PinnedVersionQuarantined", message)

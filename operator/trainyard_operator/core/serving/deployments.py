@@ -13,7 +13,7 @@ from trainyard_operator.core.serving import render as render_serving
 from trainyard_operator.core.serving import service_route
 from trainyard_operator.core.serving.choice import plain_digest
 from trainyard_operator.core.serving.drift import is_edited
-from trainyard_operator.core.serving.health import Failure
+from trainyard_operator.core.serving.health import Problem
 from trainyard_operator.core.serving.rollout import is_rejected, was_live
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.strategy import strategy_of
@@ -37,7 +37,7 @@ class Desired:
     """
 
     bodies: dict[int, Body]
-    trouble: Failure | None = None
+    trouble: Problem | None = None
 
 
 def replicas(spec: ModelDeploymentSpec) -> int:
@@ -91,7 +91,7 @@ def desired(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploym
             bodies[number] = render_serving.deployment(state.deployment, spec, version, config=state.config)
         except InvalidSpecError as error:
             if number != status.previous_version:
-                trouble = trouble or Failure("InvalidSpec", str(error))
+                trouble = trouble or Problem("InvalidSpec", str(error))
     return Desired(bodies, trouble)
 
 

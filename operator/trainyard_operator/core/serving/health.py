@@ -19,14 +19,14 @@ LAST_WORDS: Final = 512
 
 
 @dataclass(frozen=True)
-class Failure:
+class Problem:
     """Why a version does not serve: a CamelCase reason for conditions, and the server's own message."""
 
     reason: str
     message: str
 
 
-def failure_of(pods: tuple[ServingPodView, ...]) -> Failure | None:
+def failure_of(pods: tuple[ServingPodView, ...]) -> Problem | None:
     """Return why the version will never serve, ``None`` if it may still become ready.
 
     A final exit code means that the server cannot load its version. Any other exit counts only after several restarts.
@@ -36,9 +36,9 @@ def failure_of(pods: tuple[ServingPodView, ...]) -> Failure | None:
         if pod.ready or pod.deleting or pod.exit_code is None or pod.exit_code in OF_THE_STORAGE:
             continue
         if pod.exit_code in FINAL:
-            return Failure(reason_of(pod.exit_code), _ended_with(pod))
+            return Problem(reason_of(pod.exit_code), _ended_with(pod))
         if pod.restarts >= CRASH_LOOP_RESTARTS:
-            return Failure("CrashLoop", f"{_ended_with(pod)} ({pod.restarts} restarts)")
+            return Problem("CrashLoop", f"{_ended_with(pod)} ({pod.restarts} restarts)")
     return None
 
 

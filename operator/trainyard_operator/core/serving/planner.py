@@ -24,7 +24,7 @@ from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.saved import restored
 from trainyard_operator.core.serving import access, deployments, requested_action, rollout, service_route
 from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
-from trainyard_operator.core.serving.health import Failure, are_at_fault, cause_of, failure_of, waiting_for
+from trainyard_operator.core.serving.health import Problem, are_at_fault, cause_of, failure_of, waiting_for
 from trainyard_operator.core.serving.readiness import (
     FIRST_CHECK_SECONDS,
     RESCHEDULED_SECONDS,
@@ -61,14 +61,14 @@ def plan(state: ServingState) -> Plan:  # noqa: PLR0911 - a list of questions
     try:
         spec = parse_spec(state)
     except InvalidSpecError as error:
-        return _blocked(state, Failure("InvalidSpec", str(error)))
+        return _blocked(state, Problem("InvalidSpec", str(error)))
     older = _older_namesake(state)
     if older is not None:
         message = (
             f"ModelDeployment {older} serves model {state.deployment.model} already: delete one of the two, or "
             "serve another model"
         )
-        return _blocked(state, Failure("ModelTaken", message))
+        return _blocked(state, Problem("ModelTaken", message))
     if state.deployment.recalled_from:
         return _restored(state, spec)
     for question in _QUESTIONS:
@@ -183,7 +183,7 @@ def _judge(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     if failure is None and waited >= deadline(spec) and are_at_fault(pods):
         message = f"not ready in {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
         readiness = waiting_for(pods)
-        failure = Failure("ProgressDeadlineExceeded", f"{message}; {readiness}" if readiness else message)
+        failure = Problem("ProgressDeadlineExceeded", f"{message}; {readiness}" if readiness else message)
     if failure is None:
         return None
     version = state.version(number)
@@ -284,7 +284,7 @@ def _shift(
     return Plan(actions=actions)
 
 
-def _active_failure(state: ServingState) -> Failure | None:
+def _active_failure(state: ServingState) -> Problem | None:
     """Return why the active version is given up: its server cannot continue, or it was unready for too long."""
     number, waited = state.deployment.status.active_version, active_unready_seconds(state)
     since = unready_since(state.deployment.status)
@@ -299,7 +299,7 @@ def _active_failure(state: ServingState) -> Failure | None:
         return None
     readiness = cause_of(state.child(number), pods)
     message = f"no pod of version {number} was ready for {limit:.0f} s"
-    return Failure("Unready", f"{message}; {readiness}" if readiness else message)
+    return Problem("Unready", f"{message}; {readiness}" if readiness else message)
 
 
 def _is_at_fault(state: ServingState) -> bool:
@@ -358,7 +358,7 @@ def _report(
     return Plan(status=described, events=(*events, *((stalled,) if stalled is not None else ())))
 
 
-def _blocked(state: ServingState, trouble: Failure) -> Plan:
+def _blocked(state: ServingState, trouble: Problem) -> Plan:
     """Report why nothing can be decided. What serves stays unchanged."""
     status = state.deployment.status
     events: tuple[EventNote, ...] = ()

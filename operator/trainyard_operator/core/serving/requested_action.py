@@ -12,7 +12,7 @@ from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.serving import rollout, verbs
 from trainyard_operator.core.serving.choice import find_pin, lived
 from trainyard_operator.core.serving.state import ServingState
-from trainyard_operator.core.serving.verbs import Plain, Retry, Rollback
+from trainyard_operator.core.serving.verbs import PlainVerb, RetryVerb, RollbackVerb
 
 Performed = tuple[ModelDeploymentStatus, str]
 """The new status, and a message with the result."""
@@ -30,11 +30,11 @@ def perform(state: ServingState, spec: ModelDeploymentSpec, text: str) -> Perfor
     actions.refuse_used(state.deployment.status, verb.token)
     by = actions.asked_by(state.deployment)
     match verb:
-        case Rollback(version=number):
+        case RollbackVerb(version=number):
             return _rollback(state, spec, number, by)
-        case Retry(version=number):
+        case RetryVerb(version=number):
             return _retry(state, spec, number, by)
-        case Plain(verb=name):
+        case PlainVerb(verb=name):
             return _PLAIN[name](state.deployment.status, spec, by, state.now)
         case _:
             assert_never(verb)
@@ -130,7 +130,7 @@ def _release(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, 
     return rollout.release(status), "the policy decides again"
 
 
-_PLAIN: dict[verbs.PlainVerb, Callable[[ModelDeploymentStatus, ModelDeploymentSpec, str, datetime], Performed]] = {
+_PLAIN: dict[verbs.PlainVerbName, Callable[[ModelDeploymentStatus, ModelDeploymentSpec, str, datetime], Performed]] = {
     "promote": _promote,
     "abort": _abort,
     "hold": _hold,

@@ -14,7 +14,7 @@ from trainyard_operator.core.conditions import stamped
 from trainyard_operator.core.serving import service_route
 from trainyard_operator.core.serving.choice import choose
 from trainyard_operator.core.serving.deployments import desired, is_ready, is_same_model, replicas
-from trainyard_operator.core.serving.health import Failure, cause_of
+from trainyard_operator.core.serving.health import Problem, cause_of
 from trainyard_operator.core.serving.readiness import candidate_unready_seconds, deadline, unready_since
 from trainyard_operator.core.serving.render import selector_text
 from trainyard_operator.core.serving.requested_action import is_pinned
@@ -51,7 +51,7 @@ def _traffic(state: ServingState) -> Traffic:
     return Traffic.of(live.only, *sorted((c.version for c in state.children if not c.deleting), reverse=True))
 
 
-def describe_blocked(state: ServingState, status: ModelDeploymentStatus, trouble: Failure) -> ModelDeploymentStatus:
+def describe_blocked(state: ServingState, status: ModelDeploymentStatus, trouble: Problem) -> ModelDeploymentStatus:
     """Return the complete status of a ModelDeployment for which nothing can be decided. What serves stays unchanged."""
     phase: DeploymentPhase = "Failed" if status.active_version is None else (status.phase or "Failed")
     return _complete(state, status, phase, trouble, None)
@@ -64,15 +64,15 @@ def _complete(
     state: ServingState,
     status: ModelDeploymentStatus,
     phase: DeploymentPhase,
-    stalled: Failure | None,
-    reconciling: Failure | None,
+    stalled: Problem | None,
+    reconciling: Problem | None,
 ) -> ModelDeploymentStatus:
     md, active = state.deployment, status.active_version
     serving = active is not None and state.ready_pods(active) > 0 and service_route.current(state).only == active
-    ready = Failure("Serving", _serving(state, status))
+    ready = Problem("Serving", _serving(state, status))
     if not serving:
         why = stalled or reconciling or _nothing(status)
-        ready = Failure(why.reason, "; ".join(filter(None, (why.message, _elsewhere(state, active)))))
+        ready = Problem(why.reason, "; ".join(filter(None, (why.message, _elsewhere(state, active)))))
     setback = last_setback(status)
     statements = {
         "Ready": ("True" if serving else "False", ready),
@@ -80,7 +80,7 @@ def _complete(
         "Stalled": ("True", stalled),
         "RolledBack": (
             "True",
-            Failure(setback.reason, _setback(setback.version, setback.message)) if setback else None,
+            Problem(setback.reason, _setback(setback.version, setback.message)) if setback else None,
         ),
         "NewerVersionRejected": ("True", _newer_rejected(state, active)),
     }
@@ -99,7 +99,7 @@ def _complete(
     )
 
 
-def _condition(state: ServingState, kind: str, value: str, statement: Failure) -> Iterable[Condition]:
+def _condition(state: ServingState, kind: str, value: str, statement: Problem) -> Iterable[Condition]:
     md = state.deployment
     return stamped(
         {kind: value},
@@ -133,13 +133,13 @@ def approved(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> bool:
     return automatic or status.active_version is None or status.candidate_reason in ("Promoted", "Rollback")
 
 
-def _stalled(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Failure | None:
+def _stalled(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Problem | None:
     """Return a problem that only the user can solve."""
     trouble = desired(state, spec, status).trouble or choose(state, spec, status).problem
     if trouble is not None:
         return trouble
     if state.refused is not None and state.refused.permanent:
-        return Failure("InvalidSpec", state.refused.message)
+        return Problem("InvalidSpec", state.refused.message)
     if status.candidate_version is not None:
         return _blocked(state, spec, status, status.candidate_version)
     if status.active_version is None:
@@ -149,7 +149,7 @@ def _stalled(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploy
 
 def _blocked(
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, number: int
-) -> Failure | None:
+) -> Problem | None:
     """Return why a candidate is late through no fault of its own. It stays the candidate and starts when it can."""
     waited = candidate_unready_seconds(state, spec, status)
     if waited is None or waited < deadline(spec):
@@ -160,20 +160,20 @@ def _blocked(
         f"{late}: {_pods(state, spec, number)}; {goes_on}version {number} is not to blame, and takes over once its "
         "pods are ready; the action abort/<token> gives it up"
     )
-    return Failure("CandidateBlocked", message)
+    return Problem("CandidateBlocked", message)
 
 
-def _no_version_serves(status: ModelDeploymentStatus) -> Failure | None:
+def _no_version_serves(status: ModelDeploymentStatus) -> Problem | None:
     setback = last_setback(status)
     if setback is None:
         return None
     lift = f"train a new version, or try it again with the action retry/{setback.version}/<token>"
-    return Failure("NoVersionServes", f"{_setback(setback.version, setback.message)}; {lift}")
+    return Problem("NoVersionServes", f"{_setback(setback.version, setback.message)}; {lift}")
 
 
 def _unavailable(
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus, active: int
-) -> Failure | None:
+) -> Problem | None:
     """Return why the active version does not serve, once waiting does not help."""
     since = unready_since(state.deployment.status)
     if since is None or state.ready_pods(active) > 0:
@@ -181,35 +181,35 @@ def _unavailable(
     child = state.child(active)
     if (child is None or child.deleting) and _gone(state, status):
         message = f"version {active} cannot be started again: {_active_pods(state, spec, status, active)}"
-        return Failure("ModelVersionGone", message)
+        return Problem("ModelVersionGone", message)
     if (state.now - since).total_seconds() < deadline(spec):
         return None
     pods = _active_pods(state, spec, status, active)
-    return Failure("Unavailable", f"version {active} does not serve, and no previous version is ready: {pods}")
+    return Problem("Unavailable", f"version {active} does not serve, and no previous version is ready: {pods}")
 
 
 def _reconciling(  # noqa: PLR0911 - a list of questions
     state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus
-) -> Failure | None:
+) -> Problem | None:
     """Return progress that needs no user action."""
     candidate, active = status.candidate_version, status.active_version
     if state.refused is not None:
-        return Failure("ChildRefused", state.refused.message)
+        return Problem("ChildRefused", state.refused.message)
     if candidate is not None:
         pods = _pods(state, spec, candidate)
         if status.candidate_reason == "Rollback":
-            return Failure("RollingBack", f"going back to version {candidate}: {pods}")
+            return Problem("RollingBack", f"going back to version {candidate}: {pods}")
         if not approved(spec, status) and is_ready(state, spec, status):
-            return Failure(AWAITING_PROMOTION, f"version {candidate} is ready and waits for the action promote/<token>")
-        return Failure("Progressing", f"rolling out version {candidate}: {pods}")
+            return Problem(AWAITING_PROMOTION, f"version {candidate} is ready and waits for the action promote/<token>")
+        return Problem("Progressing", f"rolling out version {candidate}: {pods}")
     if active is None:
         waiting = choose(state, spec, status).waiting
-        return Failure("WaitingForVersion", waiting or _no_version(state))
+        return Problem("WaitingForVersion", waiting or _no_version(state))
     child = state.child(active)
     if child is None or not child.settled or child.ready < replicas(spec) or child.updated < replicas(spec):
-        return Failure("Progressing", _active_pods(state, spec, status, active))
+        return Problem("Progressing", _active_pods(state, spec, status, active))
     if service_route.current(state).only != active:
-        return Failure("Progressing", f"the Service {state.deployment.name} does not point to version {active} yet")
+        return Problem("Progressing", f"the Service {state.deployment.name} does not point to version {active} yet")
     return None
 
 
@@ -272,7 +272,7 @@ def _serving(state: ServingState, status: ModelDeploymentStatus) -> str:
     return "; ".join(parts)
 
 
-def _newer_rejected(state: ServingState, active: int | None) -> Failure | None:
+def _newer_rejected(state: ServingState, active: int | None) -> Problem | None:
     """Return the rejection of the newest judged version, unless the active version is newer."""
     judged = [v for v in state.known if not v.is_pending and not v.unreadable and v.version > (active or 0)]
     newest = max(judged, key=lambda v: v.version, default=None)
@@ -282,7 +282,7 @@ def _newer_rejected(state: ServingState, active: int | None) -> Failure | None:
     why = f": {ready.message}" if ready is not None else ""
     goes_on = "no version serves" if active is None else f"version {active} goes on serving"
     message = f"version {newest.version} was refused, {goes_on}{why}"
-    return Failure(ready.reason if ready is not None else "Rejected", message)
+    return Problem(ready.reason if ready is not None else "Rejected", message)
 
 
 def _trained(state: ServingState, status: ModelDeploymentStatus) -> str | None:
@@ -297,5 +297,5 @@ def _setback(number: int, message: str) -> str:
     return f"version {number} was taken back: {message}"
 
 
-def _nothing(status: ModelDeploymentStatus) -> Failure:
-    return Failure("Unready", f"version {status.active_version} does not serve")
+def _nothing(status: ModelDeploymentStatus) -> Problem:
+    return Problem("Unready", f"version {status.active_version} does not serve")

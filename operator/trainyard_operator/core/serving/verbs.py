@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from trainyard_operator.core import actions
 
-PlainVerb = Literal["promote", "abort", "hold", "release"]
+PlainVerbName = Literal["promote", "abort", "hold", "release"]
 
 _VERSION: Final = re.compile(r"[1-9][0-9]{0,14}")
 _HOW: Final = (
@@ -16,7 +16,7 @@ _HOW: Final = (
 
 
 @dataclass(frozen=True)
-class Rollback:
+class RollbackVerb:
     """Serve this version again. ``None`` means the previous version."""
 
     version: int | None
@@ -24,7 +24,7 @@ class Rollback:
 
 
 @dataclass(frozen=True)
-class Retry:
+class RetryVerb:
     """Lift the rejection of a version and try it again."""
 
     version: int
@@ -32,14 +32,14 @@ class Retry:
 
 
 @dataclass(frozen=True)
-class Plain:
+class PlainVerb:
     """A verb that applies to the ModelDeployment as a whole."""
 
-    verb: PlainVerb
+    verb: PlainVerbName
     token: str
 
 
-Verb = Rollback | Retry | Plain
+Verb = RollbackVerb | RetryVerb | PlainVerb
 
 
 def parse(text: str) -> Verb:
@@ -52,11 +52,11 @@ def parse(text: str) -> Verb:
     """
     match actions.words_of(text, _HOW):
         case ["rollback", "previous", token]:
-            return Rollback(None, token)
+            return RollbackVerb(None, token)
         case ["rollback", version, token] if _VERSION.fullmatch(version):
-            return Rollback(int(version), token)
+            return RollbackVerb(int(version), token)
         case ["retry", version, token] if _VERSION.fullmatch(version):
-            return Retry(int(version), token)
+            return RetryVerb(int(version), token)
         case [("promote" | "abort" | "hold" | "release") as verb, token]:
-            return Plain(verb, token)
+            return PlainVerb(verb, token)
     raise actions.no_action(text, _HOW)

@@ -35,7 +35,7 @@ USERS = 32
 
 
 @dataclass(frozen=True)
-class Transition:
+class StatusChange:
     """New phase of a version, with a reason, a message, and the status fields that change."""
 
     phase: VersionPhase
@@ -86,7 +86,7 @@ def _pending(state: VersionState) -> Plan:
         return _refused(state, "Misnamed", message)
     if any(other.is_pending and version_number(other) < spec.version for other in _peers(state)):
         message = "the versions before it are judged first"  # the message names none of them, or it would change
-        return _report(state, Transition("Pending", "EarlierVersionPending", message))
+        return _report(state, StatusChange("Pending", "EarlierVersionPending", message))
     return _judged(state, spec)
 
 
@@ -98,15 +98,15 @@ def _judged(state: VersionState, spec: ModelVersionSpec) -> Plan:
     if missed:
         message = f"{len(missed)} of {len(results)} gates not met: {_messages(missed)}"
         return _transition(
-            state, Transition("Rejected", "GatesNotMet", message, changes), "Warning", "Rejected", "judged"
+            state, StatusChange("Rejected", "GatesNotMet", message, changes), "Warning", "Rejected", "judged"
         )
     message = f"{len(results)} of {len(results)} gates met: {_messages(results)}" if results else "no gates to meet"
-    return _transition(state, Transition("Validated", "Validated", message, changes), "Normal", "Validated", "judged")
+    return _transition(state, StatusChange("Validated", "Validated", message, changes), "Normal", "Validated", "judged")
 
 
 def _refused(state: VersionState, reason: str, message: str) -> Plan:
     """Reject a version that is invalid or has a wrong name. It cannot be served."""
-    transition = Transition("Rejected", reason, message, {"judged_time": to_rfc3339(state.now)})
+    transition = StatusChange("Rejected", reason, message, {"judged_time": to_rfc3339(state.now)})
     return _transition(state, transition, "Warning", "Rejected", "judged")
 
 
@@ -118,7 +118,7 @@ def _validated(state: VersionState) -> Plan:
     deployment, entry = found
     why = f"{entry.reason}: {entry.message}" if entry.message else entry.reason
     message = f"ModelDeployment {deployment.name} does not serve it again by itself ({why})"
-    transition = Transition("Quarantined", "Quarantined", message, {"quarantined_by": deployment.name})
+    transition = StatusChange("Quarantined", "Quarantined", message, {"quarantined_by": deployment.name})
     return _transition(state, transition, "Warning", "Quarantined", f"quarantined-{deployment.uid}-{entry.time}")
 
 
@@ -132,7 +132,7 @@ def _quarantined(state: VersionState) -> Plan:
         return _keep(state)
     since = deployment.status.candidate_since or deployment.status.promoted_time or ""
     message = f"ModelDeployment {deployment.name} was asked to take it again"
-    transition = Transition("Validated", "Reinstated", message, {"quarantined_by": None})
+    transition = StatusChange("Validated", "Reinstated", message, {"quarantined_by": None})
     return _transition(state, transition, "Normal", "Reinstated", f"reinstated-{deployment.uid}-{since}")
 
 
@@ -154,7 +154,7 @@ def _perform(state: VersionState, text: str) -> Plan:
     missed = _messages(result for result in view.status.gates or () if not result.passed)
     message = f"validated by {record.by}: {record.reason[:REASON]}; gates not met: {missed}"
     answered = actions.handled(view.status, text, f"validated by {record.by}", token)
-    transition = Transition("Validated", "Overruled", message, {**answered, "overruled": record})
+    transition = StatusChange("Validated", "Overruled", message, {**answered, "overruled": record})
     return _transition(state, transition, "Normal", "Overruled", f"action/{actions.echo(text)}")
 
 
@@ -237,13 +237,13 @@ def _messages(results: Iterable[GateResult]) -> str:
 
 
 def _transition(
-    state: VersionState, transition: Transition, kind: Literal["Normal", "Warning"], reason: str, about: str
+    state: VersionState, transition: StatusChange, kind: Literal["Normal", "Warning"], reason: str, about: str
 ) -> Plan:
     """Store a new phase and report it once."""
     return _report(state, transition, (EventNote(kind, reason, transition.message, about),))
 
 
-def _report(state: VersionState, transition: Transition, events: tuple[EventNote, ...] = ()) -> Plan:
+def _report(state: VersionState, transition: StatusChange, events: tuple[EventNote, ...] = ()) -> Plan:
     """Return a plan with the status of a phase.
 
     A rejected version has Ready=False without ``Stalled``, because nobody has to repair it.

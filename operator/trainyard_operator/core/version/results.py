@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any, Final, assert_never
 
 from trainyard_api.modelversion import GateReason, GateResult
-from trainyard_api.training import Gate, Goal, Operator
+from trainyard_api.training import Comparator, Gate, Goal
 from trainyard_operator.core.version.numbers import text_of
 
 PASSES: Final[frozenset[GateReason]] = frozenset({"Met", "NoChampion"})
@@ -20,7 +20,7 @@ def result(gate: Gate, reason: GateReason, message: str, details: Details | None
     return GateResult.model_validate({**base, **(details or {})})
 
 
-def holds(value: Decimal, op: Operator, threshold: Decimal) -> bool:
+def holds(value: Decimal, op: Comparator, threshold: Decimal) -> bool:
     """Return whether a value satisfies a comparison."""
     match op:
         case "<":
@@ -41,12 +41,12 @@ def tolerance_of(gate: Gate, best: Decimal) -> Decimal:
     return Decimal(repr(gate.tolerance or 0)) * abs(best)
 
 
-def threshold_of(goal: Goal, best: Decimal, tolerance: Decimal) -> tuple[Operator, Decimal]:
+def threshold_of(goal: Goal, best: Decimal, tolerance: Decimal) -> tuple[Comparator, Decimal]:
     """Return the condition that a value must satisfy to be no worse than the champion, within the tolerance."""
     return ("<=", best + tolerance) if goal == "Minimize" else (">=", best - tolerance)
 
 
-def against(op: Operator, threshold: Decimal, value: Decimal, best: Decimal, champion: int) -> Details:
+def against(op: Comparator, threshold: Decimal, value: Decimal, best: Decimal, champion: int) -> Details:
     """Return the numbers of a comparison with the champion."""
     return {
         "value": text_of(value),

@@ -16,7 +16,7 @@ from tests.unit.operator.operators import run
 from tests.unit.operator.samples import CA, CONFIG, result_text
 from trainyard_api import API_VERSION, GROUP, VERSION, meta
 from trainyard_api.batch import BatchSpec, BatchStatus
-from trainyard_api.kinds import Kind as ApiKind
+from trainyard_api.kinds import KindDefinition
 from trainyard_api.wire import TrainingResult
 from trainyard_operator.core.batch import completion, outcome
 from trainyard_operator.core.batch.kind import News
@@ -61,7 +61,7 @@ class EchoStatus(BatchStatus):
     """The word, once it was said."""
 
 
-API_KIND: Final = ApiKind(
+API_KIND: Final = KindDefinition(
     kind="Echo",
     plural="echoes",
     short="eo",

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from trainyard_api import GROUP, VERSION
-from trainyard_api.kinds import Kind
+from trainyard_api.kinds import KindDefinition
 from trainyard_trainer.cli.upkeep.usage import slim
 from trainyard_trainer.errors import ConfigError, InputMissing, NotPermitted, TrainerError, UpstreamUnavailable
 
@@ -57,7 +57,7 @@ class Cluster:
         except OSError as error:
             raise ConfigError(f"{self.account}/namespace cannot be read ({error.strerror}): add --namespace") from error
 
-    def objects(self, kind: Kind, namespace: str) -> Iterator[dict[str, Any]]:
+    def objects(self, kind: KindDefinition, namespace: str) -> Iterator[dict[str, Any]]:
         """Give all objects of a kind of one namespace, each with its ``kind`` and what it uses.
 
         Raises
@@ -84,7 +84,7 @@ class Cluster:
         for item in found:
             yield {**item, "kind": kind.kind}
 
-    def _every_page(self, kind: Kind, namespace: str) -> list[dict[str, Any]]:
+    def _every_page(self, kind: KindDefinition, namespace: str) -> list[dict[str, Any]]:
         items: list[dict[str, Any]] = []
         token = ""
         while True:
@@ -94,7 +94,7 @@ class Cluster:
             if not token:
                 return items
 
-    def _page(self, kind: Kind, namespace: str, token: str) -> dict[str, Any]:
+    def _page(self, kind: KindDefinition, namespace: str, token: str) -> dict[str, Any]:
         query = urlencode({"limit": self.page, **({"continue": token} if token else {})})
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{kind.plural}"
         status, body = self._get(f"{path}?{query}")
@@ -108,7 +108,7 @@ class Cluster:
             raise UpstreamUnavailable(f"what is in use is not known: {path} is no list of objects")
         return page
 
-    def _refusal(self, status: int, kind: Kind, namespace: str) -> TrainerError:
+    def _refusal(self, status: int, kind: KindDefinition, namespace: str) -> TrainerError:
         what = (
             f"what is in use is not known: the API server answered {status} to a list of {kind.plural} in {namespace}"
         )

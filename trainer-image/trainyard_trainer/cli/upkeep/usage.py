@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 from trainyard_api.batch import TERMINAL_PHASES
-from trainyard_api.kinds import MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, Kind
+from trainyard_api.kinds import MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, KindDefinition
 from trainyard_trainer.errors import DataError
 
-KINDS: Final[tuple[Kind, ...]] = (TRAINING_JOB, MODEL_VERSION, MODEL_DEPLOYMENT)
+KINDS: Final[tuple[KindDefinition, ...]] = (TRAINING_JOB, MODEL_VERSION, MODEL_DEPLOYMENT)
 """The kinds that name what lies in a storage, in the order in which they are asked for.
 
 A job that has finished when the jobs are listed has its ModelVersion by then, so that the later list holds it.

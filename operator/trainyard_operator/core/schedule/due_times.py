@@ -22,7 +22,7 @@ MISSED_LIMIT: Final = 100
 
 
 @dataclass(frozen=True)
-class Clock:
+class DueTimes:
     """The due run and the next one.
 
     Attributes
@@ -41,7 +41,7 @@ class Clock:
     events: tuple[EventNote, ...] = ()
 
 
-def read(state: ScheduleState, spec: TrainingScheduleSpec, cron: Schedule, last: datetime | None) -> Clock:
+def due_times_of(state: ScheduleState, spec: TrainingScheduleSpec, cron: Schedule, last: datetime | None) -> DueTimes:
     """Return the due run and the next time. ``last`` is the nominal time of the newest run that was started."""
     view, now = state.schedule, state.now
     floor = max(now, view.created, last or view.created)
@@ -55,13 +55,13 @@ def read(state: ScheduleState, spec: TrainingScheduleSpec, cron: Schedule, last:
         missed += count_between(cron, first - TICK, last - TICK, MISSED_LIMIT)
         first = next_after(cron, last)
     if spec.suspend or first is None or first > now:
-        return Clock(first, None, missed)
+        return DueTimes(first, None, missed)
     due = last_at_or_before(cron, now, after=first - TICK)
     late = latest_start(spec, due)
     if due is None or (late is not None and late < now):
         missed += count_between(cron, first - TICK, now, MISSED_LIMIT)
-        return Clock(next_after(cron, floor), None, missed, (_missed_event(due or first),))
-    return Clock(first, due, missed)
+        return DueTimes(next_after(cron, floor), None, missed, (_missed_event(due or first),))
+    return DueTimes(first, due, missed)
 
 
 def latest_start(spec: TrainingScheduleSpec, due: datetime | None) -> datetime | None:
