@@ -88,12 +88,12 @@ def start_store(table: ProcessTable, folder: Path, root: Path) -> Path:
 def _serve(table: ProcessTable, config: Path, socket: Path) -> None:
     table.start("containerd", ("containerd", f"--config={config}"))
 
-    def answers() -> bool:
+    def responds() -> bool:
         table.insist()
         return socket.exists()
 
     # The kubelet ends at once if the socket is not there.
-    wait_for("containerd's socket", answers, 60, lambda: table.tail("containerd"))
+    wait_for("containerd's socket", responds, 60, lambda: table.tail("containerd"))
 
 
 def load(namespace: Namespace, folder: Path, image: Path) -> None:

@@ -252,7 +252,7 @@ def _wait_for(table: ProcessTable, plane: ControlPlane, what: str, path: str) ->
     trust = ssl.create_default_context(cafile=str(plane.authority.files.certificate))
     trust.load_cert_chain(plane.admin.certificate, plane.admin.key)
 
-    def answers() -> bool:
+    def responds() -> bool:
         table.insist()
         try:
             with urllib.request.urlopen(plane.server + path, context=trust, timeout=5) as response:
@@ -260,7 +260,7 @@ def _wait_for(table: ProcessTable, plane: ControlPlane, what: str, path: str) ->
         except (urllib.error.URLError, OSError):
             return False
 
-    if not eventually(answers, _START_SECONDS):
+    if not eventually(responds, _START_SECONDS):
         raise ClusterError(
             f"{what} did not become ready in {_START_SECONDS} s; the logs lie in {plane.folder / 'logs'}"
         )

@@ -235,11 +235,11 @@ def _proxy_config(access: Path, network: Network) -> dict[str, object]:
 
 def _wait_ready(cluster: Cluster, table: ProcessTable) -> None:
     def holds(condition: Callable[[Cluster], bool]) -> Callable[[], bool]:
-        def look() -> bool:
+        def check() -> bool:
             table.insist()
             return condition(cluster)
 
-        return look
+        return check
 
     for what, condition in (("the node to be ready", _node_ready), ("CoreDNS to answer", _dns_ready)):
         wait_for(what, holds(condition), _READY_SECONDS, lambda: table.tail("kubelet"), POLL_SECONDS)

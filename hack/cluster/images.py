@@ -21,7 +21,7 @@ BASE_IMAGE_VARIABLE = "TRAINYARD_BASE_IMAGE"
 """Names the base image to use instead of python:3.13-slim (docker) or of the one made here (buildah)."""
 _SUITE = "trixie"
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates,libgomp1"
-_BASE_RECIPE = 2
+_BASE_FORMAT = 2
 """Goes up when the steps below change."""
 _NOT_IN_BASE = ("./var/cache/apt/*", "./var/lib/apt/lists/*", "./var/log/*", "./usr/share/doc/*", "./usr/share/man/*")
 _BUILD_SECONDS = 1800
@@ -191,8 +191,8 @@ def pip_files(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _base_key() -> str:
-    recipe = repr((_BASE_RECIPE, _SUITE, _BASE_PACKAGES, _NOT_IN_BASE))
-    return f"{_SUITE}-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+    content = repr((_BASE_FORMAT, _SUITE, _BASE_PACKAGES, _NOT_IN_BASE))
+    return f"{_SUITE}-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
 
 
 def base_name() -> str:

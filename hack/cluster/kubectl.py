@@ -37,5 +37,5 @@ def apply(cluster: Cluster, objects: Sequence[dict[str, Any]]) -> None:
 def read(cluster: Cluster, kind: str, name: str = "", *, namespace: str = "", selector: str = "") -> dict[str, Any]:
     """Return one object (empty when it does not exist) or, without a name, a list. Raises :class:`ClusterError`."""
     options = [*([f"--namespace={namespace}"] if namespace else []), *([f"--selector={selector}"] if selector else [])]
-    answer = kubectl(cluster, "get", kind, *([name, "--ignore-not-found"] if name else []), *options, "-o", "json")
-    return dict(json.loads(answer)) if answer.strip() else {}
+    response = kubectl(cluster, "get", kind, *([name, "--ignore-not-found"] if name else []), *options, "-o", "json")
+    return dict(json.loads(response)) if response.strip() else {}

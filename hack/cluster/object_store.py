@@ -108,7 +108,7 @@ def _local_program(program: Path) -> Program:
 
 def manifests(access_key: str, secret_key: str, volume: dict[str, Any] | None) -> list[dict[str, Any]]:
     """Build all objects. ``volume`` is the PersistentVolume to bind; None leaves it to the storage class."""
-    place = {"name": NAME, "namespace": NAMESPACE}
+    metadata = {"name": NAME, "namespace": NAMESPACE}
     labels = {"app.kubernetes.io/name": NAME}
     enforce = {"pod-security.kubernetes.io/enforce": "restricted"}
     claim: dict[str, Any] = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": _SIZE}}}
@@ -126,17 +126,17 @@ def manifests(access_key: str, secret_key: str, volume: dict[str, Any] | None) -
         {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": place,
+            "metadata": metadata,
             "stringData": {"AWS_ACCESS_KEY_ID": access_key, "AWS_SECRET_ACCESS_KEY": secret_key},
         },
-        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": place, "spec": claim},
+        {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim},
         {
             "apiVersion": "v1",
             "kind": "Service",
-            "metadata": place,
+            "metadata": metadata,
             "spec": {"selector": labels, "ports": [{"name": "s3", "port": PORT, "targetPort": "s3"}]},
         },
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": place, "spec": deployment},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment},
     ]
 
 

@@ -121,10 +121,10 @@ class Client:
     def _predict(self) -> None:
         """Ask once, and count: whatever is not a prediction is a failure."""
         try:
-            answer = self._session.post(f"{self._route()}{self._path}/infer", json=self._body, timeout=_TIMEOUT)
-            if answer.status_code != requests.codes.ok:
-                raise _NoPredictionError(f"{answer.status_code}: {answer.text[:200]}")
-            version = _version(answer.json())
+            response = self._session.post(f"{self._route()}{self._path}/infer", json=self._body, timeout=_TIMEOUT)
+            if response.status_code != requests.codes.ok:
+                raise _NoPredictionError(f"{response.status_code}: {response.text[:200]}")
+            version = _version(response.json())
         except (requests.RequestException, ClusterError, _NoPredictionError, ValueError, KeyError) as error:
             self.tally.failed += 1
             if len(self.tally.failures) < _KEPT_FAILURES:
@@ -139,12 +139,12 @@ class _NoPredictionError(Exception):
     """An answer that is none."""
 
 
-def _version(answer: Json) -> int:
+def _version(response: Json) -> int:
     """Return which version predicted. Raises :class:`_NoPredictionError` for values that are no numbers."""
-    values = next(output["data"] for output in answer["outputs"] if output["datatype"] == "FP64")
+    values = next(output["data"] for output in response["outputs"] if output["datatype"] == "FP64")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
         raise _NoPredictionError(f"no numbers: {values}")
-    return int(answer["model_version"])
+    return int(response["model_version"])
 
 
 def _sample(column: Json) -> Json:

@@ -67,8 +67,8 @@ def install_chart(cluster: Cluster, *, endpoint: str, source: str) -> None:
         check=False,
     )
     if done.returncode != 0:
-        look = f"kubectl --kubeconfig {cluster.kubeconfig} -n {OPERATOR_NAMESPACE} describe pods"
-        raise ClusterError(f"helm could not install the chart: {done.stderr.strip()} (look with `{look}`)")
+        hint = f"kubectl --kubeconfig {cluster.kubeconfig} -n {OPERATOR_NAMESPACE} describe pods"
+        raise ClusterError(f"helm could not install the chart: {done.stderr.strip()} (look with `{hint}`)")
 
 
 def chart_values(endpoint: str, source: str) -> Json:

@@ -84,13 +84,13 @@ def run(console: Console, *, name: str, kind: Kind | None) -> None:
     failed = [f"{line.name} is {line.phase}: {line.doing}" for line in lines if line.phase != "Succeeded"]
     if failed:
         raise ClusterError(f"{len(failed)} of {len(lines)} trainings did not succeed: {'; '.join(failed)}")
-    tally = tell(story, steps)
+    tally = report(story, steps)
     show_result(cluster, store, steps)
     if tally.failed:
         raise ClusterError(f"{tally}; the first: {tally.failures[0]}")
 
 
-def tell(story: Story, steps: Steps) -> Tally:
+def report(story: Story, steps: Steps) -> Tally:
     """Serve the model while things happen to it, and return what a client met meanwhile."""
     steps.begin("a ModelDeployment follows the model, and a client predicts all the time")
     with story.serve() as client:

@@ -60,7 +60,7 @@ class Host(Protocol):
     def changed(self) -> None:
         """Take note that a record has changed."""
 
-    def tell(self, reason: str, message: str, *, warning: bool = False) -> None:
+    def report(self, reason: str, message: str, *, warning: bool = False) -> None:
         """Write an event."""
 
 
@@ -131,7 +131,7 @@ class ContainerRunner:
 
     def _wait_because(self, reason: str, message: str) -> None:
         self._set(replace(self.record, state=Waiting(reason, message), ready=False, started=False))
-        self._host.tell("Failed", f"container {self._container.name}: {message}", warning=True)
+        self._host.report("Failed", f"container {self._container.name}: {message}", warning=True)
 
     async def _run_once(self, launch: Launch) -> None:
         launch.termination_file.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ class ContainerRunner:
         started = self._container.startup is None
         ready = started and self._container.readiness is None
         self._set(replace(self.record, state=Running(begin), ready=ready, started=started))
-        self._host.tell("Started", f"started container {self._container.name}")
+        self._host.report("Started", f"started container {self._container.name}")
         self._watch(launch.probe_target)
         code = await process.wait()
         self._process = None
@@ -174,7 +174,7 @@ class ContainerRunner:
         if delay:
             message = f"back-off {delay:g}s restarting failed container={self._container.name}"
             self._set(replace(self.record, state=Waiting("CrashLoopBackOff", message), last_state=ended))
-            self._host.tell("BackOff", f"back-off restarting failed container {self._container.name}", warning=True)
+            self._host.report("BackOff", f"back-off restarting failed container {self._container.name}", warning=True)
             await self._pause(delay)
         if self._stop.is_set():
             self._set(replace(self.record, state=ended))
@@ -218,14 +218,14 @@ class ContainerRunner:
         if (problem is None) != self.record.ready:
             self._set(replace(self.record, ready=problem is None))
         if problem:
-            self._host.tell("Unhealthy", f"Readiness probe failed: {problem}", warning=True)
+            self._host.report("Unhealthy", f"Readiness probe failed: {problem}", warning=True)
 
     def _on_liveness(self, problem: str | None) -> None:
         if problem:
             self._end_unhealthy(f"Liveness probe failed: {problem}")
 
     def _end_unhealthy(self, why: str) -> None:
-        self._host.tell("Unhealthy", why, warning=True)
+        self._host.report("Unhealthy", why, warning=True)
         if self._process:
             self._spawn(_end(self._process, self._container.grace_seconds))
 

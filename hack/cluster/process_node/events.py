@@ -19,21 +19,21 @@ class EventRecorder:
     def __init__(self, client: ApiClient, node: str) -> None:
         self._client = client
         self._node = node
-        self._told: set[tuple[str, str, str]] = set()
+        self._reported: set[tuple[str, str, str]] = set()
         self._writes: set[asyncio.Task[None]] = set()
 
     def record(self, pod: Pod, reason: str, message: str, *, warning: bool = False) -> None:
         """Write one event in the background. One that cannot be written is logged: it must not stop the pod."""
-        if (pod.uid, reason, message) in self._told:
+        if (pod.uid, reason, message) in self._reported:
             return
-        self._told.add((pod.uid, reason, message))
+        self._reported.add((pod.uid, reason, message))
         write = asyncio.create_task(self._write(pod, reason, message, warning=warning))
         self._writes.add(write)
         write.add_done_callback(self._writes.discard)
 
     def forget(self, pod: Pod) -> None:
         """Drop the memory of a pod that is gone."""
-        self._told = {each for each in self._told if each[0] != pod.uid}
+        self._reported = {each for each in self._reported if each[0] != pod.uid}
 
     async def _write(self, pod: Pod, reason: str, message: str, *, warning: bool) -> None:
         now = wire_time(datetime.now(UTC))

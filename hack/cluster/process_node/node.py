@@ -15,7 +15,7 @@ from cluster.process_node.events import EventRecorder
 from cluster.process_node.layout import NodeFolder, folder_name
 from cluster.process_node.leftovers import end_leftovers
 from cluster.process_node.logs import ContainerLogs, log_application, serve, server_context
-from cluster.process_node.pod import NodeFacts, Place, PodRunner
+from cluster.process_node.pod import NodeFacts, PodRunner, PodSlot
 from cluster.process_node.programs import read_programs
 from cluster.process_node.provisioner import provision, reclaim
 from cluster.process_node.registration import Registration, machine_capacity
@@ -82,7 +82,7 @@ class ProcessNode:
             leaving = {each for each, other in self._runners.items() if other.pod.deleting}
             given = self._addresses.give(change.item, leaving)
             after = self._runners[given.after].ended if given.after else None
-            runner = PodRunner(self._facts, self._client, self._events, change.item, Place(given.address, after))
+            runner = PodRunner(self._facts, self._client, self._events, change.item, PodSlot(given.address, after))
             self._runners[uid] = runner
             self._lives[uid] = asyncio.create_task(self._live(runner))
             self._lives[uid].add_done_callback(_log_defect)

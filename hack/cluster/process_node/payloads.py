@@ -23,7 +23,7 @@ class FileContent(NamedTuple):
     mode: int
 
 
-class TokenWish(NamedTuple):
+class TokenSpec(NamedTuple):
     """A service-account token that a projected volume asks for; an empty audience is the API server's own."""
 
     audience: str
@@ -39,10 +39,10 @@ def sources_of_volumes(pod: Pod) -> set[Source]:
     return {source for volume in pod.volumes for part in _parts(volume) if (source := _source(part)) is not None}
 
 
-def token_wishes(pod: Pod) -> set[TokenWish]:
+def token_specs(pod: Pod) -> set[TokenSpec]:
     """Name every service-account token that the pod's volumes show."""
     return {
-        _wish(part["serviceAccountToken"])
+        _token_spec(part["serviceAccountToken"])
         for volume in pod.volumes
         for part in _parts(volume)
         if "serviceAccountToken" in part
@@ -50,7 +50,7 @@ def token_wishes(pod: Pod) -> set[TokenWish]:
 
 
 def build_payload(
-    pod: Pod, volume: Json, sources: Sources, tokens: Mapping[TokenWish, str], allocatable: Mapping[str, str]
+    pod: Pod, volume: Json, sources: Sources, tokens: Mapping[TokenSpec, str], allocatable: Mapping[str, str]
 ) -> Payload | None:
     """Build the files of a volume; None for a volume that is a folder of its own (emptyDir, hostPath, a claim).
 
@@ -118,15 +118,15 @@ def _source(part: Json) -> Source | None:
             return None
 
 
-def _wish(reference: Json) -> TokenWish:
-    return TokenWish(reference.get("audience", ""), reference.get("expirationSeconds", DEFAULT_TOKEN_SECONDS))
+def _token_spec(reference: Json) -> TokenSpec:
+    return TokenSpec(reference.get("audience", ""), reference.get("expirationSeconds", DEFAULT_TOKEN_SECONDS))
 
 
 class _Context(NamedTuple):
     pod: Pod
     volume: str
     sources: Sources
-    tokens: Mapping[TokenWish, str]
+    tokens: Mapping[TokenSpec, str]
     allocatable: Mapping[str, str]
 
 
@@ -138,7 +138,7 @@ def _files(part: Json, context: _Context) -> Payload:
         case {"downwardAPI": reference}:
             return _downward_files(reference, context, mode)
         case {"serviceAccountToken": reference}:
-            return {reference["path"]: FileContent(context.tokens[_wish(reference)].encode(), mode)}
+            return {reference["path"]: FileContent(context.tokens[_token_spec(reference)].encode(), mode)}
         case _:
             kinds = ", ".join(sorted(set(part) - {"defaultMode"}))
             raise VolumeError(f"volume {context.volume!r}: a process node does not offer the projected source {kinds}")

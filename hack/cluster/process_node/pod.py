@@ -27,7 +27,7 @@ from cluster.process_node.states import (
     LOST_EXIT_CODE,
     LOST_REASON,
     ContainerRecord,
-    PodPlace,
+    PodAddress,
     PodVerdict,
     Progress,
     Terminated,
@@ -60,7 +60,7 @@ class NodeFacts:
 
 
 @dataclass(frozen=True)
-class Place:
+class PodSlot:
     """A pod's address, and where another pod had it, the event of that one's end."""
 
     address: str
@@ -70,15 +70,15 @@ class Place:
 class PodRunner:
     """Runs one pod: `run` to its end, then `leave` until the object is gone; `update` tells it of changes."""
 
-    def __init__(self, facts: NodeFacts, client: ApiClient, events: EventRecorder, raw: Json, place: Place) -> None:
+    def __init__(self, facts: NodeFacts, client: ApiClient, events: EventRecorder, raw: Json, slot: PodSlot) -> None:
         self.ended = asyncio.Event()
-        self._ip = place.address
-        self._after = place.after
+        self._ip = slot.address
+        self._after = slot.after
         self._facts = facts
         self._client = client
         self._events = events
         self._pod = read_pod(raw)
-        self._place = PodPlace(facts.address, place.address, _started_at(self._pod))
+        self._address = PodAddress(facts.address, slot.address, _started_at(self._pod))
         self._folder = facts.folder.pod(self._pod.uid)
         self._volumes = PodVolumes(client, self._folder, facts.allocatable)
         self._volume_folders: Mapping[str, Path] = {}
@@ -118,12 +118,12 @@ class PodRunner:
         publisher = asyncio.create_task(self._publish_changes())
         self.changed()
         if unsupported := not_offered(self._pod):
-            self.tell("NotOffered", f"a process node does not offer: {', '.join(unsupported)}", warning=True)
+            self.report("NotOffered", f"a process node does not offer: {', '.join(unsupported)}", warning=True)
         work = asyncio.create_task(self._work())
         stop = asyncio.create_task(self._stop.wait())
         try:
-            waits = {work, stop, publisher}
-            await asyncio.wait(waits, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
+            waiters = {work, stop, publisher}
+            await asyncio.wait(waiters, timeout=self._seconds_left(), return_when=asyncio.FIRST_COMPLETED)
             if publisher.done():
                 await publisher  # a defect, which must not stay unseen
             if not work.done():
@@ -212,9 +212,9 @@ class PodRunner:
 
     async def _first(self, event: asyncio.Event) -> None:
         """Wait for an event, or for the order to stop."""
-        waits = [asyncio.create_task(each.wait()) for each in (event, self._stop)]
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
+        waiters = [asyncio.create_task(each.wait()) for each in (event, self._stop)]
+        await asyncio.wait(waiters, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waiters:
             wait.cancel()
 
     async def _mount(self) -> bool:
@@ -224,7 +224,7 @@ class PodRunner:
             try:
                 self._volume_folders = await self._volumes.prepare(self._pod)
             except (VolumeError, OSError, TimeoutError, aiohttp.ClientError) as error:
-                self.tell("FailedMount", str(error), warning=True)
+                self.report("FailedMount", str(error), warning=True)
             else:
                 return True
             try:
@@ -242,7 +242,7 @@ class PodRunner:
                 for container in (*self._pod.init_containers, *self._pod.containers):
                     self._write_kubeconfig(container, self._folder.container(container.name))
             except (VolumeError, OSError, TimeoutError, aiohttp.ClientError) as error:
-                self.tell("FailedMount", str(error), warning=True)
+                self.report("FailedMount", str(error), warning=True)
 
     def _runner(self, container: Container, *, init: bool) -> ContainerRunner:
         held = self._pod.raw.get("status", {}).get("initContainerStatuses" if init else "containerStatuses", [])
@@ -311,14 +311,14 @@ class PodRunner:
     def _seconds_left(self) -> float | None:
         if self._pod.active_deadline_seconds is None:
             return None
-        used = (datetime.now(UTC) - self._place.started_at).total_seconds()
+        used = (datetime.now(UTC) - self._address.started_at).total_seconds()
         return max(0.0, self._pod.active_deadline_seconds - used)
 
     def changed(self) -> None:
         """Take note that the status has changed."""
         self._dirty.set()
 
-    def tell(self, reason: str, message: str, *, warning: bool = False) -> None:
+    def report(self, reason: str, message: str, *, warning: bool = False) -> None:
         """Write an event about the pod."""
         self._events.record(self._pod, reason, message, warning=warning)
 
@@ -337,7 +337,7 @@ class PodRunner:
                 [each.record for each in self._init], [each.record for each in self._main], self._verdict
             )
             held = (self._written or self._pod.raw.get("status", {})).get("conditions", [])
-            status = pod_status(self._pod, self._place, progress, held, datetime.now(UTC))
+            status = pod_status(self._pod, self._address, progress, held, datetime.now(UTC))
             if status == self._written:
                 return
             path = f"/api/v1/namespaces/{self._pod.namespace}/pods/{self._pod.name}/status"

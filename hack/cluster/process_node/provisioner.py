@@ -32,8 +32,8 @@ def storage_class() -> Json:
 def volume_for(claim: Json, folder: NodeFolder) -> Json | None:
     """Build the volume of a claim that waits for this provisioner; None for any other claim."""
     metadata, spec = claim["metadata"], claim["spec"]
-    waits = claim.get("status", {}).get("phase", "Pending") == "Pending" and not spec.get("volumeName")
-    if not waits or metadata.get("annotations", {}).get(_PROVISIONER_NOTE) != PROVISIONER:
+    waiters = claim.get("status", {}).get("phase", "Pending") == "Pending" and not spec.get("volumeName")
+    if not waiters or metadata.get("annotations", {}).get(_PROVISIONER_NOTE) != PROVISIONER:
         return None
     name = f"pvc-{metadata['uid']}"
     return {

@@ -70,7 +70,7 @@ class PodVerdict:
 
 
 @dataclass(frozen=True)
-class PodPlace:
+class PodAddress:
     """Where a pod runs and since when."""
 
     host_ip: str
@@ -101,16 +101,16 @@ def phase(progress: Progress) -> str:
     return "Pending" if never_ran else "Running"
 
 
-def pod_status(pod: Pod, place: PodPlace, progress: Progress, held: Sequence[Json], now: datetime) -> Json:
+def pod_status(pod: Pod, address: PodAddress, progress: Progress, held: Sequence[Json], now: datetime) -> Json:
     """Build the whole status. An unchanged condition keeps its time from `held`, the conditions written last."""
     current = phase(progress)
     status: Json = {
         "phase": current,
-        "hostIP": place.host_ip,
-        "hostIPs": [{"ip": place.host_ip}],
-        "podIP": place.pod_ip,
-        "podIPs": [{"ip": place.pod_ip}],
-        "startTime": wire_time(place.started_at),
+        "hostIP": address.host_ip,
+        "hostIPs": [{"ip": address.host_ip}],
+        "podIP": address.pod_ip,
+        "podIPs": [{"ip": address.pod_ip}],
+        "startTime": wire_time(address.started_at),
         "conditions": _conditions(current, progress, held, now),
         "containerStatuses": [_container_status(pod, each) for each in progress.main],
         "observedGeneration": pod.raw["metadata"].get("generation", 1),

@@ -12,11 +12,11 @@ from cluster.process_node.client import ApiClient, ApiError
 from cluster.process_node.environment import Source, Sources
 from cluster.process_node.layout import PodFolder
 from cluster.process_node.payloads import (
-    TokenWish,
+    TokenSpec,
     VolumeError,
     build_payload,
     sources_of_volumes,
-    token_wishes,
+    token_specs,
     write_payload,
 )
 from cluster.process_node.podspec import Json, Pod
@@ -46,7 +46,7 @@ class PodVolumes:
         self._clock = clock
         self._folder = folder
         self._allocatable = allocatable
-        self._tokens: dict[TokenWish, _Token] = {}
+        self._tokens: dict[TokenSpec, _Token] = {}
 
     async def prepare(self, pod: Pod) -> dict[str, Path]:
         """Bring all volumes up to date; returns the folder of each by its name.
@@ -58,12 +58,12 @@ class PodVolumes:
         """
         try:
             sources = await fetch_sources(self._client, pod.namespace, sources_of_volumes(pod))
-            tokens = {wish: await self._token(pod, wish) for wish in token_wishes(pod)}
+            tokens = {wanted: await self._token(pod, wanted) for wanted in token_specs(pod)}
             return {volume["name"]: await self._show(pod, volume, sources, tokens) for volume in pod.volumes}
         except ApiError as error:
             raise VolumeError(str(error)) from error
 
-    async def _show(self, pod: Pod, volume: Json, sources: Sources, tokens: Mapping[TokenWish, str]) -> Path:
+    async def _show(self, pod: Pod, volume: Json, sources: Sources, tokens: Mapping[TokenSpec, str]) -> Path:
         payload = build_payload(pod, volume, sources, tokens, self._allocatable)
         folder = self._folder.volume(volume["name"])
         match volume:
@@ -75,18 +75,18 @@ class PodVolumes:
                 write_payload(folder, payload) if payload is not None else folder.mkdir(parents=True, exist_ok=True)
                 return folder
 
-    async def _token(self, pod: Pod, wish: TokenWish) -> str:
-        held = self._tokens.get(wish)
+    async def _token(self, pod: Pod, wanted: TokenSpec) -> str:
+        held = self._tokens.get(wanted)
         if held is None or self._clock() >= held.renew_at:
             owner = {"apiVersion": "v1", "kind": "Pod", "name": pod.name, "uid": pod.uid}
-            spec: Json = {"expirationSeconds": wish.seconds, "boundObjectRef": owner}
-            if wish.audience:
-                spec["audiences"] = [wish.audience]
+            spec: Json = {"expirationSeconds": wanted.seconds, "boundObjectRef": owner}
+            if wanted.audience:
+                spec["audiences"] = [wanted.audience]
             request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
             path = f"/api/v1/namespaces/{pod.namespace}/serviceaccounts/{pod.service_account}/token"
-            answer = await self._client.create(path, request)
-            held = _Token(answer["status"]["token"], self._clock() + _RENEW_AFTER * wish.seconds)
-            self._tokens[wish] = held
+            response = await self._client.create(path, request)
+            held = _Token(response["status"]["token"], self._clock() + _RENEW_AFTER * wanted.seconds)
+            self._tokens[wanted] = held
         return held.text
 
     async def _claim(self, pod: Pod, name: str) -> Path:

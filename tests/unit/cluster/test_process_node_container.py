@@ -62,7 +62,7 @@ class FakePod:
         if not self.states or self.states[-1] != self.runner.record.state:
             self.states.append(self.runner.record.state)
 
-    def tell(self, reason: str, message: str, *, warning: bool = False) -> None:  # noqa: ARG002 - the Protocol's
+    def report(self, reason: str, message: str, *, warning: bool = False) -> None:  # noqa: ARG002 - the Protocol's
         self.events.append(f"{reason}: {message}")
 
     def ends(self) -> list[int]:
@@ -113,8 +113,8 @@ async def test_on_failure_restarts_until_it_succeeds(tmp_path: Path) -> None:
     await pod.start("OnFailure")
     assert pod.ends() == [1, 1, 1, 0]
     assert pod.runner.record.restarts == 3
-    waits = [state.message for state in pod.states if isinstance(state, Waiting)]
-    assert waits == [
+    waiters = [state.message for state in pod.states if isinstance(state, Waiting)]
+    assert waiters == [
         "back-off 0.01s restarting failed container=c",
         "back-off 0.02s restarting failed container=c",
     ]

@@ -11,7 +11,7 @@ from cluster.process_node.client import STRATEGIC_MERGE, Access, ApiClient, ApiE
 from cluster.process_node.container import Timing
 from cluster.process_node.events import EventRecorder
 from cluster.process_node.layout import NodeFolder, PodFolder
-from cluster.process_node.pod import NodeFacts, Place, PodRunner
+from cluster.process_node.pod import NodeFacts, PodRunner, PodSlot
 from cluster.process_node.podspec import Json, read_pod
 from cluster.process_node.programs import Program, write_programs
 from cluster.process_node.volumes import PodVolumes, write_kubeconfig
@@ -69,8 +69,8 @@ def facts(tmp_path: Path) -> NodeFacts:
     return NodeFacts("n1", "127.64.0.1", NodeFolder(tmp_path), programs, "/usr/bin:/bin", {"cpu": "2"}, timing)
 
 
-def runner_of(facts: NodeFacts, api: FakeApi, raw: Json, place: Place | None = None) -> PodRunner:
-    return PodRunner(facts, api, EventRecorder(api, "n1"), raw, place or Place("127.64.1.1"))
+def runner_of(facts: NodeFacts, api: FakeApi, raw: Json, address: PodSlot | None = None) -> PodRunner:
+    return PodRunner(facts, api, EventRecorder(api, "n1"), raw, address or PodSlot("127.64.1.1"))
 
 
 async def test_phases_are_written_once_each(facts: NodeFacts) -> None:
@@ -160,7 +160,7 @@ async def test_a_vanished_pod_is_ended_without_a_word(facts: NodeFacts) -> None:
 
 async def test_an_address_is_waited_for(facts: NodeFacts) -> None:
     api, ended = FakeApi(), asyncio.Event()
-    life = asyncio.create_task(runner_of(facts, api, raw_pod("exit 0"), Place("127.64.1.1", ended)).run())
+    life = asyncio.create_task(runner_of(facts, api, raw_pod("exit 0"), PodSlot("127.64.1.1", ended)).run())
     await until("the first status", lambda: bool(api.statuses))
     assert api.statuses[-1]["phase"] == "Pending"
     ended.set()

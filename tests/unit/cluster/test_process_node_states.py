@@ -12,18 +12,18 @@ from cluster.process_node.environment import Source
 from cluster.process_node.layout import NodeFolder
 from cluster.process_node.payloads import (
     FileContent,
-    TokenWish,
+    TokenSpec,
     VolumeError,
     build_payload,
     sources_of_volumes,
-    token_wishes,
+    token_specs,
     write_payload,
 )
 from cluster.process_node.podspec import Pod, not_offered, read_pod
 from cluster.process_node.provisioner import PROVISIONER, volume_for
 from cluster.process_node.states import (
     ContainerRecord,
-    PodPlace,
+    PodAddress,
     PodVerdict,
     Progress,
     Running,
@@ -78,8 +78,8 @@ def test_phase(
 
 
 def status(*main: ContainerRecord, held: list[dict[str, Any]] | None = None, now: datetime = NOW) -> dict[str, Any]:
-    place = PodPlace("127.64.0.1", "127.64.1.1", NOW)
-    return pod_status(pod(), place, Progress([], main), held or [], now)
+    address = PodAddress("127.64.0.1", "127.64.1.1", NOW)
+    return pod_status(pod(), address, Progress([], main), held or [], now)
 
 
 def test_status_of_an_ended_container() -> None:
@@ -137,11 +137,11 @@ PROJECTED = {
 
 def test_projected_volume() -> None:
     bound = pod([PROJECTED])
-    wish = TokenWish("job-1", 900)
-    assert token_wishes(bound) == {wish}
+    wanted = TokenSpec("job-1", 900)
+    assert token_specs(bound) == {wanted}
     assert sources_of_volumes(bound) == {Source("ConfigMap", "cm"), Source("Secret", "s")}
     sources = {Source("ConfigMap", "cm"): {"k": b"v", "other": b""}, Source("Secret", "s"): None}
-    assert build_payload(bound, PROJECTED, sources, {wish: "tok"}, {}) == {
+    assert build_payload(bound, PROJECTED, sources, {wanted: "tok"}, {}) == {
         "token": FileContent(b"tok", 0o440),
         "config.json": FileContent(b"{}", 0o440),
         "sub/k": FileContent(b"v", 0o400),
