@@ -3,12 +3,12 @@
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus
 from trainyard_operator.core.plan import Action, Apply, Create, Delete
 from trainyard_operator.core.serving import render as render_serving
-from trainyard_operator.core.serving import service_route
 from trainyard_operator.core.serving.deployments import replicas
 from trainyard_operator.core.serving.drift import is_edited
 from trainyard_operator.core.serving.rollout import is_rejected
+from trainyard_operator.core.serving.route import route_of
 from trainyard_operator.core.serving.state import ServingState
-from trainyard_operator.core.serving.strategy import strategy_of
+from trainyard_operator.core.serving.strategy import live_traffic
 
 
 def correct_traffic(
@@ -21,11 +21,11 @@ def correct_traffic(
     active = status.active_version
     if active is None:
         return ()
-    other = service_route.current(state).only
+    other = route_of(state).current(state).only
     keeps = other not in (None, active) and state.ready_pods(other) > 0 and not is_rejected(status, other)
     if keeps and state.ready_pods(active) == 0:
         return ()
-    return service_route.shift(state, spec, strategy_of(spec).promoted(active))
+    return route_of(state).shift(state, spec, live_traffic(spec, status))
 
 
 def correct_budget(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> tuple[Action, ...]:

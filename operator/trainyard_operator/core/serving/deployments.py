@@ -10,11 +10,11 @@ from trainyard_operator.core.objects import DeploymentView, ModelVersionView
 from trainyard_operator.core.plan import Action, Apply, Body, Create, Delete
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.serving import render as render_serving
-from trainyard_operator.core.serving import service_route
 from trainyard_operator.core.serving.choice import plain_digest
 from trainyard_operator.core.serving.drift import is_edited
 from trainyard_operator.core.serving.health import Problem
 from trainyard_operator.core.serving.rollout import is_rejected, was_live
+from trainyard_operator.core.serving.route import route_of
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.strategy import strategy_of
 from trainyard_operator.core.serving.traffic import Traffic
@@ -181,7 +181,7 @@ def obsolete(
 ) -> tuple[DeploymentView, ...]:
     """Return the Deployments that are no longer needed."""
     needed = set(wanted_traffic(state, spec, status).versions)
-    needed |= {number for number in service_route.current(state).versions if not is_rejected(status, number)}
+    needed |= {number for number in route_of(state).current(state).versions if not is_rejected(status, number)}
     return tuple(child for child in state.children if child.version not in needed and not child.deleting)
 
 

@@ -22,7 +22,7 @@ from trainyard_operator.core.objects import ServingPodView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.saved import restored
-from trainyard_operator.core.serving import access, deployments, requested_action, rollout, service_route
+from trainyard_operator.core.serving import access, deployments, requested_action, rollout
 from trainyard_operator.core.serving.choice import Choice, choose, plain_digest
 from trainyard_operator.core.serving.health import Problem, are_at_fault, cause_of, failure_of, waiting_for
 from trainyard_operator.core.serving.readiness import (
@@ -37,6 +37,7 @@ from trainyard_operator.core.serving.readiness import (
     unready_since,
 )
 from trainyard_operator.core.serving.rollout import Cause
+from trainyard_operator.core.serving.route import route_of
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.status import (
     AWAITING_PROMOTION,
@@ -44,8 +45,7 @@ from trainyard_operator.core.serving.status import (
     describe,
     describe_blocked,
 )
-from trainyard_operator.core.serving.strategy import strategy_of
-from trainyard_operator.core.serving.traffic import Traffic
+from trainyard_operator.core.serving.strategy import live_traffic
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
 
@@ -213,7 +213,7 @@ def _fall_back(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     after = rollout.go_back(status, cause, spec, state.now)
     message = f"went back from version {left} to {previous} ({failure.reason}): {failure.message}"
     event = _event(state, "Warning", "RolledBack" if at_fault else "FailedOver", message)
-    return _shift(state, spec, strategy_of(spec).promoted(previous), after, event)
+    return _shift(state, spec, after, event)
 
 
 def _take_over(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
@@ -225,12 +225,11 @@ def _take_over(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     version = state.version(number)
     after = rollout.take_over(status, plain_digest(version) if version is not None else None, spec, state.now)
     before = f" instead of version {left}" if left is not None else ""
-    traffic = strategy_of(spec).promoted(number)
     if status.candidate_reason == "Rollback":
         message = f"went back to version {number}{before}, asked by {status.candidate_by}"
-        return _shift(state, spec, traffic, after, _event(state, "Normal", "RolledBack", message))
+        return _shift(state, spec, after, _event(state, "Normal", "RolledBack", message))
     message = f"version {number} serves{before}, by {status.candidate_by}"
-    return _shift(state, spec, traffic, after, _event(state, "Normal", "Promoted", message))
+    return _shift(state, spec, after, _event(state, "Normal", "Promoted", message))
 
 
 def _equip(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
@@ -273,11 +272,12 @@ _QUESTIONS: Final[tuple[Question, ...]] = (
 
 
 def _shift(
-    state: ServingState, spec: ModelDeploymentSpec, traffic: Traffic, after: ModelDeploymentStatus, event: EventNote
+    state: ServingState, spec: ModelDeploymentSpec, after: ModelDeploymentStatus, event: EventNote
 ) -> Plan | None:
-    """Route requests as the traffic says. When they are routed, store the new status."""
-    actions = service_route.shift(state, spec, traffic)
-    if not actions and service_route.current(state) == traffic.live:
+    """Route requests as the new status says. When they are routed, store it."""
+    traffic, route = live_traffic(spec, after), route_of(state)
+    actions = route.shift(state, spec, traffic)
+    if not actions and route.current(state) == traffic:
         return _report(state, spec, after, events=(event,))
     if not actions or state.refused is not None:
         return None

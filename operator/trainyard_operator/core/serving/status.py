@@ -11,7 +11,6 @@ from typing import Final
 from trainyard_api.conditions import Condition
 from trainyard_api.modeldeployment import DeploymentPhase, ModelDeploymentSpec, ModelDeploymentStatus, Rollout
 from trainyard_operator.core.conditions import stamped
-from trainyard_operator.core.serving import service_route
 from trainyard_operator.core.serving.choice import choose
 from trainyard_operator.core.serving.deployments import desired, is_ready, is_same_model, replicas
 from trainyard_operator.core.serving.health import Problem, cause_of
@@ -19,6 +18,7 @@ from trainyard_operator.core.serving.readiness import candidate_unready_seconds,
 from trainyard_operator.core.serving.render import selector_text
 from trainyard_operator.core.serving.requested_action import is_pinned
 from trainyard_operator.core.serving.rollout import last_setback
+from trainyard_operator.core.serving.route import route_of
 from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.traffic import Traffic
 from trainyard_operator.core.times import to_rfc3339
@@ -47,7 +47,7 @@ def describe(state: ServingState, spec: ModelDeploymentSpec, status: ModelDeploy
 
 def _traffic(state: ServingState) -> Traffic:
     """Return the current traffic, and the other versions that have pods."""
-    live = service_route.current(state)
+    live = route_of(state).current(state)
     return Traffic.of(live.only, *sorted((c.version for c in state.children if not c.deleting), reverse=True))
 
 
@@ -68,7 +68,7 @@ def _complete(
     reconciling: Problem | None,
 ) -> ModelDeploymentStatus:
     md, active = state.deployment, status.active_version
-    serving = active is not None and state.ready_pods(active) > 0 and service_route.current(state).only == active
+    serving = active is not None and state.ready_pods(active) > 0 and route_of(state).current(state).only == active
     ready = Problem("Serving", _serving(state, status))
     if not serving:
         why = stalled or reconciling or _nothing(status)
@@ -208,7 +208,7 @@ def _reconciling(  # noqa: PLR0911 - a list of questions
     child = state.child(active)
     if child is None or not child.settled or child.ready < replicas(spec) or child.updated < replicas(spec):
         return Problem("Progressing", _active_pods(state, spec, status, active))
-    if service_route.current(state).only != active:
+    if route_of(state).current(state).only != active:
         return Problem("Progressing", f"the Service {state.deployment.name} does not point to version {active} yet")
     return None
 
@@ -254,7 +254,7 @@ def _gone(state: ServingState, status: ModelDeploymentStatus) -> str:
 
 def _elsewhere(state: ServingState, active: int | None) -> str:
     """Return which version gets the requests if it is not the active one, for example after an edit of the Service."""
-    other = service_route.current(state).only
+    other = route_of(state).current(state).only
     return f"the Service points to version {other}" if active is not None and other not in (None, active) else ""
 
 

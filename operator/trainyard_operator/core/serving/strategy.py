@@ -13,10 +13,6 @@ class Strategy(Protocol):
         """Return the traffic as decided so far. With ``warm``, the previous version keeps its pods."""
         ...
 
-    def promoted(self, number: int) -> Traffic:
-        """Return the traffic after a version has taken over or was rolled back to."""
-        ...
-
 
 class BlueGreen:
     """One version gets all requests, and another version takes over all of them at once."""
@@ -25,10 +21,6 @@ class BlueGreen:
         """Return the traffic: all to the active version, none to the candidate until it takes over."""
         return Traffic.of(status.active_version, status.previous_version if warm else None, status.candidate_version)
 
-    def promoted(self, number: int) -> Traffic:
-        """Return the traffic: all to this version."""
-        return Traffic.of(number)
-
 
 STRATEGIES: Final[dict[RolloutStrategy, Strategy]] = {"BlueGreen": BlueGreen()}
 
@@ -36,3 +28,8 @@ STRATEGIES: Final[dict[RolloutStrategy, Strategy]] = {"BlueGreen": BlueGreen()}
 def strategy_of(spec: ModelDeploymentSpec) -> Strategy:
     """Return the strategy that a ModelDeployment requests."""
     return STRATEGIES[(spec.rollout or Rollout()).strategy]
+
+
+def live_traffic(spec: ModelDeploymentSpec, status: ModelDeploymentStatus) -> Traffic:
+    """Return who gets requests by the decisions in a status, without what is kept warm."""
+    return strategy_of(spec).wanted(status, warm=False).live

@@ -9,9 +9,9 @@ from trainyard_api import meta
 from trainyard_api.modeldeployment import ModelDeploymentSpec, ModelDeploymentStatus, Rollout
 from trainyard_operator.core.objects import ServiceView
 from trainyard_operator.core.plan import Apply, Create
-from trainyard_operator.core.serving import service_route
+from trainyard_operator.core.serving.route import SERVICE, route_of
 from trainyard_operator.core.serving.state import ServingState
-from trainyard_operator.core.serving.strategy import STRATEGIES, strategy_of
+from trainyard_operator.core.serving.strategy import STRATEGIES, live_traffic, strategy_of
 from trainyard_operator.core.serving.traffic import MOST_SHARES, Share, Traffic
 
 
@@ -64,7 +64,8 @@ def test_blue_green_gives_all_to_one_and_keeps_the_one_before_warm() -> None:
     blue_green = STRATEGIES["BlueGreen"]
     assert blue_green.wanted(status, warm=True) == Traffic.of(2, 1, 3)
     assert blue_green.wanted(status, warm=False) == Traffic.of(2, 3)
-    assert blue_green.promoted(3) == Traffic.of(3)
+    promoted = status.model_copy(update={"active_version": 3, "previous_version": 2, "candidate_version": None})
+    assert live_traffic(ModelDeploymentSpec(model_name="m"), promoted) == Traffic.of(3)
 
 
 def state(service: ServiceView | None = None) -> ServingState:
@@ -74,16 +75,22 @@ def state(service: ServiceView | None = None) -> ServingState:
     )
 
 
+def test_every_model_deployment_has_a_route_that_can_carry_its_strategy() -> None:
+    spec = ModelDeploymentSpec(model_name="m")
+    wanted = live_traffic(spec, state().deployment.status)
+    assert route_of(state()).shift(state(), spec, wanted)
+
+
 def test_a_service_leads_all_requests_to_one_version() -> None:
     spec = ModelDeploymentSpec(model_name="m")
-    (create,) = service_route.shift(state(), spec, Traffic.of(1, 2))
+    (create,) = SERVICE.shift(state(), spec, Traffic.of(1, 2))
     assert isinstance(create, Create)
     made = create.body["metadata"]["annotations"][meta.APPLIED_ANNOTATION]
     view = ServiceView("shop", "uid", create.body["spec"]["selector"], create.body["spec"], made)
-    assert service_route.current(state()) == Traffic()
-    assert service_route.current(state(view)) == Traffic.of(1)
-    assert service_route.shift(state(view), spec, Traffic.of(1)) == ()
-    (apply,) = service_route.shift(state(view), spec, Traffic.of(2))
+    assert SERVICE.current(state()) == Traffic()
+    assert SERVICE.current(state(view)) == Traffic.of(1)
+    assert SERVICE.shift(state(view), spec, Traffic.of(1)) == ()
+    (apply,) = SERVICE.shift(state(view), spec, Traffic.of(2))
     assert isinstance(apply, Apply)
     assert apply.body["spec"]["selector"][meta.VERSION_LABEL] == "2"
 
@@ -91,4 +98,4 @@ def test_a_service_leads_all_requests_to_one_version() -> None:
 def test_a_service_cannot_weigh() -> None:
     shared = Traffic((Share(1, 50, "Live"), Share(2, 50, "Live")))
     with pytest.raises(ValueError, match="one version"):
-        service_route.shift(state(), ModelDeploymentSpec(model_name="m"), shared)
+        SERVICE.shift(state(), ModelDeploymentSpec(model_name="m"), shared)
