@@ -80,10 +80,12 @@ class Claims:
         while True:
             self._more.clear()
             for lease in self._ask():
-                if self._clock() >= self._due.get(lease, NEVER):
+                if self._clock() < self._due.get(lease, NEVER):
+                    continue
+                if lease == self._cluster or self._holds(self._cluster):
                     await self._take(lease, changed)
-                if lease == self._cluster and not self._holds(lease):
-                    break
+                else:
+                    await self._observe(lease)
             try:
                 async with asyncio.timeout(self._pause()):
                     await self._more.wait()
@@ -125,6 +127,21 @@ class Claims:
         HELD.labels(_label(lease)).set(float(holds))
         if holds != held:
             changed(lease.namespace if lease != self._cluster else None)
+
+    async def _observe(self, lease: LeaseName) -> None:
+        """Read a claim that cannot be acquired yet, because another release holds the cluster.
+
+        If that release dies, its claims on namespaces expire together with the one on the cluster, and not after it.
+        """
+        standing = self._standings.get(lease, Standing(self._release, self._timing))
+        self._due[lease] = self._clock() + self._timing.poll
+        try:
+            async with asyncio.timeout(self._timing.poll):
+                found = await self._leases.read(lease)
+        except (ApiError, TimeoutError) as error:
+            log.debug("Lease %s could not be read, and is read again: %s", lease, error or "no answer in time")
+        else:
+            self._standings[lease] = standing.observed(found, self._clock())
 
     def _report(self, lease: LeaseName, problem: str | None, level: int = logging.WARNING) -> None:
         before = self._problems.get(lease)

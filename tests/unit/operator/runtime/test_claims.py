@@ -1,8 +1,9 @@
 """The claims of a release on an API server of a few dicts: taken with the first object, kept, and given back."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -29,8 +30,10 @@ class Api:
         self.leases: dict[str, Body] = {}
         self.forbidden: set[str] = set()
         self.version = 0
+        self.reads = Counter[str]()
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Body:  # noqa: ARG002
+        self.reads[namespace] += 1
         if namespace in self.forbidden:
             raise ForbiddenError(403, "Forbidden", "no")
         if namespace not in self.leases:
@@ -60,9 +63,9 @@ class Api:
 class Release:
     """A release that works in the namespaces of its objects."""
 
-    def __init__(self, api: Api, name: str, *namespaces: str) -> None:
-        leases = Leases(api, steady, lambda: datetime.now(UTC))
-        self.claims = Claims(leases, name, namespaces, TIMING, clock=steady)
+    def __init__(self, api: Api, name: str, *namespaces: str, clock: Callable[[], float] = steady) -> None:
+        leases = Leases(api, clock, lambda: datetime.now(UTC))
+        self.claims = Claims(leases, name, namespaces, TIMING, clock=clock)
         self.objects_in: set[str] = set()
         self.changes: list[str | None] = []
 
@@ -121,6 +124,25 @@ async def test_without_the_cluster_no_namespace_is_asked_for(api: Api) -> None:
             one.appears("a")
             await until("namespace a", lambda: one.claims.covers("a"))
     assert api.holders()["a"] == "ops/one"
+
+
+async def test_claims_of_a_release_that_died_run_out_together(api: Api) -> None:
+    """Whoever waits for the cluster has seen the claims on the namespaces meanwhile: it waits once, not twice."""
+    now = [0.0]
+    one, two = (Release(api, name, clock=lambda: now[0]) for name in ("ops/one", "ops/two"))
+    async with AsyncExitStack() as second:
+        async with one.leads():
+            one.appears("a")
+            await until("the first release", lambda: one.claims.covers("a"))
+            await second.enter_async_context(two.leads())
+            await until("the message", lambda: two.claims.waiting is not None)
+            read = api.reads["a"]
+            two.appears("a")
+            await until("its look at the namespace", lambda: api.reads["a"] > read)
+        assert api.holders() == {"kube-public": "ops/one", "a": "ops/one"}
+        now[0] = TIMING.duration + 1
+        await until("the second release", lambda: two.claims.covers("a"))
+    assert api.holders() == {"kube-public": "ops/two", "a": "ops/two"}
 
 
 async def test_releases_that_overlap_share_out_their_namespaces(api: Api) -> None:
