@@ -1,4 +1,4 @@
-"""The data part of a training specification: where the table lies, how to read it, and what its columns mean."""
+"""The data section of a training spec: the address of the table, how to read it, and the roles of its columns."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,8 @@ from trainyard_api.base import ApiModel, ColumnName, Rule, Uri, has_scheme, is_s
 from trainyard_api.pod import SecretRef
 
 DATA_SCHEMES = ("s3", "https", "pvc")
-"""Where a cluster can read from. ``file://`` exists in local runs alone, so only the API server refuses it."""
+"""Schemes of the sources that a cluster can read. ``file://`` works only in local runs, so only the API server refuses
+it."""
 
 _SCHEME_RULE = Rule(
     "!has(self.uri) || self.uri.matches('^(s3|https|pvc)://.+')",
@@ -22,117 +23,131 @@ Columns = Annotated[list[ColumnName], Field(max_length=2000)]
 
 
 class CsvOptions(ApiModel):
-    """How to read text tables. ``Auto`` looks at the head of the file."""
+    """How to read delimited text. ``Auto`` detects a value from the start of the file."""
 
     separator: Annotated[str, Field(min_length=1, max_length=4)] = "Auto"
-    """What stands between two fields: one character, Auto, or a blank for any number of blanks."""
+    """Separator between two fields: one character, or a space for any number of spaces. Auto detects it."""
     decimal: Literal["Auto", ".", ","] = "Auto"
-    """What stands between a number and its fraction."""
+    """Decimal separator of numbers. Auto detects it."""
     encoding: Annotated[str, Field(min_length=1, max_length=32)] = "utf-8"
-    """Encoding of the text, by its Python name."""
+    """Character encoding of the file, by its Python name, such as latin-1."""
     thousands: Literal["Auto", "None", ",", ".", " ", "'"] = "Auto"
-    """What stands between thousands."""
+    """Thousands separator of numbers. Auto detects it. None: numbers have no thousands separator."""
     nulls: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] | None = None
-    """Words for a missing value, instead of NA, NULL and the like; a field with nothing in it is always missing."""
+    """Words that mark a missing value. They replace the built-in words, such as NA and NULL. An empty field is always a
+    missing value."""
     skip_lines: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    """Lines above the one with the names; default: those above the first line that has all names that are needed."""
+    """Number of lines to skip at the start of the file. Default: all lines above the first line that contains all
+    needed column names."""
     header: Literal["Auto", "Present", "Absent"] = "Auto"
-    """Whether a line has the names of the columns; where it is absent they are column1, column2, and so on."""
+    """Whether the file has a header line with the column names. Absent: the names are column1, column2, and so on.
+    Auto: Absent if all needed columns have such names, otherwise Present."""
     comment: Annotated[str, Field(min_length=1, max_length=1)] | None = None
-    """The character with which lines begin that are no rows; default: #, where such lines look like no row."""
+    """Character at the start of comment lines, which are ignored. Default: #, but only for lines that do not look like
+    a row."""
 
 
 class SqlSource(ApiModel):
-    """A query on a database; the connection URL lies in the Secret under the key ``url``."""
+    """An SQL query on a database. The key ``url`` of the Secret contains the connection URL."""
 
     secret_ref: SecretRef
-    """The Secret whose key url holds the connection URL."""
+    """Secret whose key url contains the connection URL."""
     query: Annotated[str, Field(min_length=1, max_length=16384)]
-    """The query whose rows are the data."""
+    """SQL query that returns the rows of the table. End it with ORDER BY to make the digest of the data repeatable."""
 
 
 class Covariate(ApiModel):
-    """A second table, joined by time: weather, traffic, prices."""
+    """An additional table that is joined by time, such as weather, traffic or prices."""
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-    """Name of the table; its columns are called by it."""
+    """Name of the table. It is the prefix of its features: the column temp of the table weather becomes
+    weather.temp."""
     uri: Uri
-    """Where the table lies: s3://bucket/key, https://host/path, or pvc://claim/path."""
+    """Address of the table: s3://bucket/key, https://host/path or pvc://claim/path."""
     time: ColumnName
-    """The column of this table that is joined with the time of the data."""
+    """Column of this table that contains the time. It is joined with the time of the data."""
     columns: Annotated[list[ColumnName], Field(min_length=1, max_length=100)]
-    """The columns to take over."""
+    """Columns of this table to use as features."""
     required: bool = False
-    """Whether the job fails when this table cannot be read; else it warns and goes on without."""
+    """Whether the job fails if this table cannot be read. If false, the job continues without the table and reports a
+    warning."""
     timeout_seconds: Annotated[int, Field(ge=1, le=3600)] = 30
-    """How many seconds to wait for the table."""
+    """Maximum time in seconds to fetch the table."""
     known_in_future: bool = False
-    """Whether the table also holds the time of the forecast."""
+    """Whether the values are known in advance, so that the table also covers the time of the forecast."""
 
     rules = (_SCHEME_RULE,)
 
 
 class DataValidation(ApiModel):
-    """What a table must offer before anything is trained on it."""
+    """Requirements that the data must meet before the training starts."""
 
     min_points: Annotated[int, Field(ge=1, le=1_000_000)] = 30
-    """Rows that a series must have to be trained."""
+    """Minimum number of rows of a series. A shorter series is not trained. If the task is not Forecast, the minimum
+    number of rows of the table."""
     recommended_points: Annotated[int, Field(ge=1, le=1_000_000)] = 90
-    """Rows of a series below which the report warns."""
+    """Recommended number of rows of a series, or of the table if the task is not Forecast. If there are fewer, the
+    report contains a warning."""
     max_zero_ratio: Ratio = 0.9
-    """Share of zeros in the target, from 0 to 1, above which a series is not trained."""
+    """Maximum share of zeros in the target, from 0 to 1. A series with a larger share is not trained."""
     min_series: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    """How many series must be trained."""
+    """Minimum number of series that pass the data checks. If fewer series pass, the job fails."""
     max_failed_ratio: Ratio = 0.2
-    """Share of series, from 0 to 1, that may fail before the whole job does."""
+    """Maximum share of series that may fail the data checks, from 0 to 1. If more series fail, the job fails."""
 
 
 class Data(ApiModel):
     """One table: its source and the roles of its columns."""
 
     uri: Uri | None = None
-    """s3://bucket/key, https://host/path, or pvc://claim/path, mounted read-only."""
+    """Address of the table: s3://bucket/key, https://host/path or pvc://claim/path. A claim is mounted read-only. In s3
+    and pvc addresses, * matches any characters within one folder."""
     sql: SqlSource | None = None
+    """SQL query that returns the table, instead of uri."""
     format: Literal["Auto", "Csv", "Parquet", "JsonLines"] = "Auto"
-    """Auto goes by the suffix; .gz and .zst are unpacked."""
+    """File format. Auto detects it from the first bytes of the file, then from its name. Files that are compressed with
+    gzip or Zstandard are decompressed."""
     csv: CsvOptions | None = None
-    """How to read the table where it is text; default: look at the head of the file."""
+    """How to read the table if it is delimited text. Default: all properties are detected from the start of the
+    file."""
     secret_ref: SecretRef | None = None
-    """A Secret with the credentials for uri; default: those of the storage."""
+    """Secret with the credentials for uri. Default: the credentials of the storage."""
     requester_pays: bool | None = None
-    """True: pay for the requests yourself, as some public buckets ask; default: false."""
+    """Whether you pay for the requests to the bucket, as a Requester Pays bucket requires. Default: false."""
     time: ColumnName | None = None
-    """The column with the time of a row."""
+    """Column that contains the time of a row."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """Zone of times without an offset, and of the days, by its IANA name, e.g. Europe/Paris; default: UTC."""
+    """IANA time zone of calendar days and of times without an offset, such as Europe/Paris. Default: UTC."""
     time_format: (
         Annotated[
             str, Field(min_length=2, max_length=64, pattern=r"^(.*%.*|ISO8601|DMY|MDY|Digits|Excel|Unix:(s|ms|us|ns))$")
         ]
         | None
     ) = None
-    """How times are written: a format such as %d.%m.%Y %H:%M, DMY or MDY for the order of day and month, Digits for
-    2026013108, Excel for days of Excel, Unix:s (ms, us, ns) for time since 1970; default: found out."""
+    """Format of the times: a strftime format such as %d.%m.%Y %H:%M, ISO8601, DMY or MDY (order of day and month),
+    Digits (2026013108), Excel (day numbers), or Unix:s, Unix:ms, Unix:us, Unix:ns (time since 1970). Default: detected
+    from the data."""
     series: ColumnName | None = None
-    """The column that tells series apart: one model for each of its values."""
+    """Column that identifies the series. Each value of this column is a separate series."""
     group: ColumnName | None = None
-    """The column whose rows of one value stay on one side of a split."""
+    """Column that identifies groups of rows. The split strategy Group keeps all rows of a group in the same part."""
     key: ColumnName | None = None
-    """The column that names a row for good: its value alone decides on which side of a split the row stands, so that a
-    corrected row stays there. Default: all values of the row decide."""
+    """Column that identifies a row permanently. Its value alone determines the part of the split, so a corrected row
+    stays in its part. Default: all values of the row determine the part."""
     target: ColumnName
-    """The column to learn."""
+    """Column to predict."""
     positive_class: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    """Of two classes the one that precision, recall, F1 and the threshold are of; default: the rarer one."""
+    """The positive one of two classes. Precision, recall, F1 and the threshold refer to it. Default: the rarer
+    class."""
     features: Columns | None = None
-    """The columns to learn from; none: every usable one, and of a forecast the target alone."""
+    """Columns to use as features. Default: all usable columns; with task Forecast, only the target."""
     static: Columns | None = None
-    """Of a forecast the columns that say what a series is, such as its region: one value for each series. LightGBM and
-    Auto learn from them."""
+    """With task Forecast, columns that describe a series, such as its region. Each series has one value. LightGBM uses
+    them, also as a candidate of Auto."""
     exclude: Columns | None = None
-    """Columns to leave out; default: none."""
+    """Columns to ignore. Default: none."""
     covariates: Annotated[list[Covariate], Field(max_length=16)] | None = None
-    """Further tables, joined by time."""
+    """Additional tables that are joined by time."""
     validation: DataValidation | None = None
     """What the table must offer before anything is trained on it."""
 
