@@ -1,8 +1,8 @@
-"""Which way each metric of the trainer is better: one list for the trainer, the gates and the search.
+"""Whether a lower or a higher value of each metric is better: one list for the trainer, the gates and the search.
 
-A unit test of the trainer holds the list complete: every metric it can publish stands here, save those of the naive
-model (``baseline_*``) and the threshold, which judge nothing, and the bias and the ratio of the rows, which are best in
-the middle.
+A unit test of the trainer checks that the list contains every metric that the trainer can publish. Exceptions are the
+metrics of the naive model (``baseline_*``) and the threshold, which rate no model. The bias and the ratio of the rows
+are exceptions too, because neither a lower nor a higher value is better.
 """
 
 from collections.abc import Mapping
@@ -12,9 +12,9 @@ from typing import Final
 from trainyard_api.training import Goal, Objective
 
 DATA: Final = "data_"
-"""Before the name of a metric: it compares the data, not the model, with that of the version that serves.
+"""Prefix of metrics that compare the data with the data of the version that serves. They do not rate the model.
 
-A model's first version has none of them.
+The first version of a model has no such metrics.
 """
 
 _LOWER: Final = (
@@ -34,13 +34,13 @@ GOALS: Final[Mapping[str, Goal]] = MappingProxyType(dict.fromkeys(_LOWER, _DOWN)
 
 
 BACKTEST: Final = "backtest_"
-"""Before the name of a metric: the same metric over all cutoffs of ``spec.backtest``."""
+"""Prefix of a metric that is computed over all cutoffs of ``spec.backtest``."""
 
 
 def goal_of(metric: str, objective: Objective | None = None) -> Goal | None:
-    """Return which way a metric is better; ``None`` when nobody has said it.
+    """Return whether a lower or a higher value is better; ``None`` if this is not known.
 
-    What the user says of the objective's metric comes first: a container of theirs may call anything by any name.
+    The goal of the objective takes precedence, because the user's own container may use any name for any metric.
     """
     if objective is not None and objective.metric == metric and objective.goal is not None:
         return objective.goal

@@ -1,4 +1,4 @@
-"""From which probability on the positive one of two classes is called: a wish, met on the validation part."""
+"""The threshold of the positive class, or the goal by which the trainer chooses it on the validation part."""
 
 from typing import Annotated, Literal
 
@@ -13,20 +13,23 @@ _WISHES = ("optimize", "min_recall", "min_precision", "cost_of_miss", "value")
 
 
 class Threshold(ApiModel):
-    """What a call of the positive class must reach, on the validation part. Exactly one wish; a cost needs both."""
+    """The goal for the prediction of the positive class. Set exactly one goal; costOfMiss and costOfAlarm are one
+    goal."""
 
     optimize: Literal["F1"] | None = None
-    """F1: the threshold with the best F1."""
+    """F1: use the threshold with the highest F1 score."""
     min_recall: Share | None = None
-    """At least this share of the positive rows is found; of such thresholds the one with the best precision."""
+    """Minimum recall, above 0 and at most 1. Of the thresholds that reach it, the one with the highest precision is
+    used."""
     min_precision: Share | None = None
-    """At least this share of the calls is right; of such thresholds the one that finds most."""
+    """Minimum precision, above 0 and at most 1. Of the thresholds that reach it, the one with the highest recall is
+    used."""
     cost_of_miss: Cost | None = None
-    """What a positive row that is not called costs; with costOfAlarm: the threshold with the least cost."""
+    """Cost of a false negative. The threshold with the lowest total cost is used. Requires costOfAlarm."""
     cost_of_alarm: Cost | None = None
-    """What the call of a row that is not positive costs."""
+    """Cost of a false positive. Requires costOfMiss."""
     value: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """This very threshold: a probability."""
+    """Fixed threshold: a probability between 0 and 1."""
 
     rules = (
         Rule(

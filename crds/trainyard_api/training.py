@@ -1,4 +1,4 @@
-"""The model-defining parts of a TrainingJob beside its data: task, split, search, gates, storage, retries."""
+"""The sections of a TrainingJob other than its data: task, split, search, gates, storage, retries."""
 
 import re
 from typing import Annotated, Any, Final, Literal
@@ -11,7 +11,7 @@ from trainyard_api.pod import KeyRef, LabelMap, SecretRef
 Framework = Literal["Auto", "StatsForecast", "LightGBM", "Prophet", "Torch", "Script", "Container"]
 Candidate = Literal["StatsForecast", "LightGBM", "Prophet"]
 OWN_CODE: Final[frozenset[str]] = frozenset({"Script", "Container"})
-"""Frameworks that run code of the user's own: only that code can read the model that it makes."""
+"""Frameworks that run the user's own code. Only this code can read the model that it creates."""
 Task = Literal["Forecast", "Regression", "Classification"]
 Priority = Literal["Urgent", "High", "Normal", "Low"]
 Comparator = Literal["<", "<=", ">", ">=", "=="]
@@ -20,26 +20,26 @@ Goal = Literal["Minimize", "Maximize"]
 FreeForm = Annotated[
     dict[str, Any], Field(max_length=64, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
 ]
-"""A framework's own vocabulary: kept as it is, checked by the trainer."""
+"""Parameters by the framework's own names. The API server stores them unchanged, and the trainer validates them."""
 
 
 class Forecast(ApiModel):
-    """What to predict ahead. ``horizon`` counts steps of ``frequency``."""
+    """What to forecast. ``horizon`` is a number of steps of ``frequency``."""
 
     horizon: Annotated[int, Field(ge=1, le=10_000)]
-    """How many steps of frequency to predict ahead."""
+    """Number of steps to forecast. frequency sets the length of a step."""
     frequency: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^(Auto|[0-9]*[A-Za-z][A-Za-z0-9-]*)$")] = (
         "Auto"
     )
-    """Time between two steps, by pandas' names: 1D, W-MON, 15min; B-1111110 is each day but Sunday, h-1111110-0800-2000
-    its hours from 8 to 20; Auto looks at the data."""
+    """Time between two steps, as a pandas frequency such as 1D, W-MON or 15min. B-1111110 means all days except Sunday.
+    h-1111110-0800-2000 means the hours of these days from 8 to 20. Auto detects the frequency from the data."""
     calendar: Literal["Auto", "Full"] = "Auto"
-    """Auto: days of the week and hours of the day that never have a row are closed and get no forecast. Full: each is a
-    step."""
+    """Which days and hours are steps. Auto: weekdays and hours of the day that never have a row are closed and get no
+    forecast. Full: all of them are steps."""
     holidays_country: Annotated[str, Field(min_length=2, max_length=2, pattern=r"^[A-Z]{2}$")] | None = None
-    """Country whose holidays count, by its two letters, such as FR; default: none."""
+    """Country whose holidays are used, as a two-letter code of ISO 3166-1, such as FR. Default: none."""
     quantiles: Annotated[list[Annotated[float, Field(gt=0, lt=1)]], Field(max_length=20)] | None = None
-    """Quantiles to predict beside the mean, each between 0 and 1; default: none."""
+    """Quantiles to forecast in addition to the prediction, each between 0 and 1. Default: none."""
 
     rules = (
         Rule(
@@ -52,13 +52,13 @@ class Forecast(ApiModel):
 
 
 class Auto(ApiModel):
-    """Several frameworks are compared on rows before the holdout, and answer together by how good they are there."""
+    """A comparison of several candidates. Their predictions are combined with weights from their errors."""
 
     candidates: Annotated[list[Candidate], Field(min_length=1, max_length=3)] | None = None
-    """Frameworks to compare; default: all that the task has."""
+    """Frameworks to compare. Default: StatsForecast, LightGBM and Prophet with task Forecast, otherwise LightGBM."""
     budget_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
-    """Seconds of one core that the candidates may take, by estimate before they run: the dearest are left out; default:
-    600, and 1 for every two series."""
+    """Maximum estimated cost of all candidates, in seconds of one CPU core. The most expensive candidates are left out.
+    Default: 600 seconds; with task Forecast, plus 0.5 seconds for each series."""
 
     rules = (
         Rule(
@@ -71,33 +71,37 @@ class Auto(ApiModel):
 
 
 class Backtest(ApiModel):
-    """Judge the training at several moments of the past: at each cutoff it sees what came before, and forecasts on."""
+    """An evaluation of the training at several cutoffs in the past. A model sees only the rows before its cutoff."""
 
     windows: Annotated[int, Field(ge=1, le=100)]
-    """How many cutoffs there are; the newest lies one horizon before the end of each series."""
+    """Number of cutoffs. The newest cutoff is one horizon before the end of each series."""
     step: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    """Steps between two cutoffs; default: forecast.horizon."""
+    """Number of steps between two cutoffs. Default: forecast.horizon."""
     refit: bool = True
-    """Train anew at each cutoff; false: train once, at the oldest, and give the model the observations up to each."""
+    """Whether to train again at each cutoff. If false, the job trains once, at the oldest cutoff. At each later cutoff
+    the model gets the observations up to this cutoff."""
 
 
 class Split(ApiModel):
     """How rows are held out.
 
-    ``Auto``: Time for forecasts, Group where a group column is named, Stratified for classes, else Random.
+    ``Auto`` uses Time for forecasts, Group if a group column is set, Stratified for classes, otherwise Random.
     """
 
     strategy: Literal["Auto", "Time", "Group", "Stratified", "Random"] = "Auto"
-    """How rows are divided; Auto: Time for forecasts, Group where a group column is named, Stratified for classes, else
+    """How rows are divided. Auto: Time for forecasts, Group if data.group is set, Stratified for classes, otherwise
     Random."""
     test_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of rows, from 0 to 1, that judge the model."""
+    """Share of rows in the test part, between 0 and 1. The test part evaluates the model. With task Forecast, the test
+    part is one horizon, and at most this share of a series."""
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of rows, from 0 to 1, that stop its training."""
+    """Share of rows in the validation part, between 0 and 1. It is used for early stopping and to choose the
+    threshold."""
     folds: Annotated[int, Field(ge=1, le=20)] = 2
-    """How many rounds of cross-validation a search makes."""
+    """With task Forecast, number of windows before the holdout on which models and parameter sets are compared. Some
+    frameworks use more windows for long series."""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 42
-    """The same seed gives the same split."""
+    """Random seed. The same seed gives the same split."""
 
     rules = (
         Rule(
@@ -110,55 +114,59 @@ class Split(ApiModel):
 
 
 class AdaptiveTrials(ApiModel):
-    """Trials by demand class, for jobs over many series."""
+    """Maximum number of trials of a series by its demand class. Only framework Prophet uses it."""
 
     high: Annotated[int, Field(ge=0, le=1000, alias="High")] = 30
-    """Parameter sets for a series of demand class High at most; 0: no search."""
+    """Maximum number of trials for a series of demand class High. 0: no search."""
     medium: Annotated[int, Field(ge=0, le=1000, alias="Medium")] = 25
-    """Parameter sets for a series of demand class Medium at most; 0: no search."""
+    """Maximum number of trials for a series of demand class Medium. 0: no search."""
     low: Annotated[int, Field(ge=0, le=1000, alias="Low")] = 20
-    """Parameter sets for a series of demand class Low at most; 0: no search."""
+    """Maximum number of trials for a series of demand class Low. 0: no search."""
     intermittent: Annotated[int, Field(ge=0, le=1000, alias="Intermittent")] = 15
-    """Parameter sets for a series of demand class Intermittent at most; 0: no search."""
+    """Maximum number of trials for a series of demand class Intermittent. 0: no search."""
 
 
 class Search(ApiModel):
-    """Hyper-parameter search within a budget."""
+    """A hyperparameter search within a budget."""
 
     trials: Annotated[int, Field(ge=1, le=1000)] = 20
-    """How many parameter sets to try."""
+    """Maximum number of parameter sets to try. For framework Prophet, see also adaptiveTrials."""
     timeout_seconds: Annotated[int, Field(ge=1, le=7 * 86400)] = 600
-    """Seconds after which no further set is tried."""
+    """Time in seconds after which the search tries no further parameter set."""
     space: FreeForm | None = None
-    """Where to look, by the names of the parameters; default: the framework's own ranges."""
+    """Search space: ranges or choices by the name of the parameter. Default: the search space of the framework."""
     adaptive_trials: AdaptiveTrials | None = None
+    """Maximum number of trials of a series by its demand class, for framework Prophet. Default: trials, if it is set to
+    another value than its default; otherwise the defaults of the classes."""
 
 
 class Objective(ApiModel):
-    """The one number that says which model is better."""
+    """The metric that determines which model is better."""
 
     metric: MetricName
-    """Name of a metric that the trainer reports: mae, rmse, auc, ..."""
+    """Name of a metric that the trainer reports, such as mae, rmse or auc."""
     goal: Goal | None = None
-    """Which way is better; default: what the metric's name says. A container's own metrics have to say it."""
+    """Whether a lower or a higher value is better. Set it if your own code defines the metric. Default: determined by
+    the name of the metric."""
 
 
 class Gate(ApiModel):
-    """What a version must meet to be Validated: a fixed value, or what the serving version reaches."""
+    """A condition for a version to become Validated: a limit for a metric, or a comparison with the champion."""
 
     metric: MetricName
-    """Name of the metric that is judged."""
+    """Name of the metric."""
     op: Comparator | None = None
-    """How value is compared: the metric of the version stands on the left."""
+    """Comparison operator. The metric of the version is on its left side, value on its right side."""
     value: float | None = None
-    """The fixed value to compare with."""
+    """Fixed value to compare the metric with."""
     compare_to: Literal["Champion"] | None = None
-    """Compare with the version that serves now, else with the newest Validated one; without either the gate is met."""
+    """Compare the version with the champion: the version that serves, otherwise the newest Validated version. If there
+    is no champion, the gate is met."""
     tolerance: Annotated[float, Field(ge=0)] | None = None
-    """How much worse than that version is still good, as a fraction of its value; default: as good or better."""
+    """How much worse than the champion the version may be, as a fraction of the champion's value. Default: 0."""
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Met only if the whole interval of the difference, at this confidence, lies within the tolerance; few rows make a
-    wide interval. Default: the difference itself decides."""
+    """Confidence level between 0 and 1. The whole confidence interval of the difference must be within the tolerance.
+    Few rows lead to a wide interval. Default: only the difference itself is compared."""
 
     rules = (
         Rule(
@@ -187,14 +195,14 @@ class Gate(ApiModel):
 
 
 class Script(ApiModel):
-    """The user's own training code for framework Script."""
+    """Your own training code, for framework Script."""
 
     config_map_ref: KeyRef | None = None
-    """The key of a ConfigMap of the namespace that holds the code."""
+    """Key of a ConfigMap in the namespace that contains the code."""
     uri: Uri | None = None
-    """Where the code lies: s3://bucket/key, https://host/path, or pvc://claim/path."""
+    """Address of the code: s3://bucket/key, https://host/path or pvc://claim/path."""
     inline: Annotated[str, Field(min_length=1, max_length=65536)] | None = None
-    """The code itself."""
+    """The code as text."""
 
     rules = (
         Rule(
@@ -206,30 +214,35 @@ class Script(ApiModel):
 
 
 class Export(ApiModel):
-    """Further formats beside the framework's own."""
+    """Model formats to write in addition to the format of the framework."""
 
     onnx: bool = False
-    """Also as ONNX, checked against the model before it is kept."""
+    """Whether to write the model also as ONNX. The ONNX file is compared with the model. If their predictions differ,
+    the file is left out with a warning."""
 
 
 class Storage(ApiModel):
-    """Where models are written. What is left out comes from the operator's defaults."""
+    """Storage of the models. If endpoint, region and secretRef of an S3 storage are all unset, the chart sets them."""
 
     uri: Uri
-    """s3://bucket/prefix or pvc://claim/path."""
+    """Address of the storage: s3://bucket/prefix or pvc://claim/path."""
     endpoint: Annotated[str, Field(max_length=2048)] | None = None
-    """Address of an S3 server that is not AWS; default: AWS."""
+    """URL of an S3 server other than AWS. If endpoint, region and secretRef are all unset, the storage settings of the
+    chart apply. Default: AWS."""
     region: Annotated[str, Field(max_length=64)] | None = None
-    """Region of the bucket, such as eu-central-1; default: what the Secret or the cloud says, else us-east-1."""
+    """Region of the bucket, such as eu-central-1. Default: the region in the Secret, otherwise the region that the
+    cloud sets in the pod, otherwise us-east-1."""
     secret_ref: SecretRef | None = None
-    """Credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and more."""
+    """Secret with the credentials, such as AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY. Default: the cloud identity of
+    the pod."""
     server_side_encryption: Annotated[str, Field(max_length=64)] | None = None
-    """How the server encrypts what is written: AES256, aws:kms or aws:kms:dsse; default: as the bucket says."""
+    """Server-side encryption of written objects: AES256, aws:kms or aws:kms:dsse. Default: the encryption of the
+    bucket."""
     kms_key_id: Annotated[str, Field(max_length=2048)] | None = None
-    """With aws:kms: the key, by its id, ARN or alias; default: the account's own for S3."""
+    """With aws:kms, the ID, ARN or alias of the KMS key. Default: the AWS managed key of the account for S3."""
     checksum_mode: Literal["WhenRequired", "WhenSupported"] = "WhenRequired"
-    """When requests carry checksums: only where S3 requires them, which every server takes, or wherever the client
-    supports them."""
+    """When S3 requests contain checksums. WhenRequired: only if S3 requires them, which every server supports.
+    WhenSupported: whenever the client supports them."""
 
     rules = (
         Rule(
@@ -250,22 +263,24 @@ class Storage(ApiModel):
 
 _EXTENDED_RESOURCE = "^[a-z0-9]([a-z0-9.-]*[a-z0-9])?/[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"
 _NATIVE_DOMAIN = "kubernetes.io/"
-"""What has this domain, or none (memory, cpu, hugepages-2Mi), is Kubernetes' own and no device."""
+"""A resource with this domain, or without a domain (memory, cpu, hugepages-2Mi), belongs to Kubernetes. It is not a
+device."""
 
 
 class Accelerator(ApiModel):
-    """A device beside the CPU, and what to do when no node has one free."""
+    """A device such as a GPU, and what to do if no node has a free one."""
 
     resource: Annotated[str, Field(min_length=1, max_length=317)] = "nvidia.com/gpu"
-    """The extended resource a node offers."""
+    """Extended resource that the nodes with the device offer."""
     count: Annotated[int, Field(ge=1, le=64)] = 1
-    """How many devices each pod asks for."""
+    """Number of devices that each pod requests."""
     node_selector: LabelMap | None = None
-    """Labels of the nodes that have it; default: those that the chart names for the resource."""
+    """Labels of the nodes that have the device. Default: the labels that the chart sets for the resource."""
     fallback: Literal["None", "CPU"] = "None"
-    """What to do when no node has one free in time: wait on, or train on the CPU without it."""
+    """What to do if no node has a free device in time. None: the job continues to wait. CPU: the job trains on the
+    CPU."""
     fallback_after_seconds: Annotated[int, Field(ge=0, le=86400)] = 600
-    """With fallback CPU: how many seconds to wait for a device."""
+    """With fallback CPU, time in seconds to wait for a device."""
 
     rules = (
         Rule(
@@ -279,32 +294,33 @@ class Accelerator(ApiModel):
 
 
 class Retry(ApiModel):
-    """Attempts and the wait between them: ``initialSeconds * factor ** n``, at most ``maxSeconds``."""
+    """Attempts and the delay between them: ``initialSeconds * factor ** n``, at most ``maxSeconds``."""
 
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    """Attempts in all, the first one included."""
+    """Maximum number of attempts, including the first one."""
     initial_seconds: Annotated[int, Field(ge=0, le=86400)] = 10
-    """Seconds to wait after the first failure."""
+    """Delay in seconds after the first failure."""
     factor: Annotated[float, Field(ge=1, le=10)] = 2
-    """By how much each wait is longer than the one before."""
+    """Factor by which the delay grows with each further failure."""
     max_seconds: Annotated[int, Field(ge=0, le=86400)] = 300
-    """The longest wait in seconds."""
+    """Maximum delay in seconds."""
     memory_growth: Annotated[float, Field(ge=1, le=4)] = 1.5
-    """By how much the memory of the next attempt grows after the pod ran out of it."""
+    """Factor by which the memory of the next attempt grows after a pod ran out of memory."""
 
 
 class Mlflow(ApiModel):
-    """An MLflow server that gets one run per job."""
+    """An MLflow server. Each job creates one run on it."""
 
     uri: Annotated[str, Field(min_length=1, max_length=2048)]
-    """Address of the MLflow server, such as https://mlflow.example.com."""
+    """URL of the MLflow server, such as https://mlflow.example.com."""
     experiment: Annotated[str, Field(min_length=1, max_length=256)]
-    """Name of the experiment; it is made where it does not exist."""
+    """Name of the experiment. If it does not exist, it is created."""
     secret_ref: SecretRef | None = None
-    """A Secret with the credentials of the MLflow server."""
+    """Secret with the credentials of the MLflow server."""
 
 
 class Tracking(ApiModel):
-    """Experiment trackers; their failures never fail a training."""
+    """Experiment trackers. Their failures never fail a training."""
 
     mlflow: Mlflow | None = None
+    """An MLflow server. Each job creates one run on it."""
