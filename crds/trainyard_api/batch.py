@@ -1,6 +1,6 @@
-"""What all kinds have that run to an end: how they are admitted, retried, limited and stopped.
+"""The fields of all batch kinds, that is, of kinds that run to completion: admission, retries, deadlines and stop.
 
-A TrainingJob is one of them. The operator's ``core/batch`` leads all of them through the same life.
+TrainingJob is a batch kind. ``core/batch`` of the operator implements the same life cycle for all of them.
 """
 
 from typing import Annotated, ClassVar, Literal
@@ -28,7 +28,7 @@ TERMINAL_PHASES: frozenset[Phase] = frozenset({"Succeeded", "Failed", "Cancelled
 
 
 class BatchSpec(PodOptions):
-    """How something runs to its end, whatever it does."""
+    """How a job runs to completion, independent of what the job does."""
 
     MUTABLE: ClassVar[frozenset[str]] = frozenset(
         {
@@ -44,45 +44,51 @@ class BatchSpec(PodOptions):
     )
 
     image: Annotated[str, Field(max_length=512)] | None = None
-    """The image of the trainer; default: by framework, from the chart."""
+    """Image of the trainer. With framework Container, the image of your own container. Default: the image that the
+    chart sets for the framework."""
     workers: Annotated[int, Field(ge=0, le=256)] = 0
-    """How many processes the trainer has; 0: as many as its CPU quota allows."""
+    """Number of processes of the trainer in each pod. 0: as many as its CPU quota allows."""
     shards: Annotated[int, Field(ge=1, le=1000)] = 1
-    """How many pods share the series of one job."""
+    """Number of pods that share the series of the job. A value above 1 requires framework Prophet and mode Train."""
     resources: Resources | None = None
-    """Requests and limits of the trainer container, merged over the chart's defaults key by key."""
+    """Requests and limits of the trainer container. They override the defaults of the chart key by key."""
     accelerator: Accelerator | None = None
-    """A device beside the CPU; default: none."""
+    """Device such as a GPU that each pod requests. Default: none."""
     priority: Priority = "Normal"
-    """Which waiting job starts first; then the older one."""
+    """Priority in the queue. Within a priority, the namespace that holds the fewest slots comes first. Within a
+    namespace, the oldest job comes first."""
     retry: Retry | None = None
-    """How often a failed training is tried again, and when."""
+    """How often and when a failed training is retried."""
     active_deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
-    """Seconds that all attempts together may run, without waiting and suspension; default: no limit."""
+    """Maximum total running time of all attempts in seconds. Time in the queue, between attempts and in suspension does
+    not count. Default: no limit."""
     pending_deadline_seconds: Annotated[int, Field(ge=1, le=MAX_SECONDS)] | None = None
-    """Seconds that each wait for a start may take; default: no limit."""
+    """Maximum time in seconds of each wait for a start, in the queue and for the pods. If it has passed, the job fails.
+    Default: no limit."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
-    """Seconds after the end when the Jobs and pods are deleted; the TrainingJob itself stays. Default: never."""
+    """Time in seconds after the end of the job after which its Jobs and pods are deleted. The TrainingJob is not
+    deleted. Default: never."""
     delete_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
-    """Seconds after the end when the TrainingJob itself is deleted; default: never. Leave it out where Git holds it."""
+    """Time in seconds after the end of the job after which the TrainingJob is deleted. Omit this field if Git manages
+    the TrainingJob. Default: never."""
     suspend: bool = False
-    """Stop the pods and wait until this is false again."""
+    """If true, the pods are stopped, and the job is suspended until this field is false."""
     cancel: bool = False
-    """Stop for good; it cannot be taken back."""
+    """If true, the job is stopped permanently. This cannot be undone."""
 
     @property
     def uses_accelerator(self) -> bool:
-        """Tell whether its pods ask for the device beside the CPU."""
+        """Return whether the pods request the accelerator."""
         return self.accelerator is not None
 
 
 class Metric(ApiModel):
-    """A named finite number; text, because a custom resource has no portable floats."""
+    """A named finite number. It is text, because a custom resource has no portable floats."""
 
     name: MetricName
     """Name of the metric."""
     value: MetricValue
-    """Its value: a finite number as text."""
+    """Value of the metric: a finite number as text."""
 
 
 Metrics = Annotated[list[Metric], Field(max_length=64)]
@@ -90,69 +96,73 @@ Message = Annotated[str, Field(max_length=1024)]
 
 
 class TrainerStatus(ApiModel):
-    """The last progress the trainer reported, with the operator's clock and count (KEP-2779)."""
+    """The last progress that the trainer reported (KEP-2779). The operator adds the time and the sequence number."""
 
     progress_percentage: Annotated[int, Field(ge=0, le=100)] | None = None
-    """How much is done, in percent."""
+    """Progress in percent."""
     estimated_remaining_seconds: Count | None = None
-    """Seconds until the training ends, as the trainer estimates."""
+    """Time in seconds until the training ends, as estimated by the trainer."""
     stage: Annotated[str, Field(max_length=64)] | None = None
-    """What the trainer does now, such as load or train."""
+    """Current stage of the trainer, such as load or train."""
     message: Message | None = None
-    """The same in a sentence."""
+    """Message about the current stage."""
     metrics: Metrics | None = None
-    """The metrics of this moment."""
+    """Current metrics."""
     last_updated_time: Timestamp | None = None
-    """When the report came, by the operator's clock."""
+    """Time when the operator received the report."""
     sequence: Count | None = None
-    """How many reports came; an older one never replaces a newer one."""
+    """Sequence number of the report. A report never replaces one with a higher number."""
 
 
 class Attempt(ApiModel):
-    """One try: a child Job and how it ended."""
+    """One attempt: its Job and how it ended."""
 
     number: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
-    """Which attempt it is, from 1."""
+    """Number of the attempt, starting from 1."""
     job_name: ObjectName
-    """Name of its Job."""
+    """Name of the Job of the attempt."""
     reason: Annotated[str, Field(max_length=128)] | None = None
-    """How it ended, such as Completed, OOMKilled or Suspended."""
+    """Reason for the end of the attempt, such as Completed, OOMKilled or Suspended."""
     exit_code: Annotated[int, Field(ge=0, le=255)] | None = None
-    """Exit code of its container."""
+    """Exit code of the container."""
     device: Annotated[str, Field(max_length=64)] | None = None
-    """With an accelerator: the device that it asked for, cpu or the resource."""
+    """Device that the attempt requested: the resource of the accelerator, or cpu. Not set if the spec has no
+    accelerator."""
     start: Timestamp | None = None
-    """When its Job started."""
+    """Time when the Job of the attempt started."""
     end: Timestamp | None = None
-    """When its Job ended."""
+    """Time when the attempt ended."""
 
 
 class BatchStatus(ApiModel):
-    """What the operator observed of something that runs to its end."""
+    """The observed state of a job that runs to completion."""
 
     observed_generation: Generation = -1
-    """The metadata.generation that this status tells of; -1 before the operator saw the object."""
+    """The metadata.generation that this status describes. -1: the operator has not observed the object yet."""
     phase: Phase | None = None
-    """Where the job stands."""
+    """Current phase of the job."""
     model_name: DnsLabel | None = None
-    """The model whose next version the job makes."""
+    """Name of the model. The job creates the next version of this model."""
     conditions: Conditions | None = None
-    """Ready, Reconciling, Stalled, Complete, Failed and DeviceFallback, each with a reason and a sentence."""
+    """Conditions of the job: Ready, Reconciling, Stalled, Complete, Failed and DeviceFallback."""
     queue_position: Count | None = None
-    """Its place among all that wait for the same, from 1; exact up to 10."""
+    """Position in the queue, starting from 1, among the jobs that wait in the namespace, or among those that wait for
+    the same model. Positions above 10 are rounded up."""
     estimated_duration_seconds: Count | None = None
-    """Seconds that the job may take: the median of the model's last runs."""
+    """Estimated duration in seconds: the median of the last five successful jobs of the model with the same framework
+    and mode."""
     attempts: Annotated[list[Attempt], Field(max_length=10)] | None = None
-    """The attempts, the newest at the end."""
+    """Attempts of the job. The newest attempt is last."""
     active_seconds: Count | None = None
-    """Running time in seconds of the attempts that are over; activeDeadlineSeconds bounds it."""
+    """Total running time in seconds of the attempts that have ended. activeDeadlineSeconds limits the running time."""
     evictions: Count | None = None
-    """How often a pod was evicted, preempted or drained, or lost its node."""
+    """Number of pods that were evicted, preempted or drained, or that lost their node."""
     interrupted_time: Timestamp | None = None
-    """When an attempt that ran last lost its pod; pendingDeadlineSeconds and fallbackAfterSeconds count from here."""
+    """Time when the current attempt or an earlier one last lost a pod to a disruption. pendingDeadlineSeconds and
+    fallbackAfterSeconds restart at this time."""
     trainer_status: TrainerStatus | None = None
-    """The last progress that the trainer reported."""
+    """Last progress that the trainer reported."""
     start_time: Timestamp | None = None
-    """When the first attempt was started."""
+    """Time when the first attempt started."""
     completion_time: Timestamp | None = None
-    """When the job succeeded, failed or was cancelled."""
+    """Time when the job succeeded, failed or was cancelled."""

@@ -1,4 +1,4 @@
-"""Conditions, as every Kubernetes object writes them, with the three types that kstatus reads."""
+"""Conditions in the format of Kubernetes, with the three types that kstatus reads."""
 
 from typing import Annotated, Final, Literal
 
@@ -19,24 +19,24 @@ CONDITION_TYPES: Final = frozenset(
         "Stalled",
     }
 )
-"""Every type that this release writes. All others are of somebody else, or of a newer release."""
+"""Every type that this release writes. Another writer or a newer release writes all other types."""
 
 
 class Condition(ApiModel):
-    """One statement about an object (``metav1.Condition``)."""
+    """A condition of an object (``metav1.Condition``)."""
 
     type: Annotated[str, Field(min_length=1, max_length=316)]
-    """What the statement is about, such as Ready."""
+    """Type of the condition, such as Ready."""
     status: Literal["True", "False", "Unknown"]
-    """Whether it holds; Unknown where nobody can tell."""
+    """Status of the condition: True, False or Unknown."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
-    """Why, in one word for programs."""
+    """Reason for the last transition, as one CamelCase word for programs."""
     message: Annotated[str, Field(max_length=32768)] = ""
-    """Why, in a sentence for people."""
+    """Message for people about the reason."""
     observed_generation: Generation | None = None
-    """The metadata.generation of the object that the statement was made for."""
+    """The metadata.generation of the object for which the condition was set."""
     last_transition_time: Timestamp
-    """When status last changed."""
+    """Time when status last changed."""
 
 
 Conditions = Annotated[
