@@ -1,4 +1,4 @@
-"""The few pod fields a user may set, typed and bounded: an allow-list, not a whole PodSpec."""
+"""The pod fields that a user may set, with types and bounds. This is an allow-list, not a complete PodSpec."""
 
 from typing import Annotated, Any, Literal
 
@@ -24,54 +24,55 @@ ResourceMap = Annotated[dict[LabelKey, Quantity], Field(max_length=16)]
 
 
 class SecretRef(ApiModel):
-    """A Secret in the job's namespace. The kubelet mounts it; the operator never reads it."""
+    """A Secret in the same namespace. The kubelet mounts it; the operator never reads it."""
 
     name: ObjectName
     """Name of the Secret."""
 
 
 class Resources(ApiModel):
-    """Requests and limits of the trainer container, merged over the chart's defaults key by key."""
+    """Requests and limits of a container. They override the defaults of the chart key by key."""
 
     requests: ResourceMap | None = None
-    """What the container is sure to get, by resource, such as memory: 2Gi."""
+    """Amounts that are reserved for the container, by resource, such as memory: 2Gi."""
     limits: ResourceMap | None = None
-    """The most that the container may use, by resource."""
+    """Maximum amounts that the container may use, by resource."""
 
 
 class Toleration(ApiModel):
-    """A pod toleration, as in ``core/v1``."""
+    """A toleration of a pod, as in ``core/v1``."""
 
     key: Annotated[str, Field(max_length=317)] | None = None
-    """Key of the taint; none: every key, with operator Exists."""
+    """Key of the taint. If it is empty, operator must be Exists, and the toleration matches all keys."""
     operator: Literal["Exists", "Equal"] | None = None
-    """Exists: any value of the taint; Equal, the default: this value."""
+    """How the value is compared. Exists: the toleration matches any value of the taint. Equal: it matches only value.
+    Default: Equal."""
     value: LabelValue | None = None
-    """Value of the taint."""
+    """Value of the taint, for operator Equal."""
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
-    """Effect of the taint; none: every effect."""
+    """Effect of the taint. Default: the toleration matches all effects."""
     toleration_seconds: Count | None = None
-    """With NoExecute: how many seconds the pod stays after the taint came; default: for ever."""
+    """With effect NoExecute, time in seconds that the pod stays after the taint was added. Default: no limit."""
 
 
 class KeyRef(ApiModel):
-    """One key of a Secret or ConfigMap."""
+    """A key of a Secret or ConfigMap."""
 
     name: ObjectName
     """Name of the Secret or ConfigMap."""
     key: Annotated[str, Field(min_length=1, max_length=253)]
-    """The key in it."""
+    """Key in the Secret or ConfigMap."""
     optional: bool | None = None
-    """True: go on where the object or the key does not exist; default: the pod waits for it."""
+    """Whether the pod may start if the object or its key does not exist. Default: false."""
 
 
 class EnvSource(ApiModel):
-    """Where a variable's value comes from."""
+    """The source of the value of a variable."""
 
     secret_key_ref: KeyRef | None = None
-    """A key of a Secret of the namespace."""
+    """Key of a Secret in the namespace."""
     config_map_key_ref: KeyRef | None = None
-    """A key of a ConfigMap of the namespace."""
+    """Key of a ConfigMap in the namespace."""
 
     rules = (
         Rule(
@@ -88,9 +89,9 @@ class EnvVar(ApiModel):
     name: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$")]
     """Name of the variable."""
     value: Annotated[str, Field(max_length=4096)] | None = None
-    """Its value as text."""
+    """Value of the variable, as text."""
     value_from: EnvSource | None = None
-    """Where its value comes from, instead of value."""
+    """Source of the value. Use it instead of value."""
 
     rules = (
         Rule(
@@ -104,90 +105,95 @@ class EnvVar(ApiModel):
 AsInPods = Annotated[
     dict[str, Any], Field(max_length=16, json_schema_extra={"x-kubernetes-preserve-unknown-fields": True})
 ]
-"""A part of a PodSpec as ``core/v1`` has it: kept as it is, checked by the API server when the pod's owner is made."""
+"""A part of a PodSpec in the format of ``core/v1``. The API server validates it when the owner of the pod is
+created."""
 
 
 class Affinity(ApiModel):
-    """Rules for the choice of nodes, as in ``core/v1``."""
+    """Scheduling constraints of the pods, as in ``core/v1``."""
 
     node_affinity: AsInPods | None = None
-    """Nodes by their labels."""
+    """Node affinity: constraints on the labels of the nodes."""
     pod_affinity: AsInPods | None = None
-    """Nodes beside other pods."""
+    """Pod affinity: run on the same node or in the same zone as other pods."""
     pod_anti_affinity: AsInPods | None = None
-    """Nodes away from other pods."""
+    """Pod anti-affinity: do not run on the same node or in the same zone as other pods."""
 
 
 class TopologySpreadConstraint(ApiModel):
     """How pods are spread over nodes or zones, as in ``core/v1``."""
 
     max_skew: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
-    """By how many pods two domains may differ."""
+    """Maximum difference between the numbers of matching pods in two domains."""
     topology_key: LabelKey
-    """The label of nodes whose values are the domains, such as topology.kubernetes.io/zone."""
+    """Node label whose values define the domains, such as topology.kubernetes.io/zone."""
     when_unsatisfiable: Literal["DoNotSchedule", "ScheduleAnyway"]
-    """What to do with a pod that would break the rule: let it wait, or start it all the same."""
+    """What the scheduler does with a pod that violates the constraint. DoNotSchedule: the pod stays pending.
+    ScheduleAnyway: the pod is scheduled."""
     label_selector: AsInPods | None = None
-    """Which pods are counted."""
+    """Label selector of the pods that are counted."""
     match_label_keys: Annotated[list[LabelKey], Field(max_length=8)] | None = None
-    """Labels of the pod whose values choose the counted pods, beside labelSelector."""
+    """Pod label keys. Only pods with the same values as the new pod are counted, in addition to labelSelector."""
     min_domains: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
-    """How many domains there must be; default: 1."""
+    """Minimum number of domains. Default: 1."""
     node_affinity_policy: Literal["Honor", "Ignore"] | None = None
-    """Whether nodes that the pod's affinity and nodeSelector rule out are left out; default: Honor."""
+    """Whether nodes that do not match the affinity and nodeSelector of the pod are excluded. Honor: they are excluded.
+    Ignore: they are included. Default: Honor."""
     node_taints_policy: Literal["Honor", "Ignore"] | None = None
-    """Whether nodes whose taints the pod does not accept are left out; default: Ignore."""
+    """Whether nodes with taints that the pod does not tolerate are excluded. Honor: they are excluded. Ignore: they are
+    included. Default: Ignore."""
 
 
 class ClaimVolume(ApiModel):
-    """A PersistentVolumeClaim of the namespace."""
+    """A PersistentVolumeClaim in the namespace."""
 
     claim_name: ObjectName
     """Name of the PersistentVolumeClaim."""
     read_only: bool | None = None
-    """True: nobody can write to it; default: false."""
+    """Whether the volume is mounted read-only. Default: false."""
 
 
 class ConfigMapVolume(ApiModel):
-    """A ConfigMap of the namespace; each key is a file."""
+    """A ConfigMap in the namespace. Each key is a file."""
 
     name: ObjectName
     """Name of the ConfigMap."""
     optional: bool | None = None
-    """True: the pod starts without it where it does not exist; default: the pod waits for it."""
+    """Whether the pod may start if the object does not exist. Default: false."""
 
 
 class SecretVolume(ApiModel):
-    """A Secret of the namespace; each key is a file. The kubelet mounts it; the operator never reads it."""
+    """A Secret in the namespace. Each key is a file. The kubelet mounts it; the operator never reads it."""
 
     secret_name: ObjectName
     """Name of the Secret."""
     optional: bool | None = None
-    """True: the pod starts without it where it does not exist; default: the pod waits for it."""
+    """Whether the pod may start if the object does not exist. Default: false."""
 
 
 class EmptyDirVolume(ApiModel):
-    """A folder that lives as long as the pod; Memory keeps it in memory, which counts as that of the containers."""
+    """A directory that exists as long as the pod. A directory in memory counts as memory of the containers."""
 
     medium: Literal["Memory"] | None = None
-    """Memory: keep it in memory; default: on the node's disk."""
+    """Storage medium. Memory: the directory is in memory. Default: the disk of the node."""
     size_limit: Quantity | None = None
-    """Bytes above which the pod is evicted, such as 1Gi; default: no limit of its own."""
+    """Maximum size in bytes, such as 1Gi. If the directory exceeds it, the pod is evicted. Default: no limit of the
+    volume."""
 
 
 class Volume(ApiModel):
-    """A volume of the pod, of one of the kinds that reach nothing of the node."""
+    """A volume of the pod. No volume type gives access to the file system of the node."""
 
     name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$")]
-    """Name of the volume, for volumeMounts."""
+    """Name of the volume. volumeMounts refer to it."""
     persistent_volume_claim: ClaimVolume | None = None
-    """A PersistentVolumeClaim of the namespace."""
+    """A PersistentVolumeClaim in the namespace."""
     config_map: ConfigMapVolume | None = None
-    """A ConfigMap of the namespace; each key is a file."""
+    """A ConfigMap in the namespace. Each key is a file."""
     secret: SecretVolume | None = None
-    """A Secret of the namespace; each key is a file. The kubelet mounts it; the operator never reads it."""
+    """A Secret in the namespace. Each key is a file. The kubelet mounts it; the operator never reads it."""
     empty_dir: EmptyDirVolume | None = None
-    """A folder that is empty at first and lives as long as the pod."""
+    """A directory that is empty at first and exists as long as the pod."""
 
     rules = (
         Rule(
@@ -202,53 +208,56 @@ class Volume(ApiModel):
 
 
 class VolumeMount(ApiModel):
-    """Where a volume lies in the container."""
+    """The mount of a volume in the container."""
 
     name: Annotated[str, Field(min_length=1, max_length=63)]
-    """The name of a volume of this object, of its namespace's defaults or of the chart's."""
+    """Name of a volume of this object, or of the defaults of the chart for all pods or for the namespace."""
     mount_path: Annotated[str, Field(min_length=2, max_length=1024, pattern=r"^/[^:]+$")]
-    """The folder of the container where the volume lies."""
+    """Path in the container where the volume is mounted."""
     sub_path: Annotated[str, Field(max_length=1024)] | None = None
-    """The folder or file of the volume that is mounted; default: all of it."""
+    """Path within the volume that is mounted. Default: the root of the volume."""
     read_only: bool | None = None
-    """True: the container cannot write to it; default: false."""
+    """Whether the mount is read-only. Default: false."""
 
 
 class PodOptions(ApiModel):
-    """What a pod may be given beside what it does: the same for pods that train and pods that serve.
+    """Settings of the pods, the same for pods that train and pods that serve.
 
-    The chart has defaults for all pods and for those of single namespaces. The object's own fields lie over them.
+    The chart has defaults for all pods and for the pods of a namespace. The fields of the object take precedence.
     """
 
     node_selector: LabelMap | None = None
-    """Labels of the nodes a pod may run on."""
+    """Labels that a node must have to run the pods."""
     tolerations: Annotated[list[Toleration], Field(max_length=16)] | None = None
-    """Taints of nodes that a pod accepts."""
+    """Tolerations of the pods."""
     affinity: Affinity | None = None
-    """Rules for the choice of nodes. They take the place of the chart's."""
+    """Scheduling constraints of the pods. They replace the affinity of the chart."""
     topology_spread_constraints: Annotated[list[TopologySpreadConstraint], Field(max_length=8)] | None = None
-    """How pods are spread over nodes and zones. They take the place of the chart's."""
+    """How pods are spread over nodes and zones. The constraints replace those of the chart."""
     service_account_name: OptionalName | None = None
-    """The pod's ServiceAccount; it needs no rights in the cluster. A cloud may give it rights to the storage."""
+    """Name of the ServiceAccount of the pods. It needs no permissions in the cluster. A cloud can grant it access to
+    the storage."""
     image_pull_secrets: Annotated[list[SecretRef], Field(max_length=8)] | None = None
-    """Secrets for the registry of the image."""
+    """Secrets with the credentials of the image registry."""
     env: Annotated[list[EnvVar], Field(max_length=64)] | None = None
-    """Further environment variables of the container."""
+    """Additional environment variables of the container."""
     labels: LabelMap | None = None
-    """Further labels of all that is made for this object: the Job or the Deployment and Service, and their pods."""
+    """Additional labels of the objects that the operator creates for this object (Job, or Deployment and Service) and
+    of their pods."""
     annotations: AnnotationMap | None = None
-    """Further annotations of the same objects."""
+    """Additional annotations of the same objects as labels."""
     pod_labels: LabelMap | None = None
-    """Further labels of the pods alone."""
+    """Additional labels of the pods only."""
     pod_annotations: AnnotationMap | None = None
-    """Further annotations of the pods alone."""
+    """Additional annotations of the pods only."""
     priority_class_name: OptionalName | None = None
-    """The pods' PriorityClass."""
+    """Name of the PriorityClass of the pods."""
     runtime_class_name: OptionalName | None = None
-    """The pods' RuntimeClass, such as nvidia on clusters that need it for GPUs."""
+    """Name of the RuntimeClass of the pods. Some clusters require one for GPUs, such as nvidia."""
     volumes: Annotated[list[Volume], Field(max_length=16)] | None = None
-    """Further volumes of the pods."""
+    """Additional volumes of the pods."""
     volume_mounts: Annotated[list[VolumeMount], Field(max_length=16)] | None = None
-    """Where the container has them; with framework Container, your container."""
+    """Additional volume mounts of the container. With framework Container, of your own container."""
     shared_memory: Quantity | None = None
-    """Size of /dev/shm, which is 64Mi otherwise: data loaders of PyTorch need more. It counts as memory of the pod."""
+    """Size of /dev/shm in bytes, such as 1Gi. Data loaders of PyTorch need more than the default. It counts as memory
+    of the pod. Default: 64Mi."""
