@@ -40,52 +40,56 @@ from trainyard_api.training import (
 
 
 class TrainingJobSpec(BatchSpec):
-    """What to train. Only priority, retry, the deadlines, suspend and cancel may change after creation."""
+    """What to train. After creation, only priority, retry, the deadlines, suspend and cancel can be changed."""
 
     model_name: DnsLabel | None = None
-    """The model whose next version this is, in this namespace; default: the name of this object."""
+    """Name of the model in this namespace. The job creates the next version of this model. Default: the name of this
+    object."""
     framework: Framework = "Auto"
-    """What trains: a built-in framework, a script of yours, or a container of yours; Auto compares several."""
+    """Framework that trains the model. Script and Container run your own code. Auto compares several frameworks."""
     task: Task
-    """What the model answers: values ahead in time, a number, or a class."""
+    """What the model predicts. Forecast: future values of a time series. Regression: a number. Classification: a
+    class."""
     data: Data
-    """The table to learn from, and what its columns mean."""
+    """Table to train on, and the roles of its columns."""
     forecast: Forecast | None = None
-    """With task Forecast: what to predict ahead."""
+    """With task Forecast, what to forecast. Required with this task."""
     auto: Auto | None = None
-    """With framework Auto: what is compared, and how much that may cost."""
+    """With framework Auto, the candidates and the limit of their cost."""
     backtest: Backtest | None = None
-    """With task Forecast: judge the training at several moments of the past."""
+    """With task Forecast, an evaluation of the training at several cutoffs in the past."""
     split: Split | None = None
-    """How rows are held out; default: by the task."""
+    """How rows are held out. Default: determined by the task."""
     threshold: Threshold | None = None
-    """From which probability on the positive one of two classes is called; default: 0.5 where the classes are balanced,
-    else the best F1."""
+    """How the threshold is chosen: the probability from which the positive one of two classes is predicted. Default:
+    0.5 if the classes are balanced, otherwise the threshold with the highest F1 score."""
     parameters: FreeForm | None = None
-    """The framework's own parameters by their own names, checked by the trainer."""
+    """Parameters of the framework, by the framework's own names. The trainer validates them."""
     search: Search | None = None
-    """Search hyper-parameters within a budget; default: no search."""
+    """Hyperparameter search within a budget. Default: no search."""
     objective: Objective | None = None
-    """The metric that says which model is better; default: by the task."""
+    """Metric that determines which model is better. Default: determined by the task."""
     gates: Annotated[list[Gate], Field(max_length=16)] | None = None
-    """What a version must meet to be Validated, all of it; default: nothing."""
+    """Conditions for a version to become Validated. The version must meet all of them. Default: none."""
     mode: Literal["Train", "Prepare", "Backtest"] = "Train"
-    """Train, or Prepare: the dataset and a report of it, or Backtest: how good forecasts would have been. Only Train
-    makes a model."""
+    """What the job creates. Train: a model version. Prepare: a dataset and a report about it. Backtest: an evaluation
+    of past forecasts. Prepare and Backtest create no model."""
     script: Script | None = None
-    """With framework Script: your own training code."""
+    """With framework Script, your own training code. Required with this framework."""
     command: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(min_length=1, max_length=64)] | None = None
-    """Framework Container: the command of your image, with the same contract of files and exit codes."""
+    """With framework Container, the command of your image. It must use the input files, output files and exit codes
+    that trainyard defines."""
     export: Export | None = None
-    """Formats to write beside the framework's own."""
+    """Model formats to write in addition to the format of the framework."""
     storage: Storage | None = None
-    """Where models are written; default: storage of the chart."""
+    """Storage of the models. Default: the storage of the chart."""
     tracking: Tracking | None = None
-    """Experiment trackers that are told of the run; their failures never fail a training."""
+    """Experiment trackers that receive the results. Their failures never fail a training."""
 
     @property
     def uses_accelerator(self) -> bool:
-        """Who turns a training into a look at its data changes the mode alone: then a device would lie idle."""
+        """Return whether the pods request the accelerator. ``mode: Prepare`` trains nothing, so a device would be
+        idle."""
         return super().uses_accelerator and self.mode != "Prepare"
 
     rules = (
@@ -205,82 +209,82 @@ class TrainingJobSpec(BatchSpec):
 
 
 class Artifact(ApiModel):
-    """Where a run's files lie and the digest of the manifest that lists them all."""
+    """The address of the files of a run, and the digest of the manifest that lists them."""
 
     uri: Uri
-    """The folder of the run."""
+    """Address of the folder of the run."""
     manifest_sha256: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
-    """SHA-256 of the manifest, which lists each file with its own digest."""
+    """SHA-256 digest of the manifest. The manifest lists each file with its digest."""
     size_bytes: Count
-    """Bytes of all its files."""
+    """Total size of the files in bytes."""
 
 
 class SeriesCount(ApiModel):
-    """What became of the series of a job that trains many models."""
+    """Number of series of the job by their result."""
 
     total: Count
-    """Series in the data."""
+    """Number of series in the data."""
     trained: Count
-    """Series that have a trained model."""
+    """Number of series with a trained model."""
     fallback: Count = 0
-    """Series that kept a simpler model instead."""
+    """Number of series that use a simpler model instead."""
     failed: Count = 0
-    """Series without a model."""
+    """Number of series without a model."""
 
 
 class Result(ApiModel):
-    """What a finished training left behind."""
+    """Result of a finished training."""
 
     metrics: Metrics | None = None
-    """What the model reached on rows that it had not seen."""
+    """Metrics of the model on held-out rows."""
     artifact: Artifact | None = None
-    """Where the files of the run lie."""
+    """Address of the files of the run."""
     report: Uri | None = None
-    """Address of the report, a page of HTML."""
+    """Address of the report, an HTML page."""
     forecast: Uri | None = None
-    """The table of what was forecast for the steps behind the data, with task Forecast."""
+    """With task Forecast, address of the table with the forecast of the steps after the end of the data."""
     log: Uri | None = None
-    """The folder with what the trainer has logged, in all attempts."""
+    """Address of the folder with the logs of the trainer, of all attempts."""
     series: SeriesCount | None = None
-    """What became of the series of a job that trains many models."""
+    """Number of series of the job by their result."""
     device: Annotated[str, Field(max_length=64)] | None = None
-    """The device that trained, such as cpu."""
+    """Device that the training used, such as cpu."""
     warnings: Annotated[list[Message], Field(max_length=16)] | None = None
-    """What the trainer warns of, a sentence each."""
+    """Warnings of the trainer."""
 
 
 class VersionRef(ApiModel):
-    """The ModelVersion that a job made."""
+    """The ModelVersion that a job created."""
 
     name: ObjectName
     """Name of the ModelVersion."""
     version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
-    """Its number."""
+    """Number of the version."""
 
 
 class Verdict(ApiModel):
-    """What became of the version that a job made: the training may succeed and its model be refused."""
+    """The verdict on the version of a job. A training can succeed although the gates reject its model."""
 
     phase: Literal["Pending", "Validated", "Rejected", "Unknown"]
-    """Phase of the ModelVersion; Unknown: it was deleted before its verdict was seen."""
+    """Verdict on the ModelVersion. Unknown: the ModelVersion was deleted before the operator observed its verdict."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
-    """Why, in one word."""
+    """Reason for the verdict, as one CamelCase word."""
     message: Message = ""
-    """The sentence of the gates."""
+    """Message about the verdict, such as the results of the gates."""
     time: Timestamp | None = None
-    """When it was judged, or validated by hand."""
+    """Time when the version was judged, or when a person validated it."""
 
 
 class TrainingJobStatus(BatchStatus):
-    """What the operator observed. Written by the operator alone."""
+    """The observed state of the job. Only the operator writes it."""
 
     objective_metric: MetricName | None = None
-    """The metric whose value objectiveValue is."""
+    """Name of the metric in objectiveValue."""
     objective_value: MetricValue | None = None
-    """Value of the objective's metric."""
+    """Value of objectiveMetric."""
     result: Result | None = None
     """What the finished training left behind."""
     model_version: VersionRef | None = None
-    """The ModelVersion that the job made."""
+    """ModelVersion that the job created."""
     verdict: Verdict | None = None
-    """Whether that version is good enough."""
+    """Verdict on this version: whether it met its gates."""
