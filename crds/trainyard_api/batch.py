@@ -158,7 +158,7 @@ class BatchStatus(ApiModel):
     evictions: Count | None = None
     """Number of pods that were evicted, preempted or drained, or that lost their node."""
     interrupted_time: Timestamp | None = None
-    """Time when the current attempt or an earlier one last lost a pod to a disruption. pendingDeadlineSeconds and
+    """Time when an attempt last lost its pod, for example by an eviction. pendingDeadlineSeconds and
     fallbackAfterSeconds restart at this time."""
     trainer_status: TrainerStatus | None = None
     """Last progress that the trainer reported."""

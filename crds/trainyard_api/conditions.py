@@ -30,9 +30,9 @@ class Condition(ApiModel):
     status: Literal["True", "False", "Unknown"]
     """Status of the condition: True, False or Unknown."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
-    """Reason for the last transition, as one CamelCase word for programs."""
+    """Reason for the current status, as one CamelCase word for programs."""
     message: Annotated[str, Field(max_length=32768)] = ""
-    """Message for people about the reason."""
+    """Message for people that explains the reason."""
     observed_generation: Generation | None = None
     """The metadata.generation of the object for which the condition was set."""
     last_transition_time: Timestamp

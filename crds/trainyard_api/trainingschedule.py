@@ -1,4 +1,4 @@
-"""TrainingSchedule: TrainingJobs by the clock or when their template changes; CronJob's fields and semantics."""
+"""TrainingSchedule: TrainingJobs on a cron schedule or when their template changes, with the fields of a CronJob."""
 
 import re
 from typing import Annotated, Literal
@@ -25,11 +25,12 @@ SchedulePhase = Literal["Active", "Suspended", "Stalled"]
 _MACRO = "@(yearly|annually|monthly|weekly|daily|midnight|hourly)"
 _FIELD = "[0-9A-Za-z*?/,-]+"
 _LINE = rf"^[ \t]*({_MACRO}|{_FIELD}([ \t]+{_FIELD}){{4}})[ \t]*$"
-"""The shape of a cron line. Whether its numbers make sense is the operator's to say: in the status, with a reason."""
+"""The syntax of a cron expression. The operator validates its numbers, and reports errors in the status with a
+reason."""
 
 
 class TemplateMetadata(ApiModel):
-    """Labels and annotations of the TrainingJobs; names are the schedule's."""
+    """Labels and annotations of the TrainingJobs. The operator sets their names."""
 
     labels: LabelMap | None = None
     """Labels of each TrainingJob."""
@@ -38,12 +39,12 @@ class TemplateMetadata(ApiModel):
 
 
 class JobTemplate(ApiModel):
-    """The TrainingJobs that a schedule creates."""
+    """The template of the TrainingJobs that a schedule creates."""
 
     metadata: TemplateMetadata | None = None
-    """Labels and annotations of the TrainingJobs; their names are the schedule's to choose."""
+    """Labels and annotations of the TrainingJobs. The operator sets their names."""
     spec: TrainingJobSpec
-    """A job's spec; modelName defaults to the name of the schedule, so that all runs train one model."""
+    """Spec of the TrainingJobs. modelName defaults to the name of the schedule, so all runs train the same model."""
 
     rules = (
         Rule(
@@ -56,31 +57,33 @@ class JobTemplate(ApiModel):
 
 
 class TrainingScheduleSpec(ApiModel):
-    """When to train what. The first seven fields mean what they mean in a CronJob."""
+    """When to train, and what. The first seven fields have the same meaning as in a CronJob."""
 
     schedule: Annotated[str, Field(max_length=128)] | None = None
-    """Five fields of cron (minute hour day-of-month month day-of-week) or a macro such as @daily."""
+    """Cron expression with five fields (minute hour day-of-month month day-of-week), or a macro such as @daily.
+    Required unless runOnChange is true."""
     time_zone: Annotated[str, Field(min_length=1, max_length=64)] | None = None
-    """The zone of the schedule by its IANA name, e.g. Europe/Paris; default: UTC."""
+    """IANA time zone of the schedule, such as Europe/Paris. Default: UTC."""
     starting_deadline_seconds: Annotated[int, Field(ge=0, le=MAX_SECONDS)] | None = None
-    """How many seconds late a missed run may still start; default: at any time."""
+    """Deadline in seconds for starting a run that missed its scheduled time. Default: no deadline."""
     concurrency_policy: Literal["Allow", "Forbid", "Replace"] = "Allow"
-    """What a run that is due does when another one has not ended: start all the same, wait for it, or delete it."""
+    """What a due run does if another run has not ended. Allow: it starts. Forbid: it waits for the other run. Replace:
+    it deletes the other run."""
     suspend: bool = False
-    """No further runs until this is false again; runs that began go on."""
+    """If true, no further runs start automatically. Runs that have started continue."""
     successful_jobs_history_limit: Annotated[int, Field(ge=0, le=1000)] = 3
-    """Succeeded TrainingJobs that are kept; their models stay in any case."""
+    """Number of succeeded TrainingJobs to keep. Their models are always kept."""
     failed_jobs_history_limit: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Failed and cancelled TrainingJobs that are kept."""
+    """Number of failed and cancelled TrainingJobs to keep."""
     stop_after_failures: Annotated[int, Field(ge=1, le=1000)] | None = None
-    """After so many failed runs in a row, no more until the template changes or a run by hand succeeds; default:
-    never."""
+    """Number of failed runs in a row after which the schedule stops. It continues when the template changes or a
+    requested run succeeds. Default: never."""
     count_rejections: bool = False
-    """A run whose version was refused by its gates counts as failed, too, for stopAfterFailures."""
+    """Whether a run whose version is Rejected also counts as failed for stopAfterFailures."""
     run_on_change: bool = False
-    """Also run once whenever the template changes, and at creation."""
+    """Whether a run also starts when the schedule is created, and once for each change of the template."""
     template: JobTemplate
-    """The TrainingJobs that the schedule creates."""
+    """Template of the TrainingJobs that the schedule creates."""
 
     rules = (
         Rule(
@@ -117,45 +120,48 @@ class ActiveRun(ApiModel):
     name: ObjectName
     """Name of the TrainingJob."""
     uid: Annotated[str, Field(min_length=1, max_length=64)]
-    """Its uid."""
+    """UID of the TrainingJob."""
 
 
 class TrainingScheduleStatus(ApiModel):
-    """What the operator observed. Written by the operator alone."""
+    """The observed state of the schedule. Only the operator writes it."""
 
     observed_generation: Generation = -1
-    """The metadata.generation that this status tells of; -1 before the operator saw the object."""
+    """The metadata.generation that this status describes. -1: the operator has not observed the object yet."""
     phase: SchedulePhase | None = None
-    """Active, Suspended, or Stalled where only you can help."""
+    """Current phase of the schedule. Stalled: you must act before the schedule can continue."""
     conditions: Conditions | None = None
-    """Ready, Reconciling, Stalled and ModelAccepted, each with a reason and a sentence."""
+    """Conditions of the schedule: Ready, Reconciling, Stalled and ModelAccepted."""
     active: Annotated[list[ActiveRun], Field(max_length=32)] | None = None
-    """The newest of the runs that have not ended."""
+    """The newest runs that have not ended."""
     active_count: Count | None = None
-    """How many runs have not ended."""
+    """Number of runs that have not ended."""
     last_schedule_time: Timestamp | None = None
-    """The nominal time of the last run by the clock."""
+    """Scheduled time of the last run that started by the cron schedule."""
     next_schedule_time: Timestamp | None = None
-    """The first nominal time that is neither started nor given up; absent while suspended."""
+    """First scheduled time for which a run was neither started nor given up. Not set while the schedule is
+    suspended."""
     held_schedule_time: Timestamp | None = None
-    """While suspended, in its place: from here on one run is caught up with."""
+    """Set instead of nextScheduleTime while the schedule is suspended. When the schedule resumes, one run starts for
+    all times from this time on, if its deadline allows it."""
     last_successful_time: Timestamp | None = None
-    """When the last run that succeeded ended."""
+    """Time when the last successful run ended."""
     missed: Count | None = None
-    """Runs that were due and did not start: too late, or forbidden by one that still ran."""
+    """Number of due runs that did not start: their deadline had passed, or only the latest of several due runs
+    started."""
     consecutive_failures: Count | None = None
-    """Failed runs in a row; stopAfterFailures bounds them."""
+    """Number of failed runs in a row. stopAfterFailures limits it."""
     awaiting_verdict: Annotated[list[ActiveRun], Field(max_length=32)] | None = None
-    """The newest of the runs that succeeded and whose version is not judged yet."""
+    """The newest successful runs whose version is not judged yet."""
     last_accepted_version: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
-    """The version that was Validated last, of those that its runs made."""
+    """Version that was Validated last among the versions that the runs created."""
     last_accepted_time: Timestamp | None = None
-    """When that version was Validated."""
+    """Time when this version was Validated."""
     consecutive_rejections: Count | None = None
-    """Versions that were Rejected since lastAcceptedTime."""
+    """Number of versions that were Rejected since lastAcceptedTime."""
     last_template_hash: Annotated[str, Field(max_length=64)] | None = None
-    """Hash of the template that runOnChange acted upon last."""
+    """Hash of the template that the schedule handled last."""
     last_handled_run_now: Annotated[str, Field(max_length=256)] | None = None
-    """The annotation trainyard.dev/run-now that was acted upon last."""
+    """Value of the annotation trainyard.dev/run-now that was handled last."""
     last_run: ObjectName | None = None
-    """The TrainingJob created last."""
+    """Name of the TrainingJob that was created last."""
