@@ -1,4 +1,4 @@
-"""ModelVersion: one registered model, made by the operator, never changed, not owned by the job that trained it."""
+"""ModelVersion: one registered model. The operator creates it. It never changes, and its job does not own it."""
 
 from typing import Annotated, Literal
 
@@ -27,23 +27,23 @@ VersionPhase = Literal["Pending", "Validated", "Rejected", "Quarantined"]
 
 
 class SignatureColumn(ApiModel):
-    """One column that the model reads or writes."""
+    """A column of the input or the output of the model."""
 
     name: ColumnName
     """Name of the column."""
     type: Annotated[str, Field(min_length=1, max_length=32)]
-    """Its type, such as float or text."""
+    """Type of the column: boolean, long, double, datetime or string."""
 
 
 class Signature(ApiModel):
-    """The columns a model expects and gives. Left out when too wide for an object: the manifest always holds it."""
+    """The input and output columns of a model. If there are too many, they are only in the manifest."""
 
     inputs: Annotated[list[SignatureColumn], Field(max_length=256)]
-    """Columns that the model reads."""
+    """Input columns of the model."""
     outputs: Annotated[list[SignatureColumn], Field(max_length=64)]
-    """Columns that the model gives."""
+    """Output columns of the model."""
     positive_class: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    """Of two classes the one that the threshold and the metrics are of."""
+    """The positive one of two classes. The threshold and the metrics refer to it."""
 
 
 ComparisonReason = Literal[
@@ -57,98 +57,101 @@ ComparisonReason = Literal[
     "ChampionKnowsRows",
     "TooFewRows",
 ]
-"""Why the two models of a comparison have numbers on equal rows, or why they have none."""
+"""The result of a comparison: both models were compared on the same rows, or why they were not."""
 
 
 class ComparedMetric(ApiModel):
-    """One metric of both models on the same rows, and the interval of their difference."""
+    """A metric of both models on the same rows, and the confidence interval of their difference."""
 
     name: MetricName
     """Name of the metric."""
     value: MetricValue
-    """Its value for the version that is judged."""
+    """Value of the metric for this version."""
     champion: MetricValue
-    """Its value for the champion."""
+    """Value of the metric for the champion."""
     difference: MetricValue
-    """``value`` less ``champion``."""
+    """Difference: ``value`` minus ``champion``."""
     low: MetricValue | None = None
-    """Lower end of the interval of the difference, from a paired bootstrap; none: too few rows for one."""
+    """Lower end of the confidence interval of the difference, from a paired bootstrap. Not set if there are too few
+    rows."""
     high: MetricValue | None = None
-    """Upper end of that interval."""
+    """Upper end of the confidence interval."""
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
-    """Share of such intervals that hold the true difference."""
+    """Confidence level of the interval, between 0 and 1."""
 
 
 class Comparison(ApiModel):
-    """The champion beside this version, on rows that neither of them has learned from."""
+    """The comparison of this version with the champion, on rows that neither of them was trained on."""
 
     champion: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
-    """The version that served when the training started."""
+    """Number of the version that was the champion when the training started."""
     champion_digest: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]{64}$")]
-    """SHA-256 of its manifest."""
+    """SHA-256 digest of the champion's manifest."""
     reason: ComparisonReason
-    """Compared, or why the two models have no numbers on equal rows."""
+    """Result of the comparison: Compared, or the reason why the models were not compared."""
     message: Message = ""
-    """The same in a sentence."""
+    """Message that explains the reason."""
     answered_by: Literal["Judged", "Final"] | None = None
-    """Which of the champion's two models answered: the newest that has learned none of the rows."""
+    """Which of the champion's two models was compared: the newest one that was trained on none of the rows."""
     rows: Count | None = None
-    """Rows that both models answered."""
+    """Number of rows that both models predicted."""
     units: Count | None = None
-    """Independent parts of these rows (rows, groups, or series and windows): few of them make wide intervals."""
+    """Number of independent units of these rows: rows, groups, or series and windows. Few units lead to wide
+    intervals."""
     metrics: Annotated[list[ComparedMetric], Field(max_length=16)] | None = None
-    """Each metric of both models, with their difference."""
+    """Metrics of both models, with their difference."""
 
 
 class JobRef(ApiModel):
-    """The TrainingJob a version came from: by name and uid, since the job may be gone."""
+    """The TrainingJob that created the version, by name and UID, because the job may be deleted."""
 
     name: ObjectName
     """Name of the TrainingJob."""
     uid: Annotated[str, Field(min_length=1, max_length=64)]
-    """Its uid."""
+    """UID of the TrainingJob."""
     spec_digest: Annotated[str, Field(max_length=64, pattern=r"^[0-9a-f]+$")] | None = None
-    """What tells its spec from that of another TrainingJob of its name; none: not known."""
+    """Digest of the spec of the TrainingJob. It distinguishes jobs with the same name. Not set if it is not known."""
 
 
 class ModelVersionSpec(ApiModel):
-    """What was trained, on what, by what. Immutable."""
+    """What was trained, on which data and by which job. Immutable."""
 
     model: DnsLabel
-    """The logical model, as TrainingJobs name it."""
+    """Name of the model, as in spec.modelName of TrainingJobs."""
     version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
-    """Its number in the storage, from 1; nobody else gets it."""
+    """Number of the version in the storage, starting from 1. It is used only once for a model."""
     label: Annotated[str, Field(min_length=1, max_length=63)]
-    """A name with the time of the training."""
+    """Name of the version that contains the time of the training."""
     artifact: Artifact
-    """Where its files lie, and the digest of the manifest that lists them."""
+    """Address of the files, and the digest of the manifest that lists them."""
     formats: Annotated[list[Annotated[str, Field(min_length=1, max_length=32)]], Field(min_length=1, max_length=8)]
-    """Formats in which the model is stored."""
+    """Formats of the stored model."""
     signature: Signature | None = None
-    """The columns that the model expects and gives; left out where too wide for an object: the manifest always holds
-    them."""
+    """Input and output columns of the model. If there are too many columns, they are only in the manifest."""
     metrics: Metrics | None = None
-    """What the model reached on rows that it had not seen."""
+    """Metrics of the model on held-out rows."""
     holdout_digest: Digest | None = None
-    """Digest of these rows."""
+    """Digest of the held-out rows."""
     data_digest: Digest | None = None
-    """Digest of all the data."""
+    """Digest of all data."""
     comparison: Comparison | None = None
-    """The champion of the time of the training, on the same rows."""
+    """Comparison with the champion at the time of the training, on the same rows."""
     objective: Objective | None = None
-    """The metric that says which model is better."""
+    """Metric that determines which model is better, as set in the TrainingJob."""
     objective_metric: MetricName | None = None
-    """Name of the metric that ranks the versions of the model: the objective's, else the task's."""
+    """Name of the metric that ranks the versions of the model: the metric of the objective, or the default metric of
+    the task."""
     objective_value: MetricValue | None = None
     """Value of objectiveMetric."""
     gates: Annotated[list[Gate], Field(max_length=16)] | None = None
-    """What the job asked of the version; here, because the job may be gone when it is judged."""
+    """Gates of the version, copied from the TrainingJob, because the job may be deleted before the version is
+    judged."""
     storage: Storage | None = None
-    """How to reach the artifact: server, region and Secret, as they were when it was written."""
+    """Storage of the artifact: server, region and Secret at the time of the training."""
     training_job: JobRef
-    """The TrainingJob that it came from, which may be gone."""
+    """TrainingJob that created the version. It may be deleted."""
     image: Annotated[str, Field(max_length=512)] | None = None
-    """The image that trained it."""
+    """Image that trained the model."""
 
     rules = (Rule("self == oldSelf", "a ModelVersion's spec never changes: train a new version"),)
 
@@ -174,69 +177,69 @@ GateReason = Literal[
 
 
 class GateResult(ApiModel):
-    """How one gate was judged, with the numbers it compared."""
+    """The result of one gate, with the values that were compared."""
 
     metric: MetricName
-    """Name of the metric that was judged."""
+    """Name of the metric of the gate."""
     passed: bool
-    """Whether the gate was met."""
+    """Whether the version met the gate."""
     reason: GateReason
-    """Why, in one word."""
+    """Reason for the result, as one CamelCase word."""
     value: MetricValue | None = None
     """Value of the metric for this version."""
     op: Comparator | None = None
-    """How value and threshold were compared."""
+    """Comparison operator between value and threshold."""
     threshold: MetricValue | None = None
-    """What the value was compared with; for a champion, its value with the tolerance."""
+    """Value that the metric was compared with. In a comparison with the champion, it includes the tolerance."""
     champion: Annotated[int, Field(ge=1, le=MAX_INTEGER)] | None = None
-    """The version compared with, as it was chosen when this one was judged."""
+    """Number of the version that was the champion when this version was judged."""
     champion_value: MetricValue | None = None
-    """Value of the metric for the version compared with."""
+    """Value of the metric for the champion."""
     difference: MetricValue | None = None
-    """``value`` less ``championValue``, on the same rows."""
+    """Difference: ``value`` minus ``championValue``, on the same rows."""
     low: MetricValue | None = None
-    """Lower end of the interval of the difference."""
+    """Lower end of the confidence interval of the difference."""
     high: MetricValue | None = None
-    """Upper end of that interval."""
+    """Upper end of the confidence interval."""
     confidence: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Confidence of that interval, from 0 to 1."""
+    """Confidence level of the interval, between 0 and 1."""
     message: Message = ""
-    """Why, in a sentence."""
+    """Message that explains the result."""
 
 
 class Overruled(ApiModel):
-    """Who validated a version that its gates had refused, and why."""
+    """Who validated a version that its gates had rejected, and why."""
 
     by: Annotated[str, Field(min_length=1, max_length=256)]
-    """The manager of the annotation that asked for it."""
+    """Field manager that wrote the annotation with the request."""
     reason: Annotated[str, Field(min_length=1, max_length=1024)]
-    """In their own words."""
+    """Reason for the request, from the annotation trainyard.dev/action-reason."""
     time: Timestamp
-    """When it was validated."""
+    """Time when the version was validated."""
 
 
 class ModelVersionStatus(ApiModel):
-    """What the operator knows of a version beyond its birth."""
+    """The observed state of the version. Only the operator writes it."""
 
     observed_generation: Generation = -1
-    """The metadata.generation that this status tells of; -1 before the operator saw the object."""
+    """The metadata.generation that this status describes. -1: the operator has not observed the object yet."""
     phase: VersionPhase | None = None
-    """What may be done with the version: only a Validated one is taken by itself."""
+    """Current phase of the version. A ModelDeployment with policy LatestValidated selects only Validated versions."""
     conditions: Conditions | None = None
-    """Ready, Reconciling and Stalled, each with a reason and a sentence."""
+    """Conditions of the version: Ready, Reconciling and Stalled."""
     gates: Annotated[list[GateResult], Field(max_length=16)] | None = None
-    """How each gate was judged, with the numbers that it compared."""
+    """Result of each gate, with the values that were compared."""
     judged_time: Timestamp | None = None
-    """When the gates were judged; they are judged once."""
+    """Time when the version was judged. A version is judged once."""
     overruled: Overruled | None = None
-    """A person validated it although its gates had not been met."""
+    """Set if a person validated the version although it did not meet its gates."""
     last_handled_action: Annotated[str, Field(max_length=256)] | None = None
-    """The annotation trainyard.dev/requested-action that was acted upon last."""
+    """Value of the annotation trainyard.dev/requested-action that was handled last."""
     last_action_message: Message | None = None
-    """What came of that action."""
+    """Result of this action."""
     used_tokens: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] | None = None
-    """Of the newest actions, the last one's at the end."""
+    """Tokens of the newest actions. The last token is at the end. A token can be used only once."""
     quarantined_by: ObjectName | None = None
-    """The ModelDeployment that rolled this version back."""
+    """ModelDeployment that quarantined this version."""
     used_by: Annotated[list[ObjectName], Field(max_length=32)] | None = None
-    """The ModelDeployments whose active, previous or candidate version it is."""
+    """ModelDeployments that have this version as active, previous or candidate version."""
