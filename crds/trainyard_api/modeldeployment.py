@@ -1,4 +1,4 @@
-"""ModelDeployment: which version of a model serves, how it changes, and how it goes back."""
+"""ModelDeployment: which version of a model serves, how it changes, and how it is rolled back."""
 
 import re
 from typing import Annotated, Literal
@@ -30,12 +30,12 @@ _PIN = "^([1-9][0-9]{0,14}|sha256:[0-9a-f]{64})$"
 
 
 class VersionPolicy(ApiModel):
-    """Which version is wanted."""
+    """The policy that selects the version."""
 
     policy: Literal["LatestValidated", "Pinned"] = "LatestValidated"
-    """LatestValidated: the newest version that its gates let through; Pinned: the version of pin."""
+    """LatestValidated: the newest Validated version serves. Pinned: the version in pin serves."""
     pin: Annotated[str, Field(max_length=71)] = ""
-    """With Pinned: the number of a version in quotes, or the digest of its manifest."""
+    """With policy Pinned, the number of the version as a string, or the digest of its manifest."""
 
     rules = (
         Rule(
@@ -57,72 +57,80 @@ class Rollout(ApiModel):
     """How a new version takes over."""
 
     strategy: RolloutStrategy = "BlueGreen"
-    """BlueGreen: new pods become ready with the right digest, then all requests go to them."""
+    """Strategy of the rollout. BlueGreen: when all pods of the new version are ready, all requests are switched to
+    them."""
     progress_deadline_seconds: Annotated[int, Field(ge=1, le=86400)] = 600
-    """Seconds that the new pods have to become ready."""
+    """Maximum time in seconds for the pods of a new version to become ready."""
     auto_promote: bool = True
-    """Take over as soon as the new pods are ready; false: wait for the verb promote."""
+    """Whether a new version takes over as soon as its pods are ready. If false, it waits for the verb promote."""
     keep_warm_seconds: Annotated[int, Field(ge=0, le=MAX_SECONDS)] = 900
-    """Seconds that the pods of the version before stay, so that going back takes no start."""
+    """Time in seconds that the pods of the previous version keep running, so that a rollback does not have to start
+    pods."""
 
 
 class Rollback(ApiModel):
-    """When and how to go back."""
+    """When and how to roll back."""
 
     automatic: bool = True
-    """Go back without being asked when the version that took over last fails while the one before is still warm."""
+    """Whether the operator rolls back automatically if the active version fails while the pods of the previous version
+    are ready."""
     after_manual: Literal["HoldUntilNewer", "HoldUntilReleased"] = "HoldUntilNewer"
-    """After a rollback by hand: wait for a version newer than the one left, or for the verb release."""
+    """When the policy selects versions again after a manual rollback. HoldUntilNewer: for a version newer than the one
+    that was rolled back. HoldUntilReleased: after the verb release."""
 
 
 class History(ApiModel):
-    """What is remembered."""
+    """The history in the status."""
 
     limit: Annotated[int, Field(ge=1, le=50)] = 10
-    """How many entries status.history keeps."""
+    """Maximum number of entries in status.history. The entries of the active and the previous version are always
+    kept."""
 
 
 class Retention(ApiModel):
-    """Which versions of the model are kept as objects; their files stay in any case. Default: as the chart says."""
+    """Which ModelVersions of the model are kept. Their files are never deleted. Default: the limits of the chart."""
 
     validated: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    """The newest Validated versions; 0: all."""
+    """Number of the newest Validated versions to keep. 0: all. Default: the limit of the chart."""
     rejected: Annotated[int, Field(ge=0, le=10_000)] | None = None
-    """The newest versions that are Rejected or Quarantined; 0: all."""
+    """Number of the newest Rejected or Quarantined versions to keep. 0: all. Default: the limit of the chart."""
     max_age_days: Annotated[int, Field(ge=0, le=36_500)] | None = None
-    """Older versions are not kept, however few there are; 0: at any age."""
+    """Maximum age of a version in days. Older versions are deleted even if there are few. 0: no limit. Default: the
+    limit of the chart."""
     keep: Annotated[list[VersionNumber], Field(max_length=100)] | None = None
-    """Versions that stay in any case, by number."""
+    """Numbers of versions that are always kept."""
 
 
 class Serving(PodOptions):
-    """The pods that serve."""
+    """Pods that serve the model."""
 
     replicas: Annotated[int, Field(ge=1, le=1000)] = 1
-    """Pods of each version. kubectl scale and a HorizontalPodAutoscaler change it: leave it out of Git then."""
+    """Number of pods of each version. kubectl scale and a HorizontalPodAutoscaler change this field. If you use them,
+    remove it from Git."""
     image: Annotated[str, Field(max_length=512)] | None = None
-    """The image of the inference server; default: from the chart."""
+    """Image of the inference server. Default: the image of the chart."""
     resources: Resources | None = None
-    """Requests and limits of the server container, merged over the chart's defaults key by key."""
+    """Requests and limits of the server container. They override the defaults of the chart key by key."""
 
 
 class ModelDeploymentSpec(ApiModel):
-    """The policy. Which version serves at the moment is in the status."""
+    """The policy. The status shows which version serves."""
 
     model_name: DnsLabel
-    """The logical model, as TrainingJobs name it; one ModelDeployment per model and namespace."""
+    """Name of the model, as in spec.modelName of TrainingJobs. Create only one ModelDeployment for each model in a
+    namespace."""
     version: VersionPolicy | None = None
-    """Which version is wanted; default: the newest validated one."""
+    """Policy that selects the version. Default: the newest Validated version."""
     rollout: Rollout | None = None
     """How a new version takes over."""
     rollback: Rollback | None = None
-    """When and how to go back."""
+    """When and how to roll back."""
     history: History | None = None
-    """What the status remembers."""
+    """Length of the history in the status."""
     retention: Retention | None = None
-    """Which versions of the model are kept as objects; default: as the chart says."""
+    """Which ModelVersions of the model are kept. Versions in use are always kept. Default: the limits of the chart."""
     serving: Annotated[Serving | None, Field(json_schema_extra={"default": {}})] = None
-    """The pods that serve."""
+    """Pods that serve the model."""
 
     rules = (
         Rule(
@@ -134,107 +142,110 @@ class ModelDeploymentSpec(ApiModel):
 
 
 class RejectedVersion(ApiModel):
-    """A version that was rolled back or never became ready: the policy does not take it again."""
+    """A version that failed, was aborted or was rolled back. The policy does not select it again."""
 
     version: VersionNumber
-    """Its number."""
+    """Number of the version."""
     reason: Annotated[str, Field(min_length=1, max_length=128)]
-    """Why, in one word."""
+    """Reason for the rejection, as one CamelCase word."""
     message: Message = ""
-    """Why, in a sentence."""
+    """Message that explains the outcome."""
     time: Timestamp
-    """When it was rejected."""
+    """Time when the version was rejected."""
 
 
 class Hold(ApiModel):
-    """Why the policy takes no newer version at the moment."""
+    """Why the policy currently selects no newer version."""
 
     reason: Literal["ManualRollback", "Held"]
-    """ManualRollback: somebody went back; Held: somebody gave the verb hold."""
+    """Reason for the hold. ManualRollback: a rollback was requested with a verb. Held: the verb hold was used."""
     above: VersionNumber | None = None
-    """A version newer than this one ends the hold by itself; none: only the verb release does."""
+    """A version above this number ends the hold. If this field is not set, only the verb release ends it."""
     since: Timestamp
-    """When the hold began."""
+    """Time when the hold began."""
     by: Annotated[str, Field(max_length=256)] = ""
-    """Who asked for it: the manager of the annotation."""
+    """Who requested the hold: the field manager that wrote the annotation."""
 
 
 class HistoryEntry(ApiModel):
-    """One version that served, or was to serve, and what became of it."""
+    """A version that served or was a candidate, and its outcome."""
 
     version: VersionNumber
     """Number of the version."""
     digest: Digest | None = None
-    """SHA-256 of its manifest."""
+    """SHA-256 digest of the manifest of the version."""
     from_: Annotated[Timestamp, Field(alias="from")]
-    """When it took over, or became the candidate."""
+    """Time when the version took over. For a version that was rejected as candidate, the start of its last deadline."""
     to: Timestamp | None = None
-    """When that ended; none: it has not ended."""
+    """Time when the version was replaced, rolled back or rejected. Not set while it is active."""
     outcome: Literal["Active", "Replaced", "RolledBack", "Rejected"]
-    """What became of it."""
+    """Outcome of the version. Active: it serves."""
     by: Annotated[str, Field(max_length=256)] = ""
-    """Who brought it to this outcome: policy, pin, operator, or the manager of the annotation that held the verb."""
+    """Who caused the outcome: policy, pin, operator, or the field manager that wrote the annotation with the verb."""
     reason: Message = ""
-    """Why, in a sentence."""
+    """Message that explains the outcome."""
 
 
 class TrafficShare(ApiModel):
-    """What one version gets of the requests."""
+    """The share of the requests that a version gets."""
 
     version: VersionNumber
     """Number of the version."""
     weight: Annotated[int, Field(ge=0, le=100)]
-    """Percent of the requests."""
+    """Share of the requests in percent."""
     role: TrafficRole
-    """Live: it answers requests; Warm: its pods are there and get none."""
+    """Role of the version. Live: it gets requests. Warm: its pods exist and get no requests."""
 
 
 class ModelDeploymentStatus(ApiModel):
-    """What the operator observed and decided. Written by the operator alone."""
+    """The observed state and the decisions of the operator. Only the operator writes it."""
 
     observed_generation: Generation = -1
-    """The metadata.generation that this status tells of; -1 before the operator saw the object."""
+    """The metadata.generation that this status describes. -1: the operator has not observed the object yet."""
     phase: DeploymentPhase | None = None
-    """Where the deployment stands."""
+    """Current phase of the ModelDeployment."""
     conditions: Conditions | None = None
-    """Ready, Reconciling, Stalled, RolledBack and NewerVersionRejected, each with a reason and a sentence."""
+    """Conditions of the ModelDeployment: Ready, Reconciling, Stalled, RolledBack and NewerVersionRejected."""
     active_version: VersionNumber | None = None
-    """The version that serves."""
+    """Number of the version that serves."""
     active_digest: Digest | None = None
-    """SHA-256 of its manifest."""
+    """SHA-256 digest of the manifest of the version."""
     traffic: Annotated[list[TrafficShare], Field(max_length=32)] | None = None
-    """Which versions have pods, and which share of the requests goes to each at the moment."""
+    """Versions that have pods, and the current share of the requests of each version."""
     previous_version: VersionNumber | None = None
-    """Where the verb rollback/previous goes."""
+    """Number of the version that the verb rollback/previous serves again."""
     candidate_version: VersionNumber | None = None
-    """The version that is about to take over."""
+    """Number of the version that will take over when it is ready."""
     candidate_since: Timestamp | None = None
-    """When it became the candidate."""
+    """Time when the progress deadline of the candidate last started: when it became the candidate, or later, for
+    example after an edit of spec.serving."""
     candidate_reason: CandidateReason | None = None
-    """What made it the candidate; Promoted once the verb promote was given."""
+    """Why the version is the candidate. Promoted: the verb promote was used."""
     candidate_by: Annotated[str, Field(max_length=256)] | None = None
-    """Who asked for it, where somebody did: the manager of the annotation."""
+    """Who selected the candidate: policy, pin, or the field manager that wrote the annotation with the verb."""
     active_trained_time: Timestamp | None = None
-    """When the active version was made: how old what serves is."""
+    """Time when the ModelVersion of the active version was created."""
     promoted_time: Timestamp | None = None
-    """When the active version took over."""
+    """Time when the active version took over."""
     rejected_versions: Annotated[list[RejectedVersion], Field(max_length=32)] | None = None
-    """Versions that were rolled back or never became ready: the policy does not take them again."""
+    """Versions that failed, were aborted or were rolled back. The policy does not select them again until the verb
+    retry."""
     hold: Hold | None = None
-    """Why the policy takes no newer version at the moment."""
+    """Why the policy currently selects no newer version."""
     last_handled_action: Annotated[str, Field(max_length=256)] | None = None
-    """The annotation trainyard.dev/requested-action that was acted upon last."""
+    """Value of the annotation trainyard.dev/requested-action that was handled last."""
     last_action_message: Message | None = None
-    """What came of that action."""
+    """Result of this action."""
     used_tokens: Annotated[list[Annotated[str, Field(max_length=64)]], Field(max_length=32)] | None = None
-    """Of the newest actions, the last one's at the end: a text that comes back, from Git say, is no new wish."""
+    """Tokens of the newest actions. The last token is at the end. If an annotation with a used token is applied again,
+    for example from Git, its action is not repeated."""
     history: Annotated[list[HistoryEntry], Field(max_length=50)] | None = None
-    """Newest first."""
+    """Versions that served or were candidates. The newest entry is first."""
     replicas: Annotated[int, Field(ge=0, le=2**31 - 1)] | None = None
-    """Pods of the active version: as many as the subresource scale can count."""
+    """Number of pods of the active version. The subresource scale reports it."""
     ready_replicas: Count | None = None
-    """Ready pods of the active version."""
+    """Number of ready pods of the active version."""
     selector: Annotated[str, Field(max_length=512)] | None = None
-    """Selects the pods of the active version: an autoscaler measures them."""
+    """Label selector of the pods of the active version. An autoscaler uses it to measure them."""
     url: Annotated[str, Field(max_length=512)] | None = None
-    """Where requests go, inside the cluster."""
+    """URL for requests inside the cluster."""

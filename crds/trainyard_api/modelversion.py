@@ -36,7 +36,7 @@ class SignatureColumn(ApiModel):
 
 
 class Signature(ApiModel):
-    """The input and output columns of a model. If there are too many, they are only in the manifest."""
+    """The input and output columns of a model. If they do not fit into the object, they are only in the manifest."""
 
     inputs: Annotated[list[SignatureColumn], Field(max_length=256)]
     """Input columns of the model."""
@@ -127,7 +127,7 @@ class ModelVersionSpec(ApiModel):
     formats: Annotated[list[Annotated[str, Field(min_length=1, max_length=32)]], Field(min_length=1, max_length=8)]
     """Formats of the stored model."""
     signature: Signature | None = None
-    """Input and output columns of the model. If there are too many columns, they are only in the manifest."""
+    """Input and output columns of the model. If they do not fit into the object, they are only in the manifest."""
     metrics: Metrics | None = None
     """Metrics of the model on held-out rows."""
     holdout_digest: Digest | None = None
@@ -226,7 +226,7 @@ class ModelVersionStatus(ApiModel):
     phase: VersionPhase | None = None
     """Current phase of the version. A ModelDeployment with policy LatestValidated selects only Validated versions."""
     conditions: Conditions | None = None
-    """Conditions of the version: Ready, Reconciling and Stalled."""
+    """Conditions of the version: Ready, and Reconciling while the version is Pending."""
     gates: Annotated[list[GateResult], Field(max_length=16)] | None = None
     """Result of each gate, with the values that were compared."""
     judged_time: Timestamp | None = None
