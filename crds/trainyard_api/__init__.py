@@ -1,4 +1,4 @@
-"""The contract between users, operator, trainer and server. Imports nothing else of the project."""
+"""The contract between users, operator, trainer and server. It imports no other package of the project."""
 
 GROUP = "trainyard.dev"
 VERSION = "v1alpha1"

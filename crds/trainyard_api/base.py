@@ -1,7 +1,7 @@
-"""What every API model shares: camelCase on the wire, frozen values, and rules that two judges read alike.
+"""The base of every API model: camelCase in JSON, frozen values, and rules that are evaluated in two ways.
 
-A :class:`Rule` carries one constraint twice: as CEL for the API server and as a Python predicate for pydantic. They
-stand side by side, and a corpus of valid and invalid objects drives both, so that a laptop and a cluster agree.
+A :class:`Rule` contains one constraint twice: as CEL for the API server and as a Python predicate for pydantic. Tests
+evaluate both with the same valid and invalid objects, so that a local run and a cluster give the same result.
 """
 
 import re
@@ -15,21 +15,21 @@ from pydantic.alias_generators import to_camel
 
 @dataclass(frozen=True)
 class Rule:
-    """A constraint on one object that a schema's types and bounds cannot say.
+    """A constraint on one object that the types and bounds of a schema cannot express.
 
     Attributes
     ----------
     cel
-        The expression the API server evaluates on ``self``.
+        The expression that the API server evaluates on ``self``.
     message
-        One sentence for the user: what is wrong and what to do.
+        The error message for the user: what is wrong and what to do.
     holds
-        The same constraint for pydantic, called with the parsed model. ``None`` for what only the API server can judge:
-        transition rules (they speak of ``oldSelf``) and rules about metadata.
+        The same constraint for pydantic, called with the parsed model. ``None`` if only the API server can evaluate it:
+        transition rules (they use ``oldSelf``) and rules about metadata.
     field
-        The field below ``self`` that the API server names in its answer; the object itself when left out.
+        The field below ``self`` that the API server names in its response. Default: the object itself.
     message_cel
-        An expression for a message that depends on what is wrong. ``message`` stands where it cannot be evaluated.
+        An expression for a message that depends on the error. ``message`` is used if it cannot be evaluated.
     """
 
     cel: str
@@ -47,13 +47,14 @@ class Rule:
 
 
 def _carry_rules(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Put a model's rules into its JSON schema, from where the custom resource definition takes them."""
+    """Add the rules of a model to its JSON schema. The CustomResourceDefinition is generated from this schema."""
     if issubclass(model, ApiModel) and model.rules:
         schema["x-kubernetes-validations"] = [rule.validation() for rule in model.rules]
 
 
 def _as_json(value: Any) -> Any:
-    """Return what JSON makes of a Python value: a list of a tuple, and the integer 28 of 28.0, as kubectl sends it."""
+    """Return a Python value as JSON has it: a tuple becomes a list, and 28.0 becomes the integer 28, as kubectl sends
+    it."""
     match value:
         case tuple():
             return list(value)
@@ -64,9 +65,9 @@ def _as_json(value: Any) -> Any:
 
 
 class ApiModel(BaseModel):
-    """Base of everything in a custom resource. Unknown fields are errors, unless parsed with ``extra="ignore"``.
+    """Base of all models in a custom resource. Unknown fields are errors, unless parsed with ``extra="ignore"``.
 
-    Types are strict and NaN is refused, since the API server takes no ``"5"`` for a number either.
+    Types are strict and NaN is refused, because the API server also refuses ``"5"`` for a number.
     """
 
     model_config = ConfigDict(
@@ -85,7 +86,7 @@ class ApiModel(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _as_the_api_server_reads(cls, values: Any) -> Any:
-        """Drop nulls, as the API server does: ``null`` means absent."""
+        """Remove nulls, as the API server does: ``null`` means absent."""
         if not isinstance(values, dict):
             return values
         return {key: _as_json(value) for key, value in values.items() if value is not None}
@@ -98,14 +99,14 @@ class ApiModel(BaseModel):
         return self
 
     def wire(self) -> dict[str, Any]:
-        """Return the object as the API server stores it: camelCase, JSON values, absent instead of null."""
+        """Return the object as the API server stores it: camelCase, JSON values, no nulls."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 def first_problem(error: ValidationError, *path: str, whole: str = "") -> str:
-    """Return the first thing that is wrong with a value, as one line: ``spec.data.target: Field required``.
+    """Return the first validation error of a value as one line: ``spec.data.target: Field required``.
 
-    ``path`` is where the value itself stands, ``whole`` what to call it where no field of it is the cause.
+    ``path`` is the path of the value itself. ``whole`` is its name if no field of it is the cause.
     """
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join([*path, *(str(part) for part in first["loc"])]) or whole
@@ -113,20 +114,20 @@ def first_problem(error: ValidationError, *path: str, whole: str = "") -> str:
 
 
 def is_set(model: BaseModel, field: str) -> bool:
-    """Tell what CEL's ``has(self.field)`` tells: the user (or a schema default) gave the field a value."""
+    """Return the same as CEL's ``has(self.field)``: whether the user or a schema default set the field."""
     return getattr(model, field) is not None
 
 
 def has_scheme(uri: str, *schemes: str) -> bool:
-    """Tell whether ``uri`` is an address of one of the schemes, or of a file: those exist in local runs alone."""
+    """Return whether ``uri`` has one of the schemes, or ``file``, which only local runs use."""
     return re.match(rf"({'|'.join(schemes)}|file)://.+", uri) is not None
 
 
 MAX_INTEGER = 2**53 - 1
-"""The largest integer that every reader of JSON holds exactly."""
+"""The largest integer that every JSON parser represents exactly."""
 
 MAX_SECONDS = 2**31 - 1
-"""The longest duration that Kubernetes' own objects take."""
+"""The longest duration in seconds that Kubernetes' own objects accept."""
 
 Count = Annotated[int, Field(ge=0, le=MAX_INTEGER)]
 Generation = Annotated[int, Field(ge=-1, le=MAX_INTEGER)]
@@ -142,23 +143,23 @@ Timestamp = Annotated[
 """RFC 3339, UTC."""
 
 DnsLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-"""A name that can stand in a label and in a host name (RFC 1123)."""
+"""A name that is valid in a label and in a host name (RFC 1123)."""
 
 ObjectName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
 """The name of a Kubernetes object (RFC 1123 subdomain)."""
 
 ColumnName = Annotated[str, Field(min_length=1, max_length=256)]
-"""The name of a column of the user's data, as it stands in the header."""
+"""The name of a column of the user's data, as in its header."""
 
 MetricName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_@./-]*$")]
 
 MetricValue = Annotated[str, Field(max_length=64, pattern=r"^-?[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?$")]
-"""A finite number in text: a custom resource has no portable floats (KEP-2779)."""
+"""A finite number as text, because a custom resource has no portable floats (KEP-2779)."""
 
 OptionalName = Annotated[str, Field(max_length=253, pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$")]
-"""As :data:`ObjectName`; the empty text means the cluster's default, as in a pod."""
+"""Like :data:`ObjectName`, or an empty string for the default of the cluster, as in a pod."""
 
 Digest = Annotated[str, Field(max_length=71, pattern=r"^(sha256:)?[0-9a-f]{64}$")]
 
 Uri = Annotated[str, Field(min_length=1, max_length=2048)]
-"""An address such as ``s3://bucket/key``; which schemes are allowed is said by the field that uses it."""
+"""An address such as ``s3://bucket/key``. The field that uses it restricts the schemes."""

@@ -1,8 +1,8 @@
-"""From a pydantic model to the structural schema that a CustomResourceDefinition takes.
+"""Conversion of a pydantic model to the structural schema of a CustomResourceDefinition.
 
-Pydantic speaks JSON Schema 2020-12; the API server takes a strict subset of OpenAPI v3.0 with extensions of its own.
-The converter knows only what the models use; :func:`lint` refuses everything else, so that a new construct in a model
-is a decision, not an accident.
+Pydantic generates JSON Schema 2020-12. The API server accepts a strict subset of OpenAPI v3.0 with its own extensions.
+The converter supports only the constructs that the models use. :func:`lint` refuses all others, so a new construct in a
+model cannot pass unnoticed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ _KEYWORDS = {
 
 
 class SchemaError(ValueError):
-    """A model holds something that a custom resource cannot say."""
+    """A model contains something that a CustomResourceDefinition cannot express."""
 
 
 def structural(model: type[BaseModel]) -> Schema:
@@ -52,14 +52,14 @@ def structural(model: type[BaseModel]) -> Schema:
     Raises
     ------
     SchemaError
-        For a construct the API server has no word for (recursion, a free union, a default that is not a scalar).
+        If the API server does not support a construct (recursion, a free union, a default that is not a scalar).
     """
     raw = model.model_json_schema(by_alias=True)
     return _Converter(raw.get("$defs", {})).convert(raw, ())
 
 
 class _Converter:
-    """Walks one JSON schema; ``trail`` holds the names of the definitions it is inside of."""
+    """Converts one JSON schema. ``trail`` contains the names of the enclosing definitions."""
 
     def __init__(self, definitions: Mapping[str, Schema]) -> None:
         self._definitions = definitions
@@ -91,7 +91,7 @@ class _Converter:
         return node
 
     def _resolve(self, raw: Schema, trail: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
-        """Follow references and drop the null of optional fields; what stands beside them wins."""
+        """Resolve references and remove the null of optional fields. Keywords beside them take precedence."""
         while True:
             if "$ref" in raw:
                 name = raw["$ref"].removeprefix("#/$defs/")
@@ -110,7 +110,7 @@ def _without(raw: Schema, *keywords: str) -> Schema:
 
 
 def _without_null(raw: Schema) -> Schema:
-    """Return the only way beside null (an optional field is absent, never null), or integer and string in one."""
+    """Return the only type beside null (an optional field is absent, never null), or integer and string combined."""
     siblings = _without(raw, "anyOf")
     if siblings.get("default", ...) is None:
         siblings = _without(siblings, "default")
@@ -123,7 +123,7 @@ def _without_null(raw: Schema) -> Schema:
 
 
 def _key_rule(names: Schema) -> dict[str, str]:
-    """Return the rule for the keys of a map: a structural schema bounds values only."""
+    """Return the rule for the keys of a map, because a structural schema bounds only the values."""
     low, high = names.get("minLength", 0), names["maxLength"]
     return {
         "rule": f"self.all(key, key.size() >= {low} && key.size() <= {high})",
@@ -132,12 +132,12 @@ def _key_rule(names: Schema) -> dict[str, str]:
 
 
 def _short(description: str) -> str:
-    """Return the first paragraph on one line, without the marks of reStructuredText."""
+    """Return the first paragraph on one line, without reStructuredText markup."""
     return " ".join(description.split("\n\n", maxsplit=1)[0].replace("``", "").split())
 
 
 def _default(value: Any) -> str:
-    """Return the sentence on a default, which ``kubectl explain`` does not show by itself."""
+    """Return the sentence about the default, because ``kubectl explain`` does not show defaults."""
     match value:
         case None | "" | dict():
             return ""
@@ -148,7 +148,7 @@ def _default(value: Any) -> str:
 
 
 def nodes(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
-    """Yield every node below (and with) ``schema`` beside its path: ``spec.data.covariates[].uri``, ``spec.env{}``."""
+    """Yield ``schema`` and every node below it, with its path: ``spec.data.covariates[].uri``, ``spec.env{}``."""
     yield path, schema
     for name, child in schema.get("properties", {}).items():
         yield from nodes(child, f"{path}.{name}".removeprefix("."))
@@ -159,10 +159,10 @@ def nodes(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
 
 
 def lint(schema: Schema) -> list[str]:
-    """Return what is wrong with a structural schema, one sentence for each finding.
+    """Return the problems of a structural schema, one message for each.
 
-    Beyond what the API server itself refuses, everything must be bounded: an object of a user has an end, and the cost
-    of a CEL rule is estimated from the bounds. And each field has a description, for ``kubectl explain``.
+    In addition to the checks of the API server, all values must be bounded. Bounds limit the size of an object, and the
+    API server estimates the cost of a CEL rule from them. Each field must have a description for ``kubectl explain``.
     """
     return [f"{path}: {problem}" for path, node in nodes(schema) for problem in (*_undescribed(node), *_problems(node))]
 

@@ -1,4 +1,4 @@
-"""Messages between operator and trainer: configuration down, progress up, the result in the termination message."""
+"""Messages between operator and trainer: the configuration, the progress, and the result in the termination message."""
 
 from typing import Annotated, Final, Literal, Self
 
@@ -11,32 +11,32 @@ from trainyard_api.modelversion import Comparison, Signature
 from trainyard_api.trainingjob import Artifact, SeriesCount, TrainingJobSpec
 
 RESULT_MAX_BYTES = 4096
-"""The kubelet keeps this much of a termination message."""
+"""Maximum number of bytes of a termination message that the kubelet keeps."""
 
 REPORT_MAX_BYTES = 64 * 1024
-"""A larger progress report is refused with 413."""
+"""Maximum size of a progress report in bytes. A larger report is refused with status 413."""
 
 
 class WireModel(BaseModel):
-    """A message. Unknown fields are ignored, so that two neighbouring releases understand each other."""
+    """A message. Unknown fields are ignored, so that two consecutive releases can exchange messages."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True, extra="ignore")
 
     def to_json(self) -> str:
-        """Return the message as compact JSON, absent instead of null."""
+        """Return the message as compact JSON without nulls."""
         return self.model_dump_json(by_alias=True, exclude_none=True)
 
 
 class ChampionRef(WireModel):
-    """The version that serves when an attempt starts: what the trained model is compared with."""
+    """The champion when an attempt starts. The trained model is compared with it."""
 
     version: Annotated[int, Field(ge=1, le=MAX_INTEGER)]
     artifact: Artifact
-    """Where its run lies, and the digest of its manifest."""
+    """Address of its run, and the digest of its manifest."""
 
 
 class TrainerConfig(WireModel):
-    """Everything a trainer needs, resolved by the operator: what the user left out has the operator's defaults."""
+    """The complete configuration of a trainer. The operator has filled in its defaults for omitted fields."""
 
     namespace: str
     name: str
@@ -44,21 +44,21 @@ class TrainerConfig(WireModel):
     attempt: Annotated[int, Field(ge=1)] = 1
     model_name: str
     spec: TrainingJobSpec
-    """With ``storage`` always set."""
+    """The spec. ``storage`` is always set."""
     progress_url: Uri | None = None
-    """Where to report; none in a local run."""
+    """URL for progress reports. Not set in a local run."""
     champion: ChampionRef | None = None
-    """The version to compare with; none before the model's first Validated version."""
+    """The version to compare with. Not set before the first Validated version of the model."""
     image: str = ""
 
     @classmethod
     def parse(cls, text: str | bytes) -> Self:
-        """Read a configuration that the operator wrote. Raises :class:`pydantic.ValidationError`."""
+        """Parse a configuration that the operator wrote. Raises :class:`pydantic.ValidationError`."""
         return cls.model_validate_json(text, extra="ignore")
 
 
 class ReportedStatus(WireModel):
-    """Progress as a trainer sends it. The operator adds its own clock and sequence; the sender's clock is ignored."""
+    """Progress as a trainer sends it. The operator adds the time and the sequence number."""
 
     progress_percentage: Annotated[int, Field(ge=0, le=100)] | None = None
     estimated_remaining_seconds: Count | None = None
@@ -74,22 +74,22 @@ class ProgressReport(WireModel):
 
 
 MAX_VERSION: Final = 99_999_999
-"""The store writes a number with eight digits; a pod that names a higher one has claimed none."""
+"""The highest version number. The store writes a number with eight digits, so no run can claim a higher one."""
 
 
 class RegisteredVersion(WireModel):
-    """The version number a run claimed in the artifact store."""
+    """The version number that a run claimed in the artifact store."""
 
     version: Annotated[int, Field(ge=1, le=MAX_VERSION)]
     label: Annotated[str, Field(min_length=1, max_length=63)]
 
 
 class TrainingResult(WireModel):
-    """How a trainer ended: the final truth, at most ``RESULT_MAX_BYTES`` of JSON in the termination message.
+    """The final result of a trainer: at most ``RESULT_MAX_BYTES`` of JSON in the termination message.
 
-    A success says what it made: a ``Version`` names the version and the artifact, a ``Dataset`` (``mode: Prepare``) or
-    a ``Backtest`` the artifact, a ``Shard`` is a part that another pod of the Job merges. A failure has ``reason`` and
-    ``message`` alone.
+    A success states in ``made`` what was created. A ``Version`` has the version and the artifact. A ``Dataset``
+    (``mode: Prepare``) and a ``Backtest`` have the artifact. A ``Shard`` is a part that another pod of the Job merges.
+    A failure has only ``reason`` and ``message``.
     """
 
     outcome: Literal["Succeeded", "Failed"]
@@ -101,18 +101,18 @@ class TrainingResult(WireModel):
     formats: Annotated[list[str], Field(max_length=8)] | None = None
     metrics: Metrics | None = None
     objective_metric: MetricName | None = None
-    """The metric that ranks the model."""
+    """Name of the metric that ranks the model."""
     objective_value: MetricValue | None = None
     signature: Signature | None = None
     holdout_digest: Digest | None = None
     data_digest: Digest | None = None
     comparison: Comparison | None = None
-    """The champion beside the new version; none without a champion."""
+    """The comparison with the champion. Not set without a champion."""
     report: Uri | None = None
     forecast: Uri | None = None
-    """The table of the steps behind the end of each series; none unless the task is Forecast."""
+    """Address of the table with the steps after the end of each series. Set only with task Forecast."""
     log: Uri | None = None
-    """The folder of the job's logs."""
+    """Address of the folder with the logs of the job."""
     series: SeriesCount | None = None
     device: Annotated[str, Field(max_length=64)] | None = None
     warnings: Annotated[list[Message], Field(max_length=16)] | None = None
@@ -129,9 +129,10 @@ class TrainingResult(WireModel):
 
 
 def parse_result(text: str) -> TrainingResult | str:
-    """Read a termination message; return a sentence that says what is wrong with it instead of raising.
+    """Parse a termination message. If it is not valid, return a message with the reason instead of raising.
 
-    A pod can end before the trainer wrote anything, and a Container job writes its own: the text is not to be trusted.
+    A pod can end before the trainer wrote anything, and a Container job writes its own text. So the text is not
+    trusted.
     """
     if not text.strip():
         return "the pod ended without a result in its termination message"
