@@ -1,4 +1,4 @@
-"""A kind as a CustomResourceDefinition."""
+"""Conversion of a kind to a CustomResourceDefinition."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ def custom_resource_definition(kind: KindDefinition) -> dict[str, Any]:
     Raises
     ------
     SchemaError
-        With every finding of the lint, when a model cannot be said or is not bounded.
+        With all findings of the lint, if a model has an unsupported construct or is not bounded.
     """
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -47,11 +47,11 @@ def custom_resource_definition(kind: KindDefinition) -> dict[str, Any]:
 
 
 def immutability_rule(kind: KindDefinition) -> Rule | None:
-    """Return the rule that lets no spec field change but those in ``kind.mutable``.
+    """Return the rule that makes all spec fields immutable except those in ``kind.mutable``.
 
-    It stands at the spec, not at the fields: there it sees a field that is added or taken away, too. It is one rule,
-    and asks first whether anything changed: the API server judges the spec at each write of a status, and each field
-    that a rule names there costs it a copy of the schema of all of them.
+    The rule is on the spec, not on the fields, so it also detects a field that is added or removed. It is a single
+    rule, and it first tests whether anything changed. The API server evaluates the rules of the spec at each write of a
+    status, and each field that a rule uses costs it a copy of the schema of all fields.
     """
     if kind.mutable is None:
         return None
@@ -86,7 +86,7 @@ def _schema(kind: KindDefinition) -> Schema:
         "properties": {
             "apiVersion": {"type": "string"},
             "kind": {"type": "string"},
-            # The rest of it is ObjectMeta, whatever stands here; the name is named for the rules that point to it.
+            # The API server always uses ObjectMeta. The name is listed because the rules refer to it.
             "metadata": {"type": "object", "properties": {"name": {"type": "string"}}},
             "spec": spec,
             "status": status,

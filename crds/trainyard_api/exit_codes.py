@@ -1,10 +1,10 @@
-"""The trainer's exit codes (after BSD's sysexits.h) and what each means for the next attempt."""
+"""The exit codes of the trainer (from BSD's sysexits.h), and what each code means for the next attempt."""
 
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a trainer process ends. A code that is not listed here (1, 134, 139, ...) is a crash and is tried again."""
+    """How a trainer process ends. A code that is not listed here (1, 134, 139, ...) is a crash, which is retried."""
 
     OK = 0
     BAD_CONFIG = 64
@@ -15,11 +15,11 @@ class ExitCode(IntEnum):
     NOT_PERMITTED = 77
     UNSUPPORTED = 78
     KILLED = 137
-    """SIGKILL; together with the reason ``OOMKilled`` the next attempt gets more memory."""
+    """SIGKILL. If the reason is ``OOMKilled``, the next attempt gets more memory."""
 
     @property
     def reason(self) -> str:
-        """The CamelCase word that stands in conditions, events and attempts."""
+        """The reason in conditions, Events and attempts, as one CamelCase word."""
         return _REASONS[self]
 
 
@@ -42,11 +42,11 @@ NON_RETRYABLE = (
     ExitCode.NOT_PERMITTED,
     ExitCode.UNSUPPORTED,
 )
-"""Trying again would end the same way."""
+"""Exit codes that are not retried, because another attempt would end in the same way."""
 
 
 def reason_of(code: int) -> str:
-    """Return the reason for any exit code; a crash without a name of its own is ``Crashed``."""
+    """Return the reason for any exit code. The reason for a code that is not listed is ``Crashed``."""
     try:
         return ExitCode(code).reason
     except ValueError:

@@ -1,4 +1,4 @@
-"""Writes the CustomResourceDefinitions and the chart's copies: ``python -m trainyard_api.generate [--check]``."""
+"""Write the CustomResourceDefinitions and the chart's copies: ``python -m trainyard_api.generate [--check]``."""
 
 import argparse
 import sys
@@ -14,30 +14,30 @@ _HEADER = "# Generated from crds/trainyard_api by `make generate`. Do not edit.\
 _CHART_HEAD = "{{- if .Values.crds.install }}\n"
 _CHART_TAIL = "{{- end }}\n"
 _KEEP = {"helm.sh/resource-policy": "keep"}
-"""Uninstalling the chart must not delete the users' objects, and deleting a definition would."""
+"""To delete a definition deletes all objects of the users. So uninstalling the chart must keep the definitions."""
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes equal values out each time: an anchor in a manifest surprises readers and tools."""
+    """Writes equal values in full each time, because readers and tools do not expect anchors in a manifest."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is yaml's
         return True
 
 
 def to_yaml(document: dict[str, Any]) -> str:
-    """Return one document as YAML, in the order of its keys."""
+    """Return one document as YAML. The order of the keys is kept."""
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def to_template(definition: dict[str, Any]) -> str:
-    """Return a definition as a Helm template that ``crds.install`` switches off; braces in its text stay text."""
+    """Return a definition as a Helm template that ``crds.install`` can disable. Braces in its text are escaped."""
     metadata = {**definition["metadata"], "annotations": _KEEP}
     text = to_yaml({**definition, "metadata": metadata}).replace("{{", '{{ "{{" }}')
     return _HEADER + _CHART_HEAD + text + _CHART_TAIL
 
 
 def outputs(root: Path) -> dict[Path, str]:
-    """Return every generated file below the checkout ``root`` with the text it must hold."""
+    """Return the path and the expected text of every generated file below the checkout ``root``."""
     files = {}
     for kind in KINDS:
         definition = custom_resource_definition(kind)
@@ -47,12 +47,12 @@ def outputs(root: Path) -> dict[Path, str]:
 
 
 def checkout() -> Path:
-    """Return the root of the checkout this module is imported from.
+    """Return the root of the checkout that this module is imported from.
 
     Raises
     ------
     FileNotFoundError
-        When the package was installed elsewhere: then there is nothing to generate into.
+        If the package is not installed from a checkout. Then there are no files to generate.
     """
     root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").is_file():
@@ -61,7 +61,7 @@ def checkout() -> Path:
 
 
 def main(arguments: list[str] | None = None, root: Path | None = None) -> int:
-    """Write the files, or with ``--check`` name those that differ and return 1."""
+    """Write the files. With ``--check``, report the files that differ and return 1."""
     parser = argparse.ArgumentParser(prog="python -m trainyard_api.generate", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a file is out of date")
     check: bool = parser.parse_args(arguments).check

@@ -13,7 +13,7 @@ from trainyard_api.trainingschedule import TrainingScheduleSpec, TrainingSchedul
 
 @dataclass(frozen=True)
 class PrinterColumn:
-    """A printer column of ``kubectl get``; ``wide`` ones appear with ``-o wide`` only."""
+    """A printer column of ``kubectl get``. A column with ``wide`` appears only with ``-o wide``."""
 
     name: str
     path: str
@@ -26,10 +26,10 @@ _REASON: Final = PrinterColumn("Reason", ".status.conditions[?(@.type=='Ready')]
 
 @dataclass(frozen=True)
 class KindDefinition:
-    """One custom resource definition, before it becomes YAML.
+    """The data of one CustomResourceDefinition, before it is converted to YAML.
 
-    ``mutable`` names the spec fields (as Python spells them) that may change after creation; each other one gets a rule
-    that refuses the change. ``None`` makes no such rules: the spec's own rules speak for it.
+    ``mutable`` contains the Python names of the spec fields that may change after creation. A rule refuses a change of
+    all other fields. ``None`` means no such rule: the spec has its own rules.
     """
 
     kind: str
@@ -43,9 +43,9 @@ class KindDefinition:
     mutable: frozenset[str] | None = None
     selectable: tuple[str, ...] = (".status.phase",)
     scale: Mapping[str, str] | None = None
-    """The paths of the subresource ``scale``, by the names that the API server has for them."""
+    """The paths of the subresource ``scale``, by the API server's names for them."""
     first_status: Mapping[str, str] = field(default_factory=dict)
-    """What the status of a new object says beside ``observedGeneration: -1``, before anybody wrote it."""
+    """Default fields of the status of a new object, in addition to ``observedGeneration: -1``."""
 
 
 TRAINING_JOB = KindDefinition(

@@ -1,4 +1,5 @@
-"""The ModelVersion of a result: one rule for the operator, which makes it, and for an import, which makes it again."""
+"""The ModelVersion of a result. The operator creates it with this code, and an import restores it with the same
+code."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ from trainyard_api.wire import TrainingResult
 
 
 def version_name(model: str, version: int) -> str:
-    """Return the one name that belongs to a version's number."""
+    """Return the only valid name of a version with this number."""
     return f"{model}-v{version}"
 
 
@@ -25,14 +26,14 @@ def version_object(
     storage: Storage | None = None,
     image: str = "",
 ) -> dict[str, Any]:
-    """Return the ModelVersion of a successful result. It has no owner: it outlives the job that made it.
+    """Return the ModelVersion of a successful result. It has no owner, so it stays when its job is deleted.
 
-    So it carries what it is judged by (``gates``, ``objective``) and how its artifact is reached (``storage``).
+    So it contains all that is needed to judge it (``gates``, ``objective``) and to read its artifact (``storage``).
 
     Raises
     ------
     ValueError
-        If the result names no version: it failed, or made something else.
+        If the result has no version: the training failed, or it created something else.
     """
     registered, artifact = result.model_version, result.artifact
     if registered is None or artifact is None:
@@ -75,12 +76,12 @@ def version_object(
 
 
 def objective_value(objective: Objective | None, result: TrainingResult) -> str | None:
-    """Return the number that ranks the model, by the result's own word or from its metrics."""
+    """Return the value that ranks the model, from ``objective_value`` of the result or from its metrics."""
     if result.objective_value is not None or objective is None:
         return result.objective_value
     return next((metric.value for metric in result.metrics or () if metric.name == objective.metric), None)
 
 
 def objective_metric(objective: Objective | None, result: TrainingResult) -> str | None:
-    """Return the name of that number, by the result's own word or by the wish."""
+    """Return the name of the metric that ranks the model, from the result or from the objective."""
     return result.objective_metric or (objective.metric if objective is not None else None)
