@@ -146,8 +146,8 @@ class BatchStatus(ApiModel):
     conditions: Conditions | None = None
     """Conditions of the job: Ready, Reconciling, Stalled, Complete, Failed and DeviceFallback."""
     queue_position: Count | None = None
-    """Position in the queue, starting from 1, among the jobs that wait in the namespace, or among those that wait for
-    the same model. Positions above 10 are rounded up."""
+    """Position among the jobs that wait in the namespace or for the same model, starting from 1. Positions above 10 are
+    rounded up."""
     estimated_duration_seconds: Count | None = None
     """Estimated duration in seconds: the median of the last five successful jobs of the model with the same framework
     and mode."""

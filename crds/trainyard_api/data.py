@@ -124,8 +124,8 @@ class Data(ApiModel):
         ]
         | None
     ) = None
-    """Format of the times: a strftime format such as %d.%m.%Y %H:%M, ISO8601, DMY or MDY (order of day and month),
-    Digits (2026013108), Excel (day numbers), or Unix:s, Unix:ms, Unix:us, Unix:ns (time since 1970). Default: detected
+    """Format of the times: ISO8601, a strftime format such as %d.%m.%Y %H:%M, or a keyword. DMY, MDY: order of day and
+    month. Digits: 2026013108. Excel: day numbers. Unix:s, Unix:ms, Unix:us, Unix:ns: time since 1970. Default: detected
     from the data."""
     series: ColumnName | None = None
     """Column that identifies the series. Each value of this column is a separate series."""

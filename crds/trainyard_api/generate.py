@@ -14,7 +14,7 @@ _HEADER = "# Generated from crds/trainyard_api by `make generate`. Do not edit.\
 _CHART_HEAD = "{{- if .Values.crds.install }}\n"
 _CHART_TAIL = "{{- end }}\n"
 _KEEP = {"helm.sh/resource-policy": "keep"}
-"""To delete a definition deletes all objects of the users. So uninstalling the chart must keep the definitions."""
+"""An uninstallation of the chart keeps the definitions, because their deletion would delete the users' objects."""
 
 
 class _Dumper(yaml.SafeDumper):

@@ -64,7 +64,7 @@ class Rollout(ApiModel):
     auto_promote: bool = True
     """Whether a new version takes over as soon as its pods are ready. If false, it waits for the verb promote."""
     keep_warm_seconds: Annotated[int, Field(ge=0, le=MAX_SECONDS)] = 900
-    """Time in seconds that the pods of the previous version keep running, so that a rollback does not have to start
+    """Time in seconds that the pods of the previous version keep running. A rollback within this time starts no
     pods."""
 
 
@@ -75,8 +75,8 @@ class Rollback(ApiModel):
     """Whether the operator rolls back automatically if the active version fails while the pods of the previous version
     are ready."""
     after_manual: Literal["HoldUntilNewer", "HoldUntilReleased"] = "HoldUntilNewer"
-    """When the policy selects versions again after a manual rollback. HoldUntilNewer: for a version newer than the one
-    that was rolled back. HoldUntilReleased: after the verb release."""
+    """When the policy selects versions again after a manual rollback. HoldUntilNewer: if there is a newer version than
+    the one that was rolled back. HoldUntilReleased: after the verb release."""
 
 
 class History(ApiModel):
@@ -217,8 +217,7 @@ class ModelDeploymentStatus(ApiModel):
     candidate_version: VersionNumber | None = None
     """Number of the version that will take over when it is ready."""
     candidate_since: Timestamp | None = None
-    """Time when the progress deadline of the candidate last started: when it became the candidate, or later, for
-    example after an edit of spec.serving."""
+    """Time when the progress deadline of the candidate last started. An edit of spec.serving restarts it."""
     candidate_reason: CandidateReason | None = None
     """Why the version is the candidate. Promoted: the verb promote was used."""
     candidate_by: Annotated[str, Field(max_length=256)] | None = None

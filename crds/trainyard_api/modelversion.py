@@ -139,8 +139,7 @@ class ModelVersionSpec(ApiModel):
     objective: Objective | None = None
     """Metric that determines which model is better, as set in the TrainingJob."""
     objective_metric: MetricName | None = None
-    """Name of the metric that ranks the versions of the model: the metric of the objective, or the default metric of
-    the task."""
+    """Name of the metric that ranks the versions of the model: that of the objective, or the default of the task."""
     objective_value: MetricValue | None = None
     """Value of objectiveMetric."""
     gates: Annotated[list[Gate], Field(max_length=16)] | None = None

@@ -91,7 +91,7 @@ class _Converter:
         return node
 
     def _resolve(self, raw: Schema, trail: tuple[str, ...]) -> tuple[Schema, tuple[str, ...]]:
-        """Resolve references and remove the null of optional fields. Keywords beside them take precedence."""
+        """Resolve references and remove the null of optional fields. Other keywords of the node take precedence."""
         while True:
             if "$ref" in raw:
                 name = raw["$ref"].removeprefix("#/$defs/")
@@ -110,7 +110,8 @@ def _without(raw: Schema, *keywords: str) -> Schema:
 
 
 def _without_null(raw: Schema) -> Schema:
-    """Return the only type beside null (an optional field is absent, never null), or integer and string combined."""
+    """Return the only type other than null (an optional field is absent, never null), or integer and string
+    combined."""
     siblings = _without(raw, "anyOf")
     if siblings.get("default", ...) is None:
         siblings = _without(siblings, "default")

@@ -283,7 +283,7 @@ class TrainingJobStatus(BatchStatus):
     objective_value: MetricValue | None = None
     """Value of objectiveMetric."""
     result: Result | None = None
-    """What the finished training left behind."""
+    """Result of the finished training."""
     model_version: VersionRef | None = None
     """ModelVersion that the job created."""
     verdict: Verdict | None = None
