@@ -70,7 +70,7 @@ class ComparedMetric(ApiModel):
     champion: MetricValue
     """Value of the metric for the champion."""
     difference: MetricValue
-    """Difference: ``value`` minus ``champion``."""
+    """Difference of the two values: ``value`` less ``champion``."""
     low: MetricValue | None = None
     """Lower end of the confidence interval of the difference, from a paired bootstrap. Not set if there are too few
     rows."""
@@ -195,7 +195,7 @@ class GateResult(ApiModel):
     champion_value: MetricValue | None = None
     """Value of the metric for the champion."""
     difference: MetricValue | None = None
-    """Difference: ``value`` minus ``championValue``, on the same rows."""
+    """Difference of the two values: ``value`` less ``championValue``, on the same rows."""
     low: MetricValue | None = None
     """Lower end of the confidence interval of the difference."""
     high: MetricValue | None = None

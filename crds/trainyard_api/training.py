@@ -299,7 +299,7 @@ class Retry(ApiModel):
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     """Maximum number of attempts, including the first one."""
     initial_seconds: Annotated[int, Field(ge=0, le=86400)] = 10
-    """Delay in seconds after the first failure."""
+    """Seconds to wait after the first failure."""
     factor: Annotated[float, Field(ge=1, le=10)] = 2
     """Factor by which the delay grows with each further failure."""
     max_seconds: Annotated[int, Field(ge=0, le=86400)] = 300
