@@ -1,7 +1,7 @@
-"""The routes: the Open Inference Protocol v2, with versions, and nothing that loads or unloads.
+"""The routes of the Open Inference Protocol v2, with versions, and without routes that load or unload models.
 
-The SDK's own application is not used: it answers malformed JSON with 422, versions with 501, is ready without a model,
-and lets everybody load and unload.
+The application of the SDK is not used. It returns 422 for malformed JSON and 501 for versions. It is ready without a
+model, and any client can load and unload models.
 """
 
 import time
@@ -74,14 +74,14 @@ def _health(repository: OneModelRepository, metrics: Metrics) -> APIRouter:
 
 
 def _of_two_classes(manifest: Manifest) -> dict[str, Any]:
-    """Return which of two classes is the positive one, and from which probability on it is the answer."""
+    """Return the positive class of two classes, and the probability threshold from which it is predicted."""
     if manifest.positive_class is None or THRESHOLD not in manifest.metrics:
         return {}
     return {"positiveClass": manifest.positive_class, "threshold": manifest.metrics[THRESHOLD]}
 
 
 def _model(repository: OneModelRepository) -> APIRouter:
-    """Return the routes of a model; below ``/versions/{number}`` they answer for the loaded version only."""
+    """Return the routes of a model. Below ``/versions/{number}``, only the loaded version is served."""
     router = APIRouter()
 
     @router.get("")
@@ -118,7 +118,7 @@ def _model(repository: OneModelRepository) -> APIRouter:
 
 
 def _served(repository: OneModelRepository, name: str, number: str | None) -> ServedModel:
-    """Return the model that a path names. Raises ModelNotFound, or ModelNotReady before it is loaded."""
+    """Return the model that a path names. Raises ModelNotFound, or ModelNotReady if it is not loaded yet."""
     wanted = repository.wanted
     if name != wanted.model:
         raise ModelNotFound(name)
@@ -152,7 +152,7 @@ _CODES: Final[dict[type[Exception], int]] = {
     Overloaded: 503,
     Exception: 500,
 }
-"""Bad requests are the clients' affair: they are answered and counted, not logged. A 500 is logged by uvicorn."""
+"""Status code by exception. Client errors are returned and counted, but not logged. uvicorn logs a 500."""
 
 
 def _respond_with(code: int) -> Callable[[Request, Exception], Awaitable[Response]]:
@@ -165,7 +165,9 @@ def _respond_with(code: int) -> Callable[[Request, Exception], Awaitable[Respons
 
 
 class _Observed:
-    """Counts predictions, and while draining asks clients to connect anew: elsewhere."""
+    """Middleware that counts predictions. While the server drains, it also closes connections, so that clients connect
+    to another pod.
+    """
 
     def __init__(self, app: App, repository: OneModelRepository, metrics: Metrics) -> None:
         self._app = app

@@ -1,4 +1,6 @@
-"""The command line. It takes no options: all is said by the environment, and the kserve SDK reads the arguments too."""
+"""The command line. It takes no options, because the environment sets everything and the kserve SDK also reads
+``sys.argv``.
+"""
 
 import argparse
 import os
@@ -21,16 +23,16 @@ _MESSAGE_BYTES: Final = 1024
 
 
 def start() -> NoReturn:
-    """Run as the program ``trainyard-server``; the process ends with the exit code."""
+    """Run as the program ``trainyard-server``. The process ends with the exit code."""
     end_process(main())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve, and return the exit code (see :mod:`trainyard_api.exit_codes`)."""
     _parser().parse_args(arguments)
-    # A process 1 without a handler ignores SIGTERM, and the imports below take seconds.
+    # Process 1 ignores SIGTERM if it has no handler, and the imports below take seconds.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(ExitCode.OK))
-    # Threads answer requests side by side; OpenMP's own would only fight with them for the processors of the quota.
+    # Several threads serve requests in parallel. OpenMP threads would compete with them for the CPU quota.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     log_as_json().stage = "serve"
     try:
@@ -57,7 +59,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _leave(code: int, message: str) -> int:
-    """Say why in the log and in the termination message, where ``kubectl describe pod`` and the operator read it."""
+    """Write the reason to the log and to the termination message, where ``kubectl describe pod`` and the operator read
+    it.
+    """
     text = redact(message)
     LOGGER.error("failed, exit code %d: %s", code, text)
     termination_log: Path = Environment.from_environ(os.environ).termination_log

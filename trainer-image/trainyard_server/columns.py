@@ -1,6 +1,6 @@
-"""The columns of a model, and lists of JSON values as columns of exactly these types.
+"""The columns of a model, and conversion of lists of JSON values to columns of exactly these types.
 
-The same code reads requests and golden rows, so that the warm-up proves the path that requests take.
+Requests and golden rows use the same code. So the warm-up tests the code that requests use.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ ColumnType = Literal["double", "long", "boolean", "string", "datetime"]
 
 @dataclass(frozen=True)
 class Column:
-    """One column; ``type`` is a word of :class:`trainyard_api.modelversion.Signature`."""
+    """One column. ``type`` is a type name of :class:`trainyard_api.modelversion.Signature`."""
 
     name: str
     type: ColumnType
@@ -26,20 +26,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Columns:
-    """What a model reads and gives."""
+    """The input and output columns of a model."""
 
     inputs: tuple[Column, ...]
     outputs: tuple[Column, ...]
 
 
 class ColumnError(ValueError):
-    """A value that its column cannot hold. ``str(error)`` names column and row (rows count from 1)."""
+    """A value that does not fit its column. ``str(error)`` names the column and usually the row, counted from 1."""
 
 
 def columns_of(manifest: Manifest, model: Any) -> Columns:
     """Return the signature of a loaded model.
 
-    A very wide model has none in its manifest: its golden rows have the names, and the model knows which are text.
+    The manifest of a very wide model has no signature. Then the golden rows provide the names, and the model provides
+    which columns are text.
     """
     if manifest.signature is not None:
         return Columns(
@@ -64,10 +65,10 @@ def _guessed(outputs: Frame) -> tuple[Column, ...]:
 
 
 def frame_of(values: Mapping[str, Sequence[Any]], columns: Sequence[Column]) -> pd.DataFrame:
-    """Return a table of ``columns``, in their order; ``values`` has all of them, equally long.
+    """Return a table of ``columns``, in their order. ``values`` must have all of them, with equal length.
 
-    Numbers and truth values become float64 with NaN for missing ones, texts and times objects: how a time is written,
-    and whether one without an offset is in UTC, the model knows.
+    Numbers and booleans become float64, with NaN for missing values. Text and times become objects. The model parses
+    the times, because it knows their format and whether a time without an offset is in UTC.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The socket of the server: by default it takes requests on every address of the pod."""
+"""The listening socket of the server. By default it accepts requests on every address of the pod."""
 
 import errno
 import socket
@@ -11,10 +11,10 @@ _BACKLOG = 2048
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens on one address, or with an empty host on all of them, IPv4 and IPv6.
+    """Return a socket that listens on one address. If ``host`` is empty, it listens on all of them, IPv4 and IPv6.
 
-    A kubelet probes the pod's address, a client uses the Service, and ``kubectl port-forward`` connects to loopback.
-    A node may have IPv4 alone, IPv6 alone or both.
+    A kubelet probes the pod's address, a client uses the Service, and ``kubectl port-forward`` connects to loopback. A
+    node may have IPv4 alone, IPv6 alone or both.
 
     Raises
     ------
@@ -34,7 +34,7 @@ def _on_one(host: str, port: int) -> socket.socket:
 
 
 def _on_all(port: int) -> socket.socket:
-    """One socket of IPv6 takes IPv4 too; a kernel without IPv6 has IPv4 alone."""
+    """Return one IPv6 socket that also accepts IPv4. If the kernel has no IPv6, return an IPv4 socket."""
     try:
         return socket.create_server((_ALL_IPV6, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""From an address and a digest to a model that answers: verified before it is parsed, tried before it is served."""
+"""Load a model from an address and a digest. It is verified before it is parsed, and tested before it is served."""
 
 import shutil
 import tempfile
@@ -25,7 +25,7 @@ _NUMERIC_OUTPUTS: Final = {"double", "long"}
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model in memory that has answered its golden rows, and what it was loaded from."""
+    """A model in memory that reproduces its golden rows, and the artifact that it was loaded from."""
 
     target: Target
     manifest: Manifest
@@ -34,25 +34,28 @@ class LoadedModel:
     model: Any
 
     def predict(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Answer rows whose columns have the types of ``columns.inputs``. Raises DataError for values it cannot use."""
+        """Return predictions for rows with the types of ``columns.inputs``.
+
+        Raises DataError for values that it cannot use.
+        """
         return self.framework.predict(self.model, frame)
 
 
 def load_model(target: Target, store: ArtifactStore, work_dir: Path) -> LoadedModel:
-    """Fetch, verify, read and try one version.
+    """Fetch, verify, read and test one version.
 
     Raises
     ------
     ConfigError
         If the artifact belongs to another model.
     InputMissing
-        If the manifest or a file is gone.
+        If the manifest or a file does not exist.
     DataError
-        If the manifest or a file is not what was registered, or the model does not reproduce its golden rows.
+        If the manifest or a file differs from what was registered, or the model does not reproduce its golden rows.
     Unsupported
         If this image cannot read the model's format.
     TrainerError
-        Whatever else the storage refuses with.
+        For any other error of the storage.
     """
     kept = work_dir / "models" / target.manifest_sha256
     body = _manifest_bytes(target, store, kept)
@@ -66,7 +69,7 @@ def load_model(target: Target, store: ArtifactStore, work_dir: Path) -> LoadedMo
 
 
 def _manifest_bytes(target: Target, store: ArtifactStore, kept: Path) -> bytes:
-    """Return the manifest with the wanted digest: the one that was kept, else the storage's."""
+    """Return the manifest with the requested digest, from the local copy if there is one, else from the storage."""
     if (kept / MANIFEST).is_file():
         known = (kept / MANIFEST).read_bytes()
         if sha256_of(known) == target.manifest_sha256:
@@ -92,7 +95,7 @@ def _manifest(target: Target, body: bytes, address: str) -> Manifest:
 
 
 def _framework(manifest: Manifest) -> Framework:
-    """Return the code that saved the model; the library is imported only here, and only the one that is needed."""
+    """Return the framework that saved the model. Only the library that it needs is imported, and only here."""
     if manifest.framework not in get_args(FrameworkName) or manifest.framework in OWN_CODE:
         raise Unsupported(f"this server cannot serve models of framework {manifest.framework}; use an image that can")
     framework = framework_named(cast("FrameworkName", manifest.framework), forecast=manifest.task == "Forecast")
@@ -107,8 +110,8 @@ def _framework(manifest: Manifest) -> Framework:
 def _fetch(target: Target, manifest: Manifest, body: bytes, store: ArtifactStore, kept: Path) -> Path:
     """Return a folder with the manifest and the files that a server needs, each verified.
 
-    The folder outlives a restart of the container inside its pod: what it holds is verified again and not fetched
-    again, so that a crash while the storage is down, or refuses its credentials, does not become an outage.
+    The folder outlives a restart of the container in its pod. After a restart, its files are verified and not fetched
+    again. So a crash does not become an outage while the storage is down or refuses the credentials.
     """
     if kept.is_dir():
         whole = all(
@@ -129,7 +132,7 @@ def _fetch(target: Target, manifest: Manifest, body: bytes, store: ArtifactStore
 
 
 def _try_out(loaded: LoadedModel) -> None:
-    """Answer the golden rows: the first prediction is slow, and one that differs shows another library at work."""
+    """Predict the golden rows. This warms up the model, and a difference shows that another library version runs."""
     golden = loaded.manifest.golden
     inputs, expected = golden.inputs, _outputs(golden.outputs, loaded.columns)
     values = {name: [row[index] for row in inputs.rows] for index, name in enumerate(inputs.columns)}

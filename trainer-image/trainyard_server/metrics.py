@@ -1,15 +1,15 @@
-"""What Prometheus reads at ``/metrics``."""
+"""The metrics that Prometheus reads at ``/metrics``."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from trainyard_server.settings import Target
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
-"""Seconds. LightGBM answers a row in about one millisecond, Prophet a series in tens of them."""
+"""Upper bounds in seconds. LightGBM predicts one row in about 1 ms; Prophet predicts one series in tens of ms."""
 
 
 class Metrics:
-    """Counts and times the predictions of one version."""
+    """Counters and durations of the predictions of one version."""
 
     def __init__(self, registry: CollectorRegistry, target: Target) -> None:
         self.registry = registry
@@ -34,10 +34,10 @@ class Metrics:
         self._target = target
 
     def observe(self, code: int, seconds: float) -> None:
-        """Note one prediction, whatever its answer."""
+        """Record one prediction, whatever its status code."""
         self._requests.labels(*self._labels, str(code)).inc()
         self._seconds.labels(*self._labels).observe(seconds)
 
     def loaded(self, framework: str) -> None:
-        """Note that the version is in memory."""
+        """Record that the version is in memory."""
         self._info.labels(*self._labels, self._target.manifest_sha256, framework).set(1)

@@ -1,4 +1,4 @@
-"""A loaded version behind the kserve SDK: requests in, responses out, all work off the event loop."""
+"""A loaded version as a model of the kserve SDK. All work runs outside the event loop."""
 
 import asyncio
 from concurrent.futures import Executor
@@ -12,11 +12,11 @@ from trainyard_server.loading import LoadedModel
 from trainyard_trainer.errors import DataError
 
 MAX_PENDING: Final = 256
-"""Requests that run or wait for a thread. More would only wait until their clients have given up."""
+"""Limit of requests that run or are queued for a thread. With more, clients would time out before the response."""
 
 
 class Overloaded(Exception):  # noqa: N818 - the answer's word, like the SDK's own
-    """Too many requests wait already."""
+    """Too many requests are already pending."""
 
 
 class ServedModel(InferenceModel):  # type: ignore[misc]  # the SDK is not typed
@@ -25,7 +25,7 @@ class ServedModel(InferenceModel):  # type: ignore[misc]  # the SDK is not typed
     Parameters
     ----------
     executor
-        Where predictions run; its size bounds how many run at once.
+        Runs the predictions. Its size limits how many run at the same time.
     """
 
     def __init__(self, loaded: LoadedModel, executor: Executor, max_rows: int) -> None:
@@ -37,14 +37,14 @@ class ServedModel(InferenceModel):  # type: ignore[misc]  # the SDK is not typed
         self._pending = 0
 
     async def __call__(self, body: bytes, headers: Any = None, verb: Any = InferenceVerb.PREDICT) -> bytes:  # noqa: ARG002 - the SDK's signature
-        """Answer the JSON of a request with the JSON of a response.
+        """Return the JSON response to a JSON request.
 
         Raises
         ------
         InvalidInput
             If the request does not fit the model; the message names the column.
         Overloaded
-            If ``MAX_PENDING`` requests are at work or wait.
+            If ``MAX_PENDING`` requests are running or pending.
         """
         if self._pending >= MAX_PENDING:
             raise Overloaded(f"{MAX_PENDING} requests are waiting already; try again later, or add replicas")
@@ -55,11 +55,11 @@ class ServedModel(InferenceModel):  # type: ignore[misc]  # the SDK is not typed
             self._pending -= 1
 
     def get_input_types(self) -> list[dict[str, Any]]:
-        """Return the columns the model reads, as tensors."""
+        """Return the input columns of the model as tensor metadata."""
         return tensors.metadata_of(self.loaded.columns.inputs)
 
     def get_output_types(self) -> list[dict[str, Any]]:
-        """Return the columns the model gives, as tensors."""
+        """Return the output columns of the model as tensor metadata."""
         return tensors.metadata_of(self.loaded.columns.outputs)
 
     def _respond(self, body: bytes) -> bytes:

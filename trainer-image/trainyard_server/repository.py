@@ -1,4 +1,4 @@
-"""The models of this process: the one it shall serve, once it is loaded."""
+"""The model repository of this process: it holds the one model to serve, after that model is loaded."""
 
 from collections.abc import Callable
 
@@ -9,12 +9,12 @@ from trainyard_server.settings import Target
 
 
 class OneModelRepository(ModelRepository):  # type: ignore[misc]  # the SDK is not typed
-    """Holds at most one version of one model and knows which one is wanted.
+    """Repository of at most one version of one model, and of the target that it must serve.
 
     Parameters
     ----------
     load
-        Fetches, verifies, reads and tries a version; blocks for as long as that takes.
+        Fetches, verifies, reads and tests a version. It blocks until it is done.
     """
 
     def __init__(self, wanted: Target, load: Callable[[Target], ServedModel]) -> None:
@@ -25,21 +25,21 @@ class OneModelRepository(ModelRepository):  # type: ignore[misc]  # the SDK is n
 
     @property
     def served(self) -> ServedModel | None:
-        """The model in memory, if it is the wanted version with the wanted digest."""
+        """The model in memory, if it is the requested version with the requested digest."""
         model: ServedModel | None = self.get_model(self.wanted.model)
         return model if model is not None and model.loaded.target == self.wanted else None
 
     @property
     def ready(self) -> bool:
-        """Whether new requests should come here. What is under way is answered while draining too."""
+        """Whether the process accepts new requests. While it drains, it is not ready but still completes requests."""
         return self.served is not None and not self.draining
 
     async def is_model_ready(self, name: str) -> bool:
-        """Answer for the name of the wanted model; there is no other."""
+        """Return whether the model is ready. Only the name of the requested model can be ready."""
         return name == self.wanted.model and self.ready
 
     def load(self, name: str) -> bool:
-        """Build the wanted version, then put it in place by one assignment. Raises TrainerError."""
+        """Load the requested version, then publish it with one assignment. Raises TrainerError."""
         if name != self.wanted.model:
             return False
         self.update(self._load(self.wanted), name)

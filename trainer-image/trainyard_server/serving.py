@@ -1,4 +1,4 @@
-"""The life of the process: listen, load, serve, drain."""
+"""The lifecycle of the process: listen, load, serve, drain."""
 
 import asyncio
 import os
@@ -24,15 +24,15 @@ from trainyard_trainer.progress.log import LOGGER
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; return the exit code. Raises what :func:`load_model` raises."""
+    """Serve until SIGTERM or SIGINT. Return the exit code. Raises the errors of :func:`load_model`."""
     return asyncio.run(_run(settings))
 
 
 class _Server(uvicorn.Server):
-    """Drains before it stops: for a while it is not ready and still answers, since requests still arrive.
+    """A server that drains before it stops. While it drains, it is not ready but still serves requests.
 
-    kube-proxy and gateways learn of a pod's end at the same time as the pod; a server that closes its port at once
-    refuses what they send in the meantime.
+    kube-proxy and gateways learn that a pod ends at the same time as the pod itself. If the server closed its port
+    immediately, requests that they send in the meantime would be refused.
     """
 
     def __init__(self, config: uvicorn.Config, repository: OneModelRepository, drain_seconds: float) -> None:
@@ -42,7 +42,10 @@ class _Server(uvicorn.Server):
         self._ends_at: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - uvicorn's signature
-        """Begin to drain; the second signal ends at once. Not captured, so that uvicorn does not raise it again."""
+        """Start to drain. A second signal stops the server immediately.
+
+        The signal is not recorded, so uvicorn does not raise it again.
+        """
         if self._ends_at is not None:
             self.should_exit = self.force_exit = True
             return
@@ -50,7 +53,7 @@ class _Server(uvicorn.Server):
         self._repository.draining = True
 
     async def on_tick(self, counter: int) -> bool:
-        """Stop listening once the time to drain is over; uvicorn asks every 0.1 s."""
+        """Stop the server when the drain time is over. uvicorn calls this every 0.1 s."""
         if self._ends_at is not None and time.monotonic() >= self._ends_at:
             self.should_exit = True
         return await super().on_tick(counter)
@@ -72,7 +75,7 @@ async def _run(settings: Settings) -> int:
     loading.add_done_callback(lambda done: _loaded(done, server, repository, metrics))
     await server.serve(sockets=[listener])
     if not loading.done():
-        # Asked to end while loading: nothing is being served, and a download may not be waited for.
+        # The process was stopped while it loaded. No request is being served, so do not wait for a download.
         os._exit(ExitCode.OK)
     loading.result()
     LOGGER.info("drained and stopped")
@@ -91,7 +94,7 @@ def _config(settings: Settings, app: Any) -> uvicorn.Config:
 
 
 def _in_a_thread_of_its_own(repository: OneModelRepository) -> "asyncio.Future[None]":
-    """Load beside the event loop, so that the process is seen alive; a daemon, so that its end need not wait."""
+    """Load in a daemon thread. The event loop stays responsive, and the process can end before the load is complete."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[None] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""What to serve and how, said by the environment of the pod (names in :mod:`trainyard_api.meta`)."""
+"""Settings of the server, read from environment variables of the pod (names in :mod:`trainyard_api.meta`)."""
 
 import re
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ ChecksumMode = Literal["WhenRequired", "WhenSupported"]
 
 DEFAULT_MAX_ROWS: Final = 10_000
 DEFAULT_DRAIN_SECONDS: Final = 5
-"""How long requests still arrive after SIGTERM, until every node has taken the pod out of its Service."""
+"""How long requests still arrive after SIGTERM, until every node has removed the pod from its Service."""
 DEFAULT_GRACE_SECONDS: Final = 20
-"""Together with the draining less than a pod's usual 30 seconds."""
+"""Time for the last requests. Together with the drain time it is less than a pod's default grace period of 30 s."""
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _MOST: Final = 10**9
@@ -24,7 +24,7 @@ _MOST: Final = 10**9
 
 @dataclass(frozen=True)
 class Target:
-    """The one version to serve. The digest says which bytes it is; name and number say what people call it."""
+    """The one version to serve. The digest identifies its bytes; model and version are its name for people."""
 
     model: str
     version: int
@@ -33,24 +33,26 @@ class Target:
 
     @property
     def storage_uri(self) -> str:
-        """The folder above the run's."""
+        """The URI of the folder that contains the folder of the run."""
         return self.uri.rpartition("/")[0]
 
     @property
     def run(self) -> str:
-        """The run's folder, a key below ``storage_uri``."""
+        """The folder of the run, as a key below ``storage_uri``."""
         return self.uri.rpartition("/")[2]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything a server needs. ``threads`` predictions are made at once; ``grace_seconds`` are given to the last."""
+    """All settings of a server. ``threads`` is the number of parallel predictions; ``grace_seconds`` is the time for
+    the last requests.
+    """
 
     target: Target
     storage: Storage
     env: Environment
     host: str
-    """The address to listen on; empty means all."""
+    """The address to listen on. Empty means all addresses."""
     port: int
     threads: int
     max_rows: int
@@ -59,7 +61,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read the variables. Raises ConfigError, naming the one that is missing or wrong."""
+        """Read the environment variables. Raises ConfigError, which names the missing or wrong variable."""
         target = Target(
             model=_required(environ, meta.MODEL_NAME_ENV),
             version=_number(environ, meta.MODEL_VERSION_ENV, least=1),
@@ -68,7 +70,7 @@ class Settings:
         )
         return cls(
             target=target,
-            # Not validated: file:// is for runs on this machine, which a TrainingJob may not name.
+            # Not validated: ``file://`` is for local runs only, and a TrainingJob does not allow it.
             storage=Storage.model_construct(
                 uri=target.storage_uri,
                 endpoint=environ.get(meta.STORAGE_ENDPOINT_ENV) or None,

@@ -38,7 +38,7 @@ _NAMES_SHOWN: Final = 20
 
 
 def parse_request(body: bytes, model: str) -> InferRequest:
-    """Read the JSON of a request. Raises InvalidInput, naming the field."""
+    """Parse the JSON of a request. Raises InvalidInput, which names the field."""
     try:
         request = InferenceRequest.model_validate_json(body)
     except ValidationError as error:
@@ -47,13 +47,13 @@ def parse_request(body: bytes, model: str) -> InferRequest:
 
 
 def table_of(request: InferRequest, columns: Sequence[Column], max_rows: int) -> pd.DataFrame:
-    """Return the request's rows with exactly the model's columns.
+    """Return the rows of the request with exactly the columns of the model.
 
     Raises
     ------
     InvalidInput
-        In one message with the column's name: missing, unknown or sent twice, of another type, not one value per row,
-        not as long as the others, or too many rows.
+        If a column is missing, unknown or sent twice, has another type, does not have one value per row, or differs in
+        length. The message names the column. Also if there are no rows or too many rows.
     """
     sent = _by_name(request.inputs, columns)
     values = {column.name: _values(column, sent[column.name]) for column in columns}
@@ -130,12 +130,12 @@ def _row_count(values: dict[str, list[Any]], max_rows: int) -> int:
 def encode_response(
     request: InferRequest, predictions: pd.DataFrame, columns: Sequence[Column], model: str, version: int
 ) -> bytes:
-    """Return the JSON of a response, its id the request's or a new one; missing numbers are null.
+    """Return the JSON of a response. Its ID is that of the request, or a new one. Missing numbers are null.
 
     Raises
     ------
     InvalidInput
-        If the request asks for an output that the model does not give.
+        If the request asks for an output that the model does not have.
     """
     by_name = {column.name: column for column in columns}
     wanted = [output.name for output in request.request_outputs or ()] or list(by_name)
@@ -158,5 +158,5 @@ def _tensor(column: Column, values: "pd.Series[Any]") -> InferOutput:
 
 
 def metadata_of(columns: Sequence[Column]) -> list[dict[str, Any]]:
-    """Return columns as the protocol describes tensors; -1 stands for any number of rows."""
+    """Return the columns as tensor metadata of the protocol. The shape -1 means any number of rows."""
     return [{"name": column.name, "datatype": DATATYPES[column.type], "shape": [-1]} for column in columns]
