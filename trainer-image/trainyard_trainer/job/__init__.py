@@ -1,1 +1,1 @@
-"""One job in one process: from its configuration to its result, and the ways that a job can go."""
+"""Run one job in one process, from its configuration to its result, and the kinds of jobs."""

@@ -1,4 +1,4 @@
-"""Which way a job goes: one model, the shards of one, a script of the user's own, or no model at all."""
+"""Choose how to run a job: one model, shards of one model, a script of the user, or no model."""
 
 from trainyard_api.wire import TrainingResult
 from trainyard_trainer.frameworks.registry import check_shards, start_early
@@ -6,7 +6,7 @@ from trainyard_trainer.job.steps import Job
 
 
 def run(job: Job) -> TrainingResult:
-    """Do what the specification asks for. Each way is imported only when it is taken.
+    """Run the job as its specification requests. Each module is imported only if it is used.
 
     Raises
     ------

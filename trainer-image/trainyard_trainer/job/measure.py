@@ -1,7 +1,6 @@
-"""What a saved model costs to use, measured while it is tried out: it must not cost the training more than it tells.
+"""The cost of predictions of a saved model, measured while it is tested. The measurement must be cheap.
 
-These numbers differ from run to run and from machine to machine. They say nothing of what the model is, and no digest
-of its content covers them.
+The values differ between runs and machines. They do not describe the model, so no digest of its content includes them.
 """
 
 import ctypes
@@ -20,7 +19,7 @@ from trainyard_trainer.frameworks.base import Framework, Golden
 MAX_CALLS: Final = 50
 MIN_CALLS: Final = 5
 MAX_SECONDS: Final = 0.15
-"""For all calls together, once there are ``MIN_CALLS``."""
+"""Time limit of all calls together, after the first ``MIN_CALLS``."""
 
 _STATM: Final = Path("/proc/self/statm")
 
@@ -28,9 +27,9 @@ Result = TypeVar("Result")
 
 
 def latency(framework: Framework, model: Any, golden: Golden) -> Latency | None:
-    """Return how long the answer to one row takes, over the golden rows in turn; ``None`` without them.
+    """Return the latency of the prediction of one row, measured over the golden rows. ``None`` if there are none.
 
-    The model has answered before, so that nothing is loaded or compiled any more.
+    The model has predicted before, so nothing is loaded or compiled any more.
     """
     if golden.inputs.empty:
         return None
@@ -45,10 +44,10 @@ def latency(framework: Framework, model: Any, golden: Golden) -> Latency | None:
 
 
 def with_memory(work: Callable[[], Result]) -> tuple[Result, int | None]:
-    """Return the work's result, and by how many bytes it made the process's resident memory grow.
+    """Return the result of ``work``, and by how many bytes the resident memory of the process grew.
 
-    What training has freed goes back to the system before, or the work would take from it and seem to need nothing.
-    ``None`` where that cannot be had or read: only glibc on Linux can do both.
+    Freed memory is first returned to the system, because otherwise ``work`` would reuse it and seem to need none. The
+    growth is ``None`` except with glibc on Linux, where both are possible.
     """
     before = _resident() if _give_back() else None
     result = work()

@@ -1,4 +1,4 @@
-"""One code path for every framework: load, preprocess, train, evaluate, register."""
+"""One pipeline for every framework: load, preprocess, train, evaluate, register."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -40,8 +40,8 @@ from trainyard_trainer.search.first_trials import start_from
 def run_pipeline(job: Job) -> TrainingResult:
     """Train and register, or find what an earlier process of the same job registered.
 
-    What is cheap to judge comes first: the specification, then the storage, then the data. An attempt that died after
-    its manifest was written is only given its version; nothing is trained twice.
+    Cheap checks come first: the specification, then the storage, then the data. If an earlier attempt died after it
+    wrote its manifest, only the version is registered; nothing is trained twice.
 
     Raises
     ------
@@ -58,10 +58,10 @@ def run_pipeline(job: Job) -> TrainingResult:
 
 
 def _compared_again(job: Job, store: ArtifactStore, run: FinishedRun) -> Comparison | None:
-    """Return the comparison of a finished run; a new one if another version serves than when it was trained.
+    """Return the comparison of a finished run. Make a new one if another version is served than when it was trained.
 
-    The version is registered by now. So only a stop from outside ends the attempt: whatever else goes wrong is the
-    reason why there is no comparison.
+    The version is registered already. So only a request to stop ends the attempt. Any other error becomes the reason
+    why there is no comparison.
     """
     ref, before = job.config.champion, run.manifest.comparison
     digest = "" if ref is None else ref.artifact.manifest_sha256.removeprefix("sha256:")
@@ -86,7 +86,7 @@ def _compared_again(job: Job, store: ArtifactStore, run: FinishedRun) -> Compari
 
 
 _UNNUMBERED: Final = MAX_INTEGER
-"""Of the version that is judged, where only its files count."""
+"""Placeholder for the version number of the judged version, because only its files are used."""
 
 
 def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys) -> FinishedRun:
@@ -99,9 +99,9 @@ def _train(job: Job, framework: Framework, store: ArtifactStore, keys: ModelKeys
 
 @dataclass(frozen=True)
 class Bench:
-    """Where a training works: its model's place in the store, a folder of its own on disk, and whom it is to beat.
+    """The resources of a training: the model's location in the store, a local folder, and the champion.
 
-    ``champion`` is a comparison already where the champion cannot answer, and ``None`` where there is none.
+    ``champion`` is a comparison if the champion cannot predict, and ``None`` if there is no champion.
     """
 
     store: ArtifactStore
@@ -124,7 +124,7 @@ def _limit_of(job: Job) -> TimeLimit:
 
 
 def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
-    """Load, preprocess, search where it is asked for, train and evaluate.
+    """Load, preprocess, search if requested, train and evaluate.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def train_and_judge(job: Job, framework: Framework, bench: Bench) -> TrainedRun:
 
 
 def _objective(config: TrainerConfig, evaluation: Evaluation, uri: str) -> ObjectiveValue:
-    """Return the number that ranks the model. Its name is known by now, but not every holdout allows every metric."""
+    """Return the objective value. The metric is known, but some holdouts do not allow to compute it."""
     names = ranking_metrics(config.spec)
     for name in names:
         if name in evaluation.metrics:

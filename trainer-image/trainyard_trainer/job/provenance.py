@@ -1,4 +1,4 @@
-"""What a manifest says of where a model comes from: its data, its split, and the versions of the libraries."""
+"""The origin of a model for its manifest: its data, its split, and the versions of the libraries."""
 
 import importlib.metadata
 import platform
@@ -27,11 +27,11 @@ _DISTRIBUTIONS: Final = {
     "torch": "torch",
     "trainyard_trainer": "trainyard",
 }
-"""Modules whose version matters to whoever loads the model, and the distributions they come from."""
+"""Modules whose version matters when the model is loaded, and the distributions that provide them."""
 
 
 def data_info(dataset: Dataset) -> DataInfo:
-    """Return what a manifest says of the data, without credentials."""
+    """Return the data section of a manifest, without credentials."""
     return DataInfo(
         uri=redact(dataset.origin.uri),
         rows=dataset.rows,
@@ -42,7 +42,7 @@ def data_info(dataset: Dataset) -> DataInfo:
 
 
 def split_info(dataset: Dataset, spec: TrainingJobSpec) -> SplitInfo | None:
-    """Return what says, of any row, whether the two models have learned it; ``None`` for what user code has seen."""
+    """Return the data that tells which rows the two models were trained on. ``None`` for the user's own code."""
     split = spec.split or Split()
     if dataset.series:
         times = dataset.frame["ds"].to_numpy("datetime64[ns]")
@@ -72,7 +72,7 @@ def _stop_of(series: Series) -> int:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that this training has imported."""
+    """Return the versions of the libraries that this process has imported."""
     found = {"python": platform.python_version()}
     for module, distribution in _DISTRIBUTIONS.items():
         if module in sys.modules:

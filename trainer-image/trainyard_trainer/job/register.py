@@ -1,4 +1,4 @@
-"""The register stage: report and tables beside the model, all files into the store, the manifest last; the version."""
+"""The register stage: write the report and tables, upload all files with the manifest last, and claim a version."""
 
 import json
 from collections.abc import Callable
@@ -53,7 +53,10 @@ METRICS: Final = "metrics.parquet"
 
 @dataclass(frozen=True)
 class TrainedRun:
-    """What the stages before have made; ``output`` holds the model's files. ``ahead`` is the forecast, once written."""
+    """The results of the earlier stages.
+
+    ``output`` contains the files of the model; ``ahead`` is the written forecast, if any.
+    """
 
     config: TrainerConfig
     dataset: Dataset
@@ -67,14 +70,14 @@ class TrainedRun:
     backtest: Backtest | None = None
 
     def with_backtest(self, backtest: Backtest) -> Self:
-        """Return it with a backtest, whose metrics stand beside those of the holdout."""
+        """Return a copy with a backtest. Its metrics are added to those of the holdout."""
         metrics = self.evaluation.metrics | backtest.scores.metrics
         return replace(self, evaluation=replace(self.evaluation, metrics=metrics), backtest=backtest)
 
 
 @dataclass(frozen=True)
 class About:
-    """What is told of a run beside what it is: its number, when, with which libraries, and at what cost it answers."""
+    """Metadata of a run: version number, creation time, library versions, and measured cost of predictions."""
 
     version: int
     created_at: str
@@ -93,14 +96,15 @@ def register_once(
     make: Callable[[], FinishedRun],
     compared: Callable[[FinishedRun], Comparison | None] = _as_trained,
 ) -> TrainingResult:
-    """Give the job's run its version: the one it has, else one for a run that was finished before, else for a new one.
+    """Register one version for the run of a job.
 
-    ``compared`` gives the comparison of a run with the version that serves now.
+    Use the version of an earlier attempt if there is one. Else use a finished run if there is one. Else call ``make``.
+    ``compared`` returns the comparison of a run with the version that is served now.
 
     Raises
     ------
     TrainerError
-        Whatever ``make`` or the storage end with.
+        Any error of ``make`` or of the storage.
     """
     uid = job.config.uid
     known = find_version(store, keys, uid)
@@ -119,7 +123,7 @@ def register_once(
 def _finish(
     job: Job, store: ArtifactStore, record: VersionRecord, run: FinishedRun, comparison: Comparison | None
 ) -> TrainingResult:
-    """Tell the trackers of a version, remove what only later attempts would need, and return the result."""
+    """Record the version in the trackers, remove the checkpoints, and return the result."""
     keys = ModelKeys(job.config.namespace, job.config.model_name)
     if comparison is not None and comparison != run.manifest.comparison:
         store.replace(keys.compared(record.version), canonical_json(comparison.wire()))
@@ -138,14 +142,15 @@ def register_run(
     progress: Progress,
     stop: Callable[[], bool],
 ) -> FinishedRun:
-    """Check the saved model, let it forecast, measure and describe it, and write all of it into the run's folder.
+    """Check the saved model, forecast with it, measure it, and write all files into the folder of the run.
 
     Raises
     ------
     RuntimeError
-        If the saved files do not answer as the trained model did.
+        If the saved model does not reproduce the predictions of the trained model.
     TrainerError
-        If the storage refuses, or ``stop`` turns true while it forecasts: then there is no manifest and so no model.
+        If the storage fails, or if ``stop`` returns true during the forecast. Then no manifest is written, so there is
+        no model.
     """
     asked = run.evaluation.golden
 
@@ -180,16 +185,16 @@ def register_run(
 
 
 def _with_onnx(run: TrainedRun, framework: Framework, model: Any, difference: float) -> tuple[TrainedRun, float | None]:
-    """Return the run with the model as ONNX, and how far its answers are from the trained one's; or with a warning.
+    """Add the model as ONNX, and return the run and the largest difference of its predictions.
 
-    ``difference`` is how far those of the saved model are.
+    If the export fails, the run gets a warning instead. ``difference`` is that of the saved model.
     """
     from trainyard_trainer.job.onnx.export import FORMAT, MODEL_FILE, export
     from trainyard_trainer.job.onnx.proof import proof_rows
 
     requested = run.config.spec.export
     if MODEL_FILE in run.trained.files:
-        return run, difference  # the saved model is of this form, and has just been proven
+        return run, difference  # the saved model is ONNX already, and was just checked
     if requested is None or not requested.onnx:
         return run, None
 
@@ -210,7 +215,7 @@ def store_run(
     folder: str,
     measurements: Measurements | None = None,
 ) -> FinishedRun:
-    """Write a judged model, the documents about it, and its manifest last. Raises TrainerError."""
+    """Upload a judged model and its documents, then the manifest. Raises TrainerError."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds")
     about = About(_number_of(run.config, store), now, libraries, measurements)
     _write_documents(run, about)
@@ -221,19 +226,20 @@ def store_run(
     files = [*run.trained.files, *search, *ahead, *backtest, *documents]
     entries = upload_files(store, folder, run.output, files)
     manifest = _manifest(run, golden, entries, about)
-    # ONNX is a second form of the model: it says nothing new, and its writers note paths and times of their own. The
-    # forecast follows from model and data, and its rows name their run; a backtest names what the champion says.
+    # The digest leaves out the ONNX file: it is a second form of the model, and its writers add paths and times. It
+    # also leaves out the forecast, which follows from model and data and names its run. It leaves out the backtest,
+    # because that contains predictions of the champion.
     content = content_digest(manifest, {*run.trained.files, *search} - {MODEL_FILE})
     return finish_run(store, folder, manifest.model_copy(update={"content_sha256": content}))
 
 
 def _number_of(config: TrainerConfig, store: ArtifactStore) -> int:
-    """Return the number of the version that this run will be: files of the run may name it from here on."""
+    """Reserve and return the version number of this run. Files of the run may contain it from now on."""
     return reserve_version(store, ModelKeys(config.namespace, config.model_name), config.uid)
 
 
 def warnings_of(run: TrainedRun) -> list[str]:
-    """Return what a person should know: the framework's warnings and those about the data, each once."""
+    """Return the warnings of the framework and those about the data, without duplicates."""
     findings = [
         finding.message if finding.series is None else f"{finding.series}: {finding.message}"
         for finding in limited(run.dataset.findings)
@@ -314,5 +320,5 @@ _WARNING_LENGTH: Final = 1024
 
 
 def _plain(value: Any) -> Any:
-    """Return a parameter as JSON knows it; the libraries hand out numpy's numbers."""
+    """Return a parameter as a JSON type. The libraries return NumPy numbers."""
     return json.loads(json.dumps(value, default=lambda other: other.item() if hasattr(other, "item") else str(other)))

@@ -1,4 +1,4 @@
-"""The result in the termination message: built from the manifest, and made to fit what the kubelet keeps."""
+"""The result in the termination message. It is built from the manifest, and shortened to the limit of the kubelet."""
 
 from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
@@ -26,7 +26,7 @@ _SHORT_WARNING: Final = 160
 _MESSAGE: Final = 1024
 _SHORT_MESSAGE: Final = 256
 _LONGEST_CLASS: Final = 256
-"""Of a name that the signature takes."""
+"""Maximum length of a class name in the signature."""
 
 
 def succeeded(
@@ -37,12 +37,12 @@ def succeeded(
     warnings: Iterable[str] = (),
     comparison: Comparison | None = None,
 ) -> TrainingResult:
-    """Tell what was registered. The same run always gives the same result, also when it is only found again.
+    """Return the result of a registered run. The same run always has the same result, also if an earlier attempt made
+    it.
 
-    ``comparison`` is that with the version that serves now; it is the only part that another attempt may change.
-
-    The metrics that ``gates`` judge are cut last: one that does not arrive is a gate not met. ``warnings`` are those of
-    this very attempt, before the ones that stay with the version.
+    ``comparison`` is that with the version that is served now. Only this part can change in another attempt. The
+    metrics of ``gates`` are cut last, because a gate without its metric fails. ``warnings`` are those of this attempt;
+    they come before those of the version.
     """
     manifest = run.manifest
     objective = manifest.objective
@@ -75,9 +75,10 @@ def succeeded(
 
 
 def _signature(manifest: Manifest) -> Signature | None:
-    """Return the columns, and the positive class beside them.
+    """Return the signature with the positive class.
 
-    In the manifest it stands on its own: servers of the first release refuse a signature with a field they do not know.
+    In the manifest, the class is a separate field: servers of the first release reject a signature with an unknown
+    field.
     """
     positive = manifest.positive_class
     if manifest.signature is None or positive is None or not 0 < len(positive) <= _LONGEST_CLASS:
@@ -86,7 +87,7 @@ def _signature(manifest: Manifest) -> Signature | None:
 
 
 def _reported_comparison(found: Comparison | None, objective: str, judged: Container[str]) -> Comparison | None:
-    """Return a comparison with the metrics that decide something; the manifest and the report have them all."""
+    """Return a comparison with only the metrics that affect decisions. The manifest and the report have all metrics."""
     if found is None or found.metrics is None:
         return found
     few = [one for one in found.metrics if one.name == objective or one.name in judged]
@@ -94,7 +95,9 @@ def _reported_comparison(found: Comparison | None, objective: str, judged: Conta
 
 
 def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple[bool, bool, bool, bool, str]]:
-    """Order metrics for the cuts: what ranks the model first, what gates judge, the model's own, then the others."""
+    """Return a sort key: first the objective, then metrics of gates, other metrics of the model, and those of baselines
+    and data.
+    """
     return lambda name: (
         name != objective,
         name not in judged,
@@ -105,7 +108,7 @@ def _importance(objective: str, judged: Container[str]) -> Callable[[str], tuple
 
 
 def failed(code: int, message: str) -> TrainingResult:
-    """Tell why there is no model, in one message without secrets."""
+    """Return the result of a failed job: one message without secrets."""
     line = " ".join(part.strip() for part in redact(message).splitlines()).strip()
     return TrainingResult(outcome="Failed", reason=reason_of(code), message=_cut(line, _MESSAGE))
 
@@ -113,9 +116,9 @@ def failed(code: int, message: str) -> TrainingResult:
 def fit(result: TrainingResult) -> str:
     """Return the result as JSON of at most ``RESULT_MAX_BYTES`` bytes.
 
-    What does not fit goes in this order, and stays in the manifest and the report: the signature, warnings beyond three
-    and their ends, metrics beyond twenty, all warnings, the addresses of report, forecast and log, the message of the
-    comparison, all metrics, the end of the message.
+    If the result is too large, parts are removed or shortened in this order: the signature, long warnings and those
+    beyond three, metrics beyond twenty, all warnings, the addresses of report, forecast and log, the message of the
+    comparison, all metrics, and the message. The manifest and the report keep them.
     """
     text = result.to_json()
     for shrink in _shrinks():
@@ -127,7 +130,7 @@ def fit(result: TrainingResult) -> str:
 
 
 def write_result(result: TrainingResult, termination_log: Path) -> None:
-    """Leave the result where the kubelet reads it. Raises OSError."""
+    """Write the result to the termination log for the kubelet. Raises OSError."""
     termination_log.parent.mkdir(parents=True, exist_ok=True)
     termination_log.write_text(fit(result), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""From start to exit code: whatever happens ends in a result that says so."""
+"""Run a job from start to exit code. Every outcome leaves a result."""
 
 import logging
 from collections.abc import Callable
@@ -45,20 +45,20 @@ def run_job(
     work: Callable[[Job], TrainingResult | None] = run,
     part: str = "train",
 ) -> int:
-    """Run one training, or a part of it, and leave its result; return the exit code.
+    """Run one training, or a part of it. Write its result and return the exit code.
 
     Parameters
     ----------
     config
-        Gives the configuration, or raises ConfigError: an unreadable one is a result too.
+        Returns the configuration, or raises ConfigError, which also becomes a result.
     display
-        Gets the name of each stage as it begins.
+        Receives the name of each stage when it starts.
     steps
-        The steps to take; the trainer's own when left out.
+        The steps of the job. The default is the steps of the trainer.
     work
-        What to do. ``None`` of it: this part is done and another one will tell the result.
+        The work to do. If it returns ``None``, this part is complete and another part writes the result.
     part
-        What it is called, in the name of its log.
+        Name of the part in the name of its log.
     """
     tracker: Tracker | None = None
     job_config: TrainerConfig | None = None
@@ -88,19 +88,22 @@ def run_job(
 
 
 def _reporter(config: TrainerConfig, env: Environment) -> tuple[Listener, ...]:
-    """Return who tells the operator; of the pods that share a job the first alone, or the number would jump about."""
+    """Return the listeners that report to the operator.
+
+    If pods share a job, only the first reports, or progress would jump.
+    """
     if config.progress_url is None or env.completion_index not in {"", "0"}:
         return ()
     return (Reporter(HttpsSender(config.progress_url, env.token_file, env.ca_file)),)
 
 
 def _leave(result: TrainingResult, termination_log: Path, code: int) -> int:
-    """Write the result before the last report is sent: it is the truth, the report a courtesy."""
+    """Write the result before the last report is sent. The result decides; the report is optional."""
     try:
         write_result(result, termination_log)
     except OSError:
         LOGGER.exception("the result could not be written to %s", termination_log)
-        return code or CRASHED  # the next attempt finds the version and tells of it
+        return code or CRASHED  # the next attempt finds the version and reports it
     level = LOGGER.info if code == ExitCode.OK else LOGGER.error
     level("%s, exit code %d: %s", result.outcome.lower(), code, result.message)
     return code

@@ -1,4 +1,4 @@
-"""Stages that every way of a job shares: the storage is opened, the data is loaded and preprocessed, a stage begins."""
+"""Steps that all kinds of jobs share: open the storage, load and preprocess the data, enter a stage."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from trainyard_trainer.progress.stages import Stage
 
 
 def open_model(job: Job) -> tuple[ArtifactStore, ModelKeys]:
-    """Return the store of a job's model, and its keys there; its log is kept from here on. Raises TrainerError."""
+    """Return the store and the keys of the job's model. From now on, the log is kept there. Raises TrainerError."""
     config = job.config
     if config.spec.storage is None:
         raise ConfigError("spec.storage is not set, and the operator has no default storage: set spec.storage.uri")
@@ -25,9 +25,10 @@ def open_model(job: Job) -> tuple[ArtifactStore, ModelKeys]:
 
 
 def prepare_data(job: Job, also: Sequence[str] = (), identity: tuple[str, ...] = ()) -> Dataset:
-    """Load and preprocess. The raw table ends with this function: a training has the rows in memory once.
+    """Load and preprocess the data.
 
-    ``also`` are further columns to read, ``identity`` those whose values tell rows apart: see ``Table``.
+    The raw table is released when this function returns, so the rows are in memory only once. ``also`` are additional
+    columns to read. ``identity`` are the columns whose values identify a row: see ``Table``.
     """
     table = replace(job.steps.load(job.config, job.env, job.tracker, job.stop, also), identity=identity)
     enter(job, Stage.PREPROCESS, "checking the data")
@@ -35,7 +36,10 @@ def prepare_data(job: Job, also: Sequence[str] = (), identity: tuple[str, ...] =
 
 
 def enter(job: Job, stage: Stage, message: str) -> None:
-    """Enter a stage, unless the pod was asked to end. The register stage, once begun, runs to its end: it is short."""
+    """Enter a stage.
+
+    Raises Interrupted if the pod must stop. There is no later check, because the register stage is short.
+    """
     if job.stop():
         raise Interrupted(
             f"stopped by a signal in stage {job.tracker.stage.label}; nothing was registered, the next attempt goes on "

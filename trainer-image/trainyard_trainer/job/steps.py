@@ -25,13 +25,13 @@ class Load(Protocol):
         also: Sequence[str] = (),
         /,
     ) -> Table:
-        """Return it; ``also`` are columns beyond those of the specification."""
+        """Return the table. ``also`` are additional columns to those of the specification."""
         ...
 
 
 @dataclass(frozen=True)
 class Steps:
-    """The steps that every way of a job shares; tests put their own in."""
+    """The steps that all kinds of jobs share. Tests replace them."""
 
     load: "Load"
     preprocess: Callable[[Table, TrainerConfig], Dataset]
@@ -39,7 +39,7 @@ class Steps:
 
     @classmethod
     def real(cls) -> Self:
-        """Return the trainer's own."""
+        """Return the steps of the trainer."""
         from trainyard_trainer.data.loading import load
         from trainyard_trainer.data.preprocessing import preprocess
         from trainyard_trainer.frameworks.registry import framework_for
@@ -57,4 +57,4 @@ class Job:
     stop: Callable[[], bool]
     steps: Steps
     log: KeptLog | None = None
-    """What keeps the log; it gets its place as soon as the storage is open."""
+    """The log to keep. It gets its address when the storage is open."""

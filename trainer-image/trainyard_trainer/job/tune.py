@@ -1,4 +1,7 @@
-"""The search of one model, before its final training: in the train stage, with every finished trial kept."""
+"""Parameter search for one model, before its final training.
+
+It is part of the train stage and keeps each finished trial.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -22,26 +25,27 @@ from trainyard_trainer.search.study import Found, Report, Rules, Trial, search
 from trainyard_trainer.search.tunable import Tuned
 
 SHARE: Final = 0.8
-"""Of the train stage: the final training is one fit after many."""
+"""Share of the train stage that the search takes. The final training is one fit after many."""
 
 _PREFIX: Final = "search/"
 
 
 def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
-    """Return the context to train with: what a search found over ``spec.parameters``, and the rest of the stage.
+    """Search parameters, and return the context of the final training with the best ones.
 
-    Without ``spec.search``, or where the framework searches each series by itself, it is the one that was given.
+    The parameters found override ``spec.parameters``. The context is returned unchanged without ``spec.search``, or if
+    the framework itself searches each series.
 
     Raises
     ------
     ConfigError
-        If the space cannot be, or not one parameter set could be scored.
+        If the space is invalid, or no parameter set could be scored.
     Interrupted
-        When the pod must stop; what was tried is kept for the next attempt.
+        When the pod must stop; finished trials are kept for the next attempt.
     """
     search_spec = context.config.spec.search
     window = _Window(context.progress)
-    # A framework's own checkpoints are those of its one final training; of trials each result is kept, here.
+    # Checkpoints of the framework are only for its final training. Of a trial, only the result is kept, here.
     of_trials = replace(context, progress=window, checkpoints=NoCheckpoints())
     tunable = None if search_spec is None else framework.tunable(dataset, of_trials)
     if search_spec is None or tunable is None:
@@ -86,7 +90,7 @@ def tune(framework: Framework, dataset: Dataset, context: Context) -> Context:
 
 
 def _refuse_if_nothing_worked(found: Found, first: int) -> None:
-    """A space of which every set fails is a mistake, though the defaults, tried first, could be trained with."""
+    """Raise ConfigError if all sets drawn from the space failed, even if the defaults, which come first, succeeded."""
     drawn = found.trials[first:]
     if drawn and all(trial.outcome == "Failed" for trial in drawn):
         raise ConfigError(
@@ -96,7 +100,7 @@ def _refuse_if_nothing_worked(found: Found, first: int) -> None:
 
 
 def goal(spec: TrainingJobSpec) -> Goal:
-    """Return which way the searched metric is better. Raises ConfigError for one that cannot rank."""
+    """Return whether the searched metric is minimized or maximized. Raises ConfigError if it cannot rank models."""
     metric = searched_metric(spec)
     found = goal_of(metric, spec.objective)
     if found is None:
@@ -107,17 +111,18 @@ def goal(spec: TrainingJobSpec) -> Goal:
 def space_and_first_trials(
     own: Mapping[str, Any], context: Context
 ) -> tuple[dict[str, Dimension], list[dict[str, Any]]]:
-    """Return the space, and the sets to begin with: the defaults, then what the last version's search found.
+    """Return the space and the first sets to try: the defaults, then the best set of the last version's search.
 
     Parameters
     ----------
     own
-        The framework's space. Of it only what ``spec.parameters`` leaves open; a space of the user's is taken whole.
+        The space of the framework. Parameters that ``spec.parameters`` sets are left out. If the user gives a space, it
+        is used instead, completely.
 
     Raises
     ------
     ConfigError
-        For a space that cannot be.
+        If the space is invalid or empty.
     """
     spec = context.config.spec
     given = spec.parameters or {}
@@ -134,7 +139,7 @@ def space_and_first_trials(
 
 
 def read_trials(checkpoints: Checkpoints, prefix: str = _PREFIX) -> list[Trial]:
-    """Return the trials of earlier attempts, in their order, up to the first that is missing or cannot be read."""
+    """Return the trials of earlier attempts in order, up to the first that is missing or unreadable."""
     trials: list[Trial] = []
     while (body := checkpoints.get(f"{prefix}{len(trials):04}.json")) is not None:
         try:
@@ -146,12 +151,12 @@ def read_trials(checkpoints: Checkpoints, prefix: str = _PREFIX) -> list[Trial]:
 
 
 def tuned_of(found: Found) -> Tuned:
-    """Return what is kept of a search of one model."""
+    """Return the result of a search that is kept."""
     return Tuned(dict(found.best.parameters), trials=len(found.trials), pruned=found.count("Pruned"))
 
 
 def trial_message(trial: Trial, best: Trial | None, metric: str, total: int) -> str:
-    """Return the log line of a trial."""
+    """Return the log message of a trial."""
     values = {
         name: format(value, ".4g") if isinstance(value, float) else value for name, value in trial.parameters.items()
     }
@@ -179,7 +184,7 @@ def _default(meant: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 @dataclass
 class _Window:
-    """A part of a stage as if it were the whole one."""
+    """Progress of a part of a stage, for code that reports fractions of a whole."""
 
     whole: Progress
     begin: float = 0.0
@@ -187,7 +192,7 @@ class _Window:
     prefix: str = ""
 
     def move(self, number: int, total: int) -> None:
-        """Go on to a trial."""
+        """Start the part of a trial."""
         self.begin, self.end = SHARE * number / total, SHARE * (number + 1) / total
         self.prefix = f"trial {number + 1} of {total}: "
         self(0.0, "fitting")

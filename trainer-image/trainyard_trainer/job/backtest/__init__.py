@@ -1,4 +1,4 @@
-"""Backtests: the training as it would have gone at several moments of the past, judged by what happened then.
+"""Backtests: train at several cutoffs in the past, and compare the forecasts with the actual values.
 
-A cutoff is a dataset whose series end earlier; whatever trains and judges the last horizon of the whole does so there.
+A cutoff is a dataset whose series end earlier. Training and evaluation use their usual code on it.
 """

@@ -1,4 +1,4 @@
-"""``backtest.parquet``: one tidy table, a row per series, cutoff and step."""
+"""``backtest.parquet``: a tidy table with one row per series, cutoff and step."""
 
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ _ROWS_AT_ONCE: Final = 1 << 17
 
 
 def write_backtest(rows: pd.DataFrame, clock: Clock, folder: Path) -> str:
-    """Write the rows of a backtest with the user's times; return the name of the file."""
+    """Write the rows of a backtest with times by the user's clock. Return the name of the file."""
     columns = {
         "series": rows["series"].astype(str),
         "cutoff": as_written(rows["cutoff"].to_numpy(), clock),

@@ -1,4 +1,4 @@
-"""Train and judge at each cutoff, as a training does at the end of the data."""
+"""Train and evaluate at each cutoff, as a training does at the end of the data."""
 
 import io
 import tempfile
@@ -28,7 +28,7 @@ _PREFIX: Final = "backtest/"
 
 @runtime_checkable
 class Shared(Protocol):
-    """A framework whose training several pods share: each has done its part of every window already."""
+    """A framework whose training several pods share. Each pod has already trained its part of every window."""
 
     whole: Framework
 
@@ -40,21 +40,22 @@ def run_backtest(
     known: Evaluation | None = None,
     champion: Callable[[Dataset], Floats] | None = None,
 ) -> Backtest:
-    """Train and judge at each cutoff of ``spec.backtest``, the oldest first; each finished one is a checkpoint.
+    """Train and evaluate at each cutoff of ``spec.backtest``, oldest first. Each finished window is a checkpoint.
 
     Parameters
     ----------
     known
-        How the model of the whole was judged: the newest window, where that is the same.
+        The evaluation of the main training. It is used for the newest window if both have the same holdouts.
     champion
-        What the version that serves says of the held-out rows of a window, NaN where it has learned them.
+        Returns the predictions of the served version for the held-out rows of a window. They are NaN for rows that it
+        was trained on.
 
     Raises
     ------
     DataError
         If no series is long enough for all windows, or one of the trainings fails.
     Interrupted
-        When the pod must stop; what was finished is kept for the next attempt.
+        When the pod must stop; finished windows are kept for the next attempt.
     """
     spec = context.config.spec
     framework = framework.whole if isinstance(framework, Shared) else framework
@@ -78,7 +79,7 @@ def _refits(spec: TrainingJobSpec) -> bool:
 def _each(
     framework: Framework, dataset: Dataset, context: Context, known: Evaluation | None, plan: Plan
 ) -> Iterator[pd.DataFrame]:
-    """Yield the rows of each window, by a training of its own."""
+    """Yield the rows of each window. Each window has its own training."""
     spec = context.config.spec
     for number, window in enumerate(plan.windows):
         if context.stop():
@@ -102,9 +103,10 @@ def _each(
 
 
 def _carried(framework: Framework, context: Context, plan: Plan) -> Iterator[pd.DataFrame]:
-    """Yield the rows of each window by one model, trained at the oldest cutoff and given what came to pass since.
+    """Yield the rows of each window, all by one model.
 
-    It has no quantiles: those of the oldest training would say nothing of later windows.
+    The model is trained at the oldest cutoff. For later windows it gets the rows up to their cutoffs. There are no
+    quantiles, because those of the oldest training do not fit later windows.
     """
     spec, oldest = context.config.spec, plan.windows[0]
     progress = _Part(context.progress, 0.0, 1.0, "backtest, one training for all windows")
@@ -124,9 +126,9 @@ def _carried(framework: Framework, context: Context, plan: Plan) -> Iterator[pd.
 
 
 def each_window(dataset: Dataset, context: Context) -> Iterator[tuple[Dataset, Context]]:
-    """Return the dataset and the context of each training of a backtest; none where none is asked for.
+    """Yield the dataset and the context of each training of a backtest. Yield nothing if the job has no backtest.
 
-    Whoever finishes series there, as a shard does, has them found by :func:`run_backtest` of the same job.
+    If a shard trains series there, :func:`run_backtest` of the same job finds them.
     """
     spec = context.config.spec
     if spec.backtest is None:
@@ -138,7 +140,10 @@ def each_window(dataset: Dataset, context: Context) -> Iterator[tuple[Dataset, C
 
 
 def _own(context: Context, window: Window) -> Context:
-    """Return what a training at a cutoff may use: nothing that the whole has taught, such as searched parameters."""
+    """Return the context of a training at a cutoff.
+
+    It has no result of the main training, such as searched parameters.
+    """
     spec = context.config.spec
     return replace(
         context,
@@ -154,7 +159,7 @@ def _name(window: Window, spec: TrainingJobSpec) -> str:
 
 
 def _holdout(framework: Framework, window: Window, context: Context, title: str) -> pd.DataFrame:
-    """Search where it is asked for, train and judge as if the data ended with the window."""
+    """Search if requested, train and evaluate as if the data ended with the window. Return the held-out rows."""
     with tempfile.TemporaryDirectory(prefix="backtest-", dir=context.work_dir) as folder:
         output = Path(folder, "output")
         output.mkdir()
@@ -183,7 +188,7 @@ def _bytes(rows: pd.DataFrame) -> bytes:
 
 @dataclass(frozen=True)
 class _Within:
-    """Checkpoints of one window, among those of the job: a framework names its own as in any training."""
+    """The checkpoints of one window within those of the job. A framework uses the same names as in any training."""
 
     checkpoints: Checkpoints
     prefix: str
@@ -201,7 +206,7 @@ class _Within:
 
 @dataclass(frozen=True)
 class _Part:
-    """The progress of one window."""
+    """The progress of one window as a part of the whole progress."""
 
     progress: Progress
     begin: float
@@ -209,5 +214,5 @@ class _Part:
     title: str
 
     def __call__(self, fraction: float, message: str, metrics: Mapping[str, float] | None = None) -> None:
-        del metrics  # those of one window are not the model's
+        del metrics  # metrics of one window are not those of the model
         self.progress(self.begin + self.share * min(1.0, fraction), f"{self.title}: {message}")

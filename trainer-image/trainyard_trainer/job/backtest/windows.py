@@ -1,4 +1,4 @@
-"""Where a backtest cuts each series, and the dataset that a training at a cutoff would have seen."""
+"""The cutoffs of a backtest in each series, and the dataset that a training at a cutoff uses."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,25 +16,25 @@ from trainyard_trainer.errors import DataError
 from trainyard_trainer.frameworks.forecast.columns import Times
 
 _KNOWN_PER_JUDGED: Final = 2
-"""A series with fewer rows to fit on than this many for each that judges has no part in a window: as in a fold."""
+"""Least number of training rows for each held-out row. A series with fewer has no window there, as in a fold."""
 
 _NAMED: Final = 3
 
 
 @dataclass(frozen=True)
 class Window:
-    """One cutoff of each series that is long enough for it.
+    """One window: a cutoff in each series that is long enough for it.
 
     Attributes
     ----------
     age
-        How many cutoffs are newer; 0 is the newest.
+        Number of newer cutoffs; 0 is the newest.
     dataset
-        Its series end with the window; their holdouts are the window.
+        Dataset whose series end with the window. Their holdouts are the window.
     cutoffs
-        Up to when each series is known, by the clock of the dataset; shape (series,).
+        Last known time of each series, by the clock of the dataset; shape (series,).
     steps
-        How many steps behind the cutoff each row of the window lies, from 1 on; shape (rows,).
+        Number of steps from the cutoff to each row of the window, from 1; shape (rows,).
     """
 
     age: int
@@ -45,7 +45,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Plan:
-    """The windows, the oldest first, and what is to be said of series that are too short for all of them."""
+    """The windows, oldest first, and warnings about series that are too short for all of them."""
 
     windows: tuple[Window, ...]
     warnings: tuple[str, ...]
@@ -59,12 +59,12 @@ class _Cut:
 
 
 def plan_windows(dataset: Dataset, spec: TrainingJobSpec) -> Plan:
-    """Roll back from the end of each series: a window is the horizon behind its cutoff.
+    """Place the windows backwards from the end of each series. A window is the horizon after its cutoff.
 
     Raises
     ------
     DataError
-        If not one series is long enough for all windows: the message says how many fit.
+        If no series is long enough for all windows. The message says how many windows fit.
     """
     if spec.backtest is None or spec.forecast is None:
         raise AssertionError("the specification has both sections: its rules say so")
@@ -92,13 +92,13 @@ def plan_windows(dataset: Dataset, spec: TrainingJobSpec) -> Plan:
 
 
 def require_capacity(dataset: Dataset, spec: TrainingJobSpec) -> None:
-    """Refuse a backtest that does not fit, before hours are spent on the training before it. Raises DataError."""
+    """Check that the backtest fits the data, before the training starts. Raises DataError."""
     if spec.backtest is not None:
         plan_windows(dataset, spec)
 
 
 def step_of(spec: TrainingJobSpec) -> int:
-    """Return how many steps lie between two cutoffs."""
+    """Return the number of steps between two cutoffs."""
     horizon = spec.forecast.horizon if spec.forecast is not None else 1
     return horizon if spec.backtest is None or spec.backtest.step is None else spec.backtest.step
 
@@ -106,7 +106,7 @@ def step_of(spec: TrainingJobSpec) -> int:
 def _cuts(
     series: Series, times: Times, frequency: Frequency, wanted: tuple[int, int, int, int]
 ) -> Iterator[tuple[int, _Cut]]:
-    """Return the cuts of one series by their age. One whose window falls into a gap is left out."""
+    """Yield the age and the cut of each window of one series. Skip a window that has no rows because of a gap."""
     count, step, horizon, fewest = wanted
     ordinals = frequency.ordinals(times)
     for age in range(count):

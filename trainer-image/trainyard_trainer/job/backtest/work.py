@@ -1,4 +1,4 @@
-"""From a job of ``mode: Backtest`` to a table, a page and a manifest in the store; no model."""
+"""Run a job of ``mode: Backtest``. It writes a table, a page and a manifest to the store, but no model."""
 
 import json
 import tempfile
@@ -39,7 +39,7 @@ _WARNING_LENGTH: Final = 1024
 
 
 def backtest_job(job: Job) -> TrainingResult:
-    """Judge the training at each cutoff, or find what an earlier attempt wrote.
+    """Evaluate the training at each cutoff, or find the result of an earlier attempt.
 
     Raises
     ------
@@ -128,7 +128,10 @@ def _manifest(
 
 
 def _without_effect(spec: TrainingJobSpec) -> list[str]:
-    """Name what only a model has: a job that trains becomes a backtest by its mode alone."""
+    """Return the settings that only affect a model.
+
+    To turn a training job into a backtest, only the mode must change.
+    """
     idle = [name for name, value in {"spec.gates": spec.gates, "spec.export": spec.export}.items() if value]
     return [f"{' and '.join(idle)} had no effect: mode Backtest makes no model"] if idle else []
 
@@ -150,7 +153,7 @@ def _described(manifest: BacktestManifest) -> str:
 
 
 def _result(store: ArtifactStore, finished: FinishedBacktest) -> TrainingResult:
-    """Tell what was made. The same backtest always gives the same result, also when it is only found again."""
+    """Return the result. The same backtest always has the same result, also if an earlier attempt made it."""
     manifest = finished.manifest
     return TrainingResult(
         outcome="Succeeded",

@@ -1,1 +1,1 @@
-"""The champion beside the model that was just trained: both answer the same rows, and neither has learned from them."""
+"""Comparison of the new model with the champion. Both predict the same rows, and neither was trained on them."""

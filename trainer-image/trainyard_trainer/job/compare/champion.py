@@ -1,4 +1,4 @@
-"""The champion's artifact: found, verified, and loaded; or the reason why it cannot answer."""
+"""The artifact of the champion: find, verify and load it, or report why it cannot predict."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,11 @@ from trainyard_trainer.frameworks.registry import framework_named
 Which = Literal["Judged", "Final"]
 
 _MARGIN: Final = 1.2
-"""A model takes so many times what it was measured to take, before it is refused: measurements differ by machine."""
+"""Safety factor for the measured memory, because measurements differ between machines."""
 
 
 class PredictionError(Exception):
-    """The champion cannot answer: the reason that its gates get, and a message."""
+    """The champion cannot predict. It has the reason for the gates, and a message."""
 
     def __init__(self, reason: ComparisonReason, message: str) -> None:
         super().__init__(message)
@@ -32,9 +32,9 @@ class PredictionError(Exception):
 
 @dataclass(frozen=True)
 class Champion:
-    """A registered version, its manifest read and verified; its files are fetched when it is to answer.
+    """A registered version with a verified manifest. Its files are fetched when it must predict.
 
-    It is the one that serves, or, where a model is compared again, the one that is judged.
+    It is the version that is served. In a new comparison of a finished run, it is also the judged version.
     """
 
     ref: ChampionRef
@@ -42,12 +42,12 @@ class Champion:
 
     @property
     def manifest(self) -> Manifest:
-        """Everything that is known of it."""
+        """The manifest of the version."""
         return self.run.manifest
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of a table that it reads, and those that say which rows it has learned."""
+        """The columns of a table that the model reads, and those that tell which rows it was trained on."""
         signature, split = self.manifest.signature, self.manifest.split
         names = [column.name for column in signature.inputs] if signature is not None else []
         names += self.manifest.golden.inputs.columns
@@ -55,13 +55,13 @@ class Champion:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """The columns whose values told rows apart in its split; nothing where another rule held rows out."""
+        """The columns that identify a row in its split. Empty if another rule selected the held-out rows."""
         split = self.manifest.split
         return tuple(split.columns) if split is not None and split.strategy in {"Random", "Stratified"} else ()
 
     @property
     def framework(self) -> Framework:
-        """What loads it and lets it answer. Raises CannotAnswer where this image cannot."""
+        """The framework that loads the model and predicts. Raises PredictionError if this image does not have it."""
         try:
             return framework_named(cast("Any", self.manifest.framework), forecast=self.manifest.task == "Forecast")
         except (TrainerError, ImportError) as error:
@@ -72,8 +72,8 @@ class Champion:
 
         Raises
         ------
-        CannotAnswer
-            If a file is gone or not the one that was registered, the storage does not answer, or memory would not do.
+        PredictionError
+            If a file is missing or changed, the storage is unavailable, or there is not enough memory.
         """
         prefix = f"{JUDGED}/" if which == "Judged" else ""
         entries = [entry for entry in self.manifest.files if entry.path.startswith(f"{JUDGED}/") == (which == "Judged")]
@@ -107,17 +107,17 @@ class Champion:
 
 
 def find_champion(config: TrainerConfig, env: Environment) -> Champion:
-    """Read and verify the manifest of the version that serves.
+    """Read and verify the manifest of the version that is served.
 
     Parameters
     ----------
     config
-        With a champion and a storage.
+        Must have a champion and a storage.
 
     Raises
     ------
-    CannotAnswer
-        If it is gone, changed, out of reach, of another task, or made by user code that only itself can run.
+    PredictionError
+        If it is missing, changed or unavailable, has another task, or was made by the user's own code.
     """
     ref, storage = config.champion, config.spec.storage
     if ref is None or storage is None:

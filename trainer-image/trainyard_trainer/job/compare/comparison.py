@@ -1,4 +1,4 @@
-"""Both models on equal rows: their metrics, the paired difference, and its interval."""
+"""Comparison of two models on equal rows: their metrics, the paired difference, and its confidence interval."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -32,19 +32,19 @@ from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.tracker import metric_value
 
 CONFIDENCE: Final = 0.95
-"""Of an interval that no gate asks another confidence of."""
+"""Confidence level of an interval if no gate sets another."""
 
 _MOST_METRICS: Final = 16
 _MESSAGE: Final = 1024
 _FEW_SERIES: Final = 10
-"""With fewer series, stretches of steps are the units: a handful of series says nothing of chance."""
+"""With fewer series, blocks of steps are the units of resampling. A few series do not show the random variation."""
 
 Metrics = dict[str, float]
 
 
 @dataclass(frozen=True)
 class _Side:
-    """One model on the rows that both have answered: what it said, its metrics, and how to weigh them."""
+    """The metrics and the statistics of one model on the rows that both models predicted."""
 
     metrics: Metrics
     statistic: Callable[[str, npt.NDArray[np.intp]], Statistic | None]
@@ -53,19 +53,19 @@ class _Side:
 def compare(
     champion: Champion, dataset: Dataset, evaluation: Evaluation, spec: TrainingJobSpec, work: Path, limit: TimeLimit
 ) -> Comparison:
-    """Let the champion answer the held-out rows, and compare. Why it cannot is an answer too.
+    """Compare the judged model with the champion on the held-out rows. If that fails, return the reason.
 
     Parameters
     ----------
     evaluation
-        Of the judged model, on all held-out rows.
+        Evaluation of the judged model on all held-out rows.
     work
         A folder for the champion's files.
 
     Raises
     ------
     Interrupted
-        If the pod was asked to end.
+        If the pod must stop.
     """
 
     def sides() -> _Both:
@@ -78,7 +78,7 @@ def compare(
 def compare_again(
     candidate: Champion, champion: Champion, dataset: Dataset, spec: TrainingJobSpec, work: Path, limit: TimeLimit
 ) -> Comparison:
-    """Compare two registered versions on today's held-out rows, as :func:`compare` does. Nothing is trained."""
+    """Compare two registered versions on the current held-out rows, as :func:`compare` does. Nothing is trained."""
 
     def sides() -> _Both:
         mine, theirs = (predictions_of(one, dataset, spec.data, work, limit) for one in (candidate, champion))
@@ -89,7 +89,9 @@ def compare_again(
 
 @dataclass(frozen=True)
 class _Both:
-    """What both models say of the held-out rows, and these rows: actual values, naive forecasts and scales."""
+    """The predictions of both models for the held-out rows, and these rows: actual values, naive forecasts and
+    scales.
+    """
 
     mine: Predictions
     theirs: Predictions
@@ -115,7 +117,7 @@ def _reported(ref: ChampionRef, sides: Callable[[], _Both], dataset: Dataset, sp
 
 
 def refused(ref: ChampionRef, error: PredictionError) -> Comparison:
-    """Return the comparison that there cannot be."""
+    """Return a comparison without metrics, with the reason why there are none."""
     reason: ComparisonReason = error.reason
     return Comparison(
         champion=ref.version,
@@ -126,10 +128,10 @@ def refused(ref: ChampionRef, error: PredictionError) -> Comparison:
 
 
 def wanted_metrics(spec: TrainingJobSpec) -> list[tuple[str, float | None]]:
-    """Return which metrics are compared: the gates' first, then the objective, then others.
+    """Return the metrics to compare, with confidence levels: those of the gates, then the objective, then others.
 
-    The first two decide something and have an interval with a confidence; an interval for each of the others would cost
-    more than the champion's answers.
+    The first two affect decisions, so they have a confidence interval. Intervals for the others would take more time
+    than the predictions of the champion.
     """
     wanted: list[tuple[str, float | None]] = [
         (gate.metric, CONFIDENCE if gate.confidence is None else gate.confidence)
@@ -144,7 +146,7 @@ def wanted_metrics(spec: TrainingJobSpec) -> list[tuple[str, float | None]]:
 
 
 def _judged(evaluation: Evaluation, dataset: Dataset) -> Predictions:
-    """Return what the judged model has said of the held-out rows, all of which it has answered."""
+    """Return the predictions of the judged model for the held-out rows. It has predicted all of them."""
     holdout = _holdout_of(evaluation)
     names = [PROBABILITY + name for name in dataset.classes] if dataset.classes else "predicted"
     values = holdout[names].to_numpy(dtype=np.float64)
@@ -159,7 +161,7 @@ def _holdout_of(evaluation: Evaluation) -> pd.DataFrame:
 
 
 def _held_out_rows(dataset: Dataset, spec: TrainingJobSpec) -> pd.DataFrame:
-    """Return the held-out rows of a dataset as the judges give them; what is predicted there stands for nothing."""
+    """Return the held-out rows of a dataset in the form of an evaluation. Their predictions are placeholders."""
     if dataset.parts is not None:
         actual = dataset.frame[dataset.target].to_numpy(dtype=np.float64)[dataset.parts.test]
         if dataset.classes:
@@ -280,7 +282,10 @@ def _of_series(both: _Both, rows: Mask) -> tuple[_Side, _Side, npt.NDArray[np.in
 
 
 def _stretches(codes: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Return units of neighbouring steps within a series, as long as the cube root of its rows (Kuensch, 1989)."""
+    """Return the block number of each row.
+
+    A block is as long as the cube root of the rows of its series (Kuensch, 1989).
+    """
     units = np.empty(len(codes), dtype=np.intp)
     next_ = 0
     for code in range(int(codes.max()) + 1):

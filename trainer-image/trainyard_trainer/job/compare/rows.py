@@ -1,4 +1,4 @@
-"""Which of the held-out rows the champion has not learned from, and what it answers for them."""
+"""The held-out rows that the champion was not trained on, and its predictions for them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -33,18 +33,18 @@ _NEVER: Final = np.datetime64("1677-09-22", "ns")
 
 @dataclass(frozen=True)
 class Predictions:
-    """What the champion says of held-out rows.
+    """Predictions of one version for held-out rows.
 
     Attributes
     ----------
     by
-        Which of its two models answered.
+        Which of its two models predicted.
     rows
-        Which held-out rows it answered without having learned from them; shape (held-out rows,).
+        Mask of the held-out rows that it predicted and was not trained on; shape (held-out rows,).
     values
         Numbers: shape (held-out rows,). Classes: probabilities, shape (held-out rows, classes of the dataset).
     threshold
-        With two classes, its own cut for the second one.
+        With two classes, its own threshold for the second one.
     """
 
     by: Which
@@ -54,14 +54,14 @@ class Predictions:
 
 
 def predictions_of(champion: Champion, dataset: Dataset, data: Data, work: Path, limit: TimeLimit) -> Predictions:
-    """Let the champion answer by the newest of its two models that has learned none of the rows.
+    """Return the champion's predictions by the newest of its two models that was not trained on the rows.
 
     Raises
     ------
-    CannotAnswer
-        If it lacks a column, has learned all of the rows, cannot be loaded, or takes too long.
+    PredictionError
+        If it lacks a column, was trained on all of the rows, cannot be loaded, or takes too long.
     Interrupted
-        If the pod was asked to end.
+        If the pod must stop.
     """
     if dataset.task == "Forecast":
         return _of_series(champion, dataset, work, limit)
@@ -96,9 +96,9 @@ def _of_series(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimi
 
 
 def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path, limit: TimeLimit) -> npt.NDArray[np.float64]:
-    """Return what the champion says of the held-out rows of a window, NaN where it has learned them or cannot answer.
+    """Return the champion's predictions for the held-out rows of a window; shape (held-out rows,).
 
-    Shape (held-out rows,).
+    A value is NaN if the champion was trained on the row or cannot predict it.
     """
     try:
         said = _of_series(champion, dataset, work, limit)
@@ -111,9 +111,11 @@ def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path, limit: Ti
 def _later(
     times: npt.NDArray[np.datetime64], names: npt.NDArray[np.object_], until: Mapping[str, np.datetime64]
 ) -> Mask:
-    """Tell the rows of series of which a model has learned no held-out row; none where it does not say.
+    """Return a mask of the rows of series without a held-out row in training. All false if the model does not report
+    times.
 
-    A series counts as a whole: who has learned its first held-out days knows something of the last one, too.
+    A series counts as a whole. A model that was trained on its first held-out days also knows something about the last
+    one.
     """
     if not until:
         return np.zeros(len(times), dtype=np.bool_)
@@ -160,7 +162,9 @@ def _of_rows(champion: Champion, dataset: Dataset, data: Data, work: Path, limit
 
 
 def _unseen(split: SplitInfo, rows: pd.DataFrame, data: Data) -> tuple[Which, Mask]:
-    """Return the newest model that has learned none of the rows, or the judged one with those that it has not."""
+    """Return the newest model that was not trained on any of the rows, or the judged one and the rows that it has not
+    seen.
+    """
     if split.strategy == "Time":
         column = split.columns[0]
         times, _ = parse_times(rows[column], column, data.time_zone, data.time_format)
@@ -188,7 +192,7 @@ def _require_columns(champion: Champion, rows: pd.DataFrame) -> None:
 
 
 def _threshold(champion: Champion, outputs: pd.DataFrame, classes: tuple[str, ...]) -> float | None:
-    """Return its cut for the second class of the dataset; it may count from the other class."""
+    """Return its threshold for the second class of the dataset. It is converted if it refers to the other class."""
     known = champion.manifest.metrics.get("threshold")
     if len(classes) != 2 or known is None:
         return None

@@ -1,4 +1,4 @@
-"""How long a champion may take. It answers part by part; between two parts, its time and the pod's stop are checked."""
+"""The time limit of a champion. It predicts in parts; between two parts, the time and the stop request are checked."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -9,28 +9,28 @@ from trainyard_trainer.errors import Interrupted
 from trainyard_trainer.job.compare.champion import PredictionError
 
 LEAST_SECONDS: Final = 600.0
-"""A champion has this time at least, however short the training was."""
+"""Minimum time for a champion, even if the training was shorter."""
 
 _DEADLINE_SHARE: Final = 0.5
-"""Of the running time that is left: the new model is still to be written when the champion has answered."""
+"""Share of the remaining running time. The new model must still be written after the champion has predicted."""
 
 _PART_SECONDS: Final = 1.0
-"""Parts grow until one takes so long. Small ones cost more than they are worth, large ones let the stop wait."""
+"""Parts grow until one takes this long. Small parts add overhead, and large parts delay a stop."""
 
 
 class TimeLimit:
-    """The time that a champion has for all its answers of one training, a backtest's included.
+    """The time that a champion has for all its predictions in one training, including those of a backtest.
 
     Parameters
     ----------
     seconds
-        Of answering alone; what the training does between two parts is not counted.
+        Time for predictions only. Other work between two parts is not counted.
     advice
-        How the user gets it more time, as the end of a message.
+        How the user can avoid the limit, as the end of a message.
     stop
-        Whether the pod was asked to end.
+        Returns whether the pod must stop.
     clock
-        Seconds, from any start.
+        Returns seconds from an arbitrary start.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class TimeLimit:
 
     @classmethod
     def of(cls, spec: TrainingJobSpec, elapsed: float, stop: Callable[[], bool]) -> Self:
-        """Return what the attempt has taken until now, at least ten minutes, at most half of what its deadline leaves.
+        """Return the elapsed time, at least ten minutes, and at most half of the time left until the deadline.
 
         Parameters
         ----------
         elapsed
-            Seconds since the attempt began.
+            Seconds since the attempt started.
         """
         seconds, advice = max(LEAST_SECONDS, elapsed), "hold out fewer rows"
         if spec.active_deadline_seconds is not None:
@@ -57,19 +57,19 @@ class TimeLimit:
         return cls(seconds, advice, stop)
 
     def parts(self, count: int, first: int) -> Iterator[slice]:
-        """Yield the parts of ``count`` rows or series, in order; the caller answers one before it asks for the next.
+        """Yield the parts of ``count`` rows or series, in order. The caller predicts one before it requests the next.
 
         Parameters
         ----------
         first
-            How many the first part has; the next ones have more.
+            Size of the first part. Later parts can be larger.
 
         Raises
         ------
-        CannotAnswer
-            If the time is over and something is left to answer.
+        PredictionError
+            If the time is over and a part is left.
         Interrupted
-            If the pod was asked to end.
+            If the pod must stop.
         """
         done, size = 0, first
         while done < count:

@@ -1,5 +1,5 @@
-"""Framework Container: the two steps around a container of the user's own, see docs/trainer.md.
+"""Framework Container: the two steps around a container of the user, see docs/trainer.md.
 
-``fetch`` and ``register`` hold credentials and token; what runs between them has only the files that ``fetch`` laid out
-and a folder for what it makes. Nothing that the user's container writes is trusted.
+``fetch`` and ``register`` have the credentials and the token. The container between them only has the files that
+``fetch`` wrote and a folder for its output. No file that the user's container writes is trusted.
 """

@@ -1,4 +1,6 @@
-"""The step before the user's container: judge the specification, try the storage, check the data, lay it out."""
+"""The step before the user's container: check the specification, the storage and the data, and write the input
+files.
+"""
 
 import pandas as pd
 
@@ -15,10 +17,10 @@ from trainyard_trainer.report.profile.work import profiled
 
 
 def fetch(job: Job) -> None:
-    """Lay the data of a job out for its container.
+    """Write the data of a job for its container.
 
-    The user's container always runs after this, also where an earlier attempt was registered: a pod cannot skip a step.
-    ``register`` then gives that version and not a second one.
+    The user's container always runs after this, also if an earlier attempt was registered, because a pod cannot skip a
+    step. Then ``register`` returns that version and does not create a second one.
 
     Raises
     ------
@@ -41,9 +43,12 @@ def fetch(job: Job) -> None:
 
 
 def typed_with_roles(job: Job, table: Table) -> tuple[Dataset, pd.DataFrame]:
-    """Return the data as every framework gets it, and row by row its columns of other roles. Raises TrainerError."""
+    """Return the data as every framework gets it, and its columns of other roles with the same rows.
+
+    Raises TrainerError.
+    """
     spec = job.config.spec
     if spec.task == "Forecast":
         return job.steps.preprocess(table, job.config), pd.DataFrame()
-    dataset = job.steps.preprocess(table, job.config)  # first: it names the address in what it refuses
+    dataset = job.steps.preprocess(table, job.config)  # first: its error messages name the address
     return dataset, role_columns(table.frame[rows_with_target(table, spec)], spec)

@@ -1,4 +1,7 @@
-"""What ``fetch`` tells ``register``, past the user's container: a file in the work folder, which only these two see."""
+"""The file that passes data from ``fetch`` to ``register``.
+
+It is in the work folder, which the user's container cannot see.
+"""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +14,7 @@ _FILE: Final = "handover.json"
 
 
 class Handover(WireModel):
-    """The run that was begun, and what is known of the data without having its rows.
+    """The current run, and facts about the data without its rows.
 
     ``run`` is the key of the run's folder in the store.
     """
@@ -27,7 +30,7 @@ class Handover(WireModel):
 
     @classmethod
     def of(cls, run: str, dataset: Dataset, profiled: Profiled) -> "Handover":
-        """Keep of a dataset what the manifest and the report say of it."""
+        """Return the facts about a dataset that the manifest and the report need."""
         return cls(
             run=run,
             origin=dataset.origin,
@@ -41,11 +44,11 @@ class Handover(WireModel):
 
 
 def leave(handover: Handover, work_dir: Path) -> None:
-    """Write it. Raises OSError."""
+    """Write the file. Raises OSError."""
     work_dir.mkdir(parents=True, exist_ok=True)
     (work_dir / _FILE).write_text(handover.to_json(), encoding="utf-8")
 
 
 def take(work_dir: Path) -> Handover:
-    """Read it back. Raises OSError or :class:`pydantic.ValidationError`: then this pod had no ``fetch``."""
+    """Read the file. Raises OSError or :class:`pydantic.ValidationError` if ``fetch`` did not run in this pod."""
     return Handover.model_validate_json((work_dir / _FILE).read_bytes())

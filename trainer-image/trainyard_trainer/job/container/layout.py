@@ -1,7 +1,7 @@
-"""The files that a user's container reads: tables as CSV, and the ``config.json`` that says what and where they are.
+"""The files that a user's container reads: tables as CSV, and a ``config.json`` that describes them.
 
-CSV because every language reads it with what it has: UTF-8, comma, one header line, text in quotes, ``.`` as
-decimal sign, an empty field for a missing value, times in ISO 8601.
+CSV is used because every language can read it. The format is UTF-8, comma, one header line, quoted text, ``.`` as
+decimal point, an empty field for a missing value, and times in ISO 8601.
 """
 
 import csv
@@ -24,14 +24,14 @@ from trainyard_trainer.data.values.columns import is_text
 from trainyard_trainer.environment import Environment, worker_count
 
 METRICS: Final = "metrics.json"
-"""What the user's container writes beside its model: one JSON object of names and numbers."""
+"""The metrics file of the user's container, next to its model: one JSON object of names and numbers."""
 
 _BATCH: Final = 65_536
-"""Rows that are in memory as text at a time."""
+"""Number of rows that are in memory as text at the same time."""
 
 
 def role_columns(frame: pd.DataFrame, spec: TrainingJobSpec) -> pd.DataFrame:
-    """Return the columns that are neither feature nor target but may matter to a model: time, series, group."""
+    """Return the columns that are neither feature nor target, but that a model can use: time, series, group."""
     data = spec.data
     roles = dict.fromkeys(name for name in (data.time, data.series, data.group) if name)
     return frame[[name for name in roles if name not in (data.features or ())]].reset_index(drop=True)
@@ -43,7 +43,7 @@ def lay_out(config: TrainerConfig, dataset: Dataset, roles: pd.DataFrame, env: E
     Parameters
     ----------
     roles
-        Further columns of a table, row by row as ``dataset.frame``; of no use to a forecast.
+        Additional columns of a table, with the rows of ``dataset.frame``. Not used for a forecast.
     """
     env.input_dir.mkdir(parents=True, exist_ok=True)
     files = {}
@@ -98,7 +98,7 @@ def _row_tables(dataset: Dataset, roles: pd.DataFrame) -> Iterator[tuple[str, pd
 
 
 def _series_tables(dataset: Dataset, spec: TrainingJobSpec) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Give the columns their own names back; the holdout of each series is its last rows."""
+    """Yield the tables of series with the user's column names. The holdout of each series is its last rows."""
     data, series = spec.data, dataset.series
     borders = {"train": [(s.start, s.split) for s in series], "test": [(s.split, s.stop) for s in series]}
     for name, slices in borders.items():
@@ -123,7 +123,7 @@ def _write_csv(table: pa.Table, file: Path) -> None:
 
 
 def _as_text(frame: pd.DataFrame) -> pa.Table:
-    """Return the frame with only what CSV knows: numbers and text."""
+    """Return the frame with only the types that CSV has: numbers and text."""
     return pa.table({str(name): _column(frame[name]) for name in frame.columns})
 
 

@@ -1,4 +1,4 @@
-"""What a user's own code left behind: looked at with distrust, before any of it is uploaded."""
+"""The output of a user's own code. It is not trusted, and it is checked before any of it is uploaded."""
 
 import json
 import math
@@ -21,24 +21,25 @@ MAX_FILES: Final = 10_000
 _NAME: TypeAdapter[str] = TypeAdapter(MetricName)
 _SHOWN: Final = 40
 _WRAPPED: Final = re.compile(r"(?:np|numpy|torch)\.\w+\((?P<value>[^()]*)\)|tensor\((?P<tensor>[^(),]*)\)")
-"""A number as NumPy or Torch print it: ``np.float64(0.5)``."""
+"""A number as NumPy or PyTorch prints it: ``np.float64(0.5)``."""
 _ADVICE: Final = "write one JSON object of metric names and numbers"
 
 
 def model_files(output: Path, author: str = "the container") -> list[str]:
     """Return the files below the output folder, relative to it, sorted.
 
-    Links are refused: the next one to read them has the credentials of the storage, and would upload what they lead to.
+    Links are rejected. The next step has the credentials of the storage, and would upload the target of a link.
 
     Parameters
     ----------
     author
-        Who wrote them, for what is said.
+        Who wrote the files, for the messages.
 
     Raises
     ------
     DataError
-        For a link, a socket or the like, a name that is no text, too many files, or none beside ``metrics.json``.
+        For a link, a special file such as a socket, a name that is not valid text, too many files, or no file besides
+        ``metrics.json``.
     """
     found = []
     for path in _walk(output, author):
@@ -65,13 +66,13 @@ def read_metrics(output: Path, author: str = "the container") -> tuple[dict[str,
 
     Returns
     -------
-    The finite metrics in the order of the file, and a message for each that was left out. Numbers in quotes count,
-    also as NumPy prints them: so do many libraries' numbers end up in JSON.
+    The finite metrics in the order of the file, and messages about those that were left out. Numbers in quotes are
+    accepted, also as NumPy prints them, because many libraries write them to JSON in this form.
 
     Raises
     ------
     DataError
-        If it is missing, no JSON object of names and numbers, or has no finite number.
+        If the file is missing, is not a JSON object of names and numbers, or has no finite number.
     """
     metrics, warnings = {}, []
     for name, value in _object(output / METRICS, author).items():
@@ -128,7 +129,7 @@ def _number(name: str, value: Any) -> float:
 
 
 def is_metric_name(name: str) -> bool:
-    """Tell whether the status of a job takes a metric of this name."""
+    """Return whether the status of a job accepts a metric of this name."""
     try:
         _NAME.validate_python(name)
     except ValidationError:
@@ -137,7 +138,7 @@ def is_metric_name(name: str) -> bool:
 
 
 def number_of(value: Any) -> float | None:
-    """Return a JSON value as a number, perhaps NaN or infinite; ``None`` where it is none in any spelling."""
+    """Return a JSON value as a number, which can be NaN or infinite. Return ``None`` if it is not a number."""
     match value:
         case None:
             return math.nan

@@ -1,4 +1,4 @@
-"""The step after the user's own code: read what it left, and make a version of it."""
+"""The step after the user's container: read its output and register a version."""
 
 import tempfile
 from pathlib import Path
@@ -25,14 +25,14 @@ from trainyard_trainer.progress.stages import Stage
 from trainyard_trainer.progress.tracker import metric_value
 
 FOLDER: Final = "model"
-"""Where the user's files lie in the run, apart from ours: whatever they are called, no name is taken."""
+"""Folder of the user's files in the run. It is separate, so that no name conflicts with a file of the trainer."""
 
 _DEVICE: Final = 64
-"""So long may a device's name be in a result; that of a resource may be longer."""
+"""Maximum length of a device name in a result. The name of a resource can be longer."""
 
 
 def register(job: Job) -> TrainingResult:
-    """Make a version of what the user's container left.
+    """Register a version from the output of the user's container.
 
     Raises
     ------
@@ -61,21 +61,21 @@ def store_own(
     further: tuple[str, ...] = (),
     libraries: dict[str, str] | None = None,
 ) -> FinishedRun:
-    """Read what the user's own code left in ``output``, and write it with the documents about it.
+    """Read the output of the user's own code, and upload it with the documents about it.
 
     Parameters
     ----------
     folder
-        An own one, for what is uploaded; ``further`` names files that are in it already and go along.
+        A separate folder for the files to upload. ``further`` names files in it that are also uploaded.
     libraries
-        What the code ran with, where that is known.
+        Versions of the libraries that the code used, if known.
 
     Raises
     ------
     DataError
-        If what was left is no model or has no metrics.
+        If the output has no model or no metrics.
     TrainerError
-        If the storage refuses.
+        If the storage fails.
     """
     run = _read(job, handover, output, folder, further)
     job.tracker(1.0, f"{run.objective.metric} {metric_value(run.objective.value)}", run.evaluation.metrics)
@@ -92,7 +92,7 @@ def _read(job: Job, handover: Handover, output: Path, folder: Path, further: tup
     metrics, warnings = read_metrics(output, author)
     (folder / FOLDER).symlink_to(output.absolute())
     trained = Trained(
-        formats=(spec.framework,),  # only the user's own code knows how to read the files
+        formats=(spec.framework,),  # only the user's own code can read the files
         files=(*further, *(f"{FOLDER}/{name}" for name in files)),
         model=None,
         parameters=spec.parameters or {},
@@ -113,7 +113,7 @@ def _read(job: Job, handover: Handover, output: Path, folder: Path, further: tup
 
 
 def _unfair_gates(spec: TrainingJobSpec) -> list[str]:
-    """Say what a gate with the champion can do here: nobody but the user's own code can answer a row."""
+    """Return warnings about gates that compare with the champion. Only the user's own code can predict a row."""
     names = dict.fromkeys(gate.metric for gate in spec.gates or () if gate.compare_to is not None)
     return [
         f"a gate compares {name} with the champion, and framework {spec.framework} cannot answer the rows of another "
@@ -124,12 +124,13 @@ def _unfair_gates(spec: TrainingJobSpec) -> list[str]:
 
 
 def objective_of(spec: TrainingJobSpec, metrics: dict[str, float]) -> ObjectiveValue:
-    """Return the number that ranks the model: the one asked for, else the task's usual one, else the file's first.
+    """Return the objective value: the requested metric, else the default metric of the task, else the first in the
+    file.
 
     Raises
     ------
     DataError
-        If the one asked for is not there.
+        If the requested metric is missing.
     """
     if spec.objective is not None and spec.objective.metric not in metrics:
         raise DataError(
@@ -153,7 +154,7 @@ def _table(metrics: dict[str, float]) -> pd.DataFrame:
 
 
 def _dataset(handover: Handover, spec: TrainingJobSpec) -> Dataset:
-    """Return what is known of the data; its rows are gone with ``fetch``."""
+    """Return the known facts about the data. Its rows were released when ``fetch`` ended."""
     return Dataset(
         task=spec.task,
         frame=pd.DataFrame(),

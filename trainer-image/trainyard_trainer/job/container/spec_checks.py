@@ -1,4 +1,4 @@
-"""What a specification may ask of a user's own code, be it an image or a script."""
+"""Checks of the specification of a user's own code, in an image or a script."""
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.errors import Unsupported
@@ -7,14 +7,14 @@ from trainyard_trainer.frameworks.registry import refuse_later_features
 
 
 def check_own_code(config: TrainerConfig) -> None:
-    """Judge the specification before any data is read.
+    """Check the specification before any data is read.
 
     Raises
     ------
     Unsupported
-        For what only a built-in framework does: silently left out it would look done.
+        For a setting that only built-in frameworks support. To ignore it would look as if it had an effect.
     ConfigError
-        For what cannot be, such as a gate of which nobody knows what is better.
+        For an invalid setting, such as a gate on a metric of unknown direction.
     """
     spec = config.spec
     fields = {

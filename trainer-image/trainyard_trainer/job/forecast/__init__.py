@@ -1,5 +1,5 @@
-"""The forecast that every training of series leaves behind: ``forecast.parquet`` and ``forecast.csv``.
+"""The forecast files of every training of series: ``forecast.parquet`` and ``forecast.csv``.
 
-The saved model is asked for ``forecast.horizon`` steps behind the last row of each series, a few hundred series at a
-time, so that memory does not grow with their number.
+The saved model forecasts ``forecast.horizon`` steps after the last row of each series. It does this for at most a
+hundred series at a time, so memory does not grow with the number of series.
 """

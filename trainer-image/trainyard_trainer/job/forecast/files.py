@@ -1,4 +1,4 @@
-"""One forecast, two files: Parquet for programs, CSV for people. Both have the same rows, columns and times."""
+"""The two files of a forecast: Parquet for programs, CSV for people. Both have the same rows, columns and times."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ MODEL, VERSION, RUN = "model", "version", "run"
 
 @dataclass(frozen=True)
 class Origin:
-    """What a forecast comes from: the same in each of its rows. ``run`` is the uid of the TrainingJob."""
+    """The source of a forecast, equal in all of its rows. ``run`` is the UID of the TrainingJob."""
 
     model: str
     version: int
@@ -29,21 +29,21 @@ class Origin:
 
 
 class ForecastWriter:
-    """Writes both files, part by part. To be used as a context."""
+    """Context manager that writes both files, part by part."""
 
     def __init__(self, folder: Path, clock: Clock, *, days: bool, predictions: list[str], origin: Origin) -> None:
-        """Begin both.
+        """Create the writer.
 
         Parameters
         ----------
         clock
-            By which the times are kept.
+            The clock of the times.
         days
-            Whether all times lie at midnight: CSV has dates then.
+            Whether all times are at midnight. If so, the CSV file has dates.
         predictions
-            The names of the columns of numbers.
+            The names of the numeric columns.
         origin
-            What stands in the last columns of each row.
+            The values of the last columns of each row.
         """
         self._clock, self._days, self._origin = clock, days, origin
         zone = clock.zone if clock.zone is not None and not clock.wall else None
@@ -74,7 +74,10 @@ class ForecastWriter:
         self._text.close()
 
     def add(self, names: tuple[str, ...], ends: Times, times: Times, predictions: pd.DataFrame) -> None:
-        """Write some series: ``ends`` has shape (series,), ``times`` (series, steps), ``predictions`` a row each."""
+        """Write some series.
+
+        ``ends`` has shape (series,), ``times`` (series, steps), and ``predictions`` one row for each time.
+        """
         count, steps = times.shape
         codes = np.repeat(np.arange(count), steps)
         columns: dict[str, Any] = {
@@ -93,7 +96,7 @@ class ForecastWriter:
         texts.to_csv(self._text, index=False, header=False, lineterminator="\n")
 
     def _texts(self, times: "pd.Series[pd.Timestamp]") -> npt.NDArray[np.object_]:
-        """Return ISO 8601; each time is written once, as a panel repeats them."""
+        """Return ISO 8601 text. Each distinct time is formatted once, because times repeat in a panel."""
         codes, found = pd.factorize(times)
         distinct = pd.DatetimeIndex(found)
         form: Literal["milliseconds", "seconds"] = "milliseconds" if (distinct.microsecond > 0).any() else "seconds"
@@ -102,11 +105,11 @@ class ForecastWriter:
 
 
 def as_written(times: Times, clock: Clock) -> "pd.Series[pd.Timestamp]":
-    """Return times by the user's clock: with the offset of their zone where they are kept in UTC."""
+    """Return times by the user's clock. If they are kept in UTC, they get the offset of their zone."""
     asked = as_asked(times, clock)
     return asked if asked.dt.tz is None else asked.dt.tz_convert(clock.zone)
 
 
 def are_days(times: Times, clock: Clock) -> bool:
-    """Tell whether all times lie at midnight of their clock, and may be written as dates."""
+    """Return whether all times are at midnight of their clock, so that they can be written as dates."""
     return (clock.wall or clock.zone is None) and bool((times == times.astype("datetime64[D]")).all())

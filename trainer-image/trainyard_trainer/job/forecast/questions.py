@@ -1,4 +1,4 @@
-"""What a saved model is asked: the steps behind the end of each series, with the covariates that are known of them."""
+"""The requests for the saved model: the steps after the end of each series, with the known covariates."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,22 +13,22 @@ from trainyard_trainer.frameworks.forecast.columns import Columns, Times, as_ask
 
 _ROWS: Final = 20_000
 _SERIES: Final = 100
-"""At most so much is asked at once: a model per series answers it in one or two seconds."""
+"""Maximum number of series per request. A model per series needs one or two seconds for them."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Some series, and the same number of steps of each.
+    """A request for some series, with the same number of steps for each.
 
     Attributes
     ----------
     names
-        Of the series.
+        Names of the series.
     ends, times
-        The last known time of each and the times that are asked for, by the clock of the dataset; shapes (series,) and
+        The last known time of each series and the requested times, by the clock of the dataset; shapes (series,) and
         (series, steps).
     inputs
-        The table that a caller would send: a row per series and step, in this order.
+        The input table, as a caller would send it: one row per series and step, in this order.
     """
 
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Question:
 
 
 def questions(dataset: Dataset, columns: Columns, horizon: int) -> Iterator[Question]:
-    """Ask for ``horizon`` steps behind the last row of each series, in the order of the series."""
+    """Yield requests for ``horizon`` steps after the last row of each series, in the order of the series."""
     frequency = frequency_of(dataset.frequency or "D")
     size = max(1, min(_SERIES, _ROWS // horizon))
     times = dataset.frame["ds"].to_numpy()

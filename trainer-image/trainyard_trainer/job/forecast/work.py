@@ -1,4 +1,4 @@
-"""Ask the saved model for the steps behind the end of each series, and write what it answers."""
+"""Forecast the steps after the end of each series with the saved model, and write the forecast."""
 
 from collections.abc import Callable
 from contextlib import closing
@@ -27,22 +27,22 @@ from trainyard_trainer.progress.port import Progress
 PREDICTION: Final = "prediction"
 
 DRAWN: Final = 6
-"""Of so many series, those with the largest volume, the report shows the forecast."""
+"""The report plots the forecast of this many series, those with the largest volume."""
 
 
 @dataclass(frozen=True)
 class Ahead:
-    """The forecast that was written.
+    """The written forecast.
 
     Attributes
     ----------
     files
-        Their names in the output folder, the table first.
+        File names in the output folder, the Parquet file first.
     drawn
         The rows of a few series, largest volume first: ``series``, ``time`` by the clock of the dataset, ``step``,
         ``prediction`` and the quantiles.
     warnings
-        What the reader of the files must know.
+        Warnings for readers of the files.
     """
 
     files: tuple[str, ...]
@@ -51,7 +51,7 @@ class Ahead:
 
     @property
     def table(self) -> str:
-        """The file that programs read."""
+        """The file for programs."""
         return self.files[0]
 
 
@@ -66,21 +66,21 @@ def write_forecast(
     progress: Progress,
     stop: Callable[[], bool],
 ) -> Ahead:
-    """Forecast the horizon behind the last row of each series into ``output``.
+    """Forecast the horizon after the last row of each series, and write the files into ``output``.
 
     Parameters
     ----------
     model
-        As ``framework.load`` gave it: what is served, and not what was judged.
+        The loaded model. It is the one to serve, not the judged one.
     config
-        Of task Forecast.
+        Its task must be Forecast.
     version
-        The number that is reserved for this training.
+        The version number that is reserved for this training.
 
     Raises
     ------
     Interrupted
-        When ``stop`` turns true between two parts.
+        If ``stop`` returns true between two parts.
     """
     spec = config.spec
     if spec.forecast is None:

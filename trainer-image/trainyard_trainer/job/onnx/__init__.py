@@ -1,1 +1,1 @@
-"""The model a second time as ONNX, kept only if it is valid and answers as the model does."""
+"""Export of the model to ONNX. The file is kept only if it is valid and reproduces the predictions of the model."""

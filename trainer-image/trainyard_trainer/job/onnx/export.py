@@ -1,6 +1,7 @@
-"""Written, checked, loaded back and asked: an ONNX file that fails at any of it is left out, never the model.
+"""Write an ONNX file, validate it, load it and compare its predictions. If a step fails, only the ONNX file is left
+out.
 
-The session runs on the CPU with one thread.
+The inference session runs on the CPU with one thread.
 """
 
 from collections.abc import Callable
@@ -18,15 +19,17 @@ FORMAT: Final = "onnx"
 MODEL_FILE: Final = "model.onnx"
 
 _ROWS: Final = 50_000
-"""Asked at once."""
+"""Number of rows per call."""
 
 _ONLY_FATAL: Final = 4
-"""Of onnxruntime's levels: what goes wrong comes as an exception too."""
+"""Log level of onnxruntime for fatal errors. Other errors are also raised as exceptions."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The file, relative to the output folder, and how far its answers are from the model's; or why there is none."""
+    """The file, relative to the output folder, and the largest difference from the model's predictions; or a
+    warning.
+    """
 
     file: str | None
     max_difference: float | None = None
@@ -34,24 +37,26 @@ class Exported:
 
 
 class _NotKeptError(Exception):
-    """Why a file cannot be kept."""
+    """The file cannot be kept. The message is the reason."""
 
 
 def export(
     framework: Framework, model: Any, golden: Golden, output: Path, proof: pd.DataFrame | None = None
 ) -> Exported:
-    """Write ``model.onnx`` into ``output`` and prove it on the golden rows: all at once, and one alone.
+    """Write ``model.onnx`` into ``output`` and check it on the golden rows: all at once, and one alone.
 
     Parameters
     ----------
     model
-        As ``framework.predict`` takes it.
+        The model, as ``framework.predict`` takes it.
     proof
-        Further rows on which it must answer as the model does: see :func:`trainyard_trainer.job.onnx.proof.proof_rows`.
+        Additional rows on which it must reproduce the predictions of the model: see
+        :func:`trainyard_trainer.job.onnx.proof.proof_rows`.
 
     Returns
     -------
-    Never raises for what the model, the converter or the runtime do: see ``Exported.warning``.
+    The file, or a warning. Errors of the model, the converter or the runtime are never raised: see
+    ``Exported.warning``.
     """
     file = output / MODEL_FILE
     try:
@@ -75,7 +80,7 @@ Predict = Callable[[pd.DataFrame], pd.DataFrame]
 
 
 def _checked(made: OnnxModel, file: Path) -> Predict:
-    """Return what asks a file that is valid and loads. Raises whatever the libraries raise."""
+    """Return a prediction function for a file that is valid and can be loaded. Raises any error of the libraries."""
     import onnx
     import onnxruntime
 
@@ -102,9 +107,9 @@ def _prove(predict: Predict, golden: Golden) -> float:
 
 
 def _prove_all(predict: Predict, rows: pd.DataFrame, expected: pd.DataFrame) -> float:
-    """Return the largest difference on all of the rows. Raises _NotKeptError.
+    """Return the largest difference on all rows. Raises _NotKeptError.
 
-    Of classes the probabilities count: at the threshold a difference of a millionth calls the other class.
+    For classes, only the probabilities are compared. Near the threshold, a difference of 1e-6 can change the class.
     """
     numbers = [name for name in expected.columns if pd.api.types.is_numeric_dtype(expected[name])] or [
         *expected.columns

@@ -1,4 +1,6 @@
-"""The rows on which a second form of a model must answer as the first: all that were held out, and extremes."""
+"""The rows on which the ONNX model must reproduce the predictions of the model: all held-out rows and extreme
+values.
+"""
 
 from typing import Final
 
@@ -11,9 +13,9 @@ _NAMED: Final = 3
 
 
 def proof_rows(dataset: Dataset) -> pd.DataFrame | None:
-    """Return the held-out rows of a table as a caller would send them, and rows with the extremes of each column.
+    """Return the held-out rows of a table in raw form, and rows with the extremes of each numeric column.
 
-    ``None`` for forecasts: their golden rows are all that a caller can ask.
+    Return ``None`` for forecasts. There, the golden rows are sufficient.
     """
     if dataset.parts is None:
         return None
@@ -30,7 +32,10 @@ def proof_rows(dataset: Dataset) -> pd.DataFrame | None:
 
 
 def too_fine(rows: pd.DataFrame) -> str:
-    """Say which columns have values that single precision cannot tell apart, as ONNX keeps numbers; empty if none."""
+    """Return text that names columns whose values are equal in single precision, which ONNX uses.
+
+    Empty if there are none.
+    """
     names = []
     for name in rows.columns:
         if pd.api.types.is_numeric_dtype(rows[name]):

@@ -1,1 +1,1 @@
-"""``mode: Prepare``: the dataset that a training would see, and a report about it; no model."""
+"""``mode: Prepare``: the dataset that a training uses, and a report about it, but no model."""

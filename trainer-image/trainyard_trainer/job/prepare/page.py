@@ -1,4 +1,4 @@
-"""profile.html: one self-contained page about a dataset, readable on a phone."""
+"""profile.html: a self-contained page about a dataset, also readable on a phone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _FINDINGS: Final = 100
 
 @dataclass(frozen=True)
 class ProfileInput:
-    """Everything the page shows."""
+    """All data that the page shows."""
 
     config: TrainerConfig
     dataset: Dataset
@@ -28,7 +28,7 @@ class ProfileInput:
 
 
 def render_profile(source: ProfileInput) -> str:
-    """Return the page. Everything that comes from the user's data is escaped."""
+    """Return the page. All text from the user's data is escaped."""
     table, dataset = source.table, source.dataset
     columns = statistics.profile_columns(table)
     findings = all_findings(source)
@@ -53,12 +53,12 @@ def render_profile(source: ProfileInput) -> str:
 
 
 def all_findings(source: ProfileInput) -> list[Finding]:
-    """Return what was found about the data, and while the table was put together."""
+    """Return the findings about the data, and those of the joins of its tables."""
     return [*source.dataset.findings, *source.table.findings]
 
 
 def _violins(table: PreparedTable, columns: Sequence[statistics.ColumnProfile]) -> dict[str, str]:
-    """Return the pictures of the numeric columns by their names, the target's first."""
+    """Return the plots of the numeric columns by column name, the target first."""
     numbers = sorted((column for column in columns if column.is_number), key=lambda column: column.role != "target")
     drawn = {column.name: pictures.violin(table.frame[column.name]) for column in numbers[: pictures.MAX_VIOLINS]}
     return {name: picture for name, picture in drawn.items() if picture is not None}
@@ -67,6 +67,6 @@ def _violins(table: PreparedTable, columns: Sequence[statistics.ColumnProfile]) 
 def _time(
     table: PreparedTable, columns: Sequence[statistics.ColumnProfile]
 ) -> tuple[statistics.ColumnProfile, str | None] | None:
-    """Return the column of the times, if they could be read, and how its rows lie in time."""
+    """Return the time column, if it could be parsed, and the plot of its rows over time."""
     found = next((column for column in columns if column.role == "time" and column.kind == "time"), None)
     return None if found is None else (found, pictures.over_time(table.frame[found.name]))

@@ -1,4 +1,4 @@
-"""Pictures of the profile report, as SVG in a data address: a violin per numeric column, and the rows over time."""
+"""Plots of the profile report, as SVG in a data URL: a violin plot per numeric column, and the rows over time."""
 
 import base64
 import io
@@ -14,23 +14,26 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 MAX_VIOLINS: Final = 30
-"""A page of a thousand pictures opens nowhere; the first columns are drawn, the target before them."""
+"""Maximum number of violin plots, so that a browser can open the page.
+
+The target comes first, then the first columns.
+"""
 
 _SAMPLE: Final = 5000
 _SEED: Final = 1
 _BINS: Final = 60
 _TICKS: Final = 4
 _DAYS_FROM: Final = 10 * 86400
-"""A span of so many seconds is told by its days, a shorter one by hours and minutes."""
+"""From this span in seconds, the axis shows days. For a shorter span, it shows hours and minutes."""
 _INCHES: Final = (4.2, 1.3)
 _FRAME: Final = (0.08, 0.24, 0.84, 0.72)
-"""Of the picture: left, bottom, width, height; to let the library find it takes longer than to draw."""
+"""Left, bottom, width and height as fractions of the figure. An automatic layout takes longer than the plot."""
 _COLOUR: Final = "#3b82f6"
 _LINES: Final = "#888888"
-"""Readable on a light and on a dark page."""
+"""A color that is readable on a light and on a dark page."""
 
 _STYLE: Final[dict[str, Any]] = {
-    "svg.hashsalt": "trainyard",  # the same data gives the same bytes
+    "svg.hashsalt": "trainyard",  # equal data gives equal bytes
     "svg.fonttype": "none",
     "savefig.facecolor": "none",
     "figure.facecolor": "none",
@@ -43,9 +46,9 @@ _STYLE: Final[dict[str, Any]] = {
 
 
 def violin(column: pd.Series) -> str | None:
-    """Draw how the numbers of a column are distributed; ``None`` where they are all one, or too large to be drawn.
+    """Plot the distribution of a numeric column. Return ``None`` if all values are equal or too large for a plot.
 
-    Of a long column a sample is drawn, the same each time.
+    Of a long column, a sample is plotted, which is the same each time.
     """
     values = column.dropna().to_numpy(dtype=np.float64)
     if len(values) > _SAMPLE:
@@ -69,7 +72,7 @@ def violin(column: pd.Series) -> str | None:
 
 
 def over_time(times: pd.Series) -> str | None:
-    """Draw how many rows there are in each span of time; ``None`` for fewer than two instants."""
+    """Plot the number of rows per interval of time. Return ``None`` if there are fewer than two distinct times."""
     values = times.dropna()
     if values.nunique() < 2:
         return None

@@ -1,4 +1,4 @@
-"""What the profile report says of each column, of the time that is covered, and of each series."""
+"""Statistics of the profile report: for each column, for the time range, and for each series."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ _SHOWN: Final = 40
 
 @dataclass(frozen=True)
 class ColumnProfile:
-    """One column in numbers.
+    """Statistics of one column.
 
     Attributes
     ----------
     facts
-        Name and value in words: quartiles of numbers, the most frequent texts, the first and last time.
+        Name and value as text: quartiles of numbers, the most frequent texts, the first and last time.
     is_number
-        Whether it can be drawn.
+        Whether it can be plotted.
     """
 
     name: str
@@ -39,13 +39,13 @@ class ColumnProfile:
 
     @property
     def missing_share(self) -> str:
-        """The missing values in percent of the rows."""
+        """Missing values as a percentage of the rows, as text."""
         return f"{self.missing / self.rows:.1%}" if self.rows and self.missing else ""
 
 
 @dataclass(frozen=True)
 class SeriesProfile:
-    """One series in numbers; ``gaps`` are steps between its first and last without a row."""
+    """Statistics of one series. ``gaps`` is the number of missing steps between its first and last row."""
 
     name: str
     rows: int
@@ -58,12 +58,12 @@ class SeriesProfile:
 
 
 def profile_columns(table: PreparedTable) -> list[ColumnProfile]:
-    """Describe every column but the split."""
+    """Return the statistics of all columns except the split."""
     return [_profile(table.frame[name], role) for name, role in table.roles.items() if role != "split"]
 
 
 def profile_series(dataset: Dataset) -> list[SeriesProfile]:
-    """Describe the first series of a forecast; nothing for a table."""
+    """Return the statistics of the first series of a forecast. Empty for a table."""
     if not dataset.series or dataset.frequency is None:
         return []
     frequency = frequency_of(dataset.frequency)
@@ -87,7 +87,7 @@ def profile_series(dataset: Dataset) -> list[SeriesProfile]:
 
 
 def split_counts(table: PreparedTable) -> list[tuple[str, int]]:
-    """Return the parts of the split and their rows."""
+    """Return the parts of the split and their numbers of rows."""
     name = table.of_role("split")
     if name is None:
         raise AssertionError("every prepared table has a split")
@@ -96,7 +96,7 @@ def split_counts(table: PreparedTable) -> list[tuple[str, int]]:
 
 
 def class_counts(table: PreparedTable, classes: Sequence[str]) -> list[tuple[str, ...]]:
-    """Return for each class its rows by part of the split, as text; nothing where the target is a number."""
+    """Return the rows of each class by part of the split, as text. Empty if the target is a number."""
     target, split = table.of_role("target"), table.of_role("split")
     if not classes or target is None or split is None:
         return []

@@ -1,4 +1,4 @@
-"""The table of a prepared dataset: what the frameworks get, with the columns of other roles and who is held out."""
+"""The table of a prepared dataset: the data of the frameworks, columns of other roles, and the part of the split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,16 +16,16 @@ from trainyard_trainer.data.values.times import read_times
 from trainyard_trainer.errors import DataError
 
 SPLIT: Final = "split"
-"""The column that tells the parts apart; underscores go before it where the data has one of this name."""
+"""The column with the part of the split. If the data has this name already, underscores are added in front."""
 
 PARTS: Final = ("train", "validation", "test")
 _INSTANT: Final = "datetime64[us]"
-"""Finer times are of no use to a forecast, and many readers of Parquet refuse them."""
+"""A forecast does not need a finer resolution, and many readers of Parquet reject it."""
 
 
 @dataclass(frozen=True)
 class PreparedTable:
-    """Typed columns and their roles. Text is in categories, classes by their names."""
+    """Typed columns and their roles. Text and classes are categories."""
 
     frame: pd.DataFrame
     roles: dict[str, Role]
@@ -36,11 +36,11 @@ class PreparedTable:
         return next((name for name, own in self.roles.items() if own == role), None)
 
     def to_arrow(self) -> pa.Table:
-        """Return it as it is written."""
+        """Return the table in the types that are written."""
         return pa.Table.from_pandas(self.frame, preserve_index=False)
 
     def columns(self, table: pa.Table) -> list[DatasetColumn]:
-        """Return what the manifest says of the columns."""
+        """Return the description of the columns for the manifest."""
         types = {field.name: field.type for field in table.schema}
         return [DatasetColumn(name=name, role=role, type=_type_name(types[name])) for name, role in self.roles.items()]
 
@@ -51,7 +51,7 @@ def table_of(dataset: Dataset, others: pd.DataFrame, spec: TrainingJobSpec) -> P
     Parameters
     ----------
     others
-        Further columns of a table, row by row as ``dataset.frame``; of no use to a forecast.
+        Additional columns of a table, with the rows of ``dataset.frame``. Not used for a forecast.
     """
     if dataset.task == "Forecast":
         return _series_table(dataset, spec)
@@ -129,7 +129,7 @@ def _category(codes: npt.NDArray[Any], names: Sequence[str]) -> pd.Series:
 
 
 def _times(column: pd.Series, name: str, spec: TrainingJobSpec, findings: list[Finding]) -> pd.Series:
-    """Return times as instants; text that is no time stays as it is, as nothing but a split needs it."""
+    """Return times as datetimes. Text that cannot be parsed is unchanged, because only a split needs times."""
     try:
         form = spec.data.time_format if name == spec.data.time else None
         read = read_times(column, name, spec.data.time_zone, form=form)

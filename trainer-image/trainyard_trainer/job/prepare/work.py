@@ -1,4 +1,4 @@
-"""From a job of ``mode: Prepare`` to a dataset in the store."""
+"""Run a job of ``mode: Prepare``, which writes a dataset to the store."""
 
 import json
 import tempfile
@@ -39,7 +39,7 @@ _ROWS_AT_ONCE: Final = 1 << 17
 
 
 def prepare_dataset(job: Job) -> TrainingResult:
-    """Write the dataset that a training would see, or find the one that an earlier attempt wrote.
+    """Write the dataset that a training uses, or find the one that an earlier attempt wrote.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def _prepare(job: Job, store: ArtifactStore, keys: DatasetKeys) -> FinishedDatas
 
 
 def _write(source: ProfileInput, folder: Path) -> list[DatasetColumn]:
-    """Write the files of a dataset; return what is said of the table's columns."""
+    """Write the files of a dataset. Return the description of its columns."""
     (folder / PROFILE).write_text(render_profile(source), encoding="utf-8")
     validation = validation_document(replace(source.dataset, findings=tuple(all_findings(source))))
     (folder / VALIDATION).write_text(json.dumps(validation, indent=1, ensure_ascii=False), encoding="utf-8")
@@ -116,7 +116,10 @@ def _manifest(source: ProfileInput, columns: list[DatasetColumn], entries: list[
 
 
 def _without_effect(spec: TrainingJobSpec) -> list[str]:
-    """Name what judges a model: a job that trains becomes one that looks at its data by its mode alone."""
+    """Return the settings that only affect a model.
+
+    To turn a training job into a dataset job, only the mode must change.
+    """
     judges = {"spec.objective": spec.objective, "spec.gates": spec.gates}
     idle = [name for name, value in judges.items() if value]
     return [f"{' and '.join(idle)} had no effect: mode Prepare makes no model"] if idle else []
@@ -136,7 +139,7 @@ def _described(manifest: DatasetManifest) -> str:
 
 
 def _result(store: ArtifactStore, finished: FinishedDataset) -> TrainingResult:
-    """Tell what was made. The same dataset always gives the same result, also when it is only found again."""
+    """Return the result. The same dataset always has the same result, also if an earlier attempt made it."""
     manifest = finished.manifest
     return TrainingResult(
         outcome="Succeeded",

@@ -1,5 +1,5 @@
-"""Framework Script: the user's own file, run by this image's Python, see docs/trainer.md.
+"""Framework Script: a Python file of the user, run by the Python of this image, see docs/trainer.md.
 
-The contract of files is that of framework Container. The script is a child of the trainer and shares its user and its
-folders; what it is not given is a token, a credential, or a path to one.
+Input and output files are those of framework Container. The script is a child process of the trainer, and has the same
+user and folders. It does not get a token, a credential, or a path to one.
 """

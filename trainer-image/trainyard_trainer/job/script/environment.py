@@ -1,4 +1,4 @@
-"""The environment of a script: some harmless variables and the job's own ``spec.env``, no other of the trainer's."""
+"""The environment of a script: a few harmless variables and the job's ``spec.env``, without others of the trainer."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +19,7 @@ _KEPT: Final = (
     "PATH",
     "TZ",
 )
-"""An allow-list: what a later release of the trainer, or a cloud's webhook, puts into the pod stays out."""
+"""An allowlist, so that variables of later trainer releases or of a cloud's webhook are not passed on."""
 
 _THREADS: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -30,9 +30,10 @@ def environment_of(spec: TrainingJobSpec, environ: Mapping[str, str], *, home: P
     Parameters
     ----------
     environ
-        Those of the trainer: there the kubelet has put what ``spec.env`` takes from Secrets and ConfigMaps.
+        The variables of the trainer. They include the values that ``spec.env`` takes from Secrets and ConfigMaps, set
+        by the kubelet.
     home
-        A folder of its own, where its temporary files go, too.
+        A folder of the script, also for its temporary files.
     config
         The path of its ``config.json``.
     """
@@ -49,7 +50,7 @@ def environment_of(spec: TrainingJobSpec, environ: Mapping[str, str], *, home: P
 
 
 def _requested(spec: TrainingJobSpec, environ: Mapping[str, str]) -> dict[str, str]:
-    """Return ``spec.env``; in a local run nobody has resolved it, so what stands there as it is comes first."""
+    """Return ``spec.env``. A literal value comes first, because in a local run nothing resolves references."""
     found: dict[str, str] = {}
     for variable in spec.env or ():
         plain = variable.value if variable.value is not None and "$(" not in variable.value else None

@@ -1,6 +1,6 @@
-"""What a script prints: cut into lines of bounded length; some of them are progress, the others go to the log.
+"""The output of a script, split into lines of bounded length. A line is either a progress message or goes to the log.
 
-A script may print without end, without a line break, or in any encoding: nothing here grows with what it prints.
+A script may print without end, without a line break, or in any encoding. The memory used here does not grow with it.
 """
 
 import json
@@ -16,28 +16,28 @@ from trainyard_trainer.progress.log import LOGGER
 from trainyard_trainer.progress.port import Progress
 
 MAX_LINE_BYTES: Final = 8192
-"""So much of a line is looked at."""
+"""Number of bytes of a line that are read. The rest is dropped."""
 LOGGED_LENGTH: Final = 2000
-"""So many characters of it are logged."""
+"""Number of characters of a line that are logged."""
 LINES_AT_ONCE: Final = 1000
 LINES_PER_SECOND: Final = 100
-"""A bucket of tokens: so many lines are logged at once, and then so many in a second; the others are counted."""
+"""A token bucket: after ``LINES_AT_ONCE`` lines, this many lines per second are logged. The others are counted."""
 
 CONFESS_SECONDS: Final = 10
-"""How often it is told that lines were left out."""
+"""Least time between two messages about dropped lines."""
 
 _METRICS: Final = 64
 
 
 class Cutter:
-    """Cuts one stream of bytes into lines. A carriage return ends one, too: progress bars draw themselves with it."""
+    """Splits one stream of bytes into lines. A carriage return also ends a line, because progress bars use it."""
 
     def __init__(self) -> None:
         self._rest = bytearray()
         self._is_cut = False
 
     def feed(self, piece: bytes) -> Iterator[str]:
-        """Give each line that ends in this piece."""
+        """Yield each line that ends in this piece."""
         *ended, rest = piece.replace(b"\r", b"\n").split(b"\n")
         for part in ended:
             self._add(part)
@@ -45,7 +45,7 @@ class Cutter:
         self._add(rest)
 
     def end(self) -> Iterator[str]:
-        """Give what is there as a line, unless it is blank."""
+        """Yield the buffer as a line, unless it is blank."""
         text = self._rest.decode("utf-8", errors="backslashreplace")
         self._rest.clear()
         line = "".join(sign if sign.isprintable() else " " for sign in text).rstrip()
@@ -61,7 +61,7 @@ class Cutter:
 
 @dataclass(frozen=True)
 class ProgressMessage:
-    """A line of progress: ``{"progress": 0.5, "message": "epoch 3", "metrics": {"mae": 1.5}}``."""
+    """A progress message: ``{"progress": 0.5, "message": "epoch 3", "metrics": {"mae": 1.5}}``."""
 
     fraction: float
     message: str
@@ -69,7 +69,7 @@ class ProgressMessage:
 
 
 def progress_in(line: str) -> ProgressMessage | None:
-    """Read a line of progress; ``None`` for every other line. What is wrong in its metrics is left out."""
+    """Parse a progress message. Return ``None`` for any other line. Invalid metrics are left out."""
     if not line.startswith("{"):
         return None
     try:
@@ -91,13 +91,13 @@ def progress_in(line: str) -> ProgressMessage | None:
 
 @dataclass
 class Ear:
-    """Hears both streams of a script, and remembers its last words. The path of its ``folder`` is left out of them."""
+    """Reads both streams of a script, and keeps its last line. The path of ``folder`` is removed from each line."""
 
     progress: Progress
     folder: str = ""
     clock: Callable[[], float] = time.monotonic
     last_words: str = ""
-    """The last line on standard error, where a traceback ends; else the last one at all."""
+    """The last line on standard error, where a traceback ends, or else the last line on standard output."""
     _cutters: dict[bool, Cutter] = field(default_factory=lambda: {False: Cutter(), True: Cutter()})
     _spoke_of_error: bool = False
     _tokens: float = LINES_AT_ONCE
@@ -106,12 +106,12 @@ class Ear:
     _confessed: float = -math.inf
 
     def hear(self, piece: bytes, *, is_error: bool) -> None:
-        """Take the next bytes of standard output or standard error."""
+        """Process the next bytes of standard output or standard error."""
         for line in self._cutters[is_error].feed(piece):
             self._take(line, is_error=is_error)
 
     def close(self) -> None:
-        """Take what ended without a line break, and tell how much was not logged."""
+        """Process a last line without a line break, and log how many lines were dropped."""
         for is_error, cutter in self._cutters.items():
             for line in cutter.end():
                 self._take(line, is_error=is_error)

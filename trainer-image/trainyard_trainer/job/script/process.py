@@ -1,4 +1,6 @@
-"""The user's script in a process group of its own: listened to, bounded, stopped when it is time, gone afterwards."""
+"""Run the user's script in its own process group: read its output, limit it, stop it in time, and end all its
+processes.
+"""
 
 import os
 import selectors
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 _POLL_SECONDS: Final = 0.1
-"""How often the request to stop and the process itself are checked."""
+"""How often the request to stop and the process are checked."""
 _PIECE: Final = 1 << 16
 _LAUNCH: Final = """
 import ctypes, os, resource, sys
@@ -21,26 +23,26 @@ for which, most in ((resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, int(sys.a
     resource.setrlimit(which, (most, most))
 os.execv(sys.argv[2], sys.argv[2:])
 """
-"""Becomes the command after it has bounded itself, and asked for SIGKILL should the trainer die before it.
+"""Sets resource limits, requests SIGKILL if the trainer dies first, and then replaces itself with the command.
 
-A process of its own for that: between fork and exec no code is safe beside the threads of the trainer.
+This is a separate process, because code between fork and exec is not safe if the trainer has threads.
 """
 _DRAIN_SECONDS: Final = 1.0
-"""What is still in the pipes is read for so long: a child that left the group could hold them open for ever."""
+"""How long the rest of the pipes is read. A child that left the group could keep them open without end."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a script may use beside the pod's limits.
+    """Limits of a script in addition to those of the pod.
 
     Attributes
     ----------
     seconds
-        How long it may run; ``None`` for no end.
+        Maximum running time; ``None`` for no limit.
     grace_seconds
-        From SIGTERM to SIGKILL; the pod has twice that, and needs the rest to tell how it ended.
+        Time from SIGTERM to SIGKILL. The pod has twice that, and needs the rest to report the result.
     file_bytes
-        The largest file it may write: a loop must not fill the node's disk.
+        Maximum size of a file that it writes, so that a loop cannot fill the disk of the node.
     """
 
     seconds: float | None = None
@@ -50,7 +52,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Ended:
-    """How it ended: ``code`` as in :class:`subprocess.Popen`, negative for a signal."""
+    """How the process ended. ``code`` is as in :class:`subprocess.Popen`, negative for a signal."""
 
     code: int
     was_stopped: bool = False
@@ -58,10 +60,10 @@ class Ended:
 
 
 class Hears(Protocol):
-    """Takes what the process prints."""
+    """A callback for the output of the process."""
 
     def __call__(self, piece: bytes, *, is_error: bool) -> None:
-        """Take some bytes of one stream."""
+        """Process some bytes of one stream."""
         ...
 
 
@@ -74,14 +76,14 @@ def run_group(
     stop: Callable[[], bool],
     hear: Hears,
 ) -> Ended:
-    """Run a command until it ends, is stopped or is late; whatever it started in its group ends with it.
+    """Run a command until it ends, is stopped or exceeds its time limit. All processes of its group end with it.
 
     Parameters
     ----------
     command
-        A program by its path, and its arguments.
+        The path of a program, and its arguments.
     stop
-        Asked some ten times in a second whether the process has to end.
+        Called about ten times per second. It returns whether the process must end.
     """
     with subprocess.Popen(
         [sys.executable, "-I", "-c", _LAUNCH, str(limits.file_bytes), *command],
@@ -99,7 +101,7 @@ def run_group(
 
 
 class _Patience:
-    """Sends SIGTERM when it is time, and SIGKILL after the grace."""
+    """Sends SIGTERM on a stop or at the time limit, and SIGKILL after the grace period."""
 
     def __init__(self, group: int, limits: Limits, stop: Callable[[], bool]) -> None:
         self._group, self._limits, self._stop = group, limits, stop
@@ -130,7 +132,7 @@ def _watch(process: "subprocess.Popen[bytes]", limits: Limits, stop: Callable[[]
         while not _has_ended(process.pid):
             patience.check()
             _listen(selector, hear, _POLL_SECONDS)
-        _signal(process.pid, signal.SIGKILL)  # before it is reaped: until then nobody else can have its number
+        _signal(process.pid, signal.SIGKILL)  # before ``wait``: until then, no other process can get this number
         code = process.wait()
         until = time.monotonic() + _DRAIN_SECONDS
         while selector.get_map() and time.monotonic() < until and _listen(selector, hear, 0):
@@ -139,7 +141,7 @@ def _watch(process: "subprocess.Popen[bytes]", limits: Limits, stop: Callable[[]
 
 
 def _listen(selector: selectors.BaseSelector, hear: Hears, seconds: float) -> bool:
-    """Read once what there is; tell whether there was anything."""
+    """Read the available data once. Return whether a stream was ready."""
     ready = selector.select(seconds)
     for key, _ in ready:
         piece = os.read(key.fd, _PIECE)
@@ -158,4 +160,4 @@ def _signal(group: int, number: int) -> None:
     try:
         os.killpg(group, number)
     except ProcessLookupError:
-        return  # nobody is left
+        return  # the group has no processes

@@ -1,4 +1,4 @@
-"""The user's file: out of the specification, a ConfigMap, or an address of any kind that data may have."""
+"""The user's file: from the specification, a ConfigMap, or any address that data can have."""
 
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,7 @@ from trainyard_trainer.environment import Environment
 from trainyard_trainer.errors import ConfigError, InputMissing
 
 FILE: Final = "script.py"
-"""What it is called where it runs and in the model's run, whatever it was called before: no module is hidden by it."""
+"""Its name in the run and while it runs. The name is fixed, so that it does not hide a module."""
 
 MAX_BYTES: Final = 1 << 20
 
@@ -24,9 +24,9 @@ def fetch_script(script: Script, ways: Ways, folder: Path, go_on: GoOn) -> Path:
     InputMissing
         The key or the file does not exist.
     ConfigError
-        The address stands for several files, or the file is larger than a script can be.
+        The address matches several files, or the file is larger than the limit of a script.
     TrainerError
-        Whatever :func:`trainyard_trainer.data.sources.files.fetch` raises.
+        Any error of :func:`trainyard_trainer.data.sources.files.fetch`.
     """
     target = folder / FILE
     if script.inline is not None:

@@ -1,4 +1,4 @@
-"""What it means how a script ended."""
+"""Convert the end of a script to success or an error."""
 
 import signal
 from typing import Final
@@ -13,14 +13,14 @@ _KNOWN: Final = frozenset(int(code) for code in ExitCode)
 
 
 def judge(ended: Ended, last_words: str, seconds: float | None) -> None:
-    """Return if the script has done its work.
+    """Return if the script succeeded.
 
     Raises
     ------
     Interrupted
-        It was told to end, and did; or it was still running when its time was over.
+        It ended on request, or it exceeded its time limit.
     ScriptFailed
-        It ended with an error; the message ends with its last words.
+        It ended with an error; the message ends with its last line of output.
     """
     if ended.was_late:
         raise Interrupted(

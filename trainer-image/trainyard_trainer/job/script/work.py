@@ -1,4 +1,4 @@
-"""From a job of framework Script to a version: lay the data out, run the script, read what it left."""
+"""Run a job of framework Script: write the input files, run the script, and register its output."""
 
 import os
 import platform
@@ -32,12 +32,12 @@ from trainyard_trainer.report.profile.work import profiled
 
 
 def run_script(job: Job, limits: Limits | None = None) -> TrainingResult:
-    """Make a version of what the user's script leaves, or find the one that an earlier attempt registered.
+    """Register a version from the output of the user's script, or find the one that an earlier attempt registered.
 
     Parameters
     ----------
     limits
-        Other than those of the specification, for tests.
+        Limits instead of those of the specification, for tests.
 
     Raises
     ------
@@ -45,7 +45,7 @@ def run_script(job: Job, limits: Limits | None = None) -> TrainingResult:
         With one message for the user and the exit code.
     """
     config = job.config
-    job.tracker.without_estimate()  # how far the script is, only the script could say
+    job.tracker.without_estimate()  # only the script knows its progress
     job.tracker.begin(Stage.LOAD, f"checking the specification of {config.namespace}/{config.name}")
     check_own_code(config)
     store, keys = open_model(job)
@@ -57,13 +57,13 @@ def _train(job: Job, store: ArtifactStore, keys: ModelKeys, limits: Limits) -> F
     run = begin_run(store, keys, job.config.uid, job.config.attempt)
     with tempfile.TemporaryDirectory(
         prefix="trainyard-", dir=job.env.work_dir, ignore_cleanup_errors=True
-    ) as work:  # the script may leave a folder that nobody can look into
+    ) as work:  # the script may leave a folder that cannot be read
         folder = Path(work)
         home, output = folder / "script", folder / "output"
         for each in (home, output):
             each.mkdir()
         script = _fetch(job, home)
-        source = script.read_bytes()  # as it was before it ran
+        source = script.read_bytes()  # the file before the script runs
         handover = _lay_out(job, run, folder)
         enter(job, Stage.TRAIN, "starting the script")
         _run(job, script, folder / "input" / meta.CONFIG_FILE, limits)
@@ -88,7 +88,10 @@ def _fetch(job: Job, home: Path) -> Path:
 
 
 def _lay_out(job: Job, run: str, folder: Path) -> Handover:
-    """Write the data for the script. The rows end with this function: the script has the memory for itself."""
+    """Write the data for the script.
+
+    The rows are released when this function returns, so the script can use the memory.
+    """
     table = job.steps.load(job.config, job.env, job.tracker, job.stop)
     enter(job, Stage.PREPROCESS, "checking the data")
     dataset, roles = typed_with_roles(job, table)

@@ -1,4 +1,4 @@
-"""Which series a pod of an Indexed Job trains."""
+"""Assignment of series to the pods of an Indexed Job."""
 
 import zlib
 from dataclasses import dataclass
@@ -10,19 +10,19 @@ from trainyard_trainer.errors import ConfigError
 
 @dataclass(frozen=True)
 class Share:
-    """Pod ``index`` (from 0) of ``count``."""
+    """The share of pod ``index`` (from 0) of ``count`` pods."""
 
     index: int
     count: int
 
     @classmethod
     def of_pod(cls, env: Environment, count: int) -> Self | None:
-        """Return the share that Kubernetes gave this pod; ``None`` outside of an Indexed Job, where one trains all.
+        """Return the share that Kubernetes assigned to this pod, or ``None`` outside of an Indexed Job.
 
         Raises
         ------
         ConfigError
-            If the index is no number below ``count``.
+            If the index is not a number below ``count``.
         """
         text = env.completion_index
         if not text:
@@ -34,17 +34,20 @@ class Share:
         return cls(int(text), count)
 
     def takes(self, series: str) -> bool:
-        """Tell whether a series is this pod's. By CRC-32 of the UTF-8 name: Python's own hash differs per process."""
+        """Return whether a series belongs to this pod.
+
+        The rule is CRC-32 of the UTF-8 name, because the hash of Python differs per process.
+        """
         return zlib.crc32(series.encode()) % self.count == self.index
 
     @property
     def mark(self) -> str:
-        """The name of the checkpoint that says this share is done."""
+        """The name of the checkpoint that marks this share as done."""
         return self._mark(self.index)
 
     @property
     def marks(self) -> frozenset[str]:
-        """Those of all shares."""
+        """The marks of all shares."""
         return frozenset(self._mark(index) for index in range(self.count))
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""One pod's work: its own series first, and then, if no other pod is behind, the whole."""
+"""The work of one pod: first its own series, then the whole model if all other pods are done."""
 
 import shutil
 from collections.abc import Mapping
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PART: Final = 0.95
-"""How much of the training stage a pod's own share is; putting finished models together takes the rest."""
+"""The pod's own series take this share of the training stage. Merging the finished models takes the rest."""
 
 
 class PartDoneError(Exception):
-    """This pod's share is done and others are not: one of those will merge. No failure."""
+    """This pod has finished its share, but other pods have not. One of them will merge. This is not a failure."""
 
 
 def train_shard(job: Job) -> TrainingResult:
-    """Train this pod's share of the series; make the version if every other share is done.
+    """Train this pod's share of the series. Register the version if every other share is done.
 
-    Without an index, on a laptop, one process trains all of them: the model is the same.
+    Without a pod index, for example on a laptop, one process trains all series. The model is the same.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def train_shard(job: Job) -> TrainingResult:
 
 
 class Sharded:
-    """A framework whose training is shared by the pods of a job; all else it does as it always does."""
+    """A framework whose training is shared by the pods of a job. Everything else is delegated to it."""
 
     def __init__(self, whole: Framework, share: Share) -> None:
         self.name, self.format = whole.name, whole.format
@@ -60,22 +60,23 @@ class Sharded:
         self.share = share
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge the specification."""
+        """Check the specification."""
         self.whole.check(config)
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
-        """Each series is searched where it is trained."""
+        """Return the search of the framework. Each series is searched where it is trained."""
         return self.whole.tunable(dataset, context)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Train the share, unless an earlier attempt did, and the whole out of all that is done.
+        """Train the share, unless an earlier attempt did. If all shares are done, train the whole from their
+        checkpoints.
 
         Raises
         ------
         PartDoneError
             If other pods have not finished theirs.
         DataError, Interrupted
-            See the framework.
+            As raised by the framework.
         """
         checkpoints, share = context.checkpoints, self.share
         part = dataset.part(share.takes)
@@ -92,15 +93,15 @@ class Sharded:
         return self.whole.train(dataset, replace(context, progress=_Later(context.progress)))
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge the whole."""
+        """Evaluate the whole model."""
         return self.whole.evaluate(dataset, trained, context)
 
     def load(self, folder: Path) -> Any:
-        """Read a saved model."""
+        """Load a saved model."""
         return self.whole.load(folder)
 
     def predict(self, model: Any, inputs: "pd.DataFrame") -> "pd.DataFrame":
-        """Answer for raw input rows."""
+        """Return predictions for raw input rows."""
         return self.whole.predict(model, inputs)
 
     def to_onnx(self, model: Any) -> OnnxModel | None:
@@ -108,14 +109,14 @@ class Sharded:
         return self.whole.to_onnx(model)
 
     def _train_part(self, part: Dataset, context: Context) -> None:
-        """Train for the checkpoints alone: the files of a part are thrown away."""
+        """Train only for the checkpoints. The files of a part are deleted."""
         if not part.series:
             return
         output = context.work_dir / "part"
         output.mkdir()
         try:
             self.whole.train(part, replace(context, output=output, progress=_Sooner(context.progress, self.share)))
-        except DataError as error:  # one series that cannot be fitted may be all of a part, and is little of the whole
+        except DataError as error:  # one series that cannot be trained may be all of a part, but little of the whole
             LOGGER.warning("%s: %s; the whole decides", self.share, error)
         finally:
             shutil.rmtree(output)
@@ -123,7 +124,7 @@ class Sharded:
 
 @dataclass(frozen=True)
 class _Sooner:
-    """The progress of a share."""
+    """The progress of the pod's share, as a part of the stage."""
 
     progress: Progress
     share: Share
@@ -134,7 +135,7 @@ class _Sooner:
 
 @dataclass(frozen=True)
 class _Later:
-    """The progress of what comes after it."""
+    """The progress of the merge, as the rest of the stage."""
 
     progress: Progress
 
