@@ -1,1 +1,1 @@
-"""The command line: its arguments, its commands, and the training of one file on this machine."""
+"""The command line: arguments, commands, and a local training from one YAML file."""

@@ -1,4 +1,4 @@
-"""A training without a cluster: the same YAML, the same code path, models in a folder."""
+"""A training without a cluster: the same YAML, the same pipeline, and models in a folder."""
 
 import uuid
 from collections.abc import Hashable, Mapping
@@ -28,7 +28,10 @@ _NAME_LENGTH: Final = 52
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """Refuses a key that stands twice in a mapping, as kubectl does: the first one would silently not count."""
+    """A YAML loader that rejects duplicate keys in a mapping, as kubectl does.
+
+    The default loader would ignore the first one.
+    """
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
@@ -52,7 +55,7 @@ class _Metadata(BaseModel):
 
 
 class _Document(BaseModel):
-    """A TrainingJob as a file holds it; the status, if any, is of no interest."""
+    """A TrainingJob as in a file. Its status is ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -61,21 +64,20 @@ class _Document(BaseModel):
 
 
 def local_environment(environ: Mapping[str, str], output: Path) -> Environment:
-    """Return the environment of a pod, with the result in the output folder."""
+    """Return the environment of a pod. The result is written to the output folder."""
     return replace(Environment.from_environ(environ), termination_log=output / RESULT_FILE)
 
 
 def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerConfig:
     """Read one TrainingJob from YAML, with the output folder as its storage.
 
-    Each run is a job of its own, as if it were created anew, and so gets a version of its own; it is compared with the
-    version before. With ``resume`` it is
-    the last one of this model that got no version, if there is one: a further attempt at the same job.
+    Each run is a new job, so it gets a new version. It is compared with the previous version. With ``resume`` it is
+    another attempt at the last job of this model that has no version, if there is one.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read, or the API server would refuse it: a message per field.
+        If the file cannot be read, or the API server would reject it. There is a message per field.
     """
     document = _the_training_job(path)
     try:
@@ -98,7 +100,7 @@ def read_job_file(path: Path, output: Path, *, resume: bool = False) -> TrainerC
 
 
 def _champion(record: VersionRecord, store: FolderStore) -> ChampionRef:
-    """Return the version before as what a training is compared with: on a laptop the newest one serves."""
+    """Return the previous version as the champion. Locally, the newest version counts as the one that is served."""
     artifact = Artifact(uri=store.address(record.run), manifest_sha256=record.manifest_sha256, size_bytes=0)
     return ChampionRef(version=record.version, artifact=artifact)
 

@@ -1,4 +1,4 @@
-"""The command line: without arguments the training of this pod, with ``run`` one on this machine."""
+"""The command line. Without arguments it runs the training of this pod; with ``run`` it runs one on this machine."""
 
 import argparse
 import os
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 
 def start() -> NoReturn:
-    """Run as the program ``trainyard-trainer``: with the arguments of the process, which ends with the exit code."""
+    """Run as the program ``trainyard-trainer``, with the arguments of the process.
+
+    The process ends with the exit code.
+    """
     end_process(main())
 
 
@@ -77,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _print_findings(options: argparse.Namespace) -> int:
-    """Print what a command found; what is wrong is one message on the other stream."""
+    """Run a command and print its text. An error is one message on standard error."""
     good = True
     try:
         match options.command:
@@ -103,7 +106,7 @@ def _print_findings(options: argparse.Namespace) -> int:
 
 
 def _maintain_storage(options: argparse.Namespace) -> int:
-    """Look after a storage; one message on the other stream where it cannot be done."""
+    """Run a command on a storage. An error is one message on standard error."""
     try:
         match options.command:
             case "import":
@@ -124,7 +127,7 @@ def _maintain_storage(options: argparse.Namespace) -> int:
 
 
 def _run_in_pod(command: str | None) -> int:
-    stop = stop_on_signals()  # before the imports: a process 1 without a handler ignores SIGTERM
+    stop = stop_on_signals()  # before the imports: process 1 ignores SIGTERM if it has no handler
     from trainyard_trainer.job.run import read_config, run_job
     from trainyard_trainer.progress.log import log_as_json
 

@@ -1,1 +1,1 @@
-"""What people call on the command line, a file per command; each imports what it needs only when it is called."""
+"""The commands, one file per command. Each imports its dependencies only when it runs."""

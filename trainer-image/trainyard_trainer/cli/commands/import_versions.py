@@ -18,16 +18,16 @@ from trainyard_trainer.cli.upkeep.rebuild import RebuildOptions, Rebuilt, left_o
 from trainyard_trainer.errors import ConfigError, InputMissing
 
 _DUMPER: Final[Any] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-"""Thousands of objects take seconds with the C library, and minutes without."""
+"""For thousands of objects, the C library takes seconds and the Python one takes minutes."""
 
 
 def import_versions(options: argparse.Namespace) -> int:
-    """Write what can be made again, and say of everything else why it cannot; return the exit code.
+    """Write the versions that can be rebuilt, and report why others cannot. Return the exit code.
 
     Raises
     ------
     TrainerError
-        If nothing can be read at all, or nothing is there.
+        If nothing can be read, or the storage has no versions.
     """
     location = storage_of(options)
     store = open_location(location)
@@ -59,7 +59,7 @@ def _of(options: argparse.Namespace) -> str:
 
 
 def _noted(rebuilt: Iterator[Rebuilt], states: Counter[str]) -> Iterator[Rebuilt]:
-    """Pass on, count, and say of each version that cannot be made again why."""
+    """Yield each result, count it, and report why a version cannot be rebuilt."""
     for one in rebuilt:
         states[one.state] += 1
         if one.state != "Good":

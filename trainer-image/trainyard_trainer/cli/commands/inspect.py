@@ -1,4 +1,4 @@
-"""``inspect``: what a version is, and that its files are still those that were registered."""
+"""``inspect``: show a version, and check that its files are those that were registered."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ _DIGEST = 12
 
 
 def inspect(folder: Path, model: str | None, version: int | None) -> tuple[str, bool]:
-    """Return the manifest for people, and whether every file has its digest. Raises TrainerError."""
+    """Return the manifest as text for people, and whether the digest of every file is correct. Raises TrainerError."""
     found = find(folder, model, version)
     checks = [(entry, _verdict(found.folder, entry)) for entry in found.manifest.files]
     files = aligned(
@@ -55,7 +55,7 @@ def _facts(found: Found) -> list[tuple[str, str]]:
 
 
 def _cost(measured: Measurements) -> str:
-    """Return what the model costs to use, on the machine that trained it."""
+    """Return the cost of predictions, as measured on the machine that trained the model."""
     parts = [size_text(measured.size_bytes)]
     if measured.memory_bytes is not None:
         parts.append(f"{size_text(measured.memory_bytes)} of memory")

@@ -1,4 +1,4 @@
-"""``logs``: what the pods of a TrainingJob have logged, from the storage, when the pods are long gone."""
+"""``logs``: the logs of the pods of a TrainingJob, read from the storage. The pods need not exist any more."""
 
 import argparse
 import sys
@@ -15,12 +15,12 @@ _RUN_PARTS: Final = ("runs", "backtests", "datasets")
 
 
 def logs(options: argparse.Namespace) -> int:
-    """Print the lines of all pods of a job, in the order in which the pods began, or with ``--list`` their names.
+    """Print the logs of all pods of a job, in the order in which the pods started. With ``--list``, print their names.
 
     Raises
     ------
     TrainerError
-        If there are none, or the storage refuses or is away.
+        If there are none, or the storage rejects a request or is unavailable.
     """
     storage = storage_of(options)
     location, folder, name = _folder_of(storage.uri)
@@ -56,9 +56,9 @@ def _is_wanted(each: Stored, folder: str, name: str) -> bool:
 
 
 def _folder_of(uri: str) -> tuple[str, str, str]:
-    """Return the address of a model's folder, the folder of a job's logs below it, and the name of one file or nothing.
+    """Return the address of a model's folder, the folder of a job's logs below it, and the name of one file or ``""``.
 
-    ``uri`` is that of the logs, of one of them, or of a run of the same job.
+    ``uri`` is the address of the logs, of one of them, or of a run of the same job.
     """
     parts = uri.rstrip("/").split("/")
     name = parts.pop() if parts[-1].endswith(_SUFFIX) else ""

@@ -1,4 +1,4 @@
-"""``prune``: what of a storage nothing uses, and with ``--delete`` its removal."""
+"""``prune``: show the unused objects of a storage, and remove them with ``--delete``."""
 
 import argparse
 import json
@@ -26,12 +26,12 @@ _LOADER: Final[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def prune(options: argparse.Namespace) -> int:
-    """Show or remove what nothing uses, and return the exit code.
+    """Show or remove unused objects, and return the exit code.
 
     Raises
     ------
     TrainerError
-        If the storage refuses or is away, or what is in use cannot be learned.
+        If the storage rejects a request or is unavailable, or usage cannot be read.
     """
     if not (math.isfinite(options.grace_days) and options.grace_days >= 0):
         raise ConfigError(f"--grace-days {options.grace_days} is no number of days: write 0 or more")
@@ -78,7 +78,7 @@ def _summary(count: int, objects: int, size: int, models: int, *, delete: bool) 
 
 
 def _learner(options: argparse.Namespace) -> tuple[Learn, str]:
-    """Return how to learn what is in use, and in which namespace."""
+    """Return a function that reads the usage, and its namespace."""
     if options.in_use is not None:
         if options.namespace is None:
             raise ConfigError("--in-use needs --namespace: whose models are looked at")
@@ -100,7 +100,7 @@ def _from_file(file: Path, namespace: str) -> Usage:
 
 
 def _things(file: Path) -> Iterator[dict[str, Any]]:
-    """Give the objects of a file of YAML or JSON documents, also those of lists."""
+    """Yield the objects of a file of YAML or JSON documents, including those of lists."""
     try:
         text = file.read_text(encoding="utf-8")
         documents = [json.loads(text)] if text.startswith("{") else list(yaml.load_all(text, Loader=_LOADER))

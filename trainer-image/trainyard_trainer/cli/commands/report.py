@@ -1,4 +1,4 @@
-"""``report``: how good the newest version is, and where its page lies."""
+"""``report``: the metrics of the newest version, and the address of its report."""
 
 import webbrowser
 from pathlib import Path
@@ -11,7 +11,10 @@ from trainyard_trainer.progress.tracker import metric_value
 
 
 def report(folder: Path, model: str | None, version: int | None, *, show: bool) -> str:
-    """Return the metrics beside the baseline's, and the report's place; open it if ``show``. Raises TrainerError."""
+    """Return the metrics next to those of the baseline, and the path of the report.
+
+    Open it if ``show``. Raises TrainerError.
+    """
     found = find(folder, model, version)
     if show:
         webbrowser.open(page_of(found).as_uri())
@@ -19,18 +22,18 @@ def report(folder: Path, model: str | None, version: int | None, *, show: bool) 
 
 
 def summary(found: Found) -> str:
-    """Return what a person wants to know after a training."""
+    """Return a summary of a training for people."""
     warnings = "".join(f"warning: {text}\n" for text in found.manifest.warnings)
     return f"{found.title}\n{metrics_table(found.manifest)}{warnings}report: {page_of(found)}\n"
 
 
 def page_of(found: Found) -> Path:
-    """Return the page of a run."""
+    """Return the path of the report of a run."""
     return (found.folder / found.manifest.report).resolve()
 
 
 def metrics_table(manifest: Manifest) -> str:
-    """Return a line per metric, that of the objective first and marked, those of the baseline beside them."""
+    """Return one line per metric, the objective first and marked, with the metrics of the baseline next to them."""
     names = sorted(
         (name for name in manifest.metrics if not name.startswith(BASELINE)),
         key=lambda name: (name != manifest.objective.metric, name),

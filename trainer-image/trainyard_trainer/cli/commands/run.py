@@ -1,4 +1,4 @@
-"""``run``: a training on this machine, with a live bar in a terminal and JSON lines elsewhere."""
+"""``run``: a training on this machine, with a progress bar in a terminal and JSON lines elsewhere."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from trainyard_trainer.progress.log import log_as_json
 
 
 def run(file: Path, output: Path, stop: Callable[[], bool], *, resume: bool) -> int:
-    """Train the job of a file into a folder; return the exit code."""
+    """Train the job of a file into a folder. Return the exit code."""
     env = local_environment(os.environ, output)
 
     def config() -> TrainerConfig:
@@ -33,7 +33,7 @@ def run(file: Path, output: Path, stop: Callable[[], bool], *, resume: bool) -> 
 
 
 def _summary(result_file: Path, output: Path) -> str:
-    """Return the metrics and the report of what was just made; nothing for a dataset, whose log says it all."""
+    """Return the metrics and the report of the new version. Empty for a dataset, because its log has everything."""
     from trainyard_trainer.cli.commands.report import summary
     from trainyard_trainer.cli.commands.versions import find
 

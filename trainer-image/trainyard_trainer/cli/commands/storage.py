@@ -1,4 +1,4 @@
-"""The storage that a command is about: an address as in ``storage.uri``, or a folder on this machine."""
+"""The storage of a command: an address as in ``storage.uri``, or a folder on this machine."""
 
 import argparse
 import os
@@ -13,7 +13,7 @@ from trainyard_trainer.errors import ConfigError, InputMissing
 
 
 def storage_of(options: argparse.Namespace) -> Storage:
-    """Return it. Raises ConfigError if the address is none of a storage."""
+    """Return the storage. Raises ConfigError if the address is not that of a storage."""
     uri: str = options.uri
     if "://" not in uri:
         uri = f"file://{Path(uri).absolute()}"
@@ -26,7 +26,7 @@ def storage_of(options: argparse.Namespace) -> Storage:
 
 
 def open_location(storage: Storage) -> ArtifactStore:
-    """Open it with the credentials of the environment, as a trainer's pod does. Raises TrainerError."""
+    """Open the storage with credentials from the environment, as a trainer's pod does. Raises TrainerError."""
     if storage.uri.startswith("file://") and not Path(storage.uri.removeprefix("file://")).is_dir():
         raise InputMissing(f"{storage.uri} is no folder: name the storage itself, or a copy of it")
     return open_store(storage, Environment.from_environ(os.environ))
@@ -38,7 +38,7 @@ def seen_from_cluster(storage: Storage, uri: str | None, secret: str | None) -> 
     Raises
     ------
     ConfigError
-        If no cluster can: it is a folder of this machine, and no ``uri`` says where it lies else.
+        If the storage is a folder of this machine and no ``uri`` is given, so no cluster can reach it.
     """
     seen = uri or storage.uri
     if not seen.startswith(("s3://", "pvc://")):

@@ -1,4 +1,7 @@
-"""The arguments of the commands that look after a storage, apart from their work: a training needs no import of it."""
+"""Arguments of the commands that maintain a storage.
+
+They are separate, so that a training does not import the commands.
+"""
 
 import argparse
 from typing import Final
@@ -7,7 +10,7 @@ GRACE_DAYS: Final = 7.0
 
 
 def add_import(parser: argparse.ArgumentParser) -> None:
-    """Add those of ``import``."""
+    """Add the arguments of ``import``."""
     _add_location(parser)
     parser.add_argument("--namespace", metavar="NAME", help="only of this namespace")
     parser.add_argument("--model", metavar="NAME", help="only of models of this name")
@@ -22,7 +25,7 @@ def add_import(parser: argparse.ArgumentParser) -> None:
 
 
 def add_prune(parser: argparse.ArgumentParser) -> None:
-    """Add those of ``prune``."""
+    """Add the arguments of ``prune``."""
     _add_location(parser)
     parser.add_argument("--namespace", metavar="NAME", help="whose models; default: that of the pod")
     parser.add_argument("--model", metavar="NAME", help="only of this model")
@@ -47,7 +50,7 @@ def add_prune(parser: argparse.ArgumentParser) -> None:
 
 
 def add_logs(parser: argparse.ArgumentParser) -> None:
-    """Add that of ``logs``."""
+    """Add the arguments of ``logs``."""
     _add_location(parser, "status.result.log of a TrainingJob, the address of a run, or one file of a log")
     parser.add_argument("--list", action="store_true", help="print which pods have left a log, and no lines")
 

@@ -1,4 +1,4 @@
-"""``validate``: judge a TrainingJob before any training: its specification, and with ``--data`` its data."""
+"""``validate``: check a TrainingJob without training: its specification, and with ``--data`` also its data."""
 
 import os
 import tempfile
@@ -19,12 +19,12 @@ _SERIES_SHOWN: Final = 3
 
 
 def validate(file: Path, *, data: bool) -> str:
-    """Return what was found good, a text for people.
+    """Return the result of the checks as text for people.
 
     Raises
     ------
     TrainerError
-        If a training would end with it: the same message, the same exit code.
+        If a training would fail with this error. Message and exit code are the same.
     """
     config = read_job_file(file, Path.cwd())
     check(config)
@@ -36,7 +36,7 @@ def validate(file: Path, *, data: bool) -> str:
 
 
 def check(config: TrainerConfig) -> None:
-    """Judge a specification as a training does at its start. Raises ConfigError, Unsupported."""
+    """Check a specification as a training does at its start. Raises ConfigError, Unsupported."""
     from trainyard_trainer.frameworks.registry import framework_for, refuse_later_features
 
     if config.spec.mode == "Prepare":
@@ -50,7 +50,7 @@ def check(config: TrainerConfig) -> None:
 
 
 def load(config: TrainerConfig) -> Dataset:
-    """Read and judge the data as a training does. Raises TrainerError."""
+    """Read and check the data as a training does. Raises TrainerError."""
     from trainyard_trainer.data.loading import load as read
     from trainyard_trainer.data.preprocessing import preprocess
 
@@ -60,7 +60,7 @@ def load(config: TrainerConfig) -> Dataset:
 
 
 def data_report(dataset: Dataset) -> str:
-    """Return the findings by their codes, the gravest first: how many, and the first of each in words."""
+    """Return the findings by code, most severe first, each with its count and its first message."""
     origin = dataset.origin
     series = f" in {len(dataset.series)} of {dataset.series_total} series" if dataset.series else ""
     head = f"{origin.uri}: {dataset.rows} usable rows{series}, {size_text(origin.size_bytes)}, {origin.digest}\n"

@@ -1,4 +1,4 @@
-"""Versions in a folder on this machine: the output of ``run``, a copy of a bucket, or one run's own folder."""
+"""Versions in a folder on this machine: the output of ``run``, a copy of a bucket, or the folder of one run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from trainyard_trainer.errors import ConfigError, DataError, InputMissing
 
 @dataclass(frozen=True)
 class Found:
-    """A run on this machine. ``record`` is its version, ``None`` where the run's own folder was named."""
+    """A run on this machine. ``record`` is its version, or ``None`` if the folder of the run was given."""
 
     folder: Path
     manifest: Manifest
@@ -23,20 +23,20 @@ class Found:
 
     @property
     def title(self) -> str:
-        """What to call it."""
+        """Name of the run for people."""
         version = "run" if self.record is None else f"version {self.record.version} ({self.record.label})"
         return f"{self.manifest.model}, {version}"
 
 
 def find(folder: Path, model: str | None = None, version: int | None = None) -> Found:
-    """Return the newest version below a folder, or the one that is asked for.
+    """Return the newest version below a folder, or the requested one.
 
     Raises
     ------
     InputMissing
-        If there is none, or its run is gone.
+        If there is none, or its run is missing.
     ConfigError
-        If several models have the version that is asked for.
+        If several models have the requested version.
     DataError
         If a document cannot be read, or the manifest is not the one that was registered.
     """
@@ -65,7 +65,7 @@ def _none_of(model: str | None, version: int | None) -> str:
 
 
 def _records(folder: Path) -> Iterator[tuple[Path, str, VersionRecord]]:
-    """Yield the storage's root, the model and the claim of every version whose files were not removed."""
+    """Yield the root of the storage, the model and the claim of every version whose files were not removed."""
     for file in sorted(folder.glob("*/*/versions/*/version.json")):
         if (file.parent / REMOVED).exists():
             continue

@@ -1,1 +1,1 @@
-"""Upkeep of a storage as a whole: versions made again from it, and removal of what nothing uses any more."""
+"""Maintenance of a storage: rebuild versions from it, and remove unused objects."""

@@ -1,4 +1,4 @@
-"""The API server as a pod sees it: lists of objects, by the token of its service account. Nothing else is asked."""
+"""Lists of objects from the API server, read with the pod's service account token. There are no other requests."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ from trainyard_trainer.errors import ConfigError, InputMissing, NotPermitted, Tr
 
 HOST_ENV: Final = "KUBERNETES_SERVICE_HOST"
 PORT_ENV: Final = "KUBERNETES_SERVICE_PORT"
-"""Kubernetes sets both in every container."""
+"""Kubernetes sets both variables in every container."""
 ACCOUNT_DIR_ENV: Final = "TRAINYARD_SERVICE_ACCOUNT_DIR"
 ACCOUNT_DIR: Final = "/var/run/secrets/kubernetes.io/serviceaccount"
 
@@ -29,17 +29,17 @@ _ASK_IN_FILE: Final = "or name a file with --in-use"
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where the API server is, and the folder of the service account: the kubelet renews its token."""
+    """The address of the API server, and the folder of the service account. The kubelet renews the token there."""
 
     host: str
     port: int
     account: Path
     page: int = 250
-    """So many objects are asked for at a time."""
+    """Number of objects per request."""
 
     @classmethod
     def of_pod(cls, environ: Mapping[str, str]) -> Self:
-        """Return the cluster that this process runs in. Raises ConfigError outside of one."""
+        """Return the cluster of this pod. Raises ConfigError outside of a cluster."""
         host, port = environ.get(HOST_ENV, ""), environ.get(PORT_ENV, "443")
         account = Path(environ.get(ACCOUNT_DIR_ENV) or ACCOUNT_DIR)
         if not host or not port.isdecimal() or not (account / "token").is_file():
@@ -51,23 +51,23 @@ class Cluster:
 
     @property
     def namespace(self) -> str:
-        """That of this pod. Raises ConfigError."""
+        """The namespace of this pod. Raises ConfigError."""
         try:
             return (self.account / "namespace").read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ConfigError(f"{self.account}/namespace cannot be read ({error.strerror}): add --namespace") from error
 
     def objects(self, kind: KindDefinition, namespace: str) -> Iterator[dict[str, Any]]:
-        """Give all objects of a kind of one namespace, each with its ``kind`` and what it uses.
+        """Yield all objects of a kind in one namespace, each with its ``kind`` and the fields that show what it uses.
 
         Raises
         ------
         NotPermitted
-            If the account may not list them.
+            If the service account is not allowed to list them.
         InputMissing
             If the cluster does not have the kind.
         UpstreamUnavailable
-            If the API server does not answer, or not with a list.
+            If the API server does not respond, or does not return a list.
         """
         retrying = Retrying(
             retry=retry_if_exception_type((OSError, http.client.HTTPException, UpstreamUnavailable)),

@@ -1,4 +1,4 @@
-"""Which models lie in a storage. Other things may lie beside them: they are not looked at."""
+"""Find the models in a storage. Other objects in the storage are ignored."""
 
 from typing import Final
 
@@ -13,14 +13,14 @@ _FOLDERS: Final = frozenset({"runs", "versions", "by-run", "datasets", "backtest
 
 
 def models_in(store: ArtifactStore, namespace: str | None = None, model: str | None = None) -> list[ModelKeys]:
-    """Return the models of a storage, sorted; of one namespace or one name where they are given.
+    """Return the models of a storage, sorted, optionally of one namespace or one name.
 
-    With a namespace nothing above its folder is listed, so that credentials of this folder suffice.
+    If a namespace is given, only its folder is listed. So credentials for this folder are sufficient.
 
     Raises
     ------
     TrainerError
-        If the storage refuses or is away.
+        If the storage rejects a request or is unavailable.
     """
     spaces = [namespace] if namespace is not None else _labels(store.children(""))
     names = {space: [model] if model is not None else _labels(store.children(space)) for space in spaces}

@@ -1,4 +1,7 @@
-"""What of one model may be removed: decided from a listing and what the cluster uses. Nothing is asked or changed."""
+"""Decide which objects of one model can be removed, from a listing and the usage.
+
+This module reads and changes nothing.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -20,7 +23,10 @@ _PARTS: Final = ("runs", "backtests", "logs", "by-run")
 
 @dataclass(frozen=True)
 class Removal:
-    """Some objects that go together. ``number`` is the version that loses its files, which keeps its number."""
+    """Some objects that are removed together.
+
+    ``number`` is the version that loses its files. The number stays claimed.
+    """
 
     what: What
     folder: str
@@ -29,17 +35,17 @@ class Removal:
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Total size in bytes."""
         return sum(each.size for each in self.objects)
 
     @property
     def newest(self) -> datetime:
-        """When the last of them was written."""
+        """When the newest object was written."""
         return max(each.modified for each in self.objects)
 
     @property
     def manifests(self) -> list[str]:
-        """The keys that make the folder count: they go first."""
+        """The keys of manifests. They are removed first."""
         return [each.key for each in self.objects if each.key == f"{self.folder}/{MANIFEST}"]
 
     @property
@@ -55,16 +61,16 @@ def plan(
     usage: Usage,
     before: datetime,
 ) -> list[Removal]:
-    """Return what nothing uses, the largest kinds first: versions, runs, checkpoints, backtests, logs, indexes.
+    """Return the unused objects by kind: versions, runs, checkpoints, backtests, logs, indexes, incomplete files.
 
-    A job keeps all it has while it works, and as long as anything of it was written after ``before``.
+    All objects of a job are kept while it runs. They are also kept if one of them was written after ``before``.
 
     Parameters
     ----------
     objects
-        Everything of the model.
+        All objects of the model.
     claims
-        Of all numbers that are claimed. It has to be complete: a run without a claim is taken for none's.
+        The claims of all version numbers. They must be complete, because a run without a claim counts as unused.
     """
     found = list(objects)
     torn = [each for each in found if _name(each).startswith(TEMPORARY) and each.modified < before]
@@ -88,14 +94,14 @@ _ORDER: Final[tuple[What, ...]] = ("version", "run", "checkpoints", "backtest", 
 
 
 def since(now: datetime, days: float) -> datetime:
-    """Return the moment before which everything of a job has to be written for it to be looked at."""
+    """Return the cutoff time. Jobs with a newer object are not considered."""
     return now - timedelta(days=days)
 
 
 def _of_job(
     keys: ModelKeys, uid: str, own: list[Stored], numbers: Mapping[str, int], used: set[str], *, exists: bool
 ) -> list[Removal]:
-    """Return what of one job is not used. Its logs and its index go when nothing else of it is left."""
+    """Return the unused objects of one job. Its logs and its index are only removed if nothing else of it is left."""
     folders: dict[str, list[Stored]] = defaultdict(list)
     for each in own:
         folders[_folder_of(keys, uid, each.key)].append(each)
@@ -113,7 +119,7 @@ def _of_job(
 
 
 def _what(keys: ModelKeys, uid: str, folder: str) -> What:
-    """Return what a folder of a job is; every run counts as a version here."""
+    """Return the kind of a folder of a job. Every run counts as a version here."""
     if folder == keys.checkpoints(uid):
         return "checkpoints"
     if folder == keys.logs(uid):
@@ -128,7 +134,7 @@ def _index(keys: ModelKeys, uid: str) -> str:
 
 
 def _job_of(keys: ModelKeys, key: str) -> str | None:
-    """Return the UID of the job that an object belongs to; ``None`` for claims, datasets, and what others put there."""
+    """Return the UID of the job that owns an object. ``None`` for claims, datasets, and objects of others."""
     part, _, rest = key.removeprefix(f"{keys.base}/").partition("/")
     if part not in _PARTS or not rest:
         return None
@@ -137,7 +143,7 @@ def _job_of(keys: ModelKeys, key: str) -> str | None:
 
 
 def _folder_of(keys: ModelKeys, uid: str, key: str) -> str:
-    """Return what an object goes with: one run, one backtest, all checkpoints, all logs, the whole index."""
+    """Return the group of an object: one run, one backtest, all checkpoints, all logs, or the whole index."""
     if key.startswith(f"{keys.base}/by-run/"):
         return _index(keys, uid)
     if key.startswith(f"{keys.logs(uid)}/"):

@@ -1,4 +1,7 @@
-"""Removal of what nothing uses: looked up, shown, and with the request to delete looked up once more and removed."""
+"""Remove unused objects.
+
+They are found and shown. With the request to delete, usage is checked again before the removal.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +18,15 @@ from trainyard_trainer.cli.upkeep.usage import Usage
 from trainyard_trainer.errors import ConfigError, DataError
 
 _SIDE_BY_SIDE: Final = 8
-"""Claims read at once."""
+"""Number of claims read in parallel."""
 
 Learn = Callable[[], Usage]
-"""Asks what is in use at this moment. Raises TrainerError where that cannot be learned: then nothing is removed."""
+"""Returns what is in use now. Raises TrainerError if that cannot be read; then nothing is removed."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What of a model may be removed, and its claims; or ``fault``: why nothing of it may."""
+    """The removable objects of a model, and its claims. Or ``fault``, the reason why nothing can be removed."""
 
     keys: ModelKeys
     removals: tuple[Removal, ...] = ()
@@ -32,7 +35,7 @@ class Found:
 
 
 def find_unused(store: ArtifactStore, models: Sequence[ModelKeys], usage: Usage, before: datetime) -> Iterator[Found]:
-    """Find what nothing uses, model by model. Raises TrainerError if the storage refuses or is away."""
+    """Find unused objects, model by model. Raises TrainerError if the storage rejects a request or is unavailable."""
     for keys in models:
         try:
             claims = _claims(store, keys)
@@ -43,12 +46,12 @@ def find_unused(store: ArtifactStore, models: Sequence[ModelKeys], usage: Usage,
 
 
 def require_versions(store: ArtifactStore, models: Sequence[ModelKeys], usage: Usage, namespace: str) -> None:
-    """Refuse where the storage has versions and the cluster has none: it may have lost them.
+    """Check that the cluster has ModelVersions if the storage has versions. Otherwise it may have lost them.
 
     Raises
     ------
     ConfigError
-        If so.
+        If the storage has versions and the cluster has none.
     """
     if usage.registered:
         return
@@ -62,18 +65,19 @@ def require_versions(store: ArtifactStore, models: Sequence[ModelKeys], usage: U
 
 
 def remove(store: ArtifactStore, found: Found, learn: Learn, before: datetime) -> list[Removal]:
-    """Remove what was found and is still not used; return what was removed.
+    """Remove the objects found that are still unused. Return what was removed.
 
-    A crash at any point leaves no manifest that names a file that is gone, and the next call goes on:
+    If the process crashes at any point, no remaining manifest names a missing file, and the next call continues:
 
-    1. A mark beside each claim says that the version is being removed: from now on ``import`` does not make it again.
-    2. What is in use is asked again. What has come into use meanwhile stays, and its mark goes.
-    3. The manifests go: the runs do not count any more. Then all other files.
+    1. A mark next to each claim records that the version is being removed. From then on, ``import`` does not rebuild
+    it.
+    2. Usage is read again. Objects that are used now are kept, and their marks are removed.
+    3. The manifests are removed first, so the runs become invalid. Then all other files are removed.
 
     Raises
     ------
     TrainerError
-        If the storage refuses or is away, or what is in use cannot be learned.
+        If the storage rejects a request or is unavailable, or usage cannot be read.
     """
     keys = found.keys
     marked = {one.number for one in found.removals if one.number is not None}
@@ -90,7 +94,7 @@ def remove(store: ArtifactStore, found: Found, learn: Learn, before: datetime) -
 
 
 def unmark(store: ArtifactStore, found: Found, usage: Usage) -> list[int]:
-    """Take back the marks of versions that are in use: somebody has restored them. Return their numbers."""
+    """Remove the marks of versions that are in use, because someone has restored them. Return their numbers."""
     keys = found.keys
     numbers = [
         number

@@ -1,4 +1,4 @@
-"""ModelVersions made again from a storage alone, as the operator would have made them from the jobs' results."""
+"""Rebuild ModelVersions from a storage alone, as the operator creates them from the results of jobs."""
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -23,25 +23,25 @@ from trainyard_trainer.job.result import fit, succeeded
 from trainyard_trainer.messages import messages_of
 
 _SIDE_BY_SIDE: Final = 8
-"""Versions read at once: each waits for the storage most of the time."""
+"""Number of versions read in parallel. Most of the time, each is waiting for the storage."""
 
 State = Literal["Good", "Broken", "Reserved", "Removed"]
 
 
 @dataclass(frozen=True)
 class RebuildOptions:
-    """How versions are made again.
+    """Options of the rebuild.
 
     Attributes
     ----------
     storage
-        How the cluster reaches the storage, for versions whose manifest does not say it, or says another place.
+        How the cluster reaches the storage, for versions whose manifest has no storage or another one.
     is_moved
-        ``storage`` counts whatever the manifest says.
+        Whether ``storage`` overrides the manifest.
     without_gates
-        Take versions whose gates are not known, too: they are judged by none.
+        Also include versions whose gates are unknown. No gate applies to them.
     check_files
-        Read every file and compare its digest; else only whether it is there and has its size.
+        Read every file and compare its digest. Otherwise only check that it exists and has the right size.
     """
 
     storage: Storage
@@ -52,7 +52,7 @@ class RebuildOptions:
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """A version number and what came of it: the object, or the message that says why there is none."""
+    """A version number and its result: the object, or the message with the reason why there is none."""
 
     keys: ModelKeys
     number: int
@@ -62,7 +62,7 @@ class Rebuilt:
 
 
 class _Elsewhere:
-    """The addresses by which the cluster finds a storage that is read here by another one."""
+    """Addresses of the storage as the cluster sees it. They can differ from the address used here."""
 
     def __init__(self, storage: Storage) -> None:
         self._uri = storage.uri.rstrip("/")
@@ -72,12 +72,12 @@ class _Elsewhere:
 
 
 def rebuild(store: ArtifactStore, models: Sequence[ModelKeys], options: RebuildOptions) -> Iterator[Rebuilt]:
-    """Make all versions of some models again, by model and number. What is wrong with one breaks no other.
+    """Rebuild all versions of some models, in order of model and number. An error in one does not affect the others.
 
     Raises
     ------
     TrainerError
-        If the storage as a whole refuses or is away.
+        If the storage as a whole rejects the request or is unavailable.
     """
     with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
         for keys in models:
@@ -86,7 +86,7 @@ def rebuild(store: ArtifactStore, models: Sequence[ModelKeys], options: RebuildO
 
 
 def left_over(store: ArtifactStore, keys: ModelKeys) -> Iterator[str]:
-    """Say of each job of a model that has runs and no version what they are. Raises TrainerError."""
+    """Yield a message for each job of a model that has runs but no version. Raises TrainerError."""
     owners = {record.job_uid for number in numbers_of(store, keys) if (record := _record_or_none(store, keys, number))}
     for uid in store.children(keys.jobs):
         runs = [name for name in store.children(keys.runs(uid)) if name != CHECKPOINTS]
@@ -104,7 +104,7 @@ def _record_or_none(store: ArtifactStore, keys: ModelKeys, number: int) -> Versi
     try:
         return read_record(store, keys, number)
     except DataError:
-        return None  # told with its version
+        return None  # reported with its version
 
 
 def _rebuilt(store: ArtifactStore, keys: ModelKeys, number: int, options: RebuildOptions) -> Rebuilt:
@@ -139,7 +139,7 @@ def _run_of(store: ArtifactStore, keys: ModelKeys, number: int, record: VersionR
 
 
 def _check_files(store: ArtifactStore, run: FinishedRun, *, digests: bool) -> None:
-    """See that the files of a run are those of its manifest. Raises DataError, InputMissing."""
+    """Check that the files of a run match its manifest. Raises DataError, InputMissing."""
     sizes = {each.key: each.size for each in store.walk(run.folder)}
     for entry in run.manifest.files:
         key = f"{run.folder}/{entry.path}"
@@ -155,7 +155,7 @@ def _check_files(store: ArtifactStore, run: FinishedRun, *, digests: bool) -> No
 def _object(
     store: ArtifactStore, keys: ModelKeys, record: VersionRecord, run: FinishedRun, options: RebuildOptions
 ) -> dict[str, Any]:
-    """Return the ModelVersion. It passes through the same cut as a result does: the operator saw no more than that."""
+    """Return the ModelVersion. It is shortened as a result is, because the operator never sees more than that."""
     manifest = run.manifest
     asked = _asked(store, run, options)
     storage = _storage_of(manifest, options)
@@ -194,7 +194,7 @@ def _asked(store: ArtifactStore, run: FinishedRun, options: RebuildOptions) -> A
 
 
 def _storage_of(manifest: Manifest, options: RebuildOptions) -> Storage:
-    """Return how the artifact is reached: as the manifest says, unless the storage lies elsewhere by now."""
+    """Return how the artifact is reached: as in the manifest, unless the storage has another address now."""
     written = manifest.asked.storage if manifest.asked is not None else None
     is_here = written is not None and written.uri.rstrip("/") == options.storage.uri.rstrip("/")
     return written if written is not None and is_here and not options.is_moved else options.storage

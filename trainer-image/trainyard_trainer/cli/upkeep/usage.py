@@ -1,4 +1,4 @@
-"""What a cluster uses of a storage, read from its objects: raw ones, so that a newer release's are understood too."""
+"""What a cluster uses of a storage, read from its raw objects, so that objects of a newer release also work."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,34 +9,34 @@ from trainyard_api.kinds import MODEL_DEPLOYMENT, MODEL_VERSION, TRAINING_JOB, K
 from trainyard_trainer.errors import DataError
 
 KINDS: Final[tuple[KindDefinition, ...]] = (TRAINING_JOB, MODEL_VERSION, MODEL_DEPLOYMENT)
-"""The kinds that name what lies in a storage, in the order in which they are asked for.
+"""The kinds that refer to objects in a storage, in the order in which they are listed.
 
-A job that has finished when the jobs are listed has its ModelVersion by then, so that the later list holds it.
+If a job is finished when the jobs are listed, its ModelVersion exists already. So the later list contains it.
 """
 
 _FINISHED: Final[frozenset[str]] = frozenset(TERMINAL_PHASES)
-"""A phase that this release does not know is none of them: its job keeps what it has."""
+"""The final phases. A phase that this release does not know is not final, so its job keeps all of its objects."""
 
 _FOLDER_PARTS: Final = 5
-"""``<namespace>/<model>/runs/<uid>/<attempt>``: the end of the address of a run, whatever the storage is called."""
+"""Number of parts in ``<namespace>/<model>/runs/<uid>/<attempt>``, the end of the address of a run in any storage."""
 
 
 @dataclass
 class Usage:
-    """What is used in one namespace.
+    """What the objects of one namespace use.
 
     Attributes
     ----------
     folders
         Keys of runs and backtests that an object names.
     versions
-        Models and numbers that a ModelVersion is, or that a ModelDeployment serves.
+        Models and version numbers of a ModelVersion, or that a ModelDeployment serves.
     working
-        UIDs of the jobs that have not finished: all of theirs is used.
+        UIDs of the jobs that have not finished. All of their objects are used.
     jobs
         UIDs of all jobs that exist.
     registered
-        How many ModelVersions there are.
+        Number of ModelVersions.
     """
 
     folders: set[str] = field(default_factory=set)
@@ -47,12 +47,12 @@ class Usage:
 
     @classmethod
     def of(cls, things: Iterable[Mapping[str, Any]], namespace: str) -> Self:
-        """Read the objects of a namespace; others are passed over.
+        """Read the objects of a namespace; others are ignored.
 
         Raises
         ------
         DataError
-            If an object does not say what it uses.
+            If an object does not show what it uses.
         """
         usage = cls()
         for thing in things:
@@ -103,7 +103,7 @@ _NAMED: Final = {
 
 
 def slim(thing: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what :meth:`Usage.of` looks at, and no more: ten thousand whole objects take a gigabyte."""
+    """Return only the fields that :meth:`Usage.of` reads, because ten thousand complete objects take 1 GB."""
     parts = {part: thing.get(part) or {} for part in _NAMED}
     return {part: {name: has[name] for name in _NAMED[part] if name in has} for part, has in parts.items()}
 
