@@ -1,7 +1,7 @@
-"""The data of a job on its way: as it was read, as it is joined, and as a framework gets it. Light to import.
+"""The data of a job at each step: as read, as joined, and as a framework gets it. This module is fast to import.
 
-Row numbers in ``Parts`` and ``Series`` are positions in ``Dataset.frame`` (0-based); a framework takes the slice it
-needs, so that the frame exists once.
+Row numbers in ``Parts`` and ``Series`` are positions in ``Dataset.frame`` (0-based). A framework takes the slice it
+needs, so that there is only one copy of the frame.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from trainyard_trainer.data.tables.splits import Sides
 
 GOLDEN_SERIES = 3
-"""Of a model per series, these many answer for all."""
+"""Number of series in the golden rows of a model per series."""
 
 DemandClass = Literal["High", "Medium", "Low", "Intermittent"]
 
 
 @dataclass(frozen=True)
 class FileRows:
-    """One of the files of a table, and how many rows it gave."""
+    """One file of a table, and its number of rows."""
 
     uri: str
     rows: int
@@ -36,17 +36,17 @@ class FileRows:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the data came from.
+    """The source of the data.
 
     Attributes
     ----------
     digest
-        ``sha256:`` and the hex digest of the bytes of the source, as they were stored (compressed ones stay so); of
-        several files one over all.
+        ``sha256:`` and the hex digest of the stored bytes, not decompressed. For several files, there is one digest of
+        all.
     notes
-        What was found out about the format: separator, decimal sign, compression.
+        Notes about the detected format: separator, decimal sign, compression.
     files
-        In the order of their rows; empty where the source has no files.
+        The files in the order of their rows. Empty if the source has no files.
     """
 
     uri: str
@@ -58,21 +58,22 @@ class Origin:
 
 @dataclass(frozen=True)
 class Table:
-    """The user's table as it was read, before any meaning is given to its columns.
+    """The user's table as it was read, before its columns get types and roles.
 
-    It lives until preprocessing is done; ``origin`` outlives it, so that the rows are in memory once while training.
+    It is released after preprocessing, so that only one copy of the rows is in memory during training. ``origin`` is
+    kept.
 
     Attributes
     ----------
     frame
-        Only the columns that are needed, where the format allows a projection.
+        Only the required columns, if the format supports a projection.
     findings
-        Those made while loading.
+        Findings from loading.
     notation
-        What is known of how its numbers are written, where they are text.
+        The known notation of numbers that are text.
     identity
-        The columns whose values told rows apart when the champion was trained. They go on to do so, whatever features
-        are chosen now: else rows that judged then would train today.
+        The columns that identified a row when the champion was trained. They are still used if the features change.
+        Otherwise rows of the test part could move to the training part.
     """
 
     frame: pd.DataFrame
@@ -85,20 +86,20 @@ class Table:
 
 @dataclass(frozen=True)
 class Clock:
-    """By which clock the times of a table are kept, all without a zone.
+    """The clock of the times of a table. The times have no zone.
 
     Attributes
     ----------
     zone
         The zone of the user's times without an offset; ``None`` counts as UTC.
     wall
-        Whether the table has the days of that zone, by its wall clock; else its times are in UTC.
+        Whether the times are wall-clock times of that zone, as in daily data. Otherwise they are in UTC.
     time_of_day_seconds
-        At which second of the day the rows of such a table lie.
+        The second of the day of all rows of such a table.
     opening
-        When the table has rows, as the frequency of its steps says it; empty for always.
+        The opening hours of the table, in the form of a frequency. Empty if it is always open.
     form
-        How its times are written: see :func:`trainyard_trainer.data.values.times.read_times`; empty in older models.
+        The format of its times: see :func:`trainyard_trainer.data.values.times.read_times`; empty in older models.
     """
 
     zone: str | None = None
@@ -110,7 +111,7 @@ class Clock:
 
 @dataclass(frozen=True)
 class CovariateTable:
-    """A second table, clean: ready to be joined.
+    """A cleaned second table, ready for the join.
 
     Attributes
     ----------
@@ -118,9 +119,9 @@ class CovariateTable:
         Sorted by time: ``time`` (datetime64[ns], instants in UTC, no zone), ``key`` (text, only if ``keyed``), then
         ``columns``.
     columns
-        Their names as features: ``<covariate>.<column>``.
+        Names of the columns as features: ``<covariate>.<column>``.
     keyed
-        Whether its rows belong to single series.
+        Whether each row belongs to one series.
     """
 
     name: str
@@ -130,7 +131,7 @@ class CovariateTable:
     known_in_future: bool
 
     def by(self, clock: Callable[[pd.Series[Any]], pd.Series[Any]]) -> CovariateTable:
-        """Return it with its times by another clock, sorted by them."""
+        """Return a copy with its times by another clock, sorted by time."""
         times = clock(self.frame["time"])
         frame = self.frame.assign(time=times).sort_values("time", kind="stable", ignore_index=True)
         return replace(self, frame=frame)
@@ -138,7 +139,7 @@ class CovariateTable:
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the validation report. ``count`` is the number of rows or values concerned."""
+    """An entry of the validation report. ``count`` is the number of affected rows or values."""
 
     code: str
     severity: Literal["error", "warning", "info"]
@@ -149,7 +150,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Parts:
-    """Positions of the rows to fit on, to stop early on, and to judge by. They never overlap."""
+    """Positions of the rows for training, validation (early stopping) and test. They never overlap."""
 
     train: npt.NDArray[np.intp]
     validation: npt.NDArray[np.intp]
@@ -158,7 +159,10 @@ class Parts:
 
 @dataclass(frozen=True)
 class Series:
-    """One time series: rows ``[start, stop)`` of the frame in order of time; the last ``holdout`` rows judge."""
+    """One time series: rows ``[start, stop)`` of the frame in order of time.
+
+    The last ``holdout`` rows are the test part.
+    """
 
     name: str
     start: int
@@ -173,16 +177,16 @@ class Series:
 
 @dataclass(frozen=True)
 class Static:
-    """What is told of each series once: ``data.static``.
+    """Static attributes of each series: ``data.static``.
 
     Attributes
     ----------
     names
-        Of the columns.
+        Names of the columns.
     texts
-        For each column the values of a column of text, in order; empty for a column of numbers.
+        For each text column, its values in order of their codes. Empty for a numeric column.
     values
-        By the name of the series one value for each column; a missing one is NaN.
+        By name of the series, one value for each column. A missing value is NaN.
     """
 
     names: tuple[str, ...] = ()
@@ -192,48 +196,48 @@ class Static:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Typed columns, their roles, and who is held out.
+    """Typed columns, their roles, and the held-out rows.
 
     Attributes
     ----------
     frame
         Tables: the features (numbers, or pandas categories in the order of ``categories``), then the target (float; for
-        classes the position in ``classes``). Forecasts: columns ``ds`` (datetime64, no zone, by ``clock``) and
-        ``y`` (float), sorted by series and time, then the covariates: ``features``, then ``lagged``.
+        classes the position in ``classes``). Forecasts: columns ``ds`` (datetime64, no zone, by ``clock``) and ``y``
+        (float), sorted by series and time, then the covariates: ``features``, then ``lagged``.
     categories
         For each text feature its values in the order of their codes.
     sentinels
-        For each feature or covariate that has one the number that stands for a missing value; ``frame`` has NaN there.
+        For each feature or covariate with a sentinel, the number that means a missing value. ``frame`` has NaN there.
     classes
-        The target's values in the order of their numbers, of two the positive one second; empty unless the task is
-        Classification.
+        The values of the target in the order of their codes. Of two classes, the positive one is second. Empty unless
+        the task is Classification.
     parts
-        The split of a table; ``None`` for forecasts, whose split stands in ``series``.
+        The split of a table. ``None`` for forecasts, whose split is in ``series``.
     sides
-        The rule of that split, for whoever asks on which side another table's row stands.
+        The rule of that split. It also applies to rows of another table.
     times
         Tables that are split by time: the instant of each row of ``frame``.
     groups
-        Tables that are split by group: a number for the group of each row of ``parts.test``.
+        Tables that are split by group: the group number of each row of ``parts.test``.
     held_out
-        Tables: the rows of ``parts.test`` with all columns as they were read, where a champion is to read them.
+        Tables: the rows of ``parts.test`` with all columns as they were read. Only set if a champion needs them.
     frequency
         The pandas offset alias of the time steps; ``None`` for tables.
     clock
-        By which ``ds`` is kept.
+        The clock of ``ds``.
     series_total
-        How many series the source holds, with those that failed validation and are not in ``series``.
+        Number of series of the source. It includes series that failed validation and are not in ``series``.
     leading
-        The series whose answers become golden rows, where they are not simply the first: a part keeps the whole's.
+        The series for golden rows, if they are not simply the first ones. A part keeps those of the whole.
     demand
         The demand class of each series by its name, among all series of the job.
     ahead
-        The covariates of the steps behind each series by its name, shape (horizon, covariates), NaN where there are
-        none; empty without covariates.
+        The covariates of the steps after each series by its name, shape (horizon, covariates). Unknown values are NaN.
+        Empty without covariates.
     lagged
-        The covariates of a forecast that are known only up to now, each at the time of its row.
+        The covariates of a forecast that are not known in the future, each at the time of its row.
     static
-        What is told of each series once.
+        Static attributes of each series.
     """
 
     task: Task
@@ -264,15 +268,15 @@ class Dataset:
 
     @property
     def positive_class(self) -> str | None:
-        """Of two classes the one that precision, recall and the threshold are of."""
+        """Of two classes, the one that precision, recall and the threshold refer to."""
         return self.classes[1] if len(self.classes) == 2 else None
 
     @property
     def golden_series(self) -> frozenset[str]:
-        """The names of the series whose answers become golden rows."""
+        """The names of the series whose predictions become golden rows."""
         return frozenset(self.leading or (one.name for one in self.series[:GOLDEN_SERIES]))
 
     def part(self, wanted: Callable[[str], bool]) -> Self:
-        """Return the dataset with some of its series, by name: each is trained as it would be among all."""
+        """Return the dataset with some of its series, by name. Each is trained as it would be among all series."""
         series = tuple(one for one in self.series if wanted(one.name))
         return replace(self, series=series, leading=tuple(sorted(self.golden_series)))

@@ -1,4 +1,4 @@
-"""Load: the table of a job, only the columns it needs, and its covariates."""
+"""Load the table of a job, with only the required columns, and its covariates."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -23,9 +23,9 @@ def load(
     stop: Callable[[], bool],
     also: Sequence[str] = (),
 ) -> Table:
-    """Read the table of a job, only the columns it needs, and its covariates.
+    """Load the table of a job, with only the required columns, and its covariates.
 
-    ``also`` names columns to read where they are there, beyond those of the specification.
+    ``also`` names additional columns to read if they exist.
 
     Raises
     ------

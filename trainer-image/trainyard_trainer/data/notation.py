@@ -1,4 +1,4 @@
-"""How numbers are written. Light to import."""
+"""The notation of numbers. This module is fast to import."""
 
 import re
 from collections.abc import Sequence
@@ -12,10 +12,10 @@ _GROUP: Final = 3
 
 @dataclass(frozen=True)
 class Notation:
-    """How numbers are written: the sign before the fraction, and what stands between groups of three digits.
+    """The notation of numbers: the decimal sign, and the thousands separator.
 
-    ``None`` is not known; a ``thousands`` of ``""`` says that digits are not grouped. ``is_given``: the user says so;
-    else it is only what the rest of the file looks like.
+    ``None`` means unknown. ``thousands=""`` means that digits are not grouped. ``is_given`` is true if the user has set
+    it; otherwise the notation is inferred from the file.
     """
 
     decimal: Decimal | None = None
@@ -23,16 +23,17 @@ class Notation:
     is_given: bool = False
 
     def describe(self) -> str:
-        """Return it in words."""
+        """Return the notation as text."""
         grouped = {" ": "a blank", "": None}.get(self.thousands or "", repr(self.thousands))
         return f"decimal sign {self.decimal!r}" + (f", thousands separator {grouped}" if grouped else "")
 
 
 def groups_of_three(texts: Sequence[str], sign: str) -> bool:
-    """Tell whether a sign in numbers is certain to stand between thousands.
+    """Return whether a sign in numbers is certainly a thousands separator.
 
-    It is where each number with it has whole groups of three, one of them ends with a zero, and each number without it
-    is a whole one below a thousand: a program that writes 1.230 for 1.23 writes 987.000 for 987.
+    It is if each number with the sign has complete groups of three digits and one of them ends with a zero, and if each
+    number without it is an integer below 1000, and there is one. A program that writes 1.230 for 1.23 also writes
+    987.000 for 987.
     """
     grouped = re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(sign)}\d{{3}})+")
     signed = [text for text in texts if sign in text and text[-1:].isdigit()]
@@ -46,4 +47,4 @@ def groups_of_three(texts: Sequence[str], sign: str) -> bool:
 
 
 UNKNOWN: Final = Notation()
-"""Nothing is known: the values of a column must tell."""
+"""Nothing is known. The values of a column decide."""

@@ -1,4 +1,4 @@
-"""Preprocess: give the columns types and roles, judge the data, and hold rows out."""
+"""Preprocessing: assign types and roles to the columns, check the data, and hold out rows."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from trainyard_trainer.errors import DataError
 
 
 def preprocess(table: Table, config: TrainerConfig) -> Dataset:
-    """Give the columns types and roles, judge the data, and hold rows out.
+    """Assign types and roles to the columns, check the data, and hold out rows.
 
     Raises
     ------
     DataError
-        Nothing can be trained on this data; the message names the address first, then where in the data and why.
+        No model can be trained on this data. The message names the address, the location in the data and the reason.
     ConfigError
-        The specification asks of the data what it cannot give, e.g. an unknown frequency.
+        The specification does not fit the data, e.g. an unknown frequency.
     """
     try:
         if config.spec.task == "Forecast":
@@ -30,7 +30,7 @@ def preprocess(table: Table, config: TrainerConfig) -> Dataset:
 
 
 def _in_file(row: int | None, files: Sequence[FileRows]) -> str:
-    """Say in which of several files a data row lies."""
+    """Return text that names the file of a data row, if there are several files."""
     if row is None or len(files) < 2:
         return ""
     for file in files:

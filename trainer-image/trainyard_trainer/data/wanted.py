@@ -1,4 +1,4 @@
-"""What a specification needs of a table, and what a file of it gave."""
+"""The columns of a table that a specification requires, and the content of one file."""
 
 import difflib
 from collections import Counter
@@ -16,10 +16,10 @@ from trainyard_trainer.errors import DataError
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the specification needs of a table.
+    """The columns of a table that the specification requires.
 
-    ``columns`` is ``None`` where every column may become a feature; ``excluded`` ones are not read then. ``texts`` are
-    kept as they are written: a product called ``007`` is not the number 7.
+    ``columns`` is ``None`` if every column can become a feature; then the ``excluded`` ones are not read. ``texts`` are
+    kept as text: a product with the name ``007`` is not the number 7.
     """
 
     required: tuple[str, ...]
@@ -29,7 +29,10 @@ class Wanted:
 
     @classmethod
     def of(cls, data: Data, task: Task, also: Sequence[str] = ()) -> "Wanted":
-        """Derive it from a specification. A forecast needs its roles alone; ``also`` are read where they are there."""
+        """Return the columns of a specification.
+
+        A forecast only needs columns with a role. ``also`` are read if they exist.
+        """
         roles = [column for column in (data.time, data.series, data.group, data.key) if column]
         named = [*(data.features or ()), *(data.static or ())]
         listed = None if task != "Forecast" and not data.features else [data.target, *roles, *named, *also]
@@ -44,12 +47,13 @@ class Wanted:
         )
 
     def select(self, present: Sequence[str]) -> list[str]:
-        """Return the columns to read of those present. A name that stands twice is read only where it is asked for.
+        """Return the columns to read out of those present. A column with a repeated name is only allowed if it is not
+        required.
 
         Raises
         ------
         DataError
-            That names the missing columns and the nearest, or a needed name that stands twice.
+            If required columns are missing or have a repeated name. The message suggests similar names.
         """
         repeated = {name for name, count in Counter(present).items() if count > 1}
         needed = [name for name in (*self.required, *(self.columns or ())) if name in repeated]
@@ -67,7 +71,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Part:
-    """One file: the columns that are needed, the names of all that it has, and headers among its rows."""
+    """One file: the required columns, the names of all its columns, and the number of repeated headers."""
 
     table: pa.Table
     names: tuple[str, ...]

@@ -1,1 +1,1 @@
-"""What a file is and how it is read: CSV and its kin, Parquet, JSON lines, compressed or not."""
+"""File formats and their readers: CSV and similar text, Parquet, and JSON lines, compressed or not."""

@@ -1,7 +1,7 @@
-"""Text tables: CSV and its kin. Arrow reads them; what is untidy is tidied on its way there.
+"""Read delimited text such as CSV with Arrow. Irregular files are normalized first.
 
-Arrow's errors name no line, so that a failed read is followed by
-:func:`trainyard_trainer.data.formats.diagnosis.diagnose`.
+Errors of Arrow do not name a line. So after a failed read, :func:`trainyard_trainer.data.formats.diagnosis.diagnose`
+finds it.
 """
 
 import io
@@ -26,20 +26,20 @@ from trainyard_trainer.errors import ConfigError, DataError
 
 _BLOCK: Final = 8 << 20
 _SMALL_BLOCK: Final = 1 << 20
-"""Of a size that the cache of one core holds."""
+"""A block that fits in the cache of one core."""
 
 _MISSING: Final[list[str]] = pyarrow.csv.ConvertOptions().null_values
-"""Nothing at all, and the words for it. To look for words takes Arrow a tenth of its time."""
+"""Spellings of a missing value, including the empty field. To check for the words takes Arrow a tenth of its time."""
 
 _FIELD_ENDS: Final = re.compile(rb'[,;\t|"\r\n]+')
 
 _MAX_DICTIONARY: Final = 10_000
-"""Text columns with more distinct values in a block are kept as plain text."""
+"""Text columns with more distinct values in a block are not dictionary-encoded."""
 
 
 @dataclass(frozen=True)
 class _Text:
-    """One text table, and how it is to be read."""
+    """One text table and its read options."""
 
     source: Source
     file: File
@@ -50,7 +50,7 @@ class _Text:
 
 
 def read_csv(source: Source, file: File, options: CsvOptions, wanted: Wanted, folders: dict[str, str]) -> Part:
-    """Read a text table; ``folders`` are columns that its address gives. Raises DataError, with the line."""
+    """Read a text table. ``folders`` are columns from its address. Raises DataError, which names the line."""
     with open_file(file) as content:
         head = content.read(dialects.HEAD_BYTES)
     dialect = dialects.detect(
@@ -97,7 +97,7 @@ def _selected(header: Sequence[str], wanted: Wanted, folders: dict[str, str]) ->
 
 
 def _tidy_already(text: _Text, head: bytes) -> pa.Table | None:
-    """Read a table that needs no tidying; ``None`` where it turns out to need it."""
+    """Read a regular table. Return ``None`` if it turns out to be irregular."""
     try:
         table = _plain_csv(text, head)
         is_plain = table is not None
@@ -114,7 +114,7 @@ def _tidy_already(text: _Text, head: bytes) -> pa.Table | None:
 
 
 def _untidy_csv(text: _Text) -> tuple[pa.Table, int]:
-    """Read a table line by line; return it with the number of headers that stood among its rows."""
+    """Read a table line by line. Return it with the number of headers that were repeated among its rows."""
     separator = PLAIN_SEPARATOR if text.dialect.separator == dialects.BLANKS else text.dialect.separator
     plain = replace(text.dialect, separator=separator, lines_above=0, encoding="utf-8")
     with open_file(text.file) as content:
@@ -132,7 +132,7 @@ def _diagnosis(text: _Text) -> str | None:
 
 
 def _repeats_header(table: pa.Table) -> bool:
-    """Tell whether the line with the names stands among the rows: then each column holds its own name as text."""
+    """Return whether the header is repeated among the rows. If it is, each column is text and contains its own name."""
     texts = [name for name in table.column_names if _values(table[name]) is not None]
     if not texts or len(texts) < len(table.column_names):
         return False
@@ -148,7 +148,7 @@ def _decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _values(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    """Return the values of a column of text, those of its dictionaries alone; ``None`` for another column."""
+    """Return the values of a text column, or only those of its dictionaries. Return ``None`` for other types."""
     kind = column.type
     if pa.types.is_dictionary(kind):
         return pa.chunked_array([chunk.dictionary for chunk in column.chunks], kind.value_type)
@@ -156,16 +156,17 @@ def _values(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
 
 
 def _without_empty(table: pa.Table) -> pa.Table:
-    """Drop columns without a name and without a value: separators behind the last column make them."""
+    """Drop columns that have no name and no value. Separators at the end of lines create them."""
     nameless = re.compile(dialects.NAMELESS.format(r"\d+")).fullmatch
     empty = [name for name in table.column_names if nameless(name) and table[name].null_count == table.num_rows]
     return table.drop_columns(empty) if empty and len(empty) < len(table.column_names) else table
 
 
 def _plain_csv(text: _Text, head: bytes) -> pa.Table | None:
-    """Read a table as most are, with a row in each line and nothing where a value is missing: faster by a third.
+    """Read a typical table, which has one row per line and empty fields for missing values. This saves a third of the
+    time.
 
-    ``None`` where a field holds a line feed, or may.
+    Return ``None`` if a field has a line feed, or may have one.
     """
     spelled = {word.encode() for word in text.missing if word}
     if spelled.isdisjoint(_FIELD_ENDS.split(head)):
@@ -176,8 +177,8 @@ def _plain_csv(text: _Text, head: bytes) -> pa.Table | None:
 
 
 def _lines_as_rows(text: _Text, missing: list[str]) -> pa.Table | None:
-    # Arrow notices most fields with line feeds, not all. Only where it made as many rows as there are lines, each line
-    # is a row for certain; then none but the last can lack a quotation mark.
+    # Arrow detects most fields with line feeds, but not all. If it returns as many rows as there are lines, each line
+    # is one row. Then only the last line can lack a quotation mark.
     with open_file(text.file) as content:
         lines = Lines(content, memory_pool(), text.source.go_on)
         try:
@@ -191,7 +192,7 @@ def _lines_as_rows(text: _Text, missing: list[str]) -> pa.Table | None:
 
 
 def _spells_missing(table: pa.Table, missing: list[str]) -> bool:
-    """Tell whether a word for a missing value was taken for text."""
+    """Return whether a word for a missing value was read as text."""
     words = pa.array([word for word in missing if word])
     for column in table.columns:
         values = _values(column)
@@ -230,7 +231,10 @@ def _arrow_csv(
 
 
 def _without_empty_texts(table: pa.Table) -> pa.Table:
-    """Take quoted nothing for a missing value. Other quoted words are text: a series may be called "NA"."""
+    """Replace empty text, which was quoted, by a missing value.
+
+    Other quoted words stay text: a series can have the name "NA".
+    """
     for index, name in enumerate(table.column_names):
         column = table.column(index)
         if (values := _values(column)) is None:
@@ -243,7 +247,7 @@ def _without_empty_texts(table: pa.Table) -> pa.Table:
 
 
 def _arrow_encoding(encoding: str) -> str:
-    # By this very name Arrow skips its transcoding in Python.
+    # With exactly this name, Arrow skips its transcoding in Python.
     return "utf8" if encoding == "utf-8" else encoding
 
 
@@ -255,12 +259,15 @@ def _separator(given: str) -> str:
 
 
 def _is_binary(kind: pa.DataType) -> bool:
-    """Tell the type that Arrow gives to text which is not UTF-8."""
+    """Return whether a type is the one that Arrow uses for text that is not UTF-8."""
     return bool(pa.types.is_binary(kind.value_type if pa.types.is_dictionary(kind) else kind))
 
 
 def _quotes_are_odd(file: File) -> bool:
-    """Tell whether a quotation mark may be missing: Arrow takes the rest of the file as one field, without an error."""
+    """Return whether a quotation mark may be missing.
+
+    Then Arrow reads the rest of the file as one field, without an error.
+    """
     count = 0
     with open_file(file) as content:
         while chunk := content.read(_BLOCK):

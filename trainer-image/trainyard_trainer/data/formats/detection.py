@@ -1,7 +1,8 @@
-"""What a file is: its compression and its format, by its content first and its name second.
+"""Detect the compression and the format of a file, first by its content, then by its name.
 
-The first bytes of Parquet and of a compressed file cannot be mistaken, and a name may lie or say nothing
-(``https://host/export?id=3``). Text has no such mark: there the name counts, and only without one the first character.
+The first bytes of Parquet and of a compressed file are unique. A name can be wrong or missing
+(``https://host/export?id=3``). Text has no such signature. There, the name decides, and without a known extension the
+first character.
 """
 
 import gzip
@@ -41,7 +42,7 @@ _HEAD: Final = 512
 
 
 def open_file(file: File) -> IO[bytes]:
-    """Open a file without its compression."""
+    """Open a file, decompressed."""
     match _compression(file):
         case "gz":
             return cast("IO[bytes]", gzip.open(file.path, "rb"))
@@ -52,19 +53,19 @@ def open_file(file: File) -> IO[bytes]:
 
 
 def is_compressed(file: File) -> bool:
-    """Tell whether :func:`open_file` unpacks it."""
+    """Return whether :func:`open_file` decompresses a file."""
     return _compression(file) is not None
 
 
 def format_of(file: File, given: FormatName) -> Format:
-    """Return the format of a file: as it is set, as it begins, or as it is named.
+    """Return the format of a file: as set by the user, by its first bytes, or by its name.
 
     Raises
     ------
     DataError
-        If it is something else by its first bytes: the message says what.
+        If its first bytes show another format. The message names it.
     ConfigError
-        If nothing tells its format.
+        If the format cannot be detected.
     """
     if given != "Auto":
         return given

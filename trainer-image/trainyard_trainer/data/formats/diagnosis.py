@@ -1,6 +1,6 @@
-"""What is wrong with a text table that could not be read: one message with the number of a line.
+"""Diagnosis of a text table that could not be read: one message with a line number.
 
-It reads the whole file line by line, and only when the fast reader has given up.
+It reads the whole file line by line, and only after the fast reader has failed.
 """
 
 import codecs
@@ -14,15 +14,15 @@ _FIELD_LIMIT: Final = 16 * 1024 * 1024
 
 
 class Written(Protocol):
-    """What must be known of a table: see :class:`trainyard_trainer.data.formats.dialect.Dialect`."""
+    """The required properties of a table: see :class:`trainyard_trainer.data.formats.dialect.Dialect`."""
 
     @property
     def separator(self) -> str:
-        """What stands between two fields."""
+        """The separator between two fields."""
 
     @property
     def encoding(self) -> str:
-        """By Python's name."""
+        """The encoding, as named in Python."""
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -30,10 +30,11 @@ class Written(Protocol):
 
 
 def diagnose(file: IO[bytes], dialect: Written) -> str | None:
-    """Read a broken table line by line and say what is wrong with it and in which line; ``None`` if nothing is.
+    """Read a broken table line by line, and return what is wrong and in which line. Return ``None`` if nothing is
+    wrong.
 
-    Looks for bytes that are not of the encoding, a quoted field that never closes, and rows wider or narrower than the
-    header. Line numbers count from 1 with the header as the first.
+    It finds bytes that do not match the encoding, a quoted field that never closes, and rows wider or narrower than the
+    header. Line numbers count from 1, and the header is the first.
     """
     end = "\x00the end of the table\x00"
     start = 1
@@ -58,13 +59,13 @@ def diagnose(file: IO[bytes], dialect: Written) -> str | None:
 
 
 class _BadBytesError(Exception):
-    """Where the bytes stop being text."""
+    """The first bytes that are not valid text."""
 
 
 def _decoded(file: IO[bytes], encoding: str, end: str) -> Iterator[str]:
-    """Yield the lines of a file, then a line of its own that can be told from all others."""
+    """Yield the lines of a file, then ``end`` as a unique last line."""
     offset = 0
-    if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):  # a line feed byte is no line feed there
+    if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):  # byte 0x0A can be a part of another character
         yield from codecs.getreader(encoding)(file)
         yield end
         return
@@ -79,7 +80,10 @@ def _decoded(file: IO[bytes], encoding: str, end: str) -> Iterator[str]:
 
 
 def bad_bytes(error: UnicodeDecodeError, *, offset: int, line: int, encoding: str) -> DataError:
-    """Return the refusal of a byte that is not of the encoding; ``offset`` is that of the text that was decoded."""
+    """Return the error for a byte that does not match the encoding.
+
+    ``offset`` is the position of the decoded bytes in the file.
+    """
     byte = error.object[error.start]
     return DataError(
         f"byte 0x{byte:02x} at offset {offset + error.start} (line {line}) is not {encoding}; "
@@ -88,7 +92,7 @@ def bad_bytes(error: UnicodeDecodeError, *, offset: int, line: int, encoding: st
 
 
 class long_fields:  # noqa: N801 - reads as a statement
-    """Let the csv module read long fields, and restore its global limit afterwards."""
+    """Context manager that lets the csv module read long fields, and restores its global limit."""
 
     def __enter__(self) -> None:
         self._before = csv.field_size_limit(_FIELD_LIMIT)

@@ -1,8 +1,8 @@
-"""How a text table is written: its separator, its decimal sign, its header, and the habits of whoever wrote it.
+"""The dialect of a text table: separator, decimal sign, header, and irregularities.
 
-Detection looks at the head of the file alone. What only a reader of lines can handle (remarks between the rows, columns
-by blanks, separators behind the last column) makes a dialect ``untidy``:
-:mod:`trainyard_trainer.data.formats.tidy` reads it.
+Detection only uses the head of the file. A dialect is ``untidy`` if Arrow cannot read it directly: comments between the
+rows, columns separated by spaces, or separators after the last column. Then :mod:`trainyard_trainer.data.formats.tidy`
+reads the file line by line.
 """
 
 import codecs
@@ -19,23 +19,23 @@ from trainyard_trainer.errors import ConfigError, DataError
 
 HEAD_BYTES: Final = 64 * 1024
 BLANKS: Final = " "
-"""As a separator: any number of blanks."""
+"""A separator that means any number of spaces."""
 
 SEPARATORS: Final = (",", ";", "\t", "|", BLANKS)
 Header = Literal["Auto", "Present", "Absent"]
 
 _LINES_TO_COMPARE: Final = 200
 _LINES_ABOVE: Final = 50
-"""Among so many lines the header is looked for."""
+"""The header is searched in this many lines."""
 
 _EXCEL_MARK: Final = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 NAMELESS: Final = "Unnamed: {}"
-"""As pandas calls a column without a name, by its place."""
+"""Name of a column without a name, by its position, as in pandas."""
 
 _DECIMAL_COMMA: Final = re.compile(r"\s*[+-]?(\d+|\d{1,3}(\.\d{3})+),\d+\s*")
 _DECIMAL_POINT: Final = re.compile(r"\s*[+-]?(\d+|\d{1,3}(,\d{3})+)\.\d+([eE][+-]?\d+)?\s*")
 _GROUPED: Final = re.compile(r"\s*[+-]?[1-9]\d{0,2}[,.]\d{3}\s*")
-"""Either thousands or a fraction: no evidence on its own."""
+"""Either a thousands separator or a decimal sign, so it is not evidence alone."""
 
 BLANK_FIELDS: Final = re.compile(r'(?<!\S)"(?:[^"]|"")*"(?!\S)|\S+')
 _COMMENT: Final = "#"
@@ -48,19 +48,19 @@ class Dialect:
     Attributes
     ----------
     header
-        The names of the columns as the table has them; ``Unnamed: 2`` is the third if it has no name.
+        The column names of the table. ``Unnamed: 2`` is the third column if it has no name.
     lines_above
-        Lines before the first row: the header, and what stands above it.
+        Number of lines before the first row: the header and the lines above it.
     untidy
-        Whether it takes a reader of lines.
+        Whether the file must be read line by line.
     comment
-        With this begin lines that are no rows; ``only_odd``: those of another width than a row's.
+        Prefix of comment lines. If ``only_odd``, only lines of another width than a row are comments.
     texts
-        Columns whose numbers would be read wrongly with the decimal sign alone.
+        Columns to read as text, because the decimal sign alone would give wrong numbers.
     notation
-        What is known of the numbers of all columns.
+        The known notation of numbers in all columns.
     notes
-        What was found out and is worth telling.
+        Notes about the detected dialect for the user.
     """
 
     separator: str
@@ -77,24 +77,24 @@ class Dialect:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """A name of its own for each column: those that repeat get their place, which no user can write."""
+        """The column names, made unique. A repeated name gets a NUL character and its position."""
         repeated = self.repeated
         return tuple(f"{name}\x00{index}" if name in repeated else name for index, name in enumerate(self.header))
 
     @property
     def repeated(self) -> frozenset[str]:
-        """The names that stand more than once."""
+        """The names that occur more than once."""
         return frozenset(name for name, count in Counter(self.header).items() if count > 1)
 
     def describe(self) -> str:
-        """Return the dialect in words, for the report."""
+        """Return the dialect as text for the report."""
         separator = {"\t": "tab", BLANKS: "blanks"}.get(self.separator, repr(self.separator))
         words = [f"separator {separator}", f"decimal sign {self.decimal!r}", f"encoding {self.encoding}", *self.notes]
         return f"CSV: {', '.join(words)}"
 
 
 def check_encoding(encoding: str) -> str:
-    """Return Python's own name of an encoding. Raises ConfigError for an unknown one."""
+    """Return the name of an encoding in Python. Raises ConfigError if it is unknown."""
     try:
         return codecs.lookup(encoding).name
     except LookupError as error:
@@ -105,7 +105,7 @@ def check_encoding(encoding: str) -> str:
 
 @dataclass(frozen=True)
 class Given:
-    """What the user says of a text table; ``None`` and ``Auto`` are to be found out."""
+    """Settings of the user for a text table. ``None`` and ``Auto`` are detected."""
 
     encoding: str = "utf-8"
     separator: str | None = None
@@ -117,21 +117,21 @@ class Given:
 
 
 def detect(head: bytes, *, complete: bool, given: Given | None = None, expected: Sequence[str] = ()) -> Dialect:
-    """Work out a dialect from the first bytes of a file.
+    """Detect a dialect from the first bytes of a file.
 
     Parameters
     ----------
     head
-        At most about ``HEAD_BYTES``, without compression.
+        At most about ``HEAD_BYTES``, decompressed.
     complete
-        Whether that is the whole file; else its last line is cut off and ignored.
+        Whether this is the whole file. Otherwise its last line is incomplete and ignored.
     expected
-        Names that the header should hold: the separator that yields them is the right one, and so is the line.
+        Names that the header should have. They identify the separator and the header line.
 
     Raises
     ------
     DataError
-        For an empty file, or bad bytes in the head.
+        If the file is empty, or its head has invalid bytes.
     """
     given = given or Given()
     lines = _lines(head, encoding=given.encoding, complete=complete)
@@ -153,7 +153,7 @@ def detect(head: bytes, *, complete: bool, given: Given | None = None, expected:
 
 @dataclass(frozen=True)
 class _Writing:
-    """What is known of a table's head once its separator and its first line are."""
+    """The head of a table, after its separator and its first line are known."""
 
     lines: list[str]
     above: int
@@ -205,7 +205,7 @@ class _Writing:
         )
 
     def _comment(self, width: int) -> str | None:
-        """Tell whether lines of another width begin with #, which then are remarks."""
+        """Return ``#`` if lines of another width start with it. Such lines are comments."""
         is_other = any(line.startswith(_COMMENT) and self._is_odd(line, width) for line in self.lines[1:])
         return _COMMENT if is_other else None
 
@@ -213,24 +213,24 @@ class _Writing:
         return any(len(row) != width for row in rows_of([line], self.separator))
 
     def _names(self, first: list[str], body: list[list[str]]) -> tuple[list[str], list[str]]:
-        """Return the names of the columns, and what is to be told of them."""
+        """Return the names of the columns, and notes about them."""
         if not self.has_header:
             return [f"column{index + 1}" for index in range(len(first))], ["no line with names"]
         names, notes = tidy_names(first, self.expected), []
         widths = {len(row) for row in body}
         if widths == {len(names) + 1} and len(body) > 1 and len({row[0] for row in body}) == len(body):
-            # So R writes a table: its first column has the names of the rows, and no name.
+            # R writes tables like this: the first column has the row names, and its header is missing.
             names, notes = [NAMELESS.format(0), *names], ["the first column has no name"]
-        if widths - {len(names)}:  # separators behind the last column, in some lines
+        if widths - {len(names)}:  # separators after the last column, in some lines
             while len(first) > 1 and not first[-1].strip():
                 names, first = names[:-1], first[:-1]
         return names, notes
 
 
 def tidy_names(names: Sequence[str], expected: Sequence[str] = ()) -> list[str]:
-    """Return names without the blanks around them.
+    """Return names without surrounding spaces.
 
-    A column without a name is called as pandas does, by its place.
+    A column without a name gets a name by its position, as in pandas.
     """
     tidy = [name if name in expected else name.strip().strip("\u200b\ufeff").strip() for name in names]
     return [name or NAMELESS.format(index) for index, name in enumerate(tidy)]
@@ -249,17 +249,17 @@ def _lines(head: bytes, *, encoding: str, complete: bool) -> list[str]:
 
 
 def _blank(lines: Sequence[str], start: int) -> int:
-    """Return the first line from ``start`` on that holds something."""
+    """Return the index of the first line from ``start`` that is not blank."""
     return next((index for index in range(start, len(lines)) if lines[index].strip()), len(lines))
 
 
 def _is_absent(expected: Sequence[str]) -> bool:
-    """Tell whether the names that are needed are those of a table without any."""
+    """Return whether all required names are default names, which means that the table has no header."""
     return bool(expected) and all(re.fullmatch(r"column[1-9]\d*", name) for name in expected)
 
 
 def _header_line(lines: Sequence[str], start: int, separator: str, expected: Sequence[str]) -> int:
-    """Return the first line that holds all of the names; the first line at all where none does."""
+    """Return the index of the first line with all required names, or ``start`` if there is none."""
     for index in range(start, min(len(lines), start + _LINES_ABOVE)) if expected else ():
         if set(expected) <= set(tidy_names(_first_row(lines[index : index + 1], separator, expected), expected)):
             return index
@@ -267,7 +267,7 @@ def _header_line(lines: Sequence[str], start: int, separator: str, expected: Seq
 
 
 def _first_row(lines: Sequence[str], separator: str, expected: Sequence[str]) -> list[str]:
-    """Return the fields of the header, without the # of one that is a remark for other programs."""
+    """Return the fields of the header, without a ``#`` that marks it as a comment."""
     plain = next(iter(rows_of(lines, separator)), [])
     if not plain or not lines[0].startswith(_COMMENT):
         return plain
@@ -280,7 +280,7 @@ def _first_row(lines: Sequence[str], separator: str, expected: Sequence[str]) ->
 
 
 def rows_of(lines: Iterable[str], separator: str) -> list[list[str]]:
-    """Return the fields of lines; a quoted field may go on in the next."""
+    """Return the fields of lines. A quoted field can span lines."""
     if separator == BLANKS:
         return [row for line in lines if (row := [one.strip('"') for one in BLANK_FIELDS.findall(line)])]
     with long_fields():
@@ -288,7 +288,7 @@ def rows_of(lines: Iterable[str], separator: str) -> list[list[str]]:
 
 
 def _lines_of_header(lines: Sequence[str], separator: str) -> int:
-    """Return how many lines the header takes: a name may hold a line feed."""
+    """Return the number of lines of the header, because a name can contain a line feed."""
     if separator == BLANKS:
         return 1
     with long_fields():
@@ -298,7 +298,9 @@ def _lines_of_header(lines: Sequence[str], separator: str) -> int:
 
 
 def _plausibility(lines: list[str], separator: str, expected: Sequence[str]) -> tuple[int, bool, float, int]:
-    """Rank a separator: known names in the header, more than one column, rows as wide as the header, columns."""
+    """Return a sort key for a separator: known names in the header, more than one column, share of rows as wide as the
+    header, number of columns.
+    """
     rows = rows_of(lines[:_LINES_TO_COMPARE], separator)
     header, body = tidy_names(_first_row(lines[:_LINES_TO_COMPARE], separator, expected), expected), rows[1:]
     known = len(set(expected) & set(header))
@@ -308,7 +310,7 @@ def _plausibility(lines: list[str], separator: str, expected: Sequence[str]) -> 
 
 
 def _decimal(rows: list[list[str]]) -> tuple[Decimal, bool]:
-    """Return the decimal sign, and whether there is any evidence for it."""
+    """Return the decimal sign, and whether there is evidence for it."""
     fields = [field for row in rows for field in row if not _GROUPED.fullmatch(field)]
     commas = sum(1 for field in fields if "," in field and _DECIMAL_COMMA.fullmatch(field))
     points = sum(1 for field in fields if "." in field and _DECIMAL_POINT.fullmatch(field))
@@ -316,13 +318,13 @@ def _decimal(rows: list[list[str]]) -> tuple[Decimal, bool]:
 
 
 def _misread(names: Sequence[str], body: list[list[str]], decimal: Decimal) -> frozenset[str]:
-    """Return the columns in which what looks like the decimal sign stands between thousands."""
+    """Return the columns in which the decimal sign is in fact a thousands separator."""
     columns = {name: [row[index].strip() for row in body if index < len(row)] for index, name in enumerate(names)}
     return frozenset(name for name, values in columns.items() if groups_of_three(values, decimal))
 
 
 def _is_padded(body: list[list[str]]) -> bool:
-    """Tell whether a blank stands behind each separator, and before text: numbers need no care."""
+    """Return whether each separator is followed by a space, and some fields are text. Numbers do not need this."""
     behind = [field for row in body for field in row[1:] if field.strip()]
     is_text = any(not field.lstrip(" +-.").replace(".", "").strip().isdigit() for field in behind[:_LINES_TO_COMPARE])
     return is_text and all(field.startswith(" ") for field in behind)

@@ -1,4 +1,4 @@
-"""What is wrong with a file of JSON lines. Runs only when the fast reader has given up: its task is one message."""
+"""Diagnosis of a file of JSON lines. It runs only after the fast reader has failed, and returns one message."""
 
 import json
 from collections.abc import Mapping
@@ -9,9 +9,9 @@ _SHOWN: Final = 40
 
 
 def diagnose(file: IO[bytes]) -> str | None:
-    """Return what is wrong and in which line, counted from 1; ``None`` if nothing is.
+    """Return what is wrong and in which line, counted from 1. Return ``None`` if nothing is wrong.
 
-    Looks for lines that are not JSON, or no object, and for names whose values change from one kind to another.
+    It finds lines that are not JSON or not an object, and names whose values change their type.
     """
     kinds: dict[str, tuple[str, int]] = {}
     for number, raw in enumerate(file, start=1):

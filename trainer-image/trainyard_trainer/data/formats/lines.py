@@ -1,4 +1,4 @@
-"""A text file as Arrow's reader gets it: each block read once, into memory that is used again, counted and hashed."""
+"""A text stream for Arrow. Each block is read once, into reused memory, and is counted and hashed."""
 
 import hashlib
 import io
@@ -10,25 +10,25 @@ import pyarrow as pa
 
 _FEED: Final = ord("\n")
 _END: Final = 1 << 12
-"""A line usually ends within the last so many bytes."""
+"""A line feed is usually within this many last bytes of a block."""
 
 
 def memory_pool() -> pa.MemoryPool:
-    """Return what keeps freed memory for the next block: Arrow's default lets the system clear it anew each time."""
+    """Return a memory pool that reuses freed memory. Without jemalloc, it is the default pool, which clears it anew."""
     return pa.jemalloc_memory_pool() if "jemalloc" in pa.supported_memory_backends() else pa.default_memory_pool()
 
 
 class Lines(io.RawIOBase):
-    """A stream that counts the lines that are read from it, and the quotation marks in the last of them.
+    """A stream that counts the lines read from it, and the quotation marks in the last line.
 
     Parameters
     ----------
     go_on
-        Called before each block; what it raises ends the reading.
+        Called before each block. If it raises an error, reading ends.
     """
 
     def __init__(self, content: IO[bytes], pool: pa.MemoryPool, go_on: Callable[[], None]) -> None:
-        self._content = cast("io.BufferedIOBase", content)  # all streams of files can fill memory
+        self._content = cast("io.BufferedIOBase", content)  # all file streams have ``readinto``
         self._pool, self._go_on = pool, go_on
         self._hash = hashlib.sha256()
         self._feeds = 0
@@ -37,12 +37,12 @@ class Lines(io.RawIOBase):
 
     @property
     def count(self) -> int:
-        """The lines so far; the last one may have no end yet."""
+        """Number of lines so far. The last one can be incomplete."""
         return self._feeds + self._has_rest
 
     @property
     def sha256(self) -> str:
-        """The digest of what was read so far."""
+        """The digest of the bytes read so far."""
         return self._hash.hexdigest()
 
     def readable(self) -> bool:
@@ -54,7 +54,7 @@ class Lines(io.RawIOBase):
         return bytes(self.read_buffer(size))
 
     def read_buffer(self, size: int) -> pa.Buffer:
-        """Return at most ``size`` bytes in Arrow's own memory. Arrow prefers this to ``read``, where it is offered."""
+        """Return at most ``size`` bytes in memory of Arrow. Arrow prefers this method to ``read`` if it exists."""
         self._go_on()
         buffer = pa.allocate_buffer(size, memory_pool=self._pool)
         block = memoryview(buffer)[: self._content.readinto(buffer)]

@@ -1,7 +1,7 @@
-"""From a local file to a frame: CSV, Parquet or JSON lines, compressed or not. Reads only the columns that are needed.
+"""Read a local file into a frame: CSV, Parquet or JSON lines, compressed or not. Only required columns are read.
 
-Arrow reads; it uses all cores and keeps text once per distinct value. Its errors name no line, so that a failed read is
-followed by :func:`trainyard_trainer.data.formats.diagnosis.diagnose`.
+Arrow reads the files. It uses all cores and dictionary-encodes text. Errors of Arrow do not name a line. So after a
+failed read, :func:`trainyard_trainer.data.formats.diagnosis.diagnose` finds it.
 """
 
 import gzip
@@ -35,23 +35,23 @@ from trainyard_trainer.errors import ConfigError, DataError
 _BLOCK: Final = 8 << 20
 _NAMED: Final = 5
 _NO_FOLDER: Final = "__HIVE_DEFAULT_PARTITION__"
-"""A folder of rows without a value."""
+"""Name of a Hive partition folder for rows without a value."""
 
 
 @dataclass(frozen=True)
 class Read:
-    """A table as it was read.
+    """A table after it is read.
 
     Attributes
     ----------
     frame
-        Its columns in the order of the first file.
+        The columns, in the order of the first file.
     notes
-        How it was read.
+        Notes about how the table was read.
     files
-        How many rows each file gave.
+        Number of rows of each file.
     notation
-        What is known of the numbers that are text.
+        The known notation of numbers that are text.
     """
 
     frame: pd.DataFrame
@@ -62,14 +62,15 @@ class Read:
 
 
 def read(source: Source, wanted: Wanted, layout: FormatName = "Auto", options: CsvOptions | None = None) -> Read:
-    """Read the files of a table, one below the other.
+    """Read the files of a table and concatenate them.
 
-    A folder ``store=7`` of a file's address is a column ``store`` of its rows, unless the file has one of that name.
+    A folder ``store=7`` in the address of a file becomes a column ``store``, unless the file has a column with this
+    name.
 
     Raises
     ------
     DataError
-        A file is empty, broken, lacks a column, or has other columns than the first one; the message names its address
+        A file is empty, broken, lacks a column, or has other columns than the first one. The message names its address
         and, for text, the line.
     """
     parts = [_read_file(source, file, wanted, layout, options or CsvOptions()) for file in source.files]
@@ -81,7 +82,7 @@ def read(source: Source, wanted: Wanted, layout: FormatName = "Auto", options: C
     table = stack([part.table for part in parts])
     findings = _findings(parts)
     notations = {part.notation for part in parts}
-    del parts  # else each column would be there twice while it is converted
+    del parts  # release the parts before the conversion, to keep only one copy
     if table.num_rows == 0:
         raise DataError(f"{source.uri}: the table has columns and no rows; training needs rows")
     notation = notations.pop() if len(notations) == 1 else UNKNOWN
@@ -103,7 +104,7 @@ def _findings(parts: Sequence["Part"]) -> tuple[Finding, ...]:
 
 
 def hashed_beside(source: Source, layout: FormatName) -> list[File]:
-    """Return the files that :func:`read` does not hash on its way: it does so with text as it lies on disk."""
+    """Return the files that :func:`read` does not hash. It only hashes uncompressed delimited text."""
     return [file for file in source.files if is_compressed(file) or _has_other_format(file, layout)]
 
 
@@ -111,20 +112,20 @@ def _has_other_format(file: File, layout: FormatName) -> bool:
     try:
         return format_of(file, layout) != "Csv"
     except (DataError, ConfigError):
-        return False  # nothing to hash: reading it ends with this error
+        return False  # nothing to hash: the reader raises the same error
 
 
 def to_frame(table: pa.Table, texts: Sequence[str] = ()) -> pd.DataFrame:
-    """Return a table as pandas has it; ``table`` is of no use afterwards.
+    """Return a table as a pandas frame. ``table`` cannot be used afterwards.
 
-    What pandas wrote about it (which column was an index, which had a nullable type) does not count: a column is a
-    column. Of ``texts``, whole numbers with missing ones stay whole: 101, not 101.0.
+    Metadata of pandas, such as the index or nullable types, is ignored. In ``texts``, integers with missing values stay
+    integers: 101, not 101.0.
     """
     for index, field in enumerate(table.schema):
         column = _as_plain(table.column(index), is_text=field.name in texts)
         if column.type != field.type:
             table = table.set_column(index, field.name, column)
-    # self_destruct frees each column as soon as it is converted, so that the table is in memory once.
+    # self_destruct frees each column after its conversion, so that only one copy of the table is in memory.
     frame: pd.DataFrame = table.to_pandas(
         split_blocks=True, self_destruct=True, date_as_object=False, ignore_metadata=True
     )
@@ -132,7 +133,7 @@ def to_frame(table: pa.Table, texts: Sequence[str] = ()) -> pd.DataFrame:
 
 
 def _as_plain(column: pa.ChunkedArray, *, is_text: bool) -> pa.ChunkedArray:
-    """Return a column in a type of which pandas has the like, missing values included."""
+    """Return a column in a type that pandas supports with missing values."""
     kind = column.type
     if pa.types.is_dictionary(kind) and not pa.types.is_string(kind.value_type):
         column = column.cast(kind.value_type)
@@ -145,7 +146,7 @@ def _as_plain(column: pa.ChunkedArray, *, is_text: bool) -> pa.ChunkedArray:
 
 
 def _is_whole(column: pa.ChunkedArray) -> bool:
-    """Tell whether a column holds whole numbers alone."""
+    """Return whether a column has only integer values."""
     kind = column.type
     if pa.types.is_integer(kind):
         return True
@@ -174,7 +175,7 @@ def _read_file(source: Source, file: File, wanted: Wanted, layout: FormatName, o
 
 
 def _folders(uri: str) -> dict[str, str]:
-    """Return what the folders of an address say of all rows of the file: ``store=7/`` is a column ``store``."""
+    """Return the columns of a file from the folders of its address: ``store=7/`` is a column ``store``."""
     names = [unquote(part).partition("=") for part in uri.partition("://")[2].split("/")[:-1]]
     return {name: value for name, sign, value in names if sign and name}
 
@@ -207,7 +208,7 @@ def _read_parquet(file: File, wanted: Wanted, folders: dict[str, str]) -> Part:
     where: Path | pa.BufferReader = file.path
     if is_compressed(file):
         with open_file(file) as content:
-            where = pa.BufferReader(content.read())  # Parquet is read from its end, which such a stream cannot find
+            where = pa.BufferReader(content.read())  # Parquet is read from its end, which needs a seekable stream
     try:
         with pyarrow.parquet.ParquetFile(where) as parquet:
             schema = parquet.schema_arrow
@@ -218,7 +219,7 @@ def _read_parquet(file: File, wanted: Wanted, folders: dict[str, str]) -> Part:
 
 
 def _require_text(table: pa.Table) -> None:
-    """Refuse text that is not UTF-8: these formats promise it, and Arrow reads it unseen."""
+    """Raise DataError for text that is not UTF-8. These formats require it, but Arrow does not check it."""
     for name in table.column_names:
         try:
             table[name].validate(full=True)
@@ -243,7 +244,7 @@ def _read_json(file: File, wanted: Wanted, folders: dict[str, str]) -> Part:
 
 
 def _plain_columns(schema: pa.Schema, wanted: Wanted, folders: dict[str, str]) -> list[str]:
-    """Return the columns to read; lists and objects are no features, and have no other role."""
+    """Return the columns to read. Lists and objects are left out, because they have no role."""
     nested = {field.name: field.type for field in schema if pa.types.is_nested(field.type)}
     for name in wanted.required:
         if name in nested:

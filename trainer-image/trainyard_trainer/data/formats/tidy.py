@@ -1,7 +1,7 @@
-"""A text table that takes a reader of lines, as a plain one that Arrow can read: rows of equal width and nothing else.
+"""Normalize an irregular text table for Arrow, line by line. The result only has rows of equal width.
 
-Remarks, repeated headers, blank lines, separators behind the last column and blanks around fields go. Fields stay as
-they are written, with their quotation marks.
+Comments, repeated headers, blank lines, separators after the last column and spaces around fields are removed.
+Otherwise fields are unchanged and keep their quotation marks.
 """
 
 import codecs
@@ -14,7 +14,7 @@ from trainyard_trainer.data.formats.dialect import BLANK_FIELDS, BLANKS, Dialect
 from trainyard_trainer.errors import DataError
 
 PLAIN_SEPARATOR: Final = "\t"
-"""In place of blanks."""
+"""Replaces spaces as the separator."""
 
 _BLOCK: Final = 1 << 20
 
@@ -25,11 +25,14 @@ class Tidied(io.RawIOBase):
     Attributes
     ----------
     headers
-        How many times the header stood among the rows.
+        How often the header was repeated among the rows.
     """
 
     def __init__(self, content: IO[bytes], dialect: Dialect, go_on: Callable[[], None]) -> None:
-        """``go_on`` is called before each block; what it raises ends the reading."""
+        """Create the stream.
+
+        ``go_on`` is called before each block. If it raises an error, reading ends.
+        """
         self._go_on = go_on
         self._rows = self._tidy(content, dialect)
         self._rest = b""
@@ -40,7 +43,7 @@ class Tidied(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return at most ``size`` bytes. Raises DataError, with the line, for a row that is too short or too long."""
+        """Return at most ``size`` bytes. Raises DataError, which names the line, if a row is too short or too long."""
         self._go_on()
         wanted = size if size >= 0 else _BLOCK
         parts, length = [self._rest], len(self._rest)
@@ -74,7 +77,7 @@ class Tidied(io.RawIOBase):
 
 
 def _records(content: IO[bytes], dialect: Dialect) -> Iterator[tuple[int, str]]:
-    """Yield each row with the number of its first line; a quoted field may go on over several lines."""
+    """Yield each row with the number of its first line. A quoted field can span several lines."""
     encoding = "utf-8-sig" if dialect.encoding == "utf-8" else dialect.encoding
     open_lines: list[str] = []
     first, quotes = 0, 0

@@ -1,1 +1,1 @@
-"""Time series: one table of many series, each sorted, checked and split."""
+"""Time series: a table of many series, each sorted, checked and split."""

@@ -1,6 +1,6 @@
-"""Each series judged on its own before anything is fitted: what fails is left out, what is weak is told.
+"""Check each series before training. Failed series are left out, and weaknesses are reported.
 
-A job fails only when more than ``maxFailedRatio`` of its series do, or fewer than ``minSeries`` are left.
+A job fails only if more than ``maxFailedRatio`` of its series fail, or fewer than ``minSeries`` are left.
 """
 
 from collections import Counter
@@ -26,26 +26,27 @@ _ADVICE: Final = {
     "UnparsableTimes": HOW_TO_WRITE,
     "UnparsableTarget": "correct the data",
 }
-"""What to do when the only series fails, by the code of its finding."""
+"""Advice if the only series fails, by the code of its finding."""
 
 _OF_TIMES: Final = frozenset({"DuplicateTimes", "UnparsableTimes"})
-"""Failures that lie in the column of the times; the others lie in the target."""
+"""Failures in the time column. Others are in the target column."""
 
 _MANY_ZEROS: Final = 0.7
-"""Above this share of zeros a forecast of the mean is hard to beat."""
+"""With a larger share of zeros, the forecast of the mean is hard to beat."""
 
 _FEW_NEGATIVE: Final = 0.05
-"""Up to this share negative values look like slips; above, like a quantity that can be negative."""
+"""Up to this share, negative values may be errors. With more, the quantity can be negative."""
 
 _LONGER_THAN_BEFORE: Final = 2
-"""So many times as long as any earlier run of zeros must be the last one."""
+"""How many times longer than all earlier runs of zeros the last one must be."""
 
 
 @dataclass(frozen=True)
 class SortedRows:
-    """Rows sorted by series, then time. ``starts`` has one entry per series and the number of rows at its end.
+    """Rows sorted by series, then time.
 
-    ``spoiled`` are the series with values that cannot be read, by number, and why.
+    ``starts`` has one entry per series, and the number of rows at its end. ``spoiled`` has the reason for each series
+    with unreadable values, by its number.
     """
 
     names: tuple[str, ...]
@@ -66,7 +67,7 @@ class SortedRows:
 def judge(
     rows: SortedRows, validation: DataValidation, frequency: Frequency, horizon: int, findings: list[Finding]
 ) -> tuple[dict[int, npt.NDArray[np.intp]], list[Finding]]:
-    """Return the row positions of each usable series by its number, and why the others failed."""
+    """Return the row positions of each usable series by its number, and the reasons why others failed."""
     kept: dict[int, npt.NDArray[np.intp]] = {}
     failures: list[Finding] = []
     newest = rows.times.max()
@@ -90,7 +91,7 @@ def judge(
 def _without_duplicates(
     rows: SortedRows, positions: npt.NDArray[np.intp], name: str, findings: list[Finding]
 ) -> tuple[npt.NDArray[np.intp], Finding | None]:
-    """Drop rows that repeat their predecessor; two different values at one time are an error of the series."""
+    """Drop rows that repeat the previous row. Two different values at one time are an error of the series."""
     if len(positions) < 2:
         return positions, None
     times, values = rows.times[positions], rows.values[positions]
@@ -110,7 +111,7 @@ def _without_duplicates(
 
 
 def _failure(values: npt.NDArray[np.float64], name: str, validation: DataValidation) -> Finding | None:
-    """Return why nothing can be trained on a series."""
+    """Return the reason why a series cannot be trained, if any."""
     points = len(values)
     if points < validation.min_points:
         text = f"{points} points, at least {validation.min_points} are needed (data.validation.minPoints)"
@@ -133,7 +134,7 @@ class _OneSeries:
 
 
 def _weaknesses(series: _OneSeries, validation: DataValidation, frequency: Frequency) -> list[Finding]:
-    """Return what will make the forecasts of a usable series worse."""
+    """Return findings about weaknesses of a usable series."""
     found: list[Finding] = []
     points = len(series.values)
     if points < validation.recommended_points:
@@ -152,7 +153,7 @@ def _weaknesses(series: _OneSeries, validation: DataValidation, frequency: Frequ
 
 
 def _values(series: _OneSeries) -> list[Finding]:
-    """Return what is odd about the values themselves."""
+    """Return findings about the values."""
     values, points = series.values, len(series.values)
     if values.min() == values.max():
         return [Finding("ConstantSeries", "warning", f"every value is {values[0]:g}", series.name)]
@@ -169,7 +170,10 @@ def _values(series: _OneSeries) -> list[Finding]:
 
 
 def _end(series: _OneSeries, frequency: Frequency, horizon: int, newest: np.datetime64) -> list[Finding]:
-    """Tell whether a series ended before the others, or in zeros: nobody needs a forecast of what is no longer sold."""
+    """Return a finding if a series ends long before the others, or in zeros.
+
+    It may be discontinued and need no forecast.
+    """
     patience = max(horizon, frequency.season)
     last, end = frequency.ordinals(np.array([series.times[-1], newest]))
     if end - last > patience:
@@ -207,7 +211,7 @@ def require_enough(total: int, kept: int, failures: list[Finding], data: Data) -
 
 
 def _location(failure: Finding, data: Data) -> str:
-    """Say where a failure lies: the series, if a column tells them apart, and the column that is at fault."""
+    """Return the location of a failure: the series, if there is a series column, and the column."""
     of, role = (data.time, "data.time") if failure.code in _OF_TIMES else (data.target, "data.target")
     series = f"series {failure.series!r} of column {data.series!r} (data.series), " if data.series else ""
     return f"{series}column {of!r} ({role})"

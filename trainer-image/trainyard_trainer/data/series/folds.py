@@ -1,4 +1,4 @@
-"""Rolling origins: where a series is cut to compare forecasts before its holdout is looked at. Pure."""
+"""Rolling origins: cutoffs of a series to compare forecasts before its holdout is used. Pure functions."""
 
 from dataclasses import dataclass
 
@@ -8,45 +8,48 @@ import numpy.typing as npt
 Ordinals = npt.NDArray[np.int64]
 
 _FIT_ROWS_PER_JUDGED = 2
-"""A fold that would leave fewer rows to fit on is not made: it would judge how a model starts, not how it is used."""
+"""Least number of training rows per held-out row. With fewer, a fold would evaluate a model without enough history."""
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Rows ``[0, cut)`` of a series are fitted on, rows ``[cut, stop)`` judge. Neither touches the holdout."""
+    """One fold: rows ``[0, cut)`` of a series for training, rows ``[cut, stop)`` for evaluation.
+
+    Both end before the holdout.
+    """
 
     cut: int
     stop: int
 
     @property
     def fit(self) -> slice:
-        """The rows to fit on: all that come before those that judge."""
+        """The training rows: all rows before the evaluation rows."""
         return slice(0, self.cut)
 
     @property
     def judge(self) -> slice:
-        """The rows that judge, at least one."""
+        """The evaluation rows, at least one."""
         return slice(self.cut, self.stop)
 
 
 def rolling_origins(ordinals: Ordinals, *, holdout: int, horizon: int, folds: int) -> tuple[Fold, ...]:
     """Return the folds of one series, oldest first.
 
-    Each fold judges the last ``horizon`` steps before the next one, the newest those before the holdout: it is what the
-    holdout would be if the series had ended there. Where the holdout of a short series has fewer steps than the
-    horizon, so have its folds. A series too short for all folds gets the newest of them, or none.
+    Each fold evaluates the last ``horizon`` steps before the next fold. The newest evaluates those before the holdout.
+    If the holdout of a short series has fewer steps than the horizon, so do its folds. A series that is too short for
+    all folds has only the newest ones, or none.
 
     Parameters
     ----------
     ordinals
-        Step numbers of all rows of the series with those of the holdout (see ``Frequency.ordinals``), strictly
-        ascending; shape (rows,). Gaps may lie between them.
+        Step numbers of all rows of the series, including the holdout (see ``Frequency.ordinals``). Strictly ascending,
+        with possible gaps; shape (rows,).
     holdout
-        How many of its last rows judge the model, at least 0.
+        Number of rows in the holdout, at least 0.
     horizon
         Steps ahead, at least 1.
     folds
-        At most so many.
+        Maximum number of folds.
     """
     stop = len(ordinals) - holdout
     if stop < 1:

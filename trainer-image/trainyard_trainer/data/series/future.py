@@ -1,4 +1,4 @@
-"""What is known of the steps behind the end of each series, while the covariates' tables are still in memory."""
+"""The known covariates of the steps after the end of each series, computed while the covariate tables are in memory."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -20,12 +20,12 @@ _NANOSECONDS_PER_DAY: Final = 86_400e9
 
 
 def check_reach(newest: np.datetime64, horizon: int, frequency: Frequency) -> None:
-    """Refuse a horizon that ends after the last time there is: its times would come out wrong, without a word.
+    """Check that the horizon ends before the last valid time. Otherwise its times would overflow without an error.
 
     Raises
     ------
     ConfigError
-        With the field and what to do.
+        If it does not. The message names the field and the solution.
     """
     days = frequency.nanoseconds / _NANOSECONDS_PER_DAY
     if frequency.months:
@@ -46,18 +46,19 @@ def covariates_ahead(
     horizon: int,
     covariates: tuple[CovariateTable, ...],
 ) -> tuple[Mapping[str, Floats], list[Finding]]:
-    """Return the covariates of the horizon behind each series, and a warning for each that does not reach so far.
+    """Return the covariates of the horizon after each series, and a warning for each that ends earlier.
 
     Parameters
     ----------
     frame
-        With the times of all rows in ``ds``.
+        Frame with the times of all rows in ``ds``.
     covariates
-        Those that are known in the future, by the clock of ``frame``.
+        The covariates that are known in the future, by the clock of ``frame``.
 
     Returns
     -------
-    By the name of the series, shape (horizon, columns of all covariates), NaN where there is none; and the findings.
+    By the name of the series, the values with shape (horizon, columns of all covariates), NaN if unknown; and the
+    findings.
     """
     if not covariates:
         return {}, []

@@ -1,7 +1,8 @@
 """``data.features`` of a forecast: columns of the table itself, such as prices, promotions and visitors.
 
-They are joined by time as the columns of a second table would be. Rows behind the last target of a series, with a time
-and features but without a target, say what is known ahead. Where no row does, a column is known only up to now.
+They are joined by time, like the columns of a second table. Rows after the last target of a series, with time and
+features but without a target, contain the known future values. If no such row has a value, the column is not known in
+the future.
 """
 
 import numpy as np
@@ -14,7 +15,7 @@ from trainyard_trainer.data.tables.covariates import KEY, TIME, numbers_of
 from trainyard_trainer.errors import ConfigError
 
 NAME = "data.features"
-"""What they are called where a second table has its name."""
+"""Name of these features where a second table has its own name."""
 
 
 def own_features(
@@ -26,23 +27,24 @@ def own_features(
     has_target: npt.NDArray[np.bool_],
     findings: list[Finding],
 ) -> tuple[tuple[CovariateTable, ...], npt.NDArray[np.bool_]]:
-    """Return the features as at most two tables, by whether they are known ahead, and which rows tell them ahead.
+    """Return the features as at most two tables, one of them known in the future, and a mask of the rows with future
+    values.
 
     Parameters
     ----------
     instants
-        Of each row, in UTC.
+        The time of each row, in UTC.
     codes, names
-        The number of the series of each row, below 0 for none, and their names.
+        The series number of each row (negative for none), and the names of the series.
     has_target
-        Whether a row has a target that can be learned.
+        Whether a row has a usable target.
 
     Raises
     ------
     ConfigError
         If a feature has another role.
     DataError
-        If a feature holds text.
+        If a feature is text.
     """
     wanted = data.features or ()
     roles = {data.time: "data.time", data.series: "data.series"}
@@ -77,7 +79,7 @@ def own_features(
 def _is_ahead(
     times: npt.NDArray[np.datetime64], codes: npt.NDArray[np.intp], has_target: npt.NDArray[np.bool_]
 ) -> npt.NDArray[np.bool_]:
-    """Tell which rows lie behind the last one of their series that has a target."""
+    """Return a mask of the rows after the last row of their series with a target."""
     count = int(codes.max(initial=-1)) + 1
     last = np.full(count + 1, np.datetime64("NaT"), dtype="datetime64[ns]")
     usable = has_target & (codes >= 0) & ~np.isnat(times)

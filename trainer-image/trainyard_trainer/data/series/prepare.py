@@ -1,4 +1,4 @@
-"""Time series: one table of many series becomes sorted slices, each judged on its own before anything is fitted."""
+"""Prepare time series: sort a table of many series into slices, and check each before training."""
 
 from dataclasses import replace
 from typing import Final
@@ -25,20 +25,20 @@ from trainyard_trainer.data.values.zones import by_clock, clock_of
 from trainyard_trainer.errors import ConfigError, DataError
 
 ONLY_SERIES: Final = "all"
-"""The name of the one series of a table without a series column."""
+"""The name of the single series of a table without a series column."""
 
 
 def prepare_series(table: Table, spec: TrainingJobSpec) -> Dataset:
-    """Sort, check and hold out.
+    """Sort and check the series, and hold out their last rows.
 
-    The holdout of a series is its last ``forecast.horizon`` steps, at most ``split.testFraction`` of its rows: what a
-    forecast will be asked for, judged where it can be.
+    The holdout of a series is its last ``forecast.horizon`` steps, as in a later forecast, but at most
+    ``split.testFraction`` of its rows.
 
     Raises
     ------
     DataError
-        For times or targets that cannot be read, or when fewer than ``minSeries`` or more than ``maxFailedRatio`` of
-        the series fail.
+        If times or targets cannot be read, if fewer than ``minSeries`` series are usable, or if more than
+        ``maxFailedRatio`` of them fail.
     """
     if spec.forecast is None:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
@@ -100,7 +100,7 @@ def _sorted_rows(
         **_spoiled(codes, no_numbers, frame[data.target], "UnparsableTarget", "is not a number"),
         **_spoiled(codes, no_times, frame[data.time], "UnparsableTimes", "is not a time"),
     }
-    if len(spoiled) == len(names):  # nothing but such series: the strict readers say what to do
+    if len(spoiled) == len(names):  # if all series have such values, the strict readers raise an error with advice
         target_numbers(frame[data.target], data.target, table.notation)
         parse_times(frame[data.time], data.time, data.time_zone, data.time_format)
     clock = replace(clock_of(times, data.time_zone), form=read.form)
@@ -134,7 +134,7 @@ def _sorted_rows(
 def _spoiled(
     codes: npt.NDArray[np.intp], bad: npt.NDArray[np.bool_], column: pd.Series, code: str, what: str
 ) -> dict[int, Finding]:
-    """Return why series with values that cannot be read fail, by their numbers."""
+    """Return the reason for each series that fails because of unreadable values, by its number."""
     rows = np.flatnonzero(bad & (codes >= 0))
     numbers, first, counts = np.unique(codes[rows], return_index=True, return_counts=True)
     found: dict[int, Finding] = {}
@@ -189,7 +189,7 @@ def _slices(
 def _without_sentinels(
     covariates: tuple[CovariateTable, ...], data: Data, findings: list[Finding]
 ) -> tuple[tuple[CovariateTable, ...], dict[str, float]]:
-    """Return the covariates without the numbers that stand for a missing one, and these numbers by the columns."""
+    """Return the covariates with sentinels replaced by NaN, and the sentinels by column."""
     clean, sentinels = [], {}
     for covariate in covariates:
         changed = {}

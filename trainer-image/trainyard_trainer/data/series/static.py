@@ -1,4 +1,4 @@
-"""``data.static`` of a forecast: columns of the table that say what a series is, such as its region or its size."""
+"""``data.static`` of a forecast: columns with attributes of a series, such as its region or its size."""
 
 import numpy as np
 import numpy.typing as npt
@@ -20,19 +20,19 @@ def static_of(
     names: tuple[str, ...],
     findings: list[Finding],
 ) -> Static:
-    """Return for each series its newest value of each such column; a column that says nothing is left out, and named.
+    """Return the newest value of each static column for each series. Constant columns are left out, with a finding.
 
     Parameters
     ----------
     rows
-        Those that count, sorted by series and time.
+        The usable rows, sorted by series and time.
     codes, names
-        The number of the series of each row of the table, and their names.
+        The series number of each row of the table, and the names of the series.
 
     Raises
     ------
     ConfigError
-        If such a column has another role.
+        If a static column has another role.
     """
     roles: dict[str | None, str] = dict.fromkeys(data.features or (), "one of data.features")
     roles[data.time] = "data.time"
@@ -59,7 +59,7 @@ def static_of(
 
 
 def _column(table: Table, name: str) -> pd.Series:
-    """Return a column as numbers where every value is one, else as text; missing ones as NaN."""
+    """Return a column as numbers if all values are numbers, else as text. Missing values are NaN."""
     column = table.frame[name]
     if is_text(column) and read_numbers(column, table.notation).bad.any():
         return column.astype(object).map(str, na_action="ignore")

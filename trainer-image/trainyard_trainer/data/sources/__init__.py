@@ -1,1 +1,1 @@
-"""Where data comes from: files of every kind of address, and rows of databases."""
+"""Data sources: files at any kind of address, and rows of databases."""

@@ -1,4 +1,4 @@
-"""Addresses of data: what they are called in a message, and the several files that one with a ``*`` stands for."""
+"""Addresses of data: their names in messages, and the files that an address with ``*`` matches."""
 
 import re
 from collections.abc import Iterable
@@ -9,16 +9,19 @@ from typing import Final
 from trainyard_trainer.errors import ConfigError, InputMissing
 
 WILDCARD: Final = "*"
-"""Any characters within one folder. ``?`` and ``[`` are none: they are ordinary in the keys of an object store."""
+"""Matches any characters within one folder.
+
+``?`` and ``[`` are literal, because keys of an object store can have them.
+"""
 
 MAX_FILES: Final = 10_000
 _IGNORED: Final = (".", "_")
-"""With these begin the marks that other programs leave beside data, such as ``_SUCCESS``."""
+"""Prefixes of marker files that other programs write next to data, such as ``_SUCCESS``."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """An address and the field of the specification that holds it."""
+    """An address, and the field of the specification that contains it."""
 
     uri: str
     field: str = "data.uri"
@@ -28,7 +31,7 @@ class Address:
 
     @property
     def is_pattern(self) -> bool:
-        """Whether it stands for all files that match it."""
+        """Whether the address is a pattern for several files."""
         return WILDCARD in self.uri
 
     def check_pattern(self) -> None:
@@ -37,7 +40,7 @@ class Address:
             raise ConfigError(f"{self} holds '**'; a '*' stands for any characters within one folder, write one each")
 
     def only_some(self, names: Iterable[str]) -> list[str]:
-        """Sort the names that a pattern has found, without the marks of other programs.
+        """Return the sorted names that match a pattern, without marker files of other programs.
 
         Raises
         ------
@@ -60,7 +63,7 @@ def folder_of(pattern: str) -> str:
 
 
 def matching_keys(keys: Iterable[str], pattern: str) -> list[str]:
-    """Return the keys of an object store that match; those that end in ``/`` are no files."""
+    """Return the keys of an object store that match. Keys that end with ``/`` are not files."""
     parts = (re.escape(part) for part in pattern.split(WILDCARD))
     matches = re.compile("[^/]*".join(parts)).fullmatch
     return [key for key in keys if matches(key) and not key.endswith("/")]

@@ -1,4 +1,4 @@
-"""Files out of an object store: one by its key, or all below a prefix."""
+"""Files of an object store: one by its key, or all below a prefix."""
 
 import functools
 from collections.abc import Callable
@@ -7,19 +7,22 @@ from typing import Any, Protocol
 
 
 class ObjectStore(Protocol):
-    """Reads objects into files, or raises a TrainerError that names the bucket and the key."""
+    """A protocol that reads objects into files. Errors are TrainerErrors that name the bucket and the key."""
 
     def download(self, bucket: str, key: str, target: Path, received: Callable[[int], None]) -> None:
-        """Write the object to ``target``; tell of each piece by its size. What ``received`` raises ends it."""
+        """Write the object to ``target``.
+
+        ``received`` is called with the size of each piece. If it raises an error, the download ends.
+        """
         ...
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
-        """Return all keys that begin with ``prefix``."""
+        """Return all keys that start with ``prefix``."""
         ...
 
 
 class S3Store:
-    """The object store behind ``s3://``; its client is made on the first use."""
+    """The object store of ``s3://``. Its client is created on first use."""
 
     def __init__(self, make_client: Callable[[], Any]) -> None:
         self._make_client = make_client
@@ -29,7 +32,7 @@ class S3Store:
         return self._make_client()
 
     def download(self, bucket: str, key: str, target: Path, received: Callable[[int], None]) -> None:
-        """Fetch by ranges in parallel, with boto3's own retries."""
+        """Download ranges in parallel, with the retries of boto3."""
         import boto3.exceptions
         import botocore.exceptions
 
@@ -40,7 +43,8 @@ class S3Store:
             try:
                 client.download_file(bucket, key, str(target), Callback=received)
             except botocore.exceptions.ClientError as error:
-                # download_file begins with HEAD, whose 404 has no body: GET tells whether bucket or key is missing.
+                # download_file starts with HEAD, whose 404 has no body. GET shows whether the bucket or the key is
+                # missing.
                 if error.response["ResponseMetadata"].get("HTTPStatusCode") == 404:
                     client.get_object(Bucket=bucket, Key=key)["Body"].close()
                 raise
@@ -50,7 +54,7 @@ class S3Store:
             raise translate_s3_error(error, "reading the data", f"s3://{bucket}/{key}") from error
 
     def keys(self, bucket: str, prefix: str) -> list[str]:
-        """List page by page."""
+        """Return all keys with the prefix, listed page by page."""
         import botocore.exceptions
 
         from trainyard_trainer.credentials import translate_s3_error

@@ -1,7 +1,7 @@
-"""From an address to files on local disk, with their digest. The only module that knows schemes.
+"""From an address to local files with their digest. Only this module knows URI schemes.
 
-``pvc://`` and ``file://`` are read where they lie; the others are copied to the work folder first: a copy can be read
-twice (once for its dialect, once for its values), retried in one piece, and hashed meanwhile.
+``pvc://`` and ``file://`` are read in place. Other files are first copied to the work folder. A copy can be read twice
+(for the dialect, then for the values), retried as a whole, and hashed in parallel.
 """
 
 import contextlib
@@ -25,15 +25,15 @@ from trainyard_trainer.errors import ConfigError, InputMissing, Interrupted, Not
 
 _PIECE: Final = 1 << 18
 _DOWNLOADS: Final = 8
-"""At once; a single file is fetched by ranges in parallel already."""
+"""Number of parallel downloads. A single file is already downloaded by ranges in parallel."""
 
 GoOn = Callable[[], None]
-"""Called between two pieces of the data; raises when there is a reason to stop."""
+"""Called between two pieces of the data. Raises an error if there is a reason to stop."""
 
 
 @dataclass(frozen=True)
 class File:
-    """A readable local file; ``name`` tells its format by its ending."""
+    """A readable local file. The extension of ``name`` shows its format."""
 
     path: Path
     name: str
@@ -45,7 +45,7 @@ class File:
 class Source:
     """The files of one table, in the order of their addresses.
 
-    ``go_on`` is called while they are hashed. ``hashes`` are the SHA-256 by path, of those that were hashed already.
+    ``go_on`` is called while they are hashed. ``hashes`` has the SHA-256 by path for files that are hashed already.
     """
 
     files: tuple[File, ...]
@@ -54,15 +54,19 @@ class Source:
     hashes: dict[Path, str] = field(default_factory=dict, compare=False)
 
     def hash(self, files: Sequence[File]) -> None:
-        """Read the stored bytes of some files for ``hashes``, which another thread can do while they are read."""
+        """Hash the stored bytes of some files and add them to ``hashes``.
+
+        This can run in a thread while the files are read.
+        """
         for file in files:
             self.hashes[file.path] = _sha256_of(file.path, self.go_on)
 
     @functools.cached_property
     def digest(self) -> str:
-        """The digest of the one file, or of what ``sha256sum`` prints of several, by their paths below the folder.
+        """The digest of a single file. For several files, the digest of the output of ``sha256sum`` with their paths
+        below the folder.
 
-        The first use reads the stored bytes of all files that have no hash yet.
+        The first access reads the stored bytes of all files without a hash.
         """
         self.hash([file for file in self.files if file.path not in self.hashes])
         hashes = [self.hashes[file.path] for file in self.files]
@@ -74,18 +78,18 @@ class Source:
 
     @property
     def folder(self) -> str:
-        """The address of the folder that all of the files lie in, with its ``/``."""
+        """The address of the folder that contains all files, with a trailing ``/``."""
         return folder_of(self.uri) + "/"
 
     @property
     def size_bytes(self) -> int:
-        """The size of all files together, as they are stored."""
+        """The total stored size of all files."""
         return sum(file.size_bytes for file in self.files)
 
 
 @dataclass(frozen=True)
 class Ways:
-    """How addresses are reached; tests put their own in."""
+    """Clients for the addresses. Tests replace them."""
 
     env: Environment
     store: ObjectStore
@@ -93,10 +97,10 @@ class Ways:
 
     @classmethod
     def of(cls, config: TrainerConfig, env: Environment) -> "Ways":
-        """Return the real ones, with the credentials of a job."""
+        """Return the real clients, with the credentials of a job."""
 
         def client() -> Any:
-            from trainyard_trainer.credentials import data_client  # with boto3, which takes a while
+            from trainyard_trainer.credentials import data_client  # imports boto3, which is slow
 
             return data_client(config, env)
 
@@ -107,27 +111,27 @@ class Ways:
 def fetch(
     config: TrainerConfig, env: Environment, stop: Callable[[], bool], ways: Ways | None = None
 ) -> Iterator[Source]:
-    """Make the data of a job readable; copies vanish with the context.
+    """Make the data of a job readable. Copies are removed when the context ends.
 
     Parameters
     ----------
     stop
-        Asked between two pieces of the data, whether to go on.
+        Called between two pieces of the data. It returns whether to stop.
 
     Raises
     ------
     InputMissing
         The bucket, key, file or page does not exist.
     NotPermitted
-        The credentials were refused.
+        The credentials were rejected.
     UpstreamUnavailable
-        The server did not answer properly after several attempts.
+        The server did not respond correctly after several attempts.
     ConfigError
         The address itself is malformed.
     DataError
-        A page is larger than it may be.
+        A page is larger than the limit.
     Interrupted
-        ``stop`` turned true.
+        ``stop`` returned true.
     """
     address = Address(config.spec.data.uri or "")
 
@@ -141,14 +145,14 @@ def fetch(
 
 @contextlib.contextmanager
 def work_folder(env: Environment) -> Iterator[Path]:
-    """Make a folder for copies, and remove it in the end."""
+    """Create a folder for copies, and remove it at the end."""
     env.work_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="data-", dir=env.work_dir, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 
 def bring(address: Address, ways: Ways, folder: Path, go_on: GoOn) -> Source:
-    """Make the files of an address readable, copies below ``folder``. Raises what :func:`fetch` raises."""
+    """Make the files of an address readable, with copies below ``folder``. Raises the errors of :func:`fetch`."""
     uri = address.uri
     parts = urlsplit(uri)
     match parts.scheme:
@@ -175,7 +179,7 @@ def _claim_folder(uri: str, env: Environment) -> Path:
 
 
 def _local(address: Address, path: Path, *, claim: Path | None) -> list[File]:
-    """Describe files where they lie; with ``claim`` none may lie outside of it."""
+    """Return files in place. If ``claim`` is given, all files must be inside of it."""
     if not address.is_pattern:
         found = {address.uri: path}
     else:
@@ -192,7 +196,7 @@ def _local(address: Address, path: Path, *, claim: Path | None) -> list[File]:
 
 
 def _objects(address: Address, store: ObjectStore, folder: Path, go_on: GoOn) -> list[File]:
-    # Not urlsplit: a key may hold "#" and "?".
+    # Not urlsplit, because a key can contain "#" and "?".
     bucket, _, key = address.uri.removeprefix("s3://").partition("/")
     if not bucket or not key or key.endswith("/"):
         raise ConfigError(f"{address} names no object: write it as s3://bucket/key or s3://bucket/folder/*.csv")
@@ -237,7 +241,7 @@ def _describe(path: Path, name: str, uri: str, address: Address) -> File:
 
 def _sha256_of(path: Path, go_on: GoOn) -> str:
     digest = hashlib.sha256()
-    piece = bytearray(_PIECE)  # one for all: fresh memory for each piece would cost a fifth of the time
+    piece = bytearray(_PIECE)  # one buffer for all pieces: to allocate each would cost a fifth of the time
     whole = memoryview(piece)
     with path.open("rb", buffering=0) as file:
         while size := file.readinto(piece):

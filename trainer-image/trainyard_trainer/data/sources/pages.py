@@ -1,4 +1,4 @@
-"""Files from web servers: bounded in time and size, tried again with jitter, and taken up where they broke off."""
+"""Download files from web servers, with limits of time and size, retries with jitter, and resumption."""
 
 import errno
 import re
@@ -17,16 +17,16 @@ from trainyard_trainer.errors import ConfigError, DataError, InputMissing, NotPe
 
 CONNECT_SECONDS: Final = 10.0
 SILENCE_SECONDS: Final = 60.0
-"""Longest wait between two pieces of an answer."""
+"""Longest pause between two pieces of a response."""
 
 ATTEMPTS: Final = 4
-"""In a row that bring nothing. One that brings a piece of the file begins the count anew."""
+"""Limit of consecutive attempts without data. If an attempt receives data, the count starts again at 1."""
 
 MAX_RETRY_AFTER_SECONDS: Final = 60.0
-"""A server that asks for more patience is asked again after this."""
+"""Upper limit for the ``Retry-After`` of a server."""
 
 _CHUNK: Final = 64 * 1024
-"""Between two of them a stop takes effect: on a line of 10 kB/s that is seven seconds."""
+"""A stop takes effect between two chunks. At 10 kB/s, a chunk takes seven seconds."""
 
 _OK, _PARTIAL, _RANGE_REFUSED = 200, 206, 416
 _BUSY: Final = frozenset({408, 425, 429})
@@ -35,16 +35,16 @@ _CONTENT_RANGE: Final = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 @dataclass(frozen=True)
 class Http:
-    """How pages are asked for.
+    """Settings of the requests.
 
     Attributes
     ----------
     wait
-        Seconds between two attempts; a server's ``Retry-After`` counts if it is longer.
+        Returns seconds between two attempts. A server's ``Retry-After`` is used if it is longer.
     attempts
-        That may fail in a row.
+        Limit of consecutive attempts without data.
     silence_seconds
-        Longest wait for the connection and between two pieces.
+        Read timeout. It also limits the time to connect.
     """
 
     session: Callable[[], requests.Session] = requests.Session
@@ -56,7 +56,7 @@ class Http:
 
 
 class _TryAgainError(Exception):
-    """An answer that may be better next time; its text says what came."""
+    """A response that can succeed on a retry. The message describes the response."""
 
     def __init__(self, text: str, after_seconds: float = 0.0) -> None:
         super().__init__(text)
@@ -68,7 +68,7 @@ _TEMPORARY: Final = (_TryAgainError, requests.ConnectionError, requests.Timeout)
 
 @dataclass
 class _Download:
-    """One file under way: how much of it has come, and the mark by which the server knows that it is still the same."""
+    """The state of one download: the bytes received, and the ETag by which the server detects changes of the file."""
 
     address: Address
     target: Path
@@ -76,14 +76,14 @@ class _Download:
     received: int = 0
     etag: str | None = None
     fruitless: int = 0
-    """Attempts in a row that brought nothing."""
+    """Consecutive attempts that received no data."""
 
     @property
     def can_resume(self) -> bool:
         return self.received > 0 and self.etag is not None
 
     def headers(self) -> dict[str, str]:
-        # Identity: a proxy's compression would break both the size check and the digest of the stored bytes.
+        # identity: the compression of a proxy would change the size and the digest of the stored bytes.
         headers = {"Accept-Encoding": "identity"}
         if self.can_resume and self.etag is not None:
             headers |= {"Range": f"bytes={self.received}-", "If-Range": self.etag}
@@ -91,17 +91,17 @@ class _Download:
 
 
 def download_page(address: Address, target: Path, http: Http, go_on: Callable[[], None]) -> None:
-    """Write a page into a file.
+    """Download a page into a file.
 
-    A broken connection is taken up at the byte where it broke, if the server gave the file an ETag and knows ranges;
-    else the file is read anew.
+    After a broken connection, the download continues at the same byte if the server supports ETag and ranges. Otherwise
+    it starts again.
 
     Raises
     ------
     InputMissing, NotPermitted, UpstreamUnavailable, ConfigError
-        The page does not exist, needs a login, does not come, or its address is wrong.
+        The page does not exist, needs a login or cannot be loaded, or its address is wrong.
     DataError
-        It is larger than ``http.max_bytes``.
+        The page is larger than ``http.max_bytes``.
     """
     download = _Download(address, target, http)
     target.write_bytes(b"")
@@ -114,7 +114,7 @@ def download_page(address: Address, target: Path, http: Http, go_on: Callable[[]
     )
     try:
         with http.session() as session:
-            session.adapters.pop("http://", None)  # no redirect may leave TLS
+            session.adapters.pop("http://", None)  # reject redirects that leave TLS
             retrying(_attempt, session, download, go_on)
     except _TEMPORARY as error:
         so_far = f" after {download.received} bytes" if download.received else ""
@@ -135,7 +135,7 @@ def download_page(address: Address, target: Path, http: Http, go_on: Callable[[]
 
 
 def _plain(error: Exception) -> str:
-    """Return what happened in the words of the innermost cause: the outer ones repeat the address, in their own way."""
+    """Return a message about a download error, with a hint for TLS certificates."""
     if isinstance(error, requests.exceptions.SSLError):
         return f"its TLS certificate is not accepted ({error})"
     return str(error)
@@ -181,7 +181,7 @@ def _continue(session: requests.Session, download: _Download, go_on: Callable[[]
 
 
 def _begin(response: requests.Response, download: _Download) -> int | None:
-    """Judge the head of an answer; return the size of the whole file, if it says so."""
+    """Check the headers of a response. Return the size of the whole file if it is known."""
     if response.status_code == _PARTIAL and download.can_resume:
         match = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
         if match is None or int(match[1]) != download.received:
@@ -191,7 +191,7 @@ def _begin(response: requests.Response, download: _Download) -> int | None:
     _judge_status(response, download)
     download.received = 0
     tag = response.headers.get("ETag", "")
-    download.etag = tag if tag.startswith('"') else None  # a weak one does not promise the same bytes
+    download.etag = tag if tag.startswith('"') else None  # a weak ETag does not guarantee equal bytes
     size = response.headers.get("Content-Length", "")
     return int(size) if size.isdigit() and "Content-Encoding" not in response.headers else None
 

@@ -1,6 +1,6 @@
-"""Rows out of a database: a query in a transaction that may only read, by a cursor on the server, batch by batch.
+"""Rows of a database: a query in a read-only transaction, with a server-side cursor, batch by batch.
 
-The connection URL is the key ``url`` of the mounted Secret. It never stands in a message, a log line or the manifest.
+The connection URL is the key ``url`` of the mounted Secret. It never appears in a message, a log line or the manifest.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ _REFUSED: Final = ("28", "42501")
 _NOT_THERE: Final = "3D"
 _QUERY: Final = ("42", "25006", "0A", "34")
 _VALUES: Final = "22"
-"""Beginnings of SQLSTATE: credentials, database, query, values in it. Anything else may work later."""
+"""Prefixes of SQLSTATE for credentials, database, query, and values in it. Other errors may be temporary."""
 
 _REFUSED_WORDS: Final = ("authentication failed", "no pg_hba.conf entry", "permission denied", 'role "')
 _MISSING_WORDS: Final = ('database "', "unable to open database file")
@@ -55,7 +55,7 @@ _SQLITE_QUERY_WORDS: Final = (
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to wait between two attempts of reading."""
+    """Settings of the pause between two attempts to read."""
 
     wait: tenacity.wait.wait_base = field(default_factory=lambda: tenacity.wait_random_exponential(0.5, max=10))
 
@@ -67,18 +67,18 @@ def read_query(
     stop: Callable[[], bool],
     patience: Patience | None = None,
 ) -> pa.Table:
-    """Return the columns that are needed of the rows of a query, in the query's order.
+    """Return the required columns of a query, with the rows in the order of the query.
 
     Raises
     ------
     ConfigError
-        The URL or the query is wrong, or the query writes.
+        The URL or the query is wrong, or the query writes data.
     NotPermitted, InputMissing, UpstreamUnavailable
-        The credentials are refused or not there, the database does not exist, the server does not answer.
+        The credentials are rejected or missing, the database does not exist, or the server does not respond.
     DataError
-        There is no row, a column is missing, or a value cannot be computed.
+        There are no rows, a column is missing, or a value cannot be computed.
     Interrupted
-        ``stop`` turned true.
+        ``stop`` returned true.
     """
     engine = _engine(source, secret_dir)
     retrying = tenacity.Retrying(
@@ -97,7 +97,7 @@ def read_query(
 
 
 def name_of(source: SqlSource) -> str:
-    """Return what stands for the address of a query: that of the database is a secret."""
+    """Return a name for a query in messages, because the address of the database is secret."""
     return f"sql://{source.secret_ref.name}"
 
 
@@ -111,7 +111,7 @@ def _engine(source: SqlSource, secret_dir: Path) -> Engine:
     try:
         url = sqlalchemy.make_url(file.read_text().strip())
     except (ArgumentError, ValueError):
-        # Without its cause: that one may repeat the URL, and so the password.
+        # Without the cause, because that can contain the URL and the password.
         raise ConfigError(
             f"data.sql: the key {URL_KEY!r} of the Secret {source.secret_ref.name!r} is no connection URL; "
             "write it as postgresql://user:password@host/database"
@@ -157,9 +157,10 @@ def _read(engine: Engine, source: SqlSource, wanted: Wanted, stop: Callable[[], 
 
 
 def _batches(connection: Connection, source: SqlSource, wanted: Wanted, stop: Callable[[], bool]) -> Iterator[pa.Table]:
-    # Not text(): a colon in a query is no parameter. Without parameters the driver leaves percent signs alone.
+    # Not text(): a colon in a query is not a parameter. Without parameters, the driver does not interpret percent
+    # signs.
     if connection.dialect.name == "postgresql":
-        # Of this transaction alone, and not as a start-up option: a connection pooler in between may not know that.
+        # Set for this transaction only. A connection pooler may not support the start-up option.
         driver: Any = connection.connection.dbapi_connection
         driver.execute("SET LOCAL TIME ZONE 'UTC'")
     quiet = connection.execution_options(no_parameters=True, max_row_buffer=BATCH)
@@ -179,7 +180,7 @@ def _batches(connection: Connection, source: SqlSource, wanted: Wanted, stop: Ca
 
 
 def _column(values: Sequence[Any]) -> pa.Array:
-    """Return values as Arrow has them: exact decimals as numbers, what has no type of its own as text."""
+    """Return values as an Arrow array. Decimals become float64. Values without an Arrow type become text."""
     try:
         column = pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError):
@@ -192,7 +193,7 @@ def _column(values: Sequence[Any]) -> pa.Array:
 
 
 def _translate(error: DBAPIError, source: SqlSource) -> TrainerError:
-    """Turn what the driver raised into the message for the user."""
+    """Convert an error of the driver to an error with a message for the user."""
     state = str(getattr(error.orig, "sqlstate", None) or "")
     lines = str(error.orig).strip().splitlines() or [type(error.orig).__name__]
     where, said = name_of(source), lines[0]

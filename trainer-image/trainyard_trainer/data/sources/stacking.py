@@ -1,4 +1,4 @@
-"""Tables of the same columns, one below the other, although each file's columns got their types on their own."""
+"""Concatenate tables with the same columns. The types were inferred for each file, so they can differ."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,8 @@ import pyarrow as pa
 def stack(tables: Sequence[pa.Table]) -> pa.Table:
     """Return the tables as one, with the columns in the order of the first.
 
-    A column that is whole numbers in one file and fractions in another becomes fractions; text in any file makes it
-    text in all, so that the message about a word among numbers is the same for one file and for many.
+    If a column is integer in one file and float in another, it becomes float. If it is text in any file, it becomes
+    text in all. So the message about a word among numbers is the same for one file and for many.
     """
     if len(tables) == 1:
         return tables[0]
@@ -22,7 +22,7 @@ def stack(tables: Sequence[pa.Table]) -> pa.Table:
 
 
 def common_type(types: Sequence[pa.DataType]) -> pa.DataType:
-    """Return the type that holds the values of all of these."""
+    """Return the type that can hold the values of all of these types."""
     distinct = [kind for kind in dict.fromkeys(types) if not pa.types.is_null(kind)]
     if len(distinct) <= 1:
         return distinct[0] if distinct else pa.null()

@@ -1,1 +1,1 @@
-"""Rows that stand for themselves: features, labels, covariates, and who is held out."""
+"""Tables of independent rows: features, labels, covariates, and the split."""

@@ -1,8 +1,8 @@
-"""Second tables (weather, traffic, prices): fetched side by side, and made ready to be joined.
+"""Second tables (weather, traffic, prices): fetch them in parallel, and prepare them for the join.
 
-Each has a thread, a time limit and a circuit breaker of its own, so that the slow one delays nobody and a dead one is
-left alone: after five failures in a row (three of an optional one) its circuit opens, for 60 (30) s nobody is asked,
-then one attempt half-open decides. What is not there within ``timeoutSeconds`` is given up.
+Each has its own thread, time limit and circuit breaker. So a slow one does not delay the others. After five consecutive
+failures (three of an optional one), the circuit opens and there are no requests for 60 (30) s. Then one attempt in
+half-open state decides. A table that is not ready within ``timeoutSeconds`` is given up.
 """
 
 import queue
@@ -35,15 +35,15 @@ TIME: Final = "time"
 KEY: Final = "key"
 
 _GRACE_SECONDS: Final = 2.0
-"""A thread that is waiting for a silent server does not notice its own limit at once."""
+"""Extra time, because a thread that is waiting for a silent server does not notice its own limit at once."""
 
 _POLL_SECONDS: Final = 0.2
-"""Between two looks at whether the pod must stop."""
+"""Time between two checks of whether the pod must stop."""
 
 
 @dataclass(frozen=True)
 class Circuit:
-    """When a breaker opens and for how long."""
+    """When a circuit breaker opens and for how long."""
 
     failures: int
     open_seconds: float
@@ -56,7 +56,7 @@ OPTIONAL: Final = Circuit(failures=3, open_seconds=30)
 
 @dataclass(frozen=True)
 class Gathered:
-    """What came of the covariates. ``digests`` are those of their sources, by name."""
+    """The result for the covariates. ``digests`` are those of their sources, by name."""
 
     tables: tuple[CovariateTable, ...] = ()
     findings: tuple[Finding, ...] = ()
@@ -78,16 +78,16 @@ def gather(
     required: Circuit = REQUIRED,
     optional: Circuit = OPTIONAL,
 ) -> Gathered:
-    """Fetch and read the covariates of a job, all at once.
+    """Fetch and read the covariates of a job in parallel.
 
     Raises
     ------
     UpstreamUnavailable
-        A required one is not there, or not in time.
+        A required one is unavailable or late.
     DataError, NotPermitted, ConfigError
-        A required one cannot be used. Of an optional one all this is a finding.
+        A required one cannot be used. For an optional one, each of these errors is a finding.
     Interrupted
-        ``stop`` turned true.
+        ``stop`` returned true.
     """
     results: queue.SimpleQueue[tuple[int, _Read | Exception]] = queue.SimpleQueue()
     covariates = spec.data.covariates or []
@@ -97,7 +97,7 @@ def gather(
         location.mkdir()
         one = _One(covariate, spec, ways, location, stop, required if covariate.required else optional)
         under_way.append(one)
-        # A daemon: whoever waits for a server that says nothing must not keep the pod from ending.
+        # A daemon thread, because a thread that is waiting for a silent server must not keep the process alive.
         threading.Thread(target=_report, args=(results, number, one), name=covariate.name, daemon=True).start()
     done = _collect(results, under_way, stop)
     return _sum_up([(covariate, done[number]) for number, covariate in enumerate(covariates)])
@@ -165,17 +165,17 @@ def _too_late(covariate: Covariate) -> UpstreamUnavailable:
 
 
 class _Logged(pybreaker.CircuitBreakerListener):
-    """Tells each change of a circuit."""
+    """Logs each change of a circuit."""
 
     def state_change(self, cb: pybreaker.CircuitBreaker, old_state: Any, new_state: Any) -> None:
-        """Log it: why a covariate was left alone for a minute is else a riddle."""
+        """Log the change, so that the user sees why there were no requests for a covariate."""
         before = old_state.name if old_state is not None else "new"
         LOGGER.info("circuit of covariate %s: %s -> %s", cb.name, before, new_state.name)
 
 
 @dataclass(frozen=True)
 class _One:
-    """One covariate on its way; ``is_here`` is set when it only has to be read."""
+    """One covariate while it is fetched. ``is_here`` is set when it only has to be read."""
 
     covariate: Covariate
     spec: TrainingJobSpec
@@ -245,15 +245,15 @@ class _One:
 
 
 def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[CovariateTable, tuple[Finding, ...]]:
-    """Read a covariate: its times, the key where it has one, and the columns named.
+    """Read a covariate: its times, its key if it has one, and the named columns.
 
-    The column of ``data.series``, where the table has it, tells whose rows they are; else they are everybody's. For a
-    forecast the columns must hold numbers.
+    If the table has the column of ``data.series``, each row belongs to one series. Otherwise the rows apply to all
+    series. For a forecast, the columns must be numbers.
 
     Raises
     ------
     DataError
-        That names the covariate, its address, the column and the row.
+        If it cannot be read. The message names the covariate, its address, the column and the row.
     """
     series = spec.data.series
     wanted = (covariate.time, *covariate.columns)
@@ -291,7 +291,7 @@ def clean(covariate: Covariate, spec: TrainingJobSpec, source: Source) -> tuple[
 
 
 def numbers_of(column: pd.Series, name: str, known: Notation) -> pd.Series:
-    """Return a column as numbers, as a forecast takes them. Raises DataError with the column and the row."""
+    """Return a column as numbers for a forecast. Raises DataError, which names the column and the row."""
     if pd.api.types.is_bool_dtype(column.dtype):
         return column.astype("float64")
     if not is_text(column):

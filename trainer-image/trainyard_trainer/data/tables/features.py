@@ -1,4 +1,4 @@
-"""The columns of a table that a model can learn from: as numbers, or as categories of text."""
+"""The features of a table: numbers, or categories of text."""
 
 from dataclasses import dataclass, field
 from typing import Final
@@ -15,20 +15,20 @@ from trainyard_trainer.errors import DataError
 
 CAUSES_SHOWN: Final = 3
 _NUMERIC_SHARE: Final = 0.95
-"""A text column of so many numbers is a column of numbers with some slips."""
+"""A text column with this share of numbers is a numeric column with some errors."""
 
 _LEFT_OUT: Final = frozenset({"ConstantColumn", "IdentifierColumn", "RowNumbers", "ManyValues", "UnusedColumn"})
 _MAX_CATEGORIES: Final = 10_000
 _MANY_SHARE: Final = 0.5
-"""Nothing can be learned from a text seen once."""
+"""A model cannot learn from text values that occur once."""
 
 _IDENTIFIER_SHARE: Final = 0.95
-"""A text column with so many distinct values per row names rows."""
+"""With this many distinct values per row, a text column is an identifier."""
 
 
 @dataclass
 class Features:
-    """The features of a table: ``columns`` as numbers or categories, and what a caller must know of them."""
+    """The features of a table: ``columns`` as numbers or categories, and the metadata to reproduce them."""
 
     columns: dict[str, pd.Series] = field(default_factory=dict)
     categories: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -38,12 +38,12 @@ class Features:
 def features_of(
     frame: pd.DataFrame, data: Data, joined: list[str], known: Notation, findings: list[Finding]
 ) -> Features:
-    """Return the columns to learn from: those that the specification names, else every one that is of use.
+    """Return the features: those that the specification names, or else all useful columns.
 
     Raises
     ------
     DataError
-        If none is left: the message says what became of them.
+        If there are none. The message says why columns were left out.
     """
     roles = {data.target, data.time, data.series, data.group, data.key}
     names = [*data.features, *joined] if data.features else [name for name in frame.columns if name not in roles]
@@ -72,7 +72,7 @@ def features_of(
 
 
 def _no_feature(data: Data, findings: list[Finding]) -> str:
-    """Say what became of the columns: of a failed job nobody sees the findings."""
+    """Return the reasons why columns were left out, because findings of a failed job are not shown."""
     causes = [finding.message for finding in findings if finding.code in _LEFT_OUT]
     more = f"; and {len(causes) - CAUSES_SHOWN} more" if len(causes) > CAUSES_SHOWN else ""
     why = "; ".join(causes[:CAUSES_SHOWN]) + more or "the table has no other column, or data.exclude names them all"
@@ -80,13 +80,13 @@ def _no_feature(data: Data, findings: list[Finding]) -> str:
 
 
 def _feature(column: pd.Series, name: str, known: Notation, findings: list[Finding]) -> pd.Series | None:
-    """Return the column as numbers or as categories; ``None`` if nothing can be learned from it."""
-    column = pd.Series(column.array)  # its rows numbered anew, without a copy
+    """Return a column as numbers or as categories. Return ``None`` if it is not useful."""
+    column = pd.Series(column.array)  # with a new index, without a copy
     if column.isna().all() or (column == column.iloc[0]).all():
         findings.append(Finding("ConstantColumn", "info", f"column {name!r} has one value throughout: left out"))
         return None
     if column.dtype == object and pd.api.types.infer_dtype(column, skipna=True) == "boolean":
-        return column.astype("float64")  # some are missing
+        return column.astype("float64")  # has missing values
     if is_text(column):
         return _from_text(column, name, known, findings)
     if pd.api.types.is_bool_dtype(column.dtype):

@@ -1,9 +1,9 @@
-"""Covariates beside the rows of the data, without letting a row see what comes after it.
+"""Join covariates to the rows of the data, without information from after the time of a row.
 
-Rows of a table get the newest covariate row before their time; one of the same time counts only if it is known in the
-future, because what is measured over a day is not known in its morning. Steps of a forecast get the mean of the
-covariate over the step, else over the newest step before. At the origin of a forecast nobody has those that are not
-known in the future: a framework looks at them one horizon back, or not at all.
+A row of a table gets the newest covariate row before its time. A covariate row at the same time only counts if it is
+known in the future, because a daily total is not known in the morning. A step of a forecast gets the mean of the
+covariate in this step, or in the newest step before. At the origin of a forecast, covariates that are not known in the
+future are missing. A framework uses their values from one horizon before, or not at all.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,12 +24,12 @@ _ROW: Final = "row"
 def join_rows(
     times: pd.Series, keys: pd.Series | None, covariates: tuple[CovariateTable, ...]
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """Return the covariates of each row of a table, by its time and, where a covariate has keys, its series.
+    """Return the covariates of each row of a table, by its time. If a covariate has keys, also by its series.
 
     Parameters
     ----------
     times, keys
-        Of each row, ``datetime64[ns]`` and text; a row without a time gets no values.
+        Times (``datetime64[ns]``) and series (text) of each row. A row without a time gets no values.
     """
     columns: dict[str, pd.Series] = {}
     findings: list[Finding] = []
@@ -43,7 +43,7 @@ def join_rows(
 
 
 def _newest_before(times: pd.Series, keys: pd.Series | None, covariate: CovariateTable) -> npt.NDArray[np.intp]:
-    """Return for each row the position of its covariate row, -1 for none."""
+    """Return the position of the covariate row for each row, -1 for none."""
     left = pd.DataFrame({TIME: times.to_numpy("datetime64[ns]"), _ROW: np.arange(len(times))})
     right = pd.DataFrame({TIME: covariate.frame[TIME], "found": np.arange(len(covariate.frame))})
     by = None
@@ -69,7 +69,7 @@ def join_steps(
 
     Returns
     -------
-    Shape (rows, columns of all covariates); NaN before a covariate begins.
+    Shape (rows, columns of all covariates). NaN before the start of a covariate.
     """
     parts = [np.empty((len(times), 0))]
     steps = _steps(times, times[0], frequency, within=False)
@@ -84,7 +84,10 @@ def join_steps(
 def _steps(
     times: npt.NDArray[np.datetime64], origin: np.datetime64, frequency: Frequency, *, within: bool
 ) -> npt.NDArray[np.int64]:
-    """Number the steps from the origin's; ``within`` a step lie the times from its own up to that of the next."""
+    """Return step numbers, counted from ``origin``.
+
+    With ``within``, a step lasts from its time to the next; else times are rounded.
+    """
     if frequency.months:
         return times.astype("datetime64[M]").astype(np.int64) // frequency.months
     since = times.astype(np.int64) - np.int64(origin.astype("datetime64[ns]").astype(np.int64))
@@ -95,7 +98,7 @@ def _steps(
 def _at_steps(
     steps: npt.NDArray[np.int64], theirs: npt.NDArray[np.int64], values: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return the mean of ``values`` at each step, else at the newest step before."""
+    """Return the mean of ``values`` in each step, or in the newest step before."""
     if len(theirs) == 0:
         return np.full((len(steps), values.shape[1]), np.nan)
     distinct, begins = np.unique(theirs, return_index=True)
@@ -110,9 +113,9 @@ def _at_steps(
 def join_ahead(
     times: npt.NDArray[np.datetime64], series: str, frequency: Frequency, covariates: tuple[CovariateTable, ...]
 ) -> npt.NDArray[np.float64]:
-    """Return the covariates of steps that are still to come, as :func:`join_steps` does of those that were.
+    """Return the covariates of future steps, as :func:`join_steps` does for past steps.
 
-    Behind the last row of its table nothing is known of a covariate: NaN.
+    After the last row of the covariate's table, the values are NaN.
     """
     values = join_steps(times, series, frequency, covariates)
     steps = _steps(times, times[0], frequency, within=False)
@@ -127,7 +130,7 @@ def join_ahead(
 
 
 def rows_by_series(covariates: tuple[CovariateTable, ...]) -> Callable[[str], tuple[CovariateTable, ...]]:
-    """Return what gives the covariates of one series with its own rows alone, found once for all series."""
+    """Return a function that returns the covariates with only the rows of one series. The groups are computed once."""
     positions: list[Mapping[str, npt.NDArray[np.intp]] | None] = [
         {str(key): np.asarray(rows) for key, rows in one.frame.groupby(KEY, sort=False).indices.items()}
         if one.keyed
@@ -146,7 +149,7 @@ def rows_by_series(covariates: tuple[CovariateTable, ...]) -> Callable[[str], tu
 
 
 def only_past(covariates: tuple[CovariateTable, ...]) -> list[Finding]:
-    """Return a warning for each covariate that no forecast can have at its own time."""
+    """Return a warning for each covariate that is not known in the future."""
     return [
         Finding(
             "CovariateNotKnownInFuture",
@@ -161,7 +164,9 @@ def only_past(covariates: tuple[CovariateTable, ...]) -> list[Finding]:
 def coverage(
     covariates: tuple[CovariateTable, ...], values: npt.NDArray[np.float64], end: np.datetime64
 ) -> list[Finding]:
-    """Return what the covariates of a forecast lack: rows without a value, and times up to its last step ``end``."""
+    """Return findings about missing values of covariates, and about covariates that end before the last step
+    ``end``.
+    """
     findings: list[Finding] = []
     begin = 0
     for covariate in covariates:

@@ -1,4 +1,4 @@
-"""Classes and their numbers. Of two the positive one comes second: it is what precision, recall and curves are of."""
+"""Classes and their codes. Of two, the positive class is second: precision, recall and curves refer to it."""
 
 import difflib
 from collections.abc import Sequence
@@ -14,32 +14,32 @@ from trainyard_trainer.errors import DataError
 
 _FEW_ROWS: Final = 10
 _IMBALANCED: Final = 0.05
-"""Below this share of the rarer class of two its metrics rest on few rows, and accuracy says nothing."""
+"""If the rarer of two classes has a smaller share, its metrics depend on few rows, and accuracy is not informative."""
 
 _CLASSES_NAMED: Final = 10
 
 
 @dataclass(frozen=True)
 class Labels:
-    """The classes by name, and the number of each row's class; -1 is none."""
+    """The class names, and the code of each row. -1 means no class."""
 
     classes: tuple[str, ...]
     codes: npt.NDArray[np.intp]
 
     @property
     def counts(self) -> npt.NDArray[np.intp]:
-        """How many rows each class has."""
+        """Number of rows of each class."""
         return np.bincount(self.codes[self.codes >= 0], minlength=len(self.classes))
 
 
 def labels_of(column: pd.Series) -> Labels:
-    """Number the classes: by size where all are numbers, else by name."""
+    """Assign codes to the classes: in numeric order if all are numbers, else in text order."""
     numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
     if numeric:
         whole = column.dropna()
         if (whole == whole.round()).all():
             column = column.astype("Int64")
-    if not isinstance(column.dtype, pd.CategoricalDtype):  # else its values are texts, each once
+    if not isinstance(column.dtype, pd.CategoricalDtype):  # otherwise, the values are distinct texts already
         column = column.astype("string")
     codes, distinct = pd.factorize(column, use_na_sentinel=True)
     names = [str(value) for value in distinct]
@@ -52,14 +52,15 @@ def labels_of(column: pd.Series) -> Labels:
 
 
 def positive_second(labels: Labels, requested: str | None, column: str, findings: list[Finding]) -> Labels:
-    """Return two classes with the positive one second: the requested one, else the rarer one, else the second one.
+    """Return two classes with the positive one second. It is the requested one, else the rarer one, else the second
+    one.
 
-    More than two classes stay as they are: each is judged against the rest.
+    More than two classes are unchanged. Each is evaluated against the rest.
 
     Raises
     ------
     DataError
-        If the requested class is none of the two, or there are more than two.
+        If a class is requested that does not exist, or if there are more than two classes.
     """
     if requested is not None and len(labels.classes) > 2:
         raise DataError(
@@ -82,7 +83,7 @@ def positive_second(labels: Labels, requested: str | None, column: str, findings
 
 
 def note_weak_classes(labels: Labels, column: str, findings: list[Finding]) -> None:
-    """Note classes of a few rows, and two classes of very different size."""
+    """Add findings about classes with few rows, and about two classes of very different size."""
     counts = labels.counts
     for label, count in zip(labels.classes, counts, strict=True):
         if count < _FEW_ROWS:

@@ -1,7 +1,7 @@
-"""Features that give the answer away: one that predicts the target alone is most often made from it.
+"""Detect target leakage: a feature that predicts the target alone was most likely derived from it.
 
-The measures are of the kind that no honest feature reaches: rank correlation for numbers, the area under the ROC curve
-for two classes, and for text the share of the target's spread, or of its classes, that the values explain.
+The measures reach values that other features do not have: rank correlation for numbers, the area under the ROC curve
+for two classes, and for text the share of the target's variance, or of its classes, that the values explain.
 """
 
 import functools
@@ -16,16 +16,16 @@ import pandas as pd
 from trainyard_trainer.data.dataset import Finding
 
 _SAMPLE: Final = 2_000
-"""Rows to look at: two hundred features take half a second."""
+"""Number of rows to check. Two hundred features take half a second."""
 
 _SUSPICIOUS: Final = 0.995
 _BINS: Final = 100
 _ROWS_PER_VALUE: Final = 5
-"""A text feature with fewer rows per value explains any target by chance."""
+"""With fewer rows per value, a text feature explains any target by chance."""
 
 _LEAST_ROWS: Final = 30
 _LEAST_OF_A_CLASS: Final = 10
-"""Of fewer rows one feature in a hundred tells any by chance."""
+"""With fewer rows of a class, one feature in a hundred separates them by chance."""
 
 Numbers = npt.NDArray[np.float64]
 
@@ -36,9 +36,9 @@ def suspects(columns: Mapping[str, "pd.Series[Any]"], target: Numbers, classes: 
     Parameters
     ----------
     columns
-        Numbers or pandas categories, all of the length of the target.
+        Numbers or pandas categories, with the length of the target.
     classes
-        How many the target has; 0 for numbers.
+        Number of classes; 0 for numbers.
     """
     rows = np.linspace(0, len(target) - 1, min(len(target), _SAMPLE)).astype(np.intp)
     wanted = _Wanted(target[rows], classes)
@@ -58,13 +58,13 @@ def suspects(columns: Mapping[str, "pd.Series[Any]"], target: Numbers, classes: 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """The target in the rows to look at."""
+    """The target in the rows to check."""
 
     values: Numbers
     classes: int
 
     def where(self, known: npt.NDArray[np.bool_]) -> "_Wanted":
-        """Return it in some of the rows."""
+        """Return the target in some of the rows."""
         return self if known.all() else _Wanted(self.values[known], self.classes)
 
     @functools.cached_property
@@ -88,7 +88,7 @@ def _of_numbers(values: Numbers, wanted: _Wanted) -> float:
         return 0.0
     if wanted.classes > 2:
         edges = np.unique(np.quantile(values, np.linspace(0, 1, min(_BINS, len(values) // _ROWS_PER_VALUE))))
-        borders = (wanted.classes - 1) / len(edges)  # each border between two classes spoils one bin
+        borders = (wanted.classes - 1) / len(edges)  # each border between two classes makes one bin impure
         return min(1.0, _explained(np.searchsorted(edges, values), wanted) + borders)
     if wanted.classes == 2:
         return _area(_ranks(values), target == target.max())
@@ -96,13 +96,13 @@ def _of_numbers(values: Numbers, wanted: _Wanted) -> float:
 
 
 def _ranks(values: Numbers) -> Numbers:
-    """Return the place of each value in their order, from 1 on; equal ones share the mean of their places."""
+    """Return the rank of each value, from 1. Equal values share the mean of their ranks."""
     _, distinct, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((counts.cumsum() - (counts - 1) / 2)[distinct], dtype=np.float64)
 
 
 def _area(ranks: Numbers, positive: npt.NDArray[np.bool_]) -> float:
-    """Return the area under the ROC curve, of the better direction."""
+    """Return the area under the ROC curve, in the better direction."""
     ones = int(positive.sum())
     zeros = len(positive) - ones
     if min(ones, zeros) < _LEAST_OF_A_CLASS:
@@ -112,7 +112,10 @@ def _area(ranks: Numbers, positive: npt.NDArray[np.bool_]) -> float:
 
 
 def _explained(groups: npt.NDArray[np.intp], wanted: _Wanted) -> float:
-    """Return the share of the target's spread, or of what the largest class leaves unsaid, that the groups explain."""
+    """Return the share of the target's variance that the groups explain.
+
+    For classes, the share of the largest class's errors.
+    """
     target, classes = wanted.values, wanted.classes
     if classes:
         cells = np.bincount(groups * classes + target.astype(np.intp), minlength=(int(groups.max()) + 1) * classes)

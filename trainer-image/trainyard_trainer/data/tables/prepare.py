@@ -1,4 +1,4 @@
-"""Rows that stand for themselves: regression and classification."""
+"""Tables of independent rows, for regression and classification."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -24,20 +24,20 @@ from trainyard_trainer.errors import DataError
 
 _MOSTLY_MISSING: Final = 0.5
 _CELLS_TO_COMPARE: Final = 20_000_000
-"""Looking for equal rows takes time by the number of cells; in larger tables nobody looks."""
+"""The search for equal rows takes time in proportion to the number of cells, so it is skipped in larger tables."""
 
 _FEW_HELD_OUT: Final = 30
 
 
 def prepare_rows(table: Table, spec: TrainingJobSpec, *, keep_rows: bool = False) -> Dataset:
-    """Give the columns of a table their types and roles, and hold rows out.
+    """Assign types and roles to the columns of a table, and hold out rows.
 
-    ``keep_rows`` keeps the held-out rows as they were read, for a champion that reads them by its own columns.
+    ``keep_rows`` keeps the held-out rows as they were read, for a champion with other columns.
 
     Raises
     ------
     DataError
-        For text in the target, too few rows, a target without variety, or no usable feature.
+        If the target has text, has only one value, or there are too few rows or no usable features.
     """
     data = spec.data
     findings: list[Finding] = list(table.findings)
@@ -79,7 +79,7 @@ def prepare_rows(table: Table, spec: TrainingJobSpec, *, keep_rows: bool = False
 
 @dataclass(frozen=True)
 class _Held:
-    """How rows are held out: the rule, and what it made of this table."""
+    """The held-out rows: the rule, and its result for this table."""
 
     sides: Sides
     parts: Parts
@@ -88,10 +88,10 @@ class _Held:
 
 
 def _identity(table: Table, spec: TrainingJobSpec, own: list[str]) -> tuple[str, ...]:
-    """Return the columns whose values tell rows apart: those of the champion where they are there, else the table's.
+    """Return the columns that identify a row: those of the champion if all exist, or else those of the table.
 
-    Of classes the label is left out: one that is corrected, or spelled otherwise (yes, 1), moves no row. A number to
-    predict is part of the row: the few features of a table may say the same of many rows.
+    For classes, the label is left out. So a label can be corrected, or spelled differently (yes, 1), and the row stays
+    in its part. A numeric target is included, because the few features of a table may be equal for many rows.
     """
     if table.identity and all(name in table.frame.columns for name in table.identity):
         return table.identity
@@ -124,9 +124,9 @@ def _hold_out(frame: pd.DataFrame, spec: TrainingJobSpec, identity: tuple[str, .
 
 
 def _columns_of_a_row(frame: pd.DataFrame, data: Data) -> list[str]:
-    """Return the columns whose values are a row's own: what the specification names, else all that were read.
+    """Return the columns that belong to a row: those in the specification, or else all that were read.
 
-    Never what became of them: whether a column is constant, or its text an identifier, changes with the data.
+    They do not depend on the values. Whether a column is constant, or an identifier, changes with the data.
     """
     named = [*data.features, data.target, data.time, data.series, data.group, data.key] if data.features else None
     left_out = set(data.exclude or ())
@@ -144,7 +144,7 @@ def _repeated_keys(hashes: Hashes, key: str) -> list[Finding]:
 
 
 def _of_holdout(parts: Parts, target: npt.NDArray[np.float64], classes: tuple[str, ...]) -> list[Finding]:
-    """Return what the rows that judge cannot tell."""
+    """Return findings about the limits of the held-out rows."""
     found: list[Finding] = []
     if len(parts.test) < _FEW_HELD_OUT:
         text = f"{len(parts.test)} rows judge the model: its metrics are rough; {_FEW_HELD_OUT} or more are recommended"
@@ -158,7 +158,7 @@ def _of_holdout(parts: Parts, target: npt.NDArray[np.float64], classes: tuple[st
 
 
 def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple[pd.DataFrame, list[str]]:
-    """Return the table with its covariates, and their names. Raises DataError if a name is taken."""
+    """Return the table with its covariates, and their names. Raises DataError if a name exists already."""
     if not table.covariates or not data.time:
         return table.frame, []
     times, notes = parse_times(table.frame[data.time], data.time, data.time_zone, data.time_format)
@@ -172,7 +172,7 @@ def _with_covariates(table: Table, data: Data, findings: list[Finding]) -> tuple
 
 
 def rows_with_target(table: Table, spec: TrainingJobSpec) -> npt.NDArray[np.bool_]:
-    """Tell which rows of a table :func:`prepare_rows` keeps. Raises DataError as it does."""
+    """Return a mask of the rows that :func:`prepare_rows` keeps. Raises DataError as it does."""
     return _target(table.frame[spec.data.target], spec, table.notation, [])[2]
 
 
@@ -187,7 +187,7 @@ def _require_rows(usable: int, rows: int, data: Data) -> None:
 
 
 def _weaknesses(columns: dict[str, pd.Series], hashes: Hashes | None, data: Data, sides: Sides) -> list[Finding]:
-    """Return what will make the model of a usable table worse, or its judgement too kind."""
+    """Return findings about data that make the model worse, or its evaluation too optimistic."""
     found: list[Finding] = []
     rows, recommended = len(next(iter(columns.values()))), (data.validation or DataValidation()).recommended_points
     if rows < recommended:

@@ -1,9 +1,9 @@
-"""Who is held out: a rule that looks at each row alone, so that growth, deletion and order move no row.
+"""The split: a rule for each row alone. New, deleted or reordered rows do not move other rows.
 
-Random, Stratified and Group put a row on a side by a hash: of its group, of ``data.key``, else of its values. The test
-part is the low end of the hashes, the validation part the high end. A row that judged once therefore never trains a
-judged model, however the table changes. The fractions hold within sampling error, for each class as for the whole, and
-equal rows stand on one side. Time cuts between instants; there the models remember until when they have learned.
+Random, Stratified and Group assign a row by a hash: of its group, of ``data.key``, or of its values. The test part has
+the lowest hashes, and the validation part has the highest. So a row of the test part never trains a judged model, even
+if the table changes. The fractions hold within sampling error, in total and for each class, and equal rows are in the
+same part. Time cuts between instants; there, the models record the last time that they were trained on.
 """
 
 import hashlib
@@ -25,12 +25,12 @@ Strategy = Literal["Time", "Group", "Stratified", "Random"]
 
 @dataclass(frozen=True)
 class Sides:
-    """The rule that puts rows on the sides of a split, whatever table they stand in.
+    """The rule that assigns rows of any table to the parts of a split.
 
     Attributes
     ----------
     columns
-        What is hashed: the group, the key, or every column whose values are the row's own; for Time that of the times.
+        The hashed columns: the group, the key, or all columns that identify a row. For Time, the time column.
     """
 
     strategy: Strategy
@@ -45,30 +45,33 @@ class Sides:
         return cls(strategy, split.seed, split.test_fraction, split.validation_fraction, columns)
 
     def positions(self, rows: pd.DataFrame) -> npt.NDArray[np.float64]:
-        """Return where each row lies between 0 and 1: below the test fraction it judges; shape (rows,)."""
+        """Return the position of each row between 0 and 1; shape (rows,).
+
+        Below the test fraction, it is in the test part.
+        """
         return unit_interval(self.hashes(rows), self.seed)
 
     def hashes(self, rows: pd.DataFrame) -> Hashes:
-        """Return what the places are made of; rows of one hash stand on one side. Shape (rows,)."""
+        """Return the hashes for the positions; shape (rows,). Rows with equal hashes are in the same part."""
         if self.strategy == "Group" or len(self.columns) == 1:
             return hash_values(rows[self.columns[0]])
         return hash_rows(rows[list(self.columns)])
 
     def judges(self, rows: pd.DataFrame) -> npt.NDArray[np.bool_]:
-        """Tell which rows no judged model of this rule has ever learned from; shape (rows,). Not for Time."""
+        """Return a mask of rows that no judged model with this rule was trained on; shape (rows,). Not for Time."""
         return self.positions(rows) < self.test_fraction
 
 
 def split_by_hash(sides: Sides, hashes: Hashes) -> Parts:
-    """Divide rows by their hashes; each hash stands on one side.
+    """Split rows by their hashes. Rows with equal hashes are in the same part.
 
-    Too few hashes may leave no row to validate: then the one that comes nearest moves there from the training part. The
-    test part is never filled up: a row that judges today would train tomorrow.
+    With few hashes, the validation part can be empty. Then the training rows closest to it are moved there. The test
+    part is never filled up, because a test row of today would become a training row later.
 
     Raises
     ------
     DataError
-        If no row judges, or none is left to train.
+        If a part has no rows.
     """
     positions = unit_interval(hashes, sides.seed)
     test = positions < sides.test_fraction
@@ -99,9 +102,10 @@ def _require_rows(sides: Sides, parts: Parts, hashes: Hashes) -> None:
 
 
 def split_by_time(times: pd.Series, split: Split) -> Parts:
-    """Cut between instants, by their number: rows of one instant stay together, and no part sees what comes later.
+    """Split between instants, by their number. Rows of one instant stay together, and no part has data later than the
+    next.
 
-    ``times`` has the name of its column.
+    ``times`` must have the name of its column.
 
     Raises
     ------
@@ -128,13 +132,15 @@ def split_by_time(times: pd.Series, split: Split) -> Parts:
 
 
 def digest_of(frame: pd.DataFrame) -> str:
-    """Return ``sha256:`` over the content of a frame: names, order of rows, values; not its index or memory layout."""
+    """Return ``sha256:`` and the digest of a frame: names, order of rows, and values, but not its index or memory
+    layout.
+    """
     hashes = np.asarray(pd.util.hash_pandas_object(frame, index=False, categorize=True), dtype=np.uint64)
     return digest_of_rows(frame.columns, hashes)
 
 
 def digest_of_rows(names: Iterable[Any], hashes: npt.NDArray[np.uint64]) -> str:
-    """Return a digest of rows, in this order, by the names of their columns and a hash of each row."""
+    """Return a digest of rows in this order, by the names of their columns and a hash of each row."""
     content = hashlib.sha256("\x00".join(map(str, names)).encode())
     content.update(hashes.tobytes())
     return f"sha256:{content.hexdigest()}"

@@ -1,1 +1,1 @@
-"""Single values and columns: numbers, times and zones out of text, steps of time, and hashes of rows."""
+"""Values and columns: numbers, times and zones from text, frequencies, and hashes of rows."""

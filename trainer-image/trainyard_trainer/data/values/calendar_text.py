@@ -1,6 +1,7 @@
-"""Dates and times as people write them, one value at a time: what each part of a text says.
+"""Parse one date or time from text in common notations.
 
-A date such as 3/4/2026 stays open: :mod:`trainyard_trainer.data.values.times` decides on the order of all of a column.
+The order of a date such as 3/4/2026 stays open. :mod:`trainyard_trainer.data.values.times` decides it for a whole
+column.
 """
 
 import re
@@ -24,7 +25,7 @@ _MONTHS: Final = (
     "november nov novembre noviembre novembro",
     "december dec dezember dez décembre decembre déc diciembre dic dicembre dezembro",
 )
-"""English, German, French, Spanish, Italian, Dutch and Portuguese, in full and in short."""
+"""Names of months in English, German, French, Spanish, Italian, Dutch and Portuguese, full and abbreviated."""
 
 MONTHS: Final = {name: number for number, names in enumerate(_MONTHS, start=1) for name in names.split()}
 _WEEKDAYS: Final = frozenset(
@@ -63,7 +64,7 @@ ZONES: Final = {
     "nzst": 720,
     "nzdt": 780,
 }
-"""Minutes to the east, of names that mean one zone. IST and CST mean several."""
+"""Offsets in minutes east of UTC for unambiguous zone names. IST and CST are ambiguous."""
 
 _CLOCK: Final = re.compile(
     r"(?:(?<=[\sT,])|^)(\d{1,2})(?:[:h](\d{2})(?::(\d{2})(?:[.,](\d{1,9}))?)?)?\s*(?:([apAP])\.?\s?[mM]\.?)?"
@@ -72,7 +73,7 @@ _CLOCK: Final = re.compile(
 _WEEK: Final = re.compile(r"(\d{4})-?W(\d{2})(?:-?([1-7]))?")
 _QUARTER: Final = re.compile(r"(?:(\d{4})[\s\-/]?Q([1-4])|Q([1-4])[\s\-/]*(\d{4}))", re.IGNORECASE)
 _PIVOT: Final = 69
-"""Two digits from here on are of the 20th century, as POSIX has it."""
+"""Two-digit years from here on are in the 20th century, as in POSIX."""
 
 _YEAR_DIGITS: Final = 4
 _DAY_DIGITS: Final = 8
@@ -81,20 +82,20 @@ _DIGITS: Final = {4: (4,), 6: (4, 2), 8: (4, 2, 2), 10: (4, 2, 2, 2), 12: (4, 2,
 
 @dataclass(frozen=True)
 class Parts:
-    """What a text says of a time.
+    """The parts of a parsed time.
 
     Attributes
     ----------
     day, month
-        In the order of the text where ``open``: then either may be the other.
+        If ``open``, their order is not known, and they may have to be swapped.
     seconds
-        Of the day; up to 86400, which is the next day.
+        Second of the day, up to 86400, which is midnight of the next day.
     offset_minutes
-        East of UTC; ``None`` without one.
+        Offset east of UTC, or ``None``.
     zone
-        An IANA name, or empty.
+        The IANA name of a zone, or empty.
     dotted
-        Whether points stand in the date.
+        Whether the date is written with points.
     """
 
     year: int
@@ -109,7 +110,7 @@ class Parts:
 
 
 def parts_of(text: str) -> Parts | None:
-    """Take a text apart; ``None`` if it is no time."""
+    """Parse a text. Return ``None`` if it is not a time."""
     text = text.strip().replace("\u00a0", " ").replace("\u202f", " ")
     if text.isdigit():
         return digits(text)
@@ -121,7 +122,7 @@ def parts_of(text: str) -> Parts | None:
 
 
 def digits(text: str) -> Parts | None:
-    """Read digits that are a year, with or without month, day, hour, minute and second behind it."""
+    """Parse digits that are a year, optionally followed by month, day, hour, minute and second."""
     widths = _DIGITS.get(len(text))
     if widths is None or not (text.isascii() and text.isdigit()):
         return None
@@ -190,7 +191,7 @@ def _week_or_quarter(text: str) -> tuple[int, int, int, bool] | None:
 
 
 def _of_tokens(tokens: list[str]) -> tuple[int, int, int, bool] | None:
-    """Return year, month, day, and whether the last two may be the other way round."""
+    """Return year, month, day, and whether month and day may have to be swapped."""
     months = [MONTHS[word.lower()] for word in tokens if word.lower() in MONTHS]
     rest = [word for word in tokens if word.lower() not in MONTHS]
     if len(months) > 1 or not all(word.isdigit() for word in rest):

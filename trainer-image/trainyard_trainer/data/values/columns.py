@@ -1,4 +1,4 @@
-"""Single columns: numbers out of text, and what to say when there are none."""
+"""Single columns: parse numbers from text, and report values that are not numbers."""
 
 from typing import Final
 
@@ -13,22 +13,22 @@ from trainyard_trainer.data.values.numbers import Numbers, read_numbers
 from trainyard_trainer.errors import DataError
 
 _ROWS_TO_COUNT: Final = 30
-"""From so many rows on a column that goes 0, 1, 2, ... is no chance."""
+"""With this many rows, a column 0, 1, 2, ... is not a coincidence."""
 
 _SENTINELS: Final = frozenset(
     [-sign * number for number in (99, 999, 9999, 99999, 999999, 999.9, 9999.9, 99.99, 999.99) for sign in (1.0, -1.0)]
     + [-1e20, 1e20, -32768.0, 32767.0, -2147483648.0, 2147483647.0, -888.0, -8888.0]
 )
-"""Numbers by which loggers, surveys and old file formats say that there is no value."""
+"""Numbers that loggers, surveys and old file formats use for a missing value."""
 
 _REPEATS: Final = 3
 
 LARGEST: Final = 1e30
-"""LightGBM keeps targets in single precision, and squares of errors must stay finite."""
+"""LightGBM keeps targets in single precision, and squared errors must be finite."""
 
 
 def is_text(column: pd.Series) -> bool:
-    """Whether a column holds text (plain, or as categories of text)."""
+    """Return whether a column has text (strings, or categories of strings)."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         dtype = dtype.categories.dtype
@@ -36,23 +36,26 @@ def is_text(column: pd.Series) -> bool:
 
 
 def codes_by_name(column: pd.Series) -> tuple[npt.NDArray[np.intp], tuple[str, ...]]:
-    """Number the distinct values in the order of their text, missing ones -1, however the column is stored."""
+    """Return codes of the distinct values in text order, -1 for missing ones, and the names.
+
+    The storage type has no effect.
+    """
     codes, distinct = pd.factorize(column)
     names = np.array([str(value) for value in distinct], dtype=object)
     order = np.argsort(names)
-    rank = np.full(len(names) + 1, -1, dtype=np.intp)  # the last place is that of code -1
+    rank = np.full(len(names) + 1, -1, dtype=np.intp)  # the last value is for code -1
     rank[order] = np.arange(len(names))
     return rank[codes], tuple(names[order])
 
 
 def target_numbers(column: pd.Series, name: str, known: Notation | None = None) -> npt.NDArray[np.float64]:
-    """Return the target as numbers, infinite ones as missing.
+    """Return the target as numbers. Infinite values become missing.
 
     Raises
     ------
     DataError
-        If a value is text or too large: the message names the first one and its data row (1 is the first below the
-        header). If the notation of all is ambiguous.
+        If a value is text or too large. The message names the first one and its data row (1 is the first after the
+        header). Also if the notation of the column is ambiguous.
     """
     target = read_target(column, name, known)
     if target.bad.any():
@@ -67,13 +70,12 @@ def target_numbers(column: pd.Series, name: str, known: Notation | None = None) 
 
 
 def read_target(column: pd.Series, name: str, known: Notation | None = None) -> Numbers:
-    """Return the target as :func:`target_numbers` does; values that are text become missing.
+    """Return the target as :func:`target_numbers` does, but values that are text become missing.
 
     Raises
     ------
     DataError
-        If a value is too large, the notation is ambiguous, or the whole column holds something else than numbers and
-        text.
+        If a value is too large, the notation is ambiguous, or the column has a type other than numbers and text.
     """
     if is_text(column):
         read = read_numbers(column, known)
@@ -103,7 +105,7 @@ def read_target(column: pd.Series, name: str, known: Notation | None = None) -> 
 
 
 def notes_of(read: Numbers, name: str) -> list[Finding]:
-    """Say how the numbers of a text column were read, and which words stand for a missing one."""
+    """Return findings about the notation of a text column, and about its words for a missing value."""
     found: list[Finding] = []
     if how := read.describe():
         found.append(Finding("NumberFormat", "info", f"text column {name!r} holds numbers: {how}"))
@@ -119,9 +121,9 @@ def notes_of(read: Numbers, name: str) -> list[Finding]:
 
 
 def sentinel_of(values: npt.NDArray[np.float64]) -> float | None:
-    """Return a number that stands for a missing one, such as -999: it repeats, and lies far from all others.
+    """Return the number that means a missing value, such as -999. It must repeat and be far from all other values.
 
-    "Far" is further than the others lie apart, all together.
+    "Far" means farther than the range of the others.
     """
     known = values[np.isfinite(values)]
     if len(known) == 0:
@@ -142,7 +144,10 @@ def sentinel_of(values: npt.NDArray[np.float64]) -> float | None:
 def without_sentinel(
     values: npt.NDArray[np.float64], name: str, data: Data, findings: list[Finding]
 ) -> tuple[npt.NDArray[np.float64], float | None]:
-    """Take a number that stands for a missing one for what it is, unless the user has said what does."""
+    """Replace a sentinel by NaN, unless the user has listed the marks of missing values.
+
+    Return the values and the sentinel.
+    """
     if data.csv is not None and data.csv.nulls is not None:
         return values, None
     sentinel = sentinel_of(values)
@@ -158,12 +163,12 @@ def without_sentinel(
 
 
 def is_row_number(column: pd.Series, rows: npt.NDArray[np.intp]) -> bool:
-    """Tell whether a column counts the rows of its table: each file of several may begin anew.
+    """Return whether a column counts the rows of its table. The count can restart with each file.
 
     Parameters
     ----------
     rows
-        The place of each value in the table as it was read; shape (rows,).
+        The position of each value in the table as it was read; shape (rows,).
     """
     if not pd.api.types.is_integer_dtype(column.dtype):
         return False

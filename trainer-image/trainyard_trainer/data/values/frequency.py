@@ -1,4 +1,4 @@
-"""The step between the times of a series: found or given, counted, and how many make a season."""
+"""The time step of a series: detect or parse it, count steps, and derive seasons."""
 
 import re
 from dataclasses import dataclass, replace
@@ -15,29 +15,29 @@ from trainyard_trainer.data.values.zones import instants_of, wall_times
 from trainyard_trainer.errors import ConfigError
 
 _DAY: Final = 86_400_000_000_000
-"""Nanoseconds."""
+"""One day in nanoseconds."""
 
 _MONTHS: Final = {"MS": 1, "ME": 1, "BMS": 1, "BME": 1, "QS": 3, "QE": 3, "BQS": 3, "BQE": 3, "YS": 12, "YE": 12}
 _CALENDAR_STEPS: Final = ((28, 31, "ME", "MS"), (90, 92, "QE", "QS"), (181, 184, "6ME", "6MS"), (365, 366, "YE", "YS"))
-"""Days from the shortest to the longest step, and the alias for times at the end and at the start of a month."""
+"""Shortest and longest step in days, and the aliases for times at the end and at the start of a month."""
 
 _CHANGE: Final = 3_600_000_000_000
-"""Clocks are changed by an hour, or by less."""
+"""Largest change of a clock, one hour, in nanoseconds."""
 
 _WEEKDAYS: Final = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 _WEEKS_TO_TELL_CLOSED: Final = 5
 _SHORTEST_OPEN: Final = 60_000_000_000
-"""Of steps below a minute nobody asks for opening hours."""
+"""Opening hours are not detected for steps shorter than a minute."""
 
 _ROWS_TO_TELL_WEEKENDS: Final = 10
 _STEPS_TO_TELL_MONTHS: Final = 6
-"""Among so many months in a row there are lengths that differ."""
+"""Among this many consecutive months, the lengths differ."""
 
 _DAYS_PER_YEAR: Final = 365.25
 _HALF_YEAR: Final = 6
-"""Months; a longer step has no season within a year."""
+"""In months. A longer step has no season within a year."""
 _WHOLE: Final = 0.01
-"""So near to a whole number of steps a season must be."""
+"""Largest difference of a season from a whole number of steps."""
 _EXACT: Final = 0.9
 _SHORTEST_MONTH: Final = 28
 _MOSTLY: Final = 0.6
@@ -53,17 +53,17 @@ _ROUND_STEPS: Final = tuple(
     for (_, size), counts in zip(_UNITS[1:], (_HOURS, _SIXTIETHS, _SIXTIETHS, _FRACTIONS, _FRACTIONS), strict=True)
     for count in counts
 )
-"""Steps that clocks are set to, in nanoseconds."""
+"""Common steps in nanoseconds."""
 
 
 @dataclass(frozen=True)
 class Frequency:
-    """The step between two times, as a pandas offset alias and as a count.
+    """The step between two times, as a pandas offset alias and as a length.
 
-    Exactly one of ``months`` and ``nanoseconds`` is positive. With ``opening`` only the open steps count: the others
-    are closed, and lie on no step. With ``zone`` the times are kept in UTC and counted by the wall clock of that zone:
-    a day has 24 hours there, of which spring leaves one out, and autumn's repeated hour is one step for two rows.
-    Opening hours are those of a wall clock: their zone is a part of the alias, ``h-1111110-0800-2000@Europe/Paris``.
+    Exactly one of ``months`` and ``nanoseconds`` is positive. With ``opening``, only open steps are counted; closed
+    times are not steps. With ``zone``, the times are in UTC but counted by the wall clock of that zone. Then each day
+    has 24 steps of an hour: one is skipped in spring, and one has two rows in autumn. Opening hours refer to a wall
+    clock, so their zone is a part of the alias: ``h-1111110-0800-2000@Europe/Paris``.
     """
 
     alias: str
@@ -75,14 +75,14 @@ class Frequency:
 
     @property
     def per_year(self) -> float:
-        """How many steps a year has."""
+        """Number of steps per year."""
         if self.opening is not None:
             return _DAYS_PER_YEAR * self.opening.per_week / 7
         return 12 / self.months if self.months else _DAYS_PER_YEAR * _DAY / self.nanoseconds
 
     @property
     def seasons(self) -> list[int]:
-        """The day, the week and the year in steps, as far as they have several; whole weeks keep the weekday."""
+        """Day, week and year in steps, if they have more than one. A year is 52 whole weeks, to keep the weekday."""
         if self.opening is not None:
             in_day, in_week = self.opening.per_day, self.opening.per_week
             return [*([in_day] if in_day > 1 else []), in_week, 52 * in_week]
@@ -93,7 +93,7 @@ class Frequency:
         return [round(length) for length in lengths if round(length) > 1 and abs(length - round(length)) < _WHOLE]
 
     def ordinals(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
-        """Number the steps: neighbours differ by 1, a gap of one row by 2. ``times`` are ``datetime64[ns]``."""
+        """Return step numbers. Neighbors differ by 1; a gap of one row is 2. ``times`` are ``datetime64[ns]``."""
         if self.zone:
             times = wall_times(times, self.zone)
         if self.months:
@@ -103,16 +103,16 @@ class Frequency:
         since = times.astype("datetime64[ns]").astype(np.int64)
         if len(since) == 0:
             return since
-        # The steps lie where most times do: the first one may be early or late.
+        # The median offset defines the step boundaries, because the first time may be early or late.
         late = (since - since[0] + self.nanoseconds // 2) % self.nanoseconds - self.nanoseconds // 2
         phase = (since[0] + int(np.median(late))) % self.nanoseconds
         return np.asarray((since - phase + self.nanoseconds // 2) // self.nanoseconds, dtype=np.int64)
 
     def after(self, ends: npt.NDArray[np.datetime64], steps: int) -> npt.NDArray[np.datetime64]:
-        """Return the times of the steps behind each end, as the data would have them; shape (ends, steps).
+        """Return the times of the steps after each end, as in the data; shape (ends, steps).
 
-        Of months the day stays, as far as the month has it; the last day of one stays the last day where the alias
-        counts by ends, and so does the first or last business day.
+        For months, the day of the month is kept if the month has it. With an alias for month ends, the last day stays
+        the last day. The same applies to the first or last business day.
 
         Parameters
         ----------
@@ -127,7 +127,10 @@ class Frequency:
         return np.asarray(ends[:, None] + (ahead * self.nanoseconds).astype("timedelta64[ns]"))
 
     def open_after(self, ends: npt.NDArray[np.datetime64], ahead: npt.NDArray[np.int64]) -> npt.NDArray[np.datetime64]:
-        """Return the open steps so many behind each end; shape (ends, steps). Only with ``opening``."""
+        """Return the open steps ``ahead`` steps after each end; shape (ends, steps).
+
+        Raises ValueError without ``opening``.
+        """
         if self.opening is None:
             raise ValueError(f"{self.alias} has no opening hours")
         if not self.zone:
@@ -135,7 +138,7 @@ class Frequency:
         return instants_of(self.opening.after(wall_times(ends, self.zone), ahead), self.zone)
 
     def closed(self, times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.bool_]:
-        """Tell which times lie on no step, because it is closed then."""
+        """Return a mask of the times that are closed."""
         if self.opening is None:
             return np.zeros(len(times), dtype=bool)
         return ~self.opening.is_open(wall_times(times, self.zone) if self.zone else times)
@@ -156,14 +159,14 @@ class Frequency:
 
     @property
     def steps_per_change(self) -> int:
-        """How many steps a change of the clocks may add between two times; 0 where steps are counted as they come."""
+        """Maximum number of steps that a clock change adds between two times. 0 without ``zone``."""
         return -(-_CHANGE // self.nanoseconds) if self.zone else 0
 
 
 def _edges(
     months: npt.NDArray[np.datetime64], *, business: bool = False
 ) -> tuple[npt.NDArray[np.datetime64], npt.NDArray[np.datetime64]]:
-    """Return the first and the last day, or business day, of months."""
+    """Return the first and the last day of months, or the first and last business day."""
     first, behind = months.astype("datetime64[D]"), (months + 1).astype("datetime64[D]")
     if business:
         return np.busday_offset(first, 0, roll="forward"), np.busday_offset(behind, -1, roll="forward")
@@ -171,10 +174,10 @@ def _edges(
 
 
 def frequency_by(alias: str, clock: Clock) -> Frequency:
-    """Read an offset alias for times that are kept by a clock: steps below a day are counted by the zone's wall clock.
+    """Parse an offset alias for times of a clock. Steps shorter than a day are counted by the wall clock of the zone.
 
-    People live by it: a lag of 24 hours is the same time of the day before, also across a change of the clocks. Raises
-    ConfigError.
+    Human activity follows the wall clock. So a lag of 24 hours is the same time on the previous day, also across a
+    clock change. Raises ConfigError.
     """
     frequency = frequency_of(alias)
     is_shorter = 0 < frequency.nanoseconds < _DAY and frequency.opening is None
@@ -182,14 +185,14 @@ def frequency_by(alias: str, clock: Clock) -> Frequency:
 
 
 def frequency_of(alias: str) -> Frequency:
-    """Read an offset alias such as ``D``, ``W-MON``, ``MS``, ``15min``, or one with open days and hours.
+    """Parse an offset alias such as ``D``, ``W-MON``, ``MS``, ``15min``, or one with open days and hours.
 
-    ``B-1111110`` has no Sundays, ``h-1111110-0800-2000`` no nights either; behind an ``@`` stands their zone.
+    ``B-1111110`` has no Sundays. ``h-1111110-0800-2000`` has no Sundays and no nights. Their zone follows an ``@``.
 
     Raises
     ------
     ConfigError
-        That names the ones there are.
+        If the alias is unknown. The message lists known ones.
     """
     if (match := re.fullmatch(r"(.+?)-([01]{7}[^@]*)(?:@(.+))?", alias)) is not None:
         base = "D" if match[1] == "B" else match[1]
@@ -219,7 +222,7 @@ def frequency_of(alias: str) -> Frequency:
 
 
 def opened_in(frequency: Frequency, clock: Clock) -> Frequency:
-    """Return steps with opening hours by the wall clock of the zone of the data; any others as they are."""
+    """Return a frequency whose opening hours are in the zone of the data. Other frequencies are unchanged."""
     is_shorter = frequency.opening is not None and frequency.nanoseconds < _DAY
     zone = "" if clock.wall or not is_shorter or frequency.zone else clock.zone or ""
     return frequency_of(f"{frequency.alias}@{zone}") if zone else frequency
@@ -237,9 +240,10 @@ def _opened(alias: str, step: int, text: str, zone: str) -> Frequency:
 
 
 def _season(step: int) -> int:
-    """Return how many steps repeat: a day of shorter ones, a week of days, a year of weeks and more.
+    """Return the number of steps in a season: a day for shorter steps, a week for days, a year for weeks and longer
+    steps.
 
-    A year of whole weeks has 364 days, so that 13 periods of four weeks are one.
+    For steps of whole weeks, a year has 364 days, so that it has 13 steps of four weeks.
     """
     if step < _DAY:
         return max(1, round(_DAY / step))
@@ -252,7 +256,7 @@ def _season(step: int) -> int:
 
 
 def _modern(alias: str) -> str:
-    """Accept the spellings that pandas 2.2 deprecated: H, T, S, M, Q, Y."""
+    """Convert aliases that pandas 2.2 deprecated: H, T, S, M, Q, Y, A."""
     match = re.fullmatch(r"(\d*)(H|T|S|M|Q|Y|A)", alias)
     names = {"H": "h", "T": "min", "S": "s", "M": "ME", "Q": "QE", "Y": "YE", "A": "YE"}
     return f"{match[1]}{names[match[2]]}" if match else alias
@@ -265,9 +269,9 @@ def detect_frequency(
     may_close: bool = True,
     clock: Clock | None = None,
 ) -> Frequency | None:
-    """Find the most common step; ``None`` if no series has two different times.
+    """Return the most common step, or ``None`` if no series has two different times.
 
-    Days of the week and hours of the day that never have a row are closed, unless not ``may_close``: they are no steps.
+    If ``may_close``, days of the week and hours of the day without any row are closed, so they are not steps.
 
     Parameters
     ----------
@@ -276,7 +280,7 @@ def detect_frequency(
     same_series
         Whether row ``i + 1`` belongs to the series of row ``i``; shape (rows - 1,).
     clock
-        By which the times are kept; hours are open by the wall clock of its zone.
+        The clock of the times. Opening hours are by the wall clock of its zone.
     """
     steps: npt.NDArray[np.int64] = np.diff(times.astype("datetime64[ns]").astype(np.int64))[same_series].astype(
         np.int64
@@ -295,9 +299,9 @@ def detect_frequency(
 
 
 def _typical(steps: npt.NDArray[np.int64]) -> int | None:
-    """Return the step of a clock that is never exact; ``None`` where the steps are not of one size.
+    """Return the step of irregular times, or ``None`` if the steps differ too much.
 
-    It is the round one nearby, else the mean: of 60 rows a second no step is whole.
+    It is a common step close to the mean, else the mean: for 60 rows per second, no common step fits.
     """
     middle = float(np.median(steps))
     near = steps[np.abs(steps - middle) < _JITTER * middle]
@@ -311,7 +315,7 @@ def _typical(steps: npt.NDArray[np.int64]) -> int | None:
 def _alias(step: int, share: float, count: int, times: npt.NDArray[np.datetime64], *, may_close: bool) -> str:
     index = pd.DatetimeIndex(times)
     days = step / _DAY
-    is_exact = share >= _EXACT and count >= _STEPS_TO_TELL_MONTHS  # months and years are not all of one length
+    is_exact = share >= _EXACT and count >= _STEPS_TO_TELL_MONTHS  # months and years do not all have the same length
     for shortest, longest, end, start in _CALENDAR_STEPS:
         if shortest <= days <= longest and not is_exact:
             return end if bool(index.is_month_end.all()) else start
@@ -323,7 +327,10 @@ def _alias(step: int, share: float, count: int, times: npt.NDArray[np.datetime64
 
 
 def _with_opening(step: int, times: npt.NDArray[np.datetime64]) -> str:
-    """Return the alias of steps without those that are closed: business days at once, others after five weeks."""
+    """Return the alias of a step without closed times.
+
+    Business days need no minimum of weeks; others need five weeks.
+    """
     if step == _DAY and not (pd.DatetimeIndex(times).dayofweek >= 5).any():
         return "B"
     found = find(times, step, _WEEKS_TO_TELL_CLOSED) if step >= _SHORTEST_OPEN else None

@@ -1,8 +1,8 @@
-"""Numbers out of text, as people and programs write them: one notation for a whole column, chosen by all of its values.
+"""Parse numbers from text. One notation is chosen for a whole column, by all of its values.
 
-``1,234`` is a thousand in English and a little more than one in German. No single value can tell; a column often can,
-for ``12,5`` has but one reading. The notation that reads most of the values is taken. Where two notations read them
-equally well and differ, the column is ambiguous, and whoever asked decides what to do about it.
+``1,234`` is 1234 in English and 1.234 in German. A single value is ambiguous, but a column often is not, because
+``12,5`` has only one reading. The notation that can read most values is used. If two notations read equally many values
+but give different numbers, the column is ambiguous, and the caller decides.
 """
 
 import re
@@ -23,7 +23,7 @@ BLANK: Final = frozenset(
     | {"-", "--", "---", "–", "—", ".", "..", "?", "*", "missing", "1.#qnan", "-1.#ind", "1.#ind"}
     | {"#div/0!", "#value!", "#ref!", "#name?", "#num!", "#null!"}
 )
-"""What stands for a missing value among numbers, in small letters: words, dashes, and the errors of spreadsheets."""
+"""Spellings of a missing value among numbers, in lower case: words, dashes, and spreadsheet errors."""
 
 PERCENT: Final = "%"
 _CURRENCIES: Final = frozenset(
@@ -76,22 +76,22 @@ _MARKS_SHOWN: Final = 4
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column of text as numbers.
+    """A text column, parsed as numbers.
 
     Attributes
     ----------
     values
-        NaN where there is no number; shape (rows,).
+        The numbers, NaN for other values; shape (rows,).
     bad
-        Which values are neither numbers nor marks of a missing one; shape (rows,).
+        Mask of values that are neither numbers nor marks of a missing value; shape (rows,).
     notation
-        How they are written; ``None`` where each is a plain number.
+        The notation. ``None`` if all are plain numbers.
     unit
-        ``%`` or a currency that stands beside each of them; the values are as written: 12.5 of ``12.5%``.
+        ``%`` or a currency next to the numbers. It does not scale the values: 12.5 for ``12.5%``.
     doubt
-        Two values that another notation would read as other numbers, as many; else empty.
+        Text about one value that two equally good notations read as different numbers. Empty if there is none.
     marks
-        The words for a missing value, and how often each stands there. Nothing at all is no word.
+        The words for a missing value, and how often each occurs. Empty text is not counted.
     """
 
     values: npt.NDArray[np.float64]
@@ -102,24 +102,24 @@ class Numbers:
     marks: Counter[str] = field(default_factory=Counter)
 
     def describe(self) -> str:
-        """Say how the numbers are written; empty where they are plain numbers."""
+        """Return text about the notation. Empty for plain numbers."""
         parts = [self.notation.describe()] if self.notation is not None else []
         if self.unit:
             parts.append("percent, 12.5 for 12.5%" if self.unit == PERCENT else f"in {self.unit}")
         return ", ".join(parts)
 
     def describe_marks(self) -> str:
-        """Say which words stand for a missing value; empty where there are none."""
+        """Return text about the words for a missing value. Empty if there are none."""
         return ", ".join(f"{mark!r} {count} times" for mark, count in self.marks.most_common(_MARKS_SHOWN))
 
 
 def read_numbers(column: pd.Series, known: Notation | None = None) -> Numbers:
-    """Read a column of text as numbers.
+    """Parse a text column as numbers.
 
     Parameters
     ----------
     known
-        What is known of the notation beforehand: from the user, or from the rest of the file.
+        The known notation, set by the user or inferred from the rest of the file.
     """
     known = known or Notation()
     codes, distinct = pd.factorize(column, use_na_sentinel=True)
@@ -129,14 +129,14 @@ def read_numbers(column: pd.Series, known: Notation | None = None) -> Numbers:
     read = _plain(texts) if known.decimal != "," and not known.thousands else None
     if read is None:
         read = _written(texts, counts, known)
-    values = np.append(read.values, np.nan)  # the last place is that of code -1, a missing value
+    values = np.append(read.values, np.nan)  # the last value is for code -1, a missing value
     return Numbers(values[codes], np.append(read.bad, False)[codes], read.notation, read.unit, read.doubt, marks)
 
 
 def _plain(texts: Sequence[str]) -> Numbers | None:
-    """Read numbers as programs write them; ``None`` where anything else may be one."""
+    """Parse plain numbers. Return ``None`` if any other value may be a number in another notation."""
     values = np.full(len(texts), np.nan)
-    # To be refused costs a text more than to be read; most show at their first sign that they are no number.
+    # A text that fails to parse takes longer than one that succeeds. The first character excludes most of them.
     maybe = [index for index, text in enumerate(texts) if text[:1] in "+-.0123456789iInN" and text]
     values[maybe] = pd.to_numeric(pd.Series([texts[index] for index in maybe], dtype=object), errors="coerce")
     if groups_of_three(texts, "."):
@@ -156,7 +156,7 @@ def _plain(texts: Sequence[str]) -> Numbers | None:
 
 @dataclass(frozen=True)
 class _Text:
-    """A value without its sign and unit: digits and signs between them."""
+    """A value without sign and unit: only digits and separators."""
 
     body: str
     negative: bool
@@ -173,7 +173,7 @@ _ALL: Final = tuple(
 def _pattern(notation: Notation) -> re.Pattern[str]:
     sign, group = re.escape(notation.decimal or "."), re.escape(notation.thousands or "")
     whole = r"\d+"
-    if group:  # groups of three, or as in India of two before the last three
+    if group:  # groups of three digits, or of two before the last three, as in India
         whole = rf"[1-9]\d{{0,2}}(?:{group}\d{{3}})+|[1-9]\d?(?:{group}\d{{2}})+{group}\d{{3}}|\d+"
     return re.compile(rf"(?:{whole})(?:{sign}\d*)?(?:[eE][+-]?\d+)?|{sign}\d+(?:[eE][+-]?\d+)?")
 
@@ -227,7 +227,10 @@ def _value(one: _Text | None, notation: Notation) -> float:
 def _doubt(
     split: Sequence[_Text | None], read: Sequence[frozenset[int]], equal: Sequence[Notation], best: Notation
 ) -> str:
-    """Return a value that another notation reads as another number, where both read the column equally well."""
+    """Return text about a value that another, equally good notation reads as a different number.
+
+    Empty if there is none.
+    """
     mine = read[equal.index(best)]
     for other, positions in zip(equal, read, strict=True):
         for index in sorted(mine & positions):
@@ -239,7 +242,7 @@ def _doubt(
 
 
 def _used(split: Sequence[_Text | None], positions: frozenset[int], best: Notation) -> Notation | None:
-    """Return what of a notation the values show; ``None`` where they are plain numbers."""
+    """Return the part of a notation that the values show. Return ``None`` if they are plain numbers."""
     bodies = [one.body for index in positions if (one := split[index]) is not None]
     grouped = bool(best.thousands) and any(best.thousands in body for body in bodies if best.thousands)
     if best.decimal == "." and not grouped:
@@ -248,7 +251,7 @@ def _used(split: Sequence[_Text | None], positions: frozenset[int], best: Notati
 
 
 def _of_one_unit(split: list[_Text | None], counts: npt.NDArray[np.intp]) -> tuple[str, list[_Text | None]]:
-    """Keep the values of the most frequent unit. A zero needs none, and of a currency it may be left out."""
+    """Keep only values with the most frequent unit. Zeros need no unit, and a currency can be left out."""
     units: Counter[str] = Counter()
     for index, one in enumerate(split):
         if one is not None:
@@ -258,18 +261,18 @@ def _of_one_unit(split: list[_Text | None], counts: npt.NDArray[np.intp]) -> tup
         return "", split
     unit = named[0][0]
     if unit == PERCENT and units[""] > units[PERCENT]:
-        unit = ""  # of most a number, of some a share: they are not of one kind
+        unit = ""  # most are plain numbers and some are percentages, so they are not of one kind
     free = {unit} if unit in {PERCENT, ""} else {unit, ""}
     return unit, [one if one is None or one.unit in free or not one.body.strip("0.,") else None for one in split]
 
 
 def _split(text: str) -> _Text | None:
-    """Take a value apart; ``None`` where it is no number in any notation."""
+    """Split a value into sign, digits and unit. Return ``None`` if it is not a number in any notation."""
     if not any(character.isdigit() for character in text):
         return None
     tidy = text.translate(_BLANKS).strip()
     negative = False
-    if tidy.startswith("(") and tidy.endswith(")"):  # as accountants write what is below zero
+    if tidy.startswith("(") and tidy.endswith(")"):  # accounting notation of a negative number
         negative, tidy = True, tidy[1:-1].strip()
     tidy, sign = _without_sign(tidy)
     found = _UNIT.fullmatch(tidy)
@@ -292,13 +295,13 @@ def _split(text: str) -> _Text | None:
 def _without_sign(text: str) -> tuple[str, str]:
     if text[:1] in {"-", "+"}:
         return text[1:].strip(), text[0]
-    if text.endswith("-") and text[:-1].strip()[-1:].isdigit():  # as SAP writes what is below zero
+    if text.endswith("-") and text[:-1].strip()[-1:].isdigit():  # SAP notation of a negative number
         return text[:-1].strip(), "-"
     return text, ""
 
 
 def _unit(text: str, *, behind: bool) -> str | None:
-    """Return ``%``, a currency, or nothing; ``None`` for other words, which may mean anything."""
+    """Return ``%``, a currency, or an empty text. Return ``None`` for other words, because their meaning is unknown."""
     if not text or (text == PERCENT and behind):
         return text
     is_sign = len(text) == 1 and unicodedata.category(text) == "Sc"

@@ -1,4 +1,4 @@
-"""When there is data at all: days of the week and hours of the day. What is closed lies on no step."""
+"""Opening hours of data: days of the week and hours of the day with rows. Closed times are not steps."""
 
 import re
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ class Opening:
     Attributes
     ----------
     step
-        Nanoseconds from one step to the next; a whole number of them is a day.
+        Nanoseconds from one step to the next. A day must be a multiple of it.
     week
-        The days, each 1 or 0, Monday first.
+        The days as 1 (open) or 0 (closed), Monday first.
     opens, closes
-        Minutes of the day: the first step of a day, and where the last one ends. ``closes`` before ``opens`` is on the
-        next day.
+        Minutes of the day: the start of the first step and the end of the last one. If ``closes`` is before ``opens``,
+        it is on the next day.
     """
 
     step: int
@@ -43,7 +43,7 @@ class Opening:
 
     @classmethod
     def read(cls, step: int, text: str) -> Self | None:
-        """Read ``1111110`` or ``1111110-0800-2000``; ``None`` for anything else."""
+        """Parse ``1111110`` or ``1111110-0800-2000``. Return ``None`` for other text."""
         match = _FORM.fullmatch(text)
         if match is None or "1" not in match[1]:
             return None
@@ -61,16 +61,16 @@ class Opening:
 
     @property
     def per_day(self) -> int:
-        """How many steps an open day has."""
+        """Number of steps of an open day."""
         return self.per_week // self.week.count("1")
 
     @property
     def per_week(self) -> int:
-        """How many steps a week has."""
+        """Number of steps of a week."""
         return len(self._open)
 
     def describe(self) -> str:
-        """Say when it is closed."""
+        """Return text about closed days and opening hours."""
         days = [name for name, is_open in zip(DAY_NAMES, self.week, strict=True) if is_open == "0"]
         words = [f"never on {', '.join(days)}"] if days else []
         if (self.opens, self.closes) != (0, _MINUTES):
@@ -78,16 +78,19 @@ class Opening:
         return ", ".join(words)
 
     def is_open(self, times: Times) -> npt.NDArray[np.bool_]:
-        """Tell which times lie on an open step."""
+        """Return a mask of the times on an open step."""
         return np.isin(self._slots(times) % self._slots_per_week, self._open)
 
     def ordinals(self, times: Times) -> Ordinals:
-        """Number the open steps; a closed time gets the number of the open one behind it."""
+        """Return the number of the open step of each time. A closed time gets the number of the next open step."""
         weeks, slot = np.divmod(self._slots(times), self._slots_per_week)
         return np.asarray(weeks * len(self._open) + np.searchsorted(self._open, slot), dtype=np.int64)
 
     def after(self, ends: Times, ahead: npt.NDArray[Any]) -> Times:
-        """Return the open steps so many behind each end, as late within a step as that; shape (ends, steps)."""
+        """Return the open steps ``ahead`` steps after each end; shape (ends, steps).
+
+        Each keeps the offset of its end in a step.
+        """
         weeks, index = np.divmod(self.ordinals(ends)[:, None] + ahead[None, :], len(self._open))
         slots = weeks * self._slots_per_week + self._open[index]
         late = (ends.astype("datetime64[ns]").astype(np.int64) - _MONDAY) % self.step
@@ -102,13 +105,13 @@ class Opening:
 
     @cached_property
     def _open(self) -> Ordinals:
-        """The open slots of a week, in order."""
+        """The open steps of a week in order, as positions in the week."""
         slots = np.arange(self._slots_per_week)
         minutes = slots * self.step // _MINUTE
         day, minute = np.divmod(minutes, _MINUTES)
         if self.closes > self.opens:
             inside = (minute >= self.opens) & (minute < self.closes)
-        else:  # over midnight: the early hours belong to the day before
+        else:  # over midnight: the early hours belong to the previous day
             inside = (minute >= self.opens) | (minute < self.closes)
             day = np.where(minute < self.closes, (day - 1) % 7, day)
         days = np.array([is_open == "1" for is_open in self.week])
@@ -116,14 +119,14 @@ class Opening:
 
 
 def find(times: Times, step: int, weeks_needed: int) -> Opening | None:
-    """Return when a table has rows, if that is not always; ``None`` also where it has too few weeks to tell.
+    """Return the opening hours of a table. Return ``None`` if it is always open, or has too few weeks to detect it.
 
     Parameters
     ----------
     times
-        Of all rows, in any order; not empty.
+        Times of all rows, in any order; not empty.
     step
-        Nanoseconds; a whole number of them must be a day.
+        Nanoseconds. ``None`` is returned unless a day is a multiple of it.
     """
     since = times.astype("datetime64[ns]").astype(np.int64) - _MONDAY
     if (since.max() - since.min()) / (7 * _DAY) < weeks_needed or _DAY % step:
@@ -140,7 +143,10 @@ def find(times: Times, step: int, weeks_needed: int) -> Opening | None:
 
 
 def _open_hours(hours: npt.NDArray[np.bool_], step: int) -> tuple[int, int]:
-    """Return the one stretch of a day that has rows, in minutes; the whole day where there are several."""
+    """Return start and end in minutes of the one interval of a day with rows.
+
+    If there are several, return the whole day.
+    """
     edges = np.flatnonzero(np.diff(np.append(hours, hours[:1]).astype(np.int8)) != 0) + 1
     if len(edges) != 2 or step % _MINUTE:
         return 0, _MINUTES

@@ -1,15 +1,16 @@
-"""A hash of each row by its values alone: the same in every table that holds the row, in any order and beside any rows.
+"""A hash of each row by its values only. It does not depend on the table, on the order, or on other rows.
 
-A value has one hash however its column is stored. A column of whole numbers becomes one of floats when its first gap
-appears, and text when its first odd word does; its old values keep their hashes. So:
+The hash of a value does not depend on the type of its column. An integer column becomes float with its first missing
+value, and text with its first other word. Its old values keep their hashes. The rules are:
 
-- numbers, and text that reads as a number, are hashed as 64-bit floats; true and false as these words;
-- times are hashed as the text of ISO 8601, and text of that form likewise;
-- a missing value adds nothing, so that a new column that old rows do not fill moves none of them;
-- columns are mixed by their names, so that their order does not count.
+- numbers, and text that can be parsed as a number, are hashed as 64-bit floats; true and false as these words;
+- times are hashed as text in ISO 8601, and so is text in that format;
+- a missing value adds nothing, so a new column does not change old rows that have no value in it;
+- columns are mixed with a hash of their name, so their order has no effect.
 
 Numbers are mixed by SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014),
-text by pandas' SipHash with a fixed key. A test pins values of both: another result would move rows between parts.
+text by SipHash of pandas with a fixed key. A test checks values of both, because a change would move rows between the
+parts of a split.
 """
 
 import re
@@ -53,14 +54,14 @@ def hash_values(column: pd.Series) -> Hashes:
 
 
 def unit_interval(hashes: Hashes, seed: int) -> npt.NDArray[np.float64]:
-    """Return a number from [0, 1) for each hash, evenly spread, another one for another seed; shape (rows,)."""
+    """Return a uniform number in [0, 1) for each hash; shape (rows,). It depends on the seed."""
     mixed = _mixed(hashes, _mixed(np.array([seed], dtype=np.uint64), np.uint64(0))[0])
     return np.asarray((mixed >> np.uint64(11)).astype(np.float64) / float(1 << 53))
 
 
 @np.errstate(over="ignore")
 def _mixed(hashes: Hashes, salt: np.uint64) -> Hashes:
-    """Mix each hash with a salt; 0, a missing value, stays 0."""
+    """Mix each hash with a salt. 0, a missing value, stays 0."""
     state = hashes ^ salt
     state = state + _GAMMA
     state = (state ^ (state >> np.uint64(30))) * _FIRST
@@ -85,11 +86,14 @@ def _iso_texts(times: npt.NDArray[np.datetime64]) -> npt.NDArray[np.object_]:
 
 
 _BEGINS: Final = frozenset("+-.0123456789iInN?")
-"""How a number may begin. Numbers as people write them are text here: the hash of a row must never change."""
+"""First characters of a number.
+
+Other notations of numbers are text here, because the hash of a row must never change.
+"""
 
 
 def _of_distinct(column: pd.Series) -> Hashes:
-    """Hash each distinct value once, by what it says and not by how it is stored."""
+    """Hash each distinct value once, by its content and not by its storage type."""
     codes, distinct = pd.factorize(column, use_na_sentinel=True)
     texts = np.array([str(value).strip() for value in distinct], dtype=object)
     if len(texts) == 0:
@@ -126,4 +130,4 @@ def _text_hash(texts: npt.NDArray[np.object_]) -> Hashes:
 
 
 def _taken(hashes: Hashes, codes: npt.NDArray[np.intp]) -> Hashes:
-    return np.append(hashes, np.uint64(0))[codes]  # the last place is that of code -1, a missing value
+    return np.append(hashes, np.uint64(0))[codes]  # the last value is for code -1, a missing value

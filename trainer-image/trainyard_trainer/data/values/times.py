@@ -1,7 +1,7 @@
-"""Times: reading them from any sane notation.
+"""Read times from many notations.
 
-All times become instants in UTC without a zone;
-:mod:`trainyard_trainer.data.values.zones` makes days of a zone out of them.
+All times become instants in UTC without a zone. :mod:`trainyard_trainer.data.values.zones` converts them to wall-clock
+times for daily data.
 """
 
 from collections.abc import Sequence
@@ -41,12 +41,12 @@ _EPOCH_UNITS: Final[tuple[tuple[float, Unit, float], ...]] = (
     (1e11, "ms", 1e6),
     (1e8, "s", 1e9),
 )
-"""From which size on a number is an instant since 1970, counted in this unit, and the unit in nanoseconds."""
+"""Lower bound of numbers since 1970 in each unit, and the unit in nanoseconds."""
 
 HOW_TO_ASK: Final = "write it as 2026-01-31 or 2026-01-31T08:00:00Z"
 HOW_TO_WRITE: Final = "write times as 2026-01-31 or 2026-01-31T08:00:00Z, or set data.timeFormat"
 _OFFSET: Final = r"(?i)[T:].*(?:Z|[+-]\d{2}(?::?\d{2})?)\s*$"
-"""At the end of a time of day: the day of a mere date looks like an offset."""
+"""An offset at the end of a time of day. Without the time, the day of a date would look like an offset."""
 
 _LAST_NANOSECOND: Final = 9.2e18
 
@@ -60,9 +60,9 @@ class Times:
     instants
         ``datetime64[ns]`` in UTC without a zone; missing where there is none; shape (rows,).
     bad
-        Which values are no times, and not missing; shape (rows,).
+        Mask of values that are neither times nor missing; shape (rows,).
     form
-        How they were read: see :func:`read_times`. Times of questions are read alike.
+        The format: see :func:`read_times`. Times of requests to the model are read in the same way.
     """
 
     instants: pd.Series
@@ -74,12 +74,13 @@ class Times:
 def parse_times(
     column: pd.Series, name: str, zone: str | None = None, form: str | None = None
 ) -> tuple[pd.Series, list[Finding]]:
-    """Return the times of a column as instants, ``datetime64[ns]`` in UTC; missing stay missing.
+    """Return the times of a column as instants, ``datetime64[ns]`` in UTC. Missing values stay missing.
 
     Raises
     ------
     DataError
-        If a value is no time: the message names the first one and its data row (the first row below the header is 1).
+        If a value is not a time. The message names the first one and its data row (the first row after the header is
+        1).
     """
     times = read_times(column, name, zone, form=form)
     if times.bad.any():
@@ -99,22 +100,22 @@ def read_times(
     keys: npt.NDArray[Any] | None = None,
     form: str | None = None,
 ) -> Times:
-    """Return the times of a column as :func:`parse_times` does; values that are no times become missing.
+    """Return the times of a column as :func:`parse_times` does, but values that are not times become missing.
 
     Parameters
     ----------
     zone
-        Of times without an offset; UTC if not given.
+        The zone of times without an offset. The default is UTC.
     keys
         The series of each row: see :func:`trainyard_trainer.data.values.zones.to_instants`.
     form
-        How they are written, if that is known: a format of ``strftime``, ``ISO8601``, ``DMY`` or ``MDY`` for the order
-        of open dates, ``Digits`` for numbers such as 2026013108, ``Unix:s`` (``ms``, ``us``, ``ns``), ``Excel``.
+        The format, if it is known: a format of ``strftime``, ``ISO8601``, ``DMY`` or ``MDY`` for the order of ambiguous
+        dates, ``Digits`` for numbers such as 2026013108, ``Unix:s`` (``ms``, ``us``, ``ns``), ``Excel``.
 
     Raises
     ------
     DataError
-        If a time is out of range, or numbers are no times at all.
+        If a time is out of range, or if numbers cannot be times.
     """
     findings: list[Finding] = []
     has_offset = np.zeros(len(column), dtype=bool)
@@ -141,15 +142,15 @@ def read_times(
 
 
 def asked_times(column: pd.Series, name: str, clock: Clock) -> npt.NDArray[np.datetime64]:
-    """Return the times of a question to a model whose table was kept by ``clock``, read as that table was.
+    """Return the times of a request to a model, read as the table that it was trained on, with ``clock``.
 
     Raises
     ------
     DataError
-        If a value is no time, may be two, is missing, or lies on a step that is closed.
+        If a value is not a time, is ambiguous, is missing, or is on a closed step.
     """
     read = read_times(column, name, clock.zone, form=clock.form or None)
-    if any(finding.code == AMBIGUOUS for finding in read.findings):  # the model's own times tell nothing of the order
+    if any(finding.code == AMBIGUOUS for finding in read.findings):  # the times of the training do not show the order
         raise DataError(f"column {name!r}: the month or the day may come first in its dates; {HOW_TO_ASK}")
     missing = read.instants.isna().to_numpy()
     if missing.any():
@@ -174,7 +175,7 @@ def _shown(value: Any) -> str:
 
 
 def _as_numbers(column: pd.Series, form: str | None) -> pd.Series | None:
-    """Return a column of numbers, or of text that is digits alone; ``None`` for other text."""
+    """Return a numeric column, also from text that only has digits. Return ``None`` for other text."""
     if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
         return column
     texts = column.dropna().astype(str).str.strip()
@@ -185,7 +186,7 @@ def _as_numbers(column: pd.Series, form: str | None) -> pd.Series | None:
 
 
 def _from_numbers(column: pd.Series, name: str, form: str | None) -> tuple[pd.Series, str]:
-    """Return times, and how they were read: instants since 1970, Excel's days, or digits of the calendar."""
+    """Return times and their format: instants since 1970, days of Excel, or digits of a date."""
     numbers = column.dropna()
     whole = bool((numbers == numbers.round()).all())
     if form is not None and "%" in form:
@@ -220,7 +221,10 @@ def _digits(column: pd.Series) -> pd.Series:
 
 
 def _are_calendar(numbers: pd.Series) -> bool:
-    """Tell whether all numbers have eight digits and begin like a year: then one that is no date is a slip."""
+    """Return whether all numbers have eight digits and start like a year.
+
+    Then a number that is not a date is an error.
+    """
     return bool(((numbers >= _FIRST_DATE) & (numbers <= _LAST_DATE)).all())
 
 
@@ -234,7 +238,7 @@ def _since_1970(column: pd.Series, unit: Unit, name: str) -> pd.Series:
 
 
 def _require_sense(times: pd.Series, numbers: pd.Series, unit: str, name: str) -> None:
-    """Refuse a guess that leads into the future: what was measured has happened."""
+    """Raise DataError if a guessed unit results in times in the future, because data is from the past."""
     last = times.max()
     if last > pd.Timestamp.now() + _NOT_YET:
         raise DataError(
@@ -250,15 +254,15 @@ def _require_sense(times: pd.Series, numbers: pd.Series, unit: str, name: str) -
 def _from_text(
     column: pd.Series, name: str, form: str | None, findings: list[Finding]
 ) -> tuple[pd.Series, npt.NDArray[np.bool_], str]:
-    """Return times, which of them had an offset, and how they were read; what is to be said goes to ``findings``."""
-    # A panel repeats each time once per series: parse the distinct ones only.
+    """Return times, a mask of those with an offset, and their format. Notes are appended to ``findings``."""
+    # A panel repeats each time once per series, so parse only distinct texts.
     codes, distinct = pd.factorize(column)
     texts = pd.Series([str(value) for value in distinct], dtype="string")
     if len(texts) == 0:
         return pd.Series(pd.NaT, index=column.index), np.zeros(len(column), dtype=bool), form or "ISO8601"
     has_offset = texts.str.contains(_OFFSET).to_numpy(dtype=bool)
     parsed = pd.Series(pd.NaT, index=texts.index, dtype="datetime64[ns, UTC]")
-    # Each kind on its own: pandas gives a time without an offset the one of the time before it.
+    # Parse times with and without offset separately. Otherwise pandas applies an offset to later times without one.
     for kind in (has_offset, ~has_offset):
         if form is not None and "%" in form:
             parsed[kind] = pd.to_datetime(texts[kind], format=form, errors="coerce", utc=True)
@@ -281,7 +285,7 @@ def _from_text(
 
 
 def _may_be_iso(texts: pd.Series, form: str | None) -> npt.NDArray[np.bool_]:
-    """Tell which texts may be ISO 8601 beside a format: where that begins with the year too, only what it cannot be."""
+    """Return which texts may be ISO 8601. If the format also starts with the year, only texts that it cannot match."""
     if form is None or not form.upper().startswith("%Y"):
         return np.ones(len(texts), dtype=np.bool_)
     sign = "T" if form.upper().startswith("%Y-%") else "[T-]"
@@ -289,12 +293,15 @@ def _may_be_iso(texts: pd.Series, form: str | None) -> npt.NDArray[np.bool_]:
 
 
 def _looked_up(values: Any, codes: npt.NDArray[np.intp], index: pd.Index) -> pd.Series:
-    table = np.append(np.asarray(values, dtype="datetime64[ns]"), np.datetime64("NaT", "ns"))  # last that of code -1
+    table = np.append(np.asarray(values, dtype="datetime64[ns]"), np.datetime64("NaT", "ns"))  # the last is for code -1
     return pd.Series(table[codes], index=index)
 
 
 def _instant(part: Parts | None, order: str = "DMY") -> np.datetime64:
-    """Return a time in UTC, or without a zone where it has none; NaT for what is no day that can be kept."""
+    """Return a time in UTC, or without conversion if it has no zone.
+
+    Return NaT if the day does not exist or is out of range.
+    """
     nothing = np.datetime64("NaT", "ns")
     if part is None or not _FIRST_YEAR <= part.year <= _LAST_YEAR:
         return nothing
@@ -304,17 +311,17 @@ def _instant(part: Parts | None, order: str = "DMY") -> np.datetime64:
         if part.zone:
             local = instant.tz_localize(part.zone, ambiguous=True, nonexistent="shift_forward")
             instant = local.tz_convert("UTC").tz_localize(None)
-    except (ValueError, KeyError, OSError):  # no day of the calendar, or no zone
+    except (ValueError, KeyError, OSError):  # not a day of the calendar, or an unknown zone
         return nothing
     east = pd.Timedelta(minutes=part.offset_minutes or 0)
     return np.datetime64(instant - east, "ns") + np.timedelta64(part.nanoseconds, "ns")
 
 
 def _order(parts: Sequence[Parts], name: str, findings: list[Finding]) -> Order:
-    """Decide whether the day or the month stands first in dates such as 3/4/2026: one order for all.
+    """Return whether day or month comes first in dates such as 3/4/2026. The order is the same for all.
 
-    What only one order can read decides; then points, which no country has behind a month; then the order in which the
-    times follow each other in equal steps.
+    First, dates that only fit one order decide. Next, points decide, because no country uses them with the month first.
+    Last, the order with more equal steps between the times is used.
     """
     is_open = [part for part in parts if part.open]
     read = {order: np.array([_instant(part, order) for part in is_open], "datetime64[ns]") for order in ORDERS}
@@ -339,7 +346,7 @@ def _order(parts: Sequence[Parts], name: str, findings: list[Finding]) -> Order:
 
 
 def _evenness(times: npt.NDArray[np.datetime64]) -> float:
-    """Return the share of the most frequent step, in days of 24 hours or in months of one day."""
+    """Return the share of the most frequent step, in fixed steps or in months with the same day."""
     sorted_times = np.unique(times[~np.isnat(times)])
     if len(sorted_times) < _FEW:
         return 0.0
@@ -354,7 +361,7 @@ def _evenness(times: npt.NDArray[np.datetime64]) -> float:
 
 
 def _within_range(times: pd.Series, name: str) -> pd.Series:
-    """Refuse what 64 bits of nanoseconds cannot hold."""
+    """Raise DataError for times that do not fit in 64-bit nanoseconds."""
     days = times.to_numpy("datetime64[D]")
     bad = (days < _FIRST_DAY) | (days > LAST_DAY)
     if bad.any():

@@ -1,8 +1,8 @@
-"""Clocks and zones: times without an offset become instants, and the instants of days become days again.
+"""Time zones: convert times without an offset to instants, and instants of daily data back to wall-clock times.
 
-A zone with summer time has a day of 23 hours, one of 25, an hour that does not exist and one that exists twice. Daily
-data is therefore kept by the wall clock of its zone, where each day is one step; hourly data by UTC, where each hour is
-one.
+With summer time, a zone has a day of 23 hours and one of 25 hours, an hour that does not exist and one that exists
+twice. So daily data uses the wall clock of its zone, where each day is one step. Hourly data uses UTC, where each hour
+is one step.
 """
 
 from typing import Any, Final
@@ -17,12 +17,14 @@ from trainyard_trainer.errors import ConfigError
 
 _HOUR: Final = np.timedelta64(1, "h")
 _SAME_TIME_OF_DAY: Final = 0.9
-"""Share of rows at one time of day from which a table is one of days. The others may lie an hour later: in some zones
-summer begins at midnight, and that midnight does not exist."""
+"""Share of rows at one time of day from which a table is daily.
+
+Others may be an hour later: in some zones, summer time starts at midnight, and then that midnight does not exist.
+"""
 
 
 def check_zone(zone: str | None) -> None:
-    """Raise ConfigError for a zone that nobody knows."""
+    """Raise ConfigError for an unknown zone."""
     try:
         ZoneInfo(zone or "UTC")
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -34,17 +36,17 @@ def check_zone(zone: str | None) -> None:
 def to_instants(
     times: pd.Series, zone: str, keys: npt.NDArray[Any] | None, name: str
 ) -> tuple[pd.Series, list[Finding]]:
-    """Read times without an offset by the clock of a zone; return them in UTC, without a zone.
+    """Convert times without an offset from a zone to UTC. Return them without a zone, and findings.
 
-    The hour that autumn repeats is read as summer time where it stands once; of two equal times of one series the first
-    is summer's. A time that spring skips is moved to the end of the gap.
+    In the repeated hour in autumn, a single time is summer time. Of two equal times of one series, the first is summer
+    time. A time in the skipped hour in spring is moved to the end of the gap.
 
     Parameters
     ----------
     times
-        ``datetime64[ns]`` without a zone; missing ones stay missing.
+        ``datetime64[ns]`` without a zone. Missing values stay missing.
     keys
-        The series of each row, so that the repeated hour of one is not that of another.
+        The series of each row, because equal times of different series are not repeated.
     """
     index = pd.DatetimeIndex(times)
     summer = np.ones(len(index), dtype=bool)
@@ -68,7 +70,7 @@ def to_instants(
 
 
 def clock_of(instants: pd.Series, zone: str | None) -> Clock:
-    """Return the clock by which a table is kept: that of its zone if it is one of days, else UTC."""
+    """Return the clock of a table: the wall clock of its zone if the table is daily, else UTC."""
     if zone is None:
         return Clock()
     wall = _wall(instants.dropna(), zone)
@@ -83,7 +85,7 @@ def clock_of(instants: pd.Series, zone: str | None) -> Clock:
 
 
 def by_clock(instants: pd.Series, clock: Clock) -> pd.Series:
-    """Return instants (UTC, no zone) as a table kept by ``clock`` has them; ``datetime64[ns]`` without a zone."""
+    """Convert instants (UTC, no zone) to times of ``clock``; ``datetime64[ns]`` without a zone."""
     if not clock.wall or clock.zone is None:
         return instants
     wall = _wall(instants, clock.zone)
@@ -97,15 +99,16 @@ def by_clock(instants: pd.Series, clock: Clock) -> pd.Series:
 
 
 def wall_times(instants: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.datetime64]:
-    """Return what the wall clock of a zone shows at instants in UTC; ``datetime64[ns]`` of the same shape."""
+    """Convert instants in UTC to wall-clock times of a zone; ``datetime64[ns]`` of the same shape."""
     index = pd.DatetimeIndex(instants.ravel()).tz_localize("UTC").tz_convert(zone).tz_localize(None)
     return index.to_numpy("datetime64[ns]").reshape(instants.shape)
 
 
 def instants_of(wall: npt.NDArray[np.datetime64], zone: str) -> npt.NDArray[np.datetime64]:
-    """Return the instants in UTC at which the wall clock of a zone shows times; of the same shape.
+    """Convert wall-clock times of a zone to instants in UTC, of the same shape.
 
-    Of an hour that autumn repeats the first, summer's; of one that spring leaves out the end of the gap.
+    In the repeated hour in autumn, it is the first one, in summer time. In the skipped hour in spring, it is the end of
+    the gap.
     """
     index = pd.DatetimeIndex(wall.ravel())
     summer = np.ones(len(index), dtype=bool)
