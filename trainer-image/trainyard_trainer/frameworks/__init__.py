@@ -1,1 +1,1 @@
-"""The ways to train, a package for each. Each library is imported only when a job asks for it."""
+"""The frameworks, one package for each. Each library is imported only if a job needs it."""

@@ -1,4 +1,4 @@
-"""What a framework is given, what it must offer, and what it gives back. Light to import: no pandas here."""
+"""The interface of frameworks: their inputs, methods and results. This module is fast to import, without pandas."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from trainyard_trainer.progress.port import Progress
 
 GOLDEN_ROWS = 20
-"""At most so many rows are kept to prove that a saved model still answers as the trained one did."""
+"""Maximum number of rows that are kept to check that a saved model reproduces its predictions."""
 
 
 @dataclass(frozen=True)
 class Golden:
-    """What the saved model must reproduce: at most ``GOLDEN_ROWS`` inputs, and the outputs the trained model gave."""
+    """Test data for the saved model: at most ``GOLDEN_ROWS`` inputs, and the outputs of the trained model."""
 
     inputs: pd.DataFrame
     outputs: pd.DataFrame
@@ -34,16 +34,16 @@ class Golden:
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A model as ONNX, and the way in and out of it.
+    """A model as ONNX, with conversion of its inputs and outputs.
 
     Attributes
     ----------
     body
         The serialized ModelProto.
     feed
-        From raw rows, as ``Framework.predict`` takes them, to the tensors of the session by name.
+        Converts raw rows, as for ``Framework.predict``, to the input tensors of the session by name.
     decode
-        From the session's outputs, in their order, to the table that ``Framework.predict`` gives.
+        Converts the outputs of the session, in order, to the table of ``Framework.predict``.
     """
 
     body: bytes
@@ -58,9 +58,10 @@ class Trained:
     Attributes
     ----------
     files
-        Of both, already written below ``Context.output`` (paths relative to it); those of the judged one in ``JUDGED``.
+        Files of both models, already written below ``Context.output`` (paths relative to it). Those of the judged one
+        are in ``JUDGED``.
     model, judged
-        In memory, as the framework has them. User code that makes one model of its own has no judged one.
+        The models in memory. User code that makes a single model has no judged one.
     """
 
     formats: tuple[str, ...]
@@ -76,27 +77,27 @@ class Trained:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How good the model is on rows it has not seen.
+    """The quality of the model on held-out rows.
 
     Attributes
     ----------
     metrics
-        Finite numbers by lower-case name.
+        Finite numbers by lowercase name.
     table
         Long form: ``series`` (``None`` for all rows together), ``metric``, ``value``, ``baseline`` (the same metric of
         the naive model).
     importance
-        ``feature`` and ``gain``, best first, where the framework knows it.
+        ``feature`` and ``gain``, best first, if the framework provides it.
     holdout
-        The rows that judged, for pictures. Forecasts: ``series``, ``time``, ``actual``, ``predicted``, ``baseline``,
-        and ``quantile:<level>`` where they are asked for, series by series in the order of the dataset; numbers:
-        ``actual``, ``predicted``, ``baseline``; classes: ``actual`` (its number) and ``probability:<class>``.
-        The judges in ``evaluate`` make them, those of forecasts with the scales of each series beside its rows.
+        The held-out rows, for plots. Forecasts: ``series``, ``time``, ``actual``, ``predicted``, ``baseline``, and
+        ``quantile:<level>`` if requested, series by series in the order of the dataset; numbers: ``actual``,
+        ``predicted``, ``baseline``; classes: ``actual`` (the class code) and ``probability:<class>``. They come from
+        the package ``evaluate``. For forecasts, each row also has the scale of its series.
     baseline
-        The name of the naive model that stands beside it; empty where nobody says.
+        The name of the naive model for comparison. Empty if unknown.
     leaderboard
-        Of several candidates, best first: ``candidate``, ``within`` (of which other it is a part, or empty),
-        ``windows`` and ``holdout`` (its mean error, NaN where it was not judged), ``weight``, ``seconds`` of one core.
+        For several candidates, best first: ``candidate``, ``within`` (the candidate that contains it, or empty),
+        ``windows`` and ``holdout`` (its mean error, NaN if unknown), ``weight``, ``seconds`` of one core.
     """
 
     metrics: dict[str, float]
@@ -111,16 +112,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Context:
-    """What a framework may use. ``stop()`` turns true when the pod is asked to end.
+    """The inputs of a framework. ``stop()`` returns true when the pod must stop.
 
     Attributes
     ----------
     parameters
-        What to train with: ``spec.parameters``, and over them what a search of the one model found.
+        Training parameters: ``spec.parameters``, overridden by those that a search of the model found.
     tuned
-        That search; ``None`` without one.
+        The result of that search, or ``None``.
     previous
-        What the search for the model's last version found; ``None`` if there was none.
+        The result of the search for the last version of the model, or ``None``.
     """
 
     config: TrainerConfig
@@ -136,26 +137,26 @@ class Context:
 
 
 class Framework(Protocol):
-    """One way to train. Instances hold no state; they are made per job.
+    """A framework. Instances have no state and are created per job.
 
     Attributes
     ----------
     format
-        Of the models that it writes and reads.
+        Name of the format of its models.
     """
 
     name: str
     format: str
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge the specification before any data is read, the names in ``spec.search.space`` too.
+        """Check the specification before any data is read, including the names in ``spec.search.space``.
 
         Raises ConfigError or Unsupported.
         """
         ...
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
-        """Return what a search of the one model turns; ``None`` where ``train`` itself searches, series by series."""
+        """Return the search of the model, or ``None`` if ``train`` itself searches, series by series."""
         ...
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
@@ -168,48 +169,54 @@ class Framework(Protocol):
         ...
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge the judged model on the holdout, beside a naive one. The golden rows are those of the final one."""
+        """Evaluate the judged model on the holdout, compared with a naive one.
+
+        The golden rows are those of the final model.
+        """
         ...
 
     def load(self, folder: Path) -> Any:
-        """Read back what ``train`` wrote into ``Context.output``, or into ``JUDGED`` below it."""
+        """Read the files that ``train`` wrote into ``Context.output``, or into ``JUDGED`` below it."""
         ...
 
     def predict(self, model: Any, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer for raw input rows, as a server would."""
+        """Return predictions for raw input rows, as a server does."""
         ...
 
     def to_onnx(self, model: Any) -> OnnxModel | None:
-        """Return the model as ONNX; ``None`` where the framework has no such form. Raises what the converter raises."""
+        """Return the model as ONNX, or ``None`` if the framework does not support it.
+
+        Raises the errors of the converter.
+        """
         ...
 
 
 class ForecastFramework(Framework, Protocol):
-    """A framework for task Forecast: what of it a comparison on the rows of another training needs."""
+    """A framework for task Forecast, with the methods to compare models on the rows of another training."""
 
     def learned_until(self, model: Any) -> Mapping[str, np.datetime64]:
-        """Return for each series the time of the newest row that a loaded model has learned, by its own clock."""
+        """Return the time of the newest training row of each series of a loaded model, by the model's clock."""
         ...
 
     def forecast_holdouts(self, model: Any, dataset: Dataset) -> npt.NDArray[np.float64]:
         """Forecast the held-out rows of a dataset, each series from its own split.
 
-        Nothing is fitted. What the dataset knows before the split takes the place of what the model knew: lags and
-        windows are made of it.
+        No model parameters are fitted. Lags and windows use the rows of the dataset before the split, instead of the
+        rows that the model knew.
 
         Parameters
         ----------
         model
-            As ``load`` returns it; it may be older than the dataset and know other series.
+            The result of ``load``. It can be older than the dataset and have other series.
 
         Returns
         -------
-        Shape (held-out rows,), series by series in the order of the dataset; NaN where the model does not know a series
-        and cannot do without.
+        Shape (held-out rows,), series by series in the order of the dataset; NaN if the model needs to know a series
+        and does not.
 
         Raises
         ------
         DataError
-            If the dataset lacks a covariate of the model, or has another step of time.
+            If the dataset lacks a covariate of the model, or has another frequency.
         """
         ...

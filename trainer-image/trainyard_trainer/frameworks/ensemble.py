@@ -1,9 +1,9 @@
-"""Which candidates answer, and with which weight: ensemble selection on windows before the holdout. NumPy only.
+"""Weights of candidates by ensemble selection on windows before the holdout. This module only needs NumPy.
 
-Greedy selection with replacement (Caruana, Niculescu-Mizil, Crew and Ksikes 2004, "Ensemble selection from libraries of
-models"): each round adds the candidate with which the mean so far errs least. What is clearly worse than the best takes
-no part in it, because a few windows would give it weight by chance. The fewer windows there are, the more the weights
-are those that follow from the error of each candidate alone.
+It is greedy selection with replacement (Caruana, Niculescu-Mizil, Crew and Ksikes 2004, "Ensemble selection from
+libraries of models"). Each round adds the candidate that reduces the error of the mean most. Candidates that are
+clearly worse than the best are excluded, because with few windows they could get weight by chance. With fewer windows,
+the weights are closer to those from the error of each candidate alone.
 """
 
 from collections.abc import Mapping
@@ -18,43 +18,48 @@ from trainyard_trainer.evaluate.metrics import Floats
 Numbers = npt.NDArray[np.intp]
 
 ROUNDS: Final = 20
-"""So many candidates are added at most, the same one perhaps several times."""
+"""Maximum number of additions. A candidate can be added several times."""
 
 CLEARLY_WORSE: Final = 1.1
-"""A candidate whose error is so many times that of the best is not selected. On 304 quarterly series and five single
-ones the holdout was missed by less with 1.1 than with 1.25, 1.5 or no bound."""
+"""Candidates with an error above this multiple of the best are not selected.
+
+On 304 quarterly series and five single ones, the holdout error was smaller with 1.1 than with 1.25, 1.5 or no bound.
+"""
 
 _PRIOR_WINDOWS: Final = 32
-"""So many windows tell as much as the errors of the candidates alone. Of 8 windows the selection is mostly chance."""
+"""Number of windows with the same influence as the errors of the candidates alone.
+
+With 8 windows, selection is mostly chance.
+"""
 
 _LEAST_WEIGHT: Final = 0.05
-"""A candidate with less would be trained and asked for nothing."""
+"""A candidate with a smaller weight would not be worth its training and prediction time."""
 
 _CLEARLY_BETTER: Final = 0.3
-"""A series leaves the common weights for one candidate that errs less by this part, and less on each of its windows."""
+"""A series uses a single candidate if its error is smaller by this share, and smaller in each of its windows."""
 
 _WINDOWS_TO_LEAVE: Final = 3
-"""So many windows of a series tell more than chance."""
+"""Minimum number of windows of a series for that."""
 
 
 @dataclass(frozen=True)
 class Windows:
-    """What candidates said of the rows that judge.
+    """Forecasts of candidates for the held-out rows of windows.
 
     Attributes
     ----------
     forecasts
-        Shape (candidates, rows); NaN where a candidate said nothing.
+        Shape (candidates, rows); NaN if a candidate has no forecast.
     actual, substitute
-        Shape (rows,); the substitute stands in where a candidate said nothing.
+        Shape (rows,). The substitute replaces missing forecasts.
     sizes
-        What the errors of each row are divided by; shape (rows,).
+        Divisors of the errors of each row; shape (rows,).
     window
-        The number of the window of each row, ascending from 0; shape (rows,).
+        Window number of each row, ascending from 0; shape (rows,).
     series
-        The number of the series of each window; shape (windows,).
+        Series number of each window; shape (windows,).
     squared
-        Whether errors count squared, as for RMSE.
+        Whether errors are squared, as for RMSE.
     """
 
     forecasts: Floats
@@ -66,7 +71,7 @@ class Windows:
     squared: bool = False
 
     def take(self, windows: npt.NDArray[np.bool_]) -> Self:
-        """Return some windows of them; at least one."""
+        """Return some of the windows, at least one."""
         rows = windows[self.window]
         kept = np.cumsum(windows) - 1
         return type(self)(
@@ -80,7 +85,7 @@ class Windows:
         )
 
     def whole(self) -> Floats:
-        """Return the forecasts without gaps; shape (candidates, rows)."""
+        """Return the forecasts with substitutes for missing ones; shape (candidates, rows)."""
         return np.where(np.isnan(self.forecasts), self.substitute, self.forecasts)
 
     def losses(self, forecast: Floats) -> Floats:
@@ -92,18 +97,18 @@ class Windows:
 
 @dataclass(frozen=True)
 class Selection:
-    """The weights of all series together, and of those that left them.
+    """The common weights of all series, and the exceptions.
 
     Attributes
     ----------
     losses
         The mean loss of each candidate over all windows; shape (candidates,).
     loss
-        That of the weighted forecast.
+        Loss of the weighted forecast.
     common
-        Shape (candidates,); they add up to 1.
+        Common weights; shape (candidates,). Their sum is 1.
     own
-        By the number of a series the candidate that answers it alone.
+        By series number, the candidate that is used alone.
     """
 
     losses: Floats
@@ -119,19 +124,19 @@ class Selection:
         return self.common
 
     def mixed(self, windows: Windows) -> Floats:
-        """Return the weighted forecast of the rows of the windows it was made of; shape (rows,)."""
+        """Return the weighted forecast of the rows of the windows; shape (rows,)."""
         weights = np.stack([self.weights(int(number)) for number in windows.series])[windows.window]
         return np.asarray(np.einsum("rc,cr->r", weights, windows.whole()))
 
 
 def select(windows: Windows, reach: float = CLEARLY_WORSE) -> Selection:
-    """Return the weights that err least on some windows. All series and all windows count alike.
+    """Return the weights with the smallest error on some windows. All series and all windows count equally.
 
     Parameters
     ----------
     reach
-        While windows are few, every candidate has a weight whose error is at most so many times that of the best.
-        Candidates of different kinds miss in different ways: for them it may be large.
+        With few windows, every candidate gets a weight if its error is at most this multiple of the best. It can be
+        large for candidates of different kinds, because their errors differ.
     """
     said = windows.whole()
     each = np.stack([windows.losses(one) for one in said])
@@ -146,7 +151,10 @@ def select(windows: Windows, reach: float = CLEARLY_WORSE) -> Selection:
 
 
 def _by_error(losses: Floats, reach: float) -> Floats:
-    """Return weights in the inverse ratio of the squared losses; what is beyond the reach of the best has none."""
+    """Return weights in inverse proportion to the squared losses.
+
+    A loss above ``reach`` times the best has weight 0.
+    """
     if losses.min() == 0:
         best = losses == 0
         return np.asarray(best / best.sum())
@@ -155,9 +163,10 @@ def _by_error(losses: Floats, reach: float) -> Floats:
 
 
 def _greedy(windows: Windows, said: Floats, candidates: Numbers) -> Floats:
-    """Return the weights of all candidates, of which only some may have any; those of the round that errs least.
+    """Return the weights of all candidates, of the round with the smallest error. Only ``candidates`` can have a
+    weight.
 
-    The first of equal candidates and of equal rounds is taken.
+    Of equal candidates and of equal rounds, the first is used.
     """
     counts, total = np.zeros(len(said)), np.zeros(said.shape[1])
     best, least = counts, np.inf
@@ -185,6 +194,6 @@ def _leaving(each: Floats, together: Floats, series: Numbers) -> dict[int, int]:
 
 
 def shares(weights: Mapping[str, float]) -> str:
-    """Return one message for the reader: whose answers count how much, the heaviest first."""
+    """Return text for people: the candidates and their weights, largest first."""
     ordered = sorted(weights.items(), key=lambda one: -one[1])
     return "answers are those of " + ", ".join(f"{name} ({weight:.0%})" for name, weight in ordered if weight > 0)

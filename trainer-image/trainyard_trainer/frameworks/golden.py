@@ -1,4 +1,4 @@
-"""Golden rows: proof that the files on disk answer as the trained model did, and the signature they show."""
+"""Golden rows: check that the saved files reproduce the predictions of the trained model, and infer the signature."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -19,17 +19,19 @@ _MAX_NAME: Final = 256
 
 
 def verify_saved_model(framework: Framework, folder: Path, golden: Golden) -> GoldenRows:
-    """Load the files a training left behind and compare their answers with the trained model's: see ``verify``."""
+    """Load the saved files of a training and compare their predictions with those of the trained model: see
+    ``verify``.
+    """
     return verify(framework, framework.load(folder), golden)
 
 
 def verify(framework: Framework, model: Any, golden: Golden) -> GoldenRows:
-    """Compare the answers of a model that was loaded from its files with those of the trained one.
+    """Compare the predictions of a loaded model with those of the trained one.
 
     Raises
     ------
     RuntimeError
-        If they differ: the files are not the model that was judged. A fault of ours, never of the input.
+        If they differ, so the files are not the trained model. This is a bug of the trainer, not an input error.
     """
     found = framework.predict(model, golden.inputs)
     difference = max_difference(golden.outputs, found)
@@ -46,7 +48,7 @@ def verify(framework: Framework, model: Any, golden: Golden) -> GoldenRows:
 
 
 def max_difference(expected: pd.DataFrame, found: pd.DataFrame) -> float:
-    """Return the largest difference of two tables; infinite if their shape, names, texts or gaps differ."""
+    """Return the largest difference of two tables. Infinite if their shape, names, texts or missing values differ."""
     if list(expected.columns) != list(found.columns) or len(expected) != len(found):
         return float("inf")
     return max((_column_difference(expected[name], found[name]) for name in expected.columns), default=0.0)
@@ -67,7 +69,7 @@ def _column_difference(expected: "pd.Series[Any]", found: "pd.Series[Any]") -> f
 
 
 def as_json(frame: pd.DataFrame) -> Frame:
-    """Return a small table as the manifest holds it."""
+    """Return a small table in the form of the manifest."""
     return Frame(
         columns=[str(name) for name in frame.columns],
         rows=[[_plain(value) for value in row] for row in frame.itertuples(index=False, name=None)],
@@ -75,7 +77,7 @@ def as_json(frame: pd.DataFrame) -> Frame:
 
 
 def signature_of(golden: Golden) -> Signature | None:
-    """Return names and types of the columns, or None where there are none or an object could not hold them all."""
+    """Return names and types of the columns. ``None`` if there are no columns, or too many for a Kubernetes object."""
     names = [str(name) for frame in (golden.inputs, golden.outputs) for name in frame.columns]
     if len(golden.inputs.columns) > _MAX_INPUTS or len(golden.outputs.columns) > _MAX_OUTPUTS:
         return None

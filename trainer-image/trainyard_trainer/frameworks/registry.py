@@ -1,4 +1,4 @@
-"""From the name of a framework to the framework. Each library is imported only when a job asks for it."""
+"""Map names to frameworks. Each library is imported only if a job needs it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def framework_for(config: TrainerConfig) -> Framework:
-    """Return the framework that a job asks for, its specification already checked.
+    """Return the framework of a job, after a check of its specification.
 
     Raises
     ------
     Unsupported
-        For what the contract knows and this release does not do; the message names the field.
+        For a valid setting that this release does not support. The message names the field.
     ConfigError
-        For what the framework itself refuses.
+        If the framework rejects the specification.
     """
     refuse_later_features(config)
     _check_export(config.spec)
@@ -38,9 +38,9 @@ def framework_for(config: TrainerConfig) -> Framework:
 
 
 def start_early(spec: TrainingJobSpec) -> None:
-    """Start what takes long to start, before the trainer itself imports its libraries and reads the data.
+    """Start slow processes before the trainer imports its libraries and reads the data.
 
-    That is the process that workers are forked from, for a job that will most likely need them: one of many series, on
+    This is the fork server of worker processes. It is started for jobs that probably need it: those with many series on
     more than one processor.
     """
     if spec.data.series is None or worker_count(spec.workers) <= 1:
@@ -58,12 +58,13 @@ def start_early(spec: TrainingJobSpec) -> None:
 def predict_each(
     framework: Framework, model: Any, tables: Iterable[pd.DataFrame], workers: int
 ) -> Generator[pd.DataFrame]:
-    """Yield what ``framework.predict`` answers to each table, in their order; with a model per series on processes.
+    """Yield the predictions of ``framework.predict`` for each table, in order. With a model per series, several
+    processes predict.
 
     Parameters
     ----------
     model
-        As ``framework.load`` gave it.
+        The result of ``framework.load``.
     """
     if framework.name == "Prophet" and workers > 1:
         from trainyard_trainer.frameworks.prophet.predictions import predict_on_processes
@@ -73,7 +74,7 @@ def predict_each(
 
 
 def framework_named(name: FrameworkName, *, forecast: bool) -> Framework:
-    """Return a framework by its name. Raises Unsupported for user code, and ImportError where a library is missing."""
+    """Return a framework by name. Raises Unsupported for user code, and ImportError if a library is missing."""
     if name == "Container":
         raise Unsupported(
             "spec.framework Container runs an image in the pod of a job; apply the TrainingJob to a cluster"
@@ -100,15 +101,15 @@ _FORECASTS: Final[Mapping[str, tuple[str, str]]] = {
 _TABLES: Final[Mapping[str, tuple[str, str]]] = {
     "Auto": ("auto.tables", "AutoTableFramework"),
     "LightGBM": ("lightgbm.framework", "LightGBMFramework"),
-    "Prophet": _PROPHET,  # it says itself that it needs a forecast
+    "Prophet": _PROPHET,  # its own check requires a forecast
     "StatsForecast": _STATSFORECAST,
     "Torch": _TORCH,
 }
-"""By framework the module below this package, and the class in it: a library is imported only where it is needed."""
+"""Module below this package and class, by framework. A library is imported only if it is needed."""
 
 
 def _check_export(spec: TrainingJobSpec) -> None:
-    """Raise Unsupported where a model has no ONNX form: one that is silently missing would be missed too late."""
+    """Raise Unsupported if a model has no ONNX form. If it were silently left out, users would notice it too late."""
     has_none = spec.framework in {"Auto", "StatsForecast", "Prophet"}
     trees_of_series = spec.framework == "LightGBM" and spec.task == "Forecast"
     if spec.export is not None and spec.export.onnx and (has_none or trees_of_series):
@@ -119,7 +120,7 @@ def _check_export(spec: TrainingJobSpec) -> None:
 
 
 def refuse_later_features(config: TrainerConfig) -> None:
-    """Raise Unsupported for a request that no framework of this release fulfils, ConfigError for one that none can."""
+    """Raise Unsupported for a request that this release does not support, ConfigError for one that is impossible."""
     spec = config.spec
     if spec.search is not None and spec.search.space is not None:
         from trainyard_trainer.search.space import parse
@@ -134,7 +135,7 @@ def refuse_later_features(config: TrainerConfig) -> None:
 
 
 def check_shards(spec: TrainingJobSpec) -> None:
-    """Raise Unsupported unless the work can be shared: only a model per series falls into parts."""
+    """Raise Unsupported unless the work can be shared. Only frameworks with a model per series support shards."""
     if spec.shards > 1 and (spec.framework != "Prophet" or spec.mode != "Train"):
         raise Unsupported(
             f"spec.shards {spec.shards} shares out series that have a model each, which framework Prophet with mode "

@@ -1,4 +1,4 @@
-"""The threshold of two classes, chosen alike by every framework for tables."""
+"""The threshold of two classes, chosen in the same way by all frameworks for tables."""
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,7 @@ from trainyard_trainer.evaluate.thresholds import Cut, choose
 
 
 def check_classes(spec: TrainingJobSpec, dataset: Dataset) -> None:
-    """Refuse what needs two classes of a target that has others. Raises ConfigError."""
+    """Check settings that need two classes against the classes of the target. Raises ConfigError."""
     if not dataset.classes:
         return
     names.check_metrics(spec, len(dataset.classes))
@@ -24,12 +24,12 @@ def check_classes(spec: TrainingJobSpec, dataset: Dataset) -> None:
 
 
 def cut_for(spec: TrainingJobSpec, dataset: Dataset, rows: npt.NDArray[np.intp], probability: Floats) -> Cut | None:
-    """Return the threshold for a model's probabilities of the positive class; ``None`` unless there are two classes.
+    """Return the threshold for the probabilities of the positive class, or ``None`` unless there are two classes.
 
     Parameters
     ----------
     rows, probability
-        The rows that validate, and what the model says of them; shape (rows,) each.
+        The validation rows, and their probabilities; shape (rows,) each.
     """
     positive = dataset.positive_class
     if positive is None:
@@ -43,7 +43,7 @@ def cut_for(spec: TrainingJobSpec, dataset: Dataset, rows: npt.NDArray[np.intp],
 
 
 def note_of(dataset: Dataset, threshold: float | None, why: str) -> tuple[str, ...]:
-    """Return what a reader of the metrics must know of two classes: which is the positive one, and how it is called."""
+    """Return notes for readers of the metrics of two classes: the positive class, and its threshold."""
     if dataset.positive_class is None or threshold is None:
         return ()
     positive = dataset.positive_class

@@ -1,1 +1,1 @@
-"""Auto: frameworks are compared before the holdout, and answer together by how good they are there."""
+"""Auto: frameworks are compared before the holdout, and their predictions are combined with weights."""

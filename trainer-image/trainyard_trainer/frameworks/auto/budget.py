@@ -1,6 +1,6 @@
-"""Which candidates fit into the budget: judged by an estimate before anything runs.
+"""Choose the candidates that fit into the budget, by an estimate of their time.
 
-A clock would let the same job choose differently on a busy machine.
+Measured time is not used, because the same job could choose differently on a busy machine.
 """
 
 from collections.abc import Mapping
@@ -20,28 +20,28 @@ ALL: Final[tuple[Name, ...]] = ("StatsForecast", "LightGBM", "Prophet")
 
 _BUDGET: Final = 600
 _BUDGET_PER_SERIES: Final = 0.5
-"""Seconds of one core, where the specification says nothing."""
+"""Default budget in seconds of one core."""
 
 _STEPS_KEPT: Final = 2_500
 _LIGHTGBM_SECONDS: Final = 3.0
 _LIGHTGBM_PER_ROW: Final = 5e-4
 _PROPHET_PER_FIT: Final = 0.15
 _PROPHET_PER_ROW: Final = 7e-4
-"""Seconds of one core, as measured on daily and hourly data."""
+"""Seconds of one core, measured on daily and hourly data."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What takes part.
+    """The chosen candidates.
 
     Attributes
     ----------
     names
-        Of the frameworks.
+        Names of the frameworks.
     methods
-        Of StatsForecast.
+        Methods of StatsForecast.
     left_out
-        What does not, with its estimate in seconds of one core.
+        Candidates that were left out, with their estimate in seconds of one core.
     """
 
     names: tuple[Name, ...]
@@ -50,14 +50,14 @@ class Plan:
 
 
 def plan_of(dataset: Dataset, auto: Auto, stats: Mapping[str, object], windows: int) -> Plan:
-    """Leave out the dearest until the rest fits; the cheapest always takes part.
+    """Return the candidates that fit. The most expensive ones are left out first; the cheapest is always kept.
 
     Parameters
     ----------
     stats
         The parameters of StatsForecast.
     windows
-        How many windows of a series judge.
+        Number of windows per series.
     """
     wanted = auto.candidates or list(ALL)
     costs: dict[str, float] = {}

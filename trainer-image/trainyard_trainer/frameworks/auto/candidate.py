@@ -1,4 +1,4 @@
-"""What a framework does for Auto, and what each of them is for it."""
+"""The interface of candidates in Auto, and its implementation for each framework."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,25 +16,28 @@ from trainyard_trainer.frameworks.statsforecast.methods import Method
 
 
 class Candidate(Protocol):
-    """One training of one framework, in two parts. ``seconds`` are those of one core that it has taken so far."""
+    """One training of one framework, in two parts. ``seconds`` is its time on one core so far."""
 
     seconds: float
 
     def windows(self, units: Sequence[Unit]) -> Floats:
-        """Forecast windows before the holdout; shape (rows,). Raises what its framework raises."""
+        """Forecast windows before the holdout; shape (rows,). Raises the errors of the framework."""
         ...
 
     def train(self) -> tuple[Trained, Floats]:
-        """Write both models, and return what the judged one says of the holdouts, series by series; shape (rows,)."""
+        """Write both models, and return the judged one's forecasts of the holdouts, series by series; shape (rows,)."""
         ...
 
     def parts(self) -> Mapping[str, tuple[float, float, float]]:
-        """Return of what it is a mix of itself: by name error on the windows, weight, seconds; empty of nothing."""
+        """Return error on the windows, weight and seconds of each of its own parts, by name.
+
+        Empty if it is not a mix.
+        """
         ...
 
 
 class TreesCandidate:
-    """LightGBM over all series."""
+    """One LightGBM model of all series."""
 
     def __init__(self, dataset: Dataset, context: Context) -> None:
         from trainyard_trainer.frameworks.lightgbm_forecast.training import TreesTraining
@@ -44,7 +47,7 @@ class TreesCandidate:
         self.seconds = time.process_time() - began
 
     def windows(self, units: Sequence[Unit]) -> Floats:
-        """Choose the shape, and forecast."""
+        """Choose the features, and forecast the windows."""
         began = time.process_time()
         found = self._training.windows(units)
         self.seconds += time.process_time() - began
@@ -58,12 +61,12 @@ class TreesCandidate:
         return trained, trained.model.forecasts
 
     def parts(self) -> Mapping[str, tuple[float, float, float]]:
-        """Return nothing."""
+        """Return an empty mapping."""
         return {}
 
 
 class StatsCandidate:
-    """A mix of methods per series."""
+    """A mix of statistical methods per series."""
 
     def __init__(self, dataset: Dataset, context: Context, methods: Sequence[Method]) -> None:
         from trainyard_trainer.frameworks.statsforecast.fitter import Choice, StatsFitter
@@ -74,23 +77,23 @@ class StatsCandidate:
 
     @property
     def seconds(self) -> float:
-        """Of one core."""
+        """Time on one core."""
         return float(self._fitter.seconds.sum())
 
     def windows(self, units: Sequence[Unit]) -> Floats:
-        """Compare the methods, and mix them."""
+        """Compare the methods, and combine them."""
         self._choice = self._fitter.choose(units, searched_metric(self._context.config.spec), 0.0, 0.5)
         return self._choice.forecasts
 
     def train(self) -> tuple[Trained, Floats]:
-        """Fit the methods that have a weight."""
+        """Fit the methods with a weight."""
         from trainyard_trainer.frameworks.statsforecast.framework import train_chosen
 
         trained = train_chosen(self._dataset, self._context, self._fitter, self._choice, 0.5)
         return trained, trained.model.forecasts
 
     def parts(self) -> Mapping[str, tuple[float, float, float]]:
-        """Return the methods; of two groups of series their means by the number of windows."""
+        """Return the methods. For two groups of series, the values are means weighted by the number of windows."""
         methods = self._fitter.methods
         found: dict[str, tuple[float, float, float]] = {}
         for intermittent, selection in self._choice.selections.items():
@@ -101,7 +104,10 @@ class StatsCandidate:
 
 
 class ProphetCandidate:
-    """A Prophet per series, trained as a whole: the windows are those that it chooses its fallbacks on."""
+    """One Prophet model per series.
+
+    The windows are the folds on which it chooses its fallbacks, so it is trained at once.
+    """
 
     def __init__(self, dataset: Dataset, context: Context) -> None:
         self._dataset, self._context = dataset, context
@@ -109,19 +115,19 @@ class ProphetCandidate:
         self.seconds = 0.0
 
     def windows(self, units: Sequence[Unit]) -> Floats:
-        """Train, and return what was said on the way."""
+        """Train, and return the forecasts of the folds."""
         outcomes = self._finished().model.outcomes
         self.seconds = float(sum(one.seconds for one in outcomes))
         said = {number: one.windows for number, one in enumerate(outcomes)}
         return np.concatenate([said[number] for number in dict.fromkeys(unit.series for unit in units)])
 
     def train(self) -> tuple[Trained, Floats]:
-        """Return what was trained."""
+        """Return the result of the training."""
         trained = self._finished()
         return trained, np.concatenate([one.forecast[:, 0] for one in trained.model.outcomes])
 
     def parts(self) -> Mapping[str, tuple[float, float, float]]:
-        """Return nothing."""
+        """Return an empty mapping."""
         return {}
 
     def _finished(self) -> Trained:
@@ -133,7 +139,7 @@ class ProphetCandidate:
 
 
 def candidate_of(name: Name, dataset: Dataset, context: Context, methods: Sequence[Method]) -> Candidate:
-    """Return the training of a framework; ``methods`` are those of StatsForecast that fit into the budget."""
+    """Return the training of a framework. ``methods`` are those of StatsForecast that fit into the budget."""
     made: dict[Name, Any] = {
         "LightGBM": lambda: TreesCandidate(dataset, context),
         "StatsForecast": lambda: StatsCandidate(dataset, context, methods),

@@ -1,4 +1,4 @@
-"""Auto for forecasts: statistics, trees over all series and Prophet, weighted by how well they forecast before."""
+"""Auto for forecasts: statistical methods, global trees and Prophet, weighted by their errors before the holdout."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,13 +25,13 @@ from trainyard_trainer.search.tunable import Tunable
 
 
 class AutoForecastFramework:
-    """Candidates are compared on windows before the holdout, and answer together."""
+    """Candidates are compared on windows before the holdout, and their forecasts are combined."""
 
     name = "Auto"
     format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge the specification for each candidate."""
+        """Check the specification for each candidate."""
         spec = config.spec
         check_forecast(spec)
         if spec.search is not None:
@@ -47,11 +47,11 @@ class AutoForecastFramework:
             framework_named(name, forecast=True).check(config_of(config, name))
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: there is no one model."""
+        """Return ``None``: there is no single model to search."""
         return None
 
     def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: several models answer."""
+        """Return ``None``: there is no single model to export."""
         return None
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
@@ -60,14 +60,14 @@ class AutoForecastFramework:
         Raises
         ------
         DataError
-            If no candidate can be trained, or quantiles are asked for and every series is too short for a window.
+            If no candidate can be trained, or quantiles are requested and every series is too short for a window.
         Interrupted
-            When the pod must stop. Series that were finished are in the checkpoints.
+            When the pod must stop. Finished series are in the checkpoints.
         """
         return AutoTraining(dataset, context).train()
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge the forecasts of the holdouts, per series and over all rows together."""
+        """Evaluate the forecasts of the holdouts, per series and over all rows."""
         fitted: Fitted = trained.model
         rows = fitted.rows
         found = judged_holdouts(rows, fitted.forecasts, fitted.kept.quantiles, context)
@@ -86,13 +86,13 @@ class AutoForecastFramework:
         return load_auto_model(folder, member_framework)
 
     def predict(self, model: AutoModel | Fitted, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer times of series: see ``AutoModel.predict``."""
+        """Forecast times of series: see ``AutoModel.predict``."""
         return (model.kept if isinstance(model, Fitted) else model).predict(inputs)
 
     def learned_until(self, model: AutoModel) -> Mapping[str, np.datetime64]:
-        """Return where each series ends that the frameworks have learned."""
+        """Return the end of each series in the training."""
         return dict(zip(model.ends.names, model.ends.times, strict=True))
 
     def forecast_holdouts(self, model: AutoModel, dataset: Dataset) -> Floats:
-        """Forecast held-out rows from what lies before them: see ``ForecastFramework``."""
+        """Forecast held-out rows from the rows before them: see ``ForecastFramework``."""
         return model.forecast_holdouts(dataset)

@@ -1,7 +1,7 @@
-"""The frameworks that answer together, and with which weight in which series: kept and read back.
+"""The members of an Auto model and their weights for each series: save and load.
 
-Each framework has a folder of its own name, as it writes it itself. ``auto.json`` says which there are, and
-``series.parquet`` where each series ends and what weighs in it. Quantiles have a third file, ``quantiles.json``.
+Each framework has a folder with its name, which it writes itself. ``auto.json`` lists them. ``series.parquet`` has the
+end of each series and the weights for it. With quantiles there is a third file, ``quantiles.json``.
 """
 
 import json
@@ -28,7 +28,7 @@ PREDICTION: Final = "prediction"
 
 @dataclass(frozen=True)
 class Member:
-    """A framework, and the model of it."""
+    """A framework and its model."""
 
     framework: ForecastFramework
     model: Any
@@ -36,16 +36,16 @@ class Member:
 
 @dataclass(frozen=True)
 class AutoModel:
-    """What answers together.
+    """Several models whose forecasts are combined.
 
     Attributes
     ----------
     members
-        By the name of the framework; each has a weight in some series.
+        Members by the name of the framework. Each has a weight for some series.
     weights
-        Shape (series, members); each row adds up to 1.
+        Shape (series, members); the sum of each row is 1.
     floors
-        The least that is ever forecast, quantiles too; minus infinity is none; shape (series,).
+        Lower bounds of forecasts and quantiles; minus infinity means no bound; shape (series,).
     """
 
     ends: Ends
@@ -55,12 +55,12 @@ class AutoModel:
     quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
 
     def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer a table of questions: the weighted mean of what the members say, and the quantiles around it.
+        """Return the weighted mean of the members' forecasts, and its quantiles, for the rows of a request.
 
         Raises
         ------
         DataError
-            If a column is missing, a series is not known, or a time is outside the horizon.
+            If a column is missing, a series is unknown, or a time is outside the horizon.
         """
         columns = [PREDICTION, *self.quantiles.columns]
         if inputs.empty:
@@ -78,7 +78,7 @@ class AutoModel:
         return pd.DataFrame(np.column_stack([forecast, around]), columns=columns)
 
     def forecast_holdouts(self, dataset: Dataset) -> Floats:
-        """Forecast held-out rows from what lies before them: see ``ForecastFramework``; NaN for series not known."""
+        """Forecast held-out rows from the rows before them: see ``ForecastFramework``. NaN for unknown series."""
         weight_of = dict(zip(self.ends.names, self.weights, strict=True))
         nothing = np.full(len(self.members), np.nan)
         weights = np.stack([weight_of.get(one.name, nothing) for one in dataset.series])
@@ -91,7 +91,7 @@ class AutoModel:
         return forecast
 
     def save(self, folder: Path) -> tuple[str, ...]:
-        """Write what the members do not, and return the names of the files."""
+        """Write the files that the members do not write. Return their names."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -112,7 +112,7 @@ class AutoModel:
 
 
 def load_auto_model(folder: Path, framework_named: Callable[[str], ForecastFramework]) -> AutoModel:
-    """Read what :meth:`AutoModel.save` and the members wrote."""
+    """Read the files that :meth:`AutoModel.save` and the members wrote."""
     import pyarrow.parquet as pq
 
     fields = json.loads((folder / DESCRIPTION_FILE).read_text())
@@ -131,6 +131,6 @@ def load_auto_model(folder: Path, framework_named: Callable[[str], ForecastFrame
 def load_members(
     folder: Path, names: Sequence[str], framework_named: Callable[[str], ForecastFramework]
 ) -> dict[str, Member]:
-    """Read what each member wrote into its own folder."""
+    """Read the folder of each member."""
     frameworks = {name: framework_named(name) for name in names}
     return {name: Member(framework, framework.load(folder / name)) for name, framework in frameworks.items()}

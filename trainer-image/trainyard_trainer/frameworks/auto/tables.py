@@ -1,4 +1,4 @@
-"""Auto for tables: trees of several sizes and kinds, weighted by how well they answer the rows that validate."""
+"""Auto for tables: trees of several sizes and kinds, weighted by their predictions of the validation part."""
 
 import dataclasses
 import json
@@ -60,31 +60,31 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "small-trees": {"num_leaves": 7},
     "large-trees": {"num_leaves": 127, "min_data_in_leaf": 40, "feature_fraction": 0.7},
 }
-"""The candidates by their names, which are those of their folders too: what each sets of LightGBM's parameters."""
+"""Candidates by name, which is also the name of their folder, with their parameters of LightGBM."""
 
 _BUDGET: Final = 600
 _SECONDS_PER_CELL: Final = 2.5e-5
-"""Of one core, for all fits of a candidate: an estimate, as measured on 100,000 rows of 50 features."""
+"""Seconds of one core for all fits of a candidate. This is an estimate, measured on 100,000 rows of 50 features."""
 
 _WINDOWS: Final = 200
 
 
 @dataclass(frozen=True)
 class AutoTable:
-    """Several models that answer together; ``weights`` add up to 1, in the order of ``members``."""
+    """Several models whose predictions are combined. ``weights`` sum to 1, in the order of ``members``."""
 
     members: Mapping[str, Model]
     weights: tuple[float, ...]
 
     @property
     def description(self) -> Description:
-        """What belongs to all of them, the threshold of the common answer too."""
+        """The common metadata, including the threshold of the combined predictions."""
         return next(iter(self.members.values())).description
 
     def raw(self, rows: Floats, threads: int | None = None) -> Floats:
         """Return the weighted mean of their predictions: see ``raw_predictions``.
 
-        Without ``threads`` there are as many as pay off.
+        Without ``threads``, a useful number of threads is used.
         """
         said = []
         for model in self.members.values():
@@ -93,7 +93,7 @@ class AutoTable:
         return np.asarray(np.average(said, axis=0, weights=self.weights))
 
     def save(self, folder: Path) -> None:
-        """Write each of them into a folder of its name, and the weights beside."""
+        """Write each member into a folder with its name, and the weights next to them."""
         for name, model in self.members.items():
             save_model(model, folder / name)
         weights = dict(zip(self.members, self.weights, strict=True))
@@ -102,7 +102,7 @@ class AutoTable:
 
 @dataclass(frozen=True)
 class _Tried:
-    """A candidate that was fitted to the training part: its rounds, and what it says of the validation part."""
+    """A candidate fitted to the training part: its number of rounds, and its predictions of the validation part."""
 
     parameters: dict[str, Any]
     rounds: int
@@ -110,13 +110,13 @@ class _Tried:
 
 
 class AutoTableFramework:
-    """Candidates are compared on the validation part, and answer together."""
+    """Candidates are compared on the validation part, and their predictions are combined."""
 
     name = "Auto"
     format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge the specification; LightGBM itself tries the values on a few made-up rows."""
+        """Check the specification. LightGBM validates the values on a few synthetic rows."""
         spec = config.spec
         if spec.search is not None:
             raise ConfigError("spec.search looks for the parameters of one framework; name one in spec.framework")
@@ -132,17 +132,17 @@ class AutoTableFramework:
             lightgbm_parameters.try_out({**preset, **given}, spec.task)
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: there is no one model."""
+        """Return ``None``: there is no single model to search."""
         return None
 
     def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: several models answer."""
+        """Return ``None``: there is no single model to export."""
         return None
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Compare the candidates on the validation part, then fit those with a weight, judged and final.
+        """Compare the candidates on the validation part, then fit the judged and final models of those with a weight.
 
-        The judged ones learn from the training and the validation part, the final ones from all rows.
+        The judged models are trained on the training and validation parts, the final ones on all rows.
         """
         lightgbm.register_logger(logging.getLogger("lightgbm"))
         check_classes(context.config.spec, dataset)
@@ -182,7 +182,7 @@ class AutoTableFramework:
         )
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge on the test part, beside the mean and the median, or the share of each class."""
+        """Evaluate on the test part, compared with the mean and the median, or with the share of each class."""
         model, leaderboard = trained.model
         parts = parts_of(dataset)
         context.progress(0.0, f"judging {len(parts.test)} rows")
@@ -210,7 +210,7 @@ class AutoTableFramework:
         return AutoTable({name: one.load(folder / name) for name in weights}, tuple(weights.values()))
 
     def predict(self, model: AutoTable | tuple[AutoTable, pd.DataFrame], inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer raw rows: see ``LightGBMFramework.predict``."""
+        """Return predictions for raw rows: see ``LightGBMFramework.predict``."""
         known = model if isinstance(model, AutoTable) else model[0]
         raw = known.raw(matrix_of_inputs(known.description, inputs))
         return predictions(next(iter(known.members.values())), raw)
@@ -224,7 +224,7 @@ def _given(parameters: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _within_budget(dataset: Dataset, context: Context) -> tuple[list[str], list[str]]:
-    """Return the candidates that fit into the budget, the last ones left out first, and what is to be told of it."""
+    """Return the candidates that fit into the budget, and warnings. If necessary, the last candidates are left out."""
     auto = context.config.spec.auto or Auto()
     seconds = _SECONDS_PER_CELL * dataset.rows * len(dataset.features)
     budget = auto.budget_seconds or _BUDGET
@@ -238,7 +238,7 @@ def _within_budget(dataset: Dataset, context: Context) -> tuple[list[str], list[
 
 
 def _try(dataset: Dataset, context: Context, name: str, begin: float, end: float) -> _Tried:
-    """Fit a candidate to the training part, and stop when the validation part no longer gets better."""
+    """Fit a candidate to the training part, with early stopping on the validation part."""
     spec, parts = context.config.spec, parts_of(dataset)
     parameters = lightgbm_parameters.resolved(
         {**PRESETS[name], **_given(context.parameters)},
@@ -265,7 +265,7 @@ def _fitted(
     rows: Positions,
     begin: float,
 ) -> AutoTable:
-    """Fit the chosen candidates to some rows, as many rounds as were best; ``begin`` is for the progress."""
+    """Fit the chosen candidates to some rows with their best numbers of rounds. ``begin`` is for the progress."""
     members, step = {}, 0.25 / len(chosen)
     for index, (name, one) in enumerate(chosen.items()):
         fixed = {**one.parameters, "num_iterations": one.rounds, "early_stopping_round": 0}
@@ -276,7 +276,7 @@ def _fitted(
 
 
 def _select(dataset: Dataset, context: Context, tried: list[_Tried]) -> Selection:
-    """Weigh the candidates by the validation part; classes by the squared errors of their probabilities (Brier)."""
+    """Compute the weights on the validation part. For classes, the error is that of the probabilities (Brier score)."""
     rows = parts_of(dataset).validation
     target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)[rows]
     said = np.stack([one.raw for one in tried])
@@ -294,7 +294,7 @@ def _select(dataset: Dataset, context: Context, tried: list[_Tried]) -> Selectio
 
 
 def _leaderboard(tried: Mapping[str, _Tried], selection: Selection) -> pd.DataFrame:
-    """Return who answered the validation part how well: see ``Evaluation.leaderboard``."""
+    """Return the errors of the candidates on the validation part: see ``Evaluation.leaderboard``."""
     entries = [(ENSEMBLE, "", selection.loss, np.nan, 1.0, np.nan)]
     for index, name in enumerate(tried):
         entries.append((name, "", float(selection.losses[index]), np.nan, float(selection.common[index]), np.nan))
@@ -303,7 +303,10 @@ def _leaderboard(tried: Mapping[str, _Tried], selection: Selection) -> pd.DataFr
 
 
 def _importance(model: AutoTable) -> pd.DataFrame:
-    """Return the weighted mean of the members' gains, each as a part of its own sum times the common one."""
+    """Return the weighted mean of the members' gains.
+
+    Each is first divided by its sum, then multiplied by the common sum.
+    """
     found = [importance_of(one).set_index("feature")["gain"] for one in model.members.values()]
     total = sum(weight * float(one.sum()) for weight, one in zip(model.weights, found, strict=True))
     parts = [weight * one / (one.sum() or 1.0) for weight, one in zip(model.weights, found, strict=True)]

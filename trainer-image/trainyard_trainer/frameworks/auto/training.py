@@ -1,4 +1,4 @@
-"""One training of Auto: from the plan over the comparison to the files."""
+"""One training of Auto, from the plan and the comparison to the files."""
 
 import dataclasses
 import shutil
@@ -40,15 +40,17 @@ _DECIMALS: Final = 4
 _TRIED_FIRST: Final = frozenset({"Prophet"})
 _MANY_SERIES: Final = 60
 _SERIES_TRIED: Final = 25
-"""Of so many series a dear candidate is tried on a few; where it is clearly worse there, the others are spared it."""
+"""With many series, an expensive candidate is first tried on this many. If it is clearly worse there, it is dropped."""
 _REACH: Final = 3.0
-"""Statistics, trees and Prophet miss in different ways: see ``ensemble.select``. On 13 single series the mean of all
-within 3 times the best missed 6 % less than selection alone."""
+"""Errors of statistical methods, trees and Prophet differ in kind: see ``ensemble.select``.
+
+On 13 single series, the mean of all candidates within 3 times the best had a 6 % smaller error than selection alone.
+"""
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model that is kept, what the judged one said of the holdouts, and how the candidates stand."""
+    """The final model, the judged model's forecasts of the holdouts, and the leaderboard."""
 
     kept: AutoModel
     rows: Rows
@@ -58,14 +60,14 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Compared:
-    """Candidates by their name in the order of the plan, and what was found out about them.
+    """The results of the comparison. Candidates are by name, in the order of the plan.
 
     Attributes
     ----------
     windows
-        What each said of the windows; shape (rows,).
+        Forecasts of each candidate for the windows; shape (rows,).
     selection
-        ``None`` where no series is long enough for a window.
+        ``None`` if no series is long enough for a window.
     """
 
     candidates: Mapping[Name, Candidate]
@@ -73,14 +75,17 @@ class Compared:
     selection: Selection | None
 
     def weights(self, series: int) -> Floats:
-        """Return the weights in each series; without windows the first candidate answers; shape (series, names)."""
+        """Return the weights for each series; shape (series, names).
+
+        Without windows, the first candidate is used alone.
+        """
         if self.selection is None:
             return np.tile(np.eye(len(self.windows))[0], (series, 1))
         return np.stack([self.selection.weights(number) for number in range(series)])
 
 
 class AutoTraining:
-    """One job."""
+    """The training of one job."""
 
     def __init__(self, dataset: Dataset, context: Context) -> None:
         spec = context.config.spec
@@ -96,7 +101,7 @@ class AutoTraining:
         self._tried: dict[str, tuple[float, float]] = {}
 
     def train(self) -> Trained:
-        """Return both models, written."""
+        """Write both models, and return them."""
         dataset = self._dataset
         plan = self._plan()
         units = windows_of(self._rows, self._horizon, self._folds, spread_series(dataset))
@@ -142,7 +147,7 @@ class AutoTraining:
         return plan
 
     def _compare(self, plan: Plan, units: Sequence[Unit]) -> Compared:
-        """Let the candidates forecast the windows. One that cannot takes no part, and is told."""
+        """Forecast the windows with each candidate. A candidate that fails is left out, with a warning."""
         candidates: dict[Name, Candidate] = {}
         said: dict[Name, Floats] = {}
         for index, name in enumerate(plan.names):
@@ -160,7 +165,10 @@ class AutoTraining:
         return Compared(candidates, said, selection)
 
     def _is_worth_more(self, name: Name, context: Context, units: Sequence[Unit], said: Mapping[Name, Floats]) -> bool:
-        """Try a dear candidate on some of many series, and tell whether it is not clearly worse there than the best."""
+        """Try an expensive candidate on some of many series.
+
+        Return whether it is not clearly worse there than the best.
+        """
         with_windows = sorted({unit.series for unit in units})
         if len(with_windows) < _MANY_SERIES:
             return True
@@ -189,13 +197,13 @@ class AutoTraining:
         return Windows(np.stack(said), actual, naive, sizes, number, series, squared)
 
     def _context_of(self, name: Name, begin: float, end: float) -> Context:
-        """Return the context of a candidate: a folder of its own, its parameters, and a part of the progress."""
+        """Return the context of a candidate: a separate folder, its parameters, and a part of the progress."""
 
         def progress(fraction: float, message: str, metrics: Mapping[str, float] | None = None) -> None:
             self._context.progress(begin + fraction * (end - begin), f"{name}: {message}", metrics)
 
         config = config_of(self._context.config, name)
-        if name == "Prophet":  # its windows are the folds that it compares its fallbacks on
+        if name == "Prophet":  # its windows are the folds on which it compares its fallbacks
             split = (config.spec.split or Split()).model_copy(update={"folds": self._folds})
             config = config.model_copy(update={"spec": config.spec.model_copy(update={"split": split})})
         output = self._context.output / name
@@ -225,7 +233,7 @@ class AutoTraining:
     def _model(
         self, names: Sequence[Name], folder: Path, weights: Floats, quantiles: ErrorQuantiles, until: str
     ) -> AutoModel:
-        """Return what the members left in a folder as one model; ``until`` names the row that its series end before."""
+        """Return the members in a folder as one model. ``until`` is the name of the row where the series end."""
         dataset, rows = self._dataset, self._rows
         stops = np.array([getattr(one, until) for one in dataset.series], dtype=np.intp)
         columns = Columns.of(dataset, self._spec.data)
@@ -239,7 +247,10 @@ class AutoTraining:
         )
 
     def _leaderboard(self, found: Compared, held: Mapping[Name, Floats], forecasts: Floats) -> pd.DataFrame:
-        """Return who forecast how well; the seconds are of one core. Shape: see ``Evaluation.leaderboard``."""
+        """Return the errors of the candidates, with seconds of one core.
+
+        For the columns, see ``Evaluation.leaderboard``.
+        """
         selection = found.selection
         mean = found.weights(len(self._dataset.series)).mean(axis=0)
         total = sum(one.seconds for one in found.candidates.values())
@@ -257,7 +268,7 @@ class AutoTraining:
         return table.sort_values("windows", kind="stable", ignore_index=True)
 
     def _judged(self, forecasts: Floats) -> float:
-        """Return the mean error of forecasts of the holdouts, measured as on the windows."""
+        """Return the mean error of forecasts of the holdouts, computed as for the windows."""
         rows, units = self._rows, self._rows.holdouts()
         sizes, squared = sizes_of(rows, units, searched_metric(self._spec))
         actual = np.concatenate([rows.values[unit.cut : unit.stop] for unit in units])
@@ -274,7 +285,7 @@ class AutoTraining:
         }
 
     def _reported(self, made: Trained, trained: Mapping[Name, Trained]) -> Trained:
-        """Return it with what is to be told of the series and of the candidates."""
+        """Return the result with the counts of series and the warnings of the candidates."""
         dataset = self._dataset
         fallback = max((one.series.fallback for one in trained.values() if one.series is not None), default=0)
         count = SeriesCount(
@@ -288,7 +299,9 @@ class AutoTraining:
 
 
 def config_of(config: TrainerConfig, name: Name) -> TrainerConfig:
-    """Return what a candidate is asked for: the job, with the parameters below its name, and without quantiles."""
+    """Return the configuration of a candidate: that of the job, with the parameters for this candidate, without
+    quantiles.
+    """
     spec = config.spec
     forecast = spec.forecast.model_copy(update={"quantiles": None}) if spec.forecast is not None else None
     parameters = (spec.parameters or {}).get(name)
@@ -304,7 +317,7 @@ def member_framework(name: str) -> ForecastFramework:
 
 
 def _gathered(output: Path, member: str, files: Sequence[str]) -> list[str]:
-    """Return the files of a member by their paths in the run; those of its judged model join the others' there."""
+    """Return the paths of a member's files in the run. The files of its judged model are moved to the common folder."""
     inside, found = f"{JUDGED}/", []
     for name in files:
         target = f"{inside}{member}/{name.removeprefix(inside)}" if name.startswith(inside) else f"{member}/{name}"

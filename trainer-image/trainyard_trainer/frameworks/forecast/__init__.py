@@ -1,1 +1,1 @@
-"""What all frameworks for forecasts share: columns, windows, quantiles, baseline and judging."""
+"""Shared code of the frameworks for forecasts: columns, windows, quantiles, baseline and evaluation."""

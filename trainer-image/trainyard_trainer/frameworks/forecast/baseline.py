@@ -1,7 +1,7 @@
-"""The baseline of a forecasting job: the best naive forecast, chosen before the holdout, and put beside each forecast.
+"""The baseline of a forecasting job: the best naive forecast, chosen before the holdout, for comparison.
 
-One name for the whole job, chosen over all series together. Two windows of one series tell chance (each series would
-get the luckiest of three, and no reader could say what the model was compared with); all series together tell more.
+There is one baseline for the whole job, chosen over all series. Two windows of one series mostly show chance: each
+series would get the luckiest of three, and the comparison would be unclear. All series together show more.
 """
 
 from collections.abc import Iterator
@@ -24,22 +24,22 @@ from trainyard_trainer.evaluate.scales import Ordinals, usual_move
 
 _MOST_SERIES: Final = 500
 _MOST_WINDOWS: Final = 8
-"""Of so many series, evenly spread, so many windows each decide: more would only take time."""
+"""Maximum number of series and of windows for each that are compared. More would only take time."""
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """A naive forecast by its name, and the season and steps of the job that it is used in."""
+    """A naive forecast by name, with the season and the frequency of the job."""
 
     name: Naive
     frequency: Frequency
 
     @classmethod
     def chosen(cls, dataset: Dataset, spec: TrainingJobSpec) -> Self:
-        """Return the naive forecast with the least error on windows before the holdout, which takes no part.
+        """Return the naive forecast with the smallest error on windows before the holdout. The holdout is not used.
 
-        The error of each series is divided by how far it usually moves, so that large series do not decide alone.
-        Where every series is too short for a window, it is the seasonal naive forecast.
+        The error of each series is divided by its usual change, so that large series do not dominate. If every series
+        is too short for a window, it is the seasonal naive forecast.
         """
         frequency = frequency_by(dataset.frequency or "D", dataset.clock)
         horizon = spec.forecast.horizon if spec.forecast else 1
@@ -51,7 +51,7 @@ class Baseline:
 
     @property
     def note(self) -> str:
-        """One message for the reader of the metrics."""
+        """A note for readers of the metrics."""
         return f"the baseline is the {self.name} forecast: the best of {', '.join(NAIVES)} before the holdout"
 
     def beside(
@@ -62,15 +62,15 @@ class Baseline:
         values: Floats,
         predicted: Floats,
     ) -> Forecast:
-        """Return a forecast with the baseline beside it.
+        """Return a forecast together with the baseline.
 
         Parameters
         ----------
         steps, times, values
-            All rows of the series up to the last one that was forecast; shape (rows,). Steps as by
-            ``Frequency.ordinals``, counted from anywhere.
+            All rows of the series up to the last forecast row; shape (rows,). Steps are as in ``Frequency.ordinals``,
+            from any start.
         predicted
-            Of the last of these rows; shape (forecast,).
+            Forecasts of the last of these rows; shape (forecast,).
         """
         cut = len(values) - len(predicted)
         return Forecast(
@@ -86,12 +86,12 @@ class Baseline:
 
 
 def held_out_rows(dataset: Dataset, spec: TrainingJobSpec, predicted: Floats) -> pd.DataFrame:
-    """Return the held-out rows of a dataset as the judges of forecasts give them: see ``Judgement.holdout``.
+    """Return the held-out rows of a dataset in the form of an evaluation: see ``Judgement.holdout``.
 
     Parameters
     ----------
     predicted
-        For all of them, series by series; shape (held-out rows,).
+        Forecasts of all held-out rows, series by series; shape (held-out rows,).
     """
     baseline = Baseline.chosen(dataset, spec)
     times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
@@ -105,7 +105,10 @@ def held_out_rows(dataset: Dataset, spec: TrainingJobSpec, predicted: Floats) ->
 
 
 def _errors(dataset: Dataset, frequency: Frequency, horizon: int, folds: int) -> Iterator[Floats | None]:
-    """Yield the scaled error of each of ``NAIVES`` on the windows of a series; ``None`` for one that cannot tell."""
+    """Yield the scaled error of each of ``NAIVES`` on the windows of a series.
+
+    ``None`` for a series without windows.
+    """
     times, rows = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
     count = len(dataset.series)
     for number in np.unique(np.linspace(0, count - 1, min(_MOST_SERIES, count)).round().astype(int)):

@@ -1,4 +1,4 @@
-"""What every framework for forecasts asks of a specification, and says of a dataset that it does not use whole."""
+"""Checks of a specification for all frameworks for forecasts, and warnings about unused parts of a dataset."""
 
 from trainyard_api.training import Forecast
 from trainyard_api.trainingjob import TrainingJobSpec
@@ -9,7 +9,7 @@ from trainyard_trainer.evaluate import names
 
 
 def check_forecast(spec: TrainingJobSpec) -> Forecast:
-    """Return the section of the forecast. Raises ConfigError, with the field and what to write."""
+    """Return the section of the forecast. Raises ConfigError, which names the field and a valid value."""
     if spec.forecast is None:
         raise ConfigError("task Forecast needs the section forecast (at least forecast.horizon)")
     if spec.split is not None and spec.split.strategy not in {"Auto", "Time"}:
@@ -21,7 +21,9 @@ def check_forecast(spec: TrainingJobSpec) -> Forecast:
 
 
 def unused_columns(dataset: Dataset, why: str) -> tuple[str, ...]:
-    """Return the warnings of a framework that uses neither ``data.static`` nor what is known only up to now."""
+    """Return the warnings of a framework that uses neither ``data.static`` nor covariates that are not known in the
+    future.
+    """
     found = []
     if names := dataset.static.names:
         found.append(f"the columns {', '.join(names)} of data.static are not used: {why}")

@@ -1,4 +1,4 @@
-"""The columns of a question to a model of forecasts, whatever framework made it: times, series and regressors."""
+"""The input columns of a forecast model of any framework: times, series and regressors."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,14 +20,14 @@ Times = npt.NDArray[np.datetime64]
 
 @dataclass(frozen=True)
 class Columns:
-    """The user's names for time, series (``None`` without one) and regressors, and how to read their values.
+    """The user's names for time, series (``None`` without one) and regressors, and how to parse their values.
 
     Attributes
     ----------
     clock
-        By which the times are.
+        The clock of the times.
     sentinels
-        For each regressor that has one the number that stands for a missing value.
+        For each regressor with a sentinel, the number that means a missing value.
     """
 
     time: str
@@ -38,31 +38,31 @@ class Columns:
 
     @classmethod
     def of(cls, dataset: Dataset, data: Data) -> Self:
-        """Return those of a dataset, with all its regressors."""
+        """Return the columns of a dataset, with all its regressors."""
         return cls(data.time or "ds", data.series, dataset.features, dataset.clock, dataset.sentinels)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """Read what ``dataclasses.asdict`` gave; models of older releases lack the newer fields."""
+        """Read the fields of ``dataclasses.asdict``. Models of older releases lack newer fields."""
         clock, sentinels = Clock(**fields.get("clock", {})), fields.get("sentinels", {})
         return cls(fields["time"], fields["series"], tuple(fields.get("regressors", ())), clock, sentinels)
 
     @property
     def inputs(self) -> list[str]:
-        """What a table of questions must have."""
+        """The required columns of a request."""
         return [self.time, *((self.series,) if self.series is not None else ()), *self.regressors]
 
 
 @dataclass(frozen=True)
 class Questions:
-    """A table of questions, read: ``times`` by the model's clock, ``regressors`` of shape (rows, regressors)."""
+    """A parsed request: ``times`` by the model's clock, ``regressors`` of shape (rows, regressors)."""
 
     times: Times
     series: "pd.Series[str] | None"
     regressors: Floats | None
 
     def by_series(self) -> Iterator[tuple[str | None, npt.NDArray[np.intp]]]:
-        """Return each series that is asked for with the positions of its rows; ``None`` for the only one."""
+        """Yield each requested series with the positions of its rows. The name is ``None`` for a single series."""
         if self.series is None:
             yield None, np.arange(len(self.times))
             return
@@ -72,12 +72,12 @@ class Questions:
 
 
 def read_questions(inputs: pd.DataFrame, columns: Columns) -> Questions:
-    """Read what a caller asks.
+    """Parse the table of a request.
 
     Raises
     ------
     DataError
-        If a column is missing, a time cannot be read, or a regressor holds text.
+        If a column is missing, a time cannot be read, or a regressor is text.
     """
     missing = [name for name in columns.inputs if name not in inputs.columns]
     if missing:
@@ -90,12 +90,12 @@ def read_questions(inputs: pd.DataFrame, columns: Columns) -> Questions:
 
 
 def require_same_steps(dataset: Dataset, columns: Columns, frequency: str) -> None:
-    """See that a model of these columns and this step can go on in a dataset.
+    """Check that a model with these columns and this frequency can forecast a dataset.
 
     Raises
     ------
     DataError
-        If the dataset has another step or clock, or lacks a covariate.
+        If the dataset has another frequency or clock, or lacks a covariate.
     """
     if dataset.frequency != frequency:
         raise DataError(f"its steps are {frequency}, those of the data are {dataset.frequency}")
@@ -113,12 +113,12 @@ def quantile_columns(levels: Sequence[float]) -> list[str]:
 
 
 def unknown_series(columns: Columns, name: str, known: int) -> DataError:
-    """Return the refusal of a series that the model was not trained on."""
+    """Return the error for a series that the model was not trained on."""
     return DataError(f"column {columns.series!r}: the model knows no series {name!r}; it was trained on {known} series")
 
 
 def asked_rows(dataset: Dataset, columns: Columns, series: str, rows: slice) -> pd.DataFrame:
-    """Return rows of a dataset as a caller would ask for them; ``series`` is their name."""
+    """Return rows of a dataset as a caller would send them. ``series`` is the name of their series."""
     part = dataset.frame.iloc[rows].reset_index(drop=True)
     table = pd.DataFrame({columns.time: as_asked(part["ds"].to_numpy(), columns.clock)})
     if columns.series is not None:
@@ -129,7 +129,7 @@ def asked_rows(dataset: Dataset, columns: Columns, series: str, rows: slice) -> 
 
 
 def as_asked(times: Times, clock: Clock) -> "pd.Series[pd.Timestamp]":
-    """Return times that are kept by ``clock`` as a caller would write them: with an offset where they are in UTC."""
+    """Return times of ``clock`` as a caller would write them: with an offset if they are in UTC."""
     column = pd.Series(times)
     return column.dt.tz_localize("UTC") if clock.zone is not None and not clock.wall else column
 

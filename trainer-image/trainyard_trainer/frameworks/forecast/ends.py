@@ -1,4 +1,4 @@
-"""Where each series of a model ends, and which of its steps a question asks for."""
+"""The ends of the series of a model, and the steps after them that a request needs."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ from trainyard_trainer.frameworks.forecast.panel import Positions
 
 @dataclass(frozen=True)
 class Ends:
-    """The newest rows that a model knows.
+    """The newest rows of the series of a model.
 
-    Each series is answered up to the same moment: ``horizon`` steps behind the newest row of all.
+    All series can be forecast up to the same time: ``horizon`` steps after the newest row of all.
 
     Attributes
     ----------
     times
-        Of the newest row of each series, by the clock of the model; shape (series,).
+        Time of the newest row of each series, by the clock of the model; shape (series,).
     """
 
     names: tuple[str, ...]
@@ -32,17 +32,17 @@ class Ends:
     horizon: int
 
     def reach(self) -> npt.NDArray[np.int64]:
-        """Return how many steps behind its end each series is answered; shape (series,)."""
+        """Return how many steps after its end each series can be forecast; shape (series,)."""
         ordinals = self.frequency.ordinals(self.times)
         return np.asarray(ordinals.max() - ordinals + self.horizon + self.frequency.steps_per_change)
 
     def positions(self, asked: Questions) -> tuple[Positions, npt.NDArray[np.int64]]:
-        """Return for each question the number of its series, and the step behind the end of it, from 1 on.
+        """Return the series number of each requested row, and its step after the end of the series, from 1.
 
         Raises
         ------
         DataError
-            For a series that is not known, and times before the first step or beyond the horizon.
+            If a series is unknown, or a time is before the first step or after the horizon.
         """
         number_of = {name: number for number, name in enumerate(self.names)}
         numbers = np.zeros(len(asked.times), dtype=np.intp)
@@ -58,7 +58,7 @@ class Ends:
         end, newest = self.times[number], self.times.max()
         ordinals = self.frequency.ordinals(np.concatenate([[end, newest], times[rows]]))
         steps, last = ordinals[2:] - ordinals[0], ordinals[1] - ordinals[0] + self.horizon
-        if self.frequency.zone:  # the second of the hours that autumn repeats is asked for behind the first
+        if self.frequency.zone:  # in the repeated hour in autumn, the second request is for the step after the first
             steps = np.where((steps == 0) & (times[rows] > end), 1, steps)
             last += self.frequency.steps_per_change
         outside = (steps < 1) | (steps > last)
@@ -74,7 +74,7 @@ class Ends:
 
 
 def times_after(ends: Times, steps: int, frequency: Frequency) -> Times:
-    """Return the times of the steps behind each end; shape (ends, steps). Of months only the month is right."""
+    """Return the times of the steps after each end; shape (ends, steps). For months, only the month is exact."""
     ahead = np.arange(1, steps + 1)
     if frequency.opening is not None:
         return frequency.after(ends, steps)

@@ -1,4 +1,4 @@
-"""The rows that prove a saved model of many series: the first steps behind the ends of a few of them."""
+"""Golden rows of a saved model of many series: the first steps after the ends of a few series."""
 
 from collections.abc import Callable
 
@@ -11,12 +11,12 @@ from trainyard_trainer.frameworks.forecast.ends import Ends, times_after
 
 
 def golden_rows(dataset: Dataset, ends: Ends, predict: Callable[[pd.DataFrame], pd.DataFrame]) -> Golden:
-    """Return what a model answers there; covariates stand there with the holdout's values.
+    """Return these rows and the model's predictions. Covariates have the values of the holdout.
 
     Parameters
     ----------
     ends
-        Where the series of the dataset end, in their order.
+        The ends of the series of the dataset, in order.
     """
     count = max(1, min(ends.horizon, GOLDEN_ROWS // GOLDEN_SERIES))
     columns = ends.columns

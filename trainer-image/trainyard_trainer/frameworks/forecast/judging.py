@@ -1,4 +1,4 @@
-"""The holdouts of all series, forecast by a model that had not seen them, as the judges give them."""
+"""Evaluation of the holdouts of all series, forecast by a model that was not trained on them."""
 
 from trainyard_trainer.evaluate.forecasts import judge
 from trainyard_trainer.evaluate.judgement import Judgement
@@ -9,7 +9,7 @@ from trainyard_trainer.frameworks.forecast.rows import Rows
 
 
 def judged_holdouts(rows: Rows, predicted: Floats, quantiles: ErrorQuantiles, context: Context) -> Judgement:
-    """Judge forecasts per series and over all rows together, beside the baseline, with their quantiles.
+    """Evaluate forecasts and their quantiles, per series and over all rows, compared with the baseline.
 
     ``predicted`` has the held-out rows, series by series; shape (rows,).
     """

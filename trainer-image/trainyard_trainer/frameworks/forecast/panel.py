@@ -1,7 +1,7 @@
-"""Many series on a grid without gaps. NumPy only.
+"""Many series on a grid without gaps. This module only needs NumPy.
 
-A lag counts steps, not rows, so each series is laid out step by step. Where a row is missing, the value of one season
-before takes its place as an input; nothing is ever judged by such a step.
+A lag counts steps and not rows, so each series has one value per step. For a missing row, the value of one season
+before is used as an input. Such a step is never used for evaluation.
 """
 
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class Panel:
     Attributes
     ----------
     begins
-        Where each series begins, and the end of the last; shape (series + 1,).
+        Start of each series, and the end of the last; shape (series + 1,).
     steps
         The step of each row of the dataset, as a position in the panel; shape (rows,).
     values
-        Of each step, NaN in gaps; shape (steps,).
+        Value of each step, NaN in gaps; shape (steps,).
     """
 
     names: tuple[str, ...]
@@ -38,7 +38,7 @@ class Panel:
 
     @classmethod
     def of(cls, dataset: Dataset, frequency: Frequency) -> Self:
-        """Lay out the rows of a dataset. Of two rows at one step the later one counts."""
+        """Return the panel of a dataset. Of two rows at one step, the later one is used."""
         times, rows = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
         begins, steps = [0], np.zeros(len(rows), dtype=np.intp)
         for one in dataset.series:
@@ -46,17 +46,17 @@ class Panel:
             steps[one.start : one.stop] = begins[-1] + ordinals - ordinals[0]
             begins.append(int(steps[one.stop - 1]) + 1)
         values = np.full(begins[-1], np.nan)
-        for one in dataset.series:  # a part of a dataset leaves rows between its series alone
+        for one in dataset.series:  # a part of a dataset has unused rows between its series
             values[steps[one.start : one.stop]] = rows[one.start : one.stop]
         return cls(tuple(one.name for one in dataset.series), np.array(begins, dtype=np.intp), steps, values)
 
     def filled(self, season: int) -> Floats:
-        """Return all values, those in gaps filled; shape (steps,)."""
+        """Return all values, with filled gaps; shape (steps,)."""
         parts = [filled(self.values[a:b], season) for a, b in zip(self.begins, self.begins[1:], strict=False)]
         return np.concatenate(parts)
 
     def numbers(self) -> Positions:
-        """Return the number of the series of each step; shape (steps,)."""
+        """Return the series number of each step; shape (steps,)."""
         return np.repeat(np.arange(len(self.names)), np.diff(self.begins))
 
 
@@ -66,7 +66,7 @@ def filled(values: Floats, season: int) -> Floats:
     Parameters
     ----------
     values
-        Shape (steps,); NaN in gaps, which are filled, and at the beginning, which stays.
+        Shape (steps,). NaN in gaps, which are filled, and at the start, which is kept.
     """
     known = ~np.isnan(values)
     if known.all() or not known.any():
@@ -77,12 +77,12 @@ def filled(values: Floats, season: int) -> Floats:
     grid = np.full(-(-len(rest) // season) * season, np.nan)
     grid[: len(rest)] = rest
     cycles = grid.reshape(-1, season)
-    cycles[0] = _carried(cycles[0][:, None])[:, 0]  # the first season has none before it
+    cycles[0] = _carried(cycles[0][:, None])[:, 0]  # the first season has no season before it
     return np.concatenate([values[:first], _carried(cycles).reshape(-1)[: len(rest)]])
 
 
 def _carried(table: Floats) -> Floats:
-    """Return a table with each gap filled by the value above it; those at the top of a column stay."""
+    """Return a table with each gap filled by the value above it. Gaps at the top of a column are kept."""
     rows = np.where(np.isnan(table), 0, np.arange(len(table))[:, None])
     newest: Positions = np.maximum.accumulate(rows, axis=0)
     return np.take_along_axis(table, newest, axis=0)

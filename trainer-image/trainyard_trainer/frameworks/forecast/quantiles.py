@@ -1,8 +1,8 @@
-"""Quantiles beside the forecasts of one model of all series: the forecast, and what such forecasts are missed by.
+"""Quantiles of a global model: the forecast plus quantiles of its errors.
 
-The errors are those of windows before the holdout, which the model had not learned from. They are kept in units of how
-far each series usually moves within a season, so that series of all sizes tell about each other, and by how many steps
-ahead they were made. Prophet needs none of this: it draws from its own uncertainty.
+The errors are from windows before the holdout, on which the model was not trained. They are divided by the usual change
+of each series within a season, so that all series can be combined. They are grouped by the number of steps ahead.
+Prophet does not use this, because it samples from its own uncertainty.
 """
 
 import json
@@ -28,26 +28,27 @@ from trainyard_trainer.frameworks.forecast.columns import quantile_columns
 QUANTILES_FILE: Final = "quantiles.json"
 
 _ERRORS_PER_STEP: Final = 50
-"""So many errors tell the quantiles of a step; where it has fewer, those of the steps next to it join in."""
+"""Minimum number of errors for the quantiles of a step. With fewer, errors of the next steps are added."""
 
 _METHOD: Final = "weibull"
-"""Of n errors the k-th stands for the level k / (n + 1): what conformal prediction takes, between two on a line."""
+"""Of n errors, the k-th is the level k / (n + 1), as in conformal prediction. Levels in between are interpolated."""
 
 Steps = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class ErrorQuantiles:
-    """How far the quantiles of a forecast lie from it.
+    """The distances of the quantiles from a forecast.
 
     Attributes
     ----------
     levels
-        Ascending; empty where no quantiles were asked for.
+        Ascending; empty if no quantiles were requested.
     offsets
-        By step ahead and level, in units of the scale of a series; shape (horizon, levels), ascending in each row.
+        Distance by step ahead and level, in units of the scale of a series; shape (horizon, levels), ascending in each
+        row.
     scales
-        Of each series by its name, as far as it is known.
+        Known scales by the name of the series.
     """
 
     levels: tuple[float, ...] = ()
@@ -56,14 +57,14 @@ class ErrorQuantiles:
 
     @classmethod
     def of(cls, levels: Sequence[float], horizon: int, windows: Sequence[Forecast], steps: Steps) -> Self:
-        """Measure them; the scales of the series are still to be told, see :meth:`with_final_scales`.
+        """Compute the quantiles. The scales of the series are set later, see :meth:`with_final_scales`.
 
         Parameters
         ----------
         windows
-            Forecasts of rows that the model has not learned from.
+            Forecasts of rows that the model was not trained on.
         steps
-            How many steps ahead each of their rows was forecast, from 1 on; shape (rows,).
+            Number of steps ahead of each of their rows, from 1; shape (rows,).
         """
         lengths = [len(one.actual) for one in windows]
         scales = np.repeat([_scale_of(one) for one in windows], lengths)
@@ -72,7 +73,7 @@ class ErrorQuantiles:
         return cls(tuple(levels), _offsets(levels, horizon, errors[moves] / scales[moves], steps[moves]))
 
     def with_final_scales(self, dataset: Dataset, season: int) -> Self:
-        """Return them with the scale of each series at its end."""
+        """Return a copy with the scale of each series at its end."""
         frequency = frequency_by(dataset.frequency or "D", dataset.clock)
         times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy(dtype=np.float64)
         scales = {}
@@ -83,24 +84,25 @@ class ErrorQuantiles:
 
     @property
     def columns(self) -> list[str]:
-        """The names of their columns."""
+        """The names of the columns."""
         return quantile_columns(self.levels)
 
     def scale(self, series: str) -> float:
-        """Return the scale of a series; 0 where there are no quantiles that would need it."""
+        """Return the scale of a series, or 0 if there are no quantiles."""
         return self.scales[series] if self.levels else 0.0
 
     def around(self, forecast: Floats, steps: Steps, scales: Floats | float, floors: Floats | float) -> Floats:
-        """Return the quantiles of forecasts, never crossing; shape (rows, levels).
+        """Return the quantiles of forecasts without crossings; shape (rows, levels).
 
-        Beyond the horizon those of its last step widen with the root of the distance.
+        After the horizon, those of its last step widen with the square root of the distance.
 
         Parameters
         ----------
         forecast, steps
-            Each, and how many steps ahead it is, from 1 on; shape (rows,).
+            The forecasts, and their numbers of steps ahead, from 1; shape (rows,).
         scales, floors
-            Of the series of each row, or of all rows. No quantile is below the floor; minus infinity is none.
+            Scale and floor of the series of each row, or of all rows. No quantile is below the floor; minus infinity
+            means no floor.
         """
         horizon = len(self.offsets)
         spread = scales * np.sqrt(np.maximum(steps / horizon, 1.0))
@@ -117,7 +119,7 @@ class ErrorQuantiles:
         return self.around(np.concatenate([one.predicted for one in forecasts]), steps, scales, floors)
 
     def save(self, folder: Path) -> tuple[str, ...]:
-        """Write them where there are any, and return the names of the files."""
+        """Write the quantiles if there are any. Return the names of the files."""
         if not self.levels:
             return ()
         fields = {"levels": self.levels, "offsets": self.offsets.tolist(), "scales": dict(self.scales)}
@@ -126,14 +128,14 @@ class ErrorQuantiles:
 
 
 def with_quantiles(found: Judgement, levels: Sequence[float], quantiles: Floats) -> Judgement:
-    """Return what was judged with the quantiles of its rows beside them, judged too; shape (rows, levels)."""
+    """Return an evaluation with the quantiles of its rows, shape (rows, levels), which are also evaluated."""
     columns = dict(zip(quantile_columns(levels), quantiles.T, strict=True))
     scores = quantile_scores(found.holdout["actual"].to_numpy(np.float64), quantiles, levels)
     return replace(found, metrics=found.metrics | scores, holdout=found.holdout.assign(**columns))
 
 
 def load_quantiles(folder: Path) -> ErrorQuantiles:
-    """Read what :meth:`ErrorQuantiles.save` wrote."""
+    """Read the file that :meth:`ErrorQuantiles.save` wrote."""
     file = folder / QUANTILES_FILE
     if not file.exists():
         return ErrorQuantiles()
@@ -142,12 +144,12 @@ def load_quantiles(folder: Path) -> ErrorQuantiles:
 
 
 def levels_of(spec: TrainingJobSpec) -> tuple[float, ...]:
-    """Return the levels that are asked for, ascending, each once."""
+    """Return the distinct requested levels in ascending order."""
     return tuple(sorted(set(spec.forecast.quantiles or ()))) if spec.forecast is not None else ()
 
 
 def no_windows(uri: str) -> DataError:
-    """Return the refusal of quantiles where every series is too short to tell any."""
+    """Return the error for quantiles if every series is too short for a window."""
     return DataError(
         f"{uri}: no series is long enough to compare forecasts with the rows before its holdout, which is what "
         "spec.forecast.quantiles are told by; give longer series, or leave quantiles out"
@@ -159,7 +161,7 @@ def _scale_of(forecast: Forecast) -> float:
 
 
 def _offsets(levels: Sequence[float], horizon: int, errors: Floats, steps: Steps) -> Floats:
-    """Return the quantiles of the errors of each step and of those next to it; zeros where there are none at all."""
+    """Return the error quantiles of each step, including those of neighboring steps. Zeros if there are no errors."""
     found = np.zeros((horizon, len(levels)))
     if len(errors) == 0:
         return found
@@ -173,4 +175,4 @@ def _offsets(levels: Sequence[float], horizon: int, errors: Floats, steps: Steps
             begin, end = np.searchsorted(ordered, [near - reach, near + reach + 1])
             reach += 1
         found[step - 1] = np.quantile(errors[begin:end], levels, method=_METHOD)
-    return np.sort(found, axis=1)  # interpolation may turn two of them round in the last bit
+    return np.sort(found, axis=1)  # rounding in the interpolation can swap two of them

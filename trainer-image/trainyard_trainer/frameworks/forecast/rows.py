@@ -1,4 +1,4 @@
-"""The rows of a dataset as forecasts are made and judged: on the panel, with the naive forecast beside them."""
+"""The rows of a dataset for forecasts and their evaluation: on the panel, with the naive forecast."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,10 @@ from trainyard_trainer.frameworks.forecast.panel import Panel, Positions
 
 @dataclass(frozen=True)
 class Unit:
-    """Rows of the dataset: those before ``cut`` are known, those up to ``stop`` judge; ``series`` is a number."""
+    """Rows of the dataset: those before ``cut`` are known, those up to ``stop`` are forecast.
+
+    ``series`` is a number.
+    """
 
     series: int
     cut: int
@@ -26,16 +29,16 @@ class Unit:
 
 @dataclass(frozen=True)
 class Rows:
-    """The dataset as the fits see it.
+    """The dataset in the form that fits need.
 
     Attributes
     ----------
     times, values
-        Of its rows.
+        Times and values of its rows.
     regressors
         Shape (rows, regressors); ``None`` without any.
     baseline
-        What stands beside each forecast.
+        The naive forecast for comparison.
     """
 
     dataset: Dataset
@@ -48,7 +51,7 @@ class Rows:
 
     @classmethod
     def of(cls, dataset: Dataset, frequency: Frequency, regressors: Sequence[str], baseline: Baseline) -> Self:
-        """Lay a dataset out, with some of its covariates."""
+        """Return the rows of a dataset, with some of its covariates."""
         return cls(
             dataset=dataset,
             frequency=frequency,
@@ -60,7 +63,7 @@ class Rows:
         )
 
     def ahead(self, units: Sequence[Unit], steps: int) -> Floats | None:
-        """Return the regressors of the steps behind the cuts; shape (units, steps, regressors); NaN where unknown."""
+        """Return the regressors of the steps after the cuts; shape (units, steps, regressors). NaN if unknown."""
         if self.regressors is None:
             return None
         found = np.full((len(units), steps, self.regressors.shape[1]), np.nan)
@@ -72,19 +75,19 @@ class Rows:
         return found
 
     def positions(self, units: Sequence[Unit]) -> tuple[Positions, Positions]:
-        """Return for each row that judges, unit by unit, the number of its unit and its step behind the cut, from 0."""
+        """Return for each forecast row, unit by unit, the number of its unit and its step after the cut, from 0."""
         lengths = [unit.stop - unit.cut for unit in units]
         rows = np.concatenate([np.arange(unit.cut, unit.stop) for unit in units])
         cuts = np.repeat([unit.cut for unit in units], lengths)
         step = self.panel.steps[rows] - self.panel.steps[cuts - 1] - 1
-        return np.repeat(np.arange(len(units)), lengths), np.maximum(step, 0)  # a cut may part autumn's repeated hour
+        return np.repeat(np.arange(len(units)), lengths), np.maximum(step, 0)  # a cut can split a repeated hour
 
     def holdouts(self) -> tuple[Unit, ...]:
         """Return the holdouts of all series."""
         return tuple(Unit(number, one.split, one.stop) for number, one in enumerate(self.dataset.series))
 
     def judged(self, units: Sequence[Unit], forecasts: Floats) -> list[Forecast]:
-        """Return the forecasts of units beside the naive ones on the same rows."""
+        """Return the forecasts of units with the naive ones of the same rows."""
         found: list[Forecast] = []
         done = 0
         for unit in units:

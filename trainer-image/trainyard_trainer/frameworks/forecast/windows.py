@@ -1,4 +1,4 @@
-"""Which windows judge candidates before the holdout is looked at: the last ones of each series."""
+"""The windows to compare candidates before the holdout is used: the last windows of each series."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -13,21 +13,21 @@ from trainyard_trainer.frameworks.forecast.rows import Rows, Unit
 
 SCALE_FREE: Final = frozenset({"mape", "smape", "mase", "rmsse"})
 SQUARED: Final = frozenset({"rmse", "rmsse", "r2"})
-"""Metrics by what counts: the part of a series' own size, and the square."""
+"""Metrics whose errors are divided by the scale of each series, and metrics with squared errors."""
 
 SERIES_COMPARED: Final = 1000
-"""On so many series candidates are compared: more would only take time."""
+"""Maximum number of series to compare candidates on. More would only take time."""
 
 _MOST_ORIGINS: Final = 8
 
 
 def origins_wanted(dataset: Dataset, horizon: int, folds: int, rows_per_judged: int) -> int:
-    """Return how many windows a series has: more than ``folds`` where they are cheap, because one tells chance.
+    """Return the number of windows per series. It is more than ``folds`` if there are enough rows, to reduce chance.
 
     Parameters
     ----------
     rows_per_judged
-        As long as so many rows stand behind each that judges, there is one more.
+        A window is added while there are this many rows per held-out row.
     """
     typical = int(np.median([one.split - one.start for one in dataset.series]))
     return max(folds, min(_MOST_ORIGINS, typical // (rows_per_judged * horizon)))
@@ -41,7 +41,10 @@ def spread_series(dataset: Dataset) -> list[int]:
 
 
 def windows_of(rows: Rows, horizon: int, folds: int, series: Iterable[int]) -> tuple[Unit, ...]:
-    """Return at most so many windows of some series, by their numbers; of one that is too short none."""
+    """Return at most ``folds`` windows for each of some series, by their numbers.
+
+    A series that is too short has none.
+    """
     units: list[Unit] = []
     for number in series:
         one = rows.dataset.series[number]
@@ -52,10 +55,10 @@ def windows_of(rows: Rows, horizon: int, folds: int, series: Iterable[int]) -> t
 
 
 def sizes_of(rows: Rows, units: Sequence[Unit], metric: str) -> tuple[Floats, bool]:
-    """Return what an error of each row that judges is divided by, and whether errors count squared.
+    """Return the divisor of the error of each held-out row, and whether errors are squared.
 
-    So that the mean over windows orders forecasts as the metric would: by the usual move of each series where the
-    metric knows no unit, else by nothing.
+    So the mean over windows ranks forecasts as the metric does. For a metric without unit, the divisor is the usual
+    change of each series, else 1.
     """
     lengths = [unit.stop - unit.cut for unit in units]
     if metric in SCALE_FREE:

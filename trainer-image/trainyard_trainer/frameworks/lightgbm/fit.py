@@ -1,4 +1,4 @@
-"""Fitting trees on rows of a table, and what they say of rows: shared by the training and by a search of parameters."""
+"""Fit trees on rows of a table, and predict rows. Training and parameter search share this code."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -19,31 +19,34 @@ Matrix = npt.NDArray[np.float64]
 
 _ROUNDS_PER_REPORT: Final = 10
 _CELLS_PER_THREAD: Final = 100_000
-"""36,000 cells took 0.06 s with one thread and with two, and 18 s with two on a node with other work."""
+"""36,000 cells took 0.06 s with one thread and with two, but 18 s with two on a busy node."""
 
 _PREDICTIONS_OF_ONE_THREAD: Final = 1_000_000
-"""Rows times trees, 30 ms of work. One row's answer takes 0.03 ms, and took 7 ms more to wait for a second thread."""
+"""Rows times trees, about 30 ms of work. One row takes 0.03 ms; a second thread added 7 ms."""
 
 _ROUNDING: Final = 1e-9
-"""Probabilities of one model sum up to 1 but for so much."""
+"""Tolerance of the sum of the probabilities of one model."""
 
 
 def threads_for(dataset: Dataset, workers: int) -> int:
-    """Return how many threads pay off: on small tables they wait for each other, and on a busy node for very long."""
+    """Return the useful number of threads.
+
+    On small tables threads wait for each other, for very long on a busy node.
+    """
     return max(1, min(workers, dataset.rows * len(dataset.features) // _CELLS_PER_THREAD))
 
 
 def parts_of(dataset: Dataset) -> Parts:
-    """Return how the rows are split. Raises ConfigError for a dataset of series."""
+    """Return the split of the rows. Raises ConfigError for a dataset of series."""
     if dataset.parts is None:
         raise ConfigError("LightGBM needs rows that are split into parts; use task Regression or Classification")
     return dataset.parts
 
 
 def matrix_of(dataset: Dataset, rows: Positions) -> Matrix:
-    """Return the features of rows as one matrix, shape (rows, features): text as the number of its value, or NaN.
+    """Return the features of rows as one matrix, shape (rows, features). Text becomes its code; missing values are NaN.
 
-    LightGBM would make the same of a frame, on the way over two further copies.
+    LightGBM makes the same matrix from a frame, but with two more copies.
     """
     matrix = np.empty((len(rows), len(dataset.features)), order="F")
     for index, name in enumerate(dataset.features):
@@ -64,17 +67,17 @@ def binned(
     parameters: Mapping[str, Any],
     reference: lightgbm.Dataset | None = None,
 ) -> lightgbm.Dataset:
-    """Return rows as LightGBM wants them, in the bins of ``reference`` if there is one."""
+    """Return rows as a LightGBM dataset, with the bins of ``reference`` if given."""
     texts = [index for index, name in enumerate(dataset.features) if name in dataset.categories]
     made = lightgbm.Dataset(
         matrix_of(dataset, rows),
         dataset.frame[dataset.target].to_numpy()[rows],
         reference=reference,
-        feature_name=[f"column_{index}" for index in range(len(dataset.features))],  # users name columns as they like
+        feature_name=[f"column_{index}" for index in range(len(dataset.features))],  # users' names may be invalid
         categorical_feature=texts,
         params=dict(parameters),
     )
-    # As from a frame: the values come with the model, for whoever asks it with frames of their own.
+    # As with a frame: the model contains the categories, for callers that predict with frames.
     made.pandas_categorical = [list(dataset.categories[dataset.features[index]]) for index in texts]
     return made
 
@@ -86,14 +89,14 @@ def fit(
     check: Callable[[Any], None],
     uri: str,
 ) -> lightgbm.Booster:
-    """Fit; with ``judged_by``, stop when these rows no longer get better.
+    """Fit a booster. If ``judged_by`` is given, stop early on these rows.
 
     Parameters
     ----------
     check
-        A callback of LightGBM's.
+        A LightGBM callback.
     uri
-        Where the rows came from, for the message of an error.
+        The address of the rows, for error messages.
     """
     try:
         return lightgbm.train(
@@ -101,14 +104,14 @@ def fit(
             training,
             valid_sets=None if judged_by is None else [judged_by],
             callbacks=[check],
-            keep_training_booster=True,  # else it is written as text and read back
+            keep_training_booster=True,  # otherwise it is written as text and parsed
         )
     except lightgbm.basic.LightGBMError as error:
         raise ConfigError(f"spec.parameters: LightGBM cannot train with them on {uri}: {error}") from error
 
 
 class Reporter:
-    """A LightGBM callback: tells progress, and ends the training when the pod must stop."""
+    """A LightGBM callback that reports progress, and ends the training when the pod must stop."""
 
     before_iteration = False
     order = 0
@@ -117,7 +120,7 @@ class Reporter:
         self._context, self._begin, self._end = context, begin, end
 
     def __call__(self, state: Any) -> None:
-        """Look at one round. Raises Interrupted."""
+        """Process one round. Raises Interrupted."""
         if self._context.stop():
             raise Interrupted(f"stopped in round {state.iteration}; the next attempt starts again")
         if state.iteration % _ROUNDS_PER_REPORT == 0:
@@ -127,23 +130,23 @@ class Reporter:
 
 
 def raw_predictions(booster: lightgbm.Booster, rows: Matrix, threads: int) -> npt.NDArray[np.float64]:
-    """Return numbers of shape (rows,), or for three classes and more probabilities of shape (rows, classes).
+    """Return numbers of shape (rows,), or for three or more classes probabilities of shape (rows, classes).
 
-    ``threads`` must be that of a training which goes on meanwhile: LightGBM keeps one number for the whole process.
+    ``threads`` must equal that of a training that runs at the same time, because LightGBM has one setting per process.
     """
     return np.asarray(booster.predict(rows, num_threads=threads), dtype=np.float64)
 
 
 def threads_to_predict(booster: lightgbm.Booster, rows: Matrix) -> int:
-    """Return how many threads pay off for rows that a user sends; 0 is LightGBM's word for all cores."""
+    """Return the useful number of threads for rows of a caller. 0 means all cores in LightGBM."""
     return 1 if len(rows) * booster.num_trees() <= _PREDICTIONS_OF_ONE_THREAD else 0
 
 
 def probabilities_of(raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Return the probability of each class, shape (rows, classes), of predictions as LightGBM makes them."""
+    """Return the probability of each class, shape (rows, classes), from raw predictions of LightGBM."""
     if raw.ndim == 1:
         return np.column_stack([1 - raw, raw])
-    # Objective multiclassova asks each class on its own, and its answers do not sum up to 1. Others stay as they are.
+    # With the objective multiclassova, the probabilities do not sum to 1. For other objectives, they are unchanged.
     total = raw.sum(axis=1, keepdims=True)
     return np.where(np.abs(total - 1) < _ROUNDING, raw, raw / total)
 
@@ -151,7 +154,9 @@ def probabilities_of(raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 def judge_rows(
     dataset: Dataset, known: Positions, judged: Positions, raw: npt.NDArray[np.float64], threshold: float | None
 ) -> Judgement:
-    """Judge raw predictions of the rows ``judged``, beside a model that knows only the target of the rows ``known``."""
+    """Evaluate raw predictions of the rows ``judged``, and a naive model that only knows the target of the rows
+    ``known``.
+    """
     target = dataset.frame[dataset.target].to_numpy(dtype=np.float64)
     actual, seen = target[judged], target[known]
     if not dataset.classes:

@@ -1,7 +1,8 @@
-"""LightGBM: regression and classification on one table; the validation part tells when to stop and where to cut.
+"""LightGBM for regression and classification of one table. The validation part decides early stopping and the
+threshold.
 
-A model is two files: ``model.txt``, LightGBM's own text, and ``model.json``, what a caller must know beside it: the
-features in order, the values of text features, the names of the classes, and the threshold.
+A model is two files. ``model.txt`` is in LightGBM's text format. ``model.json`` has the features in order, the values
+of text features, the names of the classes, and the threshold.
 """
 
 import dataclasses
@@ -53,10 +54,10 @@ PREDICTION: Final = "prediction"
 
 @dataclass(frozen=True)
 class Description:
-    """What belongs to a LightGBM model beside its trees.
+    """The metadata of a LightGBM model.
 
-    ``threshold`` is that of class 1 of two, the positive one; ``threshold_by`` says how it was chosen. ``sentinels``
-    are numbers that stand for a missing value, by feature.
+    ``threshold`` is that of class 1 of two, the positive class. ``threshold_by`` describes how it was chosen.
+    ``sentinels`` are numbers that mean a missing value, by feature.
     """
 
     target: str
@@ -69,7 +70,7 @@ class Description:
 
     @functools.cached_property
     def codes(self) -> Mapping[str, Mapping[str, int]]:
-        """For each text feature the number of each of its values."""
+        """For each text feature, the code of each of its values."""
         return {
             name: {value: number for number, value in enumerate(values)} for name, values in self.categories.items()
         }
@@ -90,7 +91,7 @@ class LightGBMFramework:
     format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge task, objective and parameters; LightGBM itself tries the values on a few made-up rows."""
+        """Check task, objective and parameters. LightGBM validates the values on a few synthetic rows."""
         if config.spec.task == "Forecast":
             raise Unsupported("framework LightGBM with task Forecast comes with a later release; use Prophet")
         names.check_metrics(config.spec)
@@ -98,13 +99,13 @@ class LightGBMFramework:
         lightgbm_parameters.check_space(config.spec)
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
-        """Return the one model as something to search parameters for; the validation part judges."""
+        """Return the model for a parameter search, which is scored on the validation part."""
         return TabularTunable(dataset, context)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
         """Find the number of rounds and the threshold on the validation part, then fit the judged and the final model.
 
-        The judged one learns from the training and the validation part, the final one from all rows.
+        The judged model is trained on the training and validation parts, the final one on all rows.
         """
         lightgbm.register_logger(logging.getLogger("lightgbm"))
         spec = context.config.spec
@@ -154,7 +155,7 @@ class LightGBMFramework:
         )
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge on the test part, beside the mean and the median, or the share of each class."""
+        """Evaluate on the test part, compared with the mean and the median, or with the share of each class."""
         model, judged = trained.model, trained.judged
         parts = parts_of(dataset)
         context.progress(0.0, f"judging {len(parts.test)} rows")
@@ -182,33 +183,33 @@ class LightGBMFramework:
             categories={name: tuple(values) for name, values in fields["categories"].items()},
             classes=tuple(fields["classes"]),
             threshold=fields["threshold"],
-            threshold_by=fields.get("threshold_by", ""),  # older artifacts do not say, nor have they sentinels
+            threshold_by=fields.get("threshold_by", ""),  # older artifacts have neither this nor sentinels
             sentinels=fields.get("sentinels", {}),
         )
         return Model(lightgbm.Booster(model_file=folder / MODEL_FILE), description)
 
     def predict(self, model: Model, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer raw rows.
+        """Return predictions for raw rows.
 
         Parameters
         ----------
         inputs
-            At least the model's features; text features as text, unseen values count as missing.
+            Frame with at least the model's features. Text features are text; unseen values count as missing.
 
         Returns
         -------
-        ``prediction``, a number or the name of a class, and for classes ``probability:<class>`` each.
+        ``prediction``, a number or the name of a class. For classes, also ``probability:<class>`` for each.
 
         Raises
         ------
         DataError
-            If a feature is missing, or holds text where the model needs numbers.
+            If a feature is missing, or is text but must be a number.
         """
         rows = matrix_of_inputs(model.description, inputs)
         return predictions(model, raw_predictions(model.booster, rows, threads_to_predict(model.booster, rows)))
 
     def to_onnx(self, model: Model) -> OnnxModel:
-        """Return the trees as ONNX; what they call a class, and from which probability on, is added to its answers."""
+        """Return the trees as ONNX. The class names and the threshold are added when its output is decoded."""
         from trainyard_trainer.frameworks.lightgbm.onnx import INPUT, converted
 
         def decode(outputs: list[Any]) -> pd.DataFrame:
@@ -223,7 +224,7 @@ class LightGBMFramework:
 
 
 def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tuple[int, Cut | None]:
-    """Return the number of rounds, and of two classes the threshold, that suit the validation part."""
+    """Return the best number of rounds on the validation part, and with two classes also the best threshold."""
     parts = parts_of(dataset)
     training = binned(dataset, parts.train, parameters)
     booster = fit(
@@ -241,7 +242,7 @@ def _try(dataset: Dataset, parameters: dict[str, Any], context: Context) -> tupl
 
 
 def predictions(model: Model, raw: npt.NDArray[np.float64]) -> pd.DataFrame:
-    """Return what a caller gets for raw predictions: see ``LightGBMFramework.predict``."""
+    """Return the table for raw predictions: see ``LightGBMFramework.predict``."""
     classes = model.description.classes
     if not classes:
         return pd.DataFrame({PREDICTION: raw})
@@ -258,7 +259,7 @@ def _called(model: Model, probabilities: npt.NDArray[np.float64]) -> npt.NDArray
 
 
 def save_model(model: Model, output: Path) -> None:
-    """Write what :meth:`LightGBMFramework.load` reads."""
+    """Write the files for :meth:`LightGBMFramework.load`."""
     output.mkdir(parents=True, exist_ok=True)
     model.booster.save_model(output / MODEL_FILE)
     (output / DESCRIPTION_FILE).write_text(
@@ -267,20 +268,20 @@ def save_model(model: Model, output: Path) -> None:
 
 
 def importance_of(model: Model) -> pd.DataFrame:
-    """Return by how much splits on each feature have improved the fit: see ``Evaluation.importance``."""
+    """Return the total gain of the splits on each feature: see ``Evaluation.importance``."""
     gain = model.booster.feature_importance("gain")
     table = pd.DataFrame({"feature": model.description.features, "gain": gain})
     return table.sort_values("gain", ascending=False, ignore_index=True)
 
 
 def as_raw(dataset: Dataset, rows: npt.NDArray[np.intp]) -> pd.DataFrame:
-    """Return rows as a user would send them: text as text."""
+    """Return rows as a caller would send them, with text as text."""
     raw = dataset.frame.iloc[rows, : len(dataset.features)].reset_index(drop=True)
     return raw.astype(dict.fromkeys(dataset.categories, object))
 
 
 def matrix_of_inputs(description: Description, inputs: pd.DataFrame) -> Matrix:
-    """Return raw rows as ``matrix_of`` does those of the dataset."""
+    """Return raw rows as a matrix, as ``matrix_of`` does for a dataset."""
     missing = [name for name in description.features if name not in inputs.columns]
     if missing:
         raise DataError(

@@ -1,4 +1,4 @@
-"""LightGBM's parameters: our defaults, and a check of what the user wrote, since LightGBM takes any name in silence."""
+"""LightGBM's parameters: defaults, and checks of the user's parameters, because LightGBM silently accepts any name."""
 
 import ctypes
 import difflib
@@ -17,10 +17,10 @@ from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_trainer.errors import ConfigError
 
 DEFAULT_ROUNDS: Final = 2000
-"""An upper bound: early stopping ends long before."""
+"""An upper bound. Early stopping usually ends the training much earlier."""
 
 DEFAULT_PATIENCE: Final = 50
-"""Rounds without a better validation score before training stops."""
+"""Number of rounds without a better validation score until training stops."""
 
 _REGRESSION: Final = frozenset(
     {
@@ -44,7 +44,7 @@ _OURS: Final = {
     "categorical_feature": "the data",
     "ignore_column": "spec.data.exclude",
 }
-"""Parameters that something else decides, and what."""
+"""Parameters that another setting decides, with this setting."""
 
 _FILES_AND_NETWORK: Final = frozenset(
     {
@@ -57,24 +57,24 @@ _FILES_AND_NETWORK: Final = frozenset(
         *("start_iteration_predict", "num_iteration_predict"),
     }
 )
-"""For LightGBM's own command line: they read files, open ports, or have no effect here."""
+"""Parameters of LightGBM's command line. They read files, open ports, or have no effect here."""
 
 
 _BINNING: Final = (
     *("max_bin", "max_bin_by_feature", "min_data_in_bin", "bin_construct_sample_cnt", "data_random_seed"),
     *("is_enable_sparse", "enable_bundle", "use_missing", "zero_as_missing", "linear_tree", "feature_pre_filter"),
 )
-"""LightGBM's "dataset parameters" that can be set here: they act when rows are binned, not when trees are grown."""
+"""LightGBM's "dataset parameters" that can be set here. They apply when rows are binned, not when trees are grown."""
 
 
 def binning(parameters: Mapping[str, Any]) -> str:
-    """Return what of the parameters decides how rows are binned: those with the same can share their bins."""
+    """Return a key of the parameters that affect the bins. Rows with equal keys can share their bins."""
     return json.dumps([parameters.get(name) for name in _BINNING])
 
 
 @functools.cache
 def known_parameters() -> dict[str, tuple[str, ...]]:
-    """Return every parameter's name with its aliases, as told by ``LGBM_DumpParamAliases``."""
+    """Return the name and aliases of every parameter, as reported by ``LGBM_DumpParamAliases``."""
     folder = Path(lightgbm.__file__).parent
     library = ctypes.CDLL(str(next(folder.glob("lib/lib_lightgbm.*"))))
     size = ctypes.c_int64(0)
@@ -85,12 +85,13 @@ def known_parameters() -> dict[str, tuple[str, ...]]:
 
 
 def checked(given: Mapping[str, Any], field: str = "spec.parameters") -> dict[str, Any]:
-    """Return the user's parameters under LightGBM's main names; ``field`` is where they stand.
+    """Return the user's parameters with LightGBM's main names. ``field`` is their field for messages.
 
     Raises
     ------
     ConfigError
-        For an unknown name (with the nearest known), one that trainyard decides, one given twice, or a nested value.
+        If a name is unknown (the message suggests one), is set by trainyard, or is given twice, or if a value is
+        nested.
     """
     main_names = {alias: name for name, aliases in known_parameters().items() for alias in (name, *aliases)}
     result: dict[str, Any] = {}
@@ -113,12 +114,12 @@ def checked(given: Mapping[str, Any], field: str = "spec.parameters") -> dict[st
 
 
 def check_space(spec: TrainingJobSpec) -> None:
-    """Judge the names of ``spec.search.space``: else every set of a search would fail, hours later.
+    """Check the names of ``spec.search.space``. Otherwise every set of a search would fail, hours later.
 
     Raises
     ------
     ConfigError
-        As ``checked`` does; and for a name whose alias ``spec.parameters`` sets, since both cannot hold.
+        As ``checked`` does. Also if ``spec.parameters`` sets an alias of a name, which is a conflict.
     """
     space = (spec.search.space if spec.search else None) or {}
     searched = checked(dict.fromkeys(space, 0), "spec.search.space")
@@ -131,10 +132,10 @@ def check_space(spec: TrainingJobSpec) -> None:
 
 
 def resolved(given: Mapping[str, Any], task: Task, *, classes: int, seed: int, threads: int) -> dict[str, Any]:
-    """Return all parameters to train with: the user's over our defaults.
+    """Return all training parameters. Those of the user override the defaults.
 
-    Deterministic on purpose: the same data, seed and number of threads give the same model. No class weights: they
-    worsen the probabilities, and the threshold is chosen on the validation part instead.
+    They are deterministic: the same data, seed and number of threads give the same model. There are no class weights,
+    because they make the probabilities worse. Instead, the threshold is chosen on the validation part.
     """
     user = checked(given)
     several = classes > 2
@@ -152,7 +153,7 @@ def resolved(given: Mapping[str, Any], task: Task, *, classes: int, seed: int, t
         "early_stopping_round": DEFAULT_PATIENCE,
         "deterministic": True,
         **rows_or_columns,
-        **({"bagging_freq": 1} if "bagging_fraction" in user else {}),  # else LightGBM ignores the fraction
+        **({"bagging_freq": 1} if "bagging_fraction" in user else {}),  # otherwise LightGBM ignores the fraction
         **user,
         **({"num_class": classes} if several else {}),
         "seed": seed,
@@ -162,12 +163,12 @@ def resolved(given: Mapping[str, Any], task: Task, *, classes: int, seed: int, t
 
 
 def try_out(given: Mapping[str, Any], task: Task) -> None:
-    """Let LightGBM itself train with the values, on twenty made-up rows: seconds before the data would be read.
+    """Train LightGBM with the parameters on twenty synthetic rows, to find errors before the data is read.
 
     Raises
     ------
     ConfigError
-        With LightGBM's own words.
+        If LightGBM rejects a value. The message is that of LightGBM.
     """
     random = np.random.default_rng(0)
     several = str(given.get("objective", "")).startswith("multiclass")
@@ -179,18 +180,18 @@ def try_out(given: Mapping[str, Any], task: Task) -> None:
     judge = lightgbm.Dataset(rows, target, params=parameters, reference=known)
     try:
         lightgbm.train(parameters | {"num_iterations": 1}, known, valid_sets=[judge])
-    except Exception as error:  # LightGBM raises its own, TypeError, ValueError, KeyError, and others yet
+    except Exception as error:  # LightGBM raises its own errors, TypeError, ValueError, KeyError, and others
         hint = "; name a metric, or set early_stopping_round to 0" if "early stopping" in str(error) else ""
         raise ConfigError(f"spec.parameters: LightGBM refused a value: {error}{hint}") from error
 
 
 def check_target(parameters: Mapping[str, Any], target: npt.NDArray[np.float64], name: str) -> None:
-    """See that an objective can take the values of the target.
+    """Check that the objective supports the values of the target.
 
     Raises
     ------
     ConfigError
-        If one is too small for it: LightGBM would say so in words about its source.
+        If a value is too small. The message of LightGBM would refer to its source code.
     """
     objective = parameters["objective"]
     least = float(target.min())

@@ -1,4 +1,4 @@
-"""What a search may turn on LightGBM: the space, and the score of one parameter set."""
+"""Parameter search for LightGBM: the space, and the score of one parameter set."""
 
 import functools
 import logging
@@ -31,26 +31,26 @@ from trainyard_trainer.frameworks.thresholds import cut_for
 Report = Callable[[int, float], None]
 
 ROUNDS_PER_CHECK: Final = 25
-"""After so many rounds at the usual learning rate a search is told the metric: it may give the set up.
+"""Number of rounds between two reports to the search at the default learning rate. The search can stop a trial there.
 
-At another rate after as many more or fewer: round for round every slow learner would be behind, and given up.
+At another rate, the number is scaled. Otherwise a slow learner would always be behind, and be stopped.
 """
 
 _USUAL_RATE: Final = 0.05
 
 _USUAL_IN_LEAF: Final = 20
-"""LightGBM's own default."""
+"""The default of LightGBM."""
 
 
 def space(given: Mapping[str, Any], in_leaf: int, rate: float = _USUAL_RATE) -> dict[str, Any]:
-    """Return where to look beside what the user has set, under whatever alias.
+    """Return the space without parameters that the user has set, under any alias.
 
     Parameters
     ----------
     given
         ``spec.parameters``.
     in_leaf, rate
-        Our defaults of ``min_data_in_leaf`` and ``learning_rate``.
+        The defaults of ``min_data_in_leaf`` and ``learning_rate`` here.
     """
     dimensions = {
         "learning_rate": {"type": "Float", "low": 0.01, "high": 0.2, "log": True, "default": rate},
@@ -66,7 +66,7 @@ def space(given: Mapping[str, Any], in_leaf: int, rate: float = _USUAL_RATE) -> 
 
 
 class TabularTunable:
-    """The model of a table, judged by the validation part; its rows are binned once for all parameter sets."""
+    """The model of a table, scored on the validation part. Its rows are binned once for all parameter sets."""
 
     def __init__(self, dataset: Dataset, context: Context) -> None:
         lightgbm.register_logger(logging.getLogger("lightgbm"))
@@ -76,11 +76,11 @@ class TabularTunable:
         self._bins: dict[str, tuple[lightgbm.Dataset, lightgbm.Dataset]] = {}
 
     def space(self) -> Mapping[str, Any]:
-        """Return where to look: see ``Tunable``."""
+        """Return the space: see ``Tunable``."""
         return space(self._given, _USUAL_IN_LEAF)
 
     def score(self, parameters: Mapping[str, Any], report: Report) -> float:
-        """Return the metric on the validation part at the best round of LightGBM's own loss: see ``Tunable``."""
+        """Return the metric on the validation part, at the best round of LightGBM's own loss: see ``Tunable``."""
         resolved = self._resolved(parameters)
         training, validation = self._binned(resolved)
         every_round = Reporter(self._context, 0.0, 1.0)
@@ -119,11 +119,11 @@ class TabularTunable:
             seed=(spec.split or Split()).seed,
             threads=threads_for(dataset, self._context.workers),
         )
-        # With it, rows that were binned for large leaves would lack the features that small ones can use.
+        # Otherwise, rows that were binned for large leaves would lack features that small leaves can use.
         return {**resolved, "feature_pre_filter": False}
 
     def _binned(self, parameters: Mapping[str, Any]) -> tuple[lightgbm.Dataset, lightgbm.Dataset]:
-        """Return the rows to fit on and those that validate; the last ones again, if the parameters allow it."""
+        """Return the training and validation rows. Bins are reused if the parameters allow it."""
         key = lightgbm_parameters.binning(parameters)
         if key not in self._bins:
             training = binned(self._dataset, self._parts.train, parameters)
@@ -136,10 +136,10 @@ class TabularTunable:
 
 
 class ForecastTunable:
-    """The one model of many series, judged by its forecasts of the windows before the holdout.
+    """The global model of all series, scored by its forecasts of the windows before the holdout.
 
-    Which lags it has is chosen once, with the parameters that the specification sets: the sets are compared by the same
-    features, and features and bins are made once for all of them.
+    Its lags are chosen once, with the parameters of the specification. So all parameter sets use the same features,
+    which are computed and binned once.
     """
 
     def __init__(self, dataset: Dataset, context: Context) -> None:
@@ -148,7 +148,7 @@ class ForecastTunable:
         self._fitter = Fitter(dataset, context)
 
     def space(self) -> Mapping[str, Any]:
-        """Return where to look: see ``Tunable``."""
+        """Return the space: see ``Tunable``."""
         ours = self._fitter.parameters({})
         return space(self._given, ours["min_data_in_leaf"], ours["learning_rate"])
 

@@ -1,8 +1,8 @@
-"""What the trees see of a series: lags, means over windows, the calendar, and the covariates.
+"""Features of the trees: lags, rolling means, the calendar, and covariates.
 
-For training mlforecast computes lags and windows over all series at once. For a forecast they come from the ends of the
-series with NumPy alone, step by step, so that a server needs neither mlforecast nor the data; a test holds both against
-each other. Nothing looks at the step itself or beyond it.
+For training, mlforecast computes lags and windows of all series. For a forecast, they are computed step by step from
+the ends of the series with NumPy. So a server needs neither mlforecast nor the data. A test compares both. No feature
+uses the step itself or later ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,22 +23,22 @@ from trainyard_trainer.frameworks.prophet.public_holidays import is_holiday
 Matrix = npt.NDArray[np.float32]
 
 SEASONS_TO_LEARN: Final = 2
-"""A lag is used if the typical series has so many times its length."""
+"""A lag is used if the typical series has this many times its length."""
 
 _LONGEST_LAG: Final = 1000
-"""Steps; longer ones would only be memory, in training and in the server."""
+"""In steps. Longer lags would only need memory, in training and in the server."""
 
 _HOLIDAY: Final = "holiday:"
-"""Before a country, by its two letters: whether a step lies on one of its holidays."""
+"""Prefix of a two-letter country code: whether a step is on a public holiday."""
 
 _DAYS_PER_YEAR: Final = 365.25
 _YEARLY_FROM: Final = 1.5
-"""Years; over a shorter span the day of the year is only another word for the trend."""
+"""In years. Over a shorter span, the day of the year is equivalent to the trend."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """The mean of ``count`` values, ``apart`` steps from each other, the newest of them ``lag`` steps back."""
+    """The mean of ``count`` values with a distance of ``apart`` steps. The newest is ``lag`` steps back."""
 
     lag: int
     apart: int
@@ -46,33 +46,33 @@ class Window:
 
     @property
     def reach(self) -> int:
-        """How many steps it looks back."""
+        """The number of steps back to the oldest value."""
         return self.lag + self.apart * (self.count - 1)
 
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Which features there are, in the order of their columns: lags, windows, calendar, regressors, lagged
-    covariates, and what each series is.
+    """The features in order of their columns: lags, windows, calendar, regressors, lagged covariates, static
+    attributes.
 
     Attributes
     ----------
     base
-        Which of these columns the target and all lags and windows are counted from; ``None`` for zero. Trees cannot
-        follow a trend, but they can say how far a value lies from the recent level.
+        The column that is subtracted from the target and from all lags and windows. ``None`` for zero. Trees cannot
+        extrapolate a trend, but they can predict the difference from a recent level.
     shortest
-        How many steps a series must have to be fitted: those of its shorter lags, and one to learn from.
+        Minimum number of steps of a series: those of its shorter lags, and one training row.
     lagged, lagged_by
-        Covariates that are known only up to now, and how many steps back they are looked at.
+        Covariates that are not known in the future, and how many steps back they are used.
     static
         The columns of ``data.static``.
     texts
-        For each of these the texts that its numbers stand for; empty for a column of numbers.
+        For each static column, the texts in order of their codes. Empty for a numeric column.
     """
 
     lags: tuple[int, ...]
     windows: tuple[Window, ...]
-    """Those of smaller lags first, as mlforecast has its columns."""
+    """Windows, those with smaller lags first, as in mlforecast."""
     calendar: tuple[str, ...]
     regressors: tuple[str, ...]
     shortest: int
@@ -91,39 +91,39 @@ class FeatureSpec:
 
     @property
     def categories(self) -> list[int]:
-        """The columns whose numbers stand for texts."""
+        """The positions of categorical columns."""
         first = len(self.names) - len(self.static)
         return [first + position for position, texts in enumerate(self.texts) if texts]
 
     @property
     def past(self) -> int:
-        """How many columns come from the series itself."""
+        """The number of columns from the series itself."""
         return len(self.lags) + len(self.windows)
 
     @property
     def reach(self) -> int:
-        """How many steps before the one that is forecast are needed."""
+        """The number of steps before a forecast that are needed."""
         return max([*self.lags, *(one.reach for one in self.windows)])
 
     @property
     def nearest(self) -> int:
-        """How many steps back the nearest value lies that is looked at."""
+        """The number of steps back to the nearest value that is used."""
         return min([*self.lags, *(one.lag for one in self.windows)])
 
     def bases(self, past: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Return what each row of lags and windows is counted from; shape (rows,)."""
+        """Return the base value of each row of lags and windows; shape (rows,)."""
         if self.base is None:
             return np.zeros(len(past), past.dtype)
         base = past[:, self.base]
         return np.where(np.isnan(base), 0, base).astype(past.dtype)
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as ``model.json`` holds it."""
+        """Return the fields for ``model.json``."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
-        """Read what :meth:`as_json` wrote."""
+        """Read the fields of :meth:`as_json`."""
         lists: dict[str, Any] = {name: tuple(fields[name]) for name in ("lags", "calendar", "regressors")}
         windows = tuple(Window(**one) for one in fields["windows"])
         found = cls(**lists, windows=windows, shortest=fields["shortest"], base=fields["base"])
@@ -142,14 +142,14 @@ def near_features(
     regressors: tuple[str, ...],
     holidays_country: str | None = None,
 ) -> FeatureSpec:
-    """Choose lags and windows by the step between two rows and by how much there is to learn from.
+    """Choose lags and windows by the frequency and the length of the series.
 
     Parameters
     ----------
     lengths
-        Steps of each series that may be trained on.
+        Number of training steps of each series.
     span_days
-        From the first row of all to the last.
+        Days from the first row of all series to the last.
     """
     typical = int(np.median(lengths))
     seasons = [season for season in frequency.seasons if SEASONS_TO_LEARN * season < min(typical, 2 * _LONGEST_LAG)]
@@ -167,9 +167,9 @@ def near_features(
 
 
 def far_features(near: FeatureSpec, season: int, horizon: int, lengths: Sequence[int]) -> FeatureSpec | None:
-    """Return the features that sees nothing nearer than the horizon, so that no forecast rests on another one.
+    """Return features that only use values at least one horizon back, so that no forecast uses another one.
 
-    Lags move back by whole seasons. ``None`` where that is further than the typical series lets one learn.
+    Lags are moved back by whole seasons. Return ``None`` if they are too long for the typical series.
     """
 
     def moved(lag: int, step: int) -> int:
@@ -188,9 +188,10 @@ def far_features(near: FeatureSpec, season: int, horizon: int, lengths: Sequence
 
 
 def bases_of(feature_spec: FeatureSpec, season: int) -> Iterator[FeatureSpec]:
-    """Return the features counted from the recent level, then from the nearest value of the same place in a season.
+    """Yield the features relative to the recent level, then relative to the nearest value at the same position of a
+    season.
 
-    The level is the mean of the last season, or without one the last value.
+    The level is the mean of the last season. Without a season, it is the last value.
     """
     yield replace(
         feature_spec, base=len(feature_spec.lags) if feature_spec.windows and feature_spec.windows[0].apart == 1 else 0
@@ -201,7 +202,7 @@ def bases_of(feature_spec: FeatureSpec, season: int) -> Iterator[FeatureSpec]:
 
 
 _SHORT_SEASON: Final = 12
-"""Up to so many steps each one of a season is a lag of its own."""
+"""Up to this length, each step of a season is a separate lag."""
 
 
 def _calendar_of(frequency: Frequency, years: float, holidays_country: str | None) -> tuple[str, ...]:
@@ -218,9 +219,9 @@ def _calendar_of(frequency: Frequency, years: float, holidays_country: str | Non
 
 
 def calendar(times: Times, names: Sequence[str], clock: Clock) -> Matrix:
-    """Return the calendar of some times, of any shape; the features stand last.
+    """Return calendar features of times of any shape. The features are the last axis.
 
-    What is kept in UTC is looked at by the clock of its zone: people do not live by UTC.
+    Times in UTC are first converted to the wall clock of their zone, because human activity follows that.
     """
     index = pd.DatetimeIndex(times.ravel())
     if clock.zone is not None and not clock.wall:
@@ -243,7 +244,10 @@ def calendar(times: Times, names: Sequence[str], clock: Clock) -> Matrix:
 
 
 def past_features(panel: Panel, season: int, feature_spec: FeatureSpec, threads: int) -> Matrix:
-    """Return lags and windows of every step of a panel; shape (steps, lags and windows); NaN before a series began."""
+    """Return lags and windows of every step of a panel; shape (steps, lags and windows).
+
+    NaN before the start of a series.
+    """
     from mlforecast import MLForecast
     from mlforecast.lag_transforms import RollingMean, SeasonalRollingMean
 
@@ -263,9 +267,9 @@ def past_features(panel: Panel, season: int, feature_spec: FeatureSpec, threads:
 
 
 def next_features(history: Floats, feature_spec: FeatureSpec) -> Floats:
-    """Return lags and windows of the step behind a history of shape (series, ``feature_spec.reach``).
+    """Return lags and windows of the step after a history of shape (series, ``feature_spec.reach``).
 
-    NaN stands before a series began; a window counts the values there are.
+    The history is NaN before the start of a series. A window is the mean of its known values.
     """
     lags = [history[:, -lag] for lag in feature_spec.lags]
     windows = []

@@ -1,4 +1,6 @@
-"""Fitting the one model of many series: which shape it has, how many rounds, and the fits that are judged and kept."""
+"""Fit the global model of all series: choose features, find the number of rounds, and fit the judged and final
+models.
+"""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -31,28 +33,33 @@ from trainyard_trainer.frameworks.lightgbm_forecast.origins import Origins, Tree
 from trainyard_trainer.frameworks.lightgbm_forecast.state import static_numbers
 
 ROUNDS_PER_CHECK: Final = 10
-"""After so many rounds the windows are forecast again: a look costs as much as some rounds."""
+"""The windows are forecast after this many rounds. One evaluation takes as long as some rounds."""
 
 MANY_ZEROS: Final = 0.2
-"""Above this share of zeros, and without negative values, the errors are taken to be those of counts."""
+"""With a larger share of zeros, and no negative values, the target is treated as counts."""
 
 _ROWS_TO_CHOOSE_BY: Final = 20_000
-"""Shapes are tried on so many rows, taken at random; the number of rounds is then found on all."""
+"""Feature sets are tried on this many random rows. Then the number of rounds is found on all rows."""
 
 _ROUNDS_TO_CHOOSE_BY: Final = (40, 120)
 _SHAPES_KEPT: Final = 2
-"""After so many rounds only the best shapes go on, and after so many one is chosen (successive halving)."""
+"""Successive halving: after the first number of rounds, only the best sets continue; after the second, one is
+chosen.
+"""
 
 _USUAL_RATE: Final = 0.1
 _USUAL_BINS: Final = 63
 _USUAL_PATIENCE: Final = 30
-"""For a global model of forecasts: half the time of LightGBM's 255 bins and of smaller steps, at equal error."""
+"""Defaults for a global forecast model.
+
+They take half the time of LightGBM's 255 bins and smaller steps, at equal error.
+"""
 
 _ROUNDS_UNJUDGED: Final = 100
-"""Where every series is too short for a window that would tell when to stop."""
+"""Number of rounds if every series is too short for a window for early stopping."""
 
 _CLEARLY: Final = 0.02
-"""Part of a loss by which a shape must be better than those that come before it."""
+"""Share of the loss by which a feature set must be better than the earlier ones."""
 
 _LEAST_IN_LEAF: Final = 3
 _USUAL_IN_LEAF: Final = 20
@@ -63,17 +70,17 @@ Report = Callable[[int, float], None]
 
 @dataclass(frozen=True)
 class Choice:
-    """A shape that was tried: its best number of rounds, and the metric there; ``None`` where nothing could judge."""
+    """A feature set that was tried: its best number of rounds, and the metric there, or ``None`` without windows."""
 
     feature_spec: FeatureSpec
     rounds: int
     score: float | None
     trees: Trees | None = None
-    """Fitted to all rows before the windows; ``None`` where only a part of them was."""
+    """Trees fitted to all rows before the windows, or ``None`` if they were fitted to a sample."""
 
 
 class Fitter:
-    """All fits of one job: features are computed once, and binned once for every part of the rows."""
+    """All fits of one job. Features are computed once, and binned once for each part of the rows."""
 
     def __init__(self, dataset: Dataset, context: Context) -> None:
         spec = context.config.spec
@@ -92,7 +99,7 @@ class Fitter:
         self._binned: dict[tuple[Any, ...], lightgbm.Dataset] = {}
 
     def parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """Return all parameters to train with: the user's over our defaults. Raises ConfigError."""
+        """Return all training parameters: those of the user override the defaults. Raises ConfigError."""
         spec, known = self._context.config.spec, self._known_values()
         counts = bool(known.min() >= 0) and float(np.mean(known == 0)) > MANY_ZEROS
         objective = "tweedie" if counts else "l2" if self._metric in SQUARED else "l1"
@@ -111,16 +118,16 @@ class Fitter:
             seed=spec.split.seed if spec.split is not None else 42,
             threads=self._threads(len(known)),
         )
-        # What counts are the forecasts of whole windows, which LightGBM cannot make itself.
+        # The metric is that of forecasts of whole windows, which LightGBM cannot compute.
         return {**resolved, "metric": "None", "feature_pre_filter": False}
 
     def choose(self, parameters: Mapping[str, Any], progress: Callable[[float, str], None]) -> Choice:
-        """Try each shape on the windows before the holdout, and return the best with its number of rounds.
+        """Try each feature set on the windows before the holdout. Return the best one and its number of rounds.
 
         Raises
         ------
         DataError
-            If every series is too short to be learned from.
+            If every series is too short for training.
         """
         shapes = self.shapes(parameters)
         if self.origins is None:
@@ -141,9 +148,9 @@ class Fitter:
         return self.judge(best.choice.feature_spec, parameters)
 
     def judge(self, feature_spec: FeatureSpec, parameters: Mapping[str, Any], report: Report | None = None) -> Choice:
-        """Fit on what lies before the windows, and stop when their forecasts no longer get better.
+        """Fit on the rows before the windows, with early stopping on the forecasts of the windows.
 
-        ``report`` is told the metric at each look.
+        ``report`` receives the metric of each evaluation.
         """
         return _Growth(self, feature_spec, parameters, report).grow(parameters["num_iterations"]).choice
 
@@ -154,7 +161,7 @@ class Fitter:
         parameters: Mapping[str, Any],
         progress: Callable[[float, str], None],
     ) -> Trees:
-        """Fit ``num_iterations`` rounds on the rows before the cuts, one of each series."""
+        """Fit ``num_iterations`` rounds on the rows before the cuts. There is one cut per series."""
         booster, rounds = self.booster(feature_spec, cuts, parameters), parameters["num_iterations"]
         for done in range(rounds):
             self.heed(done)
@@ -167,7 +174,7 @@ class Fitter:
     def booster(
         self, feature_spec: FeatureSpec, cuts: Positions, parameters: Mapping[str, Any], sample: int | None = None
     ) -> lightgbm.Booster:
-        """Return a booster of no rounds yet, on at most ``sample`` of the rows before the cuts. Raises ConfigError."""
+        """Return a booster without rounds, on at most ``sample`` of the rows before the cuts. Raises ConfigError."""
         table = self._table(feature_spec, cuts, parameters, sample)
         try:
             return lightgbm.Booster({**parameters, "early_stopping_round": 0}, table)
@@ -175,7 +182,7 @@ class Fitter:
             raise self._refused(error) from error
 
     def update(self, booster: lightgbm.Booster) -> bool:
-        """Grow a booster by one round, and tell whether it can grow no further. Raises ConfigError."""
+        """Add one round to a booster. Return whether it cannot grow any more. Raises ConfigError."""
         try:
             return bool(booster.update())
         except lightgbm.basic.LightGBMError as error:
@@ -186,7 +193,7 @@ class Fitter:
         return ConfigError(f"spec.parameters: LightGBM cannot train with them on {uri}: {error}")
 
     def trees(self, booster: lightgbm.Booster, feature_spec: FeatureSpec, rounds: int = -1) -> Trees:
-        """Return a booster with what its columns mean; ``rounds`` of it count, all with -1."""
+        """Return a booster with the meaning of its columns. The first ``rounds`` rounds are used; -1 means all."""
         return Trees(booster, feature_spec, self.rows.frequency, self.rows.dataset.clock, rounds)
 
     def heed(self, iteration: int) -> None:
@@ -195,11 +202,11 @@ class Fitter:
             raise Interrupted(f"stopped in round {iteration}; the next attempt starts again")
 
     def shapes(self, parameters: Mapping[str, Any]) -> list[FeatureSpec]:
-        """Return what the model may look like.
+        """Return the feature sets to try, the simpler ones first.
 
-        Near lags follow a series closely and walk over the horizon on their own forecasts; far ones never do. Both may
-        count from the level or from the season before, which is what a trend needs, or from zero. The plainer stand
-        first.
+        Near lags follow a series closely, but forecasts after the first steps use earlier forecasts. Far lags do not
+        need that. In both, values can be relative to the level or to the previous season, which helps with a trend, or
+        absolute.
         """
         lengths = self._lengths()
         span = float((self.rows.times.max() - self.rows.times.min()) / np.timedelta64(1, "D"))
@@ -229,7 +236,7 @@ class Fitter:
         yield near
         if far is None or max(lengths) < far.shortest:
             return
-        yield far  # first: without forecasts of its own to rest on, it needs no level to hold on to
+        yield far  # first: it does not use earlier forecasts, so it needs no base level
         if not positive:
             yield from bases_of(far, season)
 
@@ -244,7 +251,7 @@ class Fitter:
         return max(1, min(self._context.workers, rows // _ROWS_PER_THREAD))
 
     def _best(self, tried: list[Choice]) -> int:
-        """Return the first that no later one clearly beats: a few windows tell no small differences."""
+        """Return the first one that no later one clearly beats, because few windows do not show small differences."""
         best = 0
         for at, one in enumerate(tried):
             mine, theirs = self._loss(one), self._loss(tried[best])
@@ -260,7 +267,7 @@ class Fitter:
     def _table(
         self, feature_spec: FeatureSpec, cuts: Positions, parameters: Mapping[str, Any], sample: int | None
     ) -> lightgbm.Dataset:
-        """Return the binned rows; where they were binned before, and the parameters allow it, those."""
+        """Return the binned rows. Bins are reused if the parameters allow it."""
         binning = lightgbm_parameters.binning(parameters)
         key = (feature_spec, cuts.tobytes(), sample, binning)
         if key not in self._binned:
@@ -303,13 +310,13 @@ class Fitter:
         )
 
     def _learnable(self, number: int, cuts: Positions, feature_spec: FeatureSpec) -> Positions:
-        """Return the rows of a series that have all of its shorter lags."""
+        """Return the rows of a series for which all of its shorter lags are known."""
         begin = self.rows.dataset.series[number].start
         positions = self.rows.panel.steps[begin : cuts[number]] - self.rows.panel.begins[number]
         return begin + np.flatnonzero(positions >= feature_spec.shortest - 1)
 
     def _scales(self, cuts: Positions) -> npt.NDArray[np.float64]:
-        """Return the mean size of each series before its cut, the unit that the trees see it in."""
+        """Return the mean absolute value of each series before its cut. The trees see values divided by it."""
         series = self.rows.dataset.series
         sizes = [np.abs(self.rows.values[one.start : cut]).mean() for one, cut in zip(series, cuts, strict=True)]
         return np.array([size or 1.0 for size in sizes])
@@ -317,7 +324,7 @@ class Fitter:
     def _features(self, feature_spec: FeatureSpec) -> Matrix:
         key = (feature_spec.lags, feature_spec.windows)
         if key not in self._past:
-            self._past.clear()  # those of one shape at a time: they are the largest table there is
+            self._past.clear()  # keep only the features of one set, because they are the largest table
             self._past[key] = past_features(
                 self.rows.panel, self.rows.frequency.season, feature_spec, self._threads(len(self.rows.values))
             )
@@ -329,7 +336,7 @@ _TABLES_KEPT: Final = 2
 
 
 class _Growth:
-    """A fit on what lies before the windows, grown step by step and judged on the way; it may stop and go on."""
+    """A fit on the rows before the windows. It grows step by step, is evaluated in between, and can be continued."""
 
     def __init__(
         self,
@@ -350,7 +357,7 @@ class _Growth:
         self._rounds, self._score = 1, float("nan")
 
     def grow(self, rounds: int) -> "_Growth":
-        """Go on up to so many rounds in all, or until the forecasts no longer get better."""
+        """Continue to this total number of rounds, or until the forecasts stop to improve."""
         while self._done < min(rounds, self._most) and not self._ended:
             self._fitter.heed(self._done)
             self._ended = self._fitter.update(self._booster)
@@ -380,5 +387,5 @@ def _rate_of(parameters: Mapping[str, Any]) -> float:
 
 
 def rounds_of(parameters: Mapping[str, Any], rounds: int) -> dict[str, Any]:
-    """Return the parameters of a fit that has nothing to stop it."""
+    """Return the parameters of a fit without early stopping."""
     return {**parameters, "num_iterations": rounds}

@@ -1,4 +1,4 @@
-"""LightGBM for forecasts: one model of all series, each beside a naive forecast of the same holdout."""
+"""LightGBM for forecasts: one global model of all series, compared with a naive forecast of the same holdout."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,36 +31,36 @@ PREDICTION: Final = "prediction"
 
 
 class LightGBMForecastFramework:
-    """Gradient boosted trees over the lags of all series together."""
+    """Gradient boosted trees on lags of all series."""
 
     name = "LightGBM"
     format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge options and parameters; LightGBM itself tries the values on a few made-up rows."""
+        """Check options and parameters. LightGBM validates the values on a few synthetic rows."""
         spec = config.spec
         check_country(check_forecast(spec).holidays_country)
         lightgbm_parameters.try_out(spec.parameters or {}, "Regression")
         lightgbm_parameters.check_space(spec)
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
-        """Return the one model as something to search parameters for; the windows before the holdout judge."""
+        """Return the global model for a parameter search, which is scored on the windows before the holdout."""
         return ForecastTunable(dataset, context)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Choose lags and rounds on the windows before the holdout, then fit without the holdout and with it.
+        """Choose features and rounds on the windows before the holdout, then fit without the holdout and with it.
 
         Raises
         ------
         DataError
-            If every series is too short for lags, or for the windows that tell quantiles.
+            If every series is too short for lags, or for the windows of the quantiles.
         Interrupted
             When the pod must stop.
         """
         return TreesTraining(dataset, context).train()
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge the forecasts of the holdouts, per series and over all rows together."""
+        """Evaluate the forecasts of the holdouts, per series and over all rows."""
         fitted: Fitted = trained.model
         forecasts = fitted.rows.judged(fitted.units, fitted.forecasts)
         baseline = fitted.rows.baseline
@@ -85,14 +85,14 @@ class LightGBMForecastFramework:
         return load_forecast_model(folder)
 
     def predict(self, model: ForecastModel | Fitted, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer times of series, up to the horizon behind the newest row that the model knows.
+        """Forecast times of series, up to the horizon after the newest row of the training.
 
         Parameters
         ----------
         inputs
-            The user's time column and, where the model has them, the series column and the covariates. A lag that lies
-            between the last known row and the asked one is forecast on the way; covariates of steps on the way that
-            are not asked for count as missing.
+            The user's time column and, if the model has them, the series column and the covariates. Steps between the
+            last known row and the requested one are also forecast. Covariates of such steps are missing unless they are
+            requested too.
 
         Returns
         -------
@@ -102,17 +102,20 @@ class LightGBMForecastFramework:
         Raises
         ------
         DataError
-            If a column is missing, a series is not known, or a time is outside the horizon.
+            If a column is missing, a series is unknown, or a time is outside the horizon.
         """
         known = model.kept if isinstance(model, Fitted) else model
         return _predictions(known, inputs)
 
     def learned_until(self, model: ForecastModel) -> Mapping[str, np.datetime64]:
-        """Return where each series ends that the trees have learned."""
+        """Return the end of each series in the training."""
         return dict(zip(model.state.names, model.state.ends, strict=True))
 
     def forecast_holdouts(self, model: ForecastModel, dataset: Dataset) -> Floats:
-        """Forecast held-out rows from what lies before them: see ``ForecastFramework``. Any series can be answered."""
+        """Forecast held-out rows from the rows before them: see ``ForecastFramework``.
+
+        Unknown series can also be forecast.
+        """
         require_same_steps(dataset, model.columns, model.trees.frequency.alias)
         feature_spec = model.trees.feature_spec
         for kind, wanted, there in (
@@ -127,7 +130,7 @@ class LightGBMForecastFramework:
         return rows.forecast(model.trees, units, 0)
 
     def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: a walk over a horizon is no single graph of trees."""
+        """Return ``None``: a recursive forecast is not a single graph."""
         return None
 
 

@@ -1,8 +1,8 @@
-"""The one model of many series: how it walks over a horizon, how it is kept and read back. No mlforecast here.
+"""The global model of all series: recursive forecasts, save and load. This module does not use mlforecast.
 
-Three files: ``model.txt`` has the trees as LightGBM writes them, ``model.json`` what their columns mean, and
-``state.parquet`` the end of each series, from which a forecast starts. Quantiles have a fourth, ``quantiles.json``:
-how far they lie from the forecasts.
+There are three files. ``model.txt`` has the trees in LightGBM's format. ``model.json`` has the meaning of their
+columns. ``state.parquet`` has the end of each series, from which a forecast starts. With quantiles there is a fourth,
+``quantiles.json``: their distance from the forecasts.
 """
 
 import json
@@ -33,7 +33,7 @@ _SERIES_PER_THREAD: Final = 500
 
 @dataclass(frozen=True)
 class Trees:
-    """A booster, and what its columns mean. Only its first ``rounds`` rounds count; -1: all."""
+    """A booster, and the meaning of its columns. Only its first ``rounds`` rounds are used; -1 means all."""
 
     booster: lightgbm.Booster
     feature_spec: FeatureSpec
@@ -42,12 +42,13 @@ class Trees:
     rounds: int = -1
 
     def forecast(self, state: State, steps: int, regressors: Floats | None, threads: int = 1) -> Floats:
-        """Walk over the steps behind the end of each series; where a lag lies ahead of it, the forecast stands in.
+        """Forecast the steps after the end of each series. If a lag is after the end, the forecast is used as its
+        value.
 
         Parameters
         ----------
         regressors
-            Shape (series, steps, regressors); NaN where one is not known. ``None`` without any.
+            Shape (series, steps, regressors); NaN if unknown. ``None`` without any.
 
         Returns
         -------
@@ -71,7 +72,7 @@ class Trees:
         dates = calendar(times_after(ends, steps, self.frequency), self.feature_spec.calendar, self.clock)
         floors = state.floors / state.scales
         for first in range(0, steps, self.feature_spec.nearest):
-            block = range(first, min(first + self.feature_spec.nearest, steps))  # none of these rests on another one
+            block = range(first, min(first + self.feature_spec.nearest, steps))  # no step uses another one
             now = known.shape[1] + first
             past = np.concatenate(
                 [next_features(history[:, : known.shape[1] + step], self.feature_spec) for step in block]
@@ -89,7 +90,7 @@ class Trees:
 
 @dataclass(frozen=True)
 class ForecastModel:
-    """The trees, where each series ends, how far ahead of the newest end they may be asked, and by what they err."""
+    """The trees, the ends of the series, the maximum horizon after the newest end, and the error quantiles."""
 
     trees: Trees
     state: State
@@ -99,16 +100,16 @@ class ForecastModel:
 
     @property
     def ends(self) -> Ends:
-        """Where each series ends."""
+        """The ends of the series."""
         return Ends(self.state.names, self.state.ends, self.trees.frequency, self.columns, self.horizon)
 
     def predict(self, asked: Questions) -> Floats:
-        """Return the forecast of each question, and the quantiles beside; shape (rows, 1 + levels).
+        """Return the forecast and the quantiles of each requested row; shape (rows, 1 + levels).
 
         Raises
         ------
         DataError
-            For a series that is not known, and times before the first step or beyond the horizon.
+            If a series is unknown, or a time is before the first step or after the horizon.
         """
         numbers, steps = self.ends.positions(asked)
         series, index = np.unique(numbers, return_inverse=True)
@@ -158,7 +159,7 @@ class ForecastModel:
 
 
 def load_forecast_model(folder: Path) -> ForecastModel:
-    """Read what :meth:`ForecastModel.save` wrote."""
+    """Read the files that :meth:`ForecastModel.save` wrote."""
     import pyarrow.parquet as pq
 
     fields = json.loads((folder / DESCRIPTION_FILE).read_text())
@@ -182,7 +183,7 @@ def load_forecast_model(folder: Path) -> ForecastModel:
         lagged=lagged.reshape(table.num_rows, feature_spec.lagged_by, len(feature_spec.lagged)),
     )
     booster = lightgbm.Booster(model_file=folder / MODEL_FILE)
-    # An older release counted the hours of a zone as they come.
+    # Older releases counted the steps of a zone in UTC.
     frequency = frequency_by(fields["frequency"], clock) if fields.get("by_wall") else frequency_of(fields["frequency"])
     trees = Trees(booster, feature_spec, frequency, clock)
     return ForecastModel(trees, state, columns, fields["horizon"], load_quantiles(folder))
@@ -195,7 +196,7 @@ def _naive(values: Floats, steps: int, season: int) -> Floats:
 
 
 def _lagged_at(lagged: Floats, block: range) -> Floats:
-    """Return the lagged covariates of some steps ahead, one step after the other; NaN beyond those there are."""
+    """Return the lagged covariates of some steps ahead, one step after the other. NaN after the last available one."""
     series, reach, count = lagged.shape
     found = np.full((len(block), series, count), np.nan)
     for index, step in enumerate(block):

@@ -1,4 +1,4 @@
-"""Which windows judge a fit before the holdout is looked at: the last ones of each series, forecast and compared."""
+"""The windows that score a fit before the holdout is used: the last windows of each series."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,26 +19,26 @@ from trainyard_trainer.frameworks.lightgbm_forecast.model import Trees
 from trainyard_trainer.frameworks.lightgbm_forecast.state import State, static_numbers
 
 _ROWS_PER_JUDGED: Final = 10
-"""As long as so many rows stand behind each that judges, there are more origins than asked for: one is chance."""
+"""While there are this many training rows per held-out row, more origins are used than requested, to reduce chance."""
 
 _MOST_UNITS: Final = 500
-"""So many series and origins judge; more would only take time."""
+"""Maximum number of windows. More would only take time."""
 
 
 @dataclass(frozen=True)
 class TreeRows(Rows):
-    """The rows of a dataset, for trees to forecast."""
+    """The rows of a dataset, forecast by trees."""
 
     def forecast(self, trees: Trees, units: Sequence[Unit], threads: int, state: State | None = None) -> Floats:
-        """Return the forecasts of all rows that judge, unit by unit; shape (rows,). ``state`` is that of the units."""
+        """Return the forecasts of all held-out rows, unit by unit; shape (rows,). ``state`` is that of the units."""
         number, step = self.positions(units)
         steps = int(step.max()) + 1
         start = self.state(trees.feature_spec, units) if state is None else state
         return trees.forecast(start, steps, self.ahead(units, steps), threads)[number, step]
 
     def state(self, feature_spec: FeatureSpec, units: Sequence[Unit]) -> State:
-        """Return what is known at the cuts of some units."""
-        longest = int(np.diff(self.panel.begins).max())  # a day of a series at 60 Hz has five million steps
+        """Return the state at the cuts of some units."""
+        longest = int(np.diff(self.panel.begins).max())  # the steps of a day at 60 Hz are five million
         keep = feature_spec.reach + min(self.frequency.season, longest)
         series = np.array([unit.series for unit in units], dtype=np.intp)
         cuts = np.array([unit.cut for unit in units], dtype=np.intp)
@@ -57,9 +57,9 @@ class TreeRows(Rows):
         )
 
     def lagged(self, feature_spec: FeatureSpec, series: Positions, steps: Positions) -> Floats:
-        """Return the lagged covariates of steps of series, both of any one shape; the covariates stand last.
+        """Return the lagged covariates of steps of series, of any common shape. The covariates are the last axis.
 
-        NaN where a series had no row so many steps back.
+        A value is NaN if the series had no row so many steps earlier.
         """
         if not feature_spec.lagged:
             return np.empty((*steps.shape, 0))
@@ -73,25 +73,25 @@ class TreeRows(Rows):
 
 @dataclass(frozen=True)
 class Origins:
-    """The windows before the holdout that judge fits; ``cuts`` has for each series the row where the first begins."""
+    """The windows before the holdout that score fits. ``cuts`` has the first row of the first window of each series."""
 
     rows: TreeRows
     metric: str
     cuts: Positions
     units: tuple[Unit, ...]
     table: pd.DataFrame
-    """The rows that judge, as ``judge_rows`` wants them; their ``predicted`` is 0."""
+    """The held-out rows in the form of ``judge_rows``. Their ``predicted`` is 0."""
 
     @classmethod
     def of(cls, rows: TreeRows, metric: str, horizon: int, folds: int) -> "Origins | None":
-        """Find them; ``None`` if every series is too short.
+        """Return the windows, or ``None`` if every series is too short.
 
         Parameters
         ----------
         metric
-            What counts; those without a better and a worse side, or without a value on the windows, count as ``mae``.
+            The metric of the score. ``mae`` is used instead if the metric has no direction, or no value on the windows.
         folds
-            At least so many origins, where a series is long enough.
+            Minimum number of origins, if a series is long enough.
         """
         series = rows.dataset.series
         wanted = origins_wanted(rows.dataset, horizon, folds, _ROWS_PER_JUDGED)
@@ -109,14 +109,14 @@ class Origins:
         return cls(rows, metric if usable else "mae", cuts, units, judged.holdout)
 
     def state(self, feature_spec: FeatureSpec) -> State:
-        """Return what is known where the windows begin."""
+        """Return the state at the start of the windows."""
         return self.rows.state(feature_spec, self.units)
 
     def score(self, trees: Trees, state: State, threads: int) -> float:
-        """Forecast all windows and return the metric, NaN if they do not allow it; ``state`` is where they begin."""
+        """Forecast all windows and return the metric, or NaN if it is undefined. ``state`` is that at their start."""
         predicted = self.rows.forecast(trees, self.units, threads, state)
         return judge_rows(self.table.assign(predicted=predicted)).metrics.get(self.metric, float("nan"))
 
     def loss(self, score: float) -> float:
-        """Return a number that is less for a better score."""
+        """Return a number that is smaller for a better score."""
         return -score if goal_of(self.metric) == "Maximize" else score

@@ -1,4 +1,4 @@
-"""The ends of many series, from which the trees walk on. NumPy only."""
+"""The last values of many series, from which the trees forecast. This module only needs NumPy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,24 +15,24 @@ from trainyard_trainer.frameworks.forecast.panel import Panel, Positions
 
 @dataclass(frozen=True)
 class State:
-    """What is known of each series where a forecast starts.
+    """The known values of each series at the start of a forecast.
 
     Attributes
     ----------
     ends
         The time of its last row, by the clock of the dataset; shape (series,).
     values
-        Its newest values, the last one last; NaN in gaps and before it began; shape (series, kept steps).
+        Its newest values in order of time. NaN in gaps and before its start; shape (series, kept steps).
     scales
-        What its values are divided by before the trees see them; shape (series,).
+        Divisors of its values for the trees; shape (series,).
     floors
-        The least that is ever forecast: 0 for a series without negative values, else minus infinity.
+        Lower bound of forecasts: 0 for a series without negative values, else minus infinity.
     fitted
-        Whether the trees answer for it; else the seasonal naive model does, because it is too short for them.
+        Whether the trees forecast it. Otherwise the seasonal naive model does, because it is too short for them.
     static
-        Its values of ``data.static`` as the trees see them; shape (series, columns).
+        Its values of ``data.static``, encoded for the trees; shape (series, columns).
     lagged
-        The lagged covariates of the steps ahead, as far as they reach; shape (series, steps, covariates).
+        The known lagged covariates of the steps ahead; shape (series, steps, covariates).
     """
 
     names: tuple[str, ...]
@@ -57,22 +57,22 @@ class State:
         static: Floats,
         lagged: Floats,
     ) -> Self:
-        """Return what is known before some rows.
+        """Return the state before some rows.
 
         Parameters
         ----------
         times
-            Of the rows of the dataset.
+            Times of the rows of the dataset.
         series, cuts
-            Numbers of series, and for each the row of the dataset before which it is known; shape (n,).
+            Numbers of series, and for each the first unknown row of the dataset; shape (n,).
         keep
-            So many steps of each series are kept.
+            Number of steps of each series to keep.
         shortest
             A series with fewer steps is not fitted.
         static
-            Of all series; shape (series, columns).
+            Static attributes of all series; shape (series, columns).
         lagged
-            Of the steps behind the cuts; shape (n, steps, covariates).
+            Lagged covariates of the steps after the cuts; shape (n, steps, covariates).
         """
         begins, ends = panel.begins[series], panel.steps[cuts - 1] + 1
         values = np.full((len(cuts), keep), np.nan)
@@ -87,7 +87,7 @@ class State:
         return cls(names, times[cuts - 1], values, scales, floors, ends - begins >= shortest, static[series], lagged)
 
     def take(self, series: Positions) -> Self:
-        """Return that of some series, by their numbers."""
+        """Return the state of some series, by their numbers."""
         names = tuple(self.names[number] for number in series)
         return type(self)(
             names,
@@ -104,7 +104,7 @@ class State:
 def static_numbers(
     static: Static, series: Sequence[str], names: Sequence[str], texts: Sequence[tuple[str, ...]]
 ) -> Floats:
-    """Return columns of ``data.static`` as the trees see them: a text as its place in ``texts``, any other one as NaN.
+    """Return encoded columns of ``data.static``: text as its position in ``texts``, unknown text as NaN.
 
     Returns
     -------

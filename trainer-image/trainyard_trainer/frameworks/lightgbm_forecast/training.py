@@ -1,4 +1,4 @@
-"""The steps of one training: the shape, then forecasts of windows, of the holdouts, and the model that is kept."""
+"""The steps of one training: choose the features, forecast the windows and the holdouts, and fit the final model."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ FORMAT: Final = "lightgbm-forecast"
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model that is kept, the one that had not seen the holdouts, and what it said of them, series by series."""
+    """The final model, the judged one, and the judged one's forecasts of the holdouts, series by series."""
 
     kept: ForecastModel
     judged: ForecastModel
@@ -36,12 +36,12 @@ class Fitted:
 
     @property
     def steps(self) -> npt.NDArray[np.int64]:
-        """How many steps ahead each of the forecasts was made, from 1 on."""
+        """The number of steps ahead of each forecast, from 1."""
         return self.rows.positions(self.units)[1] + 1
 
 
 class TreesTraining:
-    """What is found out about the data is found out once."""
+    """One training. Results from the data are computed once and reused."""
 
     def __init__(self, dataset: Dataset, context: Context) -> None:
         lightgbm.register_logger(logging.getLogger("lightgbm"))
@@ -51,14 +51,14 @@ class TreesTraining:
         self._chosen: Choice | None = None
 
     def choose(self) -> Choice:
-        """Choose the shape and the number of rounds, once. Raises what ``Fitter.choose`` raises."""
+        """Choose the features and the number of rounds, once. Raises the errors of ``Fitter.choose``."""
         if self._chosen is None:
             progress = self._context.progress
             self._chosen = self._fitter.choose(self._parameters, lambda done, text: progress(0.6 * done, text))
         return self._chosen
 
     def windows(self, units: Sequence[Unit]) -> Floats:
-        """Forecast windows, fitted to what lies before the first of each series; shape (rows,)."""
+        """Forecast windows with a fit on the rows before the first window of each series; shape (rows,)."""
         chosen, fitter = self.choose(), self._fitter
         cuts = fitter.splits.copy()
         for unit in units:
@@ -71,11 +71,11 @@ class TreesTraining:
         return fitter.rows.forecast(trees, units, self._parameters["num_threads"])
 
     def _part(self, begin: float, end: float) -> Callable[[float, str], None]:
-        """Return what tells the progress of a part of the training."""
+        """Return a progress callback for a part of the training."""
         return lambda done, text: self._context.progress(begin + done * (end - begin), text)
 
     def _quantiles(self, levels: tuple[float, ...]) -> ErrorQuantiles:
-        """Return by what a fit on the rows before the windows misses these; without levels nothing is forecast."""
+        """Return the error quantiles of a fit on the rows before the windows. Without levels, nothing is forecast."""
         if not levels:
             return ErrorQuantiles()
         fitter = self._fitter

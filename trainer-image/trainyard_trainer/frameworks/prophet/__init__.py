@@ -1,1 +1,1 @@
-"""A model per series, and simpler ones where these forecast better."""
+"""A Prophet model per series, or a simpler model if it forecasts better."""

@@ -1,7 +1,7 @@
 """Thousands of Prophet models in two files: ``models.jsonl.zst`` and ``models.index.json``.
 
-Each model is a compressed frame of its own, so that the whole file is plain Zstandard (``zstdcat`` prints one JSON
-object per line), is written without ever being in memory, and a single model is read by its offset.
+Each model is a separate compressed frame. So the file is plain Zstandard (``zstdcat`` prints one JSON object per line),
+it is written without keeping all models in memory, and a single model can be read by its offset.
 """
 
 import json
@@ -30,9 +30,9 @@ class Bundle:
     index
         Maps a series to the offset and the length of its record.
     until
-        The time of the newest row that the model of a series has learned; empty where an older release wrote it.
+        The time of the newest training row of each series. Empty for models of older releases.
     zone
-        By whose wall clock the models see times that are kept in UTC; empty where they see them as they are kept.
+        The zone to which times in UTC are converted for the models. Empty if they are not converted.
     """
 
     folder: Path
@@ -44,16 +44,16 @@ class Bundle:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read the index; the models stay on disk."""
+        """Read the index. The models stay on disk."""
         fields = json.loads((folder / INDEX_FILE).read_text())
         index = {name: (int(offset), int(length)) for name, (offset, length) in fields["series"].items()}
         columns = Columns.from_json(fields["columns"])
-        asked = fields.get("quantiles", {})  # not there where there are none
+        asked = fields.get("quantiles", {})  # missing if there are no quantiles
         quantiles = Quantiles(tuple(asked.get("levels", ())), int(asked.get("seed", 0)))
         return cls(folder, columns, index, quantiles, fields.get("until", {}), fields.get("zone", ""))
 
     def seen(self, times: Times) -> Times:
-        """Return times, kept by the clock of the columns, as the models see them."""
+        """Convert times from the clock of the columns to the clock of the models."""
         return wall_times(times, self.zone) if self.zone else times
 
     def read(self, series: str) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Bundle:
 
 
 class BundleWriter:
-    """Appends models as they are finished; ``close`` writes the index."""
+    """Appends finished models to the file. ``close`` writes the index."""
 
     def __init__(self, folder: Path, columns: Columns, quantiles: Quantiles, zone: str = "") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class BundleWriter:
         self._file.write(record)
 
     def close(self) -> Bundle:
-        """Finish both files."""
+        """Close both files."""
         self._file.close()
         fields: dict[str, Any] = {
             "columns": asdict(self._bundle.columns),

@@ -1,4 +1,4 @@
-"""What is asked of Prophet, judged before any data is read: names, values and where to search."""
+"""Checks of the settings for Prophet before any data is read: names, values and search space."""
 
 import difflib
 import inspect
@@ -30,12 +30,12 @@ _HOLIDAYS: Final = {"holidays_prior_scale": {"type": "Float", "low": 0.01, "high
 
 
 def check_prophet(spec: TrainingJobSpec) -> None:
-    """Judge parameters, country and search; Prophet itself tries the values on a few made-up rows.
+    """Check parameters, country and search. Prophet validates the values on a few synthetic rows.
 
     Raises
     ------
     ConfigError
-        With the field, and what to write instead.
+        If a setting is invalid. The message names the field and a valid value.
     """
     parameters = spec.parameters or {}
     country = spec.forecast.holidays_country if spec.forecast is not None else None
@@ -48,12 +48,12 @@ def check_prophet(spec: TrainingJobSpec) -> None:
 
 
 def space_of(spec: TrainingJobSpec) -> Space:
-    """Return where a search looks: ``spec.search.space``, else our own; never at what ``spec.parameters`` sets.
+    """Return ``spec.search.space``, or else the default space, without parameters that ``spec.parameters`` sets.
 
     Raises
     ------
     ConfigError
-        For wrong words, and if nothing is left.
+        If the space is invalid, or if nothing is left.
     """
     own = spec.search.space if spec.search is not None else None
     has_holidays = spec.forecast is not None and spec.forecast.holidays_country is not None
@@ -68,7 +68,7 @@ def space_of(spec: TrainingJobSpec) -> Space:
 
 def _check_names(names: Collection[str], field: str) -> None:
     if not names:
-        return  # and Prophet is not imported here
+        return  # without an import of Prophet
     known = set(inspect.signature(quiet_prophet().Prophet).parameters) - set(_NOT_SETTABLE)
     for name in names:
         if name in _NOT_SETTABLE:
@@ -89,7 +89,7 @@ def _check_country(country: str | None) -> None:
 
 
 def _try_out(parameters: Mapping[str, Any]) -> None:
-    """Fit sixty made-up rows: a value that Prophet refuses would else fail every single series."""
+    """Fit sixty synthetic rows. Otherwise, a value that Prophet rejects would make every series fail."""
     if not parameters:
         return
     if parameters.get("growth") == "logistic":
@@ -97,7 +97,7 @@ def _try_out(parameters: Mapping[str, Any]) -> None:
             "spec.parameters.growth logistic needs a cap per row, which data has no place for; use linear"
         )
     times = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]").astype("datetime64[ns]")
-    # Not without noise: CmdStan takes seconds to fit what has no error.
+    # With noise, because CmdStan takes seconds to fit data without errors.
     values = np.linspace(10.0, 20.0, len(times)) + np.random.default_rng(0).standard_normal(len(times))
     with tempfile.TemporaryDirectory() as folder:
         outcome = fit_series(Task("trial", times, values, 7, 0, FitSpec("D", dict(parameters), None, 0, folder)))

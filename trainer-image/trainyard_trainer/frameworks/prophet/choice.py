@@ -1,8 +1,8 @@
-"""One series, from its rows to a saved model: what runs in a worker process.
+"""Fit one series, from its rows to a saved model. This runs in a worker process.
 
-Prophet has to earn its place. On the folds before the holdout it is compared with the models that may replace it, and
-with other parameters of its own where a search is asked for. The best is fitted to the rows before the holdout, to be
-judged there, and then to all rows, to be kept. A series too short for a fold is compared on its holdout itself.
+Prophet is only used if it is better. On the folds before the holdout, it is compared with its fallbacks, and with other
+parameters if a search is requested. The best is fitted to the rows before the holdout, to be evaluated there, and then
+to all rows, to be saved. A series that is too short for a fold is compared on its holdout.
 """
 
 import functools
@@ -28,7 +28,10 @@ Stop = Callable[[], bool]
 T = TypeVar("T")
 
 _LOSSES: Final = {"rmse": "rmse", "rmsse": "rmse", "r2": "rmse", "mape": "mape", "smape": "smape"}
-"""By the metric wanted the one that orders the models of one series alike, smaller is better; of the others ``mae``."""
+"""Maps the requested metric to one with the same order of models for one series, smaller is better.
+
+The default is ``mae``.
+"""
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,17 @@ class Outcome:
     record, judged
         The final model and the judged one, fitted without the holdout: a compressed frame each.
     forecast
-        For the rows of the holdout, by the judged model; shape (rows, 1 + quantiles).
+        Forecast of the holdout by the judged model; shape (rows, 1 + quantiles).
     golden
-        For the first of these rows, by the saved model; shape (rows, 1 + quantiles).
+        Forecast of the first of these rows by the saved model; shape (rows, 1 + quantiles).
     failures
-        What could not be fitted, by its kind, and why; of a search the sets that Prophet refused.
+        Reasons of failures by kind of model. For a search, the sets that Prophet rejected.
     parameters, trials, pruned
-        The best set of the search, and how many were tried and given up; ``None`` and 0 without a search.
+        The best set of the search, and how many were tried and pruned. ``None`` and 0 without a search.
     windows
-        What the kept kind said of the rows of its folds, without a search; shape (rows,).
+        Forecasts of the folds by the kept kind, without a search; shape (rows,).
     seconds
-        Of one core that all of it took.
+        Total time on one core.
     """
 
     name: str
@@ -75,17 +78,17 @@ class _Kept(NamedTuple):
 
 
 def never() -> bool:
-    """Return False: nobody asks to stop."""
+    """Return False: there is no request to stop."""
     return False
 
 
 def fit_series(task: Task, stop: Stop = never) -> Outcome:
-    """Compare, judge and keep. What the data or Prophet does raises nothing: see ``Outcome.failures``.
+    """Compare, evaluate and save models. Errors of the data or of Prophet are not raised: see ``Outcome.failures``.
 
     Raises
     ------
     Interrupted
-        When ``stop`` turns true during a search.
+        When ``stop`` returns true during a search.
     """
     began = _core_seconds()
     series = _Series(task, stop)
@@ -103,7 +106,7 @@ def fit_series(task: Task, stop: Stop = never) -> Outcome:
 
 
 def _core_seconds() -> float:
-    """Return the seconds of one core that this process and its finished children have taken: Prophet fits in one."""
+    """Return the CPU seconds of this process and its finished child processes. Prophet fits in a child process."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
@@ -113,7 +116,7 @@ def _with_search(outcome: Outcome, found: Found) -> Outcome:
 
 
 class _Series:
-    """A task, the rows it is compared on, and what has failed so far."""
+    """A task, the rows of its comparison, and its failures so far."""
 
     def __init__(self, task: Task, stop: Stop) -> None:
         self._task, self._stop = task, stop
@@ -130,7 +133,10 @@ class _Series:
         self.said: dict[Kind, list[Floats]] = {}
 
     def search(self) -> Found | None:
-        """Search the parameters of Prophet on the folds; ``None`` where nothing is asked for, possible or left over."""
+        """Search parameters of Prophet on the folds.
+
+        Return ``None`` if it is not requested, not possible or not affordable.
+        """
         task, plan = self._task, self._task.fit_spec.search
         if plan is None or not self._folds:
             return None
@@ -147,9 +153,9 @@ class _Series:
         return found
 
     def best_first(self, parameters: Mapping[str, Any], known: float | None) -> list[Kind]:
-        """Return what could be compared, best first; of two that are as good Prophet, then the simpler one.
+        """Return the kinds that could be compared, best first. Of equal ones, Prophet is first, then the simpler one.
 
-        ``known`` is the loss of Prophet, if a search has told it.
+        ``known`` is the loss of Prophet, if a search has found it.
         """
         losses: dict[Kind, float] = {} if known is None else {"prophet": known}
         kinds: tuple[Kind, ...] = ("prophet", *fallbacks_of(self._task.demand))
@@ -163,7 +169,7 @@ class _Series:
         return sorted((kind for kind in kinds if kind in losses), key=lambda kind: losses[kind])
 
     def keep(self, kind: Kind, parameters: Mapping[str, Any]) -> _Kept | None:
-        """Judge one of them on the holdout and fit it to all rows; ``None`` if it fails."""
+        """Evaluate a kind on the holdout and fit it to all rows. Return ``None`` if it fails."""
         return self._attempt(kind, functools.partial(self._kept, kind, parameters))
 
     def _kept(self, kind: Kind, parameters: Mapping[str, Any]) -> _Kept:
@@ -189,12 +195,12 @@ class _Series:
             raise ValueError(_message_of(error)) from error  # one set must not end the search
 
     def _loss(self, kind: Kind, parameters: Mapping[str, Any], report: Report = lambda *_: None) -> float:
-        """Return the mean over the folds; without any, the loss on the holdout."""
+        """Return the mean loss over the folds. Without folds, return the loss on the holdout."""
         folds = self._folds or (self._holdout,)
         actuals = [self._task.values[fold.judge] for fold in folds]
         name = _LOSSES.get(self._task.fit_spec.metric, "mae")
         if name == "mape" and not all(actual.any() for actual in actuals):
-            name = "mae"  # of zeros alone there is no percentage
+            name = "mae"  # there are no percentages if all values are zero
         losses: list[float] = []
         self.said[kind] = said = []
         for step, (fold, actual) in enumerate(zip(folds, actuals, strict=True)):
@@ -209,7 +215,7 @@ class _Series:
     def _forecast(
         self, kind: Kind, parameters: Mapping[str, Any], fold: Fold, quantiles: Quantiles
     ) -> tuple[Floats, SeriesModel]:
-        """Return the forecast of a fold and its quantiles, shape (rows, 1 + levels), and the model that made it."""
+        """Return the forecast of a fold and its quantiles, shape (rows, 1 + levels), and the fitted model."""
         task = self._task
         model = fit_model(kind, task, fold.fit, self._frequency, parameters, quantiles.levels)
         forecast = model.predict(task.times[fold.judge], task.beside(fold.judge), quantiles)

@@ -1,7 +1,7 @@
-"""What answers for a series in Prophet's place: the seasonal naive model and, for intermittent demand, TSB and IMAPA.
+"""Fallbacks of Prophet: the seasonal naive model and, for intermittent demand, TSB and IMAPA.
 
-Each is a small record of plain JSON. TSB and IMAPA are flat: their forecast is one number. They are fitted by
-statsforecast, whose import costs seconds and 100 MB: only a job with intermittent series pays for it, and no server.
+Each is a small record of plain JSON. The forecast of TSB and IMAPA is one constant. statsforecast fits them. Its import
+takes seconds and 100 MB, so only jobs with intermittent series import it, and servers never do.
 """
 
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ from trainyard_trainer.frameworks.prophet.series import Kind, Times
 
 _NAIVE_SEASONS_KEPT: Final = 4
 _TSB_SMOOTHING: Final = 0.1
-"""Of demand and of its probability: the usual choice, slow enough for demand that is seldom seen."""
+"""Smoothing of demand and of its probability: the usual value, slow enough for rare demand."""
 
 
 def fallbacks_of(demand: DemandClass) -> tuple[Kind, ...]:
-    """Return what a series may fall back to, the simplest first."""
+    """Return the possible fallbacks of a series, the simplest first."""
     return ("seasonal-naive", "tsb", "imapa") if demand == "Intermittent" else ("seasonal-naive",)
 
 
@@ -31,7 +31,7 @@ def fit_fallback(kind: Kind, times: Times, values: Floats, frequency: Frequency)
     Raises
     ------
     ValueError
-        For a kind that is no fallback; else what statsforecast raises.
+        If the kind is not a fallback.
     """
     match kind:
         case "seasonal-naive":
@@ -57,9 +57,9 @@ def _level(kind: Kind, values: Floats) -> float:
 
 
 def going_on(record: Mapping[str, Any], times: Times, values: Floats) -> Mapping[str, Any]:
-    """Return a saved model that has seen these rows: a repeated season is the newest one. Nothing is fitted.
+    """Return a saved model, updated with these rows. For a repeated season, it has the newest one. Nothing is fitted.
 
-    Prophet has no state, and the level of TSB or IMAPA is what was fitted.
+    TSB and IMAPA keep their fitted level.
     """
     if record["kind"] != "seasonal-naive":
         return record
@@ -78,9 +78,9 @@ def fallback_at(record: Mapping[str, Any], times: Times) -> Floats:
 
 
 def seasons_ahead(record: Mapping[str, Any], times: Times) -> Floats:
-    """Return how many seasons each time lies behind what a saved fallback knows, at least 1; shape (times,).
+    """Return how many seasons each time is after the last known row of a fallback, at least 1; shape (times,).
 
-    A flat forecast is as sure of every time: always 1.
+    For a constant forecast it is always 1, because its uncertainty does not grow.
     """
     if "value" in record:
         return np.ones(len(times))

@@ -1,4 +1,4 @@
-"""Prophet: forecasts, one model per series, each judged beside a naive forecast of the same holdout."""
+"""Prophet: forecasts with one model per series, compared with a naive forecast of the same holdout."""
 
 import dataclasses
 import time
@@ -57,19 +57,19 @@ _REASONS_REPORTED: Final = 3
 
 @dataclass(frozen=True)
 class Model:
-    """The saved models, and what they were judged by: the outcomes without their records."""
+    """The saved models, and the outcomes for their evaluation, without the records."""
 
     bundle: Bundle
     outcomes: tuple[Outcome, ...]
 
 
 class ProphetFramework:
-    """One Prophet per series.
+    """One Prophet model per series.
 
     Parameters
     ----------
     alone
-        Whether nothing may replace it but where it cannot be fitted.
+        Whether a fallback is only used if Prophet cannot be fitted.
     """
 
     name = "Prophet"
@@ -79,28 +79,28 @@ class ProphetFramework:
         self._alone = alone
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge options and parameters; Prophet itself tries the values on a few made-up rows."""
+        """Check options and parameters. Prophet validates the values on a few synthetic rows."""
         spec = config.spec
         check_forecast(spec)
         check_prophet(spec)
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: each series is searched where it is fitted."""
+        """Return ``None``: each series is searched where it is fitted."""
         return None
 
     def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: Prophet has no such form."""
+        """Return ``None``: ONNX is not supported."""
         return None
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Fit what no earlier attempt has finished, each series for itself; write the models in the series' order.
+        """Fit the series that no earlier attempt has finished. Write the models in the order of the series.
 
         Raises
         ------
         DataError
-            If Prophet could not be fitted to one series.
+            If Prophet could not be fitted to any series.
         Interrupted
-            When the pod must stop. What was finished is in the checkpoints.
+            When the pod must stop. Finished series are in the checkpoints.
         """
         columns = Columns.of(dataset, context.config.spec.data)
         folders = context.output, context.output / JUDGED
@@ -140,7 +140,7 @@ class ProphetFramework:
         )
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge the forecasts of the holdouts, per series and over all rows together."""
+        """Evaluate the forecasts of the holdouts, per series and over all rows."""
         model: Model = trained.model
         baseline = Baseline.chosen(dataset, context.config.spec)
         forecasts = _forecasts(dataset, model.outcomes, baseline)
@@ -158,15 +158,18 @@ class ProphetFramework:
         )
 
     def load(self, folder: Path) -> Bundle:
-        """Read the index of the models; each is read when it is asked."""
+        """Read the index of the models. Each model is read when it is used."""
         return Bundle.load(folder)
 
     def learned_until(self, model: Bundle) -> Mapping[str, np.datetime64]:
-        """Return where each series ends that its model has learned; nothing where an older release wrote it."""
+        """Return the end of each series in the training. Empty for models of older releases."""
         return {name: np.datetime64(until, "ns") for name, until in model.until.items()}
 
     def forecast_holdouts(self, model: Bundle, dataset: Dataset) -> Floats:
-        """Forecast held-out rows: see ``ForecastFramework``. Prophet extrapolates; a repeated season is today's."""
+        """Forecast held-out rows: see ``ForecastFramework``.
+
+        Prophet extrapolates. The seasonal naive model uses the season before the holdout.
+        """
         require_same_steps(dataset, model.columns, dataset.frequency or "D")
         times, values = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]"), dataset.frame["y"].to_numpy()
         regressors = list(model.columns.regressors)
@@ -185,22 +188,23 @@ class ProphetFramework:
         return np.concatenate(found)
 
     def predict(self, model: Bundle, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer times of series.
+        """Forecast times of series.
 
         Parameters
         ----------
         inputs
-            The user's time column and, where the model has them, the series column and the covariates; one without a
-            value counts as the mean of its training.
+            The user's time column and, if the model has them, the series column and the covariates. A missing value is
+            replaced by the mean of the training.
 
         Returns
         -------
-        ``prediction``, one number per row in the order of the rows, and beside it ``quantile:0.1`` for each level.
+        ``prediction``, one number per row in the order of the rows, and a column such as ``quantile:0.1`` for each
+        level.
 
         Raises
         ------
         DataError
-            If a column is missing or a series is not known.
+            If a column is missing or a series is unknown.
         """
         asked = read_questions(inputs, model.columns)
         columns = [PREDICTION, *model.quantiles.columns]
@@ -220,7 +224,7 @@ def _quantiles(context: Context) -> Quantiles:
 
 
 def _finish(dataset: Dataset, context: Context, *, alone: bool) -> Iterator[Outcome]:
-    """Yield the outcome of every series in their order, found or fitted; leave what was fitted in the checkpoints."""
+    """Yield the outcome of every series in order, read from the checkpoints or fitted. Fitted ones are saved there."""
     finished = Finished(context.checkpoints, PREFIX, context.work_dir, NEEDED)
     pieces = PieceWriter(context.checkpoints, PREFIX)
     open_ = [series for series in dataset.series if series.name not in finished]
@@ -280,7 +284,7 @@ def _tasks(dataset: Dataset, wanted: Sequence[Series], fit_spec: FitSpec, contex
 
 
 def _zone(dataset: Dataset) -> str:
-    """Return by whose wall clock Prophet sees the times of a dataset that keeps them in UTC; empty for as they are."""
+    """Return the zone for Prophet's times if the dataset keeps times in UTC. Empty if times are used as they are."""
     return frequency_by(dataset.frequency or "D", dataset.clock).zone
 
 
@@ -307,7 +311,7 @@ def _fit_spec(dataset: Dataset, context: Context, *, alone: bool) -> FitSpec:
 
 
 def _describe(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """Return why series are not answered by Prophet, and what else failed: the most frequent reasons."""
+    """Return why fallbacks replaced Prophet, and other failures, with the most frequent reasons."""
     replaced = Counter((_FALLBACKS[one.kind], one.failures.get("prophet")) for one in outcomes if one.kind != "prophet")
     failed = Counter((what, reason) for one in outcomes for what, reason in one.failures.items() if what != "prophet")
     better = "better than Prophet before the holdout"
@@ -333,7 +337,7 @@ def _tuned(outcomes: Sequence[Outcome]) -> Tuned:
 
 
 def _forecasts(dataset: Dataset, outcomes: Sequence[Outcome], baseline: Baseline) -> list[Forecast]:
-    """Return the forecasts of the holdouts, beside the naive ones."""
+    """Return the forecasts of the holdouts with the naive ones."""
     times, values = dataset.frame["ds"].to_numpy(), dataset.frame["y"].to_numpy()
     found = []
     for series, outcome in zip(dataset.series, outcomes, strict=True):

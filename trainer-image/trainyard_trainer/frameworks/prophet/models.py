@@ -1,4 +1,4 @@
-"""What answers for one series, Prophet or a fallback, in one form: fitted or read back, asked, saved."""
+"""The model of one series, Prophet or a fallback, with one interface: fit or read, predict, save."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,44 +27,44 @@ class SeriesModel(Protocol):
     """The model of one series."""
 
     def predict(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:
-        """Return the forecasts at ``times``, in their order, and the quantiles beside; shape (times, 1 + levels).
+        """Return the forecasts at ``times``, in their order, and the quantiles; shape (times, 1 + levels).
 
-        ``regressors`` has the shape (times, regressors of the model); NaN counts as the mean of the training.
+        ``regressors`` has the shape (times, regressors of the model). NaN is replaced by the mean of the training.
         """
         ...
 
     def record(self) -> dict[str, Any]:
-        """Return what is saved of it, plain JSON."""
+        """Return the record to save, as plain JSON."""
         ...
 
 
 @dataclass(frozen=True)
 class ProphetModel:
-    """Prophet itself; below ``floor`` nothing is forecast."""
+    """A Prophet model. Forecasts are not below ``floor``."""
 
     fitted: Fitted
     floor: float | None
 
     def predict(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:
-        """Forecast, and draw the quantiles."""
+        """Forecast, and sample the quantiles."""
         forecast = forecast_at(self.fitted, times, regressors, floor=self.floor)
         if not quantiles.levels:
             return forecast[:, None]
         return np.column_stack([forecast, drawn(self.fitted, times, regressors, quantiles, self.floor)])
 
     def record(self) -> dict[str, Any]:
-        """Return Prophet's own JSON, and what it does not know."""
+        """Return Prophet's JSON, and the additional fields."""
         return prophet_record(self.fitted, self.floor)
 
 
 @dataclass(frozen=True)
 class FallbackModel:
-    """A fallback: all of it is its record."""
+    """A fallback. Its record is its complete state."""
 
     fields: Mapping[str, Any]
 
     def predict(self, times: Times, regressors: Floats | None, quantiles: Quantiles) -> Floats:  # noqa: ARG002
-        """Forecast; quantiles widen with the root of the seasons ahead where the forecast is a repeated season."""
+        """Forecast. Quantiles of a repeated season widen with the square root of the number of seasons ahead."""
         forecast = fallback_at(self.fields, times)[:, None]
         if not quantiles.levels:
             return forecast
@@ -81,12 +81,12 @@ class FallbackModel:
 def fit_model(
     kind: Kind, task: Task, rows: slice, frequency: Frequency, parameters: Mapping[str, Any], levels: tuple[float, ...]
 ) -> SeriesModel:
-    """Fit a model of a kind to some rows of a series; ``levels`` are those of the quantiles it will be asked for.
+    """Fit a model of a kind to some rows of a series. ``levels`` are the levels of its quantiles.
 
     Raises
     ------
     Exception
-        Whatever Prophet or statsforecast raise.
+        Any error of Prophet or statsforecast.
     """
     times, values = task.times[rows], task.values[rows]
     if kind == "prophet":

@@ -1,4 +1,4 @@
-"""Answers of a saved bundle on several processes: some ten milliseconds per series, of thousands of series."""
+"""Predict with a saved bundle in several processes. There can be thousands of series, with about 10 ms each."""
 
 import multiprocessing
 from collections import deque
@@ -16,16 +16,16 @@ from trainyard_trainer.frameworks.prophet.server import start
 from trainyard_trainer.frameworks.workers.pool import prepare_worker
 
 _AHEAD: Final = 2
-"""Tables per worker that wait or are answered."""
+"""Number of pending or running tables per worker."""
 
 _bundle: Bundle | None = None
-"""Of a worker process, read once."""
+"""The bundle of a worker process, read once."""
 
 
 def predict_on_processes(bundle: Bundle, tables: Iterable[pd.DataFrame], workers: int) -> Generator[pd.DataFrame]:
-    """Yield the answers of ``ProphetFramework.predict`` to each table, in their order.
+    """Yield the predictions of ``ProphetFramework.predict`` for each table, in order.
 
-    Who stops asking ends the workers after the tables that they have.
+    If the caller closes the generator, the workers end after their current tables.
 
     Raises
     ------

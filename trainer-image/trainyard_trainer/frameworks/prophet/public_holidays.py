@@ -1,4 +1,4 @@
-"""Public holidays by country, as a feature of steps. Their library is imported only where a job names a country."""
+"""Public holidays by country, as a feature of steps. Their library is imported only if a job names a country."""
 
 import functools
 
@@ -10,7 +10,7 @@ from trainyard_trainer.errors import ConfigError
 
 
 def check_country(country: str | None) -> None:
-    """Raise ConfigError for a country whose holidays nobody knows."""
+    """Raise ConfigError for a country without known holidays."""
     if country is None:
         return
     import holidays
@@ -22,7 +22,7 @@ def check_country(country: str | None) -> None:
 
 
 def is_holiday(times: pd.DatetimeIndex, country: str) -> npt.NDArray[np.float32]:
-    """Return 1 for times, by the clock of the country, that lie on a holiday of it, else 0; shape (times,)."""
+    """Return 1 for times, by the clock of the country, on one of its public holidays, else 0; shape (times,)."""
     if len(times) == 0:
         return np.empty(0, dtype=np.float32)
     days = times.tz_localize(None).normalize()

@@ -1,4 +1,4 @@
-"""Quantiles beside a forecast: drawn from Prophet's own uncertainty; of a fallback from its errors in the past."""
+"""Quantiles of a forecast: sampled from Prophet's uncertainty, or for a fallback from its errors in the past."""
 
 import threading
 import warnings
@@ -16,29 +16,29 @@ from trainyard_trainer.frameworks.forecast.columns import quantile_columns
 from trainyard_trainer.frameworks.prophet.series import Fitted, Times, question
 
 SAMPLES: Final = 1000
-"""Prophet's own number of draws."""
+"""Default number of samples in Prophet."""
 
 _NUMPY: Final = threading.Lock()
-"""Prophet draws from numpy's global generator: one thread at a time, or the same seed gives different draws."""
+"""Prophet uses NumPy's global generator. Only one thread may sample at a time, to get the same samples for a seed."""
 
 
 @dataclass(frozen=True)
 class Quantiles:
-    """Which quantiles a model answers with, ascending, and the seed of the draws."""
+    """The levels of the quantiles, ascending, and the seed of the samples."""
 
     levels: tuple[float, ...] = ()
     seed: int = 0
 
     @property
     def columns(self) -> list[str]:
-        """The names of their columns."""
+        """The names of the columns."""
         return quantile_columns(self.levels)
 
 
 def drawn(fitted: Fitted, times: Times, regressors: Floats | None, quantiles: Quantiles, floor: float | None) -> Floats:
     """Return Prophet's quantiles at ``times``, in their order; shape (times, levels).
 
-    The same question gets the same answer. A time asked among others gets slightly other draws than alone.
+    Equal requests get equal results. The samples of a time depend slightly on the other times of the request.
     """
     model = fitted.model
     with warnings.catch_warnings(), _seeded(quantiles.seed):
@@ -47,7 +47,7 @@ def drawn(fitted: Fitted, times: Times, regressors: Floats | None, quantiles: Qu
         samples = model.predictive_samples(question(fitted, times, regressors))["yhat"]
         model.uncertainty_samples = 0
     found = np.empty((len(times), len(quantiles.levels)))
-    # predictive_samples sorts by time.
+    # ``predictive_samples`` sorts by time.
     found[np.argsort(times, kind="stable")] = np.quantile(samples, quantiles.levels, axis=1).T
     return found if floor is None else np.maximum(found, floor)
 
@@ -66,10 +66,10 @@ def _seeded(seed: int) -> Iterator[None]:
 def offsets_of(
     record: Mapping[str, Any], times: Times, values: Floats, frequency: Frequency, levels: tuple[float, ...]
 ) -> list[float]:
-    """Return how far the quantiles of a fallback lie from its forecast, one season ahead, by its errors so far.
+    """Return the distances of the quantiles from the forecast of a fallback, one season ahead, from its past errors.
 
-    Those of the seasonal naive model are the differences to one season earlier; those of a flat one what its level
-    is missed by. Where there is none the quantiles are the forecast.
+    For the seasonal naive model, errors are the differences to one season earlier. For a flat model, they are the
+    differences to its level. Without errors, the quantiles equal the forecast.
     """
     if "value" in record:
         errors = values - float(record["value"])

@@ -1,4 +1,4 @@
-"""The outcome of a series as plain JSON, as it lies in the checkpoints of a job."""
+"""The outcome of a series as plain JSON, for the checkpoints of a job."""
 
 import base64
 from collections.abc import Mapping
@@ -11,21 +11,21 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.prophet.choice import Outcome
 
 PREFIX: Final = "prophet-"
-"""Before the names of the pieces."""
+"""Prefix of the names of the pieces."""
 
 _ARRAYS: Final = ("forecast", "golden", "windows")
 NEEDED: Final = ("record", "judged")
-"""Models as bytes. A release before the judged model wrote none."""
+"""Required fields with models as bytes. Older releases wrote no judged model."""
 
 
 def outcome_fields(outcome: Outcome) -> dict[str, Any]:
-    """Return what a piece holds of an outcome."""
+    """Return the fields of an outcome for a piece."""
     fields = asdict(outcome)
     fields |= {name: fields[name].tolist() for name in _ARRAYS}
     return fields | {name: base64.b64encode(fields[name]).decode() for name in NEEDED}
 
 
 def outcome_of(fields: Mapping[str, Any]) -> Outcome:
-    """Return what :func:`outcome_fields` was given."""
+    """Read the fields of :func:`outcome_fields`."""
     arrays: dict[str, Floats] = {name: np.array(fields[name], dtype=np.float64) for name in _ARRAYS if name in fields}
     return Outcome(**{**fields, **arrays, **{name: base64.b64decode(fields[name]) for name in NEEDED}})

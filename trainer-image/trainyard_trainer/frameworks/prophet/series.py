@@ -1,4 +1,4 @@
-"""Prophet on the rows of one series: built by their span and step, fitted, asked, saved. Imported on the first fit."""
+"""Prophet for the rows of one series: configure, fit, forecast, save. It is imported on the first fit."""
 
 import json
 import logging
@@ -24,28 +24,28 @@ from trainyard_trainer.search.space import Space
 
 Times = npt.NDArray[np.datetime64]
 Kind = Literal["prophet", "seasonal-naive", "tsb", "imapa"]
-"""What answers for a series, by the name in its record."""
+"""The kind of model of a series, as in its record."""
 
 FLAT_BELOW_DAYS: Final = 180
-"""Over a shorter span a season looks like a trend, and the forecast runs away with it."""
+"""Over a shorter span, a season looks like a trend, and the forecast would follow it without limit."""
 
 YEARLY_FROM_DAYS: Final = 365
 WEEKLY_FROM_DAYS: Final = 14
 DAILY_FROM_DAYS: Final = 2
 _MAX_ORDERS: Final = {"yearly": 10, "weekly": 3, "daily": 4}
-"""Prophet's own numbers of Fourier terms; a season of few steps carries fewer."""
+"""Default numbers of Fourier terms in Prophet. A season with few steps has fewer."""
 
 
 @dataclass(frozen=True)
 class SearchPlan:
-    """What the searches of all series have in common.
+    """Common settings of the searches of all series.
 
     Attributes
     ----------
     deadline
-        By the monotonic clock, which all processes of the machine share.
+        Deadline by the monotonic clock, which all processes of the machine share.
     workers
-        How many searches run side by side until then.
+        Number of parallel searches.
     """
 
     space: Space
@@ -55,22 +55,22 @@ class SearchPlan:
 
 @dataclass(frozen=True)
 class FitSpec:
-    """What is the same for all series of a job.
+    """Common settings of all series of a job.
 
     Attributes
     ----------
     parameters
-        Of Prophet's constructor, over our rules.
+        Parameters of Prophet's constructor. They override the defaults.
     work_dir
-        Of files that live as long as a fit.
+        Folder of temporary files of a fit.
     horizon, folds
-        Rolling origins before the holdout: steps of each, and how many at most.
+        Rolling origins before the holdout: steps of each, and their maximum number.
     metric
-        What is compared on them.
+        The metric of the comparison on them.
     levels
-        Of the quantiles that are asked for.
+        Levels of the requested quantiles.
     alone
-        Whether nothing may replace Prophet but where it cannot be fitted: somebody else compares.
+        Whether a fallback is only used if Prophet cannot be fitted, because the caller compares models.
     """
 
     frequency: str
@@ -88,20 +88,22 @@ class FitSpec:
 
 @dataclass(frozen=True)
 class Task:
-    """The rows of one series (``times`` ascending, same length as ``values``); the last ``holdout`` rows judge.
+    """The rows of one series (``times`` ascending, same length as ``values``); the last ``holdout`` rows are the test
+    part.
 
     Attributes
     ----------
     golden
-        So many holdout rows are answered by the kept model too, before it is saved.
+        Number of holdout rows that the final model also predicts before it is saved.
     regressors
-        One column per covariate; NaN where a value is missing.
+        One column per covariate; NaN for a missing value.
     trials
-        At most so many parameter sets are tried.
+        Maximum number of parameter sets.
     share
-        The trials of this series and of all behind it, per trial of this one: its share of the time that is left.
+        The trials of this series and all later ones, divided by the trials of this one. It determines its share of the
+        remaining time.
     previous
-        What the search for the model's last version found.
+        Result of the search for the last version of the model.
     """
 
     name: str
@@ -123,7 +125,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted Prophet, and what counts where a regressor has no value: its mean over the rows fitted on."""
+    """A fitted Prophet model, and the mean of each regressor over the training rows, which replaces missing values."""
 
     model: Any
     fills: tuple[float, ...] = ()
@@ -132,8 +134,8 @@ class Fitted:
 def seasonalities(span_days: float, frequency: Frequency) -> dict[str, Any]:
     """Return growth and seasonalities by the span and the step of a series.
 
-    Prophet's own rule turns the yearly season off below two years, and then takes a summer for a trend: on 50 bakery
-    products of 20 months the mean error falls from 17.9 to 5.1 with it on.
+    Prophet's own rule disables the yearly season below two years, and then a summer looks like a trend. On 50 bakery
+    products with 20 months, the mean error decreases from 17.9 to 5.1 if it is enabled.
     """
 
     def order(season: str, steps: float, from_days: float) -> int | bool:
@@ -149,8 +151,8 @@ def seasonalities(span_days: float, frequency: Frequency) -> dict[str, Any]:
 
 
 def quiet_prophet() -> Any:
-    """Import Prophet and return its package, without its plots, and what it and CmdStan would print."""
-    # At import, Prophet reports the missing libraries of its plots as errors; nobody here asks for plots.
+    """Import and return Prophet, without its plots, and without messages of Prophet and CmdStan."""
+    # On import, Prophet logs missing plot libraries as errors. Plots are not used here.
     logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
     with _without("matplotlib"):
         import prophet
@@ -158,14 +160,14 @@ def quiet_prophet() -> Any:
         import prophet.serialize
 
     logging.getLogger("prophet").setLevel(logging.ERROR)
-    # It sets its own level on its first use, so that a level set here would not last. Its errors come as exceptions.
+    # cmdstanpy sets its own level on first use, so a level set here would be lost. Its errors are raised as exceptions.
     logging.getLogger("cmdstanpy").disabled = True
     return prophet
 
 
 @contextmanager
 def _without(package: str) -> Iterator[None]:
-    """Let an import find a package missing, unless it is there already. Matplotlib is half of Prophet's import."""
+    """Hide a package from imports, unless it is imported already. Matplotlib takes half of Prophet's import time."""
     if package in sys.modules:
         yield
         return
@@ -177,7 +179,7 @@ def _without(package: str) -> Iterator[None]:
 
 
 def build(parameters: Mapping[str, Any], holidays_country: str | None) -> Any:
-    """Return an unfitted Prophet. Raises what its constructor raises for wrong values."""
+    """Return an unfitted Prophet model. Raises the errors of its constructor for invalid values."""
     model = quiet_prophet().Prophet(**{"uncertainty_samples": 0, **parameters})
     if holidays_country:
         model.add_country_holidays(holidays_country)
@@ -185,7 +187,7 @@ def build(parameters: Mapping[str, Any], holidays_country: str | None) -> Any:
 
 
 def fit(task: Task, rows: slice, frequency: Frequency, parameters: Mapping[str, Any]) -> Fitted:
-    """Fit Prophet to some rows; ``parameters`` go over those of the job. Raises whatever Prophet raises."""
+    """Fit Prophet to some rows. ``parameters`` override those of the job. Raises any error of Prophet."""
     fit_spec, times = task.fit_spec, task.times[rows]
     span_days = float((times[-1] - times[0]) / np.timedelta64(1, "D"))
     wanted = {**seasonalities(span_days, frequency), **fit_spec.parameters, **parameters}
@@ -195,24 +197,24 @@ def fit(task: Task, rows: slice, frequency: Frequency, parameters: Mapping[str, 
     for number in range(len(fills)):
         model.add_regressor(_regressor(number))
     table = _table(times, beside, fills).assign(y=task.values[rows])
-    # Without a folder of its own, CmdStan leaves two files per fit until the process ends.
+    # Without a separate folder, CmdStan leaves two files per fit until the process ends.
     with tempfile.TemporaryDirectory(prefix="stan-", dir=fit_spec.work_dir) as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model.stan_backend.model = FilesWritten(model.stan_backend.model, Path(folder))
         model.fit(table, seed=fit_spec.seed, output_dir=folder)
-    # Prophet saves its arguments too; the folder is gone, and its name would make every file differ.
+    # Prophet also saves its arguments. The name of the deleted folder would make every file different.
     model.fit_kwargs = {"seed": fit_spec.seed}
     return Fitted(model, fills)
 
 
 class FilesWritten:
-    """CmdStan, given files instead of numbers: to write them takes its own interface a third of a fit."""
+    """CmdStan with files as input. Its own interface takes a third of a fit to write them."""
 
     def __init__(self, model: Any, folder: Path) -> None:
         self._model, self._folder = model, folder
 
     def optimize(self, *, data: Mapping[str, Any], inits: Mapping[str, Any], **options: Any) -> Any:
-        """Do as ``CmdStanModel.optimize``."""
+        """Run the same optimization as ``CmdStanModel.optimize``."""
         files = self._write("data", data), self._write("inits", inits)
         return self._model.optimize(data=files[0], inits=files[1], **options)
 
@@ -227,7 +229,7 @@ def _plain(value: np.generic) -> Any:
 
 
 def _regressor(number: int) -> str:
-    """Return the name of a regressor inside of Prophet, which reserves many: the user's stand in the index."""
+    """Return the name of a regressor in Prophet, which reserves many names. The user's names are in the index."""
     return f"regressor_{number}"
 
 
@@ -245,26 +247,26 @@ def _table(times: Times, regressors: Floats | None, fills: tuple[float, ...]) ->
 
 
 def question(fitted: Fitted, times: Times, regressors: Floats | None) -> pd.DataFrame:
-    """Return the table that Prophet is asked with; see :func:`forecast_at`."""
+    """Return the input table for Prophet. See :func:`forecast_at`."""
     return _table(times, regressors, fitted.fills)
 
 
 def forecast_at(fitted: Fitted, times: Times, regressors: Floats | None, *, floor: float | None) -> Floats:
     """Return Prophet's forecasts at ``times``, in their order; shape (times,).
 
-    ``regressors`` has the shape (times, regressors of the model); NaN counts as the mean of the training.
+    ``regressors`` has the shape (times, regressors of the model). NaN is replaced by the mean of the training.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         table = fitted.model.predict(question(fitted, times, regressors))
-    # predict sorts by time.
+    # ``predict`` sorts by time.
     forecast = np.empty(len(times))
     forecast[np.argsort(times, kind="stable")] = table["yhat"].to_numpy()
     return forecast if floor is None else np.maximum(forecast, floor)
 
 
 def prophet_record(fitted: Fitted, floor: float | None) -> dict[str, Any]:
-    """Return what is saved of a model; Prophet's own JSON is text under ``model``."""
+    """Return the record of a model. The JSON text of Prophet is in ``model``."""
     from prophet.serialize import model_to_json
 
     return {
@@ -282,16 +284,16 @@ def read_prophet(record: Mapping[str, Any]) -> Fitted:
 
 
 def floor_of(values: Floats) -> float | None:
-    """Return 0 where no value is negative: demand and counts are never forecast below it."""
+    """Return 0 if no value is negative, because forecasts of demand and counts must not be negative."""
     return 0.0 if values.min() >= 0 else None
 
 
 def read_record(compressed: bytes) -> dict[str, Any]:
-    """Return a record as it was before :func:`write_record`."""
+    """Return the record that :func:`write_record` compressed."""
     record: dict[str, Any] = json.loads(zstandard.decompress(compressed))
     return record
 
 
 def write_record(series: str, record: Mapping[str, Any]) -> bytes:
-    """Return the record of a series as one compressed frame: a line of JSON."""
+    """Return the record of a series, one line of JSON, as a compressed frame."""
     return zstandard.compress((json.dumps({"series": series, **record}) + "\n").encode(), 9)

@@ -1,4 +1,4 @@
-"""What Prophet's workers have in memory when they start: see ``fork_server``."""
+"""The modules that Prophet's workers have in memory when they start: see ``fork_server``."""
 
 from typing import Final
 
@@ -10,11 +10,12 @@ _INTERMITTENT: Final = "statsforecast.models"
 
 
 def start(*, search: bool, intermittent: bool = False) -> None:
-    """Start the process that workers are forked from, unless it runs.
+    """Start the fork server, unless it is running.
 
     Parameters
     ----------
     intermittent
-        Whether a series has such demand, which only the data tell: its fallbacks need statsforecast, 115 MiB.
+        Whether a series has intermittent demand, which is only known from the data. Its fallbacks need statsforecast,
+        115 MiB.
     """
     fork_server.start(_PROPHET, *(_SEARCH if search else ()), *((_INTERMITTENT,) if intermittent else ()))

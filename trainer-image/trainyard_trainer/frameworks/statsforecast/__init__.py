@@ -1,1 +1,3 @@
-"""StatsForecast: exponential smoothing, theta, decomposition, Croston's family; each series for itself."""
+"""StatsForecast: exponential smoothing, theta, decomposition, and Croston's methods, fitted to each series
+separately.
+"""

@@ -1,4 +1,4 @@
-"""The methods of a saved model, asked again in another dataset: what a comparison of two versions needs."""
+"""Refit the methods of a saved model on another dataset, to compare two versions."""
 
 import tempfile
 from pathlib import Path
@@ -19,11 +19,11 @@ from trainyard_trainer.frameworks.workers.pool import fit_all
 
 
 def forecast_again(model: StatsModel, dataset: Dataset) -> Floats:
-    """Forecast held-out rows with the methods and weights of a model, fitted to what the dataset knows before them.
+    """Forecast held-out rows with the methods and weights of a model, fitted to the rows of the dataset before them.
 
     Returns
     -------
-    Shape (held-out rows,), series by series in the order of the dataset; NaN where the model does not know a series.
+    Shape (held-out rows,), series by series in the order of the dataset; NaN if the model does not know a series.
     """
     layout = Layout.of(dataset, Baseline("last value", model.ends.frequency), model.input_size)
     methods = asked_methods({"models": list(model.methods)})

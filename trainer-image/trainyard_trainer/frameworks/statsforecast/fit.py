@@ -1,4 +1,4 @@
-"""One series, cut at some places and forecast from there by some methods: what runs in a worker process."""
+"""Forecast one series from several cutoffs with several methods. This runs in a worker process."""
 
 import time
 import warnings
@@ -12,21 +12,21 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.frameworks.statsforecast.methods import Method
 
 Cut = tuple[int, int]
-"""How many steps of a series are known, and how many behind them are wanted."""
+"""Number of known steps of a series, and number of steps to forecast after them."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to forecast.
+    """The forecasts to make.
 
     Attributes
     ----------
     values
-        Of each step of the series, without gaps; shape (steps,).
+        Value of each step of the series, without gaps; shape (steps,).
     season, seasons
-        The main season in steps, and all that the step between two rows may have.
+        The main season in steps, and all possible seasons of the frequency.
     input_size
-        The newest so many of the known steps are fitted to.
+        Number of the newest known steps to fit to.
     """
 
     name: str
@@ -45,11 +45,11 @@ class Outcome:
     Attributes
     ----------
     forecasts
-        Of each cut; shape (methods, steps), NaN where a method failed.
+        Forecasts of each cut; shape (methods, steps). NaN if a method failed.
     seconds
-        Of one core that each method took; shape (methods,).
+        Time of each method on one core; shape (methods,).
     failures
-        By the label of a method why it failed, the first time.
+        By the label of a method, the reason of its first failure.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Outcome:
     failures: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a piece in the checkpoints holds of it."""
+        """Return the fields for the checkpoints."""
         return {
             "forecasts": [one.tolist() for one in self.forecasts],
             "seconds": self.seconds.tolist(),
@@ -67,7 +67,7 @@ class Outcome:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Outcome":
-        """Return what :meth:`as_json` was made of."""
+        """Read the fields of :meth:`as_json`."""
         forecasts = tuple(np.array(one, dtype=np.float64) for one in fields["forecasts"])
         return cls(fields["name"], forecasts, np.array(fields["seconds"]), fields["failures"])
 
@@ -76,7 +76,7 @@ NEEDED = ("forecasts", "seconds", "failures")
 
 
 def forecast_series(task: Task, stop: Callable[[], bool]) -> Outcome:  # noqa: ARG001 - a series takes seconds
-    """Let each method forecast from each cut. What a method raises ends no job: see ``Outcome.failures``."""
+    """Forecast from each cut with each method. An error of a method does not end the job: see ``Outcome.failures``."""
     forecasts: list[Floats] = []
     failures: dict[str, str] = {}
     seconds = np.zeros(len(task.methods))

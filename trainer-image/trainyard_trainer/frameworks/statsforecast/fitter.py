@@ -1,4 +1,4 @@
-"""The fits of one job: methods are compared on windows of some series, then those with a weight are fitted to all."""
+"""The fits of one job: compare methods on windows of some series, then fit those with a weight to all series."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,17 +27,17 @@ _ROWS_PER_JUDGED: Final = 3
 
 @dataclass(frozen=True)
 class Choice:
-    """What the comparison of methods found.
+    """The result of the comparison of methods.
 
     Attributes
     ----------
     units
-        The windows they were compared on; none where nothing was.
+        The windows of the comparison. Empty if there was none.
     forecasts
         The weighted forecast of the rows of the windows; shape (rows,).
     selections
-        Of the steady (False) and of the intermittent series (True), over the methods of each; absent where a group has
-        no window.
+        The selections for steady (False) and intermittent series (True), with the methods of each group. Missing if a
+        group has no window.
     """
 
     units: tuple[Unit, ...] = ()
@@ -52,11 +52,11 @@ class Fit:
     Attributes
     ----------
     held, ahead
-        The steps behind its split and behind its end; shape (steps,).
+        Forecasts of the steps after its split and after its end; shape (steps,).
     weights
-        Of all methods; none has any where the seasonal naive model answers. Shape (methods,).
+        Weights of all methods; shape (methods,). All are zero if the seasonal naive forecast is used.
     failures
-        Why methods failed, by their labels.
+        Reasons of failures by the labels of the methods.
     """
 
     held: Floats
@@ -66,7 +66,10 @@ class Fit:
 
 
 def _allowed(wanted: tuple[Method, ...], allowed: Sequence[Method]) -> tuple[Method, ...]:
-    """Return what of the wanted methods is allowed, all of them where nothing is said; at least the last one."""
+    """Return the allowed ones of the requested methods.
+
+    If none is allowed, return the last one; without a limit, return all.
+    """
     return tuple(one for one in wanted if one in allowed) or wanted[-1:] if allowed else wanted
 
 
@@ -76,14 +79,14 @@ class StatsFitter:
     Parameters
     ----------
     methods
-        Of those that the job would compare, only these; all of them without any.
+        Limits the methods that the job compares. Empty means no limit.
 
     Attributes
     ----------
     methods
-        All that take part, for steady and for intermittent series.
+        All methods in use, for steady and for intermittent series.
     seconds
-        Of one core that each method has taken so far; shape (methods,).
+        Time of each method on one core so far; shape (methods,).
     """
 
     def __init__(self, dataset: Dataset, context: Context, methods: Sequence[Method] = ()) -> None:
@@ -109,13 +112,13 @@ class StatsFitter:
         self.seconds = np.zeros(len(self.methods))
 
     def sampled_windows(self) -> tuple[Unit, ...]:
-        """Return the windows that methods are compared on."""
+        """Return the windows on which methods are compared."""
         dataset = self.layout.rows.dataset
         wanted = origins_wanted(dataset, self.horizon, self._folds, _ROWS_PER_JUDGED)
         return windows_of(self.layout.rows, self.horizon, wanted, spread_series(dataset))
 
     def choose(self, units: Sequence[Unit], metric: str, begin: float, end: float) -> Choice:
-        """Compare the methods on some windows, series by series; ``begin`` and ``end`` are for the progress."""
+        """Compare the methods on some windows, series by series. ``begin`` and ``end`` are for the progress."""
         if not units:
             return Choice()
         cuts: dict[int, list[Cut]] = {}
@@ -131,12 +134,12 @@ class StatsFitter:
         return self._choice(units, np.concatenate(said, axis=1), metric)
 
     def fit(self, choice: Choice, held: Ends, ahead: Ends, begin: float, end: float) -> Iterator[Fit]:
-        """Fit to each series the methods that have a weight there, before its holdout and to its end.
+        """Fit the methods with a weight to each series, up to its holdout and up to its end.
 
         Parameters
         ----------
         held, ahead
-            Where the judged and the final model begin: see :meth:`ends`.
+            The ends of the series for the judged and the final model: see :meth:`ends`.
         """
         series = self.layout.rows.dataset.series
         weights = [self._weights(number, choice) for number in range(len(series))]
@@ -159,7 +162,7 @@ class StatsFitter:
             yield Fit(mixed[0], mixed[1], used, outcome.failures)
 
     def ends(self) -> tuple[Ends, Ends]:
-        """Return where the judged and the final model begin."""
+        """Return the ends of the series for the judged and the final model."""
         series = self.layout.rows.dataset.series
         splits = np.array([one.split for one in series], dtype=np.intp)
         stops = np.array([one.stop for one in series], dtype=np.intp)
@@ -171,7 +174,7 @@ class StatsFitter:
     # ---- within ------------------------------------------------------------------------------------------------------
 
     def _choice(self, units: Sequence[Unit], said: Floats, metric: str) -> Choice:
-        """Return the choice on windows whose steps the methods have said, unit by unit; shape (methods, steps)."""
+        """Return the choice from forecasts of windows, unit by unit; shape (methods, steps)."""
         rows = self.layout.rows
         number, step = rows.positions(units)
         behind = np.concatenate([[0], np.cumsum([self.layout.cut(unit)[1] for unit in units])])
@@ -191,7 +194,7 @@ class StatsFitter:
         return Choice(tuple(units), forecasts, selections)
 
     def _weights(self, number: int, choice: Choice) -> Floats:
-        """Return the weights of all methods in a series; where nothing was compared they are equal."""
+        """Return the weights of all methods for a series. Without a comparison, they are equal."""
         candidates = self.candidates[self._intermittent[number]]
         selection = choice.selections.get(self._intermittent[number])
         found = np.zeros(len(self.methods))
@@ -202,7 +205,7 @@ class StatsFitter:
         return self.layout.task(number, cuts, [self.methods[one] for one in methods])
 
     def _run(self, stage: str, tasks: Sequence[Task]) -> Iterator[Outcome]:
-        """Yield the outcome of each task, found or made; what was made is left in the checkpoints."""
+        """Yield the outcome of each task, read from the checkpoints or computed. Computed ones are saved there."""
         context, prefix = self._context, f"statsforecast-{stage}-"
         finished = Finished(context.checkpoints, prefix, context.work_dir, NEEDED)
         pieces = PieceWriter(context.checkpoints, prefix)
@@ -226,7 +229,7 @@ class StatsFitter:
             finished.close()
 
     def _spread(self, outcome: Outcome, methods: Numbers) -> list[Floats]:
-        """Return what it said at each cut in the places of all methods; shape (methods, steps)."""
+        """Return the forecasts at each cut in the positions of all methods; shape (methods, steps)."""
         found = []
         for said in outcome.forecasts:
             table = np.full((len(self.methods), said.shape[1]), np.nan)

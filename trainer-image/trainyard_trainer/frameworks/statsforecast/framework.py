@@ -1,4 +1,4 @@
-"""StatsForecast: each series by the methods that forecast best before its holdout, weighted."""
+"""StatsForecast: for each series, a weighted mix of the methods that forecast best before its holdout."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ _REASONS_REPORTED: Final = 3
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model that is kept, and what the one that had not seen the holdouts said of them, series by series."""
+    """The final model, and the judged model's forecasts of the holdouts, series by series."""
 
     kept: StatsModel
     forecasts: Floats
@@ -52,7 +52,7 @@ class StatsForecastFramework:
     format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge options and parameters; statsforecast itself tries the arguments on a few made-up rows."""
+        """Check options and parameters. statsforecast validates the arguments on a few synthetic rows."""
         check_forecast(config.spec)
         if config.spec.search is not None:
             raise ConfigError(
@@ -61,22 +61,23 @@ class StatsForecastFramework:
         check_parameters(config.spec.parameters or {})
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: a method finds its parameters itself."""
+        """Return ``None``: each method finds its parameters itself."""
         return None
 
     def to_onnx(self, model: Any) -> OnnxModel | None:  # noqa: ARG002 - the protocol's
-        """Return nothing: there is no such form."""
+        """Return ``None``: ONNX is not supported."""
         return None
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Compare the methods on windows before the holdout, then fit those with a weight, without it and with it.
+        """Compare the methods on windows before the holdout, then fit those with a weight, without the holdout and with
+        it.
 
         Raises
         ------
         DataError
-            If quantiles are asked for and every series is too short for a window.
+            If quantiles are requested and every series is too short for a window.
         Interrupted
-            When the pod must stop. What was finished is in the checkpoints.
+            When the pod must stop. Finished series are in the checkpoints.
         """
         fitter = StatsFitter(dataset, context)
         levels = levels_of(context.config.spec)
@@ -86,7 +87,7 @@ class StatsForecastFramework:
         return train_chosen(dataset, context, fitter, choice, 0.5 if compared else 0.0)
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge the forecasts of the holdouts, per series and over all rows together."""
+        """Evaluate the forecasts of the holdouts, per series and over all rows."""
         fitted: Fitted = trained.model
         rows = fitted.fitter.layout.rows
         found = judged_holdouts(rows, fitted.forecasts, fitted.kept.quantiles, context)
@@ -104,7 +105,7 @@ class StatsForecastFramework:
         return load_stats_model(folder)
 
     def predict(self, model: StatsModel | Fitted, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer times of series, up to the horizon behind the newest row that the model knows.
+        """Forecast times of series, up to the horizon after the newest row of the training.
 
         Returns
         -------
@@ -114,7 +115,7 @@ class StatsForecastFramework:
         Raises
         ------
         DataError
-            If a column is missing, a series is not known, or a time is outside the horizon.
+            If a column is missing, a series is unknown, or a time is outside the horizon.
         """
         known = model.kept if isinstance(model, Fitted) else model
         columns = [PREDICTION, *known.quantiles.columns]
@@ -123,21 +124,21 @@ class StatsForecastFramework:
         return pd.DataFrame(known.predict(read_questions(inputs, known.ends.columns)), columns=columns)
 
     def learned_until(self, model: StatsModel) -> Mapping[str, np.datetime64]:
-        """Return where each series ends that the methods have learned."""
+        """Return the end of each series in the training."""
         return dict(zip(model.ends.names, model.ends.times, strict=True))
 
     def forecast_holdouts(self, model: StatsModel, dataset: Dataset) -> Floats:
-        """Forecast held-out rows from what lies before them: see ``ForecastFramework``.
+        """Forecast held-out rows from the rows before them: see ``ForecastFramework``.
 
-        What such a model has learned is which methods answer a series, with which weight. A method has no state apart
-        from the values it is fitted to, so it is fitted to those before the split.
+        The trained part of such a model is the choice of methods and their weights for a series. A method has no other
+        state, so it is fitted to the values before the split.
         """
         require_same_steps(dataset, model.ends.columns, model.ends.frequency.alias)
         return forecast_again(model, dataset)
 
 
 def train_chosen(dataset: Dataset, context: Context, fitter: StatsFitter, choice: Choice, begin: float) -> Trained:
-    """Fit the methods of a choice to all series, and write both models; ``begin`` is for the progress."""
+    """Fit the chosen methods to all series, and write both models. ``begin`` is for the progress."""
     spec = context.config.spec
     quantiles = _quantiles(dataset, fitter, choice, levels_of(spec))
     held, ahead = fitter.ends()
@@ -168,7 +169,7 @@ def train_chosen(dataset: Dataset, context: Context, fitter: StatsFitter, choice
 
 
 def mean_weights(methods: Sequence[Method], fits: Sequence[Fit]) -> dict[str, float]:
-    """Return the mean weight over all series of each method that has any, the heaviest first."""
+    """Return the mean weight over all series of each method with a weight, largest first."""
     means = np.mean([one.weights for one in fits], axis=0)
     order = np.argsort(-means, kind="stable")
     return {methods[number].label: round(float(means[number]), 4) for number in order if means[number] > 0}
@@ -203,7 +204,7 @@ def _model(
 
 
 def _of_holdouts(fitter: StatsFitter, judged: StatsModel) -> Floats:
-    """Return what the judged model says of the rows of the holdouts, series by series; shape (rows,)."""
+    """Return the judged model's forecasts of the holdouts, series by series; shape (rows,)."""
     number, step = fitter.layout.rows.positions(fitter.layout.rows.holdouts())
     return np.asarray(judged.forecasts[judged.begins[number] + step])
 

@@ -1,4 +1,4 @@
-"""The series of a dataset as methods take them: step by step, without gaps. NumPy only."""
+"""The series of a dataset in the form of the methods: step by step, without gaps. This module only needs NumPy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from trainyard_trainer.frameworks.statsforecast.methods import Method
 
 _STEPS_KEPT: Final = 2_500
 _SEASONS_KEPT: Final = 5
-"""A method is fitted to so many of the newest steps, or to so many seasons: older ones cost time and tell little."""
+"""A method is fitted to this many of the newest steps or seasons. Older ones take time and add little."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,11 @@ class Layout:
     Attributes
     ----------
     values
-        Of each step of the panel; a gap has the value of one season before. Shape (steps,).
+        Value of each step of the panel; shape (steps,). A gap has the value of one season before.
     seasons
-        What a season may be, in steps, the shortest first.
+        Possible seasons in steps, shortest first.
     input_size
-        The newest so many steps are fitted to.
+        Number of the newest steps to fit to.
     """
 
     rows: Rows
@@ -44,7 +44,7 @@ class Layout:
 
     @classmethod
     def of(cls, dataset: Dataset, baseline: Baseline, input_size: int | None) -> Self:
-        """Lay a dataset out. Without an ``input_size`` the season decides."""
+        """Return the layout of a dataset. The default of ``input_size`` depends on the season."""
         frequency = frequency_by(dataset.frequency or "D", dataset.clock)
         rows = Rows.of(dataset, frequency, (), baseline)
         seasons = sorted({one for one in (frequency.season, *frequency.seasons) if one > 1})
@@ -52,7 +52,7 @@ class Layout:
         return cls(rows, rows.panel.filled(frequency.season), tuple(seasons), size)
 
     def task(self, number: int, cuts: Sequence[Cut], methods: Sequence[Method]) -> Task:
-        """Return what a worker needs to forecast a series from some cuts."""
+        """Return the task for a worker to forecast a series from some cuts."""
         begin, end = self.rows.panel.begins[number : number + 2]
         return Task(
             self.rows.panel.names[number],
@@ -65,12 +65,12 @@ class Layout:
         )
 
     def cut(self, unit: Unit) -> Cut:
-        """Return the cut of a unit: with all steps up to the last of its rows."""
+        """Return the cut of a unit, with all steps up to its last row."""
         known = self.known(unit.series, unit.cut)
-        return known, max(1, self.known(unit.series, unit.stop) - known)  # a cut may part autumn's repeated hour
+        return known, max(1, self.known(unit.series, unit.stop) - known)  # a cut can be inside of a repeated hour
 
     def known(self, number: int, row: int) -> int:
-        """Return how many steps of a series lie before a row of the dataset."""
+        """Return the number of steps of a series before a row of the dataset."""
         return int(self.rows.panel.steps[row - 1] - self.rows.panel.begins[number]) + 1
 
     def naive(self, number: int, cut: Cut) -> Floats:
@@ -81,5 +81,5 @@ class Layout:
         return seasonal_naive(np.arange(known), values, np.arange(known, known + steps), self.rows.frequency.season)
 
     def ends(self, stops: Positions, columns: Columns, horizon: int) -> Ends:
-        """Return where the series end that are known up to some rows."""
+        """Return the ends of the series, if they are known up to the given rows."""
         return Ends(self.rows.panel.names, self.rows.times[stops - 1], self.rows.frequency, columns, horizon)

@@ -1,6 +1,6 @@
-"""The methods of statsforecast that can be asked for, what they are told, and which are tried by default.
+"""The supported methods of statsforecast, their arguments, and the default methods.
 
-Light to import: statsforecast itself takes seconds, and only the processes that fit need it.
+This module is fast to import. statsforecast takes seconds, and only the processes that fit need it.
 """
 
 import difflib
@@ -45,7 +45,7 @@ SECONDS_PER_STEP: Final[Mapping[str, float]] = {
     "WindowAverage": 1e-6,
     "SeasonalWindowAverage": 1e-6,
 }
-"""Seconds of one core that a fit takes for each step of a series, as measured on daily and hourly data: an estimate."""
+"""Estimated seconds of one core per step of a series for one fit, measured on daily and hourly data."""
 
 _STEADY: Final = (
     *("AutoETS", "DynamicOptimizedTheta", "AutoCES", "MSTL", "MFLES"),
@@ -56,33 +56,33 @@ _INTERMITTENT: Final = (
     *("DynamicOptimizedTheta", "SeasonalNaive", "HistoricAverage"),
 )
 _ONLY_SEASONAL: Final = frozenset({"MSTL", "MFLES", "SeasonalNaive"})
-"""Without a season they are another method, or none."""
+"""Methods that need a season. Without one, they fail or are equal to another method."""
 
 _SEVERAL_SEASONS: Final = frozenset({"MSTL", "MFLES", "AutoMFLES", "TBATS", "AutoTBATS"})
 _USUAL: Final[Mapping[str, Any]] = {"alpha_d": 0.1, "alpha_p": 0.1, "window_size": 4, "test_size": 1}
-"""What a method must be told and has no default for."""
+"""Required arguments of methods that have no default."""
 
 _NAMES: Final = frozenset({"models", "input_size"})
 _CYCLES: Final = 3
-"""So often a season must have been seen to be taken apart from the rest."""
+"""Minimum number of cycles in the data for the decomposition of a season."""
 
 _TRIED: Final = 42
 
 
 @dataclass(frozen=True)
 class Method:
-    """A class of ``statsforecast.models``, and the arguments that the user gave it."""
+    """A class of ``statsforecast.models``, and the user's arguments."""
 
     name: str
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
-        """What it is called in reports."""
+        """The name in reports."""
         return str(self.arguments.get("alias", self.name))
 
     def as_json(self) -> Any:
-        """Return it as ``spec.parameters.models`` has it."""
+        """Return the method in the form of ``spec.parameters.models``."""
         return {self.name: dict(self.arguments)} if self.arguments else self.name
 
     def forecast(self, values: Floats, steps: int, season: int, seasons: Sequence[int]) -> Floats:
@@ -91,9 +91,9 @@ class Method:
         Raises
         ------
         ValueError
-            If the forecast is not finite, or leaves everything that the series has ever been far behind.
+            If the forecast is not finite, or is far outside of the range of the series.
         Exception
-            Whatever statsforecast raises.
+            Any error of statsforecast.
         """
         from statsforecast import models
 
@@ -122,22 +122,22 @@ class Method:
 
 
 _FAR: Final = 10
-"""How many times its whole range, and its size, a series may be left behind."""
+"""Limit of the distance of a forecast from the series, as a multiple of its range and of its size."""
 
 
 def default_methods(*, intermittent: bool, season: int) -> tuple[Method, ...]:
-    """Return what is tried where ``spec.parameters.models`` says nothing."""
+    """Return the methods to try if ``spec.parameters.models`` is not set."""
     names = _INTERMITTENT if intermittent else _STEADY
     return tuple(Method(name) for name in names if season > 1 or name not in _ONLY_SEASONAL)
 
 
 def seconds_of(methods: Sequence[Method], steps: int, fits: int) -> float:
-    """Return how many seconds of one core some methods take by estimate, for so many fits to so many steps."""
+    """Return the estimated seconds of one core for this many fits of some methods to this many steps."""
     return sum(SECONDS_PER_STEP[one.name] for one in methods) * steps * fits
 
 
 def asked_methods(parameters: Mapping[str, Any]) -> tuple[Method, ...]:
-    """Return the methods that ``spec.parameters.models`` names; none without it. Raises ConfigError."""
+    """Return the methods in ``spec.parameters.models``, or none if it is not set. Raises ConfigError."""
     wanted = parameters.get("models")
     if wanted is None:
         return ()
@@ -154,12 +154,12 @@ def asked_methods(parameters: Mapping[str, Any]) -> tuple[Method, ...]:
 
 
 def check_parameters(parameters: Mapping[str, Any]) -> None:
-    """Judge ``spec.parameters``; statsforecast itself tries the arguments on a few made-up rows.
+    """Check ``spec.parameters``. statsforecast validates the arguments on a few synthetic rows.
 
     Raises
     ------
     ConfigError
-        With the field, and what to write instead.
+        If it is invalid. The message names the field and a valid value.
     """
     for name in parameters:
         if name not in _NAMES:

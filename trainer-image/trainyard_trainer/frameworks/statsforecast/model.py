@@ -1,8 +1,8 @@
-"""What the methods have said, series by series: the model of framework StatsForecast, kept and read back.
+"""The model of framework StatsForecast: the forecasts of the methods for each series. Save and load.
 
-A method answers for nothing but the steps behind its series, so that its answers themselves are the model: a server
-needs no statsforecast, and answers at once. Two files: ``model.json`` has what all series share, ``forecasts.parquet``
-each series with its steps. Quantiles have a third, ``quantiles.json``.
+A method only forecasts the steps after the end of its series. So the forecasts themselves are the model: a server does
+not need statsforecast and predicts immediately. There are two files. ``model.json`` has the common data of all series,
+``forecasts.parquet`` the steps of each series. With quantiles there is a third, ``quantiles.json``.
 """
 
 import json
@@ -26,20 +26,20 @@ FORECASTS_FILE: Final = "forecasts.parquet"
 
 @dataclass(frozen=True)
 class StatsModel:
-    """The forecast of each series, and how it was mixed.
+    """The forecast of each series, and the weights of the methods.
 
     Attributes
     ----------
     methods
-        As ``spec.parameters.models`` would have them.
+        The methods in the form of ``spec.parameters.models``.
     weights
-        Of each method in each series; shape (series, methods).
+        Weight of each method for each series; shape (series, methods).
     forecasts
-        The steps of all series, one after the other; shape (steps,).
+        Forecast steps of all series, one after the other; shape (steps,).
     begins
-        Where those of each series begin, and the end of the last; shape (series + 1,).
+        Start of the steps of each series, and the end of the last; shape (series + 1,).
     floors
-        The least that is ever forecast, quantiles too; minus infinity is none; shape (series,).
+        Lower bounds of forecasts and quantiles; minus infinity means no bound; shape (series,).
     """
 
     ends: Ends
@@ -52,12 +52,12 @@ class StatsModel:
     quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
 
     def predict(self, asked: Questions) -> Floats:
-        """Return the forecast of each question, and the quantiles beside; shape (rows, 1 + levels).
+        """Return the forecast and the quantiles of each requested row; shape (rows, 1 + levels).
 
         Raises
         ------
         DataError
-            For a series that is not known, and times before the first step or beyond the horizon.
+            If a series is unknown, or a time is before the first step or after the horizon.
         """
         numbers, steps = self.ends.positions(asked)
         forecast = self.forecasts[self.begins[numbers] + steps - 1]
@@ -96,7 +96,7 @@ class StatsModel:
 
 
 def load_stats_model(folder: Path) -> StatsModel:
-    """Read what :meth:`StatsModel.save` wrote."""
+    """Read the files that :meth:`StatsModel.save` wrote."""
     import pyarrow.parquet as pq
 
     fields = json.loads((folder / DESCRIPTION_FILE).read_text())

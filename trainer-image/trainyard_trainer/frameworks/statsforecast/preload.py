@@ -1,6 +1,6 @@
-"""Imported by the fork server alone, never by the trainer: its workers then start with statsforecast in memory.
+"""Imported only by the fork server, not by the trainer, so that its workers start with statsforecast in memory.
 
-The thread limits must stand before numpy is imported: a worker is one process per core, and a fit has one thread.
+The thread limits must be set before NumPy is imported. There is one worker process per core, and a fit uses one thread.
 """
 
 import os

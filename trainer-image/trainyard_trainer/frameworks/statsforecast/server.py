@@ -1,4 +1,4 @@
-"""What the workers have in memory when they start: see ``fork_server``."""
+"""The modules that workers have in memory when they start: see ``fork_server``."""
 
 from typing import Final
 
@@ -8,5 +8,5 @@ _PRELOAD: Final = "trainyard_trainer.frameworks.statsforecast.preload"
 
 
 def start() -> None:
-    """Start the process that workers are forked from, unless it runs."""
+    """Start the fork server, unless it is running."""
     fork_server.start(_PRELOAD)

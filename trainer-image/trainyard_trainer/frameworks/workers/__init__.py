@@ -1,1 +1,1 @@
-"""Worker processes of frameworks that make a model for each series."""
+"""Worker processes of frameworks with a model for each series."""

@@ -1,7 +1,7 @@
-"""The clean process that workers are forked from; light to import, so that it can be started early.
+"""The clean process from which workers are forked. This module is fast to import, so that the process can start early.
 
-It imports once what all workers need, and they share that memory. This takes it a second or more, as long as the
-trainer needs for its own imports and for the data: so both do it side by side.
+The process imports the modules of all workers once, and they share the memory. This takes a second or more, about as
+long as the trainer's own imports and loading of data. So both run in parallel.
 """
 
 import multiprocessing
@@ -12,15 +12,16 @@ _loaded: set[str] = set()
 
 
 def start(*modules: str) -> None:
-    """Start the process with these modules in its memory, unless it runs and has them; one that lacks some is replaced.
+    """Start the process with these modules in memory, unless it is running and has them.
 
-    What it had before, the new one has too. Without this each worker would import a module, and hold it, for itself.
+    If it lacks some, it is replaced by one that also has the earlier modules. Otherwise each worker would import a
+    module separately, with its own memory.
     """
     if _loaded and not _loaded.issuperset(modules):
         forkserver._forkserver._stop()  # type: ignore[attr-defined] # noqa: SLF001 - there is no public way
     _loaded.update(modules)
     multiprocessing.get_context("forkserver").set_forkserver_preload(sorted(_loaded))
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is the trainer's to answer
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: only the trainer handles Ctrl-C
     try:
         forkserver.ensure_running()
     finally:

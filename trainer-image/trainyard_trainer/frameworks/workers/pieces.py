@@ -1,7 +1,7 @@
-"""Finished series in the checkpoints of a job, in pieces: an attempt, or another shard, takes them up by their names.
+"""Finished series in the checkpoints of a job, in pieces. Another attempt or shard finds them by name.
 
-A piece is one line of JSON per series. Its name is a digest of the names in it, so that several pods may leave theirs
-at once and the same series lead to the same name.
+A piece has one line of JSON per series. Its name is a digest of the names of its series. So several pods can write
+pieces at the same time, and the same series result in the same name.
 """
 
 import hashlib
@@ -16,11 +16,14 @@ from trainyard_trainer.artifacts.checkpoints import Checkpoints
 
 _SERIES: Final = 50
 _SECONDS: Final = 10.0
-"""A piece is left when it has so many series, or so long after the last one: what a kill costs at most."""
+"""Maximum time between two pieces, if there are fewer series than its limit. A kill loses at most this much work."""
 
 
 class PieceWriter:
-    """Collects what is finished; ``flush`` leaves what is not yet left. ``prefix`` begins the names of its pieces."""
+    """Collects finished series and writes pieces.
+
+    ``flush`` writes the rest. ``prefix`` is the prefix of their names.
+    """
 
     def __init__(self, checkpoints: Checkpoints, prefix: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._checkpoints, self._prefix, self._clock = checkpoints, prefix, clock
@@ -28,13 +31,13 @@ class PieceWriter:
         self._since = clock()
 
     def add(self, series: str, fields: Mapping[str, Any]) -> None:
-        """Note one series, as plain JSON; now and then a piece is left."""
+        """Add one series as plain JSON. A piece is written when it is large or old enough."""
         self._lines[series] = (json.dumps({"name": series, **fields}) + "\n").encode()
         if len(self._lines) >= _SERIES or self._clock() - self._since >= _SECONDS:
             self.flush()
 
     def flush(self) -> None:
-        """Leave a piece, if there is anything to leave."""
+        """Write a piece, if there is anything to write."""
         if self._lines:
             self._checkpoints.put(_name(self._prefix, sorted(self._lines)), b"".join(self._lines.values()))
         self._lines.clear()
@@ -42,16 +45,17 @@ class PieceWriter:
 
 
 class Finished:
-    """What earlier attempts and other shards left. It lies on disk: memory does not grow with the number of series.
+    """Series that earlier attempts and other shards finished. They are on disk, so memory does not grow with their
+    number.
 
     Parameters
     ----------
     needed
-        The fields that a line must have; one of an older release may lack some, and its series is fitted again.
+        The required fields of a line. If a line of an older release lacks some, its series is fitted again.
     """
 
     def __init__(self, checkpoints: Checkpoints, prefix: str, folder: Path, needed: Collection[str]) -> None:
-        # A file without a name: gone with this object, whatever happens.
+        # A file without a name, which is removed together with this object in any case.
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close
         self._positions: dict[str, tuple[int, int]] = {}
         for name in checkpoints.names():
@@ -64,7 +68,7 @@ class Finished:
             fields = json.loads(line)
             series = str(fields["name"])
         except (ValueError, KeyError):
-            return  # the end of a piece that was cut off: the series is fitted again
+            return  # the end of a truncated piece: the series is fitted again
         if not fields.keys() >= set(needed):
             return
         self._positions[series] = (self._file.tell(), len(line))
@@ -84,7 +88,7 @@ class Finished:
         return fields
 
     def close(self) -> None:
-        """Let the disk go."""
+        """Release the file."""
         self._file.close()
 
 

@@ -1,8 +1,8 @@
-"""Many series on few processes: bounded, in order, and stoppable between series.
+"""Fit many series with few processes: with bounded memory, in order, and with a stop between series.
 
-Workers are forked from a clean server process, never from the trainer: a fork after LightGBM's threads
-have run can hang. With one worker everything runs in this process. Workers are not replaced after a number of tasks:
-``max_tasks_per_child`` can deadlock up to Python 3.13 (cpython issue 115634), and the memory of a worker stays flat
+Workers are forked from a clean server process and not from the trainer, because a fork after LightGBM's threads have
+run can hang. With one worker, everything runs in this process. Workers are not replaced after a number of tasks:
+``max_tasks_per_child`` can deadlock up to Python 3.13 (cpython issue 115634), and the memory of a worker does not grow
 over hundreds of fits.
 """
 
@@ -24,12 +24,12 @@ Outcome = TypeVar("Outcome")
 Stop = Callable[[], bool]
 
 _AHEAD: Final = 4
-"""Tasks per worker that wait or run: enough that none idles, few enough that memory stays flat."""
+"""Number of pending or running tasks per worker: enough to keep all busy, and few enough to limit memory."""
 
 _STOP_CHECK_SECONDS: Final = 0.5
 
 _STOP_FILE: Final = "stop"
-"""Lies in the working folder once the pod is asked to end: what a worker looks for between two fits of a search."""
+"""File in the work folder that exists after a request to stop. A worker checks it between two fits of a search."""
 
 
 def fit_all(
@@ -40,16 +40,16 @@ def fit_all(
     Parameters
     ----------
     fit
-        A function of a module; it is asked to end early when what it is given turns true.
+        A function of a module. It should end early when its second argument returns true.
     folder
-        Where the processes tell each other of a stop.
+        Folder of the stop file.
 
     Raises
     ------
     Interrupted
-        When ``stop`` turns true. Fits that run are finished and yielded before, but for searches: those end at once.
+        When ``stop`` returns true. Running fits are finished and yielded first, except searches, which end at once.
     RuntimeError
-        If a worker process was killed, most likely for its memory. What was finished is yielded before.
+        If a worker process was killed, most likely for its memory. Finished outcomes are yielded first.
     """
     if workers == 1:
         for task in tasks:
@@ -98,7 +98,7 @@ def _fit(fit: Callable[[Task, Stop], Outcome], task: Task, stop_file: Path) -> O
 
 
 def _result(pending: deque[Future[Outcome]], stop: Stop) -> Outcome:
-    """Return the oldest; it stays pending until it is there."""
+    """Return the oldest result. It stays pending until it is available."""
     while True:
         _raise_if(stop)
         try:
@@ -110,7 +110,7 @@ def _result(pending: deque[Future[Outcome]], stop: Stop) -> Outcome:
 
 
 def _finished(pool: ProcessPoolExecutor, pending: Iterable[Future[Outcome]]) -> Iterator[Outcome]:
-    """Wait for what runs, and yield what came of it."""
+    """Wait for the running tasks, and yield their results."""
     pool.shutdown(wait=True, cancel_futures=True)
     for future in pending:
         if not future.cancelled() and future.exception() is None:
@@ -123,9 +123,9 @@ def _raise_if(stop: Stop) -> None:
 
 
 def prepare_worker() -> None:
-    """Make a fresh worker process share the memory of its server, and leave signals to the trainer."""
-    # Else the first collection touches every object of the libraries, and copies 60 MB of pages that all share.
+    """Configure a new worker process: share the memory of the server, and leave signals to the trainer."""
+    # Otherwise the first garbage collection touches every object of the libraries, and copies 60 MB of shared pages.
     gc.freeze()
-    # The trainer alone answers signals; a worker that died of them would break the pool.
+    # Only the trainer handles signals. A worker that dies from a signal would break the pool.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
