@@ -1,1 +1,1 @@
-"""Networks for tables and for series."""
+"""Neural networks for tables and for series."""

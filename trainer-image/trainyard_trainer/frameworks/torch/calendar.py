@@ -1,4 +1,4 @@
-"""What is known of a step without any data: where it lies in the day, the week and the year, and holidays."""
+"""Calendar features of a step: its position in the day, the week and the year, and holidays."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,14 +17,14 @@ Ordinals = npt.NDArray[np.int64]
 _HARMONICS: Final = 2
 _DAYS: Final = 7
 _STEPS_PER_YEAR_OF_DAYS: Final = 250
-"""Business days and finer steps: each lies on one day."""
+"""Minimum number of steps per year for features of days: each step of business days or finer is on one day."""
 
 
 @dataclass(frozen=True)
 class Calendar:
-    """The features of a step. ``country`` names whose holidays count, by its two letters.
+    """The calendar features of a step. ``country`` is the two-letter code of the country whose holidays are used.
 
-    With ``zone`` times in UTC are looked at by its wall clock: people do not live by UTC.
+    With ``zone``, times in UTC are converted to its wall clock, because human activity follows that.
     """
 
     frequency: Frequency
@@ -33,14 +33,14 @@ class Calendar:
 
     @property
     def columns(self) -> int:
-        """How many numbers describe a step."""
+        """The number of features of a step."""
         return int(self.features(np.array(["2024-01-01"], dtype="datetime64[ns]")).shape[1])
 
     def features(self, times: Times) -> npt.NDArray[np.float32]:
-        """Return the features of times; shape (times, columns), each about -1 to 1.
+        """Return the features of times; shape (times, columns), each about in [-1, 1].
 
-        The day and the year are waves, so that midnight lies beside midnight; the days of the week are marks of their
-        own, since a Saturday is seldom between a Friday and a Sunday.
+        Positions in the day and the year are sine and cosine, so that midnight is continuous. Days of the week are
+        one-hot encoded, because a value of Saturday is seldom between those of Friday and Sunday.
         """
         index = pd.DatetimeIndex(wall_times(times, self.zone) if self.zone else times)
         per_year = self.frequency.per_year
@@ -63,9 +63,9 @@ def _waves(phase: npt.NDArray[Any]) -> list[npt.NDArray[Any]]:
 
 
 def times_of(first: np.datetime64, steps: Ordinals, frequency: Frequency) -> Times:
-    """Return the times that lie so many steps after a first one, as ``datetime64[ns]``.
+    """Return the times at the given numbers of steps after a first one, as ``datetime64[ns]``.
 
-    Of months, quarters and years only the month is kept: their features need no more.
+    For months, quarters and years, only the month is exact, because their features need no more.
     """
     if frequency.months:
         months = first.astype("datetime64[M]") + steps * frequency.months

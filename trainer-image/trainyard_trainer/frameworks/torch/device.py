@@ -1,4 +1,4 @@
-"""Where a network is trained: the GPU if there is one; the CPU when it fails and the specification allows it."""
+"""The device of the training: a GPU if there is one, or the CPU if the GPU fails and the specification allows it."""
 
 import logging
 from collections.abc import Callable
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class OnDevice(Generic[T]):
-    """What was made, on which device, and what a person should know about that."""
+    """The result of the work, the device, and warnings about it."""
 
     made: T
     device: str
@@ -33,20 +33,20 @@ def on_device(
     *,
     gpus: tuple[str, ...] | None = None,
 ) -> OnDevice[T]:
-    """Do the work on the device that is requested, or there is.
+    """Do the work on the requested or available device.
 
-    A GPU that is not there, or that fails (its driver, its memory), gives way to the CPU where no accelerator was asked
-    for or ``accelerator.fallback`` is CPU; the work then begins anew.
+    If a GPU is missing or fails (driver or memory), the CPU is used if no accelerator was requested or
+    ``accelerator.fallback`` is CPU. Then the work starts again.
 
     Parameters
     ----------
     gpus
-        What is there; default: what Torch finds.
+        The available GPUs. By default, those that Torch finds.
 
     Raises
     ------
     Unsupported
-        If the specification insists on a GPU that is not there, or fails.
+        If the specification requires a GPU that is missing or fails.
     """
     there = _gpus() if gpus is None else gpus
     wanted = requested in {"cuda", "mps"} or (requested == "Auto" and accelerator is not None)
@@ -63,7 +63,7 @@ def on_device(
         if not _is_gpus(error):
             raise
         reason = f"the {name} device failed: {str(error).splitlines()[0][:200]}"
-    # Outside of the except clause: the error's traceback holds the tensors that filled the GPU.
+    # Outside of the except clause, because the traceback of the error keeps the tensors on the GPU alive.
     if name == "cuda" and torch.cuda.is_available():
         torch.cuda.empty_cache()
     return _on_cpu(reason, accelerator, work)
@@ -86,7 +86,7 @@ def _gpus() -> tuple[str, ...]:
 
 
 def _is_gpus(error: RuntimeError) -> bool:
-    """Tell whether it is the device that failed; Torch has one class of errors for almost everything."""
+    """Return whether an error is from the device. Torch has one class for almost all errors."""
     kinds = tuple(
         kind for kind in (torch.OutOfMemoryError, getattr(torch, "AcceleratorError", None)) if kind is not None
     )

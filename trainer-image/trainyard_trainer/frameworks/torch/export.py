@@ -1,4 +1,4 @@
-"""A trained network as files: its weights as safetensors, and itself as ONNX."""
+"""Export of a trained network: its weights as safetensors, and the network as ONNX."""
 
 import io
 import warnings
@@ -18,19 +18,19 @@ _ROWS_AT_ONCE: Final = 16_384
 
 
 class Probabilities(nn.Module):
-    """A network of classes whose answers are probabilities instead of logits."""
+    """A classification network whose outputs are probabilities instead of logits."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Return a row of numbers that sum up to 1."""
+        """Return a row of numbers that sum to 1."""
         return torch.softmax(self.network(*inputs), dim=1)
 
 
 def run_of(network: nn.Module) -> Run:
-    """Return the network as it is called while training: arrays in, an array out, a part of the rows at a time."""
+    """Return the network as a function of arrays for use during training. It runs in batches of rows."""
     device = next(network.parameters()).device
 
     def run(tensors: dict[str, npt.NDArray[Any]]) -> Any:
@@ -44,17 +44,17 @@ def run_of(network: nn.Module) -> Run:
 
 
 def as_onnx(network: nn.Module, example: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """Return a network on the CPU as ONNX; the number of rows stays open.
+    """Return a network on the CPU as ONNX with a dynamic number of rows.
 
     Parameters
     ----------
     example
-        The tensors by name, in the order in which the network reads them; at least one row.
+        Input tensors by name, in the order of the network's inputs; at least one row.
     """
     body = io.BytesIO()
     network.eval()
     with warnings.catch_warnings():
-        # The exporter that is to replace this one needs a package more, and seconds instead of a tenth of one.
+        # The exporter that replaces this one needs another package, and takes seconds instead of 0.1 s.
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
@@ -70,7 +70,7 @@ def as_onnx(network: nn.Module, example: Mapping[str, npt.NDArray[Any]]) -> byte
 
 
 def write_weights(network: nn.Module, output: Path) -> str:
-    """Write the weights, and return the name of the file."""
+    """Write the weights. Return the name of the file."""
     output.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     save_file(tensors, output / WEIGHTS_FILE)

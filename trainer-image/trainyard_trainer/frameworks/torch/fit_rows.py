@@ -1,4 +1,4 @@
-"""A network learns a table: the training part teaches, the validation part ends it and sets the threshold."""
+"""Train a network on a table. The validation part decides early stopping and the threshold."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -40,14 +40,14 @@ LOSSES: Final[Mapping[Loss, Callable[..., Tensor]]] = {
 
 @dataclass(frozen=True)
 class Taught:
-    """A network that has learned, and how it went."""
+    """A trained network, and the course of its training."""
 
     lesson: "RowsLesson"
     course: Course
 
 
 class RowsLesson:
-    """All rows on the device at once, taken by their numbers: a table in memory needs no loader."""
+    """All rows on the device, selected by number. A table in memory needs no data loader."""
 
     def __init__(
         self,
@@ -74,13 +74,13 @@ class RowsLesson:
         return self._compare(self.network(*(tensor[examples] for tensor in inputs)), target[examples])
 
     def judge(self) -> float:
-        """Return the loss on the validation part, and keep what the network said of it."""
+        """Return the loss on the validation part, and keep the outputs for it."""
         inputs, target = self._validation
         self.judged = self.network(*inputs)
         return float(self._compare(self.judged, target))
 
     def said(self) -> npt.NDArray[np.float64]:
-        """Return what the network last said of the validation part: numbers or probabilities."""
+        """Return the last outputs for the validation part: numbers or probabilities."""
         outputs = self.judged.detach()
         if self.description.classes:
             return torch_rows.probabilities(torch.softmax(outputs, dim=1).cpu().numpy())
@@ -93,7 +93,7 @@ class RowsLesson:
 
 
 def train_rows(dataset: Dataset, context: Context) -> Trained:
-    """Fit, and write the model's files. Raises ConfigError, DataError, Interrupted, Unsupported."""
+    """Train, and write the files of the model. Raises ConfigError, DataError, Interrupted, Unsupported."""
     spec = context.config.spec
     check_classes(spec, dataset)
     parameters = torch_parameters.tabular(context.parameters)
@@ -122,7 +122,7 @@ def train_rows(dataset: Dataset, context: Context) -> Trained:
 
 
 def _saved(dataset: Dataset, lesson: RowsLesson, cut: Cut | None, output: Path) -> tuple[TabularModel, tuple[str, ...]]:
-    """Write a network, and return it with the names of its files."""
+    """Write a network. Return it with the names of its files."""
     description = lesson.description
     if cut is not None:
         description = dataclasses.replace(description, threshold=cut.value, threshold_by=cut.why)
@@ -136,7 +136,7 @@ def _saved(dataset: Dataset, lesson: RowsLesson, cut: Cut | None, output: Path) 
 def score_rows(
     dataset: Dataset, context: Context, given: Mapping[str, Any], report: Callable[[int, float], None]
 ) -> float:
-    """Return the metric of a search on the validation part. Raises TrainerError, and what ``report`` raises."""
+    """Return the metric of a search on the validation part. Raises TrainerError, and the errors of ``report``."""
     spec = context.config.spec
     parameters = torch_parameters.tabular(given)
 
@@ -159,7 +159,9 @@ def teach(
     device: torch.device,
     epochs: int | None = None,
 ) -> Taught:
-    """Fit one network on one device: on the training part, or with ``epochs`` on all rows for so long."""
+    """Train one network on one device: on the training part, or with ``epochs`` on all rows for this number of
+    epochs.
+    """
     seed = (context.config.spec.split or Split()).seed
     rows = parts_of(dataset).train if epochs is None else np.arange(dataset.rows)
     lesson = RowsLesson(dataset, describe(dataset, parameters, rows), parameters.loss, device, seed, rows)
@@ -170,7 +172,7 @@ def teach(
 
 
 def describe(dataset: Dataset, parameters: TabularParameters, rows: npt.NDArray[np.intp]) -> torch_rows.Description:
-    """Measure the rows to learn from."""
+    """Return the metadata with scales measured on the training rows."""
     frame = dataset.frame.iloc[rows]
     numbers = [name for name in dataset.features if name not in dataset.categories]
     target = None if dataset.classes else torch_rows.Scale.of(frame[dataset.target].to_numpy(dtype=np.float64))
@@ -197,7 +199,7 @@ def parts_of(dataset: Dataset) -> Parts:
 def _tensors(
     dataset: Dataset, description: torch_rows.Description, rows: npt.NDArray[np.intp], device: torch.device
 ) -> tuple[tuple[Tensor, ...], Tensor]:
-    """Return what the network reads of these rows, and what it should say."""
+    """Return the input tensors of these rows, and their targets."""
     frame = dataset.frame.iloc[rows]
     inputs = tuple(torch.as_tensor(tensor).to(device) for tensor in torch_rows.tensors_of(description, frame).values())
     target = frame[dataset.target].to_numpy(dtype=np.float64)
@@ -207,7 +209,7 @@ def _tensors(
 
 
 def _cut(dataset: Dataset, lesson: RowsLesson, spec: TrainingJobSpec) -> Cut | None:
-    """Return the threshold that suits the validation part, which the weights have not learned from."""
+    """Return the best threshold on the validation part, to which the weights were not fitted."""
     if dataset.positive_class is None:
         return None
     return cut_for(spec, dataset, parts_of(dataset).validation, lesson.said()[:, 1])

@@ -1,7 +1,7 @@
-"""One network learns the windows of all series: precomputed views of one long row of steps, taken by their numbers.
+"""Train one network on the windows of all series. A window is a view of one long tensor of steps.
 
-The newest part of each series before its holdout ends the training of the judged network. The final one learns all rows
-for as many epochs as were best.
+For the judged network, the newest part of each series before its holdout is used for early stopping. The final network
+is trained on all rows for the best number of epochs.
 """
 
 from collections.abc import Callable, Mapping
@@ -36,25 +36,25 @@ from trainyard_trainer.frameworks.torch.parameters import ForecastParameters, Lo
 from trainyard_trainer.frameworks.torch.training import Course, Watch, learn, watch_of
 
 _MOST_VALIDATED: Final = 20_000
-"""Windows that judge an epoch; of more, evenly spread ones do."""
+"""Maximum number of windows that evaluate an epoch. If there are more, evenly spread ones are used."""
 
 _WINDOWS_AT_ONCE: Final = 4096
 
 
 _Positions = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
-"""Where windows begin in the long row, and up to which place of it their targets count; shapes (windows,)."""
+"""Start of each window in the long tensor, and the end of its valid targets there; shapes (windows,)."""
 
 
 @dataclass(frozen=True)
 class _Windows:
-    """Such places on the device."""
+    """The positions of windows, on the device."""
 
     starts: Tensor
     limits: Tensor
 
 
 class WindowsLesson:
-    """All steps of all series one behind the other; a window is a view of a part."""
+    """All steps of all series in one tensor. A window is a view of a part."""
 
     def __init__(self, material: Material, loss: Loss, device: torch.device, seed: int) -> None:
         torch.manual_seed(seed)
@@ -88,7 +88,7 @@ class WindowsLesson:
         return total / count
 
     def _compare(self, starts: Tensor, limits: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the sum of the losses and how many targets they are of: those that the table has."""
+        """Return the sum of the losses and the number of their targets. Only targets with a row in the table count."""
         values = self._values[starts]
         counts = self._observed[starts] & (starts[:, None] + self._positions < limits[:, None])
         inputs = [values[:, : self._length], self._future[starts].transpose(1, 2)]
@@ -100,7 +100,7 @@ class WindowsLesson:
 
 
 def train_series(dataset: Dataset, context: Context) -> Trained:
-    """Fit, and write the model's files. Raises ConfigError, DataError, Interrupted, Unsupported."""
+    """Train, and write the files of the model. Raises ConfigError, DataError, Interrupted, Unsupported."""
     parameters = torch_parameters.forecast(context.parameters)
     material = Material(dataset, context, parameters)
     whole = Material(dataset, context, parameters.of_length(material.description.length), whole=True)
@@ -138,7 +138,7 @@ def train_series(dataset: Dataset, context: Context) -> Trained:
 def _saved(
     material: Material, lesson: WindowsLesson, quantiles: ErrorQuantiles, output: Path
 ) -> tuple[ForecastModel, tuple[str, ...]]:
-    """Write a network with the ends of the series that it has learned, and return it with the names of its files."""
+    """Write a network with the ends of its training series. Return it with the names of its files."""
     network, series = lesson.network.cpu(), material.dataset.series
     contexts = {one.name: material.context(number, material.end(one)) for number, one in enumerate(series)}
     exported = as_onnx(network, _example(material))
@@ -148,7 +148,7 @@ def _saved(
 
 
 def _quantiles(material: Material, run: torch_windows.Run, levels: tuple[float, ...]) -> ErrorQuantiles:
-    """Return by what the network misses the rows that ended its training, but did not teach it."""
+    """Return the error quantiles on the rows that stopped the training, because the network was not fitted to them."""
     if not levels:
         return ErrorQuantiles()
     cuts = material.windows()
@@ -161,7 +161,7 @@ def _quantiles(material: Material, run: torch_windows.Run, levels: tuple[float, 
 def score_series(
     dataset: Dataset, context: Context, given: Mapping[str, Any], report: Callable[[int, float], None]
 ) -> float:
-    """Return the metric of a search at rolling origins. Raises TrainerError, and what ``report`` raises."""
+    """Return the metric of a search on rolling origins. Raises TrainerError, and the errors of ``report``."""
     spec = context.config.spec
     parameters = torch_parameters.forecast(given)
     material = Material(dataset, context, parameters)
@@ -196,7 +196,7 @@ def teach(
     device: torch.device,
     epochs: int | None = None,
 ) -> tuple[WindowsLesson, Course]:
-    """Fit one network on one device; with ``epochs`` for so long."""
+    """Train one network on one device. With ``epochs``, train for exactly this number."""
     lesson = WindowsLesson(material, parameters.loss, device, material.split.seed)
     decided = parameters.of_length(material.description.length)
     return lesson, learn(lesson, material.dataset, context, decided, watching(lesson), device, epochs)
@@ -205,10 +205,11 @@ def teach(
 def _lay_out(
     material: Material,
 ) -> tuple[torch_windows.Floats32, npt.NDArray[np.bool_], torch_windows.Floats32, _Positions, _Positions]:
-    """Return values, what was observed, and features of all steps; then the windows to learn from and to judge by.
+    """Return values, masks of observed steps, and features of all steps; then the windows for training and for
+    validation.
 
-    Before each series its first step is repeated, and behind it its last one: windows may begin early and end late, and
-    what is repeated is never counted.
+    Before each series its first step is repeated, and after it its last one, so that windows can start early and end
+    late. Repeated steps are never targets.
     """
     length, horizon = material.description.length, material.description.horizon
     calendar = material.description.calendar
@@ -239,7 +240,9 @@ def _lay_out(
 
 
 def _origins(first: int, limit: int, horizon: int) -> npt.NDArray[np.int64]:
-    """Return after how many steps a window's forecast begins: whole horizons where they fit, else one part."""
+    """Return the numbers of steps at which the forecast of a window starts: whole horizons if they fit, else one
+    shorter one.
+    """
     return np.arange(min(first, limit - 1), max(limit - horizon, min(first, limit - 1)) + 1, dtype=np.int64)
 
 
@@ -253,7 +256,7 @@ def _on(positions: _Positions, device: torch.device) -> _Windows:
 
 
 def _example(material: Material) -> dict[str, npt.NDArray[Any]]:
-    """Return tensors of two forecasts, in the order in which the network reads them."""
+    """Return the tensors of two forecasts, in the input order of the network."""
     description = material.description
     rows, regressors = 2, len(description.regressor_scales)
     known = description.calendar.columns + regressors

@@ -1,6 +1,6 @@
-"""Torch: a network for tables, and one global network for forecasts. Torch itself is imported only to train.
+"""Torch: a network for tables, and one global network for forecasts. Torch is only imported for training.
 
-What is saved is asked by onnxruntime, here as in a server: see ``torch_model``.
+Saved models run in onnxruntime, here and in a server: see ``torch_model``.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ from trainyard_trainer.frameworks.torch.rows import PREDICTION
 from trainyard_trainer.search.tunable import Tunable
 
 FORMAT: Final = FORMATS[1]
-"""What a server reads."""
+"""The format that a server reads."""
 
 
 class TorchFramework:
@@ -44,7 +44,7 @@ class TorchFramework:
     format = FORMAT
 
     def check(self, config: TrainerConfig) -> None:
-        """Judge task, options and parameters, and whether this image has Torch at all."""
+        """Check task, options and parameters, and whether this image has Torch."""
         spec = config.spec
         names.check_metrics(spec)
         torch_parameters.check_names(spec.parameters or {}, spec.task, "spec.parameters")
@@ -66,11 +66,11 @@ class TorchFramework:
             ) from error
 
     def tunable(self, dataset: Dataset, context: Context) -> Tunable | None:
-        """Return the one network as something to search for."""
+        """Return the network for a parameter search."""
         return _TorchTunable(dataset, context)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Fit with early stopping on the validation part, then on all rows for as many epochs as were best."""
+        """Train with early stopping on the validation part, then on all rows for the best number of epochs."""
         if dataset.task == "Forecast":
             from trainyard_trainer.frameworks.torch.fit_series import train_series
 
@@ -80,7 +80,7 @@ class TorchFramework:
         return train_rows(dataset, context)
 
     def evaluate(self, dataset: Dataset, trained: Trained, context: Context) -> Evaluation:
-        """Judge on the test part or the holdouts, beside the same naive models as the other frameworks."""
+        """Evaluate on the test part or the holdouts, compared with the same naive models as in other frameworks."""
         context.progress(0.0, "judging the held-out rows")
         model: TabularModel | ForecastModel = trained.model
         match model:
@@ -94,11 +94,11 @@ class TorchFramework:
         )
 
     def load(self, folder: Path) -> TabularModel | ForecastModel:
-        """Read what ``train`` wrote. Torch is not needed."""
+        """Read the files that ``train`` wrote. This does not need Torch."""
         return load(folder)
 
     def predict(self, model: TabularModel | ForecastModel, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer raw rows, or times of series after their last known one.
+        """Return predictions for raw rows, or for times of series after their last known one.
 
         Returns
         -------
@@ -108,37 +108,40 @@ class TorchFramework:
         Raises
         ------
         DataError
-            If a column is missing, a series is not known, or a time is not ahead.
+            If a column is missing, a series is unknown, or a time is not after the last known one.
         """
         return model.predict(inputs)
 
     def learned_until(self, model: ForecastModel) -> Mapping[str, np.datetime64]:
-        """Return where each series ends that the network has learned."""
+        """Return the end of each series in the training."""
         return {name: one.last for name, one in model.contexts.items()}
 
     def forecast_holdouts(self, model: ForecastModel, dataset: Dataset) -> Floats:
-        """Forecast held-out rows from what lies before them: see ``ForecastFramework``. Any series can be answered."""
+        """Forecast held-out rows from the rows before them: see ``ForecastFramework``.
+
+        Unknown series can also be forecast.
+        """
         require_same_steps(dataset, model.description.columns, model.description.frequency)
         asked = [asked_of(model, dataset, one) for one in dataset.series]
         return np.concatenate(torch_windows.forecast(asked, model.description, model.run))
 
     def to_onnx(self, model: TabularModel | ForecastModel) -> OnnxModel:
-        """Return the network, which is saved in this form anyway."""
+        """Return the network, which is already saved as ONNX."""
         return model.as_onnx()
 
 
 class _TorchTunable:
-    """The one network of a dataset, with parameters to try."""
+    """The network of a dataset, for a parameter search."""
 
     def __init__(self, dataset: Dataset, context: Context) -> None:
         self._dataset, self._context = dataset, context
 
     def space(self) -> Mapping[str, Any]:
-        """Return where it usually pays off to look."""
+        """Return the default search space."""
         return torch_parameters.space(self._dataset.task)
 
     def score(self, parameters: Mapping[str, Any], report: Callable[[int, float], None]) -> float:
-        """Train once, and judge on the validation part or at rolling origins before the holdouts."""
+        """Train once, and evaluate on the validation part or at rolling origins before the holdouts."""
         if self._dataset.task == "Forecast":
             from trainyard_trainer.frameworks.torch.fit_series import score_series
 
@@ -201,7 +204,9 @@ def _golden_steps(dataset: Dataset, model: ForecastModel) -> Golden:
 
 
 def _next_rows(model: ForecastModel, series: str) -> pd.DataFrame:
-    """Return the first steps after the end of a series, as a caller would ask for them; regressors at their mean."""
+    """Return the first steps after the end of a series, as a caller would request them, with regressors at their
+    mean.
+    """
     columns, last = model.description.columns, model.contexts[series].last
     frequency = frequency_of(model.description.frequency)
     steps = np.arange(1, min(model.description.horizon, GOLDEN_ROWS // GOLDEN_SERIES) + 1)

@@ -1,4 +1,4 @@
-"""Series on their way from a dataset to a network: scaled, laid out, and cut where they are judged."""
+"""The series of a dataset as inputs of the network: scaled, on a grid, and with cutoffs for evaluation."""
 
 import functools
 from collections.abc import Iterator, Sequence
@@ -27,16 +27,19 @@ _MOST_ORIGINS: Final = 8
 _MOST_WINDOWS: Final = 2000
 
 Cut = tuple[int, int, int]
-"""Which rows are forecast from what lies before them: the number of a series, the first of them, the end of them."""
+"""Rows to forecast from the rows before them: the number of a series, the first row, and the end of the rows."""
 
 
 class Material:
-    """All series of a dataset as the network sees them, and where each may be cut."""
+    """All series of a dataset as inputs of the network, and the possible cutoffs of each."""
 
     def __init__(
         self, dataset: Dataset, context: Context, parameters: ForecastParameters, *, whole: bool = False
     ) -> None:
-        """``whole``: the network learns the held-out rows too, and has no rows that end its training."""
+        """Prepare the series.
+
+        If ``whole``, the network is also trained on the held-out rows, and has no rows for early stopping.
+        """
         spec = self._spec = context.config.spec
         self.dataset = dataset
         self.frequency = frequency_of(dataset.frequency or "D")
@@ -61,11 +64,11 @@ class Material:
         self.scales = [Scale.of(self._values[one.start : self.end(one)]) for one in dataset.series]
 
     def end(self, one: Series) -> int:
-        """Return the row before which a series is learned."""
+        """Return the end of the training rows of a series."""
         return one.stop if self.whole else one.split
 
     def grid(self, number: int, stop: int) -> torch_windows.Grid:
-        """Lay a series out up to a row of the frame."""
+        """Return the grid of a series up to a row of the frame."""
         one = self.dataset.series[number]
         rows = slice(one.start, stop)
         beside = None if self._beside is None else self._beside[rows]
@@ -74,7 +77,7 @@ class Material:
         )
 
     def context(self, number: int, stop: int) -> torch_windows.Context:
-        """Return where a forecast begins that knows a series up to a row of the frame."""
+        """Return the start of a forecast that knows a series up to a row of the frame."""
         one = self.dataset.series[number]
         values, regressors = torch_windows.last_of(self.grid(number, stop), self.description.length)
         known = self._values[one.start : stop]
@@ -82,7 +85,7 @@ class Material:
         return torch_windows.Context(one.name, self._times[stop - 1], values, regressors, self.scales[number], floor)
 
     def forecasts(self, cuts: Sequence[Cut], run: torch_windows.Run) -> list[Forecast]:
-        """Forecast rows ``[cut, stop)`` of series from what lies before them; ``cuts`` are (series, cut, stop)."""
+        """Forecast rows ``[cut, stop)`` of series from the rows before them. ``cuts`` are (series, cut, stop)."""
         asked = []
         for number, cut, stop in cuts:
             beside = None if self._beside is None else self._beside[cut:stop]
@@ -91,7 +94,7 @@ class Material:
         return [self._judged(number, stop, values) for (number, _, stop), values in zip(cuts, outputs, strict=True)]
 
     def steps(self, cuts: Sequence[Cut]) -> npt.NDArray[np.int64]:
-        """Return how many steps ahead each row of :meth:`forecasts` is, from 1 on; shape (rows,)."""
+        """Return the number of steps ahead of each row of :meth:`forecasts`, from 1; shape (rows,)."""
         return np.concatenate([self._steps(cut, stop) for _, cut, stop in cuts])
 
     def _steps(self, cut: int, stop: int) -> npt.NDArray[np.int64]:
@@ -99,7 +102,7 @@ class Material:
 
     @functools.cached_property
     def baseline(self) -> Baseline:
-        """What stands beside each forecast."""
+        """The naive forecast for comparison."""
         return Baseline.chosen(self.dataset, self._spec)
 
     def _judged(self, number: int, stop: int, predicted: Floats) -> Forecast:
@@ -109,7 +112,7 @@ class Material:
         return self.baseline.beside(one.name, steps, self._times[rows], self._values[rows], predicted)
 
     def folds(self) -> list[Cut]:
-        """Return rolling origins of all series, as the cuts of :meth:`forecasts`; the oldest ones first."""
+        """Return rolling origins of all series, as the cuts of :meth:`forecasts`, oldest first."""
         found: list[tuple[int, int, int, int]] = []
         for number, one in enumerate(self.dataset.series):
             made = self._origins(one, self.split.folds)
@@ -117,9 +120,9 @@ class Material:
         return [cut[1:] for cut in sorted(found)]
 
     def windows(self) -> list[Cut]:
-        """Return what quantiles are told by: rolling origins within the rows that end the training, series by series.
+        """Return windows for the quantiles: rolling origins in the rows for early stopping, series by series.
 
-        More of them than folds where they fit, and evenly chosen ones of very many.
+        There are more of them than folds if they fit. If there are very many, evenly spread ones are used.
         """
         found: list[Cut] = []
         for number, one in enumerate(self.dataset.series):
@@ -132,7 +135,7 @@ class Material:
         return rolling_origins(ordinals, holdout=one.holdout, horizon=self.horizon, folds=folds)
 
     def validated(self, series: Series) -> int:
-        """Return how many rows of a series before its holdout end the training: those of all folds at least."""
+        """Return how many rows of a series before its holdout are for early stopping: at least those of all folds."""
         known = series.split - series.start
         wanted = max(self.horizon * max(1, self.split.folds), round(known * self.split.validation_fraction))
         return min(wanted, known // 2)
@@ -148,9 +151,9 @@ def holdouts(dataset: Dataset) -> list[Cut]:
 
 
 def _length(parameters: ForecastParameters, frequency: Frequency, horizon: int, series: Sequence[Series]) -> int:
-    """Return how many steps a forecast sees: two weeks of hours or four of days, three horizons, and two seasons.
+    """Return the number of input steps: two weeks of hours or four weeks of days, three horizons, and two seasons.
 
-    At most half of what a usual series has.
+    It is at most half of the length of a typical series.
     """
     if isinstance(parameters.input_size, int):
         return parameters.input_size

@@ -1,8 +1,9 @@
-"""Torch's saved models: read and asked without Torch, by onnxruntime.
+"""Saved models of Torch: load them and predict with onnxruntime, without Torch.
 
-Files: ``model.onnx`` is the network, ``model.json`` all that stands around it (columns, scales, codes, threshold), and
-``model.safetensors`` the weights once more, to go on training with. A forecaster also has ``history.parquet``: the end
-of each series, which its forecasts begin with, and where quantiles are asked for ``quantiles.json``: by what they err.
+``model.onnx`` is the network. ``model.json`` has its metadata (columns, scales, codes, threshold).
+``model.safetensors`` has the weights again, to continue the training. A forecast model also has ``history.parquet``,
+the end of each series, from which its forecasts start. With quantiles, it has ``quantiles.json`` with the error
+quantiles.
 """
 
 import dataclasses
@@ -34,25 +35,25 @@ WEIGHTS_FILE: Final = "model.safetensors"
 HISTORY_FILE: Final = "history.parquet"
 
 _MOST_STEPS: Final = 10_000
-"""Further ahead nobody asks in earnest, and each horizon takes a run of the network."""
+"""Limit of steps ahead. Each horizon takes one run of the network."""
 
 Run = torch_windows.Run
 
 
 @dataclass(frozen=True)
 class TabularModel:
-    """A network for rows of a table. ``run`` is Torch's network while training, onnxruntime's when loaded."""
+    """A network for rows of a table. ``run`` calls Torch during training, and onnxruntime after loading."""
 
     description: torch_rows.Description
     run: Run
     onnx: bytes
 
     def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer raw rows. Raises DataError."""
+        """Return predictions for raw rows. Raises DataError."""
         return torch_rows.predictions(self.description, self.run(torch_rows.tensors_of(self.description, inputs)))
 
     def as_onnx(self) -> OnnxModel:
-        """Return the network with its way in and out."""
+        """Return the network with the conversion of its inputs and outputs."""
         return OnnxModel(
             self.onnx,
             feed=lambda rows: torch_rows.tensors_of(self.description, rows),
@@ -62,7 +63,7 @@ class TabularModel:
 
 @dataclass(frozen=True)
 class ForecastModel:
-    """A network for all series together, where each of them stands, and by what its forecasts err."""
+    """A global network for all series, the ends of the series, and the error quantiles."""
 
     description: torch_windows.Description
     contexts: Mapping[str, torch_windows.Context]
@@ -71,14 +72,14 @@ class ForecastModel:
     quantiles: ErrorQuantiles = field(default_factory=ErrorQuantiles)
 
     def predict(self, inputs: pd.DataFrame) -> pd.DataFrame:
-        """Answer times of series. Raises DataError."""
+        """Forecast times of series. Raises DataError."""
         positions, asked = self._asked(read_questions(inputs, self.description.columns))
         return self._predictions(positions, asked, self.run)
 
     def as_onnx(self) -> OnnxModel:
-        """Return the network with its way in and out, for questions within one horizon.
+        """Return the network with the conversion of its inputs and outputs, for requests within one horizon.
 
-        An answer is read by the question that was fed last: which series and step each row of it is.
+        The outputs are decoded with the last encoded request, which has the series and the step of each row.
         """
         latest: list[torch_windows.Asked] = []
         positions: list[npt.NDArray[np.intp]] = []
@@ -99,7 +100,7 @@ class ForecastModel:
     def _predictions(
         self, positions: Sequence[npt.NDArray[np.intp]], asked: Sequence[torch_windows.Asked], run: Run
     ) -> pd.DataFrame:
-        """Return the forecasts and their quantiles; ``positions`` are the rows of each series that is asked for."""
+        """Return the forecasts and their quantiles. ``positions`` are the rows of each requested series."""
         columns = [PREDICTION, *self.quantiles.columns]
         table = np.empty((sum(len(rows) for rows in positions), len(columns)))
         forecasts = torch_windows.forecast(asked, self.description, run) if asked else []
@@ -115,7 +116,7 @@ class ForecastModel:
         return np.zeros((len(tensors[torch_windows.WINDOW]), self.description.horizon), dtype=np.float32)
 
     def _asked(self, questions: Questions) -> tuple[list[npt.NDArray[np.intp]], list[torch_windows.Asked]]:
-        """Return the rows of each series that is asked for, and what is asked of it."""
+        """Return the rows of each requested series, and its requested steps."""
         positions, asked = [], []
         columns = self.description.columns
         for name, rows in questions.by_series():
@@ -144,15 +145,15 @@ class ForecastModel:
 
 
 def steps_after(last: np.datetime64, times: npt.NDArray[np.datetime64], alias: str) -> npt.NDArray[np.int64]:
-    """Return how many steps of a frequency lie between a time and others; 0 or less for those not after it."""
+    """Return the number of steps from a time to others. It is 0 or negative for times that are not after it."""
     ordinals = frequency_of(alias).ordinals(np.concatenate([[last], times]).astype("datetime64[ns]"))
     return np.asarray(ordinals[1:] - ordinals[0])
 
 
 def asked_of(model: ForecastModel, dataset: Dataset, one: Series) -> torch_windows.Asked:
-    """Return the question for the held-out rows of a series, from its rows before them.
+    """Return the request for the held-out rows of a series, which starts from its rows before them.
 
-    The series keeps the scale that the network learned it with; one that the network does not know gets its own.
+    The series keeps the scale of the training. A series that the network does not know gets its own scale.
     """
     known, held = slice(one.start, one.split), slice(one.split, one.stop)
     times = dataset.frame["ds"].to_numpy(dtype="datetime64[ns]")
@@ -173,7 +174,7 @@ def asked_of(model: ForecastModel, dataset: Dataset, one: Series) -> torch_windo
 
 
 def load(folder: Path) -> TabularModel | ForecastModel:
-    """Read back a saved model."""
+    """Load a saved model."""
     fields = json.loads((folder / DESCRIPTION_FILE).read_text())
     onnx = (folder / ONNX_FILE).read_bytes()
     run = session_of(onnx)
@@ -187,7 +188,7 @@ def load(folder: Path) -> TabularModel | ForecastModel:
 
 
 def write_description(model: TabularModel | ForecastModel, output: Path) -> tuple[str, ...]:
-    """Write all files but the weights, and return their names."""
+    """Write all files except the weights. Return their names."""
     output.mkdir(parents=True, exist_ok=True)
     (output / ONNX_FILE).write_bytes(model.onnx)
     fields = dataclasses.asdict(model.description)
@@ -213,7 +214,9 @@ def write_description(model: TabularModel | ForecastModel, output: Path) -> tupl
 
 
 def session_of(onnx: bytes) -> Run:
-    """Return a network that onnxruntime runs, with one thread: a question is a few rows, and a server asks several."""
+    """Return a network as an onnxruntime session with one thread, because requests are small and a server runs
+    several.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -229,7 +232,7 @@ def session_of(onnx: bytes) -> Run:
 
 
 def _write_history(model: ForecastModel, file: Path) -> None:
-    """Write a row per series and step, in order: the values as the network sees them, and the regressors."""
+    """Write a row per series and step, in order: the standardized values, and the regressors."""
     contexts = list(model.contexts.values())
     table = pd.DataFrame({"value": np.concatenate([one.values for one in contexts])})
     regressors = np.concatenate([one.regressors for one in contexts])

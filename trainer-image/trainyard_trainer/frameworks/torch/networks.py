@@ -1,4 +1,4 @@
-"""The networks. The only modules that import Torch at their top are this one and those of the training."""
+"""The networks. Only this module and those of the training import Torch at the top."""
 
 from typing import Final
 
@@ -9,16 +9,22 @@ from trainyard_trainer.frameworks.torch import rows as torch_rows
 from trainyard_trainer.frameworks.torch import windows as torch_windows
 
 _NORMAL_SPREAD: Final = 0.1
-"""A window that hardly moves is not blown up: a tenth of the series' own spread counts at least."""
+"""Minimum scale of a window, as a share of the series' standard deviation.
+
+So a nearly constant window is not amplified.
+"""
 
 _STEP_WIDTH: Final = 4
-"""Numbers that all that is known of one step is pressed into."""
+"""Number of values to which the known features of one step are projected."""
 
 _LARGEST_EMBEDDING: Final = 32
 
 
 class TabularNetwork(nn.Module):
-    """Numbers and embedded codes through hidden layers; gives standardised numbers, or a logit per class."""
+    """A network of numbers and embedded codes with hidden layers.
+
+    It returns standardized numbers, or one logit per class.
+    """
 
     def __init__(self, description: torch_rows.Description) -> None:
         super().__init__()
@@ -34,7 +40,7 @@ class TabularNetwork(nn.Module):
         self.body = nn.Sequential(*layers, nn.Linear(width, max(1, len(description.classes))))
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        """Read the tensors of ``torch_rows.tensors_of`` in their order."""
+        """Return the outputs. The inputs are the tensors of ``torch_rows.tensors_of`` in their order."""
         parts = [inputs[0]] if self.has_numbers else []
         parts += [embed(inputs[-1][:, index]) for index, embed in enumerate(self.embeddings)]
         found: Tensor = self.body(torch.cat(parts, dim=1))
@@ -42,9 +48,10 @@ class TabularNetwork(nn.Module):
 
 
 class ForecastNetwork(nn.Module):
-    """One linear map of the window for what is regular; hidden layers for what calendar and regressors change.
+    """A linear map of the window, plus hidden layers for the effects of calendar and regressors.
 
-    Each window is centred and scaled by itself, and the forecast scaled back: a level that drifts does no harm.
+    Each window is centered and scaled separately, and the forecast is scaled back. So a drift of the level does no
+    harm.
     """
 
     def __init__(self, description: torch_windows.Description) -> None:
@@ -64,13 +71,13 @@ class ForecastNetwork(nn.Module):
             layers += [nn.Linear(width, hidden), nn.SiLU(), nn.Dropout(description.dropout)]
             width = hidden
         last = nn.Linear(width, horizon)
-        # Training begins with the linear map alone, which is already a good forecast.
+        # Training starts with only the linear map, which is already a good forecast.
         for parameter in (*last.parameters(), *self.direct.parameters()):
             nn.init.zeros_(parameter)
         self.rest = nn.Sequential(*layers, last)
 
     def forward(self, window: Tensor, future: Tensor, past: Tensor | None = None) -> Tensor:
-        """Read the tensors of ``torch_windows.tensors_of``; return forecasts of shape (rows, horizon)."""
+        """Return forecasts of shape (rows, horizon). The inputs are the tensors of ``torch_windows.tensors_of``."""
         centre = window.mean(dim=1, keepdim=True)
         spread = torch.sqrt(((window - centre) ** 2).mean(dim=1, keepdim=True) + _NORMAL_SPREAD**2)
         moved = (window - centre) / spread

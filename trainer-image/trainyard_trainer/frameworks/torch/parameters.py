@@ -1,4 +1,7 @@
-"""Torch's parameters: our names, defaults and bounds, judged before any data is read. Light to import."""
+"""Parameters of Torch models: names, defaults and bounds, checked before any data is read.
+
+This module is fast to import.
+"""
 
 import difflib
 from collections.abc import Mapping
@@ -17,7 +20,7 @@ Widths = Annotated[
     Field(max_length=8),
     BeforeValidator(lambda value: (value,) if isinstance(value, int) else value),
 ]
-"""Neurons of each hidden layer; one number is one layer."""
+"""Number of neurons of each hidden layer. A single number is one layer."""
 
 _ELSEWHERE: Final = {
     "seed": "spec.split.seed",
@@ -25,11 +28,11 @@ _ELSEWHERE: Final = {
     "num_workers": "spec.workers",
     "quantiles": "spec.forecast.quantiles",
 }
-"""What people look for here and something else decides."""
+"""Names that users may expect here, with the setting that decides them."""
 
 
 class _Parameters(BaseModel):
-    """What both kinds of networks know."""
+    """Common parameters of both kinds of networks."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -39,20 +42,20 @@ class _Parameters(BaseModel):
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 1e-4
     batch_size: Annotated[StrictInt, Field(ge=1, le=65_536)] = 256
     epochs: Annotated[StrictInt, Field(ge=1, le=10_000)] = 200
-    """An upper bound: early stopping ends long before."""
+    """An upper bound. Early stopping usually ends the training much earlier."""
     patience: Annotated[StrictInt, Field(ge=1, le=1000)] = 20
-    """Epochs without a better validation loss before training stops."""
+    """Number of epochs without a better validation loss until training stops."""
     device: Device = "Auto"
 
 
 class TabularParameters(_Parameters):
-    """Of the network for tables. ``loss`` counts for Regression; classes are learned by their log loss."""
+    """Parameters of the network for tables. ``loss`` applies to Regression. For classes, the log loss is used."""
 
     loss: Loss = "mse"
 
 
 class ForecastParameters(_Parameters):
-    """Of the network for forecasts. ``input_size`` is the number of steps that a forecast sees."""
+    """Parameters of the network for forecasts. ``input_size`` is the number of input steps of a forecast."""
 
     hidden: Widths = (128,)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2
@@ -64,7 +67,7 @@ class ForecastParameters(_Parameters):
     input_size: Annotated[StrictInt, Field(ge=1, le=10_000)] | Literal["Auto"] = "Auto"
 
     def of_length(self, steps: int) -> Self:
-        """Return them with the length of the window decided."""
+        """Return a copy with the number of input steps."""
         return self.model_copy(update={"input_size": steps})
 
 
@@ -72,17 +75,17 @@ _P = TypeVar("_P", bound=_Parameters)
 
 
 def tabular(given: Mapping[str, Any]) -> TabularParameters:
-    """Read the user's parameters over our defaults. Raises ConfigError with a message per mistake."""
+    """Return the user's parameters with defaults. Raises ConfigError with a message per error."""
     return _read(TabularParameters, given)
 
 
 def forecast(given: Mapping[str, Any]) -> ForecastParameters:
-    """Read the user's parameters over our defaults. Raises ConfigError with a message per mistake."""
+    """Return the user's parameters with defaults. Raises ConfigError with a message per error."""
     return _read(ForecastParameters, given)
 
 
 def check_names(given: Mapping[str, Any], task: Task, field: str) -> None:
-    """Refuse an unknown name with the nearest known one. Raises ConfigError."""
+    """Check for unknown names. Raises ConfigError, which suggests the nearest known name."""
     known = (ForecastParameters if task == "Forecast" else TabularParameters).model_fields
     for name in given:
         if name in known:
@@ -95,7 +98,7 @@ def check_names(given: Mapping[str, Any], task: Task, field: str) -> None:
 
 
 def space(task: Task) -> dict[str, Any]:
-    """Return where a search looks by itself, in the words of ``search/space.py``."""
+    """Return the default search space, in the format of ``search/space.py``."""
     default = ForecastParameters() if task == "Forecast" else TabularParameters()
     widths = [[64], [128], [256], [128, 64], [256, 128]]
     return {

@@ -1,8 +1,8 @@
-"""Rows of a table on their way into a Torch network and out of it: numbers only, so that a server needs no Torch.
+"""Inputs and outputs of a network for tables. This module only needs NumPy and pandas, so a server does not need Torch.
 
-Numbers are standardised in double precision by mean and spread of the training part; a missing one becomes the mean
-and, where the training had gaps in this feature, a mark in a column of its own. Text features become codes; 0 is what
-was missing or never seen.
+Numbers are standardized in double precision by mean and standard deviation of the training part. A missing value
+becomes the mean. If the feature had missing values in training, an extra column marks them. Text features become codes;
+0 means missing or unseen.
 """
 
 from collections.abc import Mapping
@@ -20,14 +20,14 @@ NUMBERS: Final = "numbers"
 CODES: Final = "codes"
 
 _FURTHEST: Final = 10.0
-"""Spreads from the mean: a value beyond counts as one there, since no training has shown what it would mean."""
+"""Limit in standard deviations from the mean. Larger values are clipped, because the training had none."""
 
 Tensors = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Where a column lies, and how wide. ``gaps`` says whether the training had missing values in it."""
+    """Mean and standard deviation of a column. ``gaps`` is true if it had missing values in training."""
 
     mean: float
     spread: float
@@ -35,7 +35,7 @@ class Scale:
 
     @classmethod
     def of(cls, values: npt.NDArray[np.float64]) -> "Scale":
-        """Measure a column; NaN is missing. A column without variety has a spread of 1."""
+        """Compute the scale of a column. NaN is missing. For a constant column, the standard deviation is set to 1."""
         known = values[~np.isnan(values)]
         if len(known) == 0:
             return cls(0.0, 1.0, gaps=True)
@@ -43,34 +43,34 @@ class Scale:
         return cls(float(known.mean()), spread if spread > 0 else 1.0, gaps=len(known) < len(values))
 
     def standardised(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Return values around 0, NaN where they are missing."""
+        """Return standardized values, NaN if missing."""
         return (values - self.mean) / self.spread
 
 
 @dataclass(frozen=True)
 class Description:
-    """What belongs to a network for tables beside its weights.
+    """The metadata of a network for tables.
 
     Attributes
     ----------
     features
-        Names in order.
+        Feature names in order.
     categories
-        The values of each text feature, in the order of their codes, which begin with 1.
+        The values of each text feature, in the order of their codes, which start with 1.
     classes
-        The target's values in the order of the outputs; empty for numbers.
+        The values of the target in the order of the outputs. Empty for numbers.
     scales
-        Of each feature of numbers.
+        Scale of each numeric feature.
     target_scale
-        Of a target of numbers.
+        Scale of a numeric target.
     threshold
-        With two classes, from which probability on the second one, the positive one, is called.
+        With two classes, the probability threshold of the second one, which is the positive class.
     threshold_by
         How it was chosen.
     hidden
         The widths of the network's layers.
     sentinels
-        Numbers that stand for a missing value, by feature.
+        Numbers that mean a missing value, by feature.
     """
 
     target: str
@@ -87,12 +87,12 @@ class Description:
 
     @property
     def width(self) -> int:
-        """How many numbers the network gets: a column per feature of numbers, and one per feature with gaps."""
+        """The number of input columns: one per numeric feature, and one more per feature with missing values."""
         return len(self.scales) + sum(scale.gaps for scale in self.scales.values())
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Description":
-        """Read what ``dataclasses.asdict`` gave."""
+        """Read the fields of ``dataclasses.asdict``."""
         return cls(
             target=fields["target"],
             features=tuple(fields["features"]),
@@ -103,23 +103,23 @@ class Description:
             hidden=tuple(fields["hidden"]),
             dropout=fields["dropout"],
             threshold=fields["threshold"],
-            threshold_by=fields.get("threshold_by", ""),  # older artifacts do not say, nor have they sentinels
+            threshold_by=fields.get("threshold_by", ""),  # older artifacts have neither this nor sentinels
             sentinels=fields.get("sentinels", {}),
         )
 
 
 def tensors_of(description: Description, rows: pd.DataFrame) -> Tensors:
-    """Return what the network reads.
+    """Return the input tensors of the network.
 
     Returns
     -------
-    ``numbers``, float32 of shape (rows, ``description.width``), and ``codes``, int64 of shape (rows, text features);
-    one that would have no column is left out.
+    ``numbers``, float32 of shape (rows, ``description.width``), and ``codes``, int64 of shape (rows, text features); a
+    tensor without columns is left out.
 
     Raises
     ------
     DataError
-        If a feature is missing, or holds text where the model needs numbers.
+        If a feature is missing, or is text but must be a number.
     """
     missing = [name for name in description.features if name not in rows.columns]
     if missing:
@@ -136,16 +136,16 @@ def tensors_of(description: Description, rows: pd.DataFrame) -> Tensors:
 
 
 def predictions(description: Description, outputs: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return the table that a caller gets.
+    """Return the table for the caller.
 
     Parameters
     ----------
     outputs
-        Standardised numbers, shape (rows, 1), or probabilities, shape (rows, classes).
+        Standardized numbers, shape (rows, 1), or probabilities, shape (rows, classes).
 
     Returns
     -------
-    ``prediction``, a number or the name of a class, and for classes ``probability:<class>`` each.
+    ``prediction``, a number or the name of a class. For classes, also ``probability:<class>`` for each.
     """
     if description.target_scale is not None:
         values = outputs.astype(np.float64)
@@ -163,7 +163,7 @@ def predictions(description: Description, outputs: npt.NDArray[Any]) -> pd.DataF
 
 
 def probabilities(outputs: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return probabilities in double precision: in the network's they sum up to 1 only almost."""
+    """Return probabilities in double precision. In single precision, their sum is only approximately 1."""
     values = outputs.astype(np.float64)
     return np.asarray(values / values.sum(axis=1, keepdims=True))
 
@@ -186,7 +186,7 @@ def _numbers(description: Description, rows: pd.DataFrame) -> npt.NDArray[np.flo
 
 
 def _codes(column: "pd.Series[Any]", values: tuple[str, ...]) -> npt.NDArray[np.intp]:
-    """Return 1 for the first of ``values``, 0 for what is not among them."""
+    """Return codes: 1 for the first of ``values``, and 0 for a value that is not in ``values``."""
     if isinstance(column.dtype, pd.CategoricalDtype) and tuple(column.cat.categories) == values:
         return np.asarray(column.cat.codes, dtype=np.intp) + 1
     text = column.map(str, na_action="ignore").astype(object)

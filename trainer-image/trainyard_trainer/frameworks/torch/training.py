@@ -1,8 +1,7 @@
-"""The one training loop: epochs with early stopping, a checkpoint now and then, and the same weights after a resume.
+"""The training loop: epochs with early stopping and checkpoints. A resumed training ends with the same weights.
 
-All that is drawn at random in an epoch (the order of the rows, dropout) follows from the seed and the number of the
-epoch. So a checkpoint needs no state of any generator, and an attempt that goes on from one ends with the weights that
-an undisturbed one would have.
+All random choices of an epoch (order of the rows, dropout) depend on the seed and the number of the epoch. So a
+checkpoint needs no state of a generator. A resumed training ends with the same weights as one without interruption.
 """
 
 import hashlib
@@ -36,13 +35,13 @@ _STEPS_PER_EPOCH: Final = 16
 _SMALLEST_BATCH: Final = 16
 
 _WORK_PER_THREAD: Final = 50_000_000
-"""Multiplications of one step. On a busy node two threads took 24 ms where one took 1: they wait for each other."""
+"""Multiplications per step for each thread. On a busy node, two threads took 24 ms where one took 1 ms."""
 
 State = dict[str, Tensor]
 
 
 class Lesson(Protocol):
-    """What a network is to learn."""
+    """A network with its training data and loss."""
 
     network: nn.Module
     examples: int
@@ -58,7 +57,7 @@ class Lesson(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How to train. ``identity`` names the data, the specification and the parameters that a checkpoint belongs to."""
+    """How to train. ``identity`` identifies the data, the specification and the parameters of a checkpoint."""
 
     learning_rate: float
     weight_decay: float
@@ -69,12 +68,18 @@ class Plan:
     identity: str = ""
     checkpoint: str = CHECKPOINT
     early_stopping: bool = True
-    """Keep the weights of the best epoch and stop behind it; else train all epochs and keep the last weights."""
+    """Whether to stop early and keep the weights of the best epoch.
+
+    Otherwise all epochs run and the last weights are kept.
+    """
 
 
 @dataclass(frozen=True)
 class Watch:
-    """Who looks on. ``seen(epoch, of, loss)`` is told after each epoch, and may raise to end the training."""
+    """Callbacks of a training.
+
+    ``seen(epoch, of, loss)`` is called after each epoch. It can raise an error to end the training.
+    """
 
     stop: Callable[[], bool] = lambda: False
     seen: Callable[[int, int, float], None] = lambda *_: None
@@ -84,22 +89,22 @@ class Watch:
 
 @dataclass(frozen=True)
 class Course:
-    """How it went: ``epochs`` were trained, of which ``best`` (from 1) gave the weights that were kept."""
+    """The course of a training: ``epochs`` were run, and the weights of epoch ``best`` (from 1) were kept."""
 
     epochs: int
     best: int
     loss: float
     used_up: bool
-    """Whether the epochs ran out before the patience did."""
+    """Whether the maximum number of epochs was reached before early stopping."""
 
     @property
     def numbers(self) -> dict[str, int]:
-        """What the version remembers."""
+        """The numbers that the version records."""
         return {"trained_epochs": self.epochs, "best_epoch": self.best}
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a person should know."""
+        """Warnings for people."""
         if not self.used_up:
             return ()
         unfinished = (
@@ -111,7 +116,7 @@ class Course:
 
 @dataclass
 class _Notes:
-    """Where the training stands between two epochs."""
+    """The state of the training between two epochs."""
 
     epoch: int = 0
     best: int = 0
@@ -119,7 +124,7 @@ class _Notes:
 
 
 def watch_of(context: Context, begin: float, end: float, what: str) -> Watch:
-    """Return the watch of one of the two trainings of a job, which takes this part of its progress."""
+    """Return the callbacks for one of the two trainings of a job, with its part of the progress."""
 
     def seen(epoch: int, of: int, loss: float) -> None:
         context.progress(begin + (end - begin) * epoch / of, f"{what}: epoch {epoch}", {"validation_loss": loss})
@@ -128,7 +133,7 @@ def watch_of(context: Context, begin: float, end: float, what: str) -> Watch:
 
 
 def batch_of(requested: int, examples: int) -> int:
-    """Return how many examples a step takes: so few at least that a small table has several steps in an epoch."""
+    """Return the batch size. It is small enough that a small table has several steps per epoch."""
     return min(requested, max(_SMALLEST_BATCH, examples // _STEPS_PER_EPOCH))
 
 
@@ -141,9 +146,10 @@ def learn(
     device: torch.device,
     epochs: int | None = None,
 ) -> Course:
-    """Teach a network what a dataset holds, with all that the parameters say of how. See :func:`fit`.
+    """Train a network on a dataset with the given parameters. See :func:`fit`.
 
-    ``epochs`` is how many a final training takes, from the best epoch of the judged one: it has no rows to stop by.
+    ``epochs`` is the number for a final training: the best epoch of the judged one, because it has no rows for early
+    stopping.
     """
     seed = (context.config.spec.split or Split()).seed
     decides = (dataset.origin.digest, dataset.holdout_digest, parameters.model_dump(mode="json"), seed, device.type)
@@ -163,18 +169,18 @@ def learn(
 
 
 def _use_threads(workers: int, network: nn.Module, plan: Plan) -> None:
-    """Let Torch use as many of the workers as one step of the training has work for."""
+    """Set the number of Torch threads to what one step of the training can use, at most the number of workers."""
     work = plan.batch_size * sum(parameter.numel() for parameter in network.parameters())
     torch.set_num_threads(max(1, min(workers, work // _WORK_PER_THREAD)))
 
 
 def fit(lesson: Lesson, plan: Plan, watch: Watch, device: torch.device) -> Course:
-    """Train until the validation loss no longer falls, and leave the best weights in the network.
+    """Train until the validation loss stops to decrease. The network then has the best weights.
 
     Raises
     ------
     Interrupted
-        When the pod must stop; the last whole epoch is kept as a checkpoint.
+        When the pod must stop; the last complete epoch is kept as a checkpoint.
     ConfigError
         If the loss is no longer finite.
     """
@@ -218,10 +224,10 @@ def _epoch(
     stop: Callable[[], bool],
     device: torch.device,
 ) -> bool:
-    """Show every example once; return whether it came to its end."""
+    """Process every example once. Return whether the epoch was completed."""
     torch.manual_seed(plan.seed * _EPOCH_SEED + epoch)
     lesson.network.train()
-    # Drawn on the CPU: the same order on every device.
+    # Drawn on the CPU, so that the order is the same on every device.
     order = torch.randperm(lesson.examples)
     for examples in order.to(device).split(plan.batch_size):
         if stop():
@@ -234,7 +240,7 @@ def _epoch(
 
 
 def _state(network: nn.Module, optimizer: torch.optim.Optimizer, best: State) -> State:
-    """Return all tensors of a checkpoint, as they are now."""
+    """Return copies of all tensors of a checkpoint."""
     found = {f"network.{name}": tensor for name, tensor in network.state_dict().items()}
     for number, values in optimizer.state_dict()["state"].items():
         found |= {f"optimizer.{number}.{name}": tensor for name, tensor in values.items()}
@@ -252,7 +258,7 @@ def _keep(checkpoints: Checkpoints, state: State, notes: _Notes, plan: Plan) -> 
 def _resume(
     network: nn.Module, optimizer: torch.optim.Optimizer, plan: Plan, checkpoints: Checkpoints
 ) -> tuple[_Notes, State]:
-    """Take up what an earlier attempt left; else begin."""
+    """Load the state of an earlier attempt, or return the initial state."""
     body = checkpoints.get(plan.checkpoint)
     said = _said(body) if body is not None else {}
     if body is None or said.get("identity") != plan.identity:
@@ -270,7 +276,10 @@ def _resume(
 
 
 def _said(body: bytes) -> Mapping[str, Any]:
-    """Return the notes in a checkpoint: a length of 8 bytes, a JSON header of that length, then the tensors."""
+    """Return the header of a checkpoint.
+
+    The format is a length of 8 bytes, a JSON header of that length, then the tensors.
+    """
     size = int.from_bytes(body[:8], "little")
     header = json.loads(body[8 : 8 + size])
     found: Mapping[str, Any] = json.loads(header.get("__metadata__", {}).get("notes", "{}"))

@@ -1,8 +1,8 @@
-"""Series on their way into a forecasting network and out of it: numbers only, so that a server needs no Torch.
+"""Inputs and outputs of a forecasting network. This module only needs NumPy, so a server does not need Torch.
 
-A series becomes a grid of steps without gaps (a missing step repeats the one before), standardised by mean and spread
-of its training rows. A forecast sees the last ``length`` steps and what is known of the ``horizon`` steps to come; what
-lies further ahead is reached by taking a forecast for the truth and going on from there.
+A series becomes a grid of steps without gaps (a missing step repeats the one before), standardized by mean and standard
+deviation of its training rows. A forecast uses the last ``length`` steps, and the known features of the next
+``horizon`` steps. For later steps, forecasts are used as inputs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -23,25 +23,25 @@ FUTURE: Final = "future"
 
 Floats32 = npt.NDArray[np.float32]
 Run = Callable[[dict[str, npt.NDArray[Any]]], Floats32]
-"""The network: from its tensors to standardised forecasts of shape (rows, horizon)."""
+"""The network: from input tensors by name to standardized forecasts of shape (rows, horizon)."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """What belongs to a forecasting network beside its weights.
+    """The metadata of a forecasting network.
 
     Attributes
     ----------
     length, horizon
-        How many steps a forecast sees, and how many it tells at once.
+        Number of input steps, and number of forecast steps per run.
     regressor_scales
-        Of each regressor, in the order of ``columns.regressors``.
+        Scale of each regressor, in the order of ``columns.regressors``.
     country
-        Whose holidays count.
+        The country whose holidays are used.
     hidden
         The widths of the network's layers.
     zone
-        By whose wall clock the calendar sees times that are kept in UTC; empty where it sees them as they are kept.
+        The zone to which times in UTC are converted for the calendar. Empty if they are not converted.
     """
 
     columns: Columns
@@ -56,12 +56,12 @@ class Description:
 
     @property
     def calendar(self) -> Calendar:
-        """What is known of a step without data."""
+        """The calendar features of a step."""
         return Calendar(frequency_of(self.frequency), self.country, self.zone)
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> "Description":
-        """Read what ``dataclasses.asdict`` gave."""
+        """Read the fields of ``dataclasses.asdict``."""
         return cls(
             columns=Columns.from_json(fields["columns"]),
             frequency=fields["frequency"],
@@ -75,7 +75,7 @@ class Description:
         )
 
     def regressors(self, values: npt.NDArray[np.float64] | None, rows: int) -> Floats32:
-        """Return regressors standardised, a missing one at its mean; shape (rows, regressors)."""
+        """Return standardized regressors; shape (rows, regressors). A missing value becomes the mean."""
         if values is None:
             return np.zeros((rows, len(self.regressor_scales)), dtype=np.float32)
         columns = [scale.standardised(values[:, number]) for number, scale in enumerate(self.regressor_scales)]
@@ -91,11 +91,11 @@ class Grid:
     first
         The time of the first step.
     values
-        Standardised; shape (steps,).
+        Standardized; shape (steps,).
     observed
         Whether the table has a row for the step.
     regressors
-        Standardised; shape (steps, regressors).
+        Standardized; shape (steps, regressors).
     """
 
     first: np.datetime64
@@ -107,10 +107,10 @@ class Grid:
 def steps_of(
     times: npt.NDArray[np.datetime64], frequency: Frequency, length: int
 ) -> tuple[slice, npt.NDArray[np.int64]]:
-    """Return which rows of a series to take, and the step of each, beginning with 0.
+    """Return the rows of a series to use, and the step of each, starting with 0.
 
-    Rows before the last gap of more than ``length`` steps are left out: no window reaches across, and a stray row from
-    decades ago must not make millions of steps.
+    Rows before the last gap of more than ``length`` steps are left out, because no window spans such a gap. Otherwise a
+    single row from decades ago would create millions of steps.
     """
     ordinals = frequency.ordinals(times)
     gaps = np.flatnonzero(np.diff(ordinals) > length)
@@ -125,7 +125,7 @@ def grid_of(
     scale: Scale,
     description: Description,
 ) -> Grid:
-    """Lay a series out. ``times`` ascend; ``values`` and ``regressors`` are as in the table."""
+    """Return the grid of a series. ``times`` must be ascending; ``values`` and ``regressors`` are as in the table."""
     rows, steps = steps_of(times, frequency_of(description.frequency), description.length)
     count = int(steps[-1]) + 1
     observed = np.zeros(count, dtype=bool)
@@ -139,25 +139,28 @@ def grid_of(
 
 
 def last_of(grid: Grid, length: int) -> tuple[Floats32, Floats32]:
-    """Return the last steps of a grid: values (length,) and regressors; what lies before it repeats its first step."""
+    """Return the last steps of a grid: values (length,) and regressors.
+
+    If it is shorter, its first step is repeated.
+    """
     positions = np.maximum(np.arange(len(grid.values) - length, len(grid.values)), 0)
     return grid.values[positions], grid.regressors[positions]
 
 
 @dataclass(frozen=True)
 class Context:
-    """What a forecast of one series begins with.
+    """The start of the forecast of one series.
 
     Attributes
     ----------
     last
         The time of the last known step.
     values, regressors
-        The last ``length`` steps, standardised.
+        The last ``length`` steps, standardized.
     scale
-        Of the series.
+        Scale of the series.
     floor
-        No forecast is below it; ``None`` for none.
+        Lower bound of forecasts, or ``None``.
     """
 
     name: str
@@ -170,7 +173,10 @@ class Context:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which steps of one series are wanted: 1 is the one after the last known; ``regressors`` are theirs, as asked."""
+    """The requested steps of one series, where 1 is the first after the last known one.
+
+    ``regressors`` are those of the steps.
+    """
 
     context: Context
     steps: npt.NDArray[np.int64]
@@ -178,7 +184,7 @@ class Asked:
 
 
 def forecast(asked: Sequence[Asked], description: Description, run: Run) -> list[npt.NDArray[np.float64]]:
-    """Answer several series at once, a horizon at a time; of each as many numbers as it has steps."""
+    """Forecast several series at once, one horizon at a time. The result has one number per step of each series."""
     horizon, length = description.horizon, description.length
     rounds = max(-(-int(one.steps.max()) // horizon) for one in asked)
     values = np.stack([one.context.values for one in asked])
@@ -197,14 +203,14 @@ def forecast(asked: Sequence[Asked], description: Description, run: Run) -> list
 
 
 def tensors_of(values: Floats32, past: Floats32, calendar: Floats32, ahead: Floats32) -> dict[str, npt.NDArray[Any]]:
-    """Return what the network reads; the regressors of the past are left out where there are none.
+    """Return the input tensors of the network. The past regressors are left out if there are none.
 
     Parameters
     ----------
     values, past
         Shapes (rows, length) and (rows, length, regressors).
     calendar, ahead
-        Of the steps to come; shapes (rows, horizon, calendar columns) and (rows, horizon, regressors).
+        Features of the future steps; shapes (rows, horizon, calendar columns) and (rows, horizon, regressors).
     """
     tensors = {WINDOW: values, FUTURE: np.concatenate([calendar, ahead], axis=2)}
     return {**tensors, PAST: past} if past.shape[2] else tensors
