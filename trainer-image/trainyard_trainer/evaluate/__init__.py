@@ -1,1 +1,1 @@
-"""Metrics, and the naive models that a trained one is measured against."""
+"""Metrics, and the naive models for comparison."""

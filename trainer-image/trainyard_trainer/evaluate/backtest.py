@@ -1,4 +1,4 @@
-"""How good the forecasts of a backtest were: over all rows, by step, by series and by cutoff."""
+"""Metrics of the forecasts of a backtest: over all rows, by step, by series and by cutoff."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -13,21 +13,21 @@ from trainyard_trainer.evaluate.forecasts import judge_rows
 from trainyard_trainer.evaluate.quantiles import QUANTILE, quantile_scores
 
 AGE: Final = "age"
-"""Column of the rows: how many cutoffs are newer."""
+"""Column of the rows: number of newer cutoffs."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a backtest says.
+    """The metrics of a backtest.
 
     Attributes
     ----------
     metrics
-        Over all rows, each with the prefix ``backtest_``; errors in units of a scale are means over the series and
-        windows.
+        Metrics over all rows, with the prefix ``backtest_``. Scaled errors are means over series and windows.
     by_step, by_series, by_window
-        ``step``, ``series``, or ``cutoff`` (the newest one of its series) with ``series`` (how many); then ``rows``,
-        ``mae``, ``baseline`` (the same of the naive model), ``skill`` and, of series, ``wape`` and ``bias``.
+        Tables with ``step``, ``series``, or ``cutoff`` (the newest one of its series) with ``series`` (their number);
+        then ``rows``, ``mae``, ``baseline`` (the same for the naive model), ``skill`` and, by series, ``wape`` and
+        ``bias``.
     """
 
     metrics: dict[str, float]
@@ -43,13 +43,13 @@ class Backtest:
     Attributes
     ----------
     rows
-        A row per series, cutoff and step that judged, window by window, the oldest first: ``series``, ``cutoff``,
+        A row per series, cutoff and step of the evaluation, window by window, oldest first: ``series``, ``cutoff``,
         ``time``, ``step``, ``actual``, ``predicted``, ``baseline``, quantiles, scales, ``age`` and ``champion``; times
         by the clock of the dataset.
     step
-        Steps between two cutoffs.
+        Number of steps between two cutoffs.
     warnings
-        Which series have no part in all windows.
+        Warnings about series that are not in all windows.
     """
 
     rows: pd.DataFrame
@@ -59,17 +59,17 @@ class Backtest:
 
     @property
     def windows(self) -> int:
-        """How many cutoffs there are."""
+        """Number of cutoffs."""
         return len(self.scores.by_window)
 
 
 def score(rows: pd.DataFrame) -> Scores:
-    """Judge the rows of all windows.
+    """Return the metrics of the rows of all windows.
 
     Parameters
     ----------
     rows
-        As a holdout of forecasts (see ``Evaluation``), window by window, with ``cutoff``, ``step`` and ``AGE``.
+        Rows as in a holdout of forecasts (see ``Evaluation``), window by window, with ``cutoff``, ``step`` and ``AGE``.
     """
     codes, series = pd.factorize(rows["series"])
     units = (rows[AGE].to_numpy() * len(series) + codes).astype(object)
@@ -101,9 +101,9 @@ def _first(name: str, table: pd.DataFrame) -> pd.DataFrame:
     return table[[name, *(other for other in table.columns if other != name)]]
 
 
-@np.errstate(divide="ignore", invalid="ignore")  # what is undefined is NaN
+@np.errstate(divide="ignore", invalid="ignore")  # undefined values are NaN
 def _grouped(rows: pd.DataFrame, codes: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return the scores of each group; ``codes`` number the groups, from 0 without a gap."""
+    """Return the metrics of each group. ``codes`` are the group numbers, from 0 without gaps."""
     actual, said, naive = (rows[name].to_numpy(np.float64) for name in ("actual", "predicted", "baseline"))
     count = np.bincount(codes)
 

@@ -1,4 +1,4 @@
-"""The naive models: what a trained model must beat to be worth its keep."""
+"""The naive models that a trained model must beat."""
 
 from typing import Final, Literal, get_args
 
@@ -9,19 +9,19 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.scales import Ordinals
 
 Naive = Literal["last value", "seasonal naive", "drift"]
-"""The naive forecasts, the simplest first: of two that are as good the simpler one is the baseline."""
+"""The naive forecasts, the simplest first. If two are equally good, the simpler one is the baseline."""
 
 NAIVES: Final[tuple[Naive, ...]] = get_args(Naive)
 
 CONSTANTS: Final = "mean or median"
-"""What numbers of a table are judged beside."""
+"""The baseline for a numeric target of a table."""
 
 CLASS_SHARES: Final = "class shares"
-"""What classes are judged beside."""
+"""The baseline for classes."""
 
 
 def naive_forecast(name: Naive, known: Ordinals, values: Floats, wanted: Ordinals, season: int) -> Floats:
-    """Return a naive forecast; the parameters are those of :func:`seasonal_naive`."""
+    """Return a naive forecast. The parameters are those of :func:`seasonal_naive`."""
     match name:
         case "last value":
             return np.full(len(wanted), values[-1], dtype=np.float64)
@@ -32,10 +32,10 @@ def naive_forecast(name: Naive, known: Ordinals, values: Floats, wanted: Ordinal
 
 
 def drift(known: Ordinals, values: Floats, wanted: Ordinals) -> Floats:
-    """Go on along the line through the first and the last known value (Hyndman and Athanasopoulos, section 5.2).
+    """Extrapolate the line through the first and the last known value (Hyndman and Athanasopoulos, section 5.2).
 
-    ``y(T) + h (y(T) - y(1)) / (T - 1)`` with ``T`` and ``h`` in steps. A series without negative values is never
-    forecast below 0, as it is not by any model. The parameters are those of :func:`seasonal_naive`.
+    ``y(T) + h (y(T) - y(1)) / (T - 1)`` with ``T`` and ``h`` in steps. Forecasts of a series without negative values
+    are not below 0, as for all models. The parameters are those of :func:`seasonal_naive`.
     """
     apart = known[-1] - known[0]
     slope = (values[-1] - values[0]) / apart if apart else 0.0
@@ -46,9 +46,9 @@ def drift(known: Ordinals, values: Floats, wanted: Ordinals) -> Floats:
 def seasonal_naive(known: Ordinals, values: Floats, wanted: Ordinals, season: int) -> Floats:
     """Repeat the last season.
 
-    The forecast for step ``t`` is the value ``k`` whole seasons earlier, with the smallest ``k`` that lies within what
-    is known. Where the data has a gap there, one season further back is tried, and so on; where nothing is found, the
-    last known value is taken.
+    The forecast for step ``t`` is the value ``k`` whole seasons earlier, with the smallest ``k`` that is within the
+    known rows. If the data has a gap there, one more season back is tried, and so on. If there is no value, the last
+    known value is used.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def seasonal_naive(known: Ordinals, values: Floats, wanted: Ordinals, season: in
     values
         Their values; shape (n,).
     wanted
-        Step numbers to forecast, all behind the last known one; shape (m,).
+        Step numbers to forecast, all after the last known one; shape (m,).
     season
         Steps per season, at least 1. If less than one season is known, the last value is repeated.
 
@@ -80,11 +80,11 @@ def seasonal_naive(known: Ordinals, values: Floats, wanted: Ordinals, season: in
 
 
 def constant_regressors(train: Floats, rows: int) -> dict[str, Floats]:
-    """Return the forecasts of a model that always says the mean, and of one that always says the median."""
+    """Return the forecasts of a model that always predicts the mean, and of one that always predicts the median."""
     return {"mean": np.full(rows, train.mean()), "median": np.full(rows, np.median(train))}
 
 
 def class_prior(train: npt.NDArray[np.intp], classes: int) -> Floats:
-    """Return the share of each class; one row is added per class so that no share is 0; shape (classes,)."""
+    """Return the share of each class; shape (classes,). One row is added per class, so that no share is 0."""
     counts = np.bincount(train, minlength=classes) + 1.0
     return np.asarray(counts / counts.sum(), dtype=np.float64)

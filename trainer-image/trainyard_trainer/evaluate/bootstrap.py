@@ -1,9 +1,9 @@
-"""Paired bootstrap: how far the difference of two models on the same rows may be chance.
+"""Paired bootstrap: the confidence interval of the difference of two models on the same rows.
 
-Rows that hang together (of one group, of one series) are drawn together: they are one unit. The interval is the
-percentile interval of the difference over the resamples (Efron and Tibshirani, "An Introduction to the Bootstrap",
-1993, chapter 13). Of very many units fewer are drawn, and the spread is scaled by the root of the share (m out of n;
-Bickel, Goetze and van Zwet, "Resampling fewer than n observations", Statistica Sinica 7, 1997): the cost is bounded.
+Dependent rows (of one group, of one series) are one unit, and are drawn together. The interval is the percentile
+interval of the difference over the resamples (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
+13). With very many units, fewer are drawn, and the spread is scaled by the square root of their share (m out of n;
+Bickel, Goetze and van Zwet, "Resampling fewer than n observations", Statistica Sinica 7, 1997). This limits the cost.
 """
 
 from dataclasses import dataclass
@@ -35,13 +35,16 @@ class Resamples:
     Attributes
     ----------
     count
-        How many units there are.
+        Number of units.
     rows
-        Positions of the rows that take part: statistics are made of these.
+        Positions of the rows that are used. Statistics must be built from these.
     """
 
     def __init__(self, units: npt.NDArray[np.intp], seed: int) -> None:
-        """``units`` numbers the unit of each row from 0, without gaps; shape (rows,)."""
+        """Draw the resamples.
+
+        ``units`` has the unit number of each row, from 0 without gaps; shape (rows,).
+        """
         self.count = int(units.max()) + 1 if len(units) else 0
         self._random = np.random.default_rng(seed)
         drawn = np.arange(self.count)
@@ -54,12 +57,12 @@ class Resamples:
         self._draws = self._random.integers(0, max(1, self._drawn), (RESAMPLES, self._drawn))
 
     def difference(self, left: Statistic, right: Statistic, known: float, confidence: float) -> Interval | None:
-        """Return the interval of ``left`` less ``right``; ``None`` with too few units, or where it is undefined.
+        """Return the interval of ``left`` minus ``right``. ``None`` if there are too few units, or if it is undefined.
 
         Parameters
         ----------
         known
-            The difference on all rows, around which the resamples spread.
+            The difference on all rows, which is the center of the resamples.
         """
         if self.count < LEAST_UNITS:
             return None

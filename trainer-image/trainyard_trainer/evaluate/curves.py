@@ -1,7 +1,7 @@
-"""One class against the rest at every cut: the curves and the areas under them, all from one sort of the rows.
+"""Curves and areas of one class against the rest at every cut, all from one sort of the rows.
 
-Our own, against the rule to take a library where there is one: importing scikit-learn takes three times the processor
-time of judging, fitting and saving a small model, and it sorts the rows anew for each number. A test compares the two.
+This does not use scikit-learn, because its import takes three times the CPU time of evaluating, fitting and saving a
+small model. It also sorts the rows again for each number. A test compares the results with scikit-learn.
 """
 
 from dataclasses import dataclass, replace
@@ -20,9 +20,9 @@ class Cuts:
     Attributes
     ----------
     hits
-        How many rows of the class have this probability or a higher one.
+        Number of rows of the class with this probability or a higher one.
     alarms
-        How many of the other rows.
+        Number of other rows with this probability or a higher one.
     """
 
     probability: Floats
@@ -41,7 +41,7 @@ class Cuts:
         Raises
         ------
         ValueError
-            If a probability is not finite: it has no place in the order.
+            If a probability is not finite, because it cannot be sorted.
         """
         if not np.isfinite(probability).all():
             raise ValueError("a probability to judge is not finite")
@@ -52,16 +52,16 @@ class Cuts:
         return cls(falling[last], hits, 1 + last - hits)
 
     def corners(self) -> Self:
-        """Return the cuts where the number of hits changes: between them a precision-recall curve goes straight up."""
+        """Return the cuts where the number of hits changes. Between them, a precision-recall curve is vertical."""
         moves = np.diff(self.hits) != 0
         return self._some(moves[:-1] | moves[1:])
 
     def bends(self) -> Self:
-        """Return the cuts where a ROC curve bends."""
+        """Return the cuts where the slope of the ROC curve changes."""
         return self._some((np.diff(self.hits, 2) != 0) | (np.diff(self.alarms, 2) != 0))
 
     def _some(self, inner: npt.NDArray[np.bool_]) -> Self:
-        """Keep the first and the last cut, and some of those between."""
+        """Return the first and the last cut, and some of those in between."""
         if len(self.hits) < 3:
             return self
         kept = np.concatenate([[True], inner, [True]])
@@ -69,14 +69,15 @@ class Cuts:
 
 
 def roc(cuts: Cuts) -> tuple[Floats, Floats]:
-    """Return the shares of false alarms and of rows found, from (0, 0) to (1, 1). Needs rows of both kinds."""
+    """Return false positive rates and true positive rates, from (0, 0) to (1, 1). Needs rows of both kinds."""
     bends = cuts.bends()
     alarms, hits = (np.concatenate([[0.0], counts]) for counts in (bends.alarms, bends.hits))
     return alarms / alarms[-1], hits / hits[-1]
 
 
 def precision_recall(cuts: Cuts) -> tuple[Floats, Floats]:
-    """Return precision and recall from the lowest cut up, shape (cuts + 1,), ending with precision 1 and recall 0.
+    """Return precision and recall from the lowest cut up, shape (cuts + 1,). The last values are precision 1 and recall
+    0.
 
     Needs a row of the class.
     """
@@ -85,7 +86,7 @@ def precision_recall(cuts: Cuts) -> tuple[Floats, Floats]:
 
 
 def area_under_roc(cuts: Cuts) -> float:
-    """Return the chance that a row of the class has a higher probability than another. Needs rows of both kinds."""
+    """Return the probability that a row of the class ranks above another row. Needs rows of both kinds."""
     across, up = roc(cuts)
     return float(np.trapezoid(up, across))
 

@@ -1,4 +1,4 @@
-"""The metrics that compare the data with the champion's; which way they are better says ``metric_goals``."""
+"""The metrics that compare the data with that of the champion. Their directions are in ``metric_goals``."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Forecasts beside naive ones on the same holdouts: one way to judge them, whatever made them."""
+"""Evaluation of forecasts, compared with naive ones on the same holdouts. All frameworks use it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,10 +14,13 @@ from trainyard_trainer.evaluate.metrics import Floats
 from trainyard_trainer.evaluate.scales import Ordinals, error_scales
 
 SCALE: Final = "scale"
-"""Column of a holdout: the mean distance to one season earlier within the rows before it; NaN without a season."""
+"""Column of a holdout: the mean absolute difference to one season earlier, in the rows before it.
+
+NaN without a season.
+"""
 
 SQUARE_SCALE: Final = "square_scale"
-"""Column of a holdout: the mean squared one."""
+"""Column of a holdout: the mean squared difference."""
 
 _SCALED: Final = ("mase", "rmsse")
 _WEIGHTED: Final = ("mae", "mase")
@@ -25,18 +28,18 @@ _WEIGHTED: Final = ("mae", "mase")
 
 @dataclass(frozen=True)
 class Forecast:
-    """What was forecast for the holdout of one series.
+    """The forecast of the holdout of one series.
 
     Attributes
     ----------
     times, actual, predicted, baseline
-        Of the holdout's rows, all of the same length; ``baseline`` is the naive forecast.
+        Values of the rows of the holdout, all of the same length. ``baseline`` is the naive forecast.
     known
-        The values before the holdout, in the order of time.
+        The values before the holdout, in order of time.
     season
         Steps per season.
     known_steps
-        The step numbers of ``known`` (see ``Frequency.ordinals``): scaled errors count steps, not rows.
+        The step numbers of ``known`` (see ``Frequency.ordinals``): scaled errors use distances in steps, not rows.
     """
 
     name: str
@@ -50,7 +53,10 @@ class Forecast:
 
 
 def judge(forecasts: Sequence[Forecast], baseline: str = "") -> Judgement:
-    """Judge the forecasts of at least one series, each alone and all rows together; ``baseline`` is its name."""
+    """Evaluate the forecasts of at least one series, each series and all rows.
+
+    ``baseline`` is the name of the baseline.
+    """
     scales = np.array([error_scales(one.known_steps, one.known, one.season) for one in forecasts])
     lengths = [len(one.actual) for one in forecasts]
     return judge_rows(
@@ -70,12 +76,12 @@ def judge(forecasts: Sequence[Forecast], baseline: str = "") -> Judgement:
 
 
 def judge_rows(holdout: pd.DataFrame, baseline: str = "") -> Judgement:
-    """Judge from the rows alone: also those of several shards, one behind the other.
+    """Evaluate rows of forecasts, which can be those of several shards.
 
     Parameters
     ----------
     holdout
-        As in a ``Judgement``, with ``SCALE`` and ``SQUARE_SCALE``; the rows of a series stand together.
+        As in a ``Judgement``, with ``SCALE`` and ``SQUARE_SCALE``; the rows of a series must be contiguous.
     """
     actual, predicted, naive = (
         holdout[name].to_numpy(dtype=np.float64) for name in ("actual", "predicted", "baseline")
@@ -106,11 +112,11 @@ def judge_rows(holdout: pd.DataFrame, baseline: str = "") -> Judgement:
     )
 
 
-@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # what is not finite is left out
+@np.errstate(divide="ignore", invalid="ignore", over="ignore")  # results that are not finite are left out
 def _series_scores(
     actual: Floats, predicted: Floats, starts: npt.NDArray[np.intp], scales: Floats
 ) -> dict[str, Floats]:
-    """Return each metric of each series, shape (series,); NaN or infinite where it is undefined.
+    """Return each metric of each series, shape (series,); NaN or infinite if it is undefined.
 
     ``starts`` are the first rows of the series; ``scales`` has the shape (series, 2).
     """
@@ -139,13 +145,15 @@ def _series_scores(
 
 
 def _skills(loss: Floats, naive: Floats) -> Floats:
-    """Return the skill of each series; NaN where it has none."""
+    """Return the skill of each series, NaN if undefined."""
     each = (metrics.skill(*pair) for pair in zip(loss.tolist(), naive.tolist(), strict=True))
     return np.array([np.nan if one is None else one for one in each])
 
 
 def _means(of_series: dict[str, Floats], volume: Floats) -> dict[str, float]:
-    """Return the means over series: of scaled errors plain ones, and some by the volume of each series."""
+    """Return the means over series: unweighted ones of scaled errors, and some weighted by the volume of each
+    series.
+    """
     found = {}
     for name in _SCALED:
         known = np.isfinite(of_series[name])
@@ -170,7 +178,7 @@ def _notes(of_series: dict[str, Floats], skill: float | None) -> list[str]:
 
 
 def _table(series: npt.NDArray[Any], of_model: dict[str, Floats], of_naive: dict[str, Floats]) -> pd.DataFrame:
-    """Return the long table, series by series, without what is undefined."""
+    """Return the long table, series by series, without undefined values."""
     values = np.column_stack(list(of_model.values()))
     naive = np.column_stack([of_naive[name] for name in of_model])
     known = np.isfinite(values).ravel()

@@ -1,4 +1,4 @@
-"""What the judges of forecasts and of tables give."""
+"""The result of an evaluation of forecasts or of tables."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Judgement:
-    """Metrics of all rows together by name, the long table, the rows that judged, and notes: see ``Evaluation``.
+    """Metrics of all rows by name, the long table, the held-out rows, and notes: see ``Evaluation``.
 
-    ``baseline`` says what stands beside the model: a naive forecast, or what tables are judged beside.
+    ``baseline`` is the name of the naive forecast or of the naive model for tables.
     """
 
     metrics: dict[str, float]

@@ -1,4 +1,4 @@
-"""Metrics as plain numbers, finite or absent: what cannot be told is left out and said in a note, never NaN."""
+"""Metrics as finite numbers. An undefined metric is left out and explained in a note. It is never NaN."""
 
 import math
 from dataclasses import dataclass
@@ -14,21 +14,21 @@ Integers = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Scores:
-    """Metrics by name, and notes on those that are missing or rest on a part of the rows."""
+    """Metrics by name, and notes about metrics that are missing or use only some rows."""
 
     metrics: dict[str, float]
     notes: tuple[str, ...] = ()
 
 
-@np.errstate(over="ignore")  # beside a value of almost 0; what is not finite is left out
+@np.errstate(over="ignore")  # near values of 0; results that are not finite are left out
 def point_scores(actual: Floats, predicted: Floats) -> Scores:
-    """Judge predicted numbers.
+    """Return the metrics of predicted numbers.
 
-    ``mae``, ``rmse`` and ``bias`` (predicted less actual) have the target's unit; ``mape``, ``smape`` and ``wape`` are
-    fractions (0.2 is 20 %); ``r2`` is 1 for a perfect model and 0 for the mean of the rows judged. ``mape`` leaves out
-    rows whose actual value is 0 (the share of the rest is told in a note); ``smape``, the mean of ``2 |e| / (|actual| +
-    |predicted|)`` as in the M4 competition, is between 0 and 2 and counts 0 where both are 0; ``wape``, the sum of
-    errors over the sum of values, needs no exception. ``docs/metrics.md`` has all formulas and their sources.
+    ``mae``, ``rmse`` and ``bias`` (predicted minus actual) are in the unit of the target; ``mape``, ``smape`` and
+    ``wape`` are fractions (0.2 is 20 %); ``r2`` is 1 for a perfect model and 0 for the mean of these rows. ``mape``
+    leaves out rows with an actual value of 0 (a note reports the share of the others). ``smape``, the mean of ``2 |e| /
+    (|actual| + |predicted|)`` as in the M4 competition, is between 0 and 2, and 0 if both values are 0. ``wape`` is the
+    sum of errors divided by the sum of values. ``docs/metrics.md`` has all formulas and their sources.
 
     Parameters
     ----------
@@ -61,10 +61,10 @@ def point_scores(actual: Floats, predicted: Floats) -> Scores:
 
 
 def binary_scores(actual: Integers, probability: Floats, threshold: float) -> Scores:
-    """Judge the probability of class 1, the positive one.
+    """Return the metrics of the probability of class 1, the positive class.
 
-    ``accuracy``, ``precision``, ``recall`` and ``f1`` are those at ``threshold``; the same names with ``@0.5`` are
-    those at one half. ``auc``, ``average_precision``, ``log_loss`` and ``brier`` need no threshold.
+    ``accuracy``, ``precision``, ``recall`` and ``f1`` are those at ``threshold``. The same names with ``@0.5`` are
+    those at 0.5. ``auc``, ``average_precision``, ``log_loss`` and ``brier`` need no threshold.
     """
     positive = actual == 1
     scores = {"threshold": threshold, "log_loss": _log_loss(np.where(positive, probability, 1 - probability))}
@@ -80,18 +80,21 @@ def binary_scores(actual: Integers, probability: Floats, threshold: float) -> Sc
 
 
 def _brier(positive: npt.NDArray[np.bool_], probability: Floats | float) -> float:
-    """Return the mean squared distance of the probability from what happened: 1 or 0 (Brier 1950)."""
+    """Return the mean squared difference of the probability and the outcome, 1 or 0 (Brier 1950)."""
     return float(np.mean((probability - positive) ** 2))
 
 
 def _log_loss(of_actual: Floats) -> float:
-    """Return the mean loss from the probability that each row's own class was given; 0 counts as almost 0."""
+    """Return the mean log loss from the probability of each row's own class.
+
+    A probability of 0 is replaced by a tiny one.
+    """
     almost = np.finfo(np.float64).eps
     return float(-np.log(np.clip(of_actual, almost, 1 - almost)).mean())
 
 
 def multiclass_scores(actual: Integers, probabilities: Floats) -> Scores:
-    """Judge probabilities of shape (rows, classes).
+    """Return the metrics of probabilities of shape (rows, classes).
 
     ``precision``, ``recall``, ``f1`` are means over the classes that occur; ``auc`` is the mean of each class against
     the rest.
@@ -112,7 +115,10 @@ def multiclass_scores(actual: Integers, probabilities: Floats) -> Scores:
 
 
 def prior_scores(actual: Integers, prior: Floats) -> dict[str, float]:
-    """Judge a model that says ``prior``, shape (classes,), of every row: what it reaches needs no sorting of rows."""
+    """Return the metrics of a model that predicts ``prior``, shape (classes,), for every row.
+
+    This needs no sort of the rows.
+    """
     called = np.full(len(actual), prior.argmax())
     scores = {"log_loss": float(-np.log(prior[actual]).mean())}
     if len(np.unique(actual)) > 1:
@@ -127,12 +133,17 @@ def prior_scores(actual: Integers, prior: Floats) -> dict[str, float]:
 
 
 def confusion(actual: Integers, called: Integers, classes: int) -> Integers:
-    """Count the rows of each class (first axis) that were called each class; shape (classes, classes)."""
+    """Return the number of rows of each class (first axis) by predicted class (second axis); shape (classes,
+    classes).
+    """
     return np.bincount(actual * classes + called, minlength=classes * classes).reshape(classes, classes)
 
 
 def _binary_called(actual: Integers, called: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """Precision, recall and F1 are 0 where nothing was called or nothing was there to call."""
+    """Return accuracy, precision, recall and F1.
+
+    They are 0 instead of undefined if no row is predicted or actually positive.
+    """
     hits, calls, positives = (int(rows.sum()) for rows in ((actual == 1) & called, called, actual == 1))
     return {
         "accuracy": float(np.mean(called == (actual == 1))),
@@ -147,7 +158,7 @@ def _at_one_half(scores: dict[str, float]) -> dict[str, float]:
 
 
 def _mean_called(actual: Integers, called: Integers, classes: int) -> dict[str, float]:
-    """Return means over the classes that occur; precision is 0 where a class was never called."""
+    """Return means over the classes that occur. Precision is 0 for a class that was never predicted."""
     counts = confusion(actual, called, classes)
     hits, rows, calls = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
     there = rows > 0
@@ -160,7 +171,7 @@ def _mean_called(actual: Integers, called: Integers, classes: int) -> dict[str, 
 
 
 def best_threshold(actual: Integers, probability: Floats) -> float:
-    """Return the threshold with the best F1; one half where no row is of class 1."""
+    """Return the threshold with the best F1, or 0.5 if no row is of class 1."""
     positive = actual == 1
     if not positive.any():
         return 0.5
@@ -172,9 +183,9 @@ def best_threshold(actual: Integers, probability: Floats) -> float:
 
 
 def skill(loss: float, baseline_loss: float) -> float | None:
-    """Return ``1 - loss / baseline_loss``: 1 is perfect, 0 as good as the baseline, below 0 worse.
+    """Return ``1 - loss / baseline_loss``: 1 is perfect, 0 is as good as the baseline, and less than 0 is worse.
 
-    ``None`` if the baseline is perfect and the model is not: no number says how much worse that is.
+    Return ``None`` if the baseline is perfect and the model is not, because the skill is not finite then.
     """
     if baseline_loss > 0:
         return 1 - loss / baseline_loss
@@ -182,12 +193,12 @@ def skill(loss: float, baseline_loss: float) -> float | None:
 
 
 def only_finite(metrics: dict[str, float]) -> dict[str, float]:
-    """Leave out what is not a number."""
+    """Return only the metrics that are finite."""
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
 
 
 def rows_of(series: str | None, metrics: dict[str, float], baseline: dict[str, float]) -> list[dict[str, object]]:
-    """Return the lines of the long table of metrics for one series, or with ``None`` for all rows together."""
+    """Return the rows of the long table of metrics for one series, or with ``None`` for all rows."""
     return [
         {"series": series, "metric": name, "value": value, "baseline": baseline.get(name, math.nan)}
         for name, value in metrics.items()

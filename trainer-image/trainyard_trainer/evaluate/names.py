@@ -1,7 +1,7 @@
-"""The metrics of each task by name: what an objective or a gate may ask for, known before any data is read.
+"""The names of the metrics of each task. Objectives and gates can be checked with them before any data is read.
 
-The evaluation may leave one of them out, where the holdout does not allow it, and never adds one: a test compares
-these lists with what the frameworks return.
+An evaluation can leave out a metric if the holdout does not allow it, but never adds one. A test compares these lists
+with the results of the frameworks.
 """
 
 import difflib
@@ -16,13 +16,13 @@ from trainyard_trainer.evaluate.data_metrics import DATA_METRICS
 
 SKILL: Final = "skill"
 BIAS: Final = "bias"
-"""Nearer to 0 is better, from either side: a gate may bound it, and nothing can rank by it."""
+"""A value nearer to 0 is better, from both sides. A gate can limit it, but it cannot rank models."""
 
 POINT: Final = ("mae", "rmse", "mape", "smape", "wape", "r2", BIAS)
 OVER_SERIES: Final = ("mase", "rmsse", "weighted_mae", "weighted_mase")
 CLASS: Final = ("accuracy", "precision", "recall", "f1", "log_loss", "auc")
 TWO_CLASSES: Final = ("average_precision", "brier", "accuracy@0.5", "precision@0.5", "recall@0.5", "f1@0.5")
-"""Only where the target has exactly two classes."""
+"""Only if the target has exactly two classes."""
 
 SERIES_BELOW_BASELINE: Final = "series_below_baseline"
 
@@ -38,19 +38,19 @@ _DEFAULT_OBJECTIVES: Final[dict[Task, tuple[str, ...]]] = {
     "Classification": ("auc", "f1"),
 }
 _OVER_SERIES: Final = ("mase", "mae")
-"""Of many series: errors in units would let the largest one decide alone."""
+"""For many series: unscaled errors would be dominated by the largest series."""
 
 BASELINE: Final = "baseline_"
-"""Before the name of a metric: that of the naive model. Published beside the others, and no objective."""
+"""Prefix of the metrics of the naive model. They are published with the others, but cannot be an objective."""
 
 THRESHOLD: Final = "threshold"
-"""Published with two classes: the cut that was chosen, not a quality."""
+"""Published with two classes: the chosen threshold. It is not a measure of quality."""
 
 
 def ranking_metrics(spec: TrainingJobSpec) -> tuple[str, ...]:
-    """Return what ranks a model: the first of these metrics that the rows allow. Known before any data is read.
+    """Return the metrics that rank a model. The first one that the rows allow is used.
 
-    The objective alone where the specification names one.
+    If the specification names an objective, it is the only one.
     """
     if spec.objective is not None:
         return (spec.objective.metric,)
@@ -60,27 +60,27 @@ def ranking_metrics(spec: TrainingJobSpec) -> tuple[str, ...]:
 
 
 def searched_metric(spec: TrainingJobSpec) -> str:
-    """Return the metric that a search makes better: the objective, or what ranks models of the task without one."""
+    """Return the metric that a search improves: the objective, or the default metric of the task."""
     return ranking_metrics(spec)[0]
 
 
 def ranking_value(spec: TrainingJobSpec, found: Mapping[str, float]) -> float | None:
-    """Return the value of what ranks a model; ``None`` where the rows allow none of it."""
+    """Return the value of the metric that ranks a model, or ``None`` if the rows do not allow any."""
     return next((found[name] for name in ranking_metrics(spec) if name in found), None)
 
 
 def check_metrics(spec: TrainingJobSpec, classes: int | None = None) -> None:
-    """Refuse an objective or a gate that has no metric to judge, before hours are spent on a lost cause.
+    """Check that the metrics of the objective and of the gates exist, before the training starts.
 
     Parameters
     ----------
     classes
-        How many classes the target has, once the data is read; ``None`` before.
+        Number of classes of the target, or ``None`` before the data is read.
 
     Raises
     ------
     ConfigError
-        With the nearest name and all names there are.
+        If a metric does not exist. The message suggests the nearest name and lists all names.
     """
     if spec.objective is not None:
         _check_name("spec.objective.metric", spec.objective.metric, spec.task, classes)
@@ -99,7 +99,7 @@ def check_metrics(spec: TrainingJobSpec, classes: int | None = None) -> None:
 
 
 def _check_data_gate(index: int, gate: Gate) -> None:
-    """Judge a gate on the data: its metric is a comparison with the champion already."""
+    """Check a gate on the data. Its metric is already a comparison with the champion."""
     if gate.metric not in DATA_METRICS:
         near = difflib.get_close_matches(gate.metric, DATA_METRICS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
@@ -115,14 +115,14 @@ def _check_data_gate(index: int, gate: Gate) -> None:
 
 
 def check_container_metrics(spec: TrainingJobSpec) -> None:
-    """Refuse a comparison of which nobody says what is better: the user's own code names its metrics itself.
+    """Check that the direction of compared metrics is set, because the user's own code can name metrics freely.
 
-    Whether one comes is seen when the version is judged, and a gate without its metric is not met.
+    Whether a metric exists is only known after the training. A gate without its metric fails.
 
     Raises
     ------
     ConfigError
-        With the field that says which way is better.
+        If a direction is missing. The message names the field that sets it.
     """
     for index, gate in enumerate(spec.gates or ()):
         if gate.compare_to is not None and goal_of(gate.metric, spec.objective) is None:
@@ -133,7 +133,7 @@ def check_container_metrics(spec: TrainingJobSpec) -> None:
 
 
 def _without_backtest(field: str, metric: str, spec: TrainingJobSpec) -> str:
-    """Return the metric whose value over the cutoffs of a backtest a gate asks for, or the one it names."""
+    """Return the metric without the backtest prefix. Raises ConfigError if it has one but the job has no backtest."""
     if metric.startswith(BACKTEST) and spec.backtest is None:
         raise ConfigError(f"{field} {metric} needs the section spec.backtest (at least backtest.windows)")
     return metric.removeprefix(BACKTEST)
@@ -152,7 +152,7 @@ def _check_name(field: str, metric: str, task: Task, classes: int | None) -> Non
 
 
 def _check_goal(objective: Objective) -> None:
-    """A goal against the metric's meaning would let every worse model pass for a better one."""
+    """Check that a goal agrees with the metric. Otherwise, every worse model would count as better."""
     if objective.metric == BIAS:
         raise ConfigError(
             f"spec.objective.metric {BIAS} cannot rank models: nearer to 0 is better, from either side; take mae, and "

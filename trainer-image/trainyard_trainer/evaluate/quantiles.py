@@ -1,4 +1,4 @@
-"""How good quantiles are on rows that nobody had seen."""
+"""Metrics of quantiles on held-out rows."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,19 +8,19 @@ import numpy as np
 from trainyard_trainer.evaluate.metrics import Floats, only_finite
 
 QUANTILE: Final = "quantile:"
-"""Before the level of a quantile in the name of its column."""
+"""Prefix of the level of a quantile in the name of its column."""
 
 PINBALL: Final = "pinball"
 COVERAGE: Final = "coverage"
 
 
 def quantile_scores(actual: Floats, found: Floats, levels: Sequence[float]) -> dict[str, float]:
-    """Judge quantiles; nothing is told without any.
+    """Return the metrics of quantiles, or an empty dict without quantiles.
 
-    ``pinball`` is the mean of ``level * (actual - quantile)`` where the quantile is too low, and of ``(1 - level) *
-    (quantile - actual)`` where it is too high, over all rows and levels: in the target's unit, and half of the mean
-    absolute error for the level 0.5 alone. ``coverage`` is the share of rows between the lowest and the highest
-    quantile, to be held against the difference of their levels; it takes two of them.
+    ``pinball`` is the mean over all rows and levels of ``level * (actual - quantile)`` if the quantile is too low, and
+    of ``(1 - level) * (quantile - actual)`` if it is too high. It is in the unit of the target. For only the level 0.5,
+    it is half of the mean absolute error. ``coverage`` is the share of rows between the lowest and the highest
+    quantile. It should equal the difference of their levels, and needs two levels.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Rows of a table on their holdout, beside a model that knows only the target: one judge for every framework."""
+"""Evaluation of rows of a table, compared with a model that only knows the target. All frameworks use it."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -12,24 +12,26 @@ from trainyard_trainer.evaluate.judgement import Judgement
 from trainyard_trainer.evaluate.metrics import Floats, Integers, Scores
 
 CONFUSION: Final = "confusion"
-"""``confusion:<actual>:<called>`` in the table of metrics: how many rows of one class were called another."""
+"""``confusion:<actual>:<called>`` in the table of metrics: number of rows of one class that were predicted as
+another.
+"""
 
 PROBABILITY: Final = "probability:"
-"""Before the name of a class: column of the holdout, as of the answers."""
+"""Prefix of the name of a class, in columns of the holdout and of predictions."""
 
 
 def judge_numbers(actual: Floats, predicted: Floats, known: Floats) -> Judgement:
-    """Judge predicted numbers.
+    """Evaluate predicted numbers.
 
-    Per metric the baseline is the better of the mean (best for RMSE) and the median (best for MAE); the rows show the
-    median.
+    For each metric, the baseline is the better of the mean (best for RMSE) and the median (best for MAE). The rows have
+    the median.
 
     Parameters
     ----------
     actual, predicted
-        Of the rows that judge; shape (rows,).
+        Values of the held-out rows; shape (rows,).
     known
-        The target of the rows that the model was fitted on; shape (fitted,).
+        The target of the training rows; shape (fitted,).
     """
     constants = baselines.constant_regressors(known, len(actual))
     naive = [metrics.point_scores(actual, said).metrics for said in constants.values()]
@@ -45,16 +47,16 @@ def _better(metric: str, *values: float) -> float:
 def judge_classes(
     actual: Integers, probabilities: Floats, known: Integers, classes: Sequence[str], threshold: float | None
 ) -> Judgement:
-    """Judge probabilities of classes. The baseline gives every row the share of each class, and calls the largest one.
+    """Evaluate probabilities of classes. The baseline predicts the share of each class, and the largest class.
 
     Parameters
     ----------
     actual, known
-        Numbers of classes: of the rows that judge, shape (rows,), and of those fitted on.
+        Class codes of the held-out rows, shape (rows,), and of the training rows.
     probabilities
         Shape (rows, classes).
     threshold
-        With two classes, from which probability on the second one is called; without one, one half.
+        With two classes, the probability threshold of the second one. The default is 0.5.
     """
     if len(classes) == 2:
         cut = 0.5 if threshold is None else threshold
@@ -82,7 +84,7 @@ def _judgement(
     baseline: str,
     shown: dict[str, float] | None = None,
 ) -> Judgement:
-    """Join what is published; ``shown`` is for the table alone."""
+    """Combine the results of an evaluation. ``shown`` is only for the table."""
     published = scores.metrics | {names.BASELINE + name: value for name, value in beside.items()}
     notes = scores.notes
     skill = metrics.skill(scores.metrics[loss], beside[loss])

@@ -1,4 +1,4 @@
-"""How far a series usually moves within a season: the unit of scaled errors."""
+"""The usual change of a series within a season, which is the unit of scaled errors."""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +9,10 @@ Ordinals = npt.NDArray[np.int64]
 
 
 def seasonal_differences(steps: Ordinals, values: Floats, season: int) -> Floats:
-    """Return ``y(t) - y(t - season)`` of every step for which the table has both, in the order of time.
+    """Return ``y(t) - y(t - season)`` of every step for which the table has both values, in order of time.
 
-    Pairs lie exactly a season of *steps* apart. A shop that is closed on Sundays has six rows a week: row by row,
-    its Monday would be compared with the Tuesday of the week before.
+    The distance of a pair is exactly one season in *steps*. A shop that is closed on Sundays has six rows per week.
+    Seven rows before a Monday, it has a Saturday.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def seasonal_differences(steps: Ordinals, values: Floats, season: int) -> Floats
 
     Returns
     -------
-    Shape (pairs,); empty where no two rows lie a season apart.
+    Shape (pairs,); empty if no two rows have a distance of one season.
     """
     wanted = steps - season
     at = np.minimum(np.searchsorted(steps, wanted), len(steps) - 1)
@@ -34,11 +34,11 @@ def seasonal_differences(steps: Ordinals, values: Floats, season: int) -> Floats
 
 
 def error_scales(steps: Ordinals, values: Floats, season: int) -> tuple[float, float]:
-    """Return what ``mase`` and ``rmsse`` divide by; NaN where no two rows lie a season apart.
+    """Return the divisors of ``mase`` and ``rmsse``. NaN if no two rows have a distance of one season.
 
     The mean of ``|y(t) - y(t - season)|`` (Hyndman and Koehler 2006, "Another look at measures of forecast accuracy",
-    with the season as in the M4 competition) and that of its square (the M5 competition, which has a season of 1;
-    with any season: Hyndman and Athanasopoulos, "Forecasting: Principles and Practice", 3rd edition, section 5.8).
+    with the season as in the M4 competition) and that of its square (the M5 competition, which has a season of 1; with
+    any season: Hyndman and Athanasopoulos, "Forecasting: Principles and Practice", 3rd edition, section 5.8).
     """
     differences = seasonal_differences(steps, values, season)
     if len(differences) == 0:
@@ -47,9 +47,10 @@ def error_scales(steps: Ordinals, values: Floats, season: int) -> tuple[float, f
 
 
 def usual_move(steps: Ordinals, values: Floats, season: int) -> float:
-    """Return the mean distance to one season before; else to one step before; 0 if the series never moves.
+    """Return the mean absolute difference to one season before, else to one step before. 0 if the series is constant.
 
-    It is what ``mase`` divides by. On 304 series of quarters it gave a fourth less pinball loss than their mean size.
+    It is the divisor of ``mase``. On 304 quarterly series, the pinball loss was a quarter smaller than with the mean
+    absolute value.
     """
     for apart in (season, 1):
         differences = seasonal_differences(steps, values, apart)

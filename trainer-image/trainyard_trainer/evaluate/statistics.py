@@ -1,7 +1,7 @@
-"""Metrics under many weightings of the same rows at once: what a bootstrap needs to say how sure a metric is.
+"""Metrics for many weightings of the same rows at once, as needed for a bootstrap.
 
-Most metrics are functions of a few sums over the rows. With the weights of all resamples as one matrix these sums are
-one product. A test holds each statistic against the metric that ``evaluate`` publishes, with all weights 1.
+Most metrics are functions of a few sums over the rows. With the weights of all resamples as a matrix, these sums are
+one matrix product. A test compares each statistic with all weights 1 to the metric of ``evaluate``.
 """
 
 from collections.abc import Callable
@@ -20,33 +20,33 @@ class Statistic(Protocol):
     """A metric of weighted rows."""
 
     def __call__(self, weights: Floats) -> Floats:
-        """Return the metric for each row of ``weights``, shape (resamples, rows); NaN where it is undefined."""
+        """Return the metric for each row of ``weights``, shape (resamples, rows). NaN if it is undefined."""
         ...
 
 
 @dataclass(frozen=True)
 class OfSums:
-    """``value`` of the weighted sums of ``columns``, shape (rows, sums)."""
+    """A metric ``value`` of the weighted sums of ``columns``, shape (rows, sums)."""
 
     columns: Floats
     value: Callable[[Floats], Floats]
 
     @np.errstate(divide="ignore", invalid="ignore")
     def __call__(self, weights: Floats) -> Floats:
-        """Sum, then combine."""
+        """Return ``value`` of the weighted sums."""
         return self.value(weights @ self.columns)
 
 
 @dataclass(frozen=True)
 class AreaUnderRoc:
-    """The chance that a positive row has the higher probability; half of it for ties."""
+    """The probability that a positive row has a higher predicted probability than a negative one. Ties count half."""
 
     positive: npt.NDArray[np.bool_]
     probability: Floats
 
     @np.errstate(divide="ignore", invalid="ignore")
     def __call__(self, weights: Floats) -> Floats:
-        """Count, for each run of equal probabilities, the negatives below and half of those within."""
+        """For each run of equal probabilities, count the negatives below it and half of those in it."""
         order = np.argsort(self.probability, kind="stable")
         starts = _runs(self.probability[order])
         hits = np.add.reduceat(weights[:, order] * self.positive[order], starts, axis=1)
@@ -57,14 +57,14 @@ class AreaUnderRoc:
 
 @dataclass(frozen=True)
 class AveragePrecision:
-    """The mean precision at each hit, from the highest probability down, as scikit-learn defines it."""
+    """The mean precision at each positive row, from the highest probability down, as defined in scikit-learn."""
 
     positive: npt.NDArray[np.bool_]
     probability: Floats
 
     @np.errstate(divide="ignore", invalid="ignore")
     def __call__(self, weights: Floats) -> Floats:
-        """Walk down the runs of equal probabilities."""
+        """Process the runs of equal probabilities in descending order."""
         order = np.argsort(-self.probability, kind="stable")
         starts = _runs(self.probability[order])
         hits = np.add.reduceat(weights[:, order] * self.positive[order], starts, axis=1)
@@ -78,7 +78,7 @@ def _runs(falling: Floats) -> npt.NDArray[np.intp]:
 
 
 def of_numbers(metric: str, actual: Floats, predicted: Floats, baseline: Floats) -> Statistic | None:  # noqa: PLR0911
-    """Return a metric of predicted numbers; ``None`` for one that is no function of sums."""
+    """Return a metric of predicted numbers, or ``None`` if it is not supported."""
     error, size = predicted - actual, np.abs(actual)
     one = np.ones(len(actual))
     match metric:
@@ -101,7 +101,7 @@ def of_numbers(metric: str, actual: Floats, predicted: Floats, baseline: Floats)
 
 
 def of_classes(metric: str, actual: Integers, probability: Floats, threshold: float) -> Statistic | None:  # noqa: PLR0911
-    """Return a metric of the probability of class 1 of two; ``None`` for one that is no function of sums."""
+    """Return a metric of the probability of class 1 of two, or ``None`` if it is not supported."""
     positive = actual == 1
     name, _, cut = metric.partition("@")
     called = probability >= (float(cut) if cut else threshold)
@@ -129,9 +129,9 @@ def of_classes(metric: str, actual: Integers, probability: Floats, threshold: fl
 
 
 def of_many_classes(metric: str, actual: Integers, probabilities: Floats) -> Statistic | None:
-    """Return a metric of three classes or more; ``None`` for one that is no function of sums.
+    """Return a metric of three or more classes, or ``None`` if it is not supported.
 
-    Means over classes weigh each class that occurs alike; ``auc`` is the mean of each class against the rest.
+    Means over classes give equal weight to each class that occurs. ``auc`` is the mean of each class against the rest.
     """
     called, one = probabilities.argmax(axis=1), np.ones(len(actual))
     given = np.clip(probabilities[np.arange(len(actual)), actual], _TINY, 1 - _TINY)
@@ -178,7 +178,7 @@ def _mean_of_ratios(sums: Floats) -> Floats:
 
 
 def of_series(metric: str, rows: "SeriesRows") -> Statistic | None:
-    """Return a metric of forecasts; a series weighs as its rows do. ``None`` for one that is no function of sums."""
+    """Return a metric of forecasts, or ``None`` if it is not supported. The weight of a series is that of its rows."""
     error = np.abs(rows.predicted - rows.actual)
     share = 1 / rows.count
     scaled = np.isfinite(rows.scale) & (rows.scale > 0)
@@ -198,8 +198,8 @@ def of_series(metric: str, rows: "SeriesRows") -> Statistic | None:
 class SeriesRows:
     """Held-out rows of forecasts, all of shape (rows,).
 
-    ``count``, ``volume`` and ``scale`` are those of the row's series: how many rows it has, the sum of their sizes, and
-    what its errors are divided by.
+    ``count``, ``volume`` and ``scale`` are those of the row's series: its number of rows, the sum of its absolute
+    values, and the divisor of its errors.
     """
 
     actual: Floats

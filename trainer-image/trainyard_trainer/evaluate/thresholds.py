@@ -1,4 +1,4 @@
-"""From which probability on the positive class is called: as requested, on rows the model has not learned from."""
+"""The probability threshold of the positive class, chosen on rows that were not used for fitting."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -10,9 +10,9 @@ from trainyard_trainer.evaluate.curves import Cuts
 from trainyard_trainer.evaluate.metrics import Floats, Integers, best_threshold
 
 BALANCED: Final = 0.4
-"""From this share of the rarer class on, one half is the threshold when no other is requested.
+"""With at least this share of the rarer class, the default threshold is 0.5.
 
-The best F1 of balanced classes calls too many rows positive, and costs accuracy for nothing that was asked for.
+For balanced classes, the threshold of the best F1 predicts too many rows as positive and reduces accuracy without need.
 """
 
 _ROUNDING: Final = 1e-12
@@ -20,7 +20,7 @@ _ROUNDING: Final = 1e-12
 
 @dataclass(frozen=True)
 class Cut:
-    """A threshold: its value, why it is this one, and where it falls short of what is requested."""
+    """A threshold: its value, the reason for it, and a warning if it does not meet the request."""
 
     value: float
     why: str
@@ -35,9 +35,9 @@ def choose(
     Parameters
     ----------
     threshold_spec
-        ``spec.threshold``. Without it: one half for balanced classes, else the best F1.
+        ``spec.threshold``. The default is 0.5 for balanced classes, else the best F1.
     actual, probability
-        Of the rows that validate: 1 for the positive class and its probability; shape (rows,).
+        Of the validation rows: 1 for the positive class, and its probability; shape (rows,).
     positive
         The name of the positive class, for the messages.
     rarer_share
@@ -58,7 +58,7 @@ def choose(
 
 
 def cost_of_calls(cuts: Cuts, miss: float, alarm: float) -> Floats:
-    """Return the cost of the calls at each cut: of the rows that are missed, and of the false alarms."""
+    """Return the cost of the predictions at each cut, for false negatives and false positives."""
     return np.asarray(miss * (cuts.hits[-1] - cuts.hits) + alarm * cuts.alarms)
 
 
@@ -71,14 +71,17 @@ def _from_spec(threshold_spec: Threshold, cuts: Cuts, on: str, positive: str) ->
 
 
 def _with_recall(required: float, cuts: Cuts, on: str) -> Cut:
-    """The best precision among the cuts that find enough; the lowest cut finds all."""
+    """Return the cut with the best precision among those with sufficient recall. The lowest cut has recall 1."""
     recall, precision = cuts.hits / cuts.hits[-1], cuts.hits / (cuts.hits + cuts.alarms)
     best = int(np.where(recall >= required - _ROUNDING, precision, -1.0).argmax())
     return Cut(float(cuts.probability[best]), f"recall at least {required:g} {on}: {recall[best]:.3g} there")
 
 
 def _with_precision(required: float, cuts: Cuts, on: str) -> Cut:
-    """The best recall among the cuts that are right often enough; else the most precise cut, and a warning."""
+    """Return the cut with the best recall among those with sufficient precision.
+
+    If none, the most precise one, with a warning.
+    """
     recall, precision = cuts.hits / cuts.hits[-1], cuts.hits / (cuts.hits + cuts.alarms)
     enough = precision >= required - _ROUNDING
     if enough.any():

@@ -1,4 +1,4 @@
-"""What a person must know before trusting a judgement: told as warnings of the result, beside the numbers."""
+"""Warnings about the reliability of an evaluation. They are part of the result."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Protocol
@@ -10,7 +10,7 @@ from trainyard_trainer.evaluate.names import SERIES_BELOW_BASELINE, SKILL
 
 
 class Judged(Protocol):
-    """A judgement, or the evaluation made of it."""
+    """An evaluation of held-out rows."""
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -24,12 +24,12 @@ class Judged(Protocol):
 
     @property
     def holdout(self) -> pd.DataFrame | None:
-        """The rows that judged."""
+        """The held-out rows."""
         ...
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Why something is missing."""
+        """Reasons for missing metrics."""
         ...
 
     @property
@@ -39,20 +39,20 @@ class Judged(Protocol):
 
 
 FEW_POSITIVES: Final = 20
-"""Below so many positive rows of the holdout, a single one moves recall by more than 5 points."""
+"""With fewer positive rows in the holdout, a single row changes recall by more than 5 percentage points."""
 
 
 def weaknesses(found: Judged, positive: str | None, wanted: Sequence[str], objective: str) -> list[str]:
-    """Return the warnings about a judgement.
+    """Return the warnings about an evaluation.
 
     Parameters
     ----------
     positive
         The positive one of two classes; ``None`` for other targets.
     wanted
-        What should rank the model, the first choice first (see ``names.ranking_metrics``).
+        The metrics that should rank the model, first choice first (see ``names.ranking_metrics``).
     objective
-        What does.
+        The metric that does rank it.
     """
     return [
         *_about_classes(found.holdout, positive),

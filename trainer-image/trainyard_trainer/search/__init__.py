@@ -1,1 +1,1 @@
-"""Hyper-parameter search: where to look, when to stop, and what earlier attempts have tried."""
+"""Hyperparameter search: the space, the stopping rules, and the trials of earlier attempts."""

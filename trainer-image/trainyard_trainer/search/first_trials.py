@@ -1,4 +1,4 @@
-"""Where a job's search begins: with what the last version's found, and the same for every attempt of the job."""
+"""The first sets of a job's search: those of the last version's search, equal for all attempts of the job."""
 
 from typing import Final
 
@@ -12,7 +12,7 @@ from trainyard_trainer.search.results import decode, encode, previous
 from trainyard_trainer.search.tunable import Tuned
 
 _CHECKPOINT: Final = "previous.json"
-"""Another job may register a version between two attempts of this one, whose sets are then tried in another order."""
+"""Saved because another job may register a version between two attempts, and then the first sets would differ."""
 
 _NOTHING: Final = Tuned({})
 
@@ -20,7 +20,7 @@ _NOTHING: Final = Tuned({})
 def start_from(
     store: ArtifactStore, keys: ModelKeys, spec: TrainingJobSpec, checkpoints: Checkpoints
 ) -> tuple[Tuned | None, tuple[str, ...]]:
-    """Return what the search for the model's last version found, and warnings where that cannot be told."""
+    """Return the result of the search for the model's last version, and warnings if it is unavailable."""
     if spec.search is None:
         return None, ()
     try:

@@ -1,4 +1,4 @@
-"""``search.json``: what a search found, beside the model that was trained with it, and where the next search begins."""
+"""``search.json``: the result of a search, stored with its model. The next search starts with it."""
 
 import tempfile
 from collections.abc import Mapping
@@ -18,7 +18,10 @@ SEARCH: Final = "search.json"
 
 
 class _Document(BaseModel):
-    """The file, and the checkpoint of what an attempt began with. No times: the same search gives the same bytes."""
+    """The content of the file, and of the checkpoint with the initial set.
+
+    It has no times, so equal searches give equal bytes.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,7 +32,7 @@ class _Document(BaseModel):
 
 
 def encode(tuned: Tuned) -> bytes:
-    """Return the bytes of the file."""
+    """Return the content of the file as bytes."""
     document = _Document(
         parameters=dict(tuned.parameters),
         series={name: dict(found) for name, found in tuned.series.items()},
@@ -40,7 +43,7 @@ def encode(tuned: Tuned) -> bytes:
 
 
 def decode(body: bytes, address: str) -> Tuned:
-    """Read the file back. Raises DataError if it is none."""
+    """Parse the file. Raises DataError if it is invalid."""
     try:
         document = _Document.model_validate_json(body)
     except ValidationError as error:
@@ -50,12 +53,12 @@ def decode(body: bytes, address: str) -> Tuned:
 
 
 def previous(store: ArtifactStore, keys: ModelKeys, framework: str) -> Tuned | None:
-    """Return what the search for the newest version of a model found, if there is one and the framework is the same.
+    """Return the result of the search for the newest version of a model, if there is one with the same framework.
 
     Raises
     ------
     TrainerError
-        If the version or the file is broken or gone: everything is verified before it is used.
+        If the version or the file is broken or missing. All data is verified before use.
     """
     run = newest_run(store, keys)
     if run is None or run.manifest.framework != framework:

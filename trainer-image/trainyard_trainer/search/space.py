@@ -1,4 +1,4 @@
-"""The words of ``spec.search.space``, which are also those of a framework's own space. Light to import: no Optuna.
+"""The format of ``spec.search.space`` and of the spaces of frameworks. This module is fast to import, without Optuna.
 
 ``{num_leaves: {type: Int, low: 7, high: 255, log: true}, boosting: {choices: [gbdt, dart]}}``
 """
@@ -25,7 +25,7 @@ class _Words(BaseModel):
 
 
 class IntRange(_Words):
-    """Whole numbers, both ends included; ``default`` is what the framework takes when nobody says anything."""
+    """A range of integers, both ends included. ``default`` is the default of the framework."""
 
     type: Literal["Int"]
     low: StrictInt
@@ -40,28 +40,28 @@ class IntRange(_Words):
         return self
 
     def holds(self, value: object) -> bool:
-        """Tell whether a value lies in the range. Optuna would take any other one, and learn from it."""
+        """Return whether a value is in the range. Optuna would also accept other values, and learn from them."""
         if isinstance(value, bool) or not isinstance(value, int):
             return False
         return self.low <= value <= self.high and (value - self.low) % (self.step or 1) == 0
 
     def suggest(self, trial: "optuna.Trial", name: str) -> int:
-        """Ask a trial for a value."""
+        """Return a value that a trial suggests."""
         return trial.suggest_int(name, self.low, self.high, step=self.step or 1, log=self.log)
 
     def distribution(self) -> "optuna.distributions.BaseDistribution":
-        """Return the range as Optuna knows it."""
+        """Return the range as a distribution of Optuna."""
         import optuna
 
         return optuna.distributions.IntDistribution(self.low, self.high, log=self.log, step=self.step or 1)
 
     def stored(self, value: Any) -> Any:
-        """Return a value as Optuna keeps it."""
+        """Return a value in Optuna's form."""
         return int(value)
 
 
 class FloatRange(_Words):
-    """Numbers, both ends included; with ``step`` only those at whole steps above ``low``."""
+    """A range of numbers, both ends included. With ``step``, only multiples of it above ``low`` are valid."""
 
     type: Literal["Float"]
     low: float
@@ -76,7 +76,7 @@ class FloatRange(_Words):
         return self
 
     def holds(self, value: object) -> bool:
-        """Tell whether a value lies in the range."""
+        """Return whether a value is in the range."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         if not self.low <= value <= self.high:
@@ -84,22 +84,22 @@ class FloatRange(_Words):
         return self.step is None or abs((value - self.low) / self.step - round((value - self.low) / self.step)) < 1e-8
 
     def suggest(self, trial: "optuna.Trial", name: str) -> float:
-        """Ask a trial for a value."""
+        """Return a value that a trial suggests."""
         return trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
 
     def distribution(self) -> "optuna.distributions.BaseDistribution":
-        """Return the range as Optuna knows it."""
+        """Return the range as a distribution of Optuna."""
         import optuna
 
         return optuna.distributions.FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def stored(self, value: Any) -> Any:
-        """Return a value as Optuna keeps it."""
+        """Return a value in Optuna's form."""
         return float(value)
 
 
 class Choices(_Words):
-    """A few values of any kind: texts, numbers, true and false, null, or lists of these."""
+    """A few values of any kind: text, numbers, booleans, null, or lists of these."""
 
     choices: Annotated[list[Scalar | list[Scalar]], Field(min_length=1)]
     default: Scalar | list[Scalar] = None
@@ -115,21 +115,23 @@ class Choices(_Words):
         return self
 
     def holds(self, value: object) -> bool:
-        """Tell whether a value is one of the choices; 1, 1.0 and true are three."""
+        """Return whether a value is one of the choices. 1, 1.0 and true are different."""
         return self.stored(value) in [json.dumps(choice) for choice in self.choices]
 
     def suggest(self, trial: "optuna.Trial", name: str) -> Any:
-        """Ask a trial for a value."""
+        """Return a value that a trial suggests."""
         return json.loads(trial.suggest_categorical(name, [json.dumps(choice) for choice in self.choices]))
 
     def distribution(self) -> "optuna.distributions.BaseDistribution":
-        """Return the choices as Optuna knows them."""
+        """Return the choices as a distribution of Optuna."""
         import optuna
 
         return optuna.distributions.CategoricalDistribution([json.dumps(choice) for choice in self.choices])
 
     def stored(self, value: Any) -> Any:
-        """Return a value as Optuna keeps it: as JSON, since it takes no lists, and 1 for true."""
+        """Return a value in Optuna's form, which is JSON, because Optuna does not support lists and confuses 1 with
+        true.
+        """
         try:
             return json.dumps(value)
         except (TypeError, ValueError):
@@ -143,17 +145,17 @@ _KINDS: Final[dict[str, type[IntRange | FloatRange]]] = {"Int": IntRange, "Float
 
 
 def parse(space: Mapping[str, Any], field: str = FIELD) -> dict[str, Dimension]:
-    """Return a space in its checked form, sorted by name: the order of a YAML file must not decide what is tried.
+    """Return a validated space, sorted by name. So the order in a YAML file has no effect on the trials.
 
     Parameters
     ----------
     field
-        What the space is called in messages.
+        The name of the space in messages.
 
     Raises
     ------
     ConfigError
-        A message per mistake, with the parameter and the field.
+        If the space is invalid. There is one message per error, with the parameter and the field.
     """
     if not space:
         raise ConfigError(f"{field} is empty: name at least one parameter, or leave it out for the framework's own")
@@ -172,12 +174,12 @@ def parse(space: Mapping[str, Any], field: str = FIELD) -> dict[str, Dimension]:
 
 
 def suggest(trial: "optuna.Trial", space: Space) -> dict[str, Any]:
-    """Return one parameter set that a trial chooses, by the names of the space."""
+    """Return one parameter set that a trial suggests, by the names of the space."""
     return {name: dimension.suggest(trial, name) for name, dimension in space.items()}
 
 
 def inside(parameters: Mapping[str, Any], space: Space) -> dict[str, Any]:
-    """Return those parameters that the space knows and whose values lie in it."""
+    """Return the parameters that are in the space and whose values are valid there."""
     return {name: parameters[name] for name, dimension in space.items() if _has(parameters, name, dimension)}
 
 
@@ -191,7 +193,7 @@ def _has(parameters: Mapping[str, Any], name: str, dimension: Dimension) -> bool
 
 
 def _dimension(words: object) -> Dimension:
-    """Choose the model by the words themselves: a union's errors would speak of all three."""
+    """Return the model of a dimension, selected by its fields. The errors of a union would mention all three models."""
     if not isinstance(words, Mapping):
         raise ValueError(  # noqa: TRY004 - a mistake of the user, told like the others
             f"is {json.dumps(words, default=str)}; write {{type: Int, low: 1, high: 9}} or {{choices: [..]}}"
@@ -206,7 +208,7 @@ def _dimension(words: object) -> Dimension:
 
 
 def _said_once(error: ValidationError, field: str) -> list[str]:
-    """A value of a wrong kind fails each member of a union: one message per place is enough."""
+    """Return one message per location, because an invalid value fails in each member of a union."""
     messages: dict[str, str] = {}
     for item, message in zip(error.errors(), messages_of(error, field), strict=True):
         location = ".".join(str(part) for part in item["loc"][:1])
@@ -217,9 +219,9 @@ def _said_once(error: ValidationError, field: str) -> list[str]:
 
 
 def _check_range(words: "IntRange | FloatRange", least: float) -> None:
-    """Raise ValueError for a range that is none.
+    """Raise ValueError for an invalid range.
 
-    ``least`` is the smallest ``low`` that a logarithmic scale takes; 0 stands for anything above it.
+    ``least`` is the smallest ``low`` for a logarithmic scale. 0 means any positive number.
     """
     if words.low > words.high:
         raise ValueError(f"low {words.low} is above high {words.high}; exchange them")

@@ -1,7 +1,7 @@
-"""One search: which set is tried next, when a set is given up, and when to stop. Usable in a worker process.
+"""One search: the order of parameter sets, pruning, and early stopping. It can run in a worker process.
 
-What is tried is a function of the space, the seed and the trials so far: the sampler gets a seed of its own for each
-number. A search that is taken up after a crash therefore ends where an undisturbed one does.
+The next set only depends on the space, the seed and the earlier trials, because the sampler has a separate seed for
+each trial number. So a search that is resumed after a crash has the same result as one without interruption.
 """
 
 import math
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     import optuna
 
 MINIMUM: Final = 10
-"""So many sets are tried before the search may end early."""
+"""Minimum number of sets before the search can stop early."""
 
 PATIENCE: Final = 5
-"""The search ends when so many sets in a row have not made the best noticeably better."""
+"""The search stops if this many consecutive sets do not clearly improve the best loss."""
 
 GAIN: Final = 0.01
-"""What is noticeable: this share of the loss."""
+"""Minimum improvement, as a share of the loss."""
 
 _STARTUP: Final = 5
-"""Sets before the sampler learns from them; Optuna's own ten would be half of a usual budget."""
+"""Number of sets before the sampler uses them. Optuna's default of ten would be half of a typical budget."""
 
 _NEVER_PRUNED: Final = 2
-"""Complete sets before one can be given up: there must be a median."""
+"""Minimum number of complete sets before pruning, because pruning needs a median."""
 
 _SEEDS: Final = 1009
-"""More than there are trials of one search: each trial of each seed has a seed of its own."""
+"""More than the maximum number of trials, so that each trial of each seed has a different seed."""
 
 _DIRECTIONS: Final[dict[Goal, Literal["minimize", "maximize"]]] = {"Minimize": "minimize", "Maximize": "maximize"}
 
@@ -45,14 +45,14 @@ Score = Callable[[Mapping[str, Any], Report], float]
 
 
 class GivenUpError(Exception):
-    """Raised by ``report`` through the framework: this set is worse than most at the same step, or time is up."""
+    """Raised by ``report`` through the framework: the set is worse than most at the same step, or the time is over."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """The budget of a search, and which way its metric is better.
+    """The budget of a search, and the direction of its metric.
 
-    ``trials`` counts all sets, those that fail or are given up too.
+    ``trials`` counts all sets, including failed and pruned ones.
     """
 
     trials: int
@@ -64,7 +64,10 @@ class Rules:
 
 
 class Trial(BaseModel):
-    """A set that was tried. ``steps`` are the values on the way; ``value`` is missing where there is no end."""
+    """A parameter set that was tried.
+
+    ``steps`` are intermediate values. ``value`` is missing if the trial did not complete.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -85,7 +88,7 @@ class Found:
     trials: tuple[Trial, ...]
 
     def count(self, outcome: Outcome) -> int:
-        """Return how many sets ended so."""
+        """Return the number of trials with this outcome."""
         return sum(trial.outcome == outcome for trial in self.trials)
 
 
@@ -99,26 +102,26 @@ def search(
     started: Callable[[int], None] = lambda _: None,
     finished: Callable[[Trial, Trial | None], None] = lambda *_: None,
 ) -> Found:
-    """Try parameter sets until the budget is spent or nothing gets better.
+    """Try parameter sets until the budget is used, or there is no more improvement.
 
     Parameters
     ----------
     space
-        Where to look. Its ``default`` values tell the sampler what a set means that names fewer parameters.
+        The search space. Its ``default`` values complete sets that name fewer parameters, for the sampler.
     score
-        Returns the metric of one set. What it raises besides ``GivenUpError``, ConfigError, DataError, ValueError and
-        ArithmeticError ends the search.
+        Returns the metric of one set. Errors other than ``GivenUpError``, ConfigError, DataError, ValueError and
+        ArithmeticError end the search.
     first
-        The sets to begin with; the empty one is what the framework does by itself.
+        The first sets. The empty set means the defaults of the framework.
     history
-        The trials of an earlier attempt at the same search, in their order: they are not tried again.
+        The trials of an earlier attempt at the same search, in order. They are not tried again.
     started, finished
-        Told the number of a set before it is tried; and the set, with the best so far, after it.
+        Called with the number of a trial before it starts, and with the trial and the best one so far after it.
 
     Raises
     ------
     ConfigError
-        If not one set could be scored.
+        If no set could be scored.
     """
     state = _Search(space, rules, history)
     while (number := len(state.trials)) < rules.trials and not state.is_over():
@@ -137,7 +140,7 @@ def search(
 
 
 class _Search:
-    """The trials so far, and what follows from them."""
+    """The trials so far, and the choice of the next one."""
 
     def __init__(self, space: Space, rules: Rules, history: Iterable[Trial]) -> None:
         self._space, self._rules = space, rules
@@ -149,7 +152,10 @@ class _Search:
             self._learn(trial)
 
     def is_over(self) -> bool:
-        """Tell whether time is up or nothing has got better for long. One complete set is always awaited."""
+        """Return whether the time is over, or there was no improvement for long.
+
+        At least one complete set is required.
+        """
         if self.best is None:
             return False
         number, rules = len(self.trials), self._rules
@@ -157,7 +163,7 @@ class _Search:
         return stuck or self._seconds() >= rules.seconds
 
     def try_next(self, score: Score, given: Mapping[str, Any] | None) -> Trial | None:
-        """Try one set and learn from it; ``None`` when time ran out before its end."""
+        """Try one set and record it. Return ``None`` if the time was over before it completed."""
         asked = None
         if given is None:
             asked = self._study().ask()
@@ -168,13 +174,14 @@ class _Search:
         return trial
 
     def _study(self) -> "optuna.Study":
-        """Return a study that knows the past and nothing else: a shorter way, telling it as it goes, keeps a state.
+        """Return a new study with only the earlier trials. A study that is updated during the search would have
+        internal state.
 
-        Not multivariate: that sampler learns nothing once a set of the past names fewer parameters than the space.
+        The sampler is not multivariate, because that one ignores trials that name fewer parameters than the space.
         """
         import optuna
 
-        optuna.logging.set_verbosity(optuna.logging.ERROR)  # a line per trial is the caller's, in its own words
+        optuna.logging.set_verbosity(optuna.logging.ERROR)  # the caller logs each trial itself
         seed = (self._rules.seed * _SEEDS + len(self.trials)) % 2**32
         study = optuna.create_study(
             direction=_DIRECTIONS[self._rules.goal],
@@ -185,7 +192,10 @@ class _Search:
         return study
 
     def _twin(self, parameters: Mapping[str, Any]) -> Trial | None:
-        """Return the result of the same set. Samplers repeat themselves; it would cost as much and say the same."""
+        """Return the trial of an equal set.
+
+        Samplers repeat sets, and to try one again would cost time without a new result.
+        """
         known = self._known(parameters)
         twin = next((trial for trial in self.trials if self._known(trial.parameters) == known), None)
         changed = {"number": len(self.trials), "parameters": dict(parameters), "seconds": 0.0}
@@ -243,7 +253,7 @@ class _Search:
             self._improved = len(self.trials)
 
     def _loss(self, trial: Trial) -> float:
-        """Return what is better when smaller. The metrics of which more is better all end at 1."""
+        """Return the value as a loss, smaller is better. All maximized metrics have the maximum 1."""
         value = math.inf if trial.value is None else trial.value
         return value if self._rules.goal == "Minimize" else 1 - value
 
@@ -251,7 +261,7 @@ class _Search:
         return sum(trial.seconds for trial in self.trials)
 
     def _known(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what the space knows of a set, as Optuna keeps it, with the defaults of what the set does not name."""
+        """Return the parameters of a set that the space has, in Optuna's form, with defaults for missing ones."""
         known = inside({**defaults_of(self._space), **parameters}, self._space)
         return {name: self._space[name].stored(value) for name, value in known.items()}
 

@@ -1,4 +1,4 @@
-"""What can be searched, and what a search found. Light to import: no framework, no Optuna."""
+"""The interface of searchable models, and the result of a search. Fast to import, without frameworks and Optuna."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -7,16 +7,16 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True)
 class Tuned:
-    """What a search found: kept with the version, and what the model's next search tries first.
+    """The result of a search. It is stored with the version, and the next search of the model tries it first.
 
     Attributes
     ----------
     parameters
-        Of the one model; empty where each series has its own.
+        The best set of a single model. Empty if each series has its own.
     series
-        By the name of the series, where each has its own model.
+        The best sets by the name of the series, if each has its own model.
     trials, pruned
-        How many parameter sets were tried, and how many of them given up half-way.
+        Number of parameter sets that were tried, and of those that were pruned.
     """
 
     parameters: Mapping[str, Any]
@@ -26,30 +26,30 @@ class Tuned:
 
 
 class Tunable(Protocol):
-    """A model whose parameters can be searched; made for one dataset."""
+    """A model on one dataset whose parameters can be searched."""
 
     def space(self) -> Mapping[str, Any]:
-        """Return where to look when ``spec.search.space`` does not say, in the words of ``search/space.py``.
+        """Return the default space for a job without ``spec.search.space``, in the format of ``search/space.py``.
 
-        ``default`` in each says what the framework takes by itself, so that the search learns from its first trial.
-        What ``spec.parameters`` sets is left out by the search itself, by the same name.
+        ``default`` in each dimension is the default of the framework, so that the search uses its first trial. The
+        search itself leaves out parameters that ``spec.parameters`` sets.
         """
         ...
 
     def score(self, parameters: Mapping[str, Any], report: Callable[[int, float], None]) -> float:
-        """Return ``evaluate.names.searched_metric`` on rows it was not fitted on, never those of the holdout.
+        """Return ``evaluate.names.searched_metric`` on rows that were not used for fitting, but never on the holdout.
 
         Parameters
         ----------
         parameters
-            All of them, as ``Context.parameters`` would hold them for the final training.
+            All parameters, as in ``Context.parameters`` of the final training.
         report
-            ``report(step, value)`` tells a value of the same metric on the way, at the same steps for every set, and
-            raises to give the set up: let it pass.
+            ``report(step, value)`` receives an intermediate value of the same metric, at the same steps for every set.
+            It raises an error to prune the set. Do not catch it.
 
         Raises
         ------
         ConfigError, DataError
-            If this one set cannot be: it counts as failed, and the search goes on.
+            If this set is invalid. It counts as failed, and the search continues.
         """
         ...
