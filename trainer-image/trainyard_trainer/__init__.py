@@ -1,1 +1,1 @@
-"""The trainer: from a specification to a checked, versioned model. Light to import; frameworks load on use."""
+"""The trainer: from a specification to a checked, versioned model. It is fast to import; frameworks load on use."""

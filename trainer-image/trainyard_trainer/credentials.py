@@ -1,4 +1,4 @@
-"""S3 clients from mounted Secrets, and S3's errors as messages with an exit code."""
+"""S3 clients from mounted Secrets, and conversion of S3 errors to messages with an exit code."""
 
 import os
 import re
@@ -31,13 +31,13 @@ REGION: Final = "AWS_REGION"
 _KEYS = (ACCESS_KEY, SECRET_KEY, SESSION_TOKEN, ENDPOINT_URL, REGION)
 
 CA_FILE: Final = "ca.crt"
-"""Key of the Secret that holds the certificates to trust, where the server has one of a private authority."""
+"""Key of the Secret with trusted certificates, for a server with a private certificate authority."""
 
 DEFAULT_REGION: Final = "us-east-1"
-"""Servers other than AWS do not care, but a signature needs one."""
+"""Servers other than AWS ignore the region, but a signature needs one."""
 
 _REGIONS: Final = ("AWS_REGION", "AWS_DEFAULT_REGION")
-"""Where a cloud tells its pods the region."""
+"""Variables in which a cloud sets the region of its pods."""
 
 _CHECKSUMS = {"WhenRequired": "when_required", "WhenSupported": "when_supported"}
 
@@ -54,12 +54,12 @@ _REFUSED = {
     "SignatureDoesNotMatch",
 }
 _IDENTITY = re.compile(r"User|Account|AccessKey|Credential|Signature|Token", re.IGNORECASE)
-"""In a server's own code: it is about who asks, whatever the status is. Some say 404 for a key that was deleted."""
+"""Error codes about the identity of the client, for any status. Some servers return 404 for a deleted access key."""
 _FULL = ("Quota", "StorageFull", "InsufficientStorage")
 
 
 def read_secret(folder: Path) -> dict[str, str]:
-    """Return the known keys of a mounted Secret; empty where none is mounted."""
+    """Return the known keys of a mounted Secret. Empty if none is mounted."""
     return {key: (folder / key).read_text().strip() for key in _KEYS if (folder / key).is_file()}
 
 
@@ -71,11 +71,11 @@ def s3_client(
     *,
     requester_pays: bool = False,
 ) -> Any:
-    """Return a boto3 client with bounded waits and retries.
+    """Return a boto3 client with limits on timeouts and retries.
 
-    What the specification says goes before what the Secret says, and that before what the environment says. Without
-    keys in the Secret boto3's own chain decides (the pod's identity on a cloud), in the same region. An own endpoint is
-    addressed by path: few servers have a name per bucket.
+    The specification has priority over the Secret, and the Secret over the environment. Without keys in the Secret, the
+    credential chain of boto3 is used (the pod's identity on a cloud), in the same region. A custom endpoint uses
+    path-style addresses, because few servers have a host name per bucket.
     """
     secret = read_secret(secret_dir)
     endpoint = endpoint or secret.get(ENDPOINT_URL) or None
@@ -119,7 +119,8 @@ def storage_client(storage: Storage, env: Environment) -> Any:
 def data_client(config: TrainerConfig, env: Environment) -> Any:
     """Return the client that reads the data.
 
-    With an own Secret (``data.secretRef``) its endpoint counts, if it names one; else data lies beside the models.
+    With a separate Secret (``data.secretRef``), its endpoint is used if it has one. Otherwise the data has the endpoint
+    of the models.
     """
     storage = config.spec.storage
     has_own_secret = bool(read_secret(env.data_secret_dir))
@@ -137,14 +138,14 @@ def data_client(config: TrainerConfig, env: Environment) -> Any:
 
 
 def translate_s3_error(error: Exception, what: str, uri: str) -> TrainerError:
-    """Turn what boto3 raised into the message for the user.
+    """Convert an error of boto3 to an error with a message for the user.
 
     Parameters
     ----------
     what
-        The act as a clause, e.g. ``"reading the data"``.
+        The action, e.g. ``"reading the data"``.
     uri
-        The object or prefix it was about.
+        The object or prefix of the request.
     """
     if isinstance(error, ClientError):
         return _translate_response(error, what, uri)

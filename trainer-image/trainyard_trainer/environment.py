@@ -1,4 +1,4 @@
-"""Where the trainer finds things, and how many processors it may use: all of it said by the environment."""
+"""The environment of the trainer: paths of its files, and the number of processors that it can use."""
 
 import math
 import os
@@ -22,7 +22,7 @@ DEFAULT_MAX_DOWNLOAD_BYTES: Final = 16 << 30
 
 @dataclass(frozen=True)
 class Environment:
-    """The folders of a trainer pod. Each can be moved by a variable, for nodes that cannot mount."""
+    """The folders of a trainer pod. Each can be changed by a variable, for nodes that cannot mount."""
 
     config_dir: Path
     data_secret_dir: Path
@@ -39,7 +39,7 @@ class Environment:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read the variables of :mod:`trainyard_api.meta`; each has the path of a real pod as its default."""
+        """Read the variables of :mod:`trainyard_api.meta`. The default of each is the path in a real pod."""
 
         def path(variable: str, default: str) -> Path:
             return Path(environ.get(variable) or default)
@@ -66,7 +66,7 @@ class Environment:
 
     @property
     def token_file(self) -> Path:
-        """The token for the progress endpoint; the kubelet renews it, so it is read anew each time."""
+        """The token for the progress endpoint. It must be read each time, because the kubelet renews it."""
         return self.config_dir / meta.TOKEN_FILE
 
     @property
@@ -76,7 +76,7 @@ class Environment:
 
     @property
     def max_download_bytes(self) -> int:
-        """The largest file that is read from a web server. Raises ConfigError if the variable holds no number."""
+        """The maximum size of a file from a web server. Raises ConfigError if the variable is not a number."""
         if not self.max_download:
             return DEFAULT_MAX_DOWNLOAD_BYTES
         if not self.max_download.isdecimal():
@@ -89,7 +89,7 @@ class Environment:
         Raises
         ------
         ConfigError
-            If the address names no claim or leaves it with ``..``.
+            If the address has no claim, or leaves it with ``..``.
         """
         claim, _, inner = uri.removeprefix("pvc://").partition("/")
         if not claim or ".." in (claim, *PurePosixPath(inner).parts):
@@ -98,25 +98,25 @@ class Environment:
 
 
 def worker_count(requested: int) -> int:
-    """Return how many processes to use: ``requested``, or with 0 the CPU quota rounded down, at least one."""
+    """Return the number of processes: ``requested``, or for 0 the CPU quota rounded down, at least one."""
     return requested if requested > 0 else max(1, math.floor(cpu_quota()))
 
 
 def limit_threads(environ: MutableMapping[str, str], processes: int) -> None:
-    """Tell the numeric libraries, before they are imported, how many threads to use; what the user has set stands.
+    """Set the number of threads of numeric libraries before they are imported. Settings of the user are kept.
 
-    Each would start one per processor of the node: on 64 of them with a quota of 2, they wait for each other most of
-    the time. Arrow goes by ``OMP_NUM_THREADS`` too.
+    Otherwise each library starts one thread per processor of the node. With 64 processors and a quota of 2, threads
+    mostly wait for each other. Arrow also uses ``OMP_NUM_THREADS``.
     """
     for name in THREAD_VARIABLES:
         environ.setdefault(name, str(processes))
 
 
 def cpu_quota(root: Path = Path("/")) -> float:
-    """Return how many processors this process may use: the least of its cgroups' quotas and its affinity mask.
+    """Return the number of processors for this process: the minimum of its cgroup quotas and its affinity mask.
 
-    A container sees all processors of its node in ``os.cpu_count()``; a pool of that size on a small quota only
-    throttles itself. ``root`` is the file system's root, for tests.
+    In a container, ``os.cpu_count()`` returns all processors of the node. A pool of that size would be throttled by a
+    small quota. ``root`` is the root of the file system, for tests.
     """
     quotas = [float(len(os.sched_getaffinity(0)))]
     for folder in _cgroup_folders(root):
@@ -127,9 +127,9 @@ def cpu_quota(root: Path = Path("/")) -> float:
 
 
 def memory_left(root: Path = Path("/")) -> int | None:
-    """Return how many bytes this process may still take: of its cgroup's limit and of the node's memory the lesser.
+    """Return the available memory in bytes: the minimum of what is left of the cgroup's limit and of the node's memory.
 
-    ``None`` where nothing can be read. ``root`` is the file system's root, for tests.
+    Return ``None`` if neither can be read. ``root`` is the root of the file system, for tests.
     """
     found = []
     status, node = root / "proc/self/status", root / "proc/meminfo"
@@ -149,10 +149,10 @@ def _kilobytes(file: Path, label: str) -> int | None:
 
 
 def _cgroup_folders(root: Path) -> list[Path]:
-    """Return the cgroup folders of this process, leaf first, with all their parents: each may hold a quota.
+    """Return the cgroup folders of this process, leaf first, with all parents, because each can have a quota.
 
-    Inside a container the path in ``/proc/self/cgroup`` may be the node's, which is not mounted there: the parents then
-    end at the mount itself, which is the container's own cgroup.
+    In a container, the path in ``/proc/self/cgroup`` can be that of the node, which is not mounted. Then only the mount
+    itself is used, which is the cgroup of the container.
     """
     cgroups = root / "sys/fs/cgroup"
     own = root / "proc/self/cgroup"

@@ -1,27 +1,27 @@
-"""How a training ends when it cannot go on: one message for the user, and the exit code that says whether to retry.
+"""Errors that end a training: one message for the user, and the exit code that decides about a retry.
 
-Anything else that escapes is a crash (exit code 1), which the operator tries again.
+Any other exception is a crash (exit code 1), after which the operator retries.
 """
 
 from trainyard_api.exit_codes import ExitCode
 
 
 class TrainerError(Exception):
-    """A failure with a known cause. ``str(error)`` says what is wrong, where, and what to do."""
+    """A failure with a known cause. ``str(error)`` states the error, its location, and a solution."""
 
     code: int
 
 
 class ConfigError(TrainerError):
-    """The specification asks for something that cannot be: an unknown parameter, a wrong value."""
+    """The specification requests something impossible: an unknown parameter, a wrong value."""
 
     code = ExitCode.BAD_CONFIG
 
 
 class DataError(TrainerError):
-    """The data was read, but nothing can be trained on it as it is.
+    """The data was read, but no model can be trained on it.
 
-    ``row`` is the data row that is at fault, where it is one: 1 is the first of the first file.
+    ``row`` is the data row with the error, if there is one: 1 is the first row of the first file.
     """
 
     code = ExitCode.BAD_DATA
@@ -38,7 +38,7 @@ class InputMissing(TrainerError):  # noqa: N818 - the words of the exit codes
 
 
 class UpstreamUnavailable(TrainerError):  # noqa: N818 - the words of the exit codes
-    """A server did not answer, or answered with a fault of its own, after all retries."""
+    """A server did not respond, or responded with a server error, after all retries."""
 
     code = ExitCode.UPSTREAM_UNAVAILABLE
 
@@ -50,13 +50,13 @@ class Interrupted(TrainerError):  # noqa: N818 - the words of the exit codes
 
 
 class NotPermitted(TrainerError):  # noqa: N818 - the words of the exit codes
-    """The credentials were refused, or do not reach this far."""
+    """The credentials were rejected, or do not have the permission."""
 
     code = ExitCode.NOT_PERMITTED
 
 
 class ScriptFailed(TrainerError):  # noqa: N818 - the words of the exit codes
-    """A script of the user's own ended with an error; the exit code is its own where the contract knows it."""
+    """A script of the user ended with an error. The exit code is that of the script if the API defines it."""
 
     def __init__(self, message: str, code: int) -> None:
         super().__init__(message)
@@ -64,6 +64,6 @@ class ScriptFailed(TrainerError):  # noqa: N818 - the words of the exit codes
 
 
 class Unsupported(TrainerError):  # noqa: N818 - the words of the exit codes
-    """The contract knows what is requested, this release does not do it."""
+    """A valid request that this release does not support."""
 
     code = ExitCode.UNSUPPORTED

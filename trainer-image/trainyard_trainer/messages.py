@@ -1,10 +1,10 @@
-"""Errors of the contract's models as messages: which field, and what is wrong with it."""
+"""Convert validation errors of API models to messages with the field and the error."""
 
 from pydantic import ValidationError
 
 
 def messages_of(error: ValidationError, prefix: str = "") -> list[str]:
-    """Return one message per error, with the field's path as a person writes it in YAML (``spec.data.target``)."""
+    """Return one message per error, with the path of the field as in YAML (``spec.data.target``)."""
     return [
         _message(item["loc"], item["msg"], prefix) for item in error.errors(include_url=False, include_context=False)
     ]

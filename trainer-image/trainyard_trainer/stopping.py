@@ -1,4 +1,4 @@
-"""How the process ends: the first SIGTERM or SIGINT asks, the second ends at once; so does a process that is done."""
+"""Stopping the process. The first SIGTERM or SIGINT requests a stop, the second one ends the process immediately."""
 
 import atexit
 import os
@@ -14,10 +14,10 @@ from trainyard_api.exit_codes import ExitCode
 
 
 def stop_on_signals() -> Callable[[], bool]:
-    """Install handlers and return the question ``stop()``: was the process asked to end?
+    """Install signal handlers. Return a function ``stop()`` that returns whether a stop was requested.
 
-    A process 1 has no default action for SIGTERM, so the second one exits by itself. Workers forked later inherit the
-    handlers; they have nothing to save and end at the first signal.
+    Process 1 has no default action for SIGTERM, so the handler of the second signal exits. Workers that are forked
+    later inherit the handlers. They have nothing to save and end at the first signal.
     """
     asked = threading.Event()
     owner = os.getpid()
@@ -37,14 +37,13 @@ def stop_on_signals() -> Callable[[], bool]:
 def end_process(code: int) -> NoReturn:
     """End the process with an exit code, without a shutdown of the interpreter.
 
-    The threads with which Arrow has read a Parquet file may still be there, and abort a process that shuts down
-    (exit code 134, https://github.com/apache/arrow/issues/34314): a training that is registered would count as failed.
-    Besides, the shutdown looks for garbage in all libraries, 0.1 s and more. What asked to run at the end does run;
-    threads are not waited for.
+    Threads of Arrow's Parquet reader may still exist, and abort a process that shuts down (exit code 134,
+    https://github.com/apache/arrow/issues/34314). Then a registered training would count as failed. The shutdown also
+    collects garbage of all libraries, which takes 0.1 s or more. Exit handlers run; threads are not joined.
     """
     atexit._run_exitfuncs()  # noqa: SLF001 - there is no public way
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # closed before the start
-            with suppress(BrokenPipeError):  # as with `| head`: who has read enough is no failure
+        if stream is not None:  # None if it was closed before the start
+            with suppress(BrokenPipeError):  # the reader of a pipe, such as ``head``, can close it early
                 stream.flush()
     os._exit(code)

@@ -1,1 +1,1 @@
-"""Where models are kept: a store of keys that are written once, the manifest of a run, and the version numbers."""
+"""Storage of models: a store with write-once keys, the manifest of a run, and version numbers."""

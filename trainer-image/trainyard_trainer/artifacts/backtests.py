@@ -1,4 +1,7 @@
-"""Backtests of ``mode: Backtest``: folders like those of runs, complete once the manifest is there; never versions."""
+"""Backtests of ``mode: Backtest``: folders like those of runs, complete after the manifest is written.
+
+They have no version.
+"""
 
 from typing import Any, Literal
 
@@ -11,7 +14,10 @@ from trainyard_trainer.artifacts.manifest import DataInfo, FileEntry, JobInfo
 
 
 class BacktestKeys(ModelKeys):
-    """Where the backtests of one model lie: beside its runs, as nobody who looks for models wants them."""
+    """Keys of the backtests of one model.
+
+    They are separate from its runs, so that readers of models do not find them.
+    """
 
     def runs(self, uid: str) -> str:
         """Return the folder of all backtests of one TrainingJob."""
@@ -19,20 +25,20 @@ class BacktestKeys(ModelKeys):
 
 
 class BacktestManifest(WireModel):
-    """All that is known of one backtest.
+    """The description of one backtest.
 
     Attributes
     ----------
     kind
-        Tells it from the manifest of a run.
+        Distinguishes it from the manifest of a run.
     windows, step
-        How many cutoffs there are, and how many steps lie between two of them.
+        Number of cutoffs, and number of steps between two of them.
     rows
-        Of the table.
+        Number of rows of the table.
     parameters
-        Those of the specification; what a search found differs by window.
+        Parameters of the specification. The results of a search differ by window.
     data
-        What was judged.
+        The data of the backtest.
     """
 
     schema_version: Literal[1] = 1
@@ -60,7 +66,7 @@ class BacktestManifest(WireModel):
 
     @property
     def size_bytes(self) -> int:
-        """The size of all files together."""
+        """Total size of all files."""
         return sum(entry.size for entry in self.files)
 
 

@@ -1,4 +1,4 @@
-"""What attempts of one job have finished, kept in its storage until the version is claimed."""
+"""Checkpoints of the attempts of one job, kept in its storage until the version is claimed."""
 
 import importlib.metadata
 import json
@@ -16,25 +16,25 @@ from trainyard_trainer.progress.log import LOGGER
 
 _DIGEST_LENGTH: Final = 16
 _NAME_LENGTH: Final = 200
-"""Of a name as it stands in a key; a file name ends at 255 bytes."""
+"""Maximum length of a name in a key. A file name is limited to 255 bytes."""
 
 _DECIDING: Final = (
     *("framework", "task", "data", "forecast", "split", "threshold", "parameters", "search", "objective", "image"),
 )
-"""The fields of a specification that a result depends on. Others may change between attempts: memory grows."""
+"""The fields of a specification that affect a result. Others, such as memory, can change between attempts."""
 
 _LIBRARIES: Final = ("lightgbm", "mlforecast", "numpy", "optuna", "pandas", "prophet", "statsforecast", "torch")
 
 
 class Checkpoints(Protocol):
-    """What attempts of this job have finished, from the same data and specification; it survives their pods."""
+    """Checkpoints of attempts of this job with the same data and specification. They outlive their pods."""
 
     def get(self, name: str) -> bytes | None:
-        """Return what was left under a name."""
+        """Return the content of a checkpoint, if it exists."""
         ...
 
     def put(self, name: str, body: bytes) -> None:
-        """Leave something, or replace it. Raises TrainerError if the storage refuses."""
+        """Write or replace a checkpoint. Raises TrainerError if the storage fails."""
         ...
 
     def names(self) -> list[str]:
@@ -43,17 +43,17 @@ class Checkpoints(Protocol):
 
 
 class NoCheckpoints:
-    """Nothing is known and nothing is kept."""
+    """Checkpoints that are always empty and keep nothing."""
 
     def get(self, name: str) -> bytes | None:  # noqa: ARG002 - the protocol's
-        """Return nothing."""
+        """Return ``None``."""
         return None
 
     def put(self, name: str, body: bytes) -> None:
-        """Keep nothing."""
+        """Do nothing."""
 
     def names(self) -> list[str]:
-        """Return nothing."""
+        """Return an empty list."""
         return []
 
 
@@ -68,7 +68,7 @@ class StoredCheckpoints:
         return self._store.get(self._key(name))
 
     def put(self, name: str, body: bytes) -> None:
-        """Write an object, whole or not at all."""
+        """Write an object atomically."""
         self._store.replace(self._key(name), body)
 
     def names(self) -> list[str]:
@@ -85,12 +85,15 @@ class StoredCheckpoints:
 def open_checkpoints(
     store: ArtifactStore, keys: ModelKeys, config: TrainerConfig, dataset: Dataset
 ) -> StoredCheckpoints:
-    """Return those of this job, from exactly this data, specification and these libraries: others are not seen."""
+    """Return the checkpoints of this job with exactly these data, specification and libraries.
+
+    Others are not visible.
+    """
     return StoredCheckpoints(store, f"{keys.checkpoints(config.uid)}/{digest_of(config, dataset)}")
 
 
 def digest_of(config: TrainerConfig, dataset: Dataset) -> str:
-    """Return the name of a folder in which only interchangeable results lie."""
+    """Return the name of a folder that only has interchangeable results."""
     spec = config.spec.model_dump(mode="json", by_alias=True, exclude_none=True, include=set(_DECIDING))
     decides: dict[str, Any] = {
         "spec": spec,
@@ -102,7 +105,7 @@ def digest_of(config: TrainerConfig, dataset: Dataset) -> str:
 
 
 def remove_checkpoints(store: ArtifactStore, keys: ModelKeys, uid: str) -> None:
-    """Remove all of a job, of every digest. The version is safe by then: a storage that refuses is only logged."""
+    """Remove all checkpoints of a job. The version is registered already, so a storage error is only logged."""
     top = keys.checkpoints(uid)
     try:
         found: Sequence[str] = [

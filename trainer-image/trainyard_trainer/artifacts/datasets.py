@@ -1,4 +1,7 @@
-"""Datasets of ``mode: Prepare``: folders like those of runs, complete once the manifest is there; never versions."""
+"""Datasets of ``mode: Prepare``: folders like those of runs, complete after the manifest is written.
+
+They have no version.
+"""
 
 from typing import Literal
 
@@ -14,7 +17,10 @@ Role = Literal["time", "series", "group", "feature", "target", "split"]
 
 
 class DatasetKeys(ModelKeys):
-    """Where the datasets of one model lie: beside its runs, as nobody who looks for models wants them."""
+    """Keys of the datasets of one model.
+
+    They are separate from its runs, so that readers of models do not find them.
+    """
 
     def runs(self, uid: str) -> str:
         """Return the folder of all datasets of one TrainingJob."""
@@ -22,7 +28,7 @@ class DatasetKeys(ModelKeys):
 
 
 class DatasetColumn(WireModel):
-    """One column of the table; ``type`` is Arrow's name for it."""
+    """One column of the table. ``type`` is the name of its Arrow type."""
 
     name: str
     role: Role
@@ -30,16 +36,17 @@ class DatasetColumn(WireModel):
 
 
 class DatasetManifest(WireModel):
-    """All that is known of one prepared dataset.
+    """The description of one prepared dataset.
 
     Attributes
     ----------
     kind
-        Tells it from the manifest of a run.
+        Distinguishes it from the manifest of a run.
     digest
-        Of the table's content: names, order of rows, values; whatever library wrote the file.
+        Digest of the content of the table: names, order of rows, values. It does not depend on the library that wrote
+        the file.
     data
-        What it was made from.
+        The source data.
     """
 
     schema_version: Literal[1] = 1
@@ -63,7 +70,7 @@ class DatasetManifest(WireModel):
 
     @property
     def size_bytes(self) -> int:
-        """The size of all files together."""
+        """Total size of all files."""
         return sum(entry.size for entry in self.files)
 
 

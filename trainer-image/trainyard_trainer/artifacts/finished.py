@@ -1,4 +1,4 @@
-"""What a job leaves that is no version: a folder like that of a run, complete once its manifest is there."""
+"""Results of a job other than versions: a folder like that of a run, complete after its manifest is written."""
 
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -17,7 +17,7 @@ M = TypeVar("M", bound=WireModel)
 
 @dataclass(frozen=True)
 class Finished(Generic[M]):
-    """A folder whose manifest is written. ``folder`` is its key."""
+    """A folder with a manifest. ``folder`` is its key."""
 
     folder: str
     manifest: M
@@ -25,12 +25,12 @@ class Finished(Generic[M]):
 
 
 def finish(store: ArtifactStore, folder: str, manifest: M) -> Finished[M]:
-    """Write the manifest: from here on the folder counts. It is returned as every later reader will find it.
+    """Write the manifest, which makes the folder complete. Return the result in the form that later readers get.
 
     Raises
     ------
     TrainerError
-        If the storage refuses.
+        If the storage fails.
     """
     body = canonical_json(manifest.model_dump(mode="json", by_alias=True, exclude_none=True))
     put_manifest(store, folder, body)
@@ -38,7 +38,7 @@ def finish(store: ArtifactStore, folder: str, manifest: M) -> Finished[M]:
 
 
 def find(store: ArtifactStore, keys: ModelKeys, uid: str, kind: type[M]) -> Finished[M] | None:
-    """Return what an earlier attempt of a job has finished. Raises DataError if its manifest cannot be read."""
+    """Return the finished result of an earlier attempt of a job. Raises DataError if its manifest is unreadable."""
     found = find_manifest(store, keys, uid)
     return None if found is None else _read(store, *found, kind)
 

@@ -16,18 +16,18 @@ from trainyard_trainer.errors import InputMissing, NotPermitted, TrainerError, U
 _REFUSED: Final = {errno.EACCES, errno.EPERM, errno.EROFS}
 _NO_LINKS: Final = {errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 TEMPORARY: Final = ".writing-"
-"""So begins the name of a file that is being written, or was when its writer died."""
+"""Prefix of the name of a file that is being written, or whose writer has crashed."""
 
 
 class FolderStore:
-    """Keys as files below a folder. A file appears under its name by a hard link: whole, and for one writer only.
+    """Keys as files below a folder. A file gets its name by a hard link, so it is complete and has one writer.
 
     Parameters
     ----------
     root
-        The local folder of the storage's address; created on the first write.
+        The local folder of the storage's address. It is created on the first write.
     mount
-        The folder of the claim, which must exist: without it files would go into the container and be lost.
+        The folder of the claim, which must exist. Otherwise files would be written into the container and be lost.
     """
 
     def __init__(self, root: Path, uri: str, mount: Path | None = None) -> None:
@@ -41,26 +41,26 @@ class FolderStore:
         return f"{self._uri}/{key}"
 
     def put_file(self, key: str, source: Path) -> None:
-        """Copy; raises FileExistsError if the key is taken, since nobody else writes into a run's folder."""
+        """Copy a file. Raises FileExistsError if the key exists, because a run's folder has only one writer."""
         if not self._create(key, lambda temporary: shutil.copyfile(source, temporary)):
             raise FileExistsError(self.address(key))
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
-        """Write aside, then link to the name: the link fails if another writer was first."""
+        """Write a temporary file, then link it to the name. The link fails if another writer was first."""
         return self._create(key, lambda temporary: temporary.write_bytes(body))
 
     def replace(self, key: str, body: bytes) -> None:
-        """Write aside, then rename."""
+        """Write a temporary file, then rename it."""
         with self._written(key, lambda temporary: temporary.write_bytes(body)) as (path, temporary):
             temporary.replace(path)
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Unlink, and the folders that become empty with it."""
+        """Delete files, and the folders that become empty."""
         for key in keys:
             path = self._root / key
             with self._errors("removing", key):
                 path.unlink(missing_ok=True)
-            with suppress(OSError):  # not empty, or somebody else's: it stays
+            with suppress(OSError):  # not empty, or of another owner: keep it
                 for folder in list(path.parents)[: len(Path(key).parts) - 1]:
                     folder.rmdir()
 
@@ -73,12 +73,12 @@ class FolderStore:
                 return None
 
     def download(self, key: str, target: Path) -> None:
-        """Copy a file out."""
+        """Copy a file."""
         with self._errors("reading", key):
             shutil.copyfile(self._root / key, target)
 
     def size(self, key: str) -> int | None:
-        """Ask the file system."""
+        """Return the size from the file system."""
         with self._errors("reading", key):
             try:
                 return (self._root / key).stat().st_size
@@ -86,7 +86,7 @@ class FolderStore:
                 return None
 
     def children(self, prefix: str) -> list[str]:
-        """List a folder; files that are still being written are left out."""
+        """List a folder, without files that are being written."""
         with self._errors("listing", prefix):
             try:
                 names = [path.name for path in (self._root / prefix).iterdir()]
@@ -95,7 +95,7 @@ class FolderStore:
         return sorted(name for name in names if not name.startswith(TEMPORARY))
 
     def walk(self, prefix: str) -> Iterator[Stored]:
-        """Walk a folder; what goes meanwhile is left out."""
+        """Walk a folder. Files that are removed in the meantime are left out."""
         with self._errors("listing", prefix):
             for folder, _, names in os.walk(self._root / prefix, onerror=_unless_gone):
                 for name in names:
@@ -114,7 +114,7 @@ class FolderStore:
 
     @contextmanager
     def _written(self, key: str, write: Callable[[Path], object]) -> Iterator[tuple[Path, Path]]:
-        """Give the key's path and a file beside it that is written and on the disk; the file goes afterwards."""
+        """Yield the path of the key, and a temporary file next to it, written and synced. It is removed afterwards."""
         path = self._root / key
         temporary = path.parent / f"{TEMPORARY}{uuid.uuid4().hex}"
         with self._errors("writing", key):

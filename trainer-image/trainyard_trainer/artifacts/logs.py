@@ -1,4 +1,4 @@
-"""Logs of pods in a store: a file for each process, below a folder for each job, in the order in which they began."""
+"""Logs of pods in a store: a folder for each job with a file for each process, in the order of their start."""
 
 import secrets
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from trainyard_trainer.progress.kept import KeptLog
 
 
 def keep_log(log: KeptLog, store: ArtifactStore, config: TrainerConfig, env: Environment) -> None:
-    """Give a log its place: a name that no other process has. Nothing is written yet."""
+    """Assign a unique name to a log. Nothing is written yet."""
     shard = f"-shard-{env.completion_index}" if env.completion_index else ""
     began = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     name = f"{began}-attempt-{config.attempt}-{log.part}{shard}-{secrets.token_hex(3)}.jsonl"
@@ -23,10 +23,10 @@ def keep_log(log: KeptLog, store: ArtifactStore, config: TrainerConfig, env: Env
 
 
 def finish_log(log: KeptLog, config: TrainerConfig | None, env: Environment) -> None:
-    """Write the rest of a log; of a job that ended before it opened its storage, all of it."""
+    """Write the rest of a log. If the job ended before it opened its storage, write all of it."""
     if not log.has_begun and config is not None and config.spec.storage is not None:
         try:
             keep_log(log, open_store(config.spec.storage, env), config, env)
-        except TrainerError as error:  # the job ended by this very fault, or by one that its result tells
+        except TrainerError as error:  # the result of the job reports this error or an earlier one
             log.give_up(str(error))
     log.finish()

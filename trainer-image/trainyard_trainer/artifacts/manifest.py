@@ -1,6 +1,6 @@
-"""The manifest of a run: every file with its digest, and everything that says what the model is. Written last.
+"""The manifest of a run: every file with its digest, and the description of the model. It is written last.
 
-Its bytes are canonical JSON (sorted keys, no blanks), so that its own SHA-256 stands for all files it lists.
+Its bytes are canonical JSON (sorted keys, no spaces), so its own SHA-256 covers all files that it lists.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ def _inside(path: str) -> str:
 
 
 class FileEntry(WireModel):
-    """One file of a run; ``path`` is relative to the run's folder."""
+    """One file of a run. ``path`` is relative to the folder of the run."""
 
     path: Annotated[str, Field(min_length=1), AfterValidator(_inside)]
     size: Annotated[int, Field(ge=0)]
@@ -47,7 +47,7 @@ class JobInfo(WireModel):
 
 
 class DataInfo(WireModel):
-    """What it was trained on. ``uri`` carries no credentials."""
+    """The training data. ``uri`` has no credentials."""
 
     uri: str
     rows: int
@@ -57,10 +57,10 @@ class DataInfo(WireModel):
 
 
 class SplitInfo(WireModel):
-    """The rule by which rows were held out, and until when each model has learned where that rule is time.
+    """The rule of the split. For a split by time, also the last training time of each model.
 
-    ``columns`` are what is hashed, or the column of times. For forecasts ``judged_until`` and ``final_until`` are the
-    newest of all series; the model's own files say it for each.
+    ``columns`` are the hashed columns, or the time column. For forecasts, ``judged_until`` and ``final_until`` are the
+    newest of all series. The files of the model have them for each series.
     """
 
     strategy: Literal["Time", "Group", "Stratified", "Random"]
@@ -73,14 +73,14 @@ class SplitInfo(WireModel):
 
 
 class Frame(WireModel):
-    """A small table as JSON: times in ISO 8601, missing values null."""
+    """A small table as JSON. Times are in ISO 8601, missing values are null."""
 
     columns: list[str]
     rows: list[list[Any]]
 
 
 class GoldenRows(WireModel):
-    """Inputs and the outputs that the saved model gave for them, within ``tolerance``."""
+    """Inputs, and the outputs of the saved model for them, within ``tolerance``."""
 
     inputs: Frame
     outputs: Frame
@@ -89,7 +89,7 @@ class GoldenRows(WireModel):
 
 
 class Latency(WireModel):
-    """How long the answer to one row takes, in milliseconds, over so many calls."""
+    """Latency of the prediction of one row, in milliseconds, over a number of calls."""
 
     p50_ms: float
     p95_ms: float
@@ -97,11 +97,11 @@ class Latency(WireModel):
 
 
 class Measurements(WireModel):
-    """What the saved model costs to use, on the machine that trained it; it says nothing of what the model is.
+    """The cost of predictions of the saved model, on the machine that trained it. It does not describe the model
+    itself.
 
-    ``size_bytes`` is that of the final model's files, ``judged_bytes`` what the judged one adds to the artifact.
-    ``memory_bytes`` is by how much it made the process's resident memory grow when it was loaded and answered the
-    golden rows; missing where that cannot be told.
+    ``size_bytes`` is the size of the final model's files, ``judged_bytes`` that of the judged model. ``memory_bytes``
+    is the growth of resident memory when the model was loaded and predicted the golden rows. It is missing if unknown.
     """
 
     size_bytes: int
@@ -112,7 +112,10 @@ class Measurements(WireModel):
 
 
 class Asked(WireModel):
-    """What the TrainingJob asked of its version, and how the artifact is reached: its ModelVersion says it too."""
+    """The requests of the TrainingJob for its version, and how the artifact is reached.
+
+    The ModelVersion has them too.
+    """
 
     objective: Objective | None = None
     gates: list[Gate] | None = None
@@ -120,20 +123,23 @@ class Asked(WireModel):
 
 
 class ObjectiveValue(WireModel):
-    """The one metric that ranks this model."""
+    """The metric that ranks the model."""
 
     metric: str
     value: float
 
 
 class Manifest(WireModel):
-    """All that is known of one finished run."""
+    """The description of one finished run."""
 
     schema_version: Literal[1] = 1
     namespace: str
     model: str
     version: int | None = None
-    """The number that was reserved for the run. Manifests of older releases have none: they claimed one afterwards."""
+    """The version number that was reserved for the run.
+
+    Manifests of older releases have none; they claimed one afterwards.
+    """
     job: JobInfo
     created_at: str
     image: str = ""
@@ -143,35 +149,35 @@ class Manifest(WireModel):
     files: list[FileEntry]
     report: str
     forecast: str | None = None
-    """The table of what comes after the data, of a model of series; none in the runs of older releases."""
+    """The forecast file of a model of series. Missing in runs of older releases."""
     log: str | None = None
-    """The folder of the job's logs, below the storage's address; none in the runs of older releases."""
+    """The folder of the job's logs, below the address of the storage. Missing in runs of older releases."""
     libraries: dict[str, str]
     parameters: dict[str, Any]
     signature: Signature | None = None
     positive_class: str | None = None
-    """Of two classes the one that precision, recall, F1, the curves and the threshold are of."""
+    """Of two classes, the one that precision, recall, F1, the curves and the threshold refer to."""
     baseline: str | None = None
-    """What the metrics ``baseline_*`` are of."""
+    """The naive model of the metrics ``baseline_*``."""
     metrics: dict[str, float]
     objective: ObjectiveValue
     golden: GoldenRows
     data: DataInfo
     split: SplitInfo | None = None
-    """Without it the manifest is of an older release, or of user code."""
+    """Missing in manifests of older releases and of user code."""
     comparison: Comparison | None = None
     asked: Asked | None = None
-    """None in the runs of older releases."""
+    """Missing in runs of older releases."""
     series: SeriesCount | None = None
     device: str
     measurements: Measurements | None = None
     content_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    """Of what the training decided, see ``content_digest``; without it the manifest is of an older release."""
+    """Digest of the training result, see ``content_digest``. Missing in manifests of older releases."""
     warnings: list[str] = Field(default_factory=list)
 
     @property
     def served(self) -> list[FileEntry]:
-        """The files that a server needs: all but those of the judged model, and what the model has said already."""
+        """The files that a server needs: all except those of the judged model, and predictions."""
         return [
             entry
             for entry in self.files
@@ -180,7 +186,7 @@ class Manifest(WireModel):
 
     @property
     def size_bytes(self) -> int:
-        """The size of all files together."""
+        """Total size of all files."""
         return sum(entry.size for entry in self.files)
 
     def encode(self) -> bytes:
@@ -189,9 +195,9 @@ class Manifest(WireModel):
 
 
 def parse_manifest(body: bytes, address: str) -> Manifest:
-    """Read a manifest back. Raises DataError if it is not one."""
+    """Parse a manifest. Raises DataError if it is invalid."""
     try:
-        return Manifest.model_validate_json(body, extra="ignore")  # of a later release, also in what it nests
+        return Manifest.model_validate_json(body, extra="ignore")  # ignore fields of a later release, also nested ones
     except ValidationError as error:
         raise DataError(
             f"{address} is not a manifest of this release: {error.errors()[0]['msg']}; create a new TrainingJob"
@@ -199,15 +205,15 @@ def parse_manifest(body: bytes, address: str) -> Manifest:
 
 
 def canonical_json(value: Any) -> bytes:
-    """Return the one spelling of a JSON value that digests are taken of."""
+    """Return the canonical JSON of a value, which is used for digests."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def content_digest(manifest: Manifest, files: Collection[str]) -> str:
-    """Return one digest of all that training decided: the same for an undisturbed run and one that was taken up again.
+    """Return the digest of the training result. It is equal for a run without interruption and a resumed one.
 
-    Covers the listed files, parameters, metrics, golden rows and data; not when, where, at which attempt and how fast,
-    nor what the data was compared with: another version may serve when a training is taken up again.
+    It covers the listed files, parameters, metrics, golden rows and data. It does not cover time, location, attempt and
+    speed. It also ignores comparisons of the data, because another version may be served when a training is resumed.
     """
     decided = {
         "files": {entry.path: entry.sha256 for entry in manifest.files if entry.path in files},
@@ -228,7 +234,7 @@ def sha256_of(body: bytes) -> str:
 
 
 def file_entry(folder: Path, path: str) -> FileEntry:
-    """Measure a file below ``folder``, reading it once in pieces."""
+    """Return the entry of a file below ``folder``. The file is read once, in pieces."""
     digest = hashlib.sha256()
     size = 0
     with (folder / path).open("rb") as stream:
@@ -244,7 +250,7 @@ def fetch_file(store: ArtifactStore, run: str, entry: FileEntry, folder: Path) -
     Raises
     ------
     DataError
-        If size or digest differ from the manifest: the object was changed after it was registered.
+        If size or digest differ from the manifest, so the object was changed after it was registered.
     """
     target = folder / entry.path
     target.parent.mkdir(parents=True, exist_ok=True)

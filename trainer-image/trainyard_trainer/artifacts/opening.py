@@ -1,4 +1,4 @@
-"""From the address of a storage to its store."""
+"""Open the store of a storage address."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from trainyard_trainer.errors import ConfigError
 
 
 def open_store(storage: Storage, env: Environment) -> ArtifactStore:
-    """Return the store that an address names: ``s3://``, ``pvc://`` (a mounted claim), or ``file://`` in local runs."""
+    """Return the store of an address: ``s3://``, ``pvc://`` (a mounted claim), or ``file://`` in local runs."""
     scheme = storage.uri.partition("://")[0]
     match scheme:
         case "s3":

@@ -1,4 +1,4 @@
-"""Runs: a folder of files that one trainer process fills, complete once its manifest is there."""
+"""Runs: a folder with the files of one trainer process, complete after its manifest is written."""
 
 import json
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from trainyard_trainer.errors import Unsupported, UpstreamUnavailable
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run whose manifest is written. ``folder`` is its key."""
+    """A run with a manifest. ``folder`` is its key."""
 
     folder: str
     manifest: Manifest
@@ -22,18 +22,18 @@ class FinishedRun:
 
 
 def begin_run(store: ArtifactStore, keys: ModelKeys, uid: str, attempt: int) -> str:
-    """Take a run folder of one's own and return its key.
+    """Claim a new folder for a run and return its key.
 
-    The folder is ``<attempt>``; a pod that replaces a killed one inside the same attempt gets ``<attempt>-2``, so that
-    no two processes ever write the same key. Called before the training: the marker is also the proof that the storage
-    is there, lets us write, and honours conditional writes, found out in seconds and not after hours.
+    The folder is ``<attempt>``. If a pod replaces a killed one in the same attempt, its folder is ``<attempt>-2``. So
+    two processes never write the same key. The folder is claimed before the training. This also checks in seconds that
+    the storage is available, writable, and supports conditional writes.
 
     Raises
     ------
     Unsupported
         If the server ignores ``If-None-Match``: two jobs could then claim the same version.
     TrainerError
-        Whatever else the storage refuses with.
+        For any other error of the storage.
     """
     marker = json.dumps({"startedAt": datetime.now(UTC).isoformat(timespec="milliseconds")}).encode()
     for ordinal in count(1):
@@ -51,13 +51,13 @@ def begin_run(store: ArtifactStore, keys: ModelKeys, uid: str, attempt: int) -> 
 
 
 def find_finished(store: ArtifactStore, keys: ModelKeys, uid: str) -> FinishedRun | None:
-    """Return a complete run of this job, of any attempt: it only waits for its version and is not trained again."""
+    """Return a complete run of this job, of any attempt. It only needs a version and is not trained again."""
     found = find_manifest(store, keys, uid)
     return None if found is None else read_run(store, *found)
 
 
 def find_manifest(store: ArtifactStore, keys: ModelKeys, uid: str) -> tuple[str, bytes] | None:
-    """Return the folder and the manifest of whatever this job has finished, in any attempt."""
+    """Return the folder and the manifest that any attempt of this job has finished."""
     for name in store.children(keys.runs(uid)):
         if name == CHECKPOINTS:
             continue
@@ -75,7 +75,7 @@ def read_run(store: ArtifactStore, folder: str, body: bytes) -> FinishedRun:
 
 
 def upload_files(store: ArtifactStore, folder: str, output: Path, paths: list[str]) -> list[FileEntry]:
-    """Write all files of a run, see that each arrived whole, and return what the manifest says of them."""
+    """Upload all files of a run, check that each is complete, and return their manifest entries."""
     entries = [file_entry(output, path) for path in paths]
     for entry in entries:
         store.put_file(f"{folder}/{entry.path}", output / entry.path)
@@ -90,15 +90,16 @@ def upload_files(store: ArtifactStore, folder: str, output: Path, paths: list[st
 
 
 def finish_run(store: ArtifactStore, folder: str, manifest: Manifest) -> FinishedRun:
-    """Write the manifest: from here on the run exists. It is returned as every later reader will find it."""
+    """Write the manifest, which makes the run complete. Return the run in the form that later readers get."""
     body = manifest.encode()
     put_manifest(store, folder, body)
     return read_run(store, folder, body)
 
 
 def put_manifest(store: ArtifactStore, folder: str, body: bytes) -> None:
-    """Write what makes a folder complete, be it of a run or of a dataset."""
+    """Write the manifest, which makes the folder of a run or of a dataset complete."""
     key = f"{folder}/{MANIFEST}"
-    # Lost is fine if it is our own: the answer to the first put may have been lost and the client asked again.
+    # A rejected put is fine if the content is equal: the response to our first put may have been lost, and then
+    # retried.
     if not store.put_if_absent(key, body) and store.get(key) != body:
         raise FileExistsError(f"{store.address(key)} was written by someone else")

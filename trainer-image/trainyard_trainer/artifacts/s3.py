@@ -1,4 +1,4 @@
-"""Artifacts in an S3 bucket. Conditional writes (``If-None-Match: *``) decide between writers."""
+"""Artifacts in an S3 bucket. Conditional writes (``If-None-Match: *``) decide between concurrent writers."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from trainyard_trainer.errors import ConfigError, InputMissing
 _PART_BYTES: Final = 64 * 1024 * 1024
 _TRANSFER = TransferConfig(multipart_threshold=_PART_BYTES, multipart_chunksize=_PART_BYTES, max_concurrency=2)
 _DELETED_AT_ONCE: Final = 1000
-"""As many as S3 takes in one request."""
+"""Maximum number of keys per S3 request."""
 
 _TEXT = {"ContentType": "application/json"}
 _TYPES = {".html": "text/html; charset=utf-8", ".json": "application/json", ".txt": "text/plain; charset=utf-8"}
@@ -28,7 +28,7 @@ _REFUSED = {"AccessDenied", "403", "Forbidden"}
 
 
 class _WriteConflictError(Exception):
-    """Two writers met in the server (409): nothing is decided yet, ask again."""
+    """Two concurrent writers (409): the result is not decided yet, so try again."""
 
 
 class S3Store:
@@ -37,9 +37,9 @@ class S3Store:
     Parameters
     ----------
     encryption
-        The value of ``ServerSideEncryption`` (``AES256``, ``aws:kms``); empty leaves it to the bucket.
+        The value of ``ServerSideEncryption`` (``AES256``, ``aws:kms``); empty means the default of the bucket.
     kms_key
-        With ``aws:kms`` the key; empty leaves it to the account.
+        The key for ``aws:kms``; empty means the default of the account.
     """
 
     def __init__(self, client: Any, uri: str, encryption: str = "", kms_key: str = "") -> None:
@@ -57,7 +57,7 @@ class S3Store:
         return f"s3://{self._bucket}/{self._key(key)}"
 
     def put_file(self, key: str, source: Path) -> None:
-        """Upload, above 64 MiB in parts."""
+        """Upload a file, above 64 MiB in parts."""
         content_type = _TYPES.get(source.suffix, "application/octet-stream")
         with self._errors("writing", key), source.open("rb") as stream:
             self._client.upload_fileobj(
@@ -69,7 +69,7 @@ class S3Store:
             )
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
-        """Put with ``If-None-Match: *``: 412 is lost, 409 is tried again."""
+        """Put with ``If-None-Match: *``. 412 means that the key exists; 409 is tried again."""
         retrying = Retrying(
             retry=retry_if_exception_type(_WriteConflictError),
             wait=wait_random_exponential(multiplier=0.05, max=2),
@@ -122,7 +122,7 @@ class S3Store:
         return body
 
     def download(self, key: str, target: Path) -> None:
-        """Download, large objects in parts."""
+        """Download an object, large ones in parts."""
         with self._errors("reading", key), target.open("wb") as stream:
             try:
                 self._client.download_fileobj(self._bucket, self._key(key), stream, Config=_TRANSFER)
@@ -132,7 +132,7 @@ class S3Store:
                 raise
 
     def size(self, key: str) -> int | None:
-        """Ask with HEAD."""
+        """Return the size, read with HEAD."""
         with self._errors("reading", key):
             try:
                 return int(self._client.head_object(Bucket=self._bucket, Key=self._key(key))["ContentLength"])
@@ -162,14 +162,15 @@ class S3Store:
             )
             for page in pages:
                 for item in page.get("Contents", ()):
-                    if not item["Key"].endswith("/"):  # a folder that some tool drew
+                    if not item["Key"].endswith("/"):  # a folder marker of another tool
                         key = item["Key"].removeprefix(f"{self._prefix}/") if self._prefix else item["Key"]
                         yield Stored(key, int(item["Size"]), item["LastModified"])
 
     def _is_absent(self, error: ClientError, key: str) -> bool:
-        """Tell whether an error says that there is no such object.
+        """Return whether an error means that the object does not exist.
 
-        A server may refuse what is not there, where the right to list holds for a prefix alone. Then a listing tells.
+        A server may deny access to a missing object if the permission to list is limited to a prefix. Then a listing
+        decides.
         """
         code = error.response["Error"]["Code"]
         if code in _REFUSED:

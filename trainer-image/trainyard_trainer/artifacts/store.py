@@ -1,7 +1,7 @@
-"""The port to storage. Keys are relative to the storage's address and use ``/``.
+"""The interface of a storage. Keys are relative to the address of the storage and use ``/``.
 
-What belongs to a run or a version is never overwritten; ``replace`` is for checkpoints and logs. Only ``prune`` removes
-runs, after it has seen that nothing uses them.
+Objects of a run or a version are never overwritten. ``replace`` is for checkpoints and logs. Only ``prune`` removes
+runs, after a check that they are not used.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class Stored:
-    """An object as a listing tells of it: its key, its size in bytes, and when it was written, by the store's clock."""
+    """An object in a listing: its key, its size in bytes, and the time of its last write, by the clock of the store."""
 
     key: str
     size: int
@@ -21,7 +21,7 @@ class Stored:
 
 
 class Addresses(Protocol):
-    """Knows under which addresses others find what lies in a store."""
+    """Maps keys to the addresses that others use."""
 
     def address(self, key: str) -> str:
         """Return the full URI of a key."""
@@ -29,40 +29,43 @@ class Addresses(Protocol):
 
 
 class ArtifactStore(Addresses, Protocol):
-    """A bucket or a folder. Every method raises TrainerError when the storage is missing, refuses, or is down."""
+    """A bucket or a folder.
+
+    All methods raise TrainerError if the storage is missing, rejects the request, or is unavailable.
+    """
 
     def put_file(self, key: str, source: Path) -> None:
-        """Copy a local file to a key that nobody else writes; large ones in parts."""
+        """Copy a local file to a key without other writers. Large files are copied in parts."""
         ...
 
     def put_if_absent(self, key: str, body: bytes) -> bool:
-        """Create a small object, whole or not at all; of several writers exactly one gets True."""
+        """Create a small object atomically. Of several writers, exactly one gets True."""
         ...
 
     def replace(self, key: str, body: bytes) -> None:
-        """Write a small object, whole or not at all, whatever was there."""
+        """Write a small object atomically, also if it exists."""
         ...
 
     def remove(self, keys: Sequence[str]) -> None:
-        """Remove small objects; those that are not there count as removed."""
+        """Remove small objects. Missing objects count as removed."""
         ...
 
     def get(self, key: str) -> bytes | None:
-        """Return a small object, or None if there is none."""
+        """Return a small object, or ``None`` if it does not exist."""
         ...
 
     def download(self, key: str, target: Path) -> None:
-        """Copy an object into a local file. Raises InputMissing if there is none."""
+        """Copy an object into a local file. Raises InputMissing if it does not exist."""
         ...
 
     def size(self, key: str) -> int | None:
-        """Return an object's size in bytes, or None if there is none."""
+        """Return the size of an object in bytes, or ``None`` if it does not exist."""
         ...
 
     def children(self, prefix: str) -> list[str]:
-        """Return the names directly below ``prefix/``, sorted, folders and objects alike."""
+        """Return the sorted names of folders and objects directly below ``prefix/``."""
         ...
 
     def walk(self, prefix: str) -> Iterator[Stored]:
-        """Give every object below ``prefix/``, at any depth, in no order."""
+        """Yield every object below ``prefix/``, at any depth, in any order."""
         ...

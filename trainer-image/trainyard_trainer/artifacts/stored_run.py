@@ -1,4 +1,4 @@
-"""A registered run by its address and digest alone, as the operator names it: opened and verified."""
+"""Open and verify a registered run by its address and digest, as given by the operator."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from trainyard_trainer.errors import DataError, InputMissing
 
 @dataclass(frozen=True)
 class StoredRun:
-    """Where a run lies (``folder`` is its key in ``store``), and its verified manifest."""
+    """A run (``folder`` is its key in ``store``), and its verified manifest."""
 
     store: ArtifactStore
     folder: str
@@ -22,21 +22,21 @@ class StoredRun:
 
 
 def open_run(artifact: Artifact, storage: Storage, env: Environment) -> StoredRun:
-    """Read the manifest of a run and see that it is the one that was registered.
+    """Read the manifest of a run, and check that it is the registered one.
 
     Parameters
     ----------
     storage
-        That of the job: server, region and credentials hold for the run's address too.
+        The storage of the job. Its server, region and credentials also apply to the address of the run.
 
     Raises
     ------
     InputMissing
-        If the manifest is gone.
+        If the manifest does not exist.
     DataError
-        If it is not the one with this digest, or cannot be read.
+        If it has another digest, or cannot be read.
     TrainerError
-        Whatever else the storage refuses with.
+        For any other error of the storage.
     """
     base, _, folder = artifact.uri.rstrip("/").rpartition("/")
     store = open_store(storage.model_copy(update={"uri": base}), env)

@@ -1,15 +1,15 @@
-"""Version numbers: claimed in the store itself, exactly one per TrainingJob, whatever dies in between.
+"""Version numbers. They are claimed in the store, exactly one per TrainingJob, even if processes crash.
 
-Three objects decide, each created conditionally and never changed:
+Three objects decide. Each is created conditionally and never changed:
 
-1. ``by-run/<uid>.json`` is the number that a job means to take.
-2. ``versions/<number>/reserved.json`` keeps that number for the job. From here on its files may name it.
+1. ``by-run/<uid>.json`` is the number that a job intends to take.
+2. ``versions/<number>/reserved.json`` reserves that number for the job. From now on, its files can contain it.
 3. ``versions/<number>/version.json`` claims it for a finished run.
 
-The intent comes first: a trainer that dies between two of them finds its number again, so that it cannot take a second
-one. If another job has reserved the number meanwhile, the intent is void for ever, and the job writes its next one
-(``by-run/<uid>.2.json``). Every process of a job walks the same list of intents, so that even two pods of one job at
-the same time end at one version.
+The intent comes first. A trainer that crashes between two of them finds its number again, so it cannot take a second
+one. If another job has reserved the number in the meantime, the intent is void, and the job writes its next one
+(``by-run/<uid>.2.json``). Every process of a job reads the same list of intents. So two pods of one job at the same
+time get the same version.
 """
 
 import json
@@ -39,7 +39,7 @@ class _Reservation(WireModel):
 
 
 class VersionRecord(WireModel):
-    """The content of a claim: which run the number stands for."""
+    """The content of a claim: the run of the number."""
 
     version: int
     label: str
@@ -50,30 +50,30 @@ class VersionRecord(WireModel):
 
     @property
     def registered(self) -> RegisteredVersion:
-        """The version as the operator is told."""
+        """The version as reported to the operator."""
         return RegisteredVersion(version=self.version, label=self.label)
 
 
 def version_label(run: FinishedRun) -> str:
-    """Return ``vYYYY-MM-DDTHH-MM-SS-mmmZ_xxxxxxxx``: the time of the manifest, and the head of its digest."""
+    """Return ``vYYYY-MM-DDTHH-MM-SS-mmmZ_xxxxxxxx``: the time of the manifest, and the start of its digest."""
     moment = datetime.fromisoformat(run.manifest.created_at).astimezone(UTC)
     return f"v{moment:%Y-%m-%dT%H-%M-%S}-{moment.microsecond // 1000:03d}Z_{run.manifest_sha256[:_LABEL_DIGEST]}"
 
 
 def find_version(store: ArtifactStore, keys: ModelKeys, uid: str) -> tuple[VersionRecord, FinishedRun] | None:
-    """Return the version this job already has, with its run.
+    """Return the version that this job already has, with its run.
 
     Raises
     ------
     InputMissing, DataError
-        If the version is there and its run is gone or was changed: it is final, no second one is made.
+        If the version exists, but its run is missing or was changed. No second version is created.
     """
     record = _record_of(store, keys, uid)
     return None if record is None else (record, registered_run(store, record))
 
 
 def last_unfinished(store: ArtifactStore, keys: ModelKeys) -> str | None:
-    """Return the UID of the job whose run began last among those without a version; ``None`` if there is no such."""
+    """Return the UID of the last started job without a version, or ``None`` if there is none."""
     begun: dict[str, str] = {}
     for uid in store.children(keys.jobs):
         if _record_of(store, keys, uid) is not None:
@@ -99,19 +99,19 @@ def _record_of(store: ArtifactStore, keys: ModelKeys, uid: str) -> VersionRecord
 
 
 def newest_run(store: ArtifactStore, keys: ModelKeys) -> FinishedRun | None:
-    """Return the run of the model's highest version, of whatever job.
+    """Return the run of the model's highest version, of any job.
 
     Raises
     ------
     InputMissing, DataError
-        If the version is there and its run is gone or was changed.
+        If the version exists, but its run is missing or was changed.
     """
     record = newest_record(store, keys)
     return None if record is None else registered_run(store, record)
 
 
 def newest_record(store: ArtifactStore, keys: ModelKeys) -> VersionRecord | None:
-    """Return the claim of the model's highest version that was not removed. Raises DataError if it cannot be read."""
+    """Return the claim of the model's highest version that was not removed. Raises DataError if it is unreadable."""
     for number in sorted(numbers_of(store, keys), reverse=True):
         record = read_record(store, keys, number)
         if record is not None and not was_removed(store, keys, number):
@@ -120,19 +120,19 @@ def newest_record(store: ArtifactStore, keys: ModelKeys) -> VersionRecord | None
 
 
 def was_removed(store: ArtifactStore, keys: ModelKeys, number: int) -> bool:
-    """Tell whether the files of a version were removed on purpose."""
+    """Return whether the files of a version were removed on purpose."""
     return store.get(keys.removed(number)) is not None
 
 
 def reserve_version(store: ArtifactStore, keys: ModelKeys, uid: str) -> int:
-    """Return the number that the version of a job will have: kept for it, or had before.
+    """Return the version number of a job. It is reserved for the job, unless the job has one already.
 
-    A job that ends for good without a version leaves its number unused.
+    If a job finally ends without a version, its number stays unused.
 
     Raises
     ------
     TrainerError
-        If the storage refuses, or somebody has deleted or changed what is kept there.
+        If the storage fails, or its objects were deleted or changed.
     """
     for ordinal in count(1):
         number = _read_intent(store, keys, uid, ordinal)
@@ -144,12 +144,12 @@ def reserve_version(store: ArtifactStore, keys: ModelKeys, uid: str) -> int:
 
 
 def claim_version(store: ArtifactStore, keys: ModelKeys, uid: str, run: FinishedRun) -> VersionRecord:
-    """Claim the job's number for a run, or return the claim that it has. The record may then name another run.
+    """Claim the job's number for a run, or return its existing claim, which can be for another run.
 
     Raises
     ------
     DataError
-        If a trainer of a release that reserves nothing has taken the number at the same moment.
+        If an older trainer, which makes no reservations, has claimed the number at the same time.
     """
     number = reserve_version(store, keys, uid)
     record = read_record(store, keys, number) or _write_record(store, keys, uid, number, run)
@@ -162,7 +162,7 @@ def claim_version(store: ArtifactStore, keys: ModelKeys, uid: str, run: Finished
 
 
 def _owner(store: ArtifactStore, keys: ModelKeys, uid: str, number: int) -> str:
-    """Return the job that a number belongs to: this one, if it was free."""
+    """Return the UID of the job that owns a number. If it was free, it is reserved for this job."""
     record = read_record(store, keys, number)
     if record is not None:
         return record.job_uid
@@ -182,12 +182,12 @@ def _reserved_by(store: ArtifactStore, keys: ModelKeys, number: int) -> str | No
 
 
 def run_of(store: ArtifactStore, record: VersionRecord, run: FinishedRun) -> FinishedRun:
-    """Return the run of a claim: ``run`` itself, or the other one that won, read from the store."""
+    """Return the run of a claim: ``run`` itself, or the other one that has the claim, read from the store."""
     return run if record.run == run.folder else registered_run(store, record)
 
 
 def registered_run(store: ArtifactStore, record: VersionRecord) -> FinishedRun:
-    """Return the run of a claim, verified. Raises InputMissing if it is gone, DataError if it was changed."""
+    """Return the run of a claim, verified. Raises InputMissing if it is missing, DataError if it was changed."""
     address = store.address(f"{record.run}/{MANIFEST}")
     body = store.get(f"{record.run}/{MANIFEST}")
     if body is None:
@@ -229,7 +229,7 @@ def _write_intent(store: ArtifactStore, keys: ModelKeys, uid: str, ordinal: int)
 
 
 def read_record(store: ArtifactStore, keys: ModelKeys, number: int) -> VersionRecord | None:
-    """Return the claim of a number; ``None`` while nobody has claimed it. Raises DataError if it cannot be read."""
+    """Return the claim of a number, or ``None`` if it is not claimed. Raises DataError if it is unreadable."""
     key = keys.version(number)
     body = store.get(key)
     return None if body is None else _parse(VersionRecord, body, store.address(key))

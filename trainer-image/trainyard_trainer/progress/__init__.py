@@ -1,1 +1,1 @@
-"""What a training tells while it runs: log lines, a bar in a terminal, reports. Never fails a training."""
+"""Progress of a running training: log lines, a progress bar, and reports. Errors here do not fail a training."""

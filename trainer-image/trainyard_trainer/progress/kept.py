@@ -1,7 +1,7 @@
-"""The log of a pod beside its model: kept in memory, bounded, and written to the storage now and then.
+"""A copy of a pod's log next to its model: in memory with a size limit, and written to the storage at intervals.
 
-What a pod prints goes with the pod. What is kept here stays: also of an attempt that failed, was told to stop, or died
-without a word, up to the last time that it was written.
+The output of a pod is lost with the pod. This copy is kept, also if an attempt failed, was stopped, or crashed. Then it
+contains the lines up to the last write.
 """
 
 import logging
@@ -15,22 +15,22 @@ from trainyard_trainer.progress.log import LOGGER, JsonLines
 
 HEAD_BYTES: Final = 256 * 1024
 TAIL_BYTES: Final = 768 * 1024
-"""How much of the beginning and of the end is kept; what is between is counted."""
+"""Size of the start and of the end that are kept. Bytes in between are only counted."""
 
 INTERVAL_SECONDS: Final = 20.0
-"""How often it is written while lines come: so much of a log is lost when a pod is killed."""
+"""Interval of writes. If a pod is killed, the lines of at most this time are lost."""
 
 Write = Callable[[bytes], None]
-"""Replaces what is kept by this whole text. Raises TrainerError if the storage refuses."""
+"""Replaces the stored text by this one. Raises TrainerError if the storage fails."""
 
 
 class KeptLog(logging.Handler):
-    """Takes every record of the process, as the pod prints it. Best effort: whatever happens, the training goes on.
+    """A handler that keeps every record of the process, as the pod prints it. Its errors do not stop the training.
 
     Parameters
     ----------
     part
-        What this process does of the job: ``train``, ``fetch`` or ``register``.
+        The part of the job in this process: ``train``, ``fetch`` or ``register``.
     interval
         Seconds between two writes.
     """
@@ -68,7 +68,7 @@ class KeptLog(logging.Handler):
             self._left_out += 1
 
     def begin(self, write: Write) -> None:
-        """Write from now on, at intervals. The first call decides."""
+        """Start to write at intervals. Only the first call has an effect."""
         if self._write is None:
             self._write = write
             self._thread = threading.Thread(target=self._run, name="log", daemon=True)
@@ -76,22 +76,22 @@ class KeptLog(logging.Handler):
 
     @property
     def has_begun(self) -> bool:
-        """Tell whether there is a place to write to."""
+        """Return whether writing has started."""
         return self._write is not None
 
     @staticmethod
     def give_up(why: str) -> None:
-        """Tell that there is no place to write to."""
+        """Log that the log cannot be stored."""
         LOGGER.info("the log is not kept in the storage: %s", why)
 
     def finish(self, timeout: float = 20.0) -> None:
-        """Write the rest, and wait for it at most ``timeout`` seconds."""
+        """Write the rest. Wait at most ``timeout`` seconds."""
         self._closing.set()
         if self._thread is not None:
             self._thread.join(timeout)
 
     def text(self) -> bytes:
-        """Return what is kept."""
+        """Return the kept text."""
         with self.lock or threading.Lock():
             gap = [_gap(self._left_out)] if self._left_out else []
             return b"".join([*self._head, *gap, *self._tail])
@@ -105,7 +105,7 @@ class KeptLog(logging.Handler):
                 return
 
     def _put(self, *, is_well: bool) -> bool:
-        """Write what is new; of failures in a row the first is told."""
+        """Write if there is new text. Of consecutive failures, only the first is logged."""
         if self._write is None or not self._is_new:
             return is_well
         self._is_new = False

@@ -1,4 +1,4 @@
-"""Numbered JSON log lines, one per step, also for what libraries log."""
+"""Numbered JSON log lines, including messages of libraries."""
 
 import json
 import logging
@@ -13,13 +13,13 @@ from trainyard_trainer.progress.redact import redact
 LOGGER = logging.getLogger("trainyard")
 
 _LINE: Final = "trainyard_line"
-"""On a record: the line that it has become, and of whom."""
+"""Attribute of a record with its formatted line and its formatter."""
 
 
 class JsonLines(logging.Formatter):
     """``{"seq":1,"time":...,"level":"info","stage":"load","message":...}``; an exception adds ``exception``.
 
-    ``stage`` is set by the tracker when a stage begins.
+    The tracker sets ``stage`` when a stage starts.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class JsonLines(logging.Formatter):
         self._numbers = count(1)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return one line, without secrets. Every handler with this formatter gets the same line of a record."""
+        """Return one line, without secrets. All handlers with this formatter get the same line of a record."""
         formatter, made = record.__dict__.get(_LINE, (None, ""))
         if formatter is not self:
             made = self._line(record)
@@ -51,7 +51,7 @@ class JsonLines(logging.Formatter):
 
 
 def log_as_json(stream: TextIO = sys.stdout) -> JsonLines:
-    """Send every log record of the process to ``stream`` as JSON lines; libraries from warnings on."""
+    """Write every log record of the process to ``stream`` as JSON lines. Libraries log warnings and above."""
     formatter = JsonLines()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(formatter)

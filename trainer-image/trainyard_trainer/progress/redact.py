@@ -1,4 +1,4 @@
-"""Keep secrets out of everything that leaves the process: log lines, reports, the result, the manifest."""
+"""Remove secrets from all output of the process: log lines, reports, the result, the manifest."""
 
 import re
 from typing import Final

@@ -1,4 +1,4 @@
-"""Progress reports to the operator, from one background thread. Best effort: whatever happens, the training goes on."""
+"""Progress reports to the operator, from one background thread. Errors do not stop the training."""
 
 import http.client
 import ssl
@@ -18,23 +18,23 @@ _TIMEOUT_SECONDS: Final = 5.0
 _MAX_PAUSE_SECONDS: Final = 60.0
 _REFUSALS: Final = {403: "this token is not the attempt's", 404: "the job is gone", 409: "the attempt is over"}
 _GIVE_UP_AFTER: Final = 5
-"""So many refusals in a row: the operator may see the cluster late, but not for minutes."""
+"""Limit of consecutive rejections. The operator may see a new pod late, but not minutes late."""
 
 
 @dataclass(frozen=True)
 class Response:
-    """What the endpoint said."""
+    """The response of the endpoint."""
 
     status: int
     retry_after: float | None = None
 
 
 Send = Callable[[ReportedStatus], Response]
-"""Delivers one report. Raises OSError (also for TLS) or http.client.HTTPException when there was no answer."""
+"""Sends one report. Raises OSError (also for TLS errors) or http.client.HTTPException if there was no response."""
 
 
 class HttpsSender:
-    """POST with the attempt's token, which is read anew each time because the kubelet renews it."""
+    """Sends POST requests with the attempt's token, which is read each time because the kubelet renews it."""
 
     def __init__(self, url: str, token_file: Path, ca_file: Path) -> None:
         parts = urlsplit(url)
@@ -45,7 +45,7 @@ class HttpsSender:
         self._ca_file = ca_file
 
     def __call__(self, status: ReportedStatus) -> Response:
-        """Send one report on a fresh connection: reports are rare and the operator may move."""
+        """Send one report on a new connection, because reports are rare and the operator can move."""
         context = ssl.create_default_context(cafile=str(self._ca_file))
         connection = http.client.HTTPSConnection(self._host, self._port, timeout=_TIMEOUT_SECONDS, context=context)
         try:
@@ -66,10 +66,10 @@ class HttpsSender:
 
 
 class Reporter:
-    """Keeps the newest status and sends it when it is due.
+    """Sends the newest status when it is due.
 
-    At most one report per interval, and only if the percentage or the stage has moved; ``close`` sends the last one.
-    A failure is logged once and lengthens the pause; a refusal (403, 404, 409) that is repeated ends the reporting.
+    There is at most one report per interval, and only if the percentage or the stage has changed. ``close`` sends the
+    last one. A failure is logged once and increases the pause. Repeated rejections (403, 404, 409) end the reporting.
     """
 
     def __init__(self, send: Send, interval: float = INTERVAL_SECONDS) -> None:
@@ -87,13 +87,13 @@ class Reporter:
         self._thread.start()
 
     def submit(self, status: ReportedStatus) -> None:
-        """Take note of the newest status. Returns at once."""
+        """Record the newest status. Returns immediately."""
         with self._changed:
             self._newest = status
             self._changed.notify()
 
     def close(self, timeout: float = 3.0) -> None:
-        """Send what is not sent yet, and wait for it at most ``timeout`` seconds."""
+        """Send the last status if it is not sent yet. Wait at most ``timeout`` seconds."""
         with self._changed:
             self._closing = True
             self._changed.notify()
@@ -108,7 +108,7 @@ class Reporter:
             not_before = time.monotonic() + self._pause
 
     def _next(self, not_before: float) -> ReportedStatus | None:
-        """Wait for a report that is due; None ends the thread."""
+        """Wait for a status that is due. Return ``None`` to end the thread."""
         with self._changed:
             while True:
                 if self._closing:
@@ -145,7 +145,7 @@ class Reporter:
     def _failed(self, why: str, retry_after: float | None, status: ReportedStatus) -> None:
         self._pause = retry_after or min(_MAX_PAUSE_SECONDS, self._pause * 2)
         if self._closing:
-            self._sent = status  # one try is all the last report gets: the result tells everything anyway
+            self._sent = status  # the last report is tried only once, because the result has all data
         if not self._has_logged:
             self._has_logged = True
             LOGGER.warning("progress could not be reported, the training goes on: %s", why)
@@ -155,4 +155,4 @@ def _seconds(retry_after: str | None) -> float | None:
     try:
         return None if retry_after is None else max(0.0, float(retry_after))
     except ValueError:
-        return None  # the HTTP-date form, which the operator does not use
+        return None  # the HTTP-date format, which the operator does not use

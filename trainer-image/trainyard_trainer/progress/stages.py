@@ -1,10 +1,10 @@
-"""The five stages and their share of the way."""
+"""The five stages and their share of the total progress."""
 
 from enum import Enum
 
 
 class Stage(Enum):
-    """A stage's name in logs and reports, and the percentages where it starts and ends (DESIGN section 5)."""
+    """A stage: its name in logs and reports, and the percentages at its start and end (DESIGN section 5)."""
 
     LOAD = ("load", 0, 20)
     PREPROCESS = ("preprocess", 20, 40)
@@ -18,6 +18,6 @@ class Stage(Enum):
         self.end = end
 
     def percentage(self, fraction: float) -> int:
-        """Return the percentage of the whole for a fraction of this stage, 0 to 1; what lies outside is cut."""
+        """Return the total percentage for a fraction of this stage. The fraction is clipped to [0, 1]."""
         inside = min(1.0, max(0.0, fraction))
         return int(self.start + inside * (self.end - self.start))

@@ -1,4 +1,4 @@
-"""A progress bar for people who run a training in a terminal."""
+"""A progress bar for local trainings in a terminal."""
 
 import logging
 
@@ -12,7 +12,7 @@ from trainyard_trainer.progress.log import LOGGER
 
 
 class TerminalBar:
-    """One bar for the whole training, log lines above it."""
+    """One bar for the whole training, with log lines above it."""
 
     def __init__(self, title: str) -> None:
         self.stage = "start"
@@ -31,14 +31,14 @@ class TerminalBar:
         LOGGER.setLevel(logging.INFO)
 
     def submit(self, status: ReportedStatus) -> None:
-        """Move the bar; the first status shows it."""
+        """Update the bar. The first status shows it."""
         self._bar.start()
         self._bar.update(self._task, completed=status.progress_percentage or 0, stage=status.stage or "")
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Stop the bar in its current state."""
         self._bar.stop()
 
     def show(self, text: str) -> None:
-        """Print below the bar, as it is: long lines stay whole, so that a path can be copied."""
+        """Print text below the bar unchanged. Long lines are not wrapped, so that a path can be copied."""
         self._console.print(text, end="", highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Turns a stage's fractions into the whole's percentage, and tells log, terminal and operator about it."""
+"""Convert fractions of a stage to the total percentage, and report it to log, terminal and operator."""
 
 import time
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from trainyard_trainer.progress.redact import redact
 from trainyard_trainer.progress.stages import Stage
 
 _LOG_SECONDS: Final = 1.0
-"""A framework may speak a hundred times per second; the log gets its newest word once per second."""
+"""Minimum time between two log lines. A framework can report a hundred times per second."""
 
 _ETA_FROM_PERCENT: Final = 5
 _MESSAGE_LENGTH: Final = 1024
@@ -19,32 +19,32 @@ _METRICS: Final = 64
 
 
 class Listener(Protocol):
-    """Someone who wants to know: the reporter, a bar in a terminal."""
+    """A receiver of progress: the reporter, or a progress bar."""
 
     def submit(self, status: ReportedStatus) -> None:
-        """Take the newest status; returns at once."""
+        """Process the newest status. Must return immediately."""
         ...
 
     def close(self) -> None:
-        """Show or send the last one."""
+        """Show or send the last status."""
         ...
 
 
 class StageNamer(Protocol):
-    """What writes the current stage into each log line."""
+    """Adds the current stage to each log line."""
 
     stage: str
 
 
 class StageNamers:
-    """Names the stage to several at once."""
+    """Sets the stage of several receivers."""
 
     def __init__(self, *namers: StageNamer) -> None:
         self._namers = namers
 
     @property
     def stage(self) -> str:
-        """The stage that runs now."""
+        """The current stage."""
         return self._namers[0].stage
 
     @stage.setter
@@ -56,7 +56,7 @@ class StageNamers:
 class Tracker:
     """The :class:`~trainyard_trainer.progress.port.Progress` of all stages.
 
-    Call ``begin`` per stage; the tracker itself is what frameworks call. The percentage never goes back.
+    Call ``begin`` per stage; frameworks call the tracker itself. The percentage never decreases.
     """
 
     def __init__(self, namer: StageNamer, listeners: tuple[Listener, ...]) -> None:
@@ -71,27 +71,27 @@ class Tracker:
 
     @property
     def stage(self) -> Stage:
-        """The stage that runs now."""
+        """The current stage."""
         return self._stage
 
     @property
     def elapsed(self) -> float:
-        """Seconds since this process began to train."""
+        """Seconds since the start of the training in this process."""
         return time.monotonic() - self._started
 
     def without_estimate(self) -> None:
-        """Tell no remaining time: another process does the long part, and this one's pace says nothing about it."""
+        """Report no remaining time, because another process does the long part and its speed is unknown."""
         self._estimates = False
 
     def begin(self, stage: Stage, message: str) -> None:
-        """Enter a stage."""
+        """Start a stage."""
         self._stage = stage
         self._namer.stage = stage.label
         self._logged = ("", 0.0)
         self(0.0, message)
 
     def __call__(self, fraction: float, message: str, metrics: Mapping[str, float] | None = None) -> None:
-        """Note how far the stage is."""
+        """Record the progress of the stage."""
         self._percentage = max(self._percentage, self._stage.percentage(fraction))
         if metrics is not None:
             self._metrics = metric_list(metrics)[:_METRICS]
@@ -126,10 +126,10 @@ class Tracker:
 
 
 def metric_value(value: float) -> str:
-    """Return a finite number in the few digits that a status needs."""
+    """Return a finite number with few digits, for a status."""
     return format(value, ".6g")
 
 
 def metric_list(metrics: Mapping[str, float]) -> list[Metric]:
-    """Return metrics as the wire has them: text, in the given order."""
+    """Return metrics in the form of the API: text, in the given order."""
     return [Metric(name=name, value=metric_value(value)) for name, value in metrics.items()]

@@ -1,7 +1,7 @@
-"""One MLflow run per TrainingJob: parameters, metrics, and the report where the server keeps artifacts.
+"""One MLflow run per TrainingJob: parameters, metrics, and the report if the server stores artifacts.
 
-The job's uid is a tag of the run, and is looked for first: an attempt that finds its version registered finds its run
-too. Two pods that register one job in the same second may still make two.
+The UID of the job is a tag of the run, and is searched first. So an attempt that finds a registered version also finds
+its run. Two pods that register one job at the same time can still create two runs.
 """
 
 import importlib
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 SECONDS: Final = 45.0
-"""All requests together; a version that is registered does not wait longer to be told."""
+"""Time limit of all requests together. The result of the job is not delayed longer than this."""
 
 UID_TAG: Final = "trainyard.uid"
 
@@ -49,16 +49,16 @@ _SETTINGS: Final = {
 _METRICS: Final = 1000
 _PARAMS: Final = 100
 _VALUE: Final = 500
-"""What MLflow takes in one request, and of one parameter."""
+"""Limits of MLflow: entries per request, and characters of a parameter."""
 _KEPT_BY_SERVER: Final = "mlflow-artifacts:"
-"""So begins the address of artifacts that go through the tracking server; others need credentials of their own."""
+"""Prefix of artifact addresses that go through the tracking server. Others need separate credentials."""
 _WORDS: Final = 300
 
 
 def log_run(
     spec: Mlflow, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun
 ) -> str | None:
-    """Log the version; return a message if that failed or took too long, and never raise."""
+    """Log the version. Return a message if that failed or took too long. Never raise an error."""
     if not spec.uri.startswith(("http://", "https://")):
         return f"MLflow was not told: spec.tracking.mlflow.uri {redact(spec.uri)} is no http:// or https:// address"
     where = f"the server {redact(spec.uri)} (spec.tracking.mlflow)"
@@ -71,7 +71,7 @@ def log_run(
             failures.append(" ".join(redact(f"{type(error).__name__}: {error}").split())[:_WORDS])
 
     with _environment(env.tracking_secret_dir):
-        importlib.import_module("mlflow")  # not in the server's time
+        importlib.import_module("mlflow")  # import outside of the time limit
         thread = threading.Thread(target=work, name="mlflow", daemon=True)
         thread.start()
         thread.join(SECONDS)
@@ -108,7 +108,7 @@ def _log(spec: Mlflow, env: Environment, store: ArtifactStore, record: VersionRe
 
 
 def _experiment(client: "MlflowClient", name: str) -> str:
-    """Return the id of an experiment, made if it is not there."""
+    """Return the ID of an experiment. Create it if it does not exist."""
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(name)
@@ -116,7 +116,7 @@ def _experiment(client: "MlflowClient", name: str) -> str:
         try:
             return str(client.create_experiment(name))
         except MlflowException:
-            found = client.get_experiment_by_name(name)  # another job was first?
+            found = client.get_experiment_by_name(name)  # another job may have created it
             if found is None:
                 raise
     return str(found.experiment_id)
@@ -144,7 +144,7 @@ def _tags(record: VersionRecord, run: FinishedRun) -> dict[str, str]:
 
 
 def parameters(manifest: Manifest) -> dict[str, str]:
-    """Return the parameters as MLflow takes them: text of at most 500 characters."""
+    """Return the parameters in MLflow's form: text of at most 500 characters."""
     return {
         _key(name): (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:_VALUE]
         for name, value in manifest.parameters.items()
@@ -156,7 +156,7 @@ def _batches(entries: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def _key(name: str) -> str:
-    """Return a name with the letters that MLflow allows: ``recall@0.5`` becomes ``recall_0.5``."""
+    """Return a name with only the characters that MLflow allows: ``recall@0.5`` becomes ``recall_0.5``."""
     return re.sub(r"[^\w\-. :/]", "_", name)[:250]
 
 
@@ -169,7 +169,7 @@ def _send_report(client: "MlflowClient", run_id: str, env: Environment, store: A
 
 @contextmanager
 def _environment(secret_dir: Path) -> Iterator[None]:
-    """Set MLflow's own variables, credentials from the mounted Secret among them, for as long as it is asked."""
+    """Set the environment variables of MLflow, including credentials from the mounted Secret, within the context."""
     wanted = dict(_SETTINGS)
     wanted |= {key: (secret_dir / key).read_text().strip() for key in _SECRET_KEYS if (secret_dir / key).is_file()}
     if (secret_dir / _CA_FILE).is_file():

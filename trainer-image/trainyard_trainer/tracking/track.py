@@ -1,4 +1,4 @@
-"""Experiment trackers: told of a version once it is claimed, within seconds. A training never fails by them."""
+"""Report a claimed version to experiment trackers, within seconds. Their errors do not fail a training."""
 
 from trainyard_api.wire import TrainerConfig
 from trainyard_trainer.artifacts.runs import FinishedRun
@@ -11,7 +11,7 @@ from trainyard_trainer.progress.log import LOGGER
 def track(
     config: TrainerConfig, env: Environment, store: ArtifactStore, record: VersionRecord, run: FinishedRun
 ) -> tuple[str, ...]:
-    """Tell every tracker that the specification names; return what could not be told, a message each."""
+    """Report a version to every tracker of the specification. Return a message for each failure."""
     tracking = config.spec.tracking
     if tracking is None or tracking.mlflow is None:
         return ()
