@@ -1,1 +1,1 @@
-"""What a person reads after a training: report.html, validation.json, metrics.parquet."""
+"""Reports of a training for people: report.html, validation.json, metrics.parquet."""

@@ -1,4 +1,4 @@
-"""A backtest in a report: its metrics, the error by step and by cutoff, and the series that were forecast worst."""
+"""The backtest in a report: its metrics, the error by step and by cutoff, and the worst series."""
 
 import math
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from trainyard_trainer.report.template import render
 _FINDINGS: Final = 100
 
 _WORST: Final = 20
-"""So many series are listed."""
+"""Maximum number of listed series."""
 
 Row = list[str]
 
 
 @dataclass(frozen=True)
 class BacktestSection:
-    """What a page says of a backtest; the rows of its tables as text."""
+    """The section of a page about a backtest. The rows of its tables are text."""
 
     title: str
     metrics: list[Row]
@@ -39,7 +39,7 @@ class BacktestSection:
 
 @dataclass(frozen=True)
 class BacktestPage:
-    """Everything that the page of a job of ``mode: Backtest`` shows."""
+    """All data of the page of a job of ``mode: Backtest``."""
 
     config: TrainerConfig
     dataset: Dataset
@@ -49,7 +49,7 @@ class BacktestPage:
 
 
 def render_backtest(source: BacktestPage) -> str:
-    """Return the page. Everything that comes from the user's data is escaped."""
+    """Return the page. All text from the user's data is escaped."""
     found = limited(source.dataset.findings)
     return render(
         "backtest.html.j2",
@@ -64,7 +64,7 @@ def render_backtest(source: BacktestPage) -> str:
 
 
 def backtest_section(backtest: Backtest) -> BacktestSection:
-    """Return the section. Series are listed by their skill, the worst first: their sizes differ."""
+    """Return the section. Series are listed by skill, worst first, because their scales differ."""
     scores = backtest.scores
     order = scores.by_series.sort_values("skill", kind="stable", ignore_index=True)
     count = len(order)

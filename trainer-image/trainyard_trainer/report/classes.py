@@ -1,4 +1,4 @@
-"""The confusion of classes as a table that shows where the rows are."""
+"""The confusion matrix as a table that highlights large counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import pandas as pd
 from trainyard_trainer.evaluate.rows import CONFUSION
 
 _MOST: Final = 12
-"""A table of more classes fits no page; it stands in metrics.parquet."""
+"""A table with more classes does not fit on a page. It is in metrics.parquet."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A count, and its part of the row, 0 to 1."""
+    """A count, and its share of the row, 0 to 1."""
 
     count: int
     part: float
@@ -22,7 +22,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """What the rows of one class were called, and the share that was called rightly."""
+    """The predictions for the rows of one class, and the share of correct ones."""
 
     name: str
     cells: Sequence[Cell]
@@ -31,14 +31,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Confusion:
-    """One row and one column per class."""
+    """The confusion matrix with one row and one column per class."""
 
     names: Sequence[str]
     rows: Sequence[Row]
 
 
 def confusion_of(table: pd.DataFrame, classes: Sequence[str]) -> Confusion | None:
-    """Return the confusion that the evaluation counted; ``None`` without one, or for too many classes."""
+    """Return the confusion matrix of the evaluation, or ``None`` if there is none or it has too many classes."""
     lines = table[table["metric"].astype(str).str.startswith(f"{CONFUSION}:")]
     if lines.empty or not 2 <= len(classes) <= _MOST:
         return None

@@ -1,4 +1,4 @@
-"""Which charts a report shows of the rows that judged. Few, and the same for every framework of a task."""
+"""The charts of the held-out rows in a report. They are few, and the same for all frameworks of a task."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,19 +17,19 @@ from trainyard_trainer.report.svg import Axis, Floats, Plot, positions_of, thinn
 
 _BINS: Final = 24
 _HISTORY: Final = 2
-"""So many times the holdout's length is shown before it."""
+"""Length of the history before the holdout, as a multiple of the holdout."""
 
 _FEWEST_BEFORE: Final = 30
 _FEW_SERIES: Final = 5
-"""A histogram of fewer says nothing."""
+"""Minimum number of series for a histogram."""
 
 _CURVES: Final = 5
-"""With more classes, the curves of the first of them by rows are drawn."""
+"""Maximum number of classes with curves, the largest ones."""
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with what a reader must know of it."""
+    """A chart with its caption."""
 
     title: str
     picture: Markup
@@ -38,12 +38,14 @@ class Figure:
 
 
 def forecast_figure(name: str, holdout: pd.DataFrame, dataset: Dataset) -> Figure:
-    """Draw one series: its end before the holdout, what happened then, and what model and naive model had said."""
+    """Plot one series: its end before the holdout, the actual values, and the forecasts of the model and the naive
+    model.
+    """
     rows = holdout[holdout["series"] == name]
     times, before = rows["time"].to_numpy(), _before(name, dataset, len(rows))
     actual, predicted, naive = (rows[column].to_numpy(np.float64) for column in ("actual", "predicted", "baseline"))
     known_times, known = before["ds"].to_numpy(), before["y"].to_numpy(np.float64)
-    # The line of what was known goes on into the holdout.
+    # The line of known values continues into the holdout.
     seen_times, seen = np.concatenate([known_times[-1:], times]), np.concatenate([known[-1:], actual])
     x = Axis.of_times(np.concatenate([known_times, times]))
     plot = Plot(f"Forecast of {name}", x, Axis.over(known, actual, predicted, naive))
@@ -53,7 +55,7 @@ def forecast_figure(name: str, holdout: pd.DataFrame, dataset: Dataset) -> Figur
 
 
 def _before(name: str, dataset: Dataset, length: int) -> pd.DataFrame:
-    """Return the rows right before the holdout; none where the data is gone, as after a merge of shards."""
+    """Return the rows before the holdout. Empty if the data is not available, as after a merge of shards."""
     for series in dataset.series:
         if series.name == name:
             first = max(series.start, series.split - max(_HISTORY * length, _FEWEST_BEFORE))
@@ -62,7 +64,7 @@ def _before(name: str, dataset: Dataset, length: int) -> pd.DataFrame:
 
 
 def skill_figures(table: pd.DataFrame) -> list[Figure]:
-    """Draw how the skill is spread over the series; nothing for a few of them."""
+    """Plot the distribution of the skill over the series. Empty for a few series."""
     skills = table.loc[(table["metric"] == SKILL) & table["series"].notna(), "value"].to_numpy(np.float64)
     if len(skills) < _FEW_SERIES:
         return []
@@ -77,7 +79,7 @@ def skill_figures(table: pd.DataFrame) -> list[Figure]:
 
 
 def error_by_step(holdout: pd.DataFrame) -> list[Figure]:
-    """Draw the mean error by how far ahead was forecast; nothing for one step."""
+    """Plot the mean error by number of steps ahead. Empty for one step."""
     step = holdout.groupby("series", sort=False, observed=True).cumcount().to_numpy() + 1
     if step.max() < 2:
         return []
@@ -94,7 +96,7 @@ def error_by_step(holdout: pd.DataFrame) -> list[Figure]:
 
 
 def residual_figures(holdout: pd.DataFrame) -> list[Figure]:
-    """Draw how predicted less actual is spread, without the outermost hundredth on each side; nothing without one."""
+    """Plot the distribution of predicted minus actual, without the outer 1 % on each side. Empty without finite errors."""
     every = (holdout["predicted"] - holdout["actual"]).to_numpy(np.float64)
     errors = every[np.isfinite(every)]
     if not len(errors):
@@ -111,7 +113,7 @@ def residual_figures(holdout: pd.DataFrame) -> list[Figure]:
 
 
 def number_figures(holdout: pd.DataFrame) -> list[Figure]:
-    """Draw predicted against actual, and the residuals against the prediction and on their own."""
+    """Plot predicted against actual, and the residuals against the prediction and as a distribution."""
     some = thinned(len(holdout))
     actual, predicted = (holdout[column].to_numpy(np.float64)[some] for column in ("actual", "predicted"))
     both = Axis.over(actual, predicted)
@@ -130,14 +132,14 @@ def number_figures(holdout: pd.DataFrame) -> list[Figure]:
 
 
 def drawn_classes(holdout: pd.DataFrame, classes: Sequence[str]) -> list[int]:
-    """Return the classes that have curves: the second of two, else the largest ones, in the order of their colours."""
+    """Return the classes with curves: the second of two, else the largest ones, in the order of their colors."""
     counts = np.bincount(holdout["actual"].to_numpy(np.intp), minlength=len(classes))
     there = [int(one) for one in np.argsort(-counts, kind="stable") if 0 < counts[one] < len(holdout)]
     return [1] if len(classes) == 2 and there else there[:_CURVES]
 
 
 def class_figures(holdout: pd.DataFrame, classes: Sequence[str]) -> list[Figure]:
-    """Draw the ROC and the precision-recall curve of each class against the rest."""
+    """Plot the ROC and the precision-recall curve of each class against the rest."""
     drawn = drawn_classes(holdout, classes)
     if not drawn:
         return []

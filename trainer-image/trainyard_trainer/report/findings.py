@@ -1,4 +1,4 @@
-"""What is told of the findings about the data: all of them in validation.json, some of them to people."""
+"""Findings about the data: all of them in validation.json, and a selection for people."""
 
 import dataclasses
 from collections import Counter
@@ -8,14 +8,14 @@ from typing import Any, Final
 from trainyard_trainer.data.dataset import Dataset, Finding
 
 _PER_CODE: Final = 20
-"""A list of ten thousand equal lines helps nobody: the rest is counted."""
+"""Maximum number of findings per code. The others are only counted."""
 
 _ORDER: Final = {"error": 0, "warning": 1, "info": 2}
 
 
 @dataclasses.dataclass(frozen=True)
 class CodeCount:
-    """How often a kind of finding was made, and how many rows or values it concerns."""
+    """Number of findings of one kind, and of their rows or values."""
 
     code: str
     severity: str
@@ -24,7 +24,7 @@ class CodeCount:
 
 
 def by_code(findings: Iterable[Finding]) -> list[CodeCount]:
-    """Return one line per kind of finding, errors first."""
+    """Return one entry per kind of finding, errors first."""
     groups: dict[str, list[Finding]] = {}
     for finding in findings:
         groups.setdefault(finding.code, []).append(finding)
@@ -36,7 +36,7 @@ def by_code(findings: Iterable[Finding]) -> list[CodeCount]:
 
 
 def limited(findings: Iterable[Finding]) -> list[Finding]:
-    """Return the first few of each kind, and one that counts the others."""
+    """Return the first few findings of each kind, and one with the count of the others."""
     kept: list[Finding] = []
     seen: Counter[str] = Counter()
     severities: dict[str, Finding] = {}
@@ -53,7 +53,7 @@ def limited(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def validation_document(dataset: Dataset) -> dict[str, Any]:
-    """Return what validation.json holds."""
+    """Return the content of validation.json."""
     failed = [one for one in dataset.findings if one.severity == "error" and one.series is not None]
     return {
         "rows": dataset.rows,

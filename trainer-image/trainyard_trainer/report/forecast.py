@@ -1,4 +1,4 @@
-"""The forecast in the report: the last stretch of what happened, and what the model says of the steps behind it."""
+"""The forecast in the report: the last part of the history, and the forecast of the next steps."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,14 +15,14 @@ Times = npt.NDArray[np.datetime64]
 
 _QUANTILE: Final = "quantile:"
 _STRETCH: Final = 3
-"""So many times as long as the forecast is what is shown before it."""
+"""Length of the history that is shown, as a multiple of the forecast."""
 
 _FEWEST_BEFORE: Final = 30
 
 
 @dataclass(frozen=True)
 class AheadSection:
-    """What the page says of the forecast."""
+    """The section of the page about the forecast."""
 
     steps: int
     which: str
@@ -31,14 +31,14 @@ class AheadSection:
 
 
 def ahead_section(rows: pd.DataFrame | None, dataset: Dataset, target: str) -> AheadSection | None:
-    """Return the section; ``None`` where nothing was forecast.
+    """Return the section, or ``None`` if there is no forecast.
 
     Parameters
     ----------
     rows
-        Of the series to be drawn, in their order: ``series``, ``time``, ``step``, ``prediction`` and the quantiles.
+        Rows of the series to plot, in their order: ``series``, ``time``, ``step``, ``prediction`` and the quantiles.
     target
-        What the user calls the values.
+        The user's name of the values.
     """
     if rows is None or rows.empty:
         return None
@@ -83,7 +83,7 @@ def _figure(series: Series, rows: pd.DataFrame, dataset: Dataset, selection: tup
 
 
 def _caption(name: str, steps: int, times: Times, said: Floats, edges: list[Floats], levels: list[float]) -> str:
-    """Return the picture in words."""
+    """Return a description of the chart as text."""
     first, last = (_day(pd.Timestamp(times[index])) for index in (0, -1))
     text = f"Forecast of {name}, {steps} steps from {first} to {last}"
     finite = said[np.isfinite(said)]

@@ -1,4 +1,4 @@
-"""The candidates of framework Auto as rows of a table: who forecast how well, with which weight, at what cost."""
+"""The candidates of framework Auto as rows of a table: their errors, weights and cost."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +11,7 @@ from trainyard_trainer.report.svg import readable
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """One candidate; a part of another one stands below it. Each cell is text."""
+    """One candidate. Parts of a candidate are below it. Each cell is text."""
 
     candidate: str
     is_part: bool
@@ -22,7 +22,7 @@ class LeaderboardRow:
 
 
 def leaderboard_rows(table: pd.DataFrame | None) -> list[LeaderboardRow]:
-    """Return the candidates, best first, each with its parts behind it; nothing without a table.
+    """Return the candidates, best first, each followed by its parts. Empty without a table.
 
     The table is that of ``Evaluation.leaderboard``.
     """

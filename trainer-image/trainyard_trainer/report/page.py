@@ -1,4 +1,4 @@
-"""report.html: one self-contained page, readable on a phone."""
+"""report.html: a self-contained page, also readable on a phone."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -32,12 +32,12 @@ from trainyard_trainer.report.template import render
 _FEATURES: Final = 20
 _FINDINGS: Final = 100
 _WORST, _BEST = 6, 3
-"""So many series are drawn."""
+"""Number of series that are plotted."""
 
 
 @dataclass(frozen=True)
 class ReportInput:
-    """Everything the page shows."""
+    """All data that the page shows."""
 
     config: TrainerConfig
     dataset: Dataset
@@ -51,13 +51,13 @@ class ReportInput:
     comparison: Comparison | None = None
     data_comparison: DataComparison | None = None
     ahead: pd.DataFrame | None = None
-    """The forecast of the series that are to be drawn: see ``ahead.work.Ahead.drawn``."""
+    """The forecast of the series to plot: see ``ahead.work.Ahead.drawn``."""
     backtest: Backtest | None = None
 
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric and the naive model's; ``tone`` is ``good`` or ``bad`` where one can tell which of them is better."""
+    """A metric and that of the naive model. ``tone`` is ``good`` or ``bad`` if it is known which of them is better."""
 
     name: str
     value: str
@@ -67,7 +67,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class ComparedRow:
-    """A metric of the trained model and of the champion on equal rows; ``tone`` says which is better."""
+    """A metric of the new model and of the champion on equal rows. ``tone`` shows which is better."""
 
     name: str
     value: str
@@ -79,7 +79,7 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Card:
-    """A number that stands out."""
+    """A highlighted number."""
 
     name: str
     value: str
@@ -88,7 +88,7 @@ class Card:
 
 
 def render_report(source: ReportInput) -> str:
-    """Return the page. Everything that comes from the user's data is escaped."""
+    """Return the page. All text from the user's data is escaped."""
     evaluation, dataset = source.evaluation, source.dataset
     found = limited(dataset.findings)
     ranked = ranking_of(evaluation.table, source.objective)
@@ -127,7 +127,7 @@ def render_report(source: ReportInput) -> str:
 
 
 def metric_rows(metrics: Mapping[str, float]) -> list[MetricRow]:
-    """Return the metrics in their order, each beside the naive model's (empty where none was taken)."""
+    """Return the metrics in order, each with that of the naive model. That is empty if it was not computed."""
     return [
         MetricRow(name, readable(value), "" if naive is None else readable(naive), _tone(name, value, naive))
         for name, value in metrics.items()
@@ -137,7 +137,7 @@ def metric_rows(metrics: Mapping[str, float]) -> list[MetricRow]:
 
 
 def _compared_rows(found: Comparison | None) -> list[ComparedRow]:
-    """Return the metrics of both models on equal rows, and how sure their difference is."""
+    """Return the metrics of both models on equal rows, and the confidence intervals of their differences."""
     rows = []
     for one in (found.metrics or ()) if found is not None else ():
         ends = f"{_read(one.low)} to {_read(one.high)} ({one.confidence:.0%})" if one.low and one.high else ""
@@ -151,7 +151,7 @@ def _read(text: str | None) -> str:
 
 
 def importance_rows(importance: pd.DataFrame | None) -> list[tuple[str, str, int]]:
-    """Return feature, gain, and the gain in percent of the first, for the bars."""
+    """Return feature, gain, and the gain as a percentage of the first one for the bars."""
     if importance is None or importance.empty:
         return []
     top = importance.head(_FEATURES)
@@ -163,7 +163,7 @@ def importance_rows(importance: pd.DataFrame | None) -> list[tuple[str, str, int
 
 
 def size(count: float) -> str:
-    """Return a number of bytes as people read it."""
+    """Return a number of bytes as text for people."""
     for unit in ("bytes", "KiB", "MiB"):
         if count < 1024:
             return f"{count:.3g} {unit}" if unit != "bytes" else f"{count:.0f} bytes"
@@ -180,7 +180,7 @@ def _tone(name: str, value: float, naive: float | None) -> str:
 
 
 def _cards(source: ReportInput, rows: Sequence[MetricRow]) -> list[Card]:
-    """Return the objective, the skill, and how many series lose against the naive model, as far as there are any."""
+    """Return the objective, the skill, and the number of series that are worse than the naive model, if available."""
     by_name = {row.name: row for row in rows}
     cards = []
     if source.objective in by_name:
@@ -203,7 +203,7 @@ def _cards(source: ReportInput, rows: Sequence[MetricRow]) -> list[Card]:
 
 
 def _overview(evaluation: Evaluation, dataset: Dataset, threshold_spec: Threshold | None) -> tuple[str, list[Figure]]:
-    """Return the charts over all rows that judge."""
+    """Return the charts over all held-out rows."""
     rows = evaluation.holdout
     if rows is None or rows.empty:
         return "", []
@@ -232,7 +232,7 @@ def _overview_legend(evaluation: Evaluation, dataset: Dataset) -> list[tuple[str
 
 
 def _forecasts(evaluation: Evaluation, dataset: Dataset, ranked: Ranking | None) -> list[tuple[str, list[Figure]]]:
-    """Return the series to look at: the one there is, or the worst and the best."""
+    """Return the charts of series: the only one, or the worst and the best ones."""
     rows = evaluation.holdout
     if rows is None or rows.empty or "series" not in rows.columns:
         return []
@@ -248,7 +248,7 @@ def _forecasts(evaluation: Evaluation, dataset: Dataset, ranked: Ranking | None)
 
 
 def _data_rows(comparison: DataComparison | None) -> list[tuple[str, str, str, str, str]]:
-    """Return what was compared with the champion's data: the largest change of each measure, and what was told."""
+    """Return the comparison with the champion's data: the largest change of each measure, and all reported changes."""
     changes = () if comparison is None else comparison.changes
     return [(one.subject, one.then, one.now, one.measure, short_number(one.value)) for one in changes]
 

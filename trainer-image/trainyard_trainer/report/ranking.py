@@ -1,4 +1,4 @@
-"""Series from the worst to the best, each with what tells most about it."""
+"""Series ranked from worst to best, with their most important metrics."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ _BESIDE: Final = ("wape", "mase", SKILL)
 
 @dataclass(frozen=True)
 class Ranking:
-    """The worst and the best series by a metric, none in both.
+    """The worst and the best series by a metric. No series is in both lists.
 
-    A row has the series, the metric, the naive model's, and others.
+    A row has the series, the metric, that of the naive model, and other metrics.
     """
 
     metric: str
@@ -31,19 +31,19 @@ class Ranking:
 
     @property
     def worst_series(self) -> list[str]:
-        """Their names, the worst one first."""
+        """Names of the worst series, worst first."""
         return [row[0] for row in self.worst]
 
     @property
     def best_series(self) -> list[str]:
-        """Their names, the best one first."""
+        """Names of the best series, best first."""
         return [row[0] for row in self.best]
 
 
 def ranking_of(table: pd.DataFrame, objective: str) -> Ranking | None:
-    """Rank by the objective, or by ``mae`` where series do not have it; ``None`` for fewer than two series.
+    """Rank by the objective, or by ``mae`` if series do not have it. Return ``None`` for fewer than two series.
 
-    Lines without a series, for all rows together, do not take part. ``table`` is the long form of
+    Rows without a series, which are for all rows, are ignored. ``table`` is the long form of
     :class:`~trainyard_trainer.frameworks.base.Evaluation`.
     """
     of_series = table[table["series"].notna()].dropna(subset=["value"])

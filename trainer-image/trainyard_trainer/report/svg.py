@@ -1,6 +1,6 @@
-"""Charts as SVG text: lines, dots and bars over two axes, in the colours of the page, light or dark.
+"""Charts as SVG text: lines, dots and bars on two axes, in the colors of the page, light or dark.
 
-A chart takes about a millisecond and some kilobytes; docs/decisions/0018 says why no library draws them.
+A chart takes about 1 ms and some kilobytes. docs/decisions/0018 explains why no plotting library is used.
 """
 
 import math
@@ -15,21 +15,21 @@ from markupsafe import Markup, escape
 Floats = npt.NDArray[np.float64]
 
 WIDTH, HEIGHT = 360, 190
-"""In the units of the chart: about the pixels of a phone, where it must be readable."""
+"""Size in the units of the chart, about the pixels of a phone, where it must be readable."""
 
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 8, 8, 22
 _TITLE: Final = 16
-"""So much higher is a chart, above and below, where its axes have titles."""
+"""Additional height above and below a chart if its axes have titles."""
 
 _TICKS: Final = 4
 _MAX_POINTS: Final = 300
 _TIME_FORMATS: Final = ((3 * 365, "%Y"), (90, "%Y-%m"), (4, "%d %b"), (0, "%d %b %H:%M"))
-"""From so many days on, times are written like this."""
+"""Format of times by the minimum span in days."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """From ``low`` to ``high``, with labels at some places."""
+    """An axis from ``low`` to ``high``, with labels at some positions."""
 
     low: float
     high: float
@@ -37,7 +37,7 @@ class Axis:
 
     @classmethod
     def over(cls, *values: Floats, zero: bool = False) -> Self:
-        """Return an axis that holds all finite values, and 0 where it is requested, with round numbers on it."""
+        """Return an axis with round labels that contains all finite values, and 0 if requested."""
         known = np.concatenate([one[np.isfinite(one)] for one in values] + [np.zeros(1 if zero else 0)])
         low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
         if not high - low > 1e-12 * max(abs(low), abs(high)):
@@ -49,7 +49,7 @@ class Axis:
 
     @classmethod
     def of_times(cls, times: npt.NDArray[np.datetime64]) -> Self:
-        """Return an axis of times; its places are nanoseconds since 1970."""
+        """Return an axis of times. Its positions are nanoseconds since 1970."""
         low, high = (float(one) for one in positions_of(np.array([times.min(), times.max()])))
         span_days = (high - low) / 86_400e9
         form = next(form for days, form in _TIME_FORMATS if span_days >= days)
@@ -59,12 +59,12 @@ class Axis:
 
 
 def positions_of(times: npt.NDArray[np.datetime64]) -> Floats:
-    """Return times as places on an axis."""
+    """Return times as positions on an axis."""
     return times.astype("datetime64[ns]").astype(np.int64).astype(np.float64)
 
 
 def short_number(value: float) -> str:
-    """Return a number as an axis shows it: ``1.5k``, ``0.25``, ``2M``."""
+    """Return a number in the format of an axis: ``1.5k``, ``0.25``, ``2M``."""
     size = abs(value)
     for unit, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if size >= unit:
@@ -73,28 +73,30 @@ def short_number(value: float) -> str:
 
 
 def readable(value: float) -> str:
-    """Return a number as a table shows it: four digits, and of large numbers all before the point."""
+    """Return a number in the format of a table: four digits, or all digits before the decimal point of large
+    numbers.
+    """
     return f"{value:,.0f}" if 1e4 <= abs(value) < 1e12 else f"{value:.4g}"
 
 
 class Plot:
-    """One chart, filled step by step. ``kind`` is a class of the page's style: its colour."""
+    """One chart, built step by step. ``kind`` is a CSS class of the page, which sets the color."""
 
     def __init__(self, label: str, x: Axis, y: Axis, *, titles: tuple[str, str] | None = None) -> None:
-        """Begin a chart.
+        """Create a chart.
 
         Parameters
         ----------
         label
-            What it shows, for those who do not see it.
+            Description for screen readers.
         titles
-            Of the two axes, across and up, where no caption tells them.
+            Titles of the x and y axes, if no caption describes them.
         """
         self._label, self._x, self._y, self._titles = label, x, y, titles
         self._parts: list[str] = []
 
     def line(self, x: Floats, y: Floats, kind: str) -> Self:
-        """Draw through the points in their order; one that is not finite breaks the line."""
+        """Draw a line through the points in their order. A point that is not finite interrupts the line."""
         pieces, pen = [], "M"
         for across, up in zip(*self._points(x, y), strict=True):
             if math.isfinite(across) and math.isfinite(up):
@@ -105,7 +107,7 @@ class Plot:
         return self._path(pieces, f"line {kind}")
 
     def band(self, x: Floats, low: Floats, high: Floats, kind: str) -> Self:
-        """Fill what lies between two lines; points where one of them is not finite are left out."""
+        """Fill the area between two lines. Points are left out if one of the values is not finite."""
         there = np.isfinite(low) & np.isfinite(high)
         across, below = self._points(x[there], low[there])
         _, above = self._points(x[there], high[there])
@@ -114,14 +116,14 @@ class Plot:
         return self._path([*pieces, "z"] if pieces else [], f"area {kind}")
 
     def dots(self, x: Floats, y: Floats, kind: str) -> Self:
-        """Draw points, at most a few hundred of them evenly from their order."""
+        """Draw points, at most a few hundred of them, evenly spread in their order."""
         some = thinned(len(x))
         pairs = zip(*self._points(x[some], y[some]), strict=True)
         drawn = [f"M{a:.1f} {b:.1f}h0" for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
         return self._path(drawn, f"dots {kind}")
 
     def bars(self, edges: Floats, heights: Floats, kind: str) -> Self:
-        """Draw a bar from 0 between each two edges; ``edges`` has one more than ``heights``."""
+        """Draw a bar from 0 between each two edges. ``edges`` has one more value than ``heights``."""
         across, _ = self._points(edges, np.zeros(len(edges)))
         _, up = self._points(np.zeros(len(heights)), heights)
         ground = HEIGHT - _BOTTOM
@@ -178,7 +180,7 @@ class Plot:
 
 
 def thinned(count: int, most: int = _MAX_POINTS) -> npt.NDArray[np.intp]:
-    """Return at most so many positions, evenly from the first to the last."""
+    """Return at most so many positions, evenly spread from the first to the last."""
     if count <= most:
         return np.arange(count)
     return np.linspace(0, count - 1, most).astype(np.intp)

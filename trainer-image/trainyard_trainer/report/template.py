@@ -1,4 +1,4 @@
-"""Self-contained pages: one style and a few blocks for every report, and everything from users escaped."""
+"""Self-contained pages: common style and blocks for all reports. All text of users is escaped."""
 
 import functools
 from typing import Any, Final
@@ -14,16 +14,17 @@ def render(template: str, *, package: str = _PACKAGE, **values: Any) -> str:
     Parameters
     ----------
     template
-        It begins with ``{% extends "base.html.j2" %}`` and may use ``blocks.html.j2``, both of this package.
+        Name of a template. It starts with ``{% extends "base.html.j2" %}`` and can use ``blocks.html.j2``, both of this
+        package.
     package
-        The package that holds it.
+        The package of the template.
     """
     return _environment(package).get_template(template).render(**values)
 
 
 @functools.cache
 def _environment(package: str) -> Environment:
-    """Return the one environment: nine tenths of a page's time go into translating its templates, once."""
+    """Return the cached environment, because compiling the templates takes nine tenths of the time of a page."""
     return Environment(
         loader=ChoiceLoader([PackageLoader(each, "") for each in dict.fromkeys((package, _PACKAGE))]),
         autoescape=True,

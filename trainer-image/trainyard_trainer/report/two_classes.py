@@ -1,4 +1,4 @@
-"""Charts of two classes: what each threshold would give, what it would cost, and whether probabilities are true."""
+"""Charts of two classes: the metrics and the cost of each threshold, and the calibration of probabilities."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +21,9 @@ _UNIT: Final = np.array([0.0, 1.0])
 
 @dataclass(frozen=True)
 class Reliability:
-    """Rows in bins of their probability: its mean, how often it happened, and how many rows; shape (bins,) each."""
+    """Rows in bins of their probability: mean probability, observed frequency, and number of rows; shape (bins,)
+    each.
+    """
 
     said: Floats
     happened: Floats
@@ -29,7 +31,7 @@ class Reliability:
 
     @classmethod
     def of(cls, positive: npt.NDArray[np.bool_], probability: Floats) -> "Reliability":
-        """Count in ten bins of equal width; those without a row are left out."""
+        """Count in ten bins of equal width. Empty bins are left out."""
         number = np.minimum((probability * _BINS).astype(np.intp), _BINS - 1)
         rows = np.bincount(number, minlength=_BINS)
         there = rows > 0
@@ -42,7 +44,10 @@ class Reliability:
 def figures_of(
     holdout: pd.DataFrame, positive: str, threshold: float | None, threshold_spec: Threshold | None
 ) -> list[Figure]:
-    """Draw the curves over the threshold and the calibration of the positive class; nothing without rows of both."""
+    """Plot metrics by threshold, and the calibration of the positive class.
+
+    Empty unless there are rows of both classes.
+    """
     actual = holdout["actual"].to_numpy(np.intp) == 1
     chance = holdout[PROBABILITY + positive].to_numpy(np.float64)
     if actual.all() or not actual.any():
@@ -109,7 +114,7 @@ def _mark(plot: Plot, threshold: float | None, top: float) -> None:
 
 
 def _chosen(cuts: Cuts, threshold: float | None) -> str:
-    """Say what the threshold that was chosen gives on these rows."""
+    """Return text about the results of the chosen threshold on these rows."""
     if threshold is None:
         return ""
     calls = cuts.probability >= threshold

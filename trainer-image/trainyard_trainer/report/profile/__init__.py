@@ -1,4 +1,4 @@
-"""What the rows of a training looked like, kept with every version, and compared with those of the champion.
+"""The profile of the training data, stored with every version, and its comparison with that of the champion.
 
-docs/decisions/0028-the-data-is-compared-before-the-model.md tells how the measures were chosen.
+docs/decisions/0028-the-data-is-compared-before-the-model.md explains the choice of the measures.
 """

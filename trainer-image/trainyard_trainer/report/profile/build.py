@@ -1,4 +1,7 @@
-"""From a dataset to its profile. Pure, and bounded in time: of large data a sample is described, drawn by one seed."""
+"""Compute the profile of a dataset.
+
+Pure functions with bounded time: for large data, a sample with a fixed seed is used.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,19 +26,19 @@ _HASHED: Final = 20
 _SKETCH: Final = 256
 _DISTINCT: Final = 0.9
 _OUTCOMES: Final = 10
-"""Of so many classes, the most frequent ones, the relation to the features is kept."""
+"""Maximum number of classes, the most frequent ones, whose relation to the features is stored."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The rows that are described: of a forecast whole series.
+    """The rows that are profiled. For a forecast, these are whole series.
 
     Attributes
     ----------
     positions
-        Of the rows in the dataset's frame, ascending.
+        Positions of the rows in the frame of the dataset, ascending.
     target
-        Numbers, or categories by the names of the classes; by the name that the user has for it.
+        Numbers, or categories with the names of the classes. Its name is that of the user's column.
     panel
         The rows as series; ``None`` for tables.
     """
@@ -47,7 +50,10 @@ class Sample:
 
     @classmethod
     def of(cls, dataset: Dataset, target: str) -> "Sample":
-        """Draw the rows, the same for the same data. ``target`` is the name of the column in the source."""
+        """Return the sample, which is the same for the same data.
+
+        ``target`` is the name of the column in the source.
+        """
         if dataset.task == "Forecast":
             series = _some(dataset.series)
             positions = np.concatenate([np.arange(one.start, one.stop) for one in series])
@@ -71,7 +77,7 @@ class Sample:
         return column if len(self.positions) == len(column) else column.take(self.positions)
 
     def hashes(self, names: list[str]) -> npt.NDArray[np.uint64]:
-        """Return what tells rows apart: a hash of the first of these features, those that there are."""
+        """Return a hash of each row from the first of these features that exist."""
         known = [name for name in names[:_HASHED] if name in self.dataset.features]
         if not known:
             return np.zeros(len(self.positions), dtype=np.uint64)
@@ -79,14 +85,14 @@ class Sample:
         return hash_rows(frame if len(self.positions) == len(frame) else frame.take(self.positions))
 
     def outcomes(self, names: list[str]) -> Floats:
-        """Return the target as the relations see it; shape (rows, outcomes)."""
+        """Return the target in the form of the relations; shape (rows, outcomes)."""
         if self.dataset.classes:
             return memberships(text_codes(self.target, names), len(names))
         return ranks(numbers(self.target))
 
 
 def profile_of(sample: Sample) -> Profile:
-    """Return the profile of a dataset from a sample of it."""
+    """Return the profile of a sample of a dataset."""
     dataset = sample.dataset
     target, _ = column_profile(sample.target)
     features = dataset.features[:MAX_COLUMNS]
@@ -120,13 +126,13 @@ def profile_of(sample: Sample) -> Profile:
 
 
 def sketch_of(hashes: npt.NDArray[np.uint64]) -> list[int]:
-    """Return the smallest hashes; none where rows repeat each other, since other data has the same ones by chance."""
+    """Return the smallest hashes. Empty if rows are repeated, because other data has them by chance."""
     distinct = np.unique(hashes)
     return [int(one) for one in distinct[:_SKETCH]] if len(distinct) >= _DISTINCT * len(hashes) else []
 
 
 def _some(series: tuple[Series, ...]) -> tuple[Series, ...]:
-    """Return series of at most ``MAX_ROWS`` rows together, at least one: of that the newest rows."""
+    """Return series with at most ``MAX_ROWS`` rows in total. A single longer series is limited to its newest rows."""
     total = sum(one.stop - one.start for one in series)
     if total <= MAX_ROWS:
         return series

@@ -1,4 +1,4 @@
-"""The profile of the version that serves, from its run in the store, verified before it is read."""
+"""The profile of the version that is served, read from its run in the store and verified."""
 
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,7 @@ from trainyard_trainer.errors import DataError
 from trainyard_trainer.report.profile.model import MAX_BYTES, PROFILE, Profile, parse_profile
 
 _LARGEST: Final = 4 * MAX_BYTES
-"""A larger file is no profile: nobody reads it into memory."""
+"""A larger file is not a profile, and is not read into memory."""
 
 
 def champion_profile(champion: ChampionRef, storage: Storage, env: Environment, folder: Path) -> Profile | None:
@@ -21,20 +21,20 @@ def champion_profile(champion: ChampionRef, storage: Storage, env: Environment, 
     Parameters
     ----------
     storage
-        That of the job: server, region and credentials hold for the champion's address too.
+        The storage of the job. Its server, region and credentials also apply to the address of the champion.
     folder
-        An own one, for what is downloaded.
+        A separate folder for downloads.
 
     Returns
     -------
-    ``None`` of a version that was registered without a profile.
+    The profile, or ``None`` for a version without a profile.
 
     Raises
     ------
     DataError
-        If manifest or profile are not those that were registered, or cannot be read.
+        If manifest or profile differ from the registered ones, or cannot be read.
     TrainerError
-        Whatever else the storage refuses with.
+        For any other error of the storage.
     """
     run = open_run(champion.artifact, storage, env)
     address = run.store.address(f"{run.folder}/{PROFILE}")

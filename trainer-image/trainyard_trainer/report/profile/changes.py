@@ -1,4 +1,4 @@
-"""What a comparison of the data finds. Pure."""
+"""The results of a comparison of the data. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ class Change:
     Attributes
     ----------
     subject
-        The column, or what else was compared.
+        The compared column or property.
     then, now
-        In words.
+        Old and new state as text.
     message
-        What to tell; empty where nothing is to be told.
+        The message for the user; empty if there is none.
     """
 
     measure: str
@@ -32,7 +32,10 @@ class Change:
 
 @dataclass(frozen=True)
 class DataComparison:
-    """The data beside that of a version; ``changes`` has the largest of each measure, and all that is to be told."""
+    """The comparison with the data of a version.
+
+    ``changes`` has the largest change of each measure, and all with a message.
+    """
 
     version: int
     metrics: Mapping[str, float]

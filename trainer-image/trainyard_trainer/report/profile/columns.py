@@ -1,4 +1,4 @@
-"""One column in the numbers of a profile. Pure."""
+"""The profile of one column. Pure functions."""
 
 from typing import Any, Final
 
@@ -12,11 +12,11 @@ from trainyard_trainer.report.profile.relation import Relation
 _CATEGORIES: Final = 20
 _DIGITS: Final = 6
 _MOST_MAGNITUDES_FROM: Final = 20
-"""Of fewer values that are not 0 the outer quantiles say nothing."""
+"""Minimum number of values that are not 0 for the outer quantiles."""
 
 
 def column_profile(column: "pd.Series[Any]") -> tuple[ColumnProfile, Codes]:
-    """Describe a column of numbers or of categories; return also the bin of each of its rows."""
+    """Return the profile of a column of numbers or categories, and the bin of each of its rows."""
     name = str(column.name)
     if isinstance(column.dtype, pd.CategoricalDtype):
         profile = ColumnProfile(name=name, kind="text", missing=0, counts=[], categories=_frequent(column))
@@ -29,23 +29,23 @@ def column_profile(column: "pd.Series[Any]") -> tuple[ColumnProfile, Codes]:
 
 
 def with_relation(profile: ColumnProfile, found: Relation) -> ColumnProfile:
-    """Return the profile of a column with what the target does in its bins."""
+    """Return the profile of a column with the relation of its bins to the target."""
     means = [[short(value) for value in row] for row in found.means]
     return profile.model_copy(update={"relation": means, "weight": short(found.weight)})
 
 
 def quantiles_of(values: Floats) -> list[float]:
-    """Return the quantiles at ``LEVELS``; none of no values."""
+    """Return the quantiles at ``LEVELS``, or none without values."""
     return [] if len(values) == 0 else [short(value) for value in quantiles(np.sort(values), LEVELS)]
 
 
 def short(value: float) -> float:
-    """Return a number in the digits that a profile keeps."""
+    """Return a number with the digits that a profile keeps."""
     return float(f"{value:.{_DIGITS}g}")
 
 
 def _frequent(column: "pd.Series[Any]") -> list[str]:
-    """Return the most frequent texts; of equally frequent ones those that come first in the alphabet."""
+    """Return the most frequent texts. Equally frequent ones are in alphabetical order."""
     counts = column.value_counts()
     order = sorted(((-int(count), label(name)) for name, count in counts.items() if count > 0))
     return list(dict.fromkeys(name for _, name in order[:_CATEGORIES]))
@@ -56,7 +56,7 @@ def _of_numbers(name: str, values: Floats) -> ColumnProfile:
     empty = ColumnProfile(name=name, kind="number", missing=0, counts=[])
     if len(found) == 0:
         return empty
-    with np.errstate(over="ignore", invalid="ignore"):  # of numbers near the largest one there is no square
+    with np.errstate(over="ignore", invalid="ignore"):  # the square of a very large number overflows
         mean, deviation = found.mean(), found.std()
     sizes = np.abs(found[found != 0])
     return empty.model_copy(

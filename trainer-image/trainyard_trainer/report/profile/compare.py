@@ -1,4 +1,4 @@
-"""The data of now beside that of the champion. Pure: what is found, in numbers and in words."""
+"""Compare the data with that of the champion, with results as numbers and as text. Pure functions."""
 
 import math
 from collections.abc import Iterable
@@ -39,12 +39,12 @@ FEWER_ROWS: Final = 0.7
 MORE_MISSING: Final = 0.1
 OTHER_SCALE: Final = 10.0
 WEAKER: Final = 3.0
-"""From these values on a warning is given; the PSI has the field's own in ``measures``."""
+"""Limits for a warning. Those of the PSI are in ``measures``."""
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """A column of then and of now, and its rows of now in the bins of then."""
+    """An old and a new column, and the new rows in the bins of the old one."""
 
     then: ColumnProfile
     now: ColumnProfile
@@ -52,14 +52,14 @@ class _Pair:
 
 
 def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Data) -> DataComparison:
-    """Compare the data with the profile of a version; both are of one task and target.
+    """Compare the data with the profile of a version. Both must have the same task and target.
 
     Parameters
     ----------
     sample
-        What ``now`` was made of: its rows are counted in the bins of ``then``.
+        The sample of ``now``. Its rows are counted in the bins of ``then``.
     data
-        Tells which columns are left out by the user's request.
+        Shows which columns the user leaves out.
     """
     name = f"version {version}"
     pairs, gone, score = _columns(then, now, sample, data)
@@ -93,7 +93,7 @@ def compare(then: Profile, now: Profile, sample: Sample, version: int, data: Dat
 def _columns(
     then: Profile, now: Profile, sample: Sample, data: Data
 ) -> tuple[list[_Pair], list[ColumnProfile], Floats]:
-    """Return the features of both, those that are gone, and what the old relations say of the new rows."""
+    """Return the common features, those that are missing now, and the scores of the new rows from the old relations."""
     known = {one.name: one for one in now.columns}
     features = set(sample.dataset.features)
     pairs: list[_Pair] = []
@@ -118,7 +118,7 @@ def _columns(
 
 @dataclass(frozen=True)
 class _Strengths:
-    """The strength of the relations: expected now, as it is, and how much of both errors is the same."""
+    """The strength of the relations: expected and actual, and the correlation of their errors."""
 
     expected: Measured | None
     found: Measured | None
@@ -126,7 +126,7 @@ class _Strengths:
 
 
 def _strengths(then: Profile, sample: Sample, score: Floats) -> _Strengths:
-    """Return what the strength should be. Of rows that the relations were made from it is larger than of others."""
+    """Return the strengths. On rows that were used for the relations, the strength is larger than on others."""
     if then.strength is None:
         return _Strengths(None, None)
     hashes = sample.hashes([one.name for one in then.columns])
@@ -143,15 +143,14 @@ def _strengths(then: Profile, sample: Sample, score: Floats) -> _Strengths:
 
 
 def _wanted(name: str, data: Data) -> bool:
-    """Tell whether a column would be a feature if it were there; else the user has left it out."""
+    """Return whether a column would be a feature if it existed. Otherwise the user has left it out."""
     return name not in (data.exclude or ()) and (not data.features or name in data.features)
 
 
 def _unasked(then: Profile, sample: Sample, data: Data) -> list[str]:
-    """Return the columns that told the target then and are left out now by the user's request.
+    """Return the columns that were related to the target and are now left out by the user.
 
-    What they told cannot be taken out of the strength of then: a weaker relation without them would be no sign of
-    anything.
+    Their part of the old strength cannot be subtracted. So a weaker relation without them is not informative.
     """
     features = set(sample.dataset.features)
     return [
@@ -200,7 +199,7 @@ def _shifts(then: Profile, now: Profile, columns: list[_Pair], name: str) -> lis
 
 
 def _most(pair: _Pair) -> str:
-    """Say where the rows went: the bin whose share has changed most."""
+    """Return text about the bin whose share has changed most."""
     p = np.array(pair.then.counts) / max(1, sum(pair.then.counts))
     q = np.array(pair.counts) / max(1, sum(pair.counts))
     index = int(np.abs(q - p).argmax())
@@ -281,7 +280,7 @@ def _scales(columns: list[_Pair], name: str) -> list[Change]:
 
 
 def _levels(then: Profile, now: Profile, name: str) -> list[Change]:
-    """Compare by how much a newest season lies outside of all seasons before it."""
+    """Compare how far the newest season is outside of all earlier seasons."""
     if then.forecast is None or now.forecast is None:
         return []
     before, after = then.forecast.jump, now.forecast.jump
@@ -297,7 +296,7 @@ def _levels(then: Profile, now: Profile, name: str) -> list[Change]:
 
 
 def _relations(then: Profile, now: Profile, strengths: _Strengths, name: str, *, changed: bool) -> list[Change]:
-    """Return what became of the relations; ``changed`` where the columns themselves have changed."""
+    """Return the changes of the relations. ``changed`` is true if the columns have changed."""
     if then.forecast is not None and now.forecast is not None:
         same = then.forecast.season == now.forecast.season
         pairs = [
@@ -320,7 +319,7 @@ def _relations(then: Profile, now: Profile, strengths: _Strengths, name: str, *,
 
 
 def _not_related(unasked: list[str], name: str) -> list[Change]:
-    """Say that the relation was not compared, where features of then are left out."""
+    """Return a note that the relation was not compared, if old features are left out."""
     if not unasked:
         return []
     listed = ", ".join(repr(one) for one in unasked[:5]) + (f" and {len(unasked) - 5} more" if len(unasked) > 5 else "")
@@ -336,7 +335,7 @@ def _correlated(found: Measured | None) -> str:
 
 
 def _new(then: Profile, sample: Sample) -> Iterable[Change]:
-    """Return the columns that the version did not know, as a note."""
+    """Yield a note about columns that the version did not have."""
     known = {one.name for one in then.columns}
     names = [name for name in sample.dataset.features if name not in known]
     if not names or then.left_out:

@@ -1,4 +1,4 @@
-"""Messages about changes that several measures share. Pure."""
+"""Messages about changes that several measures share. Pure functions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,11 +8,11 @@ from trainyard_trainer.report.profile.changes import Change
 from trainyard_trainer.report.profile.model import ColumnProfile
 
 _REPORTED: Final = 5
-"""So many columns are told of one measure; of the others how many they are."""
+"""Maximum number of columns that are named per measure. The others are counted."""
 
 
 def shown(changes: Sequence[Change]) -> list[Change]:
-    """Return the largest change of a measure, or those to be told, the largest first, at most a few of them."""
+    """Return the largest change of a measure, or those with a message, largest first, with a limit."""
     order = sorted(changes, key=lambda one: -one.value)
     reported = [one for one in order if one.message]
     if len(reported) <= _REPORTED:
@@ -23,7 +23,7 @@ def shown(changes: Sequence[Change]) -> list[Change]:
 
 
 def about_missing(then: ColumnProfile, now: ColumnProfile, name: str) -> str:
-    """Say that a column has lost values."""
+    """Return the message that a column has more missing values."""
     return (
         f"column {then.name!r}: {now.missing:.0%} of the values are missing, {then.missing:.0%} when {name} was "
         "trained: check the source"
@@ -31,7 +31,7 @@ def about_missing(then: ColumnProfile, now: ColumnProfile, name: str) -> str:
 
 
 def about_scale(then: ColumnProfile, now: ColumnProfile, factor: float, name: str) -> str:
-    """Say that a column's values have another size; ``factor`` is at least 1."""
+    """Return the message that the scale of a column has changed. ``factor`` is at least 1."""
     times = f"{factor:,.0f}" if factor >= 9.95 else f"{factor:.1f}"
     larger = now.magnitudes[-1] > then.magnitudes[-1]
     middle = now.magnitudes[1] / then.magnitudes[1]

@@ -1,4 +1,4 @@
-"""The training profile: ``profile.json`` of a run. Small, bounded, and without a single row of the data."""
+"""The training profile: ``profile.json`` of a run. It is small and has no rows of the data."""
 
 from typing import Annotated, Final, Literal
 
@@ -12,11 +12,11 @@ from trainyard_trainer.errors import DataError
 PROFILE: Final = "profile.json"
 
 MAX_BYTES: Final = 200 * 1024
-"""Columns are left out, the last ones first, until a profile is no larger."""
+"""Maximum size. The last columns are left out until the profile fits."""
 
 MAX_COLUMNS: Final = 150
 LEVELS: Final = tuple(round(0.05 * step, 2) for step in range(21))
-"""Quantiles are kept at these 21 levels."""
+"""The 21 levels of the quantiles."""
 
 MAGNITUDE_LEVELS: Final = (0.25, 0.5, 0.75, 0.95)
 
@@ -24,15 +24,15 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ColumnProfile(WireModel):
-    """One column.
+    """The profile of one column.
 
     ``quantiles`` are those at ``LEVELS``, ``magnitudes`` those at ``MAGNITUDE_LEVELS`` of the absolute values that are
-    not 0; both are empty for text. ``categories`` are the most frequent texts. ``cuts`` are the inner edges of the bins
-    of numbers: bin ``i`` reaches from ``cuts[i - 1]`` (exclusive) to ``cuts[i]`` (inclusive).
+    not 0. Both are empty for text. ``categories`` are the most frequent texts. ``cuts`` are the inner edges of the bins
+    of numbers: bin ``i`` is from ``cuts[i - 1]`` (exclusive) to ``cuts[i]`` (inclusive).
 
-    ``counts`` has the rows of each bin; of text those of each category, then those of all others; the last one is that
-    of missing values. ``relation`` has for each bin what the target does there: one number per entry of
-    ``Profile.outcomes``. ``weight`` tells how much of it is more than chance.
+    ``counts`` has the number of rows of each bin. For text, these are the categories, then all other texts. The last
+    count is that of missing values. ``relation`` has the target in each bin: one number per entry of
+    ``Profile.outcomes``. ``weight`` is the share of it that is more than chance.
     """
 
     name: str
@@ -58,13 +58,13 @@ class Measured(WireModel):
 
 
 class SeriesProfile(WireModel):
-    """The series of a forecast together; quantiles over the series stand at ``LEVELS``.
+    """The profile of all series of a forecast. Quantiles over the series are at ``LEVELS``.
 
     ``missing_steps`` is the share of steps between first and last rows that have no row. ``lag_one`` and ``seasonal``
-    are rank autocorrelations, ``between`` is the correlation of the values with the means of their series.
-    ``newest_season`` has the level of the newest season by that of the season before; a
-    level is the mean of the absolute values. ``jump`` is the largest factor by which the newest season of a series,
-    ``jump_series``, lies outside of the levels of all its seasons before.
+    are rank autocorrelations. ``between`` is the correlation of the values with the means of their series.
+    ``newest_season`` is the level of the newest season divided by that of the season before. A level is the mean of the
+    absolute values. ``jump`` is the largest factor by which the newest season of a series, ``jump_series``, is outside
+    of the range of all its earlier seasons.
     """
 
     series: int
@@ -82,23 +82,23 @@ class SeriesProfile(WireModel):
 
 
 class Profile(WireModel):
-    """What a training saw.
+    """The profile of the data of a training.
 
     Attributes
     ----------
     rows, sampled_rows
-        All rows, and how many of them the rest was computed from.
+        Number of all rows, and of those from which the rest was computed.
     left_out
-        How many features have no entry in ``columns``, so that the profile stays small.
+        Number of features without an entry in ``columns``, because the size is limited.
     outcomes
-        What ``ColumnProfile.relation`` tells: ``rank`` (the mean rank of the target, 0 the smallest and 1 the largest),
-        or the names of the classes whose shares it has. Empty for forecasts.
+        The meaning of ``ColumnProfile.relation``: ``rank`` (the mean rank of the target, 0 the smallest and 1 the
+        largest), or the names of the classes whose shares it has. Empty for forecasts.
     strength, fitted
-        The correlation of the target with what the relations say: of rows that they were not made from, and of those
-        that they were.
+        The correlation of the target with the scores from the relations: on other rows than those used for the
+        relations, and on these rows.
     sketch
-        Hashes of the features of some rows, the smallest ones: how many of them there are in other data tells how many
-        rows both have in common. Empty where rows repeat each other.
+        The smallest hashes of the features of rows. The number of them in other data shows how many rows are common.
+        Empty if rows are repeated.
     """
 
     schema_version: Literal[1] = 1
@@ -120,7 +120,7 @@ class Profile(WireModel):
 
 
 def bounded(profile: Profile) -> Profile:
-    """Return the profile with so many of its columns that it has at most ``MAX_BYTES``."""
+    """Return the profile with only so many columns that its size is at most ``MAX_BYTES``."""
     while len(profile.encode()) > MAX_BYTES and profile.columns:
         kept = profile.columns[: len(profile.columns) * 9 // 10]
         left_out = profile.left_out + len(profile.columns) - len(kept)
@@ -129,7 +129,7 @@ def bounded(profile: Profile) -> Profile:
 
 
 def parse_profile(body: bytes, address: str) -> Profile:
-    """Read a profile back. Raises DataError if it is not one of this release."""
+    """Parse a profile. Raises DataError if it is not one of this release."""
     try:
         return Profile.model_validate_json(body)
     except ValidationError as error:

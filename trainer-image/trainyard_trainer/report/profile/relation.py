@@ -1,13 +1,13 @@
-"""How the target follows the features, in numbers that shuffled labels change and growth does not. Pure.
+"""The relation of the target to the features, as numbers that change with shuffled labels but not with more data. Pure.
 
-Each bin of a feature has a mean of the target. Its distance from the mean of all rows, taken over the features of a
-row, is the row's **score**: what an additive model (naive Bayes, on the scale of the target) says of the row. The
-correlation of score and target is the **strength** of the relation. It is measured on rows that the scores were not
-made from (two halves, each scored by the other), since a score always fits its own rows.
+Each bin of a feature has a mean of the target. The differences of these means from the overall mean are combined over
+the features of a row to its **score**. This is the prediction of an additive model (naive Bayes, on the scale of the
+target). The correlation of score and target is the **strength** of the relation. It is measured on rows that were not
+used for the scores (two halves, each scored by the other), because a score always fits its own rows.
 
-A feature without a relation has means that are chance alone, and many of them would drown the others. So each
-feature's distances are shrunk by the share of their variance that is more than chance, ``max(0, 1 - 1 / F)`` with the
-F statistic of the analysis of variance (empirical Bayes: Efron and Morris, 1973, JASA 68, 117-130).
+The means of a feature without a relation are only chance, and many such features would hide the others. So the
+differences of each feature are shrunk by the share of their variance that is more than chance, ``max(0, 1 - 1 / F)``
+with the F statistic of the analysis of variance (empirical Bayes: Efron and Morris, 1973, JASA 68, 117-130).
 """
 
 from collections.abc import Iterable
@@ -23,26 +23,29 @@ from trainyard_trainer.report.profile.model import Measured
 
 @dataclass(frozen=True)
 class Relation:
-    """What the target does in the bins of one feature.
+    """The relation of the target to the bins of one feature.
 
     Attributes
     ----------
     means
-        The target's mean; shape (bins, outcomes). That of all rows where a bin has none.
+        Mean of the target; shape (bins, outcomes). For an empty bin, it is the mean of all rows.
     weight
-        Which share of the differences between bins is more than chance.
+        Share of the differences between bins that is more than chance.
     """
 
     means: Floats
     weight: float
 
     def distances(self, overall: Floats) -> Floats:
-        """Return how far the bins are from the mean of all rows, shrunk; shape (bins, outcomes)."""
+        """Return the shrunk differences of the bins from the mean of all rows; shape (bins, outcomes)."""
         return self.weight * (self.means - overall)
 
 
 def ranks(values: Floats) -> Floats:
-    """Return the target as ranks from 0 (smallest) to 1, equal values sharing theirs: no outlier weighs too much."""
+    """Return the target as ranks from 0 (smallest) to 1.
+
+    Equal values have equal ranks, and outliers have little weight.
+    """
     if len(values) < 2:
         return np.full((len(values), 1), 0.5)
     found = np.asarray(pd.Series(values).rank(method="average"), dtype=np.float64)
@@ -50,13 +53,13 @@ def ranks(values: Floats) -> Floats:
 
 
 def memberships(codes: Codes, count: int) -> Floats:
-    """Return for each row a 1 at its class; shape (rows, classes). A row of no listed class has none."""
+    """Return one-hot encoded classes; shape (rows, classes). A row of another class has only zeros."""
     return np.asarray(codes[:, None] == np.arange(count)[None, :], dtype=np.float64)
 
 
 @dataclass(frozen=True)
 class Totals:
-    """The target of some rows: how many, its means (outcomes,), and the sum of squares around them."""
+    """Summary of the target of some rows: number, means (outcomes,), and the sum of squares around them."""
 
     rows: int
     overall: Floats
@@ -64,7 +67,7 @@ class Totals:
 
     @classmethod
     def of(cls, target: Floats) -> "Totals":
-        """Sum up a target of shape (rows, outcomes), at least one row."""
+        """Return the summary of a target of shape (rows, outcomes), with at least one row."""
         overall = target.mean(axis=0)
         return cls(len(target), overall, float(((target - overall) ** 2).sum()))
 
@@ -79,7 +82,7 @@ def _sums(codes: Codes, bins: int, target: Floats) -> Floats:
 
 
 def _from_sums(counts: npt.NDArray[np.intp], sums: Floats, totals: Totals) -> Relation:
-    """Return the relation of bins by their rows (bins,) and the sums of the target there (bins, outcomes)."""
+    """Return the relation from the number of rows per bin (bins,) and the sums of the target there (bins, outcomes)."""
     means = np.where(counts[:, None] > 0, sums / np.maximum(counts, 1)[:, None], totals.overall)
     between = float((counts[:, None] * (means - totals.overall) ** 2).sum())
     used = int((counts > 0).sum())
@@ -90,7 +93,7 @@ def _from_sums(counts: npt.NDArray[np.intp], sums: Floats, totals: Totals) -> Re
 
 
 def scores(pairs: Iterable[tuple[Codes, Floats]], rows: int, outcomes: int) -> Floats:
-    """Add up what the features say of each row: of each its bins and their distances. Shape (rows, outcomes)."""
+    """Return the score of each row, shape (rows, outcomes), from the bins and differences of each feature."""
     total = np.zeros((rows, outcomes))
     for codes, distances in pairs:
         total += distances[codes]
@@ -98,14 +101,14 @@ def scores(pairs: Iterable[tuple[Codes, Floats]], rows: int, outcomes: int) -> F
 
 
 def strength_of(columns: Iterable[tuple[Codes, int]], target: Floats, half: npt.NDArray[np.bool_]) -> Measured | None:
-    """Return how well one half of the rows tells the target of the other, both ways.
+    """Return how well each half of the rows predicts the target of the other half.
 
     Parameters
     ----------
     columns
-        Of each feature the bins of its rows, and how many bins there are.
+        For each feature, the bins of its rows, and the number of bins.
     half
-        Which rows are the first half; drawn at random.
+        Mask of the rows of the first half, drawn at random.
     """
     if half.all() or not half.any():
         return None
@@ -122,22 +125,22 @@ def strength_of(columns: Iterable[tuple[Codes, int]], target: Floats, half: npt.
 
 
 def fitted_to(columns: Iterable[tuple[Codes, Relation]], target: Floats) -> float:
-    """Return the correlation of the target with the scores of the very rows that the relations were made from."""
+    """Return the correlation of the target with the scores on the same rows that were used for the relations."""
     overall = target.mean(axis=0)
     pairs = ((codes, found.distances(overall)) for codes, found in columns)
     return correlation(scores(pairs, len(target), target.shape[1]), target).value
 
 
 def correlation(score: Floats, target: Floats) -> Measured:
-    r"""Return Pearson's correlation over all outcomes together, with its standard error.
+    r"""Return Pearson's correlation over all outcomes, with its standard error.
 
     .. math:: \sqrt{\frac{1}{n^2} \sum_i \left(u_i v_i - \frac{r}{2} (u_i^2 + v_i^2)\right)^2}
 
-    with ``u`` and ``v`` standardised: the influence function of the correlation (Devlin, Gnanadesikan and Kettenring,
-    1975, Biometrika 62, 531-545). It holds for any distribution. The usual ``(1 - r^2) / sqrt(n)`` is that of the
-    normal one and the least that is taken: of 30 failures among 800 rows it says half of what is true.
+    with standardized ``u`` and ``v``: the influence function of the correlation (Devlin, Gnanadesikan and Kettenring,
+    1975, Biometrika 62, 531-545). It holds for any distribution. The usual ``(1 - r^2) / sqrt(n)`` is for the normal
+    distribution, and is the lower bound here. For 30 failures in 800 rows, it is half of the true error.
 
-    A score or target without variety has the correlation 0.
+    The correlation with a constant score or target is 0.
     """
     one, other = score - score.mean(axis=0), target - target.mean(axis=0)
     rows, scale = max(1, len(target)), np.sqrt((one**2).sum() * (other**2).sum())

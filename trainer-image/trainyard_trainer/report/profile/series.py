@@ -1,7 +1,7 @@
-"""What the series of a forecast are like together. Pure.
+"""The profile of all series of a forecast. Pure functions.
 
-Shuffled values change no distribution, but a series that follows itself no longer does. Ranks within each series make
-its autocorrelation indifferent to outliers and to the unit.
+Shuffled values have the same distribution but no autocorrelation. It is computed from ranks within each series, so it
+does not depend on outliers or on the unit.
 """
 
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from trainyard_trainer.report.profile.model import Measured, SeriesProfile
 from trainyard_trainer.report.profile.relation import ranks
 
 _PAIRS: Final = 8
-"""Of fewer pairs a series has no autocorrelation."""
+"""Minimum number of pairs for the autocorrelation of a series."""
 
 _SEASONS_BEFORE: Final = 2
-"""The range of the levels of fewer seasons is no range."""
+"""Minimum number of earlier seasons for the range of their levels."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -34,11 +34,11 @@ class Panel:
     Attributes
     ----------
     names
-        Of the series, in the order of their numbers.
+        Names of the series, in the order of their numbers.
     number
-        Of each row the number of its series; shape (rows,).
+        Series number of each row; shape (rows,).
     step
-        Of each row the number of its step, 0 the first of its series.
+        Step number of each row; 0 is the first step of its series.
     values
         Finite numbers.
     """
@@ -51,7 +51,7 @@ class Panel:
 
     @property
     def sizes(self) -> Integers:
-        """How many rows each series has."""
+        """Number of rows of each series."""
         return np.bincount(self.number, minlength=len(self.names))
 
 
@@ -66,7 +66,7 @@ def panel_of(frame: pd.DataFrame, series: tuple[Series, ...], frequency: Frequen
 
 
 def series_profile(panel: Panel, total: int) -> SeriesProfile:
-    """Describe the series of a panel; ``total`` is how many there are beside those in it too."""
+    """Return the profile of the series of a panel. ``total`` also counts series outside of the panel."""
     sizes = panel.sizes
     spans = np.zeros(len(sizes), dtype=np.int64)
     np.maximum.at(spans, panel.number, panel.step + 1)
@@ -89,13 +89,13 @@ def series_profile(panel: Panel, total: int) -> SeriesProfile:
 
 
 def autocorrelation(panel: Panel, lag: int) -> Measured | None:
-    r"""Return the rank autocorrelation at a lag, the mean of the series' own weighted by their pairs.
+    r"""Return the rank autocorrelation at a lag. It is the mean over the series, weighted by their numbers of pairs.
 
     .. math:: r = \sum_s n_s r_s / \sum_s n_s, \quad
        \mathrm{error}^2 = \sum_s n_s^2 (1 - r_s^2)^2 / n_s / (\sum_s n_s)^2
 
-    ``r_s`` is Pearson's correlation of the ranks of a series with those ``lag`` steps later, over the ``n_s`` pairs
-    of which both steps have a row. ``None`` where no series has pairs enough.
+    ``r_s`` is Pearson's correlation of the ranks of a series with those ``lag`` steps later, over the ``n_s`` pairs for
+    which both steps have a row. Return ``None`` if no series has enough pairs.
     """
     width = int(panel.step.max()) + lag + 1
     keys = panel.number * width + panel.step
@@ -122,7 +122,7 @@ def _ranks(panel: Panel) -> Floats:
 
 
 def _correlations(one: Floats, other: Floats, number: Integers, series: int) -> tuple[Floats, Floats]:
-    """Return Pearson's correlation of each series, 0 without variety, and how many pairs it has."""
+    """Return Pearson's correlation of each series (0 if a side is constant), and its number of pairs."""
     counts = np.bincount(number, minlength=series).astype(np.float64)
 
     def mean(values: Floats) -> Floats:
@@ -135,12 +135,12 @@ def _correlations(one: Floats, other: Floats, number: Integers, series: int) -> 
 
 
 def _between(panel: Panel) -> Measured | None:
-    r"""Return how much the series differ: the correlation of a value's rank with the mean of its series.
+    r"""Return how much the series differ: the correlation of the rank of a value with the mean of its series.
 
     .. math:: r^2 = \max(0, \eta^2 - (1 - \eta^2) (S - 1) / (n - S))
 
-    where :math:`\eta^2` is the share of the variance of ``n`` ranks that lies between ``S`` series, less what chance
-    alone explains (Kelley, 1935, PNAS 21, 554-559). ``None`` of a single series.
+    where :math:`\eta^2` is the share of the variance of ``n`` ranks that is between ``S`` series, minus the part
+    explained by chance (Kelley, 1935, PNAS 21, 554-559). Return ``None`` for a single series.
     """
     series, rows = len(panel.names), len(panel.values)
     if series < 2 or rows <= series:
@@ -156,7 +156,7 @@ def _between(panel: Panel) -> Measured | None:
 
 
 def _levels(panel: Panel) -> tuple[Floats, float, str]:
-    """Return the level of each newest season by that before, the largest jump, and the series that has it."""
+    """Return the level of each newest season divided by that of the season before, the largest jump, and its series."""
     last = np.zeros(len(panel.names), dtype=np.int64)
     np.maximum.at(last, panel.number, panel.step)
     ago = (last[panel.number] - panel.step) // panel.season

@@ -1,4 +1,4 @@
-"""Describe the data of a training, and compare it with the champion's: nothing of this ever ends a training."""
+"""Profile the data of a training, and compare it with that of the champion. Errors here do not end a training."""
 
 import tempfile
 from collections.abc import Mapping
@@ -36,17 +36,17 @@ _CODES: Final[Mapping[str, str]] = {
     "not compared": "NotCompared",
     "new": "NewColumns",
 }
-"""The finding of each measure."""
+"""The code of the finding of each measure."""
 
 
 @dataclass(frozen=True)
 class Profiled:
-    """What is known of the data of a training.
+    """The profile of the data of a training, and its comparison.
 
     Attributes
     ----------
     profile
-        ``None`` only if it could not be made, which ``findings`` tell.
+        ``None`` only if there was an error, which is in ``findings``.
     comparison
         ``None`` without a champion to compare with.
     """
@@ -58,14 +58,14 @@ class Profiled:
 
 
 NOT_PROFILED: Final = Profiled()
-"""Of a training that has not come so far."""
+"""Result for a training that was not profiled."""
 
 
 def profiled(dataset: Dataset, config: TrainerConfig, env: Environment) -> Profiled:
-    """Return the profile of a dataset, and what has changed since the champion was trained.
+    """Return the profile of a dataset, and its changes since the training of the champion.
 
-    A champion whose profile cannot be had is a warning: the training goes on, and a gate that asks for a metric which
-    is missing now is not met.
+    If the profile of the champion is unavailable, there is a warning and the training continues. A gate on a missing
+    metric fails.
     """
     try:
         sample = Sample.of(dataset, config.spec.data.target)
@@ -105,7 +105,7 @@ def _beside_champion(profile: Profile, sample: Sample, config: TrainerConfig, en
 
 
 def _not_compared(text: str, config: TrainerConfig, *, failed: bool = False) -> Finding:
-    """Return a note, or a warning: where something failed, and where a gate needs what is missing, with a way on."""
+    """Return a note, or a warning with a solution if something failed or a gate needs the comparison."""
     gates = [gate.metric for gate in config.spec.gates or () if gate.metric.startswith(DATA)]
     if gates:
         text += (
