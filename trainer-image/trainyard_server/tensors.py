@@ -135,7 +135,7 @@ def encode_response(
     Raises
     ------
     InvalidInput
-        If the request asks for an output that the model does not have.
+        If the request names an output that the model does not have.
     """
     by_name = {column.name: column for column in columns}
     wanted = [output.name for output in request.request_outputs or ()] or list(by_name)

@@ -99,7 +99,7 @@ def finish_run(store: ArtifactStore, folder: str, manifest: Manifest) -> Finishe
 def put_manifest(store: ArtifactStore, folder: str, body: bytes) -> None:
     """Write the manifest, which makes the folder of a run or of a dataset complete."""
     key = f"{folder}/{MANIFEST}"
-    # A rejected put is fine if the content is equal: the response to our first put may have been lost, and then
+    # A rejected put is fine if the content is equal: the response to the first put may have been lost, and then
     # retried.
     if not store.put_if_absent(key, body) and store.get(key) != body:
         raise FileExistsError(f"{store.address(key)} was written by someone else")

@@ -42,7 +42,7 @@ def data_info(dataset: Dataset) -> DataInfo:
 
 
 def split_info(dataset: Dataset, spec: TrainingJobSpec) -> SplitInfo | None:
-    """Return the data that tells which rows the two models were trained on. ``None`` for the user's own code."""
+    """Return the data that shows which rows the two models were trained on. ``None`` for the user's own code."""
     split = spec.split or Split()
     if dataset.series:
         times = dataset.frame["ds"].to_numpy("datetime64[ns]")

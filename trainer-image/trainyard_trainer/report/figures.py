@@ -96,7 +96,7 @@ def error_by_step(holdout: pd.DataFrame) -> list[Figure]:
 
 
 def residual_figures(holdout: pd.DataFrame) -> list[Figure]:
-    """Plot the distribution of predicted minus actual, without the outer 1 % on each side. Empty without finite errors."""
+    """Plot the distribution of predicted minus actual, without 1 % on each side. Empty without finite errors."""
     every = (holdout["predicted"] - holdout["actual"]).to_numpy(np.float64)
     errors = every[np.isfinite(every)]
     if not len(errors):

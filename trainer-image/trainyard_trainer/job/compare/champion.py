@@ -47,7 +47,7 @@ class Champion:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of a table that the model reads, and those that tell which rows it was trained on."""
+        """The columns of a table that the model reads, and those that show which rows it was trained on."""
         signature, split = self.manifest.signature, self.manifest.split
         names = [column.name for column in signature.inputs] if signature is not None else []
         names += self.manifest.golden.inputs.columns
