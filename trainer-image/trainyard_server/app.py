@@ -165,8 +165,9 @@ def _respond_with(code: int) -> Callable[[Request, Exception], Awaitable[Respons
 
 
 class _Observed:
-    """Middleware that counts predictions. While the server drains, it also closes connections, so that clients connect
-    to another pod.
+    """Middleware that counts predictions.
+
+    While the server drains, it also closes connections, so that clients connect to another pod.
     """
 
     def __init__(self, app: App, repository: OneModelRepository, metrics: Metrics) -> None:

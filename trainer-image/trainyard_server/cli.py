@@ -1,5 +1,6 @@
-"""The command line. It takes no options, because the environment sets everything and the kserve SDK also reads
-``sys.argv``.
+"""The command line.
+
+It takes no options, because the environment sets everything and the kserve SDK also reads ``sys.argv``.
 """
 
 import argparse

@@ -44,8 +44,9 @@ class Target:
 
 @dataclass(frozen=True)
 class Settings:
-    """All settings of a server. ``threads`` is the number of parallel predictions; ``grace_seconds`` is the time for
-    the last requests.
+    """All settings of a server.
+
+    ``threads`` is the number of parallel predictions; ``grace_seconds`` is the time for the last requests.
     """
 
     target: Target

@@ -97,8 +97,9 @@ class Latency(WireModel):
 
 
 class Measurements(WireModel):
-    """The cost of predictions of the saved model, on the machine that trained it. It does not describe the model
-    itself.
+    """The cost of predictions of the saved model, on the machine that trained it.
+
+    It does not describe the model itself.
 
     ``size_bytes`` is the size of the final model's files, ``judged_bytes`` that of the judged model. ``memory_bytes``
     is the growth of resident memory when the model was loaded and predicted the golden rows. It is missing if unknown.

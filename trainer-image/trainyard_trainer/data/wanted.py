@@ -47,8 +47,9 @@ class Wanted:
         )
 
     def select(self, present: Sequence[str]) -> list[str]:
-        """Return the columns to read out of those present. A column with a repeated name is only allowed if it is not
-        required.
+        """Return the columns to read out of those present.
+
+        A column with a repeated name is only allowed if it is not required.
 
         Raises
         ------

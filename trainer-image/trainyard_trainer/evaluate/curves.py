@@ -76,8 +76,9 @@ def roc(cuts: Cuts) -> tuple[Floats, Floats]:
 
 
 def precision_recall(cuts: Cuts) -> tuple[Floats, Floats]:
-    """Return precision and recall from the lowest cut up, shape (cuts + 1,). The last values are precision 1 and recall
-    0.
+    """Return precision and recall from the lowest cut up, shape (cuts + 1,).
+
+    The last values are precision 1 and recall 0.
 
     Needs a row of the class.
     """

@@ -163,8 +163,9 @@ def _by_error(losses: Floats, reach: float) -> Floats:
 
 
 def _greedy(windows: Windows, said: Floats, candidates: Numbers) -> Floats:
-    """Return the weights of all candidates, of the round with the smallest error. Only ``candidates`` can have a
-    weight.
+    """Return the weights of all candidates, of the round with the smallest error.
+
+    Only ``candidates`` can have a weight.
 
     Of equal candidates and of equal rounds, the first is used.
     """

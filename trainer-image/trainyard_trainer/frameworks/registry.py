@@ -58,8 +58,9 @@ def start_early(spec: TrainingJobSpec) -> None:
 def predict_each(
     framework: Framework, model: Any, tables: Iterable[pd.DataFrame], workers: int
 ) -> Generator[pd.DataFrame]:
-    """Yield the predictions of ``framework.predict`` for each table, in order. With a model per series, several
-    processes predict.
+    """Yield the predictions of ``framework.predict`` for each table, in order.
+
+    With a model per series, several processes predict.
 
     Parameters
     ----------

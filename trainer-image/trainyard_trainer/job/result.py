@@ -37,8 +37,9 @@ def succeeded(
     warnings: Iterable[str] = (),
     comparison: Comparison | None = None,
 ) -> TrainingResult:
-    """Return the result of a registered run. The same run always has the same result, also if an earlier attempt made
-    it.
+    """Return the result of a registered run.
+
+    The same run always has the same result, also if an earlier attempt made it.
 
     ``comparison`` is that with the version that is served now. Only this part can change in another attempt. The
     metrics of ``gates`` are cut last, because a gate without its metric fails. ``warnings`` are those of this attempt;

@@ -174,8 +174,9 @@ class _Search:
         return trial
 
     def _study(self) -> "optuna.Study":
-        """Return a new study with only the earlier trials. A study that is updated during the search would have
-        internal state.
+        """Return a new study with only the earlier trials.
+
+        A study that is updated during the search would have internal state.
 
         The sampler is not multivariate, because that one ignores trials that name fewer parameters than the space.
         """

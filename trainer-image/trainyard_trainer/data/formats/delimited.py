@@ -163,8 +163,9 @@ def _without_empty(table: pa.Table) -> pa.Table:
 
 
 def _plain_csv(text: _Text, head: bytes) -> pa.Table | None:
-    """Read a typical table, which has one row per line and empty fields for missing values. This saves a third of the
-    time.
+    """Read a typical table, which has one row per line and empty fields for missing values.
+
+    This saves a third of the time.
 
     Return ``None`` if a field has a line feed, or may have one.
     """

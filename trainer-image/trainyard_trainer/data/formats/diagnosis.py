@@ -30,8 +30,9 @@ class Written(Protocol):
 
 
 def diagnose(file: IO[bytes], dialect: Written) -> str | None:
-    """Read a broken table line by line, and return what is wrong and in which line. Return ``None`` if nothing is
-    wrong.
+    """Read a broken table line by line, and return what is wrong and in which line.
+
+    Return ``None`` if nothing is wrong.
 
     It finds bytes that do not match the encoding, a quoted field that never closes, and rows wider or narrower than the
     header. Line numbers count from 1, and the header is the first.

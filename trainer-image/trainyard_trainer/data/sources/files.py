@@ -63,8 +63,9 @@ class Source:
 
     @functools.cached_property
     def digest(self) -> str:
-        """The digest of a single file. For several files, the digest of the output of ``sha256sum`` with their paths
-        below the folder.
+        """The digest of a single file.
+
+        For several files, the digest of the output of ``sha256sum`` with their paths below the folder.
 
         The first access reads the stored bytes of all files without a hash.
         """

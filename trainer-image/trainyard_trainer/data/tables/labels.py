@@ -52,8 +52,9 @@ def labels_of(column: pd.Series) -> Labels:
 
 
 def positive_second(labels: Labels, requested: str | None, column: str, findings: list[Finding]) -> Labels:
-    """Return two classes with the positive one second. It is the requested one, else the rarer one, else the second
-    one.
+    """Return two classes with the positive one second.
+
+    It is the requested one, else the rarer one, else the second one.
 
     More than two classes are unchanged. Each is evaluated against the rest.
 

@@ -102,8 +102,9 @@ def _require_rows(sides: Sides, parts: Parts, hashes: Hashes) -> None:
 
 
 def split_by_time(times: pd.Series, split: Split) -> Parts:
-    """Split between instants, by their number. Rows of one instant stay together, and no part has data later than the
-    next.
+    """Split between instants, by their number.
+
+    Rows of one instant stay together, and no part has data later than the next.
 
     ``times`` must have the name of its column.
 

@@ -1,5 +1,6 @@
-"""LightGBM for regression and classification of one table. The validation part decides early stopping and the
-threshold.
+"""LightGBM for regression and classification of one table.
+
+The validation part decides early stopping and the threshold.
 
 A model is two files. ``model.txt`` is in LightGBM's text format. ``model.json`` has the features in order, the values
 of text features, the names of the classes, and the threshold.

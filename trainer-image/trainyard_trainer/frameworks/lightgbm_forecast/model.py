@@ -42,8 +42,9 @@ class Trees:
     rounds: int = -1
 
     def forecast(self, state: State, steps: int, regressors: Floats | None, threads: int = 1) -> Floats:
-        """Forecast the steps after the end of each series. If a lag is after the end, the forecast is used as its
-        value.
+        """Forecast the steps after the end of each series.
+
+        If a lag is after the end, the forecast is used as its value.
 
         Parameters
         ----------

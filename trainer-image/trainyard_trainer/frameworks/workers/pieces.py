@@ -45,8 +45,9 @@ class PieceWriter:
 
 
 class Finished:
-    """Series that earlier attempts and other shards finished. They are on disk, so memory does not grow with their
-    number.
+    """Series that earlier attempts and other shards finished.
+
+    They are on disk, so memory does not grow with their number.
 
     Parameters
     ----------

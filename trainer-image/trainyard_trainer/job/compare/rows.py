@@ -111,8 +111,9 @@ def unseen_forecasts(champion: Champion, dataset: Dataset, work: Path, limit: Ti
 def _later(
     times: npt.NDArray[np.datetime64], names: npt.NDArray[np.object_], until: Mapping[str, np.datetime64]
 ) -> Mask:
-    """Return a mask of the rows of series without a held-out row in training. All false if the model does not report
-    times.
+    """Return a mask of the rows of series without a held-out row in training.
+
+    All false if the model does not report times.
 
     A series counts as a whole. A model that was trained on its first held-out days also knows something about the last
     one.

@@ -1,5 +1,6 @@
-"""Write an ONNX file, validate it, load it and compare its predictions. If a step fails, only the ONNX file is left
-out.
+"""Write an ONNX file, validate it, load it and compare its predictions.
+
+If a step fails, only the ONNX file is left out.
 
 The inference session runs on the CPU with one thread.
 """

@@ -68,8 +68,9 @@ class Sharded:
         return self.whole.tunable(dataset, context)
 
     def train(self, dataset: Dataset, context: Context) -> Trained:
-        """Train the share, unless an earlier attempt did. If all shares are done, train the whole from their
-        checkpoints.
+        """Train the share, unless an earlier attempt did.
+
+        If all shares are done, train the whole from their checkpoints.
 
         Raises
         ------
