@@ -279,7 +279,7 @@ class KubeClient:
         self, method: str, url: URL, data: bytes | None, headers: dict[str, str], within: str | None
     ) -> tuple[int, float | None, bytes]:
         started = self._reach.now()
-        ask = (lambda: self._fence(within)) if within is not None else None
+        ask = _FenceCheck(self._fence, within) if within is not None else None
         try:
             async with self._session.request(
                 method, url, data=data, headers=headers, trace_request_ctx=ask
@@ -293,6 +293,8 @@ class KubeClient:
             # when kopf ends, it cancels all younger tasks, including those in which aiohttp opens a connection
             raise UnavailableError(0, "Cancelled", f"{method} {url.path}: the connection was given up") from error
         except aiohttp.ClientError as error:
+            if ask is not None and ask.refusal is not None:
+                raise ask.refusal from None
             message = f"{method} {url.path}: {error or type(error).__name__}"
             raise self._unanswered("NoConnection", message, started) from error
         if response.status not in SICK:
@@ -310,17 +312,37 @@ class KubeClient:
         return error
 
 
-def _asking_fence() -> aiohttp.TraceConfig:
-    """Return a trace configuration that calls the fence as late as possible, after all waiting."""
+class _FenceCheck:
+    """Asks the fence for one write, and keeps its refusal: aiohttp reports it as an error of the connection."""
 
-    async def about_to_send(
-        _: aiohttp.ClientSession, context: SimpleNamespace, __: aiohttp.TraceRequestHeadersSentParams
-    ) -> None:
+    def __init__(self, fence: Fence, namespace: str) -> None:
+        self._fence = fence
+        self._namespace = namespace
+        self.refusal: Exception | None = None
+
+    def __call__(self) -> None:
+        """Ask. Raises what the fence raises."""
+        try:
+            self._fence(self._namespace)
+        except Exception as error:
+            self.refusal = error
+            raise
+
+
+def _asking_fence() -> aiohttp.TraceConfig:
+    """Return a trace configuration that asks the fence as late as possible, after all waiting.
+
+    The headers may go out alone. Usually they wait for the body, which a task of its own writes: other tasks run
+    before it, and the process may be paused among them. So the fence is asked again right before the body is written.
+    """
+
+    async def about_to_send(_: aiohttp.ClientSession, context: SimpleNamespace, __: Any) -> None:
         if context.trace_request_ctx is not None:
             context.trace_request_ctx()
 
     config = aiohttp.TraceConfig()
     config.on_request_headers_sent.append(about_to_send)
+    config.on_request_chunk_sent.append(about_to_send)
     return config
 
 

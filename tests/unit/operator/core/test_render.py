@@ -15,8 +15,8 @@ from trainyard_operator.core.config import Images, OperatorConfig, ProgressServe
 from trainyard_operator.core.objects import TrainingJobView
 from trainyard_operator.core.plan import Body
 from trainyard_operator.core.resolve import parse_spec
-from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.training import render
+from trainyard_operator.core.training.saved import job_digest
 
 OURS = {
     "app.kubernetes.io/managed-by": "trainyard",

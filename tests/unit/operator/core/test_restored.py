@@ -10,8 +10,8 @@ from tests.unit.operator.samples import SPEC, child, job_view, observed
 from trainyard_api.trainingjob import TrainingJobStatus
 from trainyard_operator.core.admission.decision import Waiting
 from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
-from trainyard_operator.core.saved import job_digest
 from trainyard_operator.core.training.planner import plan
+from trainyard_operator.core.training.saved import job_digest
 
 JOB = job_view(name="j", spec={**SPEC, "modelName": "m"})
 ATTEMPT = {"number": 1, "jobName": "j-1"}

@@ -305,6 +305,23 @@ async def test_a_fence_stops_writes_before_a_byte_is_sent_and_lets_reads_through
     assert asked == ["team"] * 5
 
 
+async def test_the_fence_is_asked_again_right_before_the_body(api: ScriptedApi) -> None:
+    """The headers wait for the body; if the lead is lost in between, not a byte goes out."""
+    asked: list[str] = []
+
+    def fence(namespace: str) -> None:
+        asked.append(namespace)
+        if len(asked) == 2:
+            raise NotHeldError("not the leader")
+
+    async with KubeClient(api.credentials, ClientLimits(), fence=fence) as client:
+        with pytest.raises(NotHeldError):
+            await client.create(JOBS, "team", {"metadata": {"name": "a"}})
+        assert asked == ["team"] * 2
+        await client.create(JOBS, "team", {"metadata": {"name": "b"}})
+    assert [each.body["metadata"]["name"] for each in api.asked] == ["b"]
+
+
 async def test_the_fence_is_asked_after_the_wait_for_a_connection(api: ScriptedApi) -> None:
     """One connection is busy when the second write begins; the lead is lost while it waits for its turn."""
     api.hold, leads = asyncio.Event(), [True]
