@@ -30,7 +30,7 @@ def test_every_verb_is_read() -> None:
 
 
 def test_every_reason_is_listed() -> None:
-    given = set(re.findall(r"Failure\(\s*\"([A-Za-z]+)\"", SOURCES)) | {deployment_status.AWAITING_PROMOTION}
+    given = set(re.findall(r"Problem\(\s*\"([A-Za-z]+)\"", SOURCES)) | {deployment_status.AWAITING_PROMOTION}
     blame = {"ProgressDeadlineExceeded", "Unready"}  # of versions, not of the object
     listed = {reason for kind in ("Ready", "Reconciling", "Stalled") for reason in deployment_page.reasons(kind)}
     assert given - blame == listed - {"Serving"} | {"Serving"}
