@@ -39,12 +39,7 @@ from trainyard_operator.core.serving.readiness import (
 from trainyard_operator.core.serving.rollout import Cause
 from trainyard_operator.core.serving.route import route_of
 from trainyard_operator.core.serving.state import ServingState
-from trainyard_operator.core.serving.status import (
-    AWAITING_PROMOTION,
-    approved,
-    describe,
-    describe_blocked,
-)
+from trainyard_operator.core.serving.status import AWAITING_PROMOTION, approved, describe, describe_blocked
 from trainyard_operator.core.serving.strategy import live_traffic
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
 from trainyard_operator.core.unreadable import hands_off
