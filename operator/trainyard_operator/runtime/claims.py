@@ -131,10 +131,10 @@ class Claims:
     async def _observe(self, lease: LeaseName) -> None:
         """Read a claim that cannot be acquired yet, because another release holds the cluster.
 
-        If that release dies, its claims on namespaces expire together with the one on the cluster, and not after it.
+        If that release dies, its claims on namespaces expire with the one on the cluster, or one renewal later.
         """
         standing = self._standings.get(lease, Standing(self._release, self._timing))
-        self._due[lease] = self._clock() + self._timing.poll
+        self._due[lease] = self._clock() + self._timing.renew
         try:
             async with asyncio.timeout(self._timing.poll):
                 found = await self._leases.read(lease)

@@ -5,6 +5,7 @@ asks for that: the store compares resourceVersions, and the runtime has a queue 
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ from trainyard_operator.core.plan import Kind
 from trainyard_operator.kube.port import Resource
 from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.shell.login import Login
+
+log = logging.getLogger(__name__)
 
 EVENTS = frozenset({None, "ADDED", "MODIFIED", "DELETED"})
 """What a stream says of objects; ``None`` is one from the list before it. A bookmark is of no object."""
@@ -64,5 +67,9 @@ async def _watch(
     known = KopfResource(resource.group, resource.version, resource.plural, namespaced=True)
     within = NamespaceName(namespace) if namespace is not None else None
     async for event in infinite_watch(settings=settings, resource=known, namespace=within):
-        if not isinstance(event, Bookmark) and event["type"] in EVENTS:
+        if isinstance(event, Bookmark) or event["type"] not in EVENTS:
+            continue
+        try:
             observer.observe(kind, event["type"], event["object"])
+        except Exception:  # a bug that one object meets must not close the watches of all others
+            log.exception("%s %s is not taken in", kind, event["object"].get("metadata", {}).get("name"))

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from tests.unit.operator.shell.fake_api import JOBS, TRAINING_JOBS, FakeApi, fake_api, training_job
 from tests.unit.operator.shell.test_small import Clock
 from trainyard_operator.core.plan import Kind
@@ -23,8 +25,11 @@ class Observer:
 
     def __init__(self) -> None:
         self.names: list[str] = []
+        self.refused = ""
 
     def observe(self, kind: Kind, event: str | None, body: Mapping[str, Any]) -> None:  # noqa: ARG002
+        if body["metadata"]["name"] == self.refused:
+            raise KeyError("spec")
         self.names.append(body["metadata"]["name"])
 
     async def until_told(self, name: str) -> None:
@@ -73,6 +78,18 @@ async def test_an_error_in_a_stream_opens_all_watches_anew() -> None:
         await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 101))
         await observer.until_told("demand")
         assert not task.done()
+
+
+async def test_an_object_that_meets_a_bug_closes_no_watch(caplog: pytest.LogCaptureFixture) -> None:
+    async with fake_api() as api, watching(api, Freshness(())) as (observer, task):
+        observer.refused = "odd"
+        await api.until_watched(*PATHS)
+        await api.send(TRAINING_JOBS, "ADDED", training_job("odd", 101))
+        await api.send(TRAINING_JOBS, "ADDED", training_job("demand", 102))
+        await observer.until_told("demand")
+        assert not task.done()
+    assert observer.names == ["demand"]
+    assert "TrainingJob odd is not taken in" in caplog.text
 
 
 async def test_a_task_that_is_older_outlives_kopf() -> None:
