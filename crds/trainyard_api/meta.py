@@ -118,9 +118,12 @@ KUBEFLOW_CA_ENV: Final = "KUBEFLOW_TRAINER_SERVER_CA_CERT"
 KUBEFLOW_TOKEN_ENV: Final = "KUBEFLOW_TRAINER_SERVER_TOKEN"
 
 
-def progress_path(namespace: str, name: str) -> str:
-    """Return the path of the progress endpoint of one TrainingJob."""
-    return f"/apis/{GROUP}/v1alpha1/namespaces/{namespace}/trainingjobs/{name}/status"
+TRAINING_JOBS: Final = "trainingjobs"
+
+
+def progress_path(namespace: str, name: str, *, plural: str = TRAINING_JOBS) -> str:
+    """Return the path of the progress endpoint of one object. ``plural`` names its kind, as in the Kubernetes API."""
+    return f"/apis/{GROUP}/v1alpha1/namespaces/{namespace}/{plural}/{name}/status"
 
 
 def model_ready_path(model: str) -> str:
@@ -128,6 +131,6 @@ def model_ready_path(model: str) -> str:
     return f"/v2/models/{model}/ready"
 
 
-def token_audience(namespace: str, name: str, uid: str) -> str:
-    """Return the audience of the token of a trainer. The token is valid only for this job."""
-    return f"{GROUP}/v1alpha1/namespaces/{namespace}/trainingjobs/{name}/{uid}"
+def token_audience(namespace: str, name: str, uid: str, *, plural: str = TRAINING_JOBS) -> str:
+    """Return the audience of the token of a pod that reports progress. The token is valid only for this object."""
+    return f"{GROUP}/v1alpha1/namespaces/{namespace}/{plural}/{name}/{uid}"

@@ -183,7 +183,7 @@ async def test_another_jobs_pod_may_not_even_with_the_right_audience(namespace: 
     namespace.pod("stranger", "other", namespace.job("other", attempt=None))
     code, status = await sender.post(namespace.token("stranger"))
     assert (code, status["reason"]) == (403, "Forbidden")
-    assert "not of this TrainingJob" in status["message"]
+    assert "not part of trainingjobs" in status["message"]
 
 
 async def test_a_token_for_another_job_opens_nothing_here(namespace: Namespace, sender: Sender) -> None:

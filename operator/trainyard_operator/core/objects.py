@@ -67,9 +67,20 @@ class BatchView(ObjectView[B_co]):
         """The logical model: the one that the spec names, else the object's name."""
         return str(self.spec.get("modelName") or self.name)
 
+    @property
+    def awaits_verdict(self) -> bool:
+        """Whether a finished object still waits for a decision about its result, so that it must be kept."""
+        return False
+
 
 class TrainingJobView(BatchView[TrainingJobStatus]):
     """A TrainingJob."""
+
+    @property
+    def awaits_verdict(self) -> bool:
+        """Whether the gates of its version are not decided yet."""
+        verdict = self.status.verdict
+        return verdict is not None and verdict.phase == "Pending"
 
 
 class TrainingScheduleView(ObjectView[TrainingScheduleStatus]):

@@ -14,10 +14,10 @@ from trainyard_operator.core.champion import Rivals, bare, digest_of
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import has_its_name, version_number
 from trainyard_operator.core.objects import (
+    BatchView,
     ModelDeploymentView,
     ModelVersionView,
     ObjectView,
-    TrainingJobView,
     TrainingScheduleView,
 )
 from trainyard_operator.core.times import from_rfc3339
@@ -98,15 +98,15 @@ def versions(rivals: Rivals, policy: Policy, now: datetime) -> tuple[Expired, ..
     return tuple(sorted(found, key=lambda each: (each.view.created, each.view.name)))
 
 
-def job(view: TrainingJobView, schedule: TrainingScheduleView | None, now: datetime) -> Expired | None:
-    """Return a finished TrainingJob whose ``deleteSecondsAfterFinished`` have passed.
+def job(view: BatchView[Any], schedule: TrainingScheduleView | None, now: datetime) -> Expired | None:
+    """Return a finished batch object whose ``deleteSecondsAfterFinished`` have passed.
 
-    ``schedule`` is its TrainingSchedule. A run whose completion or verdict is not counted yet is kept.
+    ``schedule`` is the object that created it. A run whose completion or verdict is not counted yet is kept.
     """
-    seconds, verdict = view.spec.get("deleteSecondsAfterFinished"), view.status.verdict
+    seconds = view.spec.get("deleteSecondsAfterFinished")
     if not isinstance(seconds, int) or not view.finished or view.deleting or is_kept(view):
         return None
-    if view.status.completion_time is None or (verdict is not None and verdict.phase == "Pending"):
+    if view.status.completion_time is None or view.awaits_verdict:
         return None
     if schedule is not None and view.uid in _not_counted(schedule):
         return None

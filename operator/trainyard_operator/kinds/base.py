@@ -146,9 +146,12 @@ class BatchWatchedKind(WatchedKind[View]):
     ----------
     workload
         Workload type of its attempts. The kinds of the workload are the kinds of the object's children.
+    schedule
+        Kind of the schedules that create its objects; empty if there is none.
     """
 
     workload: Workload
+    schedule: Kind = ""
 
 
 class Kinds(Mapping[Kind, WatchedKind[Any]]):
@@ -181,6 +184,10 @@ class Kinds(Mapping[Kind, WatchedKind[Any]]):
     def batch(self) -> Mapping[Kind, BatchWatchedKind[Any]]:
         """The custom resources that run to completion."""
         return self._batch
+
+    def runs(self, schedule: Kind) -> tuple[BatchWatchedKind[Any], ...]:
+        """Return the kinds of the objects that a kind of schedule creates."""
+        return tuple(kind for kind in self._batch.values() if kind.schedule == schedule)
 
     def owner(self, kind: Kind, body: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """Return the owner reference from a child to its custom resource."""

@@ -72,6 +72,7 @@ TRAINING_JOB: Final[BatchWatchedKind[TrainingJobView]] = BatchWatchedKind(
     read=views.training_job,
     owns=TRAINING.workload.kinds,
     workload=TRAINING.workload,
+    schedule=_SCHEDULE,
     terms=_terms,
     concerns=_concerns,
     is_at_rest=lambda body: phase_of(body) in TERMINAL_PHASES,

@@ -50,10 +50,30 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Owner:
-    """The Job that controls a pod, and the TrainingJob uid in the pod's labels. The label is a claim, not a proof."""
+    """The Job that controls a pod, and the uid of its object in the pod's labels. The label is a claim, not a proof."""
 
     job: str
     claims: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """The object that a report is about, as its path names it."""
+
+    plural: str
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.plural} {self.namespace}/{self.name}"
+
+    def audience(self, uid: str) -> str:
+        """Return the audience of a token for the object with this uid."""
+        return meta.token_audience(self.namespace, self.name, uid, plural=self.plural)
+
+    def is_named_by(self, token: ClaimedToken) -> bool:
+        """Return whether a token is for this object, or for an earlier one with its name."""
+        return any(audience.startswith(self.audience("")) for audience in token.audiences)
 
 
 @dataclass(frozen=True)
@@ -79,28 +99,28 @@ class Authenticator:
         self._owners: TimedCache[tuple[str, str, str], Owner | None] = TimedCache(OWNER_SECONDS, CACHE_SIZE)
         self._strangers = Buckets(lambda: TokenBucket(STRANGER_RATE, STRANGER_BURST))
 
-    async def sender(self, token: ClaimedToken, namespace: str, name: str, source: str) -> Sender:
-        """Return the sender if it may report for this TrainingJob.
+    async def sender(self, token: ClaimedToken, target: Target, source: str) -> Sender:
+        """Return the sender if it may report for this object.
 
         Raises
         ------
         RefusedError
-            401 for an invalid token. 403 for a token of another sender. 404 for an unknown job. 429 for a source with
-            too many invalid tokens. 503 if the API server does not respond, or the Job is not known yet.
+            401 for an invalid token. 403 for a token of another sender. 404 for an unknown object. 429 for a source
+            with too many invalid tokens. 503 if the API server does not respond, or the Job is not known yet.
         """
-        if token.namespace != namespace or not _names(token, namespace, name):
-            raise RefusedError(403, "the token was made for another TrainingJob")
-        facts = self._directory.find(namespace, name)
+        if token.namespace != target.namespace or not target.is_named_by(token):
+            raise RefusedError(403, f"the token is not valid for {target}")
+        facts = self._directory.find(target.plural, target.namespace, target.name)
         if facts is None:
-            raise RefusedError(404, f"TrainingJob {namespace}/{name} is not known")
-        audience = meta.token_audience(namespace, name, facts.uid)
+            raise RefusedError(404, f"{target} is not known")
+        audience = target.audience(facts.uid)
         if audience not in token.audiences:
-            raise RefusedError(403, "the token was made for an earlier TrainingJob of this name")
+            raise RefusedError(403, f"the token is for an earlier object with the name of {target}")
         try:
             identity = await self._verdicts.get((token.digest, audience), lambda: self._review(token, audience, source))
             if identity is None:
                 raise RefusedError(401, "the token is not valid (any more)")
-            owner = await self._owner(namespace, identity)
+            owner = await self._owner(target.namespace, identity)
         except ApiError as error:
             raise RefusedError(
                 503, "the API server cannot be asked who the token belongs to", retry_after=UNAVAILABLE_SECONDS
@@ -109,7 +129,7 @@ class Authenticator:
         if attempt is None and owner is not None and owner.claims == facts.uid:
             raise RefusedError(503, "the Job of this pod is not known yet", retry_after=UNAVAILABLE_SECONDS)
         if attempt is None:
-            raise RefusedError(403, "the token belongs to a pod that is not of this TrainingJob")
+            raise RefusedError(403, f"the token belongs to a pod that is not part of {target}")
         return Sender(facts, attempt)
 
     async def _review(self, token: ClaimedToken, audience: str, source: str) -> TokenIdentity | None:
@@ -135,11 +155,6 @@ class Authenticator:
         except NotFoundError:
             return None
         return _controlling_job(pod) if pod["metadata"].get("uid") == uid else None
-
-
-def _names(token: ClaimedToken, namespace: str, name: str) -> bool:
-    prefix = meta.token_audience(namespace, name, "")
-    return any(audience.startswith(prefix) for audience in token.audiences)
 
 
 def _controlling_job(pod: Body) -> Owner | None:

@@ -10,10 +10,10 @@ from trainyard_operator.runtime.reports import Report
 
 
 class JobDirectory(Protocol):
-    """Find TrainingJobs without an API call."""
+    """Find the objects that pods report for, without an API call."""
 
-    def find(self, namespace: str, name: str) -> JobFacts | None:
-        """Return the facts of a TrainingJob, ``None`` if there is none."""
+    def find(self, plural: str, namespace: str, name: str) -> JobFacts | None:
+        """Return the facts of an object, ``None`` if it does not exist. ``plural`` names its kind in the API."""
         ...
 
 

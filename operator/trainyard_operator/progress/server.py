@@ -23,7 +23,7 @@ from trainyard_operator.core.config import ProgressServer
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.port import KubePort
 from trainyard_operator.kube.ratelimit import TokenBucket
-from trainyard_operator.progress.authentication import Authenticator, Buckets
+from trainyard_operator.progress.authentication import Authenticator, Buckets, Target
 from trainyard_operator.progress.connections import QuietConnections
 from trainyard_operator.progress.forward import Leadership
 from trainyard_operator.progress.jobs import JobDirectory, ReportSink
@@ -74,21 +74,21 @@ class ProgressEndpoint:
     def application(self) -> web.Application:
         """Return the aiohttp application."""
         app = web.Application(middlewares=[_as_status], client_max_size=REPORT_MAX_BYTES)
-        app.router.add_post(meta.progress_path("{namespace}", "{name}"), self._post)
+        app.router.add_post(meta.progress_path("{namespace}", "{name}", plural="{plural}"), self._post)
         return app
 
     async def _post(self, request: web.Request) -> web.StreamResponse:
-        namespace, name = request.match_info["namespace"], request.match_info["name"]
-        if not NAME.fullmatch(namespace) or not NAME.fullmatch(name):
-            raise RefusedError(404, "the path names no TrainingJob")
+        target = Target(**request.match_info)
+        if not NAME.fullmatch(target.namespace) or not NAME.fullmatch(target.name):
+            raise RefusedError(404, "the path names no object of the API")
         body = await _body(request)
         token = ClaimedToken.from_header(request.headers.get("Authorization"))
-        sender = await self._authenticator.sender(token, namespace, name, request.remote or "")
+        sender = await self._authenticator.sender(token, target, request.remote or "")
         facts = sender.facts
         if self._leadership is not None and not self._leadership.leads:
             return await self._leadership.forward(request, body)
         if facts.terminal:
-            raise RefusedError(409, f"TrainingJob {namespace}/{name} has ended")
+            raise RefusedError(409, f"{target} has ended")
         if sender.attempt != facts.current_attempt:
             raise RefusedError(409, f"attempt {sender.attempt} is not the current one")
         if wait := self._rates.of(facts.uid).refuse():
@@ -97,7 +97,7 @@ class ProgressEndpoint:
         if report is None:
             return web.json_response({})
         kept = self._reports.offer(
-            Key(namespace, name),
+            Key(target.namespace, target.name, facts.kind),
             facts.uid,
             sender.attempt,
             report.trainer_status,

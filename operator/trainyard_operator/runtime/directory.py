@@ -1,9 +1,11 @@
-"""TrainingJob facts for the progress endpoint."""
+"""Facts of batch objects, such as TrainingJobs, for the progress endpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainyard_operator.kinds.training_job import TRAINING_JOB
+from trainyard_api.batch import BatchStatus
+from trainyard_operator.core.objects import BatchView
+from trainyard_operator.core.plan import Kind
 from trainyard_operator.runtime.store import Store
 
 
@@ -13,12 +15,15 @@ class JobFacts:
 
     Attributes
     ----------
+    kind
+        The kind of the object. The uid identifies the object.
     attempt_job_uids
         The attempt of each child Job by the Job's uid.
     last_sequence
         The sequence number in the stored status. The next report has a greater one.
     """
 
+    kind: Kind
     uid: str
     terminal: bool
     current_attempt: int
@@ -27,23 +32,26 @@ class JobFacts:
 
 
 class Directory:
-    """Look up TrainingJobs in the store."""
+    """Look up objects in the store. Every kind that runs to completion can report progress."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._kinds = {kind.resource.plural: kind for kind in store.kinds.batch.values()}
 
-    def find(self, namespace: str, name: str) -> JobFacts | None:
-        """Return the facts of a TrainingJob, ``None`` if there is none."""
-        job = self._store.get(TRAINING_JOB, namespace, name)
-        if job is None:
+    def find(self, plural: str, namespace: str, name: str) -> JobFacts | None:
+        """Return the facts of an object, ``None`` if it does not exist. ``plural`` names its kind in the API."""
+        kind = self._kinds.get(plural)
+        job: BatchView[BatchStatus] | None = self._store.get(kind, namespace, name) if kind is not None else None
+        if kind is None or job is None:
             return None
-        workloads = self._store.workloads(TRAINING_JOB, namespace, job.uid)
+        workloads = self._store.workloads(kind, namespace, job.uid)
         attempts = {workload.uid: workload.attempt for workload in workloads}
         ended = {attempt.number for attempt in job.status.attempts or () if attempt.end is not None}
         ended |= {workload.attempt for workload in workloads if workload.finished}
         current = max(attempts.values(), default=0)
         progress = job.status.trainer_status
         return JobFacts(
+            kind=kind.name,
             uid=job.uid,
             terminal=job.finished,
             current_attempt=0 if current in ended else current,

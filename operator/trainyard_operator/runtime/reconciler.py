@@ -34,7 +34,6 @@ from trainyard_operator.kube.port import (
     JOBS,
     MODEL_VERSIONS,
     PODS,
-    TRAINING_JOBS,
     KubePort,
     Resource,
 )
@@ -194,14 +193,16 @@ class Reconciler:
                 facts.missing.add(name)  # a Job with this name exists, but it is not a child
 
     async def _read_runs(self, key: Key, uid: str) -> None:
-        """Read a schedule and its TrainingJobs, because the watch may be late and a response may be lost."""
+        """Read a schedule and its runs, because the watch may be late and a response may be lost."""
         try:
             self._take(key, key.kind, await self._port.get(self._resource(key.kind), key.namespace, key.name))
         except NotFoundError:
             self._forget(key)
             return
-        async for body in self._port.list(TRAINING_JOBS, key.namespace, selector=f"{meta.SCHEDULE_UID_LABEL}={uid}"):
-            self._take(key, "TrainingJob", body)
+        selector = f"{meta.SCHEDULE_UID_LABEL}={uid}"
+        for kind in self._store.kinds.runs(key.kind):
+            async for body in self._port.list(kind.resource, key.namespace, selector=selector):
+                self._take(key, kind.name, body)
 
     async def _act(self, key: Key, actions: tuple[Action, ...], facts: Facts) -> None:
         """Perform actions up to the first one that is refused."""

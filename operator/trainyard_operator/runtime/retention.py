@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from prometheus_client import Counter
 
@@ -16,11 +16,9 @@ from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import ModelDeploymentView
 from trainyard_operator.core.plan import EventNote, Kind
 from trainyard_operator.core.retention import LEAST_AGE, Expired
-from trainyard_operator.kinds.base import MODEL, model_term
+from trainyard_operator.kinds.base import MODEL, BatchWatchedKind, model_term
 from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
 from trainyard_operator.kinds.model_version import MODEL_VERSION
-from trainyard_operator.kinds.training_job import TRAINING_JOB
-from trainyard_operator.kinds.training_schedule import TRAINING_SCHEDULE
 from trainyard_operator.kube.errors import ApiError, ConflictError
 from trainyard_operator.kube.events import event_body
 from trainyard_operator.kube.port import CORE_EVENTS, MODEL_DEPLOYMENTS, KubePort
@@ -107,15 +105,9 @@ class Retention:
 
     async def _expired(self) -> AsyncGenerator[tuple[Kind, Expired], None]:
         now = self._clock()
-        for key in self._store.keys(TRAINING_JOB.name):
-            if "deleteSecondsAfterFinished" not in self._store.stored_spec(key):
-                continue
-            job = self._store.get(TRAINING_JOB, key.namespace, key.name) if self._may(key.namespace) else None
-            if job is not None:
-                made_by = job.labels.get(meta.SCHEDULE_LABEL, "")
-                found = retention.job(job, self._store.get(TRAINING_SCHEDULE, key.namespace, made_by), now)
-                if found is not None:
-                    yield "TrainingJob", found
+        for kind in self._store.kinds.batch.values():
+            for job in self._jobs(kind, now):
+                yield kind.name, job
         live: dict[str, list[ModelDeploymentView]] = {}
         models = self._models()
         self._settled = {model: since for model in models if (since := self._settled.get(model)) is not None}
@@ -133,6 +125,21 @@ class Retention:
             deployments = tuple(each for each in live[model.namespace] if each.spec.get("modelName") == model.model)
             for found in self._of_model(model, now, deployments):
                 yield "ModelVersion", found
+
+    def _jobs(self, kind: BatchWatchedKind[Any], now: datetime) -> Iterator[Expired]:
+        """Yield the expired objects of a batch kind."""
+        for key in self._store.keys(kind.name):
+            if "deleteSecondsAfterFinished" not in self._store.stored_spec(key) or not self._may(key.namespace):
+                continue
+            job = self._store.get(kind, key.namespace, key.name)
+            if job is None:
+                continue
+            schedule = None
+            if kind.schedule:
+                made_by = job.labels.get(meta.SCHEDULE_LABEL, "")
+                schedule = self._store.get(self._store.kinds[kind.schedule], key.namespace, made_by)
+            if (found := retention.job(job, schedule, now)) is not None:
+                yield found
 
     def _models(self) -> list[ModelState]:
         """Return each model that has versions."""

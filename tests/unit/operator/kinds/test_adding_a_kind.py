@@ -4,6 +4,7 @@ An Echo runs one pod that says a word, and remembers the word. Nothing outside t
 """
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Final
 
 import pytest
@@ -32,14 +33,18 @@ from trainyard_operator.core.saved import Saves, dumped
 from trainyard_operator.core.times import to_rfc3339
 from trainyard_operator.kinds.base import BatchWatchedKind, Key, Kinds
 from trainyard_operator.kinds.children import CHILDREN
+from trainyard_operator.kinds.model_deployment import MODEL_DEPLOYMENT
+from trainyard_operator.kinds.model_version import MODEL_VERSION
 from trainyard_operator.kube import views
 from trainyard_operator.kube.port import JOBS, PODS, Resource
 from trainyard_operator.runtime.admission import AdmissionControl
 from trainyard_operator.runtime.controller import Facts, Parts
 from trainyard_operator.runtime.controllers.batch import BatchController
+from trainyard_operator.runtime.directory import Directory
 from trainyard_operator.runtime.reconciler import Reconciler
 from trainyard_operator.runtime.reports import Reports
 from trainyard_operator.runtime.resync import resync
+from trainyard_operator.runtime.retention import Retention
 from trainyard_operator.runtime.store import Store
 
 ECHOES: Final = Resource(GROUP, VERSION, "echoes")
@@ -257,3 +262,30 @@ def test_a_restore_knows_what_was_said() -> None:
     world.settle()
     assert world.status("hello")["said"] == "hi"
     assert world.cluster.now == START, "nothing ran again"
+
+
+def test_its_pods_can_report_progress() -> None:
+    world = new_world()
+    world.say("hello", "hi")
+    world.settle()
+    uid = world.cluster.of(JOBS)["hello-1"]["metadata"]["uid"]
+    found = Directory(world.store).find("echoes", NAMESPACE, "hello")
+    assert found is not None
+    assert (found.kind, found.current_attempt, dict(found.attempt_job_uids)) == ("Echo", 1, {uid: 1})
+    assert Directory(world.store).find("trainingjobs", NAMESPACE, "hello") is None
+
+
+def test_it_is_deleted_when_its_time_has_passed() -> None:
+    world = new_world()
+    world.say("hello", "hi", deleteSecondsAfterFinished=60)
+    world.settle()
+    world.end("hello-1", 0, result_text())
+    world.settle()
+    store = Store(Kinds(*KINDS.values(), MODEL_VERSION, MODEL_DEPLOYMENT))
+    run(resync(world.cluster, store, ()))
+    cluster = world.cluster
+    retention = Retention(cluster, store, CONFIG, may=lambda _: True, instance="test", clock=lambda: cluster.now)
+    assert run(retention.sweep()) == 0
+    cluster.now += timedelta(seconds=61)
+    assert run(retention.sweep()) == 1
+    assert "deletionTimestamp" in cluster.of(ECHOES)["hello"]["metadata"]

@@ -22,6 +22,7 @@ POD, POD_UID = "demand-2-abcde", "pod-uid"
 
 def facts(**changes: Any) -> JobFacts:
     known: dict[str, Any] = {
+        "kind": "TrainingJob",
         "uid": UID,
         "terminal": False,
         "current_attempt": 2,
@@ -80,8 +81,8 @@ class FakeCluster:
     reviews: int = 0
     gets: int = 0
 
-    def find(self, namespace: str, name: str) -> JobFacts | None:
-        return self.jobs.get((namespace, name))
+    def find(self, plural: str, namespace: str, name: str) -> JobFacts | None:
+        return self.jobs.get((namespace, name)) if plural == meta.TRAINING_JOBS else None
 
     async def review_token(self, token: str, audience: str) -> TokenIdentity | None:
         self.reviews += 1

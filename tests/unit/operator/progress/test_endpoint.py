@@ -32,6 +32,7 @@ from trainyard_operator.runtime.reports import Reports
 
 NOW = datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
 PATH = meta.progress_path(NAMESPACE, NAME)
+TARGET = f"trainingjobs {NAMESPACE}/{NAME}"
 REPORT = {"trainerStatus": {"progressPercentage": 42, "stage": "train"}}
 KEP = {
     "trainerStatus": {
@@ -158,10 +159,10 @@ async def test_what_is_no_token_is_refused_without_an_api_call(endpoint: Endpoin
 @pytest.mark.parametrize(
     ("bearer", "says"),
     [
-        (token(name="other"), "for another TrainingJob"),
-        (token(aud=["https://kubernetes.default.svc"]), "for another TrainingJob"),
-        (token(bound_to="elsewhere"), "for another TrainingJob"),
-        (token(uid="earlier"), "an earlier TrainingJob of this name"),
+        (token(name="other"), f"not valid for {TARGET}"),
+        (token(aud=["https://kubernetes.default.svc"]), f"not valid for {TARGET}"),
+        (token(bound_to="elsewhere"), f"not valid for {TARGET}"),
+        (token(uid="earlier"), "an earlier object"),
     ],
 )
 async def test_a_token_for_something_else_is_refused_without_an_api_call(
@@ -180,7 +181,7 @@ async def test_a_token_that_the_api_server_does_not_know_is_refused_and_remember
 async def test_a_valid_token_of_another_jobs_pod_is_refused(endpoint: Endpoint) -> None:
     """Any pod of a namespace can ask for any audience; only the pod's owner tells whose report it is."""
     endpoint.cluster.objects["pods", NAMESPACE, POD] = pod(job_uid="another-job")
-    refused(endpoint, await endpoint.post(), 403, "Forbidden", "not of this TrainingJob")
+    refused(endpoint, await endpoint.post(), 403, "Forbidden", f"not part of {TARGET}")
 
 
 async def test_a_pod_whose_job_the_watch_has_not_told_of_may_try_again(endpoint: Endpoint) -> None:
@@ -206,12 +207,12 @@ async def test_a_pod_whose_job_the_watch_has_not_told_of_may_try_again(endpoint:
 )
 async def test_a_pod_that_no_job_of_ours_controls_is_refused(endpoint: Endpoint, stranger: dict[str, Any]) -> None:
     endpoint.cluster.objects["pods", NAMESPACE, POD] = stranger
-    refused(endpoint, await endpoint.post(), 403, "Forbidden", "not of this TrainingJob")
+    refused(endpoint, await endpoint.post(), 403, "Forbidden", f"not part of {TARGET}")
 
 
 async def test_a_pod_that_is_gone_is_refused(endpoint: Endpoint) -> None:
     del endpoint.cluster.objects["pods", NAMESPACE, POD]
-    refused(endpoint, await endpoint.post(), 403, "Forbidden", "not of this TrainingJob")
+    refused(endpoint, await endpoint.post(), 403, "Forbidden", f"not part of {TARGET}")
 
 
 async def test_a_token_that_is_not_bound_to_a_pod_is_refused(endpoint: Endpoint) -> None:
@@ -227,7 +228,16 @@ async def test_an_unknown_job(endpoint: Endpoint) -> None:
 
 async def test_a_stranger_does_not_learn_which_jobs_exist(endpoint: Endpoint) -> None:
     path = meta.progress_path(NAMESPACE, "gone")
-    refused(endpoint, await endpoint.post(path=path), 403, "Forbidden", "for another TrainingJob")
+    refused(endpoint, await endpoint.post(path=path), 403, "Forbidden", f"not valid for trainingjobs {NAMESPACE}/gone")
+
+
+async def test_a_path_that_names_a_kind_without_reports(endpoint: Endpoint) -> None:
+    path = meta.progress_path(NAMESPACE, NAME, plural="modelversions")
+    bearer = token(aud=[meta.token_audience(NAMESPACE, NAME, UID, plural="modelversions")])
+    refused(
+        endpoint, await endpoint.post(path=path), 403, "Forbidden", f"not valid for modelversions {NAMESPACE}/{NAME}"
+    )
+    refused(endpoint, await endpoint.post(bearer=bearer, path=path), 404, "NotFound", "is not known")
 
 
 async def test_a_job_that_ended(endpoint: Endpoint) -> None:

@@ -68,7 +68,7 @@ async def test_a_whole_life() -> None:
         await until("Starting", lambda: phase(cluster) == "Starting")
         cluster.start_pod("a-1")
         await until("Running", lambda: phase(cluster) == "Running")
-        facts = runtime.directory.find(NAMESPACE, "a")
+        facts = runtime.directory.find("trainingjobs", NAMESPACE, "a")
         assert facts is not None
         assert (facts.terminal, facts.current_attempt, list(facts.attempt_job_uids.values())) == (False, 1, [1])
         report = ReportedStatus(progress_percentage=42)
@@ -76,7 +76,7 @@ async def test_a_whole_life() -> None:
         await until("progress", lambda: cluster.status("a").get("trainerStatus", {}).get("progressPercentage") == 42)
         cluster.finish_pod("a-1", 0, result_text())
         await until("Succeeded", lambda: phase(cluster) == "Succeeded")
-        facts = runtime.directory.find(NAMESPACE, "a")
+        facts = runtime.directory.find("trainingjobs", NAMESPACE, "a")
         assert facts is not None
         assert (facts.terminal, facts.current_attempt) == (True, 0)
         assert runtime.health() is None
@@ -122,7 +122,7 @@ async def test_reports_of_a_job_that_is_gone_are_forgotten() -> None:
         assert runtime.reports.latest(KEY, uid, 1) is not None
         cluster.remove(TRAINING_JOBS, NAMESPACE, "a")
         await until("the report to be forgotten", lambda: runtime.reports.latest(KEY, uid, 1) is None)
-        assert runtime.directory.find(NAMESPACE, "a") is None
+        assert runtime.directory.find("trainingjobs", NAMESPACE, "a") is None
 
 
 async def test_a_first_list_that_fails_is_the_callers_to_know() -> None:
@@ -203,7 +203,7 @@ async def test_a_follower_knows_everything_and_decides_nothing() -> None:
         runtime.observe(kind, event, body)
     await turns_of_the_loop()
     assert (runtime.ready, runtime.leads) == (True, False)
-    assert all(runtime.directory.find(NAMESPACE, name) is not None for name in "ab")
+    assert all(runtime.directory.find("trainingjobs", NAMESPACE, name) is not None for name in "ab")
     assert cluster.writes == []
     await runtime.lead()
     await until("both Jobs", lambda: sorted(cluster.of(JOBS)) == ["a-1", "b-1"])

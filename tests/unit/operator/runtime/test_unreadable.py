@@ -43,7 +43,7 @@ async def test_a_job_of_another_release_is_told_of_and_its_namesakes_train() -> 
         cluster.submit("a", {**SPEC, "modelName": "m"})
         await until("the Event", lambda: told(cluster) == ["strange"])
         await until("Starting", lambda: cluster.status("a").get("phase") == "Starting")
-        facts = runtime.directory.find(NAMESPACE, "strange")
+        facts = runtime.directory.find("trainingjobs", NAMESPACE, "strange")
         assert facts is not None
         assert not facts.terminal
         assert cluster.status("strange") == {"phase": "Hibernating"}
