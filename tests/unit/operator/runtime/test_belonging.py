@@ -43,7 +43,7 @@ def test_a_forged_job_changes_no_training_job(namespace: str, *, owned: bool, en
     world.operator.resync()
     assert world.settle() == before
     assert "deletionTimestamp" not in world.cluster.of(JOBS)["a-1"]["metadata"]
-    facts = Directory(world.operator.store).find(NAMESPACE, "a")
+    facts = Directory(world.operator.store).find("trainingjobs", NAMESPACE, "a")
     assert facts is not None
     assert facts.current_attempt == 1
 
