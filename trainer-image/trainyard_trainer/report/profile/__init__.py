@@ -1,4 +1,4 @@
 """The profile of the training data, stored with every version, and its comparison with that of the champion.
 
-docs/decisions/0028-the-data-is-compared-before-the-model.md explains the choice of the measures.
+docs/decisions/0028-data-compared-with-the-champions-data.md explains the choice of the measures.
 """
