@@ -1,1 +1,1 @@
-"""The live demo: cluster, object store, chart, and examples/ trained and served on them. Run by ``make demo``."""
+"""The live demo: a cluster, an object store, the chart, and the models of examples/. ``make demo`` runs it."""

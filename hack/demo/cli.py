@@ -13,7 +13,7 @@ from demo.run import run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command. What fails becomes a sentence and exit status 1."""
+    """Run one command. An error is printed as one message, with exit status 1."""
     options = _parser().parse_args(arguments)
     console = Console(highlight=False)
     try:
@@ -33,11 +33,16 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="demo", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    up = commands.add_parser("up", help="from nothing to trained and served models")
+    up = commands.add_parser("up", help="create a cluster, train models and serve one")
     down = commands.add_parser("down", help="remove the demo with its cluster")
-    commands.add_parser("images", help="build the images, so that clusters to come begin with them")
+    commands.add_parser("images", help="build the images for later clusters")
     for command in (up, down):
-        command.add_argument("--name", default="trainyard", help="of the cluster (default: trainyard)")
+        command.add_argument("--name", default="trainyard", help="name of the cluster (default: trainyard)")
     kinds = [kind for kind in KINDS if kind != "control-plane"]
-    up.add_argument("--kind", default="auto", choices=("auto", *kinds), help="default: the best that runs here")
+    up.add_argument(
+        "--kind",
+        default="auto",
+        choices=("auto", *kinds),
+        help="kind of the cluster (default: the best one that runs here)",
+    )
     return parser

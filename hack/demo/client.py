@@ -1,6 +1,6 @@
-"""A client that predicts all the time through a Service and counts what comes back. It never asks twice.
+"""A client that sends predictions through a Service continuously and counts the results. It never retries.
 
-Each request has a connection of its own unless ``keep_alive``: so it goes where the Service points at that moment.
+Unless ``keep_alive`` is set, each request has its own connection, so it reaches the current endpoints of the Service.
 """
 
 import math
@@ -27,16 +27,16 @@ _KEPT_FAILURES = 20
 
 @dataclass
 class Tally:
-    """What came back so far.
+    """The results so far.
 
     Attributes
     ----------
     by_version
-        Answers by the version that gave them.
+        Number of predictions by version.
     switches
-        When (``time.monotonic``) the answering version changed, and to which.
+        Times (``time.monotonic``) at which the version that predicts changed, with the new version.
     failures
-        The first of them, each in words.
+        Messages of the first failures.
     """
 
     by_version: Counter[int] = field(default_factory=Counter)
@@ -46,21 +46,21 @@ class Tally:
 
     @property
     def answered(self) -> int:
-        """Predictions that came back."""
+        """Number of successful predictions."""
         return sum(self.by_version.values())
 
     def __str__(self) -> str:
         versions = ", ".join(f"{count} by version {version}" for version, count in sorted(self.by_version.items()))
-        return f"{self.answered} predictions answered ({versions or 'none'}), {self.failed} failed"
+        return f"{self.answered} predictions succeeded ({versions or 'none'}), {self.failed} failed"
 
 
 class Client:
-    """Predicts in a thread of its own, from ``with`` to the end of the block.
+    """Sends predictions in its own thread, from ``with`` to the end of the block.
 
     Parameters
     ----------
     route
-        Returns the base URL, asked before each request.
+        Returns the base URL. It is called before each request.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Client:
         self.tally = Tally()
 
     def __enter__(self) -> Self:
-        """Learn the model's columns and begin. Raises :class:`ClusterError` if the model does not answer at all."""
+        """Read the columns of the model and start. Raises :class:`ClusterError` if the model does not respond."""
         try:
             described = self._session.get(f"{self._route()}{self._path}", timeout=_TIMEOUT)
             described.raise_for_status()
         except requests.RequestException as error:
-            raise ClusterError(f"the model does not answer through its Service: {error}") from error
+            raise ClusterError(f"the model does not respond through its Service: {error}") from error
         self._body = {"inputs": [_sample(column) for column in described.json()["inputs"]]}
         self._thread.start()
         return self
@@ -92,18 +92,18 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Wait for the last answer."""
+        """Wait for the last response."""
         self._stop.set()
         self._thread.join()
         self._session.close()
 
     def wait_for_version(self, version: int, seconds: float, *, since: float = 0.0) -> float:
-        """Return when (``time.monotonic``) this version answered first after ``since``.
+        """Return when (``time.monotonic``) this version first predicted after ``since``.
 
         Raises
         ------
         ClusterError
-            It has not answered in time.
+            If it has not predicted in time.
         """
         end = time.monotonic() + seconds
         while True:
@@ -111,7 +111,7 @@ class Client:
                 if to == version and at >= since:
                     return at
             if time.monotonic() > end:
-                raise ClusterError(f"version {version} has not answered within {seconds:.0f} s: {self.tally}")
+                raise ClusterError(f"no prediction of version {version} within {seconds:.0f} s: {self.tally}")
             time.sleep(_POLL_SECONDS)
 
     def _run(self) -> None:
@@ -119,7 +119,7 @@ class Client:
             self._predict()
 
     def _predict(self) -> None:
-        """Ask once, and count: whatever is not a prediction is a failure."""
+        """Send one request and count it. Everything but a prediction is a failure."""
         try:
             response = self._session.post(f"{self._route()}{self._path}/infer", json=self._body, timeout=_TIMEOUT)
             if response.status_code != requests.codes.ok:
@@ -136,14 +136,14 @@ class Client:
 
 
 class _NoPredictionError(Exception):
-    """An answer that is none."""
+    """A response without a prediction."""
 
 
 def _version(response: Json) -> int:
-    """Return which version predicted. Raises :class:`_NoPredictionError` for values that are no numbers."""
+    """Return the version that predicted. Raises :class:`_NoPredictionError` for values that are not finite numbers."""
     values = next(output["data"] for output in response["outputs"] if output["datatype"] == "FP64")
     if not all(isinstance(value, int | float) and math.isfinite(value) for value in values):
-        raise _NoPredictionError(f"no numbers: {values}")
+        raise _NoPredictionError(f"the values are not finite numbers: {values}")
     return int(response["model_version"])
 
 

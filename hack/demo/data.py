@@ -1,4 +1,4 @@
-"""The demo's input tables, made on this machine: nothing is fetched."""
+"""Input tables of the demo. They are created on this machine; nothing is downloaded."""
 
 from collections.abc import Iterator
 
@@ -30,10 +30,10 @@ def tables() -> Iterator[tuple[str, str, str]]:
     yield (
         "products.csv",
         _csv(products),
-        f"made up: daily sales of {len(PRODUCTS)} products over {DAYS} days, seed {SEED}",
+        f"generated: daily sales of {len(PRODUCTS)} products over {DAYS} days, seed {SEED}",
     )
     readings = machine_readings(READING_DAYS)
-    yield "machines.csv", _csv(readings), f"made up: {len(readings)} readings of {MACHINES} machines, seed {SEED}"
+    yield "machines.csv", _csv(readings), f"generated: {len(readings)} readings of {MACHINES} machines, seed {SEED}"
 
 
 def diabetes(patients: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""The images: built from the checkout and loaded into the node, each only where something has changed."""
+"""Images: built from the checkout and loaded into the node, each only if it has changed."""
 
 import json
 from collections.abc import Mapping
@@ -11,17 +11,17 @@ from cluster.model import Cluster, Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILES = {"operator": "Dockerfile.operator", "trainer": "Dockerfile.trainer", "server": "Dockerfile.trainer"}
-"""The file that each image is a target of."""
+"""The Dockerfile of each image."""
 TAG = "demo"
 
 
 def repository(part: str) -> str:
-    """Return the name of an image without its tag. A registry of this machine: nobody tries to pull it."""
+    """Return the name of an image without its tag. The registry is localhost, so no image is pulled."""
     return f"localhost/trainyard-{part}"
 
 
 def build_images(progress: Progress) -> dict[str, Path]:
-    """Return the images by part. Raises :class:`ClusterError` where one cannot be built."""
+    """Return the images by part. Raises :class:`ClusterError` if one cannot be built."""
     return {part: _build(part, progress) for part in DOCKERFILES}
 
 
@@ -31,7 +31,7 @@ def build_torch_image(progress: Progress) -> Path:
 
 
 def prepare_images(progress: Progress) -> None:
-    """Build every image, and unpack them all where a cluster of the best kind for this machine begins with them.
+    """Build every image. If the best kind of cluster for this machine starts with unpacked images, unpack them too.
 
     Raises
     ------
@@ -46,7 +46,8 @@ def prepare_images(progress: Progress) -> None:
 
 
 def provide_images(cluster: Cluster, progress: Progress) -> str:
-    """Build and load what the cluster needs; return what changes whenever the operator's pod must be replaced.
+    """Build and load the images that the cluster needs. Return a text that changes if the pod of the operator must be
+    replaced.
 
     Raises
     ------
@@ -54,7 +55,7 @@ def provide_images(cluster: Cluster, progress: Progress) -> str:
         An image cannot be built or loaded.
     """
     if cluster.kind == "process":
-        progress("none needed: pods run the programs of this checkout")
+        progress("no images needed: the pods run the programs of this checkout")
     else:
         images = build_images(progress)
         _load(cluster, images, progress)
@@ -63,7 +64,7 @@ def provide_images(cluster: Cluster, progress: Progress) -> str:
 
 
 def provide_torch_image(cluster: Cluster, progress: Progress) -> None:
-    """Build and load the image of framework Torch, for the CPU: as large as all others together, so only where asked.
+    """Build and load the image of framework Torch for the CPU, on request, because it is as large as all others.
 
     Raises
     ------
@@ -80,7 +81,7 @@ def _build(part: str, progress: Progress, arguments: Mapping[str, str] | None = 
 
 
 def _load(cluster: Cluster, images: dict[str, Path], progress: Progress) -> None:
-    """Load the images that this cluster does not have yet; it forgets with its folder."""
+    """Load the images that this cluster does not have yet. The record is in the folder of the cluster."""
     record = cluster.folder / "demo-images.json"
     loaded: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
     for part, image in images.items():
@@ -91,6 +92,6 @@ def _load(cluster: Cluster, images: dict[str, Path], progress: Progress) -> None
 
 
 def _newest_source() -> str:
-    """Return when the operator's code was last changed."""
+    """Return the time of the last change of the operator's code."""
     folders = (ROOT / "crds", ROOT / "operator")
     return str(max(file.stat().st_mtime_ns for folder in folders for file in folder.rglob("*.py")))

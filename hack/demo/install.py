@@ -1,4 +1,4 @@
-"""The chart, installed as the demo's cluster needs it."""
+"""Installation of the chart with the values of the demo."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ Json = dict[str, Any]
 
 
 def make_namespaces(cluster: Cluster) -> None:
-    """Make the operator's namespace and the jobs' own; both take nothing but pods of the restricted profile."""
+    """Create the namespaces of the operator and of the jobs. Both allow only pods of the restricted profile."""
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     apply(
         cluster,
@@ -36,7 +36,7 @@ def make_namespaces(cluster: Cluster) -> None:
 
 
 def give_store_access(cluster: Cluster, keys: dict[str, str]) -> None:
-    """Put the object store's keys where the jobs' pods mount them from."""
+    """Create the Secret with the keys of the object store, in the namespace of the jobs."""
     metadata = {"name": STORE_SECRET, "namespace": JOBS_NAMESPACE}
     apply(cluster, [{"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": keys}])
 
@@ -47,14 +47,14 @@ def install_chart(cluster: Cluster, *, endpoint: str, source: str) -> None:
     Parameters
     ----------
     endpoint
-        The object store as pods reach it.
+        URL of the object store for pods.
     source
-        What the operator was made from: its pod is replaced when this changes, as tags stay the same.
+        Identifies the source of the operator. If it changes, the pod is replaced, although the image tag is the same.
 
     Raises
     ------
     ClusterError
-        With helm's words.
+        With the message of helm.
     """
     values = chart_values(endpoint, source) | _addresses(cluster)
     command = ["upgrade", "--install", RELEASE, str(CHART), "--namespace", OPERATOR_NAMESPACE]
@@ -68,11 +68,11 @@ def install_chart(cluster: Cluster, *, endpoint: str, source: str) -> None:
     )
     if done.returncode != 0:
         hint = f"kubectl --kubeconfig {cluster.kubeconfig} -n {OPERATOR_NAMESPACE} describe pods"
-        raise ClusterError(f"helm could not install the chart: {done.stderr.strip()} (look with `{hint}`)")
+        raise ClusterError(f"helm could not install the chart: {done.stderr.strip()} (check with `{hint}`)")
 
 
 def chart_values(endpoint: str, source: str) -> Json:
-    """Return the values of the demo: small requests, so that all jobs train at once on a laptop."""
+    """Return the values of the demo. The requests are small, so that all jobs can train at once on a laptop."""
     return {
         "image": {"repository": repository("operator"), "tag": TAG},
         "podAnnotations": {"demo/source": source},
@@ -94,13 +94,13 @@ def chart_values(endpoint: str, source: str) -> Json:
 
 
 def _addresses(cluster: Cluster) -> Json:
-    """Return where the operator listens, for a node whose pods share this machine's network and have no Services."""
+    """Return the operator's addresses for a node whose pods share the network of this machine and have no Services."""
     if cluster.kind != "process":
         return {}
     node = read(cluster, "node", node_name(cluster.name))
     address = next(each["address"] for each in node["status"]["addresses"] if each["type"] == "InternalIP")
     return {
-        "replicas": 1,  # of the address: two could not listen there
+        "replicas": 1,  # two could not listen on the same address
         "updateStrategy": {"type": "Recreate"},
         "progress": {"url": f"https://{address}:{PROGRESS_PORT}", "bind": address, "port": PROGRESS_PORT},
         "health": {"bind": "$(POD_IP)"},

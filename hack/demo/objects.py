@@ -1,4 +1,4 @@
-"""What the demo does with objects in the jobs' namespace: apply, act, wait, always by kubectl."""
+"""Operations on objects in the namespace of the jobs, all with kubectl."""
 
 import json
 import time
@@ -20,7 +20,7 @@ _POLL_SECONDS = 0.25
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects of the jobs' namespace. Every method raises :class:`ClusterError` with kubectl's words."""
+    """The objects in the namespace of the jobs. Every method raises :class:`ClusterError` with kubectl's message."""
 
     cluster: Cluster
 
@@ -36,7 +36,7 @@ class Objects:
             self.kubectl("apply", "-f", "-", stdin=json.dumps(source))
 
     def get(self, kind: str, name: str) -> Json:
-        """Return an object, empty where there is none."""
+        """Return an object, or an empty dictionary if it does not exist."""
         return read(self.cluster, kind, name, namespace=JOBS_NAMESPACE)
 
     def list(self, kind: str, selector: str = "") -> list[Json]:
@@ -45,18 +45,18 @@ class Objects:
         return found
 
     def act(self, deployment: str, verb: str) -> float:
-        """Ask a ModelDeployment for ``verb``, with a token that was never used; return when (``time.monotonic``)."""
+        """Request ``verb`` of a ModelDeployment with a new token. Return its time (``time.monotonic``)."""
         token = datetime.now(UTC).strftime("%Y-%m-%dT%H.%M.%S.%f")
         asked = time.monotonic()
         self.kubectl("annotate", "md", deployment, f"{meta.ACTION_ANNOTATION}={verb}/{token}", "--overwrite")
         return asked
 
     def wait(self, kind: str, name: str, what: str, holds: Callable[[Json], bool], seconds: float) -> Json:
-        """Return an object once it holds, asked for again and again."""
+        """Read an object repeatedly until ``holds`` returns true, and return it."""
         end = time.monotonic() + seconds
         while not (found := self.get(kind, name)) or not holds(found):
             if time.monotonic() > end:
                 state = json.dumps(found.get("status", {}), indent=1) if found else "it does not exist"
-                raise ClusterError(f"waited {seconds:.0f} s for {kind} {name} {what}, in vain: {state}")
+                raise ClusterError(f"waited {seconds:.0f} s for {kind} {name} {what}, without success: {state}")
             time.sleep(_POLL_SECONDS)
         return found

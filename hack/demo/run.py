@@ -1,4 +1,4 @@
-"""From nothing to trained and served models, step by step, each said before it is done."""
+"""The steps of the demo, from an empty machine to trained and served models. Each step prints its title first."""
 
 import time
 from collections.abc import Sequence
@@ -35,18 +35,18 @@ TRAINING_SECONDS = 900
 
 
 class Steps:
-    """Says what begins, with the time since the start."""
+    """Prints the title of each step, with the time since the start."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._started = time.monotonic()
 
     def begin(self, title: str) -> None:
-        """Open a step."""
+        """Start a step."""
         self._console.print(f"\n[bold]== {title}[/bold] [dim]({self.seconds:.0f} s)[/dim]", soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Say one thing about it."""
+        """Print one message about the step."""
         self._console.print(f"   {escape(text)}", soft_wrap=True)
 
     @property
@@ -56,7 +56,7 @@ class Steps:
 
 
 def run(console: Console, *, name: str, kind: Kind | None) -> None:
-    """Run the demo. Raises :class:`ClusterError` with one sentence when a step fails, or a training does."""
+    """Run the demo. Raises :class:`ClusterError` with one message if a step or a training fails."""
     steps = Steps(console)
     steps.begin("a Kubernetes cluster")
     cluster = lifecycle.up(name, kind, steps.say, lambda: list(build_images(steps.say).values()))
@@ -65,25 +65,27 @@ def run(console: Console, *, name: str, kind: Kind | None) -> None:
     steps.begin("an object store with the data")
     store = object_store.deploy(cluster, lifecycle.backend(cluster.kind), steps.say)
     fill(store, steps)
-    steps.begin("the operator, by its Helm chart")
+    steps.begin("the operator, installed with its Helm chart")
     make_namespaces(cluster)
     give_store_access(cluster, store.credentials())
     install_chart(cluster, endpoint=store.endpoint_in_cluster, source=source)
-    steps.say(f"ready in namespace {OPERATOR_NAMESPACE}; jobs go to namespace {JOBS_NAMESPACE}")
+    steps.say(
+        f"the operator is ready in namespace {OPERATOR_NAMESPACE}; jobs are created in namespace {JOBS_NAMESPACE}"
+    )
     steps.begin("the trainings of examples/")
     story = Story(cluster, store, steps.say)
     story.clear()
-    # The jobs of an earlier run are taken away, so that this one trains again; their models stay.
+    # The jobs of an earlier run are deleted, so that this run trains again. Their models are kept.
     files = [f"--filename={path}" for path in TRAININGS]
     kubectl(cluster, "delete", "-n", JOBS_NAMESPACE, *files, "--ignore-not-found")
     for line in kubectl(cluster, "apply", "-n", JOBS_NAMESPACE, *files).splitlines():
         steps.say(line)
     console.print()
     names = {path.stem for path in TRAININGS}
-    lines = follow(lambda: _jobs(cluster, names), console, timeout_seconds=TRAINING_SECONDS)
-    failed = [f"{line.name} is {line.phase}: {line.doing}" for line in lines if line.phase != "Succeeded"]
+    rows = follow(lambda: _jobs(cluster, names), console, timeout_seconds=TRAINING_SECONDS)
+    failed = [f"{row.name} is {row.phase}: {row.doing}" for row in rows if row.phase != "Succeeded"]
     if failed:
-        raise ClusterError(f"{len(failed)} of {len(lines)} trainings did not succeed: {'; '.join(failed)}")
+        raise ClusterError(f"{len(failed)} of {len(rows)} trainings did not succeed: {'; '.join(failed)}")
     tally = report(story, steps)
     show_result(cluster, store, steps)
     if tally.failed:
@@ -91,25 +93,25 @@ def run(console: Console, *, name: str, kind: Kind | None) -> None:
 
 
 def report(story: Story, steps: Steps) -> Tally:
-    """Serve the model while things happen to it, and return what a client met meanwhile."""
-    steps.begin("a ModelDeployment follows the model, and a client predicts all the time")
+    """Serve the model through several changes, and return the results of a client."""
+    steps.begin("a ModelDeployment serves the model, and a client sends predictions continuously")
     with story.serve() as client:
         story.start_schedule()
-        steps.begin("a training that learns next to nothing: the gates refuse its version")
+        steps.begin("a bad training: the gates reject its version")
         story.refuse()
-        steps.begin("a schedule that fires each minute: its version takes over")
+        steps.begin("a schedule that starts a run each minute: its version takes over")
         story.follow_schedule(client)
-        steps.begin("a stored model changes by one byte: its version is taken back by itself")
+        steps.begin("a stored model changes by one byte: its version is rejected automatically")
         story.survive_a_bad_artifact()
         steps.begin("a rollback by hand")
         story.go_back(client)
-    steps.begin("what the client met")
+    steps.begin("the results of the client")
     steps.say(str(client.tally))
     return client.tally
 
 
 def fill(store: ObjectStore, steps: Steps) -> None:
-    """Make the buckets and put the input tables. Raises :class:`ClusterError`."""
+    """Create the buckets and upload the input tables. Raises :class:`ClusterError`."""
     for bucket in (DATA_BUCKET, BUCKET):
         store.make_bucket(bucket)
     for key, text, origin in tables():
@@ -118,22 +120,23 @@ def fill(store: ObjectStore, steps: Steps) -> None:
 
 
 def show_result(cluster: Cluster, store: ObjectStore, steps: Steps) -> None:
-    """Print what kubectl shows, where the models lie, and what can be done next."""
-    steps.begin("what there is now")
+    """Print the objects, the address of the models, and the next commands."""
+    steps.begin("the objects in the cluster")
     kinds = "tj,tsched,mv,md"
     print(f"$ kubectl get {kinds} -n {JOBS_NAMESPACE}", flush=True)
     print(kubectl(cluster, "get", kinds, "-n", JOBS_NAMESPACE), flush=True)
     count = store.client().list_objects_v2(Bucket=BUCKET)["KeyCount"]
     print(f"s3://{BUCKET}: {count} objects")
     print(f"""
-Look further:
+Next commands:
   export KUBECONFIG={cluster.kubeconfig}
   kubectl describe md diabetes -n {JOBS_NAMESPACE}
   kubectl describe tj diabetes-regression -n {JOBS_NAMESPACE}
   kubectl logs -n {JOBS_NAMESPACE} -l trainyard.dev/trainingjob=retail-forecast --tail=-1
   kubectl logs -n {OPERATOR_NAMESPACE} deployment/{RELEASE}
-The models: an S3 client at {store.endpoint_local}, keys in the Secret {STORE_SECRET} of namespace {JOBS_NAMESPACE}.
-`make demo` trains again, `make demo-down` removes all of it. This took {steps.seconds:.0f} s.""")
+To read the models, use an S3 client with {store.endpoint_local} and the keys in the Secret {STORE_SECRET} of
+namespace {JOBS_NAMESPACE}. `make demo` trains again, `make demo-down` removes everything.
+This took {steps.seconds:.0f} s.""")
 
 
 def _jobs(cluster: Cluster, names: set[str]) -> Sequence[Json]:

@@ -1,6 +1,6 @@
-"""The second half of the demo: a model that serves while versions come, are refused, break and are taken back.
+"""The second half of the demo: a model serves while versions take over, are rejected and are rolled back.
 
-A client predicts through the Service all the time. What it counts is the point of it all.
+A client sends predictions through the Service during the whole demo. Its counts show that no prediction fails.
 """
 
 import json
@@ -34,7 +34,7 @@ Say = Callable[[str], None]
 
 
 class Story:
-    """Each method is one scene, told as it happens."""
+    """Each method is one part of the demo, and prints what happens."""
 
     def __init__(self, cluster: Cluster, store: ObjectStore, say: Say) -> None:
         self._objects = Objects(cluster)
@@ -43,42 +43,42 @@ class Story:
         self._say = say
 
     def clear(self) -> None:
-        """Take away what an earlier run left behind; its models stay."""
+        """Delete the objects of an earlier run. Its models are kept."""
         files = [f"--filename={FOLDER / name}.yaml" for name in (DEPLOYMENT, SCHEDULE, HASTY)]
         self._objects.kubectl("delete", *files, "--ignore-not-found", "--cascade=foreground")
         self._objects.kubectl("delete", "tj", AGAIN, "--ignore-not-found")
-        # A job of the same name and spec whose version is there would train nothing.
+        # A job whose name and spec match an existing version would train nothing.
         self._objects.kubectl("delete", "mv", f"--selector={meta.JOB_LABEL} in ({AGAIN}, {HASTY})")
 
     def start_schedule(self) -> None:
-        """Let the table grow, as it does until the next night, and begin: a minute may pass until it fires."""
+        """Add rows to the table and create the schedule. Its first run starts within a minute."""
         address = self._store.upload(diabetes().encode(), DATA_BUCKET, "diabetes.csv")
-        self._say(f"{address} has grown: the schedule trains on more patients than version 1 has seen")
+        self._say(f"{address} has more rows now: the schedule trains on more patients than version 1")
         self._objects.apply(FOLDER / f"{SCHEDULE}.yaml")
 
     def serve(self) -> Client:
-        """Deploy the newest version, and return a client of it that has not begun yet."""
+        """Deploy the newest version, and return a client that is not started yet."""
         self._objects.apply(FOLDER / f"{DEPLOYMENT}.yaml")
         md = self._serving(lambda version: version > 0)
         model, version = md["spec"]["modelName"], md["status"]["activeVersion"]
-        self._say(f"version {version} of {model} answers at {md['status'].get('url')}")
+        self._say(f"version {version} of {model} serves at {md['status'].get('url')}")
         return Client(service_route(self._cluster, JOBS_NAMESPACE, DEPLOYMENT, _PORT), model)
 
     def follow_schedule(self, client: Client) -> None:
-        """Let the schedule fire once, and its version take over; then no more, for the sake of quiet."""
-        self._say("waiting for the full minute")
+        """Wait for one run of the schedule and for its version to take over. Then suspend the schedule."""
+        self._say("waiting for the next full minute")
         schedule = self._objects.wait(
-            "tsched", SCHEDULE, "to fire", lambda it: bool(it.get("status", {}).get("lastRun")), _FIRING_SECONDS
+            "tsched", SCHEDULE, "to start a run", lambda it: bool(it.get("status", {}).get("lastRun")), _FIRING_SECONDS
         )
         self._objects.kubectl("patch", "tsched", SCHEDULE, "--type=merge", "-p", '{"spec": {"suspend": true}}')
         job = self._trained(schedule["status"]["lastRun"])
-        self._say(f"fired: {job['metadata']['name']} made {_version_name(job)}")
+        self._say(f"the run {job['metadata']['name']} created {_version_name(job)}")
         md = self._serving(lambda version: version >= _version(job))
         client.wait_for_version(md["status"]["activeVersion"], _SERVING_SECONDS)
-        self._say(f"version {md['status']['activeVersion']} passed its gates and took over")
+        self._say(f"version {md['status']['activeVersion']} met its gates and took over")
 
     def refuse(self) -> None:
-        """Train a bad version: the gates say no, and nothing else changes."""
+        """Train a bad version. Its gates reject it, and the active version does not change."""
         self._objects.apply(FOLDER / f"{HASTY}.yaml")
         version = self._judged(self._trained(HASTY), "Rejected")
         self._say(f"{version['metadata']['name']} is Rejected:")
@@ -86,7 +86,7 @@ class Story:
             self._say(f"  {'passed' if gate['passed'] else 'FAILED'}: {gate['message']}")
 
     def survive_a_bad_artifact(self) -> None:
-        """Change one byte of a good version before it is deployed: its pods refuse it, and the old ones go on."""
+        """Change one byte of a good version before its rollout. Its pods refuse to load it, so it is rejected."""
         self._objects.act(DEPLOYMENT, "hold")
         job: Json = yaml.safe_load(_TRAINED.read_text())
         job["metadata"]["name"], job["spec"]["modelName"] = AGAIN, _TRAINED.stem
@@ -107,16 +107,16 @@ class Story:
             _SERVING_SECONDS,
         )
         rejection = _rejection(md, number) or {}
-        self._say(f"version {number} is taken back and quarantined: {rejection.get('message')}")
-        self._say(f"version {md['status']['activeVersion']} never stopped serving")
+        self._say(f"version {number} is rejected and quarantined: {rejection.get('message')}")
+        self._say(f"version {md['status']['activeVersion']} served the whole time")
 
     def go_back(self, client: Client) -> None:
-        """Go back one version by hand, and say how long it took."""
+        """Roll back to the previous version with a verb, and print how long the rollback took."""
         previous = self._objects.get("md", DEPLOYMENT)["status"]["previousVersion"]
         asked = self._objects.act(DEPLOYMENT, "rollback/previous")
         answered = client.wait_for_version(previous, _SERVING_SECONDS, since=asked)
         self._say(f"kubectl annotate md {DEPLOYMENT} {meta.ACTION_ANNOTATION}=rollback/previous/<any new word>")
-        self._say(f"the first answer of version {previous} came {answered - asked:.1f} s later")
+        self._say(f"the first prediction of version {previous} came {answered - asked:.1f} s later")
         self._serving(lambda version: version == previous)
 
     def _serving(self, wanted: Callable[[int], bool]) -> Json:

@@ -1,4 +1,4 @@
-"""Follow TrainingJobs until all have ended: a live table in a terminal, a line per change elsewhere."""
+"""Follow TrainingJobs until all have ended: a live table in a terminal, otherwise one line per change."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -24,8 +24,8 @@ BAR_WIDTH = 16
 
 
 @dataclass(frozen=True)
-class JobLine:
-    """What one row shows of a TrainingJob."""
+class JobRow:
+    """One row of the table, for one TrainingJob."""
 
     name: str
     phase: str
@@ -34,16 +34,16 @@ class JobLine:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether the phase of the job is final."""
         return self.phase in TERMINAL_PHASES
 
 
-def job_line(job: Json) -> JobLine:
-    """Read the row out of the object as the API server gave it."""
+def job_row(job: Json) -> JobRow:
+    """Return the row of a TrainingJob from the API server."""
     status = job.get("status", {})
     trainer = status.get("trainerStatus", {})
     phase = status.get("phase", "Pending")
-    return JobLine(
+    return JobRow(
         name=job["metadata"]["name"],
         phase=phase,
         progress=100 if phase == "Succeeded" else int(trainer.get("progressPercentage", 0)),
@@ -62,55 +62,57 @@ def _doing(phase: str, status: Json, trainer: Json) -> str:
     return ": ".join(part for part in (trainer.get("stage", ""), trainer.get("message", "")) if part)
 
 
-def follow(fetch: Callable[[], Sequence[Json]], console: Console, *, timeout_seconds: float) -> list[JobLine]:
+def follow(fetch: Callable[[], Sequence[Json]], console: Console, *, timeout_seconds: float) -> list[JobRow]:
     """Show the jobs that ``fetch`` returns until all have ended, and return their last rows.
 
     Raises
     ------
     ClusterError
-        Some have not ended in time; the sentence names them.
+        If jobs have not ended in time. The message names them.
     """
     end = time.monotonic() + timeout_seconds
-    before: list[JobLine] = []
+    before: list[JobRow] = []
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
-            lines = [job_line(job) for job in fetch()]
+            rows = [job_row(job) for job in fetch()]
             if console.is_terminal:
-                live.update(_table(lines), refresh=True)
+                live.update(_table(rows), refresh=True)
             else:
-                _print_changes(console, before, lines)
-            if lines and all(line.ended for line in lines):
+                _print_changes(console, before, rows)
+            if rows and all(row.ended for row in rows):
                 break
             if time.monotonic() > end:
-                late = ", ".join(f"{line.name} ({line.phase})" for line in lines if not line.ended) or "no job is there"
+                late = (
+                    ", ".join(f"{row.name} ({row.phase})" for row in rows if not row.ended) or "no TrainingJob exists"
+                )
                 raise ClusterError(f"not ended after {timeout_seconds:.0f} s: {late}")
-            before = lines
+            before = rows
             time.sleep(PERIOD_SECONDS)
     if console.is_terminal:
-        console.print(_table(lines))
-    return lines
+        console.print(_table(rows))
+    return rows
 
 
-def _table(lines: Sequence[JobLine]) -> Table:
-    """Return one row per job; in a narrow terminal only the last column is cut."""
-    names = max((len(line.name) for line in lines), default=0)
+def _table(rows: Sequence[JobRow]) -> Table:
+    """Return one row per job. In a narrow terminal, only the last column is truncated."""
+    names = max((len(row.name) for row in rows), default=0)
     table = Table(box=None, pad_edge=False, header_style="bold", expand=True)
     for heading, width in (("TRAININGJOB", names), ("PHASE", PHASE_WIDTH), ("", BAR_WIDTH), ("", 4)):
         table.add_column(heading, width=max(width, len(heading)), no_wrap=True)
     table.add_column("", ratio=1, no_wrap=True)
-    for line in lines:
+    for row in rows:
         table.add_row(
-            line.name,
-            Text(line.phase, style=COLOURS.get(line.phase, "default")),
-            ProgressBar(completed=line.progress, width=BAR_WIDTH),
-            f"{line.progress:3d}%",
-            line.doing,
+            row.name,
+            Text(row.phase, style=COLOURS.get(row.phase, "default")),
+            ProgressBar(completed=row.progress, width=BAR_WIDTH),
+            f"{row.progress:3d}%",
+            row.doing,
         )
     return table
 
 
-def _print_changes(console: Console, before: Sequence[JobLine], lines: Sequence[JobLine]) -> None:
-    known = {line.name: line for line in before}
-    for line in lines:
-        if known.get(line.name) != line:
-            console.print(f"{line.name:28} {line.phase:10} {line.progress:3d}%  {line.doing}", soft_wrap=True)
+def _print_changes(console: Console, before: Sequence[JobRow], rows: Sequence[JobRow]) -> None:
+    known = {row.name: row for row in before}
+    for row in rows:
+        if known.get(row.name) != row:
+            console.print(f"{row.name:28} {row.phase:10} {row.progress:3d}%  {row.doing}", soft_wrap=True)

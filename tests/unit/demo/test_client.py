@@ -89,7 +89,8 @@ def test_the_request_has_a_value_for_every_column(address: str, model: Model) ->
 
 
 @pytest.mark.parametrize(
-    ("change", "words"), [({"status": 503}, "503"), ({"value": None}, "no numbers"), ({"version": "?"}, "ValueError")]
+    ("change", "words"),
+    [({"status": 503}, "503"), ({"value": None}, "not finite numbers"), ({"version": "?"}, "ValueError")],
 )
 def test_whatever_is_no_prediction_is_a_failure(address: str, model: Model, change: Any, words: str) -> None:
     vars(model).update(change)
@@ -108,12 +109,12 @@ def test_a_connection_that_is_refused_is_a_failure_too(address: str) -> None:
 
 def test_a_model_that_is_not_there_is_told_at_once() -> None:
     with (
-        pytest.raises(ClusterError, match="does not answer through its Service"),
+        pytest.raises(ClusterError, match="through its Service"),
         Client(lambda: "http://127.0.0.1:1", "m"),
     ):
         pass
 
 
 def test_a_version_that_never_comes_is_named(address: str) -> None:
-    with Client(lambda: address, "m") as client, pytest.raises(ClusterError, match="version 9 has not answered"):
+    with Client(lambda: address, "m") as client, pytest.raises(ClusterError, match="version 9"):
         client.wait_for_version(9, 0.1)

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cluster.model import ClusterError
 from demo.data import PATIENTS, diabetes, machine_readings, tables
-from demo.view import follow, job_line
+from demo.view import follow, job_row
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = [path for path in sorted((ROOT / "examples").rglob("*.yaml")) if "argocd" not in path.parts]
@@ -53,7 +53,7 @@ def job(phase: str, **status: object) -> Json:
 
 
 def test_a_job_without_status_is_pending() -> None:
-    line = job_line({"metadata": {"name": "a"}, "spec": {"framework": "Prophet"}})
+    line = job_row({"metadata": {"name": "a"}, "spec": {"framework": "Prophet"}})
     assert (line.phase, line.progress, line.ended) == ("Pending", 0, False)
 
 
