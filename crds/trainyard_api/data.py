@@ -149,7 +149,7 @@ class Data(ApiModel):
     covariates: Annotated[list[Covariate], Field(max_length=16)] | None = None
     """Additional tables that are joined by time."""
     validation: DataValidation | None = None
-    """What the table must offer before anything is trained on it."""
+    """Requirements that the table must meet before the training starts."""
 
     rules = (
         Rule(
@@ -166,7 +166,7 @@ class Data(ApiModel):
         ),
         Rule(
             "!has(self.static) || has(self.series) && !(self.target in self.static) && !(self.series in self.static)",
-            "static needs series, and names neither series nor target",
+            "static needs series, and must not contain the columns series and target",
             lambda m: not is_set(m, "static") or (is_set(m, "series") and not {m.target, m.series} & set(m.static)),
             field="static",
         ),

@@ -56,7 +56,7 @@ def checkout() -> Path:
     """
     root = Path(__file__).resolve().parents[2]
     if not (root / "pyproject.toml").is_file():
-        raise FileNotFoundError(f"{root} is no checkout of trainyard: run this from an editable install (make venv)")
+        raise FileNotFoundError(f"{root} is not a checkout of trainyard: run this from an editable install (make venv)")
     return root
 
 

@@ -75,12 +75,12 @@ TRAINING_JOB = KindDefinition(
     rules=(
         Rule(
             "self.metadata.name.size() <= 52 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "metadata.name must be at most 52 lower-case letters, digits and '-': its Jobs carry the name",
+            "metadata.name must be at most 52 lower-case letters, digits and '-': the names of its Jobs start with it",
             field="metadata.name",
         ),
         Rule(
             "!oldSelf.spec.cancel || self.spec.cancel",
-            "cancel cannot be taken back: create a new TrainingJob",
+            "cancel cannot be undone: create a new TrainingJob",
             field="spec.cancel",
         ),
     ),
@@ -90,7 +90,10 @@ MODEL_VERSION = KindDefinition(
     kind="ModelVersion",
     plural="modelversions",
     short="mv",
-    description="One trained model: what was trained, on what, by which job. Made by the operator, never changed.",
+    description=(
+        "One trained model: what was trained, on which data and by which job. The operator creates it. Its spec is "
+        "immutable."
+    ),
     spec=ModelVersionSpec,
     status=ModelVersionStatus,
     first_status={"phase": "Pending"},
@@ -113,7 +116,7 @@ TRAINING_SCHEDULE = KindDefinition(
     kind="TrainingSchedule",
     plural="trainingschedules",
     short="tsched",
-    description="TrainingJobs by the clock, or whenever their template changes.",
+    description="Creates TrainingJobs on a cron schedule, or when their template changes.",
     spec=TrainingScheduleSpec,
     status=TrainingScheduleStatus,
     columns=(
@@ -135,7 +138,8 @@ TRAINING_SCHEDULE = KindDefinition(
     rules=(
         Rule(
             "self.metadata.name.size() <= 41 && self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
-            "metadata.name must be at most 41 lower-case letters, digits and '-': its TrainingJobs carry the name",
+            "metadata.name must be at most 41 lower-case letters, digits and '-': the names of its TrainingJobs start "
+            "with it",
             field="metadata.name",
         ),
     ),
@@ -145,7 +149,7 @@ MODEL_DEPLOYMENT = KindDefinition(
     kind="ModelDeployment",
     plural="modeldeployments",
     short="md",
-    description="Which version of a model serves: the policy in the spec, the version in the status.",
+    description="Serves a model. The spec contains the policy that selects the version, the status shows the version.",
     spec=ModelDeploymentSpec,
     status=ModelDeploymentStatus,
     columns=(
@@ -171,7 +175,7 @@ MODEL_DEPLOYMENT = KindDefinition(
         Rule(
             "self.metadata.name.size() <= 45 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
             "metadata.name must be at most 45 lower-case letters, digits and '-', and start with a letter: "
-            "its Service and Deployments carry the name",
+            "the names of its Service and Deployments start with it",
             field="metadata.name",
         ),
     ),

@@ -152,7 +152,7 @@ class ModelVersionSpec(ApiModel):
     image: Annotated[str, Field(max_length=512)] | None = None
     """Image that trained the model."""
 
-    rules = (Rule("self == oldSelf", "a ModelVersion's spec never changes: train a new version"),)
+    rules = (Rule("self == oldSelf", "the spec of a ModelVersion is immutable: train a new version"),)
 
 
 GateReason = Literal[

@@ -120,7 +120,7 @@ def _without_null(raw: Schema) -> Schema:
         return {**ways[0], **siblings}
     if siblings.get(INT_OR_STRING) and [way.get("type") for way in ways] == ["integer", "string"]:
         return {**_without(ways[0], "type"), **_without(ways[1], "type"), **siblings}
-    raise SchemaError(f"a union of {len(ways)} types: say it with optional fields and a rule")
+    raise SchemaError(f"a union of {len(ways)} types: use optional fields and a rule")
 
 
 def _key_rule(names: Schema) -> dict[str, str]:
@@ -177,7 +177,7 @@ def _undescribed(node: Schema) -> Iterator[str]:
 def _problems(node: Schema) -> Iterator[str]:
     unknown = set(node) - _KEYWORDS
     if unknown:
-        yield f"keywords no structural schema has: {', '.join(sorted(unknown))}"
+        yield f"keywords that a structural schema does not support: {', '.join(sorted(unknown))}"
     bounded = "enum" in node
     match node.get("type"):
         case None if not node.get(INT_OR_STRING):

@@ -9,7 +9,7 @@ from trainyard_api.base import ApiModel, Rule, is_set
 Share = Annotated[float, Field(gt=0, le=1)]
 Cost = Annotated[float, Field(gt=0, le=1_000_000)]
 
-_WISHES = ("optimize", "min_recall", "min_precision", "cost_of_miss", "value")
+_GOALS = ("optimize", "min_recall", "min_precision", "cost_of_miss", "value")
 
 
 class Threshold(ApiModel):
@@ -36,11 +36,11 @@ class Threshold(ApiModel):
             "[has(self.optimize), has(self.minRecall), has(self.minPrecision), has(self.costOfMiss), has(self.value)]"
             ".filter(x, x).size() == 1",
             "threshold needs exactly one of optimize, minRecall, minPrecision, value, and costOfMiss with costOfAlarm",
-            lambda m: sum(is_set(m, name) for name in _WISHES) == 1,
+            lambda m: sum(is_set(m, name) for name in _GOALS) == 1,
         ),
         Rule(
             "has(self.costOfMiss) == has(self.costOfAlarm)",
-            "threshold.costOfMiss and threshold.costOfAlarm belong together",
+            "threshold needs both costOfMiss and costOfAlarm, or none of them",
             lambda m: is_set(m, "cost_of_miss") == is_set(m, "cost_of_alarm"),
         ),
     )

@@ -106,7 +106,7 @@ class Split(ApiModel):
     rules = (
         Rule(
             "self.testFraction + self.validationFraction < 1.0",
-            "testFraction and validationFraction together must leave rows to train on",
+            "the sum of testFraction and validationFraction must be less than 1",
             lambda m: m.test_fraction + m.validation_fraction < 1,
             field="testFraction",
         ),
@@ -176,18 +176,18 @@ class Gate(ApiModel):
         ),
         Rule(
             "has(self.op) == has(self.value)",
-            "a gate's op and value belong together",
+            "a gate needs both op and value, or none of them",
             lambda m: is_set(m, "op") == is_set(m, "value"),
         ),
         Rule(
             "!has(self.tolerance) || has(self.compareTo)",
-            "tolerance belongs to compareTo",
+            "tolerance needs compareTo",
             lambda m: not is_set(m, "tolerance") or is_set(m, "compare_to"),
             field="tolerance",
         ),
         Rule(
             "!has(self.confidence) || has(self.compareTo)",
-            "confidence belongs to compareTo",
+            "confidence needs compareTo",
             lambda m: not is_set(m, "confidence") or is_set(m, "compare_to"),
             field="confidence",
         ),
@@ -286,7 +286,7 @@ class Accelerator(ApiModel):
         Rule(
             f"self.resource.matches('{_EXTENDED_RESOURCE}') && !self.resource.contains('{_NATIVE_DOMAIN}')",
             "accelerator.resource must be an extended resource that nodes offer, such as nvidia.com/gpu; "
-            "cpu, memory and the like belong into resources",
+            "set cpu and memory in resources",
             lambda m: re.fullmatch(_EXTENDED_RESOURCE, m.resource) is not None and _NATIVE_DOMAIN not in m.resource,
             field="resource",
         ),

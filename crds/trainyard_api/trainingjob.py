@@ -134,7 +134,7 @@ class TrainingJobSpec(BatchSpec):
         ),
         Rule(
             "!has(self.data.static) || self.task == 'Forecast'",
-            "data.static is for task Forecast; a column of a table is a feature",
+            "data.static needs task Forecast; for other tasks, use data.features",
             lambda m: not is_set(m.data, "static") or m.task == "Forecast",
             field="data",
         ),
@@ -146,7 +146,7 @@ class TrainingJobSpec(BatchSpec):
         ),
         Rule(
             "!has(self.backtest) || !(self.framework in ['Script', 'Container'])",
-            "the section backtest needs a framework other than Script and Container: own code is not asked twice",
+            "the section backtest needs a framework other than Script and Container",
             lambda m: not is_set(m, "backtest") or m.framework not in OWN_CODE,
             field="backtest",
         ),
@@ -182,8 +182,8 @@ class TrainingJobSpec(BatchSpec):
         ),
         Rule(
             "!has(self.threshold) || (self.task == 'Classification' && !(self.framework in ['Script', 'Container']))",
-            "threshold needs task Classification, and a framework other than Script and Container: own code calls "
-            "classes itself",
+            "threshold needs task Classification, and a framework other than Script and Container: your own code "
+            "predicts classes",
             lambda m: not is_set(m, "threshold") or (m.task == "Classification" and m.framework not in OWN_CODE),
             field="threshold",
         ),

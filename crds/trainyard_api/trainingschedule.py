@@ -94,7 +94,7 @@ class TrainingScheduleSpec(ApiModel):
         ),
         Rule(
             "!has(self.schedule) || !self.schedule.contains('TZ=')",
-            "schedule must not set a time zone: leave TZ= out and name the zone in timeZone",
+            "schedule must not set a time zone: remove TZ= and set timeZone",
             lambda m: m.schedule is None or "TZ=" not in m.schedule,
             field="schedule",
         ),
@@ -107,7 +107,7 @@ class TrainingScheduleSpec(ApiModel):
         ),
         Rule(
             "!self.countRejections || has(self.stopAfterFailures)",
-            "countRejections needs stopAfterFailures: it says what counts as a failure",
+            "countRejections needs stopAfterFailures: a rejection counts only for this limit",
             lambda m: not m.count_rejections or is_set(m, "stop_after_failures"),
             field="countRejections",
         ),

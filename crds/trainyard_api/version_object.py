@@ -37,7 +37,7 @@ def version_object(
     """
     registered, artifact = result.model_version, result.artifact
     if registered is None or artifact is None:
-        raise ValueError("only a successful result makes a version")
+        raise ValueError("only a successful result of a training has a version")
     spec: dict[str, Any] = {
         "model": model,
         "version": registered.version,

@@ -31,7 +31,7 @@ LONG = "a-name-that-is-longer-than-what-its-children-can-carry"
         (
             "schedule",
             {"template": {"spec": {"accelerator": {"resource": "hugepages-2Mi"}}}},
-            "cpu, memory and the like belong into resources",
+            "set cpu and memory in resources",
         ),
         ("small", {"metadata": {"name": LONG}}, "metadata.name must be at most 52 lower-case letters"),
         ("deployment", {"version": {"policy": "LatestValidated"}}, "policy Pinned needs pin, and only policy Pinned"),

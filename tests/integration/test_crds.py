@@ -197,7 +197,7 @@ def test_cancel_is_one_way(judge: Judge) -> None:
         said = judge.change(before, with_field(before, "cancel", value))
         assert said is not None
         assert "spec.cancel: Invalid value" in said
-        assert "cancel cannot be taken back: create a new TrainingJob" in said
+        assert "cancel cannot be undone: create a new TrainingJob" in said
     assert judge.change(before, with_field(before, "priority", "Low")) is None
 
 

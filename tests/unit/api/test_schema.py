@@ -113,7 +113,7 @@ def test_what_a_custom_resource_cannot_say_is_refused(model: type[BaseModel], pr
         ({"type": "object", "x-kubernetes-preserve-unknown-fields": True}, "a map without maxProperties"),
         ({}, "no type"),
         ({"x-kubernetes-int-or-string": True, "maximum": 3}, "an integer or string without maximum and maxLength"),
-        ({"type": "boolean", "title": "On"}, "keywords no structural schema has: title"),
+        ({"type": "boolean", "title": "On"}, "keywords that a structural schema does not support: title"),
     ],
 )
 def test_lint(node: Schema, problem: str) -> None:
