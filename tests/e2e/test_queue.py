@@ -49,7 +49,7 @@ def test_one_after_the_other(stage: Stage, spec: Json, one_place: None) -> None:
     wanted = [("Queued", 4, full), ("Queued", 2, full), ("Queued", 1, locked), ("Queued", 1, full)]
     stage.wait_until("the line to form", lambda: line(stage, *names) == wanted, about="q-low")
     message = condition(stage.get("tj", "q-same-model"), "Ready")["message"]
-    assert message == "waiting for TrainingJob q-holder: one TrainingJob of model q-model runs at a time"
+    assert message == "waiting for TrainingJob q-holder: only one TrainingJob of model q-model runs at a time"
     rows = [row.split() for row in stage.kubectl("get", "tj", "-o", "wide").splitlines()]
     assert "QUEUE" in rows[0]
     assert "4" in next(row for row in rows if row[0] == "q-low")

@@ -98,4 +98,4 @@ def test_what_cannot_be_shared_is_told_at_once(stage: Stage, uri: str) -> None:
     stage.apply("global", **{**spec(uri, shards=2), "framework": "LightGBM"})
     job = stage.wait_for_phase("global", "Failed")
     assert condition(job, "Ready")["reason"] == "InvalidSpec"
-    assert "spec.shards 2 shares out series that have a model each" in condition(job, "Ready")["message"]
+    assert "spec.shards 2 needs framework Prophet and mode Train" in condition(job, "Ready")["message"]

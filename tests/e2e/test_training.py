@@ -81,7 +81,7 @@ def test_kubectl_get_shows_the_columns(examples: Stage) -> None:
 def test_describe_tells_the_story(examples: Stage) -> None:
     story = examples.kubectl("describe", "tj", "diabetes-regression")
     assert "AttemptStarted" in story
-    assert "made ModelVersion diabetes-regression-v1" in story
+    assert "created ModelVersion diabetes-regression-v1" in story
 
 
 def test_the_namespace_enforces_the_restricted_profile(examples: Stage) -> None:

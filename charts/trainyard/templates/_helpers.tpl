@@ -12,7 +12,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Of what lies in no namespace: two releases of one name must not share it. Neither part can hold a colon. */}}
+{{/* Name of objects without a namespace: two releases with the same name must not share them. Neither part can contain a colon. */}}
 {{- define "trainyard.clusterName" -}}
 {{- printf "%s:%s" .Release.Namespace (include "trainyard.fullname" .) }}
 {{- end }}
@@ -38,7 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.serviceAccount.create }}
 {{- default (include "trainyard.fullname" .) .Values.serviceAccount.name }}
 {{- else }}
-{{- required "serviceAccount.name: name the ServiceAccount that is there, or let the chart make one (serviceAccount.create=true)" .Values.serviceAccount.name }}
+{{- required "serviceAccount.name: set the name of an existing ServiceAccount, or create one with serviceAccount.create=true" .Values.serviceAccount.name }}
 {{- end }}
 {{- end }}
 
@@ -50,7 +50,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- default (printf "https://%s.%s.svc:%d" (include "trainyard.fullname" .) .Release.Namespace (int .Values.progress.port)) .Values.progress.url }}
 {{- end }}
 
-{{/* The reference of an image: takes the root, a block with repository, tag and digest, and what follows the repository. */}}
+{{/* Reference of an image. Arguments: the root, a block with repository, tag and digest, and a suffix of the repository. */}}
 {{- define "trainyard.image" -}}
 {{- $root := index . 0 }}
 {{- $image := index . 1 }}
@@ -70,7 +70,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- mergeOverwrite (dict "Torch" $torch) .Values.trainer.imageByFramework | toJson }}
 {{- end }}
 
-{{/* What pods of one role are given, as the operator reads it: takes the root and the values of the role. */}}
+{{/* Pod options of one role for the operator's configuration. Arguments: the root and the values of the role. */}}
 {{- define "trainyard.podDefaults" -}}
 {{- $root := index . 0 }}
 {{- $role := index . 1 }}
@@ -82,20 +82,21 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- toJson $given }}
 {{- end }}
 
-{{/* What cannot work is refused before anything is made. */}}
+{{/* Refuse invalid values before any object is created. */}}
 {{- define "trainyard.check" -}}
 {{- $name := include "trainyard.fullname" . }}
 {{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $name) }}
-{{- fail (printf "%q cannot name a Service: set fullnameOverride to lower-case letters, digits and '-' that begin with a letter" $name) }}
+{{- fail (printf "%q is not a valid name of a Service: set fullnameOverride to lower-case letters, digits and '-', starting with a letter" $name) }}
 {{- end }}
 {{- if and (not .Values.rbac.clusterScoped) (not .Values.watchNamespaces) }}
-{{- fail "rbac.clusterScoped=false needs watchNamespaces: to watch the whole cluster takes a ClusterRole" }}
+{{- fail "rbac.clusterScoped=false needs watchNamespaces: without them, the operator needs a ClusterRole" }}
 {{- end }}
 {{- include "trainyard.checkNamespaces" . }}
 {{- end }}
 
-{{/* `lookup` finds nothing where there is no cluster, as in `helm template`: then nothing can be checked. Whoever may not
-read kube-system cannot make the namespace of the release either, so that one is there. */}}
+{{/* Without a cluster, as in `helm template`, `lookup` finds nothing, so nothing can be checked. The namespace of the release
+or kube-system shows whether there is a cluster: a user who may not read kube-system cannot create the namespace of the
+release, so it exists. */}}
 {{- define "trainyard.checkNamespaces" -}}
 {{- $cluster := true }}
 {{- if .Values.watchNamespaces }}
@@ -111,9 +112,9 @@ read kube-system cannot make the namespace of the release either, so that one is
 {{- end }}
 {{- end }}
 
-{{/* What the operator may do in a namespace that it watches. It reads no Secrets and never writes a user's spec. */}}
+{{/* Permissions of the operator in a namespace that it watches. It reads no Secrets and never writes a user's spec. */}}
 {{- define "trainyard.rules" -}}
-# Patched is one annotation, trainyard.dev/saved-status: what of the status a restore needs.
+# patch is for one annotation, trainyard.dev/saved-status: the part of the status that a restore needs.
 - apiGroups: [trainyard.dev]
   resources: [trainingjobs, modelversions]
   verbs: [get, list, watch, create, patch, delete]
@@ -123,7 +124,7 @@ read kube-system cannot make the namespace of the release either, so that one is
 - apiGroups: [trainyard.dev]
   resources: [trainingjobs/status, trainingschedules/status, modelversions/status, modeldeployments/status]
   verbs: [get, patch]
-# Asked for where the API server guards blockOwnerDeletion (OpenShift does): children name their owner.
+# Required if the API server protects blockOwnerDeletion, as on OpenShift: children have an owner reference.
 - apiGroups: [trainyard.dev]
   resources: [trainingjobs/finalizers, trainingschedules/finalizers, modeldeployments/finalizers]
   verbs: [update]
@@ -142,7 +143,7 @@ read kube-system cannot make the namespace of the release either, so that one is
 - apiGroups: [""]
   resources: [pods]
   verbs: [get, list]
-# One Lease in each namespace says which release works there: two never do.
+# The holder of a Lease in each namespace is the only release that works there.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
   verbs: [create]
@@ -150,17 +151,17 @@ read kube-system cannot make the namespace of the release either, so that one is
   resources: [leases]
   resourceNames: [trainyard]
   verbs: [get, update]
-# Read is only what is told of a pod that itself says nothing: a volume that cannot be mounted.
+# list is for pods whose status shows no reason, for example if a volume cannot be mounted.
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [list]
-# Written by the API that takes the time stamps by which kubectl sorts.
+# create uses the core API, because it has the time stamps by which kubectl sorts Events.
 - apiGroups: [""]
   resources: [events]
   verbs: [create]
 {{- end }}
 
-{{/* What overruling gates takes. */}}
+{{/* Permissions to validate a ModelVersion that its gates rejected. */}}
 {{- define "trainyard.overrule" -}}
 - apiGroups: [trainyard.dev]
   resources: [modelversions]

@@ -64,13 +64,13 @@ def words_of(text: str, how: str) -> list[str]:
 
 def no_action(text: str, how: str) -> RefusedError:
     """Return the error for a text that is not a verb of this kind."""
-    return RefusedError(f"{text[:80]!r} is no action: {how}")
+    return RefusedError(f"{text[:80]!r} is not a valid action: {how}")
 
 
 def refuse_used(status: Answering, token: str) -> None:
     """Raise :class:`RefusedError` if the token was used before, by this verb or another one."""
     if token in (status.used_tokens or ()):
-        raise RefusedError(f"token {token!r} was used before: take a new one, such as the time")
+        raise RefusedError(f"token {token!r} was used before: use a new one, such as the time")
 
 
 def handled(status: Answering, text: str, message: str, token: str | None) -> dict[str, Any]:

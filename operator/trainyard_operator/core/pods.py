@@ -54,7 +54,8 @@ def confined_container(defaults: PodDefaults) -> Body:
 def over(own: PodOptions, base: PodOptions) -> PodOptions:
     """Merge the options of an object over the defaults.
 
-    Maps are merged by key and variables by name. Lists are concatenated. A single value replaces the default.
+    Maps are merged by key and variables by name. ``tolerations``, ``imagePullSecrets``, ``volumes`` and
+    ``volumeMounts`` are concatenated. Every other value replaces the default.
     """
     # Not validated again: the merged options may exceed the limits of one layer.
     return PodOptions.model_construct(
@@ -148,7 +149,7 @@ def _check_volumes(pod: Body) -> None:
     names = [volume["name"] for volume in pod["volumes"]]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise InvalidSpecError(
-            f"volumes: {twice} is there twice, or is a volume of the operator's; choose another name"
+            f"volumes: the name {twice} is used twice, or is the name of a volume of the operator; choose another name"
         )
     for container in (*pod.get("initContainers", ()), *pod["containers"]):
         for one in container["volumeMounts"]:

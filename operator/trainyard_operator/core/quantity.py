@@ -35,7 +35,7 @@ def to_bytes(quantity: int | str) -> int:
     except ArithmeticError as error:
         raise ValueError(f"{text!r} is not a quantity") from error
     if exact.adjusted() > MAX_DIGITS:
-        raise ValueError(f"{text!r} is more memory than there is")
+        raise ValueError(f"{text!r} is too large for an amount of memory")
     return int(exact.to_integral_value(rounding="ROUND_CEILING"))
 
 

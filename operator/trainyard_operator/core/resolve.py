@@ -35,8 +35,8 @@ def refuse_unsupported(spec: TrainingJobSpec) -> None:
     """Raise :class:`InvalidSpecError` if the spec uses a feature that this release does not support."""
     if spec.shards > 1 and (spec.framework != "Prophet" or spec.mode != "Train"):
         raise InvalidSpecError(
-            f"spec.shards {spec.shards} shares out series that have a model each, which framework Prophet with mode "
-            "Train makes; leave it out"
+            f"spec.shards {spec.shards} needs framework Prophet and mode Train, which train one model for each series; "
+            "remove it"
         )
 
 
@@ -56,7 +56,7 @@ def resolve_storage(spec: TrainingJobSpec, defaults: StorageDefaults) -> Storage
             own = Storage(uri=defaults.uri)
         except ValidationError as error:
             message = (
-                f"the operator's default storage.uri {defaults.uri!r} cannot be used: it starts with s3:// or pvc://"
+                f"the operator's default storage.uri {defaults.uri!r} is invalid: it must start with s3:// or pvc://"
             )
             raise InvalidSpecError(message) from error
     if (

@@ -112,7 +112,7 @@ def job(view: BatchView[Any], schedule: TrainingScheduleView | None, now: dateti
         return None
     if now < from_rfc3339(view.status.completion_time) + timedelta(seconds=seconds):
         return None
-    return Expired(view, f"it ended {seconds} s ago or earlier (spec.deleteSecondsAfterFinished)")
+    return Expired(view, f"it ended at least {seconds} s ago (spec.deleteSecondsAfterFinished)")
 
 
 def is_kept(view: ObjectView[Any]) -> bool:

@@ -131,7 +131,7 @@ def restore(view: ObjectView[BatchStatus] | ModelVersionView) -> Plan:
 def restored() -> EventNote:
     """Return the Event that reports a restored status."""
     message = (
-        f"the status is restored from the annotation {meta.SAVED_ANNOTATION}; to begin anew, create the object without "
-        "this annotation, or under another name"
+        f"the status was restored from the annotation {meta.SAVED_ANNOTATION}; to start without a status, create the "
+        "object without this annotation, or under another name"
     )
     return EventNote("Normal", RESTORED, message, "restored")

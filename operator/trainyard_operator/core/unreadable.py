@@ -19,8 +19,8 @@ REPEAT_SECONDS: Final = 3600.0
 def hands_off(view: ObjectView[ApiModel]) -> Plan:
     """Return the plan for such an object: one Event, and nothing else."""
     message = (
-        f"{view.unreadable}: another release wrote this status, and this one decides nothing about the object; "
-        "let the operator of that release, or a newer one, run again, or correct it: a field of the status with "
+        f"{view.unreadable}: this release cannot read what another release wrote, so it does not change the object; "
+        "run the operator of that release or a newer one, or correct the value: a field of the status with "
         "kubectl edit --subresource=status, an annotation with kubectl annotate"
     )
     return Plan(events=(EventNote("Warning", REASON, message, view.unreadable),), requeue_after=REPEAT_SECONDS)

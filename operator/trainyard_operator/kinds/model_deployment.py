@@ -34,13 +34,17 @@ def _numbers(status: ModelDeploymentStatus) -> set[int]:
     return {n for n in serving if n is not None} | {entry.version for entry in status.rejected_versions or ()}
 
 
-_TRAINED: Final = family_of("ModelDeployment", "trained_timestamp_seconds", "When the active version was made")
-_ACTIVE: Final = family_of("ModelDeployment", "active_version", "The number of the version that serves")
-_OBJECTIVE: Final = family_of("ModelDeployment", "objective", "What the active version reached in its training")
-_READY: Final = family_of("ModelDeployment", "ready", "1 while a pod of the active version answers, else 0")
-_CONDITION: Final = family_of("ModelDeployment", "condition", "1 for each of its conditions that asks for attention")
+_TRAINED: Final = family_of(
+    "ModelDeployment", "trained_timestamp_seconds", "Time when the active version was created, in seconds since 1970"
+)
+_ACTIVE: Final = family_of("ModelDeployment", "active_version", "Number of the version that serves")
+_OBJECTIVE: Final = family_of(
+    "ModelDeployment", "objective", "Objective of the active version, as measured in its training"
+)
+_READY: Final = family_of("ModelDeployment", "ready", "1 while the active version serves, else 0")
+_CONDITION: Final = family_of("ModelDeployment", "condition", "1 for each condition that is True and needs attention")
 _ATTENTION: Final = ("Stalled", "RolledBack", "NewerVersionRejected")
-"""Conditions that ask for attention."""
+"""Conditions that need attention."""
 
 
 def _series(page: Page, deployment: Seen) -> None:

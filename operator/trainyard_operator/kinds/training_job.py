@@ -49,9 +49,7 @@ def _concerns(body: Mapping[str, Any], kind: Kind) -> Concern:
 
 
 _WAITING: Final = frozenset({"Pending", "Queued", "Starting", "Retrying"})
-_JOBS_WAITING: Final = Family(
-    "trainyard_trainingjobs_waiting", "TrainingJobs that wait to train, by what they wait for"
-)
+_JOBS_WAITING: Final = Family("trainyard_trainingjobs_waiting", "TrainingJobs that wait to train, by phase and reason")
 _JOBS_FAILED: Final = Family(
     "trainyard_trainingjobs_failed", "TrainingJobs that have failed and still exist, by reason"
 )

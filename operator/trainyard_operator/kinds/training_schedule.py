@@ -14,11 +14,13 @@ def _family(name: str, what: str, type_: Literal["gauge", "counter"] = "gauge") 
     return family_of("TrainingSchedule", name, what, type_)
 
 
-_ACCEPTED: Final = _family("accepted_timestamp_seconds", "When one of its versions was accepted last")
+_ACCEPTED: Final = _family("accepted_timestamp_seconds", "Time when a version was last accepted, in seconds since 1970")
 _REJECTIONS: Final = _family("rejections", "Versions that were rejected since the last accepted one")
-_LAST_SUCCESS: Final = _family("last_success_timestamp_seconds", "When the last good run ended")
-_LAST_RUN: Final = _family("last_run_timestamp_seconds", "The nominal time of the last run")
-_NEXT_RUN: Final = _family("next_run_timestamp_seconds", "The nominal time of the next run")
+_LAST_SUCCESS: Final = _family(
+    "last_success_timestamp_seconds", "Time when the last successful run ended, in seconds since 1970"
+)
+_LAST_RUN: Final = _family("last_run_timestamp_seconds", "Scheduled time of the last run, in seconds since 1970")
+_NEXT_RUN: Final = _family("next_run_timestamp_seconds", "Scheduled time of the next run, in seconds since 1970")
 _MISSED: Final = _family("missed_runs_total", "Runs that were due and did not start", "counter")
 _FAILURES: Final = _family("consecutive_failures", "Failed runs in a row")
 

@@ -36,7 +36,7 @@ from trainyard_operator.kube.ratelimit import TokenBucket
 from trainyard_operator.kube.reach import SICK, Reach
 
 REQUESTS = Counter(
-    "trainyard_api_requests_total", "Requests to the API server; code 0: no answer", ["verb", "resource", "code"]
+    "trainyard_api_requests_total", "Requests to the API server; code 0: no response", ["verb", "resource", "code"]
 )
 
 TOKEN_REVIEWS = Resource("authentication.k8s.io", "v1", "tokenreviews")
@@ -291,7 +291,9 @@ class KubeClient:
             if (task := asyncio.current_task()) is None or task.cancelling():
                 raise
             # when kopf ends, it cancels all younger tasks, including those in which aiohttp opens a connection
-            raise UnavailableError(0, "Cancelled", f"{method} {url.path}: the connection was given up") from error
+            raise UnavailableError(
+                0, "Cancelled", f"{method} {url.path}: the connection attempt was cancelled"
+            ) from error
         except aiohttp.ClientError as error:
             if ask is not None and ask.refusal is not None:
                 raise ask.refusal from None
@@ -363,9 +365,9 @@ def _parsed(status: int, raw: bytes) -> Body:
     try:
         body: Any = json.loads(raw)
     except ValueError as error:
-        raise UnavailableError(status, "NotJson", f"an answer of {len(raw)} bytes is no JSON: {error}") from error
+        raise UnavailableError(status, "NotJson", f"a response of {len(raw)} bytes is not JSON: {error}") from error
     if not isinstance(body, dict):
-        raise UnavailableError(status, "NotJson", "an answer is no JSON object")
+        raise UnavailableError(status, "NotJson", "a response is not a JSON object")
     return body
 
 

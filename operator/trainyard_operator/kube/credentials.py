@@ -102,8 +102,8 @@ def load_credentials(env: Mapping[str, str]) -> Credentials:
     if home.exists():
         return from_kubeconfig([home])
     raise CredentialsError(
-        "no credentials for a Kubernetes API server: this is no pod (KUBERNETES_SERVICE_HOST is not set) and there is "
-        f"no {home}; set KUBECONFIG to a kubeconfig file"
+        "no credentials for a Kubernetes API server: this process is not in a pod (KUBERNETES_SERVICE_HOST is not set) "
+        f"and there is no {home}; set KUBECONFIG to a kubeconfig file"
     )
 
 
@@ -117,7 +117,7 @@ def from_service_account(folder: Path, env: Mapping[str, str]) -> Credentials:
     """
     host, port = env.get("KUBERNETES_SERVICE_HOST"), env.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        raise CredentialsError(f"{folder} holds a service account, but KUBERNETES_SERVICE_HOST is not set; set it")
+        raise CredentialsError(f"{folder} contains a service account, but KUBERNETES_SERVICE_HOST is not set; set it")
     authority = f"[{host}]" if ":" in host else host
     token = TokenFile(folder / "token")
     token.current()
@@ -150,7 +150,7 @@ def from_kubeconfig(files: list[Path]) -> Credentials:
     _refuse(user, UNSUPPORTED_USER, f"user {context.get('user')!r} of {where}")
     server = str(cluster.get("server", "")).rstrip("/")
     if not server.startswith(("http://", "https://")):
-        raise CredentialsError(f"cluster {context.get('cluster')!r} of {where} names no server; set its URL")
+        raise CredentialsError(f"cluster {context.get('cluster')!r} of {where} has no server; set its URL")
     return Credentials(
         server,
         _tls(cluster, cluster_dir, user, user_dir) if server.startswith("https") else None,
@@ -164,7 +164,7 @@ def _read(file: Path) -> Mapping[str, Any]:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CredentialsError(f"the kubeconfig {file} cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise CredentialsError(f"the kubeconfig {file} holds no clusters, contexts and users; name another file")
+        raise CredentialsError(f"the kubeconfig {file} contains no clusters, contexts and users; use another file")
     return content
 
 
@@ -173,7 +173,7 @@ def _named(
 ) -> tuple[Path, Mapping[str, Any]]:
     if name not in known:
         raise CredentialsError(
-            f"the kubeconfig {where} defines no {what} {name!r}; set a current-context that is complete"
+            f"the kubeconfig {where} defines no {what} {name!r}; set current-context to a complete context"
         )
     return known[name]
 
@@ -214,7 +214,7 @@ def _as_file(section: Mapping[str, Any], key: str, folder: Path, directory: Path
         try:
             file.write_bytes(base64.b64decode(data, validate=True))
         except (binascii.Error, ValueError) as error:
-            raise CredentialsError(f"{key}-data in the kubeconfig is no base64: {error}") from error
+            raise CredentialsError(f"{key}-data in the kubeconfig is not base64: {error}") from error
         return file
     return folder / section[key] if section.get(key) else None
 

@@ -119,11 +119,11 @@ class Authenticator:
         try:
             identity = await self._verdicts.get((token.digest, audience), lambda: self._review(token, audience, source))
             if identity is None:
-                raise RefusedError(401, "the token is not valid (any more)")
+                raise RefusedError(401, "the token is invalid or has expired")
             owner = await self._owner(target.namespace, identity)
         except ApiError as error:
             raise RefusedError(
-                503, "the API server cannot be asked who the token belongs to", retry_after=UNAVAILABLE_SECONDS
+                503, "the API server cannot verify the token now", retry_after=UNAVAILABLE_SECONDS
             ) from error
         attempt = facts.attempt_job_uids.get(owner.job) if owner is not None else None
         if attempt is None and owner is not None and owner.claims == facts.uid:
@@ -135,7 +135,7 @@ class Authenticator:
     async def _review(self, token: ClaimedToken, audience: str, source: str) -> TokenIdentity | None:
         stranger = self._strangers.of(source)
         if wait := stranger.refuse():
-            raise RefusedError(429, "too many tokens from this address were not valid", retry_after=wait)
+            raise RefusedError(429, "too many invalid tokens from this address", retry_after=wait)
         identity = await self._tokens.review_token(token.value, audience)
         if identity is not None:
             stranger.give_back()

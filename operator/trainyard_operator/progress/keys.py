@@ -156,7 +156,7 @@ def _parts(token: str) -> tuple[Body, Body, bytes, bytes]:
     head, claims, signature = token.split(".")
     parsed = [json.loads(_decode(part)) for part in (head, claims)]
     if not all(isinstance(part, dict) for part in parsed) or not isinstance(parsed[1].get(CLAIM, {}), dict):
-        raise ValueError("no JSON web token of a service account")
+        raise ValueError("not a JSON web token of a service account")
     return parsed[0], parsed[1], f"{head}.{claims}".encode(), _decode(signature)
 
 

@@ -143,10 +143,10 @@ async def _as_status(
     except RefusedError as refusal:
         response = _response(refusal)
     except web.HTTPException as error:
-        response = _response(RefusedError(error.status, f"{request.method} is not served here: {error.reason}"))
+        response = _response(RefusedError(error.status, f"{request.method} is not supported here: {error.reason}"))
     except Exception:  # a bug must not stop the endpoint; the logged trace has no token
-        log.exception("a progress report could not be judged")
-        response = _response(RefusedError(500, "the report could not be judged; the operator's log says why"))
+        log.exception("a progress report could not be processed")
+        response = _response(RefusedError(500, "the report could not be processed; see the log of the operator"))
     REPORTS.labels(response.status).inc()
     return response
 

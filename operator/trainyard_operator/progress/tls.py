@@ -63,7 +63,7 @@ async def ensure_authority(port: KubePort, namespace: str, name: str, *, now: da
     authority = _authority(secret, f"Secret {namespace}/{name}")
     if authority.certificate.not_valid_after_utc - now < timedelta(days=LAST_DAYS):
         raise TlsSecretError(
-            f"the certificate authority in Secret {namespace}/{name} ends at "
+            f"the certificate authority in Secret {namespace}/{name} expires on "
             f"{authority.certificate.not_valid_after_utc:%Y-%m-%d}; delete the Secret and restart the operator"
         )
     return authority
@@ -140,9 +140,9 @@ def _authority(secret: Body, where: str) -> Authority:
         key = serialization.load_pem_private_key(base64.b64decode(data[PRIVATE_KEY]), password=None)
     except (KeyError, ValueError, TypeError, binascii.Error) as error:
         raise TlsSecretError(
-            f"{where} holds no certificate authority ({type(error).__name__} on {CERTIFICATE_KEY} or {PRIVATE_KEY}); "
-            "delete it, or name another in progress.tlsSecret"
+            f"{where} contains no valid certificate authority ({type(error).__name__} in {CERTIFICATE_KEY} or "
+            f"{PRIVATE_KEY}); delete the Secret, or set another one in progress.tlsSecret"
         ) from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-        raise TlsSecretError(f"{where} holds a key and a certificate that do not belong together; delete it")
+        raise TlsSecretError(f"{where} contains a key and a certificate that do not match; delete the Secret")
     return Authority(certificate, key)

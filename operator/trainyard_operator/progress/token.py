@@ -49,18 +49,18 @@ class ClaimedToken:
         listed = [audiences] if isinstance(audiences, str) else audiences
         bound = claims.get(CLAIM)
         if not isinstance(listed, list) or not isinstance(bound, Mapping):
-            raise RefusedError(401, "the bearer token is no service account token of a pod")
+            raise RefusedError(401, "the bearer token is not a service account token of a pod")
         return cls(value, tuple(str(audience) for audience in listed), str(bound.get("namespace", "")))
 
 
 def _claims(token: str) -> Mapping[str, Any]:
     parts = token.split(".")
     if len(parts) != 3:
-        raise RefusedError(401, "the bearer token is no JSON web token")
+        raise RefusedError(401, "the bearer token is not a JSON web token")
     try:
         claims = json.loads(base64.b64decode(parts[1] + "=" * (-len(parts[1]) % 4), altchars=b"-_"))
     except (binascii.Error, ValueError, RecursionError) as error:
-        raise RefusedError(401, "the bearer token is no JSON web token") from error
+        raise RefusedError(401, "the bearer token is not a JSON web token") from error
     if not isinstance(claims, dict):
-        raise RefusedError(401, "the bearer token is no JSON web token")
+        raise RefusedError(401, "the bearer token is not a JSON web token")
     return claims

@@ -74,7 +74,9 @@ async def _create(port: KubePort, kinds: Kinds, namespace: str, kind: Kind, body
     if not body["metadata"].get("ownerReferences") or _owners(existing) == _owners(body):
         return existing  # the planner checks who owns an object without an owner reference
     owner = body["metadata"]["ownerReferences"][0]["kind"]
-    raise _NameTakenError(f"{kind} {name} exists and is not of this {owner}: delete it or rename one")
+    raise _NameTakenError(
+        f"{kind} {name} already exists and does not belong to this {owner}: delete it, or rename one of the two"
+    )
 
 
 async def _exists(port: KubePort, resource: Resource, namespace: str, name: str) -> bool:

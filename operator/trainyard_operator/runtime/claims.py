@@ -169,7 +169,7 @@ class Claims:
                     async with asyncio.timeout(self._timing.poll):
                         await self._leases.release(lease, standing)
                 except (ApiError, TimeoutError) as error:
-                    log.info("Lease %s could not be given back, it ends by itself: %s", lease, error or "no answer")
+                    log.info("Lease %s could not be released and will expire: %s", lease, error or "no answer")
 
 
 def _lease(namespace: str) -> LeaseName:

@@ -12,7 +12,9 @@ from trainyard_operator.kube.errors import ApiError, log_level
 from trainyard_operator.kube.leases import LeaseName, Leases
 
 LEADER = Gauge("trainyard_leader", "1 while this process is the leader of its release, 0 while it follows")
-CHANGES = Counter("trainyard_leader_changes_total", "How often this process became the leader or stopped being it")
+CHANGES = Counter(
+    "trainyard_leader_changes_total", "Number of times this process became the leader or lost the leadership"
+)
 
 RELEASE_SECONDS = 2.0
 
@@ -90,9 +92,9 @@ class Elector:
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
                 await self._leases.release(self._lease, standing)
-            log.info("%s gives Lease %s back", self.identity, self._lease)
+            log.info("%s released Lease %s", self.identity, self._lease)
         except (ApiError, TimeoutError) as error:
-            log.warning("Lease %s could not be given back, it ends by itself: %s", self._lease, error or "no answer")
+            log.warning("Lease %s could not be released and will expire: %s", self._lease, error or "no answer")
 
     async def _step(self) -> None:
         timing, now = self._standing.timing, self._clock()

@@ -12,9 +12,9 @@ from trainyard_operator.runtime.survey import survey
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each counter that nobody reads
 
 TRANSITIONS = Counter(
-    "trainyard_transitions_total", "Changes of phase or reason, by what they led to", ["kind", "phase", "reason"]
+    "trainyard_transitions_total", "Changes of phase or reason, by the new values", ["kind", "phase", "reason"]
 )
-_BUILD = Gauge("trainyard_build_info", "Always 1; the label tells the release", ["version"])
+_BUILD = Gauge("trainyard_build_info", "Always 1; the label contains the release", ["version"])
 _BUILD.labels(version("trainyard")).set(1)
 
 _stores: list[Store] = []

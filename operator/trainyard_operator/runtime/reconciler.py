@@ -119,7 +119,7 @@ class Reconciler:
             else:
                 await self._save(key, step.view, step.view.status)
                 return Outcome(after=step.plan.requeue_after)
-        raise NotSettledError(f"{key} was not settled after {MAX_STEPS} steps")
+        raise NotSettledError(f"{key} did not reach a stable state after {MAX_STEPS} steps")
 
     async def _read(self, key: Key, step: Step, need: Need, facts: Facts) -> None:
         match need.fact:
@@ -179,7 +179,7 @@ class Reconciler:
         try:
             return tuple([views.warning(body) async for body in events])
         except ForbiddenError as error:
-            log.warning("%s: events cannot be read, so the status does not say why there is no pod: %s", key, error)
+            log.warning("%s: Events cannot be read, so the status does not show why there is no pod: %s", key, error)
             return ()
 
     async def _read_job(self, key: Key, uid: str, name: str, facts: Facts) -> None:
@@ -218,7 +218,7 @@ class Reconciler:
         after = {(kind, body["metadata"]["name"]): body["metadata"]["resourceVersion"] for kind, body in applied.bodies}
         if before and before == after:  # without this refusal, the same plan would repeat forever
             child = " ".join(next(iter(before)))
-            message = f"{child} did not change: does a webhook change back what is applied?"
+            message = f"{child} did not change after an apply: check whether a webhook reverts the change"
             facts.refused = Refusal(message, permanent=False)
 
     async def _read_again(self, key: Key, actions: tuple[Action, ...]) -> None:
@@ -245,7 +245,7 @@ class Reconciler:
             except AlreadyExistsError:
                 continue  # an earlier reconcile wrote it and did not complete
             except ApiError as error:
-                log.log(log_level(error), "event %s of %s not written: %s", note.reason, key, error)
+                log.log(log_level(error), "Event %s of %s was not written: %s", note.reason, key, error)
 
     async def _write_status(self, key: Key, step: Step) -> None:
         if step.plan.status is None:
@@ -277,7 +277,9 @@ class Reconciler:
         try:
             body = await self._write(key, write)
         except (ForbiddenError, InvalidError) as error:  # the work must not depend on whether a restore knows it
-            log.warning("%s: no restore will know this status, for its annotation is not written: %s", key, error)
+            log.warning(
+                "%s: the annotation with the status was not written, so a restore loses this status: %s", key, error
+            )
             return version
         return str(body["metadata"]["resourceVersion"]) if body is not None else None
 

@@ -20,7 +20,7 @@ FORGET_AFTER = 2
 
 AGE = Gauge(
     "trainyard_list_age_seconds",
-    "Time since the API server last answered a list; namespace is empty for all of them",
+    "Time since the API server last answered a list; namespace is empty for all namespaces",
     ["kind", "namespace"],
 )
 
@@ -154,7 +154,7 @@ class Lists:
         failed = await resync(self._port, self._store, self._namespaces, self._note)
         for listing, error in failed.items():
             what, where = self._store.kinds[listing.kind].resource.plural, listing.namespace or "all namespaces"
-            log.log(log_level(error), "cannot list %s in %s: %s; the other lists go on", what, where, error)
+            log.log(log_level(error), "cannot list %s in %s: %s; the other lists continue", what, where, error)
         for namespace in self._namespaces or (None,):
             errors = [error for listing, error in failed.items() if listing.namespace == namespace]
             if not errors and namespace not in self._known:
@@ -168,7 +168,10 @@ class Lists:
 
     def _forget(self, namespace: str) -> None:
         """Remove a namespace that is gone, or whose RoleBinding is gone. Its jobs must not hold slots."""
-        log.warning("nothing in namespace %s may be listed: what was known of it is forgotten until it may", namespace)
+        log.warning(
+            "the API server forbids all lists in namespace %s: its objects are ignored until a list is allowed",
+            namespace,
+        )
         for kind in self._store.kinds:
             self._store.prune(kind, self._store.names(kind, namespace), (), namespace)
         self._known.discard(namespace)

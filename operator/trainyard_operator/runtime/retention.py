@@ -31,7 +31,7 @@ MOST_AT_ONCE: Final = 50
 
 LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
-DELETED: Final = Counter("trainyard_retention_deleted_total", "Objects that were kept no longer", ["kind"])
+DELETED: Final = Counter("trainyard_retention_deleted_total", "Objects that retention deleted", ["kind"])
 
 log = logging.getLogger(__name__)
 
@@ -83,9 +83,9 @@ class Retention:
             try:
                 await self.sweep()
             except ApiError as error:
-                log.warning("retention: %s; again in %.0f s", error, SWEEP_SECONDS)
+                log.warning("retention: %s; next try in %.0f s", error, SWEEP_SECONDS)
             except Exception:  # a bug here must not stop the operator
-                log.exception("retention: a sweep failed; again in %.0f s", SWEEP_SECONDS)
+                log.exception("retention: a sweep failed; next try in %.0f s", SWEEP_SECONDS)
 
     async def sweep(self) -> int:
         """Delete expired objects up to a limit. Return the number of deleted objects.
@@ -189,5 +189,5 @@ class Retention:
         try:
             await self._port.create(CORE_EVENTS, view.namespace, body)
         except ApiError as error:  # it only informs
-            log.warning("event of %s %s/%s not written: %s", kind, view.namespace, view.name, error)
+            log.warning("Event of %s %s/%s was not written: %s", kind, view.namespace, view.name, error)
         return True

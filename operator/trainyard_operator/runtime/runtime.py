@@ -38,13 +38,13 @@ In a long queue that moves fast, nearly all writes would otherwise report positi
 STUCK_SECONDS = 180.0
 """Maximum duration of a reconcile. It makes a few API calls with time-outs of 30 s each."""
 
-RECONCILES = Counter("trainyard_reconcile_total", "Turns by result", ["result"])
+RECONCILES = Counter("trainyard_reconcile_total", "Reconciles by result", ["result"])
 RECONCILE_SECONDS = Histogram(
-    "trainyard_reconcile_seconds", "Duration of a turn", buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60)
+    "trainyard_reconcile_seconds", "Duration of a reconcile in seconds", buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60)
 )
-QUEUE_LENGTH = Gauge("trainyard_queue_length", "Keys that wait for a worker")
-ADMITTED = Gauge("trainyard_trainingjobs_admitted", "TrainingJobs that hold a place among those the limits allow")
-QUEUED = Gauge("trainyard_trainingjobs_queued", "TrainingJobs that wait for admission")
+QUEUE_LENGTH = Gauge("trainyard_queue_length", "Objects that wait for a worker")
+ADMITTED = Gauge("trainyard_trainingjobs_admitted", "TrainingJobs that hold a slot of the admission limits")
+QUEUED = Gauge("trainyard_trainingjobs_queued", "TrainingJobs that wait for a slot")
 
 log = logging.getLogger(__name__)
 
@@ -226,7 +226,7 @@ class Runtime:
         oldest = self._queue.oldest_active
         if oldest is not None and self._answered - oldest > STUCK_SECONDS:
             age = asyncio.get_running_loop().time() - oldest
-            return f"a turn has been running for {age:.0f} s while the API server answers"
+            return f"a reconcile has been running for {age:.0f} s although the API server answers"
         return None
 
     def _note_list(self, kind: Kind, namespace: str | None) -> None:
@@ -267,11 +267,11 @@ class Runtime:
         except ApiError as error:
             RECONCILES.labels("api_error").inc()
             pause = self._queue.failed(key, at_least=error.retry_after or 0.0)
-            log.log(log_level(error), "%s: %s; again in %.1f s", key, error, pause)
+            log.log(log_level(error), "%s: %s; next try in %.1f s", key, error, pause)
         except Exception:  # a bug of one object must not stop the others
             RECONCILES.labels("bug").inc()
             pause = self._queue.failed(key, at_least=5.0)
-            log.exception("%s: turn failed; again in %.1f s", key, pause)
+            log.exception("%s: reconcile failed; next try in %.1f s", key, pause)
         else:
             RECONCILES.labels("ok").inc()
             self._queue.succeeded(key)

@@ -18,7 +18,7 @@ MOST_NAMED: Final = 10_000
 """Maximum number of objects of each kind that have their own series. All objects are counted."""
 
 OBJECTS: Final = Family("trainyard_objects", "Objects in the store by kind")
-UNNAMED: Final = Family("trainyard_objects_without_series", "Objects that are counted, and have no series of their own")
+UNNAMED: Final = Family("trainyard_objects_without_series", "Objects that are counted but have no series of their own")
 
 
 def families(kinds: Kinds) -> tuple[Family, ...]:

@@ -115,9 +115,11 @@ class Operator:
             await self.probes.start()
             stack.push_async_callback(self.probes.stop)
             while await self._live(ends):
-                log.warning("%s begins anew as a follower", self._identity)
+                log.warning("%s starts again as a follower", self._identity)
         if self._refused.is_set():
-            raise StartError(ExitCode.NOT_PERMITTED, f"{self._credentials.server} refuses our credentials")
+            raise StartError(
+                ExitCode.NOT_PERMITTED, f"{self._credentials.server} refuses the credentials of the operator"
+            )
 
     async def _live(self, ends: Sequence[asyncio.Task[bool]]) -> bool:
         """Follow, and lead after an election. Return whether the leadership was lost, so that another round begins."""

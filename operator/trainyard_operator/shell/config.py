@@ -36,11 +36,11 @@ def load_config(env: Mapping[str, str]) -> OperatorConfig:
     except OSError as error:
         raise ConfigError(f"{name} cannot be read ({error.strerror}); set {CONFIG_FILE_ENV} to the file") from error
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{name} is no YAML: {' '.join(str(error).split())}") from error
+        raise ConfigError(f"{name} is not YAML: {' '.join(str(error).split())}") from error
     try:
         return OperatorConfig.model_validate(content or {})
     except ValidationError as error:
-        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        more = f" (and {error.error_count() - 1} more errors)" if error.error_count() > 1 else ""
         raise ConfigError(
             f"{name}: {first_problem(error, whole='the file')}; correct it in the chart's values{more}"
         ) from error

@@ -25,7 +25,8 @@ AGAIN_SECONDS = 10.0
 PARTS = ("spec", "status")
 
 CURRENT = Gauge(
-    "trainyard_definitions_current", "1 where the custom resource definitions have every field that this release knows"
+    "trainyard_definitions_current",
+    "1 if the custom resource definitions have every field that this release knows, else 0",
 )
 
 log = logging.getLogger(__name__)
@@ -67,8 +68,9 @@ def _report(lacks: list[str], beyond: list[str]) -> None:
     CURRENT.set(float(not lacks))
     if lacks:
         log.warning(
-            "the custom resource definitions are not those of release %s: they lack %s; what is written there is lost. "
-            "Apply the definitions of this release: helm upgrade with crds.install=true, or kubectl apply -f crds/",
+            "the custom resource definitions are not those of release %s: they lack %s, so the API server drops these "
+            "fields. Apply the definitions of this release: helm upgrade with crds.install=true, or kubectl apply "
+            "-f crds/",
             release,
             _few(lacks),
         )

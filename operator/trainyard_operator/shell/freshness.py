@@ -31,7 +31,7 @@ REFUSALS = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 AGE = Gauge(
     "trainyard_watch_age_seconds",
-    "Time since the API server last accepted a watch, which it ends after 240 s; namespace is empty for all of them",
+    "Time since the API server last accepted a watch, which it ends after 240 s; namespace is empty for all namespaces",
     ["resource", "namespace"],
 )
 
@@ -130,7 +130,7 @@ class Freshness:
         for watch in self._watches.values():
             problem = watch.problem(now)
             if problem is not None and not watch.reported:
-                log.warning("%s; what it would tell arrives with the next list", problem)
+                log.warning("%s; changes are only seen with the next list", problem)
             elif problem is None and watch.reported:
                 log.info("the watch on %s is open again", watch.name)
             watch.reported = problem is not None

@@ -76,7 +76,7 @@ class Leading:
         if self._elector is None:
             return "ok"
         if not self.leads:
-            return f"ok: follows {self._elector.leader or 'nobody yet'}"
+            return f"ok: follows {self._elector.leader or 'no leader yet'}"
         waiting = self.claims.waiting
         return f"ok: {self._identity} leads" + (f"; {waiting}" if waiting else "")
 
@@ -144,7 +144,7 @@ class Leading:
     ) -> None:
         await elector.elected.wait()
         await until_done("the list of the new leader", runtime.lead)
-        log.info("%s decides from now on", self._identity)
+        log.info("%s makes decisions from now on", self._identity)
         await elector.lost.wait()
 
 

@@ -68,7 +68,7 @@ class Login:
             try:
                 token = self._credentials.token.current()
             except CredentialsError as error:
-                log.error("%s", error)  # noqa: TRY400 - the sentence says it all
+                log.error("%s", error)  # noqa: TRY400 - the message contains the cause
                 return
             if token:
                 start.headers["Authorization"] = f"Bearer {token}"

@@ -68,19 +68,21 @@ class Patience:
                 self._report(str(refused), loop.time())
             except ApiError as error:
                 deadline = None
-                self._report(f"{self._server} does not answer at {what}: {error}", loop.time())
+                self._report(f"{what}: {self._server} does not answer: {error}", loop.time())
             await asyncio.sleep(self._pause)
 
     def _refused(self, what: str, error: ApiError) -> StartError:
         match error:
             case UnauthorizedError():
-                message = f"{self._server} refuses our credentials at {what}: {error.message}"
+                message = f"{what}: {self._server} refuses the credentials of the operator: {error.message}"
                 return StartError(ExitCode.NOT_PERMITTED, message)
             case ForbiddenError():
-                message = f"RBAC forbids {what}: {error.message}; install the chart's roles"
+                message = f"{what}: RBAC forbids the request: {error.message}; install the chart's roles"
                 return StartError(ExitCode.NOT_PERMITTED, message)
             case _:
-                message = f"{self._server} does not know {what}: {error.message}; install the CRDs of the chart"
+                message = (
+                    f"{what}: {self._server} does not know the resource: {error.message}; install the CRDs of the chart"
+                )
                 return StartError(ExitCode.INPUT_MISSING, message)
 
     def _report(self, problem: str, now: float) -> None:

@@ -27,7 +27,7 @@ AGAIN_SECONDS = 0.5
 EXIT_SECONDS = 20.0
 """How long kopf may take to stop. The pod's grace period is 30 s."""
 
-STARTS = Counter("trainyard_watch_starts_total", "How often all watches were opened, the first time included")
+STARTS = Counter("trainyard_watch_starts_total", "Number of times all watches were opened, including the first time")
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +93,7 @@ class Watches:
         """Run kopf once. Return whether it ended regularly: it was stopped, or a signal ended it."""
         older, stopping = asyncio.all_tasks(), asyncio.Event()
         task = asyncio.create_task(self._kopf(self._round_ends, stopping), name="kopf")
-        stopped = asyncio.create_task(stopping.wait(), name="kopf-ending")
+        stopped = asyncio.create_task(stopping.wait(), name="kopf-stopping")
         try:
             await asyncio.wait([task, stopped], return_when=asyncio.FIRST_COMPLETED)
             await _end(task, older)
@@ -102,7 +102,7 @@ class Watches:
         try:
             await task
         except Exception:  # whatever ended kopf, the work continues and the watches are opened again
-            log.exception("the watches ended; opening them anew")
+            log.exception("the watches ended; opening them again")
             return False
         return True
 
@@ -137,7 +137,7 @@ class Watches:
             await asyncio.sleep(self._check)
             self._freshness.report()
             if problem := self._freshness.stuck():
-                log.warning("%s although the API server answers; opening all watches anew", problem)
+                log.warning("%s although the API server answers; opening all watches again", problem)
                 self.reopen()
 
 

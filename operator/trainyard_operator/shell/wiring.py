@@ -72,4 +72,6 @@ async def _watch(
         try:
             observer.observe(kind, event["type"], event["object"])
         except Exception:  # a bug that one object meets must not close the watches of all others
-            log.exception("%s %s is not taken in", kind, event["object"].get("metadata", {}).get("name"))
+            log.exception(
+                "an event of %s %s could not be processed", kind, event["object"].get("metadata", {}).get("name")
+            )

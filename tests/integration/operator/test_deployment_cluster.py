@@ -239,7 +239,9 @@ async def test_a_foreign_service_has_the_name(shop: Shop) -> None:
     async with shop.namespace.operator():
         await shop.publish(1)
         told = await shop.until("a sentence", lambda s: condition(s, "Reconciling").get("reason") == "ChildRefused")
-    assert "Service shop exists and is not of this ModelDeployment" in condition(told, "Ready")["message"]
+    assert (
+        "Service shop already exists and does not belong to this ModelDeployment" in condition(told, "Ready")["message"]
+    )
 
 
 async def test_bad_wishes_are_answered_once(shop: Shop) -> None:
@@ -249,11 +251,11 @@ async def test_bad_wishes_are_answered_once(shop: Shop) -> None:
         await shop.serves(1)
         await shop.act("rollback/previous/t1")
         status = await shop.until("an answer", lambda s: s.get("lastHandledAction") == "rollback/previous/t1")
-        assert status["lastActionMessage"].startswith("refused: there is nothing to go back to")
+        assert status["lastActionMessage"].startswith("refused: there is no version to roll back to")
         await shop.edit(version={"policy": "Pinned", "pin": "9"})
-        assert "names no ModelVersion of model m" in await shop.stalled("PinnedVersionNotFound")
+        assert "no ModelVersion of model m" in await shop.stalled("PinnedVersionNotFound")
         await shop.deploy("shop-too")  # of the same second, perhaps: then the name decides
-        assert "ModelDeployment shop serves model m already" in await shop.stalled("ModelTaken", "shop-too")
+        assert "ModelDeployment shop already serves model m" in await shop.stalled("ModelTaken", "shop-too")
 
         async def at_rest() -> bool:
             before = port.writes.copy()

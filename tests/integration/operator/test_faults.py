@@ -302,7 +302,7 @@ async def test_a_foreign_job_has_the_name(namespace: Namespace) -> None:
     await namespace.apply()
     async with namespace.operator():
         status = await namespace.phase("Pending")
-    assert "Job a-1 exists and is not of this TrainingJob" in status["conditions"][0]["message"]
+    assert "Job a-1 already exists and does not belong to this TrainingJob" in status["conditions"][0]["message"]
     assert list(await namespace.all(JOBS)) == ["a-1"]
 
 

@@ -176,7 +176,7 @@ async def test_from_job_to_verdict_and_at_rest(namespace: Namespace) -> None:
     assert worse["status"]["gates"][1]["threshold"] == "1.815"
     assert worse["spec"]["storage"]["uri"] == "s3://models"
     (ready,) = worse["status"]["conditions"]
-    assert ready["message"] == "1 of 2 gates not met: mae 1.9: version 2 has 1.65, asked for <= 1.815"
+    assert ready["message"] == "1 of 2 gates not met: mae 1.9: version 2 has 1.65, required <= 1.815"
     assert (await namespace.status("c"))["phase"] == "Succeeded", "a refused version is no failure of its job"
     assert port.writes["patch modelversions"] == 4
     async with namespace.operator() as port:

@@ -180,7 +180,7 @@ async def test_a_killed_leader_is_replaced_with_the_default_lease(
         replicas.pop(leader).kill()
         killed = time.monotonic()
         leader = await work.leader(but=leader)
-        await replicas[leader].says("decides from now on")
+        await replicas[leader].says("makes decisions from now on")
         failovers.append(time.monotonic() - killed)
         replicas[f"d{kill + 2}"] = start(f"d{kill + 2}", **config)
     record_property("failover_seconds", failovers)
@@ -191,7 +191,7 @@ async def test_a_leader_that_ends_in_order_is_replaced_at_once(work: Work, start
     """With the default Lease, which a killed leader would hold for ten seconds."""
     config = {**work.config, "leaderElection": {"leaseSeconds": 60}}
     first = start("first", **config)
-    await first.says("decides from now on")
+    await first.says("makes decisions from now on")
     second = start("second", **config)
     assert await second.is_ready("follows first")
     await work.submit(3)
@@ -200,11 +200,11 @@ async def test_a_leader_that_ends_in_order_is_replaced_at_once(work: Work, start
     assert await first.terminate() == 0
     assert await work.leader(but="first") == "second"
     print(f"failover after an end in order, s: {time.monotonic() - begun:.1f}")
-    await second.says("decides from now on")
+    await second.says("makes decisions from now on")
     async with pods_of(work):
         await work.namespace.until("what was asked for", heard)
         await work.all_trained()
-    assert "first gives Lease" in "".join(first.lines())
+    assert "first released Lease" in "".join(first.lines())
     await second.says("the custom resource definitions are those of release")
 
 
@@ -214,7 +214,7 @@ async def test_a_leader_that_was_paused_longer_than_its_lease_writes_nothing_whe
     """It stood still amid its work, with more of it in its queue."""
     config = {**work.config, "admission": {"maxConcurrentJobs": 0}}
     paused = start("paused", **config)
-    await paused.says("decides from now on")
+    await paused.says("makes decisions from now on")
     other = start("other", **config)
     await other.is_ready("follows paused")
     await work.submit(40)
@@ -222,7 +222,7 @@ async def test_a_leader_that_was_paused_longer_than_its_lease_writes_nothing_whe
     before = await paused.writes()
     paused.pause()
     assert await work.leader(but="paused") == "other"
-    await other.says("decides from now on")
+    await other.says("makes decisions from now on")
     await work.namespace.until("the Jobs of all", lambda: _count(work, 40))
     told = await _events_of(work, "paused")
     paused.go_on()
@@ -253,7 +253,7 @@ async def test_a_leader_that_is_cut_off_from_the_api_server_stops_before_another
 ) -> None:
     async with Proxy.to(crds) as proxy:
         lonely = start("lonely", kubeconfig=through(proxy, crds, tmp_path), **work.config)
-        await lonely.says("decides from now on")
+        await lonely.says("makes decisions from now on")
         other = start("other", **work.config)
         await other.is_ready("follows lonely")
         await proxy.cut()

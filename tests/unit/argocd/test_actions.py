@@ -113,7 +113,7 @@ def test_a_version_that_is_none_is_refused(lua: Lua, action: str, version: str) 
 
 
 def test_nothing_to_try_again_is_told(lua: Lua) -> None:
-    with pytest.raises(LuaError, match="there is nothing to try again"):
+    with pytest.raises(LuaError, match="no rejected version"):
         act(lua, deployment(), "retry")
 
 
@@ -145,7 +145,7 @@ def test_a_version_is_validated_with_a_reason(lua: Lua, annotations: dict[str, s
 
 @pytest.mark.parametrize("params", [None, {}, {"reason": ""}])
 def test_no_version_is_validated_without_a_reason(lua: Lua, params: dict[str, str] | None) -> None:
-    with pytest.raises(LuaError, match=r"^give the parameter reason"):
+    with pytest.raises(LuaError, match=r"^set the parameter reason"):
         act(lua, version(), "validate", params)
 
 

@@ -122,9 +122,9 @@ def test_a_refused_model_is_told_and_degrades_nothing(lua: Lua) -> None:
     assert health(lua, TRAINING_SCHEDULE, {"phase": "Active", "conditions": good}) == ("Healthy", "so it is")
     serving = {"phase": "Serving", "activeVersion": 6, "conditions": conditions("NewerVersionRejected", ready=True)}
     assert health(lua, MODEL_DEPLOYMENT, serving) == ("Healthy", "so it is; so it is")
-    verdict = {"phase": "Rejected", "reason": "GatesNotMet", "message": "mae 9: asked for <= 2"}
+    verdict = {"phase": "Rejected", "reason": "GatesNotMet", "message": "mae 9: required <= 2"}
     ended = {"phase": "Succeeded", "conditions": conditions("Complete", ready=True), "verdict": verdict}
-    assert health(lua, TRAINING_JOB, ended) == ("Healthy", "so it is; its version was refused: mae 9: asked for <= 2")
+    assert health(lua, TRAINING_JOB, ended) == ("Healthy", "so it is; its version was rejected: mae 9: required <= 2")
 
 
 def test_a_run_that_is_refused_for_now_is_tried_again(lua: Lua) -> None:

@@ -250,9 +250,13 @@ def test_a_replica_knows_its_pod(helm: Path) -> None:
 @pytest.mark.parametrize(
     ("release", "values", "says"),
     [
-        ("trainyard", ("serviceAccount.create=false",), "serviceAccount.name: name the ServiceAccount that is there"),
+        (
+            "trainyard",
+            ("serviceAccount.create=false",),
+            "serviceAccount.name: set the name of an existing ServiceAccount",
+        ),
         ("trainyard", ("rbac.clusterScoped=false",), "rbac.clusterScoped=false needs watchNamespaces"),
-        ("7", ('nameOverride="7"',), "cannot name a Service: set fullnameOverride"),
+        ("7", ('nameOverride="7"',), "is not a valid name of a Service: set fullnameOverride"),
     ],
 )
 def test_what_cannot_work_is_refused_in_a_sentence(

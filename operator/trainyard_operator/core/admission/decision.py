@@ -66,10 +66,10 @@ def limit_reached(scope: Scope, limit: int, position: int) -> Waiting:
     """Return the decision for a job that waits for the operator's or its namespace's limit."""
     shown = shown_position(position)
     if scope == OPERATOR:
-        message = f"waiting for a place: the operator has {limit} (admission.maxConcurrentJobs)"
+        message = f"waiting for a slot: the limit of the operator is {limit} (admission.maxConcurrentJobs)"
         return Waiting(shown, "ConcurrencyLimit", message)
     setting = "admission.namespaces or admission.maxConcurrentJobsPerNamespace"
-    message = f"waiting for a place: namespace {scope[0]} has {limit} ({setting})"
+    message = f"waiting for a slot: the limit of namespace {scope[0]} is {limit} ({setting})"
     return Waiting(shown, "NamespaceLimit", message)
 
 
@@ -79,6 +79,6 @@ def model_locked(model: str, rival: str, position: int) -> Waiting:
     Only the first ten messages name the other job. Its name changes with each completion, so the status of every other
     waiting job would change too.
     """
-    other = f"TrainingJob {rival}" if position <= 10 else "the TrainingJobs before it"
-    message = f"waiting for {other}: one TrainingJob of model {model} runs at a time"
+    other = f"TrainingJob {rival}" if position <= 10 else "the TrainingJobs ahead in the queue"
+    message = f"waiting for {other}: only one TrainingJob of model {model} runs at a time"
     return Waiting(shown_position(position), "ModelLocked", message)

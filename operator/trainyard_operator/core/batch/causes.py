@@ -21,7 +21,7 @@ _CAUSES: Final = {
     "Terminated": ("NodeShutdown", "was stopped, because its node shuts down"),
     "Preempting": ("Preempted", "was preempted"),
     "PreemptionByScheduler": ("Preempted", "was preempted"),
-    "EvictionByEvictionAPI": ("Drained", "was evicted through the API, as by kubectl drain"),
+    "EvictionByEvictionAPI": ("Drained", "was evicted through the API, for example by kubectl drain"),
     "DeletionByTaintManager": ("NodeTainted", "was deleted, because its node has a taint that it does not tolerate"),
     "DeletionByPodGC": (NODE_LOST, "lost its node"),
     NODE_LOST: (NODE_LOST, "lost its node"),

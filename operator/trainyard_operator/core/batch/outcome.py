@@ -62,7 +62,7 @@ def success_of(job: WorkloadView, pods: tuple[PodView, ...]) -> TrainingResult |
     done = sorted((pod for pod in pods if pod.phase == "Succeeded"), key=_age)
     if not done:
         message = (
-            f"Job {job.name} is complete, but its pod is gone, and the result with it; another attempt reads the "
+            f"Job {job.name} is complete, but its pod and the result in the pod are gone; another attempt reads the "
             "result of the finished run"
         )
         return result_missing(job, message, retryable=True)
@@ -71,7 +71,7 @@ def success_of(job: WorkloadView, pods: tuple[PodView, ...]) -> TrainingResult |
     if isinstance(result, str):
         return result_missing(job, result)
     if result.outcome != "Succeeded":
-        return result_missing(job, f"the pod ended with exit code 0 but says that it failed: {result.message}")
+        return result_missing(job, f"the pod ended with exit code 0 but reported a failure: {result.message}")
     return result
 
 
@@ -88,8 +88,8 @@ def result_refused(job: WorkloadView, message: str) -> Failure:
 def not_merged(job: WorkloadView) -> Failure:
     """Return the failure of a complete Job in which no pod merged the shards."""
     message = (
-        f"no pod of Job {job.name} put the shards together: the data changed while they read it, or the pod that did "
-        "is gone; another attempt goes on from what they left"
+        f"no pod of Job {job.name} reported the merged shards: the data changed while the pods read it, or the pod "
+        "that merged the shards is gone; another attempt continues from the stored shards"
     )
     return Failure(NOT_MERGED, message, retryable=True, exit_code=0, end=job.end)
 
@@ -167,7 +167,7 @@ def _without_exit_code(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
     if stopped is not None:
         return replace(stopped, end=job.end)
     if pods:
-        message = f"no pod of Job {job.name} tells why it failed: {reported}"
+        message = f"no pod of Job {job.name} reports why the Job failed: {reported}"
     else:
         message = f"the pod of Job {job.name} is gone: it was deleted, or its node was removed ({reported})"
     return Failure(POD_LOST, message, retryable=True, end=job.end)

@@ -125,7 +125,8 @@ class BatchPlanner(Generic[StateT, SpecT]):
         pod = next(pod for pod in pods if pod.staying)
         message = (
             f"container {', '.join(pod.staying)} of pod {pod.name} still ran after the training had ended, so Job "
-            f"{workload.name} is deleted; use a native sidecar, or keep it out of such pods (docs/service-meshes.md)"
+            f"{workload.name} is deleted; use a native sidecar, or do not inject the container into pods that train "
+            "(docs/service-meshes.md)"
         )
         event = EventNote("Warning", "ContainerStayed", message[:1024], f"stayed-{workload.name}")
         return replace(found, events=(*found.events, event))

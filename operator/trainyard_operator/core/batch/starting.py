@@ -142,13 +142,14 @@ def _give_back(state: BatchState, workload: WorkloadView, cause: str, changes: d
     """End the attempt of a job whose pods are not ready while other jobs wait for its slot. It uses no retry."""
     known = next((each for each in changes["attempts"] if each.job_name == workload.name), None)
     if known is None:
-        raise AssertionError("the attempt of a Job that is there is listed")
+        raise AssertionError("an existing Job has an entry in status.attempts")
     ended = known.model_copy(update={"reason": outcome.PODS_READY_TIMEOUT, "end": to_rfc3339(state.now)})
     listed = state.job.status.model_copy(update={"attempts": attempts.replaced(state, ended)})
     pause = attempts.pods_ready_pause(listed)
     message = (
-        f"attempt {workload.attempt} gives its slot back, because other TrainingJobs wait for it and no pod was ready "
-        f"after {interruption.waiting_seconds(state, workload):.0f} s ({cause}); it asks again in {pause:.0f} s"
+        f"attempt {workload.attempt} releases its slot, because other TrainingJobs wait for it and no pod was ready "
+        f"after {interruption.waiting_seconds(state, workload):.0f} s ({cause}); the job requests a slot again in "
+        f"{pause:.0f} s"
     )
     event = EventNote("Warning", outcome.PODS_READY_TIMEOUT, message[:1024], f"attempt-{workload.attempt}")
     end = {**changes, **attempts.with_end(state, ended)}
@@ -166,10 +167,10 @@ def _fall_back(state: BatchState, spec: BatchSpec, workload: WorkloadView, lack:
     """Store the decision to continue without the accelerator. The Jobs follow from the condition."""
     wanted = spec.accelerator
     if wanted is None:
-        raise AssertionError("only a job with an accelerator lacks one")
+        raise AssertionError("the job requests no accelerator")
     message = (
         f"no node had {wanted.count} {wanted.resource} in time (fallbackAfterSeconds: "
-        f"{wanted.fallback_after_seconds}); attempt {workload.attempt} goes on with the CPU alone: {lack}"
+        f"{wanted.fallback_after_seconds}); attempt {workload.attempt} continues on the CPU: {lack}"
     )
     facts = (accelerator.decision(state, message[:1024]),)
     event = EventNote("Warning", accelerator.DEVICE_FALLBACK, message, f"fallback-{workload.name}")

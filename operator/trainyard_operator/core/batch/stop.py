@@ -93,14 +93,14 @@ def suspend(state: BatchState, current: WorkloadView | None) -> Plan:
     changes: dict[str, Any] = {}
     if last is not None and last.end is None:
         changes = {**attempts.with_last_closed(state, SUSPENDED), **last_progress(state)}
-    message = "suspended by spec.suspend; no pod is left, and it goes on when spec.suspend is false"
+    message = "suspended by spec.suspend; all pods are gone, and the job continues when spec.suspend is false"
     event = EventNote("Normal", SUSPENDED, message, f"suspend-{state.job.generation}")
     return report(state, Transition("Suspended", SUSPENDED, message, changes), events=(event,))
 
 
 def resume(state: BatchState) -> Plan:
     """Set the phase Pending after a suspension. The job then starts like any other."""
-    message = "resumed by spec.suspend: waits for the next attempt"
+    message = "resumed by spec.suspend: waiting for the next attempt"
     event = EventNote("Normal", RESUMED, message, f"resume-{state.job.generation}")
     return report(state, Transition("Pending", RESUMED, message, {}), events=(event,))
 
@@ -126,7 +126,7 @@ def _stopping(state: BatchState, workload: WorkloadView, reason: str, field: str
         left = GONE_SECONDS - (state.now - workload.deleted).total_seconds()
         if left <= 0 and workload.name not in state.pods:
             return Plan(needs=(Need(Fact.PODS, workload.name),))
-        message += "" if left > 0 else f"; {_in_the_way(state, workload)}"
+        message += "" if left > 0 else f"; {_unstopped_pod(state, workload)}"
         again = min(left, GONE_SECONDS) if left > 0 else CHECK_SECONDS
     changes: dict[str, Any] = {}
     if not attempts.is_known(status, workload):
@@ -134,17 +134,17 @@ def _stopping(state: BatchState, workload: WorkloadView, reason: str, field: str
     return report(state, Transition(phase, reason, message, changes), requeue_after=again)
 
 
-def _in_the_way(state: BatchState, workload: WorkloadView) -> str:
+def _unstopped_pod(state: BatchState, workload: WorkloadView) -> str:
     """Return which pod of a deleted Job does not terminate, where it runs, and what to do."""
     left = sorted((pod for pod in state.pods[workload.name] if not pod.over), key=lambda pod: pod.name)
     if not left:
-        return f"its pods are gone, but Job {workload.name} stays: look at its finalizers"
+        return f"its pods are gone, but Job {workload.name} is not deleted: check its finalizers"
     pod, more = left[0], f" (and {len(left) - 1} more)" if len(left) > 1 else ""
     if not pod.node:
-        return f"pod {pod.name}{more} does not go: look at its finalizers"
-    why = f"node {pod.node} does not answer" if pod.lost else f"it has not stopped on node {pod.node}"
+        return f"pod {pod.name}{more} is not deleted: check its finalizers"
+    why = f"node {pod.node} does not answer" if pod.lost else f"it still runs on node {pod.node}"
     return (
-        f"pod {pod.name}{more} is in the way: {why}. Look at the node; if it is gone for good, run kubectl delete node "
+        f"pod {pod.name}{more} does not stop: {why}. Check the node; if it no longer exists, run kubectl delete node "
         f"{pod.node}"
     )
 

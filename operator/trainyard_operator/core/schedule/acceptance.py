@@ -101,7 +101,7 @@ def _rejected(state: ScheduleState, known: Acceptance, job: TrainingJobView) -> 
     verdict = job.status.verdict
     why = verdict.message if verdict is not None else ""
     since = "so far" if known.version is None else f"since version {known.version}"
-    head = f"version {_moment(job)[1]} ({job.name}) was rejected, {count} {since}: "
+    head = f"version {_moment(job)[1]} ({job.name}) was rejected (rejections {since}: {count}): "
     message = f"{head}{why}"[:_LONGEST_MESSAGE]
     condition = _condition(state, "False", "VersionRejected", message)
     return Acceptance(known.version, known.time, count, condition, (*known.events, _event(job, message)))

@@ -231,20 +231,21 @@ def parse(text: str, zone: str = "") -> Schedule:
         If the expression or the zone is invalid, or if the schedule is never due.
     """
     if "TZ=" in text:
-        raise ScheduleError(f'schedule "{text}" sets a time zone: leave it out and write it to timeZone')
+        raise ScheduleError(f'schedule "{text}" sets a time zone: remove TZ= and set timeZone')
     words = text.split()
     if len(words) == 1 and words[0].startswith("@"):
         words = _macro(words[0]).split()
     if len(words) != len(_FIELDS):
         raise ScheduleError(
-            f'schedule "{text}" has {len(words)} fields: write five, minute, hour, day of month, month and day of week'
+            f'schedule "{text}" has {len(words)} fields: write five (minute, hour, day of month, month, day of week)'
         )
     values = [_values(word, field) for word, field in zip(words, _FIELDS, strict=True)]
     minutes, hours, days, months, weekdays = values
     either_day = not (_has_star(words[2]) or _has_star(words[4]))
     if not either_day and all(min(days) > _LONGEST_MONTHS[month] for month in months):
         raise ScheduleError(
-            f'schedule "{text}" is never due: no month in its fourth field has a day {min(days)}; change one of them'
+            f'schedule "{text}" is never due: no month in its fourth field has a day {min(days)}; change '
+            "the day or the month"
         )
     times = tuple(sorted(hour * 60 + minute for hour in hours for minute in minutes))
     return Schedule(times, days, months, weekdays, either_day, _zone(zone))
@@ -277,13 +278,13 @@ def _range(item: str, field: _Field) -> range:
         low = _number(low_text, item, field, field.names)
         high = _number(high_text, item, field, field.names) if hyphen else field.last if slash else low
     if step < 1:
-        raise ScheduleError(f'"{item}" in the {field.title} of the schedule steps by 0: write 1 or more')
+        raise ScheduleError(f'"{item}" in the {field.title} of the schedule has the step 0: write 1 or more')
     if low < field.first or high > field.last:
         raise ScheduleError(
             f'"{item}" in the {field.title} of the schedule is out of range: write {field.first} to {field.last}'
         )
     if low > high:
-        raise ScheduleError(f'"{item}" in the {field.title} of the schedule ends before it begins: swap the two')
+        raise ScheduleError(f'"{item}" in the {field.title} of the schedule ends before it starts: swap its two values')
     return range(low, high + 1, step)
 
 
@@ -294,7 +295,7 @@ def _number(text: str, item: str, field: _Field, names: Mapping[str, int]) -> in
         return int(text)
     allowed = f"{field.first} to {field.last}" + (f" or a name like {next(iter(field.names))}" if field.names else "")
     raise ScheduleError(
-        f'"{item}" in the {field.title} of the schedule is not understood: write {allowed}, a range, a list or a step'
+        f'"{item}" in the {field.title} of the schedule is invalid: write {allowed}, a range, a list or a step'
     )
 
 
@@ -309,7 +310,5 @@ def _zones() -> frozenset[str]:
 def _zone(name: str) -> ZoneInfo:
     if name and name not in _zones():
         like = get_close_matches(name, _zones(), n=1) or ["Europe/Paris"]
-        raise UnknownZoneError(
-            f'timeZone "{name}" is not known: write a name of the tz database, for example {like[0]}'
-        )
+        raise UnknownZoneError(f'timeZone "{name}" is not known: write an IANA time zone, for example {like[0]}')
     return ZoneInfo(name or "UTC")

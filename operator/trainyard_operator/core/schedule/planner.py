@@ -153,12 +153,12 @@ def _cron(spec: TrainingScheduleSpec) -> tuple[Schedule | None, ReadyReport | No
 
 
 def _stopped(spec: TrainingScheduleSpec, failures: int, last: str) -> ReadyReport:
-    failed = "failed or made a version that was refused" if spec.count_rejections else "failed"
+    failed = "failed or created a rejected version" if spec.count_rejections else "failed"
     runs_failed = f"{failures} runs in a row {failed}" if failures > 1 else f"a run {failed}"
-    well = "makes a version that is accepted" if spec.count_rejections else "succeeds"
+    success = "creates an accepted version" if spec.count_rejections else "succeeds"
     message = (
-        f"{runs_failed}: no more by themselves until the template changes, "
-        f"or a run asked for by the annotation {meta.RUN_NOW_ANNOTATION} {well}"
+        f"{runs_failed}: no further run starts automatically until the template changes, "
+        f"or a run requested by the annotation {meta.RUN_NOW_ANNOTATION} {success}"
     )
     return ReadyReport(STALLED, "TooManyFailures", message, EventNote("Warning", "TooManyFailures", message, last))
 
@@ -244,10 +244,10 @@ def _ready_report(  # noqa: PLR0911 - one line for each answer
     if run is not None and outlook.blocked:
         return _waiting(outlook, spec, run, known.active)
     if spec.suspend:
-        return ReadyReport(READY, "Suspended", "suspended by spec.suspend; a run that has begun goes on")
+        return ReadyReport(READY, "Suspended", "suspended by spec.suspend; a run that has started continues")
     if outlook.due_times.first is not None:
-        return ReadyReport(READY, "Scheduled", "runs at nextScheduleTime")
-    return ReadyReport(READY, "WaitsForChange", "runs when the template changes")
+        return ReadyReport(READY, "Scheduled", "the next run starts at status.nextScheduleTime")
+    return ReadyReport(READY, "WaitsForChange", "a run starts when the template changes")
 
 
 def _waiting(
@@ -262,7 +262,7 @@ def _waiting(
 
 
 def _refused(run: Run, refusal: Refusal) -> ReadyReport:
-    message = f"TrainingJob {run.name} was refused and is tried again: {refusal.message}"
+    message = f"TrainingJob {run.name} could not be created and is tried again: {refusal.message}"
     event = EventNote("Warning", "FailedCreate", message, run.name)
     return ReadyReport(STALLED if refusal.permanent else RETRYING, REFUSED[refusal.permanent], message, event)
 

@@ -143,4 +143,4 @@ def _end_event(job: TrainingJobView) -> EventNote:
 
 
 def _gone_event(run: ActiveRun) -> EventNote:
-    return EventNote("Normal", "MissingJob", f"TrainingJob {run.name} was deleted before it had ended", run.uid)
+    return EventNote("Normal", "MissingJob", f"TrainingJob {run.name} was deleted before it ended", run.uid)

@@ -73,14 +73,14 @@ def requested_run(view: TrainingScheduleView, handled: str | None) -> Run | None
     token = token_of(view)
     if not token or token == handled:
         return None
-    return Run(f"{view.name}-r{_digest(view.uid, token)}", f"asked for by {meta.RUN_NOW_ANNOTATION}={token}")
+    return Run(f"{view.name}-r{_digest(view.uid, token)}", f"requested by {meta.RUN_NOW_ANNOTATION}={token}")
 
 
 def change_run(view: TrainingScheduleView, template: str, known: str | None, last_run: str | None) -> Run | None:
     """Return the run of a changed template. Its name depends on the last run, so a change back gives a new name."""
     if template == known:
         return None
-    return Run(f"{view.name}-c{_digest(view.uid, template, last_run or '')}", "due as the template changed")
+    return Run(f"{view.name}-c{_digest(view.uid, template, last_run or '')}", "due because the template changed")
 
 
 def template_hash(spec: TrainingScheduleSpec) -> str:

@@ -82,8 +82,8 @@ def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Cho
         if status.active_version is not None and pin in (str(status.active_version), f"sha256:{status.active_digest}"):
             return Choice(None, "Pin")  # it serves; the status reports the missing ModelVersion
         message = (
-            f"spec.version.pin {pin!r} names no ModelVersion of model {state.deployment.model}: "
-            "kubectl get mv shows the versions there are"
+            f"no ModelVersion of model {state.deployment.model} matches spec.version.pin {pin!r}: list the versions "
+            "with kubectl get mv"
         )
         return Choice(None, "Pin", Problem("PinnedVersionNotFound", message))
     number = version.version
@@ -93,7 +93,7 @@ def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Cho
     if lived(status, version):
         return Choice(version, "Pin")
     if version.unreadable:
-        message = f"version {number} is pinned, and its ModelVersion cannot be read: see the Events of {version.name}"
+        message = f"version {number} is pinned, but its ModelVersion cannot be read: see the Events of {version.name}"
         return Choice(None, "Pin", Problem("PinnedVersionUnreadable", message))
     match version.status.phase:
         case "Validated":
@@ -103,7 +103,7 @@ def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Cho
         case "Quarantined":
             return Choice(None, "Pin", _quarantined(number, "it was rolled back before"))
         case None | "Pending":
-            return Choice(None, "Pin", waiting=f"version {number} is pinned and waits for its gates to be judged")
+            return Choice(None, "Pin", waiting=f"version {number} is pinned, but its gates are not judged yet")
         case phase:
             message = f"version {number} is pinned but {phase}: pin a validated version, or train a better one"
     return Choice(None, "Pin", Problem("PinnedVersionNotValidated", message))
@@ -111,7 +111,7 @@ def _pinned(state: ServingState, status: ModelDeploymentStatus, pin: str) -> Cho
 
 def _quarantined(number: int, why: str) -> Problem:
     message = (
-        f"version {number} is pinned but quarantined ({why}): pin another one, or lift the quarantine with the "
+        f"version {number} is pinned but quarantined ({why}): pin another version, or lift the quarantine with the "
         f"action retry/{number}/<token>"
     )
     return Problem("PinnedVersionQuarantined", message)

@@ -75,5 +75,9 @@ def _ended_with(pod: ServingPodView) -> str:
     ended = f"pod {pod.name} ended with exit code {pod.exit_code}"
     if said:
         return f"{ended}: {said}"
-    hint = "out of memory? raise spec.serving.resources.limits.memory" if pod.exit_code == ExitCode.KILLED else ""
+    hint = (
+        "if it ran out of memory, raise spec.serving.resources.limits.memory"
+        if pod.exit_code == ExitCode.KILLED
+        else ""
+    )
     return f"{ended} and no message{f'; {hint}' if hint else ''}; see kubectl logs {pod.name} --previous"

@@ -60,7 +60,7 @@ def plan(state: ServingState) -> Plan:  # noqa: PLR0911 - a list of questions
     older = _older_namesake(state)
     if older is not None:
         message = (
-            f"ModelDeployment {older} serves model {state.deployment.model} already: delete one of the two, or "
+            f"ModelDeployment {older} already serves model {state.deployment.model}: delete one of the two, or "
             "serve another model"
         )
         return _blocked(state, Problem("ModelTaken", message))
@@ -153,10 +153,10 @@ def _choose(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     if wanted == current or (current is not None and _stands(state, spec, status, choice)):
         return None
     if wanted is None:
-        event = _event(state, "Normal", "CandidateDropped", f"version {current} is no longer asked for")
+        event = _event(state, "Normal", "CandidateDropped", f"version {current} is no longer selected")
         return _report(state, spec, rollout.drop(status), events=(event,))
     by = "pin" if choice.reason == "Pin" else "policy"
-    event = _event(state, "Normal", "RolloutStarted", f"version {wanted} is the candidate, by {by}")
+    event = _event(state, "Normal", "RolloutStarted", f"version {wanted} is the candidate, selected by {by}")
     return _report(state, spec, rollout.take(status, wanted, choice.reason, by, state.now), events=(event,))
 
 
@@ -176,7 +176,7 @@ def _judge(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     pods = state.pods_of(number) if deployments.is_current(state, spec, status, number) else ()
     failure = failure_of(pods)
     if failure is None and waited >= deadline(spec) and are_at_fault(pods):
-        message = f"not ready in {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
+        message = f"not ready within {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
         readiness = waiting_for(pods)
         failure = Problem("ProgressDeadlineExceeded", f"{message}; {readiness}" if readiness else message)
     if failure is None:
@@ -206,7 +206,7 @@ def _fall_back(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     at_fault = _is_at_fault(state)
     cause = Cause(failure.reason, failure.message) if at_fault else None
     after = rollout.go_back(status, cause, spec, state.now)
-    message = f"went back from version {left} to {previous} ({failure.reason}): {failure.message}"
+    message = f"switched from version {left} back to version {previous} ({failure.reason}): {failure.message}"
     event = _event(state, "Warning", "RolledBack" if at_fault else "FailedOver", message)
     return _shift(state, spec, after, event)
 
@@ -221,9 +221,9 @@ def _take_over(state: ServingState, spec: ModelDeploymentSpec) -> Plan | None:
     after = rollout.take_over(status, plain_digest(version) if version is not None else None, spec, state.now)
     before = f" instead of version {left}" if left is not None else ""
     if status.candidate_reason == "Rollback":
-        message = f"went back to version {number}{before}, asked by {status.candidate_by}"
+        message = f"version {number} serves again{before}, requested by {status.candidate_by}"
         return _shift(state, spec, after, _event(state, "Normal", "RolledBack", message))
-    message = f"version {number} serves{before}, by {status.candidate_by}"
+    message = f"version {number} serves{before}, selected by {status.candidate_by}"
     return _shift(state, spec, after, _event(state, "Normal", "Promoted", message))
 
 

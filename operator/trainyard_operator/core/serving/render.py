@@ -190,9 +190,7 @@ def _environment(
         meta.SERVER_GRACE_SECONDS_ENV: str(defaults.grace_seconds),
     }
     if taken := sorted(own.keys() & {variable.name for variable in serving.env or ()}):
-        raise InvalidSpecError(
-            f"spec.serving.env: {taken[0]} is set by the operator, which says what is served; leave it out"
-        )
+        raise InvalidSpecError(f"spec.serving.env: the operator sets {taken[0]} to define what is served; remove it")
     further = [variable.wire() for variable in options.env or () if variable.name not in own]
     return [*({"name": name, "value": value} for name, value in own.items()), *further]
 

@@ -52,28 +52,29 @@ def _rollback(state: ServingState, spec: ModelDeploymentSpec, asked: int | None,
     status = state.deployment.status
     if is_pinned(spec):
         raise RefusedError(
-            "spec.version.pin decides which version serves: pin another one, or revert the commit in Git"
+            "spec.version.pin selects the version that serves: pin another version, or revert the commit in Git"
         )
     if status.active_version is None:
-        raise RefusedError("no version serves, so there is nothing to go back from")
+        raise RefusedError("no version serves, so there is nothing to roll back")
     number = asked if asked is not None else status.previous_version
     if number is None:
-        raise RefusedError("there is nothing to go back to: no other version has served that is not quarantined")
+        raise RefusedError("there is no version to roll back to: no version that served before is free of quarantine")
     if number == status.active_version:
-        raise RefusedError(f"version {number} serves already; the action abort/<token> drops a candidate")
+        raise RefusedError(f"version {number} already serves; to drop a candidate, use the action abort/<token>")
     rejection = rollout.rejection_of(status, number)
     if rejection is not None:
         raise RefusedError(
-            f"version {number} is quarantined ({rejection.reason}): lift that with retry/{number}/<token> first"
+            f"version {number} is quarantined ({rejection.reason}): lift the quarantine first, with the action "
+            f"retry/{number}/<token>"
         )
     version = _known(state, number)
     entry = rollout.was_live(status, number)
     if entry is not None and not lived(status, version):
-        raise RefusedError(f"version {number} is not the model that served under this number: its digest is another")
+        raise RefusedError(f"version {number} is not the model that served under this number: its digest differs")
     if entry is None and version.status.phase != "Validated" and not was_lifted(state, version):
         phase = "unreadable" if version.unreadable else version.status.phase or "Pending"
         raise RefusedError(f"version {number} has never served and is {phase}: only a validated version can take over")
-    return rollout.take(status, number, "Rollback", by, state.now), f"going back to version {number}"
+    return rollout.take(status, number, "Rollback", by, state.now), f"rolling back to version {number}"
 
 
 def _retry(state: ServingState, spec: ModelDeploymentSpec, number: int, by: str) -> Performed:
@@ -82,16 +83,16 @@ def _retry(state: ServingState, spec: ModelDeploymentSpec, number: int, by: str)
     if version.status.phase == "Rejected":
         raise RefusedError(f"version {number} did not pass its gates: train a better one, or {BY_HAND}")
     if not (rollout.is_rejected(status, number) or version.status.phase == "Quarantined"):
-        raise RefusedError(f"version {number} is not quarantined, so there is nothing to lift")
+        raise RefusedError(f"version {number} is not quarantined, so there is no quarantine to lift")
     lifted = rollout.lift(status, number)
     if is_pinned(spec):
         wanted = find_pin(state, (spec.version or VersionPolicy()).pin) == version
     else:
         wanted = status.active_version is None or number > status.active_version
     if not wanted:
-        message = f"version {number} may serve again: rollback/{number}/<token> or a pin leads to it"
+        message = f"version {number} is no longer quarantined: to serve it, use rollback/{number}/<token> or pin it"
         serving = status.active_version
-        return lifted, message if serving is None else f"{message}; version {serving} goes on serving"
+        return lifted, message if serving is None else f"{message}; version {serving} keeps serving"
     return rollout.take(lifted, number, "Retry", by, state.now), f"version {number} is tried again"
 
 
@@ -100,7 +101,9 @@ def _promote(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, 
     if number is None:
         raise RefusedError("there is no candidate to promote")
     if status.candidate_reason in EXPLICIT - {"Retry"}:
-        raise RefusedError(f"version {number} takes over as soon as it is ready: there is nothing left to promote")
+        raise RefusedError(
+            f"version {number} already takes over as soon as it is ready, so there is nothing to promote"
+        )
     promoted = {"candidate_reason": "Promoted", "candidate_by": by}
     return status.model_copy(update=promoted), f"version {number} takes over as soon as it is ready"
 
@@ -110,24 +113,26 @@ def _abort(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, no
     if number is None:
         raise RefusedError("there is no candidate to abort")
     if status.candidate_reason == "Rollback":
-        return rollout.drop(status), f"version {status.active_version} stays; version {number} is not gone back to"
+        return rollout.drop(
+            status
+        ), f"version {status.active_version} keeps serving; the rollback to version {number} is stopped"
     cause = rollout.Cause("Aborted", "aborted by hand", by)
-    message = f"version {number} is dropped and not tried again until retry/{number}/<token>"
+    message = f"version {number} is dropped; to try it again, use the action retry/{number}/<token>"
     return rollout.reject(status, None, cause, spec, now), message
 
 
 def _hold(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Performed:
     if is_pinned(spec):
-        raise RefusedError("a pinned version is held by its pin: there is nothing more to hold")
+        raise RefusedError("the version is pinned, so no other version is selected and there is nothing to hold")
     if status.hold is not None and status.hold.reason == "Held":
-        raise RefusedError(f"held since {status.hold.since} already")
-    return rollout.hold(status, by, now), "no newer version is taken until release/<token>"
+        raise RefusedError(f"already held since {status.hold.since}")
+    return rollout.hold(status, by, now), "no newer version is selected until the action release/<token>"
 
 
 def _release(status: ModelDeploymentStatus, spec: ModelDeploymentSpec, by: str, now: datetime) -> Performed:  # noqa: ARG001
     if status.hold is None:
-        raise RefusedError("nothing is held, so there is nothing to release")
-    return rollout.release(status), "the policy decides again"
+        raise RefusedError("there is no hold to release")
+    return rollout.release(status), "the hold is released, and the policy selects versions again"
 
 
 _PLAIN: dict[verbs.PlainVerbName, Callable[[ModelDeploymentStatus, ModelDeploymentSpec, str, datetime], Performed]] = {
@@ -161,6 +166,6 @@ def _known(state: ServingState, number: int) -> ModelVersionView:
     version = state.version(number)
     if version is None:
         raise RefusedError(
-            f"model {state.deployment.model} has no version {number}: kubectl get mv shows the versions there are"
+            f"model {state.deployment.model} has no version {number}: list the versions with kubectl get mv"
         )
     return version

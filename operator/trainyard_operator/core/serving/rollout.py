@@ -38,7 +38,7 @@ _WHY: Final[dict[CandidateReason, str]] = {
     "Pin": "pinned by spec.version.pin",
     "Retry": "tried again",
     "Promoted": "promoted",
-    "Rollback": "gone back to by hand",
+    "Rollback": "rolled back to by hand",
 }
 
 
@@ -161,7 +161,7 @@ def go_back(
     digest = served.digest if served is not None else None
     if number == status.candidate_version:
         return take_over(status, digest, spec, now, cause)
-    why = f"gone back to from version {status.active_version}"
+    why = f"rolled back from version {status.active_version}"
     return _activate(status, number, digest, _entry(number, digest, OPERATOR, why, now), cause, spec, now)
 
 

@@ -33,7 +33,7 @@ class ServiceRoute:
         """
         number = traffic.only
         if number is None:
-            raise ValueError(f"a Service gives all requests to one version: {traffic}")
+            raise ValueError(f"a Service routes all requests to one version, not to {traffic}")
         body = render.service(state.deployment, spec, number, config=state.config)
         service = state.service
         if service is None:

@@ -155,10 +155,10 @@ def _blocked(
     if waited is None or waited < deadline(spec):
         return None
     late = f"version {number} is not ready after {deadline(spec)} s (spec.rollout.progressDeadlineSeconds)"
-    goes_on = "" if status.active_version is None else f"version {status.active_version} goes on serving; "
+    serving = "" if status.active_version is None else f"version {status.active_version} keeps serving; "
     message = (
-        f"{late}: {_pods(state, spec, number)}; {goes_on}version {number} is not to blame, and takes over once its "
-        "pods are ready; the action abort/<token> gives it up"
+        f"{late}: {_pods(state, spec, number)}; {serving}version {number} itself is not the cause, and takes over when "
+        "its pods are ready; to drop it, use the action abort/<token>"
     )
     return Problem("CandidateBlocked", message)
 
@@ -198,7 +198,7 @@ def _reconciling(  # noqa: PLR0911 - a list of questions
     if candidate is not None:
         pods = _pods(state, spec, candidate)
         if status.candidate_reason == "Rollback":
-            return Problem("RollingBack", f"going back to version {candidate}: {pods}")
+            return Problem("RollingBack", f"rolling back to version {candidate}: {pods}")
         if not approved(spec, status) and is_ready(state, spec, status):
             return Problem(AWAITING_PROMOTION, f"version {candidate} is ready and waits for the action promote/<token>")
         return Problem("Progressing", f"rolling out version {candidate}: {pods}")
@@ -214,11 +214,13 @@ def _reconciling(  # noqa: PLR0911 - a list of questions
 
 
 def _no_version(state: ServingState) -> str:
-    message = f"no validated version of model {state.deployment.model} yet: it is served when one comes"
+    message = f"model {state.deployment.model} has no validated version yet: the next validated version will serve"
     quarantined = max((v.version for v in state.known if v.status.phase == "Quarantined"), default=None)
     if quarantined is None:
         return message
-    return f"{message}; version {quarantined} is quarantined: retry/{quarantined}/<token> tries it again"
+    return (
+        f"{message}; version {quarantined} is quarantined: to try it again, use the action retry/{quarantined}/<token>"
+    )
 
 
 def _pods(state: ServingState, spec: ModelDeploymentSpec, number: int) -> str:
@@ -238,7 +240,7 @@ def _active_pods(state: ServingState, spec: ModelDeploymentSpec, status: ModelDe
     if is_pinned(spec):
         cure = "pin another version (spec.version.pin)"
     elif state.version(status.previous_version) is not None:
-        cure = f"the action rollback/previous/<token> goes back to version {status.previous_version}"
+        cure = f"roll back to version {status.previous_version} with the action rollback/previous/<token>"
     return f"{gone}; {pods}; {cure}"
 
 
@@ -246,9 +248,9 @@ def _gone(state: ServingState, status: ModelDeploymentStatus) -> str:
     """Return why no new Deployment of the active version can be rendered, or an empty string."""
     version = state.version(status.active_version)
     if version is None:
-        return "its ModelVersion is gone"
+        return "its ModelVersion no longer exists"
     if not is_same_model(status, version):
-        return "the ModelVersion of this number is another model by now"
+        return "the ModelVersion with this number is now another model"
     return ""
 
 
@@ -261,9 +263,11 @@ def _elsewhere(state: ServingState, active: int | None) -> str:
 def _serving(state: ServingState, status: ModelDeploymentStatus) -> str:
     parts = [f"version {status.active_version} serves"]
     if state.may_update is False:
-        parts.append("its pods get what the operator has changed, in turn (server.maxConcurrentUpdates of the chart)")
+        parts.append(
+            "its pods wait for an update, after those of other versions (server.maxConcurrentUpdates of the chart)"
+        )
     if gone := _gone(state, status):
-        parts.append(f"{gone}: it goes on as it is, but cannot be started anew with other settings")
+        parts.append(f"{gone}: its pods keep running, but cannot be created again with other settings")
     if status.hold is not None:
         above = (
             f"a version above {status.hold.above}" if status.hold.above is not None else "the action release/<token>"
@@ -280,8 +284,8 @@ def _newer_rejected(state: ServingState, active: int | None) -> Problem | None:
         return None
     ready = next((c for c in newest.status.conditions or () if c.type == "Ready"), None)
     why = f": {ready.message}" if ready is not None else ""
-    goes_on = "no version serves" if active is None else f"version {active} goes on serving"
-    message = f"version {newest.version} was refused, {goes_on}{why}"
+    serving = "no version serves" if active is None else f"version {active} keeps serving"
+    message = f"version {newest.version} was rejected, {serving}{why}"
     return Problem(ready.reason if ready is not None else "Rejected", message)
 
 
@@ -294,7 +298,7 @@ def _trained(state: ServingState, status: ModelDeploymentStatus) -> str | None:
 
 
 def _setback(number: int, message: str) -> str:
-    return f"version {number} was taken back: {message}"
+    return f"version {number} was withdrawn: {message}"
 
 
 def _nothing(status: ModelDeploymentStatus) -> Problem:

@@ -80,6 +80,6 @@ def _may(state: TrainingState, spec: TrainingJobSpec, spent: int) -> bool:
 def _message(result: TrainingResult, champion: ChampionRef) -> str:
     before = f"version {result.comparison.champion}" if result.comparison is not None else "no version"
     return (
-        f"version {champion.version} serves now, and the model was compared with {before}: another attempt compares "
-        "again and trains nothing"
+        f"version {champion.version} serves now, but the model was compared with {before}: another attempt repeats the "
+        "comparison without training"
     )

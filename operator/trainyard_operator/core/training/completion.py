@@ -35,7 +35,7 @@ def complete(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView
     if result.made == "Dataset":
         return _succeeded(state, spec, workload, result, f"prepared {result.message or 'the dataset'}", {})
     if result.made == "Backtest":
-        return _succeeded(state, spec, workload, result, f"made {result.message or 'the backtest'}", {})
+        return _succeeded(state, spec, workload, result, f"completed {result.message or 'the backtest'}", {})
     return _register(state, spec, workload, result)
 
 
@@ -64,7 +64,7 @@ def _register(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadVie
         "objective_value": objective_value(spec.objective, result),
         "verdict": verdict.of_version(version),
     }
-    return _succeeded(state, spec, workload, result, f"made ModelVersion {name}", made)
+    return _succeeded(state, spec, workload, result, f"created ModelVersion {name}", made)
 
 
 def _version_refused(state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, refusal: Refusal) -> Plan:
@@ -128,7 +128,10 @@ def _unusable(
     """
     wanted = _MADE[spec.mode]
     if result.made != wanted:
-        message = f"the pod made a {result.made}, spec.mode {spec.mode} wants a {wanted}: use the operator's own image"
+        message = (
+            f"the pod created a {result.made}, but spec.mode {spec.mode} requires a {wanted}: use the trainer image of "
+            "the chart"
+        )
         return outcome.result_missing(workload, message)
     foreign = _foreign_uri(state, spec, result)
     return outcome.result_refused(workload, foreign) if foreign else None
@@ -145,14 +148,15 @@ def _foreign_uri(state: TrainingState, spec: TrainingJobSpec, result: TrainingRe
     for uri in (each for each in (artifact, result.report, result.forecast) if each is not None):
         below = f"{spec.storage.uri.rstrip('/')}{namespace}" if spec.storage is not None else ""
         if not uri.startswith(below) or namespace not in uri or {".", ".."} & set(uri.split("/")):
-            own = below or f"the storage's folder {state.job.namespace}/"
-            return f"the pod says that it wrote {uri}, which is not below {own}: use the operator's own image"
+            own = below or f"the folder {state.job.namespace}/ of the storage"
+            return f"the pod reported {uri}, which is outside {own}: use the trainer image of the chart"
     return ""
 
 
 def _version_taken(state: TrainingState, version: ModelVersionView) -> outcome.Failure:
     message = (
-        f"ModelVersion {version.name} already exists and comes from TrainingJob {version.job_name}: this storage "
-        f"numbers its versions anew. Use one storage.uri for all jobs of model {version.model}, or another modelName"
+        f"ModelVersion {version.name} already exists and was created by TrainingJob {version.job_name}: this storage "
+        "assigned the same version number again. "
+        f"Use one storage.uri for all jobs of model {version.model}, or another modelName"
     )
     return outcome.Failure("VersionConflict", message, retryable=False, exit_code=0, end=state.now)

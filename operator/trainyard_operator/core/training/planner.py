@@ -54,7 +54,7 @@ class Training:
         script = spec.script.config_map_ref if spec.script is not None else None
         if script is None:
             return ""
-        return f"it starts once key {script.key!r} of ConfigMap {script.name!r} (script.configMapRef) exists"
+        return f"the pod starts when key {script.key!r} of ConfigMap {script.name!r} (script.configMapRef) exists"
 
     def complete(
         self, state: TrainingState, spec: TrainingJobSpec, workload: WorkloadView, pods: tuple[PodView, ...]

@@ -35,8 +35,8 @@ def trained_before(state: TrainingState, job_spec: TrainingJobSpec) -> Plan | No
     except ValidationError:
         return None  # it cannot be served
     message = (
-        f"ModelVersion {view.name} was made by an earlier TrainingJob of this name and spec: nothing is trained again; "
-        "to train again, give the TrainingJob another name"
+        f"ModelVersion {view.name} was created by an earlier TrainingJob with this name and spec, so this job trains "
+        "nothing; to train again, give the TrainingJob another name"
     )
     made = to_rfc3339(view.created)
     judged = verdict.of_version(view)

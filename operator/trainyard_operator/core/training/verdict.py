@@ -6,9 +6,11 @@ from trainyard_operator.core.objects import ModelVersionView
 from trainyard_operator.core.plan import EventNote
 from trainyard_operator.core.training.state import TrainingState
 
-_PENDING = Verdict(phase="Pending", reason="Pending", message="its gates are judged next")
+_PENDING = Verdict(phase="Pending", reason="Pending", message="its gates are not judged yet")
 _DELETED = Verdict(
-    phase="Unknown", reason="VersionDeleted", message="its ModelVersion was deleted before its verdict was seen"
+    phase="Unknown",
+    reason="VersionDeleted",
+    message="its ModelVersion was deleted before the operator observed the verdict",
 )
 
 

@@ -29,7 +29,7 @@ _WAYS_ON: Final[Mapping[ComparisonReason, str]] = MappingProxyType(
         "ChampionIncompatible": _ONCE,
         "ChampionNotServable": _ONCE,
         "ChampionUnreadable": f"restore its files and train again, {_ONCE}",
-        "ChampionUnavailable": "train again once its storage answers",
+        "ChampionUnavailable": "train again when its storage is available",
         "ChampionTooLarge": f"train again with more memory (resources.limits.memory), {_ONCE}",
         "ChampionTooSlow": f"train again with fewer held-out rows or a longer activeDeadlineSeconds, {_ONCE}",
         "ChampionKnowsRows": f"train again with newer rows, {_ONCE}",
@@ -56,7 +56,7 @@ def judge(gate: Gate, goal: Goal, comparison: Comparison, champion: Chosen) -> G
     if comparison.reason != "Compared":
         said = comparison.message[:_TRAINERS_WORDS] or "the trainer gave no explanation"
         message = (
-            f"{gate.metric}: version {champion.version}, the champion, gave no answer to compare with: {said}; "
+            f"{gate.metric}: version {champion.version}, the champion, could not be compared: {said}; "
             f"{_WAYS_ON[comparison.reason]}, {OVERRULE}"
         )
         return result(gate, comparison.reason, message, details)
@@ -65,7 +65,7 @@ def judge(gate: Gate, goal: Goal, comparison: Comparison, champion: Chosen) -> G
         value, best = finite(entry.value), finite(entry.champion)
         if value is not None and best is not None:
             return _compared(gate, goal, comparison, _Numbers(value, best, entry.difference), entries)
-    message = f"{gate.metric} is not among the metrics that both models were compared by, so the gate is not met"
+    message = f"{gate.metric} is not one of the compared metrics, so the gate is not met"
     return result(gate, "MetricMissing", message, details)
 
 
@@ -92,7 +92,7 @@ def _compared(
         }
     said = (
         f"{gate.metric} {text_of(value)}: version {comparison.champion} has {text_of(best)} on the same "
-        f"{_rows(comparison)}, asked for {op} {text_of(threshold)}; {_interval_text(numbers, interval)}"
+        f"{_rows(comparison)}, required {op} {text_of(threshold)}; {_interval_text(numbers, interval)}"
     )
     reason: GateReason = "Met"
     if not holds(value, op, threshold):
@@ -123,7 +123,7 @@ def _changed(gate: Gate, comparison: Comparison, champion: Chosen) -> str:
     now = f"version {champion.version} is the champion now"
     if comparison.champion == champion.version:
         now = f"version {champion.version} has another digest now"
-    return f"{gate.metric}: the trainer compared with version {comparison.champion}, and {now}: train again, {OVERRULE}"
+    return f"{gate.metric}: the trainer compared with version {comparison.champion}, but {now}: train again, {OVERRULE}"
 
 
 def _rows(comparison: Comparison) -> str:
@@ -146,5 +146,5 @@ def _inconclusive(gate: Gate, goal: Goal, interval: _Interval | None, tolerance:
         why = f"the trainer reported no interval at confidence {gate.confidence:g}"
     else:
         bound = f"at most {text_of(tolerance)}" if goal == "Minimize" else f"at least {text_of(-tolerance)}"
-        why = f"the whole interval has to be {bound}"
+        why = f"the whole interval must be {bound}"
     return f"{why}: hold out more rows, allow a larger tolerance or a lower confidence, {OVERRULE}"

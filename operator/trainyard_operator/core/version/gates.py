@@ -62,13 +62,13 @@ def judge(gates: Sequence[Gate], candidate: Candidate, champion: Champion | None
 def _fixed(gate: Gate, candidate: Candidate, champion: Champion | None) -> GateResult:
     value = number_of(candidate.metrics, gate.metric)
     if champion is None and gate.metric.startswith(DATA_METRIC) and gate.metric not in candidate.metrics:
-        return result(gate, "NoChampion", f"{gate.metric}: no earlier version whose data could be compared with")
+        return result(gate, "NoChampion", f"{gate.metric}: there is no earlier version to compare the data with")
     if isinstance(value, str):
         return result(gate, "MetricMissing", f"{value}, so the gate is not met")
     if gate.op is None or gate.value is None:
         raise AssertionError("a gate has either compareTo or op and value: Gate checks it")
     threshold = Decimal(repr(gate.value))
-    said = f"{gate.metric} {text_of(value)}: asked for {gate.op} {text_of(threshold)}"
+    said = f"{gate.metric} {text_of(value)}: required {gate.op} {text_of(threshold)}"
     details = {"op": gate.op, "value": text_of(value), "threshold": text_of(threshold)}
     return result(gate, "Met" if holds(value, gate.op, threshold) else "NotMet", said, details)
 
@@ -82,10 +82,14 @@ def _beside_champion(gate: Gate, candidate: Candidate, champion: Champion | None
         return result(gate, "MetricMissing", f"{value}, so the gate is not met")
     details: Details = {"value": text_of(value)}
     if goal is None:
-        message = f"nothing says whether a higher or a lower {gate.metric} is better; name it in spec.objective"
+        message = (
+            f"it is unknown whether a higher or a lower {gate.metric} is better; set metric and goal in spec.objective"
+        )
         return result(gate, "GoalUnknown", message, details)
     if champion is None:
-        return result(gate, "NoChampion", f"{gate.metric} {text_of(value)}: no version to compare with yet", details)
+        return result(
+            gate, "NoChampion", f"{gate.metric} {text_of(value)}: there is no version to compare with yet", details
+        )
     return _reported(gate, goal, value, candidate, champion)
 
 
@@ -94,7 +98,7 @@ def _not_compared(candidate: Candidate) -> tuple[GateReason, str]:
     for framework in OWN_CODE.intersection(candidate.formats):
         return (
             "ChampionNotServable",
-            f"framework {framework} cannot answer rows for a comparison: ask for a fixed value",
+            f"models of framework {framework} cannot be compared on the same rows: use a gate with op and value",
         )
     return "HoldoutDiffers", "the trainer did not compare the two models: train again"
 
@@ -105,26 +109,26 @@ def _reported(gate: Gate, goal: Goal, value: Decimal, candidate: Candidate, cham
     details: Details = {"value": text_of(value), "champion": number}
     if champion.metrics is None:
         message = (
-            f"version {number} is the champion, and no ModelVersion has its metrics: nothing to compare "
+            f"version {number} is the champion, but no ModelVersion has its metrics, so there is nothing to compare "
             f"with; let another version serve first, {OVERRULE}"
         )
         return result(gate, "MetricMissing", message, details)
     if candidate.holdout_digest is None or bare(candidate.holdout_digest) != bare(champion.holdout_digest):
         reason, why = _not_compared(candidate)
         message = (
-            f"{gate.metric} {text_of(value)} was measured on other rows than that of version {number}, and {why}, "
-            f"{OVERRULE}"
+            f"{gate.metric} {text_of(value)} was measured on other rows than {gate.metric} of version {number}, and "
+            f"{why}, {OVERRULE}"
         )
         return result(gate, reason, message, details)
     best = number_of(champion.metrics, gate.metric)
     if isinstance(best, str):
-        return result(gate, "MetricMissing", f"of version {number}, the champion, {best}", details)
+        return result(gate, "MetricMissing", f"version {number}, the champion: {best}", details)
     op, threshold = threshold_of(goal, best, tolerance_of(gate, best))
-    said = f"{gate.metric} {text_of(value)}: version {number} has {text_of(best)}, asked for {op} {text_of(threshold)}"
+    said = f"{gate.metric} {text_of(value)}: version {number} has {text_of(best)}, required {op} {text_of(threshold)}"
     details = against(op, threshold, value, best, number)
     if not holds(value, op, threshold):
         return result(gate, "NotMet", said, details)
     if gate.confidence is not None:
         why = f"the trainer did not compare the two models, so there is no interval at confidence {gate.confidence:g}"
-        return result(gate, "Inconclusive", f"{said}; {why}: leave confidence out, {OVERRULE}", details)
+        return result(gate, "Inconclusive", f"{said}; {why}: remove confidence, {OVERRULE}", details)
     return result(gate, "Met", said, details)

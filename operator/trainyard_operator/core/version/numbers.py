@@ -11,7 +11,7 @@ def number_of(metrics: Mapping[str, str], name: str) -> Decimal | str:
     if text is None:
         return f"{name} was not reported"
     number = finite(text)
-    return f"{name} is {text}, no finite number" if number is None else number
+    return f"{name} is {text}, which is not a finite number" if number is None else number
 
 
 def finite(text: str | None) -> Decimal | None:

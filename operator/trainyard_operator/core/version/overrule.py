@@ -42,7 +42,8 @@ def overruled(view: ModelVersionView, text: str, now: datetime) -> Overruled:
     reason = view.annotations.get(meta.ACTION_REASON_ANNOTATION, "").strip()[:_LONGEST_REASON]
     if not reason:
         raise RefusedError(
-            f"say why in the annotation {meta.ACTION_REASON_ANNOTATION}, in one command with the action and a new token"
+            f"give the reason in the annotation {meta.ACTION_REASON_ANNOTATION}, in the same command as the action and "
+            "with a new token"
         )
     return Overruled(by=actions.asked_by(view)[:256], reason=reason, time=to_rfc3339(now))
 
@@ -54,14 +55,14 @@ def _refuse_unless_gates_refused(view: ModelVersionView) -> None:
             return
         case "Rejected":
             ready = next((each for each in view.status.conditions or () if each.type == "Ready"), None)
-            why = f"{ready.reason}: {ready.message}" if ready is not None else "its status does not say why"
-            raise RefusedError(f"no gate refused this version ({why}), so there is nothing to overrule")
+            why = f"{ready.reason}: {ready.message}" if ready is not None else "its status has no reason"
+            raise RefusedError(f"no gate rejected this version ({why}), so it cannot be validated by hand")
         case "Pending":
-            raise RefusedError("its gates have not been judged yet: ask again with a new token once they are")
+            raise RefusedError("its gates are not judged yet: when they are, repeat the action with a new token")
         case "Quarantined":
             raise RefusedError(
-                f"version {number} was quarantined by ModelDeployment {view.status.quarantined_by}: the action "
-                f"retry/{number}/<token> on that ModelDeployment lifts it"
+                f"version {number} was quarantined by ModelDeployment {view.status.quarantined_by}: lift the "
+                f"quarantine with the action retry/{number}/<token> on that ModelDeployment"
             )
         case _:
             raise RefusedError(f"version {number} is {phase}: only a Rejected version can be validated by hand")

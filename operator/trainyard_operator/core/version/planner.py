@@ -82,10 +82,10 @@ def _pending(state: VersionState) -> Plan:
         return _refused(state, "InvalidSpec", first_problem(error, "spec"))
     if not has_its_name(view):
         right = version_name(spec.model, spec.version)
-        message = f"version {spec.version} of model {spec.model} is ModelVersion {right} and no other"
+        message = f"the ModelVersion of version {spec.version} of model {spec.model} must have the name {right}"
         return _refused(state, "Misnamed", message)
     if any(other.is_pending and version_number(other) < spec.version for other in _peers(state)):
-        message = "the versions before it are judged first"  # the message names none of them, or it would change
+        message = "earlier versions are judged first"  # the message names none of them, or it would change
         return _report(state, StatusChange("Pending", "EarlierVersionPending", message))
     return _judged(state, spec)
 
@@ -100,7 +100,9 @@ def _judged(state: VersionState, spec: ModelVersionSpec) -> Plan:
         return _transition(
             state, StatusChange("Rejected", "GatesNotMet", message, changes), "Warning", "Rejected", "judged"
         )
-    message = f"{len(results)} of {len(results)} gates met: {_messages(results)}" if results else "no gates to meet"
+    message = (
+        f"{len(results)} of {len(results)} gates met: {_messages(results)}" if results else "the version has no gates"
+    )
     return _transition(state, StatusChange("Validated", "Validated", message, changes), "Normal", "Validated", "judged")
 
 
@@ -117,7 +119,7 @@ def _validated(state: VersionState) -> Plan:
         return _keep(state)
     deployment, entry = found
     why = f"{entry.reason}: {entry.message}" if entry.message else entry.reason
-    message = f"ModelDeployment {deployment.name} does not serve it again by itself ({why})"
+    message = f"ModelDeployment {deployment.name} does not select this version again ({why})"
     transition = StatusChange("Quarantined", "Quarantined", message, {"quarantined_by": deployment.name})
     return _transition(state, transition, "Warning", "Quarantined", f"quarantined-{deployment.uid}-{entry.time}")
 
@@ -131,7 +133,7 @@ def _quarantined(state: VersionState) -> Plan:
     if deployment is None:
         return _keep(state)
     since = deployment.status.candidate_since or deployment.status.promoted_time or ""
-    message = f"ModelDeployment {deployment.name} was asked to take it again"
+    message = f"ModelDeployment {deployment.name} takes this version again"
     transition = StatusChange("Validated", "Reinstated", message, {"quarantined_by": None})
     return _transition(state, transition, "Normal", "Reinstated", f"reinstated-{deployment.uid}-{since}")
 

@@ -88,7 +88,7 @@ def test_priority_then_age_then_name() -> None:
     assert waits["urgent"] == Waiting(
         1,
         "ConcurrencyLimit",
-        "waiting for a place: the operator has 1 (admission.maxConcurrentJobs)",
+        "waiting for a slot: the limit of the operator is 1 (admission.maxConcurrentJobs)",
     )
 
 
@@ -101,7 +101,7 @@ def test_a_lock_names_its_holder_and_blocks_no_one_else() -> None:
     )
     assert decision("x-other") == ADMITTED
     assert decision("x-second") == Waiting(
-        1, "ModelLocked", "waiting for TrainingJob first: one TrainingJob of model m runs at a time"
+        1, "ModelLocked", "waiting for TrainingJob first: only one TrainingJob of model m runs at a time"
     )
 
 
@@ -122,7 +122,8 @@ def test_a_full_namespace_blocks_no_other() -> None:
     assert decision("x-urgent") == Waiting(
         1,
         "NamespaceLimit",
-        "waiting for a place: namespace x has 1 (admission.namespaces or admission.maxConcurrentJobsPerNamespace)",
+        "waiting for a slot: the limit of namespace x is 1 "
+        "(admission.namespaces or admission.maxConcurrentJobsPerNamespace)",
     )
 
 

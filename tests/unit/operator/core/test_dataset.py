@@ -75,7 +75,7 @@ def test_a_backtest_succeeds_with_its_metrics_and_without_a_version() -> None:
     }
     answer = ended(dataset_text(**told), BACKTEST)
     assert (phase_of(answer), answer.actions, answer.needs) == ("Succeeded", (), ())
-    assert message_of(answer) == "made a backtest of 3 windows"
+    assert message_of(answer) == "completed a backtest of 3 windows"
     status = answer.status
     assert status is not None
     assert status.result is not None
@@ -88,11 +88,11 @@ def test_a_backtest_succeeds_with_its_metrics_and_without_a_version() -> None:
 @pytest.mark.parametrize(
     ("text", "spec", "sentence"),
     [
-        (result_text(), PREPARE, "the pod made a Version, spec.mode Prepare wants a Dataset"),
-        (dataset_text(), SPEC, "the pod made a Dataset, spec.mode Train wants a Version"),
+        (result_text(), PREPARE, "a Version, but spec.mode Prepare requires a Dataset"),
+        (dataset_text(), SPEC, "a Dataset, but spec.mode Train requires a Version"),
         (dataset_text(artifact=None), PREPARE, "a Succeeded result of a dataset needs its artifact"),
-        (dataset_text(), BACKTEST, "the pod made a Dataset, spec.mode Backtest wants a Backtest"),
-        (dataset_text(made="Backtest"), PREPARE, "the pod made a Backtest, spec.mode Prepare wants a Dataset"),
+        (dataset_text(), BACKTEST, "a Dataset, but spec.mode Backtest requires a Backtest"),
+        (dataset_text(made="Backtest"), PREPARE, "a Backtest, but spec.mode Prepare requires a Dataset"),
         (dataset_text(made="Backtest", artifact=None), BACKTEST, "a Succeeded result of a backtest needs its artifact"),
     ],
 )

@@ -58,9 +58,9 @@ def test_a_fixed_value(op: str, value: str, met: bool) -> None:
 
 
 def test_the_sentence_has_the_numbers() -> None:
-    assert one(gate("mape", op="<=", value=0.2), "0.31").message == "mape 0.31: asked for <= 0.2"
+    assert one(gate("mape", op="<=", value=0.2), "0.31").message == "mape 0.31: required <= 0.2"
     beaten = one(gate("mae", compareTo="Champion", tolerance=0.02), "31.5", "30")
-    assert beaten.message == "mae 31.5: version 3 has 30, asked for <= 30.6"
+    assert beaten.message == "mae 31.5: version 3 has 30, required <= 30.6"
     assert (beaten.champion, beaten.champion_value, beaten.threshold, beaten.value) == (3, "30", "30.6", "31.5")
 
 
@@ -103,8 +103,8 @@ def test_a_missing_metric_is_not_met(wanted: Gate, champion: str | None) -> None
 def test_a_champion_without_the_metric_or_without_its_object_is_not_beaten() -> None:
     candidate = Candidate({"mae": "1"}, ROWS)
     for champion, words in (
-        (Champion(chosen(), {"rmse": "1"}, ROWS), "of version 3, the champion, mae was not reported"),
-        (Champion(chosen(), None), "version 3 is the champion, and no ModelVersion has its metrics"),
+        (Champion(chosen(), {"rmse": "1"}, ROWS), "version 3, the champion: mae was not reported"),
+        (Champion(chosen(), None), "version 3 is the champion, but no ModelVersion has its metrics"),
     ):
         (result,) = judge([gate(compareTo="Champion")], candidate, champion)
         assert (result.passed, result.reason, result.champion) == (False, "MetricMissing", 3)
@@ -124,12 +124,12 @@ def test_other_rows_are_no_comparison(own: str | None, its: str | None) -> None:
         (
             ["Script"],
             "ChampionNotServable",
-            "framework Script cannot answer rows for a comparison: ask for a fixed value",
+            "models of framework Script cannot be compared on the same rows: use a gate with op and value",
         ),
         (
             ["Container"],
             "ChampionNotServable",
-            "framework Container cannot answer rows for a comparison: ask for a fixed value",
+            "models of framework Container cannot be compared on the same rows: use a gate with op and value",
         ),
     ],
 )

@@ -50,12 +50,12 @@ def test_without_confidence_the_difference_decides(value: str, reason: str) -> N
 def test_the_sentence_tells_rows_and_interval() -> None:
     result = one(CHAMPION_GATE, comparison(entry("30.2", "30", "-0.1", "0.9")))
     assert result.message == (
-        "mae 30.2: version 3 has 30 on the same 412 rows (40 independent units), asked for <= 30.6; "
+        "mae 30.2: version 3 has 30 on the same 412 rows (40 independent units), required <= 30.6; "
         "the difference is 0.2, between -0.1 and 0.9 at confidence 0.95"
     )
     assert (result.difference, result.low, result.high, result.confidence) == ("0.2", "-0.1", "0.9", 0.95)
     bare = one(CHAMPION_GATE, comparison(entry("30.2", "30"), rows=None, units=None))
-    assert bare.message.endswith("on the same rows, asked for <= 30.6; the difference is 0.2, without an interval")
+    assert bare.message.endswith("on the same rows, required <= 30.6; the difference is 0.2, without an interval")
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_where_more_is_better_the_lower_end_decides() -> None:
 def test_an_inconclusive_gate_says_what_to_do() -> None:
     result = one(CONFIDENT, comparison(entry("30.2", "30", "-0.1", "0.9")))
     assert result.message.endswith(
-        "the difference is 0.2, between -0.1 and 0.9 at confidence 0.95; the whole interval has to be at most 0.6: "
+        "the difference is 0.2, between -0.1 and 0.9 at confidence 0.95; the whole interval must be at most 0.6: "
         "hold out more rows, allow a larger tolerance or a lower confidence, or validate this version by hand "
         "(action validate/<token>)"
     )

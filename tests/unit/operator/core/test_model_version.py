@@ -53,14 +53,14 @@ def test_without_gates_it_is_validated_at_once() -> None:
     assert (status.phase, status.gates, status.judged_time) == ("Validated", None, STAMP)
     assert status.observed_generation == 1
     assert types(status) == {"Ready": "True"}
-    assert ready(status).message == "no gates to meet"
+    assert ready(status).message == "the version has no gates"
     assert told(step) == [("Normal", "Validated")]
 
 
 def test_a_fixed_gate_that_is_met() -> None:
     status, step = after(version(1, fields=spec(1, "1.5", [BELOW_2])))
     assert status.phase == "Validated"
-    assert ready(status).message == "1 of 1 gates met: mae 1.5: asked for <= 2"
+    assert ready(status).message == "1 of 1 gates met: mae 1.5: required <= 2"
     assert told(step) == [("Normal", "Validated")]
 
 
@@ -70,7 +70,7 @@ def test_one_gate_that_is_not_met_refuses_it() -> None:
     assert [gate.passed for gate in status.gates or ()] == [False, True]
     assert types(status) == {"Ready": "False"}, "not Stalled: nothing is broken"
     assert ready(status).reason == "GatesNotMet"
-    assert ready(status).message == "1 of 2 gates not met: mae 2.5: asked for <= 2"
+    assert ready(status).message == "1 of 2 gates not met: mae 2.5: required <= 2"
     assert told(step) == [("Warning", "Rejected")]
 
 
@@ -156,7 +156,7 @@ def test_the_versions_before_it_are_judged_first() -> None:
     status, step = after(version(3), version(2), judged(1), version(4))
     assert (status.phase, status.gates) == ("Pending", None)
     assert types(status) == {"Ready": "False", "Reconciling": "True"}
-    assert ready(status).message == "the versions before it are judged first"
+    assert ready(status).message == "earlier versions are judged first"
     assert told(step) == []
     waiting = replace(version(3), status=status)
     assert after(waiting, judged(2, "Rejected"))[0].phase == "Validated"
@@ -181,7 +181,7 @@ def test_a_version_that_was_rolled_back_is_quarantined() -> None:
     assert (status.phase, status.quarantined_by, status.used_by) == ("Quarantined", "shop", ["shop"])
     assert status.judged_time == STAMP
     assert types(status) == {"Ready": "False"}
-    expected = "ModelDeployment shop does not serve it again by itself (NotReady: its pods were not ready)"
+    expected = "ModelDeployment shop does not select this version again (NotReady: its pods were not ready)"
     assert ready(status).message == expected
     assert told(step) == [("Warning", "Quarantined")]
 
@@ -270,7 +270,7 @@ def test_a_version_under_another_name_is_refused_and_counts_for_nothing() -> Non
     foreign = replace(version(2), name="mine")
     status, _ = after(foreign)
     assert (status.phase, ready(status).reason) == ("Rejected", "Misnamed")
-    assert ready(status).message == "version 2 of model m is ModelVersion m-v2 and no other"
+    assert ready(status).message == "the ModelVersion of version 2 of model m must have the name m-v2"
     assert after(foreign, deployment("shop", activeVersion=2))[0].used_by is None, "the number is another's"
     assert after(version(3), foreign)[0].phase == "Validated", "nobody waits for it"
     assert champion_of(replace(judged(2), name="mine")) == ("Validated", "NoChampion", None)

@@ -96,7 +96,7 @@ def test_a_result_that_went_with_its_pod_is_fetched_by_another_attempt(pods: tup
     failure = success_of(child(), pods)
     assert isinstance(failure, Failure)
     assert (failure.reason, failure.retryable) == ("ResultMissing", True)
-    assert "Job diabetes-1 is complete, but its pod is gone" in failure.message
+    assert "Job diabetes-1 is complete, but its pod and the result" in failure.message
 
 
 def test_a_newer_trainers_fields_are_ignored() -> None:

@@ -13,7 +13,7 @@ def test_it_is_validated_and_the_gates_stay_visible() -> None:
     view = asked(missed(3), "validate/t1")
     status, step = after(view)
     assert (status.phase, ready(status).reason, types(status)) == ("Validated", "Overruled", {"Ready": "True"})
-    assert ready(status).message == "validated by ann: a new shop; gates not met: mae 2.5: asked for <= 2"
+    assert ready(status).message == "validated by ann: a new shop; gates not met: mae 2.5: required <= 2"
     assert (status.gates, status.judged_time) == (view.status.gates, view.status.judged_time)
     assert status.overruled is not None
     assert status.overruled.wire() == {"by": "ann", "reason": "a new shop", "time": STAMP}
@@ -25,16 +25,16 @@ def test_it_is_validated_and_the_gates_stay_visible() -> None:
 @pytest.mark.parametrize(
     ("view", "text", "reason", "sentence"),
     [
-        (missed(3), "validate/t1", None, "say why in the annotation trainyard.dev/action-reason"),
-        (missed(3), "validate/t1", "  ", "say why in the annotation trainyard.dev/action-reason"),
-        (missed(3), "validate", "x", "'validate' is no action: write validate/<token>"),
-        (missed(3), "validate/", "x", "'validate/' is no action"),
-        (missed(3), "validate/3/t1", "x", "is no action"),
-        (missed(3), "promote/t1", "x", "is no action"),
-        (missed(3), "validate/" + "t" * 300, "x", "is no action"),
-        (version(3), "validate/t1", "x", "its gates have not been judged yet"),
+        (missed(3), "validate/t1", None, "the reason in the annotation trainyard.dev/action-reason"),
+        (missed(3), "validate/t1", "  ", "the reason in the annotation trainyard.dev/action-reason"),
+        (missed(3), "validate", "x", "'validate' is not a valid action: write validate/<token>"),
+        (missed(3), "validate/", "x", "'validate/' is not a valid action"),
+        (missed(3), "validate/3/t1", "x", "is not a valid action"),
+        (missed(3), "promote/t1", "x", "is not a valid action"),
+        (missed(3), "validate/" + "t" * 300, "x", "is not a valid action"),
+        (version(3), "validate/t1", "x", "its gates are not judged yet"),
         (judged(3), "validate/t1", "x", "version 3 is Validated"),
-        (judged(3, "Rejected"), "validate/t1", "x", "no gate refused this version"),
+        (judged(3, "Rejected"), "validate/t1", "x", "no gate rejected this version"),
         (
             version(3, {"phase": "Quarantined", "quarantinedBy": "shop"}),
             "validate/t1",

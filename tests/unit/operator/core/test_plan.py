@@ -164,7 +164,7 @@ def test_a_default_storage_that_cannot_be_used() -> None:
     spec = {key: value for key, value in SPEC.items() if key != "storage"}
     config = CONFIG.model_copy(update={"storage": StorageDefaults(uri="gs://models")})
     answer = plan(observed(job_view(spec=spec), config=config))
-    assert "'gs://models' cannot be used" in answer.events[0].message
+    assert "'gs://models' is invalid" in answer.events[0].message
 
 
 def test_a_change_of_the_operators_storage_does_not_touch_what_runs() -> None:

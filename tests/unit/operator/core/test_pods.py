@@ -135,7 +135,7 @@ def test_our_own_labels_and_variables_cannot_be_changed(made: Any) -> None:
     [
         (
             {"volumes": [{"name": "work", "emptyDir": {}}]},
-            "volumes: work is there twice, or is a volume of the operator's",
+            "volumes: the name work is used twice",
         ),
         ({"volumeMounts": [{"name": "none", "mountPath": "/x"}]}, "volumeMounts: there is no volume none"),
         (

@@ -64,7 +64,7 @@ def test_the_jobs_variables_are_the_trainers_who_hands_them_on() -> None:
 @pytest.mark.parametrize(
     ("script", "waiting", "sentence"),
     [
-        (FROM_CONFIG_MAP, "", "it starts once key 'train.py' of ConfigMap 'code' (script.configMapRef) exists"),
+        (FROM_CONFIG_MAP, "", "the pod starts when key 'train.py' of ConfigMap 'code' (script.configMapRef) exists"),
         (FROM_CONFIG_MAP, "ImagePullBackOff: no", "ImagePullBackOff: no"),
         ({"inline": "print()"}, "", "waiting for a pod of Job diabetes-1"),
     ],

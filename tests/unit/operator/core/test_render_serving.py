@@ -286,7 +286,7 @@ def test_variables_of_the_user_come_last_and_once() -> None:
 
 @pytest.mark.parametrize("name", ["TRAINYARD_MODEL_VERSION", "TRAINYARD_SERVER_PORT"])
 def test_what_is_served_cannot_be_said_by_the_user(name: str) -> None:
-    with pytest.raises(InvalidSpecError, match=rf"spec\.serving\.env: {name} .* leave it out"):
+    with pytest.raises(InvalidSpecError, match=rf"spec\.serving\.env: the operator sets {name} .* remove it"):
         rendered(env=[{"name": name, "value": "9"}])
 
 

@@ -73,7 +73,7 @@ def test_good_and_bad_nights() -> None:
     told = nights.world.condition("ModelAccepted")
     assert (told["status"], told["reason"]) == ("False", "VersionRejected")
     assert told["message"].startswith("version 3 (nightly-")
-    assert told["message"].endswith(") was rejected, 2 since version 1: its gates said Rejected")
+    assert told["message"].endswith(") was rejected (rejections since version 1: 2): its gates said Rejected")
     assert nights.world.condition()["status"] == "True", "the schedule itself is well"
     assert len(nights.told) == 2
     nights.night("Validated")
@@ -83,7 +83,10 @@ def test_good_and_bad_nights() -> None:
 def test_the_first_model_may_be_refused() -> None:
     nights = Nights()
     nights.night("Rejected")
-    assert "was rejected, 1 so far: its gates said Rejected" in nights.world.condition("ModelAccepted")["message"]
+    assert (
+        "was rejected (rejections so far: 1): its gates said Rejected"
+        in nights.world.condition("ModelAccepted")["message"]
+    )
     assert nights.counted == (None, 1, 0)
 
 
@@ -142,8 +145,8 @@ def test_refusals_may_stop_the_schedule(*, counts: bool) -> None:
     assert nights.world.status["phase"] == ("Stalled" if counts else "Active")
     if counts:
         assert nights.world.condition("Stalled")["message"] == (
-            "3 runs in a row failed or made a version that was refused: no more by themselves until the template "
-            "changes, or a run asked for by the annotation trainyard.dev/run-now makes a version that is accepted"
+            "3 runs in a row failed or created a rejected version: no further run starts automatically until the "
+            "template changes, or a run requested by the annotation trainyard.dev/run-now creates an accepted version"
         )
 
 

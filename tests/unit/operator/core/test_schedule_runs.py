@@ -231,7 +231,10 @@ def test_a_foreign_job_has_the_name() -> None:
     world.cluster.submit(name, TEMPLATE["spec"])
     world.operator.settle()
     assert world.condition()["reason"] == "CreateRefused"
-    assert f"TrainingJob {name} exists and is not of this TrainingSchedule" in world.condition()["message"]
+    assert (
+        f"TrainingJob {name} already exists and does not belong to this TrainingSchedule"
+        in world.condition()["message"]
+    )
     world.cluster.remove(TRAINING_JOBS, NAMESPACE, name)
     world.operator.settle()
     assert world.times() == ["09:00"]

@@ -196,7 +196,7 @@ def test_run_now_without_a_schedule() -> None:
     world = World(schedule=None, runOnChange=True, concurrencyPolicy="Forbid")
     world.annotate("again")
     world.operator.settle()
-    assert "asked for by trainyard.dev/run-now=again waits until" in world.condition()["message"]
+    assert "requested by trainyard.dev/run-now=again waits until" in world.condition()["message"]
     world.end_all()
     assert len(world.jobs) == 2
     assert world.status["lastHandledRunNow"] == "again"

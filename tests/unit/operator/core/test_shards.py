@@ -61,7 +61,7 @@ def test_an_indexed_job_and_else_the_same() -> None:
 @pytest.mark.parametrize("spec", [{"mode": "Prepare"}, {"framework": "LightGBM"}, {"framework": "Torch"}])
 def test_what_has_no_model_per_series_is_refused(spec: dict[str, Any]) -> None:
     refuse_unsupported(TrainingJobSpec.model_validate({**FORECAST, "shards": 3}))
-    with pytest.raises(InvalidSpecError, match=r"^spec\.shards 3 shares out series .* leave it out"):
+    with pytest.raises(InvalidSpecError, match=r"^spec\.shards 3 needs framework Prophet and mode Train"):
         refuse_unsupported(TrainingJobSpec.model_validate({**FORECAST, "shards": 3, **spec}))
 
 
@@ -91,7 +91,7 @@ def test_shards_that_nobody_merged_are_tried_again() -> None:
     job = job_view(RUNNING, spec={**FORECAST, "shards": 3})
     answer = plan(observed(job, child(complete=True), pods={"diabetes-1": pods}))
     assert (phase_of(answer), reason_of(answer)) == ("Retrying", "ShardsNotMerged")
-    assert "the data changed while they read it" in message_of(answer)
+    assert "the data changed while the pods read it" in message_of(answer)
     assert answer.status is not None
     next_one = plan(observed(job_view(answer.status.wire(), spec=job.spec), child(complete=True), after=60))
     assert created(next_one)["metadata"]["name"] == "diabetes-2"

@@ -15,9 +15,9 @@ from trainyard_operator.core.training.planner import plan
 
 NAME = "diabetes-v1"
 END = {"phase": "Succeeded", "observedGeneration": 1, "completionTime": T0}
-PENDING = {"phase": "Pending", "reason": "Pending", "message": "its gates are judged next"}
-ACCEPTED = {"phase": "Validated", "reason": "Validated", "message": "no gates to meet", "time": T0}
-REFUSED = {"phase": "Rejected", "reason": "GatesNotMet", "message": "mae 9: asked for <= 2", "time": T0}
+PENDING = {"phase": "Pending", "reason": "Pending", "message": "its gates are not judged yet"}
+ACCEPTED = {"phase": "Validated", "reason": "Validated", "message": "the version has no gates", "time": T0}
+REFUSED = {"phase": "Rejected", "reason": "GatesNotMet", "message": "mae 9: required <= 2", "time": T0}
 
 
 def finished(verdict: dict[str, Any] | None) -> TrainingJobView:
@@ -29,8 +29,8 @@ def judged(phase: str, reason: str, message: str, **status: Any) -> ModelVersion
     return version_view(status={"phase": phase, "conditions": [ready], "judgedTime": T0, **status})
 
 
-REJECTED = judged("Rejected", "GatesNotMet", "mae 9: asked for <= 2")
-VALIDATED = judged("Validated", "Validated", "no gates to meet")
+REJECTED = judged("Rejected", "GatesNotMet", "mae 9: required <= 2")
+VALIDATED = judged("Validated", "Validated", "the version has no gates")
 OVERRULED = judged("Validated", "Overruled", "validated by ann", overruled={"by": "ann", "reason": "x", "time": T0})
 QUARANTINED = judged("Quarantined", "Quarantined", "its pods were not ready", quarantinedBy="shop")
 

@@ -61,7 +61,7 @@ def judged(number: int, phase: str = "Validated", **more: Any) -> ModelVersionVi
 
 def missed(number: int, **more: Any) -> ModelVersionView:
     """Return a version that its gate refused."""
-    gate = {"metric": "mae", "passed": False, "reason": "NotMet", "message": "mae 2.5: asked for <= 2"}
+    gate = {"metric": "mae", "passed": False, "reason": "NotMet", "message": "mae 2.5: required <= 2"}
     status = {"observedGeneration": 1, "phase": "Rejected", "judgedTime": STAMP, "gates": [gate]}
     return version(number, status, **more)
 

@@ -170,7 +170,7 @@ async def test_an_answer_of_a_proxy_is_understood(api: ScriptedApi, client: Kube
 
 async def test_a_success_that_is_no_json_is_no_success(api: ScriptedApi, client: KubePort) -> None:
     api.answers = [Answer(raw=b"hello")]
-    with pytest.raises(UnavailableError, match="is no JSON"):
+    with pytest.raises(UnavailableError, match="is not JSON"):
         await client.get(JOBS, "ns", "j")
 
 

@@ -104,9 +104,9 @@ def test_the_first_of_several_files_wins(tmp_path: Path) -> None:
         ({"server": "https://h"}, {"exec": {"command": "aws"}}, "user 'u' of .* uses exec, which is not supported"),
         ({"server": "https://h"}, {"username": "a", "password": "b"}, "uses username"),
         ({"server": "https://h", "proxy-url": "http://p"}, {}, "cluster 'c' of .* uses proxy-url"),
-        ({}, {}, "names no server"),
+        ({}, {}, "has no server"),
         ({"server": "https://h", "certificate-authority": "missing.crt"}, {}, "certificates .* cannot be used"),
-        ({"server": "https://h", "certificate-authority-data": "%%%"}, {}, "no base64"),
+        ({"server": "https://h", "certificate-authority-data": "%%%"}, {}, "not base64"),
     ],
 )
 def test_what_cannot_be_used_is_said(tmp_path: Path, cluster: dict[str, Any], user: dict[str, Any], says: str) -> None:
@@ -120,7 +120,7 @@ def test_what_cannot_be_used_is_said(tmp_path: Path, cluster: dict[str, Any], us
     [
         (None, "cannot be read"),
         ("a: [", "cannot be read"),
-        ("just text", "holds no clusters"),
+        ("just text", "contains no clusters"),
         ("current-context: gone", "defines no context 'gone'"),
         ("{}", "defines no context ''"),
     ],

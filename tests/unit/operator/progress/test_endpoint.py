@@ -143,12 +143,12 @@ def refused(endpoint: Endpoint, answer: tuple[int, dict[str, Any]], code: int, r
     ("bearer", "says"),
     [
         ("", "no bearer token"),
-        ("abc", "no JSON web token"),
-        ("a.b.c", "no JSON web token"),
-        ("a.!!!.c", "no JSON web token"),
-        ("a.W10.c", "no JSON web token"),
-        ("a.e30.c", "no service account token"),
-        ("a." + "W1tb" * 500 + ".c", "no JSON web token"),
+        ("abc", "not a JSON web token"),
+        ("a.b.c", "not a JSON web token"),
+        ("a.!!!.c", "not a JSON web token"),
+        ("a.W10.c", "not a JSON web token"),
+        ("a.e30.c", "not a service account token"),
+        ("a." + "W1tb" * 500 + ".c", "not a JSON web token"),
     ],
 )
 async def test_what_is_no_token_is_refused_without_an_api_call(endpoint: Endpoint, bearer: str, says: str) -> None:
@@ -174,7 +174,7 @@ async def test_a_token_for_something_else_is_refused_without_an_api_call(
 
 async def test_a_token_that_the_api_server_does_not_know_is_refused_and_remembered(endpoint: Endpoint) -> None:
     for _ in range(3):
-        refused(endpoint, await endpoint.post(bearer=token(signature="forged")), 401, "Unauthorized", "is not valid")
+        refused(endpoint, await endpoint.post(bearer=token(signature="forged")), 401, "Unauthorized", "is invalid")
     assert endpoint.cluster.reviews == 1
 
 
@@ -340,7 +340,7 @@ async def test_forged_reports_beside_real_ones(endpoint: Endpoint) -> None:
 
 async def test_an_api_server_that_does_not_answer_is_asked_again(endpoint: Endpoint) -> None:
     endpoint.cluster.down = UnavailableError(0, "Timeout", "no answer")
-    refused(endpoint, await endpoint.post(), 503, "ServiceUnavailable", "cannot be asked")
+    refused(endpoint, await endpoint.post(), 503, "ServiceUnavailable", "cannot verify the token")
     endpoint.cluster.down = None
     assert (await endpoint.post())[0] == 200
 
@@ -354,8 +354,8 @@ async def test_a_new_attempt_takes_over(endpoint: Endpoint) -> None:
 async def test_a_bug_is_a_500_in_the_same_form(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     endpoint.cluster.jobs[NAMESPACE, NAME] = None  # type: ignore[assignment]
     endpoint.cluster.find = lambda *_: 1 / 0  # type: ignore[assignment,method-assign]
-    refused(endpoint, await endpoint.post(), 500, "InternalError", "the operator's log says why")
-    assert "could not be judged" in caplog.text
+    refused(endpoint, await endpoint.post(), 500, "InternalError", "see the log of the operator")
+    assert "could not be processed" in caplog.text
 
 
 async def test_no_token_is_ever_logged(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:

@@ -54,10 +54,10 @@ def _another_key(secret: Any) -> None:
 @pytest.mark.parametrize(
     ("break_it", "says"),
     [
-        (lambda secret: secret.update(data=None), "holds no certificate authority"),
-        (lambda secret: secret["data"].pop("tls.key"), "holds no certificate authority"),
-        (lambda secret: secret["data"].update({"tls.crt": "aGVsbG8="}), "holds no certificate authority"),
-        (_another_key, "do not belong together"),
+        (lambda secret: secret.update(data=None), "contains no valid certificate authority"),
+        (lambda secret: secret["data"].pop("tls.key"), "contains no valid certificate authority"),
+        (lambda secret: secret["data"].update({"tls.crt": "aGVsbG8="}), "contains no valid certificate authority"),
+        (_another_key, "do not match"),
     ],
 )
 def test_a_secret_of_somebody_else_is_not_used(break_it: Any, says: str) -> None:

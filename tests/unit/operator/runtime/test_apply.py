@@ -37,7 +37,7 @@ def test_what_belongs_to_somebody_else_is_left_alone(kind: Kind) -> None:
     done = run(apply(cluster, KINDS, NAMESPACE, (Create(kind, child(kind)),)))
     assert done.refused is not None
     assert not done.refused.permanent
-    assert f"{kind} shop exists and is not of this ModelDeployment" in done.refused.message
+    assert f"{kind} shop already exists and does not belong to this ModelDeployment" in done.refused.message
     assert cluster.writes == []
 
 

@@ -140,9 +140,9 @@ def test_a_pod_that_does_not_stop_is_named(wish: str, reason: str, *, lost: bool
     status = world.settle()
     assert (reason_of(status), status["observedGeneration"]) == (reason, 2), "told at once"
     assert message_of(status) == f"spec.{wish} stops the pods of Job a-1"
-    assert "pod a-1-pod is in the way" in message_of(world.later(91))
-    why = "node node-1 does not answer" if lost else "it has not stopped on node node-1"
-    assert f"{why}. Look at the node; if it is gone for good, run kubectl delete node node-1" in message_of(
+    assert "pod a-1-pod does not stop" in message_of(world.later(91))
+    why = "node node-1 does not answer" if lost else "it still runs on node node-1"
+    assert f"{why}. Check the node; if it no longer exists, run kubectl delete node node-1" in message_of(
         world.later(7 * 24 * 3600)
     )
     world.cluster.collect()

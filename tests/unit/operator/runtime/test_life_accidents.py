@@ -95,7 +95,7 @@ def test_a_foreign_job_in_our_place_is_left_alone(world: World) -> None:
     world.cluster.add(JOBS, NAMESPACE, {"metadata": {"name": "a-1"}, "spec": {}})
     status = world.settle()
     assert (status["phase"], reason_of(status)) == ("Pending", "JobRefused")
-    assert "Job a-1 exists" in status["conditions"][0]["message"]
+    assert "Job a-1 already exists" in status["conditions"][0]["message"]
     world.cluster.remove(JOBS, NAMESPACE, "a-1")
     assert world.later(30)["phase"] == "Starting"
 
@@ -106,7 +106,7 @@ def test_recreated_under_the_same_name_is_another_job(world: World) -> None:
     world.cluster.submit("a", SPEC)
     status = world.settle()
     assert (status["phase"], reason_of(status)) == ("Queued", "ModelLocked")
-    message = "waiting for TrainingJob a (deleted): one TrainingJob of model a runs at a time"
+    message = "waiting for TrainingJob a (deleted): only one TrainingJob of model a runs at a time"
     assert status["conditions"][0]["message"] == message
     world.cluster.collect()
     assert world.settle()["phase"] == "Starting"

@@ -55,7 +55,7 @@ def test_one_after_the_other_by_priority_and_age(world: World) -> None:
     assert world.settle() == {"a": "Queued 4", "b": "Starting", "c": "Queued 2", "d": "Queued 3", "e": "Queued 1"}
     assert world.reason("e") == (
         "ConcurrencyLimit",
-        "waiting for a place: the operator has 1 (admission.maxConcurrentJobs)",
+        "waiting for a slot: the limit of the operator is 1 (admission.maxConcurrentJobs)",
     )
     for name, following in (("b", "e"), ("e", "c"), ("c", "d"), ("d", "a")):
         world.end(name)
@@ -80,7 +80,7 @@ def test_a_model_is_trained_once_at_a_time_without_any_limit() -> None:
     assert world.settle() == {"a": "Starting", "b": "Queued 1", "c": "Starting"}
     assert world.reason("b") == (
         "ModelLocked",
-        "waiting for TrainingJob a: one TrainingJob of model m runs at a time",
+        "waiting for TrainingJob a: only one TrainingJob of model m runs at a time",
     )
     world.end("a")
     assert world.settle()["b"] == "Starting"

@@ -42,8 +42,8 @@ def test_a_job_without_a_node_gives_its_place_to_the_next() -> None:
     reason, message = queue.reason("a")
     assert reason == "PodsReadyTimeout"
     assert message == (
-        "attempt 1 gives its slot back, because other TrainingJobs wait for it and no pod was ready after 601 s "
-        f"(pod a-1-pod: Unschedulable: {NO_NODE}); it asks again in 300 s"
+        "attempt 1 releases its slot, because other TrainingJobs wait for it and no pod was ready after 601 s "
+        f"(pod a-1-pod: Unschedulable: {NO_NODE}); the job requests a slot again in 300 s"
     )
     [attempt] = queue.cluster.status("a")["attempts"]
     assert attempt["reason"] == "PodsReadyTimeout"

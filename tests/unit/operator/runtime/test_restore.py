@@ -85,7 +85,10 @@ def test_after_a_restore_life_goes_on() -> None:
     assert world.status["activeVersion"] == 3
     assert "hold" not in world.status
     told = world.act("retry/2/t2")
-    assert told == "version 2 may serve again: rollback/2/<token> or a pin leads to it; version 3 goes on serving"
+    assert (
+        told
+        == "version 2 is no longer quarantined: to serve it, use rollback/2/<token> or pin it; version 3 keeps serving"
+    )
 
 
 def test_a_verb_that_was_carried_out_is_not_carried_out_again() -> None:
@@ -206,7 +209,7 @@ def test_without_the_right_to_annotate_the_job_ends_all_the_same(caplog: pytest.
     cluster.finish_pod("a-1", 0, result_text(version=1))
     operator.settle()
     assert cluster.status("a")["phase"] == "Succeeded"
-    assert "no restore will know this status" in caplog.text
+    assert "a restore loses this status" in caplog.text
 
 
 def test_the_first_write_fails_and_nothing_is_lost() -> None:

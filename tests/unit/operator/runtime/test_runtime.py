@@ -183,7 +183,7 @@ async def test_a_turn_hangs_only_where_the_api_server_answers(away: bool, monkey
         await until("a list without an answer", lambda: cluster.asked)
         assert runtime.health() is None
     else:
-        await until("a hanging turn", lambda: "while the API server answers" in (runtime.health() or ""))
+        await until("a hanging turn", lambda: "although the API server answers" in (runtime.health() or ""))
     await runtime.stop()
 
 

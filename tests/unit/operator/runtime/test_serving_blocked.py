@@ -64,7 +64,7 @@ def test_pods_that_are_refused_are_told_and_come_once_they_may(world: World) -> 
     assert f"0 of 1 pods of version 1 are ready; Deployment shop-v1: FailedCreate: {QUOTA}" in world.told("Ready")[2]
     world.operator.go_on(LATE)
     assert QUOTA in world.told("Stalled")[2]
-    assert "takes over once its pods are ready; the action abort/<token> gives it up" in world.told("Stalled")[2]
+    assert "takes over when its pods are ready; to drop it, use the action abort/<token>" in world.told("Stalled")[2]
     assert events_of(world.cluster).count("CandidateBlocked") == 1
     del world.cluster.refused[1]
     world.operator.go_on(1.0)
@@ -176,10 +176,10 @@ def test_both_are_told_and_what_helps(world: World) -> None:
     world.operator.go_on(1.0)
     assert (world.status["phase"], world.told("Stalled")[1]) == ("Failed", "ModelVersionGone")
     assert world.told("Stalled")[2] == (
-        "version 2 cannot be started again: its ModelVersion is gone; 0 of 1 pods of version 2 are ready; "
-        "the action rollback/previous/<token> goes back to version 1"
+        "version 2 cannot be started again: its ModelVersion no longer exists; 0 of 1 pods of version 2 are ready; "
+        "roll back to version 1 with the action rollback/previous/<token>"
     )
-    assert world.act("rollback/previous/t1") == "going back to version 1"
+    assert world.act("rollback/previous/t1") == "rolling back to version 1"
     assert (world.status["activeVersion"], world.told("Stalled")[0]) == (1, "")
 
 
@@ -187,11 +187,11 @@ def test_its_pods_fail_and_may_come_back(world: World) -> None:
     lose_active(world)
     world.cluster.health[2] = "hangs"
     world.operator.go_on(UNREADY_SECONDS)
-    assert "its ModelVersion is gone; 0 of 1 pods of version 2 are ready" in world.told("Reconciling")[2]
-    assert "rollback/previous/<token> goes back to version 1" in world.told("Reconciling")[2]
+    assert "its ModelVersion no longer exists; 0 of 1 pods of version 2 are ready" in world.told("Reconciling")[2]
+    assert "roll back to version 1 with the action rollback/previous/<token>" in world.told("Reconciling")[2]
     world.operator.go_on(LATE)
     assert world.told("Stalled")[1] == "Unavailable"
-    assert "its ModelVersion is gone; 0 of 1 pods" in world.told("Stalled")[2]
+    assert "its ModelVersion no longer exists; 0 of 1 pods" in world.told("Stalled")[2]
 
 
 @pytest.mark.parametrize(("pinned", "cure"), [(True, "pin another version"), (False, "train a new version")])

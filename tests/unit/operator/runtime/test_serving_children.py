@@ -93,7 +93,10 @@ def test_a_budget_of_somebody_else_with_our_name_is_told_and_left_alone(world: W
     world.serve(1)
     assert world.cluster.served() == 1
     assert world.told("Reconciling")[1] == "ChildRefused"
-    assert "PodDisruptionBudget shop exists and is not of this ModelDeployment" in world.told("Reconciling")[2]
+    assert (
+        "PodDisruptionBudget shop already exists and does not belong to this ModelDeployment"
+        in world.told("Reconciling")[2]
+    )
     assert world.cluster.of(POD_DISRUPTION_BUDGETS)[NAME]["spec"] == foreign["spec"]
 
 
@@ -129,7 +132,7 @@ def test_where_the_requests_go_is_told_beside_whatever_else_there_is_to_say(worl
     world.operator.go_on(100.0)
     assert "waits for the action promote/<token>; the Service points to version 2" in world.told("Ready")[2]
     world.edit(version={"policy": "Pinned", "pin": "9"})
-    assert "names no ModelVersion" in world.told("Stalled")[2]
+    assert "no ModelVersion of model" in world.told("Stalled")[2]
     assert "the Service points to version 2" in world.told("Ready")[2]
 
 
@@ -155,7 +158,7 @@ def test_a_new_deployment_says_what_keeps_the_versions_from_serving(world: World
     world.cluster.deploy()
     world.operator.go_on()
     assert world.told("Reconciling")[1] == "WaitingForVersion"
-    assert "version 1 is quarantined: retry/1/<token>" in world.told("Reconciling")[2]
+    assert "version 1 is quarantined: to try it again, use the action retry/1/<token>" in world.told("Reconciling")[2]
 
 
 def test_a_copy_of_a_deployment_is_not_ours_to_delete(world: World) -> None:
@@ -172,7 +175,7 @@ def test_the_model_version_is_gone_and_its_pods_serve_on(world: World) -> None:
     world.cluster.remove(MODEL_VERSIONS, NAMESPACE, "m-v1")
     world.operator.go_on()
     assert world.told("Ready")[0] == "True"
-    assert "its ModelVersion is gone" in world.told("Ready")[2]
+    assert "its ModelVersion no longer exists" in world.told("Ready")[2]
     assert world.cluster.served() == 1
 
 
@@ -220,7 +223,7 @@ def test_a_foreign_child_has_the_name(world: World, resource: Resource, name: st
         world.operator.settle()
         world.cluster.roll()
         world.cluster.tick(20)
-    assert f"{name} exists and is not of this ModelDeployment" in world.told("Ready")[2]
+    assert f"{name} already exists and does not belong to this ModelDeployment" in world.told("Ready")[2]
     assert world.told("Reconciling")[1] == "ChildRefused"
 
 
@@ -277,10 +280,7 @@ def test_what_a_webhook_changes_back_is_told_and_not_fought_over(world: World) -
     world.cluster.hook = webhook
     world.operator.deliver_all()
     assert world.operator.reconcile() == Outcome(after=REFUSED_SECONDS)
-    assert (
-        "Deployment shop-v1 did not change: does a webhook change back what is applied?"
-        in (world.told("Reconciling")[2])
-    )
+    assert "Deployment shop-v1 did not change after an apply" in (world.told("Reconciling")[2])
     writes = len(world.cluster.writes)
     world.operator.settle()
     assert len(world.cluster.writes) <= writes + 2

@@ -126,7 +126,7 @@ def test_rollback_that_is_not_automatic(world: World) -> None:
 
 def test_rollback_to_a_warm_version(world: World) -> None:
     world.serve(1, 2)
-    assert world.act("rollback/previous/t1") == "going back to version 1"
+    assert world.act("rollback/previous/t1") == "rolling back to version 1"
     assert world.status["activeVersion"] == 1
     assert world.status["phase"] == "Held"
     assert world.status["hold"]["above"] == 2
@@ -213,7 +213,7 @@ def test_hold_until_released(world: World) -> None:
     world.act("rollback/1/t1")
     world.serve(3)
     assert world.status["activeVersion"] == 1
-    assert world.act("release/t2") == "the policy decides again"
+    assert world.act("release/t2") == "the hold is released, and the policy selects versions again"
     assert world.status["activeVersion"] == 3
 
 
@@ -247,9 +247,9 @@ def test_a_lower_version_whose_rejection_is_lifted_can_be_gone_back_to(world: Wo
     world.serve(3)
     assert world.cluster.version_phase(2) == "Quarantined"
     assert "quarantined" in world.act("rollback/2/t0")
-    assert world.act("retry/2/t1").startswith("version 2 may serve again: rollback/2/<token>")
+    assert world.act("retry/2/t1").startswith("version 2 is no longer quarantined: to serve it, use rollback/2/<token>")
     assert world.status["activeVersion"] == 3
-    assert world.act("rollback/2/t2") == "going back to version 2"
+    assert world.act("rollback/2/t2") == "rolling back to version 2"
     assert world.status["activeVersion"] == 2
     assert world.cluster.version_phase(2) == "Validated"
 
@@ -259,7 +259,7 @@ def test_abort(world: World) -> None:
     world.cluster.health[2] = "hangs"
     world.cluster.publish(2)
     world.operator.go_on()
-    assert "not tried again until retry/2/<token>" in world.act("abort/t1")
+    assert "to try it again, use the action retry/2/<token>" in world.act("abort/t1")
     world.operator.go_on(10.0)
     assert world.status["activeVersion"] == 1
     assert world.deployments == ["shop-v1"]
@@ -269,24 +269,24 @@ def test_abort(world: World) -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("rolback/1/t1", "'rolback/1/t1' is no action: write rollback/<version|previous>/<token>"),
-        ("rollback/previous", "is no action"),
-        ("rollback/v1/t1", "is no action"),
-        ("retry/previous/t1", "is no action"),
-        ("promote", "is no action"),
-        ("promote/", "is no action"),
-        ("promote/two words", "is no action"),
-        ("hold/" + "x" * 300, "is no action"),
+        ("rolback/1/t1", "'rolback/1/t1' is not a valid action: write rollback/<version|previous>/<token>"),
+        ("rollback/previous", "is not a valid action"),
+        ("rollback/v1/t1", "is not a valid action"),
+        ("retry/previous/t1", "is not a valid action"),
+        ("promote", "is not a valid action"),
+        ("promote/", "is not a valid action"),
+        ("promote/two words", "is not a valid action"),
+        ("hold/" + "x" * 300, "is not a valid action"),
         ("rollback/9/t1", "model m has no version 9"),
         ("retry/9/t1", "model m has no version 9"),
-        ("rollback/previous/t1", "there is nothing to go back to"),
-        ("rollback/1/t1", "version 1 serves already"),
+        ("rollback/previous/t1", "there is no version to roll back to"),
+        ("rollback/1/t1", "version 1 already serves"),
         ("rollback/2/t1", "version 2 has never served and is Rejected: only a validated version can take over"),
         ("retry/1/t1", "version 1 is not quarantined"),
         ("retry/2/t1", "version 2 did not pass its gates"),
         ("promote/t1", "there is no candidate to promote"),
         ("abort/t1", "there is no candidate to abort"),
-        ("release/t1", "nothing is held"),
+        ("release/t1", "there is no hold"),
     ],
 )
 def test_an_action_is_refused_once_with_a_sentence(world: World, text: str, sentence: str) -> None:
@@ -308,9 +308,9 @@ def test_an_action_is_refused_once_with_a_sentence(world: World, text: str, sent
 def test_a_used_token_is_refused(world: World) -> None:
     world.serve(1, 2, 3)
     world.act("rollback/previous/t1")
-    told = "refused: token 't1' was used before: take a new one, such as the time"
+    told = "refused: token 't1' was used before: use a new one, such as the time"
     assert world.act("rollback/1/t1") == told
-    assert world.act("release/t2") == "the policy decides again"
+    assert world.act("release/t2") == "the hold is released, and the policy selects versions again"
     assert world.act("rollback/previous/t1") == told, "an annotation in Git that comes back is no new wish"
     assert world.status["activeVersion"] == 2
     for number in range(40):
@@ -321,8 +321,9 @@ def test_a_used_token_is_refused(world: World) -> None:
 def test_a_quarantined_version_is_no_way_back(world: World) -> None:
     world.serve(1, 2)
     world.act("rollback/1/t1")
-    assert "version 2 is quarantined (ManualRollback): lift that with retry/2/<token> first" in world.act(
-        "rollback/2/t2"
+    assert (
+        "version 2 is quarantined (ManualRollback): lift the quarantine first, with the action retry/2/<token>"
+        in world.act("rollback/2/t2")
     )
 
 
@@ -332,4 +333,4 @@ def test_another_model_under_the_number_of_one_that_served(world: World) -> None
     body = world.cluster.publish(1)
     artifact = {**body["spec"]["artifact"], "manifestSha256": "f" * 64}
     world.cluster.change(MODEL_VERSIONS, NAMESPACE, "m-v1", spec={**body["spec"], "artifact": artifact})
-    assert "its digest is another" in world.act("rollback/1/t1")
+    assert "its digest differs" in world.act("rollback/1/t1")

@@ -83,7 +83,7 @@ def test_a_newer_version_that_was_refused_is_told(world: World) -> None:
     told = (
         "True",
         "GatesNotMet",
-        "version 3 was refused, version 2 goes on serving: 1 of 1 gates not met: mae 2.5: asked",
+        "version 3 was rejected, version 2 keeps serving: 1 of 1 gates not met: mae 2.5: required",
     )
     status, reason, message = world.told("NewerVersionRejected")
     assert (status, reason, message[: len(told[2])]) == told

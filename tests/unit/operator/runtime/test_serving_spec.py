@@ -38,8 +38,8 @@ def test_a_pin_of_a_lower_version_goes_back_without_quarantine(world: World, pin
 @pytest.mark.parametrize(
     ("pin", "reason", "sentence"),
     [
-        ("9", "PinnedVersionNotFound", "spec.version.pin '9' names no ModelVersion of model m"),
-        ("sha256:" + "f" * 64, "PinnedVersionNotFound", "names no ModelVersion"),
+        ("9", "PinnedVersionNotFound", "no ModelVersion of model m matches spec.version.pin '9'"),
+        ("sha256:" + "f" * 64, "PinnedVersionNotFound", "no ModelVersion of model"),
         ("3", "PinnedVersionNotValidated", "version 3 is pinned but Rejected"),
         ("2", "PinnedVersionQuarantined", "version 2 is pinned but quarantined (ManualRollback"),
     ],
@@ -83,8 +83,8 @@ def test_a_pinned_version_that_fails_is_told_until_git_changes(world: World) -> 
 def test_verbs_do_not_argue_with_a_pin(world: World) -> None:
     world.serve(1, 2)
     world.edit(version=pinned("2"))
-    assert "spec.version.pin decides which version serves" in world.act("rollback/previous/t1")
-    assert "a pinned version is held by its pin" in world.act("hold/t2")
+    assert "spec.version.pin selects the version that serves" in world.act("rollback/previous/t1")
+    assert "the version is pinned" in world.act("hold/t2")
 
 
 # ---- two for one model, specs that cannot be read --------------------------------------------------------------------
@@ -100,11 +100,11 @@ def test_the_older_of_two_serves(world: World) -> None:
     stalled = world.cluster.condition("Stalled", "late")
     assert stalled is not None
     assert stalled["reason"] == "ModelTaken"
-    assert "ModelDeployment shop serves model m already" in stalled["message"]
+    assert "ModelDeployment shop already serves model m" in stalled["message"]
     assert world.deployments == ["shop-v1"]
     world.cluster.act("hold/t1", "late")
     world.operator.go_on()
-    assert world.cluster.deployed("late")["lastActionMessage"].startswith("refused: ModelDeployment shop serves")
+    assert world.cluster.deployed("late")["lastActionMessage"].startswith("refused: ModelDeployment shop already serves")
     world.cluster.remove(MODEL_DEPLOYMENTS, NAMESPACE, NAME)
     world.cluster.roll()
     world.operator.go_on()

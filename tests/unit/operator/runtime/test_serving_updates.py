@@ -96,7 +96,7 @@ def test_who_waits_says_so_and_serves() -> None:
     waiting = [f"serve-{m}" for m in MODELS if f"serve-{m}-v1" not in changed(world)]
     assert len(waiting) == len(MODELS) - 2
     told = world.cluster.condition("Ready", waiting[0]) or {}
-    assert (told["status"], "in turn" in told["message"]) == ("True", True)
+    assert (told["status"], "server.maxConcurrentUpdates" in told["message"]) == ("True", True)
     world.operator.go_on(60.0)
     world.operator.go_on(60.0)
     world.operator.go_on(60.0)

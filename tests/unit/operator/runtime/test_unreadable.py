@@ -101,7 +101,7 @@ def test_the_version_that_serves_cannot_be_read() -> None:
     assert world.cluster.of(DEPLOYMENTS)["shop-v1"]["spec"]["replicas"] == 2
     world.serve(2)
     assert (world.status["phase"], world.status["activeVersion"]) == ("Serving", 2)
-    assert world.act("rollback/previous/t1").startswith("going back to version 1")
+    assert world.act("rollback/previous/t1").startswith("rolling back to version 1")
     assert world.status["activeVersion"] == 1, "these very bytes have served before"
     assert untouched(world.cluster, MODEL_VERSIONS, f"{MODEL}-v1", "Hibernating")
     assert told(world.cluster) == [f"{MODEL}-v1"]

@@ -122,7 +122,7 @@ def test_the_log_tells_once_of_each_change(
     for _ in range(3):
         freshness.report()
     assert caplog.messages == [
-        "the watch on poddisruptionbudgets was last opened 301 s ago; what it would tell arrives with the next list"
+        "the watch on poddisruptionbudgets was last opened 301 s ago; changes are only seen with the next list"
     ]
     freshness.opened(BUDGETS)
     freshness.report()

@@ -77,15 +77,15 @@ async def test_an_outage_that_outlasts_the_lease_is_told_in_a_few_lines(
     short = LeaderElection(lease_seconds=2)
     async with running(api, LOCAL.model_copy(update={"leader_election": short})) as (operator, _):
         await until("readiness", lambda: _ready(operator))
-        await until("the lead", lambda: _said(caplog, "decides from now on"))
+        await until("the lead", lambda: _said(caplog, "makes decisions from now on"))
         caplog.clear()
         api.away = True
         api.cut_watches()
-        await until("its next life", lambda: _said(caplog, "begins anew"))
+        await until("its next life", lambda: _said(caplog, "starts again as a follower"))
         before = _unanswered()
         await until("more requests to fail", lambda: _failed(before, 3))
         api.away = False
-        await until("the lead again", lambda: _said(caplog, "decides from now on"))
+        await until("the lead again", lambda: _said(caplog, "makes decisions from now on"))
         told = [message for record, message in _told(caplog) if record.name.startswith("trainyard")]
     caplog.handler.removeFilter(retries)
     assert len(told) == len(set(told))

@@ -38,8 +38,8 @@ def test_a_file_is_read(tmp_path: Path) -> None:
     ("text", "says"),
     [
         ("client: {qps: 0}", "client.qps: Input should be greater than 0; correct it in the chart's values"),
-        ("clients: {}\nworkers: many", r"\(and 1 more\)"),
-        ("a: [", "is no YAML"),
+        ("clients: {}\nworkers: many", r"\(and 1 more errors\)"),
+        ("a: [", "is not YAML"),
         ("- a", "the file: "),
     ],
 )

@@ -89,7 +89,7 @@ async def test_an_object_that_meets_a_bug_closes_no_watch(caplog: pytest.LogCapt
         await observer.until_told("demand")
         assert not task.done()
     assert observer.names == ["demand"]
-    assert "TrainingJob odd is not taken in" in caplog.text
+    assert "TrainingJob odd could not be processed" in caplog.text
 
 
 async def test_a_task_that_is_older_outlives_kopf() -> None:

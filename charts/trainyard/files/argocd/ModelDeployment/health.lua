@@ -1,11 +1,11 @@
--- Healthy means: the version that the policy wants serves, or a good one serves and the policy's own choice was taken back.
--- The status is that of kstatus: Ready always there, Reconciling and Stalled only while they are true.
+-- Healthy: the version that the policy selects serves, or the selected version was withdrawn and a good version serves.
+-- The conditions follow kstatus: Ready always exists, Reconciling and Stalled exist only while they are true.
 local status = obj.status or {}
 if status.observedGeneration ~= obj.metadata.generation then
   return {status = "Progressing", message = "waiting for the operator"}
 end
 
--- Conditions that are not asked for below may come and go without changing the health.
+-- Conditions that are not used below do not affect the health.
 local condition = {}
 for _, each in ipairs(status.conditions or {}) do
   if each.status == "True" then

@@ -1,4 +1,4 @@
--- A version that its gates turned down is a good end of a check, not a broken object: nobody serves it.
+-- A rejected version is Healthy: the check worked, and no ModelDeployment serves the version.
 local status = obj.status or {}
 if status.observedGeneration ~= obj.metadata.generation then
   return {status = "Progressing", message = "waiting for the operator"}

@@ -1,10 +1,10 @@
--- One training run: Healthy once its model is there.
+-- A TrainingJob is Healthy when its model exists.
 local status = obj.status or {}
 if status.observedGeneration ~= obj.metadata.generation then
   return {status = "Progressing", message = "waiting for the operator"}
 end
 
--- Conditions that are not asked for below may come and go without changing the health.
+-- Conditions that are not used below do not affect the health.
 local condition = {}
 for _, each in ipairs(status.conditions or {}) do
   if each.status == "True" then
@@ -15,11 +15,11 @@ end
 if condition.Complete then
   local message = condition.Complete.message
   if status.verdict and status.verdict.phase == "Rejected" then
-    message = message .. "; its version was refused: " .. (status.verdict.message or status.verdict.reason)
+    message = message .. "; its version was rejected: " .. (status.verdict.message or status.verdict.reason)
   end
   return {status = "Healthy", message = message}
 end
--- A cancelled run is Failed, too: what was asked for will not come.
+-- A cancelled job is Degraded too, because it creates no model.
 local failure = condition.Failed or condition.Stalled
 if failure then
   return {status = "Degraded", message = failure.reason .. ": " .. (failure.message or "")}

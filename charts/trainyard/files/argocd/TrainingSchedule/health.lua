@@ -1,11 +1,11 @@
--- Healthy means: it will run when it is due. A run that failed has a health of its own, and neither a failed run nor a
--- suspension may hold up `argocd app wait`.
+-- Healthy: the next run will start when it is due. A failed run has its own health. Neither a failed run nor a suspension
+-- may delay `argocd app wait`.
 local status = obj.status or {}
 if status.observedGeneration ~= obj.metadata.generation then
   return {status = "Progressing", message = "waiting for the operator"}
 end
 
--- Conditions that are not asked for below may come and go without changing the health.
+-- Conditions that are not used below do not affect the health.
 local condition = {}
 for _, each in ipairs(status.conditions or {}) do
   condition[each.type] = each

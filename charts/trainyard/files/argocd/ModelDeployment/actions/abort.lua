@@ -1,4 +1,5 @@
--- The candidate goes, what serves stays. The resourceVersion makes two clicks in one second two tokens.
+-- Drop the candidate. The active version keeps serving.
+-- The resourceVersion makes the token unique, even after two clicks within one second.
 local os = require("os")
 local token = os.date("!%Y%m%dT%H%M%SZ") .. "-" .. obj.metadata.resourceVersion
 if obj.metadata.annotations == nil then

@@ -1,4 +1,4 @@
--- What is greyed out here would be refused by the operator with a sentence, or change nothing.
+-- An action is disabled if the operator would refuse it, or if it would have no effect.
 local status = obj.status or {}
 local pinned = obj.spec.version ~= nil and obj.spec.version.policy == "Pinned"
 
@@ -26,18 +26,18 @@ return {
   },
   abort = {
     disabled = status.candidateVersion == nil,
-    displayName = "Abort the roll-out",
+    displayName = "Abort the rollout",
     iconClass = "fa fa-fw fa-stop"
   },
   retry = {
     disabled = refused == nil,
-    displayName = "Try a refused version again",
+    displayName = "Try a rejected version again",
     iconClass = "fa fa-fw fa-redo",
     params = {{name = "version", default = tostring(refused or "")}}
   },
   hold = {
     disabled = pinned or (status.hold ~= nil and status.hold.reason == "Held"),
-    displayName = "Hold: take no newer version",
+    displayName = "Hold: select no newer version",
     iconClass = "fa fa-fw fa-pause"
   },
   release = {

@@ -1,4 +1,5 @@
--- What serves stays, whatever is trained. The resourceVersion makes two clicks in one second two tokens.
+-- Keep the active version, even if newer versions are trained.
+-- The resourceVersion makes the token unique, even after two clicks within one second.
 local os = require("os")
 local token = os.date("!%Y%m%dT%H%M%SZ") .. "-" .. obj.metadata.resourceVersion
 if obj.metadata.annotations == nil then

@@ -1,4 +1,5 @@
--- The candidate is ready and waits for this word. The resourceVersion makes two clicks in one second two tokens.
+-- Promote the candidate, which waits for this action.
+-- The resourceVersion makes the token unique, even after two clicks within one second.
 local os = require("os")
 local token = os.date("!%Y%m%dT%H%M%SZ") .. "-" .. obj.metadata.resourceVersion
 if obj.metadata.annotations == nil then

@@ -1,4 +1,5 @@
--- The policy decides again. The resourceVersion makes two clicks in one second two tokens.
+-- Release the hold. The policy then selects versions again.
+-- The resourceVersion makes the token unique, even after two clicks within one second.
 local os = require("os")
 local token = os.date("!%Y%m%dT%H%M%SZ") .. "-" .. obj.metadata.resourceVersion
 if obj.metadata.annotations == nil then

@@ -1,4 +1,4 @@
--- A version that was refused gets another chance: the one whose number is given, else the newest of them.
+-- Try a rejected version again: the version in the parameter, otherwise the newest rejected version.
 local os = require("os")
 local version = actionParams and actionParams["version"] or ""
 if version == "" then
@@ -9,7 +9,7 @@ if version == "" then
     end
   end
   if version == 0 then
-    error("no version was refused: there is nothing to try again", 0)
+    error("there is no rejected version to try again", 0)
   end
 end
 local number = tonumber(version)
@@ -17,7 +17,7 @@ if number == nil or number < 1 or number > 999999999999999 or number % 1 ~= 0 th
   error("version must be a whole number such as 7, not " .. version, 0)
 end
 
--- The resourceVersion makes two clicks in one second two tokens.
+-- The resourceVersion makes the token unique, even after two clicks within one second.
 local token = os.date("!%Y%m%dT%H%M%SZ") .. "-" .. obj.metadata.resourceVersion
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}

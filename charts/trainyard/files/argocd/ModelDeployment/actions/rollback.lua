@@ -1,5 +1,5 @@
--- Back to a version that served before: the one before, or the one whose number is given. `argocd app actions run` cannot
--- give parameters, and before Argo CD 3.1 nobody can: then it is the one before.
+-- Roll back to the version in the parameter, otherwise to the previous version. `argocd app actions run` has no
+-- parameters, and Argo CD before 3.1 has none at all.
 local os = require("os")
 local version = actionParams and actionParams["version"] or ""
 if version == "" then
@@ -13,7 +13,7 @@ if version ~= "previous" then
   version = tostring(number)
 end
 
--- The resourceVersion makes two clicks in one second two tokens.
+-- The resourceVersion makes the token unique, even after two clicks within one second.
 local token = os.date("!%Y%m%dT%H%M%SZ") .. "-" .. obj.metadata.resourceVersion
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}

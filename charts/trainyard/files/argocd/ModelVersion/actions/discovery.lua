@@ -1,4 +1,4 @@
--- Only what its gates refused can be validated by hand; the operator refuses the rest with a sentence.
+-- Only a version that its gates rejected can be validated by hand. The operator refuses the action for other versions.
 local status = obj.status or {}
 
 local missed = false
@@ -9,7 +9,7 @@ end
 return {
   validate = {
     disabled = status.phase ~= "Rejected" or not missed,
-    displayName = "Validate although its gates refused it",
+    displayName = "Validate although its gates rejected it",
     iconClass = "fa fa-fw fa-gavel",
     params = {{name = "reason", default = ""}}
   }

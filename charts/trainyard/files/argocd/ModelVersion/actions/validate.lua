@@ -1,11 +1,11 @@
--- A person takes the place of the gates, and says why: the operator keeps both in the status.
+-- A person overrides the gates and gives a reason. The operator stores both in the status.
 local os = require("os")
 local reason = actionParams and actionParams["reason"] or ""
 if reason == "" then
-  error("give the parameter reason: why this version is good enough although its gates refused it", 0)
+  error("set the parameter reason: why this version is good enough although its gates rejected it", 0)
 end
 
--- The resourceVersion makes two clicks in one second two tokens.
+-- The resourceVersion makes the token unique, even after two clicks within one second.
 local token = os.date("!%Y%m%dT%H%M%SZ") .. "-" .. obj.metadata.resourceVersion
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}

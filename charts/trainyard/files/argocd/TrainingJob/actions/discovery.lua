@@ -1,4 +1,4 @@
--- Git owns the spec of a job that it holds: cancel that one with a commit. The jobs of a schedule are in no commit.
+-- The action is only for jobs of a schedule, which are not in Git. To cancel a job that is in Git, use a commit.
 local owned = false
 for _, owner in ipairs(obj.metadata.ownerReferences or {}) do
   owned = owned or owner.kind == "TrainingSchedule"

@@ -1,4 +1,4 @@
--- Any text that was not there before runs once. The resourceVersion makes two clicks in one second two texts.
+-- Each new text starts one run. The resourceVersion makes the text unique, even after two clicks within one second.
 local os = require("os")
 if obj.metadata.annotations == nil then
   obj.metadata.annotations = {}
