@@ -24,7 +24,7 @@ from demo.install import (
     install_chart,
     make_namespaces,
 )
-from demo.serving import Story
+from demo.serving import ServingDemo
 from demo.view import Json, follow
 
 TRAININGS = [
@@ -73,8 +73,8 @@ def run(console: Console, *, name: str, kind: Kind | None) -> None:
         f"the operator is ready in namespace {OPERATOR_NAMESPACE}; jobs are created in namespace {JOBS_NAMESPACE}"
     )
     steps.begin("the trainings of examples/")
-    story = Story(cluster, store, steps.say)
-    story.clear()
+    serving_demo = ServingDemo(cluster, store, steps.say)
+    serving_demo.clear()
     # The jobs of an earlier run are deleted, so that this run trains again. Their models are kept.
     files = [f"--filename={path}" for path in TRAININGS]
     kubectl(cluster, "delete", "-n", JOBS_NAMESPACE, *files, "--ignore-not-found")
@@ -86,25 +86,25 @@ def run(console: Console, *, name: str, kind: Kind | None) -> None:
     failed = [f"{row.name} is {row.phase}: {row.doing}" for row in rows if row.phase != "Succeeded"]
     if failed:
         raise ClusterError(f"{len(failed)} of {len(rows)} trainings did not succeed: {'; '.join(failed)}")
-    tally = report(story, steps)
+    tally = report(serving_demo, steps)
     show_result(cluster, store, steps)
     if tally.failed:
         raise ClusterError(f"{tally}; the first: {tally.failures[0]}")
 
 
-def report(story: Story, steps: Steps) -> Tally:
+def report(serving_demo: ServingDemo, steps: Steps) -> Tally:
     """Serve the model through several changes, and return the results of a client."""
     steps.begin("a ModelDeployment serves the model, and a client sends predictions continuously")
-    with story.serve() as client:
-        story.start_schedule()
+    with serving_demo.serve() as client:
+        serving_demo.start_schedule()
         steps.begin("a bad training: the gates reject its version")
-        story.refuse()
+        serving_demo.refuse()
         steps.begin("a schedule that starts a run each minute: its version takes over")
-        story.follow_schedule(client)
+        serving_demo.follow_schedule(client)
         steps.begin("a stored model changes by one byte: its version is rejected automatically")
-        story.survive_a_bad_artifact()
+        serving_demo.survive_a_bad_artifact()
         steps.begin("a rollback by hand")
-        story.go_back(client)
+        serving_demo.go_back(client)
     steps.begin("the results of the client")
     steps.say(str(client.tally))
     return client.tally

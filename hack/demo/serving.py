@@ -33,7 +33,7 @@ _SERVING_SECONDS = 120
 Say = Callable[[str], None]
 
 
-class Story:
+class ServingDemo:
     """Each method is one part of the demo, and prints what happens."""
 
     def __init__(self, cluster: Cluster, store: ObjectStore, say: Say) -> None:

@@ -21,7 +21,7 @@ UNKNOWN: Final = "unknown"
 _LONGEST_MESSAGE: Final = 1024
 _TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:+-]{0,63}")
 
-Answering = ModelDeploymentStatus | ModelVersionStatus
+ActionStatus = ModelDeploymentStatus | ModelVersionStatus
 """A status with the fields for the results of actions."""
 
 
@@ -29,13 +29,13 @@ class RefusedError(Exception):
     """The action cannot be performed. The text is one message for the user."""
 
 
-def pending(view: ObjectView[Answering]) -> str | None:
+def pending(view: ObjectView[ActionStatus]) -> str | None:
     """Return the requested action that was not handled yet."""
     text = view.annotations.get(meta.ACTION_ANNOTATION, "")
     return text if text and echo(text) != view.status.last_handled_action else None
 
 
-def asked_by(view: ObjectView[Answering]) -> str:
+def asked_by(view: ObjectView[ActionStatus]) -> str:
     """Return who requested the action: the field manager that wrote the annotation."""
     return view.managers.get(meta.ACTION_ANNOTATION) or UNKNOWN
 
@@ -67,13 +67,13 @@ def no_action(text: str, how: str) -> RefusedError:
     return RefusedError(f"{text[:80]!r} is not a valid action: {how}")
 
 
-def refuse_used(status: Answering, token: str) -> None:
+def refuse_used(status: ActionStatus, token: str) -> None:
     """Raise :class:`RefusedError` if the token was used before, by this verb or another one."""
     if token in (status.used_tokens or ()):
         raise RefusedError(f"token {token!r} was used before: use a new one, such as the time")
 
 
-def handled(status: Answering, text: str, message: str, token: str | None) -> dict[str, Any]:
+def handled(status: ActionStatus, text: str, message: str, token: str | None) -> dict[str, Any]:
     """Return the status fields that record a handled action and its result.
 
     ``token`` is ``None`` for a text that is not a verb. Then no token is stored, and the message contains the error.

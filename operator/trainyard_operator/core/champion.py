@@ -8,7 +8,7 @@ from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionVie
 
 
 @dataclass(frozen=True)
-class Rivals:
+class ModelObjects:
     """Input of the rule: the versions and the deployments of one model in one namespace, in any order."""
 
     versions: tuple[ModelVersionView, ...] = ()
@@ -32,7 +32,7 @@ class Chosen:
     view: ModelVersionView | None
 
 
-def choose(rivals: Rivals, *, judged: int | None = None) -> Chosen | None:
+def choose(model_objects: ModelObjects, *, judged: int | None = None) -> Chosen | None:
     """Return the champion, ``None`` if there is no version to compare with.
 
     It is the active version of the model's ModelDeployment, or of the oldest one if there are several. If none serves,
@@ -40,14 +40,14 @@ def choose(rivals: Rivals, *, judged: int | None = None) -> Chosen | None:
 
     Parameters
     ----------
-    rivals
+    model_objects
         The versions and deployments of the model.
     judged
         The number of the version to judge. It is never its own champion. If no version serves, only earlier versions
         count. ``None`` for a training without a number.
     """
-    peers = {version_number(view): view for view in rivals.versions if not view.deleting and has_its_name(view)}
-    for deployment in sorted(_live(rivals.deployments), key=lambda each: (each.created, each.name)):
+    peers = {version_number(view): view for view in model_objects.versions if not view.deleting and has_its_name(view)}
+    for deployment in sorted(_live(model_objects.deployments), key=lambda each: (each.created, each.name)):
         serving, digest = deployment.status.active_version, bare(deployment.status.active_digest)
         if serving is None or serving == judged:
             continue
@@ -63,16 +63,16 @@ def choose(rivals: Rivals, *, judged: int | None = None) -> Chosen | None:
     return None if newest is None else Chosen(newest, digest_of(peers[newest]), peers[newest])
 
 
-def named(rivals: Rivals, version: int, digest: str) -> Chosen:
+def named(model_objects: ModelObjects, version: int, digest: str) -> Chosen:
     """Return the named version as the champion, whatever serves now."""
-    views = (view for view in rivals.versions if not view.deleting and has_its_name(view))
+    views = (view for view in model_objects.versions if not view.deleting and has_its_name(view))
     view = next((v for v in views if version_number(v) == version and digest_of(v) == bare(digest)), None)
     return Chosen(version, bare(digest), view)
 
 
-def is_known(rivals: Rivals) -> bool:
+def is_known(model_objects: ModelObjects) -> bool:
     """Return whether the rule can be applied. It cannot if the status of a deployment is unreadable."""
-    return not any(deployment.unreadable for deployment in _live(rivals.deployments))
+    return not any(deployment.unreadable for deployment in _live(model_objects.deployments))
 
 
 def digest_of(view: ModelVersionView | None) -> str:

@@ -21,7 +21,7 @@ class Fact(Enum):
     JOB = auto()
     RUNS = auto()
     VERSION = auto()
-    RIVALS = auto()
+    MODEL_OBJECTS = auto()
     EVENTS = auto()
     UPDATE = auto()
 
@@ -35,7 +35,7 @@ class Need:
     """The object of the fact.
 
     For ``PODS`` it is the Job of the pods, for ``SERVING_PODS`` the Deployment. For ``RUNS`` it is the
-    TrainingSchedule, which is read with its TrainingJobs. For ``RIVALS`` it is the model, for ``EVENTS`` the uid of the
-    object of the Warning Events. For ``UPDATE`` it is the ModelDeployment that replaces its pods. Otherwise, it is the
-    object itself.
+    TrainingSchedule, which is read with its TrainingJobs. For ``MODEL_OBJECTS`` it is the model, for ``EVENTS`` the
+    uid of the object of the Warning Events. For ``UPDATE`` it is the ModelDeployment that replaces its pods. Otherwise,
+    it is the object itself.
     """

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from trainyard_api import meta
 from trainyard_operator.core import champion
-from trainyard_operator.core.champion import Rivals, bare, digest_of
+from trainyard_operator.core.champion import ModelObjects, bare, digest_of
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import has_its_name, version_number
 from trainyard_operator.core.objects import (
@@ -76,14 +76,14 @@ def policy_of(config: OperatorConfig, namespace: str, deployments: Iterable[Mode
     return Policy(fields["validated"] or None, fields["rejected"] or None, age or None)
 
 
-def versions(rivals: Rivals, policy: Policy, now: datetime) -> tuple[Expired, ...]:
+def versions(model_objects: ModelObjects, policy: Policy, now: datetime) -> tuple[Expired, ...]:
     """Return the versions of one model to delete, the oldest first."""
-    if any(deployment.unreadable for deployment in rivals.deployments):
+    if any(deployment.unreadable for deployment in model_objects.deployments):
         return ()  # the active version is not known
-    own = [view for view in rivals.versions if not view.deleting and has_its_name(view)]
-    chosen = champion.choose(rivals)
-    used = {number for each in rivals.deployments for number in _used(each)}
-    pins = {bare(pin) for each in rivals.deployments if (pin := _pin(each))}
+    own = [view for view in model_objects.versions if not view.deleting and has_its_name(view)]
+    chosen = champion.choose(model_objects)
+    used = {number for each in model_objects.deployments for number in _used(each)}
+    pins = {bare(pin) for each in model_objects.deployments if (pin := _pin(each))}
     if chosen is not None:
         used.add(chosen.version)
     found: list[Expired] = []

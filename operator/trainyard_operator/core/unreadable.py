@@ -16,7 +16,7 @@ REPEAT_SECONDS: Final = 3600.0
 """Interval between Events. By default, Events expire after an hour."""
 
 
-def hands_off(view: ObjectView[ApiModel]) -> Plan:
+def leave_unchanged(view: ObjectView[ApiModel]) -> Plan:
     """Return the plan for such an object: one Event, and nothing else."""
     message = (
         f"{view.unreadable}: this release cannot read what another release wrote, so it does not change the object; "

@@ -23,8 +23,8 @@ OWNER_SECONDS = 3600.0
 CACHE_SIZE = 4096
 UNAVAILABLE_SECONDS = 5.0
 
-STRANGER_RATE = 1.0
-STRANGER_BURST = 50.0
+INVALID_TOKEN_RATE = 1.0
+INVALID_TOKEN_BURST = 50.0
 """Limits of invalid tokens per source address. More are refused without a review.
 
 Valid tokens do not count, so pods that share an address do not affect each other.
@@ -97,7 +97,7 @@ class Authenticator:
         self._directory = directory
         self._verdicts: TimedCache[tuple[bytes, str], TokenIdentity | None] = TimedCache(REVIEW_SECONDS, CACHE_SIZE)
         self._owners: TimedCache[tuple[str, str, str], Owner | None] = TimedCache(OWNER_SECONDS, CACHE_SIZE)
-        self._strangers = Buckets(lambda: TokenBucket(STRANGER_RATE, STRANGER_BURST))
+        self._invalid_tokens = Buckets(lambda: TokenBucket(INVALID_TOKEN_RATE, INVALID_TOKEN_BURST))
 
     async def sender(self, token: ClaimedToken, target: Target, source: str) -> Sender:
         """Return the sender if it may report for this object.
@@ -133,12 +133,12 @@ class Authenticator:
         return Sender(facts, attempt)
 
     async def _review(self, token: ClaimedToken, audience: str, source: str) -> TokenIdentity | None:
-        stranger = self._strangers.of(source)
-        if wait := stranger.refuse():
+        invalid_tokens = self._invalid_tokens.of(source)
+        if wait := invalid_tokens.refuse():
             raise RefusedError(429, "too many invalid tokens from this address", retry_after=wait)
         identity = await self._tokens.review_token(token.value, audience)
         if identity is not None:
-            stranger.give_back()
+            invalid_tokens.give_back()
         return identity
 
     async def _owner(self, namespace: str, identity: TokenIdentity) -> Owner | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from trainyard_api.base import ApiModel
-from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.champion import ModelObjects
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.facts import Refusal
 from trainyard_operator.core.objects import ModelVersionView, ObjectView, PodView, ServingPodView, WarningView
@@ -25,7 +25,7 @@ class Facts:
     missing: set[str] = field(default_factory=set)
     listed: bool = False
     versions: dict[str, ModelVersionView | None] = field(default_factory=dict)
-    rivals: Rivals | None = None
+    model_objects: ModelObjects | None = None
     warnings: dict[str, tuple[WarningView, ...]] = field(default_factory=dict)
     may_update: bool | None = None
     refused: Refusal | None = None

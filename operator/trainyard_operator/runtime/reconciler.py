@@ -8,7 +8,7 @@ from typing import assert_never
 from trainyard_api import meta
 from trainyard_api.base import ApiModel
 from trainyard_operator.core import saved
-from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.champion import ModelObjects
 from trainyard_operator.core.facts import Fact, Need, Refusal
 from trainyard_operator.core.objects import ObjectView, PodView, ServingPodView, WarningView
 from trainyard_operator.core.plan import Action, Apply, Body, Delete, Kind
@@ -142,8 +142,8 @@ class Reconciler:
                     facts.versions[need.name] = MODEL_VERSION.view(body)
                 except NotFoundError:
                     facts.versions[need.name] = None
-            case Fact.RIVALS:  # watched, but many, so they are looked up only for this decision
-                facts.rivals = Rivals(
+            case Fact.MODEL_OBJECTS:  # watched, but many, so they are looked up only for this decision
+                facts.model_objects = ModelObjects(
                     self._store.find(MODEL_VERSION, model_term(key.namespace, need.name)),
                     self._store.find(MODEL_DEPLOYMENT, model_term(key.namespace, need.name)),
                 )

@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from trainyard_api import meta
 from trainyard_operator.core import retention
-from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.champion import ModelObjects
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import ModelDeploymentView
 from trainyard_operator.core.plan import EventNote, Kind
@@ -160,8 +160,8 @@ class Retention:
         if policy.keeps_all(model.versions):
             return ()
         versions = self._store.find(MODEL_VERSION, model_term(model.namespace, model.model))
-        rivals = Rivals(versions, deployments)
-        return retention.versions(rivals, policy, now)
+        model_objects = ModelObjects(versions, deployments)
+        return retention.versions(model_objects, policy, now)
 
     async def rest(self) -> None:
         """Wait for the current deletion, and start no other one."""

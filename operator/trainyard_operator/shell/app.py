@@ -25,7 +25,7 @@ from trainyard_operator.shell.definitions import report_definitions
 from trainyard_operator.shell.freshness import Freshness
 from trainyard_operator.shell.leading import Leading, identity_of, progress_address
 from trainyard_operator.shell.probes import Probes
-from trainyard_operator.shell.start import Patience, StartError
+from trainyard_operator.shell.start import StartError, StartRetry
 from trainyard_operator.shell.watches import EXIT_SECONDS, Watches
 
 STOP_SECONDS = 5.0
@@ -49,7 +49,7 @@ class Operator:
         *,
         stop: asyncio.Event,
         kopf_ready: Callable[[], None] = lambda: None,
-        patience: Patience | None = None,
+        start_retry: StartRetry | None = None,
         env: Mapping[str, str] | None = None,
     ) -> None:
         """Create the operator.
@@ -63,7 +63,7 @@ class Operator:
         self._credentials = credentials
         self._stop = stop
         self._kopf_ready = kopf_ready
-        self._patience = patience or Patience(credentials.server)
+        self._start_retry = start_retry or StartRetry(credentials.server)
         self._env = env if env is not None else {}
         self._identity = identity_of(self._env)
         self._refused = asyncio.Event()
@@ -147,11 +147,11 @@ class Operator:
         port = await stack.enter_async_context(
             KubeClient(self._credentials, config.client, reach=self._reach, fence=leading.fence)
         )
-        authority = await self._patience.until_done(
+        authority = await self._start_retry.until_done(
             "the TLS secret",
             lambda: ensure_authority(calls, config.namespace, config.progress.tls_secret, now=utc_now()),
         )
-        await self._patience.until_done("the Lease", leading.check)
+        await self._start_retry.until_done("the Lease", leading.check)
         names = server_names(config.progress.url)
         certificate = ServerCertificate(authority, names, clock=utc_now)
         renewal = asyncio.create_task(certificate.keep_fresh(), name="certificate")
@@ -166,7 +166,7 @@ class Operator:
             scope=leading.claims,
         )
         stack.push_async_callback(self._stop_runtime, runtime)
-        await self._patience.until_done("the first list", runtime.follow)
+        await self._start_retry.until_done("the first list", runtime.follow)
         endpoint = ProgressEndpoint(
             port,
             runtime.directory,
@@ -184,7 +184,7 @@ class Operator:
         address = progress_address(self._env, config.progress.bind, self.progress_port or 0)
         reported = asyncio.create_task(report_definitions(calls), name="definitions")
         stack.callback(reported.cancel)
-        leader = leading.start(runtime, forwarder, address, self._patience.until_done)
+        leader = leading.start(runtime, forwarder, address, self._start_retry.until_done)
         watches = Watches(
             config.namespaces,
             self._credentials,

@@ -28,7 +28,7 @@ class StartError(Exception):
         self.code = code
 
 
-class Patience:
+class StartRetry:
     """Repeat a step until it succeeds or cannot succeed.
 
     A missing response, a time-out and 5xx are retried, because a restart would find the same API server. 403 and 404

@@ -9,7 +9,7 @@ from tests.unit.operator.api_server import NAMESPACE, START
 from trainyard_api.modelversion import ModelVersionStatus
 from trainyard_api.trainingjob import TrainingJobSpec, TrainingJobStatus
 from trainyard_operator.core.batch.workload import JOB
-from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.champion import ModelObjects
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.objects import ModelVersionView, Part, PodView, TrainingJobView, WorkloadView
 from trainyard_operator.core.training import render
@@ -131,6 +131,6 @@ def observed(
         "now": now,
         "config": CONFIG,
         "ca": CA,
-        "rivals": Rivals(),
+        "model_objects": ModelObjects(),
     }
     return TrainingState(**{**base, **more})

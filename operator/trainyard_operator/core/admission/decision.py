@@ -73,12 +73,12 @@ def limit_reached(scope: Scope, limit: int, position: int) -> Waiting:
     return Waiting(shown, "NamespaceLimit", message)
 
 
-def model_locked(model: str, rival: str, position: int) -> Waiting:
+def model_locked(model: str, blocker: str, position: int) -> Waiting:
     """Return the decision for a job that waits for another job of its model.
 
     Only the first ten messages name the other job. Its name changes with each completion, so the status of every other
     waiting job would change too.
     """
-    other = f"TrainingJob {rival}" if position <= 10 else "the TrainingJobs ahead in the queue"
+    other = f"TrainingJob {blocker}" if position <= 10 else "the TrainingJobs ahead in the queue"
     message = f"waiting for {other}: only one TrainingJob of model {model} runs at a time"
     return Waiting(shown_position(position), "ModelLocked", message)

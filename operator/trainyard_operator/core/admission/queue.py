@@ -135,9 +135,9 @@ class AdmissionQueue:
     def _refusal(self, request: AdmissionRequest) -> Decision | None:
         order, uid = request.order, request.uid
         queue = self._queues[request.in_model]
-        rival = next(iter(self._held.get(request.in_model, ())), queue[0][-1])
-        if rival != uid:
-            return model_locked(request.model, self._requests[rival].name, 1 + bisect_left(queue, order))
+        blocker = next(iter(self._held.get(request.in_model, ())), queue[0][-1])
+        if blocker != uid:
+            return model_locked(request.model, self._requests[blocker].name, 1 + bisect_left(queue, order))
         if bisect_left(self._ready[request.namespace], order) >= self._capacity(request.in_namespace):
             return self._held_back(request.in_namespace, request)
         if self._ahead(request) >= self._capacity(OPERATOR):

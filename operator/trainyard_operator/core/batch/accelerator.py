@@ -41,7 +41,7 @@ def device_of(spec: BatchSpec, workload: WorkloadView) -> str | None:
     return CPU if not spec.uses_accelerator or is_fallback(workload.name) else spec.accelerator.resource[:64]
 
 
-def patience_left(spec: BatchSpec, workload: WorkloadView, waited: float) -> float | None:
+def seconds_to_fallback(spec: BatchSpec, workload: WorkloadView, waited: float) -> float | None:
     """Return the seconds until a Job that waited ``waited`` seconds falls back to the CPU.
 
     Return ``None`` if it never does.

@@ -28,7 +28,7 @@ WELL = frozenset({SUSPENDED, CHAMPION_CHANGED, PODS_READY_TIMEOUT})
 _STORAGE = ("ephemeral", "emptyDir", "EmptyDir")
 """Parts of the kubelet's message for a pod that exceeded its storage limit."""
 
-LAST_WORDS = 512
+LONGEST_OUTPUT = 512
 """Maximum length of a container's plain text output in a message."""
 
 
@@ -176,7 +176,7 @@ def _without_exit_code(job: WorkloadView, pods: tuple[PodView, ...]) -> Failure:
 def _last_line(text: str) -> str:
     """Return the last line of a container's plain text output. In a Python traceback, this line is the error."""
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip()]
-    return lines[-1][:LAST_WORDS] if lines else ""
+    return lines[-1][:LONGEST_OUTPUT] if lines else ""
 
 
 def _as_reason(text: str | None) -> str:

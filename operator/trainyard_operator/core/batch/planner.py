@@ -32,7 +32,7 @@ from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.resolve import InvalidSpecError
 from trainyard_operator.core.saved import restore
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.unreadable import hands_off
+from trainyard_operator.core.unreadable import leave_unchanged
 
 
 class BatchPlanner(Generic[StateT, SpecT]):
@@ -47,7 +47,7 @@ class BatchPlanner(Generic[StateT, SpecT]):
         if job.deleting:
             return NOTHING
         if job.unreadable:
-            return hands_off(job)
+            return leave_unchanged(job)
         if job.recalled_from:
             return restore(job)
         if job.finished:

@@ -20,7 +20,7 @@ FIRST_CHECK_SECONDS = 30.0
 LAST_CHECK_SECONDS = 300.0
 LONGEST_NOTE = 700
 """Maximum length of an Event's note in a message."""
-AFTER_PATIENCE_SECONDS = 2.0
+AFTER_FALLBACK_DUE_SECONDS = 2.0
 """Delay before the next check if the scheduler has not reported yet when the accelerator's time is over.
 
 After that, the interval doubles.
@@ -35,15 +35,15 @@ def still_starting(
     ``changes`` are the status changes from the workload itself. ``hint`` says what pods without a reason may wait for.
     """
     waited = interruption.waiting_seconds(state, workload)
-    left, patience = deadlines.pending_left(state, spec), accelerator.patience_left(spec, workload, waited)
-    late, impatient = left is not None and left <= 0, patience is not None and patience <= 0
+    left, to_fallback = deadlines.pending_left(state, spec), accelerator.seconds_to_fallback(spec, workload, waited)
+    late, fallback_due = left is not None and left <= 0, to_fallback is not None and to_fallback <= 0
     if late and workload.deleting:
         return NOTHING  # it is deleted because it was late; the job ends when the Job is gone
-    unread = _unread(state, workload, waited, hurry=late or impatient)
+    unread = _unread(state, workload, waited, hurry=late or fallback_due)
     if unread is not None:
         return Plan(needs=(unread,))
     pods = state.pods.get(workload.name, ())
-    lack = _lacking(state, spec, pods) if impatient and not late else ""
+    lack = _lacking(state, spec, pods) if fallback_due and not late else ""
     if lack:
         return _fall_back(state, spec, workload, lack, changes)
     reason, cause = interruption.last_cause(state, workload)
@@ -51,13 +51,13 @@ def still_starting(
     reported = report(state, Transition("Starting", reason, message, changes))
     if late and reported.status is None and not any(pod.started and causes.cause_of(pod) is None for pod in pods):
         return stop.pending_too_long(state, spec)
-    if cause_now := _gives_back(state, workload, pods):
-        return _give_back(state, workload, cause_now, changes)
-    quota_left = _timeout_left(state, workload)
-    again = min(next_check(waited), quota_left if quota_left > 0 else LAST_CHECK_SECONDS)
-    if patience is not None and impatient:
-        again = min(again, max(-patience, AFTER_PATIENCE_SECONDS))
-    return deadlines.sooner(deadlines.sooner(replace(reported, requeue_after=again), left), patience)
+    if cause_now := _release_cause(state, workload, pods):
+        return _release_slot(state, workload, cause_now, changes)
+    slot_left = _timeout_left(state, workload)
+    again = min(next_check(waited), slot_left if slot_left > 0 else LAST_CHECK_SECONDS)
+    if to_fallback is not None and fallback_due:
+        again = min(again, max(-to_fallback, AFTER_FALLBACK_DUE_SECONDS))
+    return deadlines.sooner(deadlines.sooner(replace(reported, requeue_after=again), left), to_fallback)
 
 
 def interrupted(state: BatchState, workload: WorkloadView, changes: dict[str, Any], hint: str) -> Plan:
@@ -121,7 +121,7 @@ def _timeout_left(state: BatchState, workload: WorkloadView) -> float:
     return timeout - interruption.waiting_seconds(state, workload) if timeout else math.inf
 
 
-def _gives_back(state: BatchState, workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
+def _release_cause(state: BatchState, workload: WorkloadView, pods: tuple[PodView, ...]) -> str:
     """Return why a job must give its slot back now.
 
     The result is empty if it keeps the slot; a slow start is no reason.
@@ -138,7 +138,7 @@ def _gives_back(state: BatchState, workload: WorkloadView, pods: tuple[PodView, 
     return _newest_warning(state, workload, pods)
 
 
-def _give_back(state: BatchState, workload: WorkloadView, cause: str, changes: dict[str, Any]) -> Plan:
+def _release_slot(state: BatchState, workload: WorkloadView, cause: str, changes: dict[str, Any]) -> Plan:
     """End the attempt of a job whose pods are not ready while other jobs wait for its slot. It uses no retry."""
     known = next((each for each in changes["attempts"] if each.job_name == workload.name), None)
     if known is None:

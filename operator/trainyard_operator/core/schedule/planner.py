@@ -29,7 +29,7 @@ from trainyard_operator.core.schedule.record import Record, has_lost, record
 from trainyard_operator.core.schedule.runs import Run
 from trainyard_operator.core.schedule.state import ScheduleState
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
-from trainyard_operator.core.unreadable import hands_off
+from trainyard_operator.core.unreadable import leave_unchanged
 
 READY: Final = {"Ready": "True"}
 STALLED: Final = {"Ready": "False", "Stalled": "True"}
@@ -87,7 +87,7 @@ def plan(state: ScheduleState) -> Plan:  # noqa: PLR0911 - a list of questions
     if view.deleting:
         return NOTHING
     if view.unreadable:
-        return hands_off(view)
+        return leave_unchanged(view)
     read_again = Plan(needs=(Need(Fact.RUNS, view.name),))
     if has_lost(state) and not state.listed:
         return read_again

@@ -15,7 +15,7 @@ OF_THE_STORAGE: Final = frozenset({ExitCode.UPSTREAM_UNAVAILABLE, ExitCode.NOT_P
 FINAL: Final = tuple(code for code in NON_RETRYABLE if code not in OF_THE_STORAGE)
 """With these exit codes, the server reports that it can never load this version."""
 
-LAST_WORDS: Final = 512
+LONGEST_OUTPUT: Final = 512
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def cause_of(child: DeploymentView | None, pods: tuple[ServingPodView, ...]) -> 
 
 
 def _ended_with(pod: ServingPodView) -> str:
-    said = " ".join(pod.message.split())[:LAST_WORDS]
+    said = " ".join(pod.message.split())[:LONGEST_OUTPUT]
     ended = f"pod {pod.name} ended with exit code {pod.exit_code}"
     if said:
         return f"{ended}: {said}"

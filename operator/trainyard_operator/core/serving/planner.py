@@ -42,7 +42,7 @@ from trainyard_operator.core.serving.state import ServingState
 from trainyard_operator.core.serving.status import AWAITING_PROMOTION, approved, describe, describe_blocked
 from trainyard_operator.core.serving.strategy import live_traffic
 from trainyard_operator.core.times import from_rfc3339, to_rfc3339
-from trainyard_operator.core.unreadable import hands_off
+from trainyard_operator.core.unreadable import leave_unchanged
 
 Question = Callable[[ServingState, ModelDeploymentSpec], Plan | None]
 
@@ -52,7 +52,7 @@ def plan(state: ServingState) -> Plan:  # noqa: PLR0911 - a list of questions
     if state.deployment.deleting:
         return NOTHING
     if state.deployment.unreadable:
-        return hands_off(state.deployment)
+        return leave_unchanged(state.deployment)
     try:
         spec = parse_spec(state)
     except InvalidSpecError as error:

@@ -6,7 +6,7 @@ from trainyard_api.modelversion import ModelVersionSpec
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import ChampionRef
 from trainyard_operator.core import champion
-from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.champion import ModelObjects
 
 
 def is_wanted(spec: TrainingJobSpec) -> bool:
@@ -14,12 +14,12 @@ def is_wanted(spec: TrainingJobSpec) -> bool:
     return spec.mode == "Train"
 
 
-def champion_of(rivals: Rivals) -> ChampionRef | None:
+def champion_of(model_objects: ModelObjects) -> ChampionRef | None:
     """Return the champion in the form that a trainer needs, ``None`` if there is none or none can be read.
 
     Without a champion there is no comparison, so gates that need one fail.
     """
-    chosen = champion.choose(rivals) if champion.is_known(rivals) else None
+    chosen = champion.choose(model_objects) if champion.is_known(model_objects) else None
     if chosen is None or chosen.view is None:
         return None
     try:

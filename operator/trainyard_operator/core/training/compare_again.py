@@ -44,12 +44,14 @@ def compare_again(
     """
     if result.comparison is None or not any(gate.compare_to is not None for gate in spec.gates or ()):
         return None
-    if state.rivals is None:
-        return Plan(needs=(Need(Fact.RIVALS, state.job.model),))
+    if state.model_objects is None:
+        return Plan(needs=(Need(Fact.MODEL_OBJECTS, state.job.model),))
     waited = (state.now - (workload.end or workload.created)).total_seconds()
-    if waited < _WAIT_SECONDS and any(other.is_pending and not other.deleting for other in state.rivals.versions):
+    if waited < _WAIT_SECONDS and any(
+        other.is_pending and not other.deleting for other in state.model_objects.versions
+    ):
         return Plan(requeue_after=_CHECK_SECONDS)
-    champion = champion_ref.champion_of(state.rivals)
+    champion = champion_ref.champion_of(state.model_objects)
     if champion is None or champion.artifact.manifest_sha256 == result.comparison.champion_digest:
         return None
     ended = Attempt(

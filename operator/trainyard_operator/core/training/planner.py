@@ -30,8 +30,8 @@ class Training:
 
     def missing_fact(self, state: TrainingState, spec: TrainingJobSpec) -> Need | None:
         """Request the champion if the trainer compares something with it."""
-        asks = champion_ref.is_wanted(spec) and state.rivals is None
-        return Need(Fact.RIVALS, state.job.model) if asks else None
+        asks = champion_ref.is_wanted(spec) and state.model_objects is None
+        return Need(Fact.MODEL_OBJECTS, state.job.model) if asks else None
 
     def launch(self, state: TrainingState, spec: TrainingJobSpec, attempt: int) -> Launch:
         """Return the next attempt, with the memory, time and device that earlier attempts have left."""
@@ -46,7 +46,7 @@ class Training:
             out_of_memory=attempts.out_of_memory(status),
             limit=deadlines.active_left(status, spec),
             fallback=bool(accelerator.fallback_of(status)),
-            champion=champion_ref.champion_of(state.rivals) if state.rivals is not None else None,
+            champion=champion_ref.champion_of(state.model_objects) if state.model_objects is not None else None,
         )
 
     def start_hint(self, spec: TrainingJobSpec) -> str:

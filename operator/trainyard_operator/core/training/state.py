@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from trainyard_operator.core.batch.state import BatchState
-from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.champion import ModelObjects
 from trainyard_operator.core.objects import ModelVersionView, TrainingJobView
 
 
@@ -18,5 +18,5 @@ class TrainingState(BatchState):
     """The ModelVersion that a finished job names, if the watch has delivered it."""
     earlier: tuple[ModelVersionView, ...] = ()
     """Versions of its model from a TrainingJob of the same name, until the job begins."""
-    rivals: Rivals | None = None
+    model_objects: ModelObjects | None = None
     """The versions and deployments of its model, if they were requested."""

@@ -19,7 +19,7 @@ from trainyard_operator.core.version.results import Details, against, holds, res
 OVERRULE: Final = "or validate this version by hand (action validate/<token>)"
 """Next step that is always possible."""
 
-_TRAINERS_WORDS: Final = 500
+_LONGEST_REPORT: Final = 500
 """Maximum length of the trainer's message in a gate's message."""
 
 _ONCE: Final = "train once without this gate"
@@ -54,7 +54,7 @@ def judge(gate: Gate, goal: Goal, comparison: Comparison, champion: Chosen) -> G
     if comparison.champion != champion.version or bare(comparison.champion_digest) != champion.digest:
         return result(gate, "ChampionChanged", _changed(gate, comparison, champion), details)
     if comparison.reason != "Compared":
-        said = comparison.message[:_TRAINERS_WORDS] or "the trainer gave no explanation"
+        said = comparison.message[:_LONGEST_REPORT] or "the trainer gave no explanation"
         message = (
             f"{gate.metric}: version {champion.version}, the champion, could not be compared: {said}; "
             f"{_WAYS_ON[comparison.reason]}, {OVERRULE}"

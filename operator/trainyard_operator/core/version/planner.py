@@ -15,14 +15,14 @@ from trainyard_api.modeldeployment import RejectedVersion
 from trainyard_api.modelversion import GateResult, ModelVersionSpec, VersionPhase
 from trainyard_operator.core import actions, champion
 from trainyard_operator.core.actions import RefusedError
-from trainyard_operator.core.champion import Chosen, Rivals
+from trainyard_operator.core.champion import Chosen, ModelObjects
 from trainyard_operator.core.conditions import stamped
 from trainyard_operator.core.naming import has_its_name, version_name, version_number
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
 from trainyard_operator.core.plan import NOTHING, EventNote, Plan
 from trainyard_operator.core.saved import restore
 from trainyard_operator.core.times import to_rfc3339
-from trainyard_operator.core.unreadable import hands_off
+from trainyard_operator.core.unreadable import leave_unchanged
 from trainyard_operator.core.version import gates, overrule
 from trainyard_operator.core.version.state import VersionState
 
@@ -49,7 +49,7 @@ def plan(state: VersionState) -> Plan:  # noqa: PLR0911 - a list of questions
     if state.version.deleting:
         return NOTHING
     if state.version.unreadable:
-        return hands_off(state.version)
+        return leave_unchanged(state.version)
     if state.version.recalled_from:
         return restore(state.version)
     if any(deployment.unreadable for deployment in _live(state)):
@@ -169,11 +169,13 @@ def _champion(state: VersionState, judged: ModelVersionSpec) -> gates.Champion |
     A version that was restored or imported is judged as of its training: by the champion in its comparison. The version
     that serves now, and the order of imports, must not change the result.
     """
-    rivals = Rivals(state.others, state.deployments)
+    model_objects = ModelObjects(state.others, state.deployments)
     if judged.comparison is not None and not state.trained_here:
-        chosen: Chosen | None = champion.named(rivals, judged.comparison.champion, judged.comparison.champion_digest)
+        chosen: Chosen | None = champion.named(
+            model_objects, judged.comparison.champion, judged.comparison.champion_digest
+        )
     else:
-        chosen = champion.choose(rivals, judged=version_number(state.version))
+        chosen = champion.choose(model_objects, judged=version_number(state.version))
     if chosen is None:
         return None
     try:

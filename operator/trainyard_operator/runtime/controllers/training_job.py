@@ -36,7 +36,7 @@ class TrainingJobController(BatchController[TrainingJobView, TrainingState]):
             versions=facts.versions,
             earlier=() if has_begun else self._earlier(job),
             made=self._store.get(MODEL_VERSION, job.namespace, ref.name) if ref is not None else None,
-            rivals=facts.rivals,
+            model_objects=facts.model_objects,
         )
 
     def _earlier(self, job: TrainingJobView) -> tuple[ModelVersionView, ...]:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.operator.core.test_champion import digest, rivals
+from tests.unit.operator.core.test_champion import digest, model_objects
 from tests.unit.operator.core.versions import deployment, judged, version
 from tests.unit.operator.samples import SPEC, child, job_view, observed, pod, result_text
 from trainyard_api.training import Retry
 from trainyard_operator.core.batch.attempts import backoff_left, failures
-from trainyard_operator.core.champion import Rivals
+from trainyard_operator.core.champion import ModelObjects
 from trainyard_operator.core.facts import Fact, Need
 from trainyard_operator.core.plan import Create, Plan
 from trainyard_operator.core.training.compare_again import MOST
@@ -18,11 +18,11 @@ from trainyard_operator.core.training.planner import plan
 
 GATED = {**SPEC, "gates": [{"metric": "mae", "compareTo": "Champion"}]}
 COMPARED = {"champion": 1, "championDigest": digest(1), "reason": "Compared"}
-NOW_2 = rivals(judged(1), judged(2), deployment(activeVersion=2))
+NOW_2 = model_objects(judged(1), judged(2), deployment(activeVersion=2))
 
 
 def ended(
-    around: Rivals | None,
+    around: ModelObjects | None,
     *,
     spec: dict[str, Any] = GATED,
     status: dict[str, Any] | None = None,
@@ -34,7 +34,7 @@ def ended(
     view = job_view({"phase": "Running", **(status or {})}, spec=spec)
     job = child(number, complete=True)
     pods = {job.name: (pod(0, termination_message=result_text(3, **{"comparison": COMPARED, **result})),)}
-    return plan(observed(view, job, pods=pods, versions={"diabetes-v3": None}, rivals=around, after=ago))
+    return plan(observed(view, job, pods=pods, versions={"diabetes-v3": None}, model_objects=around, after=ago))
 
 
 def makes_version(answer: Plan) -> bool:
@@ -47,7 +47,7 @@ def attempts_that_changed(count: int) -> dict[str, Any]:
 
 
 def test_the_versions_are_asked_for_first() -> None:
-    assert ended(None).needs == (Need(Fact.RIVALS, "diabetes"),)
+    assert ended(None).needs == (Need(Fact.MODEL_OBJECTS, "diabetes"),)
 
 
 def test_another_champion_ends_the_attempt_and_is_no_failure() -> None:
@@ -63,7 +63,7 @@ def test_another_champion_ends_the_attempt_and_is_no_failure() -> None:
     assert failures(status) == []
     assert any("version 2 serves now" in event.message for event in answer.events)
     after = job_view(status.wire(), spec=GATED)
-    view = observed(after, rivals=NOW_2, after=60)
+    view = observed(after, model_objects=NOW_2, after=60)
     assert backoff_left(Retry(), status.attempts[-1], view) <= 0, "no pause"
     (create,) = plan(view).actions
     assert isinstance(create, Create)
@@ -73,8 +73,8 @@ def test_another_champion_ends_the_attempt_and_is_no_failure() -> None:
 @pytest.mark.parametrize(
     ("around", "more"),
     [
-        (rivals(judged(1), deployment(activeVersion=1)), {}),
-        (rivals(), {}),
+        (model_objects(judged(1), deployment(activeVersion=1)), {}),
+        (model_objects(), {}),
         (NOW_2, {"spec": SPEC}),
         (NOW_2, {"spec": {**GATED, "gates": [{"metric": "mae", "op": "<", "value": 2}]}}),
         (NOW_2, {"comparison": None}),
@@ -83,27 +83,30 @@ def test_another_champion_ends_the_attempt_and_is_no_failure() -> None:
     ],
     ids=["same", "none", "no gates", "fixed gates", "not compared", "often enough", "no time left"],
 )
-def test_else_the_version_is_made_as_it_is(around: Rivals, more: dict[str, Any]) -> None:
+def test_else_the_version_is_made_as_it_is(around: ModelObjects, more: dict[str, Any]) -> None:
     assert makes_version(ended(around, **more))
 
 
 def test_a_version_that_is_being_judged_may_be_the_next_champion_so_the_job_waits() -> None:
-    answer = ended(rivals(judged(1), version(2)))
+    answer = ended(model_objects(judged(1), version(2)))
     assert (answer.actions, answer.status, answer.requeue_after) == ((), None, 1.0)
-    assert makes_version(ended(rivals(judged(1), judged(2, "Rejected"))))
-    again = ended(rivals(judged(1), judged(2)))
+    assert makes_version(ended(model_objects(judged(1), judged(2, "Rejected"))))
+    again = ended(model_objects(judged(1), judged(2)))
     assert again.status is not None
     assert again.status.phase == "Retrying"
 
 
 @pytest.mark.parametrize(
     "around",
-    [rivals(judged(1), replace(version(2), deleting=True)), rivals(judged(1), replace(version(2), unreadable=True))],
+    [
+        model_objects(judged(1), replace(version(2), deleting=True)),
+        model_objects(judged(1), replace(version(2), unreadable=True)),
+    ],
     ids=["deleted", "unreadable"],
 )
-def test_it_waits_for_no_verdict_that_may_never_come(around: Rivals) -> None:
+def test_it_waits_for_no_verdict_that_may_never_come(around: ModelObjects) -> None:
     assert makes_version(ended(around))
 
 
 def test_it_does_not_wait_for_ever() -> None:
-    assert makes_version(ended(rivals(judged(1), version(2)), ago=120))
+    assert makes_version(ended(model_objects(judged(1), version(2)), ago=120))

@@ -13,7 +13,7 @@ from tests.unit.operator.core.versions import NOW, START, judged, version
 from tests.unit.operator.samples import SPEC, job_view
 from trainyard_api import meta
 from trainyard_operator.core import champion, retention
-from trainyard_operator.core.champion import Rivals, digest_of
+from trainyard_operator.core.champion import ModelObjects, digest_of
 from trainyard_operator.core.config import OperatorConfig
 from trainyard_operator.core.naming import version_number
 from trainyard_operator.core.objects import ModelDeploymentView, ModelVersionView
@@ -27,7 +27,7 @@ TWO_AND_ONE = Policy(2, 1)
 def gone(
     versions: list[ModelVersionView], *deployments: ModelDeploymentView, policy: Policy = TWO_AND_ONE
 ) -> list[int]:
-    found = retention.versions(Rivals(tuple(versions), deployments), policy, LATER)
+    found = retention.versions(ModelObjects(tuple(versions), deployments), policy, LATER)
     return [version_number(each.view) for each in found if isinstance(each.view, ModelVersionView)]
 
 
@@ -101,7 +101,7 @@ def test_while_it_is_not_known_what_serves_nothing_goes() -> None:
 
 
 def test_the_sentence_says_why() -> None:
-    (found, *_) = retention.versions(Rivals(tuple(good(1, 2, 3)), ()), Policy(2, 1), LATER)
+    (found, *_) = retention.versions(ModelObjects(tuple(good(1, 2, 3)), ()), Policy(2, 1), LATER)
     assert found.why == "not in use, and not among the newest 2 validated versions of model m"
 
 
@@ -138,7 +138,7 @@ def test_whatever_there_is(
     )
     policy = Policy(validated, rejected, None if days is None else timedelta(days=days))
     found = set(gone(views, *users, policy=policy))
-    best = champion.choose(Rivals(tuple(views), users))
+    best = champion.choose(ModelObjects(tuple(views), users))
     assert not found & {n for each in used for n in each if n}
     assert best is None or best.version not in found
     assert not found & keep

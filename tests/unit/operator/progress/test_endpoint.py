@@ -26,7 +26,7 @@ from trainyard_api import meta
 from trainyard_api.wire import REPORT_MAX_BYTES
 from trainyard_operator.kinds.base import Key
 from trainyard_operator.kube.errors import UnavailableError
-from trainyard_operator.progress.authentication import STRANGER_BURST
+from trainyard_operator.progress.authentication import INVALID_TOKEN_BURST
 from trainyard_operator.progress.server import ProgressEndpoint
 from trainyard_operator.runtime.reports import Reports
 
@@ -317,12 +317,12 @@ async def test_a_hundred_forged_tokens_change_nothing_and_cost_few_api_calls(end
     answers = await asyncio.gather(*(endpoint.post(bearer=token(signature=f"forged-{n}")) for n in range(300)))
     codes = [code for code, _ in answers]
     assert set(codes) == {401, 429}
-    assert endpoint.cluster.reviews <= STRANGER_BURST + 10
+    assert endpoint.cluster.reviews <= INVALID_TOKEN_BURST + 10
     assert (endpoint.stored, endpoint.woken) == (None, [])
 
 
 async def test_good_tokens_of_one_address_do_not_use_up_its_credit(endpoint: Endpoint) -> None:
-    good = [token(signature=f"good-{n}") for n in range(int(STRANGER_BURST) * 2)]
+    good = [token(signature=f"good-{n}") for n in range(int(INVALID_TOKEN_BURST) * 2)]
     endpoint.cluster.identities = {bearer: identity() for bearer in good}
     assert {(await endpoint.post(bearer=bearer))[0] for bearer in good} == {200}
 

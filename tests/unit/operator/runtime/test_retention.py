@@ -93,7 +93,9 @@ def test_a_model_is_looked_through_once_also_while_a_version_waits_for_its_verdi
     shelf.look()
     look = retention_module.retention.versions
     monkeypatch.setattr(
-        retention_module.retention, "versions", lambda rivals, *rest: asked.append(rivals) or look(rivals, *rest)
+        retention_module.retention,
+        "versions",
+        lambda model_objects, *rest: asked.append(model_objects) or look(model_objects, *rest),
     )
     monkeypatch.setattr(retention_module.retention.Policy, "keeps_all", lambda _policy, _versions: False)
     assert shelf.sweep() == 2

@@ -104,7 +104,9 @@ def test_the_older_of_two_serves(world: World) -> None:
     assert world.deployments == ["shop-v1"]
     world.cluster.act("hold/t1", "late")
     world.operator.go_on()
-    assert world.cluster.deployed("late")["lastActionMessage"].startswith("refused: ModelDeployment shop already serves")
+    assert world.cluster.deployed("late")["lastActionMessage"].startswith(
+        "refused: ModelDeployment shop already serves"
+    )
     world.cluster.remove(MODEL_DEPLOYMENTS, NAMESPACE, NAME)
     world.cluster.roll()
     world.operator.go_on()

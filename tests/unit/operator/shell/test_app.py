@@ -12,7 +12,7 @@ from trainyard_operator.core.config import HealthServer, OperatorConfig, Progres
 from trainyard_operator.runtime.registry import KINDS
 from trainyard_operator.shell.app import Operator
 from trainyard_operator.shell.main import SIGNALS
-from trainyard_operator.shell.start import Patience, StartError
+from trainyard_operator.shell.start import StartError, StartRetry
 
 PATIENCE = 30.0
 LOCAL = OperatorConfig(
@@ -130,7 +130,7 @@ async def test_it_watches_the_named_namespaces_only(api: FakeApi) -> None:
 )
 async def test_an_api_server_that_says_no_ends_it(api: FakeApi, status: int, code: ExitCode, says: str) -> None:
     api.refuse = status
-    operator = Operator(LOCAL, api.credentials, stop=asyncio.Event(), patience=Patience(api.url, grace_seconds=0))
+    operator = Operator(LOCAL, api.credentials, stop=asyncio.Event(), start_retry=StartRetry(api.url, grace_seconds=0))
     with pytest.raises(StartError, match=says) as raised:
         await operator.run()
     assert raised.value.code is code
@@ -163,8 +163,8 @@ async def test_an_api_server_that_is_away_at_the_start_is_waited_for(
 ) -> None:
     api.refuse = 503
     stop = asyncio.Event()
-    patience = Patience(api.url, grace_seconds=0, pause_seconds=0.02)
-    operator = Operator(LOCAL, api.credentials, stop=stop, patience=patience)
+    start_retry = StartRetry(api.url, grace_seconds=0, pause_seconds=0.02)
+    operator = Operator(LOCAL, api.credentials, stop=stop, start_retry=start_retry)
     task = asyncio.create_task(operator.run())
     for _ in range(5):
         api.asked.clear()
