@@ -19,7 +19,7 @@ LONG = "a-name-that-is-longer-than-what-its-children-can-carry"
     ("base", "patch", "answer"),
     [
         ("schedule", {"schedule": "0 0 3 * * *"}, "schedule needs five fields (minute hour day-of-month month"),
-        ("schedule", {"schedule": "TZ=UTC 0 3 * * *"}, "leave TZ= out and name the zone in timeZone"),
+        ("schedule", {"schedule": "TZ=UTC 0 3 * * *"}, "remove TZ= and set timeZone"),
         ("schedule", {"schedule": None, "runOnChange": False}, "needs schedule, or runOnChange: true, or both"),
         ("schedule", {"template": {"spec": {"framework": "Prophet"}}}, "framework Prophet needs task Forecast"),
         ("schedule", {"template": {"spec": {"data": {"target": None}}}}, "spec.template.spec.data.target: Required"),
