@@ -231,7 +231,9 @@ def test_a_deployment_keeps_its_model(judge: Judge) -> None:
 def test_a_version_never_changes(judge: Judge) -> None:
     before = bases()["version"]
     for field, value in (("version", 8), ("image", None), ("metrics", [])):
-        assert "the spec of a ModelVersion is immutable" in (judge.change(before, with_field(before, field, value)) or "")
+        assert "the spec of a ModelVersion is immutable" in (
+            judge.change(before, with_field(before, field, value)) or ""
+        )
 
 
 def test_examples_are_accepted(kubectl: Kubectl, crds: Path) -> None:

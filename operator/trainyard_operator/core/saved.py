@@ -39,9 +39,10 @@ class Saves(Generic[StatusT]):
     Attributes
     ----------
     kept
-        The part of a status that must outlive it, as JSON (see :func:`dumped`); empty where there is nothing yet.
+        Return the part of a status to save, as JSON (see :func:`dumped`); empty if there is nothing to save.
     identity
-        What an object is, beside its name: after a restore it has the same one, and another uid.
+        Return a text that identifies an object in addition to its name. After a restore, the object has the same
+        identity and another uid.
     """
 
     kept: Callable[[StatusT], dict[str, Any]]
@@ -62,7 +63,7 @@ class _Saved(BaseModel):
 
 
 def text_of(saves: Saves[Any], view: ObjectView[Any], status: ApiModel) -> str | None:
-    """Return the annotation for an object whose status becomes this one; ``None`` where there is nothing to save."""
+    """Return the annotation for an object with this new status; ``None`` if there is nothing to save."""
     kept = saves.kept(status)
     if not kept:
         return None
@@ -71,7 +72,7 @@ def text_of(saves: Saves[Any], view: ObjectView[Any], status: ApiModel) -> str |
 
 
 def due(saves: Saves[Any], view: ObjectView[Any], status: ApiModel) -> str | None:
-    """Return the annotation that has to be written before a status is stored; ``None`` where it is there already."""
+    """Return the annotation to write before a status is stored; ``None`` if it is up to date."""
     text = text_of(saves, view, status)
     if view.deleting or text is None or view.annotations.get(meta.SAVED_ANNOTATION) in (text, fingerprint(text)):
         return None
@@ -84,13 +85,13 @@ def fingerprint(text: str) -> str:
 
 
 def dumped(status: ApiModel, fields: Iterable[str], without: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return some fields of a status as JSON, ``without`` what of them stands elsewhere."""
+    """Return some fields of a status as JSON. ``without`` contains fields to leave out."""
     include, exclude = dict.fromkeys(fields, True), dict(without or {})
     return status.model_dump(mode="json", by_alias=True, exclude_none=True, include=include, exclude=exclude)
 
 
 def short_digest(fields: Any) -> str:
-    """Return a digest of JSON that tells one object from another in an annotation."""
+    """Return a digest of JSON that identifies an object in an annotation."""
     return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:_HASH_DIGITS]
 
 
@@ -102,10 +103,10 @@ def _whose(saves: Saves[Any], view: ObjectView[Any]) -> str:
 
 
 def recall(saves: Saves[Any], view: ViewT) -> ViewT:
-    """Return an object as it is known: without a status of its own, with the saved one.
+    """Return the object with its saved status if it has no status of its own.
 
-    If this release cannot read the saved status, the object is unreadable, as with a stored one. A decision without it
-    could train or serve again what is over.
+    If this release cannot read the saved status, the object counts as unreadable, as with a stored status. A decision
+    without it could train or serve again.
     """
     text = view.annotations.get(meta.SAVED_ANNOTATION)
     if text is None or view.unreadable or view.status.observed_generation >= 0:

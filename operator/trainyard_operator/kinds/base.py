@@ -103,13 +103,13 @@ class WatchedKind(Generic[View]):
     kept
         Return the part of a spec that is kept in memory.
     is_at_rest
-        Tells whether an object is done with. Nearly all are in the long run, and hardly change any more.
+        Return whether an object rarely changes any more. In the long run, this applies to nearly all objects.
     saves
-        What of the status of an object of ours outlives it, as after a restore.
+        The part of the status that is saved for a restore.
     families, series
-        Metrics beside the count by phase, and what adds those of one object to a scrape.
+        Metrics in addition to the count by phase, and a function that adds the series of one object to a scrape.
     is_named
-        Objects of this kind have series of their own.
+        Whether objects of this kind have series of their own.
     in_place
         Whether a child is updated in place. Then it is also created by an apply. A later apply removes a field only if
         the same field manager has applied it.
@@ -132,7 +132,7 @@ class WatchedKind(Generic[View]):
     in_place: bool = False
 
     def view(self, body: Body) -> View:
-        """Return an object as planners see it: one without a status of its own has the saved one."""
+        """Return the planners' view of an object. If the object has no status, the view has the saved status."""
         view: Any = self.read(body)
         found: View = view if self.saves is None else recall(self.saves, view)
         return found

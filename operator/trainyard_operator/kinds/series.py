@@ -9,7 +9,7 @@ from trainyard_operator.core.plan import Kind
 from trainyard_operator.core.times import from_rfc3339
 
 MOST_REASONS: Final = 100
-"""So many reasons have a label of their own. Ours are fewer; the causes that a kubelet reports are not bounded."""
+"""Maximum number of reasons that have their own label value. The number of reasons from kubelets is not limited."""
 
 OTHER: Final = "Other"
 
@@ -18,7 +18,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Family:
-    """A metric: its name, its type, and what it says."""
+    """A metric: its name, its help text, and its type."""
 
     name: str
     what: str
@@ -27,7 +27,7 @@ class Family:
 
 @dataclass(frozen=True)
 class Seen:
-    """An object of the store; ``named`` says whether it has series of its own."""
+    """An object of the store. ``named``: whether it has its own series."""
 
     namespace: str
     name: str
@@ -37,18 +37,18 @@ class Seen:
 
     @property
     def labels(self) -> str:
-        """The labels of its own series."""
+        """The labels of the object's own series."""
         return f'namespace="{self.namespace}",name="{self.name}"'
 
 
 @dataclass
 class Page:
-    """The series so far: those of single objects, and counts by label values.
+    """The series of one scrape: those of single objects, and counts by label values.
 
     Attributes
     ----------
     spec_of
-        Returns what is kept of the spec of an object by namespace, name and kind.
+        Return the kept part of an object's spec, by namespace, name and kind.
     """
 
     spec_of: Callable[[str, str, Kind], Json]
@@ -78,7 +78,7 @@ def family_of(kind: str, name: str, what: str, type_: Literal["gauge", "counter"
 
 
 def bounded(known: set[str], reason: str) -> str:
-    """Return a reason, or ``Other`` once there are too many; ``known`` remembers them."""
+    """Return a reason, or ``Other`` if there are too many. ``known`` contains the earlier reasons."""
     if reason not in known:
         if len(known) >= MOST_REASONS:
             return OTHER
@@ -87,7 +87,7 @@ def bounded(known: set[str], reason: str) -> str:
 
 
 def condition_of(status: Json, kind: str) -> Json:
-    """Return a condition by its type; empty where there is none."""
+    """Return a condition by its type; empty if it does not exist."""
     return next((each for each in status.get("conditions") or () if each["type"] == kind), {})
 
 
@@ -97,7 +97,7 @@ def labels_of(**labels: str) -> str:
 
 
 def seconds_of(moment: str | None) -> int | None:
-    """Return a time of a status in seconds since 1970; the API server holds times to whole seconds."""
+    """Return a time of a status in seconds since 1970. The API server stores whole seconds."""
     return None if moment is None else int(from_rfc3339(moment).timestamp())
 
 

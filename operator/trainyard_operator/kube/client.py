@@ -315,7 +315,7 @@ class KubeClient:
 
 
 class _FenceCheck:
-    """Asks the fence for one write, and keeps its refusal: aiohttp reports it as an error of the connection."""
+    """Calls the fence for one write, and keeps its error, because aiohttp reports it as a connection error."""
 
     def __init__(self, fence: Fence, namespace: str) -> None:
         self._fence = fence
@@ -323,7 +323,7 @@ class _FenceCheck:
         self.refusal: Exception | None = None
 
     def __call__(self) -> None:
-        """Ask. Raises what the fence raises."""
+        """Call the fence. Raises its error."""
         try:
             self._fence(self._namespace)
         except Exception as error:
@@ -332,10 +332,11 @@ class _FenceCheck:
 
 
 def _asking_fence() -> aiohttp.TraceConfig:
-    """Return a trace configuration that asks the fence as late as possible, after all waiting.
+    """Return a trace configuration that calls the fence as late as possible, after all waiting.
 
-    The headers may go out alone. Usually they wait for the body, which a task of its own writes: other tasks run
-    before it, and the process may be paused among them. So the fence is asked again right before the body is written.
+    The headers may be sent alone. Usually they are sent with the body, which a separate task writes. Other tasks run
+    before that task, and the process may be paused in between. So the fence is called again right before the body is
+    written.
     """
 
     async def about_to_send(_: aiohttp.ClientSession, context: SimpleNamespace, __: Any) -> None:

@@ -54,7 +54,7 @@ _WAITING_IS_NORMAL = frozenset({"", "ContainerCreating", "PodInitializing"})
 
 
 def custom(body: Body, view: type[V], status: type[ApiModel]) -> V:
-    """Read a custom resource of ours."""
+    """Read one of the operator's custom resources."""
     return view(**_object(body), **_status(body, status))
 
 

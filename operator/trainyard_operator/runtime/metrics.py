@@ -9,7 +9,7 @@ from trainyard_operator.kinds.series import bounded
 from trainyard_operator.runtime.store import Store
 from trainyard_operator.runtime.survey import survey
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series of each counter that nobody reads
+disable_created_metrics()  # type: ignore[no-untyped-call]  # they would be a second, unused series of each counter
 
 TRANSITIONS = Counter(
     "trainyard_transitions_total", "Changes of phase or reason, by the new values", ["kind", "phase", "reason"]

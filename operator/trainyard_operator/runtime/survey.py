@@ -1,7 +1,7 @@
-"""What the store holds, as metrics: how many objects in which phase, and what each kind adds to that.
+"""Metrics of the objects in the store: counts by phase, and the series of each kind.
 
-Counted anew for each scrape, so that it is always true, after a restart too, and what is gone is no series any more.
-A scrape of ten thousand objects takes long beside a reconcile, so it is done in slices: reconciles go on in between.
+They are computed for each scrape, so they are correct after a restart too, and deleted objects have no series. A scrape
+of ten thousand objects takes much longer than a reconcile, so it is done in slices, with reconciles between them.
 """
 
 from collections.abc import Generator
@@ -22,14 +22,14 @@ UNNAMED: Final = Family("trainyard_objects_without_series", "Objects that are co
 
 
 def families(kinds: Kinds) -> tuple[Family, ...]:
-    """Return all metrics beside the counts by phase."""
+    """Return all metrics except the counts by phase."""
     return (OBJECTS, UNNAMED, *(family for kind in kinds.values() for family in kind.families))
 
 
 def survey(store: Store) -> Generator[None, None, bytes]:
     """Generate the series of a store in the Prometheus text format, with a pause after each slice.
 
-    The store may change meanwhile: an object that is gone by then is left out, and one that came is counted next time.
+    The store may change during the scrape. A deleted object is left out, and a new one is counted at the next scrape.
     """
     page = Page(lambda namespace, name, kind: store.stored_spec(Key(namespace, name, kind)))
     for kind in store.kinds:

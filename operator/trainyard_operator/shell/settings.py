@@ -45,4 +45,6 @@ def configure(settings: kopf.OperatorSettings) -> None:
     settings.networking.error_backoffs = Backoffs()
     settings.scanning.disabled = True
     settings.posting.enabled = False
-    settings.process.ultimate_exiting_timeout = None  # or an end of kopf would kill the process, which goes on
+    settings.process.ultimate_exiting_timeout = (
+        None  # otherwise, an end of kopf would kill the process, which must continue
+    )

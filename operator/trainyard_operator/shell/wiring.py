@@ -1,7 +1,7 @@
-"""The shortest way from a watch event to the store: kopf logs in and streams, and each event goes straight on.
+"""Watch events from kopf to the store. kopf logs in and streams, and each event is processed directly.
 
-A handler of kopf's would get each event by way of a queue, a task of its object, and a search for causes. Nobody here
-asks for that: the store compares resourceVersions, and the runtime has a queue of its own. See decision 0056.
+A handler of kopf would get each event through a queue, a task for each object, and the detection of changes. None of
+this is needed: the store compares resourceVersions, and the runtime has its own queue. See decision 0056.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from trainyard_operator.shell.login import Login
 log = logging.getLogger(__name__)
 
 EVENTS = frozenset({None, "ADDED", "MODIFIED", "DELETED"})
-"""What a stream says of objects; ``None`` is one from the list before it. A bookmark is of no object."""
+"""Types of the events about objects; ``None`` is for an object from the list before the stream."""
 
 
 class Observer(Protocol):
@@ -34,7 +34,7 @@ class Observer(Protocol):
 
 
 def register(registry: kopf.OperatorRegistry, login: Login) -> None:
-    """Register the login with a registry of our own; the global one is not used."""
+    """Register the login in the given registry. The global registry of kopf is not used."""
 
     @kopf.on.login(registry=registry)
     async def log_in(**_: Any) -> kopf.AiohttpSession | None:
@@ -47,12 +47,12 @@ def register(registry: kopf.OperatorRegistry, login: Login) -> None:
 async def watch_all(observer: Observer, settings: kopf.OperatorSettings, namespaces: tuple[str, ...]) -> None:
     """Watch every kind in each namespace, or in all of them, until cancelled.
 
-    Pods are not watched: what a pod says is read when its Job ends.
+    Pods are not watched. They are read when their Job ends.
 
     Raises
     ------
     ExceptionGroup
-        When a stream fails for good: an error in it, or a kind that is gone. All streams end then.
+        If a stream fails permanently, because of an error in it or a missing kind. All streams end then.
     """
     async with asyncio.TaskGroup() as group:
         for kind, watched in KINDS.items():
@@ -71,7 +71,7 @@ async def _watch(
             continue
         try:
             observer.observe(kind, event["type"], event["object"])
-        except Exception:  # a bug that one object meets must not close the watches of all others
+        except Exception:  # a bug with one object must not close the watches of all others
             log.exception(
                 "an event of %s %s could not be processed", kind, event["object"].get("metadata", {}).get("name")
             )

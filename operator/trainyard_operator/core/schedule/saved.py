@@ -1,6 +1,6 @@
-"""What of a TrainingSchedule's status outlives it: what has run, and which version was accepted.
+"""The saved part of a TrainingSchedule's status: its last runs, and the version that was accepted.
 
-Without ``nextScheduleTime``: runs are due from the restore on, so that no missed run is caught up with.
+``nextScheduleTime`` is not saved: runs are due from the restore on, so that no run is started for a missed time.
 """
 
 from typing import Any, Final
@@ -22,7 +22,7 @@ _FIELDS: Final = (
     "conditions",
 )
 _CONDITIONS: Final = frozenset({"ModelAccepted"})
-"""Those that follow from nothing else."""
+"""The conditions that cannot be computed from other facts."""
 
 
 def _kept(status: TrainingScheduleStatus) -> dict[str, Any]:

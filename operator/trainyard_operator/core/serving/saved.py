@@ -1,6 +1,6 @@
-"""What of a ModelDeployment's status outlives it: which version serves, what was rejected, and the history.
+"""The saved part of a ModelDeployment's status: the active version, the rejected versions, and the history.
 
-Its conditions are not saved: the pods have to be looked at before it can say how they are.
+Its conditions are not saved, because they describe the current pods.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from trainyard_operator.core.objects import ModelDeploymentView
 from trainyard_operator.core.saved import Saves, dumped
 
 _SHORT: Final = 256
-"""Characters of a message in the history: all annotations together may have 256 KiB."""
+"""Maximum length of a saved message. All annotations of an object together may have 256 KiB."""
 
 _FIELDS: Final = (
     "active_version",

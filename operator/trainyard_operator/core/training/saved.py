@@ -1,4 +1,4 @@
-"""What of a TrainingJob's status outlives it: how it ended, and the version that it made."""
+"""The saved part of a TrainingJob's status: how the job ended, and the version that it created."""
 
 from typing import Any, Final
 
@@ -23,14 +23,14 @@ _FIELDS: Final = (
     "result",
 )
 _WITHOUT: Final = {"result": {"metrics": True, "warnings": True}}
-"""What fills an annotation and stands elsewhere: in the ModelVersion, and in the report."""
+"""Large fields that are not saved, because the ModelVersion and the report contain them too."""
 
 
 def job_digest(job: TrainingJobView) -> str:
-    """Return what tells what one TrainingJob trains from what another one of its name did.
+    """Return a digest of the spec that distinguishes TrainingJobs with the same name.
 
-    Fields at their defaults do not count: a release that adds a field with a default changes nothing. Fields that may
-    change after creation do not define the model.
+    Fields with default values do not count, so a release that adds a field with a default does not change the digest.
+    Fields that may change after creation do not count either, because they do not define the model.
     """
     try:
         spec = TrainingJobSpec.model_validate(job.spec, extra="ignore")

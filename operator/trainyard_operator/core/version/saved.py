@@ -1,4 +1,4 @@
-"""What of a ModelVersion's status outlives it: its verdict, and what a person said about it."""
+"""The saved part of a ModelVersion's status: the results of its gates, and the decision of a person."""
 
 from typing import Any, Final
 
