@@ -17,17 +17,17 @@ _KEY: Final = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z0-9_.\"/-]+):")
 _HEAD: Final = """\
 # trainyard
 
-The chart of the trainyard operator. The [project's README](../../README.md) says what it does and how to
+The chart of the trainyard operator. The [project's README](../../README.md) describes the operator and how to
 [install](../../README.md#install) it. [docs/chart.md](../../docs/chart.md) is about private registries, OpenShift,
 proxies and network policies.
 
-Every value is checked against values.schema.json: a misspelt key is refused. `null` takes a default away.
+Helm checks all values against values.schema.json. A misspelt key is an error. `null` removes a default.
 """
 _TABLE: Final = "\n| Value | Default | Meaning |\n|---|---|---|\n"
 
 
 def readme(text: str) -> str:
-    """Return the README of a ``values.yaml``: a section for each block, a row for each value."""
+    """Return the README for a ``values.yaml``, with a section for each block and a row for each value."""
     comments = _comments(text)
     parts, rows = [_HEAD], list[str]()
     for name, value in yaml.safe_load(text).items():
@@ -40,7 +40,7 @@ def readme(text: str) -> str:
 
 
 def _rows(values: dict[str, Any], path: tuple[str, ...], comments: Comments) -> Iterator[str]:
-    """Yield a row for each value; a block in which nothing has a comment is one value."""
+    """Yield a row for each value. A block in which no value has a comment is one value."""
     for name, value in values.items():
         here = (*path, name)
         if isinstance(value, dict) and any(comments.get((*here, each)) for each in value):
@@ -55,7 +55,7 @@ def _row(path: tuple[str, ...], value: Any, comment: str) -> str:
 
 
 def _comments(text: str) -> Comments:
-    """Return the comment above each key that stands on a line of its own, by path; empty where there is none."""
+    """Return the comment above each key that is on its own line, by path. The comment may be empty."""
     found: Comments = {}
     path: list[tuple[int, str]] = []
     comment: list[str] = []
