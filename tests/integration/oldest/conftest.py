@@ -1,4 +1,4 @@
-"""The control plane of this folder: the oldest Kubernetes that is supported."""
+"""The control plane of this folder: the oldest supported Kubernetes."""
 
 import pytest
 

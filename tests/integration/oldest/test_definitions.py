@@ -1,4 +1,4 @@
-"""Tests of the definitions, on the oldest Kubernetes. `make test-matrix` runs all of them on each release."""
+"""Tests of the definitions on the oldest Kubernetes. `make test-matrix` runs all of them on each release."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What every test with killed operators needs at its end."""
+"""A fixture for all tests of this folder: wait until the connections of killed operators are closed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-LEAVE_SECONDS = 60
+CLOSE_SECONDS = 60
 
 
 @pytest.fixture(autouse=True)
-async def connections_end() -> AsyncIterator[None]:
-    """Wait until connections that were cut off have taken leave by TLS: without an event loop none of them could."""
+async def wait_for_closed_connections() -> AsyncIterator[None]:
+    """Wait until cut-off connections have closed their TLS session. They need the event loop for this."""
     before = sockets()
     yield
     try:
-        async with asyncio.timeout(LEAVE_SECONDS):
+        async with asyncio.timeout(CLOSE_SECONDS):
             while sockets() - before:  # noqa: ASYNC110 - the end of a transport wakes nobody
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"{len(sockets() - before)} connections still open after {LEAVE_SECONDS} s") from None
+        raise AssertionError(f"{len(sockets() - before)} connections still open after {CLOSE_SECONDS} s") from None
 
 
 def sockets() -> set[str]:
@@ -29,5 +29,5 @@ def sockets() -> set[str]:
         try:
             found.add(str(each.readlink()))
         except FileNotFoundError:
-            continue  # of the listing itself
+            continue  # the descriptor of this listing
     return {name for name in found if name.startswith("socket:")}

@@ -1,4 +1,4 @@
-"""What goes wrong at one write of an operator: it dies before or after it, or gets an error for an answer."""
+"""Faults at one write of an operator: the operator dies before or after the write, or the write returns an error."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ from trainyard_operator.kube.port import KubePort, Resource, TokenIdentity
 T = TypeVar("T")
 
 KILLED = pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-"""The process dies; ``after``: it has written, and does not live to see the answer."""
+"""The process dies. With ``after`` it dies after the write, before it receives the response."""
 
 REFUSED = pytest.mark.parametrize(
     ("error", "after"),
@@ -27,15 +27,15 @@ REFUSED = pytest.mark.parametrize(
     ],
     ids=["lost-answer", "500", "429", "409"],
 )
-"""The write is answered with an ``error``; ``after``: it has happened all the same."""
+"""The write returns ``error``. With ``after`` the API server has stored the write all the same."""
 
 
 class Fault:
-    """What goes wrong at the ``at``-th write of an operator.
+    """A fault at the ``at``-th write of an operator.
 
-    With an ``error`` the write is answered with it; without one the process dies. ``after`` lets the write happen
-    first: the answer is lost, or the process does not live to see it. With ``only`` no other writes count; they are
-    named as in :attr:`FaultyPort.writes`.
+    With an ``error`` the write returns this error. Without one the process dies. With ``after`` the API server stores
+    the write first, so only the response is lost. With ``only`` no other writes count. Their names are those in
+    :attr:`FaultyPort.writes`.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class Fault:
         self.died = asyncio.Event()
 
     def counts(self, write: str) -> bool:
-        """Count one write; tell whether it is the one."""
+        """Count one write. Return whether the fault happens at it."""
         if self.only is not None and write not in self.only:
             return False
         self.left -= 1
         return self.left == 0
 
-    async def strike(self) -> None:
-        """Fail, or stop for ever, as a dead process does."""
+    async def trigger(self) -> None:
+        """Raise the error, or block for ever, as a dead process does."""
         if self.error is not None:
             raise self.error
         self.died.set()
@@ -63,7 +63,7 @@ class Fault:
 
 
 class FaultyPort:
-    """A port whose writes a :class:`Fault` may hit; counts them all."""
+    """A port that counts all writes. A :class:`Fault` may happen at one of them."""
 
     def __init__(self, port: KubePort, fault: Fault | None) -> None:
         self._port = port
@@ -113,8 +113,8 @@ class FaultyPort:
         self.writes[what] += 1
         fault = self._fault if self._fault is not None and self._fault.counts(what) else None
         if fault is not None and not fault.after:
-            await fault.strike()
+            await fault.trigger()
         answer = await write()
         if fault is not None:
-            await fault.strike()
+            await fault.trigger()
         return answer

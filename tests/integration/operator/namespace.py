@@ -1,6 +1,7 @@
-"""One namespace on a real API server: a user, a kubelet of a few lines, and operators that can be killed.
+"""One namespace on a real API server: a user, a small kubelet, and operators that can be killed.
 
-The control plane has no node. The Job controller makes pods; the kubelet here says that they run and how they end.
+The control plane has no node. The Job controller creates the pods. The kubelet here writes that they run and how they
+end.
 """
 
 import asyncio
@@ -27,9 +28,9 @@ T = TypeVar("T")
 
 WAIT_SECONDS = 120.0
 POLL_SECONDS = 0.2
-"""Many lives run side by side: to ask more often slows down the API server that all of them wait for."""
+"""Many scenarios run in parallel. More frequent requests slow down the API server that all of them need."""
 
-_MORE_TIMES = 3
+_RETRIES = 3
 
 SPEC: dict[str, Any] = {
     "framework": "LightGBM",
@@ -40,9 +41,9 @@ SPEC: dict[str, Any] = {
 }
 
 
-async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask again where a busy API server gives no answer in time: the operator is tested, not its tests."""
-    for _ in range(_MORE_TIMES):
+async def with_retries(ask: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a request that a busy API server does not answer in time: this is no fault of the operator."""
+    for _ in range(_RETRIES):
         try:
             return await ask()
         except (UnavailableError, aiohttp.ClientConnectionError, TimeoutError):
@@ -51,13 +52,13 @@ async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
 
 
 class Namespace:
-    """A namespace for one test, and the means to act in it."""
+    """A namespace for one test, and functions to act in it."""
 
     def __init__(self, credentials: Credentials, client: KubeClient, session: aiohttp.ClientSession, name: str) -> None:
         self.client = client
         self.name = name
         self.clock: Clock = utc_now
-        """Of the operators that are started here."""
+        """The clock of the operators that are started here."""
         self._credentials = credentials
         self._session = session
 
@@ -77,7 +78,7 @@ class Namespace:
                     raise AssertionError(f"{method} {path}: {content}")
                 return content
 
-        return await (send() if method == "POST" else patiently(send))
+        return await (send() if method == "POST" else with_retries(send))
 
     def path(self, resource: Resource, name: str = "") -> str:
         return "/".join(filter(None, (f"{resource.base}/namespaces/{self.name}/{resource.plural}", name)))
@@ -86,13 +87,13 @@ class Namespace:
         async def ask() -> dict[str, Body]:
             return {body["metadata"]["name"]: body async for body in self.client.list(resource, self.name)}
 
-        return await patiently(ask)
+        return await with_retries(ask)
 
     async def until(self, what: str, ask: Callable[[], Awaitable[T | None]], seconds: float = WAIT_SECONDS) -> T:
-        """Ask until there is an answer."""
+        """Call ``ask`` until it returns a value."""
         try:
             async with asyncio.timeout(seconds):
-                while not (found := await patiently(ask)):  # noqa: ASYNC110 - the API server cannot wake us
+                while not (found := await with_retries(ask)):  # noqa: ASYNC110 - the API server cannot wake us
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             state = await self.all(TRAINING_JOBS)
@@ -155,13 +156,13 @@ class Namespace:
         state = {"running": {"startedAt": "2026-11-21T08:00:00Z"}}
         await self._pod_status(job, "Running", state, ready=True)
 
-    async def hold_pod(self, job: str, why: str) -> None:
-        """Let the scheduler find no node for the pod."""
-        waits = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
-        await self._patch_pod(job, {"phase": "Pending", "conditions": [waits]})
+    async def make_pod_unschedulable(self, job: str, why: str) -> None:
+        """Report that the scheduler finds no node for the pod."""
+        condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}
+        await self._patch_pod(job, {"phase": "Pending", "conditions": [condition]})
 
     async def end_pod(self, job: str, exit_code: int, message: str = "") -> None:
-        """Let the pod end as its trainer says, with its files in this namespace's folder."""
+        """Let the pod end as if its trainer had ended. The artifact lies in this namespace's folder."""
         message = message.replace("s3://models/team/", f"s3://models/{self.name}/")
         reason = "Completed" if exit_code == 0 else "Error"
         ended = {"exitCode": exit_code, "reason": reason, "message": message, "finishedAt": "2026-11-21T08:00:09Z"}
@@ -189,7 +190,7 @@ class Namespace:
 
     @asynccontextmanager
     async def operator(self, fault: Fault | None = None, **config_fields: Any) -> AsyncIterator[FaultyPort]:
-        """Run an operator; leaving the block kills it, whatever it does just then."""
+        """Run an operator. The end of the block kills the operator, whatever it does at that moment."""
         port = FaultyPort(self.client, fault)
         config = OperatorConfig(namespaces=(self.name,), workers=2, **config_fields)
         runtime = Runtime(port, config, ca="-----BEGIN CERTIFICATE-----", clock=self.clock)
@@ -209,7 +210,7 @@ class Namespace:
             await runtime.stop()
 
     async def _watch(self, kind: Kind, runtime: Runtime) -> None:
-        """Do what kopf does: list, then watch from there."""
+        """List the objects, then watch from that resourceVersion, as kopf does."""
         path = self.path(KINDS[kind].resource)
         listed = await self.request("GET", path)
         for body in listed["items"]:

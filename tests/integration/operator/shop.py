@@ -1,6 +1,6 @@
 """A ModelDeployment on a real API server: its user, and the node that its pods run on.
 
-The Deployment and ReplicaSet controllers are the real ones. There is no node: a kubelet of a few lines says of each pod
+The Deployment and ReplicaSet controllers are the real ones. There is no node: a small kubelet writes for each pod
 whether its server has loaded its version.
 """
 
@@ -20,7 +20,7 @@ from trainyard_operator.kube.port import MODEL_DEPLOYMENTS, MODEL_VERSIONS, PODS
 MERGE = "application/merge-patch+json"
 
 Health = dict[int, int | None]
-"""By version: the exit code its server ends with, ``None`` where it hangs; what is not named loads."""
+"""By version: the exit code of its server, or ``None`` if the server hangs. Versions that are not listed load."""
 
 
 class Shop:
@@ -29,8 +29,8 @@ class Shop:
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
         self.health: Health = {}
-        self.off = asyncio.Event()
-        """Ends the kubelet between two requests: one that is cut off leaves its socket behind."""
+        self.stopped = asyncio.Event()
+        """Stops the kubelet between two requests. A cancelled request would leave its socket open."""
 
     # ---- a user ------------------------------------------------------------------------------------------------------
 
@@ -66,7 +66,7 @@ class Shop:
         return body.get("status") or {}
 
     async def until(self, what: str, holds: Callable[[dict[str, Any]], bool], name: str = "shop") -> dict[str, Any]:
-        """Wait until the status is as wanted, and return it."""
+        """Wait until ``holds`` is true for the status, and return the status."""
         last: dict[str, Any] = {}
 
         async def ask() -> dict[str, Any] | None:
@@ -80,14 +80,14 @@ class Shop:
             raise AssertionError(f"{error}; {name}: {last}") from None
 
     async def serves(self, number: int) -> dict[str, Any]:
-        """Wait until a version serves and nothing else is under way."""
+        """Wait until the version serves and no rollout is in progress."""
         return await self.until(
             f"version {number} to serve",
             lambda s: s.get("activeVersion") == number and s.get("phase") in ("Serving", "Held"),
         )
 
     async def stalled(self, reason: str, name: str = "shop") -> str:
-        """Wait until it is stalled for a reason, and return the sentence."""
+        """Wait until the ModelDeployment is Stalled with this reason, and return the message."""
         status = await self.until(f"Stalled={reason}", lambda s: condition(s, "Stalled").get("reason") == reason, name)
         return str(condition(status, "Stalled")["message"])
 
@@ -98,19 +98,19 @@ class Shop:
     # ---- a node ------------------------------------------------------------------------------------------------------
 
     async def kubelet(self) -> None:
-        """Say of each pod that serves, until it is off, what its server does."""
-        while not self.off.is_set():
+        """Write the state of each serving pod until the kubelet is stopped."""
+        while not self.stopped.is_set():
             for name, pod in (await self.namespace.all(PODS)).items():
                 if meta.DEPLOYMENT_LABEL not in pod["metadata"]["labels"]:
-                    continue  # it trains
+                    continue  # a pod of a training
                 version = int(pod["metadata"]["labels"].get(meta.VERSION_LABEL, 0))
                 if version == 0:
-                    continue  # it trains
+                    continue  # a pod of a training
                 status = pod_status(self.health.get(version), ready=version not in self.health)
-                said = "containerStatuses" in pod["status"] and is_ready(pod) == (version not in self.health)
-                if said or "deletionTimestamp" in pod["metadata"]:
+                is_written = "containerStatuses" in pod["status"] and is_ready(pod) == (version not in self.health)
+                if is_written or "deletionTimestamp" in pod["metadata"]:
                     continue
-                with suppress(AssertionError):  # deleted since
+                with suppress(AssertionError):  # deleted in the meantime
                     await self.patch(PODS, name, status, "/status")
             await asyncio.sleep(POLL_SECONDS)
 
@@ -153,7 +153,7 @@ async def new_shop(credentials: Credentials) -> AsyncIterator[Shop]:
             yield shop
             assert not kubelet.done(), "the kubelet has ended"
         finally:
-            shop.off.set()
+            shop.stopped.set()
             await kubelet
 
 

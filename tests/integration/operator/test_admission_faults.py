@@ -1,4 +1,7 @@
-"""Six TrainingJobs for two places on a real API server, two of them of one model; the operator dies at its writes."""
+"""Six TrainingJobs, of which two may run, on a real API server.
+
+Two of them belong to one model. The operator dies at its writes.
+"""
 
 import asyncio
 from collections import Counter
@@ -20,11 +23,11 @@ from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, TRAINING_
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
-PLACES = 2
-AT_ONCE = 4
-"""Lives that run side by side."""
+MAX_JOBS = 2
+PARALLEL_RUNS = 4
+"""Scenarios that run in parallel."""
 STRIDE = 4
-"""Of so many writes one is the last of its operator: before it for one kind of life, after it for the other."""
+"""Of this many writes one is tested. With ``after`` the tested writes are shifted by half of it."""
 
 MODELS = {"a": "m", "b": "m", "c": "c", "d": "d", "e": "e", "f": "f"}
 VERSIONS = {"a": 1, "b": 2, "c": 1, "d": 1, "e": 1, "f": 1}
@@ -35,24 +38,26 @@ def credentials(crds: Path) -> Credentials:
     return load_credentials({"KUBECONFIG": str(crds)})
 
 
-class World:
-    """What pods do, and what is always true of the Jobs that are there."""
+class PodDriver:
+    """Runs the pods, and checks the limits for the Jobs that run."""
 
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
         self.started: list[str] = []
 
     async def run(self) -> None:
-        """Let each pod run and succeed, as its Job appears, until every TrainingJob has had its own."""
+        """Let the pod of each new Job run and succeed, until every TrainingJob has had a pod."""
         while len(self.started) < len(MODELS):
             jobs = await self.namespace.all(JOBS)
-            live = {body["metadata"]["labels"][meta.JOB_LABEL]: name for name, body in jobs.items() if not ended(body)}
-            assert len(live) <= PLACES, live
-            assert max(Counter(MODELS[name] for name in live).values(), default=0) <= 1, live
-            for name in sorted(live.keys() - set(self.started)):
+            active = {
+                body["metadata"]["labels"][meta.JOB_LABEL]: name for name, body in jobs.items() if not ended(body)
+            }
+            assert len(active) <= MAX_JOBS, active
+            assert max(Counter(MODELS[name] for name in active).values(), default=0) <= 1, active
+            for name in sorted(active.keys() - set(self.started)):
                 self.started.append(name)
-                await self.namespace.run_pod(live[name])
-                await self.namespace.end_pod(live[name], 0, result_text(VERSIONS[name]))
+                await self.namespace.run_pod(active[name])
+                await self.namespace.end_pod(active[name], 0, result_text(VERSIONS[name]))
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -73,28 +78,28 @@ async def all_ended(namespace: Namespace) -> None:
     await namespace.until("every TrainingJob to succeed", ask)
 
 
-async def live(credentials: Credentials, fault: Fault | None) -> tuple[FaultyPort, bool]:
-    """Live once; an operator that dies is followed by another. Check the end and return the first one's port."""
-    limits = Admission(max_concurrent_jobs=PLACES)
+async def run_scenario(credentials: Credentials, fault: Fault | None) -> tuple[FaultyPort, bool]:
+    """Run one scenario. If the operator dies, start another one. Check the result. Return the first port."""
+    limits = Admission(max_concurrent_jobs=MAX_JOBS)
     async with new_namespace(credentials) as namespace:
         await apply_all(namespace)
-        world = asyncio.create_task(World(namespace).run())
+        driver = asyncio.create_task(PodDriver(namespace).run())
         async with namespace.operator(fault, admission=limits) as port:
-            end = asyncio.create_task(all_ended(namespace))
+            finish = asyncio.create_task(all_ended(namespace))
             dies = asyncio.create_task(fault.died.wait() if fault is not None else asyncio.Event().wait())
-            await asyncio.wait([end, dies], return_when=asyncio.FIRST_COMPLETED)
-            died = not end.done()
-            end.cancel()
+            await asyncio.wait([finish, dies], return_when=asyncio.FIRST_COMPLETED)
+            died = not finish.done()
+            finish.cancel()
             dies.cancel()
         if died:
             async with namespace.operator(admission=limits):
                 await all_ended(namespace)
-        await world
-        await check_end(namespace)
+        await driver
+        await check_result(namespace)
         return port, died
 
 
-async def check_end(namespace: Namespace) -> None:
+async def check_result(namespace: Namespace) -> None:
     jobs = await namespace.all(TRAINING_JOBS)
     for name, body in jobs.items():
         status: dict[str, Any] = body["status"]
@@ -109,24 +114,24 @@ async def check_end(namespace: Namespace) -> None:
 
 @KILLED
 async def test_killed_at_a_write(credentials: Credentials, *, after: bool) -> None:
-    port, _ = await live(credentials, None)
+    port, _ = await run_scenario(credentials, None)
     writes = sum(port.writes.values())
     certain = sum(count for what, count in port.writes.items() if what.startswith("create"))
-    slots = asyncio.Semaphore(AT_ONCE)
+    slots = asyncio.Semaphore(PARALLEL_RUNS)
 
     async def one(at: int) -> bool:
         async with slots:
-            _, died = await live(credentials, Fault(at, after=after))
+            _, died = await run_scenario(credentials, Fault(at, after=after))
             return died
 
     async with asyncio.TaskGroup() as group:
-        lives = {at: group.create_task(one(at)) for at in range(1 + STRIDE // 2 * after, writes + 1, STRIDE)}
-    # How often places in line are written anew hangs on who is faster, so the last writes may not come.
-    spared = [at for at, each in lives.items() if not each.result()]
-    assert min(spared, default=writes) > certain, f"write {spared} of {writes} never came"
+        runs = {at: group.create_task(one(at)) for at in range(1 + STRIDE // 2 * after, writes + 1, STRIDE)}
+    # How often queue positions are written depends on timing, so the last writes may not happen.
+    missed = [at for at, each in runs.items() if not each.result()]
+    assert min(missed, default=writes) > certain, f"write {missed} of {writes} never came"
 
 
-async def test_the_order_and_what_is_shown(credentials: Credentials) -> None:
+async def test_the_order_of_the_queue_and_the_shown_positions(credentials: Credentials) -> None:
     shown: Callable[[Body], Any] = lambda status: (status.get("phase"), status.get("queuePosition"))  # noqa: E731
     async with new_namespace(credentials) as namespace:
         await apply_all(namespace)
@@ -139,12 +144,12 @@ async def test_the_order_and_what_is_shown(credentials: Credentials) -> None:
             await namespace.until(what, ask)
 
         queued = {"b": ("Queued", 1), "c": ("Queued", 2), "d": ("Queued", 3), "e": ("Queued", 4)}
-        async with namespace.operator(admission=Admission(max_concurrent_jobs=PLACES)):
+        async with namespace.operator(admission=Admission(max_concurrent_jobs=MAX_JOBS)):
             await wait_for("f and a to start", {"a": ("Starting", None), "f": ("Starting", None), **queued})
             await namespace.edit("e", priority="High")
             reordered = {**queued, "e": ("Queued", 1), "c": ("Queued", 3), "d": ("Queued", 4)}
             await wait_for("e to overtake", {"a": ("Starting", None), "f": ("Starting", None), **reordered})
-        async with namespace.operator(admission=Admission(max_concurrent_jobs=PLACES)) as port:
+        async with namespace.operator(admission=Admission(max_concurrent_jobs=MAX_JOBS)) as port:
             await namespace.run_pod("f-1")
             await namespace.end_pod("f-1", 0, result_text())
             moved = {"b": ("Queued", 1), "c": ("Queued", 2), "d": ("Queued", 3), "e": ("Starting", None)}

@@ -1,4 +1,7 @@
-"""A version whose pods cannot come, on a real API server: why is told, and it starts once it can."""
+"""A version whose pods cannot be created, on a real API server.
+
+The status reports the cause, and the version starts once the cause is gone.
+"""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -31,12 +34,12 @@ async def shop(crds: Path) -> AsyncIterator[Shop]:
 
 @dataclass(frozen=True)
 class Cause:
-    """What keeps pods away, the words for it, and what takes it away."""
+    """What prevents pods, the message about it, and what repairs it."""
 
-    said: str
-    there: tuple[Resource, Body] | None = None
+    message: str
+    blocker: tuple[Resource, Body] | None = None
     serving: dict[str, Any] = field(default_factory=dict)
-    cure: tuple[Resource, Body] | None = None
+    repair: tuple[Resource, Body] | None = None
 
 
 def named(name: str, **parts: Any) -> Body:
@@ -54,25 +57,25 @@ CAUSES = {
     "service account": Cause(
         'serviceaccount "reader" not found',
         serving={"serviceAccountName": "reader"},
-        cure=(ACCOUNTS, named("reader")),
+        repair=(ACCOUNTS, named("reader")),
     ),
     "priority class": Cause("no PriorityClass with name top was found", serving={"priorityClassName": "top"}),
 }
 
 
 @pytest.mark.parametrize("name", CAUSES)
-async def test_why_pods_are_refused_is_quoted_and_nothing_is_quarantined(shop: Shop, name: str) -> None:
+async def test_the_cause_of_refused_pods_is_reported_and_nothing_is_quarantined(shop: Shop, name: str) -> None:
     cause, path = CAUSES[name], shop.namespace.path
-    if cause.there is not None:
-        await shop.namespace.request("POST", path(cause.there[0]), cause.there[1])
+    if cause.blocker is not None:
+        await shop.namespace.request("POST", path(cause.blocker[0]), cause.blocker[1])
     await shop.deploy(rollout={"progressDeadlineSeconds": 4}, serving=cause.serving)
     async with shop.namespace.operator():
         await shop.publish(1)
-        assert cause.said in await shop.stalled("CandidateBlocked")
-        if cause.there is not None:
-            await shop.namespace.request("DELETE", path(cause.there[0], cause.there[1]["metadata"]["name"]))
-        elif cause.cure is not None:
-            await shop.namespace.request("POST", path(cause.cure[0]), cause.cure[1])
+        assert cause.message in await shop.stalled("CandidateBlocked")
+        if cause.blocker is not None:
+            await shop.namespace.request("DELETE", path(cause.blocker[0], cause.blocker[1]["metadata"]["name"]))
+        elif cause.repair is not None:
+            await shop.namespace.request("POST", path(cause.repair[0]), cause.repair[1])
         else:
             await shop.edit(serving={"priorityClassName": None})
         status = await shop.serves(1)
@@ -82,7 +85,7 @@ async def test_why_pods_are_refused_is_quoted_and_nothing_is_quarantined(shop: S
 
 
 async def refuses_replica_sets(shop: Shop) -> bool:
-    """Tell whether a ReplicaSet that would be fine is refused: a policy takes a moment to be in force."""
+    """Return whether a valid ReplicaSet is refused. A policy needs a moment to take effect."""
     labels = {"matchLabels": {"app": "try"}}
     pod = {"metadata": {"labels": labels["matchLabels"]}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     body = {"metadata": {"name": "try"}, "spec": {"replicas": 0, "selector": labels, "template": pod}}
@@ -94,8 +97,8 @@ async def refuses_replica_sets(shop: Shop) -> bool:
     return False
 
 
-async def test_a_policy_that_refuses_the_replica_set_is_quoted(shop: Shop) -> None:
-    """The Deployment is there and has no ReplicaSet: its condition Progressing says so, not ReplicaFailure."""
+async def test_a_policy_that_refuses_the_replica_set_is_reported(shop: Shop) -> None:
+    """The Deployment exists and has no ReplicaSet. The cause is in its condition Progressing, not in ReplicaFailure."""
     policy = f"no-replicasets-{shop.namespace.name}"
     rule = {"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["replicasets"]}
     here = {"matchLabels": {"kubernetes.io/metadata.name": shop.namespace.name}}
@@ -121,10 +124,10 @@ async def test_a_policy_that_refuses_the_replica_set_is_quoted(shop: Shop) -> No
     assert "Deployment shop-v1: ReplicaSetCreateError" in condition(status, "Reconciling")["message"]
 
 
-async def test_what_the_kubelet_says_in_events_alone_is_quoted(crds: Path) -> None:
+async def test_a_cause_that_is_only_in_events_of_the_kubelet_is_reported(crds: Path) -> None:
     credentials = load_credentials({"KUBECONFIG": str(crds)})
     async with new_namespace(credentials) as namespace, namespace.operator():
-        shop = Shop(namespace)  # without a node: its pods say nothing
+        shop = Shop(namespace)  # without a node: nobody writes the status of its pods
         await shop.deploy()
         await shop.publish(1)
 

@@ -1,4 +1,4 @@
-"""ModelDeployments as only a real API server and its controllers show them."""
+"""ModelDeployments: behaviour that only a real API server and its controllers can show."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -35,11 +35,11 @@ async def shop(credentials: Credentials) -> AsyncIterator[Shop]:
 
 
 async def test_requests_always_have_a_ready_pod(shop: Shop) -> None:
-    """From the first version on, the Service never has an endpoint that is not ready, and never none."""
+    """After the first version serves, the Service always has at least one ready endpoint."""
     counts: list[int] = []
 
     async def count() -> int:
-        """Count what the endpoints controller would list; it lists nothing without a node."""
+        """Count the ready pods behind the Service. Without a node, the endpoints controller lists none."""
         service = await shop.namespace.client.get(SERVICES, shop.namespace.name, "shop")
         selector = ",".join(f"{key}={value}" for key, value in service["spec"]["selector"].items())
         pods = [body async for body in shop.namespace.client.list(PODS, shop.namespace.name, selector=selector)]
@@ -73,7 +73,7 @@ async def test_requests_always_have_a_ready_pod(shop: Shop) -> None:
     assert min(counts) >= 1, counts
 
 
-async def test_the_warm_version_takes_over_when_the_active_one_goes(shop: Shop) -> None:
+async def test_the_warm_version_takes_over_if_the_active_one_fails(shop: Shop) -> None:
     await shop.deploy()
     async with shop.namespace.operator():
         await shop.publish(1)
@@ -88,7 +88,7 @@ async def test_the_warm_version_takes_over_when_the_active_one_goes(shop: Shop) 
     assert [entry["outcome"] for entry in status["history"]] == ["Active", "RolledBack", "Replaced"]
 
 
-async def test_old_pods_leave_and_the_namespace_is_left_clean(shop: Shop) -> None:
+async def test_old_pods_and_all_children_are_deleted(shop: Shop) -> None:
     await shop.deploy(rollout={"keepWarmSeconds": 0})
     async with shop.namespace.operator():
         await shop.publish(1)
@@ -96,10 +96,10 @@ async def test_old_pods_leave_and_the_namespace_is_left_clean(shop: Shop) -> Non
         await shop.publish(2)
         await shop.serves(2)
 
-        async def alone() -> bool:
+        async def only_version_2_is_left() -> bool:
             return list(await shop.namespace.all(DEPLOYMENTS)) == ["shop-v2"]
 
-        await shop.namespace.until("the Deployment of version 1 to go", alone)
+        await shop.namespace.until("the Deployment of version 1 to go", only_version_2_is_left)
         await shop.namespace.request("DELETE", shop.namespace.path(MODEL_DEPLOYMENTS, "shop"))
 
         async def gone() -> bool:
@@ -110,22 +110,22 @@ async def test_old_pods_leave_and_the_namespace_is_left_clean(shop: Shop) -> Non
     assert sorted(await shop.namespace.all(MODEL_VERSIONS)) == ["m-v1", "m-v2"]
 
 
-async def test_children_are_kept_as_they_should_be(shop: Shop) -> None:
+async def test_edited_and_deleted_children_are_restored(shop: Shop) -> None:
     await shop.deploy(serving={"nodeSelector": {"disk": "ssd"}})
     async with shop.namespace.operator():
         await shop.publish(1)
         await shop.serves(1)
         await shop.patch(SERVICES, "shop", {"spec": {"selector": {"app": "mine"}}})
 
-        async def selects_only_ours() -> bool:
+        async def selector_is_correct() -> bool:
             service = await shop.namespace.client.get(SERVICES, shop.namespace.name, "shop")
             return set(service["spec"]["selector"]) == {meta.DEPLOYMENT_UID_LABEL, meta.VERSION_LABEL}
 
-        await shop.namespace.until("the selector to be corrected", selects_only_ours)
+        await shop.namespace.until("the selector to be corrected", selector_is_correct)
         await shop.namespace.request("DELETE", shop.namespace.path(SERVICES, "shop"))
         await shop.namespace.request("DELETE", shop.namespace.path(DEPLOYMENTS, "shop-v1"))
         await shop.serves(1)
-        await shop.namespace.until("the Service to come back", selects_only_ours_or_absent(shop))
+        await shop.namespace.until("the Service to come back", service_and_deployment_exist(shop))
         image = {"spec": {"containers": [{"name": meta.SERVER_CONTAINER, "image": "edited:1"}]}}
         await shop.patch(SERVICES, "shop", {"spec": {"type": "LoadBalancer"}})
         await shop.namespace.request(
@@ -135,24 +135,24 @@ async def test_children_are_kept_as_they_should_be(shop: Shop) -> None:
             content_type="application/strategic-merge-patch+json",
         )
 
-        async def as_before() -> bool:
+        async def edits_are_reverted() -> bool:
             service = await shop.namespace.client.get(SERVICES, shop.namespace.name, "shop")
             body = await shop.namespace.client.get(DEPLOYMENTS, shop.namespace.name, "shop-v1")
             containers = body["spec"]["template"]["spec"]["containers"]
             return bool(service["spec"]["type"] == "ClusterIP" and containers[0]["image"] != "edited:1")
 
-        await shop.namespace.until("what was edited by hand to be brought back", as_before)
+        await shop.namespace.until("what was edited by hand to be brought back", edits_are_reverted)
         await shop.until("rest", lambda s: not condition(s, "Reconciling"))
         await shop.edit(serving={"nodeSelector": None})
 
-        async def anywhere() -> bool:
+        async def has_no_node_selector() -> bool:
             body = await shop.namespace.client.get(DEPLOYMENTS, shop.namespace.name, "shop-v1")
             return "nodeSelector" not in body["spec"]["template"]["spec"]
 
-        await shop.namespace.until("the node selector to be taken away", anywhere)
+        await shop.namespace.until("the node selector to be taken away", has_no_node_selector)
 
 
-def selects_only_ours_or_absent(shop: Shop) -> Callable[[], Coroutine[Any, Any, bool]]:
+def service_and_deployment_exist(shop: Shop) -> Callable[[], Coroutine[Any, Any, bool]]:
     async def ask() -> bool:
         both = (await shop.namespace.all(SERVICES)).keys() | (await shop.namespace.all(DEPLOYMENTS)).keys()
         return both == {"shop", "shop-v1"}
@@ -160,8 +160,8 @@ def selects_only_ours_or_absent(shop: Shop) -> Callable[[], Coroutine[Any, Any, 
     return ask
 
 
-async def test_a_drain_takes_one_pod_at_a_time(shop: Shop) -> None:
-    """``kubectl drain`` asks the eviction API for each pod; the disruption controller is the real one."""
+async def test_a_drain_evicts_one_pod_at_a_time(shop: Shop) -> None:
+    """``kubectl drain`` uses the eviction API for each pod. The disruption controller is the real one."""
     await shop.deploy(serving={"replicas": 2})
     async with shop.namespace.operator():
         await shop.publish(1)
@@ -173,7 +173,7 @@ async def test_a_drain_takes_one_pod_at_a_time(shop: Shop) -> None:
             return bool(status.get("disruptionsAllowed") == 1 and status["expectedPods"] == 2)
 
         await shop.namespace.until("the budget to allow one disruption", allowed)
-        await no_room_for_another_pod(shop)
+        await allow_no_further_pod(shop)
         first, second = await shop.namespace.all(PODS)
         await evict(shop, first)
         with pytest.raises(AssertionError, match="disruption budget"):
@@ -186,8 +186,8 @@ async def test_a_drain_takes_one_pod_at_a_time(shop: Shop) -> None:
         await shop.namespace.until("the budget of a single pod to go", unlimited)
 
 
-async def no_room_for_another_pod(shop: Shop) -> None:
-    """Let the replacement of a pod that goes wait: until it is ready, no other may go."""
+async def allow_no_further_pod(shop: Shop) -> None:
+    """Let no replacement pod start. Until one is ready, no other pod may be evicted."""
     quotas = Resource("", "v1", "resourcequotas")
     body = {"metadata": {"name": "full"}, "spec": {"hard": {"pods": "1"}}}
     await shop.namespace.request("POST", shop.namespace.path(quotas), body)
@@ -203,7 +203,7 @@ async def evict(shop: Shop, pod: str) -> None:
     await shop.namespace.request("POST", shop.namespace.path(PODS, pod) + "/eviction", eviction)
 
 
-async def test_what_the_api_server_refuses_is_told(shop: Shop) -> None:
+async def test_a_refusal_of_the_api_server_is_reported(shop: Shop) -> None:
     await shop.deploy(serving={"resources": {"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}})
     async with shop.namespace.operator():
         await shop.publish(1)
@@ -213,8 +213,8 @@ async def test_what_the_api_server_refuses_is_told(shop: Shop) -> None:
         await shop.serves(1)
 
 
-async def test_it_is_scaled_by_its_subresource(shop: Shop) -> None:
-    """As kubectl scale and a HorizontalPodAutoscaler do, also where the spec says nothing about serving."""
+async def test_the_scale_subresource_changes_the_replicas(shop: Shop) -> None:
+    """As kubectl scale and a HorizontalPodAutoscaler do, also if the spec has no ``serving``."""
     await shop.deploy()
     async with shop.namespace.operator():
         await shop.publish(1)
@@ -232,19 +232,18 @@ async def test_it_is_scaled_by_its_subresource(shop: Shop) -> None:
         assert (await shop.serves(2))["readyReplicas"] == 3
 
 
-async def test_a_foreign_service_has_the_name(shop: Shop) -> None:
+async def test_a_foreign_service_with_the_name_is_reported(shop: Shop) -> None:
     foreign = {"metadata": {"name": "shop"}, "spec": {"ports": [{"port": 80}]}}
     await shop.namespace.request("POST", shop.namespace.path(SERVICES), foreign)
     await shop.deploy()
     async with shop.namespace.operator():
         await shop.publish(1)
-        told = await shop.until("a sentence", lambda s: condition(s, "Reconciling").get("reason") == "ChildRefused")
-    assert (
-        "Service shop already exists and does not belong to this ModelDeployment" in condition(told, "Ready")["message"]
-    )
+        status = await shop.until("the refusal", lambda s: condition(s, "Reconciling").get("reason") == "ChildRefused")
+    message = condition(status, "Ready")["message"]
+    assert "Service shop already exists and does not belong to this ModelDeployment" in message
 
 
-async def test_bad_wishes_are_answered_once(shop: Shop) -> None:
+async def test_invalid_requests_are_reported_once(shop: Shop) -> None:
     await shop.deploy()
     async with shop.namespace.operator() as port:
         await shop.publish(1)
@@ -254,12 +253,12 @@ async def test_bad_wishes_are_answered_once(shop: Shop) -> None:
         assert status["lastActionMessage"].startswith("refused: there is no version to roll back to")
         await shop.edit(version={"policy": "Pinned", "pin": "9"})
         assert "no ModelVersion of model m" in await shop.stalled("PinnedVersionNotFound")
-        await shop.deploy("shop-too")  # of the same second, perhaps: then the name decides
+        await shop.deploy("shop-too")  # If both were created in the same second, the name decides
         assert "ModelDeployment shop already serves model m" in await shop.stalled("ModelTaken", "shop-too")
 
-        async def at_rest() -> bool:
+        async def nothing_is_written() -> bool:
             before = port.writes.copy()
             await asyncio.sleep(2)
             return port.writes == before
 
-        await shop.namespace.until("two seconds in which nothing is written", at_rest)
+        await shop.namespace.until("two seconds in which nothing is written", nothing_is_written)

@@ -1,4 +1,4 @@
-"""ModelDeployments on a real API server, where the operator dies before and after each of its writes."""
+"""ModelDeployments on a real API server. The operator dies before and after each of its writes."""
 
 import asyncio
 from collections import Counter
@@ -16,17 +16,17 @@ from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 
-AT_ONCE = 5
-"""Lives that run side by side."""
+PARALLEL_RUNS = 5
+"""Scenarios that run in parallel."""
 
 State = tuple[Any, ...]
-"""What must not hang on where an operator died."""
+"""The facts that must be the same wherever the operator died."""
 
-End = tuple[list[State], Counter[str]]
-"""The states at the rests of a life, and the Events about the ModelDeployment."""
+Result = tuple[list[State], Counter[str]]
+"""The checked states of a scenario, and the Events about the ModelDeployment."""
 
-Life = Callable[[Shop], Coroutine[Any, Any, list[State]]]
-"""What users and pods do, whoever watches over it; returns the state at each rest."""
+Scenario = Callable[[Shop], Coroutine[Any, Any, list[State]]]
+"""The actions of users and pods, whichever operator runs. Returns the states to compare."""
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def blue_green(shop: Shop) -> list[State]:
     return [await state_of(shop, await shop.serves(2))]
 
 
-async def a_corrupt_one_and_back(shop: Shop) -> list[State]:
+async def corrupt_version_and_rollback(shop: Shop) -> list[State]:
     states = await blue_green(shop)
     shop.health[3] = 65
     await shop.publish(3)
@@ -53,7 +53,7 @@ async def a_corrupt_one_and_back(shop: Shop) -> list[State]:
 
 
 async def state_of(shop: Shop, status: dict[str, Any]) -> State:
-    """Return the state of a life at rest."""
+    """Return the state once nothing changes any more."""
 
     versions: dict[str, Body] = {}
 
@@ -77,40 +77,42 @@ async def state_of(shop: Shop, status: dict[str, Any]) -> State:
     )
 
 
-async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tuple[End, int]:
-    """Live one life; an operator that dies is followed by another. Return its end and the writes."""
+async def run_scenario(credentials: Credentials, scenario: Scenario, fault: Fault | None) -> tuple[Result, int]:
+    """Run one scenario. If the operator dies, start another one. Return the result and the number of writes."""
     async with new_shop(credentials) as shop:
 
-        async def to_the_end() -> End:
-            states = await life(shop)
+        async def run_to_completion() -> Result:
+            states = await scenario(shop)
             events = (await shop.namespace.all(EVENTS)).values()
             return states, Counter(e["reason"] for e in events if e["regarding"]["kind"] == "ModelDeployment")
 
-        end = asyncio.create_task(to_the_end())
+        result = asyncio.create_task(run_to_completion())
         async with shop.namespace.operator(fault) as port:
             dies = asyncio.create_task(fault.died.wait()) if fault is not None else None
-            await asyncio.wait([end, *([dies] if dies else [])], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([result, *([dies] if dies else [])], return_when=asyncio.FIRST_COMPLETED)
             if dies:
                 dies.cancel()
-            if end.done():
-                return end.result(), sum(port.writes.values())
+            if result.done():
+                return result.result(), sum(port.writes.values())
         async with shop.namespace.operator():
-            return await end, sum(port.writes.values())
+            return await result, sum(port.writes.values())
 
 
-async def live_with_every_fault(
-    credentials: Credentials, life: Life, make: Callable[[int], Fault], *, events_are_lost: bool = False
+async def run_with_every_fault(
+    credentials: Credentials, scenario: Scenario, make: Callable[[int], Fault], *, events_are_lost: bool = False
 ) -> None:
-    """Live as often as there are writes, with the fault at each of them, and compare the ends."""
-    limit = asyncio.Semaphore(AT_ONCE)
-    (wanted, told), writes = await live(credentials, life, None)
+    """Run the scenario once for each write, with the fault at this write, and compare the results."""
+    limit = asyncio.Semaphore(PARALLEL_RUNS)
+    (expected_states, expected_events), writes = await run_scenario(credentials, scenario, None)
 
     async def one(at: int) -> None:
         async with limit:
             fault = make(at)
-            (states, events), _ = await live(credentials, life, fault)
-            assert states == wanted, f"write {at}"
-            assert events <= told if events_are_lost else events == told, f"write {at}: {events}, not {told}"
+            (states, events), _ = await run_scenario(credentials, scenario, fault)
+            assert states == expected_states, f"write {at}"
+            assert events <= expected_events if events_are_lost else events == expected_events, (
+                f"write {at}: {events}, not {expected_events}"
+            )
 
     async with asyncio.TaskGroup() as group:
         for at in range(1, writes + 1):
@@ -119,11 +121,11 @@ async def live_with_every_fault(
 
 @KILLED
 async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> None:
-    await live_with_every_fault(credentials, a_corrupt_one_and_back, lambda at: Fault(at, after=after))
+    await run_with_every_fault(credentials, corrupt_version_and_rollback, lambda at: Fault(at, after=after))
 
 
 @REFUSED
 async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
-    """An Event that cannot be written is given up, never told twice."""
+    """An Event that cannot be written is lost. It is never written twice."""
     make = lambda at: Fault(at, after=after, error=error)  # noqa: E731
-    await live_with_every_fault(credentials, blue_green, make, events_are_lost=not after)
+    await run_with_every_fault(credentials, blue_green, make, events_are_lost=not after)

@@ -1,4 +1,4 @@
-"""The operator on a real API server dies before and after each of its writes, and the end is always the same."""
+"""The operator on a real API server dies before and after each of its writes. The result is always the same."""
 
 import asyncio
 import uuid
@@ -23,10 +23,10 @@ from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS, PODS, TRA
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 QUOTAS = Resource("", "v1", "resourcequotas")
-AT_ONCE = 6
-"""Lives that run side by side."""
-BY_CHANCE = 3
-"""A status that meets a user's edit is written once more: one life may have so many writes more than the next."""
+PARALLEL_RUNS = 6
+"""Scenarios that run in parallel."""
+WRITE_VARIATION = 3
+"""A user's edit may cause one status write more. Runs of one scenario differ by at most this many writes."""
 
 
 @pytest.fixture
@@ -54,22 +54,22 @@ async def namespace(credentials: Credentials) -> AsyncIterator[Namespace]:
 
 
 @dataclass(frozen=True)
-class Life:
-    """One way from applied to succeeded.
+class Scenario:
+    """One way of a TrainingJob from apply to Succeeded.
 
     Attributes
     ----------
-    world
-        What users and pods do, whoever watches over it.
+    actions
+        What users and pods do, whichever operator runs.
     attempts
         The Jobs of the attempts, in order.
-    told
+    expected_events
         The Events, each once.
     """
 
-    world: Callable[[Namespace], Coroutine[Any, Any, None]]
+    actions: Callable[[Namespace], Coroutine[Any, Any, None]]
     attempts: list[str]
-    told: Counter[str]
+    expected_events: Counter[str]
     spec: dict[str, Any] = field(default_factory=dict)
 
 
@@ -98,7 +98,7 @@ async def suspend_then_succeed(namespace: Namespace) -> None:
 
 
 async def find_no_accelerator(namespace: Namespace) -> None:
-    await namespace.hold_pod("a-1", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
+    await namespace.make_pod_unschedulable("a-1", "0/1 nodes are available: 1 Insufficient nvidia.com/gpu.")
     await namespace.run_pod("a-1-cpu")
     await namespace.phase("Running")
     await namespace.end_pod("a-1-cpu", 0, result_text())
@@ -106,15 +106,15 @@ async def find_no_accelerator(namespace: Namespace) -> None:
 
 ACCELERATOR = {"resource": "nvidia.com/gpu", "fallback": "CPU", "fallbackAfterSeconds": 1}
 
-LIVES: dict[str, Life] = {
-    "succeeds": Life(succeed, ["a-1"], Counter(AttemptStarted=1, Succeeded=1)),
-    "fails-then-succeeds": Life(
+SCENARIOS: dict[str, Scenario] = {
+    "succeeds": Scenario(succeed, ["a-1"], Counter(AttemptStarted=1, Succeeded=1)),
+    "fails-then-succeeds": Scenario(
         fail_then_succeed, ["a-1", "a-2"], Counter(AttemptStarted=2, AttemptFailed=1, Succeeded=1)
     ),
-    "suspended-then-succeeds": Life(
+    "suspended-then-succeeds": Scenario(
         suspend_then_succeed, ["a-1", "a-2"], Counter(AttemptStarted=2, Suspended=1, Resumed=1, Succeeded=1)
     ),
-    "finds-no-accelerator": Life(
+    "finds-no-accelerator": Scenario(
         find_no_accelerator,
         ["a-1-cpu"],
         Counter(AttemptStarted=2, DeviceFallback=1, Succeeded=1),
@@ -124,16 +124,21 @@ LIVES: dict[str, Life] = {
 
 
 async def ended(namespace: Namespace) -> None:
-    """Wait for the end of the job and for the verdict on its version: after that nothing is written."""
+    """Wait until the job has ended and its version has a verdict. After this, nothing is written."""
     await namespace.phase("Succeeded")
     await namespace.judged()
 
 
-async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tuple[dict[str, Any], Counter[str], int]:
-    """Live one life; an operator that dies is followed by another. Return the status, the Events, and the writes."""
+async def run_scenario(
+    credentials: Credentials, scenario: Scenario, fault: Fault | None
+) -> tuple[dict[str, Any], Counter[str], int]:
+    """Run one scenario. If the operator dies, start another one.
+
+    Return the status, the Events, and the number of writes.
+    """
     async with new_namespace(credentials) as namespace:
-        await namespace.apply(**life.spec)
-        world = asyncio.create_task(life.world(namespace))
+        await namespace.apply(**scenario.spec)
+        actions = asyncio.create_task(scenario.actions(namespace))
         async with namespace.operator(fault) as port:
             end = asyncio.create_task(ended(namespace))
             dies = asyncio.create_task(fault.died.wait()) if fault is not None else None
@@ -145,7 +150,7 @@ async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tup
         if died:
             async with namespace.operator():
                 await ended(namespace)
-        await world
+        await actions
         status = await namespace.status()
         assert list(await namespace.all(MODEL_VERSIONS)) == ["a-v1"]
         kept = [attempt["jobName"] for attempt in status["attempts"] if attempt["reason"] != "Suspended"]
@@ -154,44 +159,46 @@ async def live(credentials: Credentials, life: Life, fault: Fault | None) -> tup
         return status, Counter(body["reason"] for body in events), sum(port.writes.values())
 
 
-async def live_with_every_fault(
+async def run_with_every_fault(
     credentials: Credentials, name: str, make: Callable[[int], Fault], *, events_are_lost: bool = False
 ) -> None:
-    """Live as often as there are writes, with the fault at each of them, and compare the ends."""
-    life = LIVES[name]
-    limit = asyncio.Semaphore(AT_ONCE)
-    _, _, writes = await live(credentials, life, None)
+    """Run the scenario once for each write, with the fault at this write, and compare the results."""
+    scenario = SCENARIOS[name]
+    limit = asyncio.Semaphore(PARALLEL_RUNS)
+    _, _, writes = await run_scenario(credentials, scenario, None)
 
     async def one(at: int) -> None:
         async with limit:
             fault = make(at)
-            status, events, _ = await live(credentials, life, fault)
-            assert fault.left <= 0 or at > writes - BY_CHANCE, f"write {at} of {writes} never came"
-            assert [attempt["jobName"] for attempt in status["attempts"]] == life.attempts
+            status, events, _ = await run_scenario(credentials, scenario, fault)
+            assert fault.left <= 0 or at > writes - WRITE_VARIATION, f"write {at} of {writes} never came"
+            assert [attempt["jobName"] for attempt in status["attempts"]] == scenario.attempts
             assert status["attempts"][-1]["reason"] == "Completed"
             assert status["result"]["metrics"] == [{"name": "mae", "value": "1.5"}, {"name": "r2", "value": "0.4"}]
             assert status["modelVersion"] == {"name": "a-v1", "version": 1}
-            assert events <= life.told if events_are_lost else events == life.told, f"write {at}: {events}"
+            assert events <= scenario.expected_events if events_are_lost else events == scenario.expected_events, (
+                f"write {at}: {events}"
+            )
 
     async with asyncio.TaskGroup() as group:
         for at in range(1, writes + 1):
             group.create_task(one(at))
 
 
-@pytest.mark.parametrize("life", LIVES)
+@pytest.mark.parametrize("scenario", SCENARIOS)
 @KILLED
-async def test_killed_at_any_write(credentials: Credentials, life: str, *, after: bool) -> None:
-    await live_with_every_fault(credentials, life, lambda at: Fault(at, after=after))
+async def test_killed_at_any_write(credentials: Credentials, scenario: str, *, after: bool) -> None:
+    await run_with_every_fault(credentials, scenario, lambda at: Fault(at, after=after))
 
 
 @REFUSED
 async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
-    """An Event that cannot be written is given up, never told twice."""
+    """An Event that cannot be written is lost. It is never written twice."""
     make = lambda at: Fault(at, after=after, error=error)  # noqa: E731
-    await live_with_every_fault(credentials, "fails-then-succeeds", make, events_are_lost=not after)
+    await run_with_every_fault(credentials, "fails-then-succeeds", make, events_are_lost=not after)
 
 
-async def test_absent_while_the_job_finishes(namespace: Namespace) -> None:
+async def test_operator_absent_while_the_job_finishes(namespace: Namespace) -> None:
     await namespace.apply()
     async with namespace.operator():
         await namespace.phase("Starting")
@@ -207,7 +214,7 @@ async def test_absent_while_the_job_finishes(namespace: Namespace) -> None:
     assert list(await namespace.all(MODEL_VERSIONS)) == ["a-v1"]
 
 
-async def test_deleted_while_it_runs_leaves_nothing(namespace: Namespace) -> None:
+async def test_deleting_a_running_job_leaves_nothing(namespace: Namespace) -> None:
     await namespace.apply()
     async with namespace.operator():
         await namespace.run_pod("a-1")
@@ -221,7 +228,7 @@ async def test_deleted_while_it_runs_leaves_nothing(namespace: Namespace) -> Non
         await namespace.until("TrainingJob, Job and pod to be gone", gone)
 
 
-async def test_cancelled_while_it_runs(namespace: Namespace) -> None:
+async def test_cancelling_a_running_job(namespace: Namespace) -> None:
     await namespace.apply()
     async with namespace.operator():
         await namespace.run_pod("a-1")
@@ -234,8 +241,8 @@ async def test_cancelled_while_it_runs(namespace: Namespace) -> None:
 
 
 @pytest.mark.parametrize("seconds", [2, 3600])
-async def test_a_deadline_that_changes_while_it_runs(namespace: Namespace, seconds: int) -> None:
-    """Shorter or longer, it is the Job's own: the Job controller keeps it, also while no operator runs."""
+async def test_changing_the_deadline_of_a_running_job(namespace: Namespace, seconds: int) -> None:
+    """The new deadline is written to the Job. The Job controller enforces it, also while no operator runs."""
     await namespace.apply(activeDeadlineSeconds=600)
     async with namespace.operator():
         await namespace.run_pod("a-1")
@@ -256,18 +263,18 @@ async def test_a_deadline_that_changes_while_it_runs(namespace: Namespace, secon
     assert not await namespace.all(PODS)
 
 
-async def test_jobs_go_when_their_time_is_over(namespace: Namespace) -> None:
+async def test_finished_jobs_are_deleted_after_their_ttl(namespace: Namespace) -> None:
     await namespace.apply(ttlSecondsAfterFinished=1)
     async with namespace.operator():
         await succeed(namespace)
         await namespace.phase("Succeeded")
         await namespace.judged()
 
-        async def told() -> dict[str, Any] | None:
+        async def verdict_is_reported() -> dict[str, Any] | None:
             status = await namespace.status()
             return status if status["verdict"]["phase"] != "Pending" else None
 
-        status = await namespace.until("the verdict to be told", told)
+        status = await namespace.until("the verdict to be reported", verdict_is_reported)
 
         async def gone() -> bool:
             return not await namespace.all(JOBS) and not await namespace.all(PODS)
@@ -277,7 +284,7 @@ async def test_jobs_go_when_their_time_is_over(namespace: Namespace) -> None:
     assert list(await namespace.all(MODEL_VERSIONS)) == ["a-v1"]
 
 
-async def test_quota_refuses_and_later_lets_go(namespace: Namespace) -> None:
+async def test_quota_refuses_a_job_and_later_admits_it(namespace: Namespace) -> None:
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/jobs.batch": "0"}}}
     await namespace.request("POST", namespace.path(QUOTAS), quota)
 
@@ -292,10 +299,10 @@ async def test_quota_refuses_and_later_lets_go(namespace: Namespace) -> None:
         assert ready["reason"] == "JobRefused"
         assert "exceeded quota: none" in ready["message"]
         await namespace.request("DELETE", namespace.path(QUOTAS, "none"))
-        await namespace.phase("Starting")  # it asks again every 30 s
+        await namespace.phase("Starting")  # the operator retries every 30 s
 
 
-async def test_a_foreign_job_has_the_name(namespace: Namespace) -> None:
+async def test_a_foreign_job_with_the_name_is_reported(namespace: Namespace) -> None:
     pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
     foreign = {"metadata": {"name": "a-1"}, "spec": {"template": {"spec": pod}}}
     await namespace.request("POST", namespace.path(JOBS), foreign)
@@ -306,7 +313,7 @@ async def test_a_foreign_job_has_the_name(namespace: Namespace) -> None:
     assert list(await namespace.all(JOBS)) == ["a-1"]
 
 
-async def test_resources_that_no_pod_can_have(namespace: Namespace) -> None:
+async def test_invalid_resources_fail_the_training_job(namespace: Namespace) -> None:
     await namespace.apply(resources={"requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}})
     async with namespace.operator():
         status = await namespace.phase("Failed")

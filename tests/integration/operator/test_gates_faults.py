@@ -1,4 +1,4 @@
-"""Gates on a real API server: the operator dies before and after each write about a version, and judges the same."""
+"""Gates on a real API server. The operator dies around each write about a version. The verdicts stay the same."""
 
 import asyncio
 import json
@@ -22,10 +22,10 @@ from trainyard_operator.kube.port import EVENTS, JOBS, MODEL_VERSIONS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-AT_ONCE = 6
-"""Lives that run side by side."""
+PARALLEL_RUNS = 6
+"""Scenarios that run in parallel."""
 
-WANTED = {
+EXPECTED = {
     "m-v1": ("Validated", ["Met"], None),
     "m-v2": ("Rejected", ["NotMet", "Met"], 1),
     "m-v3": ("Validated", ["Met", "Met"], 1),
@@ -34,8 +34,8 @@ WANTED = {
 }
 """Each version's phase, the reasons of its gates, and the version that its champion gate compared with."""
 
-TOLD = Counter(
-    {(name, "Validated" if phase == "Validated" else "Rejected"): 1 for name, (phase, _, _) in WANTED.items()}
+EXPECTED_EVENTS = Counter(
+    {(name, "Validated" if phase == "Validated" else "Rejected"): 1 for name, (phase, _, _) in EXPECTED.items()}
 )
 
 
@@ -61,7 +61,7 @@ async def write_version(namespace: Namespace, number: int, fields: Body) -> None
 
 
 async def write_versions(namespace: Namespace) -> None:
-    """Five versions in the wrong order, as after a time without an operator."""
+    """Create five versions in the wrong order, as after a time without an operator."""
     await write_version(namespace, 5, spec(5))
     await write_version(namespace, 4, spec(4, "1", [{"metric": "mapee", "op": "<", "value": 1}]))
     await write_version(namespace, 3, spec(3, "1.25", [CHAMPION, BELOW_2]))
@@ -76,7 +76,7 @@ def verdict(body: Body) -> tuple[str, list[str], int | None]:
     return status["phase"], [gate["reason"] for gate in gates], champion
 
 
-async def told(namespace: Namespace) -> Counter[tuple[str, str]]:
+async def version_events(namespace: Namespace) -> Counter[tuple[str, str]]:
     events = (await namespace.all(EVENTS)).values()
     return Counter(
         (body["regarding"]["name"], body["reason"]) for body in events if body["regarding"]["kind"] == "ModelVersion"
@@ -85,7 +85,10 @@ async def told(namespace: Namespace) -> Counter[tuple[str, str]]:
 
 @asynccontextmanager
 async def operators(namespace: Namespace, fault: Fault | None) -> AsyncIterator[Callable[[], int]]:
-    """Run an operator until all is judged, and a second one after it if it died; yield who counts its writes."""
+    """Run an operator until every version has a verdict.
+
+    If it dies, run a second one. Yield a function that counts its writes.
+    """
     async with namespace.operator(fault) as port:
         end = asyncio.create_task(namespace.judged())
         dies = asyncio.create_task(fault.died.wait()) if fault is not None else None
@@ -99,33 +102,35 @@ async def operators(namespace: Namespace, fault: Fault | None) -> AsyncIterator[
     yield lambda: sum(port.writes.values())
 
 
-async def live(credentials: Credentials, fault: Fault | None) -> tuple[dict[str, Any], Counter[tuple[str, str]], int]:
+async def run_scenario(
+    credentials: Credentials, fault: Fault | None
+) -> tuple[dict[str, Any], Counter[tuple[str, str]], int]:
     async with new_namespace(credentials) as namespace:
         await write_versions(namespace)
         async with operators(namespace, fault) as writes:
             versions = await namespace.all(MODEL_VERSIONS)
             assert all(body["metadata"]["generation"] == 1 for body in versions.values()), "a spec was written"
-            return {name: verdict(body) for name, body in versions.items()}, await told(namespace), writes()
+            return {name: verdict(body) for name, body in versions.items()}, await version_events(namespace), writes()
 
 
-async def live_with_every_fault(
+async def run_with_every_fault(
     credentials: Credentials, make: Callable[[int], Fault], *, events_are_lost: bool = False
 ) -> None:
-    limit = asyncio.Semaphore(AT_ONCE)
-    verdicts, events, writes = await live(credentials, None)
-    assert (verdicts, events) == (WANTED, TOLD)
-    assert writes == waiting_notes(writes) + WRITES * len(WANTED)
+    limit = asyncio.Semaphore(PARALLEL_RUNS)
+    verdicts, events, writes = await run_scenario(credentials, None)
+    assert (verdicts, events) == (EXPECTED, EXPECTED_EVENTS)
+    assert writes == writes_about_waiting(writes) + WRITES * len(EXPECTED)
 
     async def one(at: int) -> None:
         async with limit:
             fault = make(at)
-            verdicts, events, _ = await live(credentials, fault)
-            assert fault.left <= 0, f"write {at} of {WRITES * len(WANTED)} never came"
-            assert verdicts == WANTED, f"write {at}"
-            assert events <= TOLD if events_are_lost else events == TOLD, f"write {at}: {events}"
+            verdicts, events, _ = await run_scenario(credentials, fault)
+            assert fault.left <= 0, f"write {at} of {WRITES * len(EXPECTED)} never came"
+            assert verdicts == EXPECTED, f"write {at}"
+            assert events <= EXPECTED_EVENTS if events_are_lost else events == EXPECTED_EVENTS, f"write {at}: {events}"
 
     async with asyncio.TaskGroup() as group:
-        for at in range(1, WRITES * len(WANTED) + 1):
+        for at in range(1, WRITES * len(EXPECTED) + 1):
             group.create_task(one(at))
 
 
@@ -133,27 +138,30 @@ WRITES = 3
 """For each verdict: an Event, the saved status, the status."""
 
 
-def waiting_notes(writes: int) -> int:
-    """Each version may say once that it waits; whether it does depends on who is looked at first."""
-    extra = writes - WRITES * len(WANTED)
-    assert 0 <= extra < len(WANTED), f"{writes} writes for {len(WANTED)} versions"
+def writes_about_waiting(writes: int) -> int:
+    """Return the number of extra writes.
+
+    Each version may write once that it waits; whether it does depends on the order of reconciles.
+    """
+    extra = writes - WRITES * len(EXPECTED)
+    assert 0 <= extra < len(EXPECTED), f"{writes} writes for {len(EXPECTED)} versions"
     return extra
 
 
 @KILLED
 async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> None:
-    await live_with_every_fault(credentials, lambda at: Fault(at, after=after))
+    await run_with_every_fault(credentials, lambda at: Fault(at, after=after))
 
 
 @REFUSED
 async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
-    """An Event that cannot be written is given up, never told twice."""
+    """An Event that cannot be written is lost. It is never written twice."""
     make = lambda at: Fault(at, after=after, error=error)  # noqa: E731
-    await live_with_every_fault(credentials, make, events_are_lost=not after)
+    await run_with_every_fault(credentials, make, events_are_lost=not after)
 
 
 async def finish_job(namespace: Namespace, name: str, number: int, mae: str, **job: Any) -> Body:
-    """Let a job of model m train and register a version, and return that version once it is judged."""
+    """Let a job of model m train and register a version. Return this version once it has a verdict."""
     await namespace.apply(name, modelName="m", **job)
     await namespace.run_pod(f"{name}-1")
     metrics = [{"name": "mae", "value": mae}]
@@ -162,7 +170,7 @@ async def finish_job(namespace: Namespace, name: str, number: int, mae: str, **j
     return (await namespace.judged())[f"m-v{number}"]
 
 
-async def test_from_job_to_verdict_and_at_rest(namespace: Namespace) -> None:
+async def test_verdicts_of_finished_jobs_are_written_once(namespace: Namespace) -> None:
     gates = [BELOW_2, {**CHAMPION, "tolerance": 0.1}]
     async with namespace.operator() as port:
         first = await finish_job(namespace, "a", 1, "1.5", gates=gates)
@@ -181,24 +189,24 @@ async def test_from_job_to_verdict_and_at_rest(namespace: Namespace) -> None:
     assert port.writes["patch modelversions"] == 4
     async with namespace.operator() as port:
         await namespace.apply("last", cancel=True)
-        await namespace.phase("Cancelled", "last")  # by now everything was looked at
+        await namespace.phase("Cancelled", "last")  # by now every object has been reconciled
     assert port.writes["patch modelversions"] == 0
 
 
-async def handed(namespace: Namespace, job: str) -> Body | None:
-    """Return the champion that the attempt of a job was given."""
+async def champion_given_to(namespace: Namespace, job: str) -> Body | None:
+    """Return the champion in the configuration of a job's attempt."""
     template = (await namespace.client.get(JOBS, namespace.name, job))["spec"]["template"]
     champion: Body | None = json.loads(template["metadata"]["annotations"][meta.CONFIG_ANNOTATION]).get("champion")
     return champion
 
 
-async def test_the_champion_is_handed_over_and_what_the_trainer_found_decides(namespace: Namespace) -> None:
+async def test_the_trainers_comparison_with_the_champion_decides(namespace: Namespace) -> None:
     gates = [{**CHAMPION, "tolerance": 0.1, "confidence": 0.95}]
 
     async def finish(name: str, number: int, high: str) -> Body:
         await namespace.apply(name, modelName="m", gates=gates)
         await namespace.run_pod(f"{name}-1")
-        champion = await handed(namespace, f"{name}-1")
+        champion = await champion_given_to(namespace, f"{name}-1")
         found = None
         if champion is not None:
             artifact = champion["artifact"]
@@ -214,7 +222,7 @@ async def test_the_champion_is_handed_over_and_what_the_trainer_found_decides(na
         first = await finish("a", 1, "")
         good = await finish("b", 2, "0.15")
         unsure = await finish("c", 3, "0.16")
-        champion = await handed(namespace, "c-1")
+        champion = await champion_given_to(namespace, "c-1")
     assert verdict(first) == ("Validated", ["NoChampion"], None)
     assert verdict(good) == ("Validated", ["Met"], 1)
     assert verdict(unsure) == ("Rejected", ["Inconclusive"], 2)
@@ -222,7 +230,7 @@ async def test_the_champion_is_handed_over_and_what_the_trainer_found_decides(na
     assert champion == {"version": 2, "artifact": good["spec"]["artifact"]}
 
 
-async def test_a_version_that_a_user_made_crashes_nothing(namespace: Namespace) -> None:
+async def test_versions_created_by_a_user_are_rejected_if_misnamed(namespace: Namespace) -> None:
     foreign = {"apiVersion": API_VERSION, "kind": "ModelVersion", "metadata": {"name": "mine"}, "spec": spec(1)}
     await namespace.request("POST", namespace.path(MODEL_VERSIONS), foreign)
     await write_version(namespace, 7, spec(7, "1", [{"metric": "x", "compareTo": "Champion"}], model="other"))

@@ -1,6 +1,6 @@
-"""A refused model on a real API server, from the training to the schedule and to a person who overrules the gates.
+"""A rejected model on a real API server: the training, its schedule, and a user who overrules the gates.
 
-The operator dies before and after each of its writes; whatever it is, everything is told and counted once.
+The operator dies before and after each of its writes. Every Event is written once, and every rejection is counted once.
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from trainyard_operator.kube.port import EVENTS, MODEL_VERSIONS, TRAINING_JOBS, 
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
-AT_ONCE = 6
-"""Lives that run side by side."""
+PARALLEL_RUNS = 6
+"""Scenarios that run in parallel."""
 JSON_MERGE = "application/merge-patch+json"
 COUNTED = frozenset({"create trainingjobs", "create jobs", "create modelversions", "create events"}) | frozenset(
     f"patch {plural}" for plural in ("trainingjobs", "trainingschedules", "modelversions")
 )
-TOLD = Counter(
+EXPECTED_EVENTS = Counter(
     {
         ("ModelVersion", "Rejected"): 1,
         ("TrainingJob", "VersionRejected"): 1,
@@ -59,8 +59,8 @@ async def schedule(namespace: Namespace) -> Body:
     return status
 
 
-async def refused_and_overruled(namespace: Namespace) -> None:
-    """Train a bad model, see it refused, and validate it by hand."""
+async def reject_and_overrule(namespace: Namespace) -> None:
+    """Train a bad model, wait for its rejection, and validate it by hand."""
 
     async def created() -> str | None:
         return next(iter(await namespace.all(TRAINING_JOBS)), None)
@@ -79,8 +79,8 @@ async def refused_and_overruled(namespace: Namespace) -> None:
     await namespace.request("PATCH", namespace.path(MODEL_VERSIONS, "n-v1"), wanted, content_type=JSON_MERGE)
 
 
-async def at_rest(namespace: Namespace) -> Body:
-    """Wait until the version is validated, and the run is counted and gone by the history limit."""
+async def wait_until_validated(namespace: Namespace) -> Body:
+    """Wait until the version is validated, and the run has been counted and deleted by the history limit."""
 
     async def ask() -> Body | None:
         version = (await namespace.all(MODEL_VERSIONS)).get("n-v1") or {}
@@ -90,12 +90,14 @@ async def at_rest(namespace: Namespace) -> Body:
     return await namespace.until("the version to be validated by hand", ask)
 
 
-async def live(credentials: Credentials, fault: Fault | None) -> tuple[Body, Body, Counter[tuple[str, str]], int]:
+async def run_scenario(
+    credentials: Credentials, fault: Fault | None
+) -> tuple[Body, Body, Counter[tuple[str, str]], int]:
     async with new_namespace(credentials) as namespace:
         await submit(namespace)
-        moves = asyncio.create_task(refused_and_overruled(namespace))
+        actions = asyncio.create_task(reject_and_overrule(namespace))
         async with namespace.operator(fault) as port:
-            end = asyncio.create_task(at_rest(namespace))
+            end = asyncio.create_task(wait_until_validated(namespace))
             dies = asyncio.create_task(fault.died.wait()) if fault is not None else None
             await asyncio.wait([end, *([dies] if dies else [])], return_when=asyncio.FIRST_COMPLETED)
             died = not end.done()
@@ -103,33 +105,33 @@ async def live(credentials: Credentials, fault: Fault | None) -> tuple[Body, Bod
                 task.cancel()
         if died:
             async with namespace.operator():
-                await at_rest(namespace)
-        await moves
-        version, status = await at_rest(namespace), await schedule(namespace)
+                await wait_until_validated(namespace)
+        await actions
+        version, status = await wait_until_validated(namespace), await schedule(namespace)
         events = (await namespace.all(EVENTS)).values()
-        told = Counter((body["regarding"]["kind"], body["reason"]) for body in events)
-        return version, status, told, sum(port.writes[write] for write in COUNTED)
+        events_by_kind = Counter((body["regarding"]["kind"], body["reason"]) for body in events)
+        return version, status, events_by_kind, sum(port.writes[write] for write in COUNTED)
 
 
-def check(version: Body, status: dict[str, Any], told: Counter[tuple[str, str]], what: str) -> None:
+def check(version: Body, status: dict[str, Any], events_by_kind: Counter[tuple[str, str]], what: str) -> None:
     found = version["status"]
     assert found["overruled"]["reason"] == "a new shop", what
     assert (found["gates"][0]["reason"], found["lastHandledAction"]) == ("NotMet", "validate/t1"), what
     assert status["consecutiveFailures"] == 0, what
     assert "awaitingVerdict" not in status, what
-    assert Counter({key: told[key] for key in TOLD}) == TOLD, what
+    assert Counter({key: events_by_kind[key] for key in EXPECTED_EVENTS}) == EXPECTED_EVENTS, what
 
 
 @KILLED
 async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> None:
-    version, status, told, writes = await live(credentials, None)
-    check(version, status, told, "no fault")
+    version, status, events_by_kind, writes = await run_scenario(credentials, None)
+    check(version, status, events_by_kind, "no fault")
     assert status["consecutiveRejections"] == 1
-    limit = asyncio.Semaphore(AT_ONCE)
+    limit = asyncio.Semaphore(PARALLEL_RUNS)
 
     async def one(at: int) -> None:
         async with limit:
-            found = await live(credentials, Fault(at, after=after, only=COUNTED))
+            found = await run_scenario(credentials, Fault(at, after=after, only=COUNTED))
             check(*found[:3], f"write {at}")
 
     async with asyncio.TaskGroup() as group:
@@ -137,14 +139,14 @@ async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> 
             group.create_task(one(at))
 
 
-async def test_the_job_and_the_schedule_follow_a_person(credentials: Credentials) -> None:
+async def test_the_job_and_the_schedule_follow_a_manual_verdict(credentials: Credentials) -> None:
     async with new_namespace(credentials) as namespace:
         await submit(namespace)
         keep = {"spec": {"successfulJobsHistoryLimit": 3}}
         path = namespace.path(TRAINING_SCHEDULES, "n")
         await namespace.request("PATCH", path, keep, content_type=JSON_MERGE)
         async with namespace.operator():
-            await refused_and_overruled(namespace)
+            await reject_and_overrule(namespace)
 
             async def accepted() -> bool:
                 return (await schedule(namespace)).get("lastAcceptedVersion") == 1

@@ -1,4 +1,4 @@
-"""docs/backup.md on a real API server: its commands, and what it says comes back."""
+"""docs/backup.md on a real API server: its commands, and what it says is restored."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ Run = Callable[[str], Awaitable[str]]
 
 
 def commands(title: str) -> str:
-    """Return what one section of the page tells to type."""
+    """Return the commands in one section of the page."""
     section = PAGE.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
     return "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL))
 
@@ -56,7 +56,7 @@ async def shop(credentials: Credentials) -> AsyncIterator[Shop]:
 
 @pytest.fixture
 def shell(control_plane: Path, shop: Shop, tmp_path: Path) -> Run:
-    """Return ``shell(lines) -> stdout`` for lines of the page, in a folder of their own."""
+    """Return ``shell(lines) -> stdout``, which runs lines of the page in a folder of its own."""
     (tmp_path / "kubectl").symlink_to(toolchain.ensure("kubectl"))
     environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "KUBECONFIG": str(control_plane)}
 
@@ -85,7 +85,7 @@ async def train(shop: Shop, name: str, number: int, **spec: Any) -> None:
 
 
 async def run_of(shop: Shop) -> str:
-    """Return the one run of the schedule."""
+    """Return the only run of the schedule."""
 
     async def ask() -> str | None:
         names = [name for name in await shop.namespace.all(TRAINING_JOBS) if name.startswith("nightly-")]
@@ -94,8 +94,8 @@ async def run_of(shop: Shop) -> str:
     return await shop.namespace.until("a run of the schedule", ask)
 
 
-async def live_a_little(shop: Shop) -> None:
-    """Two versions serve one after the other, the newer one is rolled back; one job fails, one schedule has run."""
+async def create_history(shop: Shop) -> None:
+    """Two versions serve one after the other. The newer one is rolled back, one job fails, and one schedule has run."""
     await shop.deploy()
     await train(shop, "j1", 1)
     await shop.serves(1)
@@ -123,11 +123,11 @@ async def live_a_little(shop: Shop) -> None:
     await shop.namespace.end_pod(f"{run}-1", 0, version_text(1))
     await shop.namespace.phase("Succeeded", run)
     await shop.namespace.judged()
-    await at_rest(shop)
+    await wait_until_saved(shop)
 
 
-async def at_rest(shop: Shop) -> None:
-    """Wait until every object carries what a restore needs, and the schedule has counted its run."""
+async def wait_until_saved(shop: Shop) -> None:
+    """Wait until every object has the annotation that a restore needs, and the schedule has counted its run."""
 
     async def ask() -> bool:
         bodies = [body for kind in OURS for body in (await shop.namespace.all(kind)).values()]
@@ -139,14 +139,14 @@ async def at_rest(shop: Shop) -> None:
 
 
 async def seen(shop: Shop) -> dict[str, Body]:
-    """Return every object of ours that the operator has seen, by kind and name; empty while one waits."""
+    """Return every object that the operator has seen, by kind and name. Return nothing while one is not yet seen."""
     bodies = {f"{kind.plural}/{name}": body for kind in OURS for name, body in (await shop.namespace.all(kind)).items()}
-    waits = [name for name, body in bodies.items() if body["status"]["observedGeneration"] < 1]
-    return {} if waits else bodies
+    unseen = [name for name, body in bodies.items() if body["status"]["observedGeneration"] < 1]
+    return {} if unseen else bodies
 
 
 def backup(folder: Path) -> list[Body]:
-    """Return the objects in the file that the page makes: one after the other, as JSON."""
+    """Return the objects in the file of the page's backup. The file has one JSON document after the other."""
     text, found, decoder = (folder / "trainyard.json").read_text(encoding="utf-8").strip(), [], json.JSONDecoder()
     while text:
         body, end = decoder.raw_decode(text)
@@ -167,10 +167,10 @@ def known(bodies: dict[str, Body]) -> dict[str, Body]:
 
 
 @pytest.mark.parametrize("running", [True, False], ids=["operator running", "operator stopped"])
-async def test_everything_comes_back(shop: Shop, shell: Run, running: bool) -> None:
+async def test_every_object_is_restored_with_its_status(shop: Shop, shell: Run, running: bool) -> None:
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(shop.namespace.operator())
-        await live_a_little(shop)
+        await create_history(shop)
         before = known(await seen(shop))
         await shell(commands("Back up"))
         if not running:
@@ -189,20 +189,20 @@ async def test_everything_comes_back(shop: Shop, shell: Run, running: bool) -> N
         assert not await shop.namespace.all(JOBS)
         table = await shell(commands("Restore").splitlines()[1])
         assert {"Held", "Quarantined", "Failed"} <= set(table.split())
-        told = [event for event in (await shop.namespace.all(EVENTS)).values() if event["reason"] == "Restored"]
-        assert {f"{e['regarding']['kind'].lower()}s/{e['regarding']['name']}" for e in told} == bodies.keys()
+        events = [event for event in (await shop.namespace.all(EVENTS)).values() if event["reason"] == "Restored"]
+        assert {f"{e['regarding']['kind'].lower()}s/{e['regarding']['name']}" for e in events} == bodies.keys()
 
-        await train(shop, "j3", 3)  # life goes on: the hold ends with a newer version
+        await train(shop, "j3", 3)  # a newer version ends the hold
         await shop.serves(3)
 
 
-async def test_without_the_annotation_a_job_begins_anew_unless_its_version_is_there(shop: Shop, shell: Run) -> None:
+async def test_without_the_annotation_a_job_trains_again_unless_its_version_exists(shop: Shop, shell: Run) -> None:
     async with shop.namespace.operator():
-        await live_a_little(shop)
+        await create_history(shop)
         await shell(commands("Back up"))
         await shell(commands("To begin anew"))
         await shell("kubectl delete -n demo --all --timeout=60s trainingjobs")
-        await shell("kubectl create -n demo -f anew.json || true")  # the other objects are there
+        await shell("kubectl create -n demo -f anew.json || true")  # the other objects exist
         status = await shop.namespace.phase("Succeeded", "j2")
         assert status["modelVersion"]["name"] == "m-v2"
         assert {c["reason"] for c in status["conditions"]} == {"VersionExists"}
@@ -210,10 +210,10 @@ async def test_without_the_annotation_a_job_begins_anew_unless_its_version_is_th
         assert [name for name in await shop.namespace.all(JOBS) if name.startswith("j")] == []
 
 
-async def test_versions_come_back_after_the_deployment(shop: Shop, shell: Run, tmp_path: Path) -> None:
-    """The worst order: what serves is known before any version is."""
+async def test_versions_may_be_restored_after_the_deployment(shop: Shop, shell: Run, tmp_path: Path) -> None:
+    """The worst order: the ModelDeployment is restored before any version."""
     async with shop.namespace.operator():
-        await live_a_little(shop)
+        await create_history(shop)
         await shell(commands("Back up"))
         await shell(f"kubectl delete -n demo --all --timeout=60s {','.join(kind.plural for kind in OURS)}")
         for kind in ("ModelDeployment", "ModelVersion"):

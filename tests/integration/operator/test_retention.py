@@ -1,4 +1,4 @@
-"""Retention on a real API server: its preconditions hold, and what serves stays."""
+"""Retention on a real API server: preconditions of a deletion hold, and the version that serves stays."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -31,7 +31,7 @@ async def shop(credentials: Credentials) -> AsyncIterator[Shop]:
         yield shop
 
 
-async def test_what_is_too_much_goes_and_what_serves_stays(shop: Shop) -> None:
+async def test_surplus_versions_are_deleted_and_the_serving_one_stays(shop: Shop) -> None:
     async with shop.namespace.operator():
         await shop.deploy(retention={"validated": 1, "rejected": 1}, rollout={"keepWarmSeconds": 0})
         for number in (1, 2, 3):
@@ -52,17 +52,17 @@ async def test_what_is_too_much_goes_and_what_serves_stays(shop: Shop) -> None:
         instance="test",
         clock=lambda: utc_now() + timedelta(hours=2),
     )
-    # Version 1 serves, 2 is the newest Validated and 5 the newest refused one; 4 changes after the store was filled.
+    # Version 1 serves, 2 is the newest Validated and 5 the newest Rejected one. 4 changes after the store was filled.
     path = shop.namespace.path(MODEL_VERSIONS, "m-v4")
     labels = {"metadata": {"labels": {meta.KEEP_LABEL: "true"}}}
     await shop.namespace.request("PATCH", path, labels, content_type=MERGE)
     assert await retention.sweep() == 1
 
-    async def left() -> bool:
+    async def only_version_3_is_gone() -> bool:
         return sorted(await shop.namespace.all(MODEL_VERSIONS)) == ["m-v1", "m-v2", "m-v4", "m-v5"]
 
-    await shop.namespace.until("version 3 to be gone", left)
-    told = [e for e in (await shop.namespace.all(EVENTS)).values() if e["reason"] == "Expired"]
-    assert [event["regarding"]["name"] for event in told] == ["m-v3"]
+    await shop.namespace.until("version 3 to be gone", only_version_3_is_gone)
+    events = [e for e in (await shop.namespace.all(EVENTS)).values() if e["reason"] == "Expired"]
+    assert [event["regarding"]["name"] for event in events] == ["m-v3"]
     assert not await resync(shop.namespace.client, store, (shop.namespace.name,))
     assert await retention.sweep() == 0, "the label keeps it"

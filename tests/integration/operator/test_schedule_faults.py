@@ -1,4 +1,4 @@
-"""TrainingSchedules on a real API server: the operator dies before and after each write, and every run is made once."""
+"""TrainingSchedules on a real API server. The operator dies before and after each write. Every run is created once."""
 
 import asyncio
 from collections import Counter
@@ -22,13 +22,13 @@ from trainyard_operator.kube.port import EVENTS, TRAINING_JOBS, TRAINING_SCHEDUL
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
 CRON_JOBS = Resource("batch", "v1", "cronjobs")
-AT_ONCE = 6
-"""Lives that run side by side."""
+PARALLEL_RUNS = 6
+"""Scenarios that run in parallel."""
 
 WRITES = frozenset({"create trainingjobs", "delete trainingjobs", "patch trainingschedules"})
-"""Those of a schedule; what becomes of its TrainingJobs is tested elsewhere."""
+"""The writes about a schedule. Other tests cover those about its TrainingJobs."""
 
-TOLD = Counter(SuccessfulCreate=2, SawCompletedJob=2, JobAlreadyActive=1)
+EXPECTED_EVENTS = Counter(SuccessfulCreate=2, SawCompletedJob=2, JobAlreadyActive=1)
 JSON_MERGE = "application/merge-patch+json"
 
 
@@ -44,16 +44,16 @@ async def namespace(credentials: Credentials) -> AsyncIterator[Namespace]:
 
 
 class Nightly:
-    """A schedule that is due each hour, seen by operators that come two hours and twenty minutes too late.
+    """A schedule that is due each hour. Its operators start two hours and twenty minutes late.
 
-    Its TrainingJobs are suspended, so that none of them does anything by itself; the test says how they end.
+    Its TrainingJobs are suspended, so that none of them does anything by itself. The test writes how they end.
     """
 
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
         self._begin = datetime.now(UTC)
         self.hour = self._begin
-        """When a run is due; two hours after that in which the API server made the schedule."""
+        """The time of the run that is due: two hours after the hour in which the API server created the schedule."""
         namespace.clock = lambda: self.hour + timedelta(minutes=20) + (datetime.now(UTC) - self._begin)
 
     @property
@@ -86,7 +86,7 @@ class Nightly:
         return sorted(await self.namespace.all(TRAINING_JOBS))
 
     async def run(self, prefix: str) -> str:
-        """Wait for a TrainingJob whose name begins like this."""
+        """Wait for a TrainingJob whose name begins with ``prefix``."""
 
         async def ask() -> str | None:
             return next((name for name in await self.jobs() if name.startswith(prefix)), None)
@@ -102,8 +102,8 @@ class Nightly:
         path = self.namespace.path(TRAINING_SCHEDULES, "n")
         await self.namespace.request("PATCH", path, {"spec": spec}, content_type=JSON_MERGE)
 
-    async def at_rest(self, jobs: list[str]) -> Body:
-        """Wait until exactly these TrainingJobs are there and all of them have ended and been counted."""
+    async def wait_until_counted(self, jobs: list[str]) -> Body:
+        """Wait until exactly these TrainingJobs exist, and all of them have ended and been counted."""
 
         async def ask() -> Body | None:
             status = await self.status()
@@ -112,30 +112,30 @@ class Nightly:
 
         return await self.namespace.until(f"the TrainingJobs {jobs} alone, ended", ask)
 
-    async def told(self) -> Counter[str]:
+    async def event_counts(self) -> Counter[str]:
         events = (await self.namespace.all(EVENTS)).values()
         return Counter(body["reason"] for body in events if body["regarding"]["kind"] == "TrainingSchedule")
 
 
-async def world(nightly: Nightly) -> None:
-    """Let the run on request fail once the caught-up one is seen to wait for it, and that one succeed."""
+async def end_runs(nightly: Nightly) -> None:
+    """Let the requested run fail once the caught-up run waits for it. Then let the caught-up run succeed."""
     first = await nightly.run("n-r")
 
-    async def waits() -> bool:
+    async def run_is_waiting() -> bool:
         return await nightly.reason() == "RunWaits"
 
-    await nightly.namespace.until("the caught-up run to wait for the one on request", waits)
+    await nightly.namespace.until("the caught-up run to wait for the one on request", run_is_waiting)
     await nightly.end(first, "Failed")
     await nightly.end(await nightly.run(nightly.due), "Succeeded")
 
 
-async def live(credentials: Credentials, fault: Fault | None) -> tuple[Body, Counter[str], int]:
+async def run_scenario(credentials: Credentials, fault: Fault | None) -> tuple[Body, Counter[str], int]:
     async with new_namespace(credentials) as namespace:
         nightly = Nightly(namespace)
         await nightly.submit("t", concurrencyPolicy="Forbid", failedJobsHistoryLimit=0, stopAfterFailures=2)
-        moves = asyncio.create_task(world(nightly))
+        actions = asyncio.create_task(end_runs(nightly))
         async with namespace.operator(fault) as port:
-            end = asyncio.create_task(nightly.at_rest([nightly.due]))
+            end = asyncio.create_task(nightly.wait_until_counted([nightly.due]))
             dies = asyncio.create_task(fault.died.wait()) if fault is not None else None
             await asyncio.wait([end, *([dies] if dies else [])], return_when=asyncio.FIRST_COMPLETED)
             died = not end.done()
@@ -143,28 +143,28 @@ async def live(credentials: Credentials, fault: Fault | None) -> tuple[Body, Cou
                 task.cancel()
         if died:
             async with namespace.operator():
-                await nightly.at_rest([nightly.due])
-        await moves
+                await nightly.wait_until_counted([nightly.due])
+        await actions
         status = await nightly.status()
         assert status["lastScheduleTime"] == nightly.hour.strftime("%Y-%m-%dT%H:%M:%SZ")
-        return status, await nightly.told(), sum(port.writes[write] for write in WRITES)
+        return status, await nightly.event_counts(), sum(port.writes[write] for write in WRITES)
 
 
-async def live_with_every_fault(
+async def run_with_every_fault(
     credentials: Credentials, make: Callable[[int], Fault], *, events_are_lost: bool = False
 ) -> None:
-    limit = asyncio.Semaphore(AT_ONCE)
-    _, events, writes = await live(credentials, None)
-    assert events == TOLD
+    limit = asyncio.Semaphore(PARALLEL_RUNS)
+    _, events, writes = await run_scenario(credentials, None)
+    assert events == EXPECTED_EVENTS
 
     async def one(at: int) -> None:
         async with limit:
             fault = make(at)
-            status, events, _ = await live(credentials, fault)
+            status, events, _ = await run_scenario(credentials, fault)
             assert fault.left <= 0, f"write {at} of {writes} never came"
             assert (status["missed"], status["consecutiveFailures"]) == (1, 0), f"write {at}: {status}"
             assert (status["lastHandledRunNow"], status["phase"]) == ("t", "Active"), f"write {at}: {status}"
-            assert events <= TOLD if events_are_lost else events == TOLD, f"write {at}: {events}"
+            assert events <= EXPECTED_EVENTS if events_are_lost else events == EXPECTED_EVENTS, f"write {at}: {events}"
 
     async with asyncio.TaskGroup() as group:
         for at in range(1, writes + 1):
@@ -173,15 +173,15 @@ async def live_with_every_fault(
 
 @KILLED
 async def test_killed_at_any_write(credentials: Credentials, *, after: bool) -> None:
-    await live_with_every_fault(credentials, lambda at: Fault(at, after=after, only=WRITES))
+    await run_with_every_fault(credentials, lambda at: Fault(at, after=after, only=WRITES))
 
 
 @REFUSED
 async def test_refused_at_any_write(credentials: Credentials, error: Exception, *, after: bool) -> None:
-    await live_with_every_fault(credentials, lambda at: Fault(at, after=after, error=error, only=WRITES))
+    await run_with_every_fault(credentials, lambda at: Fault(at, after=after, error=error, only=WRITES))
 
 
-async def test_replace_waits_until_the_old_run_is_gone(namespace: Namespace) -> None:
+async def test_replace_waits_until_the_old_run_is_deleted(namespace: Namespace) -> None:
     nightly = Nightly(namespace)
     await nightly.submit(concurrencyPolicy="Replace")
     async with namespace.operator():
@@ -192,11 +192,11 @@ async def test_replace_waits_until_the_old_run_is_gone(namespace: Namespace) -> 
         now = {"metadata": {"annotations": {meta.RUN_NOW_ANNOTATION: "x"}}}
         await namespace.request("PATCH", path, now, content_type=JSON_MERGE)
 
-        async def going() -> bool:
+        async def old_run_is_deleting() -> bool:
             job = await namespace.client.get(TRAINING_JOBS, namespace.name, old)
             return "deletionTimestamp" in job["metadata"] and await nightly.reason() == "RunWaits"
 
-        await namespace.until("the old run to be deleted and the new one to wait", going)
+        await namespace.until("the old run to be deleted and the new one to wait", old_run_is_deleting)
         assert await nightly.jobs() == [old]
         free = {"metadata": {"finalizers": None}}
         await namespace.request("PATCH", namespace.path(TRAINING_JOBS, old), free, content_type=JSON_MERGE)
@@ -204,46 +204,46 @@ async def test_replace_waits_until_the_old_run_is_gone(namespace: Namespace) -> 
         assert await nightly.jobs() == [new]
 
 
-async def test_a_change_of_the_template_runs_and_an_edit_of_the_line_does_not(namespace: Namespace) -> None:
+async def test_a_change_of_the_template_starts_a_run_and_an_edit_of_the_schedule_does_not(namespace: Namespace) -> None:
     nightly = Nightly(namespace)
     await nightly.submit(schedule=None, runOnChange=True)
     async with namespace.operator() as port:
         first = await nightly.run("n-c")
         await nightly.end(first, "Succeeded")
-        await nightly.at_rest([first])
+        await nightly.wait_until_counted([first])
         await nightly.edit(schedule="*/10 * * * *", timeZone="Europe/Paris")
 
-        async def promised() -> bool:
+        async def has_next_time() -> bool:
             return "nextScheduleTime" in await nightly.status()
 
-        await namespace.until("a next time", promised)
+        await namespace.until("a next time", has_next_time)
         assert await nightly.jobs() == [first]
         await nightly.edit(template={"spec": {"parameters": {"num_leaves": 7}}})
 
-        async def two() -> list[str] | None:
+        async def two_jobs() -> list[str] | None:
             jobs = await nightly.jobs()
             return jobs if len(jobs) == 2 else None
 
-        jobs = await namespace.until("a run of the changed template", two)
+        jobs = await namespace.until("a run of the changed template", two_jobs)
         (second,) = set(jobs) - {first}
         await nightly.end(second, "Succeeded")
-        await nightly.at_rest(jobs)
+        await nightly.wait_until_counted(jobs)
     assert port.writes["create trainingjobs"] == 2
 
 
-async def test_nothing_is_written_at_rest(namespace: Namespace) -> None:
+async def test_nothing_is_written_while_nothing_changes(namespace: Namespace) -> None:
     nightly = Nightly(namespace)
     await nightly.submit()
     async with namespace.operator():
         await nightly.end(await nightly.run(nightly.due), "Succeeded")
-        await nightly.at_rest([nightly.due])
+        await nightly.wait_until_counted([nightly.due])
     async with namespace.operator() as port:
         await namespace.apply("last", cancel=True)
-        await namespace.phase("Cancelled", "last")  # by now everything was looked at
+        await namespace.phase("Cancelled", "last")  # by now every object has been reconciled
     assert not WRITES & {write for write, count in port.writes.items() if count}
 
 
-async def test_quota_refuses_a_run_and_later_lets_it_go(namespace: Namespace) -> None:
+async def test_quota_refuses_a_run_and_later_admits_it(namespace: Namespace) -> None:
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"count/trainingjobs.trainyard.dev": "0"}}}
     await namespace.request("POST", namespace.path(QUOTAS), quota)
 
@@ -258,14 +258,14 @@ async def test_quota_refuses_a_run_and_later_lets_it_go(namespace: Namespace) ->
         async def refused() -> bool:
             return await nightly.reason() == "CreateRefused"
 
-        await namespace.until("the refusal to be told", refused)
+        await namespace.until("the refusal to be reported", refused)
         assert "quota: none" in (await nightly.status())["conditions"][0]["message"]
         await namespace.request("DELETE", namespace.path(QUOTAS, "none"))
-        await nightly.edit(suspend=False, startingDeadlineSeconds=36000)  # any edit makes it try again
+        await nightly.edit(suspend=False, startingDeadlineSeconds=36000)  # any edit triggers a retry
         await nightly.run(nightly.due)
 
 
-LINES = (
+CRON_EXPRESSIONS = (
     "0 0 * * *",
     "*/15 0-6/2 1,15 * MON-fri",
     "5/20 * ? jan-dec/3 0",
@@ -301,17 +301,20 @@ LINES = (
 )
 
 
-@pytest.mark.parametrize(("line", "zone"), [*((line, "Europe/Paris") for line in LINES), ("@daily", "Mars/Base")])
-async def test_what_a_cronjob_takes(namespace: Namespace, line: str, zone: str) -> None:
-    """The API server's own judgement of the same line in a CronJob."""
+@pytest.mark.parametrize(
+    ("expression", "zone"),
+    [*((expression, "Europe/Paris") for expression in CRON_EXPRESSIONS), ("@daily", "Mars/Base")],
+)
+async def test_the_parser_accepts_what_a_cronjob_accepts(namespace: Namespace, expression: str, zone: str) -> None:
+    """The API server validates the same schedule in a CronJob."""
     pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
     job = {"spec": {"template": {"spec": pod}}}
-    body = {"metadata": {"name": "c"}, "spec": {"schedule": line, "timeZone": zone, "jobTemplate": job}}
+    body = {"metadata": {"name": "c"}, "spec": {"schedule": expression, "timeZone": zone, "jobTemplate": job}}
     try:
         await namespace.request("POST", f"{namespace.path(CRON_JOBS)}?dryRun=All", body)
-        taken = True
+        accepted = True
     except AssertionError as refused:
         assert "is invalid" in str(refused)  # noqa: PT017 - either answer is one
-        taken = False
-    with nullcontext() if taken else pytest.raises(ScheduleError):
-        parse(line, zone)
+        accepted = False
+    with nullcontext() if accepted else pytest.raises(ScheduleError):
+        parse(expression, zone)

@@ -1,4 +1,4 @@
-"""On a real API server and its Job controller: what refuses pods and Jobs, and what the user is told."""
+"""Refused pods and Jobs on a real API server with its Job controller, and what the status reports about them."""
 
 from pathlib import Path
 from typing import Any
@@ -27,17 +27,17 @@ def credentials(crds: Path) -> Credentials:
     return load_credentials({"KUBECONFIG": str(crds)})
 
 
-async def told(namespace: Namespace, words: str) -> dict[str, Any]:
+async def wait_for_message(namespace: Namespace, text: str) -> dict[str, Any]:
     async def ask() -> dict[str, Any] | None:
         status = await namespace.status()
         ready = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
-        return status if words in ready.get("message", "") else None
+        return status if text in ready.get("message", "") else None
 
-    return await namespace.until(f"a message with {words!r}", ask, 60)
+    return await namespace.until(f"a message with {text!r}", ask, 60)
 
 
 @pytest.mark.parametrize(
-    ("resource", "body", "spec", "words"),
+    ("resource", "body", "spec", "text"),
     [
         (QUOTAS, QUOTA, {}, "failed quota: compute: must specify limits.cpu"),
         (LIMIT_RANGES, SMALL, {}, "must be less than or equal to cpu limit of 500m"),
@@ -46,20 +46,20 @@ async def told(namespace: Namespace, words: str) -> dict[str, Any]:
     ],
     ids=["quota", "limit range", "service account", "priority class"],
 )
-async def test_a_job_whose_pods_are_refused_says_why(
-    credentials: Credentials, resource: Resource | None, body: Body | None, spec: dict[str, Any], words: str
+async def test_the_cause_of_refused_pods_is_reported(
+    credentials: Credentials, resource: Resource | None, body: Body | None, spec: dict[str, Any], text: str
 ) -> None:
     async with new_namespace(credentials) as namespace:
         if resource is not None:
             await namespace.request("POST", namespace.path(resource), body)
         await namespace.apply(**spec)
         async with namespace.operator():
-            status = await told(namespace, words)
+            status = await wait_for_message(namespace, text)
     assert status["phase"] == "Starting"
     assert status["conditions"][0]["message"].startswith("waiting for a pod of Job a-1; FailedCreate: ")
 
 
-async def test_a_policy_refuses_a_job_for_now(credentials: Credentials) -> None:
+async def test_a_job_starts_once_the_policy_that_refused_it_is_gone(credentials: Credentials) -> None:
     async with new_namespace(credentials) as namespace:
         name = f"{namespace.name}.example"
         rules = [{"apiGroups": ["batch"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["jobs"]}]
@@ -81,13 +81,13 @@ async def test_a_policy_refuses_a_job_for_now(credentials: Credentials) -> None:
                 assert status["conditions"][0]["reason"] == "JobRefused"
                 assert "label team is missing" in status["conditions"][0]["message"]
                 await namespace.request("DELETE", f"{BINDINGS}/{name}")
-                await namespace.phase("Starting")  # it asks again every 30 s
+                await namespace.phase("Starting")  # the operator retries every 30 s
         finally:
             await namespace.request("DELETE", f"{POLICIES}/{name}")
 
 
 async def in_force(namespace: Namespace) -> None:
-    """Wait until the API server refuses a Job: a policy takes a moment to be compiled."""
+    """Wait until the API server refuses a Job. It needs a moment to compile a policy."""
     pod = {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}
     probe = {"metadata": {"name": "probe"}, "spec": {"template": {"spec": pod}}}
 

@@ -1,9 +1,9 @@
-"""A walk over the schema: whatever a field of a ModelDeployment was before, its children are those of a fresh apply.
+"""Change every field of a ModelDeployment: the children are always those of a fresh apply.
 
-Acto (SOSP 2023) found most faults of operators where a change of a spec and the same spec applied afresh lead to
-different objects: a field that cannot be taken back, a list that is merged instead of replaced. Here each field goes
-from nothing to a value, to another one and back, one at a time. The API server says what a fresh apply would be: it is
-asked with ``dryRun``, so that its own defaults are in it, too.
+Acto (SOSP 2023) found most faults of operators with this comparison: change a spec step by step, and apply the same
+final spec to a new object. The results differ if a field cannot be removed, or if a list is merged instead of replaced.
+Here each field is set, changed and removed, one at a time. The API server says what a fresh apply would store:
+``dryRun`` includes its own defaults.
 """
 
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ from trainyard_operator.kube.port import (
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
 
-WALK: dict[str, tuple[Any, Any]] = {
+VALUES: dict[str, tuple[Any, Any]] = {
     "replicas": (3, 2),
     "image": ("server:1", "server:2"),
     "resources": (
@@ -90,11 +90,11 @@ WALK: dict[str, tuple[Any, Any]] = {
     ),
     "sharedMemory": ("1Gi", "512Mi"),
 }
-"""Two values of each field of ``spec.serving``, the second with less in its lists and maps than the first."""
+"""Two values of each field of ``spec.serving``. The lists and maps of the second one have fewer entries."""
 
 
-def test_the_walk_goes_over_every_field() -> None:
-    assert set(WALK) == {field.alias or name for name, field in Serving.model_fields.items()}
+def test_every_field_has_values() -> None:
+    assert set(VALUES) == {field.alias or name for name, field in Serving.model_fields.items()}
 
 
 @pytest.fixture
@@ -104,25 +104,25 @@ async def shop(crds: Path) -> AsyncIterator[Shop]:
         yield shop
 
 
-async def test_each_change_leads_where_a_fresh_apply_leads(shop: Shop) -> None:
+async def test_each_change_gives_the_children_of_a_fresh_apply(shop: Shop) -> None:
     await shop.deploy(serving={})
     async with shop.namespace.operator():
         await shop.publish(1)
         await shop.serves(1)
-        for field, (first, second) in WALK.items():
+        for field, (first, second) in VALUES.items():
             for value in (first, second, None):
                 await shop.edit(serving={field: value})
-                await as_fresh(shop, f"{field}={value}", OperatorConfig())
+                await wait_until_as_fresh(shop, f"{field}={value}", OperatorConfig())
 
 
-async def as_fresh(shop: Shop, step: str, config: OperatorConfig) -> None:
-    """Wait until the children are what they would be if the object as it is now were applied for the first time."""
+async def wait_until_as_fresh(shop: Shop, step: str, config: OperatorConfig) -> None:
+    """Wait until the children are what a first apply of the current object would create."""
     last: list[Any] = []
 
     async def ask() -> bool:
-        wanted, there = await fresh(shop, config), await live(shop)
-        last[:] = [wanted, there]
-        return wanted == there
+        wanted, actual = await fresh(shop, config), await stored_children(shop)
+        last[:] = [wanted, actual]
+        return wanted == actual
 
     try:
         await shop.namespace.until(f"a fresh apply after {step}", ask, seconds=30)
@@ -131,7 +131,7 @@ async def as_fresh(shop: Shop, step: str, config: OperatorConfig) -> None:
 
 
 async def fresh(shop: Shop, config: OperatorConfig) -> dict[str, Body]:
-    """Return the children that the API server would store for the ModelDeployment as it is now."""
+    """Return the children that the API server would store for the current ModelDeployment."""
     client, name = shop.namespace.client, shop.namespace.name
     md = MODEL_DEPLOYMENT.view(await client.get(MODEL_DEPLOYMENTS, name, "shop"))
     version = MODEL_VERSION.view(await client.get(MODEL_VERSIONS, name, "m-v1"))
@@ -142,7 +142,7 @@ async def fresh(shop: Shop, config: OperatorConfig) -> dict[str, Body]:
     ]
     if spec.serving is not None and spec.serving.replicas > 1:
         bodies.append((POD_DISRUPTION_BUDGETS, render.disruption_budget(md, spec, 1, config=config)))
-    return {resource.plural: essence(await dry_run(shop, resource, body)) for resource, body in bodies}
+    return {resource.plural: requested_fields(await dry_run(shop, resource, body)) for resource, body in bodies}
 
 
 async def dry_run(shop: Shop, resource: Resource, body: Body) -> Body:
@@ -151,16 +151,16 @@ async def dry_run(shop: Shop, resource: Resource, body: Body) -> Body:
     return await shop.namespace.request("POST", path, {**body, "metadata": metadata})
 
 
-async def live(shop: Shop) -> dict[str, Body]:
+async def stored_children(shop: Shop) -> dict[str, Body]:
     found = {}
     for resource in (DEPLOYMENTS, SERVICES, POD_DISRUPTION_BUDGETS):
         for body in (await shop.namespace.all(resource)).values():
-            found[resource.plural] = essence(body)
+            found[resource.plural] = requested_fields(body)
     return found
 
 
-def essence(body: Body) -> Body:
-    """Return what was asked for: without what controllers write, and without the addresses of a Service."""
+def requested_fields(body: Body) -> Body:
+    """Return the requested fields only, without what controllers write and without the addresses of a Service."""
     annotations = body["metadata"].get("annotations") or {}
     own = {key: value for key, value in annotations.items() if not key.startswith("deployment.kubernetes.io/")}
     spec = {key: value for key, value in body["spec"].items() if not key.startswith("clusterIP")}

@@ -51,7 +51,7 @@ class Moment:
     number: int
     delay: float
 
-    def strike(self, process: "subprocess.Popen[str]") -> None:
+    def trigger(self, process: "subprocess.Popen[str]") -> None:
         if self.signal == signal.SIGKILL:
             os.killpg(process.pid, self.signal)
         else:
@@ -148,7 +148,7 @@ def watch(arguments: list[str], variables: Mapping[str, str], result: Path, mome
                 if moment is not None and moment.text in lines[-1]["message"]:
                     seen += 1
                     if seen == moment.number:
-                        begin(timers, moment.delay, functools.partial(moment.strike, process))
+                        begin(timers, moment.delay, functools.partial(moment.trigger, process))
             process.wait()
         finally:
             for timer in timers:
