@@ -1,4 +1,5 @@
 """Tests, from quick ones without a cluster to those on a real node.
 
-A package of their own: a library installs a folder of the same name, which would win over one without this file.
+This file makes the folder a package. A library installs a folder of the same name, and Python would prefer it to a
+folder without this file.
 """

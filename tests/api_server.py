@@ -1,4 +1,4 @@
-"""Plain HTTP to the API server of a cluster, for tests that ask it more often than kubectl could."""
+"""Plain HTTP to the API server of a cluster, for tests that send more requests than kubectl processes could."""
 
 import base64
 from pathlib import Path
@@ -9,8 +9,8 @@ import yaml
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-_ASKED_AGAIN = Retry(total=None, connect=0, read=4, redirect=0, status=0, other=0, allowed_methods=["GET"])
-"""A question that a busy API server leaves without an answer is asked again; what changes something never is."""
+_RETRY = Retry(total=None, connect=0, read=4, redirect=0, status=0, other=0, allowed_methods=["GET"])
+"""Repeat a GET that a busy API server does not answer. Never repeat a request that changes something."""
 
 
 class ApiServer:
@@ -22,21 +22,21 @@ class ApiServer:
         self._url = cluster["server"]
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.mount("https://", HTTPAdapter(max_retries=_ASKED_AGAIN))
+        self._session.mount("https://", HTTPAdapter(max_retries=_RETRY))
         self._session.verify = _file(cluster, "certificate-authority", folder)
         self._session.cert = (_file(user, "client-certificate", folder), _file(user, "client-key", folder))
 
     def request(self, method: str, path: str, body: Any = None, **query: str) -> tuple[int, dict[str, Any]]:
-        """Return the status code and the object (or Status) of the answer."""
-        answer = self._session.request(method, self._url + path, params=query, json=body, timeout=30)
-        return answer.status_code, answer.json()
+        """Return the status code, and the object (or Status) of the response."""
+        response = self._session.request(method, self._url + path, params=query, json=body, timeout=30)
+        return response.status_code, response.json()
 
     def close(self) -> None:
         self._session.close()
 
 
 def _file(entry: dict[str, str], name: str, folder: Path) -> str:
-    """Return the path of a file that a kubeconfig names or holds."""
+    """Return the path of a file that a kubeconfig names or contains."""
     if name in entry:
         return entry[name]
     path = folder / name

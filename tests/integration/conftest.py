@@ -1,6 +1,8 @@
-"""A real control plane for the tests of this folder: etcd, API server, controller manager. No nodes: no pod ever runs.
+"""A real control plane for the tests of this folder: etcd, API server, controller manager.
 
-``TRAINYARD_TEST_KUBECONFIG`` names a control plane of the newest release that runs already, for quick turns.
+It has no nodes, so no pod runs.
+
+``TRAINYARD_TEST_KUBECONFIG`` names a running control plane of the newest release, to save its start.
 ``TRAINYARD_TEST_KUBERNETES`` names another release than the newest, as ``make test-matrix`` does.
 """
 
@@ -23,19 +25,19 @@ _PREFIX = "kubernetes-"
 
 @pytest.fixture(scope="package")
 def release() -> Release:
-    """Return the Kubernetes that the tests of this folder run on."""
+    """Return the Kubernetes release that the tests of this folder run on."""
     return releases.release(os.environ.get(RELEASE_VARIABLE, releases.NEWEST.minor))
 
 
 @pytest.fixture(scope="package")
 def control_plane(release: Release) -> Iterator[Path]:
-    """Yield the administrator's kubeconfig. A control plane that cannot start is an error, never a skip."""
+    """Yield the administrator's kubeconfig. If the control plane cannot start, the test fails. It is never skipped."""
     if release == releases.NEWEST and (given := os.environ.get(KUBECONFIG_ENV)):
         yield Path(given)
         return
     for name in state.names():
         if name.startswith(_PREFIX) and not Path("/proc", name.rpartition("-")[2]).exists():
-            lifecycle.down(name, print)  # of a session that was killed
+            lifecycle.down(name, print)  # left by a test session that was killed
     name = f"{_PREFIX}{release.minor.replace('.', '-')}-{os.getpid()}"
     with lifecycle.temporary_control_plane(name, release.options()) as cluster:
         yield cluster.kubeconfig
@@ -46,7 +48,7 @@ Kubectl = Callable[..., str]
 
 @pytest.fixture(scope="package")
 def kubectl(control_plane: Path) -> Kubectl:
-    """Return ``kubectl(*arguments, stdin=None) -> stdout``; a failure raises with what kubectl said."""
+    """Return ``kubectl(*arguments, stdin=None) -> stdout``. A failure raises AssertionError with kubectl's message."""
 
     def run(*arguments: str, stdin: str | None = None) -> str:
         done = _kubectl(control_plane, arguments, stdin)
@@ -76,7 +78,7 @@ def _kubectl(kubeconfig: Path, arguments: tuple[str, ...], stdin: str | None) ->
 
 @pytest.fixture(scope="package")
 def crds(control_plane: Path, kubectl: Kubectl) -> Path:
-    """Return the kubeconfig of a control plane that serves our kinds."""
+    """Return the kubeconfig of a control plane that serves the CRDs of trainyard."""
     for kind in KINDS:
         kubectl("apply", "-f", str(checkout() / "crds" / f"{kind.plural}.yaml"))
     for kind in KINDS:

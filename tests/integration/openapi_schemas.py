@@ -1,4 +1,4 @@
-"""JSON schemas for kubeconform out of a running API server, so that checking manifests needs no network."""
+"""JSON schemas for kubeconform from a running API server, so that the check of manifests needs no network."""
 
 import json
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Any
 Json = dict[str, Any]
 
 LOCATION = "{{.Group}}-{{.ResourceAPIVersion}}-{{.ResourceKind}}.json"
-"""The file name as kubeconform's template writes it; the core group is called by its version there."""
+"""The file name of kubeconform's template. For the core group it uses the version."""
 
 
 def write_schemas(get: Callable[[str], Json], kinds: set[tuple[str, str]], folder: Path) -> None:
@@ -30,7 +30,7 @@ def write_schemas(get: Callable[[str], Json], kinds: set[tuple[str, str]], folde
 
 
 def _strict(schema: Json) -> Json:
-    """Close every object that lists its properties."""
+    """Allow no other properties in each object that lists its properties."""
     closed = dict(schema)
     for key in ("items", "additionalProperties", "not"):
         if isinstance(schema.get(key), dict):

@@ -1,4 +1,7 @@
-"""What people write by mistake: refused at apply, with one sentence that says what to do. No operator ever sees it."""
+"""Common mistakes of users: kubectl apply refuses them with one sentence that says what to do.
+
+No operator sees them.
+"""
 
 import json
 from collections.abc import Callable
@@ -16,7 +19,7 @@ LONG = "a-name-that-is-longer-than-what-its-children-can-carry"
 
 
 @pytest.mark.parametrize(
-    ("base", "patch", "answer"),
+    ("base", "patch", "expected"),
     [
         ("schedule", {"schedule": "0 0 3 * * *"}, "schedule needs five fields (minute hour day-of-month month"),
         ("schedule", {"schedule": "TZ=UTC 0 3 * * *"}, "remove TZ= and set timeZone"),
@@ -43,18 +46,18 @@ LONG = "a-name-that-is-longer-than-what-its-children-can-carry"
     ],
 )
 def test_kubectl_apply_says_what_to_do(
-    kubectl_fails: Kubectl, crds: Path, base: str, patch: Object, answer: str
+    kubectl_fails: Kubectl, crds: Path, base: str, patch: Object, expected: str
 ) -> None:
-    """The bad inputs that no operator ever sees: one sentence each, at apply."""
+    """One message for each mistake, at apply."""
     thing = merge(bases()[base], patch if "metadata" in patch else {"metadata": {"name": "new"}, "spec": patch})
-    said = kubectl_fails("apply", "-f", "-", stdin=json.dumps(thing))
-    assert answer in said
-    complaints = [line for line in said.splitlines() if " value" in line and "<nil>" not in line]
-    assert len(complaints) == 1, said
+    output = kubectl_fails("apply", "-f", "-", stdin=json.dumps(thing))
+    assert expected in output
+    messages = [line for line in output.splitlines() if " value" in line and "<nil>" not in line]
+    assert len(messages) == 1, output
 
 
 @pytest.mark.parametrize(
-    ("patch", "answer"),
+    ("patch", "expected"),
     [
         ({"sepc": 1}, 'unknown field "spec.sepc"'),
         ({"data": {"uri": "s3://a/b", "target": "y", "traget": "z"}}, 'unknown field "spec.data.traget"'),
@@ -70,7 +73,7 @@ def test_kubectl_apply_says_what_to_do(
         ),
     ],
 )
-def test_kubectl_apply_names_the_field(kubectl_fails: Kubectl, crds: Path, patch: Object, answer: str) -> None:
+def test_kubectl_apply_names_the_field(kubectl_fails: Kubectl, crds: Path, patch: Object, expected: str) -> None:
     thing = bases()["small"]
     thing["spec"].update(patch)
-    assert answer in kubectl_fails("apply", "-f", "-", stdin=json.dumps(thing))
+    assert expected in kubectl_fails("apply", "-f", "-", stdin=json.dumps(thing))

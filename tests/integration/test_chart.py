@@ -1,4 +1,6 @@
-"""The rendered chart before a real API server: accepted, restricted, and no more rights than it needs."""
+"""The rendered chart on a real API server: its objects are accepted, its pods are restricted, and its rights are
+minimal.
+"""
 
 import json
 import subprocess
@@ -30,7 +32,7 @@ Conform = Callable[[str], subprocess.CompletedProcess[str]]
 
 @pytest.fixture(scope="module")
 def namespace(kubectl: Kubectl) -> Iterator[str]:
-    """A namespace that takes nothing but restricted pods, and warns of templates that would make others."""
+    """A namespace that accepts only restricted pods, and warns about templates of other pods."""
     labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}
     kubectl("apply", "-f", "-", stdin=json.dumps(body))
@@ -60,7 +62,7 @@ def rendered(helm: Helm) -> str:
 
 @pytest.fixture(scope="module")
 def installed(helm: Helm, crds: Path) -> Iterator[None]:
-    # The definitions are there already, from the tests of the definitions themselves.
+    # The CRDs exist already, from the tests of the definitions.
     helm("upgrade", "--install", "trainyard", str(CHART), "--take-ownership")
     yield
     helm("uninstall", "trainyard", "--ignore-not-found", "--wait")
@@ -88,14 +90,14 @@ def kubeconform(manifests: str, crds: Path, kubectl: Kubectl, tmp_path_factory: 
     return lambda text: subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_kubeconform_finds_nothing(manifests: str, kubeconform: Conform) -> None:
+def test_kubeconform_finds_no_error(manifests: str, kubeconform: Conform) -> None:
     done = kubeconform(manifests)
     found = json.loads(done.stdout)
     assert done.returncode == 0, found["resources"]
     assert found["summary"]["valid"] == len([each for each in yaml.safe_load_all(manifests) if each])
 
 
-def test_kubeconform_would_find_a_misspelt_field(manifests: str, kubeconform: Conform) -> None:
+def test_kubeconform_finds_a_misspelt_field(manifests: str, kubeconform: Conform) -> None:
     done = kubeconform(manifests.replace("readOnlyRootFilesystem:", "readOnlyRootFileSystem:"))
     assert done.returncode == 1
     assert "readOnlyRootFileSystem" in done.stdout
@@ -105,7 +107,7 @@ def test_api_server_accepts_every_object(rendered: str, kubectl: Kubectl, namesp
     kubectl("apply", "--dry-run=server", "--server-side", "--force-conflicts", "-f", "-", stdin=rendered)
 
 
-def test_restricted_namespace_takes_the_pod(rendered: str, kubectl: Kubectl, namespace: str) -> None:
+def test_restricted_namespace_accepts_the_pod(rendered: str, kubectl: Kubectl, namespace: str) -> None:
     [deployment] = [each for each in yaml.safe_load_all(rendered) if each and each["kind"] == "Deployment"]
     template: dict[str, Any] = deployment["spec"]["template"]
     template["spec"]["serviceAccountName"] = "default"
@@ -142,7 +144,7 @@ def test_restricted_namespace_takes_the_pod(rendered: str, kubectl: Kubectl, nam
         ("patch", "trainyard.dev/modelversions/status", "default", True),
         ("delete", "trainyard.dev/modelversions", "default", True),
         ("create", "batch/jobs", "default", True),
-        ("patch", "batch/jobs", "default", True),  # a deadline that was edited
+        ("patch", "batch/jobs", "default", True),  # for an edited deadline
         ("patch", "/pods", "default", False),
         ("create", "apps/deployments", "default", True),
         ("patch", "apps/deployments", "default", True),
@@ -183,7 +185,7 @@ def test_rights_of_the_operator(kubectl: Kubectl, verb: str, resource: str, with
 
 
 def may(kubectl: Kubectl, user: str, verb: str, resource: str, within: str) -> bool:
-    """Ask what a user may do; ``resource`` is group/resource[/subresource][:name]."""
+    """Return whether a user may do something. ``resource`` is group/resource[/subresource][:name]."""
     path, _, name = resource.partition(":")
     group, kind, *subresource = path.split("/")
     attributes = {"verb": verb, "group": group, "resource": kind, "namespace": within, "name": name}
@@ -192,13 +194,13 @@ def may(kubectl: Kubectl, user: str, verb: str, resource: str, within: str) -> b
         "kind": "SubjectAccessReview",
         "spec": {"user": user, "resourceAttributes": {**attributes, "subresource": "".join(subresource)}},
     }
-    answer = json.loads(kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review)))
-    allowed: bool = answer["status"]["allowed"]
+    review_result = json.loads(kubectl("create", "-f", "-", "-o", "json", stdin=json.dumps(review)))
+    allowed: bool = review_result["status"]["allowed"]
     return allowed
 
 
 @pytest.mark.usefixtures("installed")
-def test_only_who_is_bound_to_it_may_overrule_gates(kubectl: Kubectl, namespace: str) -> None:
+def test_only_users_bound_to_the_role_may_overrule_gates(kubectl: Kubectl, namespace: str) -> None:
     for user, role in (
         ("ed", f"{NAMESPACE}:trainyard:edit"),
         ("ed", "edit"),
@@ -252,7 +254,7 @@ def set_all(values: tuple[str, ...]) -> list[str]:
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_namespace_that_does_not_exist_is_named_before_anything_is_made(
+def test_a_missing_namespace_is_reported_before_anything_is_created(
     control_plane: Path, kubectl: Kubectl, helm: Helm, teams: tuple[str, str]
 ) -> None:
     watched = f"watchNamespaces={{{teams[0]},nowhere}}"
@@ -276,7 +278,7 @@ def test_a_namespace_that_does_not_exist_is_named_before_anything_is_made(
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_second_release_of_the_same_name_lies_beside_the_first(
+def test_a_second_release_of_the_same_name_does_not_change_the_first(
     helm: Helm, kubectl: Kubectl, teams: tuple[str, str]
 ) -> None:
     helm("install", "trainyard", str(CHART), "--set", "crds.install=false", within=teams[1])
@@ -289,10 +291,10 @@ def test_a_second_release_of_the_same_name_lies_beside_the_first(
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_tenant_installs_with_rights_in_a_namespace_alone(
+def test_a_tenant_installs_with_rights_in_one_namespace_only(
     control_plane: Path, helm: Helm, kubectl: Kubectl, teams: tuple[str, str]
 ) -> None:
-    """As docs/chart.md has it: an administrator makes the Roles once, the tenant does the rest."""
+    """As in docs/chart.md: an administrator creates the Roles once, and the tenant does the rest."""
     team, settings = teams[0], set_all(TENANT_VALUES)
     kubectl("create", "rolebinding", "tenant", "-n", team, "--clusterrole=admin", "--user=tenant")
     as_tenant = ("install", "own", str(CHART), *settings, "--kube-as-user", "tenant")
@@ -321,7 +323,7 @@ def test_a_tenant_installs_with_rights_in_a_namespace_alone(
 
 
 @pytest.mark.usefixtures("installed")
-def test_another_release_takes_over_the_definitions_that_were_kept(
+def test_another_release_can_adopt_the_definitions_that_were_kept(
     control_plane: Path, helm: Helm, kubectl: Kubectl, teams: tuple[str, str]
 ) -> None:
     def uid() -> str:

@@ -1,4 +1,4 @@
-"""The real API server judges the corpus, and must agree with pydantic on every object."""
+"""The real API server validates the corpus. It must agree with pydantic on every object."""
 
 import copy
 import json
@@ -43,7 +43,7 @@ def url(thing: Object) -> str:
 
 
 class Judge:
-    """Asks the API server about objects without keeping them; ``stored`` ones stay for the tests that change them."""
+    """Validates objects with the API server, as a dry run. ``stored`` ones stay, for the tests that change them."""
 
     def __init__(self, server: ApiServer) -> None:
         self.server = server
@@ -56,16 +56,16 @@ class Judge:
         return self._ask("POST", collection(case.object), case.object)
 
     def change(self, before: Object, after: Object) -> str | None:
-        """Return what is said against changing a stored object, without changing it."""
+        """Return the API server's message against a change of a stored object, or ``None``. It is a dry run."""
         return self._ask("PUT", url(before), self._with_version(after, self.stored(before)))
 
     def stored(self, thing: Object) -> Object:
         key = url(thing)
         if key not in self._stored:
             spec_only = {key: value for key, value in thing.items() if key != "status"}
-            code, answer = self.server.request("POST", collection(thing), spec_only, fieldValidation="Strict")
-            assert code == 201, answer
-            self._stored[key] = answer
+            code, response = self.server.request("POST", collection(thing), spec_only, fieldValidation="Strict")
+            assert code == 201, response
+            self._stored[key] = response
         return self._stored[key]
 
     def close(self) -> None:
@@ -74,11 +74,11 @@ class Judge:
         self.server.close()
 
     def _ask(self, method: str, path: str, thing: Object) -> str | None:
-        code, answer = self.server.request(method, path, thing, dryRun="All", fieldValidation="Strict")
+        code, response = self.server.request(method, path, thing, dryRun="All", fieldValidation="Strict")
         if code in {200, 201}:
             return None
-        assert code in {400, 422}, answer
-        return str(answer["message"])
+        assert code in {400, 422}, response
+        return str(response["message"])
 
     @staticmethod
     def _with_version(thing: Object, stored: Object) -> Object:
@@ -93,8 +93,8 @@ def judge(crds: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judg
     judge.close()
 
 
-def agreed(case: Case, said: str | None) -> None:
-    """Fail unless the API server judged as the corpus wants, and as pydantic did."""
+def assert_agreement(case: Case, said: str | None) -> None:
+    """Fail unless the API server's result is the one of the corpus and of pydantic."""
     if case.unsettled:
         other = pydantic_verdict(case.object, case.part)
         assert (said is None) == (other is None), f"API server: {said}; pydantic: {other}"
@@ -106,22 +106,22 @@ def agreed(case: Case, said: str | None) -> None:
 
 
 @pytest.mark.parametrize("case", list(rule_cases()), ids=lambda case: case.name)
-def test_written_cases(judge: Judge, case: Case) -> None:
-    agreed(case, judge.verdict(case))
+def test_the_api_server_agrees_on_the_written_cases(judge: Judge, case: Case) -> None:
+    assert_agreement(case, judge.verdict(case))
 
 
-def test_bounds(judge: Judge) -> None:
+def test_the_api_server_agrees_on_the_bounds(judge: Judge) -> None:
     wrong = []
     for case in bound_cases():
         try:
-            agreed(case, judge.verdict(case))
+            assert_agreement(case, judge.verdict(case))
         except AssertionError as error:
             wrong.append(f"{case.name}: {error}")
     assert not wrong, "\n".join(wrong)
 
 
 def test_bases_are_stored_as_written(judge: Judge) -> None:
-    """Nothing is pruned, and only scalar defaults are added, and sections whose own defaults are wanted."""
+    """Nothing is pruned. Only scalar defaults are added, and sections that have defaults of their own."""
     for thing in bases().values():
         stored = judge.stored(thing)
         kind = kind_of(thing)
@@ -131,7 +131,7 @@ def test_bases_are_stored_as_written(judge: Judge) -> None:
         assert stored["status"] == {"observedGeneration": -1, **kind.first_status}
 
 
-def test_left_out_sections_stay_out(judge: Judge) -> None:
+def test_omitted_sections_stay_omitted(judge: Judge) -> None:
     spec = judge.stored(bases()["small"])["spec"]
     expected = {"mode": "Train", "workers": 0, "shards": 1, "priority": "Normal", "suspend": False, "cancel": False}
     data = {"uri": "s3://datasets/diabetes.csv", "target": "target", "format": "Auto"}
@@ -139,7 +139,7 @@ def test_left_out_sections_stay_out(judge: Judge) -> None:
 
 
 def immutable_changes() -> Iterator[tuple[str, Object, Object]]:
-    """Yield ``field, before, after`` for each immutable field: changed, taken away, added."""
+    """Yield ``field, before, after`` for each immutable field: changed, removed, added."""
     owner = {"auto": "automatic", "script": "script-inline", "command": "container", "threshold": "classes"}
     known = {field.alias: field for field in TRAINING_JOB.spec.model_fields.values()}
     for field, value in transitions()["immutable"].items():
@@ -148,7 +148,7 @@ def immutable_changes() -> Iterator[tuple[str, Object, Object]]:
         if known[field].is_required():
             continue
         yield field, small, with_field(small, field, value)
-        if full["spec"][field] != known[field].default:  # else the default takes its place, and nothing changed
+        if full["spec"][field] != known[field].default:  # if they are equal, the API server adds the same default again
             yield field, full, with_field(full, field, None)
 
 
@@ -170,7 +170,7 @@ def test_what_defines_the_model_is_immutable(judge: Judge) -> None:
     assert not wrong, "\n".join(wrong)
 
 
-def test_a_deep_change_is_seen_in_free_form(judge: Judge) -> None:
+def test_a_nested_change_in_a_free_form_field_is_detected(judge: Judge) -> None:
     before = bases()["forecast"]
     after = copy.deepcopy(before)
     after["spec"]["parameters"]["nested"]["list"][2] = False
@@ -182,14 +182,14 @@ def test_the_same_object_again_is_no_change(judge: Judge) -> None:
         assert judge.change(thing, thing) is None
 
 
-def test_the_rest_may_change(judge: Judge) -> None:
+def test_other_fields_are_mutable(judge: Judge) -> None:
     for field, value in transitions()["mutable"].items():
         for name in ("small", "forecast"):
             before = bases()[name]
             assert judge.change(before, with_field(before, field, value)) is None, field
 
 
-def test_cancel_is_one_way(judge: Judge) -> None:
+def test_cancel_cannot_be_undone(judge: Judge) -> None:
     before = bases()["small"]
     before["metadata"]["name"] = "cancelled"
     before["spec"]["cancel"] = True
@@ -201,8 +201,8 @@ def test_cancel_is_one_way(judge: Judge) -> None:
     assert judge.change(before, with_field(before, "priority", "Low")) is None
 
 
-def test_a_templates_cancel_is_no_transition(judge: Judge) -> None:
-    """Templates may hold what one of their jobs could not change; only cancel itself they must not hold."""
+def test_a_template_may_change_but_must_not_cancel(judge: Judge) -> None:
+    """A template may change fields that are immutable in a TrainingJob. Only ``cancel`` is not allowed in it."""
     before = bases()["scheduled-forecast"]
     template = {"spec": bases()["small"]["spec"]}
     assert judge.change(before, with_field(before, "template", template)) is None
@@ -243,14 +243,14 @@ def test_examples_are_accepted(kubectl: Kubectl, crds: Path) -> None:
 
 
 def test_definitions_are_applied_from_the_client(kubectl: Kubectl, crds: Path) -> None:
-    """Client-side apply keeps the whole definition in an annotation; a too large one is refused."""
+    """Client-side apply stores the whole definition in an annotation. The API server refuses a too large annotation."""
     for kind in KINDS:
         kubectl("apply", "--dry-run=server", "-f", str(checkout() / "crds" / f"{kind.plural}.yaml"))
 
 
 @pytest.fixture(scope="module")
 def finished(kubectl: Kubectl, crds: Path) -> Iterator[Object]:
-    """Yield a TrainingJob with a whole status, and delete it after the tests."""
+    """Yield a TrainingJob with a complete status, and delete it after the tests."""
     thing = {**bases()["forecast"], "metadata": {"name": "finished"}}
     kubectl("create", "-f", "-", stdin=json.dumps(thing))
     patch = json.dumps({"status": thing["status"]})
@@ -358,13 +358,13 @@ def test_kubectl_selects_by_phase_and_category(kubectl: Kubectl, finished: Objec
 def test_kubectl_explains(kubectl: Kubectl, crds: Path) -> None:
     difference = kubectl("explain", "mv.spec.comparison.metrics.difference")
     assert "value less champion." in difference, "without the marks of the docstring"
-    waits = kubectl("explain", "tj.spec.retry.initialSeconds")
-    assert "Seconds to wait after the first failure. Default: 10." in waits
+    explanation = kubectl("explain", "tj.spec.retry.initialSeconds")
+    assert "Seconds to wait after the first failure. Default: 10." in explanation
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
 def test_the_server_describes_every_field(kind: KindDefinition, judge: Judge) -> None:
-    """What kubectl explain reads: the whole schema, with what the API server adds to it."""
+    """The descriptions for kubectl explain: the whole schema, with what the API server adds to it."""
     code, document = judge.server.request("GET", f"/openapi/v3/apis/{API_VERSION}")
     assert code == 200
     schema = document["components"]["schemas"][f"dev.trainyard.v1alpha1.{kind.kind}"]
@@ -372,7 +372,7 @@ def test_the_server_describes_every_field(kind: KindDefinition, judge: Judge) ->
         (f"{path}.{name}", field)
         for path, node in nodes(schema)
         for name, field in node.get("properties", {}).items()
-        if "allOf" not in field  # metadata: Kubernetes' own
+        if "allOf" not in field  # metadata: described by Kubernetes
     ]
     assert len(fields) > 40
     assert [path for path, field in fields if not field.get("description")] == []

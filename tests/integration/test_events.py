@@ -1,4 +1,4 @@
-"""Events in the order in which they happened, whatever kubectl sorts them by."""
+"""Events are shown in the order in which they happened, whichever field kubectl sorts them by."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -21,19 +21,19 @@ pytestmark = pytest.mark.cluster
 Kubectl = Callable[..., str]
 JOB = job_view()
 REASONS = ("First", "Second", "OfAJob", "Third", "Fourth")
-"""In the order of time; the third is another component's, as the controllers of Kubernetes write theirs."""
+"""In order of time. The third one comes from another component, as the controllers of Kubernetes write theirs."""
 
 
 def path(resource: Resource) -> str:
     return f"{resource.base}/namespaces/{JOB.namespace}/{resource.plural}"
 
 
-def told(number: int, now: datetime) -> dict[str, Any]:
-    note = EventNote("Normal", REASONS[number], f"sentence {number}", str(number))
+def own_event(number: int, now: datetime) -> dict[str, Any]:
+    note = EventNote("Normal", REASONS[number], f"message {number}", str(number))
     return event_body("TrainingJob", JOB, note, instance="operator-0", now=now)
 
 
-def of_a_job(now: datetime) -> dict[str, Any]:
+def job_event(now: datetime) -> dict[str, Any]:
     about = {"apiVersion": "batch/v1", "kind": "Job", "namespace": JOB.namespace, "name": "a-1", "uid": "u"}
     seen = {"firstTimestamp": to_rfc3339(now), "lastTimestamp": to_rfc3339(now), "count": 1}
     metadata = {"name": "zz.of-a-job", "namespace": JOB.namespace}
@@ -43,13 +43,13 @@ def of_a_job(now: datetime) -> dict[str, Any]:
 
 @pytest.fixture
 def server(crds: Path, tmp_path: Path, kubectl: Kubectl) -> Iterator[ApiServer]:
-    """Yield a connection beside a namespace of the sample job, with one Event each second, written newest first."""
+    """Yield a connection, and create Events of the sample job in a namespace: one each second, the newest first."""
     server = ApiServer(crds, tmp_path)
     kubectl("create", "namespace", JOB.namespace)
     begin = datetime.now(UTC).replace(microsecond=900_000) - timedelta(minutes=5)
     for number in reversed(range(len(REASONS))):
         now = begin + timedelta(seconds=number)
-        body = of_a_job(now) if REASONS[number] == "OfAJob" else told(number, now)
+        body = job_event(now) if REASONS[number] == "OfAJob" else own_event(number, now)
         code, answer = server.request("POST", path(CORE_EVENTS), body, fieldValidation="Strict")
         assert code == 201, answer
     yield server
@@ -67,15 +67,15 @@ def test_kubectl_shows_events_in_the_order_of_time(server: ApiServer, kubectl: K
     own = kubectl("events", "-n", JOB.namespace, f"--for=trainingjob.trainyard.dev/{JOB.name}", "--no-headers")
     assert [line.split()[2] for line in own.splitlines()] == [each for each in REASONS if each != "OfAJob"]
 
-    code, answer = server.request("POST", path(CORE_EVENTS), told(0, datetime.now(UTC)))
-    assert (code, answer["reason"]) == (409, "AlreadyExists"), "told twice it is one Event"
+    code, answer = server.request("POST", path(CORE_EVENTS), own_event(0, datetime.now(UTC)))
+    assert (code, answer["reason"]) == (409, "AlreadyExists"), "two writes give one Event"
 
     code, found = server.request("GET", path(EVENTS), fieldSelector=f"regarding.uid={JOB.uid},reason=First")
     assert code == 200
     (event,) = found["items"]
-    wanted = read_event(told(0, datetime.now(UTC)))
+    wanted = read_event(own_event(0, datetime.now(UTC)))
     same = {key: value for key, value in wanted.items() if not key.endswith(("Time", "Timestamp"))}
     assert {key: event[key] for key in same if key not in ("apiVersion", "kind", "metadata")} == {
         key: value for key, value in same.items() if key not in ("apiVersion", "kind", "metadata")
     }, "the API that is read has the same object"
-    assert json.dumps(event).count("sentence 0") == 1
+    assert json.dumps(event).count("message 0") == 1

@@ -1,4 +1,4 @@
-"""The process node under a real control plane: what jobs, small services and `kubectl` need of a node."""
+"""The process node under a real control plane: the functions of a node that jobs, small services and `kubectl` need."""
 
 import json
 import os
@@ -28,10 +28,10 @@ GRACE_SECONDS = 20
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    """One cluster with a process node; `down` must leave nothing behind."""
+    """Yield a cluster with a process node. `down` must leave nothing behind."""
     for name in state.names():
         if name.startswith(PREFIX) and not Path("/proc", name.removeprefix(PREFIX)).exists():
-            lifecycle.down(name, print)  # of a session that was killed
+            lifecycle.down(name, print)  # left by a test session that was killed
     started = lifecycle.up(f"{PREFIX}{os.getpid()}", "process", print)
     try:
         yield started
@@ -64,7 +64,7 @@ def namespace(cluster: Cluster, request: pytest.FixtureRequest) -> str:
 
 
 def container(script: str = "", **fields: Any) -> dict[str, Any]:
-    """A container that runs Python code, under the restricted profile."""
+    """Return a container that runs Python code, under the restricted profile."""
     security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
     command = ["python", "-u", "-c", textwrap.dedent(script)]
     image = {"name": "main", "image": "localhost/python:any", "command": command}
@@ -98,7 +98,10 @@ def wait_for_phase(cluster: Cluster, namespace: str, name: str, phase: str) -> N
 
 
 def test_a_job_as_the_operator_makes_them(cluster: Cluster, namespace: str) -> None:
-    """Projected token, downward API, ConfigMap and Secret as files; the exit code decides; last words are kept."""
+    """Projected token, downward API, ConfigMap and Secret are files.
+
+    The exit code decides. The termination message is kept.
+    """
     script = """
         import json, os, pathlib, sys
         run = pathlib.Path(os.environ["RUN"])
@@ -129,21 +132,26 @@ def test_a_job_as_the_operator_makes_them(cluster: Cluster, namespace: str) -> N
         "metadata": {"annotations": {"trainyard.dev/config": '{"rows": 5}'}},
         "spec": {"restartPolicy": "Never", "containers": [main], "volumes": volumes},
     }
-    place = {"namespace": namespace}
+    metadata = {"namespace": namespace}
     apply(
         cluster,
         [
-            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "extra", **place}, "data": {"extra": "e"}},
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "extra", **metadata},
+                "data": {"extra": "e"},
+            },
             {
                 "apiVersion": "v1",
                 "kind": "Secret",
-                "metadata": {"name": "store", **place},
+                "metadata": {"name": "store", **metadata},
                 "stringData": {"user": "me"},
             },
             {
                 "apiVersion": "batch/v1",
                 "kind": "Job",
-                "metadata": {"name": "train-1", **place},
+                "metadata": {"name": "train-1", **metadata},
                 "spec": {"backoffLimit": 3, "podFailurePolicy": {"rules": [never_again]}, "template": template},
             },
         ],
@@ -158,12 +166,12 @@ def test_a_job_as_the_operator_makes_them(cluster: Cluster, namespace: str) -> N
     seen = json.loads(kubectl(cluster, "logs", "job/train-1", "-n", namespace))
     assert (seen["config.json"], seen["extra"], seen["user"], seen["STORE_USER"]) == ('{"rows": 5}', "e", "me", "me")
     assert (seen["POD_IP"], seen["MIB"]) == (made["status"]["podIP"], "256")
-    assert who(cluster, seen["token"], "job-1") == made["metadata"]["name"]
-    assert who(cluster, seen["token"], "job-2") is None
+    assert pod_of_token(cluster, seen["token"], "job-1") == made["metadata"]["name"]
+    assert pod_of_token(cluster, seen["token"], "job-2") is None
 
 
-def who(cluster: Cluster, token: str, audience: str) -> str | None:
-    """Ask the API server whose token this is; None for one that is not for this audience."""
+def pod_of_token(cluster: Cluster, token: str, audience: str) -> str | None:
+    """Ask the API server for the pod of a token. Return ``None`` if the token is not for this audience."""
     review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
     review["spec"] = {"token": token, "audiences": [audience]}
     answer = json.loads(kubectl(cluster, "create", "-f", "-", "-o", "json", stdin=json.dumps(review)))["status"]
@@ -172,7 +180,7 @@ def who(cluster: Cluster, token: str, audience: str) -> str | None:
     return str(answer["user"]["extra"]["authentication.kubernetes.io/pod-name"][0])
 
 
-def test_a_deleted_pod_hears_sigterm_and_gets_its_grace(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
+def test_a_deleted_pod_gets_sigterm_and_its_grace_period(cluster: Cluster, namespace: str, tmp_path: Path) -> None:
     script = f"""
         import pathlib, signal, sys, time
         def end(*_):
@@ -196,7 +204,7 @@ def logs(cluster: Cluster, namespace: str, name: str, *options: str) -> str:
         return str(error)
 
 
-def test_what_ignores_sigterm_is_killed_after_its_grace(cluster: Cluster, namespace: str) -> None:
+def test_a_pod_that_ignores_sigterm_is_killed_after_its_grace(cluster: Cluster, namespace: str) -> None:
     script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('ready'); time.sleep(3600)"
     apply(cluster, [pod("p", namespace, container(script))])
     wait_for("the handler", lambda: "ready" in logs(cluster, namespace, "p"), WAIT_SECONDS)
@@ -213,7 +221,7 @@ def test_following_logs_until_the_end(cluster: Cluster, namespace: str) -> None:
     assert logs(cluster, namespace, "p", "--tail=1") == "4\n"
 
 
-def test_sockets_fit_below_the_folders_for_temporary_files(cluster: Cluster, namespace: str) -> None:
+def test_socket_paths_in_temporary_folders_are_short_enough(cluster: Cluster, namespace: str) -> None:
     script = """
         import multiprocessing, os, tempfile
         for folder in (None, os.environ["MOUNTED"]):
@@ -237,7 +245,7 @@ def test_exec_is_refused_with_a_reason(cluster: Cluster, namespace: str) -> None
         kubectl(cluster, "exec", "p", "-n", namespace, "--", "true")
 
 
-def test_an_image_without_a_program_is_named(cluster: Cluster, namespace: str) -> None:
+def test_an_image_without_a_known_program_is_reported(cluster: Cluster, namespace: str) -> None:
     apply(cluster, [pod("p", namespace, container(image="docker.io/nginx:1"))])
 
     def reason() -> str:
@@ -249,23 +257,23 @@ def test_an_image_without_a_program_is_named(cluster: Cluster, namespace: str) -
     assert "trainyard-trainer" in message
 
 
-def test_a_missing_secret_is_waited_for(cluster: Cluster, namespace: str) -> None:
+def test_a_pod_waits_for_a_missing_secret(cluster: Cluster, namespace: str) -> None:
     value = {"secretKeyRef": {"name": "late", "key": "k"}}
     apply(cluster, [pod("p", namespace, container("print('ran')", env=[{"name": "X", "valueFrom": value}]))])
 
-    def waits() -> bool:
+    def is_waiting() -> bool:
         return bool(
             main_state(cluster, namespace, "p").get("waiting", {}).get("reason") == "CreateContainerConfigError"
         )
 
-    wait_for("the missing secret to be told", waits, WAIT_SECONDS)
+    wait_for("the missing secret to be reported", is_waiting, WAIT_SECONDS)
     assert "secret 'late' not found" in main_state(cluster, namespace, "p")["waiting"]["message"]
     late = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "late", "namespace": namespace}}
     apply(cluster, [late | {"stringData": {"k": "v"}}])
     wait_for_phase(cluster, namespace, "p", "Succeeded")
 
 
-def test_restarts_and_deadline(cluster: Cluster, namespace: str) -> None:
+def test_a_crashing_pod_restarts_and_a_deadline_ends_a_pod(cluster: Cluster, namespace: str) -> None:
     crash = pod("crash", namespace, container("raise SystemExit(3)"), restartPolicy="Always")
     late = pod("late", namespace, container("import time; time.sleep(3600)"), activeDeadlineSeconds=1)
     apply(cluster, [crash, late])
@@ -281,14 +289,14 @@ def test_restarts_and_deadline(cluster: Cluster, namespace: str) -> None:
     assert status(cluster, namespace, "late")["reason"] == "DeadlineExceeded"
 
 
-def test_a_claim_outlives_its_pod_and_goes_with_its_data(cluster: Cluster, namespace: str) -> None:
+def test_a_claim_outlives_its_pod_and_is_deleted_with_its_data(cluster: Cluster, namespace: str) -> None:
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
-    place = {"name": "data", "namespace": namespace}
+    metadata = {"name": "data", "namespace": namespace}
     volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
     mounts = {"volumeMounts": [{"name": "data", "mountPath": "/data"}], "env": [{"name": "D", "value": "/data/kept"}]}
     write = container("import os; open(os.environ['D'], 'w').write('kept')", **mounts)
     show = container("import os; print(open(os.environ['D']).read())", **mounts)
-    apply(cluster, [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": place, "spec": claim}])
+    apply(cluster, [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": claim}])
     apply(cluster, [pod("writer", namespace, write, volumes=volumes)])
     wait_for_phase(cluster, namespace, "writer", "Succeeded")
     kubectl(cluster, "delete", "pod", "writer", "-n", namespace)
@@ -313,15 +321,15 @@ def service(namespace: str) -> list[dict[str, Any]]:
     )
     template = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 1, "containers": [serve]}}
     deployment = {"selector": {"matchLabels": labels}, "strategy": {"type": "Recreate"}, "template": template}
-    place = {"name": "web", "namespace": namespace}
+    metadata = {"name": "web", "namespace": namespace}
     ports = [{"port": 80, "targetPort": "http"}]
     return [
-        {"apiVersion": "v1", "kind": "Service", "metadata": place, "spec": {"selector": labels, "ports": ports}},
-        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": place, "spec": deployment},
+        {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {"selector": labels, "ports": ports}},
+        {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": deployment},
     ]
 
 
-def test_a_service_is_reached_and_keeps_its_address(cluster: Cluster, namespace: str) -> None:
+def test_a_service_responds_and_keeps_its_address(cluster: Cluster, namespace: str) -> None:
     backend = lifecycle.backend("process")
     apply(cluster, service(namespace))
     rollout = ("rollout", "status", "deployment/web", "-n", namespace, f"--timeout={WAIT_SECONDS}s")
@@ -336,7 +344,7 @@ def test_a_service_is_reached_and_keeps_its_address(cluster: Cluster, namespace:
         backend.service_address(cluster, namespace, "web", 81)
 
 
-def test_a_pod_reaches_the_api_server_by_its_own_token(cluster: Cluster, namespace: str) -> None:
+def test_a_pod_reaches_the_api_server_with_its_own_token(cluster: Cluster, namespace: str) -> None:
     script = """
         from kubernetes import client, config
         config.load_config()
@@ -350,7 +358,7 @@ def test_a_pod_reaches_the_api_server_by_its_own_token(cluster: Cluster, namespa
     assert f"system:serviceaccount:{namespace}:default" in logs(cluster, namespace, "p")
 
 
-def test_resources_can_be_pretended(cluster: Cluster) -> None:
+def test_extended_resources_can_be_added_to_the_node(cluster: Cluster) -> None:
     node = node_name(cluster.name)
     path = [{"op": "add", "path": "/status/capacity/example.com~1gpu", "value": "2"}]
     kubectl(cluster, "patch", "node", node, "--subresource=status", "--type=json", "-p", json.dumps(path))
@@ -375,8 +383,8 @@ def test_the_object_store_keeps_its_data_and_credentials(cluster: Cluster) -> No
         store.upload(b"", "nowhere", "x")
 
 
-def test_the_cluster_comes_up_again_after_a_hard_kill_of_its_node(cluster: Cluster, namespace: str) -> None:
-    """Last in the module: it replaces the cluster under the same name."""
+def test_the_cluster_starts_again_after_its_node_was_killed(cluster: Cluster, namespace: str) -> None:
+    """The last test of the module: it replaces the cluster under the same name."""
     apply(cluster, [pod("p", namespace, container("import time; time.sleep(3600)"))])
     wait_for_phase(cluster, namespace, "p", "Running")
     node = ProcessTable(cluster.folder).find(NODE_PROCESS)

@@ -1,4 +1,4 @@
-"""The progress endpoint with the real thing behind it: tokens of the API server, TokenReview, pods and their owners."""
+"""The progress endpoint with real tokens of the API server, TokenReview, pods and their owners."""
 
 import asyncio
 import base64
@@ -38,7 +38,7 @@ REPORT = {"trainerStatus": {"progressPercentage": 42, "lastUpdatedTime": "2020-0
 
 @dataclass
 class Namespace:
-    """A namespace with one TrainingJob, its children in the store, and a maker of pods and their tokens."""
+    """A namespace with one TrainingJob, its children in the store, and functions that create pods and their tokens."""
 
     api: ApiServer
     name: str
@@ -73,7 +73,7 @@ class Namespace:
         self.store.apply("TrainingJob", job)
 
     def job(self, name: str, attempt: int | None) -> str:
-        """Create a Job that no controller runs; with an attempt it is one of the TrainingJob. Return its uid."""
+        """Create a Job that no controller runs. With an attempt, the TrainingJob owns it. Return its uid."""
         labels = {meta.MANAGED_BY_LABEL: meta.MANAGED_BY, meta.ATTEMPT_LABEL: str(attempt)}
         owner = {"apiVersion": API_VERSION, "kind": "TrainingJob", "name": NAME, "uid": self.uid, "controller": True}
         created = self.create(
@@ -92,7 +92,7 @@ class Namespace:
         self.create(self.core("pods"), {"metadata": {"name": name, "ownerReferences": [owner]}, "spec": _pod_spec()})
 
     def token(self, pod: str | None, audience: str | None = None) -> str:
-        """Ask for the token that a kubelet would project into the pod."""
+        """Request the token that a kubelet would project into the pod."""
         spec: dict[str, Any] = {"audiences": [audience or meta.token_audience(self.name, NAME, self.uid)]}
         if pod is not None:
             spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod}
@@ -120,7 +120,7 @@ def namespace(crds: Path, tmp_path: Path) -> Iterator[Namespace]:
 
 @dataclass
 class Sender:
-    """A trainer that reports, and what the operator keeps of it."""
+    """A trainer that reports, and the reports that the operator keeps."""
 
     namespace: Namespace
     url: str
@@ -132,9 +132,9 @@ class Sender:
         headers = {"Authorization": f"Bearer {token}"}
         async with (
             aiohttp.ClientSession() as session,
-            session.post(self.url + path, json=REPORT, headers=headers, ssl=self.trust) as answer,
+            session.post(self.url + path, json=REPORT, headers=headers, ssl=self.trust) as response,
         ):
-            return answer.status, await answer.json()
+            return response.status, await response.json()
 
     def kept(self, attempt: int) -> Any:
         return self.reports.latest(Key(self.namespace.name, NAME), self.namespace.uid, attempt)
@@ -142,7 +142,7 @@ class Sender:
 
 @asynccontextmanager
 async def endpoint(namespace: Namespace, kubeconfig: Path, *, keys: bool) -> AsyncIterator[Sender]:
-    """Run an endpoint that judges tokens by the API server's keys, or lets the API server judge them."""
+    """Run an endpoint. It checks tokens with the API server's keys if ``keys``, else with a TokenReview."""
     credentials = load_credentials({"KUBECONFIG": str(kubeconfig)})
     async with KubeClient(credentials, ClientLimits()) as port:
         authority = await ensure_authority(port, namespace.name, "trainyard-tls", now=utc_now())
@@ -178,7 +178,9 @@ async def test_the_pod_of_the_current_attempt_may_report(namespace: Namespace, s
     assert sender.kept(1).progress_percentage == 42
 
 
-async def test_another_jobs_pod_may_not_even_with_the_right_audience(namespace: Namespace, sender: Sender) -> None:
+async def test_the_pod_of_another_job_is_refused_even_with_the_right_audience(
+    namespace: Namespace, sender: Sender
+) -> None:
     namespace.job(f"{NAME}-1", attempt=1)
     namespace.pod("stranger", "other", namespace.job("other", attempt=None))
     code, status = await sender.post(namespace.token("stranger"))
@@ -186,7 +188,7 @@ async def test_another_jobs_pod_may_not_even_with_the_right_audience(namespace: 
     assert "not part of trainingjobs" in status["message"]
 
 
-async def test_a_token_for_another_job_opens_nothing_here(namespace: Namespace, sender: Sender) -> None:
+async def test_a_token_for_another_audience_is_refused(namespace: Namespace, sender: Sender) -> None:
     namespace.pod("p", f"{NAME}-1", namespace.job(f"{NAME}-1", attempt=1))
     other = namespace.token("p", meta.token_audience(namespace.name, "other", namespace.uid))
     assert (await sender.post(other))[0] == 403
@@ -211,7 +213,7 @@ async def test_a_forged_token_is_refused(namespace: Namespace, sender: Sender) -
     assert sender.kept(1) is None
 
 
-async def test_an_attempt_that_is_over_may_not(namespace: Namespace, sender: Sender) -> None:
+async def test_the_pod_of_an_earlier_attempt_may_not_report(namespace: Namespace, sender: Sender) -> None:
     namespace.pod("late", f"{NAME}-1", namespace.job(f"{NAME}-1", attempt=1))
     namespace.job(f"{NAME}-2", attempt=2)
     code, status = await sender.post(namespace.token("late"))
@@ -224,12 +226,12 @@ async def test_an_unknown_job_is_not_found(namespace: Namespace, sender: Sender)
     assert (await sender.post(token, "gone"))[0] == 404
 
 
-async def test_the_token_of_a_deleted_pod_is_worth_nothing(namespace: Namespace, sender: Sender) -> None:
+async def test_the_token_of_a_deleted_pod_is_refused(namespace: Namespace, sender: Sender) -> None:
     namespace.pod("p", f"{NAME}-1", namespace.job(f"{NAME}-1", attempt=1))
     token = namespace.token("p")
-    code, answer = namespace.api.request("DELETE", namespace.core("pods/p"), gracePeriodSeconds="0")
-    assert code == 200, answer
-    assert (await sender.post(token))[0] in (401, 403)  # the API server may know its own token a moment longer
+    code, response = namespace.api.request("DELETE", namespace.core("pods/p"), gracePeriodSeconds="0")
+    assert code == 200, response
+    assert (await sender.post(token))[0] in (401, 403)  # the API server may cache its own token for a moment
 
 
 async def test_two_operators_share_one_authority(namespace: Namespace, crds: Path) -> None:

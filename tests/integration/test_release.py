@@ -1,4 +1,4 @@
-"""The API server of these tests is of the release that they claim to run on."""
+"""The API server of these tests has the release that the tests claim to run on."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ pytestmark = pytest.mark.cluster
 
 
 def test_the_api_server_is_of_the_release(release: Release, kubectl: Callable[..., str]) -> None:
-    """A server that emulates says so; KUBEBUILDER_ASSETS must name programs of the newest release."""
+    """An emulating server reports both versions. KUBEBUILDER_ASSETS must name programs of the newest release."""
     version = json.loads(kubectl("get", "--raw", "/version"))
     assert f"{version['major']}.{version['minor']}" == release.server.removeprefix("v").rpartition(".")[0]
     assert f"1.{version.get('emulationMinor', version['minor'])}" == release.minor

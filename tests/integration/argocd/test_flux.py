@@ -1,6 +1,7 @@
-"""The expressions for Flux in docs/argocd.md, evaluated by the API server in the order in which Flux asks them.
+"""The expressions for Flux in docs/argocd.md, evaluated by the API server in the order in which Flux evaluates them.
 
-Before it asks, Flux calls an object whose ``status.observedGeneration`` is behind in progress; after it, any object.
+Before the expressions, Flux reports an object as in progress if its ``status.observedGeneration`` is behind. If no
+expression is true, the object is in progress too.
 """
 
 import json
@@ -30,22 +31,22 @@ Kubectl = Callable[..., str]
 
 
 def expressions() -> dict[str, dict[str, str]]:
-    """Return the documentation's expressions by kind."""
+    """Return the expressions of the documentation by kind."""
     text = (checkout() / "docs/argocd.md").read_text(encoding="utf-8")
     [block] = [each for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "healthCheckExprs" in each]
     return {entry.pop("kind"): entry for entry in yaml.safe_load(block)["spec"]["healthCheckExprs"]}
 
 
 def policy(kind: str) -> list[Json]:
-    """Return a policy that refuses a status with the name of the first expression that is true.
+    """Return a policy that refuses a status, with the name of the first true expression as its message.
 
-    Flux evaluates on the object itself, an admission policy on the variable ``object``.
+    Flux evaluates the expressions on the object itself, an admission policy on the variable ``object``.
     """
     meta = {"name": f"{POLICY}-{kind.lower()}"}
     [plural] = [each.plural for each in KINDS if each.kind == kind]
     rule = {"apiGroups": [GROUP], "apiVersions": [VERSION], "operations": ["UPDATE"], "resources": [f"{plural}/status"]}
     texts = expressions()[kind]
-    rooted = {name: re.sub(r"(?<![\w.])(status|metadata)\.", r"object.\1.", texts[name]) for name in ORDER}
+    prefixed = {name: re.sub(r"(?<![\w.])(status|metadata)\.", r"object.\1.", texts[name]) for name in ORDER}
     return [
         {
             "apiVersion": "admissionregistration.k8s.io/v1",
@@ -53,7 +54,7 @@ def policy(kind: str) -> list[Json]:
             "metadata": meta,
             "spec": {
                 "matchConstraints": {"resourceRules": [rule]},
-                "validations": [{"expression": f"!({rooted[name]})", "message": f"Flux: {name}"} for name in ORDER],
+                "validations": [{"expression": f"!({prefixed[name]})", "message": f"Flux: {name}"} for name in ORDER],
             },
         },
         {
@@ -65,17 +66,17 @@ def policy(kind: str) -> list[Json]:
     ]
 
 
-Ask = Callable[[str, Json], str]
+FluxStatus = Callable[[str, Json], str]
 
 
 @pytest.fixture(scope="module")
-def ask(kubectl: Kubectl, crds: Path) -> Iterator[Ask]:
-    """Return ``ask(kind, status)``: what Flux makes of an object with this status."""
+def flux_status(kubectl: Kubectl, crds: Path) -> Iterator[FluxStatus]:
+    """Return ``flux_status(kind, status)``: the state that Flux derives from an object with this status."""
     things = [{**bases()[base], "metadata": {"name": "flux"}} for base in MANIFESTS.values()]
     policies = [document for kind in MANIFESTS for document in policy(kind)]
-    everything = yaml.safe_dump_all([*things, *policies])
+    documents = yaml.safe_dump_all([*things, *policies])
 
-    def said(kind: str, status: Json) -> str:
+    def derive(kind: str, status: Json) -> str:
         body = json.dumps({"status": status})
         change = ("patch", kind, "flux", "--subresource=status", "--type=merge", "--dry-run=server", "-p", body)
         try:
@@ -87,18 +88,18 @@ def ask(kubectl: Kubectl, crds: Path) -> Iterator[Ask]:
             return found[1]
         return "inProgress"
 
-    def active() -> bool:
+    def policies_are_enforced() -> bool:
         stalled = {"phase": "Pending", "conditions": conditions("Stalled", "Failed")}
-        return all(said(kind, stalled) == "failed" for kind in MANIFESTS)
+        return all(derive(kind, stalled) == "failed" for kind in MANIFESTS)
 
-    kubectl("create", "-f", "-", stdin=everything)
-    wait_for("the API server enforces the policies", active, 30)
-    yield said
-    kubectl("delete", "-f", "-", stdin=everything)
+    kubectl("create", "-f", "-", stdin=documents)
+    wait_for("the API server enforces the policies", policies_are_enforced, 30)
+    yield derive
+    kubectl("delete", "-f", "-", stdin=documents)
 
 
 @pytest.mark.parametrize(
-    ("kind", "status", "answer"),
+    ("kind", "status", "expected"),
     [
         ("ModelDeployment", {"conditions": conditions("Reconciling")}, "inProgress"),
         ("ModelDeployment", {"conditions": conditions(ready=True)}, "current"),
@@ -110,5 +111,5 @@ def ask(kubectl: Kubectl, crds: Path) -> Iterator[Ask]:
         ("TrainingJob", {"phase": "Failed", "conditions": conditions("Failed", "Stalled")}, "failed"),
     ],
 )
-def test_what_flux_makes_of_a_status(ask: Ask, kind: str, status: Json, answer: str) -> None:
-    assert ask(kind, status) == answer
+def test_flux_derives_the_state_from_a_status(flux_status: FluxStatus, kind: str, status: Json, expected: str) -> None:
+    assert flux_status(kind, status) == expected

@@ -1,4 +1,4 @@
-"""What docs/argocd.md promises, on a real API server: the line that installs the scripts, and no difference to Git."""
+"""docs/argocd.md on a real API server: its command installs the scripts, and Git shows no difference."""
 
 import json
 import os
@@ -31,25 +31,25 @@ Shell = Callable[[str], str]
 
 @pytest.fixture(scope="module")
 def shell(control_plane: Path, tmp_path_factory: pytest.TempPathFactory) -> Shell:
-    """Return ``shell(line) -> stdout`` for lines of the documentation: in the checkout, with our programs."""
+    """Return ``shell(command) -> stdout``. It runs in the checkout, with the programs of hack/cluster."""
     programs = tmp_path_factory.mktemp("bin")
     for name in ("kubectl", "helm"):
         (programs / name).symlink_to(toolchain.ensure(name))
     environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "KUBECONFIG": str(control_plane)}
 
-    def run(line: str) -> str:
-        command = ["bash", "-euo", "pipefail", "-c", line]
+    def run(command: str) -> str:
+        program = ["bash", "-euo", "pipefail", "-c", command]
         done = subprocess.run(
-            command, cwd=checkout(), env=environment, capture_output=True, text=True, timeout=60, check=False
+            program, cwd=checkout(), env=environment, capture_output=True, text=True, timeout=60, check=False
         )
-        assert done.returncode == 0, f"{line}: {done.stderr}"
+        assert done.returncode == 0, f"{command}: {done.stderr}"
         return done.stdout
 
     return run
 
 
 def documented(words: str) -> str:
-    """Return the first command of the documentation's shell block that holds ``words``."""
+    """Return the first command of the documentation's shell block that contains ``words``."""
     [block] = [text for text in re.findall(r"```sh\n(.*?)```", DOCS, re.DOTALL) if words in text]
     return re.split(r"(?<![\\|])\n", block)[0]
 
@@ -65,7 +65,7 @@ def namespaces(kubectl: Kubectl) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def scripts(shell: Shell, kubectl: Kubectl, namespaces: None) -> dict[str, str]:
-    """Return argocd-cm after the documented line, which found a key of somebody else there."""
+    """Return argocd-cm after the documented command. Before, it had a key of another user."""
     kubectl("-n", "argocd", "create", "configmap", "argocd-cm", "--from-literal=url=https://argocd.example")
     shell(
         "helm template trainyard charts/trainyard --namespace trainyard --set argocd.enabled=true"
@@ -76,7 +76,7 @@ def scripts(shell: Shell, kubectl: Kubectl, namespaces: None) -> dict[str, str]:
     return data
 
 
-def test_the_scripts_arrive_beside_what_was_there(scripts: dict[str, str]) -> None:
+def test_the_scripts_are_added_to_the_existing_keys(scripts: dict[str, str]) -> None:
     assert scripts["url"] == "https://argocd.example"
     health = {f"resource.customizations.health.trainyard.dev_{kind.kind}" for kind in KINDS}
     actions = {
@@ -86,7 +86,7 @@ def test_the_scripts_arrive_beside_what_was_there(scripts: dict[str, str]) -> No
     assert len(actions) == 4
 
 
-def test_the_scripts_arrive_as_they_were_tested(scripts: dict[str, str]) -> None:
+def test_the_installed_scripts_are_the_tested_ones(scripts: dict[str, str]) -> None:
     for kind in KINDS:
         text = scripts[f"resource.customizations.health.trainyard.dev_{kind.kind}"]
         assert lines(text) == lines((SCRIPTS / kind.kind / "health.lua").read_text(encoding="utf-8"))
@@ -103,20 +103,20 @@ def lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip().splitlines()]
 
 
-def test_the_values_for_argo_cds_own_chart(shell: Shell, scripts: dict[str, str]) -> None:
-    line = documented("trainyard-argocd-values.yaml").replace("> trainyard-argocd-values.yaml", "")
+def test_the_values_for_the_chart_of_argo_cd_contain_the_scripts(shell: Shell, scripts: dict[str, str]) -> None:
+    command = documented("trainyard-argocd-values.yaml").replace("> trainyard-argocd-values.yaml", "")
     template = f"template --kube-version {toolchain.KUBERNETES_VERSION}"
-    values = yaml.safe_load(shell(line.replace("template", template, 1)))
+    values = yaml.safe_load(shell(command.replace("template", template, 1)))
     assert values == {"configs": {"cm": {key: text for key, text in scripts.items() if key != "url"}}}
 
 
-def test_neither_operator_nor_action_makes_a_difference_to_git(
+def test_neither_the_operator_nor_an_action_causes_a_difference_to_git(
     kubectl: Kubectl, crds: Path, namespaces: None, tmp_path: Path
 ) -> None:
     lua, files = start(tmp_path), ("-n", "models", "-f", str(APP))
     kubectl("apply", "--server-side", *files)
-    acts = (("TrainingSchedule", "diabetes-weekly", "run-now"), ("ModelDeployment", "diabetes", "rollback"))
-    for kind, name, action in acts:
+    actions_to_run = (("TrainingSchedule", "diabetes-weekly", "run-now"), ("ModelDeployment", "diabetes", "rollback"))
+    for kind, name, action in actions_to_run:
         thing = json.loads(kubectl("-n", "models", "get", kind, name, "-o", "json"))
         after = lua.run(SCRIPTS / kind / f"actions/{action}.lua", thing)
         wanted = json.dumps({"metadata": {"annotations": after["metadata"]["annotations"]}})
@@ -135,13 +135,16 @@ def test_neither_operator_nor_action_makes_a_difference_to_git(
 
 
 def client_side_difference(manifest: Json, live: Json) -> Json:
-    """Return the fields of a spec that Argo CD without ServerSideDiff would change: named in Git, lists whole."""
+    """Return the fields of a spec that Argo CD without ServerSideDiff would change.
+
+    It compares the fields that Git names, and replaces whole lists.
+    """
     wanted = merge(live, manifest)["spec"]
     return {name: value for name, value in wanted.items() if live["spec"].get(name) != value}
 
 
 def test_only_covariates_have_defaults_inside_a_list() -> None:
-    """Why docs/argocd.md names them."""
+    """The reason why docs/argocd.md names these fields."""
     paths = {
         f"{kind.kind} {path}"
         for kind in KINDS
@@ -149,14 +152,14 @@ def test_only_covariates_have_defaults_inside_a_list() -> None:
         if "[]" in path and "default" in node and kind is not MODEL_VERSION
     }
     names = ("required", "timeoutSeconds", "knownInFuture")
-    places = ("TrainingJob spec", "TrainingSchedule spec.template.spec")
-    assert paths == {f"{place}.data.covariates[].{name}" for place in places for name in names}
+    prefixes = ("TrainingJob spec", "TrainingSchedule spec.template.spec")
+    assert paths == {f"{prefix}.data.covariates[].{name}" for prefix in prefixes for name in names}
 
 
-def test_a_default_inside_a_list_is_a_difference_to_the_client_alone(
+def test_a_default_inside_a_list_is_a_difference_for_the_client_only(
     kubectl: Kubectl, crds: Path, namespaces: None
 ) -> None:
-    """Why the example asks for ServerSideDiff."""
+    """The reason why the example uses ServerSideDiff."""
     thing = {**bases()["forecast"], "metadata": {"name": "defaults", "namespace": "models"}}
     del thing["status"]
     covariate = thing["spec"]["data"]["covariates"][0]

@@ -1,4 +1,4 @@
-"""A real Prometheus with the rules of the chart, and the operator as a process: started for a test, ended by it."""
+"""A real Prometheus with the rules of the chart, and the operator as a process. A test starts and stops them."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 class Program:
-    """A process with a port of its own; entered, it runs until it is left."""
+    """A process with a port of its own, as a context manager. It runs until the block ends."""
 
     def __init__(self, port: int, command: list[str], log: Path, probe: str, **environment: str) -> None:
         self.url = f"http://127.0.0.1:{port}"
@@ -38,7 +38,7 @@ class Program:
                 self._command, env=self._environment, stdout=output, stderr=subprocess.STDOUT
             )
         try:
-            wait_until(self._answers, f"{self._command[0]} to answer", START_SECONDS, self.log)
+            wait_until(self._responds, f"{self._command[0]} to answer", START_SECONDS, self.log)
         except AssertionError:
             self._end()
             raise
@@ -50,10 +50,10 @@ class Program:
         self._end()
 
     def log(self) -> str:
-        """Return the end of what it said."""
+        """Return the end of its log."""
         return self._log.read_text(errors="replace")[-3000:]
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         if self._process.poll() is not None:
             raise AssertionError(f"{self._command[0]} has ended:\n{self.log()}")
         with suppress(requests.ConnectionError, requests.Timeout):
@@ -80,12 +80,12 @@ def operator(folder: Path, kubeconfig: Path, port: int, **config: Any) -> Progra
 
 
 class Prometheus(Program):
-    """Scrapes each second, as the monitors of the chart would have it done."""
+    """Scrapes each second, with the configuration that the monitors of the chart would create."""
 
     def __init__(self, binary: Path, folder: Path, port: int, rules: Path, jobs: list[Json]) -> None:
         file = folder / "prometheus.yaml"
-        often = {"scrape_interval": "1s", "evaluation_interval": "1s"}
-        file.write_text(yaml.safe_dump({"global": often, "rule_files": [str(rules)], "scrape_configs": jobs}))
+        intervals = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+        file.write_text(yaml.safe_dump({"global": intervals, "rule_files": [str(rules)], "scrape_configs": jobs}))
         command = [
             str(binary),
             f"--config.file={file}",
@@ -96,22 +96,30 @@ class Prometheus(Program):
         super().__init__(port, command, folder / "prometheus.log", "/-/ready")
 
     def get(self, path: str, **parameters: str) -> Any:
-        """Return the data of an answer. Raises :class:`AssertionError` with what Prometheus says against it."""
-        answer = self.session.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=ANSWER_SECONDS).json()
-        assert answer["status"] == "success", f"{parameters}: {answer.get('error')}"
-        assert not answer.get("warnings"), f"{parameters}: {answer['warnings']}"
-        return answer["data"]
+        """Return the data of a response.
+
+        Raises :class:`AssertionError` with the error or the warnings of Prometheus.
+        """
+        response = self.session.get(f"{self.url}/api/v1/{path}", params=parameters, timeout=ANSWER_SECONDS).json()
+        assert response["status"] == "success", f"{parameters}: {response.get('error')}"
+        assert not response.get("warnings"), f"{parameters}: {response['warnings']}"
+        return response["data"]
 
     def series(self, expr: str) -> list[Json]:
-        """Return what an expression gives now."""
+        """Return the present result of an expression."""
         found: list[Json] = self.get("query", query=expr)["result"]
         return found
 
 
-def wait_until(holds: Callable[[], bool], what: str, seconds: float, told: Callable[[], object] = lambda: "") -> None:
-    """Ask until it holds. Raises :class:`AssertionError` with what is ``told`` once the time is over."""
+def wait_until(
+    holds: Callable[[], bool], what: str, seconds: float, details: Callable[[], object] = lambda: ""
+) -> None:
+    """Wait until ``holds()`` is true.
+
+    After ``seconds`` raise :class:`AssertionError` with the result of ``details``.
+    """
     deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
-            raise AssertionError(f"waited {seconds:.0f} s for {what}: {told()}")
+            raise AssertionError(f"waited {seconds:.0f} s for {what}: {details()}")
         time.sleep(POLL_SECONDS)  # between two looks at the condition

@@ -1,4 +1,4 @@
-"""Every query of the dashboards and every alert, asked of a real Prometheus that scrapes the operator and a server."""
+"""Every query of the dashboards and every alert in a real Prometheus, which scrapes the operator and a server."""
 
 import asyncio
 import base64
@@ -43,7 +43,7 @@ STATUS = {
     "lastAcceptedVersion": 1,
     "consecutiveRejections": 3,
 }
-"""Of a schedule, as an operator left it that has been away since: runs were missed, and versions rejected before."""
+"""The status of a schedule whose operator was absent since then: runs were missed, and versions rejected before."""
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def shop(crds: Path) -> AsyncIterator[Shop]:
 
 @pytest.fixture
 async def schedule(shop: Shop) -> None:
-    """Make a schedule that was due while no operator watched."""
+    """Create a schedule that was due while no operator ran."""
     body = {
         "apiVersion": API_VERSION,
         "kind": "TrainingSchedule",
@@ -70,12 +70,12 @@ async def schedule(shop: Shop) -> None:
 
 
 @pytest.fixture
-async def world(
+async def monitoring(
     crds: Path, classifier_server: ServerProcess, tmp_path: Path, shop: Shop, schedule: None
 ) -> AsyncIterator[tuple[Prometheus, int]]:
-    """Yield a Prometheus beside the operator of the shop's namespace, and the port that trainers report to.
+    """Yield a Prometheus that scrapes the operator of the shop's namespace, and the port for trainers' reports.
 
-    They start and end in threads: the shop's kubelet goes on meanwhile.
+    Both start and end in threads, because the shop's kubelet runs in this event loop.
     """
     health, reports, port = (free_port() for _ in range(3))
     name = shop.namespace.name
@@ -104,8 +104,8 @@ async def world(
         await asyncio.to_thread(stack.pop_all().close)
 
 
-async def live(shop: Shop) -> None:
-    """Let jobs run, wait and fail, versions be refused and taken back, and a model serve."""
+async def create_objects(shop: Shop) -> None:
+    """Let jobs run, wait and fail, let versions be rejected and rolled back, and let a model serve."""
     namespace = shop.namespace
     await namespace.apply("fails", modelName="fails")
     await namespace.end_pod("fails-1", 64, failure_text("BadConfig", "no such parameter"))
@@ -129,41 +129,43 @@ async def live(shop: Shop) -> None:
 
 
 async def certificate_authority(shop: Shop) -> bytes:
-    """Return the certificate that the operator signs its own with."""
+    """Return the certificate that signs the operator's own certificate."""
     secret = await shop.namespace.request("GET", shop.namespace.path(SECRETS, "trainyard-tls"))
     return base64.b64decode(secret["data"]["tls.crt"])
 
 
-async def test_every_query_answers_and_alerts_fire(
-    shop: Shop, world: tuple[Prometheus, int], classifier_server: ServerProcess, tmp_path: Path
+async def test_every_query_has_series_and_the_alerts_fire(
+    shop: Shop, monitoring: tuple[Prometheus, int], classifier_server: ServerProcess, tmp_path: Path
 ) -> None:
-    prometheus, reports = world
-    await live(shop)
+    prometheus, reports = monitoring
+    await create_objects(shop)
     job = {"namespace": shop.namespace.name, "name": "runs"}
     authority = tmp_path / "ca.crt"
     authority.write_bytes(await certificate_authority(shop))
     url = f"https://127.0.0.1:{reports}{meta.progress_path(**job)}"
     post = partial(prometheus.session.post, url, json={}, verify=str(authority), timeout=ANSWER_SECONDS)
-    answer = await asyncio.to_thread(post)
-    assert answer.status_code == 401, "a report of somebody without a token is counted, too"
+    response = await asyncio.to_thread(post)
+    assert response.status_code == 401, "a report of somebody without a token is counted, too"
     features = ["x", "open", "shop [name]"]
     assert classifier_server.infer(request_of(shops()[features].head(2), id="r")).status_code == 200
 
     empty = list(queries())
 
-    def all_answer() -> bool:
+    def all_have_series() -> bool:
         empty[:] = [query for query in empty if not prometheus.series(query.plain(WINDOW))]
         return not empty
 
-    await asyncio.to_thread(wait_until, all_answer, "series of every query", WAIT_SECONDS, lambda: [*map(str, empty)])
+    await asyncio.to_thread(
+        wait_until, all_have_series, "series of every query", WAIT_SECONDS, lambda: [*map(str, empty)]
+    )
     assert len(list(queries())) > 50
     name = shop.namespace.name
     shown = {panel: value_of(prometheus, panel) for panel in ("Running", "Waiting", "Failed", "Ready", "Not ready")}
     assert shown == {"Running": 1, "Waiting": 1, "Failed": 1, "Ready": 1, "Not ready": 0}
     assert value_of(prometheus, "Rejected versions") == 1
     [serving] = prometheus.series("trainyard_modeldeployment_objective")
-    told = {key: serving["metric"][key] for key in ("namespace", "name", "metric")}
-    assert told == {"namespace": name, "name": "shop", "metric": "mae"}, "the labels of the object, not of the target"
+    labels = {key: serving["metric"][key] for key in ("namespace", "name", "metric")}
+    assert labels == {"namespace": name, "name": "shop", "metric": "mae"}, "the labels of the object, not of the target"
     [missed] = prometheus.series("trainyard_trainingschedule_missed_runs_total")
     assert float(missed["value"][1]) > 0
 

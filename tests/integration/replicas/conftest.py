@@ -1,4 +1,4 @@
-"""Releases as they run in a cluster: processes, each with its own configuration."""
+"""Replicas of releases as they run in a cluster: processes, each with its own configuration."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -28,7 +28,7 @@ async def namespace(credentials: Credentials) -> AsyncIterator[Namespace]:
 
 @pytest.fixture
 def start(crds: Path, tmp_path: Path) -> Iterator[Start]:
-    """Return ``start(name, **config)``, which starts a replica; all of them end with the test."""
+    """Return ``start(name, **config)``, which starts a replica. All replicas end with the test."""
     replicas: list[Replica] = []
 
     def run(name: str, kubeconfig: Path = crds, **config: Any) -> Replica:

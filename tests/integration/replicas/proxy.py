@@ -1,4 +1,4 @@
-"""The way from one operator to the API server, which a test can cut."""
+"""A proxy between one operator and the API server, whose connections a test can cut."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ import yaml
 
 
 class Proxy:
-    """Passes bytes on between a port of this machine and the API server. TLS goes through unread."""
+    """Forwards bytes between a local port and the API server. It does not decrypt TLS."""
 
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
@@ -34,12 +34,12 @@ class Proxy:
             await server.wait_closed()
 
     async def cut(self) -> None:
-        """Break off every connection, and take none until :meth:`heal`."""
+        """Close every connection, and accept none until :meth:`restore`."""
         self._cut = True
         for writer in list(self._open):
             writer.transport.abort()
 
-    def heal(self) -> None:
+    def restore(self) -> None:
         self._cut = False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Two replicas of one release on a real API server: the leader is killed, stopped, paused and cut off."""
+"""Two replicas of one release on a real API server. The leader is killed, stopped, paused and cut off."""
 
 import asyncio
 import random
@@ -21,7 +21,7 @@ from trainyard_operator.kube.port import EVENTS, JOBS, LEASES, MODEL_DEPLOYMENTS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
-PLACES = 2
+MAX_JOBS = 2
 KILLS = 20
 DEFAULT_KILLS = 4
 SEED = 20261129
@@ -29,7 +29,7 @@ MERGE = "application/merge-patch+json"
 
 
 class Work:
-    """Jobs in a queue under a limit, the pods that train them, and a user who asks for things by annotation."""
+    """Jobs in a queue under a limit, the pods that train them, and a user who sends requests by annotation."""
 
     def __init__(self, namespace: Namespace) -> None:
         self.namespace = namespace
@@ -39,9 +39,9 @@ class Work:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The configuration of a release that works here."""
+        """The configuration of a release that reconciles this namespace."""
         name = self.namespace.name
-        return {"namespaces": [name], "namespace": name, "admission": {"maxConcurrentJobs": PLACES}}
+        return {"namespaces": [name], "namespace": name, "admission": {"maxConcurrentJobs": MAX_JOBS}}
 
     async def prepare(self) -> None:
         run = {"spec": {**SPEC, "suspend": True}}
@@ -54,13 +54,13 @@ class Work:
             self.names.append(f"job-{len(self.names)}")
             await self.namespace.apply(self.names[-1])
 
-    async def pods_train(self) -> None:
-        """Let each pod run and succeed, for as long as the test goes on. Jobs end here alone: none is missed."""
+    async def run_pods(self) -> None:
+        """Let each pod run and succeed, until the test ends. No other code ends Jobs, so this one sees all of them."""
         while True:
             jobs = await self.jobs()
-            live = [name for name, body in jobs.items() if not _ended(body)]
-            assert len(live) <= PLACES, f"{live} at a time, {PLACES} are allowed"
-            for name in sorted(set(live) - self._ran):
+            active = [name for name, body in jobs.items() if not _ended(body)]
+            assert len(active) <= MAX_JOBS, f"{active} at a time, {MAX_JOBS} are allowed"
+            for name in sorted(set(active) - self._ran):
                 await self.namespace.run_pod(name)
                 await self.namespace.end_pod(name, 0, result_text(1))
                 self._ran.add(name)
@@ -70,23 +70,26 @@ class Work:
         return await self.namespace.all(JOBS)
 
     async def ask(self) -> Callable[[], Any]:
-        """Ask for a run of the schedule, and for a hold or its end; return what is true once both were heard."""
+        """Request a run of the schedule, and a hold or its release.
+
+        Return a check that is true once both were handled.
+        """
         self._runs += 1
         runs, holds = self._runs, self._runs % 2 == 1
         verb = f"{'hold' if holds else 'release'}/{runs}"
         await self._annotate(TRAINING_SCHEDULES, "yearly", {meta.RUN_NOW_ANNOTATION: f"now-{runs}"})
         await self._annotate(MODEL_DEPLOYMENTS, "shop", {meta.ACTION_ANNOTATION: verb})
 
-        async def heard() -> bool:
+        async def handled() -> bool:
             made = [name for name in await self.namespace.all(TRAINING_JOBS) if name.startswith("yearly-")]
             assert len(made) <= runs, made
             shop = await self.namespace.client.get(MODEL_DEPLOYMENTS, self.namespace.name, "shop")
             return len(made) == runs and bool((shop.get("status") or {}).get("hold")) == holds
 
-        return heard
+        return handled
 
-    async def all_trained(self) -> None:
-        """Wait until every TrainingJob has succeeded, each by one Job."""
+    async def wait_until_trained(self) -> None:
+        """Wait until every TrainingJob has succeeded with one Job."""
 
         async def done() -> bool:
             found = await self.namespace.all(TRAINING_JOBS)
@@ -96,12 +99,12 @@ class Work:
         assert sorted(await self.jobs()) == sorted(f"{name}-1" for name in self.names)
 
     async def holder(self) -> str:
-        """Return who holds the Lease; empty where it was given back, or before there is one."""
+        """Return the holder of the Lease. It is empty if the Lease was released or does not exist yet."""
         lease = (await self.namespace.all(LEASES)).get("trainyard-leader") or {"spec": {}}
         return str(lease["spec"].get("holderIdentity") or "")
 
     async def leader(self, *, but: str = "") -> str:
-        """Wait for a leader that is not the one given, and return it."""
+        """Wait for a leader other than ``but``, and return it."""
 
         async def ask() -> str | None:
             holder = await self.holder()
@@ -124,7 +127,7 @@ def _ended(job: Body) -> bool:
 
 @asynccontextmanager
 async def pods_of(work: Work) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(work.pods_train())
+    task = asyncio.create_task(work.run_pods())
     try:
         yield task
     finally:
@@ -152,17 +155,17 @@ async def test_a_leader_that_is_killed_at_any_moment_is_replaced(
             for replica in replicas.values():
                 await replica.is_ready()
             await work.submit(3)
-            heard = await work.ask() if kill % 2 else None
+            handled = await work.ask() if kill % 2 else None
             await asyncio.sleep(moments.uniform(0, 1.5))  # the moment of the fault
             replicas.pop(leader).kill()
             killed = time.monotonic()
-            heard = heard or await work.ask()
+            handled = handled or await work.ask()
             replicas[f"r{kill + 2}"] = start(f"r{kill + 2}", **work.config)
             leader = await work.leader(but=leader)
             failovers.append(time.monotonic() - killed)
-            await work.namespace.until("what was asked for", heard)
+            await work.namespace.until("what was asked for", handled)
             assert not pods.done(), pods.exception()
-        await work.all_trained()
+        await work.wait_until_trained()
         assert not pods.done(), pods.exception()
     record_property("failover_seconds", sorted(round(each, 1) for each in failovers))
     print("failover after a kill, s:", sorted(round(each, 1) for each in failovers))
@@ -187,31 +190,29 @@ async def test_a_killed_leader_is_replaced_with_the_default_lease(
     print("failover after a kill with the default Lease, s:", sorted(round(each, 1) for each in failovers))
 
 
-async def test_a_leader_that_ends_in_order_is_replaced_at_once(work: Work, start: Start) -> None:
-    """With the default Lease, which a killed leader would hold for ten seconds."""
+async def test_a_leader_that_is_terminated_is_replaced_at_once(work: Work, start: Start) -> None:
+    """The Lease lasts 60 seconds. A killed leader would hold it until its end."""
     config = {**work.config, "leaderElection": {"leaseSeconds": 60}}
     first = start("first", **config)
     await first.says("makes decisions from now on")
     second = start("second", **config)
     assert await second.is_ready("follows first")
     await work.submit(3)
-    heard = await work.ask()
+    handled = await work.ask()
     begun = time.monotonic()
     assert await first.terminate() == 0
     assert await work.leader(but="first") == "second"
     print(f"failover after an end in order, s: {time.monotonic() - begun:.1f}")
     await second.says("makes decisions from now on")
     async with pods_of(work):
-        await work.namespace.until("what was asked for", heard)
-        await work.all_trained()
+        await work.namespace.until("what was asked for", handled)
+        await work.wait_until_trained()
     assert "first released Lease" in "".join(first.lines())
     await second.says("the custom resource definitions are those of release")
 
 
-async def test_a_leader_that_was_paused_longer_than_its_lease_writes_nothing_when_it_goes_on(
-    work: Work, start: Start
-) -> None:
-    """It stood still amid its work, with more of it in its queue."""
+async def test_a_leader_paused_longer_than_its_lease_writes_nothing_when_it_continues(work: Work, start: Start) -> None:
+    """The leader is paused while it works and while more work is in its queue."""
     config = {**work.config, "admission": {"maxConcurrentJobs": 0}}
     paused = start("paused", **config)
     await paused.says("makes decisions from now on")
@@ -224,11 +225,11 @@ async def test_a_leader_that_was_paused_longer_than_its_lease_writes_nothing_whe
     assert await work.leader(but="paused") == "other"
     await other.says("makes decisions from now on")
     await work.namespace.until("the Jobs of all", lambda: _count(work, 40))
-    told = await _events_of(work, "paused")
+    events = await _events_of(work, "paused")
     paused.go_on()
     await paused.says("is not the leader any more")
     await paused.is_ready("follows other")
-    assert await _events_of(work, "paused") == told
+    assert await _events_of(work, "paused") == events
     after = await paused.writes()
     print("writes while it led and was asked:", sum(before.values()), "in all:", sum(after.values()))
     assert await work.holder() == "other"
@@ -248,7 +249,7 @@ async def _events_of(work: Work, instance: str) -> int:
     return sum(body.get("reportingInstance") == instance for body in events.values())
 
 
-async def test_a_leader_that_is_cut_off_from_the_api_server_stops_before_another_begins(
+async def test_a_leader_without_the_api_server_stops_before_another_one_leads(
     work: Work, start: Start, crds: Path, tmp_path: Path
 ) -> None:
     async with Proxy.to(crds) as proxy:
@@ -263,5 +264,5 @@ async def test_a_leader_that_is_cut_off_from_the_api_server_stops_before_another
         assert lost.done(), "the other one led before this one had stopped"
         await won
         assert (await lonely.get("/healthz"))[0] == 200, "no restart would help"
-        proxy.heal()
+        proxy.restore()
         await lonely.is_ready("follows other")

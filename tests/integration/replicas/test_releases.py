@@ -1,4 +1,7 @@
-"""Several releases on a real API server: in one namespace one of them works, and the others wait and say for whom."""
+"""Several releases on a real API server.
+
+One release works in each namespace. The others wait and report which one it is.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,19 +28,19 @@ async def teams(credentials: Credentials) -> AsyncIterator[list[Namespace]]:
 
 
 def release(home: Namespace, *watched: Namespace) -> dict[str, Any]:
-    """Return the configuration of a release that lies in ``home``; without namespaces it watches all of them."""
+    """Return the configuration of a release in ``home``. Without ``watched`` it watches all namespaces."""
     images = {"trainer": f"trainer:{home.name}"}
     return {
         "namespace": home.name,
         "namespaces": [each.name for each in watched],
         "images": images,
-        # A busy machine must not make a leader that lives miss its own lease.
+        # On a busy machine, a short Lease could expire under a live leader.
         "leaderElection": {"leaseSeconds": 8},
     }
 
 
-async def worked_by(team: Namespace, home: Namespace, name: str) -> None:
-    """Apply a TrainingJob, and wait for a Job that the release in ``home`` made for it."""
+async def job_is_created_by(team: Namespace, home: Namespace, name: str) -> None:
+    """Apply a TrainingJob, and wait for a Job that the release in ``home`` creates for it."""
     await team.apply(name)
 
     async def made() -> Body | None:
@@ -53,7 +56,7 @@ async def holder(team: Namespace) -> str:
     return str(lease["spec"].get("holderIdentity") or "") if lease is not None else ""
 
 
-async def claimed(team: Namespace, home: Namespace) -> None:
+async def wait_for_claim(team: Namespace, home: Namespace) -> None:
     async def ask() -> bool:
         return await holder(team) == f"{home.name}/trainyard"
 
@@ -63,50 +66,52 @@ async def claimed(team: Namespace, home: Namespace) -> None:
 async def test_two_releases_for_the_whole_cluster(teams: list[Namespace], start: Start) -> None:
     one, two, team = teams
     first = start("first", **release(one))
-    await worked_by(team, one, "a")
+    await job_is_created_by(team, one, "a")
     second = start("second", **release(two))
     text = await second.is_ready(f"the whole cluster is held by the release {one.name}/trainyard")
     assert "second leads" in text
-    await worked_by(team, one, "b")
+    await job_is_created_by(team, one, "b")
     assert sum((await second.writes()).values()) == 0
     first.kill()
-    await worked_by(team, two, "c")
-    await claimed(team, two)
+    await job_is_created_by(team, two, "c")
+    await wait_for_claim(team, two)
     assert await second.terminate() == 0
 
 
 async def test_a_release_for_the_cluster_leaves_a_tenants_namespace_alone(teams: list[Namespace], start: Start) -> None:
     tenant, wide, free = teams
     own = start("own", **release(tenant, tenant))
-    await claimed(tenant, tenant)
+    await wait_for_claim(tenant, tenant)
     start("wide", **release(wide))
-    await worked_by(free, wide, "a")
-    await worked_by(tenant, tenant, "a")
-    await claimed(free, wide)
+    await job_is_created_by(free, wide, "a")
+    await job_is_created_by(tenant, tenant, "a")
+    await wait_for_claim(free, wide)
     own.kill()
-    await worked_by(tenant, wide, "b")
-    await claimed(tenant, wide)
+    await job_is_created_by(tenant, wide, "b")
+    await wait_for_claim(tenant, wide)
 
 
-async def test_a_tenant_that_comes_second_waits(teams: list[Namespace], start: Start) -> None:
+async def test_a_tenant_that_is_installed_second_waits(teams: list[Namespace], start: Start) -> None:
     tenant, wide, _ = teams
     first = start("wide", **release(wide))
-    await worked_by(tenant, wide, "a")
+    await job_is_created_by(tenant, wide, "a")
     second = start("own", **release(tenant, tenant))
     await second.is_ready(f"namespace {tenant.name} is held by the release {wide.name}/trainyard")
-    await worked_by(tenant, wide, "b")
+    await job_is_created_by(tenant, wide, "b")
     assert sum((await second.writes()).values()) == 0
     metric = f'trainyard_namespace_claimed{{namespace="{tenant.name}"}} 0.0'
     assert metric in (await second.get("/metrics"))[1]
     first.kill()
-    await worked_by(tenant, tenant, "c")
+    await job_is_created_by(tenant, tenant, "c")
 
 
-async def test_two_tenants_that_overlap_and_two_that_do_not(teams: list[Namespace], start: Start) -> None:
+async def test_only_one_of_two_tenants_works_in_a_shared_namespace(teams: list[Namespace], start: Start) -> None:
     one, both, two = teams
     start("first", **release(one, one, both))
-    await claimed(both, one)
+    await wait_for_claim(both, one)
     second = start("second", **release(two, two, both))
-    await claimed(two, two)
-    await asyncio.gather(worked_by(one, one, "a"), worked_by(two, two, "a"), worked_by(both, one, "a"))
+    await wait_for_claim(two, two)
+    await asyncio.gather(
+        job_is_created_by(one, one, "a"), job_is_created_by(two, two, "a"), job_is_created_by(both, one, "a")
+    )
     await second.is_ready(f"namespace {both.name} is held by the release {one.name}/trainyard")
