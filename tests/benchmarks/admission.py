@@ -125,12 +125,12 @@ class Ends:
 
     async def _end(self, name: str) -> None:
         url, headers = f"{self._server}{JOBS}/{name}/status", {"Content-Type": "application/merge-patch+json"}
-        async with self._session.patch(url, data=json.dumps({"status": _ended()}), headers=headers) as answer:
+        async with self._session.patch(url, data=json.dumps({"status": _read_run()}), headers=headers) as answer:
             if answer.status != 200:
                 raise RuntimeError(f"PATCH {url}: {answer.status} {(await answer.text())[:300]}")
 
 
-def _ended() -> dict[str, Any]:
+def _read_run() -> dict[str, Any]:
     """Return the status of a Job that its time limit has ended."""
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     why = {"status": "True", "reason": "DeadlineExceeded", "message": "Job was active longer than specified deadline"}

@@ -1,4 +1,4 @@
-"""Models that the real trainer made in a real object store, and servers of them."""
+"""Models that the real trainer stores in a real object store, and servers of them."""
 
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ Train = Callable[[dict[str, object]], Stored]
 
 @pytest.fixture(scope="session")
 def train(object_store: ObjectStore, tmp_path_factory: pytest.TempPathFactory) -> Train:
-    """Return a function that trains a model of its own and tells where it lies."""
+    """Return a function that trains a new model and returns where it is stored."""
 
     def run(spec: dict[str, object]) -> Stored:
         pod = Pod(tmp_path_factory.mktemp("trainer"), object_store, uid=uuid.uuid4().hex)

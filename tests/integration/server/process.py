@@ -1,4 +1,4 @@
-"""A server as the kubelet would start it: a process with the variables of a pod, a port of its own."""
+"""A server as the kubelet would start it: a process with the variables of a pod and a port of its own."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ class Stored:
     store: ObjectStore
 
     def variables(self) -> dict[str, str]:
-        """Return what the operator sets."""
+        """Return the variables that the operator sets."""
         return {
             meta.MODEL_NAME_ENV: self.model,
             meta.MODEL_VERSION_ENV: str(self.version),
@@ -48,7 +48,7 @@ class Stored:
 
 
 class ServerProcess:
-    """Starts when entered; killed at the end if it has not ended by itself."""
+    """A server process as a context manager. If it still runs at the end, it is killed."""
 
     def __init__(self, stored: Stored, folder: Path, **variables: str) -> None:
         self.model = stored.model
@@ -98,12 +98,12 @@ class ServerProcess:
         return self._process.pid
 
     def await_ready(self) -> None:
-        """Wait for readiness, as a probe would ask for it."""
+        """Wait until the readiness endpoint responds with 200."""
         deadline = time.monotonic() + START_SECONDS
         while not self.ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 raise AssertionError(f"the server was not ready within {START_SECONDS} s:\n{self.log}")
-            time.sleep(0.05)  # between two looks at the condition
+            time.sleep(0.05)  # between two checks
 
     def ready(self) -> bool:
         try:

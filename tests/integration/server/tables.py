@@ -1,4 +1,6 @@
-"""A small table with numbers, truth values, gaps and text, for three classes; and requests in the protocol's form."""
+"""A small table with numbers, booleans, missing values and text, for three classes, and requests of the inference
+protocol.
+"""
 
 from typing import Any
 
@@ -26,7 +28,7 @@ def classification(uri: str) -> dict[str, Any]:
 
 
 def request_of(frame: pd.DataFrame, **more: Any) -> dict[str, Any]:
-    """Return a request with one tensor per column; gaps are null."""
+    """Return a request with one tensor per column. Missing values are null."""
     datatypes = {"b": "BOOL", "f": "FP64", "i": "INT64", "O": "BYTES"}
     return {
         "inputs": [

@@ -1,4 +1,4 @@
-"""The process under load, at its end, and when it cannot begin."""
+"""The server process under load, at its termination, and if it cannot start."""
 
 import json
 import threading
@@ -28,7 +28,7 @@ CLIENTS = 8
 FEATURES = ["x", "open", "shop [name]"]
 
 
-def test_many_clients_at_once_get_their_own_answers_and_readiness_stays(
+def test_parallel_clients_get_their_own_responses_and_the_server_stays_ready(
     classifier_server: ServerProcess, forecaster_server: ServerProcess
 ) -> None:
     rows = shops()[FEATURES]
@@ -37,15 +37,15 @@ def test_many_clients_at_once_get_their_own_answers_and_readiness_stays(
 
     def client(number: int) -> int:
         with requests.Session() as session:
-            for turn in range(25):
-                first = (number * 25 + turn) % 250
-                body = request_of(rows.iloc[first : first + 50], id=f"{number}-{turn}")
+            for index in range(25):
+                first = (number * 25 + index) % 250
+                body = request_of(rows.iloc[first : first + 50], id=f"{number}-{index}")
                 response = session.post(f"{classifier_server.path}/infer", json=body, timeout=RESPONSE_SECONDS)
                 assert response.status_code == 200, response.text
-                reply = response.json()
-                assert reply["id"] == f"{number}-{turn}"
-                assert predictions_of(reply).equals(expected.iloc[first : first + 50].reset_index(drop=True))
-        return turn + 1
+                payload = response.json()
+                assert payload["id"] == f"{number}-{index}"
+                assert predictions_of(payload).equals(expected.iloc[first : first + 50].reset_index(drop=True))
+        return index + 1
 
     def probe() -> list[bool]:
         seen = [classifier_server.ready()]
@@ -61,24 +61,24 @@ def test_many_clients_at_once_get_their_own_answers_and_readiness_stays(
         assert all(probing.result())
 
 
-def test_a_long_prediction_does_not_hold_up_the_probes(forecaster_server: ServerProcess) -> None:
+def test_a_long_prediction_does_not_delay_the_probes(forecaster_server: ServerProcess) -> None:
     days = [f"{year}-01-{day:02d}" for year in range(1990, 2250) for day in range(1, 29)]
     inputs = [("date", days), ("product", ["bread"] * len(days))]
     body = {"inputs": [{"name": n, "shape": [len(days)], "datatype": "BYTES", "data": d} for n, d in inputs]}
     with ThreadPoolExecutor(4) as pool:
-        replies = [pool.submit(forecaster_server.infer, body) for _ in range(4)]
-        asked = 0
-        while not all(reply.done() for reply in replies):
+        responses = [pool.submit(forecaster_server.infer, body) for _ in range(4)]
+        ready_checks = 0
+        while not all(response.done() for response in responses):
             assert forecaster_server.ready()
-            asked += 1
-        assert asked > 1
-        assert [reply.result().status_code for reply in replies] == [200] * 4
+            ready_checks += 1
+        assert ready_checks > 1
+        assert [response.result().status_code for response in responses] == [200] * 4
 
 
 def test_sigterm_loses_no_request(classifier: Stored, tmp_path: Path) -> None:
-    """Clients send until the endpoint is taken out of their Service: some time after it is no longer ready."""
+    """Clients send requests until the Service removes the endpoint, some time after the server is no longer ready."""
     body = request_of(shops()[FEATURES])
-    # Long enough for some answers on a busy machine: afterwards the port is closed.
+    # This allows some responses on a busy machine. Afterwards the port is closed.
     with ServerProcess(classifier, tmp_path, **{meta.SERVER_DRAIN_SECONDS_ENV: "10"}) as server:
         server.await_ready()
         removed, codes = threading.Event(), list[int]()
@@ -94,12 +94,12 @@ def test_sigterm_loses_no_request(classifier: Stored, tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(CLIENTS) as pool:
             clients = [pool.submit(client, keep_alive=number % 2 == 0) for number in range(CLIENTS)]
-            await_that(lambda: len(codes) > 50, "50 answers")
+            wait_until(lambda: len(codes) > 50, "50 responses")
             before = len(codes)
             server.terminate()
-            await_that(lambda: not server.ready(), "the server is no longer ready")
+            wait_until(lambda: not server.ready(), "the server is no longer ready")
             assert server.infer(body).headers["connection"] == "close"
-            await_that(lambda: len(codes) > before + 2 * CLIENTS, "more answers, by a server that is not ready")
+            wait_until(lambda: len(codes) > before + 2 * CLIENTS, "more responses of a server that is not ready")
             removed.set()
             for one in clients:
                 one.result()
@@ -109,41 +109,41 @@ def test_sigterm_loses_no_request(classifier: Stored, tmp_path: Path) -> None:
         assert server.termination_log.read_text() == ""
 
 
-def test_requests_under_way_are_answered_after_the_port_is_closed(forecaster: Stored, tmp_path: Path) -> None:
+def test_open_requests_are_completed_after_the_port_is_closed(forecaster: Stored, tmp_path: Path) -> None:
     days = [f"2026-{month:02d}-{day:02d}" for month in range(1, 13) for day in range(1, 29)] * 25
     inputs = [("date", days), ("product", ["bread", "rolls"] * (len(days) // 2))]
     body = {"inputs": [{"name": n, "shape": [len(days)], "datatype": "BYTES", "data": d} for n, d in inputs]}
     variables = {meta.SERVER_DRAIN_SECONDS_ENV: "0", meta.SERVER_THREADS_ENV: "1"}
     with ServerProcess(forecaster, tmp_path, **variables) as server, ThreadPoolExecutor(6) as pool:
         server.await_ready()
-        replies = [pool.submit(server.infer, body) for _ in range(6)]
-        await_that(lambda: any(reply.done() for reply in replies), "the first answer")
+        responses = [pool.submit(server.infer, body) for _ in range(6)]
+        wait_until(lambda: any(response.done() for response in responses), "the first response")
         server.terminate()
-        assert [reply.result().status_code for reply in replies] == [200] * 6
+        assert [response.result().status_code for response in responses] == [200] * 6
         assert server.await_end() == 0
 
 
-def test_sigterm_while_it_loads_ends_at_once(classifier: Stored, tmp_path: Path) -> None:
+def test_sigterm_during_the_load_ends_the_server_at_once(classifier: Stored, tmp_path: Path) -> None:
     with ServerProcess(classifier, tmp_path) as server:
-        await_that(lambda: "loading version" in server.log, "the server loads")
+        wait_until(lambda: "loading version" in server.log, "the server loads")
         server.terminate()
         assert server.await_end() == 0
 
 
-def await_that(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.01)  # between two looks at the condition
+        time.sleep(0.01)  # between two checks
 
 
 @pytest.fixture(scope="module")
-def line(train: Train, upload: Upload) -> Stored:
-    """A model of its own, which the tests below damage and repair."""
+def own_model(train: Train, upload: Upload) -> Stored:
+    """A model for the tests below, which damage and repair it."""
     return train(regression(upload("line.csv", regression_csv())))
 
 
-def ended(stored: Stored, folder: Path, **variables: str) -> tuple[int, str]:
+def run_to_end(stored: Stored, folder: Path, **variables: str) -> tuple[int, str]:
     with ServerProcess(stored, folder, **variables) as server:
         code = server.await_end()
         message = server.termination_log.read_text()
@@ -151,85 +151,87 @@ def ended(stored: Stored, folder: Path, **variables: str) -> tuple[int, str]:
         return code, message
 
 
-def test_one_changed_byte_is_refused_before_it_is_parsed(line: Stored, tmp_path: Path) -> None:
-    bucket, key = line.bucket_and_key
-    client = line.store.client()
+def test_one_changed_byte_is_refused_before_it_is_parsed(own_model: Stored, tmp_path: Path) -> None:
+    bucket, key = own_model.bucket_and_key
+    client = own_model.store.client()
     body = client.get_object(Bucket=bucket, Key=f"{key}/model.txt")["Body"].read()
     offset = body.index(b"leaf_value=") + len("leaf_value=")
     changed = body[:offset] + bytes([body[offset] ^ 1]) + body[offset + 1 :]
     client.put_object(Bucket=bucket, Key=f"{key}/model.txt", Body=changed)
-    code, message = ended(line, tmp_path)
+    code, message = run_to_end(own_model, tmp_path)
     client.put_object(Bucket=bucket, Key=f"{key}/model.txt", Body=body)
     assert code == 65
-    assert message.startswith(f"{line.artifact.uri}/model.txt is not the file of the manifest: expected {len(body)}")
+    assert message.startswith(
+        f"{own_model.artifact.uri}/model.txt is not the file of the manifest: expected {len(body)}"
+    )
     assert message.endswith("it was changed after registration, do not use it")
 
 
-def test_a_variable_that_is_not_set(line: Stored, tmp_path: Path) -> None:
-    code, message = ended(line, tmp_path, **{meta.MODEL_NAME_ENV: ""})
+def test_a_missing_variable_is_reported(own_model: Stored, tmp_path: Path) -> None:
+    code, message = run_to_end(own_model, tmp_path, **{meta.MODEL_NAME_ENV: ""})
     assert code == 64
     assert message.startswith(f"the variable {meta.MODEL_NAME_ENV} is not set")
 
 
-def test_a_port_that_is_taken(line: Stored, classifier_server: ServerProcess, tmp_path: Path) -> None:
-    code, message = ended(line, tmp_path, **{meta.SERVER_PORT_ENV: str(classifier_server.port)})
+def test_an_occupied_port_is_reported(own_model: Stored, classifier_server: ServerProcess, tmp_path: Path) -> None:
+    code, message = run_to_end(own_model, tmp_path, **{meta.SERVER_PORT_ENV: str(classifier_server.port)})
     assert code == 64
     assert message.startswith(f"cannot listen on all addresses, port {classifier_server.port}: Address already in use")
 
 
-def refused(stored: Stored, folder: Path, **variables: str) -> tuple[int, str]:
-    """Load in this process, without the seconds that the imports of a new one take."""
+def load_in_process(stored: Stored, folder: Path, **variables: str) -> tuple[int, str]:
+    """Load in this process: this saves the seconds for the imports of a new one."""
     settings = Settings.from_environ({**stored.variables(), meta.WORK_DIR_ENV: str(folder), **variables})
     with pytest.raises(TrainerError) as caught:
         load_model(settings.target, open_store(settings.storage, settings.env), settings.env.work_dir)
     return caught.value.code, str(caught.value)
 
 
-def test_another_digest_is_refused(line: Stored, tmp_path: Path) -> None:
-    code, message = refused(line, tmp_path, **{meta.MANIFEST_SHA256_ENV: "0" * 64})
+def test_another_digest_is_refused(own_model: Stored, tmp_path: Path) -> None:
+    code, message = load_in_process(own_model, tmp_path, **{meta.MANIFEST_SHA256_ENV: "0" * 64})
     assert code == 65
     assert "is not the manifest that version 1 was registered with" in message
 
 
-def test_keys_that_are_refused(line: Stored, tmp_path: Path) -> None:
+def test_refused_keys_are_reported(own_model: Stored, tmp_path: Path) -> None:
     wrong = secret(tmp_path / "secret", "administrator", "not-the-secret")
-    code, message = refused(line, tmp_path, **{meta.STORAGE_SECRET_DIR_ENV: str(wrong)})
+    code, message = load_in_process(own_model, tmp_path, **{meta.STORAGE_SECRET_DIR_ENV: str(wrong)})
     assert code == 77
     assert "was refused (SignatureDoesNotMatch); check the keys in its Secret" in message
 
 
-def test_a_missing_artifact(line: Stored, tmp_path: Path) -> None:
-    code, message = refused(line, tmp_path, **{meta.ARTIFACT_URI_ENV: f"{line.artifact.uri}7"})
+def test_a_missing_artifact_is_reported(own_model: Stored, tmp_path: Path) -> None:
+    code, message = load_in_process(own_model, tmp_path, **{meta.ARTIFACT_URI_ENV: f"{own_model.artifact.uri}7"})
     assert (code, message) == (
         66,
-        f"{line.artifact.uri}7/manifest.json does not exist; version 1 may have been deleted",
+        f"{own_model.artifact.uri}7/manifest.json does not exist; version 1 may have been deleted",
     )
 
 
-def test_a_missing_file(line: Stored, tmp_path: Path) -> None:
-    bucket, key = line.bucket_and_key
-    client = line.store.client()
+def test_a_missing_file_is_reported(own_model: Stored, tmp_path: Path) -> None:
+    bucket, key = own_model.bucket_and_key
+    client = own_model.store.client()
     manifest = client.get_object(Bucket=bucket, Key=f"{key}/manifest.json")["Body"].read()
     client.put_object(Bucket=bucket, Key=f"{key}-empty/manifest.json", Body=manifest)
-    code, message = refused(line, tmp_path, **{meta.ARTIFACT_URI_ENV: f"{line.artifact.uri}-empty"})
+    code, message = load_in_process(own_model, tmp_path, **{meta.ARTIFACT_URI_ENV: f"{own_model.artifact.uri}-empty"})
     assert code == 66
     assert "does not exist; check the bucket and the key" in message
 
 
-def test_a_format_of_another_release(line: Stored, tmp_path: Path) -> None:
-    bucket, key = line.bucket_and_key
-    client = line.store.client()
+def test_a_format_of_another_release_is_refused(own_model: Stored, tmp_path: Path) -> None:
+    bucket, key = own_model.bucket_and_key
+    client = own_model.store.client()
     manifest = json.loads(client.get_object(Bucket=bucket, Key=f"{key}/manifest.json")["Body"].read())
     body = json.dumps({**manifest, "formats": ["lightgbm-2"]}).encode()
     client.put_object(Bucket=bucket, Key=f"{key}-other/manifest.json", Body=body)
-    artifact = Artifact(uri=f"{line.artifact.uri}-other", manifest_sha256=sha256_of(body), size_bytes=1)
-    code, message = refused(Stored(line.model, 1, artifact, line.store), tmp_path)
+    artifact = Artifact(uri=f"{own_model.artifact.uri}-other", manifest_sha256=sha256_of(body), size_bytes=1)
+    code, message = load_in_process(Stored(own_model.model, 1, artifact, own_model.store), tmp_path)
     assert code == 78
     assert message.startswith("the model's formats are lightgbm-2, this server reads lightgbm-text")
 
 
-def test_a_storage_that_does_not_answer(line: Stored, tmp_path: Path) -> None:
-    nobody = f"http://127.0.0.1:{free_port()}"
-    code, message = refused(line, tmp_path, **{meta.STORAGE_ENDPOINT_ENV: nobody})
+def test_a_storage_that_does_not_respond_is_reported(own_model: Stored, tmp_path: Path) -> None:
+    unused_endpoint = f"http://127.0.0.1:{free_port()}"
+    code, message = load_in_process(own_model, tmp_path, **{meta.STORAGE_ENDPOINT_ENV: unused_endpoint})
     assert code == 69
     assert "does not answer" in message

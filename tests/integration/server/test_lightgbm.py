@@ -1,4 +1,6 @@
-"""A LightGBM classifier behind the protocol: the library's own numbers, and one sentence for every bad request."""
+"""A LightGBM classifier behind the inference protocol: the library's own numbers, and one message for every bad
+request.
+"""
 
 import json
 from pathlib import Path
@@ -17,11 +19,11 @@ FEATURES = ["x", "open", "shop [name]"]
 CLASSES = ["large", "middle", "small"]
 
 
-def good(rows: int = 3) -> dict[str, Any]:
+def valid_request(rows: int = 3) -> dict[str, Any]:
     return request_of(shops()[FEATURES].head(rows), id="r-1")
 
 
-def test_it_answers_what_the_library_answers(
+def test_predictions_equal_those_of_the_library(
     classifier: Stored, classifier_server: ServerProcess, tmp_path: Path
 ) -> None:
     rows = shops()[FEATURES]
@@ -42,28 +44,28 @@ def test_it_answers_what_the_library_answers(
     assert found["prediction"].tolist() == [CLASSES[index] for index in np.argmax(expected, axis=1)]
 
 
-def test_an_id_is_made_where_none_is_sent(classifier_server: ServerProcess) -> None:
-    request = {name: value for name, value in good().items() if name != "id"}
+def test_a_request_without_an_id_gets_a_new_one(classifier_server: ServerProcess) -> None:
+    request = {name: value for name, value in valid_request().items() if name != "id"}
     ids = {classifier_server.infer(request).json()["id"] for _ in range(2)}
     assert len(ids) == 2
 
 
-def test_wanted_outputs_only(classifier_server: ServerProcess) -> None:
-    payload = classifier_server.infer({**good(), "outputs": [{"name": "prediction"}]}).json()
+def test_only_the_requested_outputs_are_returned(classifier_server: ServerProcess) -> None:
+    payload = classifier_server.infer({**valid_request(), "outputs": [{"name": "prediction"}]}).json()
     assert [output["name"] for output in payload["outputs"]] == ["prediction"]
 
 
-def test_two_dimensional_columns(classifier_server: ServerProcess) -> None:
-    request = good()
-    for tensor in request["inputs"]:
-        tensor["shape"] = [3, 1]
+def test_columns_with_two_dimensions_are_accepted(classifier_server: ServerProcess) -> None:
+    request = valid_request()
+    for tensor_of in request["inputs"]:
+        tensor_of["shape"] = [3, 1]
     flat = classifier_server.infer(request).json()
-    for tensor in request["inputs"]:
-        tensor["data"] = [[value] for value in tensor["data"]]
-    assert classifier_server.infer(request).json() == flat == classifier_server.infer(good()).json()
+    for tensor_of in request["inputs"]:
+        tensor_of["data"] = [[value] for value in tensor_of["data"]]
+    assert classifier_server.infer(request).json() == flat == classifier_server.infer(valid_request()).json()
 
 
-def test_metadata_says_version_digest_and_columns(classifier: Stored, classifier_server: ServerProcess) -> None:
+def test_metadata_has_version_digest_and_columns(classifier: Stored, classifier_server: ServerProcess) -> None:
     metadata = requests.get(classifier_server.path, timeout=30).json()
     assert metadata["versions"] == ["1"]
     assert metadata["parameters"] == {
@@ -82,17 +84,17 @@ def test_metadata_says_version_digest_and_columns(classifier: Stored, classifier
     assert requests.get(f"{classifier_server.path}/versions/1", timeout=30).json() == metadata
     assert requests.get(f"{classifier_server.path}/versions/1/ready", timeout=30).status_code == 200
     assert requests.get(f"{classifier_server.path}/versions/2/ready", timeout=30).status_code == 404
-    assert classifier_server.infer(good(), "/versions/1").status_code == 200
-    assert classifier_server.infer(good(), "/versions/2").status_code == 404
+    assert classifier_server.infer(valid_request(), "/versions/1").status_code == 200
+    assert classifier_server.infer(valid_request(), "/versions/2").status_code == 404
 
 
-def test_models_cannot_be_unloaded_from_outside(classifier_server: ServerProcess) -> None:
+def test_clients_cannot_unload_models(classifier_server: ServerProcess) -> None:
     url = f"{classifier_server.url}/v2/repository/models/{classifier_server.model}/unload"
     assert requests.post(url, timeout=30).status_code == 404
 
 
-def test_metrics(classifier: Stored, classifier_server: ServerProcess) -> None:
-    classifier_server.infer(good())
+def test_metrics_count_requests_by_code(classifier: Stored, classifier_server: ServerProcess) -> None:
+    classifier_server.infer(valid_request())
     classifier_server.infer({"inputs": []})
     text = requests.get(f"{classifier_server.url}/metrics", timeout=30).text
     labels = f'model="{classifier.model}",version="1"'
@@ -102,20 +104,20 @@ def test_metrics(classifier: Stored, classifier_server: ServerProcess) -> None:
     assert f'manifest_sha256="{classifier.artifact.manifest_sha256}",{labels}}} 1.0' in text
 
 
-def tensor(request: dict[str, Any], name: str) -> dict[str, Any]:
+def tensor_of(request: dict[str, Any], name: str) -> dict[str, Any]:
     found: dict[str, Any] = next(one for one in request["inputs"] if one["name"] == name)
     return found
 
 
 def changed(column: str, **fields: Any) -> dict[str, Any]:
-    request = good()
-    tensor(request, column).update(fields)
+    request = valid_request()
+    tensor_of(request, column).update(fields)
     return request
 
 
 def without(name: str) -> dict[str, Any]:
-    request = good()
-    request["inputs"].remove(tensor(request, name))
+    request = valid_request()
+    request["inputs"].remove(tensor_of(request, name))
     return request
 
 
@@ -135,18 +137,24 @@ BAD = {
     "a matrix": (changed("x", shape=[3, 2], data=[1] * 6), "column 'x' has the shape [3, 2]; send one value per row"),
     "no shape": (changed("x", shape=[]), "column 'x' has the shape []"),
     "no rows": (request_of(shops()[FEATURES].head(0)), "the request has no rows"),
-    "too many rows": (good(300) | request_of(pd.concat([shops()[FEATURES]] * 34)), "at most 10000 are allowed"),
+    "too many rows": (
+        valid_request(300) | request_of(pd.concat([shops()[FEATURES]] * 34)),
+        "at most 10000 are allowed",
+    ),
     "no inputs": ({"id": "1"}, "inputs: is required"),
     "no datatype": ({"inputs": [{"name": "x", "shape": [1], "data": [1]}]}, "inputs[0].datatype: is required"),
     "unknown datatype": (changed("x", datatype="COMPLEX"), "the request says COMPLEX"),
     "half precision": (changed("x", datatype="FP16"), "x"),
-    "unknown output": ({**good(), "outputs": [{"name": "p"}]}, "the model gives no output 'p'; it gives 'prediction'"),
+    "unknown output": (
+        {**valid_request(), "outputs": [{"name": "p"}]},
+        "the model gives no output 'p'; it gives 'prediction'",
+    ),
     "a list": ([], "Input should be an object"),
 }
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_request_is_answered_with_one_message(case: str, classifier_server: ServerProcess) -> None:
+def test_a_bad_request_is_refused_with_a_message(case: str, classifier_server: ServerProcess) -> None:
     body, said = BAD[case]
     response = classifier_server.infer(body)
     assert response.status_code == 400, response.text
@@ -160,19 +168,19 @@ def test_a_bad_request_is_answered_with_one_message(case: str, classifier_server
         (b"", {}, 400, "Invalid JSON"),
         (b"\xff\xfe", {}, 400, "Invalid JSON"),
         (b"{}", {"Inference-Header-Content-Length": "2"}, 400, "binary tensors are not supported"),
-        (json.dumps(good()).replace("null", "Infinity").encode(), {}, 200, ""),
+        (json.dumps(valid_request()).replace("null", "Infinity").encode(), {}, 200, ""),
         (b" " * (33 * 1024 * 1024), {}, 413, "send the rows in parts"),
     ],
     ids=["cut off", "empty", "no text", "binary", "whole", "too large"],
 )
-def test_bytes_that_are_no_request(
+def test_a_body_that_is_not_a_request_is_refused(
     classifier_server: ServerProcess, body: bytes, headers: dict[str, str], code: int, said: str
 ) -> None:
     response = requests.post(f"{classifier_server.path}/infer", data=body, headers=headers, timeout=30)
     assert (response.status_code, said in response.text) == (code, True), response.text
 
 
-def test_infinite_values_are_refused_and_nan_is_a_gap(classifier_server: ServerProcess) -> None:
+def test_infinite_values_are_refused_and_nan_is_a_missing_value(classifier_server: ServerProcess) -> None:
     text = json.dumps(changed("x", data=["VALUE", 0.5, 0.5]))
     for value, code in [("Infinity", 400), ("NaN", 200)]:
         body = text.replace('"VALUE"', value).encode()
@@ -184,4 +192,4 @@ def test_another_model_is_unknown(classifier_server: ServerProcess) -> None:
     url = f"{classifier_server.url}/v2/models/another"
     assert requests.get(url, timeout=30).json() == {"error": "Model with name another does not exist."}
     assert requests.get(f"{url}/ready", timeout=30).status_code == 404
-    assert requests.post(f"{url}/infer", json=good(), timeout=30).status_code == 404
+    assert requests.post(f"{url}/infer", json=valid_request(), timeout=30).status_code == 404

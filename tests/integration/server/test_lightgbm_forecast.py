@@ -1,4 +1,4 @@
-"""LightGBM's forecasts behind the protocol: the numbers of the trained model, with the quantiles beside them."""
+"""LightGBM forecasts behind the inference protocol: the numbers of the trained model, with their quantiles."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from tests.integration.trainer.tables import forecast, sales_csv
 from trainyard_trainer.artifacts.manifest import parse_manifest
 
 
-def test_it_answers_what_the_trained_model_answered(train: Train, upload: Upload, tmp_path: Path) -> None:
+def test_forecasts_equal_those_of_the_trained_model(train: Train, upload: Upload, tmp_path: Path) -> None:
     spec = forecast(upload("lightgbm-sales.csv", sales_csv(bread=100, rolls=300)), framework="LightGBM")
     quantiles = {**spec["forecast"], "quantiles": [0.9, 0.1]}
     stored = train({**spec, "forecast": quantiles, "parameters": {"num_iterations": 40}})

@@ -1,4 +1,7 @@
-"""Prophet models behind the protocol: times and series as columns, any time at all, no horizon."""
+"""Prophet models behind the inference protocol: times and series are columns.
+
+Any time is allowed; there is no horizon.
+"""
 
 import json
 from pathlib import Path
@@ -26,7 +29,7 @@ def request_for(days: list[Any], series: list[Any], **more: Any) -> dict[str, An
     }
 
 
-def test_it_answers_what_the_library_answers(
+def test_forecasts_equal_those_of_the_library(
     forecaster: Stored, forecaster_server: ServerProcess, tmp_path: Path
 ) -> None:
     payload = forecaster_server.infer(request_for(DAYS, ["rolls", "bread"] * 5)).json()
@@ -42,7 +45,7 @@ def test_it_answers_what_the_library_answers(
         np.testing.assert_allclose(found[number::2], np.maximum(expected, 0), rtol=1e-12)
 
 
-def test_times_may_be_far_and_of_any_zone(forecaster_server: ServerProcess) -> None:
+def test_times_may_be_far_in_the_future_and_in_any_time_zone(forecaster_server: ServerProcess) -> None:
     days = ["2026-08-01", "2026-08-01T02:00:00+02:00", "2031-01-01T00:00:00Z"]
     values = predictions_of(forecaster_server.infer(request_for(days, ["bread"] * 3)).json())["prediction"]
     assert values[0] == values[1]
@@ -62,7 +65,7 @@ def test_times_may_be_far_and_of_any_zone(forecaster_server: ServerProcess) -> N
     ],
     ids=["unknown series", "no series", "no time", "missing time", "a number", "too far", "series column missing"],
 )
-def test_a_bad_request_is_answered_with_one_message(
+def test_a_bad_request_is_refused_with_a_message(
     forecaster_server: ServerProcess, body: dict[str, Any], said: str
 ) -> None:
     response = forecaster_server.infer(body)

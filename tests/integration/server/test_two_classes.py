@@ -1,4 +1,4 @@
-"""A server says which of two classes is the positive one, and answers it from the threshold on."""
+"""A server reports the positive class of two, and predicts it if its probability reaches the threshold."""
 
 from pathlib import Path
 
@@ -12,7 +12,9 @@ from tests.integration.server.tables import predictions_of, request_of
 from tests.integration.trainer.conftest import Upload
 
 
-def test_the_positive_class_is_named_and_answered(train: Train, upload: Upload, tmp_path: Path) -> None:
+def test_the_positive_class_is_reported_and_predicted_from_the_threshold_on(
+    train: Train, upload: Upload, tmp_path: Path
+) -> None:
     random = np.random.default_rng(6)
     heat = random.normal(0, 1, 600)
     frame = pd.DataFrame({"heat": heat, "state": np.where(heat + random.normal(0, 0.5, 600) > 1.2, "defekt", "ok")})
@@ -24,6 +26,6 @@ def test_the_positive_class_is_named_and_answered(train: Train, upload: Upload, 
         reported = requests.get(server.path, timeout=30).json()["parameters"]
         predictions = predictions_of(server.infer(request_of(frame[["heat"]])).json())
     assert reported["positiveClass"] == "defekt"
-    called = predictions["prediction"] == "defekt"
-    assert (called == (predictions["probability:defekt"] >= reported["threshold"])).all()
-    assert called[frame["state"] == "defekt"].mean() > 0.8
+    predicted_positive = predictions["prediction"] == "defekt"
+    assert (predicted_positive == (predictions["probability:defekt"] >= reported["threshold"])).all()
+    assert predicted_positive[frame["state"] == "defekt"].mean() > 0.8

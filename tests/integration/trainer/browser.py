@@ -1,6 +1,6 @@
-"""A real headless Chromium for tests, driven by its own protocol: opens a page and tells what a person would see.
+"""A real headless Chromium for tests. It opens a page and returns what a user would see.
 
-https://chromedevtools.github.io/devtools-protocol/
+The tests control it by the DevTools protocol: https://chromedevtools.github.io/devtools-protocol/
 """
 
 import asyncio
@@ -40,9 +40,9 @@ _WATCHED = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdd
 
 @dataclass
 class Opened:
-    """A page as it was shown. ``requests`` are the addresses it asked for beside itself."""
+    """A page after it was loaded. ``requests`` are the addresses that it requested besides its own."""
 
-    complaints: list[str]
+    errors: list[str]
     requests: list[str]
     seen: Any
     screenshot: bytes
@@ -57,7 +57,7 @@ class Browser:
     _last: int = 0
 
     async def open(self, page: Path, width: int, height: int, script: str, *, dark: bool = False) -> Opened:
-        """Open a file in a new tab of this size and evaluate a script in it, once it has loaded."""
+        """Open a file in a new tab of this size. Once it has loaded, evaluate a script in it."""
         target = (await self._ask("Target.createTarget", url="about:blank"))["targetId"]
         tab = (await self._ask("Target.attachToTarget", targetId=target, flatten=True))["sessionId"]
         self._events.clear()
@@ -69,23 +69,23 @@ class Browser:
             await self._ask(f"{domain}.enable", tab)
         await self._ask("Page.navigate", tab, url=page.as_uri())
         await self._until("Page.loadEventFired")
-        # Two frames later everything has been laid out and painted, and its errors have been told.
+        # Two frames later the layout is finished and painted, and all errors have been reported.
         frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
         await self._ask("Runtime.evaluate", tab, expression=frames, awaitPromise=True)
         seen = await self._ask("Runtime.evaluate", tab, expression=script, returnByValue=True)
         if "exceptionDetails" in seen:
             raise AssertionError(f"the script failed in {page.name}: {seen['exceptionDetails']}")
         shot = await self._ask("Page.captureScreenshot", tab, captureBeyondViewport=True)
-        complaints = [str(event["params"]) for event in self._events if event["method"] in _WATCHED]
-        asked = [
+        errors = [str(event["params"]) for event in self._events if event["method"] in _WATCHED]
+        requested = [
             event["params"]["request"]["url"]
             for event in self._events
             if event["method"] == "Network.requestWillBeSent"
         ]
         await self._ask("Target.closeTarget", targetId=target)
         return Opened(
-            complaints,
-            [url for url in asked if url != page.as_uri()],
+            errors,
+            [url for url in requested if url != page.as_uri()],
             seen["result"]["value"],
             base64.b64decode(shot["data"]),
         )
@@ -143,7 +143,7 @@ def _start(profile: Path) -> subprocess.Popen[bytes]:
 
 
 async def _address(process: subprocess.Popen[bytes], profile: Path) -> str:
-    """Return where the browser listens: it writes that into a file of its profile."""
+    """Return the address at which the browser listens. The browser writes it into a file of its profile."""
     file = profile / "DevToolsActivePort"
     for _ in range(START_SECONDS * 20):
         lines = file.read_text().split() if file.exists() else []
@@ -151,6 +151,6 @@ async def _address(process: subprocess.Popen[bytes], profile: Path) -> str:
             return f"ws://127.0.0.1:{lines[0]}{lines[1]}"
         if process.poll() is not None:
             break
-        await asyncio.sleep(0.05)  # between two looks at the condition
+        await asyncio.sleep(0.05)  # between two checks
     log = (profile / "log").read_text(errors="replace")
     raise AssertionError(f"Chromium did not listen within {START_SECONDS} s:\n{log}")

@@ -11,7 +11,7 @@ from tests.integration.trainer.object_store import DATA_BUCKET, ObjectStore, Obj
 from tests.integration.trainer.pod import Pod
 
 Upload = Callable[[str, bytes], str]
-"""Puts a file into the data bucket and returns its address."""
+"""Stores a file in the data bucket and returns its address."""
 
 
 @pytest.fixture(scope="session")
@@ -23,13 +23,13 @@ def object_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ObjectSto
 
 @pytest.fixture
 def pod(object_store: ObjectStore, tmp_path: Path) -> Pod:
-    """Return a pod of a job of its own, so that its model starts at version 1."""
+    """Return a pod of a new job, so that its model starts at version 1."""
     return Pod(tmp_path / "pod", object_store, uid=uuid.uuid4().hex)
 
 
 @pytest.fixture(scope="session")
 def upload(object_store: ObjectStore) -> Upload:
-    """Return a function that puts a file into the data bucket and returns its address."""
+    """Return a function that stores a file in the data bucket and returns its address."""
     client = object_store.client()
     client.create_bucket(Bucket=DATA_BUCKET)
 

@@ -1,4 +1,4 @@
-"""A real PostgreSQL server for tests: one table, one role that may read it and one that may not."""
+"""A real PostgreSQL server for tests: one table, a role that may read it, and a role that may not."""
 
 import os
 import shutil
@@ -19,9 +19,10 @@ _SERVERS = Path("/usr/lib/postgresql")
 
 
 class DatabaseServer:
-    """Starts and stops the processes. PostgreSQL refuses to run as root, so there it runs as the user it comes with.
+    """Starts and stops the processes.
 
-    It listens on one address of this machine, and whoever reaches that needs a password.
+    PostgreSQL refuses to run as root. For root, it runs as the user that its package creates. It listens on one address
+    of this machine, and every client needs a password.
     """
 
     def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
@@ -32,7 +33,7 @@ class DatabaseServer:
         password = folder / "password"
         password.write_text(PASSWORD)
         if self._user:
-            for parent in (folder, *folder.parents[:-1]):  # pytest makes its folders for their owner alone
+            for parent in (folder, *folder.parents[:-1]):  # only the owner may open pytest's folders
                 parent.chmod(parent.stat().st_mode | 0o011)
             for path in (folder, password):
                 shutil.chown(path, self._user)
@@ -59,7 +60,7 @@ class DatabaseServer:
         return f"postgresql://{role}:{password}@{self.address}:{self.port}/{database}"
 
     def stop(self) -> None:
-        """End the server, and so all of its processes: by SIGINT, which waits for no client."""
+        """End the server and all of its processes. SIGINT does not wait for clients."""
         self._process.send_signal(2)
         self._process.wait(START_SECONDS)
         self._log.close()
@@ -77,7 +78,7 @@ class DatabaseServer:
                 socket.create_connection((self.address, self.port), timeout=1).close()
                 psycopg.connect(self.url("owner", database="postgres")).close()
             except (ConnectionRefusedError, psycopg.OperationalError):
-                time.sleep(0.05)  # between two looks at the condition
+                time.sleep(0.05)  # between two checks
             else:
                 return
 
@@ -98,7 +99,7 @@ class DatabaseServer:
 
 
 def _programs() -> Path:
-    """Return the folder of PostgreSQL's programs, installing them where they are missing."""
+    """Return the folder of PostgreSQL's programs. Install them if they are missing."""
     if not _newest():
         packages.ensure({"postgres": "postgresql"}, print)
     found = _newest()

@@ -1,4 +1,4 @@
-"""A real MLflow server on loopback, and a door before it that asks for a password."""
+"""A real MLflow server on loopback, and a proxy in front of it that requires a password."""
 
 import base64
 import http.client
@@ -17,7 +17,7 @@ from typing import Any
 from tests.integration.trainer.object_store import free_port
 
 START_SECONDS = 180
-"""Its libraries take long to import on a busy machine."""
+"""The imports of its libraries take long on a busy machine."""
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -47,7 +47,7 @@ class MlflowServer:
         self._await_start()
 
     def stop(self) -> None:
-        """End the server with its workers: they are a session of their own."""
+        """End the server with its workers. They run in a session of their own."""
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
@@ -61,7 +61,7 @@ class MlflowServer:
     def _responds(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            # More than /health: the first answer from the database takes many times as long as the later ones.
+            # Not /health: the first response from the database takes much longer than the later ones.
             connection.request("GET", "/api/2.0/mlflow/experiments/search?max_results=1")
             return connection.getresponse().status == 200
         except OSError:
@@ -71,8 +71,8 @@ class MlflowServer:
 
 
 @contextmanager
-def door(port: int) -> Iterator[str]:
-    """Yield the address of a proxy that lets through who knows the password."""
+def password_proxy(port: int) -> Iterator[str]:
+    """Yield the address of a proxy that requires the password."""
     wanted = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
     class Handler(BaseHTTPRequestHandler):

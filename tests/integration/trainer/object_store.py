@@ -1,4 +1,4 @@
-"""A real S3 server for tests: versitygw over a folder, with an administrator and a guest who may only read."""
+"""A real S3 server for tests: versitygw over a folder, with an administrator and a guest with read access."""
 
 import json
 import os
@@ -21,14 +21,15 @@ START_SECONDS = 60
 
 
 cuts_a_download = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-"""For tests that end a download in its middle: s3transfer leaves its socket to the collector; a pod ends right then.
+"""For tests that stop a download in the middle. s3transfer leaves its socket to the garbage collector.
 
-Such a test collects before it ends, so that the warning does not meet another one.
+A pod ends at this point. Such a test collects garbage before it ends, so that the warning does not appear in another
+test.
 """
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
+    """Return a port on which no process listens at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -36,7 +37,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class ObjectStore:
-    """The address and the Secrets, as the kubelet would mount them."""
+    """The address, and the Secrets as the kubelet would mount them."""
 
     endpoint: str
     admin_secret: Path
@@ -70,7 +71,7 @@ class ObjectStoreServer:
         self._prepare()
 
     def stop(self) -> None:
-        """End the process that was started here: by force, since politely it waits for idle connections."""
+        """Kill the process. After SIGTERM it would wait for idle connections."""
         self._process.kill()
         self._process.wait()
         self._log.close()
@@ -84,7 +85,7 @@ class ObjectStoreServer:
             try:
                 socket.create_connection(("127.0.0.1", port), timeout=1).close()
             except ConnectionRefusedError:
-                time.sleep(0.02)  # between two looks at the condition
+                time.sleep(0.02)  # between two checks
             else:
                 return
 

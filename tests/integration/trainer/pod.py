@@ -1,4 +1,4 @@
-"""A trainer as the kubelet would start it: folders, Secrets and variables of a pod, without the pod."""
+"""A trainer as the kubelet would start it: the folders, Secrets and variables of a pod, without the pod."""
 
 import json
 import os
@@ -27,8 +27,8 @@ Line = dict[str, Any]
 
 
 @dataclass
-class Ended:
-    """How it ended."""
+class PodRun:
+    """The exit code, the result and the log lines of one run."""
 
     code: int
     result: TrainingResult
@@ -37,7 +37,7 @@ class Ended:
 
 @dataclass
 class Pod:
-    """One job. ``run`` starts a process and waits for its end; ``run_here`` does the same work in this process."""
+    """One job. ``run`` starts a process and waits for its end. ``run_here`` does the same work in this process."""
 
     folder: Path
     store: ObjectStore
@@ -45,11 +45,11 @@ class Pod:
     progress_url: str | None = None
     ca: bytes = b""
     secret: Path | None = None
-    """The storage's Secret; the administrator's when left out."""
+    """The storage's Secret. The default is the administrator's."""
     data_secret: Path | None = None
 
-    def run(self, spec: dict[str, Any], attempt: int = 1, signal_when: Callable[[Line], bool] | None = None) -> Ended:
-        """Run as a process of its own; ``signal_when`` says at which log line SIGTERM is sent."""
+    def run(self, spec: dict[str, Any], attempt: int = 1, signal_when: Callable[[Line], bool] | None = None) -> PodRun:
+        """Run in a new process. SIGTERM is sent at the first log line for which ``signal_when`` is true."""
         variables = self._prepare(spec, attempt)
         lines: list[Line] = []
         with _process({**os.environ, **variables}) as process:
@@ -59,14 +59,14 @@ class Pod:
                 if signal_when is not None and signal_when(lines[-1]):
                     process.send_signal(signal.SIGTERM)
                     signal_when = None
-        return self._ended(process.returncode, variables, lines)
+        return self._read_run(process.returncode, variables, lines)
 
-    def run_here(self, spec: dict[str, Any], attempt: int = 1, stop: Callable[[], bool] = lambda: False) -> Ended:
-        """Run without the seconds that the imports of a new process take."""
+    def run_here(self, spec: dict[str, Any], attempt: int = 1, stop: Callable[[], bool] = lambda: False) -> PodRun:
+        """Run in this process: this saves the seconds for the imports of a new one."""
         variables = self._prepare(spec, attempt)
         env = Environment.from_environ(variables)
         code = run_job(lambda: read_config(env), env, stop, display=JsonLines())
-        return self._ended(code, variables, [])
+        return self._read_run(code, variables, [])
 
     def _prepare(self, spec: dict[str, Any], attempt: int) -> dict[str, str]:
         for name in ("config", "work", "claims"):
@@ -95,16 +95,16 @@ class Pod:
             meta.TERMINATION_LOG_ENV: str(termination_log),
         }
 
-    def _ended(self, code: int, variables: dict[str, str], lines: list[Line]) -> Ended:
+    def _read_run(self, code: int, variables: dict[str, str], lines: list[Line]) -> PodRun:
         body = Path(variables[meta.TERMINATION_LOG_ENV]).read_bytes()
         assert len(body) <= RESULT_MAX_BYTES
         assert list((self.folder / "work").iterdir()) == []
-        return Ended(code, TrainingResult.model_validate_json(body), lines)
+        return PodRun(code, TrainingResult.model_validate_json(body), lines)
 
 
 @contextmanager
 def _process(environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
-    """Start a trainer; it is killed after ``RUN_SECONDS`` so that no test hangs."""
+    """Start a trainer. It is killed after ``RUN_SECONDS``, so that no test blocks for ever."""
     command = [sys.executable, "-m", "trainyard_trainer"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         watchdog = threading.Timer(RUN_SECONDS, process.kill)

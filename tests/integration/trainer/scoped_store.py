@@ -1,6 +1,6 @@
-"""An S3 server that refuses what a policy does not allow, as AWS does by those of docs/storage.md.
+"""An S3 server that refuses what a policy does not allow, as AWS does with the policies of docs/storage.md.
 
-It stands before the real server and passes on what the policy allows, byte by byte: requests stay signed as they are.
+It is a proxy in front of the real server. It forwards allowed requests unchanged, so that their signatures stay valid.
 """
 
 import http.client
@@ -21,15 +21,15 @@ Policy = dict[str, Any]
 
 
 class ScopedServer(ThreadingHTTPServer):
-    """Passes on to ``upstream`` what a policy of AWS allows. ``refused`` are the requests that it did not.
+    """Forwards to ``upstream`` what an AWS policy allows. ``refused`` lists the other requests.
 
-    An object that is not there is refused too, as by servers that look for the right to list the whole bucket first.
+    It also refuses requests for missing objects. Servers do so if they first check the right to list the whole bucket.
     """
 
     daemon_threads = True
 
     def __init__(self, upstream: str, policy: Policy) -> None:
-        super().__init__(("127.0.0.1", 0), _Gate)
+        super().__init__(("127.0.0.1", 0), _PolicyHandler)
         self.upstream = urlsplit(upstream)
         self.policy = policy
         self.refused: list[str] = []
@@ -39,15 +39,15 @@ class ScopedServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def allows(self, method: str, target: str, body: bytes) -> bool:
-        """Tell whether every right that a request needs is given by some statement."""
+        """Return whether the policy's statements allow every action that the request needs."""
         return all(
-            any(_gives(statement, action, resource, prefix) for statement in self.policy["Statement"])
-            for action, resource, prefix in _needs(method, target, body)
+            any(_allows(statement, action, resource, prefix) for statement in self.policy["Statement"])
+            for action, resource, prefix in _required_actions(method, target, body)
         )
 
 
-def _needs(method: str, target: str, body: bytes) -> list[tuple[str, str, str | None]]:
-    """Return actions, resources and the value of ``s3:prefix``, where the request has one."""
+def _required_actions(method: str, target: str, body: bytes) -> list[tuple[str, str, str | None]]:
+    """Return the actions, the resources, and the value of ``s3:prefix`` if the request has one."""
     parts = urlsplit(target)
     bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
     query = parse_qs(parts.query, keep_blank_values=True)
@@ -66,7 +66,7 @@ def _needs(method: str, target: str, body: bytes) -> list[tuple[str, str, str | 
     return [(f"s3:{method}", resource, None)]
 
 
-def _gives(statement: Policy, action: str, resource: str, prefix: str | None) -> bool:
+def _allows(statement: Policy, action: str, resource: str, prefix: str | None) -> bool:
     wanted = statement.get("Condition", {}).get("StringLike", {}).get("s3:prefix")
     return (
         statement["Effect"] == "Allow"
@@ -82,7 +82,7 @@ def _list(value: str | list[str]) -> list[str]:
 
 @contextmanager
 def scoped(upstream: str, policy: Policy) -> Iterator[ScopedServer]:
-    """Run one as long as the context is open."""
+    """Run a server until the end of the block."""
     with ScopedServer(upstream, policy) as server:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
@@ -93,14 +93,14 @@ def scoped(upstream: str, policy: Policy) -> Iterator[ScopedServer]:
             thread.join()
 
 
-class _Gate(BaseHTTPRequestHandler):
+class _PolicyHandler(BaseHTTPRequestHandler):
     server: ScopedServer
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Do not write a log."""
 
-    def _pass(self) -> None:
+    def _handle(self) -> None:
         if self.headers.get("Expect", "").lower() == "100-continue":
             self.send_response_only(100)
             self.end_headers()
@@ -131,4 +131,4 @@ class _Gate(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _pass  # noqa: N815 - the names that http.server calls
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _handle  # noqa: N815 - the names that http.server calls

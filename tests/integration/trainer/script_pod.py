@@ -1,4 +1,4 @@
-"""A pod of framework Script whose script is really run."""
+"""A pod of framework Script that really runs its script."""
 
 import textwrap
 from collections.abc import Callable
@@ -24,17 +24,17 @@ def leave(model="w = 2", **metrics):
 
 
 class ScriptPod(ContainerPod):
-    """One pod of framework Script: the claim ``models`` is the storage and holds the data."""
+    """One pod of framework Script. The claim ``models`` is the storage and contains the data."""
 
     def script(self, text: str, *, prelude: str = PRELUDE, uid: str = "uid-1", **spec: Any) -> TrainerConfig:
         inline = {"inline": prelude + textwrap.dedent(text)}
         base = {"framework": "Script", "command": None, "image": None, "script": inline}
         return self.config(table(), uid=uid, **{**base, **spec})
 
-    def go(
+    def execute(
         self, config: TrainerConfig, limits: Limits | None = None, stop: Callable[[], bool] = lambda: False
     ) -> tuple[int, TrainingResult]:
-        self.heard: list[ReportedStatus] = []
+        self.statuses: list[ReportedStatus] = []
         code = run_job(
             lambda: config,
             self.env,
@@ -47,10 +47,10 @@ class ScriptPod(ContainerPod):
         return code, self.result()
 
     def submit(self, status: ReportedStatus) -> None:
-        self.heard.append(status)
+        self.statuses.append(status)
 
     def close(self) -> None:
-        """Nothing is kept back."""
+        """There is nothing to flush."""
 
 
 def run_of(pod: ScriptPod, name: str = "1") -> Path:
@@ -58,7 +58,7 @@ def run_of(pod: ScriptPod, name: str = "1") -> Path:
 
 
 def is_over(pid: int) -> bool:
-    """Tell whether a process has ended: it may still wait for somebody to ask how."""
+    """Return whether a process has ended. It may still be a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
     except FileNotFoundError:

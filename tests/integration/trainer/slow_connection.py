@@ -1,4 +1,4 @@
-"""A slow connection to a server: a TCP proxy that lets so many bytes per second come back."""
+"""A slow connection to a server: a TCP proxy that limits the bytes per second of the responses."""
 
 import contextlib
 import socket
@@ -13,20 +13,20 @@ _PIECE = 16 * 1024
 
 
 class SlowConnection:
-    """``endpoint`` stands for that of the server; ``received`` counts the bytes that came back through it."""
+    """``endpoint`` replaces the server's endpoint. ``received`` counts the bytes of the responses."""
 
     def __init__(self, bytes_per_second: int) -> None:
         self.bytes_per_second = bytes_per_second
         self.endpoint = ""
         self.received = 0
 
-    def carry_back(self, server: socket.socket, client: socket.socket) -> None:
-        """Pass on what the server says until it has said all, or the client is gone."""
+    def forward_response(self, server: socket.socket, client: socket.socket) -> None:
+        """Forward what the server sends, until it closes the connection or the client does."""
         with contextlib.suppress(OSError):
             while piece := server.recv(_PIECE):
                 client.sendall(piece)
                 self.received += len(piece)
-                time.sleep(len(piece) / self.bytes_per_second)  # the connection's own slowness; nothing waits for it
+                time.sleep(len(piece) / self.bytes_per_second)  # the limit of the connection; nothing waits for it
 
 
 @contextmanager
@@ -37,9 +37,9 @@ def slow_connection(endpoint: str, bytes_per_second: int) -> Iterator[SlowConnec
 
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
-            # A reset connection is the end of a conversation like any other.
+            # A connection reset is a normal end.
             with socket.create_connection((target.hostname, target.port)) as server, contextlib.suppress(OSError):
-                back = threading.Thread(target=connection.carry_back, args=(server, self.request), daemon=True)
+                back = threading.Thread(target=connection.forward_response, args=(server, self.request), daemon=True)
                 back.start()
                 while piece := self.request.recv(_PIECE):
                     server.sendall(piece)

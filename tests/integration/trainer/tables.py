@@ -1,4 +1,4 @@
-"""Small tables and the specifications that go with them."""
+"""Small tables and the matching specifications."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 
 def regression_csv(rows: int = 200) -> bytes:
-    """Return columns a, b and y, a line through both with little noise."""
+    """Return columns a, b and y, which lies on a plane over a and b with little noise."""
     random = np.random.default_rng(7)
     frame = pd.DataFrame({"a": random.normal(size=rows), "b": random.normal(size=rows)})
     frame["y"] = 3 * frame["a"] - frame["b"] + random.normal(scale=0.1, size=rows)
@@ -15,7 +15,7 @@ def regression_csv(rows: int = 200) -> bytes:
 
 
 def sales_csv(**series: float) -> bytes:
-    """Return daily sales per product over 200 days: a level, a week, noise."""
+    """Return daily sales per product over 200 days: a level, a weekly pattern and noise."""
     random = np.random.default_rng(7)
     days = pd.date_range("2026-01-01", periods=200)
     week = 1 + 0.3 * np.sin(2 * np.pi * days.dayofweek / 7)

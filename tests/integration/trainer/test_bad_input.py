@@ -1,4 +1,4 @@
-"""Every kind of bad input against a real object store: the exit code, the reason, and a sentence that says where."""
+"""Every kind of bad input with a real object store: the exit code, the reason, and a message with the position."""
 
 from typing import Any
 
@@ -30,14 +30,14 @@ TABLES = {
         ("latin1.csv", ["utf-8", "encoding"]),
     ],
 )
-def test_tables(pod: Pod, upload: Upload, name: str, words: list[str]) -> None:
+def test_a_bad_table_is_refused_with_its_position(pod: Pod, upload: Upload, name: str, words: list[str]) -> None:
     ended = pod.run_here(regression(upload(f"bad/{name}", TABLES[name])))
     assert (ended.code, ended.result.reason) == (65, "BadData"), ended.result.message
     for word in (f"s3://{DATA_BUCKET}/bad/{name}", *words):
         assert word in (ended.result.message or "").lower()
 
 
-def test_an_all_zero_series(pod: Pod, upload: Upload) -> None:
+def test_a_series_of_zeros_is_refused(pod: Pod, upload: Upload) -> None:
     ended = pod.run_here(forecast(upload("bad/zero.csv", sales_csv(bread=100, nothing=0))))
     assert (ended.code, ended.result.reason) == (65, "BadData"), ended.result.message
     for words in (f"s3://{DATA_BUCKET}/bad/zero.csv", "series 'nothing'", "column 'sold'", "zero"):
@@ -55,32 +55,34 @@ def test_an_all_zero_series(pod: Pod, upload: Upload) -> None:
         ({"objective": {"metric": "maee"}}, 64, "maee"),
     ],
 )
-def test_specifications(pod: Pod, upload: Upload, changes: dict[str, Any], code: int, said: str) -> None:
+def test_a_bad_specification_is_refused_with_its_exit_code(
+    pod: Pod, upload: Upload, changes: dict[str, Any], code: int, said: str
+) -> None:
     ended = pod.run_here(regression(upload("regression.csv", regression_csv()), **changes))
     assert ended.code == code, ended.result.message
     assert said in (ended.result.message or "")
 
 
-def test_an_objective_is_judged_before_data_is_read(pod: Pod) -> None:
+def test_an_objective_is_checked_before_data_is_read(pod: Pod) -> None:
     ended = pod.run_here(regression("s3://no-such-bucket/x.csv", objective={"metric": "maee"}))
     assert (ended.code, ended.result.reason) == (64, "BadConfig"), ended.result.message
 
 
-def test_storage_in_a_bucket_that_does_not_exist(pod: Pod, upload: Upload) -> None:
+def test_a_missing_storage_bucket_is_reported(pod: Pod, upload: Upload) -> None:
     storage = {"uri": "s3://no-such-bucket/models", "endpoint": pod.store.endpoint}
     ended = pod.run_here(regression(upload("regression.csv", regression_csv()), storage=storage))
     assert (ended.code, ended.result.reason) == (66, "InputMissing")
     assert "the bucket 'no-such-bucket'" in (ended.result.message or "")
 
 
-def test_storage_that_may_not_be_written(pod: Pod, upload: Upload) -> None:
+def test_storage_without_write_access_is_reported(pod: Pod, upload: Upload) -> None:
     pod.secret = pod.store.guest_secret
     ended = pod.run_here(regression(upload("regression.csv", regression_csv())))
     assert (ended.code, ended.result.reason) == (77, "NotPermitted")
     assert f"s3://{BUCKET}/pods" in (ended.result.message or "")
 
 
-def test_storage_that_does_not_answer(pod: Pod, upload: Upload) -> None:
+def test_storage_that_does_not_respond_is_reported(pod: Pod, upload: Upload) -> None:
     storage = {"uri": f"s3://{BUCKET}/x", "endpoint": f"http://127.0.0.1:{free_port()}"}
     ended = pod.run_here(regression(upload("regression.csv", regression_csv()), storage=storage))
     assert (ended.code, ended.result.reason) == (69, "UpstreamUnavailable")

@@ -1,4 +1,4 @@
-"""Scripts that make no version, and scripts that misbehave: what they are told, and what is left of them."""
+"""Scripts that make no version, and scripts that misbehave: the messages, and that no processes or files stay."""
 
 import os
 import signal
@@ -65,9 +65,9 @@ BAD: dict[str, tuple[str, int, str]] = {
 
 
 @pytest.mark.parametrize("name", list(BAD))
-def test_a_bad_script(pod: ScriptPod, name: str) -> None:
+def test_a_bad_script_fails_with_its_code_and_a_message(pod: ScriptPod, name: str) -> None:
     text, code, message = BAD[name]
-    found, result = pod.go(pod.script(text))
+    found, result = pod.execute(pod.script(text))
     assert (found, message in (result.message or "")) == (code, True), (found, result.message)
     assert not list((pod.folder / "claims").rglob("manifest.json"))
 
@@ -82,11 +82,13 @@ def test_a_bad_script(pod: ScriptPod, name: str) -> None:
         ({"uri": "pvc://models/latin.py"}, 1, "SyntaxError: Non-UTF-8 code starting with '\\xe9' in file script.py"),
     ],
 )
-def test_a_script_that_is_not_there_or_none(pod: ScriptPod, script: dict[str, Any], code: int, message: str) -> None:
+def test_a_missing_or_unreadable_script_is_reported(
+    pod: ScriptPod, script: dict[str, Any], code: int, message: str
+) -> None:
     models = pod.env.claims_dir / "models"
     (models / "large.py").write_bytes(b"#" * (MAX + 1))
     (models / "latin.py").write_bytes("print('é')".encode("latin-1"))
-    found, result = pod.go(pod.script("", script=script))
+    found, result = pod.execute(pod.script("", script=script))
     assert (found, message in (result.message or "")) == (code, True), (found, result.message)
 
 
@@ -97,8 +99,10 @@ def test_a_script_that_is_not_there_or_none(pod: ScriptPod, script: dict[str, An
         ({"export": {"onnx": True}}, "spec.export.onnx is not for framework Script"),
     ],
 )
-def test_what_a_script_does_by_itself(pod: ScriptPod, spec: dict[str, Any], message: str) -> None:
-    code, result = pod.go(pod.script("leave()", **spec))
+def test_fields_that_a_script_must_implement_itself_are_refused(
+    pod: ScriptPod, spec: dict[str, Any], message: str
+) -> None:
+    code, result = pod.execute(pod.script("leave()", **spec))
     assert code == 78
     assert message in (result.message or "")
 
@@ -106,12 +110,12 @@ def test_what_a_script_does_by_itself(pod: ScriptPod, spec: dict[str, Any], mess
 # ---- scripts that misbehave ------------------------------------------------------------------------------------------
 
 
-def test_output_without_end_is_stopped_in_time_and_fills_no_log(
+def test_endless_output_is_stopped_by_the_deadline_and_limited_in_the_log(
     pod: ScriptPod, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "trainyard")
     text = "while True: print('x' * 100, flush=True); sys.stderr.write('y' * 100)"
-    code, result = pod.go(pod.script(text), Limits(seconds=2, grace_seconds=5))
+    code, result = pod.execute(pod.script(text), Limits(seconds=2, grace_seconds=5))
     assert code == 75
     assert "still running after 2 s (spec.activeDeadlineSeconds)" in (result.message or "")
     reported = [message for message in caplog.messages if message.startswith("script: ")]
@@ -122,14 +126,14 @@ def test_output_without_end_is_stopped_in_time_and_fills_no_log(
 def test_a_script_that_ignores_sigterm_is_killed(pod: ScriptPod) -> None:
     text = "import signal; signal.signal(15, signal.SIG_IGN)\nprint(json.dumps({'progress': 0.1}))\ntime.sleep(600)"
     started = time.monotonic()
-    code, result = pod.go(pod.script(text), Limits(seconds=1, grace_seconds=1))
+    code, result = pod.execute(pod.script(text), Limits(seconds=1, grace_seconds=1))
     assert code == 75, result.message
     assert time.monotonic() - started < 20
 
 
 @pytest.mark.parametrize(("last", "code"), [("sys.exit(75)", 75), ("leave(); sys.exit(0)", 0), ("sys.exit(1)", 75)])
-def test_a_stop_is_passed_on(pod: ScriptPod, last: str, code: int) -> None:
-    """What ends in peace after all is registered: it is done."""
+def test_a_stop_is_sent_to_the_script(pod: ScriptPod, last: str, code: int) -> None:
+    """If the script then ends with exit code 0, its model is registered."""
     asked = threading.Event()
     begun = pod.folder / "begun"
     text = f"""
@@ -146,13 +150,13 @@ def test_a_stop_is_passed_on(pod: ScriptPod, last: str, code: int) -> None:
             asked.set()
         return asked.is_set()
 
-    found, result = pod.go(pod.script(text), stop=stop)
+    found, result = pod.execute(pod.script(text), stop=stop)
     assert found == code, result.message
     if code:
         assert "stopped by a signal" in (result.message or "")
 
 
-def test_a_child_that_survives_is_killed(pod: ScriptPod) -> None:
+def test_a_child_process_that_survives_the_script_is_killed(pod: ScriptPod) -> None:
     text = """
     child = os.fork()
     if child == 0:
@@ -160,14 +164,14 @@ def test_a_child_that_survives_is_killed(pod: ScriptPod) -> None:
     leave(str(child))
     """
     started = time.monotonic()
-    code, result = pod.go(pod.script(text))
+    code, result = pod.execute(pod.script(text))
     assert code == 0, result.message
     assert time.monotonic() - started < 30, "nobody waits for the child, which holds the pipes open"
     child = int((run_of(pod) / "model/model.txt").read_text())
     assert is_over(child)
 
 
-def test_a_child_in_a_session_of_its_own_holds_nothing_up(pod: ScriptPod) -> None:
+def test_a_child_process_in_its_own_session_delays_nothing(pod: ScriptPod) -> None:
     text = """
     child = os.fork()
     if child == 0:
@@ -177,16 +181,16 @@ def test_a_child_in_a_session_of_its_own_holds_nothing_up(pod: ScriptPod) -> Non
     leave(str(child))
     """
     started = time.monotonic()
-    code, result = pod.go(pod.script(text))
+    code, result = pod.execute(pod.script(text))
     assert code == 0, result.message
     assert time.monotonic() - started < 15
     os.kill(int((run_of(pod) / "model/model.txt").read_text()), signal.SIGKILL)
 
 
-def test_output_that_is_no_text(pod: ScriptPod, caplog: pytest.LogCaptureFixture) -> None:
+def test_output_that_is_not_text_is_escaped(pod: ScriptPod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "trainyard")
     text = "os.write(1, b'caf\\xe9 \\x00\\x1b[31m https://me:hush@host/\\n'); os.write(1, b'z' * 20000); leave()"
-    code, result = pod.go(pod.script(text))
+    code, result = pod.execute(pod.script(text))
     assert code == 0, result.message
     found = [record.getMessage() for record in caplog.records if record.getMessage().startswith("script: ")]
     assert found[0] == "script: caf\\xe9   [31m https://me:hush@host/"
@@ -194,15 +198,15 @@ def test_output_that_is_no_text(pod: ScriptPod, caplog: pytest.LogCaptureFixture
     assert "hush" not in JsonLines().format(caplog.records[-1])
 
 
-def test_a_file_that_grows_without_end(pod: ScriptPod) -> None:
+def test_a_file_above_the_size_limit_fails_the_script(pod: ScriptPod) -> None:
     text = "f = open(output / 'model.txt', 'wb')\nwhile True: f.write(bytes(1 << 16))"
-    code, result = pod.go(pod.script(text), Limits(file_bytes=1 << 20))
+    code, result = pod.execute(pod.script(text), Limits(file_bytes=1 << 20))
     assert code == 1
     assert "OSError: [Errno 27] File too large" in (result.message or "")
 
 
-def test_a_script_that_changes_its_own_file_and_locks_its_folder(pod: ScriptPod) -> None:
+def test_a_script_may_change_its_own_file_and_lock_its_folder(pod: ScriptPod) -> None:
     text = "leave(); pathlib.Path(__file__).write_text('other'); os.mkdir('locked'); os.chmod('locked', 0)"
     config = pod.script(text)
-    assert pod.go(config)[0] == 0
+    assert pod.execute(config)[0] == 0
     assert (run_of(pod) / "script.py").read_text() == config.spec.script.inline  # type: ignore[union-attr]

@@ -1,4 +1,4 @@
-"""``validate``, ``report`` and ``inspect`` as people call them: a process, its two streams, its exit code."""
+"""``validate``, ``report`` and ``inspect`` as users call them: a process, its output, its exit code."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def table(folder: Path, body: bytes) -> str:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the output of two runs of one model and one of another; tests copy nothing and change nothing."""
+    """Return the output of two runs of one model and one run of another. The tests only read it."""
     folder = tmp_path_factory.mktemp("trained")
     uri = table(folder, regression_csv())
     for name, iterations in (("line", 5), ("line", 50), ("other", 5)):
@@ -54,14 +54,14 @@ def run_folder(trained: Path) -> Path:
 # ---- validate --------------------------------------------------------------------------------------------------------
 
 
-def test_a_good_specification(tmp_path: Path) -> None:
+def test_validate_accepts_a_good_specification(tmp_path: Path) -> None:
     file = job_file(tmp_path, **regression("file:///not/there.csv"))
     code, out, err = call("validate", "-f", file)
     assert (code, err) == (0, "")
     assert out == f"{file}: the specification of line is good (LightGBM, Regression)\n"
 
 
-def test_what_is_not_trained_here_can_be_judged_here(tmp_path: Path) -> None:
+def test_validate_checks_what_this_machine_cannot_train(tmp_path: Path) -> None:
     container = {"framework": "Container", "image": "mine:1", "command": ["train"]}
     script = {"framework": "Script", "script": {"configMapRef": {"name": "mine", "key": "train.py"}}}
     for spec in ({"mode": "Prepare"}, container, script):
@@ -78,7 +78,7 @@ def test_what_is_not_trained_here_can_be_judged_here(tmp_path: Path) -> None:
         ({"shards": 3}, 78, "spec.shards 3 shares out series that have a model each"),
     ],
 )
-def test_a_bad_specification_is_one_message_and_the_code_a_pod_would_end_with(
+def test_a_bad_specification_gives_one_message_and_the_exit_code_of_a_pod(
     tmp_path: Path, spec: dict[str, object], code: int, said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = job_file(tmp_path, **{**regression("file:///not/there.csv"), **spec})
@@ -89,7 +89,7 @@ def test_a_bad_specification_is_one_message_and_the_code_a_pod_would_end_with(
     assert shown.err.count("\n") == 1
 
 
-def test_the_data_too_by_codes_and_counts(tmp_path: Path) -> None:
+def test_validate_lists_the_problems_of_the_data_with_codes_and_counts(tmp_path: Path) -> None:
     body = sales_csv(bread=100, rolls=50) + b"2026-01-01,cake,7\n2026-01-02,cake,7\n"
     validation = {"maxFailedRatio": 0.5}
     spec = forecast(table(tmp_path, body))
@@ -104,7 +104,7 @@ def test_the_data_too_by_codes_and_counts(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("manifest.json"))
 
 
-def test_bad_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_validate_ends_with_the_exit_code_of_bad_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = job_file(tmp_path, **regression(table(tmp_path, b"a,y\n1,x\n")))
     assert main(["validate", "-f", str(file), "--data"]) == 65
     assert "'x' is not a number" in capsys.readouterr().err
@@ -115,7 +115,7 @@ def test_bad_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 # ---- report ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_newest_version_beside_its_baseline(trained: Path) -> None:
+def test_report_shows_the_newest_version_and_its_baseline(trained: Path) -> None:
     code, out, err = call("report", trained, "--model", "line")
     assert (code, err) == (0, "")
     title, columns, objective, *_ = out.splitlines()
@@ -128,7 +128,7 @@ def test_the_newest_version_beside_its_baseline(trained: Path) -> None:
     assert page.read_text().startswith("<!doctype html>")
 
 
-def test_of_several_models_the_newest_version_of_all(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_shows_the_newest_version_of_several_models(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", str(trained)]) == 0
     assert capsys.readouterr().out.startswith("other, version 1 (")
     assert main(["report", str(trained), "--version", "1"]) == 64
@@ -148,7 +148,7 @@ def test_the_report_opens_in_the_browser_of_the_environment(trained: Path, tmp_p
 
 
 @pytest.mark.parametrize("command", ["report", "inspect"])
-def test_where_there_is_nothing(
+def test_a_missing_version_is_reported(
     command: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments, said in (
@@ -160,7 +160,7 @@ def test_where_there_is_nothing(
         assert said in capsys.readouterr().err
 
 
-def test_they_are_quick_because_they_import_little(trained: Path) -> None:
+def test_report_and_inspect_import_no_large_library(trained: Path) -> None:
     heavy = "{'pandas', 'numpy', 'lightgbm', 'prophet', 'torch', 'boto3', 'mlflow', 'jinja2'}"
     code = (
         "import sys; from trainyard_trainer.cli.main import main; "
@@ -174,7 +174,7 @@ def test_they_are_quick_because_they_import_little(trained: Path) -> None:
 # ---- inspect ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_version_in_words(trained: Path) -> None:
+def test_inspect_describes_a_version(trained: Path) -> None:
     code, out, err = call("inspect", trained, "--model", "line", "--version", "1")
     assert (code, err) == (0, "")
     lines = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.strip()}
@@ -188,7 +188,7 @@ def test_a_version_in_words(trained: Path) -> None:
     assert " ".join(lines["manifest"]).startswith("sha256:")
 
 
-def test_files_that_were_changed_or_are_gone(trained: Path, tmp_path: Path) -> None:
+def test_inspect_reports_changed_and_missing_files(trained: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.mkdir()
     for file in run_folder(trained).iterdir():
@@ -203,7 +203,7 @@ def test_files_that_were_changed_or_are_gone(trained: Path, tmp_path: Path) -> N
     assert (lines["report.html"], lines["validation.json"], lines["metrics.parquet"]) == ("CHANGED", "MISSING", "ok")
 
 
-def test_a_manifest_that_is_not_the_registered_one(trained: Path, tmp_path: Path) -> None:
+def test_inspect_reports_a_missing_or_different_manifest(trained: Path, tmp_path: Path) -> None:
     versions = tmp_path / "out/local/line/versions/00000001"
     versions.mkdir(parents=True)
     record = json.loads((trained / "local/line/versions/00000001/version.json").read_text())

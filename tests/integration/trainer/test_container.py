@@ -1,4 +1,4 @@
-"""Framework Container with a real object store: three processes one after the other, as the kubelet starts them."""
+"""Framework Container with a real object store: three processes, one after the other, as the kubelet starts them."""
 
 import json
 import os
@@ -32,8 +32,8 @@ output = pathlib.Path(config["output"])
 """
 
 
-class Steps:
-    """The three containers of one pod as processes; the middle one gets its own variables alone."""
+class ContainerSteps:
+    """The three containers of one pod as processes. The middle one gets only its own variables."""
 
     def __init__(self, pod: Pod, spec: dict[str, Any], attempt: int = 1) -> None:
         root = pod.folder / f"attempt-{attempt}"
@@ -48,9 +48,9 @@ class Steps:
             meta.TERMINATION_LOG_ENV: str(self.log),
         }
 
-    def step(self, command: str) -> int:
-        line = [sys.executable, "-m", "trainyard_trainer", command]
-        return subprocess.run(line, env=self._variables, timeout=RUN_SECONDS, check=False).returncode
+    def step(self, name: str) -> int:
+        command = [sys.executable, "-m", "trainyard_trainer", name]
+        return subprocess.run(command, env=self._variables, timeout=RUN_SECONDS, check=False).returncode
 
     def train(self, script: str = TRAIN) -> None:
         subprocess.run([sys.executable, "-c", script, str(self.input / "config.json")], check=True, timeout=RUN_SECONDS)
@@ -59,10 +59,10 @@ class Steps:
         return TrainingResult.model_validate_json(self.log.read_text())
 
 
-def test_three_processes_and_a_version(pod: Pod, upload: Upload, tmp_path: Path) -> None:
+def test_three_processes_make_a_version(pod: Pod, upload: Upload, tmp_path: Path) -> None:
     with Endpoint(tmp_path / "endpoint") as endpoint:
         pod.progress_url, pod.ca = endpoint.url, endpoint.ca_file.read_bytes()
-        steps = Steps(pod, regression(upload("container.csv", regression_csv())))
+        steps = ContainerSteps(pod, regression(upload("container.csv", regression_csv())))
         assert steps.step("fetch") == 0
         steps.train()
         assert steps.step("register") == 0
@@ -89,8 +89,8 @@ def test_three_processes_and_a_version(pod: Pod, upload: Upload, tmp_path: Path)
     assert not any("estimatedRemainingSeconds" in status for status in statuses)
 
 
-def test_a_forecast_over_several_series(pod: Pod, upload: Upload) -> None:
-    steps = Steps(pod, forecast(upload("container-sales.csv", sales_csv(bread=100, rolls=300))))
+def test_a_forecast_of_several_series_is_registered(pod: Pod, upload: Upload) -> None:
+    steps = ContainerSteps(pod, forecast(upload("container-sales.csv", sales_csv(bread=100, rolls=300))))
     assert steps.step("fetch") == 0
     config = json.loads((steps.input / "config.json").read_text())
     assert set(config["data"]) == {"train", "test"}
@@ -107,8 +107,8 @@ def test_a_forecast_over_several_series(pod: Pod, upload: Upload) -> None:
         (TRAIN + "\n(output / 'link').symlink_to('/etc/passwd')", "a symbolic link"),
     ],
 )
-def test_what_was_left_is_refused_and_nothing_is_stored(pod: Pod, upload: Upload, script: str, message: str) -> None:
-    steps = Steps(pod, regression(upload("container.csv", regression_csv())))
+def test_invalid_output_is_refused_and_nothing_is_stored(pod: Pod, upload: Upload, script: str, message: str) -> None:
+    steps = ContainerSteps(pod, regression(upload("container.csv", regression_csv())))
     assert steps.step("fetch") == 0
     steps.train(script)
     assert steps.step("register") == 65
@@ -119,6 +119,6 @@ def test_what_was_left_is_refused_and_nothing_is_stored(pod: Pod, upload: Upload
 
 
 def test_missing_data_is_found_before_the_container_starts(pod: Pod) -> None:
-    steps = Steps(pod, regression("s3://data-sets/nowhere.csv"))
+    steps = ContainerSteps(pod, regression("s3://data-sets/nowhere.csv"))
     assert steps.step("fetch") == 66
     assert list(steps.input.iterdir()) == []

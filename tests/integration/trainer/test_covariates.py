@@ -26,7 +26,7 @@ def spec(upload: Upload, **covariate: object) -> dict[str, object]:
     return job
 
 
-def test_a_covariate_makes_the_forecast(pod: Pod, upload: Upload) -> None:
+def test_a_covariate_improves_the_forecast(pod: Pod, upload: Upload) -> None:
     ended = pod.run(spec(upload))
     assert ended.code == 0, ended.result.message
     metrics = {metric.name: float(metric.value) for metric in ended.result.metrics or ()}
@@ -44,7 +44,7 @@ def test_a_missing_optional_covariate_is_a_warning(pod: Pod, upload: Upload) -> 
     assert any("covariate 'rain' is left out" in warning for warning in ended.result.warnings or ())
 
 
-def test_a_missing_required_covariate_may_be_there_later(pod: Pod, upload: Upload) -> None:
+def test_a_missing_required_covariate_is_retried(pod: Pod, upload: Upload) -> None:
     ended = pod.run_here(spec(upload, uri=f"s3://{DATA_BUCKET}/no-rain.csv", required=True))
     assert (ended.code, ended.result.reason) == (69, "UpstreamUnavailable"), ended.result.message
     assert "no-rain.csv" in (ended.result.message or "")

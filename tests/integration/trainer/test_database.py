@@ -1,4 +1,4 @@
-"""Training from a query on a real PostgreSQL server, and everything that can be wrong with one."""
+"""Training from a query on a real PostgreSQL server, and all errors that a query or its URL can have."""
 
 import io
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ def secret(folder: Path, url: str) -> Path:
     return folder
 
 
-def test_a_query_is_trained_on(pod: Pod, database: DatabaseServer, tmp_path: Path) -> None:
+def test_a_query_can_be_trained_on(pod: Pod, database: DatabaseServer, tmp_path: Path) -> None:
     pod.data_secret = secret(tmp_path / "secret", database.url())
     first, again = pod.run_here(forecast()), pod.run_here(forecast(), attempt=2)
     assert first.code == 0, first.result.message
@@ -78,7 +78,7 @@ def test_a_query_is_prepared(pod: Pod, database: DatabaseServer, tmp_path: Path)
         ("SELECT * FROM pg_authid", 77, "permission denied"),
     ],
 )
-def test_queries_that_cannot_be(
+def test_a_bad_query_is_reported(
     pod: Pod, database: DatabaseServer, tmp_path: Path, query: str, code: int, words: str
 ) -> None:
     pod.data_secret = secret(tmp_path / "secret", database.url())
@@ -96,7 +96,7 @@ def test_queries_that_cannot_be(
         ({"database": "nowhere"}, 66, 'database "nowhere" does not exist'),
     ],
 )
-def test_urls_that_lead_nowhere(
+def test_a_bad_url_is_reported(
     pod: Pod, database: DatabaseServer, tmp_path: Path, change: dict[str, str], code: int, words: str
 ) -> None:
     pod.data_secret = secret(tmp_path / "secret", database.url(**change))
@@ -105,14 +105,14 @@ def test_urls_that_lead_nowhere(
     assert PASSWORD not in (ended.result.message or "")
 
 
-def test_a_server_that_does_not_answer(pod: Pod, tmp_path: Path) -> None:
+def test_a_server_that_does_not_respond_is_reported(pod: Pod, tmp_path: Path) -> None:
     pod.data_secret = secret(tmp_path / "secret", f"postgresql://reader:{PASSWORD}@127.0.0.1:{free_port()}/shop")
     ended = pod.run_here(forecast())
     assert (ended.code, ended.result.reason) == (69, "UpstreamUnavailable"), ended.result.message
     assert PASSWORD not in (ended.result.message or "")
 
 
-def test_the_transaction_may_only_read(pod: Pod, database: DatabaseServer, tmp_path: Path) -> None:
+def test_the_transaction_is_read_only(pod: Pod, database: DatabaseServer, tmp_path: Path) -> None:
     with psycopg.connect(database.url("owner")) as owner:
         owner.execute(
             "CREATE FUNCTION forget() RETURNS int LANGUAGE plpgsql AS $$ BEGIN DELETE FROM sales; RETURN 1; END $$"

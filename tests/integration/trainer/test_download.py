@@ -1,4 +1,4 @@
-"""Downloads from a real server over TLS whose connections break, stall, or never trust."""
+"""Downloads from a real server over TLS whose connections break or stall, or whose certificate is not trusted."""
 
 import re
 import ssl
@@ -21,21 +21,21 @@ from trainyard_trainer.errors import UpstreamUnavailable
 BODY = bytes(range(256)) * 8192
 PIECE = 600_000
 BUFFER = 65_536
-"""What was under way when a connection broke is read again."""
+"""The bytes that were in transit when the connection broke are read again."""
 
 
 @dataclass
 class Web:
-    """A server that sends so many bytes of an answer and then hangs up, or says no more."""
+    """A server that sends a limited number of bytes of a response, and then closes the connection or stalls."""
 
     ca_file: Path
     port: int = 0
     stalls: bool = False
     starts: list[int] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
+    stopped: threading.Event = field(default_factory=threading.Event)
 
     def http(self, **options: float) -> Http:
-        """Return a way to ask it."""
+        """Return a client of the server."""
         return Http(partial(_session, self.ca_file), wait=tenacity.wait_none(), **options)  # type: ignore[arg-type]
 
     @property
@@ -45,7 +45,7 @@ class Web:
 
 def _session(ca_file: Path) -> requests.Session:
     session = requests.Session()
-    session.trust_env = False  # a REQUESTS_CA_BUNDLE would count more
+    session.trust_env = False  # the variable REQUESTS_CA_BUNDLE would take precedence
     session.verify = str(ca_file)
     return session
 
@@ -68,11 +68,11 @@ def web(tmp_path: Path) -> Iterator[Web]:
             self.end_headers()
             self.wfile.write(BODY[start : start + PIECE])
             if served.stalls:
-                served.over.wait(30)
+                served.stopped.wait(30)
             self.close_connection = True
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Do not write a log."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -82,13 +82,13 @@ def web(tmp_path: Path) -> Iterator[Web]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     yield served
-    served.over.set()
+    served.stopped.set()
     server.shutdown()
     thread.join()
     server.server_close()
 
 
-def test_broken_connections_are_taken_up(web: Web, tmp_path: Path) -> None:
+def test_broken_downloads_are_resumed(web: Web, tmp_path: Path) -> None:
     download_page(web.address, tmp_path / "t", web.http(), lambda: None)
     assert (tmp_path / "t").read_bytes() == BODY
     gains = [after - before for before, after in zip(web.starts, web.starts[1:], strict=False)]
@@ -96,7 +96,7 @@ def test_broken_connections_are_taken_up(web: Web, tmp_path: Path) -> None:
     assert all(PIECE - BUFFER < gain <= PIECE for gain in gains)
 
 
-def test_a_line_that_goes_silent_is_taken_up_too(web: Web, tmp_path: Path) -> None:
+def test_stalled_downloads_are_resumed(web: Web, tmp_path: Path) -> None:
     web.stalls = True
     download_page(web.address, tmp_path / "t", web.http(silence_seconds=0.5), lambda: None)
     assert (tmp_path / "t").read_bytes() == BODY
@@ -104,12 +104,12 @@ def test_a_line_that_goes_silent_is_taken_up_too(web: Web, tmp_path: Path) -> No
     assert web.starts[1] > 0
 
 
-def test_a_certificate_that_nobody_signed_is_reported(web: Web, tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_reported(web: Web, tmp_path: Path) -> None:
     http = Http(wait=tenacity.wait_none())
     with pytest.raises(UpstreamUnavailable, match="its TLS certificate is not accepted"):
         download_page(web.address, tmp_path / "t", http, lambda: None)
 
 
-def test_nobody_there(web: Web, tmp_path: Path) -> None:
+def test_a_missing_server_is_reported(web: Web, tmp_path: Path) -> None:
     with pytest.raises(UpstreamUnavailable, match="could not be read in 4 attempts"):
         download_page(Address("https://127.0.0.1:1/t.csv"), tmp_path / "t", web.http(), lambda: None)

@@ -1,4 +1,4 @@
-"""``trainyard-trainer run``: the YAML for kubectl, trained on this machine into a folder."""
+"""``trainyard-trainer run``: trains a YAML for kubectl on this machine, into a folder."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def job(tmp_path: Path) -> Path:
 
 
 def in_terminal(command: list[str]) -> tuple[int, str]:
-    """Run a command with a terminal as its output; return exit code and what it showed."""
+    """Run a command in a terminal. Return the exit code and the output."""
     leader, follower = pty.openpty()
     shown = b""
     with subprocess.Popen(command, stdout=follower, env={**os.environ, "TERM": "xterm"}) as process:
@@ -36,7 +36,7 @@ def in_terminal(command: list[str]) -> tuple[int, str]:
         while True:
             try:
                 chunk = os.read(leader, 4096)
-            except OSError:  # the last writer has gone
+            except OSError:  # the last writer has closed the terminal
                 break
             if not chunk:
                 break
@@ -45,12 +45,12 @@ def in_terminal(command: list[str]) -> tuple[int, str]:
     return process.returncode, shown.decode()
 
 
-def test_in_a_terminal_it_shows_a_bar_and_leaves_a_model(job: Path, tmp_path: Path) -> None:
+def test_in_a_terminal_run_shows_a_bar_and_makes_a_model(job: Path, tmp_path: Path) -> None:
     code, shown = in_terminal([*TRAINER, "run", "-f", str(job), "--output", str(tmp_path / "out")])
     assert code == 0, shown
     assert "100% register" in shown
     assert "version 1 of line" in shown
-    assert "line, version 1 (v20" in shown, "the metrics and the report's place follow the bar"
+    assert "line, version 1 (v20" in shown, "the metrics and the address of the report follow the bar"
     assert "baseline" in shown
     assert "report.html" in shown
     result = json.loads((tmp_path / "out/result.json").read_text())
@@ -59,7 +59,7 @@ def test_in_a_terminal_it_shows_a_bar_and_leaves_a_model(job: Path, tmp_path: Pa
     assert (tmp_path / "out/local/line/versions/00000001/version.json").exists()
 
 
-def test_a_fault_in_the_file_is_one_message_and_exit_code_64(job: Path, tmp_path: Path) -> None:
+def test_an_error_in_the_file_gives_one_message_and_exit_code_64(job: Path, tmp_path: Path) -> None:
     job.write_text(job.read_text().replace("LightGBM", "LightGMB"))
     done = subprocess.run(
         [*TRAINER, "run", "-f", job, "--output", tmp_path / "out"], capture_output=True, text=True, check=False

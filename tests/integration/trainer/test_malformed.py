@@ -1,4 +1,4 @@
-"""A corpus of bad inputs, each through a whole local run: the exit code, and one sentence that says what and where."""
+"""A corpus of bad inputs, each in a whole local run: the exit code, and one message with the cause and its position."""
 
 import gzip
 import io
@@ -20,7 +20,7 @@ from trainyard_trainer.job.run import run_job
 from trainyard_trainer.progress.log import JsonLines
 
 GOOD = regression_csv(60)
-LINES = b'{"a": 1, "y": 2}\n' * 40
+JSON_LINES = b'{"a": 1, "y": 2}\n' * 40
 
 
 def parquet(frame: pd.DataFrame) -> bytes:
@@ -29,15 +29,15 @@ def parquet(frame: pd.DataFrame) -> bytes:
     return out.getvalue()
 
 
-def after(line: int, text: bytes, body: bytes = GOOD) -> bytes:
-    """Put a line after the n-th."""
+def insert_after(number: int, text: bytes, body: bytes = GOOD) -> bytes:
+    """Insert a line after the n-th."""
     lines = body.splitlines(keepends=True)
-    return b"".join([*lines[:line], text, *lines[line:]])
+    return b"".join([*lines[:number], text, *lines[number:]])
 
 
 @dataclass(frozen=True)
-class Bad:
-    """Files (name to bytes), what differs of a good specification, and how it ends."""
+class BadInput:
+    """The files (name to bytes), the differences to a good specification, and the expected exit code and message."""
 
     name: str
     code: int
@@ -48,22 +48,22 @@ class Bad:
     uri: str = "t.csv"
 
 
-def table(name: str, body: bytes, code: int, said: str, **data: Any) -> Bad:
-    """One file that is wrong."""
-    return Bad(name, code, said, {name: body}, data, uri=name)
+def table(name: str, body: bytes, code: int, said: str, **data: Any) -> BadInput:
+    """A case with one bad file."""
+    return BadInput(name, code, said, {name: body}, data, uri=name)
 
 
-def sales(name: str, code: int, said: str, change: Callable[[pd.DataFrame], Any], **data: Any) -> Bad:
-    """A forecast on sales of which something is wrong."""
+def sales(name: str, code: int, said: str, change: Callable[[pd.DataFrame], Any], **data: Any) -> BadInput:
+    """A forecast of sales with an error in the data."""
     frame = pd.read_csv(io.BytesIO(sales_csv(bread=100, rolls=50))).astype({"date": object, "sold": object})
     body = change(frame).to_csv(index=False).encode()
     roles = {"time": "date", "series": "product", "target": "sold", **data}
     forecast = {"framework": "Prophet", "task": "Forecast", "forecast": {"horizon": 14}}
-    return Bad(name, code, said, {"t.csv": body}, roles, forecast)
+    return BadInput(name, code, said, {"t.csv": body}, roles, forecast)
 
 
-def spoil(column: str, rows: Any, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
-    """Return a change of some values."""
+def set_values(column: str, rows: Any, value: Any) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Return a function that sets some values of a frame."""
 
     def change(frame: pd.DataFrame) -> pd.DataFrame:
         frame.loc[rows, column] = value
@@ -75,10 +75,10 @@ def spoil(column: str, rows: Any, value: Any) -> Callable[[pd.DataFrame], pd.Dat
 WEATHER = {"name": "rain", "uri": "rain.csv", "time": "day", "columns": ["mm"], "required": True}
 
 
-def weather(name: str, body: bytes, code: int, said: str, **changes: Any) -> Bad:
-    """A required covariate that is wrong."""
+def weather(name: str, body: bytes, code: int, said: str, **changes: Any) -> BadInput:
+    """A case with a bad required covariate."""
     files = {"t.csv": b"a,b,y,day\n" + b"".join(b"%d,1,2,2026-01-01\n" % n for n in range(60)), "rain.csv": body}
-    return Bad(name, code, said, files, {"time": "day", "covariates": [{**WEATHER, **changes}]})
+    return BadInput(name, code, said, files, {"time": "day", "covariates": [{**WEATHER, **changes}]})
 
 
 CASES = [
@@ -86,15 +86,15 @@ CASES = [
     table("empty.csv", b"", 65, "the file is empty"),
     table("blank.csv", b"\n \n", 65, "the file is empty"),
     table("header.csv", b"a,b,y\n", 65, "columns and no rows"),
-    table("wide.csv", after(3, b"1,2,3,4\n"), 65, "line 4 has 4 fields where the header has 3"),
-    table("narrow.csv", after(3, b"1\n"), 65, "line 4 has 1 fields"),
-    table("quote.csv", after(3, b'1,"2,3\n'), 65, "opens in line 4"),
-    table("latin.csv", after(3, "1,é,3\n".encode("latin-1")), 65, "is not utf-8"),
+    table("wide.csv", insert_after(3, b"1,2,3,4\n"), 65, "line 4 has 4 fields where the header has 3"),
+    table("narrow.csv", insert_after(3, b"1\n"), 65, "line 4 has 1 fields"),
+    table("quote.csv", insert_after(3, b'1,"2,3\n'), 65, "opens in line 4"),
+    table("latin.csv", insert_after(3, "1,é,3\n".encode("latin-1")), 65, "is not utf-8"),
     table("twice.csv", GOOD.replace(b"a,b,y", b"a,y,y"), 65, "names a column twice: 'y'"),
     table("case.csv", GOOD.replace(b"a,b,y", b"a,b,Y"), 65, "no column 'y' (nearest: 'Y')"),
-    table("word.csv", after(3, b"1,2,many\n"), 65, "data row 3: 'many' is not a number"),
+    table("word.csv", insert_after(3, b"1,2,many\n"), 65, "data row 3: 'many' is not a number"),
     table("comma.csv", b"a;y\n" + b"1;2.5\n" * 40 + b'1;"2,5"\n', 65, "'2,5' is not a number; correct it, or say in"),
-    table("huge.csv", after(3, b"1,2,1e40\n"), 65, "data row 3: 1e+40 is beyond"),
+    table("huge.csv", insert_after(3, b"1,2,1e40\n"), 65, "data row 3: 1e+40 is beyond"),
     table("few.csv", b"\n".join(GOOD.splitlines()[:10]), 65, "9 usable rows"),
     table("same.csv", b"a,y\n" + b"1,7\n2,7\n" * 40, 65, "every value of column 'y'"),
     table("none.csv", b"a,y\n" + b"1,\n2,\n" * 40, 65, "holds no number at all"),
@@ -106,50 +106,52 @@ CASES = [
     table("cut.parquet", parquet(pd.DataFrame({"a": [1], "y": [2]}))[:-9], 65, "not a readable Parquet file"),
     table("list.parquet", parquet(pd.DataFrame({"a": [1], "y": [[2]]})), 65, "column 'y' holds list"),
     table("array.json", b'[{"a": 1, "y": 2}]', 65, "no JSON object"),
-    table("broken.jsonl", LINES + b'{"a": 1, "y":\n', 65, "line 41 is not one JSON object"),
-    table("kinds.jsonl", LINES + b'{"a": 1, "y": "x"}\n', 65, "'y' is text in line 41"),
+    table("broken.jsonl", JSON_LINES + b'{"a": 1, "y":\n', 65, "line 41 is not one JSON object"),
+    table("kinds.jsonl", JSON_LINES + b'{"a": 1, "y": "x"}\n', 65, "'y' is text in line 41"),
     table("nested.jsonl", b'{"a": 1, "y": {"z": 1}}\n' * 40, 65, "column 'y' holds struct"),
     table("book.xlsx", b"PK\x03\x04 and more", 65, "an Excel workbook"),
     table("page.csv", b"<!DOCTYPE html><html>", 65, "a web page and no table"),
     table("bytes.dat", b"\x00\x01\x02\x03", 64, "set data.format"),
-    Bad("two tables", 65, "2.csv lacks 'b'", {"1.csv": GOOD, "2.csv": b"a,y\n1,2\n"}, uri="*.csv"),
-    Bad("no match", 66, "no file matches", uri="*.parquet"),
-    Bad("deep pattern", 64, "'**'", uri="**/t.csv"),
-    Bad("gone", 66, "does not exist", uri="gone.csv"),
-    Bad("folder", 66, "is a folder", {"folder/t.csv": GOOD}, uri="folder"),
+    BadInput("two tables", 65, "2.csv lacks 'b'", {"1.csv": GOOD, "2.csv": b"a,y\n1,2\n"}, uri="*.csv"),
+    BadInput("no match", 66, "no file matches", uri="*.parquet"),
+    BadInput("deep pattern", 64, "'**'", uri="**/t.csv"),
+    BadInput("gone", 66, "does not exist", uri="gone.csv"),
+    BadInput("folder", 66, "is a folder", {"folder/t.csv": GOOD}, uri="folder"),
     # ---- options of the data
-    Bad("encoding", 64, "data.csv.encoding 'utf-9'", data={"csv": {"encoding": "utf-9"}}),
-    Bad("separator", 64, "must be one character", data={"csv": {"separator": ";;"}}),
-    Bad("wrong separator", 65, "no column 'y'", data={"csv": {"separator": "|"}}),
-    Bad("wrong format", 65, "not a readable Parquet file", data={"format": "Parquet"}),
-    Bad("no feature", 65, "no column 'c'", data={"features": ["a", "c"]}),
-    Bad("all excluded", 65, "no usable feature", data={"exclude": ["a", "b"]}),
-    Bad("no group", 65, "no column 'engine'", data={"group": "engine"}),
-    Bad("zone", 64, "spec.data.timeZone 'Paris' is not known", data={"timeZone": "Paris"}),
-    Bad("metric", 64, "maee", spec={"objective": {"metric": "maee"}}),
-    Bad("parameter", 64, "num_leafs", spec={"parameters": {"num_leafs": 3}}),
-    Bad("both sources", 64, "exactly one of uri and sql", data={"sql": {"secretRef": {"name": "s"}, "query": "x"}}),
-    Bad("scheme", 64, "uri must start with", uri="ftp://host/t.csv"),
+    BadInput("encoding", 64, "data.csv.encoding 'utf-9'", data={"csv": {"encoding": "utf-9"}}),
+    BadInput("separator", 64, "must be one character", data={"csv": {"separator": ";;"}}),
+    BadInput("wrong separator", 65, "no column 'y'", data={"csv": {"separator": "|"}}),
+    BadInput("wrong format", 65, "not a readable Parquet file", data={"format": "Parquet"}),
+    BadInput("no feature", 65, "no column 'c'", data={"features": ["a", "c"]}),
+    BadInput("all excluded", 65, "no usable feature", data={"exclude": ["a", "b"]}),
+    BadInput("no group", 65, "no column 'engine'", data={"group": "engine"}),
+    BadInput("zone", 64, "spec.data.timeZone 'Paris' is not known", data={"timeZone": "Paris"}),
+    BadInput("metric", 64, "maee", spec={"objective": {"metric": "maee"}}),
+    BadInput("parameter", 64, "num_leafs", spec={"parameters": {"num_leafs": 3}}),
+    BadInput(
+        "both sources", 64, "exactly one of uri and sql", data={"sql": {"secretRef": {"name": "s"}, "query": "x"}}
+    ),
+    BadInput("scheme", 64, "uri must start with", uri="ftp://host/t.csv"),
     # ---- series
-    sales("time", 65, "'soon' is not a time", spoil("date", 3, "soon")),
-    sales("times of all", 65, "'soon' is not a time", spoil("date", slice(None), "soon")),
-    sales("target", 65, "'many' is not a number", spoil("sold", 3, "many")),
-    sales("duplicates", 65, "DuplicateTimes", spoil("date", [3, 4], "2026-01-01")),
-    sales("zeros", 65, "zero", spoil("sold", slice(0, 199), 0)),
+    sales("time", 65, "'soon' is not a time", set_values("date", 3, "soon")),
+    sales("times of all", 65, "'soon' is not a time", set_values("date", slice(None), "soon")),
+    sales("target", 65, "'many' is not a number", set_values("sold", 3, "many")),
+    sales("duplicates", 65, "DuplicateTimes", set_values("date", [3, 4], "2026-01-01")),
+    sales("zeros", 65, "zero", set_values("sold", slice(0, 199), 0)),
     sales("short", 65, "TooFewPoints", lambda frame: frame.drop(index=range(20, 200))),
-    sales("far", 65, "9999-01-01 is out of range", spoil("date", 3, "9999-01-01")),
-    sales("no number", 65, "no row has both", spoil("sold", slice(None), None)),
+    sales("far", 65, "9999-01-01 is out of range", set_values("date", 3, "9999-01-01")),
+    sales("no number", 65, "no row has both", set_values("sold", slice(None), None)),
     # ---- covariates
     weather("weather without its column", b"day,rain\n2026-01-01,1\n", 65, "no column 'mm'"),
     weather("weather without days", b"day,mm\nsoon,1\n", 65, "'soon' is not a time"),
     weather("empty weather", b"", 65, "the file is empty"),
     weather("no weather", b"", 69, "gone.csv does not exist", uri="gone.csv"),
-    Bad("weather twice", 64, "names 'rain' twice", data={"time": "a", "covariates": [WEATHER, WEATHER]}),
-    Bad("weather without a time", 64, "spec.data.time", data={"covariates": [WEATHER]}),
+    BadInput("weather twice", 64, "names 'rain' twice", data={"time": "a", "covariates": [WEATHER, WEATHER]}),
+    BadInput("weather without a time", 64, "spec.data.time", data={"covariates": [WEATHER]}),
 ]
 
 
-def job_file(bad: Bad, folder: Path) -> Path:
+def job_file(bad: BadInput, folder: Path) -> Path:
     for name, body in bad.files.items():
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(body)
@@ -180,23 +182,23 @@ def completion(file: Path, output: Path, environ: dict[str, str]) -> tuple[int, 
 
 
 @pytest.mark.parametrize("bad", CASES, ids=lambda bad: bad.name)
-def test_a_bad_input_ends_with_its_code_and_a_message(bad: Bad, tmp_path: Path) -> None:
+def test_a_bad_input_ends_with_its_exit_code_and_a_message(bad: BadInput, tmp_path: Path) -> None:
     code, message = completion(job_file(bad, tmp_path), tmp_path / "out", {})
     assert (code, bad.said in message) == (bad.code, True), message
     assert "\n" not in message
     assert not list((tmp_path / "out").rglob("manifest.json"))
 
 
-def test_the_corpus_is_large() -> None:
+def test_the_corpus_is_large_and_has_no_duplicate_names() -> None:
     assert len({bad.name for bad in CASES}) == len(CASES) >= 60
 
 
-def test_a_query_in_a_local_run(tmp_path: Path) -> None:
+def test_a_local_run_trains_on_a_query(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "shop.db") as database:
         pd.read_csv(io.BytesIO(GOOD)).to_sql("lines", database, index=False)
     database.close()
     (tmp_path / "url").write_text(f"sqlite:///{tmp_path}/shop.db")
-    query = Bad(
+    query = BadInput(
         "query", 0, "version 1 of job", data={"sql": {"secretRef": {"name": "shop"}, "query": "SELECT * FROM lines"}}
     )
     file = job_file(query, tmp_path)

@@ -1,4 +1,4 @@
-"""More of the corpus of bad inputs: YAML, specifications of every feature, and scripts, each through a local run."""
+"""More of the corpus of bad inputs: YAML, specifications of every feature, and scripts, each in a local run."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from tests.integration.trainer.tables import sales_csv
-from tests.integration.trainer.test_malformed import Bad, completion, job_file
+from tests.integration.trainer.test_malformed import BadInput, completion, job_file
 
 GOOD = """
 apiVersion: trainyard.dev/v1alpha1
@@ -24,8 +24,8 @@ spec:
 
 
 @dataclass(frozen=True)
-class Text:
-    """A file of which a piece is replaced, or all of it (``old`` empty)."""
+class BadFile:
+    """A good file with one replacement. If ``old`` is empty, ``new`` is the whole file."""
 
     name: str
     said: str
@@ -33,33 +33,35 @@ class Text:
     new: str
 
 
-TEXTS = [
-    Text("empty file", "holds 0 objects of kind TrainingJob", "", ""),
-    Text("no object", "holds 0 objects of kind TrainingJob", "", "- framework: LightGBM\n"),
-    Text("another kind", "holds 0 objects of kind TrainingJob", "kind: TrainingJob", "kind: Trainingjob"),
-    Text("two objects", "holds 2 objects of kind TrainingJob", "", GOOD + "---" + GOOD),
-    Text("another version", "apiVersion is 'trainyard.dev/v1'", "/v1alpha1", "/v1"),
-    Text("tabs", "is not YAML", "  framework", "\tframework"),
-    Text("open bracket", "is not YAML", "{name: job}", "{name: job"),
-    Text("wrong indentation", "is not YAML", "    target: y", "   target: y"),
-    Text("a tag", "is not YAML: could not determine a constructor", "target: y", "target: !!python/name:os.system y"),
-    Text("an unknown alias", "is not YAML: found undefined alias", "target: y", "target: *y"),
-    Text("a key twice", "the key 'target' stands twice", "    target: y", "    target: y\n    target: z"),
-    Text("no name", "metadata.name: is required", "{name: job}", "{}"),
-    Text("a number as name", "metadata.name: Input should be a valid string", "{name: job}", "{name: 5}"),
-    Text("a long name", "metadata.name: must be at most 52 characters", "{name: job}", "{name: %s}" % ("a" * 53)),
-    Text("no spec", "spec: is required", "spec:", "specs:"),
-    Text("a list as spec", "spec: Input should be a valid dictionary", GOOD[GOOD.index("spec:") :], "spec: []"),
-    Text("a date as column", "spec.data.target: Input should be a valid string", "target: y", "target: 2026-01-01"),
-    Text("yes as column", "spec.data.target: Input should be a valid string", "target: y", "target: yes"),
-    Text("null as column", "spec.data.target", "target: y", "target:"),
-    Text("an unknown field", "spec.data.tarrget: unknown field", "target: y", "target: y\n    tarrget: y"),
-    Text("no source", "exactly one of uri and sql", "    uri: file:///nowhere/t.csv\n", ""),
+BAD_FILES = [
+    BadFile("empty file", "holds 0 objects of kind TrainingJob", "", ""),
+    BadFile("no object", "holds 0 objects of kind TrainingJob", "", "- framework: LightGBM\n"),
+    BadFile("another kind", "holds 0 objects of kind TrainingJob", "kind: TrainingJob", "kind: Trainingjob"),
+    BadFile("two objects", "holds 2 objects of kind TrainingJob", "", GOOD + "---" + GOOD),
+    BadFile("another version", "apiVersion is 'trainyard.dev/v1'", "/v1alpha1", "/v1"),
+    BadFile("tabs", "is not YAML", "  framework", "\tframework"),
+    BadFile("open bracket", "is not YAML", "{name: job}", "{name: job"),
+    BadFile("wrong indentation", "is not YAML", "    target: y", "   target: y"),
+    BadFile(
+        "a tag", "is not YAML: could not determine a constructor", "target: y", "target: !!python/name:os.system y"
+    ),
+    BadFile("an unknown alias", "is not YAML: found undefined alias", "target: y", "target: *y"),
+    BadFile("a key twice", "the key 'target' stands twice", "    target: y", "    target: y\n    target: z"),
+    BadFile("no name", "metadata.name: is required", "{name: job}", "{}"),
+    BadFile("a number as name", "metadata.name: Input should be a valid string", "{name: job}", "{name: 5}"),
+    BadFile("a long name", "metadata.name: must be at most 52 characters", "{name: job}", "{name: %s}" % ("a" * 53)),
+    BadFile("no spec", "spec: is required", "spec:", "specs:"),
+    BadFile("a list as spec", "spec: Input should be a valid dictionary", GOOD[GOOD.index("spec:") :], "spec: []"),
+    BadFile("a date as column", "spec.data.target: Input should be a valid string", "target: y", "target: 2026-01-01"),
+    BadFile("yes as column", "spec.data.target: Input should be a valid string", "target: y", "target: yes"),
+    BadFile("null as column", "spec.data.target", "target: y", "target:"),
+    BadFile("an unknown field", "spec.data.tarrget: unknown field", "target: y", "target: y\n    tarrget: y"),
+    BadFile("no source", "exactly one of uri and sql", "    uri: file:///nowhere/t.csv\n", ""),
 ]
 
 
-@pytest.mark.parametrize("text", TEXTS, ids=lambda text: text.name)
-def test_a_bad_file_ends_with_64_and_a_message(text: Text, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", BAD_FILES, ids=lambda text: text.name)
+def test_a_bad_file_ends_with_64_and_a_message(text: BadFile, tmp_path: Path) -> None:
     assert text.old in GOOD
     file = tmp_path / "job.yaml"
     file.write_text(GOOD.replace(text.old, text.new) if text.old else text.new)
@@ -73,20 +75,20 @@ def test_a_bad_file_ends_with_64_and_a_message(text: Text, tmp_path: Path) -> No
 SALES = sales_csv(bread=100)
 
 
-def bad_spec(name: str, code: int, said: str, **spec: Any) -> Bad:
-    """A table that is good, and a specification that is not."""
-    return Bad(name, code, said, spec=spec)
+def bad_spec(name: str, code: int, said: str, **spec: Any) -> BadInput:
+    """A good table with a bad specification."""
+    return BadInput(name, code, said, spec=spec)
 
 
-def ahead(name: str, code: int, said: str, data: dict[str, Any] | None = None, **spec: Any) -> Bad:
-    """The same for a forecast."""
+def bad_forecast(name: str, code: int, said: str, data: dict[str, Any] | None = None, **spec: Any) -> BadInput:
+    """A good table with a bad specification of a forecast."""
     roles = {"time": "date", "series": "product", "target": "sold", **(data or {})}
     base = {"framework": "Prophet", "task": "Forecast", "forecast": {"horizon": 14}}
-    return Bad(name, code, said, {"t.csv": SALES}, roles, {**base, **spec})
+    return BadInput(name, code, said, {"t.csv": SALES}, roles, {**base, **spec})
 
 
-def space(name: str, said: str, code: int = 64, **dimensions: Any) -> Bad:
-    """A search that cannot be."""
+def bad_search(name: str, said: str, code: int = 64, **dimensions: Any) -> BadInput:
+    """A bad search space."""
     return bad_spec(name, code, said, search={"space": dimensions})
 
 
@@ -102,22 +104,26 @@ BAD_SPECS = [
         "a container here", 78, "apply the TrainingJob to a cluster", framework="Container", image="i", command=["c"]
     ),
     # ---- forecasts
-    ahead("no column of times", 64, "task Forecast needs data.time", {"time": None}),
-    ahead("no horizon", 64, "spec.forecast.horizon: is required", forecast={}),
-    ahead("horizon 0", 64, "spec.forecast.horizon: Input should be greater", forecast={"horizon": 0}),
-    ahead("half a horizon", 64, "spec.forecast.horizon: Input should be a valid integer", forecast={"horizon": 1.5}),
-    ahead("frequency", 64, "spec.forecast.frequency", forecast={"horizon": 3, "frequency": "every day"}),
-    ahead("unknown frequency", 64, "frequency", forecast={"horizon": 3, "frequency": "Q7"}),
-    ahead("small country", 64, "spec.forecast.holidaysCountry", forecast={"horizon": 3, "holidaysCountry": "fr"}),
-    ahead(
+    bad_forecast("no column of times", 64, "task Forecast needs data.time", {"time": None}),
+    bad_forecast("no horizon", 64, "spec.forecast.horizon: is required", forecast={}),
+    bad_forecast("horizon 0", 64, "spec.forecast.horizon: Input should be greater", forecast={"horizon": 0}),
+    bad_forecast(
+        "half a horizon", 64, "spec.forecast.horizon: Input should be a valid integer", forecast={"horizon": 1.5}
+    ),
+    bad_forecast("frequency", 64, "spec.forecast.frequency", forecast={"horizon": 3, "frequency": "every day"}),
+    bad_forecast("unknown frequency", 64, "frequency", forecast={"horizon": 3, "frequency": "Q7"}),
+    bad_forecast(
+        "small country", 64, "spec.forecast.holidaysCountry", forecast={"horizon": 3, "holidaysCountry": "fr"}
+    ),
+    bad_forecast(
         "no country", 64, "holidaysCountry ZZ has no known holidays", forecast={"horizon": 3, "holidaysCountry": "ZZ"}
     ),
-    ahead("quantile above 1", 64, "spec.forecast.quantiles[0]", forecast={"horizon": 3, "quantiles": [1.5]}),
-    ahead("quantile as text", 64, "spec.forecast.quantiles[0]", forecast={"horizon": 3, "quantiles": ["low"]}),
-    ahead("a random split", 64, "would let a forecast see the future", split={"strategy": "Random"}),
-    ahead("Prophet's parameter", 64, "changepoint_prior_scal", parameters={"changepoint_prior_scal": 0.1}),
-    ahead("Prophet's value", 64, "seasonality_mode", parameters={"seasonality_mode": "both"}),
-    ahead("Prophet as ONNX", 78, "has no ONNX form", export={"onnx": True}),
+    bad_forecast("quantile above 1", 64, "spec.forecast.quantiles[0]", forecast={"horizon": 3, "quantiles": [1.5]}),
+    bad_forecast("quantile as text", 64, "spec.forecast.quantiles[0]", forecast={"horizon": 3, "quantiles": ["low"]}),
+    bad_forecast("a random split", 64, "would let a forecast see the future", split={"strategy": "Random"}),
+    bad_forecast("Prophet's parameter", 64, "changepoint_prior_scal", parameters={"changepoint_prior_scal": 0.1}),
+    bad_forecast("Prophet's value", 64, "seasonality_mode", parameters={"seasonality_mode": "both"}),
+    bad_forecast("Prophet as ONNX", 78, "has no ONNX form", export={"onnx": True}),
     # ---- splits
     bad_spec("everything tests", 64, "spec.split.testFraction", split={"testFraction": 1.0}),
     bad_spec("nothing to train", 64, "must leave rows", split={"testFraction": 0.5, "validationFraction": 0.5}),
@@ -142,17 +148,17 @@ BAD_SPECS = [
     bad_spec(
         "unknown class", 64, "spec.search.adaptiveTrials.Huge: unknown field", search={"adaptiveTrials": {"Huge": 3}}
     ),
-    space("empty space", "spec.search.space is empty"),
-    space("a number as range", "spec.search.space.num_leaves: is 31", num_leaves=31),
-    space("no type", "spec.search.space.num_leaves", num_leaves={"low": 2, "high": 9}),
-    space("unknown type", "spec.search.space.num_leaves", num_leaves={"type": "Integer", "low": 2, "high": 9}),
-    space("upside down", "spec.search.space.num_leaves", num_leaves={"type": "Int", "low": 9, "high": 2}),
-    space("half a leaf", "spec.search.space.num_leaves.low", num_leaves={"type": "Int", "low": 2.5, "high": 9}),
-    space("log of 0", "spec.search.space.eta", eta={"type": "Float", "low": 0, "high": 1, "log": True}),
-    space("a default outside", "default", num_leaves={"type": "Int", "low": 2, "high": 9, "default": 31}),
-    space("no choice", "spec.search.space.boosting.choices", boosting={"choices": []}),
-    space("a choice twice", "twice", boosting={"choices": ["gbdt", "gbdt"]}),
-    space("an unknown parameter", "num_leafs", num_leafs={"type": "Int", "low": 2, "high": 9}),
+    bad_search("empty space", "spec.search.space is empty"),
+    bad_search("a number as range", "spec.search.space.num_leaves: is 31", num_leaves=31),
+    bad_search("no type", "spec.search.space.num_leaves", num_leaves={"low": 2, "high": 9}),
+    bad_search("unknown type", "spec.search.space.num_leaves", num_leaves={"type": "Integer", "low": 2, "high": 9}),
+    bad_search("upside down", "spec.search.space.num_leaves", num_leaves={"type": "Int", "low": 9, "high": 2}),
+    bad_search("half a leaf", "spec.search.space.num_leaves.low", num_leaves={"type": "Int", "low": 2.5, "high": 9}),
+    bad_search("log of 0", "spec.search.space.eta", eta={"type": "Float", "low": 0, "high": 1, "log": True}),
+    bad_search("a default outside", "default", num_leaves={"type": "Int", "low": 2, "high": 9, "default": 31}),
+    bad_search("no choice", "spec.search.space.boosting.choices", boosting={"choices": []}),
+    bad_search("a choice twice", "twice", boosting={"choices": ["gbdt", "gbdt"]}),
+    bad_search("an unknown parameter", "num_leafs", num_leafs={"type": "Int", "low": 2, "high": 9}),
     # ---- shards, workers, and what a pod needs
     bad_spec("half a shard", 64, "spec.shards", shards=0.5),
     bad_spec("shards of one model", 78, "spec.shards 3 shares out series that have a model each", shards=3),
@@ -185,8 +191,8 @@ out = pathlib.Path(config["output"])
 """
 
 
-def script(name: str, code: int, said: str, text: str, **spec: Any) -> Bad:
-    """A script that does not do what it should."""
+def bad_script(name: str, code: int, said: str, text: str, **spec: Any) -> BadInput:
+    """A script with an error."""
     return bad_spec(name, code, said, framework="Script", script={"inline": text}, **spec)
 
 
@@ -196,28 +202,32 @@ SCRIPTS = [
     bad_spec("two scripts", 64, "exactly one of", framework="Script", script={"inline": "x", "uri": "https://x"}),
     bad_spec("an empty script", 64, "spec.script.inline", framework="Script", script={"inline": ""}),
     bad_spec("no such script", 66, "gone.py", framework="Script", script={"uri": "file:///nowhere/gone.py"}),
-    script("a search", 78, "spec.search is not for framework Script", "pass", search={"trials": 3}),
-    script("syntax", 1, "SyntaxError", "def x(:\n"),
-    script("an exception", 1, "ValueError: no rows", "raise ValueError('no rows')"),
-    script("an unknown library", 1, "ModuleNotFoundError", "import nothing_like_it"),
-    script("its own code", 64, "exit code 64", "raise SystemExit(64)"),
-    script("nothing left", 65, "left no model", "pass"),
-    script("no metrics", 65, "metrics.json", LEAVE),
-    script("broken metrics", 65, "metrics.json", LEAVE + "(out / 'metrics.json').write_text('{')"),
-    script("a list of metrics", 65, "metrics.json holds a list", LEAVE + "(out / 'metrics.json').write_text('[1]')"),
-    script("no finite metric", 65, "no finite", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": NaN}')"),
-    script("text as metric", 65, "mae is", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": \"low\"}')"),
-    script("a strange name", 65, "is no name of a metric", LEAVE + "(out / 'metrics.json').write_text('{\"1 2\": 1}')"),
-    script(
+    bad_script("a search", 78, "spec.search is not for framework Script", "pass", search={"trials": 3}),
+    bad_script("syntax", 1, "SyntaxError", "def x(:\n"),
+    bad_script("an exception", 1, "ValueError: no rows", "raise ValueError('no rows')"),
+    bad_script("an unknown library", 1, "ModuleNotFoundError", "import nothing_like_it"),
+    bad_script("its own code", 64, "exit code 64", "raise SystemExit(64)"),
+    bad_script("nothing left", 65, "left no model", "pass"),
+    bad_script("no metrics", 65, "metrics.json", LEAVE),
+    bad_script("broken metrics", 65, "metrics.json", LEAVE + "(out / 'metrics.json').write_text('{')"),
+    bad_script(
+        "a list of metrics", 65, "metrics.json holds a list", LEAVE + "(out / 'metrics.json').write_text('[1]')"
+    ),
+    bad_script("no finite metric", 65, "no finite", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": NaN}')"),
+    bad_script("text as metric", 65, "mae is", LEAVE + "(out / 'metrics.json').write_text('{\"mae\": \"low\"}')"),
+    bad_script(
+        "a strange name", 65, "is no name of a metric", LEAVE + "(out / 'metrics.json').write_text('{\"1 2\": 1}')"
+    ),
+    bad_script(
         "metrics alone", 65, "no model", LEAVE.replace("model.txt", "metrics.json").replace('"model"', "'{\"mae\": 1}'")
     ),
-    script(
+    bad_script(
         "a link",
         65,
         "link",
         LEAVE + "(out / 'x').symlink_to('/etc/passwd')\n(out / 'metrics.json').write_text('{\"mae\": 1}')",
     ),
-    script(
+    bad_script(
         "another objective",
         65,
         "rmse",
@@ -228,7 +238,7 @@ SCRIPTS = [
 
 
 @pytest.mark.parametrize("bad", [*BAD_SPECS, *SCRIPTS], ids=lambda bad: bad.name)
-def test_a_bad_specification_ends_with_its_code_and_a_message(bad: Bad, tmp_path: Path) -> None:
+def test_a_bad_specification_ends_with_its_code_and_a_message(bad: BadInput, tmp_path: Path) -> None:
     file = job_file(bad, tmp_path)
     document = yaml.safe_load(file.read_text())
     for role, value in list(document["spec"]["data"].items()):
@@ -242,5 +252,5 @@ def test_a_bad_specification_ends_with_its_code_and_a_message(bad: Bad, tmp_path
 
 
 def test_the_corpus_has_no_case_twice() -> None:
-    names = [*(text.name for text in TEXTS), *(bad.name for bad in (*BAD_SPECS, *SCRIPTS))]
+    names = [*(text.name for text in BAD_FILES), *(bad.name for bad in (*BAD_SPECS, *SCRIPTS))]
     assert len(set(names)) == len(names) >= 100

@@ -1,4 +1,4 @@
-"""Tracking against a real MLflow server: what stands there after a job, and that no fault of it fails a training."""
+"""Tracking with a real MLflow server: what it has after a job, and that none of its errors fails a training."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.trainer.mlflow_server import PASSWORD, USER, MlflowServer, door
+from tests.integration.trainer.mlflow_server import PASSWORD, USER, MlflowServer, password_proxy
 from tests.integration.trainer.tables import regression, regression_csv
 from trainyard_api.trainingjob import TrainingJobSpec
 from trainyard_api.wire import TrainerConfig, TrainingResult
@@ -76,7 +76,7 @@ def runs_in(server: MlflowServer, experiment: str) -> list[Any]:
 
 
 def warning_of(result: TrainingResult) -> str:
-    """Return what was not told; nothing if all was."""
+    """Return the warning about MLflow, or an empty text."""
     return next((text for text in result.warnings or [] if "MLflow" in text), "")
 
 
@@ -104,7 +104,7 @@ def test_one_run_per_job_with_parameters_metrics_tags_and_the_report(
     page = Path(client.download_artifacts(run.info.run_id, "report.html", str(tmp_path)))
     assert page.read_text().startswith("<!doctype html>")
 
-    assert train(replaced(config, attempt=2), tmp_path) == (0, result), "found again, and told only once"
+    assert train(replaced(config, attempt=2), tmp_path) == (0, result), "the second attempt writes nothing again"
     assert [one.info.run_id for one in runs_in(server, "demand")] == [run.info.run_id]
 
 
@@ -120,7 +120,7 @@ output = pathlib.Path(json.loads(pathlib.Path(sys.argv[1]).read_text())["output"
 """
 
 
-def test_a_script_of_ones_own_is_reported_of_too(server: MlflowServer, tmp_path: Path) -> None:
+def test_a_users_script_is_tracked_too(server: MlflowServer, tmp_path: Path) -> None:
     own = {"framework": "Script", "script": {"inline": SCRIPT}, "parameters": {"depth": 3}}
     code, result = train(config_of(tmp_path, server.uri, "own", **own), tmp_path)
     assert (code, warning_of(result)) == (0, ""), result.message
@@ -129,7 +129,7 @@ def test_a_script_of_ones_own_is_reported_of_too(server: MlflowServer, tmp_path:
     assert run.data.tags["trainyard.framework"] == "Script"
 
 
-def test_a_run_that_was_left_half_told_is_finished(server: MlflowServer, tmp_path: Path) -> None:
+def test_an_incomplete_run_is_completed(server: MlflowServer, tmp_path: Path) -> None:
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=server.uri)
@@ -148,7 +148,7 @@ def test_credentials_come_from_the_mounted_secret(
     secret = tmp_path / "secret"
     secret.mkdir()
     (secret / "MLFLOW_TRACKING_USERNAME").write_text(f"{USER}\n")
-    with door(server.port) as uri:
+    with password_proxy(server.port) as uri:
         (secret / "MLFLOW_TRACKING_PASSWORD").write_text("a wrong one")
         code, result = train(config_of(tmp_path, uri, "secret"), tmp_path, secret)
         assert code == 0
@@ -164,8 +164,8 @@ def test_credentials_come_from_the_mounted_secret(
         assert "a wrong one" not in said
 
 
-def test_a_server_that_is_down_costs_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with socket.socket() as nobody:  # bound, and nobody listens
+def test_a_server_that_is_down_gives_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with socket.socket() as nobody:  # bound, but nobody listens
         nobody.bind(("127.0.0.1", 0))
         uri = f"http://127.0.0.1:{nobody.getsockname()[1]}"
         code, result = train(config_of(tmp_path, uri, "down"), tmp_path)
@@ -174,7 +174,9 @@ def test_a_server_that_is_down_costs_a_warning(tmp_path: Path, caplog: pytest.Lo
     assert warning_of(result) in caplog.text
 
 
-def test_a_server_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_respond_delays_the_job_only_briefly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trainyard_trainer.tracking.mlflow_run.SECONDS", 2.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         uri = f"http://127.0.0.1:{silent.getsockname()[1]}"
@@ -186,15 +188,17 @@ def test_a_server_that_says_nothing_is_not_waited_for(tmp_path: Path, monkeypatc
 
 
 @pytest.mark.parametrize("uri", ["sqlite:///runs.db", "ftp://user:pass@host/"])
-def test_an_address_that_is_no_server(uri: str, tmp_path: Path) -> None:
+def test_an_unsupported_address_gives_a_warning(uri: str, tmp_path: Path) -> None:
     code, result = train(config_of(tmp_path, uri, "none"), tmp_path)
     assert code == 0
     assert "is no http:// or https:// address" in warning_of(result)
     assert "pass@" not in json.dumps(result.to_json())
 
 
-def test_many_and_long_parameters_and_names_that_mlflow_does_not_take(server: MlflowServer, tmp_path: Path) -> None:
-    """More than fit into one request, as a script of one's own may leave."""
+def test_many_parameters_long_values_and_invalid_names_are_adapted_to_mlflow(
+    server: MlflowServer, tmp_path: Path
+) -> None:
+    """More parameters than one request may have, as a user's script may produce."""
     from trainyard_trainer.artifacts.runs import find_finished
     from trainyard_trainer.job.stages import open_model
     from trainyard_trainer.job.steps import Job

@@ -1,4 +1,4 @@
-"""What a search found for each series is kept with the version, and tried early in the model's next training."""
+"""The result of a search for each series is stored with the version, and tried early in the model's next training."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,11 @@ from trainyard_trainer.job.run import read_config, run_job
 from trainyard_trainer.progress.log import JsonLines
 
 SPACE = {"seasonality_prior_scale": {"type": "Float", "low": 0.001, "high": 1.0, "log": True}}
-"""Without the default: what is found is never what would be found anyway."""
+"""A range without the default, so that a found value differs from it."""
 
 
 def train(folder: Path, uid: str, trials: int) -> dict[str, Any]:
-    """Run a job of the one model; return its ``search.json``."""
+    """Run a job of the model and return its ``search.json``."""
     spec = forecast(
         "pvc://data/sales.csv",
         storage={"uri": "pvc://m/models"},
@@ -44,7 +44,7 @@ def train(folder: Path, uid: str, trials: int) -> dict[str, Any]:
     return body
 
 
-def test_the_next_training_begins_with_what_the_last_one_found(tmp_path: Path) -> None:
+def test_the_next_training_first_tries_the_results_of_the_last_one(tmp_path: Path) -> None:
     for name in ("claims/m", "claims/data", "work"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "claims/data/sales.csv").write_bytes(sales_csv(bread=100, rolls=300))

@@ -1,4 +1,4 @@
-"""report.html in a real browser, as wide as a phone and as wide as a desk, by day and by night."""
+"""report.html in a real browser: in the width of a phone and of a desktop, in light and dark mode."""
 
 import dataclasses
 import io
@@ -17,7 +17,7 @@ from tests.integration.trainer.tables import regression_csv
 from tests.unit.trainer.report import samples
 from trainyard_trainer.report.page import render_report
 
-PHONE, DESK = (360, 800), (1280, 900)
+PHONE, DESKTOP = (360, 800), (1280, 900)
 INSPECT = """(() => {
   const root = document.documentElement, box = element => element.getBoundingClientRect();
   const shown = element => { const { width, height } = box(element); return [width, height]; };
@@ -40,8 +40,8 @@ INSPECT = """(() => {
 })()"""
 
 
-def made(folder: Path, page: str, **changes: Any) -> str:
-    """Return a page that a real job has made."""
+def page_of_a_job(folder: Path, page: str, **changes: Any) -> str:
+    """Return a page of a real job."""
     folder.mkdir()
     (folder / "table.csv").write_bytes(regression_csv())
     job = {
@@ -69,8 +69,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     name = "a series with a name that is longer than any phone is wide and_has_no_place_to_break_it_anywhere"
     written = {
-        "trained": made(folder / "training", "report.html"),
-        "profile": made(folder / "dataset", "profile.html", mode="Prepare"),
+        "trained": page_of_a_job(folder / "training", "report.html"),
+        "profile": page_of_a_job(folder / "dataset", "profile.html", mode="Prepare"),
         "forecast": render_report(samples.forecasts(12, name)),
         "ahead": render_report(dataclasses.replace(samples.ahead(first=name), backtest=samples.backtest(first=name))),
         "numbers": render_report(samples.numbers()),
@@ -92,8 +92,8 @@ HEADINGS = {
 CHARTS = {"trained": 3, "profile": 3, "forecast": 12, "ahead": 12 + 2 + 2, "numbers": 3, "classes": 2}
 
 
-def ink(screenshot: bytes, box: list[float], background: str) -> float:
-    """Return which share of a chart is in a colour of its own: neither its background nor grey."""
+def coloured_share(screenshot: bytes, box: list[float], background: str) -> float:
+    """Return the share of a chart's pixels that are coloured, neither background nor grey."""
     picture = image.imread(io.BytesIO(screenshot))
     left, top, width, height = (round(number) for number in box)
     part = picture[top : top + height, left : left + width, :3]
@@ -101,20 +101,20 @@ def ink(screenshot: bytes, box: list[float], background: str) -> float:
     return float(np.mean(part.max(axis=2) - part.min(axis=2) > 0.3))
 
 
-async def test_reports_are_whole_on_a_phone_and_on_a_desk(pages: dict[str, Path], tmp_path: Path) -> None:
+async def test_reports_fit_on_a_phone_and_on_a_desktop(pages: dict[str, Path], tmp_path: Path) -> None:
     async with browser.running() as chromium:
         for name, page in pages.items():
-            for width, height in (PHONE, DESK):
+            for width, height in (PHONE, DESKTOP):
                 opened = await chromium.open(page, width, height, INSPECT)
                 (tmp_path / f"{name}-{width}.png").write_bytes(opened.screenshot)
-                _judge(f"{name} at {width}", opened, width)
+                _check_page(f"{name} at {width}", opened, width)
                 assert HEADINGS[name] <= set(opened.seen["headings"]), name
                 assert len(opened.seen["charts"]) == CHARTS[name]
 
 
-def _judge(where: str, opened: browser.Opened, width: int) -> None:
+def _check_page(where: str, opened: browser.Opened, width: int) -> None:
     seen: dict[str, Any] = opened.seen
-    assert opened.complaints == [], where
+    assert opened.errors == [], where
     assert [url for url in opened.requests if not url.startswith("data:")] == [], where
     assert seen["scripts"] == 0, where
     assert seen["width"] == width, where
@@ -123,19 +123,19 @@ def _judge(where: str, opened: browser.Opened, width: int) -> None:
     assert all(0.7 * min(width, 400) < wide < width and high > 80 for wide, high in seen["charts"]), (where, seen)
     assert seen["empty"] == 0, where
     assert seen["labels"] >= 9, f"{where}: the labels of the charts are {seen['labels']} px high"
-    assert ink(opened.screenshot, seen["place"], seen["background"]) > 0.002, where
+    assert coloured_share(opened.screenshot, seen["place"], seen["background"]) > 0.002, where
 
 
-async def test_at_night_the_page_is_dark_and_its_charts_are_still_seen(pages: dict[str, Path]) -> None:
+async def test_in_dark_mode_the_page_is_dark_and_its_charts_are_visible(pages: dict[str, Path]) -> None:
     async with browser.running() as chromium:
         day = await chromium.open(pages["numbers"], *PHONE, INSPECT)
         night = await chromium.open(pages["numbers"], *PHONE, INSPECT, dark=True)
     assert _brightness(day.seen["background"]) > 200
     assert _brightness(night.seen["background"]) < 60
-    assert ink(night.screenshot, night.seen["place"], night.seen["background"]) > 0.002
+    assert coloured_share(night.screenshot, night.seen["place"], night.seen["background"]) > 0.002
 
 
-async def test_a_fault_of_a_page_is_seen(tmp_path: Path) -> None:
+async def test_the_check_finds_errors_of_a_page(tmp_path: Path) -> None:
     page = tmp_path / "bad.html"
     page.write_text(
         '<meta name="viewport" content="width=device-width"><main><div style="width: 900px">wide</div>'
@@ -143,7 +143,7 @@ async def test_a_fault_of_a_page_is_seen(tmp_path: Path) -> None:
     )
     async with browser.running() as chromium:
         opened = await chromium.open(page, *PHONE, INSPECT)
-    assert any("nothing is not defined" in complaint for complaint in opened.complaints)
+    assert any("nothing is not defined" in error for error in opened.errors)
     assert [Path(url).name for url in opened.requests] == ["missing.png"]
     assert opened.seen["wider"]
 

@@ -1,4 +1,4 @@
-"""Trainings that are ended at random moments: the next attempt goes on, and ends as an undisturbed one does."""
+"""Trainings are stopped at random moments. The next attempt resumes, and the result equals an uninterrupted one."""
 
 import functools
 import json
@@ -35,15 +35,15 @@ SERIES = 10
 TRIALS = 10
 EPOCHS = 20
 DELAY_SECONDS = 0.4
-"""A signal comes at most so long after the line that it waits for."""
+"""The longest time between the log line and the signal."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """When an attempt is ended: a random time after the n-th log line with a text in it.
+    """When an attempt is stopped: a random time after the n-th log line that contains ``text``.
 
-    SIGTERM goes to the trainer, as the kubelet sends it to process 1; SIGKILL to all its processes, as when a node or
-    a cgroup ends.
+    SIGTERM goes to the trainer, as the kubelet sends it to process 1. SIGKILL goes to all its processes, as when a node
+    or a cgroup ends.
     """
 
     signal: signal.Signals
@@ -60,31 +60,31 @@ class Moment:
 
 @dataclass(frozen=True)
 class Attempt:
-    """How one process of a job ended; ``result`` is missing where it was killed."""
+    """The end of one process of a job. ``result`` is missing if the process was killed."""
 
     code: int
     lines: list[Line]
     result: TrainingResult | None
 
-    def saying(self, text: str) -> list[str]:
+    def messages_with(self, text: str) -> list[str]:
         return [line["message"] for line in self.lines if text in line["message"]]
 
 
 class Job(Protocol):
-    """A job that can be attempted again and again, and the storage of its model."""
+    """A job that can be attempted several times, and the storage of its model."""
 
     store: ArtifactStore
     model: str
 
     def attempt(self, moment: Moment | None = None) -> Attempt: ...
 
-    def undisturbed(self) -> Attempt:
-        """Do the same work in this process, without the seconds that a new one needs for its imports."""
+    def run_here(self) -> Attempt:
+        """Do the same work in this process: this saves the seconds for the imports of a new one."""
         ...
 
 
 class PodJob:
-    """Each attempt in the folders of a pod of its own, with one object storage: what an eviction leaves."""
+    """Each attempt has the folders of a new pod. Only the object storage stays, as after an eviction."""
 
     def __init__(self, folder: Path, object_store: ObjectStore, spec: dict[str, Any]) -> None:
         self._pod = Pod(folder, object_store, uid=uuid.uuid4().hex)
@@ -97,19 +97,19 @@ class PodJob:
         self._attempts += 1
         pod = replace(self._pod, folder=self._pod.folder / str(self._attempts))
         variables = pod._prepare(self._spec, self._attempts)
-        return watch([], variables, pod.folder / f"termination-log-{self._attempts}", moment)
+        return run_trainer([], variables, pod.folder / f"termination-log-{self._attempts}", moment)
 
-    def undisturbed(self) -> Attempt:
+    def run_here(self) -> Attempt:
         ended = self._pod.run_here(self._spec)
         return Attempt(ended.code, [], ended.result)
 
 
 class LocalJob:
-    """The same file, run and run again with ``--resume``."""
+    """The same file, run again and again with ``--resume``."""
 
     def __init__(self, folder: Path, spec: dict[str, Any]) -> None:
         (folder / "work").mkdir(parents=True)
-        self._variables = {meta.WORK_DIR_ENV: str(folder / "work")}  # a kill leaves something behind
+        self._variables = {meta.WORK_DIR_ENV: str(folder / "work")}  # a killed process leaves files here
         self._output = folder / "models"
         self._file = folder / "job.yaml"
         names = {"apiVersion": "trainyard.dev/v1alpha1", "kind": "TrainingJob", "metadata": {"name": "line"}}
@@ -120,16 +120,16 @@ class LocalJob:
     def attempt(self, moment: Moment | None = None) -> Attempt:
         arguments = ["run", "-f", str(self._file), "--output", str(self._output)]
         again = ["--resume"] if self._output.exists() else []
-        return watch([*arguments, *again], self._variables, self._output / RESULT_FILE, moment)
+        return run_trainer([*arguments, *again], self._variables, self._output / RESULT_FILE, moment)
 
-    def undisturbed(self) -> Attempt:
+    def run_here(self) -> Attempt:
         env = local_environment({**os.environ, **self._variables}, self._output)
         code = run_job(lambda: read_job_file(self._file, self._output), env, lambda: False, display=JsonLines())
         return Attempt(code, [], TrainingResult.model_validate_json(env.termination_log.read_bytes()))
 
 
-def watch(arguments: list[str], variables: Mapping[str, str], result: Path, moment: Moment | None) -> Attempt:
-    """Run a trainer to its end, which may be sooner than it thinks."""
+def run_trainer(arguments: list[str], variables: Mapping[str, str], result: Path, moment: Moment | None) -> Attempt:
+    """Run a trainer until it ends or is stopped."""
     lines: list[Line] = []
     timers: list[threading.Timer] = []
     with subprocess.Popen(
@@ -139,7 +139,7 @@ def watch(arguments: list[str], variables: Mapping[str, str], result: Path, mome
         text=True,
         start_new_session=True,
     ) as process:
-        begin(timers, RUN_SECONDS, lambda: os.killpg(process.pid, signal.SIGKILL))
+        start_timer(timers, RUN_SECONDS, lambda: os.killpg(process.pid, signal.SIGKILL))
         assert process.stdout is not None
         seen = 0
         try:
@@ -148,7 +148,7 @@ def watch(arguments: list[str], variables: Mapping[str, str], result: Path, mome
                 if moment is not None and moment.text in lines[-1]["message"]:
                     seen += 1
                     if seen == moment.number:
-                        begin(timers, moment.delay, functools.partial(moment.trigger, process))
+                        start_timer(timers, moment.delay, functools.partial(moment.trigger, process))
             process.wait()
         finally:
             for timer in timers:
@@ -157,21 +157,22 @@ def watch(arguments: list[str], variables: Mapping[str, str], result: Path, mome
     return Attempt(process.returncode, lines, TrainingResult.model_validate_json(body) if body else None)
 
 
-def begin(timers: list[threading.Timer], seconds: float, act: Callable[[], None]) -> None:
+def start_timer(timers: list[threading.Timer], seconds: float, act: Callable[[], None]) -> None:
     timers.append(threading.Timer(seconds, act))
     timers[-1].start()
 
 
-def disturb(
+def interrupt(
     job: Job, text: str, numbers: range, signals: Sequence[signal.Signals] = (signal.SIGTERM, signal.SIGKILL)
 ) -> Iterator[tuple[Moment, Attempt]]:
-    """End an attempt by each of the signals at a random moment; yield each, with its moment.
+    """Stop one attempt with each of the signals at a random moment. Yield the moment and the attempt.
 
-    A signal may come too late, when the register stage has begun: then that attempt makes the version and is the last.
+    A signal may come too late, when the register stage has begun. This attempt then makes the version and is the last
+    one.
     """
-    chance = random.Random()
+    rng = random.Random()
     for number in signals:
-        moment = Moment(number, text, chance.choice(numbers), chance.uniform(0, DELAY_SECONDS))
+        moment = Moment(number, text, rng.choice(numbers), rng.uniform(0, DELAY_SECONDS))
         attempt = job.attempt(moment)
         codes = {75, -signal.SIGTERM} if number == signal.SIGTERM else {-signal.SIGKILL}
         assert attempt.code in {0, *codes}, (moment, attempt.lines[-3:])
@@ -191,7 +192,7 @@ def checkpoints_of(job: Job) -> dict[str, bytes]:
 
 
 def content_of(job: Job) -> str:
-    """Return the digest of what was decided, of the job's one version."""
+    """Return the content digest of the job's only version."""
     assert job.store.children(f"{job.model}/versions") == ["00000001"]
     folders = [
         f"{job.model}/runs/{uid}/{attempt}"
@@ -205,12 +206,12 @@ def content_of(job: Job) -> str:
 
 
 def registered(job: Job) -> bool:
-    """Tell whether the version is made. Then nothing is kept to go on with, however the attempt ended."""
+    """Return whether the version exists. If so, no checkpoints are kept, whichever way the attempt ended."""
     return job.store.get(f"{job.model}/versions/00000001/version.json") is not None
 
 
-def last_of(job: Job, attempt: Attempt) -> Attempt:
-    """Return the attempt that made the version: this one, or another one where it did not come so far."""
+def registering_attempt(job: Job, attempt: Attempt) -> Attempt:
+    """Return the attempt that made the version: this one, or a new one if this one was stopped before."""
     if registered(job):
         return attempt
     last = job.attempt()
@@ -219,16 +220,18 @@ def last_of(job: Job, attempt: Attempt) -> Attempt:
     return last
 
 
-def test_prophet_fits_no_series_twice(object_store: ObjectStore, upload: Upload, tmp_path: Path) -> None:
+def test_a_resumed_prophet_training_fits_no_series_twice(
+    object_store: ObjectStore, upload: Upload, tmp_path: Path
+) -> None:
     levels = {f"s{number:02}": 50.0 + 10 * number for number in range(SERIES)}
     spec = forecast(upload("resume-sales.csv", sales_csv(**levels)), workers=2)
-    undisturbed = PodJob(tmp_path / "undisturbed", object_store, spec)
-    assert undisturbed.undisturbed().code == 0
-    whole = content_of(undisturbed)
+    uninterrupted = PodJob(tmp_path / "undisturbed", object_store, spec)
+    assert uninterrupted.run_here().code == 0
+    expected = content_of(uninterrupted)
 
     job = PodJob(tmp_path / "disturbed", object_store, spec)
     finished = 0
-    for moment, each in disturb(job, f" of {SERIES} series", range(1, 3)):
+    for moment, each in interrupt(job, f" of {SERIES} series", range(1, 3)):
         attempt = each
         pieces = [line for body in checkpoints_of(job).values() for line in body.splitlines()]
         times = Counter(json.loads(line)["name"] for line in pieces)
@@ -236,64 +239,64 @@ def test_prophet_fits_no_series_twice(object_store: ObjectStore, upload: Upload,
         assert registered(job) or moment.signal == signal.SIGKILL or times, "SIGTERM leaves what is finished"
         assert registered(job) or len(times) >= finished
         finished = len(times)
-    last = last_of(job, attempt)
+    last = registering_attempt(job, attempt)
     if finished and last is not attempt:
-        assert last.saying("series are finished already") == [
+        assert last.messages_with("series are finished already") == [
             f"{finished} of {SERIES} series are finished already, by another attempt"
         ]
-    assert content_of(job) == whole
+    assert content_of(job) == expected
 
 
-def test_a_search_makes_no_trial_twice(tmp_path: Path) -> None:
+def test_a_resumed_search_makes_no_trial_twice(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(regression_csv(3000))
     search = {"trials": TRIALS, "timeoutSeconds": 600}
     spec = regression(f"file://{tmp_path}/table.csv", search=search, parameters={"num_iterations": 40})
-    undisturbed = LocalJob(tmp_path / "undisturbed", spec)
-    assert undisturbed.undisturbed().code == 0
-    whole = content_of(undisturbed)
+    uninterrupted = LocalJob(tmp_path / "undisturbed", spec)
+    assert uninterrupted.run_here().code == 0
+    expected = content_of(uninterrupted)
 
     job = LocalJob(tmp_path / "disturbed", spec)
     made: list[str] = []
-    for moment, attempt in disturb(job, f" of {TRIALS} in ", range(1, 5)):
-        made += attempt.saying(f" of {TRIALS} in ")
+    for moment, attempt in interrupt(job, f" of {TRIALS} in ", range(1, 5)):
+        made += attempt.messages_with(f" of {TRIALS} in ")
         kept = [name for name in checkpoints_of(job) if name.startswith("search")]
         assert registered(job) or len(kept) >= len(made), (moment, kept)
-    last = last_of(job, attempt)
+    last = registering_attempt(job, attempt)
     if last is not attempt:
-        made += last.saying(f" of {TRIALS} in ")
+        made += last.messages_with(f" of {TRIALS} in ")
     times = Counter(number_of(message) for message in made)
     assert set(times.values()) == {1}, made
-    # The line of a trial comes after its record: one that is killed in between has none.
+    # A trial is logged after it is recorded. If the trainer is killed in between, one trial has no log line.
     assert len(times) in {max(times), max(times) - 1}
-    assert content_of(job) == whole
+    assert content_of(job) == expected
 
 
 def number_of(message: str) -> int:
-    """Return which trial a line is about: ``trial 3 of 12 in 0.1 s: ...``."""
+    """Return the number of a trial from its log line: ``trial 3 of 12 in 0.1 s: ...``."""
     return int(message.split()[1])
 
 
-def test_torch_goes_on_with_the_next_epoch(tmp_path: Path) -> None:
+def test_a_resumed_torch_training_continues_with_the_next_epoch(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_bytes(regression_csv(3000))
     parameters = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 32}
     spec = regression(f"file://{tmp_path}/table.csv", framework="Torch", parameters=parameters, workers=1)
-    undisturbed = LocalJob(tmp_path / "undisturbed", spec)
-    assert undisturbed.undisturbed().code == 0
-    whole = content_of(undisturbed)
+    uninterrupted = LocalJob(tmp_path / "undisturbed", spec)
+    assert uninterrupted.run_here().code == 0
+    expected = content_of(uninterrupted)
 
     job = LocalJob(tmp_path / "disturbed", spec)
     kept: dict[str, bytes] = {}
-    for moment, attempt in disturb(job, "epoch ", range(1, 3)):
-        assert goes_on(attempt, kept), (moment, attempt.lines)
+    for moment, attempt in interrupt(job, "epoch ", range(1, 3)):
+        assert continues(attempt, kept), (moment, attempt.lines)
         kept = checkpoints_of(job)
         assert kept or registered(job) or moment.signal == signal.SIGKILL, "SIGTERM leaves the last whole epoch"
-    last = last_of(job, attempt)
+    last = registering_attempt(job, attempt)
     if last is not attempt:
-        assert goes_on(last, kept), last.lines
-    assert content_of(job) == whole
+        assert continues(last, kept), last.lines
+    assert content_of(job) == expected
 
 
-def goes_on(attempt: Attempt, kept: Mapping[str, bytes]) -> bool:
-    """Tell whether an attempt did not begin again where an earlier one had left epochs."""
-    epochs = [int(text.split()[1]) for text in attempt.saying("epoch ") if text.startswith("epoch ")]
+def continues(attempt: Attempt, kept: Mapping[str, bytes]) -> bool:
+    """Return whether the attempt continued from the checkpoint, if there was one."""
+    epochs = [int(text.split()[1]) for text in attempt.messages_with("epoch ") if text.startswith("epoch ")]
     return not kept or not epochs or epochs[0] > 1

@@ -1,4 +1,4 @@
-"""The S3 store against a real server: conditional writes, large files, versions, and every way to be refused."""
+"""The S3 store with a real server: conditional writes, large files, versions, and every reason for a refusal."""
 
 import gc
 import itertools
@@ -53,7 +53,7 @@ def test_exactly_one_of_many_writers_wins(store: S3Store) -> None:
     assert store.get("claim") == str(won.index(True)).encode()
 
 
-def test_what_is_not_there(store: S3Store, tmp_path: Path) -> None:
+def test_missing_objects(store: S3Store, tmp_path: Path) -> None:
     assert store.get("nothing") is None
     assert store.size("nothing") is None
     assert store.children("nothing") == []
@@ -67,7 +67,7 @@ def test_children_are_folders_and_objects(store: S3Store) -> None:
     assert store.children("a") == ["b", "d"]
 
 
-def test_a_large_file_goes_in_parts_and_comes_back_whole(store: S3Store, tmp_path: Path) -> None:
+def test_a_large_file_is_uploaded_in_parts_and_downloaded_complete(store: S3Store, tmp_path: Path) -> None:
     source = tmp_path / "big"
     with source.open("wb") as stream:
         for number in range(70):
@@ -79,7 +79,7 @@ def test_a_large_file_goes_in_parts_and_comes_back_whole(store: S3Store, tmp_pat
 
 
 @cuts_a_download
-def test_reading_data_stops_in_the_middle(object_store: ObjectStore, tmp_path: Path) -> None:
+def test_a_download_can_be_interrupted(object_store: ObjectStore, tmp_path: Path) -> None:
     object_store.client().put_object(Bucket=BUCKET, Key="large", Body=b"x" * 40_000_000)
     sizes: list[int] = []
 
@@ -109,7 +109,7 @@ def test_parallel_jobs_of_one_model_get_different_numbers(store: S3Store, output
     assert sorted(record.version for record in records) == list(range(1, 7))
 
 
-def test_two_pods_of_one_job_end_at_one_version(store: S3Store, output: Path) -> None:
+def test_parallel_pods_of_one_job_make_one_version(store: S3Store, output: Path) -> None:
     with ThreadPoolExecutor(6) as pool:
         records = list(pool.map(lambda _: train_and_register(store, "uid", 1, output), range(6)))
     assert len(set(records)) == 1
@@ -118,7 +118,7 @@ def test_two_pods_of_one_job_end_at_one_version(store: S3Store, output: Path) ->
 
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("at", range(7))
-def test_one_version_wherever_it_dies(store: S3Store, output: Path, at: int, *, after: bool) -> None:
+def test_one_version_wherever_the_trainer_dies(store: S3Store, output: Path, at: int, *, after: bool) -> None:
     with pytest.raises(Killed):
         train_and_register(DyingStore(store, at, after=after), "uid", 1, output)
     record = train_and_register(store, "uid", 2, output)
@@ -127,13 +127,13 @@ def test_one_version_wherever_it_dies(store: S3Store, output: Path, at: int, *, 
     assert store.children(KEYS.versions) == ["00000001"]
 
 
-def test_a_bucket_that_does_not_exist(object_store: ObjectStore) -> None:
+def test_a_missing_bucket_is_reported(object_store: ObjectStore) -> None:
     store = S3Store(object_store.client(), "s3://nowhere/models")
     with pytest.raises(InputMissing, match=r"the bucket 'nowhere' of s3://nowhere/models/.* does not exist; create it"):
         begin_run(store, KEYS, "uid", 1)
 
 
-def test_writing_is_forbidden(object_store: ObjectStore) -> None:
+def test_missing_write_access_is_reported(object_store: ObjectStore) -> None:
     store = S3Store(s3_client(object_store.endpoint, None, object_store.guest_secret), f"s3://{BUCKET}/guest")
     assert store.get("nothing") is None
     with pytest.raises(NotPermitted, match=r"writing the model storage: access to s3://models/guest/.* was refused"):
@@ -141,14 +141,14 @@ def test_writing_is_forbidden(object_store: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize("keys", [("nobody", "x" * 20), (GUEST[0], "not-the-secret")])
-def test_wrong_credentials(object_store: ObjectStore, tmp_path: Path, keys: tuple[str, str]) -> None:
+def test_wrong_credentials_are_reported(object_store: ObjectStore, tmp_path: Path, keys: tuple[str, str]) -> None:
     storage = Storage(uri=f"s3://{BUCKET}/x", endpoint=object_store.endpoint)
     store: ArtifactStore = open_store(storage, environment(tmp_path, secret(tmp_path / "secret", *keys)))
     with pytest.raises(NotPermitted, match="check the keys in its Secret"):
         begin_run(store, KEYS, "uid", 1)
 
 
-def test_no_server_at_the_endpoint(object_store: ObjectStore) -> None:
+def test_a_missing_server_is_reported(object_store: ObjectStore) -> None:
     endpoint = f"http://127.0.0.1:{free_port()}"
     store = S3Store(s3_client(endpoint, None, object_store.admin_secret), f"s3://{BUCKET}/x")
     with pytest.raises(UpstreamUnavailable, match="does not answer"):
@@ -156,20 +156,20 @@ def test_no_server_at_the_endpoint(object_store: ObjectStore) -> None:
 
 
 @pytest.mark.parametrize(("uri", "endpoint"), [("s3://", "http://127.0.0.1:1"), ("s3://models", "not a url")])
-def test_addresses_that_cannot_be(object_store: ObjectStore, tmp_path: Path, uri: str, endpoint: str) -> None:
+def test_invalid_addresses_are_refused(object_store: ObjectStore, tmp_path: Path, uri: str, endpoint: str) -> None:
     storage = Storage.model_construct(uri=uri, endpoint=endpoint)
     with pytest.raises(ConfigError):
         open_store(storage, environment(tmp_path, object_store.admin_secret))
 
 
-def test_errors_hold_no_secret(object_store: ObjectStore, tmp_path: Path) -> None:
+def test_errors_contain_no_secret(object_store: ObjectStore, tmp_path: Path) -> None:
     store = S3Store(s3_client(object_store.endpoint, None, secret(tmp_path, "nobody", "hush-hush-hush")), "s3://models")
     with pytest.raises(TrainerError) as caught:
         store.get("key")
     assert "hush" not in str(caught.value)
 
 
-def test_checkpoints_are_replaced_and_removed_by_the_thousand(store: S3Store) -> None:
+def test_a_thousand_checkpoints_are_replaced_and_removed(store: S3Store) -> None:
     store.replace("kept/a", b"one")
     store.replace("kept/a", b"two")
     assert store.get("kept/a") == b"two"
@@ -181,7 +181,7 @@ def test_checkpoints_are_replaced_and_removed_by_the_thousand(store: S3Store) ->
     store.remove([])
 
 
-def test_who_may_not_delete_is_told_so_and_no_training_fails_of_it(
+def test_a_missing_right_to_delete_is_reported_and_fails_no_training(
     object_store: ObjectStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     prefix = next(_prefixes)

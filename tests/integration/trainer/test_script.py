@@ -1,4 +1,4 @@
-"""Framework Script, its script really run: what becomes a version, and every way to start it."""
+"""Framework Script with a real run of its script: the version, and every way to start the script."""
 
 import json
 import signal
@@ -39,10 +39,10 @@ def pod(tmp_path: Path) -> ScriptPod:
     return ScriptPod(tmp_path)
 
 
-def test_a_version_is_made(pod: ScriptPod, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_script_makes_a_version(pod: ScriptPod, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "trainyard")
     config = pod.script(HONEST, parameters={"factor": 2})
-    code, result = pod.go(config)
+    code, result = pod.execute(config)
     assert (code, result.outcome) == (0, "Succeeded"), result.message
     assert result.formats == ["Script"]
     assert {m.name for m in result.metrics or []} == {"mae", "rmse"}
@@ -55,14 +55,14 @@ def test_a_version_is_made(pod: ScriptPod, caplog: pytest.LogCaptureFixture) -> 
     assert list(manifest.libraries) == ["python"]
     assert manifest.data.rows == 99
     assert "script: a model of 64 rows" in caplog.messages
-    (reported,) = [status for status in pod.heard if status.message == "half of it"]
+    (reported,) = [status for status in pod.statuses if status.message == "half of it"]
     assert (reported.progress_percentage, reported.stage) == (55, "train")
     assert {m.name: m.value for m in reported.metrics or []} == {"mae": "3"}
 
 
-def test_the_words_of_its_config_are_those_of_a_container(pod: ScriptPod) -> None:
-    """Only the places differ, so that a script moves into an image as it is."""
-    assert pod.go(pod.script("leave(); (output / 'config.json').write_text(json.dumps(config))"))[0] == 0
+def test_a_script_gets_the_same_config_as_a_container(pod: ScriptPod) -> None:
+    """Only the paths differ, so that a script can move into an image without a change."""
+    assert pod.execute(pod.script("leave(); (output / 'config.json').write_text(json.dumps(config))"))[0] == 0
     found = json.loads((run_of(pod) / "model/config.json").read_text())
     other = ContainerPod(pod.folder, "other")
     assert other.fetch(other.config(table(), uid="uid-2")) == 0
@@ -75,7 +75,7 @@ def test_the_words_of_its_config_are_those_of_a_container(pod: ScriptPod) -> Non
     assert found["metrics"] == found["output"] + "/metrics.json"
 
 
-def test_a_forecast(pod: ScriptPod) -> None:
+def test_a_script_makes_a_forecast(pod: ScriptPod) -> None:
     data = {"target": "y", "time": "when", "series": "machine", "validation": {"minPoints": 5, "maxFailedRatio": 1}}
     config = pod.script(
         "leave(rows=sum(1 for _ in open(config['data']['test'])) - 1, horizon=config['forecast']['horizon'])",
@@ -83,7 +83,7 @@ def test_a_forecast(pod: ScriptPod) -> None:
         forecast={"horizon": 2},
         data=data,
     )
-    code, result = pod.go(config)
+    code, result = pod.execute(config)
     assert code == 0, result.message
     metrics = {m.name: float(m.value) for m in result.metrics or []}
     assert metrics["horizon"] == 2
@@ -97,14 +97,14 @@ leave(json.dumps({"names": sorted(os.environ), "environment": dict(os.environ), 
 """
 
 
-def test_it_sees_nothing_of_the_trainers_environment(pod: ScriptPod, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_script_does_not_see_the_trainers_environment(pod: ScriptPod, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_SECRET_ACCESS_KEY", "KUBEFLOW_TRAINER_SERVER_TOKEN", "TRAINYARD_CONFIG_DIR", "FROM_SECRET"):
         monkeypatch.setenv(name, "/var/run/trainyard/hush")
     env = [
         {"name": "MINE", "value": "1"},
         {"name": "FROM_SECRET", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
     ]
-    assert pod.go(pod.script(INSPECTS_ENVIRONMENT, env=env, workers=3))[0] == 0
+    assert pod.execute(pod.script(INSPECTS_ENVIRONMENT, env=env, workers=3))[0] == 0
     found = json.loads((run_of(pod) / "model/model.txt").read_text())
     asked_for = found["environment"].pop("FROM_SECRET")
     assert (asked_for, found["environment"]["MINE"]) == ("/var/run/trainyard/hush", "1")
@@ -118,7 +118,7 @@ def test_it_sees_nothing_of_the_trainers_environment(pod: ScriptPod, monkeypatch
 
 
 @pytest.mark.parametrize("way", ["config_map", "claim", "file"])
-def test_where_the_script_may_lie(pod: ScriptPod, way: str, tmp_path: Path) -> None:
+def test_the_script_may_come_from_a_config_map_a_claim_or_a_file(pod: ScriptPod, way: str, tmp_path: Path) -> None:
     (tmp_path / "pod/config-map").mkdir(parents=True)
     files = {
         "config_map": (tmp_path / "pod/config-map/train.py", {"configMapRef": {"name": "code", "key": "train.py"}}),
@@ -128,21 +128,21 @@ def test_where_the_script_may_lie(pod: ScriptPod, way: str, tmp_path: Path) -> N
     file, script = files[way]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(PRELUDE + "leave()")
-    code, result = pod.go(pod.script("", script=script))
+    code, result = pod.execute(pod.script("", script=script))
     assert code == 0, result.message
     assert (run_of(pod) / "script.py").read_text() == PRELUDE + "leave()"
 
 
-def test_a_later_attempt_runs_nothing_again(pod: ScriptPod) -> None:
+def test_a_later_attempt_does_not_run_the_script_again(pod: ScriptPod) -> None:
     marks = pod.folder / "marks"
     text = f"leave(); open('{marks}', 'a').write('x')"
-    _, first = pod.go(pod.script(text))
-    code, second = pod.go(pod.script(text).model_copy(update={"attempt": 2}))
+    _, first = pod.execute(pod.script(text))
+    code, second = pod.execute(pod.script(text).model_copy(update={"attempt": 2}))
     assert (code, second) == (0, first)
     assert marks.read_text() == "x"
 
 
-def test_a_local_run(tmp_path: Path) -> None:
+def test_a_local_run_trains_with_a_script(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text(table())
     (tmp_path / "train.py").write_text(PRELUDE + "leave(mae=1.5)")
     job = tmp_path / "job.yaml"
@@ -154,7 +154,7 @@ def test_a_local_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 75), (signal.SIGKILL, -signal.SIGKILL)])
-def test_the_script_does_not_outlive_a_trainer_that_is_ended(tmp_path: Path, sent: signal.Signals, code: int) -> None:
+def test_the_script_does_not_outlive_a_stopped_trainer(tmp_path: Path, sent: signal.Signals, code: int) -> None:
     (tmp_path / "table.csv").write_text(table())
     begun, pid = tmp_path / "begun", tmp_path / "pid"
     text = f"open('{begun}', 'w').write(str(os.getpid())); os.rename('{begun}', '{pid}'); time.sleep(600)"
@@ -174,7 +174,7 @@ def wait_for(what: str, check: Callable[[], bool], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s for {what}, in vain"
-        time.sleep(0.05)  # between two looks at the condition
+        time.sleep(0.05)  # between two checks
 
 
 def local_job(folder: Path) -> str:
@@ -185,8 +185,8 @@ def local_job(folder: Path) -> str:
     )
 
 
-def test_its_metrics_lie_in_the_run(pod: ScriptPod) -> None:
-    assert pod.go(pod.script("leave(mae=1, baseline_mae=2)"))[0] == 0
+def test_the_metrics_of_a_script_are_stored_with_the_run(pod: ScriptPod) -> None:
+    assert pod.execute(pod.script("leave(mae=1, baseline_mae=2)"))[0] == 0
     metrics = pd.read_parquet(run_of(pod) / "metrics.parquet")
     assert metrics[["metric", "value", "baseline"]].to_numpy().tolist() == [["mae", 1.0, 2.0]]
 
@@ -200,10 +200,10 @@ def test_the_example_trains(pod: ScriptPod) -> None:
         (folder / name).write_text(text)
     job["spec"]["data"].pop("uri")
     text = next(text for key, text, _ in tables() if key == "diabetes.csv")
-    code, result = pod.go(pod.config(text, **{"command": None, "image": None, **job["spec"]}))
+    code, result = pod.execute(pod.config(text, **{"command": None, "image": None, **job["spec"]}))
     assert code == 0, result.message
     metrics = {metric.name: float(metric.value) for metric in result.metrics or []}
     assert metrics["mae"] < 50
     assert metrics["skill"] > 0.2
     assert "penalty" in json.loads((run_of(pod) / "model/weights.json").read_text())
-    assert any((status.message or "").startswith("penalty ") for status in pod.heard)
+    assert any((status.message or "").startswith("penalty ") for status in pod.statuses)

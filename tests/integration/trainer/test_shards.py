@@ -1,4 +1,4 @@
-"""Prophet's own bundle out of shards: byte for byte that of one process, after a kill too."""
+"""Prophet models from shards: the same bytes as from one process, also after a kill."""
 
 import json
 import os
@@ -20,7 +20,7 @@ RUN_SECONDS = 180
 
 
 class Pods:
-    """Pods of one job and another on one claim, each in this process or in one of its own."""
+    """The pods of two jobs on one claim, each in this process or in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -58,7 +58,7 @@ class Pods:
         return TrainingResult.model_validate_json(env.termination_log.read_bytes())
 
     def kill_in_training(self, uid: str, index: int) -> None:
-        """Start a process and end it by SIGKILL in the middle of its share."""
+        """Start a process and kill it in the middle of its training."""
         environ = {**os.environ, **self.variables(uid, index, 1)}
         command = [sys.executable, "-m", "trainyard_trainer"]
         with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as process:
@@ -78,7 +78,7 @@ class Pods:
         return found
 
 
-def test_a_bundle_out_of_shards_after_a_kill_is_that_of_one_process(tmp_path: Path) -> None:
+def test_the_models_of_shards_equal_those_of_one_process_even_after_a_kill(tmp_path: Path) -> None:
     pods = Pods(tmp_path)
     alone = pods.run("alone", None)
     assert alone.made == "Version"

@@ -1,4 +1,6 @@
-"""A storage and a cluster: versions come back from the bucket alone, and only what the cluster does not use goes."""
+"""Commands for a storage: import restores versions from the bucket alone, and prune removes only what the cluster does
+not use.
+"""
 
 import base64
 import json
@@ -16,7 +18,7 @@ import yaml
 
 from tests.integration.trainer.conftest import Upload
 from tests.integration.trainer.object_store import BUCKET, ObjectStore
-from tests.integration.trainer.pod import Ended, Pod
+from tests.integration.trainer.pod import Pod, PodRun
 from tests.integration.trainer.scoped_store import scoped
 from tests.integration.trainer.tables import regression, regression_csv
 from tests.unit.operator.samples import child, job_view
@@ -45,7 +47,7 @@ Kubectl = Callable[..., str]
 
 @dataclass
 class Command:
-    """Runs the trainer's commands as a pod beside the storage would."""
+    """Runs the trainer's commands as a pod with access to the storage would."""
 
     environ: dict[str, str]
 
@@ -71,7 +73,7 @@ def namespace(kubectl: Kubectl, crds: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def account(kubectl: Kubectl, crds: Path, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Return the environment of a pod of the example: its service account with its rights, and the API server."""
+    """Return the environment of the example's pod: its service account with its rights, and the API server."""
     things = list(yaml.safe_load_all(EXAMPLE.read_text()))
     kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump_all(things))
     return service_account(kubectl, crds, things[0]["metadata"]["name"], tmp_path_factory.mktemp("account"))
@@ -90,20 +92,20 @@ def service_account(kubectl: Kubectl, kubeconfig: Path, name: str, folder: Path)
     return {ACCOUNT_DIR_ENV: str(folder), HOST_ENV: str(server.hostname), PORT_ENV: str(server.port)}
 
 
-def trained(pod: Pod, upload: Upload, **changes: Any) -> Ended:
+def trained(pod: Pod, upload: Upload, **changes: Any) -> PodRun:
     ended = pod.run_here(regression(upload("regression.csv", regression_csv()), gates=GATES, **changes))
     assert ended.code == 0, ended.result.message
     return ended
 
 
-def as_the_operator_makes_it(pod: Pod, ended: Ended) -> dict[str, Any]:
+def version_of_the_operator(pod: Pod, ended: PodRun) -> dict[str, Any]:
     spec = {**regression("s3://data-sets/regression.csv", gates=GATES), "modelName": f"model-{pod.uid}"}
     view = job_view(spec=spec, namespace=NAMESPACE, name="demand", uid=pod.uid)
     storage = Storage(uri=PREFIX, endpoint=pod.store.endpoint)
     return model_version(view, parse_spec(view), child(1), ended.result, storage)
 
 
-def test_the_bucket_alone_makes_the_versions_again(
+def test_import_restores_the_versions_from_the_bucket_alone(
     pod: Pod, upload: Upload, command: Command, kubectl: Kubectl, namespace: str
 ) -> None:
     ended = trained(pod, upload)
@@ -114,14 +116,14 @@ def test_the_bucket_alone_makes_the_versions_again(
     assert (code, reported) == (0, "1 versions of 1 models\n")
     kubectl("create", "-f", "-", stdin=text)
     kept = json.loads(kubectl("get", "mv", "-n", namespace, f"{model}-v1", "-o", "json"))
-    made = as_the_operator_makes_it(pod, ended)
-    del made["spec"]["trainingJob"]["specDigest"]  # the storage does not hold the job's spec
+    made = version_of_the_operator(pod, ended)
+    del made["spec"]["trainingJob"]["specDigest"]  # the storage does not have the job's spec
     assert kept["spec"] == made["spec"]
     assert kept["metadata"]["labels"] == made["metadata"]["labels"]
     kubectl("delete", "mv", "-n", namespace, f"{model}-v1")
 
 
-def test_a_file_that_changed_is_reported(pod: Pod, upload: Upload, command: Command) -> None:
+def test_import_reports_a_changed_file(pod: Pod, upload: Upload, command: Command) -> None:
     first = trained(pod, upload)
     assert first.result.artifact is not None
     key = f"{first.result.artifact.uri}/report.html".removeprefix(f"s3://{BUCKET}/")
@@ -136,7 +138,7 @@ def test_a_file_that_changed_is_reported(pod: Pod, upload: Upload, command: Comm
     assert "Broken" in text
 
 
-def test_nothing_is_there(command: Command, object_store: ObjectStore) -> None:
+def test_import_reports_an_empty_prefix(command: Command, object_store: ObjectStore) -> None:
     code, text, reported = command("import", f"s3://{BUCKET}/nowhere", "--endpoint", object_store.endpoint)
     assert (code, text) == (66, "")
     assert reported == f"s3://{BUCKET}/nowhere/ holds no model; name the storage.uri of the jobs\n"
@@ -144,20 +146,20 @@ def test_nothing_is_there(command: Command, object_store: ObjectStore) -> None:
 
 @pytest.fixture
 def prune(command: Command, object_store: ObjectStore, account: dict[str, str]) -> Callable[..., tuple[int, str, str]]:
-    """Return the command of the example, as its pod runs it, in the test's storage."""
+    """Return the command of the example, as its pod runs it, with the test's storage."""
     job = next(thing for thing in yaml.safe_load_all(EXAMPLE.read_text()) if thing["kind"] == "CronJob")
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     arguments = [PREFIX if argument == "s3://models/" else argument for argument in container["args"]]
     assert arguments[:2] == ["prune", PREFIX]
 
     def run(*more: str) -> tuple[int, str, str]:
-        of_pod = Command({**command.environ, **account})
-        return of_pod(*arguments, "--endpoint", object_store.endpoint, *more)
+        pod_command = Command({**command.environ, **account})
+        return pod_command(*arguments, "--endpoint", object_store.endpoint, *more)
 
     return run
 
 
-def test_only_what_the_cluster_does_not_use_goes(
+def test_prune_removes_only_what_the_cluster_does_not_use(
     pod: Pod, upload: Upload, command: Command, prune: Callable[..., tuple[int, str, str]], kubectl: Kubectl
 ) -> None:
     trained(pod, upload)
@@ -168,7 +170,7 @@ def test_only_what_the_cluster_does_not_use_goes(
     assert "restore or import them first" in reported
     _, text, _ = command("import", PREFIX, "--endpoint", pod.store.endpoint, *only)
     kubectl("create", "-f", "-", stdin=text)
-    for grace in ("7", "0"):  # it is young, and it is used
+    for grace in ("7", "0"):  # 7: too young; 0: old enough, but in use
         code, said, reported = prune(*only, "--grace-days", grace, "--delete")
         assert (code, said, reported) == (0, "1 models looked at: there is nothing to remove\n", "")
     kubectl("delete", "mv", "-n", NAMESPACE, f"{model}-v1")
@@ -187,7 +189,7 @@ def test_only_what_the_cluster_does_not_use_goes(
     assert "version 1: its files were removed by prune; the number stays taken" in reported
 
 
-def test_a_list_comes_page_by_page(
+def test_a_list_is_read_page_by_page(
     pod: Pod, upload: Upload, command: Command, kubectl: Kubectl, namespace: str, account: dict[str, str]
 ) -> None:
     trained(pod, upload)
@@ -208,25 +210,25 @@ def test_a_list_comes_page_by_page(
     kubectl("delete", "mv", "-n", namespace, "--selector", f"trainyard.dev/model={model}")
 
 
-def test_who_may_not_list_removes_nothing(
+def test_prune_removes_nothing_without_the_right_to_list(
     command: Command, kubectl: Kubectl, crds: Path, namespace: str, object_store: ObjectStore, tmp_path: Path
 ) -> None:
-    of_pod = Command({**command.environ, **service_account(kubectl, crds, "default", tmp_path)})
-    code, said, reported = of_pod("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
+    pod_command = Command({**command.environ, **service_account(kubectl, crds, "default", tmp_path)})
+    code, said, reported = pod_command("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
     assert (code, said) == (77, "")
     assert "the API server answered 403 to a list of trainingjobs in shop" in reported
 
 
-def test_an_api_server_that_is_away_removes_nothing(
+def test_prune_removes_nothing_without_the_api_server(
     command: Command, account: dict[str, str], object_store: ObjectStore
 ) -> None:
-    of_pod = Command({**command.environ, **account, PORT_ENV: "1"})
-    code, said, reported = of_pod("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
+    pod_command = Command({**command.environ, **account, PORT_ENV: "1"})
+    code, said, reported = pod_command("prune", PREFIX, "--endpoint", object_store.endpoint, "--delete")
     assert (code, said) == (69, "")
     assert "what is in use is not known" in reported
 
 
-def test_a_file_of_objects_says_what_is_used(
+def test_prune_can_read_the_objects_in_use_from_a_file(
     pod: Pod, upload: Upload, command: Command, kubectl: Kubectl, namespace: str, tmp_path: Path
 ) -> None:
     trained(pod, upload)
@@ -237,14 +239,14 @@ def test_a_file_of_objects_says_what_is_used(
     file = tmp_path / "objects.yaml"
     file.write_text(kubectl("get", "mv,tj,md", "-n", namespace, "-o", "yaml"))
     kubectl("delete", "mv", "-n", namespace, f"{model}-v1")
-    asked = ("prune", *location, "--namespace", namespace, "--in-use", str(file), "--grace-days", "0", "--delete")
-    assert command(*asked) == (0, "1 models looked at: there is nothing to remove\n", "")
+    arguments = ("prune", *location, "--namespace", namespace, "--in-use", str(file), "--grace-days", "0", "--delete")
+    assert command(*arguments) == (0, "1 models looked at: there is nothing to remove\n", "")
     file.write_text("kind: List\nitems: []\n")
-    code, said, reported = command(*asked)
+    code, said, reported = command(*arguments)
     assert (code, said) == (65, "")
     assert "what is in use is not known" in reported
     file.write_text("- 1\n- 2\n")
-    assert command(*asked)[0] == 65
+    assert command(*arguments)[0] == 65
 
 
 def policy_of_the_docs(title: str, prefix: str) -> dict[str, Any]:
@@ -258,7 +260,7 @@ def policy_of_the_docs(title: str, prefix: str) -> dict[str, Any]:
 
 
 def test_credentials_of_one_prefix_suffice(pod: Pod, upload: Upload, command: Command, tmp_path: Path) -> None:
-    """Training, its retry, its log, import and removal: nothing asks for more than the tenant's own folder."""
+    """Training, retry, log, import and removal need access only to the tenant's own folder."""
     prefix = f"tenants/{pod.uid}"
     pod.store.client().put_object(Bucket=BUCKET, Key=f"{prefix}/data/table.csv", Body=regression_csv())
     with scoped(pod.store.endpoint, policy_of_the_docs("### Who trains", prefix)) as server:
@@ -283,7 +285,7 @@ def test_credentials_of_one_prefix_suffice(pod: Pod, upload: Upload, command: Co
         assert server.refused != []
 
 
-def test_a_server_needs_no_more_than_to_read(pod: Pod, upload: Upload, tmp_path: Path) -> None:
+def test_a_server_needs_only_read_access(pod: Pod, upload: Upload, tmp_path: Path) -> None:
     ended = trained(pod, upload)
     assert ended.result.artifact is not None
     with scoped(pod.store.endpoint, policy_of_the_docs("### Who serves", "pods")) as server:
